@@ -1,0 +1,140 @@
+//! Identifiers. A name that exists is a valid name: the only constructors check.
+use crate::limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID};
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+/// Why a text is no identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {problem}")]
+pub struct InvalidId {
+    what: &'static str,
+    problem: String,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text of this id.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl TryFrom<&str> for $name {
+            type Error = InvalidId;
+            fn try_from(text: &str) -> Result<Self, InvalidId> {
+                let check: fn(&str) -> Result<(), String> = $check;
+                check(text).map_err(|problem| InvalidId { what: $what, problem })?;
+                Ok(Self(text.into()))
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                Self::try_from(text.as_str())
+            }
+        }
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().into()
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+    };
+}
+
+fn slug(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > MAX_PIPELINE_ID {
+        return Err(format!("must have 1 to {MAX_PIPELINE_ID} characters, has {}", text.len()));
+    }
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err("must start with a letter or digit (a-z, A-Z, 0-9)".into());
+    }
+    match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
+        Some(c) => Err(format!("may hold letters, digits, '-', '_' and '.', not {c:?}")),
+        None => Ok(()),
+    }
+}
+
+fn printable(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > MAX_COMMAND_ID {
+        return Err(format!("must have 1 to {MAX_COMMAND_ID} bytes, has {}", text.len()));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(format!("may not hold the control character {c:?}")),
+        None => Ok(()),
+    }
+}
+
+text_id!(
+    /// The id of a pipeline: 1–128 of `a-z A-Z 0-9 - _ .`, starting with a letter or digit.
+    PipelineId, "pipelineId", slug
+);
+text_id!(
+    /// The id of a command (`Idempotency-Key`): repeated, it changes nothing.
+    CommandId, "command id", printable
+);
+text_id!(
+    /// The id of a pushed batch: repeated, it gets the same answer and has no second effect.
+    BatchId, "batchId", printable
+);
+text_id!(
+    /// Who asked: `api`, `cli`, `system`, or a user's name.
+    Actor, "actor", printable
+);
+text_id!(
+    /// What tells two pipelines apart that bear the same id one after the other: random, made at creation.
+    Incarnation, "incarnation", printable
+);
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// The next one.
+            pub fn next(self) -> Self {
+                Self(self.0 + 1)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+number_id!(
+    /// Counts the reading orders of a pipeline: a reset of the checkpoint or a change of source or sink target starts a new one.
+    Generation
+);
+number_id!(
+    /// Counts the owners of a shard: who holds a lower one than the log has is fenced.
+    Epoch
+);
+number_id!(
+    /// Numbers the runs of a pipeline. Never reused: the greater of the last + 1 and the Unix seconds at its opening,
+    /// so that it also rises over a deletion and re-creation under the same id.
+    RunId
+);
+number_id!(
+    /// A place in a shard's log: dense, from 1.
+    Seq
+);

@@ -1,0 +1,47 @@
+//! The ledger: what became of every input record.
+use serde::{Deserialize, Serialize};
+
+/// Cumulative counts over committed input records. Each input record counts once:
+/// `read = filtered + delivered + absorbed + dead + lost`; what is in flight is counted by the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Counters {
+    /// Input records whose fate is durable.
+    pub read: u64,
+    /// Left out on purpose, by a filter or a `where`.
+    pub filtered: u64,
+    /// Written to the sink.
+    pub delivered: u64,
+    /// Taken into durable operator state.
+    pub absorbed: u64,
+    /// Kept as dead letters.
+    pub dead: u64,
+    /// Passed over by an explicit choice (`onPositionLost`).
+    pub lost: u64,
+    /// Rows written to the sink (an input record may yield several, or share one).
+    pub rows_written: u64,
+    /// Bytes of input records.
+    pub bytes_read: u64,
+    /// Commits.
+    pub batches: u64,
+}
+
+impl Counters {
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.filtered += other.filtered;
+        self.delivered += other.delivered;
+        self.absorbed += other.absorbed;
+        self.dead += other.dead;
+        self.lost += other.lost;
+        self.rows_written += other.rows_written;
+        self.bytes_read += other.bytes_read;
+        self.batches += other.batches;
+    }
+
+    /// Whether every record read has exactly one fate.
+    pub fn balances(&self) -> bool {
+        self.read == self.filtered + self.delivered + self.absorbed + self.dead + self.lost
+    }
+}

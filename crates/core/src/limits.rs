@@ -1,0 +1,28 @@
+//! The limits of the domain, in one place.
+
+/// Longest pipeline id, in bytes.
+pub const MAX_PIPELINE_ID: usize = 128;
+/// Longest command id or batch id, in bytes.
+pub const MAX_COMMAND_ID: usize = 200;
+/// Longest pipeline name, in characters.
+pub const MAX_NAME: usize = 256;
+/// Longest description, in characters.
+pub const MAX_DESCRIPTION: usize = 4_096;
+/// Most labels of a pipeline.
+pub const MAX_LABELS: usize = 64;
+/// Most transforms of a pipeline.
+pub const MAX_TRANSFORMS: usize = 64;
+/// Most lanes of a pipeline.
+pub const MAX_LANES: u32 = 64;
+/// Command ids remembered per pipeline.
+pub const REMEMBERED_COMMANDS: usize = 1_000;
+/// How long a command id is remembered, in milliseconds (24 h).
+pub const REMEMBERED_COMMANDS_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Batch ids remembered per pipeline with an `http` source.
+pub const REMEMBERED_BATCHES: usize = 100_000;
+/// Most columns that are inferred rather than asked for.
+pub const MAX_INFERRED_COLUMNS: usize = 1_000;
+/// Bytes of an oversized record that are kept in its dead letter.
+pub const DEAD_LETTER_HEAD: usize = 64 * 1024;
+/// Largest body of `POST …/batches`, in bytes (8 MiB).
+pub const MAX_BATCH_BODY: usize = 8 * 1024 * 1024;

@@ -1,0 +1,160 @@
+//! What may be asked of a pipeline.
+use crate::{
+    chunk::ChunkId,
+    id::{Actor, BatchId, CommandId, Epoch, Incarnation, PipelineId, RunId},
+    pipeline::event::{Cause, LaneOpened, LaneProgress, Lost},
+    position::Positions,
+    spec::PipelineSpec,
+    time::Timestamp,
+    types::Learned,
+};
+use serde::{Deserialize, Serialize};
+
+/// A command: who asks what of which pipeline, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Command {
+    /// The pipeline it is for.
+    pub pipeline: PipelineId,
+    /// Its id: repeated, the command changes nothing.
+    pub id: CommandId,
+    /// Who asks.
+    pub actor: Actor,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Only if the pipeline is at this version (`If-Match`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_version: Option<u64>,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What is asked. The first group comes from users, the second from the pipeline's own run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Request {
+    /// Make a new pipeline. `incarnation` is random.
+    Create {
+        /// What it is.
+        spec: Box<PipelineSpec>,
+        /// What tells it apart from earlier ones of the same id.
+        incarnation: Incarnation,
+    },
+    /// Change what it is. While it runs, only name, description and labels may change.
+    Update {
+        /// What it is from now on.
+        spec: Box<PipelineSpec>,
+        /// How the generation that ends was settled, if the change starts a new one.
+        settlement: Settlement,
+        /// Positions that the new generation begins with, by the source's own reckoning; empty: from the source's beginning.
+        positions: Positions,
+    },
+    /// Run it, from the checkpoint on.
+    Start {
+        /// Lanes to use if this generation has not fixed them yet.
+        lanes: u32,
+    },
+    /// Stop it once what is under way is settled.
+    Stop,
+    /// Stop it if it runs, and run it again.
+    Restart {
+        /// Lanes to use if this generation has not fixed them yet.
+        lanes: u32,
+    },
+    /// Go on from elsewhere: starts a new generation.
+    ResetCheckpoint {
+        /// In the user's words: `beginning`, `end`, `positions`, `sink-token`, `journal`.
+        to: String,
+        /// Where to go on, of all partitions; a partition that is missing begins at its beginning.
+        positions: Positions,
+        /// How the generation that ends was settled.
+        settlement: Settlement,
+    },
+    /// Forget it. Its history stays.
+    Delete,
+    /// Take in records that were pushed; their body is already in `chunk`.
+    Ingest {
+        /// The batch's id: repeated with the same hash, it gets the same answer.
+        batch_id: BatchId,
+        /// Hash of the body.
+        hash: String,
+        /// Number of records.
+        records: u64,
+        /// Bytes of the body.
+        bytes: u64,
+        /// Where the body is.
+        chunk: ChunkId,
+    },
+
+    /// A run has opened its source and sink and knows where it goes on.
+    ReportOpened {
+        /// Which run.
+        run: RunId,
+        /// The epoch it holds.
+        epoch: Epoch,
+        /// Where each lane goes on, and why.
+        lanes: Vec<LaneOpened>,
+    },
+    /// A run has committed.
+    ReportProgress {
+        /// Which run.
+        run: RunId,
+        /// Where its lanes are: only those that moved.
+        lanes: Vec<LaneProgress>,
+    },
+    /// A run has met types that were not known yet.
+    ReportSchema {
+        /// Which run.
+        run: RunId,
+        /// All that it has learned.
+        learned: Learned,
+    },
+    /// A run goes on behind records that are no longer there, as the spec says.
+    ReportLost {
+        /// Which run.
+        run: RunId,
+        /// What was passed over.
+        lost: Lost,
+    },
+    /// A run has ended because it was told to.
+    ReportStopped {
+        /// Which run.
+        run: RunId,
+        /// Whether everything under way was settled first.
+        settled: bool,
+    },
+    /// A run cannot go on.
+    ReportFailed {
+        /// Which run.
+        run: RunId,
+        /// Why.
+        cause: Cause,
+        /// Wait of the restart policy with jitter, in milliseconds; none: no more restarts.
+        restart_in: Option<u64>,
+    },
+    /// A bounded source has ended and all of it is committed.
+    ReportCompleted {
+        /// Which run.
+        run: RunId,
+    },
+}
+
+/// How the generation that ends was settled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Settlement {
+    /// No new generation starts, or nothing was ever written in this one.
+    NotNeeded,
+    /// The sink was opened and this is what it has.
+    Settled {
+        /// Where its lanes are.
+        lanes: Vec<LaneProgress>,
+    },
+    /// The sink was out of reach.
+    Unsettled {
+        /// Why.
+        reason: String,
+        /// The user wants it nevertheless.
+        forced: bool,
+    },
+}

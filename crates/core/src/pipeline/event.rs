@@ -1,0 +1,215 @@
+//! What has happened to a pipeline.
+use crate::{
+    chunk::{ChunkId, ChunkRef},
+    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, RunId},
+    ledger::Counters,
+    position::{Partition, Position, Positions},
+    spec::PipelineSpec,
+    time::Timestamp,
+    types::Learned,
+};
+use serde::{Deserialize, Serialize};
+
+/// An event with the circumstances of its making.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// The command it follows from.
+    pub command: CommandId,
+    /// What.
+    pub fact: Fact,
+}
+
+/// What has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// It was made.
+    PipelineCreated {
+        /// What it is.
+        spec: Box<PipelineSpec>,
+        /// What tells it apart from others of its id.
+        incarnation: Incarnation,
+    },
+    /// It was changed.
+    PipelineUpdated {
+        /// What it is from now on.
+        spec: Box<PipelineSpec>,
+        /// The generation that this starts, if it changes source or sink target.
+        generation: Option<NewGeneration>,
+    },
+    /// It was told to run; from here on it is Running.
+    PipelineStarted {
+        /// Lanes of this generation.
+        lanes: u32,
+        /// Number of restarts in a row without progress that the restart policy has made; 0: a user started it.
+        attempt: u32,
+    },
+    /// It was told to stop; it is Running{stopping} until what is under way is settled.
+    StopRequested {
+        /// Whether it is to be started again once it has stopped.
+        restart: bool,
+    },
+    /// It has stopped.
+    PipelineStopped {
+        /// Whether everything under way was settled first. If not, the next open adopts what the sink has.
+        settled: bool,
+    },
+    /// Records were pushed and are durable.
+    BatchReceived {
+        /// Its id.
+        batch_id: BatchId,
+        /// Hash of the body.
+        hash: String,
+        /// Records before it.
+        from: u64,
+        /// Records with it.
+        to: u64,
+        /// Bytes of the body.
+        bytes: u64,
+        /// Where the body is.
+        chunk: ChunkId,
+    },
+    /// A run opened its source and sink.
+    RunOpened {
+        /// Which run.
+        run: RunId,
+        /// The epoch it holds.
+        epoch: Epoch,
+        /// Where each lane goes on, and why.
+        lanes: Vec<LaneOpened>,
+    },
+    /// Batches were committed: covers all since the last such event. Absolute, so the last one says all.
+    BatchProcessed {
+        /// Which run.
+        run: RunId,
+        /// Where the lanes are that moved.
+        lanes: Vec<LaneProgress>,
+    },
+    /// Types were learned from the data.
+    SchemaChanged {
+        /// All that is known now.
+        learned: Learned,
+    },
+    /// Records were passed over because they are no longer there.
+    RecordsLost(Lost),
+    /// It cannot go on.
+    PipelineFailed {
+        /// Why.
+        cause: Cause,
+        /// When the restart policy starts it again; none: it waits for a user.
+        restart_at: Option<Timestamp>,
+    },
+    /// A bounded source has ended, and all of it is committed.
+    PipelineCompleted,
+    /// It goes on from elsewhere.
+    CheckpointReset {
+        /// In the user's words.
+        to: String,
+        /// The generation that this starts.
+        generation: NewGeneration,
+    },
+    /// It was deleted.
+    PipelineDeleted,
+}
+
+/// A generation that starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewGeneration {
+    /// Its number.
+    pub generation: Generation,
+    /// Where it begins; a partition that is missing begins at its beginning.
+    pub positions: Positions,
+    /// What the sink had of the old one when it ended; its counts stay in the ledger.
+    pub settled: Vec<LaneProgress>,
+    /// The old one was not settled, for this reason, and a user forced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<String>,
+}
+
+/// Where a lane is after its last commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaneProgress {
+    /// Which lane.
+    pub lane: u32,
+    /// Its last commit's number.
+    pub sequence: u64,
+    /// Position of every partition of the lane.
+    pub positions: Positions,
+    /// Cumulative counts of the lane in this generation.
+    pub counters: Counters,
+    /// Chunks that this event makes count (those named since the last one).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chunks: Vec<ChunkRef>,
+    /// A staged sink's handle of what it has made durable, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<serde_json::Value>,
+}
+
+/// Where a lane goes on, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LaneOpened {
+    /// Which lane.
+    pub lane: u32,
+    /// What decided.
+    pub decision: Recovery,
+    /// Commit number of the last checkpoint in the journal.
+    pub journal_sequence: u64,
+    /// Commit number of the sink's token, if the sink keeps one and had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_sequence: Option<u64>,
+    /// Where it goes on, adopted from the token where that is ahead. Takes the place of the lane's progress.
+    pub progress: LaneProgress,
+}
+
+/// What decided where a lane goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Recovery {
+    /// Nothing was ever committed in this generation.
+    Fresh,
+    /// The sink's token and the journal agree.
+    Agreed,
+    /// The sink's token was ahead of the journal: it was adopted.
+    TokenAdopted,
+    /// The sink keeps no token; the journal's checkpoint decides, and replaying converges (keyed) or was cut back (staged).
+    Journal,
+    /// The sink keeps no token and can't take anything back: what was written after the checkpoint may be written again.
+    AtLeastOnce,
+}
+
+/// Records that are no longer there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lost {
+    /// Where.
+    pub partition: Partition,
+    /// Where the pipeline was.
+    pub from: Position,
+    /// Where it goes on.
+    pub to: Position,
+    /// Number of records, as far as it can be known.
+    pub records: u64,
+}
+
+/// Why a pipeline failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// Stable code, in kebab-case.
+    pub code: String,
+    /// Which stage: `source`, `transforms[1]`, `sink`, `journal`.
+    pub stage: String,
+    /// What failed and why.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// Whether starting again by itself may help. If not, it waits for a user.
+    pub retryable: bool,
+}

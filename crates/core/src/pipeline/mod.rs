@@ -1,0 +1,20 @@
+//! The pipeline aggregate: its state, what may be asked of it, and what has happened to it.
+//!
+//! [`decide()`] says what follows from a command in a state; [`evolve()`] takes an event into the state. Both are
+//! pure, so a state is the fold of its history, and a history that was accepted can always be folded again.
+pub mod command;
+mod commands;
+mod decide;
+pub mod event;
+mod evolve;
+pub mod rejected;
+pub mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use command::{Command, Request};
+pub use decide::{Decision, Effect, decide};
+pub use event::Event;
+pub use evolve::{CorruptHistory, evolve};
+pub use rejected::Rejected;
+pub use state::{Pipeline, State, Status};

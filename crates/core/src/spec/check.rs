@@ -1,0 +1,38 @@
+//! What can be said of a spec without knowing its connectors.
+use super::PipelineSpec;
+use crate::{limits, problem::Problem};
+
+/// All findings about the parts of a spec that are the domain's own: lengths, counts and ranges.
+pub fn check(spec: &PipelineSpec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut at_most = |path: &str, what: &str, value: usize, most: usize| {
+        if value > most {
+            problems.push(Problem::new(path, "too-many", format!("has {value} {what}, at most {most} are possible")));
+        }
+    };
+    at_most("name", "characters", spec.name.chars().count(), limits::MAX_NAME);
+    at_most("description", "characters", spec.description.chars().count(), limits::MAX_DESCRIPTION);
+    at_most("labels", "entries", spec.labels.len(), limits::MAX_LABELS);
+    at_most("transforms", "entries", spec.transforms.len(), limits::MAX_TRANSFORMS);
+    at_most("lanes", "lanes", spec.lanes.unwrap_or(1) as usize, limits::MAX_LANES as usize);
+    let mut positive = |path: &str, value: u64| {
+        if value == 0 {
+            problems.push(Problem::new(path, "out-of-range", "must be greater than 0"));
+        }
+    };
+    positive("lanes", u64::from(spec.lanes.unwrap_or(1)));
+    positive("batch.maxRecords", u64::from(spec.batch.max_records));
+    positive("batch.maxBytes", spec.batch.max_bytes);
+    positive("checkpointInterval", spec.checkpoint_interval.0);
+    positive("stopTimeout", spec.stop_timeout.0);
+    positive("maxRecordBytes", spec.max_record_bytes);
+    positive("maxInFlightBytes", spec.max_in_flight_bytes);
+    positive("restart.initial", spec.restart.initial.0);
+    if spec.batch.max_records > 1 << 20 {
+        problems.push(Problem::new("batch.maxRecords", "out-of-range", "must be at most 1048576"));
+    }
+    if spec.batch.max_bytes > 1 << 30 {
+        problems.push(Problem::new("batch.maxBytes", "out-of-range", "must be at most 1073741824 (1 GiB)"));
+    }
+    problems
+}

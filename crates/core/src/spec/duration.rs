@@ -1,0 +1,84 @@
+//! Durations as users write them.
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, time::Duration};
+
+/// A duration in milliseconds: written `50ms`, `1s`, `5m`, `2h`, or as a number of milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Millis(pub u64);
+
+impl From<Millis> for Duration {
+    fn from(ms: Millis) -> Self {
+        Self::from_millis(ms.0)
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ms if ms > 0 && ms % 3_600_000 == 0 => write!(f, "{}h", ms / 3_600_000),
+            ms if ms > 0 && ms % 60_000 == 0 => write!(f, "{}m", ms / 60_000),
+            ms if ms > 0 && ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
+            ms => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+impl std::str::FromStr for Millis {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let scale = match unit {
+            "ms" => Some(1),
+            "s" => Some(1_000),
+            "m" => Some(60_000),
+            "h" => Some(3_600_000),
+            _ => None,
+        };
+        scale
+            .and_then(|scale| number.parse::<u64>().ok()?.checked_mul(scale))
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no duration: write a number and ms, s, m or h, like \"50ms\" or \"5m\""))
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Millis;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration like \"50ms\", \"1s\" or \"5m\", or a number of milliseconds")
+            }
+            fn visit_u64<E: de::Error>(self, ms: u64) -> Result<Millis, E> {
+                Ok(Millis(ms))
+            }
+            fn visit_i64<E: de::Error>(self, ms: i64) -> Result<Millis, E> {
+                u64::try_from(ms).map(Millis).map_err(|_| E::custom("a duration can't be negative"))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        from.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for Millis {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A duration: \"50ms\", \"1s\", \"5m\", \"2h\", or a number of milliseconds.",
+            "anyOf": [{"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}, {"type": "integer", "minimum": 0}]
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! The token: what a sink keeps beside its data, so that data and progress become durable together.
+use crate::{
+    chunk::ChunkRef,
+    id::{Epoch, Generation, Incarnation, PipelineId},
+    ledger::Counters,
+    position::Positions,
+};
+use serde::{Deserialize, Serialize};
+
+/// Who writes to a sink: the key under which its token is stored, and the epoch that fences older writers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fence {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Which pipeline of that id.
+    pub incarnation: Incarnation,
+    /// Which reading order.
+    pub generation: Generation,
+    /// Which lane.
+    pub lane: u32,
+    /// The epoch of the shard's owner when the run was opened.
+    pub epoch: Epoch,
+}
+
+/// State of one lane after a commit. Absolute, so that the last one says all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// Who wrote it.
+    pub fence: Fence,
+    /// Number of the commit within the generation, from 1; 0 stands for "nothing committed".
+    pub sequence: u64,
+    /// Position of every partition of the lane after this commit.
+    pub positions: Positions,
+    /// Cumulative counts of the lane, this commit included.
+    pub counters: Counters,
+    /// All chunks named since the last checkpoint in the journal.
+    pub chunks: Vec<ChunkRef>,
+}

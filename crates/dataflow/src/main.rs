@@ -1,0 +1,2 @@
+//! The DataFlow binary.
+fn main() {}

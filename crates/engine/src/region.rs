@@ -1,0 +1,203 @@
+//! The one door to all pipelines, wherever they live.
+use crate::view::{DeadLetter, DeadLetterPage, HistoryPage, PipelinePage, PipelineView, ReceivedView, RecoveryView};
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataflow_core::{
+    id::{Actor, BatchId, CommandId, PipelineId},
+    pipeline::{Rejected, Status},
+    spec::PipelineSpec,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A message for a pipeline, addressed by its id alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShardingEnvelope {
+    /// The pipeline it is for.
+    pub pipeline: PipelineId,
+    /// What it says.
+    pub message: Message,
+}
+
+/// What may be said to a pipeline.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Message {
+    /// A request that changes something.
+    Command(UserCommand),
+    /// A question.
+    Query(Query),
+}
+
+/// A request that changes something, as the doors send it. The entity gives it its time, incarnation, lanes and settlement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UserCommand {
+    /// `Idempotency-Key`; made up by the door if the user gave none.
+    pub id: CommandId,
+    /// Who asks.
+    pub actor: Actor,
+    /// `If-Match`.
+    pub expected_version: Option<u64>,
+    /// What is asked.
+    pub action: Action,
+}
+
+/// What users may ask for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Action {
+    /// Make a pipeline. Checked by the door before, and again here.
+    Create(Box<PipelineSpec>),
+    /// Change it. `force`: even if the sink can't be asked what it has.
+    Update {
+        /// What it is from now on.
+        spec: Box<PipelineSpec>,
+        /// Even if the sink can't be asked what it has.
+        force: bool,
+    },
+    /// Run it.
+    Start,
+    /// Stop it; the reply comes once it has stopped, or after `wait` with `stopping: true`.
+    Stop {
+        /// How long the reply waits.
+        wait: Duration,
+    },
+    /// Stop it if it runs, and run it.
+    Restart {
+        /// How long the reply waits for the stop.
+        wait: Duration,
+    },
+    /// Go on from elsewhere.
+    ResetCheckpoint {
+        /// Where.
+        to: ResetTo,
+        /// Even if the sink can't be asked what it has.
+        force: bool,
+    },
+    /// Forget it.
+    Delete,
+    /// Take in pushed records.
+    Ingest {
+        /// The batch's id.
+        batch_id: BatchId,
+        /// Number of records in the body, counted and checked by the door.
+        records: u64,
+        /// Hash of the records, made by the door.
+        hash: String,
+        /// The body as it came.
+        #[serde(with = "body")]
+        body: Bytes,
+        /// Answer only once the sink has committed them; at most this long.
+        delivered: Option<Duration>,
+    },
+}
+
+mod body {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer};
+    pub(super) fn serialize<S: Serializer>(body: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(body)
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        Vec::<u8>::deserialize(from).map(Bytes::from)
+    }
+}
+
+/// Where to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetTo {
+    /// From the source's first record.
+    Beginning,
+    /// From behind the source's last record.
+    End,
+    /// From these positions; partitions that are not named keep theirs. (partition, position)
+    Positions(BTreeMap<String, String>),
+    /// From what the sink's token says.
+    SinkToken,
+    /// From what the journal's checkpoint says.
+    Journal,
+}
+
+/// A question about a pipeline.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Query {
+    /// What it is and does now.
+    State,
+    /// Its lifecycle, oldest first.
+    History {
+        /// Only what comes after this number.
+        after: u64,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Its dead letters, oldest first, without their bytes.
+    DeadLetters {
+        /// Only those after this number.
+        after: u64,
+        /// At most so many.
+        limit: usize,
+    },
+    /// One dead letter.
+    DeadLetter(u64),
+    /// Why the last run went on where it did.
+    Recovery,
+}
+
+/// The answer to a message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// To commands and [`Query::State`].
+    Pipeline(Box<PipelineView>),
+    /// To [`Action::Delete`].
+    Deleted,
+    /// To [`Action::Ingest`].
+    Received(ReceivedView),
+    /// To [`Query::History`].
+    History(HistoryPage),
+    /// To [`Query::DeadLetters`].
+    DeadLetters(DeadLetterPage),
+    /// To [`Query::DeadLetter`].
+    DeadLetter(Box<DeadLetter>),
+    /// To [`Query::Recovery`].
+    Recovery(Box<RecoveryView>),
+}
+
+/// Why a message got no answer.
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
+pub enum AskError {
+    /// The pipeline turned it down.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The shard's owner can't be reached, or is busy; the message may be sent again with the same command id.
+    #[error("the pipeline can't be reached now: {0}")]
+    Unavailable(String),
+    /// A bug or broken storage.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Which pipelines to list.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ListQuery {
+    /// Only those after this id.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Only those of this status.
+    pub status: Option<Status>,
+    /// Only those with all of these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The one door to all pipelines: takes a message to the entity wherever its shard lives. A local one in this crate; a
+/// cluster's takes its place without api or engine knowing.
+#[async_trait]
+pub trait ShardRegion: Send + Sync {
+    /// Delivers a message and returns the answer.
+    async fn ask(&self, envelope: ShardingEnvelope) -> Result<Reply, AskError>;
+    /// Lists pipelines by rising id.
+    async fn list(&self, query: ListQuery) -> Result<PipelinePage, AskError>;
+    /// Who owns what, for `GET /api/system`: shards owned, pipelines known, entities in memory, runs.
+    fn overview(&self) -> crate::view::RegionView;
+    /// Completes whenever a pipeline's view may have changed since `seen`; returns the new number. For watchers.
+    async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64;
+}

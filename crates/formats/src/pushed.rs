@@ -1,0 +1,1 @@
+//! The body of `POST …/batches`: `{batchId, records: [{id?, data, metadata?}]}`.

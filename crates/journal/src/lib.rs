@@ -1,0 +1,127 @@
+//! The journal: one dense, ordered log per shard with one writer, and what belongs to it (snapshots, chunks).
+//!
+//! An append is one conditional write on the log's head `(epoch, next_seq)`; the log's epoch decides who may write,
+//! whatever a lease says. Protocol and its pitfalls: `docs/adr/0003-shard-log.md`.
+pub mod stored;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, PipelineId, Seq},
+    pipeline::Event,
+    shard::ShardId,
+};
+
+/// The head of a shard's log: the epoch that may write, and the place of the next event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Who holds a lower epoch is fenced.
+    pub epoch: Epoch,
+    /// Where the next event goes.
+    pub next_seq: Seq,
+}
+
+/// An event of a pipeline with its place in the shard's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place. Compaction leaves gaps: density is of ranges, see [`Run`].
+    pub seq: Seq,
+    /// The pipeline it happened to.
+    pub pipeline: PipelineId,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A contiguous run of a shard's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The entries, by rising place.
+    pub entries: Vec<Entry>,
+    /// Where to read on: everything before it is in here or was compacted away.
+    pub next: Seq,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is durable.
+    Applied,
+    /// Nothing was written: the head is not `(epoch, next_seq)`.
+    Fenced,
+    /// It may or may not be durable. Only a new claim, and reading the log after it, can tell.
+    Unknown,
+}
+
+/// A failure that changed nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The store can't be reached or is busy; try again.
+    #[error("the journal can't be reached: {0}")]
+    Unavailable(String),
+    /// What is stored can't be read.
+    #[error("the journal is damaged: {0}")]
+    Corrupt(String),
+    /// The epoch is no longer the shard's.
+    #[error("shard {shard}: epoch {epoch} is fenced")]
+    Fenced {
+        /// The shard.
+        shard: ShardId,
+        /// The epoch that was held.
+        epoch: Epoch,
+    },
+}
+
+/// A snapshot of one pipeline: its state, serialized by the engine, after all events before `next`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its state.
+    pub state: Bytes,
+}
+
+/// The log of all shards. Every backend passes the same contract suite.
+#[async_trait]
+pub trait Journal: Send + Sync + std::fmt::Debug {
+    /// Takes over a shard: raises its epoch by one and returns the head. From then on, nothing with a lower epoch is written.
+    async fn claim(&self, shard: ShardId) -> Result<Head, Error>;
+
+    /// Appends events at `next_seq`, all or none, if the head is still `(epoch, next_seq)`.
+    async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended;
+
+    /// Reads from a place on, at most about `limit` events. An empty run whose `next` is `from` says: that is all.
+    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error>;
+
+    /// Lifecycle events of one pipeline (all but progress) after a place, for its history. Survives compaction.
+    async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error>;
+
+    /// Stores the changed pipelines of a shard as they are after all events before `next`, and removes the snapshots of
+    /// `gone`; fenced by `epoch`. Afterwards progress events before `next` may be compacted.
+    async fn snapshot(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        next: Seq,
+        changed: &[Snapshot],
+        gone: &[PipelineId],
+    ) -> Result<(), Error>;
+
+    /// All snapshots of a shard, and the place from which its log has to be read to be up to date.
+    async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error>;
+
+    /// The snapshot of one pipeline, and the place from which the log has to be read for it.
+    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error>;
+
+    /// Stores a chunk durably. Storing the same again is fine.
+    async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error>;
+
+    /// Reads a chunk.
+    async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error>;
+
+    /// Names of all chunks that begin so.
+    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error>;
+
+    /// Removes chunks; those that are not there are fine.
+    async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error>;
+}

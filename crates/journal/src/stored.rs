@@ -1,0 +1,1 @@
+//! Stored shapes of events: versioned, apart from the domain's, readable for ever.

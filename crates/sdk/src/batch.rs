@@ -1,0 +1,149 @@
+//! What transforms make of records, and what a sink is given.
+use crate::records::{Records, Span};
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use dataflow_core::types::{Learned, Type};
+use std::sync::Arc;
+
+/// What a sink wants of each output row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// One JSON document a row, on one line: the original bytes where nothing was changed.
+    Documents,
+    /// Columns of these names and types.
+    Columns(Vec<Column>),
+    /// Every top-level field, with the types of the first batch; [`crate::sink::Writer::define`] then says the columns.
+    AllColumns,
+}
+
+/// A column that a sink wants, or that a first batch has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Name of the output field, exactly; a dotted name is first looked for as one key, then as a path.
+    pub name: String,
+    /// Its type. [`arrow_type`] is what the sink gets.
+    pub ty: Type,
+}
+
+/// The arrow type in which a sink gets a column of this type.
+pub fn arrow_type(ty: Type) -> arrow::datatypes::DataType {
+    use arrow::datatypes::{DataType, TimeUnit};
+    match ty {
+        Type::Boolean => DataType::Boolean,
+        Type::Smallint => DataType::Int16,
+        Type::Integer => DataType::Int32,
+        Type::Bigint => DataType::Int64,
+        Type::Real => DataType::Float32,
+        Type::Double => DataType::Float64,
+        Type::Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
+        Type::Number | Type::Text | Type::Uuid | Type::Json => DataType::Utf8,
+        Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Type::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Type::Date => DataType::Date32,
+        Type::Binary => DataType::Binary,
+    }
+}
+
+/// Output rows of one [`Records`], ready for a sink.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The records they come from: ids, keys, metadata and places.
+    pub records: Arc<Records>,
+    /// The record of each output row, never falling. A record may be missing (filtered, dead) or repeated (UNNEST).
+    pub rows: Vec<u32>,
+    /// The rows, as the sink demanded them.
+    pub payload: Payload,
+}
+
+/// The rows, as the sink demanded them.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// One JSON document a row, without line break inside.
+    Documents {
+        /// The buffer: often the original one.
+        data: Bytes,
+        /// One slice a row; [`Span::NULL`] for a tombstone.
+        spans: Vec<Span>,
+    },
+    /// Columns in the order of the demand.
+    Columns(RecordBatch),
+}
+
+impl Output {
+    /// Number of output rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+    /// Whether there is no output row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+    /// Number of input records that these rows come from.
+    pub fn records_delivered(&self) -> u64 {
+        let mut last = None;
+        self.rows.iter().filter(|row| last.replace(**row) != Some(**row)).count() as u64
+    }
+    /// The rows that `keep` holds for.
+    pub fn retain(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let kept: Vec<usize> = (0..self.len()).filter(|row| keep(*row)).collect();
+        let payload = match &self.payload {
+            Payload::Documents { data, spans } => {
+                Payload::Documents { data: data.clone(), spans: kept.iter().map(|row| spans[*row]).collect() }
+            }
+            Payload::Columns(batch) => {
+                let indices = arrow::array::UInt32Array::from_iter_values(kept.iter().map(|row| *row as u32));
+                let columns = arrow::compute::take_arrays(batch.columns(), &indices, None);
+                let taken = columns.and_then(|columns| {
+                    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(kept.len()));
+                    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
+                });
+                Payload::Columns(taken.unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}")))
+            }
+        };
+        Self { records: self.records.clone(), rows: kept.iter().map(|row| self.rows[*row]).collect(), payload }
+    }
+}
+
+/// What transforms made of one [`Records`].
+#[derive(Clone, Debug)]
+pub struct Processed {
+    /// What goes to the sink.
+    pub output: Output,
+    /// Records that were left out on purpose.
+    pub filtered: u64,
+    /// Records that could not be processed. By rising row, each at most once, and in no output row.
+    pub dead: Vec<Dead>,
+    /// What was learned of the types of fields, if that is more than was known before.
+    pub learned: Option<Learned>,
+    /// Output fields that the sink has no column for, where the spec says that columns are to be added. If there are any,
+    /// nothing else in here counts: the engine has the sink add them, compiles again, and processes the records again.
+    pub new_columns: Vec<Column>,
+    /// Things worth a user's attention, each said once per run: a field that no record has had, an ignored field.
+    pub warnings: Vec<Warning>,
+}
+
+/// A record that could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dead {
+    /// Which record.
+    pub row: u32,
+    /// Where: `decode`, `transforms[1]`, `sink`.
+    pub stage: String,
+    /// Stable code, kebab-case: `not-json`, `type-mismatch`, `expression`, `too-large`, `rejected`.
+    pub code: &'static str,
+    /// Why, with field and value.
+    pub cause: String,
+}
+
+/// Something worth a user's attention that stops nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Stable code, kebab-case: `unknown-field`, `ignored-field`.
+    pub code: &'static str,
+    /// What it is about (a field): a warning is known by code and subject, and shown once with its count.
+    pub subject: String,
+    /// What to know.
+    pub message: String,
+    /// How many records it concerned.
+    pub records: u64,
+}

@@ -1,0 +1,29 @@
+//! What a connector is given of the node it runs on.
+use crate::inbox::Inbox;
+use dataflow_core::{
+    id::{Incarnation, PipelineId},
+    spec::BatchSpec,
+};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// What a connector is given of the node it runs on.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The pipeline it works for.
+    pub pipeline: PipelineId,
+    /// Which one of that id.
+    pub incarnation: Incarnation,
+    /// How large a batch may get.
+    pub batch: BatchSpec,
+    /// Largest record, in bytes.
+    pub max_record_bytes: u64,
+    /// Most bytes that may be read and not yet committed.
+    pub max_in_flight_bytes: u64,
+    /// Files of the node's own, which no connector may touch.
+    pub own_files: Arc<BTreeSet<PathBuf>>,
+    /// What was pushed to this pipeline.
+    pub inbox: Option<Arc<dyn Inbox>>,
+    /// Cancelled when the run must end now; whatever waits then gives up.
+    pub stop: CancellationToken,
+}

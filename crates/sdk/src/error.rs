@@ -1,0 +1,79 @@
+//! What can go wrong in a connector, by what the engine does about it.
+use dataflow_core::position::{Partition, Position};
+
+/// A failure of a source or sink. Its class decides what the engine does.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// It may work later (out of reach, busy, timed out): closed, opened again after a back-off, for ever.
+    #[error("{message}")]
+    Transient {
+        /// Stable code, kebab-case: `unreachable`, `timeout`, …
+        code: &'static str,
+        /// What failed, where and why.
+        message: String,
+    },
+    /// It won't work until somebody changes something: the pipeline fails with this cause.
+    #[error("{message}")]
+    Fatal {
+        /// Stable code, kebab-case: `table-missing`, `access-denied`, …
+        code: &'static str,
+        /// What failed, where and why.
+        message: String,
+        /// What to do about it.
+        fix: Option<String>,
+        /// Whether the restart policy may try again by itself (a file that is not there yet), or a user must decide.
+        retryable: bool,
+    },
+    /// A newer owner holds the sink, or it is not where this writer left it: stop at once, open again.
+    #[error("fenced: {0}")]
+    Fenced(String),
+    /// The position asked for is not there any more.
+    #[error("position {wanted} of {partition} is not there any more: {reason}")]
+    PositionLost {
+        /// Where.
+        partition: Partition,
+        /// The position asked for.
+        wanted: Position,
+        /// The first position that is still there.
+        earliest: Position,
+        /// The position behind the last record.
+        latest: Position,
+        /// What happened to it, as far as it can be told.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// A failure that may pass.
+    pub fn transient(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Transient { code, message: message.into() }
+    }
+    /// A failure that a user must mend; the restart policy tries again all the same.
+    pub fn fatal(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Fatal { code, message: message.into(), fix: None, retryable: true }
+    }
+    /// The same failure, with what to do about it.
+    #[must_use]
+    pub fn fix(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Fatal { code, message, retryable, .. } => Self::Fatal { code, message, fix: Some(hint.into()), retryable },
+            other => other,
+        }
+    }
+    /// The same failure, which starting again can't help: a user must decide.
+    #[must_use]
+    pub fn for_user(self) -> Self {
+        match self {
+            Self::Fatal { code, message, fix, .. } => Self::Fatal { code, message, fix, retryable: false },
+            other => other,
+        }
+    }
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Transient { code, .. } | Self::Fatal { code, .. } => code,
+            Self::Fenced(_) => "fenced",
+            Self::PositionLost { .. } => "position-lost",
+        }
+    }
+}

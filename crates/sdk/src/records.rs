@@ -1,0 +1,181 @@
+//! Raw records as a source reads them: original bytes by slice, ids, metadata, and the interval they cover.
+use bytes::Bytes;
+use dataflow_core::position::{Partition, Position};
+use std::sync::Arc;
+
+/// A slice of a buffer: `start..end`. [`Span::NULL`] stands for no value at all (a Kafka tombstone).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// Behind the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// No value.
+    pub const NULL: Self = Self { start: u32::MAX, end: u32::MAX };
+
+    /// The slice `start..end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        debug_assert!(start <= end && end < u32::MAX as usize);
+        Self { start: start as u32, end: end as u32 }
+    }
+    /// Whether there is no value.
+    pub fn is_null(self) -> bool {
+        self == Self::NULL
+    }
+    /// Length in bytes; 0 for no value.
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize // NULL: 0
+    }
+    /// Whether the slice has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+    /// The bytes of the slice; none for no value.
+    pub fn of(self, data: &[u8]) -> &[u8] {
+        if self.is_null() { &[] } else { &data[self.start as usize..self.end as usize] }
+    }
+}
+
+/// Values of one kind for each record, as slices of a buffer of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Slices {
+    /// The buffer.
+    pub data: Bytes,
+    /// One slice per record.
+    pub spans: Vec<Span>,
+}
+
+impl Slices {
+    /// The value of a record; none if it has none.
+    pub fn get(&self, row: usize) -> Option<&[u8]> {
+        let span = *self.spans.get(row)?;
+        (!span.is_null()).then(|| span.of(&self.data))
+    }
+}
+
+/// Records of one source partition, in order, covering the interval `(from, to]`.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// The partition.
+    pub partition: Partition,
+    /// The position before the first record: must be where the partition was left.
+    pub from: Position,
+    /// The position behind the last record (and behind what lies between it and the next: blank lines, aborted transactions).
+    pub to: Position,
+    /// Original bytes.
+    pub data: Bytes,
+    /// One slice of [`Self::data`] per record, without line end.
+    pub spans: Vec<Span>,
+    /// Place of each record in its partition (Kafka offset, byte offset of a line, number of a pushed record).
+    pub offsets: Vec<u64>,
+    /// Ids given with the records (Kafka keys, ids of pushed records); where there is none, `partition/offset` is the id.
+    pub keys: Option<Slices>,
+    /// Time of each record, milliseconds since the Unix epoch, where the source has one.
+    pub timestamps: Option<Vec<i64>>,
+    /// Metadata of each record as a JSON object, where it has any of its own (Kafka headers, metadata of pushed records).
+    pub metadata: Option<Slices>,
+    /// Metadata that all of them share: `topic`, `partition`, `file`, …
+    pub shared: Arc<Vec<(String, String)>>,
+    /// How the bytes are to be read.
+    pub layout: Layout,
+    /// Records larger than `maxRecordBytes`: their slice holds only the head. By rising row.
+    pub oversized: Vec<Oversized>,
+    /// Bytes read for these records, framing included.
+    pub bytes_read: u64,
+    /// Records between `from` and the first record that are no longer there and were passed over by choice.
+    pub lost: Option<Lost>,
+}
+
+/// How the bytes of records are to be read.
+#[derive(Clone, Debug)]
+pub enum Layout {
+    /// Each record is a JSON text.
+    Json,
+    /// Each record is a CSV record.
+    Csv(Arc<CsvLayout>),
+}
+
+/// How CSV records are to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsvLayout {
+    /// Between fields.
+    pub delimiter: u8,
+    /// Around fields; doubled inside.
+    pub quote: u8,
+    /// Names of the fields in order.
+    pub columns: Vec<String>,
+    /// Unquoted texts that stand for null.
+    pub null_values: Vec<String>,
+}
+
+/// A record over the limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oversized {
+    /// Which record.
+    pub row: u32,
+    /// Its whole length, in bytes.
+    pub length: u64,
+    /// Hash of the whole (xxh3-64, hex).
+    pub hash: String,
+}
+
+/// Records that were passed over because they are no longer there (`onPositionLost`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Number of records, as far as it can be known.
+    pub records: u64,
+    /// Where the first record that is still there begins.
+    pub to: Position,
+}
+
+impl Records {
+    /// No records yet, from a position on.
+    pub fn empty(partition: Partition, from: Position, layout: Layout) -> Self {
+        Self {
+            partition,
+            to: from.clone(),
+            from,
+            data: Bytes::new(),
+            spans: Vec::new(),
+            offsets: Vec::new(),
+            keys: None,
+            timestamps: None,
+            metadata: None,
+            shared: Arc::default(),
+            layout,
+            oversized: Vec::new(),
+            bytes_read: 0,
+            lost: None,
+        }
+    }
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+    /// Original bytes of a record; none for a tombstone.
+    pub fn bytes(&self, row: usize) -> Option<&[u8]> {
+        let span = self.spans[row];
+        (!span.is_null()).then(|| span.of(&self.data))
+    }
+    /// The id of a record: its key as text, otherwise `partition/offset`.
+    pub fn id(&self, row: usize) -> String {
+        match self.keys.as_ref().and_then(|keys| keys.get(row)) {
+            Some(key) => String::from_utf8_lossy(key).into_owned(),
+            None => format!("{}/{}", self.partition, self.offsets[row]),
+        }
+    }
+    /// Bytes that these records hold in memory.
+    pub fn weight(&self) -> usize {
+        self.data.len()
+            + self.spans.len() * 32
+            + self.keys.as_ref().map_or(0, |keys| keys.data.len())
+            + self.metadata.as_ref().map_or(0, |meta| meta.data.len())
+    }
+}

@@ -1,0 +1,161 @@
+//! Sinks: where records go.
+use crate::{
+    Context, Error,
+    batch::{Column, Demand, Output},
+};
+use async_trait::async_trait;
+use dataflow_core::{
+    pipeline::event::LaneProgress,
+    token::{Fence, Token},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a sink can promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Data and token become durable in one transaction: exactly once.
+    Transactional,
+    /// A deterministic key and a version that only rises: replaying converges, exactly once in effect.
+    Keyed,
+    /// Output counts only once published under a handle in the journal: exactly once.
+    Staged,
+    /// At least once after a crash.
+    Unfenced,
+}
+
+/// A checked sink, ready to be opened. Holds no connection.
+#[async_trait]
+pub trait Sink: Send + Sync + std::fmt::Debug {
+    /// What it can promise.
+    fn kind(&self) -> Kind;
+
+    /// Whether only one lane can write to it.
+    fn single_lane(&self) -> bool {
+        false
+    }
+
+    /// Opens a writer for one lane. **Fences first**: once this returns, nothing that an older epoch still sends can
+    /// take effect. Then reads the token. The last writer of the lane is dropped before.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if a newer epoch holds the sink.
+    async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error>;
+
+    /// The token of this lane as the sink has it now, without fencing anyone; for inspection and `sink-token` resets.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        let _ = (cx, fence);
+        Ok(None)
+    }
+}
+
+/// Which lane is opened, and what the journal knows of it.
+#[derive(Clone, Debug)]
+pub struct OpenLane {
+    /// Who opens.
+    pub fence: Fence,
+    /// The lane's last checkpoint in the journal: its handle tells a staged sink what to cut back to. None: nothing in this generation.
+    pub journalled: Option<LaneProgress>,
+    /// Versions that a keyed sink writes are this plus the number of the commit within the run (from 1): greater than
+    /// any of an earlier run.
+    pub version_base: u64,
+}
+
+/// An opened sink.
+pub struct Opened {
+    /// The writer.
+    pub writer: Box<dyn Writer>,
+    /// The token found (transactional sinks), of this pipeline, incarnation, generation and lane. None: none there.
+    pub token: Option<Token>,
+    /// What the writer wants of each row.
+    pub demand: Demand,
+    /// What to know about the target, for the user: columns that nothing fills, …
+    pub warnings: Vec<crate::batch::Warning>,
+    /// A staged sink's handle after the cut, if nothing was journalled before and opening made something that must be
+    /// journalled before the first commit.
+    pub handle: Option<serde_json::Value>,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("token", &self.token).field("demand", &self.demand).finish_non_exhaustive()
+    }
+}
+
+/// An open writer of one lane. Calls come one at a time, in order of commits.
+#[async_trait]
+pub trait Writer: Send {
+    /// The columns of the first batch, where the demand was [`Demand::AllColumns`]: makes the target if it is missing,
+    /// and returns what is wanted from here on.
+    ///
+    /// # Errors
+    /// If the target can't be made.
+    async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
+        let _ = columns;
+        Err(Error::fatal("internal", "this sink has no columns to define").for_user())
+    }
+
+    /// Writes one commit. When this returns, a transactional sink has data and token durably and together; a keyed sink
+    /// has the data durably; a staged one has taken it; an unfenced one has written it.
+    ///
+    /// `outputs` may be empty (progress without rows: everything filtered or dead); a transactional sink writes the
+    /// token all the same.
+    ///
+    /// # Errors
+    /// [`CommitError::Rejected`] leaves the sink as before the commit; after any other error nothing is known, and the
+    /// writer is dropped and the sink opened again.
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError>;
+
+    /// Staged sinks: makes everything committed so far durable, and returns the handle that the journal will hold.
+    ///
+    /// # Errors
+    /// If it can't be made durable.
+    async fn seal(&mut self) -> Result<Option<serde_json::Value>, Error> {
+        Ok(None)
+    }
+
+    /// Staged sinks: the handle is in the journal; what it names may appear. Idempotent.
+    ///
+    /// # Errors
+    /// If it can't be published; tried again by opening again.
+    async fn publish(&mut self, handle: &serde_json::Value) -> Result<(), Error> {
+        let _ = handle;
+        Ok(())
+    }
+
+    /// Gives back connections and locks.
+    async fn close(self: Box<Self>);
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Rows inserted, updated or deleted (after the last record per key has won).
+    pub rows_written: u64,
+}
+
+/// Why a commit failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// These rows can't be written, whatever is done; without them the rest can. Nothing was written.
+    #[error("{} row(s) rejected", .0.len())]
+    Rejected(Vec<RejectedRow>),
+    /// Anything else.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// A row that the sink won't take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// Index into `outputs`.
+    pub output: usize,
+    /// Row of that output.
+    pub row: usize,
+    /// Why: column, type, value, and what the server said.
+    pub cause: String,
+}

@@ -1,0 +1,80 @@
+//! Sources: where records come from.
+use crate::{Context, Error, Records};
+use async_trait::async_trait;
+use dataflow_core::position::{Partition, Positions};
+use serde::{Deserialize, Serialize};
+
+/// A checked source, ready to be opened. Holds no connection.
+#[async_trait]
+pub trait Source: Send + Sync + std::fmt::Debug {
+    /// The partitions that are there now, in order. Asked before the first run of a generation, to choose the number of
+    /// lanes. A source that is always read in one lane returns one partition or none.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error>;
+
+    /// Opens a reader for one lane. Called by the run at its start and again after each failure; the last reader is
+    /// dropped before.
+    ///
+    /// # Errors
+    /// [`Error::PositionLost`] if a position is not there any more and the spec says `fail`.
+    async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error>;
+
+    /// Positions for a reset of the checkpoint.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error>;
+}
+
+/// The part of a source that one lane reads, and from where.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// This lane: partition number p belongs to it if `p % lanes == lane`, also one that appears later.
+    pub lane: u32,
+    /// Number of lanes.
+    pub lanes: u32,
+    /// Where to go on. A partition that is missing is read from its beginning. May hold partitions of other lanes.
+    pub positions: Positions,
+}
+
+/// Where to go on after a reset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Place {
+    /// From the first record that is there.
+    Beginning,
+    /// From behind the last record that is there.
+    End,
+}
+
+/// An open reader of one lane. The run calls [`read`](Self::read) again and again; between calls nothing is owed.
+#[async_trait]
+pub trait Reader: Send {
+    /// The next records: as many as wait, at most `batch.maxRecords` and about `batch.maxBytes`, after lingering for
+    /// more no longer than `batch.linger` once there is one. All of one partition. Waits while there is none.
+    ///
+    /// # Errors
+    /// See [`Error`]; the reader is dropped after any.
+    async fn read(&mut self) -> Result<Read, Error>;
+
+    /// Number of records (or, for files, bytes) that wait at the source, if it can be told without asking it.
+    fn lag(&self) -> Option<u64> {
+        None
+    }
+
+    /// These positions are in the journal. For tools that watch a consumer group; nothing depends on it.
+    fn checkpointed(&mut self, positions: &Positions) {
+        let _ = positions;
+    }
+}
+
+/// What a reader read.
+#[derive(Debug)]
+pub enum Read {
+    /// Records, or an interval without any (only blank lines, or lost).
+    Records(Records),
+    /// A bounded source has ended: there will never be more.
+    End,
+}

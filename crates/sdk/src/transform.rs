@@ -1,0 +1,64 @@
+//! Transforms: what is done to each record between source and sink.
+use crate::{
+    Problem,
+    batch::{Column, Demand, Processed},
+    records::Records,
+};
+use dataflow_core::{
+    spec::{Component, PipelineSpec},
+    types::Learned,
+};
+use std::sync::Arc;
+
+/// Makes programs of the transforms of a spec. One per node.
+pub trait Compiler: Send + Sync + std::fmt::Debug {
+    /// Findings about the transforms of a spec (unknown types and fields, expressions that don't parse or can't have a
+    /// type), with paths from the spec's root: `transforms[0].condition`. Never touches the network.
+    fn check(&self, spec: &PipelineSpec) -> Vec<Problem>;
+
+    /// JSON Schema and summary of each transform type, for the catalogue: (type, summary, schema).
+    fn catalog(&self) -> Vec<(&'static str, &'static str, schemars::Schema)>;
+
+    /// Compiles transforms and the sink's demand to one program.
+    ///
+    /// # Errors
+    /// All findings, like [`Self::check`].
+    fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>>;
+}
+
+/// What a program is compiled from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The transforms, in order.
+    pub transforms: Vec<Component>,
+    /// The rest of the spec that matters: declared schema, what becomes of misfits.
+    pub spec: Arc<PipelineSpec>,
+    /// What the sink wants.
+    pub demand: Demand,
+    /// What becomes of output fields that the sink did not ask for (table sinks); none: nothing is said about them.
+    pub unknown_fields: Option<UnknownFields>,
+    /// What earlier runs learned of the types.
+    pub learned: Learned,
+}
+
+/// What becomes of output fields that a table sink has no column for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// Left out, warned of and counted.
+    Ignore,
+    /// A column is added to the target: see [`Processed::new_columns`].
+    Add,
+    /// The record is a dead letter.
+    Dead,
+}
+
+/// Compiled transforms: takes raw records, gives what the sink wants. Pure compute, called on compute threads, one call
+/// at a time; each lane has its own.
+pub trait Program: Send {
+    /// All top-level output fields of these records with the narrowest types that hold them (at most 1,000), for a
+    /// sink that demanded [`Demand::AllColumns`]. Records that turn out dead or filtered are not looked at.
+    fn infer(&mut self, records: &Arc<Records>) -> Vec<Column>;
+
+    /// Runs decode, transforms and the making of what the sink wants. Every record is in the output, filtered, or dead.
+    fn process(&mut self, records: Arc<Records>) -> Processed;
+}
