@@ -100,6 +100,18 @@ text_id!(
     Incarnation, "incarnation", printable
 );
 
+impl Actor {
+    /// The platform itself: restarts by policy and the reports of runs. Doors let no user act under this name.
+    pub fn system() -> Self {
+        Self("system".into())
+    }
+
+    /// Whether this is the platform itself.
+    pub fn is_system(&self) -> bool {
+        self.as_str() == "system"
+    }
+}
+
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -26,3 +26,8 @@ pub const MAX_INFERRED_COLUMNS: usize = 1_000;
 pub const DEAD_LETTER_HEAD: usize = 64 * 1024;
 /// Largest body of `POST …/batches`, in bytes (8 MiB).
 pub const MAX_BATCH_BODY: usize = 8 * 1024 * 1024;
+/// Chunks of dead letters among which a chunk that is named again is looked for: more than all lanes may have named
+/// since the last checkpoint.
+pub const REMEMBERED_CHUNKS: usize = 65_536;
+/// Bytes of pushed records that may wait, if the source does not say `maxPendingBytes` (64 MiB).
+pub const MAX_PENDING_BYTES: u64 = 64 * 1024 * 1024;

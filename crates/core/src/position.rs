@@ -1,6 +1,6 @@
 //! How far a source was read: a position per source partition.
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, sync::Arc};
 
 /// A part of a source that is read in order: `user-events/0`, the path of a file, `http`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -10,6 +10,13 @@ pub struct Partition(pub Arc<str>);
 impl From<&str> for Partition {
     fn from(name: &str) -> Self {
         Self(name.into())
+    }
+}
+
+/// So that a map can be asked for a name without making one. Same order and hash as the text's.
+impl Borrow<str> for Partition {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

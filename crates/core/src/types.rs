@@ -66,7 +66,7 @@ impl fmt::Display for Type {
 }
 
 /// What was learned from the data: the type each field was used with, by its use (`age#number`, `city#infer`).
-/// Only ever widens without loss (bigint → decimal → double; anything → json).
+/// Only ever [widens](widen), and without loss.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Learned(pub BTreeMap<String, Type>);
@@ -83,35 +83,50 @@ impl Learned {
     }
 }
 
-/// The narrowest type that holds all values of both.
+/// The narrowest type that holds all values of both, exactly. Types are a lattice under it: the order in which lanes learn
+/// does not matter (it is commutative, associative and idempotent).
+///
+/// - Integers widen among themselves, then to decimals of enough digits, then (over 38 digits) to number.
+/// - A real holds every smallint, a double every integer and real. No 64-bit integer and no decimal goes through a double,
+///   which is exact only up to 2^53: together they are a number, which keeps the text.
+/// - A date is also a timestamp (at midnight, UTC) and a datetime; these two together are json, like all that has nothing
+///   in common.
 pub fn widen(a: Type, b: Type) -> Type {
     use Type::{Bigint, Date, Datetime, Decimal, Double, Integer, Json, Number, Real, Smallint, Timestamp};
-    let digits = |ty| match ty {
-        Smallint => Some((5, 0)),
-        Integer => Some((10, 0)),
-        Bigint => Some((19, 0)),
-        Decimal { precision, scale } => Some((precision - scale, scale)),
-        _ => None,
-    };
-    let numeric = |ty| digits(ty).is_some() || matches!(ty, Real | Double | Number);
+    if a == b {
+        return a;
+    }
     match (a, b) {
-        _ if a == b => a,
-        (Number, other) | (other, Number) if numeric(other) => Number,
-        (Double | Real, other) | (other, Double | Real) if numeric(other) => Double,
-        (Timestamp, Date) | (Date, Timestamp) => Timestamp,
-        (Datetime, Date) | (Date, Datetime) => Datetime,
+        (Smallint, other @ (Integer | Bigint | Real | Double))
+        | (other @ (Integer | Bigint | Real | Double), Smallint) => other,
+        (Integer, Bigint) | (Bigint, Integer) => Bigint,
+        (Real | Integer, Double) | (Double, Real | Integer) | (Real, Integer) | (Integer, Real) => Double,
+        (Date, other @ (Timestamp | Datetime)) | (other @ (Timestamp | Datetime), Date) => other,
         _ => match (digits(a), digits(b)) {
             (Some((whole_a, scale_a)), Some((whole_b, scale_b))) => {
                 let (whole, scale) = (whole_a.max(whole_b), scale_a.max(scale_b));
-                match (scale, whole + scale) {
-                    (0, ..=5) => Smallint,
-                    (0, ..=10) => Integer,
-                    (0, ..=19) => Bigint,
-                    (_, precision @ ..=38) => Decimal { precision, scale },
-                    _ => Double,
+                match whole.saturating_add(scale) {
+                    precision @ ..=38 => Decimal { precision, scale },
+                    _ => Number,
                 }
             }
+            _ if is_number(a) && is_number(b) => Number,
             _ => Json,
         },
     }
+}
+
+/// Digits before and behind the point that an exact numeric type of limited length holds.
+fn digits(ty: Type) -> Option<(u8, u8)> {
+    match ty {
+        Type::Smallint => Some((5, 0)),
+        Type::Integer => Some((10, 0)),
+        Type::Bigint => Some((19, 0)),
+        Type::Decimal { precision, scale } => Some((precision.saturating_sub(scale), scale)),
+        _ => None,
+    }
+}
+
+fn is_number(ty: Type) -> bool {
+    digits(ty).is_some() || matches!(ty, Type::Real | Type::Double | Type::Number)
 }

@@ -1,2 +1,6 @@
-//! The DataFlow binary.
-fn main() {}
+//! The `dataflow` program: see [`dataflow::cli`].
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dataflow::cli::main()
+}

@@ -1,3 +1,14 @@
 //! The engine: hosts pipelines as entities, and runs them.
+//!
+//! A message for a pipeline goes through the [`ShardRegion`](region::ShardRegion) to its entity, which decides, has the
+//! events appended to its shard's log, and performs what follows: above all, the run, from source to checkpoint.
+mod dead_letters;
+mod entity;
+mod host;
+pub mod parts;
 pub mod region;
+mod run;
+mod shard;
 pub mod view;
+
+pub use host::{Engine, EngineSettings};

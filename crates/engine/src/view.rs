@@ -1,10 +1,16 @@
 //! What users are shown: the JSON of the REST API, the CLI and the web page.
-use dataflow_core::{pipeline::Status, problem::Problem, spec::Component};
+use dataflow_core::{pipeline::Status, problem::Problem, spec::Component, time::Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
+/// A point in time as users see it: RFC 3339, UTC, milliseconds.
+pub fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.millis())
+        .map_or_else(|_| format!("{} ms since 1970", at.millis()), |at| format!("{at:.3}"))
+}
 
 /// A pipeline as users see it. Times are RFC 3339, UTC.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

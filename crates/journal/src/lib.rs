@@ -2,7 +2,17 @@
 //!
 //! An append is one conditional write on the log's head `(epoch, next_seq)`; the log's epoch decides who may write,
 //! whatever a lease says. Protocol and its pitfalls: `docs/adr/0003-shard-log.md`.
+#[cfg(feature = "testing")]
+pub mod fault;
+pub mod memory;
+mod range;
+pub mod sqlite;
 pub mod stored;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use memory::Memory;
+pub use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use bytes::Bytes;

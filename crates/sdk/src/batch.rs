@@ -97,7 +97,9 @@ impl Output {
                     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(kept.len()));
                     RecordBatch::try_new_with_options(batch.schema(), columns, &options)
                 });
-                Payload::Columns(taken.unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}")))
+                Payload::Columns(
+                    taken.unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}")),
+                )
             }
         };
         Self { records: self.records.clone(), rows: kept.iter().map(|row| self.rows[*row]).collect(), payload }

@@ -56,7 +56,9 @@ impl Error {
     #[must_use]
     pub fn fix(self, hint: impl Into<String>) -> Self {
         match self {
-            Self::Fatal { code, message, retryable, .. } => Self::Fatal { code, message, fix: Some(hint.into()), retryable },
+            Self::Fatal { code, message, retryable, .. } => {
+                Self::Fatal { code, message, fix: Some(hint.into()), retryable }
+            }
             other => other,
         }
     }

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 /// A checked source, ready to be opened. Holds no connection.
 #[async_trait]
 pub trait Source: Send + Sync + std::fmt::Debug {
+    /// Whether it can only be read in one lane.
+    fn single_lane(&self) -> bool {
+        false
+    }
+
     /// The partitions that are there now, in order. Asked before the first run of a generation, to choose the number of
     /// lanes. A source that is always read in one lane returns one partition or none.
     ///

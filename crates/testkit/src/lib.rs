@@ -1,1 +1,5 @@
-//! DataFlow.
+//! What tests of DataFlow are made with: a source and sinks in memory whose state outlives a run and which fail on
+//! request, and the conformance suite that every sink passes.
+pub mod conformance;
+pub mod fixture;
+pub mod memory;

@@ -46,7 +46,8 @@ pub enum Request {
         spec: Box<PipelineSpec>,
         /// How the generation that ends was settled, if the change starts a new one.
         settlement: Settlement,
-        /// Positions that the new generation begins with, by the source's own reckoning; empty: from the source's beginning.
+        /// Positions that the new generation begins with, by the source's own reckoning. A partition that is missing goes
+        /// on where it was if the source is unchanged, otherwise it begins at its beginning.
         positions: Positions,
     },
     /// Run it, from the checkpoint on.
@@ -137,6 +138,29 @@ pub enum Request {
         /// Which run.
         run: RunId,
     },
+}
+
+impl Request {
+    /// Whether its command is remembered by its id. What runs report is known by their run, and a batch by its own id.
+    pub fn is_remembered(&self) -> bool {
+        match self {
+            Self::Create { .. }
+            | Self::Update { .. }
+            | Self::Start { .. }
+            | Self::Stop
+            | Self::Restart { .. }
+            | Self::ResetCheckpoint { .. }
+            | Self::Delete => true,
+            Self::Ingest { .. }
+            | Self::ReportOpened { .. }
+            | Self::ReportProgress { .. }
+            | Self::ReportSchema { .. }
+            | Self::ReportLost { .. }
+            | Self::ReportStopped { .. }
+            | Self::ReportFailed { .. }
+            | Self::ReportCompleted { .. } => false,
+        }
+    }
 }
 
 /// How the generation that ends was settled.

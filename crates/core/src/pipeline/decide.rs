@@ -1,5 +1,12 @@
 //! What follows from a command in a state.
-use super::{Command, Event, Rejected, State, state::Received};
+use super::{
+    Command, Event, Rejected, Request, State,
+    commands::{
+        completed, create, delete, failed, ingest, lost, opened, progress, reset_checkpoint, restart, schema, start,
+        stop, stopped, update,
+    },
+    state::Received,
+};
 
 /// What follows from a command: what has happened, and what must now be done in the world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,9 +34,33 @@ pub enum Effect {
 
 /// Says what follows from `command` in `state`.
 ///
+/// A user's command that was carried out before changes nothing and is no error, whatever the pipeline is by now.
+///
 /// # Errors
 /// [`Rejected`] if the command is not allowed; nothing has happened then.
 pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejected> {
-    let _ = (state, command);
-    Err(Rejected::NotFound)
+    if command.request.is_remembered() && state.has_carried_out(&command.id) {
+        return Ok(Decision::default());
+    }
+    match &command.request {
+        Request::Create { spec, incarnation } => create::create(state, command, spec, incarnation),
+        Request::Update { spec, settlement, positions } => update::update(state, command, spec, settlement, positions),
+        Request::Start { lanes } => start::start(state, command, *lanes),
+        Request::Stop => stop::stop(state, command),
+        Request::Restart { lanes } => restart::restart(state, command, *lanes),
+        Request::ResetCheckpoint { to, positions, settlement } => {
+            reset_checkpoint::reset_checkpoint(state, command, to, positions, settlement)
+        }
+        Request::Delete => delete::delete(state, command),
+        Request::Ingest { batch_id, hash, records, bytes, chunk } => {
+            ingest::ingest(state, command, batch_id, hash, *records, *bytes, chunk)
+        }
+        Request::ReportOpened { run, epoch, lanes } => opened::opened(state, command, *run, *epoch, lanes),
+        Request::ReportProgress { run, lanes } => progress::progress(state, command, *run, lanes),
+        Request::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
+        Request::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
+        Request::ReportStopped { run, settled } => stopped::stopped(state, command, *run, *settled),
+        Request::ReportFailed { run, cause, restart_in } => failed::failed(state, command, *run, cause, *restart_in),
+        Request::ReportCompleted { run } => completed::completed(state, command, *run),
+    }
 }

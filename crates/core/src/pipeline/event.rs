@@ -115,6 +115,49 @@ pub enum Fact {
     PipelineDeleted,
 }
 
+impl Fact {
+    /// Its name, as users and histories see it: `PipelineCreated`, …
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PipelineCreated { .. } => "PipelineCreated",
+            Self::PipelineUpdated { .. } => "PipelineUpdated",
+            Self::PipelineStarted { .. } => "PipelineStarted",
+            Self::StopRequested { .. } => "StopRequested",
+            Self::PipelineStopped { .. } => "PipelineStopped",
+            Self::BatchReceived { .. } => "BatchReceived",
+            Self::RunOpened { .. } => "RunOpened",
+            Self::BatchProcessed { .. } => "BatchProcessed",
+            Self::SchemaChanged { .. } => "SchemaChanged",
+            Self::RecordsLost(_) => "RecordsLost",
+            Self::PipelineFailed { .. } => "PipelineFailed",
+            Self::PipelineCompleted => "PipelineCompleted",
+            Self::CheckpointReset { .. } => "CheckpointReset",
+            Self::PipelineDeleted => "PipelineDeleted",
+        }
+    }
+
+    /// Whether it leaves the pipeline's version and `updatedAt` as they are: records flow, and nothing changes for a user
+    /// who holds a version.
+    pub fn is_quiet(&self) -> bool {
+        match self {
+            Self::BatchReceived { .. }
+            | Self::RunOpened { .. }
+            | Self::BatchProcessed { .. }
+            | Self::SchemaChanged { .. } => true,
+            Self::PipelineCreated { .. }
+            | Self::PipelineUpdated { .. }
+            | Self::PipelineStarted { .. }
+            | Self::StopRequested { .. }
+            | Self::PipelineStopped { .. }
+            | Self::RecordsLost(_)
+            | Self::PipelineFailed { .. }
+            | Self::PipelineCompleted
+            | Self::CheckpointReset { .. }
+            | Self::PipelineDeleted => false,
+        }
+    }
+}
+
 /// A generation that starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,7 +174,7 @@ pub struct NewGeneration {
 }
 
 /// Where a lane is after its last commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneProgress {
     /// Which lane.

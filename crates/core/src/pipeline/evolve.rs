@@ -1,6 +1,16 @@
 //! Taking an event into the state.
-use super::{Event, State};
-use crate::id::PipelineId;
+use super::{
+    event::{Cause, Event, Fact, LaneOpened, LaneProgress, NewGeneration},
+    remembered::remember,
+    state::{Deleted, Failed, Inbox, LastRun, Pipeline, Progress, Running, State, Status, Stopping},
+};
+use crate::{
+    id::{Epoch, Generation, Incarnation, PipelineId, RunId},
+    spec::PipelineSpec,
+    time::Timestamp,
+    types::Learned,
+};
+use std::collections::VecDeque;
 
 /// A history that no accepted sequence of commands can have written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +21,7 @@ pub struct CorruptHistory {
     /// The event's type.
     pub event: &'static str,
     /// What the pipeline was.
-    pub status: super::Status,
+    pub status: Status,
 }
 
 /// Takes an event of `pipeline` into its state.
@@ -19,6 +29,238 @@ pub struct CorruptHistory {
 /// # Errors
 /// [`CorruptHistory`] if the event can't follow on what came before.
 pub fn evolve(pipeline: &PipelineId, state: State, event: &Event) -> Result<State, CorruptHistory> {
-    let _ = (pipeline, event);
+    let status = state.status();
+    let corrupt = || CorruptHistory { pipeline: pipeline.clone(), event: event.fact.name(), status };
+    let mut state = follow(pipeline, state, event).ok_or_else(corrupt)?;
+    if !event.fact.is_quiet() {
+        note(&mut state, event);
+    }
     Ok(state)
+}
+
+/// The state after a whole history, from the beginning.
+///
+/// # Errors
+/// [`CorruptHistory`] at the first event that can't follow on what came before.
+pub fn fold<'a>(pipeline: &PipelineId, events: impl IntoIterator<Item = &'a Event>) -> Result<State, CorruptHistory> {
+    events.into_iter().try_fold(State::Empty, |state, event| evolve(pipeline, state, event))
+}
+
+/// The state that follows, but for what every change leaves behind ([`note`]); none: the event can't follow.
+fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
+    match &event.fact {
+        Fact::PipelineCreated { spec, incarnation } => created(id, state, event.at, spec, incarnation),
+        Fact::PipelineUpdated { spec, generation } => updated(state, spec, generation.as_ref()),
+        Fact::PipelineStarted { lanes, attempt } => started(state, *lanes, *attempt),
+        Fact::StopRequested { restart } => {
+            running(&mut state)?.stopping = Some(Stopping { restart: *restart });
+            Some(state)
+        }
+        Fact::PipelineStopped { .. } => stopped(state),
+        Fact::BatchReceived { .. } => {
+            state.pipeline_mut()?.inbox.receive(&event.fact)?;
+            Some(state)
+        }
+        Fact::RunOpened { run, epoch, lanes } => {
+            opened(running(&mut state)?, event.at, *run, *epoch, lanes)?;
+            Some(state)
+        }
+        Fact::BatchProcessed { run, lanes } => {
+            processed(running(&mut state)?, event.at, *run, lanes)?;
+            Some(state)
+        }
+        Fact::SchemaChanged { learned } => {
+            running(&mut state)?.pipeline.learned = Learned::clone(learned);
+            Some(state)
+        }
+        // The ledger counts lost records where their lane does, with the commit that passes over them.
+        Fact::RecordsLost(_) => running(&mut state).is_some().then_some(state),
+        Fact::PipelineFailed { cause, restart_at } => failed(state, event.at, cause, *restart_at),
+        Fact::PipelineCompleted => match state {
+            State::Running(running) => Some(State::Completed(Box::new(running.pipeline))),
+            _ => None,
+        },
+        Fact::CheckpointReset { generation, .. } => {
+            running(&mut state).is_none().then_some(())?;
+            state.pipeline_mut()?.begin(generation)?;
+            Some(to_be_started_by_a_user(state))
+        }
+        Fact::PipelineDeleted => deleted(state, event.at),
+    }
+}
+
+/// Raises the version and remembers the command.
+fn note(state: &mut State, event: &Event) {
+    let (version, commands) = match state {
+        State::Empty => return,
+        State::Deleted(deleted) => (&mut deleted.version, &mut deleted.commands),
+        State::Configured(pipeline) | State::Stopped(pipeline) | State::Completed(pipeline) => changed(pipeline, event),
+        State::Running(running) => changed(&mut running.pipeline, event),
+        State::Failed(failed) => changed(&mut failed.pipeline, event),
+    };
+    *version += 1;
+    if event.actor.is_system() {
+        return;
+    }
+    match event.fact {
+        Fact::PipelineCreated { .. }
+        | Fact::PipelineUpdated { .. }
+        | Fact::PipelineStarted { .. }
+        | Fact::StopRequested { .. }
+        | Fact::PipelineStopped { .. }
+        | Fact::CheckpointReset { .. }
+        | Fact::PipelineDeleted => remember(commands, &event.command, event.at),
+        Fact::BatchReceived { .. }
+        | Fact::RunOpened { .. }
+        | Fact::BatchProcessed { .. }
+        | Fact::SchemaChanged { .. }
+        | Fact::RecordsLost(_)
+        | Fact::PipelineFailed { .. }
+        | Fact::PipelineCompleted => {}
+    }
+}
+
+fn changed<'a>(pipeline: &'a mut Pipeline, event: &Event) -> (&'a mut u64, &'a mut VecDeque<super::state::Remembered>) {
+    pipeline.updated_at = event.at;
+    (&mut pipeline.version, &mut pipeline.commands)
+}
+
+fn created(
+    id: &PipelineId,
+    state: State,
+    at: Timestamp,
+    spec: &PipelineSpec,
+    incarnation: &Incarnation,
+) -> Option<State> {
+    let (version, commands) = match state {
+        State::Empty => (0, VecDeque::new()),
+        State::Deleted(deleted) => (deleted.version, deleted.commands),
+        _ => return None,
+    };
+    Some(State::Configured(Box::new(Pipeline {
+        id: id.clone(),
+        incarnation: incarnation.clone(),
+        spec: spec.clone(),
+        version,
+        created_at: at,
+        updated_at: at,
+        progress: Progress { generation: Generation(1), ..Progress::default() },
+        learned: Learned::default(),
+        last_run: None,
+        commands,
+        inbox: Inbox::default(),
+    })))
+}
+
+fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGeneration>) -> Option<State> {
+    let runs = running(&mut state).is_some();
+    let pipeline = state.pipeline_mut()?;
+    let described = pipeline.spec.runs_like(spec);
+    if runs && !described || pipeline.starts_generation(spec) != generation.is_some() {
+        return None;
+    }
+    if pipeline.spec.source != spec.source {
+        // It was learned from other data.
+        pipeline.learned = Learned::default();
+    }
+    pipeline.spec = spec.clone();
+    if let Some(generation) = generation {
+        pipeline.begin(generation)?;
+    }
+    Some(if described { state } else { to_be_started_by_a_user(state) })
+}
+
+fn started(state: State, lanes: u32, attempt: u32) -> Option<State> {
+    let mut pipeline = match state {
+        State::Configured(pipeline) | State::Stopped(pipeline) | State::Completed(pipeline) => *pipeline,
+        State::Failed(failed) => failed.pipeline,
+        State::Empty | State::Running(_) | State::Deleted(_) => return None,
+    };
+    if *pipeline.progress.lanes.get_or_insert(lanes) != lanes {
+        return None;
+    }
+    Some(State::Running(Box::new(Running { pipeline, stopping: None, attempt, run: None })))
+}
+
+fn stopped(state: State) -> Option<State> {
+    match state {
+        State::Running(running) if running.stopping.is_some() => Some(State::Stopped(Box::new(running.pipeline))),
+        State::Failed(failed) if failed.restart_at.is_some() => Some(State::Stopped(Box::new(failed.pipeline))),
+        _ => None,
+    }
+}
+
+fn opened(running: &mut Running, at: Timestamp, run: RunId, epoch: Epoch, lanes: &[LaneOpened]) -> Option<()> {
+    if !running.is_new(run) {
+        return None;
+    }
+    for lane in lanes {
+        running.pipeline.progress.advance(&lane.progress, at)?;
+    }
+    let bare = |lane: &LaneOpened| LaneOpened {
+        progress: LaneProgress { chunks: Vec::new(), ..lane.progress.clone() },
+        ..lane.clone()
+    };
+    running.pipeline.last_run = Some(LastRun { run, epoch, at, lanes: lanes.iter().map(bare).collect() });
+    running.run = Some(run);
+    running.pipeline.collect_inbox();
+    Some(())
+}
+
+fn processed(running: &mut Running, at: Timestamp, run: RunId, lanes: &[LaneProgress]) -> Option<()> {
+    if !running.is_current(run) {
+        return None;
+    }
+    for lane in lanes {
+        if running.pipeline.progress.advance(lane, at)? {
+            running.attempt = 0;
+        }
+    }
+    running.pipeline.collect_inbox();
+    Some(())
+}
+
+fn failed(state: State, at: Timestamp, cause: &Cause, restart_at: Option<Timestamp>) -> Option<State> {
+    match state {
+        State::Running(running) if running.stopping.is_none() => Some(State::Failed(Box::new(Failed {
+            pipeline: running.pipeline,
+            cause: cause.clone(),
+            at,
+            restart_at,
+            attempt: running.attempt,
+        }))),
+        _ => None,
+    }
+}
+
+fn deleted(state: State, at: Timestamp) -> Option<State> {
+    match state {
+        State::Running(_) => None,
+        _ => {
+            let pipeline = state.pipeline()?;
+            Some(State::Deleted(Deleted {
+                incarnation: pipeline.incarnation.clone(),
+                version: pipeline.version,
+                at,
+                commands: pipeline.commands.clone(),
+            }))
+        }
+    }
+}
+
+/// What a pipeline that does not run is after a user has changed what it does or where it goes on: a completed one is
+/// only stopped, since there may be more to do; a failed one is not started again by itself, since the user is at work on it.
+fn to_be_started_by_a_user(state: State) -> State {
+    match state {
+        State::Completed(pipeline) => State::Stopped(pipeline),
+        State::Failed(failed) => State::Failed(Box::new(Failed { restart_at: None, ..*failed })),
+        State::Empty | State::Configured(_) | State::Running(_) | State::Stopped(_) | State::Deleted(_) => state,
+    }
+}
+
+fn running(state: &mut State) -> Option<&mut Running> {
+    match state {
+        State::Running(running) => Some(running),
+        _ => None,
+    }
 }

@@ -7,14 +7,17 @@ mod commands;
 mod decide;
 pub mod event;
 mod evolve;
+mod inbox;
+mod progress;
 pub mod rejected;
+mod remembered;
 pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use command::{Command, Request};
 pub use decide::{Decision, Effect, decide};
-pub use event::Event;
-pub use evolve::{CorruptHistory, evolve};
+pub use event::{Event, Fact};
+pub use evolve::{CorruptHistory, evolve, fold};
 pub use rejected::Rejected;
 pub use state::{Pipeline, State, Status};

@@ -57,3 +57,20 @@ pub enum Rejected {
     #[error("this run is over")]
     StaleRun,
 }
+
+impl Rejected {
+    /// Its stable code, in kebab-case, as it is in the JSON.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::AlreadyExists => "already-exists",
+            Self::NotAllowed { .. } => "not-allowed",
+            Self::VersionMismatch { .. } => "version-mismatch",
+            Self::Invalid { .. } => "invalid",
+            Self::BatchIdReused => "batch-id-reused",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Unsettled { .. } => "unsettled",
+            Self::StaleRun => "stale-run",
+        }
+    }
+}

@@ -1,23 +1,24 @@
 //! What a pipeline is now: the fold of its history.
+use super::remembered;
+pub use super::{
+    inbox::{Inbox, Pending, Received},
+    progress::Progress,
+    remembered::Remembered,
+};
 use crate::{
-    chunk::{ChunkId, ChunkRef},
-    id::{BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, RunId},
-    ledger::Counters,
-    pipeline::event::{Cause, LaneOpened, LaneProgress},
-    position::Positions,
+    id::{CommandId, Epoch, Incarnation, PipelineId, RunId},
+    pipeline::event::{Cause, LaneOpened, NewGeneration},
+    position::Position,
     spec::PipelineSpec,
     time::Timestamp,
     types::Learned,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    fmt,
-};
+use std::{collections::VecDeque, fmt};
 
 /// The life of a pipeline. A variant holds only what is true in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum State {
     /// There has never been one of this id.
     #[default]
@@ -37,7 +38,20 @@ pub enum State {
 }
 
 /// The status a user sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Not there, or deleted.
@@ -77,7 +91,7 @@ pub struct Pipeline {
     pub incarnation: Incarnation,
     /// What it is.
     pub spec: PipelineSpec,
-    /// Counts the changes a user can see (every event but progress and pushed batches); 1 at creation.
+    /// Counts the changes a user can see (every event but those of [`Fact::is_quiet`](super::event::Fact::is_quiet)); 1 at creation.
     pub version: u64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -89,50 +103,11 @@ pub struct Pipeline {
     pub learned: Learned,
     /// Its last run, if it ever ran.
     pub last_run: Option<LastRun>,
-    /// Commands that were carried out, oldest first.
+    /// Users' commands that have changed something, oldest first. A command that was turned down, or found nothing to
+    /// change, is not among them: sent again, it is decided afresh.
     pub commands: VecDeque<Remembered>,
     /// What was pushed to it.
     pub inbox: Inbox,
-}
-
-/// How far a pipeline is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Progress {
-    /// The reading order that this belongs to.
-    pub generation: Generation,
-    /// Lanes of this generation, once it was started.
-    pub lanes: Option<u32>,
-    /// Where this generation began.
-    pub begin: Positions,
-    /// Where each lane is. Their `chunks` are empty here: see [`Self::dead_letters`].
-    pub by_lane: BTreeMap<u32, LaneProgress>,
-    /// Counts of all earlier generations.
-    pub earlier: Counters,
-    /// When the last checkpoint was taken.
-    pub at: Option<Timestamp>,
-    /// Chunks of dead letters in the order in which they were journalled; dead letter number n (from 1) is the n-th record over all.
-    pub dead_letters: Vec<ChunkRef>,
-}
-
-impl Progress {
-    /// Counts over all generations and lanes.
-    pub fn counters(&self) -> Counters {
-        let mut sum = self.earlier;
-        for lane in self.by_lane.values() {
-            sum.add(&lane.counters);
-        }
-        sum
-    }
-
-    /// The position of every partition: the beginning, overlaid by the lanes' positions.
-    pub fn positions(&self) -> Positions {
-        let mut positions = self.begin.clone();
-        for lane in self.by_lane.values() {
-            positions.extend(lane.positions.clone());
-        }
-        positions
-    }
 }
 
 /// A pipeline that runs.
@@ -145,6 +120,8 @@ pub struct Running {
     pub stopping: Option<Stopping>,
     /// Restarts in a row without progress.
     pub attempt: u32,
+    /// The run that was opened last since it was started; none: none was opened yet. Only its reports count.
+    pub run: Option<RunId>,
 }
 
 /// A stop under way.
@@ -199,59 +176,45 @@ pub struct LastRun {
     pub lanes: Vec<LaneOpened>,
 }
 
-/// A command that was carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remembered {
-    /// Its id.
-    pub id: CommandId,
-    /// When.
-    pub at: Timestamp,
-}
+impl Pipeline {
+    /// Whether a change to `spec` (complete, with its name) starts a new generation: another source, sink or number of lanes.
+    pub fn starts_generation(&self, spec: &PipelineSpec) -> bool {
+        spec.source != self.spec.source || spec.sink != self.spec.sink || spec.lanes != self.spec.lanes
+    }
 
-/// Records that were pushed to a pipeline with an `http` source.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Inbox {
-    /// Records received in all.
-    pub received: u64,
-    /// Batches not yet behind the checkpoint, oldest first.
-    pub pending: VecDeque<Pending>,
-    /// The last batches, by id.
-    pub seen: HashMap<BatchId, Received>,
-    /// Their ids, oldest first.
-    pub order: VecDeque<BatchId>,
-}
+    /// Whether the sink must be asked what it has before a new generation starts ([`Settlement::NotNeeded`](super::command::Settlement::NotNeeded) is refused):
+    /// a run was opened in this one. A run reports that it is open before its first commit.
+    pub fn needs_settlement(&self) -> bool {
+        !self.progress.by_lane.is_empty()
+    }
 
-impl Inbox {
-    /// Bytes that wait.
-    pub fn pending_bytes(&self) -> u64 {
-        self.pending.iter().map(|batch| batch.bytes).sum()
+    /// Starts a generation; none if it is not the next one.
+    pub(super) fn begin(&mut self, generation: &NewGeneration) -> Option<()> {
+        self.progress.begin(generation)?;
+        self.collect_inbox();
+        Some(())
+    }
+
+    /// Lets go of pushed batches that lie behind the checkpoint.
+    pub(super) fn collect_inbox(&mut self) {
+        if self.spec.source.kind == Inbox::SOURCE
+            && let Some(at) = self.progress.position(Inbox::PARTITION).and_then(Position::as_offset)
+        {
+            self.inbox.pass(at);
+        }
     }
 }
 
-/// A batch that waits to be processed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pending {
-    /// Records before it.
-    pub from: u64,
-    /// Records with it.
-    pub to: u64,
-    /// Bytes of its body.
-    pub bytes: u64,
-    /// Where its body is.
-    pub chunk: ChunkId,
-}
+impl Running {
+    /// Whether reports of this run count.
+    pub(super) fn is_current(&self, run: RunId) -> bool {
+        self.run == Some(run)
+    }
 
-/// What is remembered of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Received {
-    /// Hash of its body.
-    pub hash: String,
-    /// Records before it.
-    pub from: u64,
-    /// Records with it.
-    pub to: u64,
+    /// Whether this run was never opened, so that it may still be.
+    pub(super) fn is_new(&self, run: RunId) -> bool {
+        self.pipeline.last_run.as_ref().is_none_or(|last| run > last.run)
+    }
 }
 
 impl State {
@@ -284,6 +247,17 @@ impl State {
             Self::Stopped(_) => Status::Stopped,
             Self::Failed(_) => Status::Failed,
             Self::Completed(_) => Status::Completed,
+        }
+    }
+
+    /// Whether a user's command of this id was carried out before, on this pipeline or a deleted one of its id.
+    pub fn has_carried_out(&self, command: &CommandId) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Deleted(deleted) => remembered::knows(&deleted.commands, command),
+            Self::Configured(_) | Self::Running(_) | Self::Stopped(_) | Self::Failed(_) | Self::Completed(_) => {
+                self.pipeline().is_some_and(|pipeline| remembered::knows(&pipeline.commands, command))
+            }
         }
     }
 }

@@ -36,10 +36,9 @@ impl std::str::FromStr for Millis {
             "h" => Some(3_600_000),
             _ => None,
         };
-        scale
-            .and_then(|scale| number.parse::<u64>().ok()?.checked_mul(scale))
-            .map(Self)
-            .ok_or_else(|| format!("{text:?} is no duration: write a number and ms, s, m or h, like \"50ms\" or \"5m\""))
+        scale.and_then(|scale| number.parse::<u64>().ok()?.checked_mul(scale)).map(Self).ok_or_else(|| {
+            format!("{text:?} is no duration: write a number and ms, s, m or h, like \"50ms\" or \"5m\"")
+        })
     }
 }
 

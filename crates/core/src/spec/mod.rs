@@ -4,7 +4,7 @@ mod duration;
 pub use check::check;
 pub use duration::Millis;
 
-use crate::types::Type;
+use crate::{id::PipelineId, types::Type};
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,28 @@ pub struct PipelineSpec {
     /// When and how a failed pipeline is started again.
     #[serde(default, skip_serializing_if = "is_default")]
     pub restart: RestartPolicy,
+}
+
+impl PipelineSpec {
+    /// This spec, with the id as its name if it has none.
+    #[must_use]
+    pub fn named(mut self, id: &PipelineId) -> Self {
+        if self.name.is_empty() {
+            self.name = id.as_str().into();
+        }
+        self
+    }
+
+    /// Whether it does the same as `other`: they differ at most in name, description and labels.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let described = Self {
+            name: self.name.clone(),
+            description: self.description.clone(),
+            labels: self.labels.clone(),
+            ..other.clone()
+        };
+        *self == described
+    }
 }
 
 /// How large a batch may get. A batch is as large as what waits, between one record and these caps.

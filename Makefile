@@ -1,0 +1,46 @@
+# What people do with this repository. `make` alone lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench services-up services-down
+
+CARGO := cargo
+# Servers that the tests need; dev/services/README.md lists all there are.
+SERVICES ?= kafka postgres
+
+help:
+	@echo "make demo [ARGS=--exit]  build, then show a pipeline at work on http://127.0.0.1:8080"
+	@echo "make test                all tests, with real servers started and stopped around them"
+	@echo "make check               all that CI checks: test, format, lints, docs, licences"
+	@echo "make bench               decoder and journal, in release"
+	@echo "make services-up         start real servers and leave them up (SERVICES=\"$(SERVICES)\")"
+	@echo "make services-down       stop them"
+
+demo:
+	@dev/setup.sh build
+	$(CARGO) build --release -p dataflow --locked
+	@target="$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"; \
+	exec "$$target/release/dataflow" demo $(ARGS)
+
+test:
+	@dev/setup.sh build services
+	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked
+
+check:
+	@dev/setup.sh build services
+	$(CARGO) fmt --all --check
+	dev/audit.sh
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked
+
+bench:
+	@dev/setup.sh build
+	$(CARGO) run --release --locked -p dataflow-formats --example decode
+	$(CARGO) run --release --locked -p dataflow-journal --example append
+
+services-up:
+	@dev/setup.sh services
+	dev/services/services.sh up $(SERVICES)
+
+services-down:
+	dev/services/services.sh down $(SERVICES)

@@ -1,0 +1,29 @@
+//! A run cannot go on.
+use super::stopped::end;
+use crate::{
+    id::RunId,
+    pipeline::{Command, Decision, Effect, Fact, Rejected, State, event::Cause},
+};
+
+/// The restart policy decides whether it is started again. A failure while stopping ends the stop, unsettled: the next
+/// open adopts what the sink has.
+pub(in crate::pipeline) fn failed(
+    state: &State,
+    command: &Command,
+    run: RunId,
+    cause: &Cause,
+    restart_in: Option<u64>,
+) -> Result<Decision, Rejected> {
+    let running = super::ended(state, run)?;
+    if running.stopping.is_some() {
+        return Ok(end(running, command, Fact::PipelineStopped { settled: false }));
+    }
+    let wait =
+        restart_in.filter(|_| cause.retryable && running.pipeline.spec.restart.wait_ms(running.attempt).is_some());
+    let restart_at = wait.map(|ms| command.at.plus_millis(i64::try_from(ms).unwrap_or(i64::MAX)));
+    let decision = Decision::of(command, [Fact::PipelineFailed { cause: cause.clone(), restart_at }]);
+    Ok(match restart_at {
+        Some(at) => decision.then(Effect::RestartAt(at)),
+        None => decision,
+    })
+}

@@ -1,0 +1,36 @@
+//! Starting a new generation.
+use crate::{
+    pipeline::{
+        Rejected,
+        command::Settlement,
+        event::NewGeneration,
+        state::{Inbox, Pipeline},
+    },
+    position::Positions,
+    spec::PipelineSpec,
+};
+
+/// The generation that starts at `positions` for a pipeline that is `spec` from now on. The one that ends must be
+/// settled, or a user must want it nevertheless.
+pub(super) fn begin(
+    pipeline: &Pipeline,
+    spec: &PipelineSpec,
+    mut positions: Positions,
+    settlement: &Settlement,
+) -> Result<NewGeneration, Rejected> {
+    let (settled, unsettled) = match settlement {
+        Settlement::NotNeeded if pipeline.needs_settlement() => {
+            return Err(Rejected::Unsettled { reason: "it was not opened to see what it has".into() });
+        }
+        Settlement::NotNeeded => (Vec::new(), None),
+        Settlement::Settled { lanes } => (lanes.clone(), None),
+        Settlement::Unsettled { reason, forced: true } => (Vec::new(), Some(reason.clone())),
+        Settlement::Unsettled { reason, forced: false } => {
+            return Err(Rejected::Unsettled { reason: reason.clone() });
+        }
+    };
+    if spec.source.kind == Inbox::SOURCE {
+        pipeline.inbox.clamp(&mut positions);
+    }
+    Ok(NewGeneration { generation: pipeline.progress.generation.next(), positions, settled, unsettled })
+}

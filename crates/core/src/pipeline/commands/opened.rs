@@ -1,0 +1,23 @@
+//! A run has opened its source and sink and knows where it goes on.
+use crate::{
+    id::{Epoch, RunId},
+    pipeline::{Command, Decision, Fact, Rejected, State, event::LaneOpened},
+};
+
+/// Only a run that is newer than the last, and never behind the journal. It may come while the pipeline is stopping.
+pub(in crate::pipeline) fn opened(
+    state: &State,
+    command: &Command,
+    run: RunId,
+    epoch: Epoch,
+    lanes: &[LaneOpened],
+) -> Result<Decision, Rejected> {
+    match state {
+        State::Running(running)
+            if running.is_new(run) && !lanes.iter().any(|lane| running.pipeline.progress.is_behind(&lane.progress)) =>
+        {
+            Ok(Decision::of(command, [Fact::RunOpened { run, epoch, lanes: lanes.to_vec() }]))
+        }
+        _ => Err(Rejected::StaleRun),
+    }
+}

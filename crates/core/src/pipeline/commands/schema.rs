@@ -1,0 +1,20 @@
+//! A run has met types that were not known yet.
+use crate::{
+    id::RunId,
+    pipeline::{Command, Decision, Fact, Rejected, State},
+    types::Learned,
+};
+
+/// Types only widen: what is known and what the run has learned are merged.
+pub(in crate::pipeline) fn schema(
+    state: &State,
+    command: &Command,
+    run: RunId,
+    learned: &Learned,
+) -> Result<Decision, Rejected> {
+    let mut merged = super::reported(state, run)?.pipeline.learned.clone();
+    if !merged.merge(learned) {
+        return Ok(Decision::default());
+    }
+    Ok(Decision::of(command, [Fact::SchemaChanged { learned: merged }]))
+}

@@ -1,0 +1,300 @@
+//! Builders: ids, specs, facts and requests with all that a test does not care about filled in.
+use crate::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
+    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, RunId},
+    ledger::Counters,
+    pipeline::{
+        Fact, Request,
+        command::Settlement,
+        event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery},
+    },
+    position::{Position, Positions},
+    spec::{Component, PipelineSpec},
+    time::Timestamp,
+    types::{Learned, Type},
+};
+use serde_json::{Value, json};
+
+/// When the past of [`given`](super::given) begins: 2026-01-01T00:00:00Z.
+pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
+/// When commands are asked: one hour after [`EPOCH`].
+pub const NOW: Timestamp = Timestamp(EPOCH.0 + 3_600_000);
+
+/// Makes something of a JSON value that is known to fit.
+///
+/// # Panics
+/// If it does not fit.
+#[track_caller]
+pub fn from_json<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    match serde_json::from_value(value) {
+        Ok(made) => made,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The pipeline that all is about: `orders`.
+pub fn id() -> PipelineId {
+    from_json(json!("orders"))
+}
+
+/// A user.
+pub fn user() -> Actor {
+    from_json(json!("user"))
+}
+
+/// A command id.
+pub fn command_id(text: &str) -> CommandId {
+    from_json(json!(text))
+}
+
+/// A batch id.
+pub fn batch_id(text: &str) -> BatchId {
+    from_json(json!(text))
+}
+
+/// A pipeline's incarnation.
+pub fn incarnation() -> Incarnation {
+    from_json(json!("incarnation-1"))
+}
+
+/// A pipeline from an `http` source through a filter into a table, called `orders`.
+pub fn spec() -> PipelineSpec {
+    from_json(json!({
+        "name": "orders",
+        "source": {"type": "http"},
+        "transforms": [{"type": "filter", "condition": "amount > 10"}],
+        "sink": {"type": "sqlite", "path": "orders.db", "table": "orders"}
+    }))
+}
+
+/// [`spec`] with another description: a change that is allowed while it runs.
+pub fn described() -> PipelineSpec {
+    PipelineSpec { description: "all orders".into(), ..spec() }
+}
+
+/// [`spec`] with another transform: a change within the generation.
+pub fn refiltered() -> PipelineSpec {
+    PipelineSpec { transforms: vec![component(json!({"type": "filter", "condition": "amount > 20"}))], ..spec() }
+}
+
+/// [`spec`] with another sink: a change that starts a new generation.
+pub fn redirected() -> PipelineSpec {
+    PipelineSpec { sink: component(json!({"type": "sqlite", "path": "orders.db", "table": "other"})), ..spec() }
+}
+
+/// A source, transform or sink.
+pub fn component(value: Value) -> Component {
+    from_json(value)
+}
+
+/// A position of the `http` source.
+pub fn at(position: u64) -> Positions {
+    [("http".into(), Position::offset(position))].into()
+}
+
+/// Counts of a lane that has read `records`, delivered all but every tenth, and kept that as a dead letter.
+pub fn counters(records: u64) -> Counters {
+    Counters {
+        read: records,
+        delivered: records - records / 10,
+        dead: records / 10,
+        rows_written: records - records / 10,
+        bytes_read: 100 * records,
+        batches: records.div_ceil(100),
+        ..Counters::default()
+    }
+}
+
+/// A chunk of dead letters.
+pub fn dead_letters(name: &str, records: u64) -> ChunkRef {
+    ChunkRef { id: chunk(name), kind: ChunkKind::DeadLetters, records }
+}
+
+/// The name of a chunk.
+pub fn chunk(name: &str) -> ChunkId {
+    ChunkId(format!("orders/incarnation-1/7/{name}").into())
+}
+
+/// Lane 0 after commit `sequence`, 100 records a commit.
+pub fn lane(sequence: u64) -> LaneProgress {
+    LaneProgress {
+        lane: 0,
+        sequence,
+        positions: at(100 * sequence),
+        counters: counters(100 * sequence),
+        chunks: Vec::new(),
+        handle: None,
+    }
+}
+
+/// The lane as a run opens it.
+pub fn lane_opened(progress: LaneProgress) -> LaneOpened {
+    LaneOpened {
+        lane: progress.lane,
+        decision: if progress.sequence == 0 { Recovery::Fresh } else { Recovery::Agreed },
+        journal_sequence: progress.sequence,
+        token_sequence: (progress.sequence > 0).then_some(progress.sequence),
+        progress,
+    }
+}
+
+/// Generation number `number`, from `positions` on.
+pub fn generation(number: u64, positions: Positions) -> NewGeneration {
+    NewGeneration { generation: Generation(number), positions, settled: Vec::new(), unsettled: None }
+}
+
+/// Why a run failed.
+pub fn cause(retryable: bool) -> Cause {
+    Cause {
+        code: "unreachable".into(),
+        stage: "sink".into(),
+        message: "can't open orders.db: disk full".into(),
+        fix: Some("free some space".into()),
+        retryable,
+    }
+}
+
+/// What a run has learned.
+pub fn learned(ty: Type) -> Learned {
+    Learned([("amount#number".to_owned(), ty)].into())
+}
+
+/// Records that are no longer there.
+pub fn ten_lost() -> Lost {
+    Lost { partition: "http".into(), from: Position::offset(0), to: Position::offset(10), records: 10 }
+}
+
+/// It was made, as [`spec`].
+pub fn created() -> Fact {
+    Fact::PipelineCreated { spec: Box::new(spec()), incarnation: incarnation() }
+}
+
+/// It was changed, within the generation.
+pub fn updated(spec: PipelineSpec) -> Fact {
+    Fact::PipelineUpdated { spec: Box::new(spec), generation: None }
+}
+
+/// A user started it, with one lane.
+pub fn started() -> Fact {
+    Fact::PipelineStarted { lanes: 1, attempt: 0 }
+}
+
+/// Run number `run` opened its lane at commit `sequence`.
+pub fn opened(run: u64, sequence: u64) -> Fact {
+    Fact::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))] }
+}
+
+/// Run number `run` has committed up to `sequence`.
+pub fn processed(run: u64, sequence: u64) -> Fact {
+    Fact::BatchProcessed { run: RunId(run), lanes: vec![lane(sequence)] }
+}
+
+/// Batch `name` was pushed, records `from` to `to`, 10 bytes each.
+pub fn received(name: &str, from: u64, to: u64) -> Fact {
+    Fact::BatchReceived {
+        batch_id: batch_id(name),
+        hash: format!("hash of {name}"),
+        from,
+        to,
+        bytes: 10 * (to - from),
+        chunk: chunk(name),
+    }
+}
+
+/// It was told to stop.
+pub fn stop_requested() -> Fact {
+    Fact::StopRequested { restart: false }
+}
+
+/// It was told to stop, and to start again.
+pub fn restart_requested() -> Fact {
+    Fact::StopRequested { restart: true }
+}
+
+/// It has stopped, and all is settled.
+pub fn stopped() -> Fact {
+    Fact::PipelineStopped { settled: true }
+}
+
+/// It failed, and waits for a user.
+pub fn failed() -> Fact {
+    Fact::PipelineFailed { cause: cause(false), restart_at: None }
+}
+
+/// It failed, and is started again at [`NOW`].
+pub fn failed_for_now() -> Fact {
+    Fact::PipelineFailed { cause: cause(true), restart_at: Some(NOW) }
+}
+
+/// Make it.
+pub fn create() -> Request {
+    Request::Create { spec: Box::new(spec()), incarnation: incarnation() }
+}
+
+/// Change it; a generation that ends was settled as lane 0 after `settled` commits.
+pub fn update(spec: PipelineSpec, settled: u64) -> Request {
+    let settlement = Settlement::Settled { lanes: vec![lane(settled)] };
+    Request::Update { spec: Box::new(spec), settlement, positions: Positions::new() }
+}
+
+/// Change it, with the sink out of reach.
+pub fn update_unsettled(spec: PipelineSpec, forced: bool) -> Request {
+    let settlement = Settlement::Unsettled { reason: "no route to host".into(), forced };
+    Request::Update { spec: Box::new(spec), settlement, positions: Positions::new() }
+}
+
+/// Run it, with three lanes if it may choose.
+pub fn start() -> Request {
+    Request::Start { lanes: 3 }
+}
+
+/// Stop it.
+pub fn stop() -> Request {
+    Request::Stop
+}
+
+/// Stop it if it runs, and run it again.
+pub fn restart() -> Request {
+    Request::Restart { lanes: 3 }
+}
+
+/// Go on from the beginning.
+pub fn reset(settlement: Settlement) -> Request {
+    Request::ResetCheckpoint { to: "beginning".into(), positions: Positions::new(), settlement }
+}
+
+/// Take in batch `name` of so many records, 10 bytes each.
+pub fn ingest(name: &str, records: u64) -> Request {
+    Request::Ingest {
+        batch_id: batch_id(name),
+        hash: format!("hash of {name}"),
+        records,
+        bytes: 10 * records,
+        chunk: chunk(name),
+    }
+}
+
+/// Run number `run` is open, its lane at commit `sequence`.
+pub fn report_opened(run: u64, sequence: u64) -> Request {
+    Request::ReportOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))] }
+}
+
+/// Run number `run` has committed up to `sequence`.
+pub fn report_progress(run: u64, sequence: u64) -> Request {
+    Request::ReportProgress { run: RunId(run), lanes: vec![lane(sequence)] }
+}
+
+/// Run number `run` has stopped, and all is settled.
+pub fn report_stopped(run: u64) -> Request {
+    Request::ReportStopped { run: RunId(run), settled: true }
+}
+
+/// Run number `run` has failed; the restart policy would wait for a second.
+pub fn report_failed(run: u64, retryable: bool) -> Request {
+    Request::ReportFailed { run: RunId(run), cause: cause(retryable), restart_in: Some(1_000) }
+}
+
+/// Run number `run` has come to the end of its source.
+pub fn report_completed(run: u64) -> Request {
+    Request::ReportCompleted { run: RunId(run) }
+}

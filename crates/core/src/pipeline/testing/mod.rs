@@ -1,0 +1,213 @@
+//! Given/when/then for the pipeline's domain, with builders for what goes in.
+//!
+//! ```
+//! use dataflow_core::pipeline::{Effect, Fact, testing::*};
+//!
+//! given([created(), started()])
+//!     .when(stop())
+//!     .then([Fact::StopRequested { restart: false }])
+//!     .then_effects([Effect::StopRun]);
+//! ```
+mod build;
+mod samples;
+mod table;
+
+pub use build::*;
+pub use samples::samples;
+pub use table::{Cell, diagram, matrix, states, table};
+
+use super::{Command, Decision, Effect, Event, Fact, Rejected, State, decide, evolve};
+use crate::{id::Actor, time::Timestamp};
+
+/// A pipeline with a past.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// What it is.
+    pub state: State,
+    /// What has happened to it.
+    pub history: Vec<Event>,
+}
+
+/// A pipeline to which these facts have happened: one a second from [`EPOCH`](build::EPOCH), each by its own command
+/// (`given-1`, `given-2`, …) of [`user`](build::user), those of the run by the system.
+///
+/// # Panics
+/// If they can't follow on each other.
+#[track_caller]
+pub fn given(facts: impl IntoIterator<Item = Fact>) -> Given {
+    facts.into_iter().fold(Given { state: State::Empty, history: Vec::new() }, Given::and)
+}
+
+impl Given {
+    /// And then this has happened.
+    ///
+    /// # Panics
+    /// If it can't follow.
+    #[must_use]
+    #[track_caller]
+    pub fn and(self, fact: Fact) -> Self {
+        let number = self.history.len() + 1;
+        let at = EPOCH.plus_millis(1_000 * i64::try_from(number).unwrap_or(i64::MAX));
+        let event = Event { at, actor: usual_actor(&fact), command: command_id(&format!("given-{number}")), fact };
+        self.follow(event)
+    }
+
+    #[track_caller]
+    fn follow(mut self, event: Event) -> Self {
+        match evolve(&id(), self.state, &event) {
+            Ok(state) => self.state = state,
+            Err(corrupt) => panic!("{corrupt}: {event:?}"),
+        }
+        self.history.push(event);
+        self
+    }
+
+    /// What follows from this, asked one hour after [`EPOCH`](build::EPOCH), by a [`user`](build::user) or, of a run's
+    /// report, by the system.
+    pub fn when(self, command: impl Into<Command>) -> Then {
+        let command = command.into();
+        let outcome = decide(&self.state, &command);
+        Then { given: self, command, outcome }
+    }
+}
+
+/// What followed from a command.
+#[derive(Clone, Debug)]
+pub struct Then {
+    /// What was before.
+    pub given: Given,
+    /// What was asked.
+    pub command: Command,
+    /// What was decided.
+    pub outcome: Result<Decision, Rejected>,
+}
+
+impl Then {
+    /// What was decided.
+    ///
+    /// # Panics
+    /// If the command was turned down.
+    #[track_caller]
+    pub fn decision(&self) -> &Decision {
+        match &self.outcome {
+            Ok(decision) => decision,
+            Err(rejected) => panic!("turned down: {rejected} ({rejected:?})"),
+        }
+    }
+
+    /// These facts, and no others, have happened.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn then(self, facts: impl IntoIterator<Item = Fact>) -> Self {
+        let happened: Vec<_> = self.decision().events.iter().map(|event| event.fact.clone()).collect();
+        assert_eq!(happened, facts.into_iter().collect::<Vec<_>>());
+        self
+    }
+
+    /// This, and nothing else, is to be done.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn then_effects(self, effects: impl IntoIterator<Item = Effect>) -> Self {
+        assert_eq!(self.decision().effects, effects.into_iter().collect::<Vec<_>>());
+        self
+    }
+
+    /// Nothing has happened, and nothing is to be done.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn then_nothing(self) -> Self {
+        self.then([]).then_effects([])
+    }
+
+    /// It was turned down with this code.
+    ///
+    /// # Panics
+    /// If not.
+    #[track_caller]
+    pub fn then_rejected(self, code: &str) -> Rejected {
+        match self.outcome {
+            Ok(decision) => panic!("not turned down: {decision:?}"),
+            Err(rejected) => {
+                assert_eq!(rejected.code(), code, "{rejected:?}");
+                rejected
+            }
+        }
+    }
+
+    /// The pipeline after what has happened.
+    ///
+    /// # Panics
+    /// If the command was turned down, or its events can't follow.
+    #[track_caller]
+    pub fn after(self) -> Given {
+        let events = self.decision().events.clone();
+        events.into_iter().fold(self.given, Given::follow)
+    }
+}
+
+fn usual_actor(fact: &Fact) -> Actor {
+    match fact {
+        Fact::RunOpened { .. }
+        | Fact::BatchProcessed { .. }
+        | Fact::SchemaChanged { .. }
+        | Fact::RecordsLost(_)
+        | Fact::PipelineFailed { .. }
+        | Fact::PipelineCompleted
+        | Fact::PipelineStopped { .. } => Actor::system(),
+        Fact::PipelineCreated { .. }
+        | Fact::PipelineUpdated { .. }
+        | Fact::PipelineStarted { .. }
+        | Fact::StopRequested { .. }
+        | Fact::BatchReceived { .. }
+        | Fact::CheckpointReset { .. }
+        | Fact::PipelineDeleted => user(),
+    }
+}
+
+impl From<super::Request> for Command {
+    /// Asked one hour after [`EPOCH`](build::EPOCH), by a [`user`](build::user) or, of a run's report, by the system.
+    fn from(request: super::Request) -> Self {
+        let actor = match &request {
+            super::Request::Ingest { .. } => user(),
+            request if request.is_remembered() => user(),
+            _ => Actor::system(),
+        };
+        Self { pipeline: id(), id: command_id("when"), actor, at: NOW, expected_version: None, request }
+    }
+}
+
+impl Command {
+    /// The same, under this id.
+    #[must_use]
+    pub fn named(mut self, id: &str) -> Self {
+        self.id = command_id(id);
+        self
+    }
+
+    /// The same, asked at this time.
+    #[must_use]
+    pub fn at(mut self, at: Timestamp) -> Self {
+        self.at = at;
+        self
+    }
+
+    /// The same, only at this version.
+    #[must_use]
+    pub fn only_at_version(mut self, version: u64) -> Self {
+        self.expected_version = Some(version);
+        self
+    }
+
+    /// The same, asked by the platform itself.
+    #[must_use]
+    pub fn by_system(mut self) -> Self {
+        self.actor = Actor::system();
+        self
+    }
+}

@@ -1,0 +1,104 @@
+//! A sample of each kind of event.
+use super::build::{
+    EPOCH, at, batch_id, cause, chunk, command_id, counters, dead_letters, from_json, generation, incarnation, lane,
+    lane_opened, learned, ten_lost, user,
+};
+use crate::{
+    id::{Epoch, RunId},
+    pipeline::{
+        Event, Fact,
+        event::{LaneOpened, LaneProgress, NewGeneration, Recovery},
+    },
+    position::Position,
+    spec::PipelineSpec,
+    types::Type,
+};
+use serde_json::json;
+
+/// One event of each kind, with every optional part filled in somewhere. In the order of a life, but not a history:
+/// some of them exclude each other.
+pub fn samples() -> Vec<Event> {
+    let facts = [
+        Fact::PipelineCreated { spec: Box::new(full_spec()), incarnation: incarnation() },
+        Fact::PipelineUpdated {
+            spec: Box::new(super::redirected()),
+            generation: Some(NewGeneration { settled: vec![full_lane(3)], ..generation(2, at(300)) }),
+        },
+        Fact::PipelineStarted { lanes: 2, attempt: 1 },
+        Fact::BatchReceived {
+            batch_id: batch_id("batch-1"),
+            hash: "9f86d081884c7d65".into(),
+            from: 400,
+            to: 410,
+            bytes: 100,
+            chunk: chunk("ingest-1"),
+        },
+        Fact::RunOpened {
+            run: RunId(1_767_225_600),
+            epoch: Epoch(7),
+            lanes: vec![
+                LaneOpened {
+                    decision: Recovery::TokenAdopted,
+                    token_sequence: Some(4),
+                    ..lane_opened(LaneProgress { chunks: vec![dead_letters("4", 10)], ..lane(4) })
+                },
+                lane_opened(LaneProgress { lane: 1, positions: [].into(), ..lane(0) }),
+            ],
+        },
+        Fact::SchemaChanged { learned: learned(Type::Decimal { precision: 12, scale: 2 }) },
+        Fact::BatchProcessed { run: RunId(1_767_225_600), lanes: vec![full_lane(5)] },
+        Fact::RecordsLost(ten_lost()),
+        Fact::PipelineFailed { cause: cause(true), restart_at: Some(EPOCH.plus_millis(10_000)) },
+        Fact::StopRequested { restart: true },
+        Fact::PipelineStopped { settled: false },
+        Fact::PipelineCompleted,
+        Fact::CheckpointReset {
+            to: "beginning".into(),
+            generation: NewGeneration { unsettled: Some("no route to host".into()), ..generation(3, at(0)) },
+        },
+        Fact::PipelineDeleted,
+    ];
+    let event = |(number, fact): (i64, Fact)| Event {
+        at: EPOCH.plus_millis(1_000 * number),
+        actor: user(),
+        command: command_id(&format!("command-{number}")),
+        fact,
+    };
+    (1_i64..).zip(facts).map(event).collect()
+}
+
+/// A spec that sets everything.
+fn full_spec() -> PipelineSpec {
+    from_json(json!({
+        "name": "Orders",
+        "description": "all orders",
+        "labels": {"team": "sales"},
+        "source": {"type": "kafka", "topic": "orders", "connection": "main"},
+        "transforms": [{"type": "filter", "condition": "amount > 10"}, {"type": "map", "set": {"city": "upper(city)"}}],
+        "sink": {"type": "postgres", "table": "orders", "key": ["id"]},
+        "schema": {"id": "bigint", "amount": {"decimal": {"precision": 12, "scale": 2}}},
+        "onTypeMismatch": "null",
+        "batch": {"maxRecords": 1000, "maxBytes": 1_000_000, "linger": "10ms"},
+        "lanes": 2,
+        "checkpointInterval": "2s",
+        "stopTimeout": "10s",
+        "maxRecordBytes": 1_000_000,
+        "maxInFlightBytes": 10_000_000,
+        "restart": {"maxAttempts": 5, "initial": "2s", "max": "1m"}
+    }))
+}
+
+/// A lane of which everything is known.
+fn full_lane(sequence: u64) -> LaneProgress {
+    LaneProgress {
+        positions: [
+            ("orders/0".into(), Position::offset(100 * sequence)),
+            ("orders/2".into(), Position::offset(200 * sequence).of("66306:131:5f3c")),
+        ]
+        .into(),
+        counters: counters(300 * sequence),
+        chunks: vec![dead_letters("dead-1", 20), dead_letters("dead-2", 10)],
+        handle: Some(json!({"path": "out.jsonl", "file": "66306:140", "committed": 4096})),
+        ..lane(sequence)
+    }
+}

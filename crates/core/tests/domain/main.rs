@@ -1,0 +1,5 @@
+//! Tests of the pure domain: given a past, when a command comes, then this follows.
+#![allow(clippy::unwrap_used)]
+mod lifecycle;
+
+mod table;

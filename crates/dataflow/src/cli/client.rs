@@ -1,0 +1,170 @@
+//! The REST client behind the commands that talk to a node.
+use super::exit::Failure;
+use dataflow_core::problem::Problem;
+use dataflow_engine::view::PipelineView;
+use reqwest::{Method, StatusCode, Url, header};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Which node to talk to.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Server {
+    /// The node's address.
+    #[arg(long = "server", value_name = "URL", env = "DATAFLOW_SERVER", default_value = "http://127.0.0.1:8080")]
+    url: String,
+}
+
+impl Server {
+    /// A client for this node. Connects nowhere yet.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.url)
+    }
+}
+
+/// A client of one node.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    base: Url,
+    http: reqwest::Client,
+}
+
+/// A problem as the API sends it (RFC 9457), with all findings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ApiProblem {
+    title: String,
+    detail: Option<String>,
+    fix: Option<String>,
+    #[serde(alias = "findings", alias = "errors")]
+    problems: Vec<Problem>,
+}
+
+impl Client {
+    pub(super) fn new(url: &str) -> Result<Self, Failure> {
+        let wrong = |why: &str| {
+            Failure::invalid(format!("{url:?} is no address of a node: {why}"), Vec::new())
+                .fix("write it like http://127.0.0.1:8080")
+        };
+        let mut base: Url = url.parse().map_err(|error| wrong(&format!("{error}")))?;
+        if base.scheme() != "http" || base.host().is_none() {
+            return Err(wrong("it must begin with http:// and name a host"));
+        }
+        base.set_path("/api/");
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(120))
+            .no_proxy()
+            .build()
+            .map_err(|error| Failure::failed(format!("can't make an HTTP client: {error}")))?;
+        Ok(Self { base, http })
+    }
+
+    /// The address of a resource under `/api`; each part is one segment, whatever is in it.
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// Sends a request and reads the answer.
+    pub(super) async fn send<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Failure> {
+        let url = self.url(request.path, request.query);
+        let text = self.exchange(request, url.clone()).await?;
+        serde_json::from_str(if text.is_empty() { "null" } else { &text })
+            .map_err(|error| Failure::failed(format!("{url} answered something else than a DataFlow node would: {error}")))
+    }
+
+    async fn exchange(&self, request: Request<'_>, url: Url) -> Result<String, Failure> {
+        let mut http = self.http.request(request.method, url.clone());
+        if let Some(body) = request.body {
+            http = http.json(body);
+        }
+        if let Some(version) = request.if_match {
+            http = http.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        if let Some(key) = request.idempotency_key {
+            http = http.header("Idempotency-Key", key);
+        }
+        let answer = http.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
+        if status.is_success() { Ok(text) } else { Err(problem(status, &text, &url)) }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let node = self.base.origin().ascii_serialization();
+        Failure::failed(format!("the node at {node} can't be reached: {cause}"))
+            .fix("start one with `dataflow serve`, or name another with --server URL (or DATAFLOW_SERVER)")
+    }
+
+    /// One pipeline as the node shows it.
+    pub(super) async fn pipeline(&self, id: &str) -> Result<PipelineView, Failure> {
+        self.send(Request::get(&["pipelines", id])).await
+    }
+}
+
+fn problem(status: StatusCode, text: &str, url: &Url) -> Failure {
+    let Ok(problem) = serde_json::from_str::<ApiProblem>(text) else {
+        return Failure::failed(format!("{url} answered {status}"));
+    };
+    let message = problem.detail.filter(|detail| !detail.is_empty()).unwrap_or(problem.title);
+    Failure {
+        invalid: matches!(status.as_u16(), 400 | 413 | 415 | 422),
+        message: if message.is_empty() { format!("{url} answered {status}") } else { message },
+        fix: problem.fix,
+        problems: problem.problems,
+    }
+}
+
+/// A request to the API.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    method: Method,
+    path: &'a [&'a str],
+    query: &'a [(&'a str, String)],
+    body: Option<&'a Value>,
+    if_match: Option<u64>,
+    idempotency_key: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    fn new(method: Method, path: &'a [&'a str]) -> Self {
+        Self { method, path, query: &[], body: None, if_match: None, idempotency_key: None }
+    }
+    pub(super) fn get(path: &'a [&'a str]) -> Self {
+        Self::new(Method::GET, path)
+    }
+    pub(super) fn post(path: &'a [&'a str]) -> Self {
+        Self::new(Method::POST, path)
+    }
+    pub(super) fn put(path: &'a [&'a str]) -> Self {
+        Self::new(Method::PUT, path)
+    }
+    pub(super) fn delete(path: &'a [&'a str]) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+    pub(super) fn query(self, query: &'a [(&'a str, String)]) -> Self {
+        Self { query, ..self }
+    }
+    pub(super) fn body(self, body: &'a Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+    /// Only if the pipeline is at this version.
+    pub(super) fn if_match(self, version: Option<u64>) -> Self {
+        Self { if_match: version, ..self }
+    }
+    /// Repeated with the same key, the request has no second effect.
+    pub(super) fn idempotency_key(self, key: Option<&'a str>) -> Self {
+        Self { idempotency_key: key, ..self }
+    }
+}

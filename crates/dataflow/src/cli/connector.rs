@@ -1,0 +1,161 @@
+//! `dataflow connector`: the sources, transforms and sinks of this build, and their settings.
+use super::{
+    Outcome,
+    exit::Failure,
+    output::{self, Output},
+};
+use crate::plugins;
+use clap::Subcommand;
+use dataflow_sdk::catalog::Role;
+use schemars::Schema;
+use serde_json::{Value, json};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List them.
+    List,
+    /// Show one with all its settings.
+    Show {
+        /// `source`, `transform` or `sink`.
+        kind: Kind,
+        /// Its type: `kafka`, `filter`, `postgres`, …
+        #[arg(value_name = "TYPE")]
+        name: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    Source,
+    Transform,
+    Sink,
+}
+
+/// What is known of a connector or transform.
+struct Entry {
+    kind: &'static str,
+    ty: &'static str,
+    summary: &'static str,
+    guarantee: Option<&'static str>,
+    schema: Schema,
+}
+
+pub(super) fn main(command: &Command, output: Output) -> Result<Outcome, Failure> {
+    let entries = entries();
+    match command {
+        Command::List => list(&entries, output),
+        Command::Show { kind, name } => {
+            let kind = match kind {
+                Kind::Source => "source",
+                Kind::Transform => "transform",
+                Kind::Sink => "sink",
+            };
+            show(&entries, kind, name, output)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn entries() -> Vec<Entry> {
+    let (catalog, compiler) = (plugins::catalog(), plugins::compiler());
+    let connectors = catalog.connectors().iter().map(|connector| Entry {
+        kind: match connector.role {
+            Role::Source => "source",
+            Role::Sink => "sink",
+        },
+        ty: connector.ty,
+        summary: connector.summary,
+        guarantee: Some(connector.guarantee),
+        schema: connector.schema(),
+    });
+    let transforms = compiler.catalog().into_iter().map(|(ty, summary, schema)| Entry {
+        kind: "transform",
+        ty,
+        summary,
+        guarantee: None,
+        schema,
+    });
+    connectors.chain(transforms).collect()
+}
+
+fn list(entries: &[Entry], output: Output) {
+    match output {
+        Output::Json => {
+            let items: Vec<_> = entries
+                .iter()
+                .map(|e| json!({"kind": e.kind, "type": e.ty, "summary": e.summary, "guarantee": e.guarantee}))
+                .collect();
+            output::json(&items);
+        }
+        Output::Table => {
+            let rows: Vec<_> =
+                entries.iter().map(|e| [e.kind.to_owned(), e.ty.to_owned(), e.summary.to_owned()]).collect();
+            output::print(&output::table(["KIND", "TYPE", "WHAT IT DOES"], &rows));
+        }
+    }
+}
+
+fn show(entries: &[Entry], kind: &str, name: &str, output: Output) -> Result<(), Failure> {
+    let Some(entry) = entries.iter().find(|entry| entry.kind == kind && entry.ty == name) else {
+        let known: Vec<_> = entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.ty).collect();
+        return Err(Failure::invalid(format!("there is no {kind} of type {name:?}"), Vec::new())
+            .fix(format!("known: {}", known.join(", "))));
+    };
+    match output {
+        Output::Json => output::json(&json!({
+            "kind": entry.kind, "type": entry.ty, "summary": entry.summary, "guarantee": entry.guarantee,
+            "schema": entry.schema,
+        })),
+        Output::Table => {
+            output::print(&format!("{} {}: {}\n", entry.kind, entry.ty, entry.summary));
+            if let Some(guarantee) = entry.guarantee {
+                output::print(&format!("{guarantee}\n"));
+            }
+            output::print(&format!("\n{}", output::table(["FIELD", "TYPE", "DEFAULT", "MEANING"], &fields(&entry.schema))));
+        }
+    }
+    Ok(())
+}
+
+/// The fields of a schema: name (`*`: required), type, default, first line of the description.
+fn fields(schema: &Schema) -> Vec<[String; 4]> {
+    let schema = schema.as_value();
+    let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties
+        .map(|(name, field)| {
+            let mark = if required.contains(&name.as_str()) { "*" } else { "" };
+            let default = field.get("default").filter(|value| !value.is_null()).map_or(String::new(), Value::to_string);
+            let meaning = field["description"].as_str().unwrap_or_default().replace('\n', " ");
+            [format!("{name}{mark}"), type_of(field, schema), default, meaning]
+        })
+        .collect()
+}
+
+fn type_of(field: &Value, root: &Value) -> String {
+    if let Some(target) = field["$ref"].as_str().and_then(|name| root.pointer(name.trim_start_matches('#'))) {
+        return type_of(target, root);
+    }
+    if let Some(values) = field["enum"].as_array() {
+        return values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), Into::into)).collect::<Vec<_>>().join("|");
+    }
+    if let Some(value) = field.get("const") {
+        return value.as_str().map_or_else(|| value.to_string(), Into::into);
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(branches) = field[key].as_array() {
+            let mut types: Vec<_> = branches.iter().map(|branch| type_of(branch, root)).collect();
+            types.retain(|ty| ty != "null");
+            types.dedup();
+            return types.join("|");
+        }
+    }
+    match &field["type"] {
+        Value::String(ty) if ty == "array" => format!("list of {}", type_of(&field["items"], root)),
+        Value::String(ty) => ty.clone(),
+        Value::Array(types) => {
+            types.iter().filter_map(Value::as_str).filter(|ty| *ty != "null").collect::<Vec<_>>().join("|")
+        }
+        _ => "any".into(),
+    }
+}

@@ -1,0 +1,52 @@
+//! `dataflow pipeline create`.
+use super::{Outcome, lifecycle};
+use crate::cli::{
+    client::{Request, Server},
+    exit::Failure,
+    output::{self, Output},
+    spec_file::{self, SpecFile},
+};
+use dataflow_engine::view::PipelineView;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    file: SpecFile,
+    /// Start it, too.
+    #[arg(long)]
+    start: bool,
+    /// Repeated with the same key, the request has no second effect.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+/// What the API answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    status: String,
+    pipeline_id: String,
+    pipeline: PipelineView,
+}
+
+pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
+    let spec = spec_file::read(&args.file.path)?;
+    let client = args.server.client()?;
+    let request = Request::post(&["pipelines"]).body(&spec).idempotency_key(args.idempotency_key.as_deref());
+    let created: Created = client.send(request).await?;
+    if args.start {
+        let pipeline = lifecycle::ask(&client, &created.pipeline_id, "start", None, None).await?;
+        return Ok(super::show(&pipeline, output));
+    }
+    match output {
+        Output::Json => output::json(&created),
+        Output::Table => output::print(&format!(
+            "created {}\nstart it with: dataflow pipeline start {}\n",
+            created.pipeline_id, created.pipeline_id
+        )),
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,43 @@
+//! `dataflow pipeline history`.
+use super::Outcome;
+use crate::cli::{
+    client::{Request, Server},
+    exit::Failure,
+    output::{self, Output},
+};
+use dataflow_engine::view::HistoryPage;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: Server,
+    /// The pipeline's id.
+    id: String,
+    /// At most so many events.
+    #[arg(long, default_value_t = 100)]
+    limit: u64,
+    /// Only events after this number.
+    #[arg(long, default_value_t = 0)]
+    after: u64,
+}
+
+pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
+    let query = [("limit", args.limit.to_string()), ("after", args.after.to_string())];
+    let path = ["pipelines", args.id.as_str(), "history"];
+    let page: HistoryPage = args.server.client()?.send(Request::get(&path).query(&query)).await?;
+    match output {
+        Output::Json => output::json(&page),
+        Output::Table => {
+            let rows: Vec<_> = page
+                .items
+                .into_iter()
+                .map(|item| [item.number.to_string(), item.at, item.actor, item.event, item.detail.to_string()])
+                .collect();
+            output::print(&output::table(["NUMBER", "AT", "ACTOR", "EVENT", "DETAIL"], &rows));
+            if let Some(next) = page.next {
+                eprintln!("there are more: --after {next}");
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}

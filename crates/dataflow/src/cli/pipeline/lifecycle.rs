@@ -1,0 +1,81 @@
+//! `dataflow pipeline start`, `stop` and `restart`.
+use super::Outcome;
+use crate::cli::{
+    client::{Client, Request, Server},
+    exit::Failure,
+    output::Output,
+};
+use dataflow_engine::view::PipelineView;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restart {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+struct Target {
+    #[command(flatten)]
+    server: Server,
+    /// The pipeline's id.
+    id: String,
+    /// Repeated with the same key, the request has no second effect.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Wait {
+    /// How long to wait for the stop: `10s`, `1m`; it goes on stopping after that.
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
+}
+
+pub(crate) async fn start(args: Start, output: Output) -> Result<Outcome, Failure> {
+    act(args.target, "start", None, output).await
+}
+
+pub(crate) async fn stop(args: Stop, output: Output) -> Result<Outcome, Failure> {
+    act(args.target, "stop", args.wait.wait, output).await
+}
+
+pub(crate) async fn restart(args: Restart, output: Output) -> Result<Outcome, Failure> {
+    act(args.target, "restart", args.wait.wait, output).await
+}
+
+async fn act(target: Target, action: &str, wait: Option<String>, output: Output) -> Result<Outcome, Failure> {
+    let client = target.server.client()?;
+    let pipeline = ask(&client, &target.id, action, wait, target.idempotency_key.as_deref()).await?;
+    if pipeline.stopping {
+        eprintln!("{} is still stopping", pipeline.pipeline_id);
+    }
+    Ok(super::show(&pipeline, output))
+}
+
+/// Asks the node to start, stop or restart a pipeline.
+pub(crate) async fn ask(
+    client: &Client,
+    id: &str,
+    action: &str,
+    wait: Option<String>,
+    key: Option<&str>,
+) -> Result<PipelineView, Failure> {
+    let query: Vec<_> = wait.into_iter().map(|wait| ("wait", wait)).collect();
+    client.send(Request::post(&["pipelines", id, action]).query(&query).idempotency_key(key)).await
+}

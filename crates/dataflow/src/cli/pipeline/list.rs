@@ -1,0 +1,71 @@
+//! `dataflow pipeline list`.
+use super::Outcome;
+use crate::cli::{
+    client::{Request, Server},
+    exit::Failure,
+    output::{self, Output, thousands},
+};
+use dataflow_engine::view::{PipelinePage, PipelineView};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: Server,
+    /// Only those of this status: configured, running, stopped, failed, completed.
+    #[arg(long)]
+    status: Option<String>,
+    /// Only those with this label; may be given several times.
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// At most so many; without it, all.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Only those after this id.
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+}
+
+pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
+    let client = args.server.client()?;
+    let mut page = PipelinePage { items: Vec::new(), next: args.after };
+    loop {
+        let mut query: Vec<(&str, String)> = Vec::new();
+        query.extend(page.next.take().map(|after| ("after", after)));
+        query.extend(args.status.clone().map(|status| ("status", status)));
+        query.extend(args.labels.iter().map(|label| ("label", label.clone())));
+        let left = args.limit.map_or(200, |most| (most - page.items.len()).min(200));
+        query.push(("limit", left.to_string()));
+        let more: PipelinePage = client.send(Request::get(&["pipelines"]).query(&query)).await?;
+        page.items.extend(more.items);
+        page.next = more.next;
+        if page.next.is_none() || args.limit.is_some_and(|most| page.items.len() >= most) {
+            break;
+        }
+    }
+    match output {
+        Output::Json => output::json(&page),
+        Output::Table => {
+            let headers = ["PIPELINE", "STATUS", "SOURCE", "SINK", "READ", "DELIVERED", "DEAD", "PER SECOND"];
+            let rows: Vec<_> = page.items.iter().map(row).collect();
+            output::print(&output::table(headers, &rows));
+            if let Some(next) = page.next {
+                eprintln!("there are more: --after {next}");
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn row(pipeline: &PipelineView) -> [String; 8] {
+    let metrics = &pipeline.metrics;
+    [
+        pipeline.pipeline_id.clone(),
+        pipeline.status.to_string(),
+        pipeline.source.kind.clone(),
+        pipeline.sink.kind.clone(),
+        thousands(metrics.records_read),
+        thousands(metrics.records_delivered),
+        thousands(metrics.records_dead),
+        format!("{:.0}", metrics.records_per_second),
+    ]
+}

@@ -1,0 +1,59 @@
+//! `dataflow pipeline`: the pipelines of a node, over REST.
+mod create;
+mod delete;
+mod get;
+mod history;
+mod lifecycle;
+mod list;
+mod show;
+mod update;
+mod validate;
+mod watch;
+
+pub(super) use show::{ledger, show};
+pub(super) use watch::follow;
+
+use super::{Outcome, exit::Failure, output::Output};
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a pipeline from a file.
+    Create(create::Args),
+    /// Change a pipeline to what a file says.
+    Update(update::Args),
+    /// List pipelines.
+    List(list::Args),
+    /// Show a pipeline.
+    Get(get::Args),
+    /// Run a pipeline, from its checkpoint on.
+    Start(lifecycle::Start),
+    /// Stop a pipeline once what is under way is settled.
+    Stop(lifecycle::Stop),
+    /// Stop a pipeline if it runs, and run it.
+    Restart(lifecycle::Restart),
+    /// Follow a pipeline until it ends.
+    Watch(watch::Args),
+    /// Forget a pipeline; what it wrote stays.
+    Delete(delete::Args),
+    /// Say all that is wrong with the pipeline of a file, without making it.
+    Validate(validate::Args),
+    /// Show what has happened to a pipeline.
+    History(history::Args),
+}
+
+pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Failure> {
+    match command {
+        Command::Create(args) => create::main(args, output).await,
+        Command::Update(args) => update::main(args, output).await,
+        Command::List(args) => list::main(args, output).await,
+        Command::Get(args) => get::main(args, output).await,
+        Command::Start(args) => lifecycle::start(args, output).await,
+        Command::Stop(args) => lifecycle::stop(args, output).await,
+        Command::Restart(args) => lifecycle::restart(args, output).await,
+        Command::Watch(args) => watch::main(args, output).await,
+        Command::Delete(args) => delete::main(args, output).await,
+        Command::Validate(args) => validate::main(args, output).await,
+        Command::History(args) => history::main(args, output).await,
+    }
+}

@@ -1,0 +1,36 @@
+//! `dataflow pipeline update`.
+use super::Outcome;
+use crate::cli::{
+    client::{Request, Server},
+    exit::Failure,
+    output::Output,
+    spec_file::{self, SpecFile},
+};
+use dataflow_engine::view::PipelineView;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: Server,
+    #[command(flatten)]
+    file: SpecFile,
+    /// Only if the pipeline is at this version.
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+    /// Even if the sink can't be asked what it has (a change of source or sink).
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
+    let spec = spec_file::read(&args.file.path)?;
+    let id = spec_file::id_in(&spec).ok_or_else(|| {
+        Failure::invalid("the file does not say which pipeline it is for", Vec::new()).fix("give it a pipelineId")
+    })?;
+    let query = [("force", "true".to_owned())];
+    let path = ["pipelines", id];
+    let request =
+        Request::put(&path).body(&spec).if_match(args.if_version).query(if args.force { &query } else { &[] });
+    let pipeline: PipelineView = args.server.client()?.send(request).await?;
+    Ok(super::show(&pipeline, output))
+}

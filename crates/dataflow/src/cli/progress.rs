@@ -1,0 +1,141 @@
+//! Live progress of a pipeline, on stderr: a line that is redrawn on a terminal, a line a second elsewhere.
+use super::{exit::Failure, output::thousands};
+use dataflow_core::pipeline::Status;
+use dataflow_engine::view::PipelineView;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+/// How often progress is written where it can't be redrawn.
+const PLAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// Shows how a pipeline gets on.
+#[derive(Debug)]
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    last: Option<(Instant, String)>,
+    error: Option<String>,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, last: None, error: None }
+    }
+
+    /// Shows the pipeline as it is now; a new error stays on the screen.
+    pub(super) fn update(&mut self, pipeline: &PipelineView) {
+        let error = pipeline.error.as_ref().map(|error| {
+            let retry = error.retry_at.as_ref().map_or(String::new(), |at| format!("; next attempt at {at}"));
+            let fix = error.fix.as_ref().map_or(String::new(), |fix| format!("\n  fix: {fix}"));
+            format!("{}: {}{retry}{fix}", error.stage, error.message)
+        });
+        if error != self.error {
+            if let Some(text) = &error {
+                self.say(text);
+            }
+            self.error = error;
+        }
+        let line = line(pipeline);
+        match &self.bar {
+            Some(bar) => draw(bar, pipeline, line),
+            None => self.plain(line),
+        }
+    }
+
+    /// Writes a line that stays.
+    pub(super) fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Takes the moving line away; elsewhere than on a terminal, writes the last state.
+    pub(super) fn finish(mut self) {
+        match self.bar.take() {
+            Some(bar) => bar.finish_and_clear(),
+            None => {
+                if let Some((_, line)) = self.last.take() {
+                    eprintln!("{line}");
+                }
+            }
+        }
+    }
+
+    fn plain(&mut self, line: String) {
+        match &mut self.last {
+            Some((written, last)) if written.elapsed() < PLAIN_EVERY || *last == line => *last = line,
+            _ => {
+                eprintln!("{line}");
+                self.last = Some((Instant::now(), line));
+            }
+        }
+    }
+}
+
+/// On a terminal: a bar where the end of the source is known, otherwise a spinner.
+fn draw(bar: &ProgressBar, pipeline: &PipelineView, line: String) {
+    let metrics = &pipeline.metrics;
+    match metrics.lag {
+        Some(lag) if pipeline.source.kind == "file" && metrics.bytes_read + lag > 0 => {
+            bar.set_style(style("{spinner} [{bar:24}] {percent:>3}% {msg}"));
+            bar.set_length(metrics.bytes_read + lag);
+            bar.set_position(metrics.bytes_read);
+        }
+        _ => bar.set_style(style("{spinner} {msg}")),
+    }
+    bar.set_message(line);
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("=> ")
+}
+
+fn line(pipeline: &PipelineView) -> String {
+    let metrics = &pipeline.metrics;
+    let mut line = format!(
+        "{} {}: {} read, {} delivered, {} filtered, {} dead, {} in flight, {}/s",
+        pipeline.pipeline_id,
+        if pipeline.stopping { "stopping".to_owned() } else { pipeline.status.to_string() },
+        thousands(metrics.records_read),
+        thousands(metrics.records_delivered),
+        thousands(metrics.records_filtered),
+        thousands(metrics.records_dead),
+        thousands(metrics.records_in_flight),
+        thousands(metrics.records_per_second.max(0.0).round() as u64),
+    );
+    if let Some(lag) = metrics.lag.filter(|lag| *lag > 0) {
+        line.push_str(&format!(", lag {}", thousands(lag)));
+    }
+    line
+}
+
+/// Whether nothing more happens to the pipeline by itself.
+pub(super) fn at_rest(pipeline: &PipelineView) -> bool {
+    match pipeline.status {
+        Status::Running => false,
+        Status::Failed => pipeline.error.as_ref().is_none_or(|error| error.retry_at.is_none()),
+        Status::Absent | Status::Configured | Status::Stopped | Status::Completed => true,
+    }
+}
+
+/// The failure of a failed pipeline, as the command's own.
+pub(super) fn failure(pipeline: &PipelineView) -> Failure {
+    match &pipeline.error {
+        Some(error) => {
+            let failure = Failure::failed(format!("{} failed at {}: {}", pipeline.pipeline_id, error.stage, error.message));
+            match &error.fix {
+                Some(fix) => failure.fix(fix),
+                None => failure,
+            }
+        }
+        None => Failure::failed(format!("{} failed", pipeline.pipeline_id)),
+    }
+}

@@ -1,0 +1,120 @@
+//! `dataflow serve`: a node with its REST API.
+use super::{Outcome, exit::Failure, output};
+use crate::{
+    data_dir::{self, DataDir},
+    node::{self, Node},
+    settings::{self, Overrides, Settings},
+    signals::Signals,
+    telemetry,
+};
+use std::{future::IntoFuture, io, net::SocketAddr, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Address of the REST API; port 0 takes a free one, which is printed [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+pub(super) fn main(args: Args) -> Result<Outcome, Failure> {
+    let settings = load(&args.overrides, args.listen.as_deref())?;
+    runtime()?.block_on(serve(settings))
+}
+
+/// Settings for a node, its log started.
+pub(super) fn load(overrides: &Overrides, listen: Option<&str>) -> Result<Settings, Failure> {
+    let (settings, warnings) = settings::load(overrides, listen, std::env::vars())
+        .map_err(|problems| Failure::invalid("the settings are wrong", problems))?;
+    telemetry::log_to_stderr(&settings.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(settings)
+}
+
+/// The runtime of a node.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("can't start the runtime: {error}")))
+}
+
+async fn serve(settings: Settings) -> Result<Outcome, Failure> {
+    let mut signals = signals()?;
+    let data = DataDir::lock(&settings.data_dir.join("node")).map_err(node::Error::from)?;
+    let server = Server::start(&settings, data).await?;
+    output::print(&format!("listening on http://{}\n", server.address));
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping; send the signal again to stop without waiting");
+    tokio::select! {
+        drained = server.shutdown(settings.shutdown_timeout.into()) => match drained {
+            true => Ok(Outcome::Done),
+            false => Err(Failure::failed("not everything was settled in time; the next start settles it")
+                .fix("give it longer: shutdownTimeout in the settings")),
+        },
+        signal = signals.next() => Err(Failure::failed(format!("stopped at once by a second {signal}"))),
+    }
+}
+
+/// Takes over SIGTERM and SIGINT.
+pub(super) fn signals() -> Result<Signals, Failure> {
+    Signals::listen().map_err(|error| Failure::failed(format!("can't listen for signals: {error}")))
+}
+
+/// A node with its REST API up.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// Where the API listens.
+    pub(super) address: SocketAddr,
+    node: Node,
+    stop: oneshot::Sender<()>,
+    api: tokio::task::JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Starts a node with its state in a folder, and its API. Nothing goes on if either fails.
+    pub(super) async fn start(settings: &Settings, data: DataDir) -> Result<Self, Failure> {
+        let connectors = node::connectors(settings)?;
+        let parts = node::parts(settings, &connectors, &data).await?;
+        // Before any pipeline runs, so that an address in use stops nothing that has begun.
+        let listener = parts.net.listen(settings.listen).await.map_err(|error| taken(settings.listen, &error))?;
+        let address = listener.local_addr().map_err(Failure::failed)?;
+        let metrics = telemetry::record_metrics().map_err(Failure::failed)?;
+        let spawner = parts.spawner.clone();
+        let node = Node::build(parts, Some(data)).await?;
+        todo_api(metrics, spawner, listener, node)
+    }
+
+    /// Stops in the reverse order of the start: the API takes no more requests, then the runs settle, then the journal
+    /// is closed. Returns whether all of it was done in time.
+    pub(super) async fn shutdown(self, deadline: Duration) -> bool {
+        let _ = self.stop.send(());
+        self.node.shutdown(deadline).await
+    }
+}
+
+fn taken(address: SocketAddr, error: &io::Error) -> Failure {
+    let failure = Failure::failed(format!("can't listen at {address}: {error}"));
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failure.fix("another program listens there: stop it, or choose another address with --listen 127.0.0.1:PORT (port 0 takes a free one)"),
+        _ => failure.fix("choose another address with --listen 127.0.0.1:PORT"),
+    }
+}
+
+impl From<node::Error> for Failure {
+    fn from(error: node::Error) -> Self {
+        match error {
+            node::Error::Settings(problems) => Self::invalid("the settings are wrong", problems),
+            node::Error::DataDir(data_dir::Error::InUse { .. }) => {
+                Self::failed(error).fix("stop that process, or choose another folder with --data-dir DIR")
+            }
+            node::Error::DataDir(data_dir::Error::Io { .. }) | node::Error::Journal { .. } => {
+                Self::failed(error).fix("choose another folder with --data-dir DIR, or mend this one")
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Pipelines in files: one JSON or YAML object, as `POST /api/pipelines` takes it.
+use super::exit::Failure;
+use serde_json::Value;
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// Reads a file (`-`: stdin) that holds one object. `.json` is read as JSON, anything else as YAML, of which JSON is a part.
+pub(super) fn read(path: &Path) -> Result<Value, Failure> {
+    let name = path.display();
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| Failure::invalid(format!("can't read {name}: {error}"), Vec::new()))?;
+    let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
+        serde_json::from_str(&text).map_err(|error| Failure::invalid(format!("{name} is no JSON: {error}"), Vec::new()))?
+    } else {
+        serde_yaml_ng::from_str(&text)
+            .map_err(|error| Failure::invalid(format!("{name} is no YAML: {error}"), Vec::new()))?
+    };
+    if value.is_object() { Ok(value) } else { Err(Failure::invalid(format!("{name} must hold one object"), Vec::new())) }
+}
+
+/// The `pipelineId` of a spec, if it has one.
+pub(super) fn id_in(spec: &Value) -> Option<&str> {
+    spec.get("pipelineId").and_then(Value::as_str)
+}
+
+/// A file with a pipeline.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct SpecFile {
+    /// JSON or YAML file with the pipeline; `-` reads stdin.
+    #[arg(value_name = "FILE")]
+    pub(super) path: PathBuf,
+}

@@ -1,0 +1,9 @@
+//! The DataFlow binary: command line, settings, and [`node`], the only place that wires everything together.
+pub mod cli;
+pub mod compute;
+pub mod data_dir;
+pub mod node;
+pub mod plugins;
+pub mod settings;
+pub mod signals;
+pub mod telemetry;

@@ -1,0 +1,98 @@
+//! A node: the only place that wires everything together.
+//!
+//! Started in this order and stopped in the reverse one: lock of the data folder, journal, engine, REST API.
+use crate::{
+    compute::Limited,
+    data_dir::{self, DataDir},
+    plugins::Connectors,
+    settings::{Environment, Settings},
+};
+use dataflow_core::problem::Problem;
+use dataflow_engine::{
+    Engine, EngineSettings,
+    parts::{Parts, Random, SystemClock, TcpNet, TokioSpawner},
+    region::ShardRegion,
+};
+use dataflow_journal::sqlite::Sqlite;
+use dataflow_sdk::catalog::Connections;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+/// A node that is up.
+#[derive(Debug)]
+pub struct Node {
+    engine: Engine,
+    // Dropped last: the folder is given back only when nothing uses it any more.
+    _data: Option<DataDir>,
+}
+
+/// Why a node can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its settings are wrong.
+    #[error("the settings have {} problem(s)", .0.len())]
+    Settings(Vec<Problem>),
+    /// Its folder can't be used.
+    #[error(transparent)]
+    DataDir(#[from] data_dir::Error),
+    /// Its journal can't be opened or read.
+    #[error("the journal {}: {source}", path.display())]
+    Journal {
+        /// The journal's file.
+        path: PathBuf,
+        /// Why not.
+        source: dataflow_journal::Error,
+    },
+}
+
+/// Connectors and transforms with the connections of the settings.
+///
+/// # Errors
+/// What is wrong with the connections.
+pub fn connectors(settings: &Settings) -> Result<Connectors, Error> {
+    let connections = Connections::new(settings.connections.clone(), Arc::new(Environment));
+    Connectors::new(connections).map_err(Error::Settings)
+}
+
+/// What a node is made of when it runs for real: the journal in its folder, and the machine's clock, chance, threads and
+/// network.
+///
+/// # Errors
+/// If the journal can't be opened.
+pub async fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Result<Parts, Error> {
+    let path = data.journal();
+    let journal = Sqlite::open(&path).await.map_err(|source| Error::Journal { path, source })?;
+    Ok(Parts {
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(Random::from_system()),
+        spawner: Arc::new(TokioSpawner),
+        compute: Arc::new(settings.compute_threads.map_or_else(Limited::to_cores, Limited::to)),
+        net: Arc::new(TcpNet),
+        journal: Arc::new(journal),
+        plugins: Arc::new(connectors.clone()),
+    })
+}
+
+impl Node {
+    /// Builds a node from its settings and parts, and lets the pipelines that were running go on.
+    ///
+    /// # Errors
+    /// If the journal can't be read.
+    pub async fn build(parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
+        let own_files = data.as_ref().map(DataDir::own_files).unwrap_or_else(BTreeSet::new);
+        let path = data.as_ref().map(DataDir::journal).unwrap_or_default();
+        let settings = EngineSettings { own_files, ..EngineSettings::default() };
+        let engine = Engine::start(settings, parts).await.map_err(|source| Error::Journal { path, source })?;
+        Ok(Self { engine, _data: data })
+    }
+
+    /// The door to its pipelines.
+    pub fn region(&self) -> Arc<dyn ShardRegion> {
+        self.engine.region()
+    }
+
+    /// Lets every run settle what is under way, then closes everything. Returns whether all of it was done in time; what
+    /// was not is settled at the next start.
+    pub async fn shutdown(self, deadline: Duration) -> bool {
+        self.engine.shutdown(deadline).await
+    }
+}

@@ -1,0 +1,86 @@
+//! Settings in environment variables.
+use super::Connections;
+use dataflow_core::problem::Problem;
+use dataflow_sdk::check;
+use serde_json::{Map, Value, json};
+
+/// Variable, path of the setting, whether it is a number.
+const VARIABLES: [(&str, &str, bool); 6] = [
+    ("DATAFLOW_LISTEN", "/listen", false),
+    ("DATAFLOW_DATA_DIR", "/dataDir", false),
+    ("DATAFLOW_SHUTDOWN_TIMEOUT", "/shutdownTimeout", false),
+    ("DATAFLOW_COMPUTE_THREADS", "/computeThreads", true),
+    ("DATAFLOW_LOG_LEVEL", "/log/level", false),
+    ("DATAFLOW_LOG_FORMAT", "/log/format", false),
+];
+/// Other variables that the program and its tests read, so that they are not taken for misspelt ones.
+const OTHERS: [&str; 3] = ["DATAFLOW_CONFIG", "DATAFLOW_SERVER", "DATAFLOW_OUTPUT"];
+/// `DATAFLOW_CONNECTION_<KIND>_<NAME>`: a connection as a JSON object.
+const CONNECTION: &str = "DATAFLOW_CONNECTION_";
+
+/// Lays the variables over the settings; returns what is wrong with them, and what looks misspelt.
+pub(super) fn overlay(
+    settings: &mut Value,
+    variables: impl Iterator<Item = (String, String)>,
+) -> (Vec<Problem>, Vec<String>) {
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    for (name, value) in variables.filter(|(name, _)| name.starts_with("DATAFLOW_")) {
+        if let Some((_, path, number)) = VARIABLES.iter().find(|(known, ..)| *known == name) {
+            let value = match value.parse::<u64>() {
+                Ok(value) if *number => json!(value),
+                _ => json!(value),
+            };
+            set(settings, path, value);
+        } else if let Some(rest) = name.strip_prefix(CONNECTION) {
+            match connection(rest, &value) {
+                Ok((kind, name, fields)) => set(settings, &format!("/connections/{kind}/{name}"), fields),
+                Err(problem) => problems.push(Problem { path: name, ..problem }),
+            }
+        } else if let Some(close) = misspelt(&name) {
+            warnings.push(format!("the environment variable {name} means nothing here: did you mean {close}?"));
+        }
+    }
+    (problems, warnings)
+}
+
+fn misspelt(name: &str) -> Option<&'static str> {
+    let known = || VARIABLES.iter().map(|(known, ..)| *known).chain(OTHERS);
+    if known().any(|known| known == name) {
+        return None;
+    }
+    // The common prefix must not make names look alike.
+    let rest = name.trim_start_matches("DATAFLOW_");
+    check::nearest(rest, known().map(|known| known.trim_start_matches("DATAFLOW_")))
+        .and_then(|close| known().find(|known| known.ends_with(close)))
+}
+
+fn connection(rest: &str, value: &str) -> Result<(String, String, Value), Problem> {
+    let (kind, name) = rest.split_once('_').filter(|(kind, name)| !kind.is_empty() && !name.is_empty()).ok_or_else(|| {
+        Problem::new("", "invalid", "does not say which connection")
+            .fix("name it DATAFLOW_CONNECTION_<KIND>_<NAME>, like DATAFLOW_CONNECTION_KAFKA_DEFAULT")
+    })?;
+    let fields: Map<String, Value> = serde_json::from_str(value).map_err(|error| {
+        // The text may hold a password: it is not shown.
+        Problem::new("", "invalid", format!("is no JSON object (line {}, column {})", error.line(), error.column()))
+            .fix("write it like {\"brokers\": \"127.0.0.1:9092\"}")
+    })?;
+    Ok((kind.to_lowercase(), name.to_lowercase(), Value::Object(fields)))
+}
+
+fn set(settings: &mut Value, path: &str, value: Value) {
+    let mut place = settings;
+    for name in path.split('/').skip(1) {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        let Some(fields) = place.as_object_mut() else { return };
+        place = fields.entry(name).or_insert(Value::Null);
+    }
+    *place = value;
+}
+
+/// Names of all connections, for messages.
+#[cfg(test)]
+pub(super) fn names(connections: &Connections) -> Vec<String> {
+    connections.iter().flat_map(|(kind, named)| named.keys().map(move |name| format!("{kind}.{name}"))).collect()
+}

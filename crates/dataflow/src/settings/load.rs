@@ -1,0 +1,97 @@
+//! Reading and checking settings: all findings at once.
+use super::{Settings, environment};
+use dataflow_core::problem::Problem;
+use dataflow_sdk::check;
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// What the command line says; it overrules file and environment.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Overrides {
+    /// Settings file (TOML).
+    #[arg(long, value_name = "FILE", env = "DATAFLOW_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Folder of everything the node keeps [default: ./dataflow-data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// Reads the settings: defaults, file, environment, command line. Returns them with warnings.
+///
+/// # Errors
+/// All that is wrong with them.
+pub fn load(
+    overrides: &Overrides,
+    listen: Option<&str>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<(Settings, Vec<String>), Vec<Problem>> {
+    let mut value = match &overrides.config {
+        Some(path) => read(path)?,
+        None => json!({}),
+    };
+    let (mut problems, warnings) = environment::overlay(&mut value, variables);
+    if let Some(fields) = value.as_object_mut() {
+        fields.extend(listen.map(|listen| ("listen".into(), json!(listen))));
+        fields.extend(overrides.data_dir.as_ref().map(|dir| ("dataDir".into(), json!(dir))));
+        if let Some(level) = &overrides.log_level {
+            let log = fields.entry("log").or_insert_with(|| json!({}));
+            if let Some(log) = log.as_object_mut() {
+                log.insert("level".into(), json!(level));
+            }
+        }
+    }
+    problems.extend(check::against_schema(&value, &schemars::schema_for!(Settings), ""));
+    match value.get("listen").and_then(Value::as_str).map(check_listen) {
+        Some(Ok(address)) => value["listen"] = json!(address),
+        Some(Err(problem)) => problems.push(problem),
+        None => {}
+    }
+    problems.extend(value.pointer("/log/level").and_then(Value::as_str).and_then(check_level));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    serde_json::from_value(value)
+        .map(|settings| (settings, warnings))
+        .map_err(|error| vec![Problem::new("", "invalid", error.to_string())])
+}
+
+fn read(path: &Path) -> Result<Value, Vec<Problem>> {
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![Problem::new(&place, "unreadable", format!("the settings file can't be read: {error}"))])?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        // Not the line itself: it may hold a password.
+        vec![Problem::new(place, "invalid", format!("line {line} is no TOML: {}", error.message()))]
+    })
+}
+
+/// Nothing but loopback: whoever reaches the API can do everything.
+fn check_listen(listen: &str) -> Result<SocketAddr, Problem> {
+    let address: SocketAddr = listen.replace("localhost", "127.0.0.1").parse().map_err(|_| {
+        Problem::new("listen", "invalid", format!("{listen:?} is no address and port")).fix("write it like 127.0.0.1:8080")
+    })?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(Problem::new(
+        "listen",
+        "not-loopback",
+        format!("{address} could be reached from other machines, and the API has no authentication yet"),
+    )
+    .fix("listen at 127.0.0.1 or [::1], and put a reverse proxy with authentication in front of it"))
+}
+
+fn check_level(level: &str) -> Option<Problem> {
+    let error = level.parse::<tracing_subscriber::filter::Targets>().err()?;
+    Some(
+        Problem::new("log.level", "invalid", format!("{level:?} is no log level: {error}"))
+            .fix("write error, warn, info, debug or trace, or module=level pairs with commas"),
+    )
+}

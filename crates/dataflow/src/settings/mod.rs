@@ -1,0 +1,91 @@
+//! What a node is told: one TOML file, then the environment, then the command line; each overrules the one before.
+//!
+//! ```toml
+//! listen = "127.0.0.1:8080"
+//! dataDir = "/var/lib/dataflow"
+//! shutdownTimeout = "30s"
+//!
+//! [log]
+//! level = "info"
+//! format = "text"
+//!
+//! [connections.kafka.default]
+//! brokers = "kafka-1:9092,kafka-2:9092"
+//! ```
+mod environment;
+mod load;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+pub use load::{Overrides, load};
+pub use secrets::Environment;
+
+use dataflow_core::spec::Millis;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+/// Connections of the node: by kind (`kafka`, `postgres`), then by name. `default` is what a pipeline gets that names none.
+pub type Connections = BTreeMap<String, BTreeMap<String, Map<String, Value>>>;
+
+/// Everything a node can be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address of the REST API. Only a loopback address: there is no authentication.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Folder of everything the node keeps: journal, chunks, lock. Made if it is missing, readable by its owner only.
+    pub data_dir: PathBuf,
+    /// How a stop of the node waits for pipelines to settle.
+    pub shutdown_timeout: Millis,
+    /// Threads for decoding and expressions. Default: one for each core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub compute_threads: Option<usize>,
+    /// What is logged to stderr, and how.
+    pub log: Log,
+    /// Servers that pipelines may name (`"connection": "main"`), by kind and name.
+    pub connections: Connections,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("dataflow-data"),
+            shutdown_timeout: Millis(45_000),
+            compute_threads: None,
+            log: Log::default(),
+            connections: Connections::new(),
+        }
+    }
+}
+
+/// What is logged to stderr, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, also for a module alone: `info,dataflow_engine=debug`.
+    pub level: String,
+    /// Lines for people, or JSON for programs.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,73 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use std::io::Write;
+
+fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<(Settings, Vec<String>), Vec<String>> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let overrides = Overrides { config: Some(file.path().into()), ..Overrides::default() };
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load(&overrides, None, variables).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn without_anything_there_are_defaults() {
+    let (settings, warnings) = load(&Overrides::default(), None, std::iter::empty()).unwrap();
+    assert_eq!(settings, Settings::default());
+    assert!(warnings.is_empty());
+}
+
+#[test]
+fn a_file_is_read_and_the_environment_overrules_it() {
+    let text = r#"
+        listen = "127.0.0.1:1"
+        dataDir = "/var/lib/dataflow"
+        shutdownTimeout = "10s"
+        [log]
+        format = "json"
+        [connections.kafka.default]
+        brokers = "a:9092"
+    "#;
+    let variables = [
+        ("DATAFLOW_LISTEN", "127.0.0.1:2"),
+        ("DATAFLOW_COMPUTE_THREADS", "3"),
+        ("DATAFLOW_CONNECTION_POSTGRES_MAIN", r#"{"url": "postgres://localhost/x"}"#),
+        ("HOME", "/root"),
+    ];
+    let (settings, warnings) = load_text(text, &variables).unwrap();
+    assert_eq!(settings.listen.port(), 2);
+    assert_eq!(settings.compute_threads, Some(3));
+    assert_eq!(settings.shutdown_timeout.0, 10_000);
+    assert_eq!(settings.log, Log { level: "info".into(), format: LogFormat::Json });
+    assert_eq!(environment::names(&settings.connections), ["kafka.default", "postgres.main"]);
+    assert!(warnings.is_empty());
+}
+
+#[test]
+fn all_findings_come_at_once_with_the_nearest_name() {
+    let text = "listn = \"127.0.0.1:1\"\nshutdownTimeout = \"soon\"\n[log]\nformat = \"jsn\"\nlevel = \"loud\"\n";
+    let problems = load_text(text, &[("DATAFLOW_LISTEN", "0.0.0.0:8080")]).unwrap_err().join("\n");
+    for expected in ["did you mean \"listen\"", "did you mean \"json\"", "log.level", "authentication"] {
+        assert!(problems.contains(expected), "{expected} is not in:\n{problems}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_line_but_not_its_text() {
+    let problems = load_text("listen = \"127.0.0.1:1\"\npassword = geheim\n", &[]).unwrap_err().join("\n");
+    assert!(problems.contains("line 2"), "{problems}");
+    assert!(!problems.contains("geheim"), "{problems}");
+}
+
+#[test]
+fn a_connection_variable_that_is_no_json_does_not_show_its_text() {
+    let problems = load_text("", &[("DATAFLOW_CONNECTION_KAFKA_DEFAULT", "geheim")]).unwrap_err().join("\n");
+    assert!(problems.contains("DATAFLOW_CONNECTION_KAFKA_DEFAULT") && !problems.contains("geheim"), "{problems}");
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_of() {
+    let (_, warnings) = load_text("", &[("DATAFLOW_LISTN", "x"), ("DATAFLOW_SERVICES_HOME", "y")]).unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("DATAFLOW_LISTEN"), "{warnings:?}");
+}

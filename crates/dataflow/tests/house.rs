@@ -1,0 +1,147 @@
+//! The rules of the house that `cargo metadata` can tell: which crate may know which, and what dependencies may be.
+#![allow(clippy::unwrap_used)]
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).to_owned().leak()
+}
+
+fn metadata() -> Value {
+    let host = Command::new("rustc").arg("-vV").output().unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What each crate of the workspace builds on, without what only its tests use.
+fn arrows(metadata: &Value) -> BTreeMap<&str, Vec<&str>> {
+    let members = metadata["workspace_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter().filter(|package| members.contains(&package["id"]));
+    packages
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let built = dependencies.filter(|dependency| dependency["kind"].is_null());
+            (package["name"].as_str().unwrap(), built.map(|dependency| dependency["name"].as_str().unwrap()).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn crates_know_only_what_they_may() {
+    let metadata = metadata();
+    let arrows = arrows(&metadata);
+    // core ← formats, sdk ← sources, transforms, sinks · core ← journal · engine on core, sdk and the journal's trait ·
+    // api on core, sdk and engine · the binary wires.
+    let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("dataflow-core", &[][..]),
+        ("dataflow-sdk", &["dataflow-core"]),
+        ("dataflow-formats", &["dataflow-core", "dataflow-sdk"]),
+        ("dataflow-journal", &["dataflow-core"]),
+        ("dataflow-sources", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
+        ("dataflow-transforms", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
+        ("dataflow-sinks", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
+        ("dataflow-engine", &["dataflow-core", "dataflow-sdk", "dataflow-journal"]),
+        ("dataflow-api", &["dataflow-core", "dataflow-sdk", "dataflow-engine", "dataflow-formats"]),
+    ]);
+    for (name, on) in &arrows {
+        let Some(allowed) = may.get(name) else { continue };
+        let ours = on.iter().filter(|dependency| dependency.starts_with("dataflow"));
+        let forbidden: Vec<_> = ours.filter(|dependency| !allowed.contains(dependency)).collect();
+        assert!(forbidden.is_empty(), "{name} may not build on {forbidden:?}: only on {allowed:?}");
+    }
+    let known = |name: &str| may.contains_key(name) || ["dataflow", "dataflow-testkit"].contains(&name);
+    let unknown: Vec<_> = arrows.keys().filter(|name| !known(name)).collect();
+    assert!(unknown.is_empty(), "say here what {unknown:?} may build on");
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let metadata = metadata();
+    let impure = ["tokio", "arrow", "futures", "async-trait", "rand", "reqwest", "rusqlite"];
+    let on: Vec<_> = arrows(&metadata)["dataflow-core"].iter().filter(|name| impure.contains(name)).copied().collect();
+    assert!(on.is_empty(), "dataflow-core must not know {on:?}");
+}
+
+#[test]
+fn there_is_one_arrow_and_one_sqlite() {
+    let metadata = metadata();
+    for name in ["arrow-array", "libsqlite3-sys"] {
+        let packages = metadata["packages"].as_array().unwrap().iter();
+        let versions: Vec<_> = packages.filter(|package| package["name"] == name).map(|p| &p["version"]).collect();
+        assert_eq!(versions.len(), 1, "{name}: {versions:?}");
+    }
+}
+
+#[test]
+fn dependencies_come_from_crates_io_under_licences_that_are_allowed() {
+    let deny: toml::Value = toml::from_str(&std::fs::read_to_string(root().join("deny.toml")).unwrap()).unwrap();
+    let allowed: Vec<_> = deny["licenses"]["allow"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    let metadata = metadata();
+    let mut wrong = Vec::new();
+    for package in metadata["packages"].as_array().unwrap().iter().filter(|package| !package["source"].is_null()) {
+        let (name, source) = (&package["name"], package["source"].as_str().unwrap());
+        if source != "registry+https://github.com/rust-lang/crates.io-index" {
+            wrong.push(format!("{name} comes from {source}"));
+        }
+        match package["license"].as_str() {
+            Some(license) if permits(license, &allowed) => {}
+            license => wrong.push(format!("{name} is under {license:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "not allowed by deny.toml:\n{}", wrong.join("\n"));
+}
+
+/// Whether a licence expression can be met with allowed licences only: `AND` binds closer than `OR`.
+fn permits(expression: &str, allowed: &[&str]) -> bool {
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let mut words = spaced.split_whitespace().peekable();
+    either(&mut words, allowed)
+}
+
+type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+fn either(words: &mut Words<'_>, allowed: &[&str]) -> bool {
+    let mut permitted = both(words, allowed);
+    while words.next_if_eq(&"OR").is_some() {
+        permitted |= both(words, allowed);
+    }
+    permitted
+}
+
+fn both(words: &mut Words<'_>, allowed: &[&str]) -> bool {
+    let mut permitted = one(words, allowed);
+    while words.next_if_eq(&"AND").is_some() {
+        permitted &= one(words, allowed);
+    }
+    permitted
+}
+
+fn one(words: &mut Words<'_>, allowed: &[&str]) -> bool {
+    if words.next_if_eq(&"(").is_some() {
+        let permitted = either(words, allowed);
+        return words.next_if_eq(&")").is_some() && permitted;
+    }
+    let mut name = words.next().unwrap_or_default().to_owned();
+    if words.next_if_eq(&"WITH").is_some() {
+        name = format!("{name} WITH {}", words.next().unwrap_or_default());
+    }
+    allowed.contains(&name.as_str())
+}
+
+#[test]
+fn licence_expressions_are_understood() {
+    let allowed = ["MIT", "Apache-2.0 WITH LLVM-exception"];
+    for yes in ["MIT", "GPL-2.0 OR MIT", "MIT/GPL-2.0", "(GPL-2.0 OR MIT) AND MIT", "Apache-2.0 WITH LLVM-exception"] {
+        assert!(permits(yes, &allowed), "{yes}");
+    }
+    for no in ["GPL-2.0", "MIT AND GPL-2.0", "Apache-2.0", "(MIT OR GPL-2.0) AND GPL-2.0"] {
+        assert!(!permits(no, &allowed), "{no}");
+    }
+}

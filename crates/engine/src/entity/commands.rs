@@ -1,0 +1,211 @@
+//! Commands of users: gives them time, incarnation, lanes and settlement, and carries them out.
+use super::{Entity, answer, inbox, queries};
+use crate::{
+    region::{Action, AskError, Reply, ResetTo, UserCommand},
+    view::ReceivedView,
+};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{BatchId, Incarnation},
+    pipeline::{Command, Rejected, Request, State, command::Settlement, decide},
+    position::Positions,
+    problem::Problem,
+    spec::PipelineSpec,
+};
+use tokio::sync::oneshot;
+
+impl Entity {
+    pub(super) async fn command(&mut self, command: UserCommand, reply: oneshot::Sender<Result<Reply, AskError>>) {
+        let waits = matches!(command.action, Action::Stop { .. } | Action::Restart { .. });
+        let outcome = self.user(command).await;
+        let stopping = matches!(&*self.slot.state(), State::Running(running) if running.stopping.is_some());
+        if waits && stopping && outcome.is_ok() {
+            self.waiting.push(reply);
+        } else {
+            answer(reply, outcome);
+        }
+    }
+
+    async fn user(&mut self, command: UserCommand) -> Result<Reply, AskError> {
+        let UserCommand { id, actor, expected_version, action } = command;
+        let to = |request| Command {
+            pipeline: self.slot.pipeline.clone(),
+            id,
+            actor,
+            at: self.around.parts.clock.now(),
+            expected_version,
+            request,
+        };
+        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now.
+        let probe = to(Request::Stop);
+        if self.slot.state().has_carried_out(&probe.id) {
+            return queries::state(self).or_else(|_| Ok(Reply::Deleted));
+        }
+        let to = |request| Command { request, ..probe.clone() };
+        match action {
+            Action::Ingest { batch_id, records, hash, body, delivered: _ } => {
+                return self.ingest(probe.clone(), batch_id, records, hash, body).await;
+            }
+            Action::Create(spec) => {
+                self.check(&spec)?;
+                let incarnation = Incarnation::try_from(self.around.parts.rng.name())
+                    .map_err(|error| AskError::Internal(error.to_string()))?;
+                self.carry_out(to(Request::Create { spec, incarnation })).await?;
+            }
+            Action::Update { spec, force } => {
+                self.check(&spec)?;
+                let settlement = self.settlement_of_update(&to, &spec, force).await?;
+                self.carry_out(to(Request::Update { spec, settlement, positions: Positions::new() })).await?;
+            }
+            Action::Start => {
+                let lanes = self.choose_lanes().await;
+                self.carry_out(to(Request::Start { lanes })).await?;
+            }
+            Action::Stop { .. } => {
+                self.carry_out(to(Request::Stop)).await?;
+            }
+            Action::Restart { .. } => {
+                let lanes = self.choose_lanes().await;
+                self.carry_out(to(Request::Restart { lanes })).await?;
+            }
+            Action::ResetCheckpoint { to: place, force } => {
+                let request = self.reset(&to, place, force).await?;
+                self.carry_out(to(request)).await?;
+            }
+            Action::Delete => {
+                let prefix = self
+                    .slot
+                    .state()
+                    .pipeline()
+                    .map(|pipeline| format!("{}/{}/", pipeline.id, pipeline.incarnation));
+                self.carry_out(to(Request::Delete)).await?;
+                if let Some(prefix) = prefix {
+                    self.forget_chunks(&prefix).await;
+                }
+                return Ok(Reply::Deleted);
+            }
+        }
+        queries::state(self)
+    }
+
+    /// What connectors and transforms have to say of a spec.
+    fn check(&self, spec: &PipelineSpec) -> Result<(), Rejected> {
+        let problems = self.around.parts.plugins.check(spec);
+        if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
+    }
+
+    /// Stores the body first; it counts only once the event names it.
+    async fn ingest(
+        &mut self,
+        command: Command,
+        batch_id: BatchId,
+        records: u64,
+        hash: String,
+        body: Bytes,
+    ) -> Result<Reply, AskError> {
+        let now = command.at;
+        let incarnation = self.slot.state().pipeline().map(|pipeline| pipeline.incarnation.clone());
+        let incarnation = incarnation.ok_or(Rejected::NotFound)?;
+        let name = self.around.parts.rng.name();
+        let chunk = ChunkId(format!("{}/{incarnation}/{}/in-{name}", self.slot.pipeline, self.log.epoch()).into());
+        let request =
+            Request::Ingest { batch_id: batch_id.clone(), hash, records, bytes: body.len() as u64, chunk: chunk.clone() };
+        let command = Command { request, ..command };
+        let expected = decide(&self.slot.state(), &command)?;
+        if !expected.events.is_empty() {
+            let stored = self.around.parts.journal.put_chunk(&chunk, inbox::encode(now, &body)).await;
+            stored.map_err(|error| AskError::Unavailable(error.to_string()))?;
+        }
+        let decision = self.carry_out(command).await?;
+        let received = decision.received.ok_or_else(|| AskError::Internal("a batch was taken without a place".into()))?;
+        Ok(Reply::Received(ReceivedView {
+            batch_id: batch_id.to_string(),
+            accepted: received.to - received.from,
+            position: received.to.to_string(),
+            delivered: None,
+        }))
+    }
+
+    async fn forget_chunks(&self, prefix: &str) {
+        let journal = &self.around.parts.journal;
+        let removed = match journal.chunks(prefix).await {
+            Ok(chunks) => journal.remove_chunks(&chunks).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks of the deleted pipeline stay behind");
+        }
+    }
+
+    /// The lanes of a generation that has not fixed them: as the spec says; otherwise one per partition that the source
+    /// has now, at most the node's default. One where the source can't be asked.
+    pub(super) async fn choose_lanes(&self) -> u32 {
+        let Some(pipeline) = self.slot.state().pipeline().cloned() else { return 1 };
+        if let Some(lanes) = pipeline.progress.lanes {
+            return lanes;
+        }
+        self.ask_for_lanes(&pipeline).await
+    }
+
+    /// The settlement of an update; only asks the sink if the update is otherwise accepted and starts a generation.
+    async fn settlement_of_update(
+        &self,
+        to: &impl Fn(Request) -> Command,
+        spec: &PipelineSpec,
+        force: bool,
+    ) -> Result<Settlement, AskError> {
+        let spec = Box::new(spec.clone());
+        let forced = Settlement::Unsettled { reason: String::new(), forced: true };
+        let tentative = Request::Update { spec: spec.clone(), settlement: forced, positions: Positions::new() };
+        decide(&self.slot.state(), &to(tentative))?;
+        let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
+        let named = spec.named(&pipeline.id);
+        if !pipeline.starts_generation(&named) || !pipeline.needs_settlement() {
+            return Ok(Settlement::NotNeeded);
+        }
+        Ok(self.settle(&pipeline, None, force).await)
+    }
+
+    async fn reset(&self, to: &impl Fn(Request) -> Command, place: ResetTo, force: bool) -> Result<Request, AskError> {
+        let name = match &place {
+            ResetTo::Beginning => "beginning",
+            ResetTo::End => "end",
+            ResetTo::Positions(_) => "positions",
+            ResetTo::SinkToken => "sink-token",
+            ResetTo::Journal => "journal",
+        };
+        let request = |positions, settlement| Request::ResetCheckpoint { to: name.into(), positions, settlement };
+        let forced = Settlement::Unsettled { reason: String::new(), forced: true };
+        decide(&self.slot.state(), &to(request(Positions::new(), forced)))?;
+        let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
+        let settlement = if pipeline.needs_settlement() {
+            self.settle(&pipeline, Some(&place), force).await
+        } else {
+            Settlement::NotNeeded
+        };
+        let current = match &settlement {
+            Settlement::Settled { lanes } => pipeline.progress.positions_with(lanes),
+            Settlement::NotNeeded | Settlement::Unsettled { .. } => pipeline.progress.positions(),
+        };
+        let positions = match place {
+            ResetTo::Beginning => Positions::new(),
+            ResetTo::SinkToken => current,
+            ResetTo::Journal => pipeline.progress.positions(),
+            ResetTo::End => self.resolve_end(&pipeline).await?,
+            ResetTo::Positions(named) => {
+                if named.is_empty() {
+                    let problem = Problem::new("to.positions", "empty", "names no position").fix("name at least one");
+                    return Err(Rejected::Invalid { problems: vec![problem] }.into());
+                }
+                let mut positions = current;
+                for (partition, at) in named {
+                    let position = dataflow_core::position::Position { at: at.as_str().into(), identity: None };
+                    positions.insert(partition.as_str().into(), position);
+                }
+                positions
+            }
+        };
+        Ok(request(positions, settlement))
+    }
+}

@@ -1,0 +1,194 @@
+//! One pipeline, alive: takes messages one at a time, decides, has the events appended, performs the effects, answers.
+mod commands;
+mod inbox;
+mod queries;
+mod settle;
+mod show;
+mod supervise;
+
+use crate::{
+    host::Directory,
+    parts::Parts,
+    region::{AskError, Query, Reply, UserCommand},
+    shard::{AppendError, ShardLog, Slot},
+};
+use dataflow_core::{
+    id::{Actor, CommandId},
+    pipeline::{Command, Decision, Effect, Request, State, decide},
+    time::Timestamp,
+};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use supervise::ActiveRun;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// An entity that nothing was asked of for so long, and that runs nothing, leaves memory.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A message and where its answer goes.
+pub(crate) struct Mail {
+    pub(crate) ask: Ask,
+    pub(crate) reply: oneshot::Sender<Result<Reply, AskError>>,
+}
+
+/// What is asked.
+pub(crate) enum Ask {
+    Command(UserCommand),
+    Query(Query),
+}
+
+/// What all entities of a node share.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) parts: Parts,
+    pub(crate) directory: Arc<Directory>,
+    /// Files that no connector may touch.
+    pub(crate) own_files: Arc<BTreeSet<PathBuf>>,
+    /// Most lanes that a pipeline gets by default.
+    pub(crate) default_lanes: u32,
+    /// The node goes down: runs end after what is under way, and nothing is taken any more.
+    pub(crate) closing: CancellationToken,
+}
+
+/// One pipeline, alive.
+pub(crate) struct Entity {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) log: ShardLog,
+    pub(crate) around: Surroundings,
+    run: Option<ActiveRun>,
+    /// Who waits for a stop to be over.
+    waiting: Vec<oneshot::Sender<Result<Reply, AskError>>>,
+    /// Another node has the shard, or the history is damaged: nothing may be done any more.
+    lost: Option<AppendError>,
+}
+
+/// What the loop does next.
+enum Next {
+    Mail(Mail),
+    Idle,
+    Closing,
+    Handled,
+}
+
+impl Entity {
+    pub(crate) fn new(slot: Arc<Slot>, log: ShardLog, around: Surroundings) -> Self {
+        Self { slot, log, around, run: None, waiting: Vec::new(), lost: None }
+    }
+
+    /// Lives until it is idle (`may_leave` then says whether no message is under way), the node closes, or the shard is lost.
+    pub(crate) async fn run(mut self, mut mailbox: mpsc::Receiver<Mail>, may_leave: impl Fn(&mpsc::Receiver<Mail>) -> bool) {
+        self.resume().await;
+        while self.lost.is_none() {
+            let restart_at = self.restart_at();
+            let busy = self.run.is_some() || restart_at.is_some();
+            let next = tokio::select! {
+                biased;
+                happened = supervise::next(&mut self.run) => {
+                    self.happened(happened).await;
+                    Next::Handled
+                }
+                () = self.around.closing.cancelled() => Next::Closing,
+                () = sleep_until(&self.around, restart_at), if restart_at.is_some() => {
+                    self.restart_by_policy().await;
+                    Next::Handled
+                }
+                mail = mailbox.recv() => mail.map_or(Next::Closing, Next::Mail),
+                () = tokio::time::sleep(IDLE), if !busy => Next::Idle,
+            };
+            match next {
+                Next::Mail(mail) => self.handle(mail).await,
+                Next::Idle if may_leave(&mailbox) => return,
+                Next::Closing => break,
+                Next::Idle | Next::Handled => {}
+            }
+        }
+        mailbox.close();
+        self.end_run().await;
+        while let Some(mail) = mailbox.recv().await {
+            answer(mail.reply, Err(self.unavailable()));
+        }
+        for reply in self.waiting.drain(..) {
+            answer(reply, Err(AskError::Unavailable("the node is shutting down".into())));
+        }
+        if self.lost.is_some() {
+            may_leave(&mailbox);
+        }
+    }
+
+    async fn handle(&mut self, mail: Mail) {
+        let Mail { ask, reply } = mail;
+        match ask {
+            Ask::Query(query) => answer(reply, self.query(query).await),
+            Ask::Command(command) => self.command(command, reply).await,
+        }
+    }
+
+    /// Decides, appends, performs. What is returned was decided; its events are durable.
+    async fn carry_out(&mut self, command: Command) -> Result<Decision, AskError> {
+        let decision = decide(&self.slot.state(), &command)?;
+        if !decision.events.is_empty() {
+            if let Err(error) = self.log.append(&self.slot, decision.events.clone()).await {
+                tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline leaves this node");
+                self.lost = Some(error);
+                return Err(self.unavailable());
+            }
+            self.around.directory.note(&self.slot.pipeline, &self.slot.state());
+        }
+        for effect in &decision.effects {
+            match effect {
+                Effect::StartRun => self.start_run(),
+                Effect::StopRun => self.stop_run().await,
+                // The run sees the state itself; a restart is found in it.
+                Effect::WakeRun | Effect::RestartAt(_) => {}
+            }
+        }
+        Ok(decision)
+    }
+
+    /// A command of the platform itself.
+    fn system(&self, request: Request) -> Command {
+        Command {
+            pipeline: self.slot.pipeline.clone(),
+            id: self.around.command_id(),
+            actor: Actor::system(),
+            at: self.around.parts.clock.now(),
+            expected_version: None,
+            request,
+        }
+    }
+
+    fn restart_at(&self) -> Option<Timestamp> {
+        match &*self.slot.state() {
+            State::Failed(failed) => failed.restart_at,
+            _ => None,
+        }
+    }
+
+    fn unavailable(&self) -> AskError {
+        match &self.lost {
+            Some(AppendError::Corrupt(error)) => AskError::Internal(error.clone()),
+            Some(error) => AskError::Unavailable(error.to_string()),
+            None => AskError::Unavailable("the node is shutting down".into()),
+        }
+    }
+}
+
+impl Surroundings {
+    /// A command id that nobody has used.
+    pub(crate) fn command_id(&self) -> CommandId {
+        let name = self.parts.rng.name();
+        CommandId::try_from(name).unwrap_or_else(|error| unreachable!("hexadecimal digits make an id: {error}"))
+    }
+}
+
+async fn sleep_until(around: &Surroundings, at: Option<Timestamp>) {
+    let wait = at.map_or(0, |at| at.millis() - around.parts.clock.now().millis());
+    tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
+}
+
+/// Answers, if somebody still waits.
+fn answer(reply: oneshot::Sender<Result<Reply, AskError>>, with: Result<Reply, AskError>) {
+    if reply.send(with).is_err() {
+        tracing::trace!("nobody waits for this answer any more");
+    }
+}

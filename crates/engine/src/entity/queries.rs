@@ -1,0 +1,85 @@
+//! Questions about a pipeline.
+use super::{Entity, show};
+use crate::{
+    dead_letters,
+    region::{AskError, Query, Reply},
+    view::{HistoryItem, HistoryPage, rfc3339},
+};
+use dataflow_core::{chunk::ChunkRef, id::Seq, pipeline::Rejected};
+use dataflow_journal::{Entry, stored};
+
+impl Entity {
+    pub(super) async fn query(&self, query: Query) -> Result<Reply, AskError> {
+        let journal = &*self.around.parts.journal;
+        match query {
+            Query::State => state(self),
+            Query::Recovery => {
+                let state = self.slot.state();
+                let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
+                Ok(Reply::Recovery(Box::new(show::recovery(pipeline))))
+            }
+            Query::DeadLetters { after, limit } => {
+                let chunks = self.chunks()?;
+                let page = dead_letters::page(journal, &chunks, after, limit).await.map_err(AskError::Internal)?;
+                Ok(Reply::DeadLetters(page))
+            }
+            Query::DeadLetter(number) => {
+                let chunks = self.chunks()?;
+                let after = number.checked_sub(1).ok_or(Rejected::NotFound)?;
+                let found = dead_letters::list(journal, &chunks, after, 1).await.map_err(AskError::Internal)?;
+                let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
+                Ok(Reply::DeadLetter(Box::new(found)))
+            }
+            Query::History { after, limit } => self.history(after, limit).await,
+        }
+    }
+
+    fn chunks(&self) -> Result<Vec<ChunkRef>, Rejected> {
+        let state = self.slot.state();
+        Ok(state.pipeline().ok_or(Rejected::NotFound)?.progress.dead_letters.clone())
+    }
+
+    /// A deleted pipeline has a history, too; one that never was has none.
+    async fn history(&self, after: u64, limit: usize) -> Result<Reply, AskError> {
+        let entries = self.around.parts.journal.history(&self.slot.pipeline, Seq(after), limit + 1).await;
+        let mut entries = entries.map_err(|error| AskError::Unavailable(error.to_string()))?;
+        if entries.is_empty() && after == 0 {
+            return Err(Rejected::NotFound.into());
+        }
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries.last().map(|entry| entry.seq.0).filter(|_| more);
+        let items = entries.iter().map(item).collect::<Result<_, _>>()?;
+        Ok(Reply::History(HistoryPage { items, next }))
+    }
+}
+
+/// The pipeline as it is now.
+pub(super) fn state(entity: &Entity) -> Result<Reply, AskError> {
+    let around = &entity.around.parts;
+    let live = entity.slot.live();
+    let view = show::pipeline(&entity.slot.state(), live.as_deref(), &*around.plugins, around.clock.now());
+    Ok(Reply::Pipeline(Box::new(view.ok_or(Rejected::NotFound)?)))
+}
+
+fn item(entry: &Entry) -> Result<HistoryItem, AskError> {
+    let event = &entry.event;
+    let detail = stored::encode(event)
+        .ok()
+        .and_then(|stored| serde_json::from_str::<serde_json::Value>(&stored).ok())
+        .and_then(|mut stored| stored.get_mut("fact").map(serde_json::Value::take))
+        .ok_or_else(|| AskError::Internal(format!("the event {} can't be shown", entry.seq)))?;
+    // The fact is `{"pipelineStarted": {…}}`, or its name alone where there is nothing to say.
+    let detail = match detail {
+        serde_json::Value::Object(fact) => fact.into_iter().next().map_or(serde_json::Value::Null, |(_, detail)| detail),
+        _ => serde_json::Value::Object(serde_json::Map::new()),
+    };
+    Ok(HistoryItem {
+        number: entry.seq.0,
+        at: rfc3339(event.at),
+        actor: event.actor.to_string(),
+        command: event.command.to_string(),
+        event: event.fact.name().into(),
+        detail,
+    })
+}

@@ -1,0 +1,122 @@
+//! Asking source and sink on behalf of a pipeline that does not run: how many lanes, what the sink has, where the end is.
+use super::Entity;
+use crate::{
+    region::{AskError, ResetTo},
+    run::{Failure, context, fence, of_token, recover},
+};
+use dataflow_core::{
+    pipeline::{
+        Pipeline, Rejected,
+        command::Settlement,
+        event::{Cause, LaneProgress},
+    },
+    position::Positions,
+    problem::Problem,
+};
+use dataflow_sdk::{
+    Context,
+    sink::{OpenLane, Sink},
+    source::Place,
+};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for a server that is asked on behalf of a pipeline that does not run.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for a source's partitions before a first start.
+const PATIENCE_FOR_LANES: Duration = Duration::from_secs(5);
+
+impl Entity {
+    pub(super) async fn ask_for_lanes(&self, pipeline: &Pipeline) -> u32 {
+        let plugins = &self.around.parts.plugins;
+        let (Ok(source), Ok(built)) = (plugins.source(&pipeline.spec.source), plugins.sink(&pipeline.spec.sink)) else {
+            return 1; // the run will say what is wrong
+        };
+        if built.sink.single_lane() || source.single_lane() {
+            return 1;
+        }
+        if let Some(lanes) = pipeline.spec.lanes {
+            return lanes;
+        }
+        let giving_up = CancellationToken::new();
+        let _end = giving_up.clone().drop_guard();
+        let cx = self.context(pipeline, giving_up);
+        match tokio::time::timeout(PATIENCE_FOR_LANES, source.partitions(&cx)).await {
+            Ok(Ok(partitions)) => u32::try_from(partitions.len()).unwrap_or(1).clamp(1, self.around.default_lanes),
+            Ok(Err(_)) | Err(_) => 1,
+        }
+    }
+
+    /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has.
+    pub(super) async fn settle(&self, pipeline: &Pipeline, to: Option<&ResetTo>, forced: bool) -> Settlement {
+        let unsettled = |reason| Settlement::Unsettled { reason, forced };
+        let built = match self.around.parts.plugins.sink(&pipeline.spec.sink) {
+            Ok(built) => built,
+            Err(problems) => {
+                return unsettled(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+            }
+        };
+        let giving_up = CancellationToken::new();
+        let _end = giving_up.clone().drop_guard();
+        let cx = self.context(pipeline, giving_up);
+        let mut lanes = Vec::new();
+        for lane in pipeline.progress.by_lane.keys().copied() {
+            match tokio::time::timeout(PATIENCE, self.settle_lane(pipeline, &*built.sink, &cx, lane, to)).await {
+                Ok(Ok(progress)) => lanes.push(progress),
+                Ok(Err(reason)) => return unsettled(reason),
+                Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
+            }
+        }
+        Settlement::Settled { lanes }
+    }
+
+    async fn settle_lane(
+        &self,
+        pipeline: &Pipeline,
+        sink: &dyn Sink,
+        cx: &Context,
+        lane: u32,
+        to: Option<&ResetTo>,
+    ) -> Result<LaneProgress, String> {
+        let journalled = pipeline.progress.by_lane.get(&lane);
+        let version_base = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0) << 32;
+        let open =
+            OpenLane { fence: fence(pipeline, self.log.epoch(), lane), journalled: journalled.cloned(), version_base };
+        let opened = sink.open(cx, open).await.map_err(|error| error.to_string())?;
+        opened.writer.close().await;
+        let token = opened.token;
+        match recover(lane, sink.kind(), journalled, token.clone(), &pipeline.progress.dead_letters) {
+            Ok(recovered) => Ok(recovered.progress),
+            // Token and journal contradict each other, and the user says which of them is right.
+            Err(Failure::Fatal(Cause { message, .. })) => match (to, token) {
+                (Some(ResetTo::SinkToken), Some(token)) => Ok(LaneProgress { chunks: Vec::new(), ..of_token(lane, &token) }),
+                (Some(ResetTo::SinkToken) | None, _) => Err(message),
+                (Some(_), _) => Ok(journalled.cloned().unwrap_or_else(|| LaneProgress { lane, ..LaneProgress::default() })),
+            },
+            Err(_) => Err("the sink could not be asked".into()),
+        }
+    }
+
+    /// Behind the last record that the source has now.
+    pub(super) async fn resolve_end(&self, pipeline: &Pipeline) -> Result<Positions, AskError> {
+        let source = self.around.parts.plugins.source(&pipeline.spec.source);
+        let source = source.map_err(|problems| Rejected::Invalid { problems })?;
+        let giving_up = CancellationToken::new();
+        let _end = giving_up.clone().drop_guard();
+        let cx = self.context(pipeline, giving_up);
+        let refused = |reason: String| {
+            let problem = Problem::new("to", "source-unreachable", format!("the source can't be asked for its end: {reason}"));
+            AskError::Rejected(Rejected::Invalid { problems: vec![problem] })
+        };
+        match tokio::time::timeout(PATIENCE, source.resolve(&cx, &Place::End)).await {
+            Ok(Ok(positions)) => Ok(positions),
+            Ok(Err(error)) => Err(refused(error.to_string())),
+            Err(_) => Err(refused(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    fn context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
+        let inbox = super::inbox::EntityInbox { slot: self.slot.clone(), journal: self.around.parts.journal.clone() };
+        context(pipeline, self.around.own_files.clone(), Some(std::sync::Arc::new(inbox)), stop)
+    }
+}

@@ -1,0 +1,192 @@
+//! A pipeline as users see it: the state from the journal, overlaid by what its run says meanwhile.
+use crate::{
+    parts::Plugins,
+    run::live::Live,
+    view::{
+        CheckpointView, ErrorView, LaneRecovery, MetricsView, PipelineView, PositionView, RecoveryView, WarningView, rfc3339,
+    },
+};
+use dataflow_core::{
+    ledger::Counters,
+    pipeline::{
+        Pipeline, State,
+        event::{LaneOpened, Recovery},
+    },
+    position::Positions,
+    spec::PipelineSpec,
+    time::Timestamp,
+};
+use serde_json::{Map, Value};
+
+/// The view of a pipeline; none if there is none.
+pub(crate) fn pipeline(state: &State, live: Option<&Live>, plugins: &dyn Plugins, now: Timestamp) -> Option<PipelineView> {
+    let pipeline = state.pipeline()?;
+    let spec = &pipeline.spec;
+    let (metrics, warnings) = metrics(pipeline, live, now);
+    let stopping = matches!(state, State::Running(running) if running.stopping.is_some());
+    Some(PipelineView {
+        pipeline_id: pipeline.id.to_string(),
+        name: spec.name.clone(),
+        description: spec.description.clone(),
+        labels: spec.labels.clone(),
+        status: state.status(),
+        stopping,
+        source: plugins.redact(&spec.source),
+        transforms: spec.transforms.clone(),
+        sink: plugins.redact(&spec.sink),
+        settings: settings(spec),
+        version: pipeline.version,
+        checkpoint: checkpoint(pipeline),
+        metrics,
+        error: error(state, live),
+        warnings,
+        created_at: rfc3339(pipeline.created_at),
+        updated_at: rfc3339(pipeline.updated_at),
+    })
+}
+
+/// What was set of the spec beside what has a place of its own.
+fn settings(spec: &PipelineSpec) -> Map<String, Value> {
+    const SHOWN: [&str; 6] = ["name", "description", "labels", "source", "transforms", "sink"];
+    match serde_json::to_value(spec) {
+        Ok(Value::Object(all)) => all.into_iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())).collect(),
+        _ => Map::new(),
+    }
+}
+
+fn checkpoint(pipeline: &Pipeline) -> CheckpointView {
+    CheckpointView {
+        generation: pipeline.progress.generation.0,
+        at: pipeline.progress.at.map(rfc3339),
+        positions: positions(&pipeline.progress.positions()),
+    }
+}
+
+fn positions(positions: &Positions) -> Vec<PositionView> {
+    positions
+        .iter()
+        .map(|(partition, position)| PositionView { partition: partition.to_string(), position: position.to_string() })
+        .collect()
+}
+
+/// One consistent snapshot of the ledger.
+fn metrics(pipeline: &Pipeline, live: Option<&Live>, now: Timestamp) -> (MetricsView, Vec<WarningView>) {
+    let Some(live) = live else { return (ledger(&pipeline.progress.counters(), 0), Vec::new()) };
+    let live = live.lock();
+    let mut counters = pipeline.progress.earlier;
+    let mut in_flight = 0;
+    let mut lag = None;
+    // Lanes that the run has not opened yet are where the journal has them.
+    for (lane, journalled) in &pipeline.progress.by_lane {
+        if !live.lanes.contains_key(lane) {
+            counters.add(&journalled.counters);
+        }
+    }
+    for lane in live.lanes.values() {
+        counters.add(&lane.committed);
+        in_flight += lane.in_flight;
+        lag = lane.lag.map_or(lag, |more| Some(lag.unwrap_or(0) + more));
+    }
+    let metrics = MetricsView { records_per_second: live.rate(now), lag, ..ledger(&counters, in_flight) };
+    let warnings = live.warnings.values().map(|warning| WarningView {
+        code: warning.code.into(),
+        message: warning.message.clone(),
+        records: warning.records,
+    });
+    (metrics, warnings.collect())
+}
+
+fn ledger(counters: &Counters, in_flight: u64) -> MetricsView {
+    MetricsView {
+        records_read: counters.read + in_flight,
+        records_filtered: counters.filtered,
+        records_delivered: counters.delivered,
+        records_absorbed: counters.absorbed,
+        records_dead: counters.dead,
+        records_lost: counters.lost,
+        records_in_flight: in_flight,
+        rows_written: counters.rows_written,
+        bytes_read: counters.bytes_read,
+        batches: counters.batches,
+        records_per_second: 0.0,
+        lag: None,
+    }
+}
+
+fn error(state: &State, live: Option<&Live>) -> Option<ErrorView> {
+    if let State::Failed(failed) = state {
+        let cause = &failed.cause;
+        return Some(ErrorView {
+            code: cause.code.clone(),
+            stage: cause.stage.clone(),
+            message: cause.message.clone(),
+            fix: cause.fix.clone(),
+            since: rfc3339(failed.at),
+            attempts: failed.attempt + 1,
+            retry_at: failed.restart_at.map(rfc3339),
+        });
+    }
+    let live = live?.lock();
+    let trouble = live.trouble.as_ref()?;
+    Some(ErrorView {
+        code: trouble.code.clone(),
+        stage: trouble.stage.clone(),
+        message: trouble.message.clone(),
+        fix: None,
+        since: rfc3339(trouble.since),
+        attempts: trouble.attempts,
+        retry_at: trouble.retry_at.map(rfc3339),
+    })
+}
+
+/// Why the last run went on where it did.
+pub(crate) fn recovery(pipeline: &Pipeline) -> RecoveryView {
+    let last = pipeline.last_run.as_ref();
+    RecoveryView {
+        run: last.map(|run| run.run.0),
+        at: last.map(|run| rfc3339(run.at)),
+        epoch: last.map(|run| run.epoch.0),
+        generation: pipeline.progress.generation.0,
+        lanes: last.map_or_else(Vec::new, |run| run.lanes.iter().map(lane).collect()),
+    }
+}
+
+fn lane(opened: &LaneOpened) -> LaneRecovery {
+    let journal = opened.journal_sequence;
+    let (decision, explanation) = match opened.decision {
+        Recovery::Fresh => ("fresh", "nothing was committed in this generation before: it began at its beginning".into()),
+        Recovery::Agreed => {
+            ("agreed", format!("the sink's token and the journal's checkpoint agree on commit {journal}"))
+        }
+        Recovery::TokenAdopted => (
+            "tokenAdopted",
+            format!(
+                "the sink's token, at commit {}, was ahead of the journal's checkpoint, at commit {journal}: what the sink \
+                 had committed counts, so the run went on behind it",
+                opened.token_sequence.unwrap_or_default()
+            ),
+        ),
+        Recovery::Journal => (
+            "journal",
+            format!(
+                "the journal's checkpoint, at commit {journal}, decides: what the sink got after it was cut off or is \
+                 written again to the same effect"
+            ),
+        ),
+        Recovery::AtLeastOnce => (
+            "atLeastOnce",
+            format!(
+                "the journal's checkpoint, at commit {journal}, decides: what the sink got after it may be there twice, as \
+                 this sink can take nothing back"
+            ),
+        ),
+    };
+    LaneRecovery {
+        lane: opened.lane,
+        decision: decision.into(),
+        explanation,
+        journal_sequence: journal,
+        token_sequence: opened.token_sequence,
+        positions: positions(&opened.progress.positions),
+    }
+}

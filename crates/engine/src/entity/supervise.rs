@@ -1,0 +1,292 @@
+//! The entity and its run: starting, stopping, what it reports, and how it ends.
+use super::{Entity, answer, inbox::EntityInbox, queries};
+use crate::run::{
+    End, Run,
+    live::Live,
+    report::{Refused, Report, Reports},
+};
+use dataflow_core::{
+    chunk::ChunkId,
+    id::RunId,
+    pipeline::{Request, State, event::Cause},
+};
+use std::sync::Arc;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A run under way.
+pub(super) struct ActiveRun {
+    stop: CancellationToken,
+    /// When a stop that is under way is given up, and the run dropped.
+    deadline: Option<Instant>,
+    reports: mpsc::Receiver<Report>,
+    end: oneshot::Receiver<End>,
+    task: JoinHandle<()>,
+}
+
+/// What comes from a run.
+pub(super) enum Happened {
+    Report(Report),
+    End(End),
+    /// It ended without a word: a panic.
+    Panicked,
+    /// It did not stop in time.
+    Overdue,
+}
+
+/// Waits for what the run has to say; for ever if there is none.
+pub(super) async fn next(run: &mut Option<ActiveRun>) -> Happened {
+    let Some(run) = run else { return std::future::pending().await };
+    let overdue = async {
+        match run.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        Some(report) = run.reports.recv() => Happened::Report(report),
+        end = &mut run.end => end.map_or(Happened::Panicked, Happened::End),
+        () = overdue => Happened::Overdue,
+    }
+}
+
+impl Entity {
+    /// Takes up what was under way when the pipeline was last in memory.
+    pub(super) async fn resume(&mut self) {
+        let (running, stopping) = match &*self.slot.state() {
+            State::Running(running) => (true, running.stopping.is_some()),
+            _ => (false, false),
+        };
+        if stopping {
+            self.stop_run().await;
+        } else if running {
+            self.start_run();
+        }
+    }
+
+    /// Opens a run of the pipeline as it is now.
+    pub(super) fn start_run(&mut self) {
+        let Some(pipeline) = self.slot.state().pipeline().cloned() else { return };
+        let (reports, inbox) = Reports::channel();
+        let (give, end) = oneshot::channel();
+        let stop = CancellationToken::new();
+        let live = Arc::new(Live::new());
+        let run = Run {
+            pipeline,
+            epoch: self.log.epoch(),
+            parts: self.around.parts.clone(),
+            own_files: self.around.own_files.clone(),
+            inbox: Arc::new(EntityInbox { slot: self.slot.clone(), journal: self.around.parts.journal.clone() }),
+            reports,
+            live: live.clone(),
+            stop: stop.clone(),
+        };
+        self.slot.set_live(Some(live));
+        let task = async move {
+            if give.send(run.run().await).is_err() {
+                tracing::debug!("the entity was gone before its run ended");
+            }
+        };
+        let task = self.around.parts.spawner.spawn("run", Box::pin(task));
+        self.run = Some(ActiveRun { stop, deadline: None, reports: inbox, end, task });
+        metrics::gauge!("dataflow_runs").increment(1.0);
+    }
+
+    /// Tells the run to end. Without a run (it went down with the node) the stop is over at once, unsettled.
+    pub(super) async fn stop_run(&mut self) {
+        let timeout = self.slot.state().pipeline().map(|pipeline| pipeline.spec.stop_timeout);
+        if let Some(run) = &mut self.run {
+            run.stop.cancel();
+            run.deadline = timeout.map(|timeout| Instant::now() + timeout.into());
+        } else {
+            let run = self.next_run();
+            Box::pin(self.report(Request::ReportStopped { run, settled: false })).await;
+        }
+    }
+
+    /// A number for a run that never came to be.
+    fn next_run(&self) -> RunId {
+        let last = self.slot.state().pipeline().and_then(|pipeline| pipeline.last_run.as_ref().map(|run| run.run.0));
+        let now = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0);
+        RunId((last.unwrap_or(0) + 1).max(now))
+    }
+
+    pub(super) async fn restart_by_policy(&mut self) {
+        let lanes = self.choose_lanes().await;
+        self.report(Request::Start { lanes }).await;
+    }
+
+    pub(super) async fn happened(&mut self, happened: Happened) {
+        match happened {
+            Happened::Report(Report { request, done }) => {
+                let opened = matches!(request, Request::ReportOpened { .. });
+                let pending = self.pending();
+                let taken = self.report(request).await;
+                if done.send(if taken { Ok(()) } else { Err(Refused) }).is_err() {
+                    tracing::trace!("the run ended before its report was answered");
+                }
+                if taken {
+                    self.collect(pending, opened).await;
+                }
+            }
+            Happened::End(end) => {
+                self.drop_run();
+                self.ended(end).await;
+            }
+            Happened::Panicked => {
+                self.drop_run();
+                let cause = Cause {
+                    code: "panic".into(),
+                    stage: "run".into(),
+                    message: "the run ended by a panic; the node's log has the details".into(),
+                    fix: None,
+                    retryable: true,
+                };
+                self.ended(End::Failed(self.next_run_or_current(), cause)).await;
+            }
+            Happened::Overdue => {
+                self.drop_run();
+                let run = self.next_run_or_current();
+                self.ended(End::Stopped { run, settled: false }).await;
+            }
+        }
+    }
+
+    fn next_run_or_current(&self) -> RunId {
+        let current = match &*self.slot.state() {
+            State::Running(running) => running.run,
+            _ => None,
+        };
+        current.unwrap_or_else(|| self.next_run())
+    }
+
+    fn drop_run(&mut self) {
+        if let Some(run) = self.run.take() {
+            run.task.abort();
+            metrics::gauge!("dataflow_runs").decrement(1.0);
+        }
+        self.slot.set_live(None);
+    }
+
+    async fn ended(&mut self, end: End) {
+        let stopping = matches!(&*self.slot.state(), State::Running(running) if running.stopping.is_some());
+        match end {
+            End::Completed(run) => self.report(Request::ReportCompleted { run }).await,
+            // The node goes down: the pipeline goes on where it is, here or elsewhere.
+            End::Stopped { .. } if !stopping => false,
+            End::Stopped { run, settled } => self.report(Request::ReportStopped { run, settled }).await,
+            End::Failed(run, cause) => {
+                tracing::error!(pipeline = %self.slot.pipeline, code = cause.code, stage = cause.stage, "{}", cause.message);
+                let restart_in = self.restart_in();
+                self.report(Request::ReportFailed { run, cause, restart_in }).await
+            }
+            End::Over => {
+                tracing::warn!(pipeline = %self.slot.pipeline, "the run is over: the pipeline is no longer its own");
+                false
+            }
+        };
+        self.answer_waiting();
+    }
+
+    fn restart_in(&self) -> Option<u64> {
+        let wait = match &*self.slot.state() {
+            State::Running(running) => running.pipeline.spec.restart.wait_ms(running.attempt),
+            _ => None,
+        };
+        wait.map(|wait| self.around.parts.rng.jitter(wait))
+    }
+
+    /// Carries out a command of the run; false if it was turned down.
+    async fn report(&mut self, request: Request) -> bool {
+        let command = self.system(request);
+        match self.carry_out(command).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!(pipeline = %self.slot.pipeline, %error, "a report was turned down");
+                false
+            }
+        }
+    }
+
+    /// Answers who waits for a stop, once it is over.
+    fn answer_waiting(&mut self) {
+        let stopping = matches!(&*self.slot.state(), State::Running(running) if running.stopping.is_some());
+        if !stopping && !self.waiting.is_empty() {
+            let waiting = std::mem::take(&mut self.waiting);
+            for reply in waiting {
+                answer(reply, queries::state(self));
+            }
+        }
+    }
+
+    /// Chunks of pushed batches that are not behind the checkpoint.
+    fn pending(&self) -> Vec<ChunkId> {
+        let state = self.slot.state();
+        let pending = state.pipeline().map(|pipeline| &pipeline.inbox.pending);
+        pending.into_iter().flatten().map(|batch| batch.chunk.clone()).collect()
+    }
+
+    /// Removes chunks that nothing names any more: of pushed batches now behind the checkpoint; and, once a run has read
+    /// and adopted all tokens, those of lower epochs that nothing named.
+    async fn collect(&mut self, before: Vec<ChunkId>, opened: bool) {
+        let pending: Vec<ChunkId> = self.pending();
+        let mut gone: Vec<ChunkId> = match pending.first() {
+            _ if before.is_empty() => Vec::new(),
+            Some(first) => before.into_iter().take_while(|chunk| chunk != first).collect(),
+            None => before,
+        };
+        if opened {
+            gone.extend(self.orphans(&pending).await);
+        }
+        if !gone.is_empty()
+            && let Err(error) = self.around.parts.journal.remove_chunks(&gone).await
+        {
+            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks that nothing names stay until the next run");
+        }
+    }
+
+    async fn orphans(&self, pending: &[ChunkId]) -> Vec<ChunkId> {
+        let (prefix, counted) = match self.slot.state().pipeline() {
+            None => return Vec::new(),
+            Some(pipeline) => {
+                let counted: std::collections::HashSet<ChunkId> =
+                    pipeline.progress.dead_letters.iter().map(|chunk| chunk.id.clone()).collect();
+                (format!("{}/{}/", pipeline.id, pipeline.incarnation), counted)
+            }
+        };
+        let all = match self.around.parts.journal.chunks(&prefix).await {
+            Ok(all) => all,
+            Err(error) => {
+                tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks can't be listed");
+                return Vec::new();
+            }
+        };
+        let epoch = self.log.epoch().0;
+        all.into_iter()
+            .filter(|chunk| {
+                let of = chunk.0[prefix.len()..].split('/').next().and_then(|epoch| epoch.parse::<u64>().ok());
+                of.is_some_and(|of| of < epoch) && !counted.contains(chunk) && !pending.contains(chunk)
+            })
+            .collect()
+    }
+
+    /// Ends the run for good, without an event: the pipeline goes on when its shard is next owned. Reports are taken
+    /// until then, so that everything read is journalled.
+    pub(super) async fn end_run(&mut self) {
+        if self.lost.is_some() {
+            self.drop_run();
+        }
+        if let Some(run) = &self.run {
+            run.stop.cancel();
+        }
+        while self.run.is_some() && self.lost.is_none() {
+            let happened = next(&mut self.run).await;
+            self.happened(happened).await;
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The local shard region: all 256 shards on this node, their entities, and the directory of their pipelines.
+use crate::{
+    entity::{Ask, Entity, Mail, Surroundings},
+    parts::Parts,
+    region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
+    shard::{ShardLog, Slot, load_pipeline, load_shard},
+    view::{PipelinePage, RegionView},
+};
+use async_trait::async_trait;
+use dataflow_core::{
+    id::PipelineId,
+    pipeline::{State, Status},
+    shard::ShardId,
+};
+use dataflow_journal::Error;
+use futures::{StreamExt, future::try_join_all, stream};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Messages that wait for one entity.
+const MAILBOX: usize = 256;
+/// Shards loaded at once.
+const LOADS: usize = 16;
+/// How long a watcher waits at most before it is told to look again.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// What the engine is told of its node.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Files of the node's own, which no connector may touch.
+    pub own_files: BTreeSet<PathBuf>,
+    /// Most lanes that a pipeline gets where its spec names none: the node's cores.
+    pub default_lanes: u32,
+}
+
+/// The engine of a node.
+#[derive(Debug)]
+pub struct Engine {
+    region: Arc<LocalRegion>,
+}
+
+impl Engine {
+    /// Claims all shards, loads their pipelines, and starts those that run.
+    ///
+    /// # Errors
+    /// If the journal can't be read.
+    pub async fn start(settings: EngineSettings, parts: Parts) -> Result<Self, Error> {
+        let directory = Arc::new(Directory::default());
+        let around = Surroundings {
+            own_files: Arc::new(settings.own_files),
+            default_lanes: settings.default_lanes.max(1),
+            directory: directory.clone(),
+            closing: CancellationToken::new(),
+            parts,
+        };
+        let heads = try_join_all(ShardId::all().map(|shard| around.parts.journal.claim(shard))).await?;
+        let journal = around.parts.journal.clone();
+        let loaded: Vec<_> = stream::iter(ShardId::all().map(|shard| load_shard(&*journal, shard)))
+            .buffered(LOADS)
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+
+        let mut shards = Vec::with_capacity(heads.len());
+        let mut awake = Vec::new();
+        for ((shard, head), loaded) in ShardId::all().zip(heads).zip(loaded) {
+            let mut changed = BTreeMap::new();
+            for (pipeline, state) in loaded.states {
+                directory.note(&pipeline, &state);
+                let runs = matches!(&state, State::Running(_))
+                    || matches!(&state, State::Failed(failed) if failed.restart_at.is_some());
+                let is_changed = loaded.changed.contains(&pipeline);
+                if runs || is_changed {
+                    let slot = Slot::new(pipeline.clone(), state);
+                    if is_changed {
+                        changed.insert(pipeline, slot.clone());
+                    }
+                    if runs {
+                        awake.push(slot);
+                    }
+                }
+            }
+            let (journal, clock) = (around.parts.journal.clone(), around.parts.clock.clone());
+            let log = ShardLog::start(shard, head, changed, journal, clock, &*around.parts.spawner);
+            shards.push(Shard { log, entities: Mutex::default() });
+        }
+        let region = Arc::new(LocalRegion { shards, around, entities: TaskTracker::new() });
+        for slot in awake {
+            let pipeline = slot.pipeline.clone();
+            let shard = region.shard(&pipeline);
+            region.wake(&mut shard.entities(), &pipeline, Some(slot));
+        }
+        Ok(Self { region })
+    }
+
+    /// The door to all pipelines.
+    pub fn region(&self) -> Arc<dyn ShardRegion> {
+        Arc::new(Door(self.region.clone()))
+    }
+
+    /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline; what was
+    /// under way then is settled at the next start.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        self.region.around.closing.cancel();
+        self.region.entities.close();
+        let drained = tokio::time::timeout(deadline, self.region.entities.wait()).await.is_ok();
+        let snapshots = futures::future::join_all(self.region.shards.iter().map(|shard| shard.log.snapshot()));
+        let stored = tokio::time::timeout(deadline, snapshots).await.is_ok();
+        drained && stored
+    }
+}
+
+/// Id, status and labels of every pipeline, for listing.
+#[derive(Debug, Default)]
+pub(crate) struct Directory(Mutex<BTreeMap<PipelineId, Summary>>);
+
+#[derive(Debug)]
+struct Summary {
+    status: Status,
+    labels: BTreeMap<String, String>,
+}
+
+impl Directory {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PipelineId, Summary>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings a pipeline's entry up to date.
+    pub(crate) fn note(&self, pipeline: &PipelineId, state: &State) {
+        match state.pipeline() {
+            Some(known) => {
+                let summary = Summary { status: state.status(), labels: known.spec.labels.clone() };
+                self.lock().insert(pipeline.clone(), summary);
+            }
+            None => {
+                self.lock().remove(pipeline);
+            }
+        }
+    }
+
+    fn find(&self, query: &ListQuery) -> Vec<PipelineId> {
+        let all = self.lock();
+        all.iter()
+            .filter(|(id, _)| query.after.as_deref().is_none_or(|after| id.as_str() > after))
+            .filter(|(_, summary)| query.status.is_none_or(|status| summary.status == status))
+            .filter(|(_, summary)| query.labels.iter().all(|(key, value)| summary.labels.get(key) == Some(value)))
+            .map(|(id, _)| id.clone())
+            .take(query.limit + 1)
+            .collect()
+    }
+
+    fn by_status(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for summary in self.lock().values() {
+            *counts.entry(summary.status.to_string()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+#[derive(Debug)]
+struct Shard {
+    log: ShardLog,
+    entities: Mutex<HashMap<PipelineId, Handle>>,
+}
+
+/// The door to an entity in memory.
+#[derive(Clone, Debug)]
+struct Handle {
+    mailbox: mpsc::Sender<Mail>,
+    slot: Arc<Slot>,
+}
+
+impl Shard {
+    fn entities(&self) -> MutexGuard<'_, HashMap<PipelineId, Handle>> {
+        self.entities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All shards, on this node.
+#[derive(Debug)]
+struct LocalRegion {
+    shards: Vec<Shard>,
+    around: Surroundings,
+    entities: TaskTracker,
+}
+
+impl LocalRegion {
+    fn shard(&self, pipeline: &PipelineId) -> &Shard {
+        &self.shards[usize::from(ShardId::of(pipeline).0)]
+    }
+
+    /// The entity of a pipeline, taken into memory if it is not there.
+    fn wake(
+        self: &Arc<Self>,
+        entities: &mut HashMap<PipelineId, Handle>,
+        pipeline: &PipelineId,
+        slot: Option<Arc<Slot>>,
+    ) -> Handle {
+        if let Some(handle) = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed()) {
+            return handle.clone();
+        }
+        let log = self.shard(pipeline).log.clone();
+        let known = slot.or_else(|| log.changed(pipeline));
+        let loaded = known.is_some();
+        let slot = known.unwrap_or_else(|| Slot::new(pipeline.clone(), State::Empty));
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let handle = Handle { mailbox, slot: slot.clone() };
+        entities.insert(pipeline.clone(), handle.clone());
+        let entity = Entity::new(slot.clone(), log, self.around.clone());
+        let task = live(self.clone(), entity, slot, loaded, inbox);
+        self.around.parts.spawner.spawn("entity", Box::pin(self.entities.track_future(task)));
+        handle
+    }
+
+    /// Delivers a message to the entity's mailbox.
+    fn deliver(self: &Arc<Self>, pipeline: &PipelineId, ask: Ask) -> Result<(oneshot::Receiver<Result<Reply, AskError>>, Handle), AskError> {
+        if self.around.closing.is_cancelled() {
+            return Err(AskError::Unavailable("the node is shutting down".into()));
+        }
+        let (reply, answer) = oneshot::channel();
+        // Sent under the lock, so that an entity that leaves memory has either got the message or is not found.
+        let mut entities = self.shard(pipeline).entities();
+        let handle = self.wake(&mut entities, pipeline, None);
+        handle.mailbox.try_send(Mail { ask, reply }).map_err(|_| {
+            AskError::Unavailable(format!("pipeline {pipeline} has {MAILBOX} requests waiting; try again later"))
+        })?;
+        Ok((answer, handle))
+    }
+
+    async fn send(self: &Arc<Self>, pipeline: &PipelineId, ask: Ask) -> Result<Reply, AskError> {
+        let (answer, _) = self.deliver(pipeline, ask)?;
+        answer.await.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline left this node".into())))
+    }
+
+    /// Waits until the pushed records before `position` are committed; false if that takes longer.
+    async fn delivered(&self, slot: &Slot, position: u64, within: Duration) -> bool {
+        let committed = || {
+            let partition = dataflow_core::position::Partition::from(dataflow_core::pipeline::state::Inbox::PARTITION);
+            let of = |positions: &dataflow_core::position::Positions| {
+                positions.get(&partition).and_then(dataflow_core::position::Position::as_offset).unwrap_or(0)
+            };
+            let live = slot.live().map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));
+            let journalled = slot.state().pipeline().map_or(0, |pipeline| of(&pipeline.progress.positions()));
+            live.max(journalled) >= position
+        };
+        let waiting = async {
+            let mut changes = slot.changes();
+            loop {
+                changes.mark_unchanged();
+                let commits = slot.live().map(|live| live.watch());
+                if committed() {
+                    return;
+                }
+                let commit = async {
+                    match commits {
+                        Some(mut commits) => commits.changed().await.is_ok(),
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    _ = commit => {}
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(WATCH) => {}
+                }
+            }
+        };
+        tokio::time::timeout(within, waiting).await.is_ok()
+    }
+}
+
+/// Loads an entity if need be, and lets it live.
+async fn live(region: Arc<LocalRegion>, entity: Entity, slot: Arc<Slot>, loaded: bool, mut inbox: mpsc::Receiver<Mail>) {
+    let shard = region.shard(&slot.pipeline);
+    if !loaded {
+        match load_pipeline(&*region.around.parts.journal, &slot.pipeline).await {
+            Ok(state) => *slot.state() = state,
+            Err(error) => {
+                tracing::error!(pipeline = %slot.pipeline, %error, "the pipeline can't be loaded");
+                shard.entities().remove(&slot.pipeline);
+                inbox.close();
+                while let Some(mail) = inbox.recv().await {
+                    let unavailable = AskError::Unavailable(error.to_string());
+                    if mail.reply.send(Err(unavailable)).is_err() {
+                        tracing::trace!("nobody waits for this answer any more");
+                    }
+                }
+                return;
+            }
+        }
+    }
+    let may_leave = |inbox: &mpsc::Receiver<Mail>| {
+        let mut entities = shard.entities();
+        let free = inbox.is_empty();
+        if free {
+            entities.remove(&slot.pipeline);
+        }
+        free
+    };
+    entity.run(inbox, may_leave).await;
+}
+
+/// The region as the doors see it.
+struct Door(Arc<LocalRegion>);
+
+#[async_trait]
+impl ShardRegion for Door {
+    async fn ask(&self, envelope: ShardingEnvelope) -> Result<Reply, AskError> {
+        let ShardingEnvelope { pipeline, message } = envelope;
+        let command = match message {
+            Message::Query(query) => return self.0.send(&pipeline, Ask::Query(query)).await,
+            Message::Command(command) => command,
+        };
+        let (wait, delivered) = match &command.action {
+            Action::Stop { wait } | Action::Restart { wait } => (Some(*wait), None),
+            Action::Ingest { delivered, .. } => (None, *delivered),
+            _ => (None, None),
+        };
+        let (answer, handle) = self.0.deliver(&pipeline, Ask::Command(command))?;
+        let gone = |_| Err(AskError::Unavailable("the pipeline left this node".into()));
+        let reply = match wait {
+            None => answer.await.unwrap_or_else(gone)?,
+            Some(wait) => match tokio::time::timeout(wait, answer).await {
+                Ok(answer) => answer.unwrap_or_else(gone)?,
+                // Not over yet: what it is meanwhile.
+                Err(_) => self.0.send(&pipeline, Ask::Query(Query::State)).await?,
+            },
+        };
+        match (reply, delivered) {
+            (Reply::Received(mut received), Some(within)) => {
+                let position = received.position.parse().unwrap_or(u64::MAX);
+                received.delivered = Some(self.0.delivered(&handle.slot, position, within).await);
+                Ok(Reply::Received(received))
+            }
+            (reply, _) => Ok(reply),
+        }
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<PipelinePage, AskError> {
+        let mut ids = self.0.around.directory.find(&query);
+        let more = ids.len() > query.limit;
+        ids.truncate(query.limit);
+        let next = ids.last().filter(|_| more).map(ToString::to_string);
+        let views: Vec<_> = stream::iter(ids)
+            .map(|id| async move { self.0.send(&id, Ask::Query(Query::State)).await })
+            .buffered(32)
+            .collect()
+            .await;
+        let mut items = Vec::with_capacity(views.len());
+        for view in views {
+            match view {
+                Ok(Reply::Pipeline(view)) => items.push(*view),
+                // Deleted since it was found.
+                Ok(_) | Err(AskError::Rejected(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(PipelinePage { items, next })
+    }
+
+    fn overview(&self) -> RegionView {
+        let by_status = self.0.around.directory.by_status();
+        let entities = self.0.shards.iter().map(|shard| shard.entities().len()).sum();
+        let running = |shard: &Shard| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
+        RegionView {
+            shards_owned: self.0.shards.len(),
+            pipelines: by_status.values().sum(),
+            by_status,
+            entities,
+            runs: self.0.shards.iter().map(running).sum(),
+        }
+    }
+
+    async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64 {
+        let mut changes = {
+            let mut entities = self.0.shard(pipeline).entities();
+            self.0.wake(&mut entities, pipeline, None).slot.changes()
+        };
+        let changed = changes.wait_for(|changes| *changes > seen);
+        let now = match tokio::time::timeout(WATCH, changed).await {
+            Ok(Ok(now)) => Some(*now),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        now.unwrap_or_else(|| *changes.borrow())
+    }
+}

@@ -1,0 +1,338 @@
+//! The commit stage of a lane. Commit n, step by step:
+//!
+//! 1. **Prepare**, only if the batch has dead letters: they are written as a chunk of the journal. It does not count yet.
+//! 2. **Sink commit** with the token: positions, counters, and the names of all chunks since the last checkpoint.
+//! 3. **Journal**, at the next checkpoint: a `BatchProcessed` with the same positions, counters and chunks. The next
+//!    commit does not wait for it; a lane whose journal is 30 s or 1,000 chunks behind does.
+use super::{failure::Failure, lane::InFlight, live::Live, report::Reports};
+use crate::{dead_letters, parts::Clock, view::DeadLetter};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
+    id::RunId,
+    ledger::Counters,
+    pipeline::{Request, event},
+    position::Positions,
+    token::{Fence, Token},
+};
+use dataflow_journal::Journal;
+use dataflow_sdk::{
+    batch::{Column, Dead, Demand, Output, Processed},
+    sink::{CommitError, Kind, RejectedRow, Writer},
+};
+use futures::future::{BoxFuture, OptionFuture};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior},
+};
+
+/// Most batches in one commit.
+const MAX_BATCHES: usize = 8;
+/// How far the journal may fall behind before commits wait for it.
+const MAX_BEHIND: Duration = Duration::from_secs(30);
+const MAX_CHUNKS: usize = 1_000;
+/// Wait between tries while the journal can't take a chunk.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What comes to the commit stage, in order.
+pub(crate) enum ToCommit {
+    /// A batch.
+    Batch(InFlight<Processed>),
+    /// The sink is to define columns, behind all batches before.
+    Define { columns: Vec<Column>, answer: oneshot::Sender<Demand> },
+}
+
+/// The commit stage of one lane.
+pub(crate) struct Committer {
+    pub(crate) run: RunId,
+    pub(crate) kind: Kind,
+    pub(crate) writer: Box<dyn Writer>,
+    /// The lane as of its last commit.
+    pub(crate) token: Token,
+    pub(crate) checkpoint_interval: Duration,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) reports: Reports,
+    pub(crate) live: Arc<Live>,
+}
+
+/// Progress that was sent to the journal.
+struct Sent {
+    token: Token,
+    handle: Option<serde_json::Value>,
+}
+
+type Reporting = BoxFuture<'static, Result<Sent, Failure>>;
+
+impl Committer {
+    /// Commits what comes until the channel closes; then everything is journalled.
+    pub(crate) async fn run(
+        mut self,
+        mut batches: mpsc::Receiver<ToCommit>,
+        checkpoints: watch::Sender<Positions>,
+    ) -> Result<(), Failure> {
+        let mut tick = tokio::time::interval_at(Instant::now() + self.checkpoint_interval, self.checkpoint_interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reporting: Option<Reporting> = None;
+        let mut journalled = self.token.sequence;
+        let mut behind_since = Instant::now();
+        let mut waiting = Vec::new();
+        loop {
+            let behind = journalled < self.token.sequence
+                && (behind_since.elapsed() > MAX_BEHIND || self.token.chunks.len() >= MAX_CHUNKS);
+            tokio::select! {
+                biased;
+                Some(sent) = OptionFuture::from(reporting.as_mut()) => {
+                    reporting = None;
+                    let sent = sent?;
+                    journalled = sent.token.sequence;
+                    self.journalled(sent, &checkpoints).await?;
+                }
+                _ = tick.tick(), if reporting.is_none() && journalled < self.token.sequence => {
+                    behind_since = Instant::now();
+                    reporting = Some(self.report().await?);
+                }
+                count = batches.recv_many(&mut waiting, MAX_BATCHES), if !behind => {
+                    if count == 0 {
+                        break;
+                    }
+                    if journalled == self.token.sequence {
+                        behind_since = Instant::now();
+                    }
+                    self.take(&mut waiting).await?;
+                }
+            }
+        }
+        if let Some(reporting) = reporting {
+            let sent = reporting.await?;
+            journalled = sent.token.sequence;
+            self.journalled(sent, &checkpoints).await?;
+        }
+        if journalled < self.token.sequence {
+            let sent = self.report().await?.await?;
+            self.journalled(sent, &checkpoints).await?;
+        }
+        self.writer.close().await;
+        Ok(())
+    }
+
+    /// Commits what waits, together where nothing stands between.
+    async fn take(&mut self, waiting: &mut Vec<ToCommit>) -> Result<(), Failure> {
+        let mut together = Vec::new();
+        for next in waiting.drain(..) {
+            match next {
+                ToCommit::Batch(batch) => together.push(batch),
+                ToCommit::Define { columns, answer } => {
+                    if !together.is_empty() {
+                        self.commit(std::mem::take(&mut together)).await?;
+                    }
+                    let demand = self.writer.define(&columns).await.map_err(|error| Failure::of("sink", error))?;
+                    if answer.send(demand).is_err() {
+                        tracing::debug!("the transform stage ended before the sink's columns were known");
+                    }
+                }
+            }
+        }
+        if !together.is_empty() {
+            self.commit(together).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, batches: Vec<InFlight<Processed>>) -> Result<(), Failure> {
+        let mut outputs = Vec::with_capacity(batches.len());
+        let mut fates = Vec::with_capacity(batches.len());
+        let mut permits = Vec::with_capacity(batches.len());
+        for InFlight { load: batch, permit } in batches {
+            let Processed { output, filtered, dead, learned, new_columns: _, warnings } = batch;
+            self.live.warn(warnings);
+            if let Some(learned) = learned {
+                self.tell(Request::ReportSchema { run: self.run, learned }).await?;
+            }
+            let records = &output.records;
+            if let Some(lost) = &records.lost {
+                let lost = event::Lost {
+                    partition: records.partition.clone(),
+                    from: records.from.clone(),
+                    to: lost.to.clone(),
+                    records: lost.records,
+                };
+                self.tell(Request::ReportLost { run: self.run, lost }).await?;
+            }
+            outputs.push(output);
+            fates.push(Fates { filtered, dead });
+            permits.push(permit);
+        }
+        let next = loop {
+            let next = self.prepare(&outputs, &fates).await?;
+            match self.writer.commit(&outputs, &next).await {
+                Ok(committed) => {
+                    let mut next = next;
+                    next.counters.rows_written += committed.rows_written;
+                    break next;
+                }
+                Err(CommitError::Failed(error)) => return Err(Failure::of("sink", error)),
+                Err(CommitError::Rejected(rows)) => bury(&mut outputs, &mut fates, rows)?,
+            }
+        };
+        let read = next.counters.read - self.token.counters.read;
+        self.token = next;
+        self.count();
+        if self.kind != Kind::Staged {
+            self.live.committed(self.token.fence.lane, self.clock.now(), read, self.token.counters, &self.token.positions);
+        }
+        drop(permits);
+        Ok(())
+    }
+
+    /// The token of the next commit; its dead letters are durable once this returns.
+    async fn prepare(&mut self, outputs: &[Output], fates: &[Fates]) -> Result<Token, Failure> {
+        let now = self.clock.now();
+        let mut token = self.token.clone();
+        token.sequence += 1;
+        token.counters.batches += 1;
+        let mut letters: Vec<DeadLetter> = Vec::new();
+        for (output, fates) in outputs.iter().zip(fates) {
+            let records = &output.records;
+            token.positions.insert(records.partition.clone(), records.to.clone());
+            token.counters.add(&fates.counters(output));
+            letters.extend(fates.dead.iter().map(|dead| dead_letters::letter(records, dead, now)));
+        }
+        debug_assert!(token.counters.balances(), "every record has one fate: {:?}", token.counters);
+        if !letters.is_empty() {
+            let fence = &token.fence;
+            // Each attempt writes a chunk of its own: one that a failed commit named is never written over.
+            let id = format!(
+                "{}/{}/{}/{}-{}-{}-{}",
+                fence.pipeline,
+                fence.incarnation,
+                fence.epoch,
+                self.run,
+                fence.lane,
+                token.sequence,
+                letters.len()
+            );
+            let chunk = ChunkRef { id: ChunkId(id.into()), kind: ChunkKind::DeadLetters, records: letters.len() as u64 };
+            let body = dead_letters::encode(letters).map_err(|error| {
+                Failure::of("journal", dataflow_sdk::Error::fatal("internal", format!("dead letters can't be encoded: {error}")))
+            })?;
+            self.put(&chunk.id, body).await;
+            token.chunks.push(chunk);
+        }
+        Ok(token)
+    }
+
+    /// Stores a chunk, however long it takes.
+    async fn put(&mut self, id: &ChunkId, body: Bytes) {
+        while let Err(error) = self.journal.put_chunk(id, body.clone()).await {
+            tracing::warn!(%id, %error, "dead letters can't be stored yet");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Starts to journal where the lane is now; the next commit does not wait for it.
+    async fn report(&mut self) -> Result<Reporting, Failure> {
+        let handle = match self.kind {
+            Kind::Staged => self.writer.seal().await.map_err(|error| Failure::of("sink", error))?,
+            Kind::Transactional | Kind::Keyed | Kind::Unfenced => None,
+        };
+        let token = self.token.clone();
+        let progress = event::LaneProgress { handle: handle.clone(), ..super::recover::of_token(token.fence.lane, &token) };
+        let request = Request::ReportProgress { run: self.run, lanes: vec![progress] };
+        let reports = self.reports.clone();
+        Ok(Box::pin(async move {
+            reports.send(request).await.map_err(|_| Failure::Over)?;
+            Ok(Sent { token, handle })
+        }))
+    }
+
+    /// Progress is in the journal.
+    async fn journalled(&mut self, sent: Sent, checkpoints: &watch::Sender<Positions>) -> Result<(), Failure> {
+        let Sent { token, handle } = sent;
+        if let Some(handle) = &handle {
+            self.writer.publish(handle).await.map_err(|error| Failure::of("sink", error))?;
+        }
+        self.token.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
+        if self.kind == Kind::Staged {
+            let mut read = 0;
+            self.live.lane(token.fence.lane, |live| read = token.counters.read - live.committed.read);
+            self.live.committed(token.fence.lane, self.clock.now(), read, token.counters, &token.positions);
+        }
+        checkpoints.send_replace(token.positions);
+        Ok(())
+    }
+
+    async fn tell(&mut self, request: Request) -> Result<(), Failure> {
+        self.reports.send(request).await.map_err(|_| Failure::Over)
+    }
+
+    /// Brings the exported counters up to date.
+    fn count(&self) {
+        let Fence { pipeline, lane, .. } = &self.token.fence;
+        let labels = [("pipeline", pipeline.to_string()), ("lane", lane.to_string())];
+        let Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } =
+            self.token.counters;
+        for (name, value) in [
+            ("dataflow_records_read_total", read),
+            ("dataflow_records_filtered_total", filtered),
+            ("dataflow_records_delivered_total", delivered),
+            ("dataflow_records_absorbed_total", absorbed),
+            ("dataflow_records_dead_total", dead),
+            ("dataflow_records_lost_total", lost),
+            ("dataflow_rows_written_total", rows_written),
+            ("dataflow_bytes_read_total", bytes_read),
+            ("dataflow_batches_total", batches),
+        ] {
+            metrics::counter!(name, &labels).absolute(value);
+        }
+    }
+}
+
+/// What became of the records of a batch that are in no output row.
+struct Fates {
+    filtered: u64,
+    dead: Vec<Dead>,
+}
+
+impl Fates {
+    fn counters(&self, output: &Output) -> Counters {
+        let records = &output.records;
+        let lost = records.lost.as_ref().map_or(0, |lost| lost.records);
+        Counters {
+            read: records.len() as u64 + lost,
+            filtered: self.filtered,
+            delivered: output.records_delivered(),
+            dead: self.dead.len() as u64,
+            lost,
+            bytes_read: records.bytes_read,
+            ..Counters::default()
+        }
+    }
+}
+
+/// Makes dead letters of records that the sink rejected, all rows of such a record included.
+fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<RejectedRow>) -> Result<(), Failure> {
+    let mut by_output: BTreeMap<usize, BTreeMap<u32, String>> = BTreeMap::new();
+    for RejectedRow { output, row, cause } in rejected {
+        if let Some(record) = outputs.get(output).and_then(|output| output.rows.get(row)) {
+            by_output.entry(output).or_default().entry(*record).or_insert(cause);
+        }
+    }
+    if by_output.is_empty() {
+        return Err(Failure::decide(
+            "rejected",
+            "sink",
+            "the sink rejected the commit but named no row of it".into(),
+            "this is a bug of the sink; nothing was written",
+        ));
+    }
+    for (index, causes) in by_output {
+        let kept = outputs[index].retain(|row| !causes.contains_key(&outputs[index].rows[row]));
+        outputs[index] = kept;
+        let dead = &mut fates[index].dead;
+        dead.extend(causes.into_iter().map(|(row, cause)| Dead { row, stage: "sink".into(), code: "rejected", cause }));
+        dead.sort_by_key(|dead| dead.row);
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What ends a run, or an attempt of it, and what is done about it.
+use dataflow_core::{pipeline::event::Cause, problem::Problem};
+use dataflow_sdk::Error;
+
+/// What ends an attempt.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// May pass: try again after a back-off.
+    Transient { code: String, stage: String, message: String },
+    /// The pipeline fails.
+    Fatal(Cause),
+    /// The pipeline is no longer this run's: end without a word.
+    Over,
+}
+
+impl Failure {
+    /// A failure of a connector at a stage.
+    pub(crate) fn of(stage: &str, error: Error) -> Self {
+        match error {
+            Error::Transient { code, message } => {
+                Self::Transient { code: code.into(), stage: stage.into(), message }
+            }
+            Error::Fenced(message) => {
+                Self::Transient { code: "fenced".into(), stage: stage.into(), message: format!("fenced: {message}") }
+            }
+            Error::Fatal { code, message, fix, retryable } => {
+                Self::Fatal(Cause { code: code.into(), stage: stage.into(), message, fix, retryable })
+            }
+            Error::PositionLost { partition, wanted, earliest, latest, reason } => Self::Fatal(Cause {
+                code: "position-lost".into(),
+                stage: stage.into(),
+                message: format!(
+                    "position {wanted} of {partition} is not there any more ({reason}); there are {earliest} to {latest}"
+                ),
+                fix: Some(
+                    "choose where to go on: set the checkpoint to \"beginning\", \"end\" or a position, or set \
+                     onPositionLost to \"earliest\" or \"latest\", which counts the records as lost"
+                        .into(),
+                ),
+                retryable: false,
+            }),
+        }
+    }
+
+    /// Findings where a spec had none when it was accepted: a secret is gone, a connection was renamed.
+    pub(crate) fn invalid(stage: &str, problems: &[Problem]) -> Self {
+        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Self::Fatal(Cause {
+            code: problems.first().map_or_else(|| "invalid".into(), |problem| problem.code.clone()),
+            stage: stage.into(),
+            message: all.join("; "),
+            fix: problems.first().and_then(|problem| problem.fix.clone()),
+            retryable: true,
+        })
+    }
+
+    /// A failure that a user must decide about.
+    pub(crate) fn decide(code: &str, stage: &str, message: String, fix: &str) -> Self {
+        Self::Fatal(Cause { code: code.into(), stage: stage.into(), message, fix: Some(fix.into()), retryable: false })
+    }
+}

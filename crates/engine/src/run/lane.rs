@@ -1,0 +1,259 @@
+//! A lane: a fixed set of source partitions with its own order of commits. Three stages run beside each other: read,
+//! transform, commit; bounded channels between them, and a bound on the bytes in flight over all.
+use super::{
+    commit::{Committer, ToCommit},
+    failure::Failure,
+    live::Live,
+};
+use crate::parts::{Compute, compute};
+use dataflow_core::position::Positions;
+use dataflow_sdk::{
+    batch::{Column, Demand, Processed},
+    records::Records,
+    source::{Read, Reader},
+    transform::{Compiler, Plan, Program},
+};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Batches that wait between two stages.
+const DEPTH: usize = 4;
+
+/// Records on their way, and their share of the bytes in flight.
+pub(crate) struct InFlight<T> {
+    pub(crate) load: T,
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// The bytes in flight of a run, over all lanes.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    bytes: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: u64) -> Self {
+        let most = u32::try_from(bytes).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS.try_into().unwrap_or(u32::MAX));
+        Self { bytes: Arc::new(Semaphore::new(most as usize)), most }
+    }
+
+    /// Waits until so many bytes may be taken; a load larger than all waits until it is alone.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.most);
+        self.bytes.clone().acquire_many_owned(bytes).await.ok()
+    }
+}
+
+/// What a lane is made of.
+pub(crate) struct Lane {
+    pub(crate) number: u32,
+    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) program: Binding,
+    pub(crate) committer: Committer,
+    pub(crate) positions: Positions,
+    pub(crate) budget: Budget,
+    pub(crate) live: Arc<Live>,
+    pub(crate) compute: Arc<dyn Compute>,
+    /// Ends reading; what was read is committed.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Whether a lane's source has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// There will never be more.
+    Source,
+    /// It was told to.
+    Stopped,
+}
+
+impl Lane {
+    /// Runs until the source ends, it is told to stop, or a stage fails. On success everything read is committed and
+    /// journalled.
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let Self { number, reader, program, committer, positions, budget, live, compute, stop } = self;
+        let (to_transform, raw) = mpsc::channel(DEPTH);
+        let (to_commit, processed) = mpsc::channel(DEPTH);
+        let (checkpoints, checkpointed) = watch::channel(Positions::new());
+        let read = read(ReadStage { lane: number, reader, positions, budget, live, stop, checkpointed, out: to_transform });
+        let transform = transform(program, compute, raw, to_commit);
+        let commit = committer.run(processed, checkpoints);
+        // The commit stage ends when the transform stage drops its end, and that when reading ends. Whichever fails
+        // first ends all three.
+        let (ended, (), ()) = tokio::try_join!(read, transform, commit)?;
+        Ok(ended)
+    }
+}
+
+struct ReadStage {
+    lane: u32,
+    reader: Box<dyn Reader>,
+    positions: Positions,
+    budget: Budget,
+    live: Arc<Live>,
+    stop: CancellationToken,
+    checkpointed: watch::Receiver<Positions>,
+    out: mpsc::Sender<InFlight<Records>>,
+}
+
+async fn read(stage: ReadStage) -> Result<Ended, Failure> {
+    let ReadStage { lane, mut reader, mut positions, budget, live, stop, mut checkpointed, out } = stage;
+    loop {
+        if checkpointed.has_changed().unwrap_or(false) {
+            reader.checkpointed(&checkpointed.borrow_and_update());
+        }
+        let read = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+            read = reader.read() => read.map_err(|error| Failure::of("source", error))?,
+        };
+        let Read::Records(records) = read else { return Ok(Ended::Source) };
+        continues(&positions, &records)?;
+        positions.insert(records.partition.clone(), records.to.clone());
+        let permit = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+            permit = budget.take(records.weight()) => permit,
+        };
+        let Some(permit) = permit else { return Ok(Ended::Stopped) };
+        let read = records.len() as u64 + records.lost.as_ref().map_or(0, |lost| lost.records);
+        let lag = reader.lag();
+        live.lane(lane, |live| {
+            live.in_flight += read;
+            live.lag = lag;
+        });
+        if out.send(InFlight { load: records, permit }).await.is_err() {
+            return Ok(Ended::Stopped); // the stage behind has failed and says why
+        }
+    }
+}
+
+/// Progress is an interval, and counts only if it goes on where the last one ended.
+fn continues(positions: &Positions, records: &Records) -> Result<(), Failure> {
+    match positions.get(&records.partition) {
+        Some(at) if at.at != records.from.at => Err(Failure::decide(
+            "position-gap",
+            "source",
+            format!("the source went on at {} of {}, not at {at}", records.from, records.partition),
+            "this is a bug of the source; nothing was lost: the checkpoint is where it was",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Compiled transforms and what is needed to compile them anew when the sink's columns change.
+pub(crate) struct Binding {
+    pub(crate) program: Box<dyn Program>,
+    pub(crate) plan: Plan,
+    pub(crate) compile: Arc<dyn Fn(&Plan) -> Result<Box<dyn Program>, Failure> + Send + Sync>,
+}
+
+impl Binding {
+    /// Compiles a plan.
+    pub(crate) fn new(
+        plan: Plan,
+        compile: Arc<dyn Fn(&Plan) -> Result<Box<dyn Program>, Failure> + Send + Sync>,
+    ) -> Result<Self, Failure> {
+        Ok(Self { program: compile(&plan)?, plan, compile })
+    }
+
+    /// Compiles against what the sink wants now.
+    fn rebind(&mut self, demand: Demand) -> Result<(), Failure> {
+        self.plan.demand = demand;
+        self.program = (self.compile)(&self.plan)?;
+        Ok(())
+    }
+}
+
+/// The findings of a compiler as a failure.
+pub(crate) fn compile_with(compiler: &dyn Compiler, plan: &Plan) -> Result<Box<dyn Program>, Failure> {
+    compiler.compile(plan).map_err(|problems| Failure::invalid("transforms", &problems))
+}
+
+async fn transform(
+    mut binding: Binding,
+    on: Arc<dyn Compute>,
+    mut raw: mpsc::Receiver<InFlight<Records>>,
+    out: mpsc::Sender<ToCommit>,
+) -> Result<(), Failure> {
+    while let Some(InFlight { load, permit }) = raw.recv().await {
+        let records = Arc::new(load);
+        if binding.plan.demand == Demand::AllColumns {
+            if let Some(columns) = infer(&mut binding, &on, &records).await? {
+                let Some(demand) = define(&out, columns).await else { return Ok(()) };
+                binding.rebind(demand)?;
+            } else {
+                // Nothing to make a table of yet: only filtered and dead records.
+                let mut program = (binding.compile)(&Plan { demand: Demand::Columns(Vec::new()), ..binding.plan.clone() })?;
+                let processed = compute(&*on, move || program.process(records)).await;
+                if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+        }
+        let processed = loop {
+            let processed = process(&mut binding, &on, records.clone()).await?;
+            if processed.new_columns.is_empty() {
+                break processed;
+            }
+            let Some(demand) = define(&out, processed.new_columns).await else { return Ok(()) };
+            binding.rebind(demand)?;
+        };
+        if let Some(learned) = &processed.learned {
+            binding.plan.learned.merge(learned);
+        }
+        if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
+            return Ok(()); // the commit stage has failed and says why
+        }
+    }
+    Ok(())
+}
+
+async fn process(binding: &mut Binding, on: &Arc<dyn Compute>, records: Arc<Records>) -> Result<Processed, Failure> {
+    let mut program = std::mem::replace(&mut binding.program, Box::new(Gone));
+    let (program, processed) = compute(&**on, move || {
+        let processed = program.process(records);
+        (program, processed)
+    })
+    .await;
+    binding.program = program;
+    Ok(processed)
+}
+
+async fn infer(
+    binding: &mut Binding,
+    on: &Arc<dyn Compute>,
+    records: &Arc<Records>,
+) -> Result<Option<Vec<Column>>, Failure> {
+    let mut program = std::mem::replace(&mut binding.program, Box::new(Gone));
+    let records = records.clone();
+    let (program, columns) = compute(&**on, move || {
+        let columns = program.infer(&records);
+        (program, columns)
+    })
+    .await;
+    binding.program = program;
+    Ok((!columns.is_empty()).then_some(columns))
+}
+
+/// Has the sink define columns, behind all commits before; none: the commit stage is gone.
+async fn define(out: &mpsc::Sender<ToCommit>, columns: Vec<Column>) -> Option<Demand> {
+    let (answer, demand) = oneshot::channel();
+    out.send(ToCommit::Define { columns, answer }).await.ok()?;
+    demand.await.ok()
+}
+
+/// Stands where a program is while it works on a compute thread.
+struct Gone;
+
+impl Program for Gone {
+    fn infer(&mut self, _: &Arc<Records>) -> Vec<Column> {
+        unreachable!("a program is used by one call at a time")
+    }
+    fn process(&mut self, _: Arc<Records>) -> Processed {
+        unreachable!("a program is used by one call at a time")
+    }
+}

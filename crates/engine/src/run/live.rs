@@ -1,0 +1,143 @@
+//! What a run says of itself while it runs: the ledger ahead of the journal, what is in flight, what is wrong.
+use dataflow_core::{ledger::Counters, position::Positions, time::Timestamp};
+use dataflow_sdk::batch::Warning;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// How far back the rate looks, in milliseconds.
+const RATE_WINDOW: i64 = 10_000;
+/// Most warnings kept; a warning is known by code and subject.
+const MAX_WARNINGS: usize = 100;
+
+/// What a run says of itself.
+#[derive(Debug)]
+pub(crate) struct Live {
+    inner: Mutex<Inner>,
+    committed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    /// By lane.
+    pub(crate) lanes: BTreeMap<u32, LaneLive>,
+    /// What is wrong now, while it is tried again.
+    pub(crate) trouble: Option<Trouble>,
+    /// Worth knowing, by code and subject.
+    pub(crate) warnings: BTreeMap<(&'static str, String), Warning>,
+    /// (when, records committed) of the last seconds.
+    rate: VecDeque<(Timestamp, u64)>,
+}
+
+/// One lane.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LaneLive {
+    /// Counts of this generation, all of them durable.
+    pub(crate) committed: Counters,
+    /// Read in this run and in no durable commit yet.
+    pub(crate) in_flight: u64,
+    /// What waits at the source.
+    pub(crate) lag: Option<u64>,
+    /// Where the lane is.
+    pub(crate) positions: Positions,
+}
+
+/// What is wrong while the run tries again.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) code: String,
+    pub(crate) stage: String,
+    pub(crate) message: String,
+    pub(crate) since: Timestamp,
+    pub(crate) attempts: u32,
+    pub(crate) retry_at: Option<Timestamp>,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::default(), committed: watch::Sender::new(0) }
+    }
+
+    /// All of it, consistently. Never held over an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes one lane.
+    pub(crate) fn lane(&self, lane: u32, change: impl FnOnce(&mut LaneLive)) {
+        change(self.lock().lanes.entry(lane).or_default());
+    }
+
+    /// Notes that records are durable.
+    pub(crate) fn committed(&self, lane: u32, now: Timestamp, records: u64, counters: Counters, positions: &Positions) {
+        {
+            let mut inner = self.lock();
+            let live = inner.lanes.entry(lane).or_default();
+            live.in_flight = live.in_flight.saturating_sub(records);
+            live.committed = counters;
+            live.positions.clone_from(positions);
+            inner.note(now);
+        }
+        self.committed.send_modify(|commits| *commits += 1);
+    }
+
+    /// Tells when something was committed.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.committed.subscribe()
+    }
+
+    pub(crate) fn warn(&self, warnings: Vec<Warning>) {
+        if warnings.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        for warning in warnings {
+            let key = (warning.code, warning.subject.clone());
+            if let Some(known) = inner.warnings.get_mut(&key) {
+                known.records += warning.records;
+            } else if inner.warnings.len() < MAX_WARNINGS {
+                inner.warnings.insert(key, warning);
+            }
+        }
+    }
+
+    pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
+        self.lock().trouble = trouble;
+    }
+}
+
+impl Inner {
+    fn total(&self) -> u64 {
+        self.lanes.values().map(|lane| lane.committed.read).sum()
+    }
+
+    fn note(&mut self, now: Timestamp) {
+        let total = self.total();
+        match self.rate.back_mut() {
+            Some((at, count)) if now.millis() - at.millis() < 100 => *count = total,
+            _ => self.rate.push_back((now, total)),
+        }
+        while self.rate.len() > 1 && now.millis() - self.rate[1].0.millis() > RATE_WINDOW {
+            self.rate.pop_front();
+        }
+    }
+
+    /// Records committed per second over the last ten seconds.
+    pub(crate) fn rate(&self, now: Timestamp) -> f64 {
+        let Some((start, before)) = self.rate.iter().rev().take_while(|(at, _)| now.millis() - at.millis() <= RATE_WINDOW).last()
+        else {
+            return 0.0;
+        };
+        let elapsed = (now.millis() - start.millis()).max(1_000) as f64 / 1_000.0;
+        self.total().saturating_sub(*before) as f64 / elapsed
+    }
+
+    /// Starts the rate's reckoning at what was committed before.
+    pub(crate) fn begin_rate(&mut self, now: Timestamp) {
+        self.rate.clear();
+        let total = self.total();
+        self.rate.push_back((now, total));
+    }
+}

@@ -1,0 +1,294 @@
+//! A run: from source to checkpoint. Opens sink and source, decides where each lane goes on, runs the lanes, and tries
+//! again after what may pass.
+mod commit;
+mod failure;
+mod lane;
+pub(crate) mod live;
+mod recover;
+pub(crate) mod report;
+
+pub(crate) use failure::Failure;
+pub(crate) use recover::{of_token, recover};
+
+use crate::parts::{BuiltSink, Parts};
+use commit::Committer;
+use dataflow_core::{
+    id::{Epoch, RunId},
+    pipeline::{
+        Pipeline, Request,
+        event::{Cause, LaneOpened},
+    },
+    token::{Fence, Token},
+};
+use dataflow_sdk::{
+    Context,
+    inbox::Inbox,
+    sink::{OpenLane, Opened},
+    source::{Assignment, Source},
+    transform::Plan,
+};
+use futures::future::try_join_all;
+use lane::{Binding, Budget, Ended, Lane, compile_with};
+use live::{LaneLive, Live, Trouble};
+use report::Reports;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// First and longest wait after a failure that may pass, in milliseconds.
+const BACKOFF_MS: (u64, u64) = (200, 30_000);
+
+/// What a run needs to know of its pipeline when it starts; afterwards it asks nobody.
+pub(crate) struct Run {
+    /// The pipeline as of the start.
+    pub(crate) pipeline: Pipeline,
+    pub(crate) epoch: Epoch,
+    pub(crate) parts: Parts,
+    pub(crate) own_files: Arc<BTreeSet<PathBuf>>,
+    pub(crate) inbox: Arc<dyn Inbox>,
+    pub(crate) reports: Reports,
+    pub(crate) live: Arc<Live>,
+    /// Ends the run once what was read is committed and journalled.
+    pub(crate) stop: CancellationToken,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// A bounded source has ended.
+    Completed(RunId),
+    /// It was told to. Settled: everything read is committed and journalled.
+    Stopped { run: RunId, settled: bool },
+    /// It can't go on.
+    Failed(RunId, Cause),
+    /// The pipeline is no longer this run's.
+    Over,
+}
+
+impl Run {
+    /// Runs to the end.
+    pub(crate) async fn run(mut self) -> End {
+        let mut attempts = 0;
+        let mut last = self.pipeline.last_run.as_ref().map_or(0, |run| run.run.0);
+        loop {
+            let run = RunId((last + 1).max(u64::try_from(self.parts.clock.now().seconds()).unwrap_or(0)));
+            last = run.0;
+            let committed_before = self.committed();
+            let failure = match self.attempt(run).await {
+                Ok(Ended::Source) => return End::Completed(run),
+                Ok(Ended::Stopped) => return End::Stopped { run, settled: true },
+                Err(failure) => failure,
+            };
+            if self.committed() > committed_before {
+                attempts = 0;
+            }
+            match failure {
+                Failure::Over => return End::Over,
+                // Told to stop while it can't go on: what is under way is settled by the next open.
+                _ if self.stop.is_cancelled() => return End::Stopped { run, settled: false },
+                Failure::Fatal(cause) => return End::Failed(run, cause),
+                Failure::Transient { code, stage, message } => {
+                    let wait = self.parts.rng.jitter((BACKOFF_MS.0 << attempts.min(10)).min(BACKOFF_MS.1));
+                    attempts += 1;
+                    self.trouble(code, stage, message, attempts, wait);
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+                        () = self.stop.cancelled() => return End::Stopped { run, settled: false },
+                    }
+                }
+            }
+        }
+    }
+
+    fn committed(&self) -> u64 {
+        self.live.lock().lanes.values().map(|lane| lane.committed.batches).sum()
+    }
+
+    fn trouble(&self, code: String, stage: String, message: String, attempts: u32, wait: u64) {
+        let now = self.parts.clock.now();
+        tracing::warn!(pipeline = %self.pipeline.id, %code, %stage, attempts, "{message}; trying again in {wait} ms");
+        let since = self.live.lock().trouble.as_ref().map_or(now, |trouble| trouble.since);
+        let retry_at = Some(now.plus_millis(i64::try_from(wait).unwrap_or(i64::MAX)));
+        self.live.trouble(Some(Trouble { code, stage, message, since, attempts, retry_at }));
+    }
+
+    /// Opens everything and runs the lanes until they end or one fails.
+    async fn attempt(&mut self, run: RunId) -> Result<Ended, Failure> {
+        let plugins = self.parts.plugins.clone();
+        let source = plugins.source(&self.pipeline.spec.source).map_err(|problems| Failure::invalid("source", &problems))?;
+        let built = plugins.sink(&self.pipeline.spec.sink).map_err(|problems| Failure::invalid("sink", &problems))?;
+        let giving_up = CancellationToken::new();
+        let _end = giving_up.clone().drop_guard();
+        let cx = context(&self.pipeline, self.own_files.clone(), Some(self.inbox.clone()), giving_up);
+        let lanes = self.pipeline.progress.lanes.unwrap_or(1);
+
+        let opened = try_join_all((0..lanes).map(|lane| self.open_sink(&built, &cx, run, lane)));
+        let opened = tokio::select! {
+            opened = opened => opened?,
+            () = self.stop.cancelled() => return Ok(Ended::Stopped),
+        };
+        let report = Request::ReportOpened {
+            run,
+            epoch: self.epoch,
+            lanes: opened.iter().map(|(recovered, _)| recovered.clone()).collect(),
+        };
+        self.reports.send(report).await.map_err(|_| Failure::Over)?;
+        for (recovered, _) in &opened {
+            let mut progress = recovered.progress.clone();
+            progress.chunks.clear();
+            self.pipeline.progress.by_lane.insert(recovered.lane, progress);
+        }
+        self.show(&opened);
+
+        let budget = Budget::new(self.pipeline.spec.max_in_flight_bytes);
+        let lanes = try_join_all(
+            opened.into_iter().map(|(recovered, opened)| self.lane(&*source, &built, &cx, run, recovered, opened, &budget)),
+        );
+        let lanes = tokio::select! {
+            lanes = lanes => lanes?,
+            () = self.stop.cancelled() => return Ok(Ended::Stopped),
+        };
+        self.live.trouble(None);
+        let ended = try_join_all(lanes.into_iter().map(Lane::run)).await?;
+        let stopped = ended.contains(&Ended::Stopped);
+        Ok(if stopped { Ended::Stopped } else { Ended::Source })
+    }
+
+    /// Fences older writers of a lane, reads its token, and decides where it goes on.
+    async fn open_sink(
+        &self,
+        built: &BuiltSink,
+        cx: &Context,
+        run: RunId,
+        lane: u32,
+    ) -> Result<(LaneOpened, Opened), Failure> {
+        let progress = &self.pipeline.progress;
+        let journalled = progress.by_lane.get(&lane);
+        let open = OpenLane {
+            fence: fence(&self.pipeline, self.epoch, lane),
+            journalled: journalled.cloned(),
+            version_base: run.0 << 32,
+        };
+        let mut opened = built.sink.open(cx, open).await.map_err(|error| Failure::of("sink", error))?;
+        let token = opened.token.take();
+        let mut recovered = match recover(lane, built.sink.kind(), journalled, token, &progress.dead_letters) {
+            Ok(recovered) => recovered,
+            Err(failure) => {
+                opened.writer.close().await;
+                return Err(failure);
+            }
+        };
+        if let Some(handle) = opened.handle.take() {
+            recovered.progress.handle = Some(handle);
+        }
+        Ok((recovered, opened))
+    }
+
+    /// Shows where the lanes are before the first commit.
+    fn show(&self, opened: &[(LaneOpened, Opened)]) {
+        for (_, opened) in opened {
+            self.live.warn(opened.warnings.clone());
+        }
+        let mut live = self.live.lock();
+        live.lanes = opened
+            .iter()
+            .map(|(LaneOpened { lane, progress, .. }, _)| {
+                let positions = progress.positions.clone();
+                (*lane, LaneLive { committed: progress.counters, positions, ..LaneLive::default() })
+            })
+            .collect();
+        live.begin_rate(self.parts.clock.now());
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a lane is made of all that the attempt has opened")]
+    async fn lane(
+        &self,
+        source: &dyn Source,
+        built: &BuiltSink,
+        cx: &Context,
+        run: RunId,
+        recovered: LaneOpened,
+        opened: Opened,
+        budget: &Budget,
+    ) -> Result<Lane, Failure> {
+        let pipeline = &self.pipeline;
+        let spec = Arc::new(pipeline.spec.clone());
+        let LaneOpened { lane: number, progress, .. } = recovered;
+        let mut positions = pipeline.progress.begin.clone();
+        positions.extend(progress.positions.clone());
+
+        let plan = Plan {
+            transforms: spec.transforms.clone(),
+            spec: spec.clone(),
+            demand: opened.demand,
+            unknown_fields: built.unknown_fields,
+            learned: pipeline.learned.clone(),
+        };
+        let plugins = self.parts.plugins.clone();
+        let program = Binding::new(plan, Arc::new(move |plan: &Plan| compile_with(plugins.compiler(), plan)))?;
+
+        let lanes = pipeline.progress.lanes.unwrap_or(1);
+        let assignment = Assignment { lane: number, lanes, positions: positions.clone() };
+        let reader = source.open(cx, assignment).await.map_err(|error| Failure::of("source", error))?;
+
+        let token = Token {
+            fence: fence(pipeline, self.epoch, number),
+            sequence: progress.sequence,
+            positions: progress.positions,
+            counters: progress.counters,
+            chunks: Vec::new(),
+        };
+        let committer = Committer {
+            run,
+            kind: built.sink.kind(),
+            writer: opened.writer,
+            token,
+            checkpoint_interval: spec.checkpoint_interval.into(),
+            journal: self.parts.journal.clone(),
+            clock: self.parts.clock.clone(),
+            reports: self.reports.clone(),
+            live: self.live.clone(),
+        };
+        Ok(Lane {
+            number,
+            reader,
+            program,
+            committer,
+            positions,
+            budget: budget.clone(),
+            live: self.live.clone(),
+            compute: self.parts.compute.clone(),
+            stop: self.stop.clone(),
+        })
+    }
+}
+
+
+/// Who a run of this pipeline is to its sink.
+pub(crate) fn fence(pipeline: &Pipeline, epoch: Epoch, lane: u32) -> Fence {
+    Fence {
+        pipeline: pipeline.id.clone(),
+        incarnation: pipeline.incarnation.clone(),
+        generation: pipeline.progress.generation,
+        lane,
+        epoch,
+    }
+}
+
+/// What a connector of this pipeline is given of the node.
+pub(crate) fn context(
+    pipeline: &Pipeline,
+    own_files: Arc<BTreeSet<PathBuf>>,
+    inbox: Option<Arc<dyn Inbox>>,
+    stop: CancellationToken,
+) -> Context {
+    Context {
+        pipeline: pipeline.id.clone(),
+        incarnation: pipeline.incarnation.clone(),
+        batch: pipeline.spec.batch,
+        max_record_bytes: pipeline.spec.max_record_bytes,
+        max_in_flight_bytes: pipeline.spec.max_in_flight_bytes,
+        own_files,
+        inbox,
+        stop,
+    }
+}

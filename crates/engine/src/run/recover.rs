@@ -1,0 +1,99 @@
+//! Where a lane goes on: what the journal knows against what the sink has. Never a guess.
+use super::failure::Failure;
+use dataflow_core::{
+    chunk::ChunkRef,
+    pipeline::event::{LaneOpened, LaneProgress, Recovery},
+    token::Token,
+};
+use dataflow_sdk::sink::Kind;
+
+/// Decides where a lane goes on.
+///
+/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has, `counted` the
+/// dead-letter chunks that the journal has named already.
+pub(crate) fn recover(
+    lane: u32,
+    kind: Kind,
+    journalled: Option<&LaneProgress>,
+    token: Option<Token>,
+    counted: &[ChunkRef],
+) -> Result<LaneOpened, Failure> {
+    let fresh = LaneProgress { lane, ..LaneProgress::default() };
+    let known = LaneProgress { chunks: Vec::new(), ..journalled.unwrap_or(&fresh).clone() };
+    let journal_sequence = known.sequence;
+    let token_sequence = token.as_ref().map(|token| token.sequence);
+    let opened = |decision, progress| LaneOpened { lane, decision, journal_sequence, token_sequence, progress };
+    match (kind, token) {
+        (Kind::Transactional, None) if journal_sequence == 0 => Ok(opened(Recovery::Fresh, known)),
+        (Kind::Transactional, None) => Err(Failure::decide(
+            "token-missing",
+            "sink",
+            format!(
+                "the sink has no token of lane {lane}, but the journal has commit {journal_sequence} at {}: was the target \
+                 made anew or restored from a backup?",
+                places(&known)
+            ),
+            "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to go on behind the \
+             last checkpoint",
+        )),
+        (Kind::Transactional, Some(token)) if token.sequence == journal_sequence => {
+            if token.positions != known.positions && journal_sequence > 0 {
+                return Err(Failure::decide(
+                    "token-mismatch",
+                    "sink",
+                    format!(
+                        "the sink's token and the journal are both at commit {journal_sequence} of lane {lane}, but at \
+                         different positions: {} against {}",
+                        places(&of_token(lane, &token)),
+                        places(&known)
+                    ),
+                    "choose: set the checkpoint to \"sink-token\", \"journal\" or \"beginning\"",
+                ));
+            }
+            let decision = if journal_sequence == 0 { Recovery::Fresh } else { Recovery::Agreed };
+            Ok(opened(decision, known))
+        }
+        (Kind::Transactional, Some(token)) if token.sequence > journal_sequence => {
+            let mut progress = of_token(lane, &token);
+            // Chunks of commits that the journal has seen are counted already.
+            progress.chunks.retain(|chunk| !counted.iter().rev().any(|known| known.id == chunk.id));
+            Ok(opened(Recovery::TokenAdopted, progress))
+        }
+        (Kind::Transactional, Some(token)) => Err(Failure::decide(
+            "token-behind",
+            "sink",
+            format!(
+                "the sink's token of lane {lane} is at commit {} ({}), behind the journal's {journal_sequence} ({}): was \
+                 the target restored from a backup?",
+                token.sequence,
+                places(&of_token(lane, &token)),
+                places(&known)
+            ),
+            "choose: set the checkpoint to \"sink-token\" to write again what the target has lost, or to \"journal\" to \
+             leave it lost",
+        )),
+        (Kind::Unfenced, _) if journal_sequence > 0 => Ok(opened(Recovery::AtLeastOnce, known)),
+        (Kind::Keyed | Kind::Staged, _) if journal_sequence > 0 => Ok(opened(Recovery::Journal, known)),
+        _ => Ok(opened(Recovery::Fresh, known)),
+    }
+}
+
+/// A token's content as a lane's progress.
+pub(crate) fn of_token(lane: u32, token: &Token) -> LaneProgress {
+    LaneProgress {
+        lane,
+        sequence: token.sequence,
+        positions: token.positions.clone(),
+        counters: token.counters,
+        chunks: token.chunks.clone(),
+        handle: None,
+    }
+}
+
+fn places(progress: &LaneProgress) -> String {
+    if progress.positions.is_empty() {
+        return "the beginning".into();
+    }
+    let all: Vec<_> = progress.positions.iter().map(|(partition, position)| format!("{partition}: {position}")).collect();
+    all.join(", ")
+}

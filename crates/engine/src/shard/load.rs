@@ -1,0 +1,83 @@
+//! Making states from snapshots and the log's tail.
+use dataflow_core::{
+    id::{PipelineId, Seq},
+    pipeline::{State, evolve},
+    shard::ShardId,
+};
+use dataflow_journal::{Entry, Error, Journal};
+use std::collections::BTreeMap;
+
+/// Events read at once.
+const PAGE: usize = 1_000;
+
+/// All states of a shard, and which of them have changed since the last snapshot.
+pub(crate) struct Loaded {
+    pub(crate) states: BTreeMap<PipelineId, State>,
+    pub(crate) changed: Vec<PipelineId>,
+}
+
+/// Loads all pipelines of a shard: snapshots, then the log from there on.
+pub(crate) async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Error> {
+    let (snapshots, next) = journal.snapshots(shard).await?;
+    let mut states = BTreeMap::new();
+    for snapshot in snapshots {
+        let state = decode(&snapshot.pipeline, &snapshot.state)?;
+        states.insert(snapshot.pipeline, state);
+    }
+    let mut changed = Vec::new();
+    read_all(journal, shard, next, |entry| {
+        if !changed.contains(&entry.pipeline) {
+            changed.push(entry.pipeline.clone());
+        }
+        let state = states.remove(&entry.pipeline).unwrap_or_default();
+        states.insert(entry.pipeline.clone(), apply(state, &entry)?);
+        Ok(())
+    })
+    .await?;
+    Ok(Loaded { states, changed })
+}
+
+/// Loads one pipeline.
+pub(crate) async fn load_pipeline(journal: &dyn Journal, pipeline: &PipelineId) -> Result<State, Error> {
+    let shard = ShardId::of(pipeline);
+    let (snapshot, next) = journal.snapshot_of(shard, pipeline).await?;
+    let mut state = snapshot.map(|bytes| decode(pipeline, &bytes)).transpose()?.unwrap_or_default();
+    read_all(journal, shard, next, |entry| {
+        if entry.pipeline == *pipeline {
+            state = apply(std::mem::take(&mut state), &entry)?;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(state)
+}
+
+async fn read_all(
+    journal: &dyn Journal,
+    shard: ShardId,
+    mut from: Seq,
+    mut each: impl FnMut(Entry) -> Result<(), Error>,
+) -> Result<(), Error> {
+    loop {
+        let run = journal.read(shard, from, PAGE).await?;
+        if run.next == from {
+            return Ok(());
+        }
+        from = run.next;
+        for entry in run.entries {
+            each(entry)?;
+        }
+    }
+}
+
+fn apply(state: State, entry: &Entry) -> Result<State, Error> {
+    evolve(&entry.pipeline, state, &entry.event).map_err(|error| Error::Corrupt(format!("at {}: {error}", entry.seq)))
+}
+
+fn decode(pipeline: &PipelineId, bytes: &[u8]) -> Result<State, Error> {
+    let snapshot: super::log::Stored = serde_json::from_slice(bytes)
+        .map_err(|error| Error::Corrupt(format!("the snapshot of pipeline {pipeline} can't be read: {error}")))?;
+    match snapshot {
+        super::log::Stored::V1 { state } => Ok(state),
+    }
+}

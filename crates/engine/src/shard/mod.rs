@@ -1,0 +1,8 @@
+//! A shard and what it owns: the head of its log, and the states of its pipelines.
+mod load;
+mod log;
+mod slot;
+
+pub(crate) use load::{load_pipeline, load_shard};
+pub(crate) use log::{AppendError, ShardLog};
+pub(crate) use slot::Slot;

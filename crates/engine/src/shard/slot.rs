@@ -1,0 +1,60 @@
+//! The state of one pipeline in memory. Only the shard's log writer changes it, when an event is durable: so it always
+//! equals the log, and a snapshot may be taken between any two appends.
+use crate::run::live::Live;
+use dataflow_core::{
+    id::PipelineId,
+    pipeline::{CorruptHistory, Event, State, evolve},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// The state of one pipeline, and what its run says of itself meanwhile.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) pipeline: PipelineId,
+    state: Mutex<State>,
+    live: Mutex<Option<Arc<Live>>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Slot {
+    pub(crate) fn new(pipeline: PipelineId, state: State) -> Arc<Self> {
+        Arc::new(Self { pipeline, state: Mutex::new(state), live: Mutex::default(), changes: watch::Sender::new(0) })
+    }
+
+    /// The state. Never held over an await.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes durable events into the state.
+    pub(crate) fn apply(&self, events: &[Event]) -> Result<(), CorruptHistory> {
+        {
+            let mut state = self.state();
+            for event in events {
+                *state = evolve(&self.pipeline, std::mem::take(&mut *state), event)?;
+            }
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// What the run says of itself, if there is one.
+    pub(crate) fn live(&self) -> Option<Arc<Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_live(&self, live: Option<Arc<Live>>) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live;
+        self.touch();
+    }
+
+    /// Tells who watches that something changed.
+    pub(crate) fn touch(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

@@ -1,0 +1,156 @@
+//! Where a wanted value lies in the records, and what it is.
+use super::Key;
+use crate::json;
+use dataflow_sdk::{
+    batch::Dead,
+    records::{Layout, Records, Span},
+};
+use memchr::memchr;
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The record has no such field, or can't be read.
+    Missing,
+    Null,
+    True,
+    False,
+    Number,
+    /// A JSON string without escapes.
+    String,
+    /// A JSON string with escapes.
+    Escaped,
+    Object,
+    Array,
+    /// Text of unknown class (CSV).
+    Untyped,
+    /// The same, with quotes doubled inside.
+    Doubled,
+}
+
+impl From<json::Kind> for Kind {
+    fn from(kind: json::Kind) -> Self {
+        match kind {
+            json::Kind::Null => Self::Null,
+            json::Kind::True => Self::True,
+            json::Kind::False => Self::False,
+            json::Kind::Number => Self::Number,
+            json::Kind::String => Self::String,
+            json::Kind::Escaped => Self::Escaped,
+            json::Kind::Object => Self::Object,
+            json::Kind::Array => Self::Array,
+        }
+    }
+}
+
+/// A value of one record. Of strings: what is between the quotes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell {
+    pub start: u32,
+    pub end: u32,
+    pub kind: Kind,
+}
+
+impl Cell {
+    pub(super) const MISSING: Self = Self { start: 0, end: 0, kind: Kind::Missing };
+
+    pub(super) fn of(token: json::Token) -> Self {
+        Self { start: token.start as u32, end: token.end as u32, kind: token.kind.into() }
+    }
+}
+
+/// What pass 1 found.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    /// For each path, a cell per record.
+    pub cells: Vec<Vec<Cell>>,
+    pub broken: Vec<Dead>,
+    pub keys: Vec<Key>,
+}
+
+/// The buffer of the records, as text where it is.
+#[derive(Debug)]
+pub(super) struct Text<'a> {
+    data: &'a [u8],
+    /// The whole of it, if all of it is UTF-8: then no record needs to be checked by itself.
+    whole: Option<&'a str>,
+    quote: u8,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn of(records: &'a Records) -> Self {
+        let used: usize = records.spans.iter().map(|span| span.len()).sum();
+        // A small part of a large buffer is checked record by record.
+        let whole = (used >= records.data.len() / 4).then(|| std::str::from_utf8(&records.data).ok()).flatten();
+        let quote = match &records.layout {
+            Layout::Json => b'"',
+            Layout::Csv(layout) => layout.quote,
+        };
+        Self { data: &records.data, whole, quote }
+    }
+
+    pub(super) fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// Whether a record is UTF-8; if not, where it stops to be.
+    pub(super) fn check(&self, span: Span) -> Result<(), usize> {
+        let (start, end) = (span.start as usize, span.end as usize);
+        match self.whole {
+            Some(whole) if whole.is_char_boundary(start) && whole.is_char_boundary(end) => Ok(()),
+            _ => std::str::from_utf8(span.of(self.data)).map(|_| ()).map_err(|error| error.valid_up_to()),
+        }
+    }
+
+    /// The bytes `start..end` of a record that was checked.
+    #[inline]
+    pub(super) fn slice(&self, start: u32, end: u32) -> &'a str {
+        let range = start as usize..end as usize;
+        match self.whole {
+            Some(whole) => whole.get(range).unwrap_or_default(),
+            None => std::str::from_utf8(&self.data[range]).unwrap_or_default(),
+        }
+    }
+
+    /// A value as it is written, without the quotes of a string.
+    #[inline]
+    pub(super) fn raw(&self, cell: Cell) -> &'a str {
+        self.slice(cell.start, cell.end)
+    }
+
+    /// A JSON value as it is written.
+    pub(super) fn json(&self, cell: Cell) -> &'a str {
+        match cell.kind {
+            Kind::String | Kind::Escaped => self.slice(cell.start - 1, cell.end + 1),
+            _ => self.raw(cell),
+        }
+    }
+
+    /// The content of a string or untyped text; none if it has half of a surrogate pair.
+    #[inline]
+    pub(super) fn content<'s>(&self, cell: Cell, scratch: &'s mut String) -> Option<&'s str>
+    where
+        'a: 's,
+    {
+        let raw = self.raw(cell);
+        match cell.kind {
+            Kind::Escaped => json::unescape(raw, scratch).then_some(scratch),
+            Kind::Doubled => {
+                undouble(raw, self.quote, scratch);
+                Some(scratch)
+            }
+            _ => Some(raw),
+        }
+    }
+}
+
+/// Takes one of each two quotes away.
+fn undouble(raw: &str, quote: u8, into: &mut String) {
+    into.clear();
+    let mut rest = raw;
+    while let Some(at) = memchr(quote, rest.as_bytes()) {
+        into.push_str(&rest[..=at]);
+        rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    into.push_str(rest);
+}

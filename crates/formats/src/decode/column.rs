@@ -1,0 +1,251 @@
+//! Pass 2: columns of a type that is known.
+use super::{
+    Cell, Misfit, Text, Want,
+    cell::Kind,
+    misfit::{self, Asked, CLASS, SURROGATE, Why},
+    number, scalar, time,
+};
+use crate::json;
+use arrow::{
+    array::{
+        ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
+        PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
+    },
+    datatypes::{ArrowPrimitiveType, DataType, Int16Type, Int32Type, Int64Type},
+};
+use dataflow_core::types::Type;
+use dataflow_sdk::batch::arrow_type;
+use std::sync::Arc;
+
+/// What pass 1 found of a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Values<'a> {
+    pub cells: &'a [Cell],
+    pub text: &'a Text<'a>,
+    pub path: &'a [String],
+}
+
+impl<'a> Values<'a> {
+    /// Number of records that have the field.
+    pub(super) fn present(&self) -> u64 {
+        self.cells.iter().filter(|cell| cell.kind != Kind::Missing).count() as u64
+    }
+
+    /// Bytes of all values, for a buffer of the right size.
+    fn bytes(&self) -> usize {
+        self.cells.iter().map(|cell| (cell.end - cell.start) as usize + 2).sum()
+    }
+
+    /// Appends every value to a builder. `append` is given a value that is not null, or nothing for NULL (which it must
+    /// take); what it refuses becomes NULL and a misfit.
+    fn each(&self, asked: Asked, mut append: impl FnMut(Option<Cell>) -> Result<(), Why>) -> Vec<Misfit> {
+        let mut misfits = Vec::new();
+        for (row, cell) in (0..).zip(self.cells) {
+            let value = (!matches!(cell.kind, Kind::Missing | Kind::Null)).then_some(*cell);
+            if let Err(why) = append(value) {
+                misfits.push(Misfit { row, cause: misfit::cause(self.path, *cell, self.text, asked, why) });
+                append(None).unwrap_or_else(|why| unreachable!("every builder takes NULL: {why}"));
+            }
+        }
+        misfits
+    }
+
+    /// The content of a string, or of untyped text.
+    #[inline]
+    fn string<'s>(&self, cell: Cell, scratch: &'s mut String) -> Result<&'s str, Why>
+    where
+        'a: 's,
+    {
+        match cell.kind {
+            Kind::String => Ok(self.text.raw(cell)),
+            Kind::Escaped | Kind::Untyped | Kind::Doubled => self.text.content(cell, scratch).ok_or(SURROGATE),
+            _ => Err(CLASS),
+        }
+    }
+
+    /// The text of a number.
+    #[inline]
+    fn number<'s>(&self, cell: Cell, scratch: &'s mut String) -> Result<&'s str, Why>
+    where
+        'a: 's,
+    {
+        match cell.kind {
+            Kind::Number => Ok(self.text.raw(cell)),
+            Kind::Untyped | Kind::Doubled => {
+                self.text.content(cell, scratch).filter(|text| number::is_number(text)).ok_or(CLASS)
+            }
+            _ => Err(CLASS),
+        }
+    }
+
+    fn texts(
+        &self,
+        asked: Asked,
+        mut append: impl FnMut(Cell, &mut String, &mut StringBuilder) -> Result<(), Why>,
+    ) -> (ArrayRef, Vec<Misfit>) {
+        let mut builder = StringBuilder::with_capacity(self.cells.len(), self.bytes());
+        let mut scratch = String::new();
+        let misfits = self.each(asked, |cell| match cell {
+            Some(cell) => append(cell, &mut scratch, &mut builder),
+            None => {
+                builder.append_null();
+                Ok(())
+            }
+        });
+        (Arc::new(builder.finish()), misfits)
+    }
+
+    fn strings(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        self.texts(asked, |cell, scratch, builder| {
+            builder.append_value(self.string(cell, scratch)?);
+            Ok(())
+        })
+    }
+
+    fn primitives<T: ArrowPrimitiveType>(
+        &self,
+        asked: Asked,
+        mut builder: PrimitiveBuilder<T>,
+        mut take: impl FnMut(Cell, &mut String) -> Result<T::Native, Why>,
+    ) -> (ArrayRef, Vec<Misfit>) {
+        let mut scratch = String::new();
+        let misfits = self.each(asked, |cell| {
+            match cell {
+                Some(cell) => builder.append_value(take(cell, &mut scratch)?),
+                None => builder.append_null(),
+            }
+            Ok(())
+        });
+        (Arc::new(builder.finish()), misfits)
+    }
+
+    fn integers<T: ArrowPrimitiveType<Native: TryFrom<i64>>>(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        self.primitives(asked, PrimitiveBuilder::<T>::with_capacity(self.cells.len()), |cell, scratch| {
+            let text = self.number(cell, scratch)?;
+            let value = match number::integer(text) {
+                Some(value) => value,
+                None => {
+                    let decimal = number::decimal(text).ok_or("which is out of range")?;
+                    let fits = if decimal.scale > 0 { "which is not an integer" } else { "which is out of range" };
+                    decimal.integer().ok_or(fits)?
+                }
+            };
+            T::Native::try_from(value).map_err(|_| "which is out of range")
+        })
+    }
+
+    fn decimals(&self, asked: Asked, precision: u8, scale: u8) -> (ArrayRef, Vec<Misfit>) {
+        let builder = Decimal128Builder::with_capacity(self.cells.len())
+            .with_data_type(DataType::Decimal128(precision, scale as i8));
+        self.primitives(asked, builder, |cell, scratch| {
+            let text = self.number(cell, scratch)?;
+            let decimal = number::decimal(text).ok_or("which has more digits than a decimal holds")?;
+            decimal.rescale(precision, scale)
+        })
+    }
+
+    fn booleans(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        let mut builder = BooleanBuilder::with_capacity(self.cells.len());
+        let mut scratch = String::new();
+        let misfits = self.each(asked, |cell| {
+            builder.append_option(match cell {
+                None => None,
+                Some(cell) => Some(match cell.kind {
+                    Kind::True => true,
+                    Kind::False => false,
+                    Kind::Untyped | Kind::Doubled => {
+                        self.text.content(cell, &mut scratch).and_then(scalar::boolean).ok_or(CLASS)?
+                    }
+                    _ => return Err(CLASS),
+                }),
+            });
+            Ok(())
+        });
+        (Arc::new(builder.finish()), misfits)
+    }
+
+    fn binaries(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        let mut builder = BinaryBuilder::with_capacity(self.cells.len(), self.bytes());
+        let (mut scratch, mut bytes) = (String::new(), Vec::new());
+        let misfits = self.each(asked, |cell| {
+            match cell {
+                Some(cell) => {
+                    if !scalar::base64(self.string(cell, &mut scratch)?, &mut bytes) {
+                        return Err("which is not base64");
+                    }
+                    builder.append_value(&bytes);
+                }
+                None => builder.append_null(),
+            }
+            Ok(())
+        });
+        (Arc::new(builder.finish()), misfits)
+    }
+
+    fn times(&self, asked: Asked, ty: Type) -> (ArrayRef, Vec<Misfit>) {
+        let builder = TimestampMicrosecondBuilder::with_capacity(self.cells.len()).with_data_type(arrow_type(ty));
+        self.primitives(asked, builder, |cell, scratch| {
+            time::timestamp(self.string(cell, scratch)?).ok_or("which is not written as in RFC 3339")
+        })
+    }
+
+    /// JSON values as they are written; untyped text must be JSON.
+    fn documents(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        self.texts(asked, |cell, scratch, builder| {
+            builder.append_value(match cell.kind {
+                Kind::Untyped | Kind::Doubled => {
+                    let text = self.text.content(cell, scratch).unwrap_or_default();
+                    json::validate(text.as_bytes()).map_err(|_| "which is not JSON")?;
+                    text
+                }
+                _ => self.text.json(cell),
+            });
+            Ok(())
+        })
+    }
+
+    /// Anything, as its text.
+    pub(super) fn literals(&self) -> (ArrayRef, Vec<Misfit>) {
+        self.texts(Asked { what: "text", ty: None, cast: None }, |cell, scratch, builder| {
+            builder.append_value(self.text.content(cell, scratch).ok_or(SURROGATE)?);
+            Ok(())
+        })
+    }
+
+    /// A column of a type, with what is said to be asked for.
+    pub(super) fn column(&self, ty: Type, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        let rows = self.cells.len();
+        match ty {
+            Type::Boolean => self.booleans(asked),
+            Type::Smallint => self.integers::<Int16Type>(asked),
+            Type::Integer => self.integers::<Int32Type>(asked),
+            Type::Bigint => self.integers::<Int64Type>(asked),
+            Type::Real => self.primitives(asked, Float32Builder::with_capacity(rows), |cell, scratch| {
+                number::real(self.number(cell, scratch)?)
+            }),
+            Type::Double => self.primitives(asked, Float64Builder::with_capacity(rows), |cell, scratch| {
+                number::double(self.number(cell, scratch)?)
+            }),
+            Type::Decimal { precision, scale } => self.decimals(asked, precision, scale),
+            Type::Number => self.texts(asked, |cell, scratch, builder| {
+                builder.append_value(self.number(cell, scratch)?);
+                Ok(())
+            }),
+            Type::Text => self.strings(asked),
+            Type::Timestamp | Type::Datetime => self.times(asked, ty),
+            Type::Date => self.primitives(asked, Date32Builder::with_capacity(rows), |cell, scratch| {
+                time::date(self.string(cell, scratch)?).ok_or("which is no date like 2026-01-02")
+            }),
+            Type::Uuid => self.texts(asked, |cell, scratch, builder| {
+                let text = self.string(cell, scratch)?;
+                if !scalar::is_uuid(text) {
+                    return Err("which is no UUID");
+                }
+                builder.append_value(text);
+                Ok(())
+            }),
+            Type::Binary => self.binaries(asked),
+            Type::Json => self.documents(asked),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The keys that objects were seen to have, in the order in which they are expected next.
+use super::Key;
+use std::collections::HashMap;
+
+/// Most distinct names that are kept. The wanted ones are kept in any case.
+pub(super) const MAX_KEYS: usize = 10_000;
+
+/// Stands for no key.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A key that was seen, or is wanted.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub name: Box<[u8]>,
+    /// Whether JSON writes it without escapes.
+    plain: bool,
+    /// Which of the wanted paths ends here, if any.
+    pub slot: Option<usize>,
+    /// The dictionary of the objects that it has as values, if something in there is wanted.
+    pub child: Option<usize>,
+    /// The key that followed the last time.
+    next: u32,
+    /// Records of this batch that have it.
+    records: u64,
+    /// The last record that has it, and the one before that; [`NONE`]: none yet.
+    last_row: u32,
+    row_before: u32,
+    /// Place among the keys of this batch.
+    order: u32,
+}
+
+/// The keys of all objects at one place.
+#[derive(Debug)]
+pub(super) struct Dictionary {
+    entries: Vec<Entry>,
+    ids: HashMap<Box<[u8]>, u32>,
+    first: u32,
+    seen: u32,
+}
+
+impl Dictionary {
+    pub(super) fn new() -> Self {
+        Self { entries: Vec::new(), ids: HashMap::new(), first: NONE, seen: 0 }
+    }
+
+    /// The entry of a key that is wanted.
+    pub(super) fn want(&mut self, name: &str) -> &mut Entry {
+        let id = match self.ids.get(name.as_bytes()) {
+            Some(id) => *id,
+            None => self.add(name.as_bytes()),
+        };
+        &mut self.entries[id as usize]
+    }
+
+    fn add(&mut self, name: &[u8]) -> u32 {
+        let id = self.entries.len() as u32;
+        let plain = !name.iter().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        let name: Box<[u8]> = name.into();
+        self.ids.insert(name.clone(), id);
+        self.entries.push(Entry {
+            name,
+            plain,
+            slot: None,
+            child: None,
+            next: NONE,
+            records: 0,
+            last_row: NONE,
+            row_before: NONE,
+            order: 0,
+        });
+        id
+    }
+
+    /// The name expected behind the key `previous`, if it can be compared with what is written, and its id.
+    #[inline]
+    pub(super) fn expected(&self, previous: u32) -> Option<(u32, &[u8])> {
+        let id = self.entries.get(previous as usize).map_or(self.first, |entry| entry.next);
+        self.entries.get(id as usize).filter(|entry| entry.plain).map(|entry| (id, &*entry.name))
+    }
+
+    /// The id of a key that was not the expected one; [`NONE`] if it is one too many.
+    pub(super) fn find(&mut self, name: &[u8], previous: u32) -> u32 {
+        let id = match self.ids.get(name) {
+            Some(id) => *id,
+            None if self.entries.len() >= MAX_KEYS => return NONE,
+            None => self.add(name),
+        };
+        match self.entries.get_mut(previous as usize) {
+            Some(entry) => entry.next = id,
+            None => self.first = id,
+        }
+        id
+    }
+
+    /// Notes that a record has a key; returns its entry, and whether the record had it before.
+    #[inline]
+    pub(super) fn touch(&mut self, id: u32, row: u32) -> (&Entry, bool) {
+        let entry = &mut self.entries[id as usize];
+        let again = entry.last_row == row;
+        if !again {
+            if entry.records == 0 {
+                entry.order = self.seen;
+                self.seen += 1;
+            }
+            entry.records += 1;
+            entry.row_before = entry.last_row;
+            entry.last_row = row;
+        }
+        (entry, again)
+    }
+
+    /// Takes back what was noted of a record that turned out broken.
+    pub(super) fn untouch(&mut self, row: u32) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.last_row == row) {
+            entry.records -= 1;
+            entry.last_row = entry.row_before;
+        }
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// The keys of this batch, in order of first appearance. Then everything is counted anew.
+    pub(super) fn finish(&mut self) -> Vec<Key> {
+        let mut seen: Vec<&Entry> = self.entries.iter().filter(|entry| entry.records > 0).collect();
+        seen.sort_by_key(|entry| entry.order);
+        let keys = seen.iter().map(|entry| Key {
+            name: String::from_utf8_lossy(&entry.name).into_owned(),
+            records: entry.records,
+            last_row: entry.last_row,
+        });
+        let keys = keys.collect();
+        if self.entries.len() >= MAX_KEYS {
+            self.forget();
+        }
+        self.seen = 0;
+        for entry in &mut self.entries {
+            entry.records = 0;
+            entry.last_row = NONE;
+            entry.row_before = NONE;
+        }
+        keys
+    }
+
+    /// Makes room: keys that this batch did not have are dropped, and if that is of no use, all that are not wanted.
+    fn forget(&mut self) {
+        let wanted = |entry: &Entry| entry.slot.is_some() || entry.child.is_some();
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.retain(|entry| wanted(entry) || entry.records > 0);
+        if entries.len() >= MAX_KEYS {
+            entries.retain(wanted);
+        }
+        self.ids = entries.iter().zip(0..).map(|(entry, id)| (entry.name.clone(), id)).collect();
+        self.first = NONE;
+        for entry in &mut entries {
+            entry.next = NONE;
+        }
+        self.entries = entries;
+    }
+}

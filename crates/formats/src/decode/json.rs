@@ -1,0 +1,211 @@
+//! Pass 1 over JSON records.
+use super::{
+    Cell, Scanned, Text,
+    dictionary::{Dictionary, NONE},
+    misfit,
+};
+use crate::json::{self, Fault, MAX_DEPTH, Scanner, What, unescape};
+use dataflow_sdk::{
+    batch::Dead,
+    records::{Records, Span},
+};
+
+/// The wanted paths as a tree of dictionaries; the first is that of the records themselves.
+#[derive(Debug)]
+pub(super) struct Scan {
+    levels: Vec<Dictionary>,
+    paths: usize,
+    scratch: String,
+}
+
+impl Scan {
+    pub(super) fn new(paths: &[Vec<String>]) -> Self {
+        let mut levels = vec![Dictionary::new()];
+        for (slot, path) in paths.iter().enumerate() {
+            let mut level = 0;
+            for (depth, key) in path.iter().enumerate().take(MAX_DEPTH) {
+                let below = levels.len();
+                let entry = levels[level].want(key);
+                if depth + 1 == path.len() {
+                    entry.slot = Some(slot);
+                } else {
+                    level = *entry.child.get_or_insert(below);
+                    if level == below {
+                        levels.push(Dictionary::new());
+                    }
+                }
+            }
+        }
+        Self { levels, paths: paths.len(), scratch: String::new() }
+    }
+
+    pub(super) fn scan(&mut self, records: &Records, text: &Text<'_>) -> Scanned {
+        let mut cells = vec![vec![Cell::MISSING; records.len()]; self.paths];
+        let mut broken = Vec::new();
+        let mut oversized = records.oversized.iter().peekable();
+        for (row, span) in (0_u32..).zip(&records.spans) {
+            let large = oversized.next_if(|large| large.row == row);
+            let result = match large {
+                Some(large) => Err(misfit::oversized(large)),
+                None => self.record(*span, text, row, &mut cells),
+            };
+            if let Err((code, cause)) = result {
+                self.levels[0].untouch(row);
+                for column in &mut cells {
+                    column[row as usize] = Cell::MISSING;
+                }
+                broken.push(Dead { row, stage: "decode".into(), code, cause });
+            }
+        }
+        let mut keys = self.levels.iter_mut().map(Dictionary::finish);
+        let keys = keys.by_ref().collect::<Vec<_>>().swap_remove(0);
+        Scanned { cells, broken, keys }
+    }
+
+    fn record(
+        &mut self,
+        span: Span,
+        text: &Text<'_>,
+        row: u32,
+        cells: &mut [Vec<Cell>],
+    ) -> Result<(), (&'static str, String)> {
+        if span.is_null() {
+            return Err(("tombstone", "the record has no data (a tombstone)".into()));
+        }
+        text.check(span).map_err(|at| ("not-utf8", format!("the record is not UTF-8 at byte {at}")))?;
+        let (start, end) = (span.start as usize, span.end as usize);
+        let bytes = &text.data()[..end];
+        let mut scanner = Scanner::new(bytes, start);
+        if scanner.blank() != b'{' {
+            return Err(not_object(bytes, start));
+        }
+        scanner.step();
+        let read = self.object(&mut scanner, 0, text, row, cells).and_then(|()| scanner.end());
+        read.map_err(|fault| not_json(fault, bytes, start))
+    }
+
+    /// Reads an object from behind its brace on.
+    fn object(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        level: usize,
+        text: &Text<'_>,
+        row: u32,
+        cells: &mut [Vec<Cell>],
+    ) -> Result<(), Fault> {
+        scanner.enter()?;
+        if scanner.blank() == b'}' {
+            scanner.step();
+            scanner.leave();
+            return Ok(());
+        }
+        let mut previous = NONE;
+        loop {
+            scanner.open_key()?;
+            let dictionary = &mut self.levels[level];
+            let id = match dictionary.expected(previous) {
+                Some((id, name)) if scanner.take_key(name) => id,
+                _ => {
+                    let token = scanner.string()?;
+                    let raw = text.slice(token.start as u32, token.end as u32);
+                    if token.kind == json::Kind::Escaped {
+                        // Half of a surrogate pair is no name that anybody can ask for.
+                        if unescape(raw, &mut self.scratch) {
+                            dictionary.find(self.scratch.as_bytes(), previous)
+                        } else {
+                            NONE
+                        }
+                    } else {
+                        dictionary.find(raw.as_bytes(), previous)
+                    }
+                }
+            };
+            scanner.colon()?;
+            if id == NONE {
+                scanner.value()?;
+            } else {
+                previous = id;
+                let (entry, again) = dictionary.touch(id, row);
+                match (entry.slot, entry.child) {
+                    (None, None) => {
+                        scanner.value()?;
+                    }
+                    (Some(slot), None) => cells[slot][row as usize] = Cell::of(scanner.value()?),
+                    (slot, Some(child)) => {
+                        if again {
+                            self.clear(child, row, cells);
+                        }
+                        let token = self.descend(scanner, child, text, row, cells)?;
+                        if let Some(slot) = slot {
+                            cells[slot][row as usize] = Cell::of(token);
+                        }
+                    }
+                }
+            }
+            if !scanner.next_member()? {
+                scanner.leave();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a value of which parts are wanted.
+    fn descend(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        level: usize,
+        text: &Text<'_>,
+        row: u32,
+        cells: &mut [Vec<Cell>],
+    ) -> Result<json::Token, Fault> {
+        if scanner.blank() != b'{' {
+            return scanner.value();
+        }
+        let start = scanner.at();
+        scanner.step();
+        self.object(scanner, level, text, row, cells)?;
+        Ok(json::Token { kind: json::Kind::Object, start, end: scanner.at() })
+    }
+
+    /// Forgets what an earlier value of a repeated key had: the last one wins.
+    fn clear(&self, level: usize, row: u32, cells: &mut [Vec<Cell>]) {
+        for entry in self.levels[level].entries() {
+            if let Some(slot) = entry.slot {
+                cells[slot][row as usize] = Cell::MISSING;
+            }
+            if let Some(child) = entry.child {
+                self.clear(child, row, cells);
+            }
+        }
+    }
+}
+
+fn not_json(fault: Fault, bytes: &[u8], start: usize) -> (&'static str, String) {
+    match fault.what {
+        What::TooDeep => ("too-deep", format!("the record is {}", fault.describe(bytes, start))),
+        _ => ("not-json", format!("the record is not JSON: {}", fault.describe(bytes, start))),
+    }
+}
+
+/// Why a record that doesn't begin with a brace is none.
+fn not_object(bytes: &[u8], start: usize) -> (&'static str, String) {
+    let record = &bytes[start..];
+    if record.starts_with(b"\xef\xbb\xbf") {
+        return ("not-json", "the record is not JSON: it begins with a byte order mark (EF BB BF)".into());
+    }
+    if record.iter().all(u8::is_ascii_whitespace) {
+        return ("not-json", "the record is not JSON: it is empty".into());
+    }
+    let what = match json::validate(record) {
+        Err(fault) => return not_json(fault, record, 0),
+        Ok(token) => match token.kind {
+            json::Kind::Null => "null",
+            json::Kind::True | json::Kind::False => "a boolean",
+            json::Kind::Number => "a number",
+            json::Kind::String | json::Kind::Escaped => "a string",
+            json::Kind::Object => "an object",
+            json::Kind::Array => "an array",
+        },
+    };
+    ("not-object", format!("the record is {what}, not a JSON object"))
+}

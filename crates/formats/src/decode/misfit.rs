@@ -1,0 +1,98 @@
+//! What is said of values and records that don't fit.
+use super::{Cell, Text, cell::Kind};
+use dataflow_core::types::Type;
+use dataflow_sdk::records::Oversized;
+
+/// Characters of a value that are shown.
+const SHOWN: usize = 64;
+
+/// What a column asks for, for its misfits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// In words: `a number`.
+    pub what: &'static str,
+    /// The exact type, where one was asked for.
+    pub ty: Option<Type>,
+    /// The type that a cast would have to name for the value to be taken, if one can help.
+    pub cast: Option<&'static str>,
+}
+
+impl Asked {
+    /// A class of values.
+    pub(super) fn class(what: &'static str, cast: &'static str) -> Self {
+        Self { what, ty: None, cast: Some(cast) }
+    }
+
+    /// Exactly a type.
+    pub(super) fn exactly(ty: Type) -> Self {
+        let (what, cast) = match ty {
+            Type::Boolean => ("a boolean", Some("boolean")),
+            Type::Smallint => ("an integer", Some("smallint")),
+            Type::Integer => ("an integer", Some("integer")),
+            Type::Bigint => ("an integer", Some("bigint")),
+            Type::Real => ("a number", Some("real")),
+            Type::Double => ("a number", Some("double")),
+            Type::Decimal { .. } | Type::Number => ("a number", Some("decimal")),
+            Type::Text => ("text", Some("text")),
+            Type::Timestamp => ("a point in time", None),
+            Type::Datetime => ("a date and time", None),
+            Type::Date => ("a date", None),
+            Type::Uuid => ("text", None),
+            Type::Binary => ("base64", None),
+            Type::Json => ("JSON", None),
+        };
+        Self { what, ty: Some(ty), cast }
+    }
+}
+
+/// Why a value of the right class doesn't fit; empty: it is of another class.
+pub(super) type Why = &'static str;
+
+/// The value is of another class.
+pub(super) const CLASS: Why = "";
+/// A string has half of a surrogate pair.
+pub(super) const SURROGATE: Why = "which has half of a surrogate pair";
+
+/// Field, value and what it should have been.
+#[cold]
+pub(super) fn cause(path: &[String], cell: Cell, text: &Text<'_>, asked: Asked, why: Why) -> String {
+    let path = path.join(".");
+    let value = match cell.kind {
+        Kind::String | Kind::Escaped => format!("the string {}", shortened(text.json(cell))),
+        Kind::Number => format!("the number {}", shortened(text.raw(cell))),
+        Kind::Object => format!("the object {}", shortened(text.raw(cell))),
+        Kind::Array => format!("the array {}", shortened(text.raw(cell))),
+        Kind::Untyped | Kind::Doubled => format!("the value {:?}", shortened(text.raw(cell))),
+        Kind::True => "true".into(),
+        Kind::False => "false".into(),
+        Kind::Null | Kind::Missing => "null".into(),
+    };
+    let ty = asked.ty.map(|ty| format!(" ({ty})")).unwrap_or_default();
+    let mut cause = format!("field {path:?} has {value}");
+    if !why.is_empty() {
+        cause.push(' ');
+        cause.push_str(why);
+    }
+    cause.push_str(&format!(", {}{ty} was asked for", asked.what));
+    let scalar = !matches!(cell.kind, Kind::Object | Kind::Array | Kind::Untyped | Kind::Doubled);
+    if let Some(cast) = asked.cast.filter(|_| why.is_empty() && scalar) {
+        cause.push_str(&format!("; use cast({path} as {cast})"));
+    }
+    cause
+}
+
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.into(),
+    }
+}
+
+/// Why a record over the limit is broken.
+pub(super) fn oversized(large: &Oversized) -> (&'static str, String) {
+    let Oversized { length, hash, .. } = large;
+    (
+        "too-large",
+        format!("the record has {length} bytes, more than maxRecordBytes allows (xxh3-64 of all of it: {hash})"),
+    )
+}

@@ -1,0 +1,151 @@
+//! Numbers by value, from their text.
+use dataflow_core::types::Type;
+
+/// Most digits of a decimal.
+const DIGITS: usize = 38;
+
+/// A number that a decimal may hold: `unscaled / 10^scale`, without needless zeros behind the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Decimal {
+    pub unscaled: i128,
+    pub scale: u32,
+}
+
+/// The integer that a text of digits stands for, if it fits: the short way for most numbers there are.
+#[inline]
+pub(super) fn integer(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    if digits.is_empty() || digits.len() > 18 {
+        return if plain(text) { text.parse().ok() } else { None };
+    }
+    let mut value = 0_i64;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = value * 10 + i64::from(digit - b'0');
+    }
+    Some(if digits.len() < bytes.len() { -value } else { value })
+}
+
+/// Whether a number is written with digits only.
+fn plain(text: &str) -> bool {
+    !text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+}
+
+/// The value of a number, if it has no more than 38 digits and no more than 38 of them behind the point.
+pub(super) fn decimal(text: &str) -> Option<Decimal> {
+    let (negative, text) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let digits = || whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0');
+    let length = digits().count();
+    if length == 0 {
+        return Some(Decimal { unscaled: 0, scale: 0 });
+    }
+    // Zeros at the end count for nothing: 1e-2 is 100e-4.
+    let zeros = if fraction.is_empty() { whole.len() - whole.trim_end_matches('0').len() } else { 0 };
+    if length - zeros > DIGITS {
+        return None;
+    }
+    let value = digits().take(length - zeros).fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'));
+    // An exponent that doesn't even fit an i64 is out of the question.
+    let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent.parse().ok()?)?.checked_sub(zeros as i64)?;
+    let value = if negative { -value } else { value };
+    match u32::try_from(scale) {
+        Ok(scale) => (scale as usize <= DIGITS).then_some(Decimal { unscaled: value, scale }),
+        Err(_) if length - zeros + scale.unsigned_abs() as usize > DIGITS => None,
+        Err(_) => Some(Decimal { unscaled: value * 10_i128.pow(scale.unsigned_abs() as u32), scale: 0 }),
+    }
+}
+
+impl Decimal {
+    /// The integer that it is, if it is one that fits.
+    pub(super) fn integer(self) -> Option<i64> {
+        if self.scale == 0 { self.unscaled.try_into().ok() } else { None }
+    }
+
+    /// Its digits with `scale` of them behind the point, if nothing is lost and no more than `precision` are needed.
+    pub(super) fn rescale(self, precision: u8, scale: u8) -> Result<i128, &'static str> {
+        let missing = u32::from(scale).checked_sub(self.scale).ok_or("which has more digits behind the point")?;
+        let unscaled = 10_i128.checked_pow(missing).and_then(|factor| self.unscaled.checked_mul(factor));
+        unscaled
+            .filter(|unscaled| unscaled.unsigned_abs() < 10_u128.pow(u32::from(precision)))
+            .ok_or("which has more digits before the point")
+    }
+
+    /// The type that holds it: bigint if that does.
+    pub(super) fn ty(self) -> Type {
+        if self.integer().is_some() {
+            return Type::Bigint;
+        }
+        let digits = self.unscaled.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
+        // An integer that is no bigint has to make the column wider than a bigint, also if both have 19 digits.
+        let whole = digits.saturating_sub(self.scale).max(if self.scale == 0 { 20 } else { 19 });
+        match u8::try_from(whole + self.scale) {
+            Ok(precision @ ..=38) => Type::Decimal { precision, scale: self.scale as u8 },
+            _ => Type::Double,
+        }
+    }
+}
+
+/// The double that is nearest, if the number is in range; of one written with digits only, if the double is that very
+/// integer.
+pub(super) fn double(text: &str) -> Result<f64, &'static str> {
+    let value: f64 = text.parse().map_err(|_| "")?;
+    if !value.is_finite() {
+        return Err("which is out of range");
+    }
+    // Below 2^53 every integer is a double.
+    if value.abs() < 9_007_199_254_740_992.0 || !plain(text) || format!("{value:.0}") == trimmed(text) {
+        return Ok(value);
+    }
+    Err("which is an integer that a double does not hold exactly")
+}
+
+/// The 32-bit floating-point number that is nearest, by the same rules.
+pub(super) fn real(text: &str) -> Result<f32, &'static str> {
+    let value: f32 = text.parse().map_err(|_| "")?;
+    if !value.is_finite() {
+        return Err("which is out of range");
+    }
+    // Below 2^24 every integer is a real.
+    if value.abs() < 16_777_216.0 || !plain(text) || format!("{value:.0}") == trimmed(text) {
+        return Ok(value);
+    }
+    Err("which is an integer that a real does not hold exactly")
+}
+
+/// A number written with digits only, without plus sign and leading zeros.
+fn trimmed(text: &str) -> String {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.trim_start_matches('+')), |digits| ("-", digits));
+    format!("{sign}{}", digits.trim_start_matches('0'))
+}
+
+/// Whether untyped text is a number: as JSON has them, and with a plus sign or leading zeros.
+pub(super) fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    digits(whole) && fraction.is_none_or(digits) && exponent.is_none_or(digits)
+}
+
+/// Whether untyped text is a number as JSON has them.
+pub(super) fn is_json_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let leading_zero = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+    is_number(text) && !text.starts_with('+') && !leading_zero
+}

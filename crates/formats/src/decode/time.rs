@@ -1,0 +1,114 @@
+//! Dates and points in time from their text.
+
+const DAY: i64 = 86_400;
+const MICROS: i64 = 1_000_000;
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    // Years begin in March, so that the leap day is the last of its year.
+    let year = if month <= 2 { year - 1 } else { year };
+    let month = (month + 9) % 12;
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (month * 153 + 2) / 5 + day - 1;
+    era * 146_097 + day_of_era - 719_468
+}
+
+fn month_length(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Takes a text apart from its front.
+struct Parts<'a>(&'a [u8]);
+
+impl Parts<'_> {
+    /// A number of exactly `length` digits.
+    fn number(&mut self, length: usize) -> Option<i64> {
+        let digits = self.0.get(..length)?;
+        let number = digits
+            .iter()
+            .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))?;
+        self.0 = &self.0[length..];
+        Some(number)
+    }
+
+    /// One of some bytes, if it is there.
+    fn take(&mut self, bytes: &[u8]) -> Option<u8> {
+        let byte = *self.0.first().filter(|byte| bytes.contains(byte))?;
+        self.0 = &self.0[1..];
+        Some(byte)
+    }
+
+    /// `2026-01-02`, as days since 1970.
+    fn date(&mut self) -> Option<i64> {
+        let year = self.number(4)?;
+        self.take(b"-")?;
+        let month = self.number(2).filter(|month| (1..=12).contains(month))?;
+        self.take(b"-")?;
+        let day = self.number(2).filter(|day| (1..=month_length(year, month)).contains(day))?;
+        Some(days(year, month, day))
+    }
+
+    /// `03:04:05.678`, in microseconds. A leap second is the first one of the next minute.
+    fn time(&mut self) -> Option<i64> {
+        let hour = self.number(2).filter(|hour| *hour < 24)?;
+        self.take(b":")?;
+        let minute = self.number(2).filter(|minute| *minute < 60)?;
+        self.take(b":")?;
+        let second = self.number(2).filter(|second| *second <= 60)?;
+        let mut micros = 0;
+        if self.take(b".").is_some() {
+            let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let kept = length.min(6);
+            micros = self.number(kept).filter(|_| length > 0)? * 10_i64.pow(6 - kept as u32);
+            self.0 = &self.0[length - kept..];
+        }
+        Some((hour * 3_600 + minute * 60 + second) * MICROS + micros)
+    }
+
+    /// `Z`, `+01:00`, `+0100` or `+01`, in seconds east of UTC; none if there is no zone.
+    fn zone(&mut self) -> Option<Option<i64>> {
+        if self.0.is_empty() {
+            return Some(None);
+        }
+        let sign = match self.take(b"Zz+-")? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return Some(Some(0)),
+        };
+        let hours = self.number(2).filter(|hours| *hours < 24)?;
+        let minutes = match self.0.is_empty() {
+            true => 0,
+            false => {
+                self.take(b":");
+                self.number(2).filter(|minutes| *minutes < 60)?
+            }
+        };
+        Some(Some(sign * (hours * 3_600 + minutes * 60)))
+    }
+}
+
+/// Days since 1970-01-01 of `2026-01-02`.
+pub(super) fn date(text: &str) -> Option<i32> {
+    let mut parts = Parts(text.as_bytes());
+    let days = parts.date()?;
+    parts.0.is_empty().then(|| i32::try_from(days).ok()).flatten()
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z of RFC 3339 text. Without a zone, and of a date: as UTC.
+pub(super) fn timestamp(text: &str) -> Option<i64> {
+    let mut parts = Parts(text.as_bytes());
+    let midnight = parts.date()? * DAY * MICROS;
+    if parts.0.is_empty() {
+        return Some(midnight);
+    }
+    parts.take(b"Tt ")?;
+    let time = parts.time()?;
+    let east = parts.zone()?.unwrap_or(0);
+    parts.0.is_empty().then_some(midnight + time - east * MICROS)
+}

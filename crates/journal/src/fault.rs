@@ -1,0 +1,222 @@
+//! A journal that fails as real ones do: for tests of whoever uses one.
+use crate::{Appended, Entry, Error, Head, Journal, Run, Snapshot};
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, PipelineId, Seq},
+    pipeline::Event,
+    shard::ShardId,
+};
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What goes wrong in one call. An append answers `Unknown` to all but [`Fault::Slow`], anything else `Unavailable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing goes wrong.
+    None,
+    /// The answer comes after this time.
+    Slow(Duration),
+    /// The call never reaches the store.
+    Before,
+    /// The call is carried out, but its answer gets lost.
+    After,
+    /// An append is carried out only later: before the next claim or append through this handle. Any other call: as [`Fault::Before`].
+    Late,
+}
+
+/// How often each fault is drawn, in thousandths of all calls; together at most 1,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chances {
+    /// [`Fault::Slow`], of 1 to 20 ms.
+    pub slow: u16,
+    /// [`Fault::Before`].
+    pub before: u16,
+    /// [`Fault::After`].
+    pub after: u16,
+    /// [`Fault::Late`].
+    pub late: u16,
+}
+
+impl Default for Chances {
+    fn default() -> Self {
+        Self { slow: 50, before: 70, after: 70, late: 60 }
+    }
+}
+
+#[derive(Debug)]
+enum Plan {
+    Seeded { state: u64, chances: Chances },
+    Scripted(VecDeque<Fault>),
+}
+
+#[derive(Debug)]
+struct Delayed {
+    shard: ShardId,
+    epoch: Epoch,
+    next_seq: Seq,
+    events: Vec<(PipelineId, Event)>,
+}
+
+/// A journal with faults drawn from a seed or taken from a script. The same calls in the same order meet the same faults.
+#[derive(Debug)]
+pub struct Faulty<J> {
+    inner: J,
+    plan: Mutex<Plan>,
+    late: Mutex<Vec<Delayed>>,
+}
+
+impl<J: Journal> Faulty<J> {
+    /// Draws a fault for each call from a seed.
+    pub fn seeded(inner: J, seed: u64, chances: Chances) -> Self {
+        Self { inner, plan: Mutex::new(Plan::Seeded { state: seed, chances }), late: Mutex::default() }
+    }
+
+    /// Takes a fault for each call from a list; when that is at its end, nothing goes wrong any more.
+    pub fn scripted(inner: J, faults: impl IntoIterator<Item = Fault>) -> Self {
+        Self { inner, plan: Mutex::new(Plan::Scripted(faults.into_iter().collect())), late: Mutex::default() }
+    }
+
+    /// The journal behind it.
+    pub fn inner(&self) -> &J {
+        &self.inner
+    }
+
+    /// From now on these faults come, then none.
+    pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
+        *lock(&self.plan) = Plan::Scripted(faults.into_iter().collect());
+    }
+
+    fn draw(&self) -> Fault {
+        match &mut *lock(&self.plan) {
+            Plan::Scripted(faults) => faults.pop_front().unwrap_or(Fault::None),
+            Plan::Seeded { state, chances } => {
+                let drawn = mix(state);
+                let mut left = (drawn % 1_000) as u16;
+                let choices = [
+                    (chances.slow, Fault::Slow(Duration::from_millis(1 + (drawn >> 32) % 20))),
+                    (chances.before, Fault::Before),
+                    (chances.after, Fault::After),
+                    (chances.late, Fault::Late),
+                ];
+                for (chance, fault) in choices {
+                    if left < chance {
+                        return fault;
+                    }
+                    left -= chance;
+                }
+                Fault::None
+            }
+        }
+    }
+
+    async fn land_late(&self) {
+        let late = std::mem::take(&mut *lock(&self.late));
+        for Delayed { shard, epoch, next_seq, events } in late {
+            self.inner.append(shard, epoch, next_seq, &events).await;
+        }
+    }
+
+    /// Meets the next fault with a call whose outcome only its answer tells.
+    async fn meet<T>(&self, call: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
+        let lost = |when: &str| Err(Error::Unavailable(format!("a fault was injected {when} the call")));
+        match self.draw() {
+            Fault::None => call.await,
+            Fault::Slow(time) => {
+                tokio::time::sleep(time).await;
+                call.await
+            }
+            Fault::Before | Fault::Late => lost("before"),
+            Fault::After => call.await.and_then(|_| lost("after")),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// SplitMix64.
+fn mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[async_trait]
+impl<J: Journal> Journal for Faulty<J> {
+    async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
+        self.land_late().await;
+        self.meet(self.inner.claim(shard)).await
+    }
+
+    async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
+        self.land_late().await;
+        let call = self.inner.append(shard, epoch, next_seq, events);
+        match self.draw() {
+            Fault::None => call.await,
+            Fault::Slow(time) => {
+                tokio::time::sleep(time).await;
+                call.await
+            }
+            Fault::Before => Appended::Unknown,
+            Fault::After => {
+                call.await;
+                Appended::Unknown
+            }
+            Fault::Late => {
+                lock(&self.late).push(Delayed { shard, epoch, next_seq, events: events.to_vec() });
+                Appended::Unknown
+            }
+        }
+    }
+
+    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error> {
+        self.meet(self.inner.read(shard, from, limit)).await
+    }
+
+    async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.meet(self.inner.history(pipeline, after, limit)).await
+    }
+
+    async fn snapshot(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        next: Seq,
+        changed: &[Snapshot],
+        gone: &[PipelineId],
+    ) -> Result<(), Error> {
+        self.meet(self.inner.snapshot(shard, epoch, next, changed, gone)).await
+    }
+
+    async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
+        self.meet(self.inner.snapshots(shard)).await
+    }
+
+    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error> {
+        self.meet(self.inner.snapshot_of(shard, pipeline)).await
+    }
+
+    async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        self.meet(self.inner.put_chunk(id, body)).await
+    }
+
+    async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error> {
+        self.meet(self.inner.chunk(id)).await
+    }
+
+    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
+        self.meet(self.inner.chunks(prefix)).await
+    }
+
+    async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {
+        self.meet(self.inner.remove_chunks(ids)).await
+    }
+}

@@ -1,0 +1,142 @@
+//! The log in one SQLite file: the embedded default.
+//!
+//! One thread writes: it takes all that waits, whatever the shard, and commits it in one transaction ([`writer`]).
+//! Two threads read ([`readers`]). Decision and figures: `docs/adr/0003-shard-log.md`.
+mod failure;
+mod readers;
+mod schema;
+mod statements;
+mod writer;
+
+use crate::{Appended, Entry, Error, Head, Journal, Run, Snapshot, range, stored};
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, PipelineId, Seq},
+    pipeline::Event,
+    shard::ShardId,
+};
+use readers::Readers;
+use std::path::{Path, PathBuf};
+use writer::Writer;
+
+/// A log in one SQLite file (WAL, `synchronous=FULL`). Dropping it waits until what was submitted is written.
+///
+/// Several handles on one file are safe (the log's epochs fence), but slow; one process is meant to have one.
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Sqlite {
+    /// Opens the log at `path`; makes it if it isn't there. The folder has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is no journal, or one of a newer version.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let in_file = |cause| failure::of(&format!("{}", path.display()), &cause);
+        let db = schema::open(path)?;
+        let reading = (0..readers::THREADS).map(|_| schema::open_to_read(path)).collect::<Result<_, _>>().map_err(in_file)?;
+        Ok(Self { path: path.to_owned(), writer: Writer::start(db)?, readers: Readers::start(reading)? })
+    }
+
+    /// The files it keeps: the database, its write-ahead log, and that one's index.
+    pub fn own_files(&self) -> [PathBuf; 3] {
+        let beside = |suffix: &str| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        [self.path.clone(), beside("-wal"), beside("-shm")]
+    }
+}
+
+#[async_trait]
+impl Journal for Sqlite {
+    async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
+        self.writer.submit(0, move |db| statements::claim(db, shard)).await
+    }
+
+    async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
+        let written = match stored::rows(next_seq, events) {
+            Ok(rows) => {
+                let weight = rows.iter().map(|row| row.body.len()).sum();
+                self.writer.submit(weight, move |db| statements::append(db, shard, epoch, next_seq, &rows)).await
+            }
+            Err(cause) => Err(cause),
+        };
+        written.unwrap_or_else(|cause| {
+            tracing::error!(%shard, %epoch, %next_seq, events = events.len(), %cause, "the outcome of an append is unknown");
+            Appended::Unknown
+        })
+    }
+
+    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error> {
+        let limit = limit.max(1);
+        let (extent, rows) = self.readers.run(move |db| statements::read(db, shard, from, limit)).await?;
+        range::run(shard, from, limit, extent, rows)
+    }
+
+    async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
+        let shard = ShardId::of(pipeline);
+        let pipeline = pipeline.clone();
+        let rows = self.readers.run(move |db| statements::history(db, shard, &pipeline, after, limit)).await?;
+        rows.into_iter().map(|row| range::entry(shard, row)).collect()
+    }
+
+    async fn snapshot(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        next: Seq,
+        changed: &[Snapshot],
+        gone: &[PipelineId],
+    ) -> Result<(), Error> {
+        let (changed, gone) = (changed.to_vec(), gone.to_vec());
+        let weight = changed.iter().map(|snapshot| snapshot.state.len()).sum();
+        self.writer.submit(weight, move |db| statements::snapshot(db, shard, epoch, next, &changed, &gone)).await?
+    }
+
+    async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
+        let (rows, next) = self.readers.run(move |db| statements::snapshots(db, shard)).await?;
+        let all = rows.into_iter().map(|(pipeline, state)| {
+            let pipeline = PipelineId::try_from(pipeline)
+                .map_err(|cause| Error::Corrupt(format!("shard {shard}: a snapshot has no pipeline's name: {cause}")))?;
+            Ok(Snapshot { pipeline, state: state.into() })
+        });
+        Ok((all.collect::<Result<_, Error>>()?, next))
+    }
+
+    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error> {
+        let pipeline = pipeline.clone();
+        let (state, next) = self.readers.run(move |db| statements::snapshot_of(db, shard, &pipeline)).await?;
+        Ok((state.map(Into::into), next))
+    }
+
+    async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        let id = id.clone();
+        self.writer.submit(body.len(), move |db| statements::put_chunk(db, &id, &body)).await?
+    }
+
+    async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error> {
+        let id = id.clone();
+        Ok(self.readers.run(move |db| statements::chunk(db, &id)).await?.map(Into::into))
+    }
+
+    async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
+        let prefix = prefix.to_owned();
+        let names = self.readers.run(move |db| statements::chunks(db, &prefix)).await?;
+        Ok(names.into_iter().map(|name| ChunkId(name.into())).collect())
+    }
+
+    async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids = ids.to_vec();
+        self.writer.submit(0, move |db| statements::remove_chunks(db, &ids)).await
+    }
+}

@@ -1,0 +1,103 @@
+//! The file: its tables, its settings, and which versions of it are read.
+use super::failure;
+use crate::Error;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::{path::Path, time::Duration};
+
+/// The version of the tables that this build reads and writes (`PRAGMA user_version`).
+const VERSION: i64 = 1;
+
+/// Tells a journal from any other SQLite file (`PRAGMA application_id`): "DFjl".
+const APPLICATION: i64 = 0x4446_6a6c;
+
+/// How long another process's write is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.compacted` may be
+/// missing, none after it. `kind` is `stored::Kind`: 0 is lifecycle, anything else progress.
+const TABLES: &str = "
+    CREATE TABLE head (
+        shard INTEGER PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        next_seq INTEGER NOT NULL,
+        snapshot_at INTEGER NOT NULL,
+        compacted INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE log (
+        shard INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        pipeline TEXT NOT NULL,
+        kind INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (shard, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX log_history ON log (pipeline, seq) WHERE kind = 0;
+    CREATE INDEX log_progress ON log (shard, pipeline, kind, seq) WHERE kind > 0;
+    CREATE TABLE snapshot (
+        shard INTEGER NOT NULL,
+        pipeline TEXT NOT NULL,
+        state BLOB NOT NULL,
+        PRIMARY KEY (shard, pipeline)
+    ) STRICT;
+    CREATE TABLE chunk (
+        id TEXT PRIMARY KEY NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+";
+
+/// Opens the file to write, and makes its tables if it is new.
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    let what = format!("{}", path.display());
+    let in_file = |cause| failure::of(&what, &cause);
+    let mut db = Connection::open(path).map_err(in_file)?;
+    db.busy_timeout(BUSY).map_err(in_file)?;
+    check(&mut db, &what)?;
+    settings(&db).map_err(in_file)?;
+    Ok(db)
+}
+
+/// Opens the file once more, to read only.
+pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY)?;
+    db.pragma_update(None, "query_only", true)?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(db)
+}
+
+fn settings(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update(None, "synchronous", "FULL")?;
+    // 16 MiB between two checkpoints of the write-ahead log: each costs a second fsync and stops the writer.
+    db.pragma_update(None, "wal_autocheckpoint", 4_096)?;
+    db.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    db.pragma_update(None, "cache_size", -16_384)?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+fn check(db: &mut Connection, what: &str) -> Result<(), Error> {
+    let in_file = |cause| failure::of(what, &cause);
+    let number = |db: &Connection, sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(in_file);
+    if number(db, "SELECT count(*) FROM sqlite_master")? == 0 {
+        // Both are properties of the file that have to be set before its first table.
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(in_file)?;
+        db.pragma_update(None, "journal_mode", "WAL").map_err(in_file)?;
+    }
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(in_file)?;
+    if number(&tx, "SELECT count(*) FROM sqlite_master")? == 0 {
+        tx.execute_batch(TABLES).map_err(in_file)?;
+        tx.pragma_update(None, "application_id", APPLICATION).map_err(in_file)?;
+        tx.pragma_update(None, "user_version", VERSION).map_err(in_file)?;
+        return tx.commit().map_err(in_file);
+    }
+    if number(&tx, "PRAGMA application_id")? != APPLICATION {
+        return Err(Error::Corrupt(format!("{what} is a SQLite file, but no journal of DataFlow; give it another path")));
+    }
+    match number(&tx, "PRAGMA user_version")? {
+        VERSION => Ok(()),
+        newer if newer > VERSION => Err(Error::Corrupt(format!(
+            "{what} has the version {newer}, this build reads versions up to {VERSION}; run the build that wrote it, or a newer one"
+        ))),
+        other => Err(Error::Corrupt(format!("{what} has the unknown version {other}"))),
+    }
+}

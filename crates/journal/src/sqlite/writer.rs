@@ -1,0 +1,180 @@
+//! The one thread that writes: group commit over all shards.
+use super::failure;
+use crate::Error;
+use rusqlite::Connection;
+use std::{fmt, thread::JoinHandle};
+use tokio::sync::{mpsc, oneshot};
+
+/// Most jobs that wait; who submits one more waits itself.
+const WAITING: usize = 4_096;
+/// Most jobs in one transaction.
+const GROUP: usize = 2_048;
+/// Most bytes in one transaction, about.
+const GROUP_BYTES: usize = 16 << 20;
+/// Free pages (of 4 KiB) above which space is given back to the file system, and how many at once.
+const VACUUM_PAGES: i64 = 256;
+
+/// The door to the writing thread.
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Something to be done in the transaction of a group.
+trait Job: Send {
+    /// Bytes that it writes, about.
+    fn weight(&self) -> usize;
+    /// Does it. Called again if the group had to be rolled back.
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
+    /// Answers, once the transaction is over.
+    fn settle(self: Box<Self>, how: Result<(), Error>);
+}
+
+struct Task<T, F> {
+    weight: usize,
+    work: F,
+    done: Option<T>,
+    reply: oneshot::Sender<Result<T, Error>>,
+}
+
+impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Job for Task<T, F> {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        self.done = Some((self.work)(db)?);
+        Ok(())
+    }
+    fn settle(self: Box<Self>, how: Result<(), Error>) {
+        let Self { done, reply, .. } = *self;
+        let answer = how.and_then(|()| done.ok_or_else(stopped));
+        // Who asked may have stopped waiting; what was written stays written.
+        drop(reply.send(answer));
+    }
+}
+
+fn stopped() -> Error {
+    Error::Unavailable("its writer has stopped".into())
+}
+
+impl Writer {
+    /// Starts the thread on a connection of its own.
+    pub(super) fn start(db: Connection) -> Result<Self, Error> {
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("journal-writer".into())
+            .spawn(move || write(&db, waiting))
+            .map_err(|cause| Error::Unavailable(format!("no thread to write it: {cause}")))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// Does `work` in the next group's transaction; returns once that is durable. `work` may run twice, the first time
+    /// having been rolled back; if it refuses, it must not have written anything.
+    ///
+    /// # Errors
+    /// If it failed, or the outcome of its transaction is not known.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        weight: usize,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Task { weight, work, done: None, reply });
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+fn write(db: &Connection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+    loop {
+        let Some(first) = (match waiting.try_recv() {
+            Ok(job) => Some(job),
+            Err(_) => {
+                give_back(db);
+                waiting.blocking_recv()
+            }
+        }) else {
+            return;
+        };
+        let mut weight = first.weight();
+        let mut group = vec![first];
+        while group.len() < GROUP && weight < GROUP_BYTES {
+            let Ok(job) = waiting.try_recv() else { break };
+            weight += job.weight();
+            group.push(job);
+        }
+        commit(db, group);
+    }
+}
+
+/// Where a transaction failed.
+enum Failed {
+    /// At a job: nothing was written, and another job may be to blame.
+    Job(rusqlite::Error),
+    /// Around them.
+    Transaction(&'static str, rusqlite::Error),
+}
+
+/// Commits a group; if a job fails, each gets a transaction of its own, so that none suffers for another.
+fn commit(db: &Connection, mut group: Vec<Box<dyn Job>>) {
+    let how = match transact(db, &mut group) {
+        Ok(()) => Ok(()),
+        Err(failed) => {
+            if !db.is_autocommit()
+                && let Err(cause) = db.execute_batch("ROLLBACK")
+            {
+                tracing::error!(%cause, "the journal's transaction can't be rolled back");
+            }
+            match failed {
+                Failed::Job(_) if group.len() > 1 => {
+                    for job in group {
+                        commit(db, vec![job]);
+                    }
+                    return;
+                }
+                Failed::Job(cause) => Err(failure::of("a write failed", &cause)),
+                Failed::Transaction(what, cause) => Err(failure::of(what, &cause)),
+            }
+        }
+    };
+    for job in group {
+        job.settle(how.clone());
+    }
+}
+
+fn transact(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
+    let step = |sql, what| {
+        let done = db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        done.map(drop).map_err(|cause| Failed::Transaction(what, cause))
+    };
+    step("BEGIN IMMEDIATE", "a transaction can't be begun")?;
+    for job in group {
+        job.run(db).map_err(Failed::Job)?;
+    }
+    step("COMMIT", "a transaction may or may not be committed")
+}
+
+/// Gives free pages back to the file system while nobody waits.
+fn give_back(db: &Connection) {
+    let free = db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+    if free.is_ok_and(|pages| pages > VACUUM_PAGES)
+        && let Err(cause) = db.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))
+    {
+        tracing::warn!(%cause, "the journal can't give free space back");
+    }
+}

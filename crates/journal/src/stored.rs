@@ -1,1 +1,0 @@
-//! Stored shapes of events: versioned, apart from the domain's, readable for ever.

@@ -1,0 +1,129 @@
+//! Stored shapes of events: versioned, apart from the domain's, readable for ever.
+//!
+//! An event is one line of JSON: `{"v":1,"at":…,"actor":…,"command":…,"fact":{"pipelineStarted":{…}}}`. A shape that
+//! was ever written is never changed; one that has to change gets a new `v` beside the old one, and a golden file in
+//! `golden/v<n>/`. Specs are stored as users write them and read with [`PipelineSpec`](dataflow_core::spec::PipelineSpec)'s
+//! own defaults, so that an old spec stays readable.
+mod v1;
+
+use crate::Error;
+use dataflow_core::{
+    id::{PipelineId, Seq},
+    pipeline::{Event, event::Fact},
+};
+use serde::Deserialize;
+
+/// The version that is written.
+pub const VERSION: u32 = 1;
+
+/// What compaction and history need to know of an event without decoding it. Part of the stored format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// History and audit: kept for ever.
+    Lifecycle,
+    /// `BatchProcessed`: absolute, so the last one says all.
+    Processed,
+    /// `BatchReceived`: what counts of it is in the snapshot, and its body in a chunk.
+    Received,
+    /// `RunOpened`: says where the last run went on, and is written again by the next one.
+    Opened,
+}
+
+impl Kind {
+    /// The kind of an event.
+    pub fn of(fact: &Fact) -> Self {
+        match fact {
+            Fact::BatchProcessed { .. } => Self::Processed,
+            Fact::BatchReceived { .. } => Self::Received,
+            Fact::RunOpened { .. } => Self::Opened,
+            Fact::PipelineCreated { .. }
+            | Fact::PipelineUpdated { .. }
+            | Fact::PipelineStarted { .. }
+            | Fact::StopRequested { .. }
+            | Fact::PipelineStopped { .. }
+            | Fact::SchemaChanged { .. }
+            | Fact::RecordsLost(_)
+            | Fact::PipelineFailed { .. }
+            | Fact::PipelineCompleted
+            | Fact::CheckpointReset { .. }
+            | Fact::PipelineDeleted => Self::Lifecycle,
+        }
+    }
+
+    /// Its number in the store: 0 is lifecycle, anything above it is progress.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Lifecycle => 0,
+            Self::Processed => 1,
+            Self::Received => 2,
+            Self::Opened => 3,
+        }
+    }
+
+    /// Whether compaction keeps only the last one of a pipeline.
+    pub fn is_progress(self) -> bool {
+        self != Self::Lifecycle
+    }
+}
+
+/// An event as a backend stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its place in the shard's log.
+    pub seq: Seq,
+    /// The pipeline it happened to.
+    pub pipeline: String,
+    /// What kind of event it is, see [`Kind::code`].
+    pub kind: u8,
+    /// The encoded event.
+    pub body: String,
+}
+
+/// The rows of an append at `next`.
+///
+/// # Errors
+/// [`Error::Corrupt`] if an event can't be written as JSON.
+pub fn rows(next: Seq, events: &[(PipelineId, Event)]) -> Result<Vec<Row>, Error> {
+    (next.0..)
+        .zip(events)
+        .map(|(seq, (pipeline, event))| {
+            Ok(Row {
+                seq: Seq(seq),
+                pipeline: pipeline.as_str().to_owned(),
+                kind: Kind::of(&event.fact).code(),
+                body: encode(event)?,
+            })
+        })
+        .collect()
+}
+
+/// Writes an event in the newest shape.
+///
+/// # Errors
+/// [`Error::Corrupt`] if it can't be written as JSON.
+pub fn encode(event: &Event) -> Result<String, Error> {
+    v1::Event::try_from(event)
+        .and_then(|stored| serde_json::to_string(&stored))
+        .map_err(|cause| Error::Corrupt(format!("an event can't be written: {cause}")))
+}
+
+/// Reads an event of any version.
+///
+/// # Errors
+/// [`Error::Corrupt`] if its version is unknown, or it isn't of its version's shape.
+pub fn decode(body: &str) -> Result<Event, Error> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u32,
+    }
+    let damaged = |cause: serde_json::Error| Error::Corrupt(format!("no event: {cause}"));
+    match serde_json::from_str::<Versioned>(body).map_err(damaged)?.v {
+        1 => v1::decode(body).map_err(|cause| Error::Corrupt(format!("no event of version 1: {cause}"))),
+        v => Err(Error::Corrupt(format!(
+            "an event has the stored version {v}, this build reads versions up to {VERSION}: was it written by a newer one?"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+#![allow(clippy::unwrap_used)]
+use super::{Kind, decode, encode};
+use crate::{Error, testing::samples};
+use dataflow_core::pipeline::event::Fact;
+use std::{collections::BTreeSet, path::PathBuf};
+
+fn golden(version: u32) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("golden/v{version}"))
+}
+
+/// Every sample is written as its golden file has it, and the golden file is read as the sample. A new sample's file
+/// is written by running this with `GOLDEN=write`; one that is there is never changed.
+#[test]
+fn golden_files_of_version_1_are_read_and_written() {
+    for (name, event) in samples::all() {
+        let file = golden(1).join(format!("{name}.json"));
+        let written = encode(&event).unwrap();
+        if !file.exists() && std::env::var_os("GOLDEN").is_some_and(|how| how == "write") {
+            std::fs::write(&file, format!("{written}\n")).unwrap();
+        }
+        let stored = std::fs::read_to_string(&file).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
+        assert_eq!(decode(stored.trim_end()).unwrap(), event, "{name}");
+        assert_eq!(format!("{written}\n"), stored, "{name}");
+    }
+}
+
+#[test]
+fn every_golden_file_has_a_sample() {
+    let samples: BTreeSet<_> = samples::all().into_iter().map(|(name, _)| format!("{name}.json")).collect();
+    let files = std::fs::read_dir(golden(1)).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert_eq!(files.collect::<BTreeSet<_>>(), samples);
+}
+
+#[test]
+fn every_type_of_event_has_a_sample() {
+    let names: BTreeSet<_> = samples::all().iter().map(|(_, event)| event.fact.name()).collect();
+    assert_eq!(names.len(), 14);
+}
+
+#[test]
+fn a_spec_of_old_is_read_with_the_defaults_of_today() {
+    let body = r#"{"v":1,"at":1,"actor":"api","command":"c","fact":{"pipelineCreated":{"spec":
+        {"source":{"type":"file","path":"a"},"sink":{"type":"stdout"}},"incarnation":"i"}}}"#;
+    let Fact::PipelineCreated { spec, .. } = decode(body).unwrap().fact else { panic!() };
+    assert_eq!((spec.max_record_bytes, spec.name.as_str()), (16 << 20, ""));
+}
+
+#[test]
+fn an_unknown_version_is_said_to_be_one() {
+    let Err(Error::Corrupt(message)) = decode(r#"{"v":2,"whatever":[]}"#) else { panic!() };
+    insta::assert_snapshot!(message, @"an event has the stored version 2, this build reads versions up to 1: was it written by a newer one?");
+}
+
+#[test]
+fn damage_is_named() {
+    for body in [
+        "",
+        "{}",
+        r#"{"v":1}"#,
+        r#"{"v":1,"at":1,"actor":"","command":"c","fact":{"pipelineDeleted":{}}}"#,
+        r#"{"v":1,"at":1,"actor":"a","command":"c","fact":{"pipelinePaused":{}}}"#,
+        r#"{"v":1,"at":1,"actor":"a","command":"c","fact":{"pipelineDeleted":{}},"more":1}"#,
+        r#"{"v":1,"at":1,"actor":"a","command":"c","fact":{"pipelineStarted":{"lanes":1}}}"#,
+    ] {
+        assert!(matches!(decode(body), Err(Error::Corrupt(_))), "{body}");
+    }
+}
+
+#[test]
+fn progress_is_what_the_next_of_its_kind_replaces() {
+    let progress = samples::all().into_iter().filter(|(_, event)| Kind::of(&event.fact).is_progress());
+    let names: Vec<_> = progress.map(|(name, _)| name).collect();
+    assert_eq!(names, ["batch-received", "run-opened", "batch-processed"]);
+}

@@ -1,0 +1,210 @@
+//! Version 1 of stored events. Written to disk: never changed.
+mod parts;
+
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Actor, BatchId, CommandId, Epoch, Incarnation, RunId},
+    pipeline::event as domain,
+    time::Timestamp,
+    types::Learned,
+};
+use parts::{Cause, LaneOpened, LaneProgress, NewGeneration, Position, Type};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Event {
+    v: u32,
+    at: i64,
+    actor: String,
+    command: String,
+    fact: Fact,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+enum Fact {
+    PipelineCreated {
+        spec: Value,
+        incarnation: String,
+    },
+    PipelineUpdated {
+        spec: Value,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<NewGeneration>,
+    },
+    PipelineStarted {
+        lanes: u32,
+        attempt: u32,
+    },
+    StopRequested {
+        restart: bool,
+    },
+    PipelineStopped {
+        settled: bool,
+    },
+    BatchReceived {
+        batch_id: String,
+        hash: String,
+        from: u64,
+        to: u64,
+        bytes: u64,
+        chunk: String,
+    },
+    RunOpened {
+        run: u64,
+        epoch: u64,
+        lanes: Vec<LaneOpened>,
+    },
+    BatchProcessed {
+        run: u64,
+        lanes: Vec<LaneProgress>,
+    },
+    SchemaChanged {
+        learned: BTreeMap<String, Type>,
+    },
+    RecordsLost {
+        partition: String,
+        from: Position,
+        to: Position,
+        records: u64,
+    },
+    PipelineFailed {
+        cause: Cause,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restart_at: Option<i64>,
+    },
+    PipelineCompleted {},
+    CheckpointReset {
+        to: String,
+        generation: NewGeneration,
+    },
+    PipelineDeleted {},
+}
+
+/// Reads an event of this version.
+pub(super) fn decode(body: &str) -> Result<domain::Event, String> {
+    let stored: Event = serde_json::from_str(body).map_err(|cause| cause.to_string())?;
+    Ok(domain::Event {
+        at: Timestamp(stored.at),
+        actor: Actor::try_from(stored.actor).map_err(|cause| cause.to_string())?,
+        command: CommandId::try_from(stored.command).map_err(|cause| cause.to_string())?,
+        fact: stored.fact.try_into()?,
+    })
+}
+
+impl TryFrom<&domain::Event> for Event {
+    type Error = serde_json::Error;
+    fn try_from(event: &domain::Event) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            v: 1,
+            at: event.at.0,
+            actor: event.actor.as_str().to_owned(),
+            command: event.command.as_str().to_owned(),
+            fact: Fact::try_from(&event.fact)?,
+        })
+    }
+}
+
+impl TryFrom<&domain::Fact> for Fact {
+    type Error = serde_json::Error;
+    fn try_from(fact: &domain::Fact) -> Result<Self, serde_json::Error> {
+        use domain::Fact as From;
+        Ok(match fact {
+            From::PipelineCreated { spec, incarnation } => Self::PipelineCreated {
+                spec: serde_json::to_value(spec)?,
+                incarnation: incarnation.as_str().to_owned(),
+            },
+            From::PipelineUpdated { spec, generation } => Self::PipelineUpdated {
+                spec: serde_json::to_value(spec)?,
+                generation: generation.as_ref().map(Into::into),
+            },
+            From::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes: *lanes, attempt: *attempt },
+            From::StopRequested { restart } => Self::StopRequested { restart: *restart },
+            From::PipelineStopped { settled } => Self::PipelineStopped { settled: *settled },
+            From::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
+                batch_id: batch_id.as_str().to_owned(),
+                hash: hash.clone(),
+                from: *from,
+                to: *to,
+                bytes: *bytes,
+                chunk: chunk.to_string(),
+            },
+            From::RunOpened { run, epoch, lanes } => {
+                Self::RunOpened { run: run.0, epoch: epoch.0, lanes: lanes.iter().map(Into::into).collect() }
+            }
+            From::BatchProcessed { run, lanes } => {
+                Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect() }
+            }
+            From::SchemaChanged { learned } => Self::SchemaChanged {
+                learned: learned.0.iter().map(|(field, ty)| (field.clone(), (*ty).into())).collect(),
+            },
+            From::RecordsLost(lost) => Self::RecordsLost {
+                partition: lost.partition.to_string(),
+                from: (&lost.from).into(),
+                to: (&lost.to).into(),
+                records: lost.records,
+            },
+            From::PipelineFailed { cause, restart_at } => {
+                Self::PipelineFailed { cause: cause.into(), restart_at: restart_at.map(|at| at.0) }
+            }
+            From::PipelineCompleted => Self::PipelineCompleted {},
+            From::CheckpointReset { to, generation } => {
+                Self::CheckpointReset { to: to.clone(), generation: generation.into() }
+            }
+            From::PipelineDeleted => Self::PipelineDeleted {},
+        })
+    }
+}
+
+impl TryFrom<Fact> for domain::Fact {
+    type Error = String;
+    fn try_from(fact: Fact) -> Result<Self, String> {
+        let spec = |json: Value| serde_json::from_value(json).map_err(|cause| format!("its spec can't be read: {cause}"));
+        Ok(match fact {
+            Fact::PipelineCreated { spec: json, incarnation } => Self::PipelineCreated {
+                spec: spec(json)?,
+                incarnation: Incarnation::try_from(incarnation).map_err(|cause| cause.to_string())?,
+            },
+            Fact::PipelineUpdated { spec: json, generation } => {
+                Self::PipelineUpdated { spec: spec(json)?, generation: generation.map(Into::into) }
+            }
+            Fact::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes, attempt },
+            Fact::StopRequested { restart } => Self::StopRequested { restart },
+            Fact::PipelineStopped { settled } => Self::PipelineStopped { settled },
+            Fact::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
+                batch_id: BatchId::try_from(batch_id).map_err(|cause| cause.to_string())?,
+                hash,
+                from,
+                to,
+                bytes,
+                chunk: ChunkId(chunk.into()),
+            },
+            Fact::RunOpened { run, epoch, lanes } => Self::RunOpened {
+                run: RunId(run),
+                epoch: Epoch(epoch),
+                lanes: lanes.into_iter().map(Into::into).collect(),
+            },
+            Fact::BatchProcessed { run, lanes } => {
+                Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect() }
+            }
+            Fact::SchemaChanged { learned } => Self::SchemaChanged {
+                learned: Learned(learned.into_iter().map(|(field, ty)| (field, ty.into())).collect()),
+            },
+            Fact::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {
+                partition: partition.as_str().into(),
+                from: from.into(),
+                to: to.into(),
+                records,
+            }),
+            Fact::PipelineFailed { cause, restart_at } => {
+                Self::PipelineFailed { cause: cause.into(), restart_at: restart_at.map(Timestamp) }
+            }
+            Fact::PipelineCompleted {} => Self::PipelineCompleted,
+            Fact::CheckpointReset { to, generation } => Self::CheckpointReset { to, generation: generation.into() },
+            Fact::PipelineDeleted {} => Self::PipelineDeleted,
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! What version 1 of stored events is made of.
+use dataflow_core::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
+    id::Generation,
+    ledger, pipeline::event as domain, position, types,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Position {
+    at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+}
+
+impl From<&position::Position> for Position {
+    fn from(position: &position::Position) -> Self {
+        Self { at: position.at.to_string(), identity: position.identity.as_deref().map(Into::into) }
+    }
+}
+
+impl From<Position> for position::Position {
+    fn from(stored: Position) -> Self {
+        Self { at: stored.at.into(), identity: stored.identity.map(Into::into) }
+    }
+}
+
+type Positions = BTreeMap<String, Position>;
+
+fn store_positions(positions: &position::Positions) -> Positions {
+    positions.iter().map(|(partition, position)| (partition.to_string(), position.into())).collect()
+}
+
+fn read_positions(stored: Positions) -> position::Positions {
+    stored.into_iter().map(|(partition, position)| (partition.as_str().into(), position.into())).collect()
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Counters {
+    #[serde(skip_serializing_if = "is_zero")]
+    read: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    filtered: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    delivered: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    absorbed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    dead: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    lost: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    rows_written: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    bytes_read: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    batches: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl From<&ledger::Counters> for Counters {
+    fn from(counters: &ledger::Counters) -> Self {
+        let ledger::Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } = *counters;
+        Self { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches }
+    }
+}
+
+impl From<Counters> for ledger::Counters {
+    fn from(stored: Counters) -> Self {
+        let Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } = stored;
+        Self { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chunk {
+    id: String,
+    kind: Contents,
+    records: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Contents {
+    DeadLetters,
+    Ingest,
+}
+
+impl From<&ChunkRef> for Chunk {
+    fn from(chunk: &ChunkRef) -> Self {
+        let kind = match chunk.kind {
+            ChunkKind::DeadLetters => Contents::DeadLetters,
+            ChunkKind::Ingest => Contents::Ingest,
+        };
+        Self { id: chunk.id.to_string(), kind, records: chunk.records }
+    }
+}
+
+impl From<Chunk> for ChunkRef {
+    fn from(stored: Chunk) -> Self {
+        let kind = match stored.kind {
+            Contents::DeadLetters => ChunkKind::DeadLetters,
+            Contents::Ingest => ChunkKind::Ingest,
+        };
+        Self { id: ChunkId(stored.id.into()), kind, records: stored.records }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LaneProgress {
+    lane: u32,
+    sequence: u64,
+    positions: Positions,
+    counters: Counters,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    chunks: Vec<Chunk>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    handle: Option<serde_json::Value>,
+}
+
+impl From<&domain::LaneProgress> for LaneProgress {
+    fn from(progress: &domain::LaneProgress) -> Self {
+        Self {
+            lane: progress.lane,
+            sequence: progress.sequence,
+            positions: store_positions(&progress.positions),
+            counters: (&progress.counters).into(),
+            chunks: progress.chunks.iter().map(Into::into).collect(),
+            handle: progress.handle.clone(),
+        }
+    }
+}
+
+impl From<LaneProgress> for domain::LaneProgress {
+    fn from(stored: LaneProgress) -> Self {
+        Self {
+            lane: stored.lane,
+            sequence: stored.sequence,
+            positions: read_positions(stored.positions),
+            counters: stored.counters.into(),
+            chunks: stored.chunks.into_iter().map(Into::into).collect(),
+            handle: stored.handle,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LaneOpened {
+    lane: u32,
+    decision: Recovery,
+    journal_sequence: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token_sequence: Option<u64>,
+    progress: LaneProgress,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Recovery {
+    Fresh,
+    Agreed,
+    TokenAdopted,
+    Journal,
+    AtLeastOnce,
+}
+
+impl From<&domain::LaneOpened> for LaneOpened {
+    fn from(opened: &domain::LaneOpened) -> Self {
+        let decision = match opened.decision {
+            domain::Recovery::Fresh => Recovery::Fresh,
+            domain::Recovery::Agreed => Recovery::Agreed,
+            domain::Recovery::TokenAdopted => Recovery::TokenAdopted,
+            domain::Recovery::Journal => Recovery::Journal,
+            domain::Recovery::AtLeastOnce => Recovery::AtLeastOnce,
+        };
+        Self {
+            lane: opened.lane,
+            decision,
+            journal_sequence: opened.journal_sequence,
+            token_sequence: opened.token_sequence,
+            progress: (&opened.progress).into(),
+        }
+    }
+}
+
+impl From<LaneOpened> for domain::LaneOpened {
+    fn from(stored: LaneOpened) -> Self {
+        let decision = match stored.decision {
+            Recovery::Fresh => domain::Recovery::Fresh,
+            Recovery::Agreed => domain::Recovery::Agreed,
+            Recovery::TokenAdopted => domain::Recovery::TokenAdopted,
+            Recovery::Journal => domain::Recovery::Journal,
+            Recovery::AtLeastOnce => domain::Recovery::AtLeastOnce,
+        };
+        Self {
+            lane: stored.lane,
+            decision,
+            journal_sequence: stored.journal_sequence,
+            token_sequence: stored.token_sequence,
+            progress: stored.progress.into(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NewGeneration {
+    generation: u64,
+    positions: Positions,
+    settled: Vec<LaneProgress>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unsettled: Option<String>,
+}
+
+impl From<&domain::NewGeneration> for NewGeneration {
+    fn from(new: &domain::NewGeneration) -> Self {
+        Self {
+            generation: new.generation.0,
+            positions: store_positions(&new.positions),
+            settled: new.settled.iter().map(Into::into).collect(),
+            unsettled: new.unsettled.clone(),
+        }
+    }
+}
+
+impl From<NewGeneration> for domain::NewGeneration {
+    fn from(stored: NewGeneration) -> Self {
+        Self {
+            generation: Generation(stored.generation),
+            positions: read_positions(stored.positions),
+            settled: stored.settled.into_iter().map(Into::into).collect(),
+            unsettled: stored.unsettled,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Cause {
+    code: String,
+    stage: String,
+    message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+    retryable: bool,
+}
+
+impl From<&domain::Cause> for Cause {
+    fn from(cause: &domain::Cause) -> Self {
+        let domain::Cause { code, stage, message, fix, retryable } = cause.clone();
+        Self { code, stage, message, fix, retryable }
+    }
+}
+
+impl From<Cause> for domain::Cause {
+    fn from(stored: Cause) -> Self {
+        let Cause { code, stage, message, fix, retryable } = stored;
+        Self { code, stage, message, fix, retryable }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum Type {
+    Boolean,
+    Smallint,
+    Integer,
+    Bigint,
+    Real,
+    Double,
+    Decimal { precision: u8, scale: u8 },
+    Number,
+    Text,
+    Timestamp,
+    Datetime,
+    Date,
+    Binary,
+    Uuid,
+    Json,
+}
+
+impl From<types::Type> for Type {
+    fn from(ty: types::Type) -> Self {
+        match ty {
+            types::Type::Boolean => Self::Boolean,
+            types::Type::Smallint => Self::Smallint,
+            types::Type::Integer => Self::Integer,
+            types::Type::Bigint => Self::Bigint,
+            types::Type::Real => Self::Real,
+            types::Type::Double => Self::Double,
+            types::Type::Decimal { precision, scale } => Self::Decimal { precision, scale },
+            types::Type::Number => Self::Number,
+            types::Type::Text => Self::Text,
+            types::Type::Timestamp => Self::Timestamp,
+            types::Type::Datetime => Self::Datetime,
+            types::Type::Date => Self::Date,
+            types::Type::Binary => Self::Binary,
+            types::Type::Uuid => Self::Uuid,
+            types::Type::Json => Self::Json,
+        }
+    }
+}
+
+impl From<Type> for types::Type {
+    fn from(stored: Type) -> Self {
+        match stored {
+            Type::Boolean => Self::Boolean,
+            Type::Smallint => Self::Smallint,
+            Type::Integer => Self::Integer,
+            Type::Bigint => Self::Bigint,
+            Type::Real => Self::Real,
+            Type::Double => Self::Double,
+            Type::Decimal { precision, scale } => Self::Decimal { precision, scale },
+            Type::Number => Self::Number,
+            Type::Text => Self::Text,
+            Type::Timestamp => Self::Timestamp,
+            Type::Datetime => Self::Datetime,
+            Type::Date => Self::Date,
+            Type::Binary => Self::Binary,
+            Type::Uuid => Self::Uuid,
+            Type::Json => Self::Json,
+        }
+    }
+}

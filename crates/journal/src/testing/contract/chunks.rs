@@ -1,0 +1,70 @@
+//! Chunks.
+use super::owner::patient;
+use crate::{Error, Journal};
+use bytes::Bytes;
+use dataflow_core::chunk::ChunkId;
+use futures::future::join_all;
+
+fn id(name: &str) -> ChunkId {
+    ChunkId(name.into())
+}
+
+async fn put(journal: &dyn Journal, name: &str, body: &'static [u8]) -> Result<(), Error> {
+    let name = id(name);
+    patient(|| journal.put_chunk(&name, Bytes::from_static(body))).await
+}
+
+async fn list(journal: &dyn Journal, prefix: &str) -> Vec<String> {
+    let mut names: Vec<_> =
+        patient(|| journal.chunks(prefix)).await.expect("listed").iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
+/// A chunk comes back byte for byte, whatever its size; one that is not there is none.
+pub async fn a_chunk_comes_back(journal: &dyn Journal, other: &dyn Journal) {
+    let large: Bytes = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect::<Vec<_>>().into();
+    for (name, body) in [("p/i/1/empty", Bytes::new()), ("p/i/1/zero", Bytes::from_static(b"\0\xff\0")), ("p/i/1/large", large)] {
+        let name = id(name);
+        patient(|| journal.put_chunk(&name, body.clone())).await.expect("stored");
+        for journal in [journal, other] {
+            assert_eq!(patient(|| journal.chunk(&name)).await.expect("read").as_ref(), Some(&body));
+        }
+    }
+    assert_eq!(patient(|| journal.chunk(&id("p/i/1/none"))).await.expect("read"), None);
+}
+
+/// The same chunk again is fine; other content under its name is refused.
+pub async fn a_chunk_is_never_overwritten(journal: &dyn Journal, other: &dyn Journal) {
+    put(journal, "p/i/1/a", b"one").await.expect("stored");
+    put(other, "p/i/1/a", b"one").await.expect("the same again");
+    assert!(matches!(put(journal, "p/i/1/a", b"two").await, Err(Error::Corrupt(_))));
+    assert_eq!(patient(|| journal.chunk(&id("p/i/1/a"))).await.expect("read"), Some(Bytes::from_static(b"one")));
+}
+
+/// Chunks are found by the beginning of their names, which are no patterns.
+pub async fn chunks_are_listed_by_prefix(journal: &dyn Journal, other: &dyn Journal) {
+    let names = ["a/i/1/x", "a/i/1/y", "a/i/10/x", "a_/i/1/x", "a%/i/1/x", "ab/i/1/x", "b/i/1/ü"];
+    join_all(names.map(async |name| put(journal, name, b"x").await.expect("stored"))).await;
+    for journal in [journal, other] {
+        assert_eq!(list(journal, "a/i/1/").await, ["a/i/1/x", "a/i/1/y"]);
+        assert_eq!(list(journal, "a/i/1").await, ["a/i/1/x", "a/i/1/y", "a/i/10/x"]);
+        assert_eq!(list(journal, "a_").await, ["a_/i/1/x"]);
+        assert_eq!(list(journal, "a%").await, ["a%/i/1/x"]);
+        assert_eq!(list(journal, "b/i/1/ü").await, ["b/i/1/ü"]);
+        assert_eq!(list(journal, "c").await, [""; 0]);
+        assert_eq!(list(journal, "").await.len(), names.len());
+    }
+}
+
+/// What was removed is gone, and nothing else; what is not there can be removed.
+pub async fn removed_chunks_are_gone(journal: &dyn Journal, other: &dyn Journal) {
+    for name in ["p/i/1/a", "p/i/1/b", "p/i/1/c"] {
+        put(journal, name, b"x").await.expect("stored");
+    }
+    for ids in [vec![], vec![id("p/i/1/a"), id("p/i/1/c"), id("p/i/1/none")]] {
+        patient(|| journal.remove_chunks(&ids)).await.expect("removed");
+    }
+    assert_eq!(list(other, "p/").await, ["p/i/1/b"]);
+    put(other, "p/i/1/a", b"new").await.expect("a name can be used again");
+}

@@ -1,0 +1,91 @@
+//! Who may write.
+use super::owner::{Owner, all, patient};
+use crate::{
+    Appended, Error, Journal, Snapshot,
+    testing::samples::{lifecycle, pipeline},
+};
+use bytes::Bytes;
+use dataflow_core::{
+    id::{Epoch, Seq},
+    shard::ShardId,
+};
+
+const SHARD: ShardId = ShardId(7);
+
+/// Each claim has a higher epoch than the one before, and is told the place of the next event.
+pub async fn a_claim_raises_the_epoch(journal: &dyn Journal, other: &dyn Journal) {
+    let mut first = Owner::claim(journal, SHARD).await;
+    assert!(first.epoch >= Epoch(1));
+    first.append(&[(pipeline(SHARD, 0), lifecycle("1"))]).await;
+    let second = Owner::claim(other, SHARD).await;
+    assert!(second.epoch > first.epoch);
+    assert_eq!(second.next, Seq(2));
+    assert!(Owner::claim(journal, SHARD).await.epoch > second.epoch);
+}
+
+/// A lower epoch than the log's is fenced, and so is a higher one that nobody claimed.
+pub async fn a_stale_epoch_writes_nothing(journal: &dyn Journal, _: &dyn Journal) {
+    let old = Owner::claim(journal, SHARD).await;
+    let new = Owner::claim(journal, SHARD).await;
+    let events = [(pipeline(SHARD, 0), lifecycle("1")), (pipeline(SHARD, 0), lifecycle("2"))];
+    for epoch in [old.epoch, new.epoch.next(), Epoch(0)] {
+        assert_eq!(new.append_as_zombie(epoch, new.next, &events).await, Appended::Fenced);
+    }
+    assert_eq!(all(journal, SHARD, Seq(1)).await, []);
+}
+
+/// Under its own epoch, too, an owner writes at the head only.
+pub async fn a_stale_place_writes_nothing(journal: &dyn Journal, _: &dyn Journal) {
+    let name = pipeline(SHARD, 0);
+    let mut owner = Owner::claim(journal, SHARD).await;
+    owner.append(&[(name.clone(), lifecycle("1")), (name.clone(), lifecycle("2"))]).await;
+    for next in [0, 1, 2, 4, 100] {
+        let outcome = owner.append_as_zombie(owner.epoch, Seq(next), &[(name.clone(), lifecycle("x"))]).await;
+        assert_eq!(outcome, Appended::Fenced, "at {next}");
+    }
+    assert_eq!(all(journal, SHARD, Seq(1)).await.len(), 2);
+    owner.append(&[(name, lifecycle("3"))]).await;
+    assert_eq!(all(journal, SHARD, Seq(1)).await.len(), 3);
+}
+
+/// Who has not claimed can't write.
+pub async fn an_unclaimed_shard_takes_nothing(journal: &dyn Journal, _: &dyn Journal) {
+    let owner = Owner { journal, shard: SHARD, epoch: Epoch(0), next: Seq(1) };
+    for epoch in [0, 1] {
+        let outcome = owner.append_as_zombie(Epoch(epoch), Seq(1), &[(pipeline(SHARD, 0), lifecycle("1"))]).await;
+        assert_eq!(outcome, Appended::Fenced);
+    }
+    assert_eq!(all(journal, SHARD, Seq(1)).await, []);
+    let snapshots = patient(|| journal.snapshots(SHARD)).await.expect("read");
+    assert_eq!(snapshots, (vec![], Seq(1)));
+}
+
+/// Of two nodes the one that claimed last writes; the other is refused from the very next append on, and sees the other's events.
+pub async fn the_zombie_is_fenced(journal: &dyn Journal, other: &dyn Journal) {
+    let name = pipeline(SHARD, 0);
+    let mut zombie = Owner::claim(journal, SHARD).await;
+    zombie.append(&[(name.clone(), lifecycle("1"))]).await;
+    let mut owner = Owner::claim(other, SHARD).await;
+    assert_eq!(zombie.append_as_zombie(zombie.epoch, zombie.next, &[(name.clone(), lifecycle("z"))]).await, Appended::Fenced);
+    owner.append(&[(name.clone(), lifecycle("2"))]).await;
+    for next in [2, 3] {
+        let outcome = zombie.append_as_zombie(zombie.epoch, Seq(next), &[(name.clone(), lifecycle("z"))]).await;
+        assert_eq!(outcome, Appended::Fenced);
+    }
+    let commands: Vec<_> = all(journal, SHARD, Seq(1)).await.into_iter().map(|entry| entry.event.command).collect();
+    assert_eq!(commands.iter().map(|command| command.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+}
+
+/// A snapshot by who is fenced changes nothing.
+pub async fn a_zombies_snapshot_is_refused(journal: &dyn Journal, other: &dyn Journal) {
+    let name = pipeline(SHARD, 0);
+    let mut zombie = Owner::claim(journal, SHARD).await;
+    zombie.append(&[(name.clone(), lifecycle("1"))]).await;
+    let owner = Owner::claim(other, SHARD).await;
+    let snapshot = [Snapshot { pipeline: name.clone(), state: Bytes::from_static(b"stale") }];
+    for epoch in [zombie.epoch, owner.epoch.next()] {
+        let refused = patient(|| journal.snapshot(SHARD, epoch, Seq(2), &snapshot, &[])).await;
+        assert!(matches!(refused, Err(Error::Fenced { shard: SHARD, epoch: held }) if held == epoch));
+    }
+    assert_eq!(patient(|| other.snapshot_of(SHARD, &name)).await.expect("read"), (None, Seq(1)));
+}

@@ -1,0 +1,38 @@
+//! The contract of a journal, as cases that every backend passes, also behind a fault wrapper.
+//!
+//! A case takes two handles of one empty store, like those of two nodes. [`journal_contract!`](crate::journal_contract)
+//! makes a test of each. Cases panic at the first breach.
+pub mod chunks;
+pub mod compaction;
+pub mod fencing;
+pub mod log;
+mod owner;
+pub mod outcome;
+
+pub use owner::{Owner, patient};
+
+/// Makes a test of every case. The expression makes an empty store: `(what keeps it alive, one handle, another handle)`.
+#[macro_export]
+macro_rules! journal_contract {
+    ($make:expr) => {
+        $crate::journal_contract!(@ $make;
+            log: appends_are_read_in_order, reads_are_limited_and_go_on, shards_do_not_mix, many_shards_at_once,
+                many_at_once_on_one_shard, an_empty_append_only_checks_the_head, every_event_comes_back;
+            fencing: a_claim_raises_the_epoch, a_stale_epoch_writes_nothing, a_stale_place_writes_nothing,
+                an_unclaimed_shard_takes_nothing, the_zombie_is_fenced, a_zombies_snapshot_is_refused;
+            compaction: snapshots_come_back, a_snapshot_replaces_and_removes, a_snapshot_has_its_place,
+                lifecycle_survives_and_the_last_progress, reading_goes_over_the_gaps, history_is_lifecycle;
+            chunks: a_chunk_comes_back, a_chunk_is_never_overwritten, chunks_are_listed_by_prefix,
+                removed_chunks_are_gone;
+            outcome: a_claim_decides_every_unknown_append);
+    };
+    (@ $make:expr; $($part:ident: $($case:ident),+);+) => {
+        $($(
+            #[tokio::test]
+            async fn $case() {
+                let (_keep, one, other) = $make;
+                $crate::testing::contract::$part::$case(&one, &other).await;
+            }
+        )+)+
+    };
+}

@@ -1,0 +1,102 @@
+//! An owner of a shard as the engine is one: it settles what is unknown.
+use crate::{Appended, Entry, Error, Journal};
+use dataflow_core::{
+    id::{Epoch, PipelineId, Seq},
+    pipeline::Event,
+    shard::ShardId,
+};
+
+/// How often a call that can't be answered is repeated.
+const PATIENCE: usize = 200;
+
+/// Repeats a call while the journal is unavailable.
+pub async fn patient<T, F: Future<Output = Result<T, Error>>>(mut call: impl FnMut() -> F) -> Result<T, Error> {
+    for _ in 0..PATIENCE {
+        match call().await {
+            Err(Error::Unavailable(_)) => {}
+            answer => return answer,
+        }
+    }
+    Err(Error::Unavailable(format!("{PATIENCE} times in a row")))
+}
+
+/// The owner of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// Where it writes.
+    pub journal: &'a dyn Journal,
+    /// Which shard.
+    pub shard: ShardId,
+    /// The epoch it holds.
+    pub epoch: Epoch,
+    /// Where its next event goes.
+    pub next: Seq,
+}
+
+impl<'a> Owner<'a> {
+    /// Takes a shard over.
+    pub async fn claim(journal: &'a dyn Journal, shard: ShardId) -> Self {
+        let head = patient(|| journal.claim(shard)).await.expect("claimed");
+        Self { journal, shard, epoch: head.epoch, next: head.next_seq }
+    }
+
+    /// Appends once, at its own place; repeats only what was certainly not carried out or is certainly fenced.
+    /// An unknown outcome is settled: claim, read from the place on, find the first event's command.
+    pub async fn try_append(&mut self, events: &[(PipelineId, Event)]) -> Appended {
+        for _ in 0..PATIENCE {
+            match self.journal.append(self.shard, self.epoch, self.next, events).await {
+                Appended::Applied => {
+                    self.next = Seq(self.next.0 + events.len() as u64);
+                    return Appended::Applied;
+                }
+                Appended::Fenced => return Appended::Fenced,
+                Appended::Unknown => {
+                    let from = self.next;
+                    let mine = Self::claim(self.journal, self.shard).await;
+                    (self.epoch, self.next) = (mine.epoch, mine.next);
+                    let written = all(self.journal, self.shard, from).await;
+                    let Some((_, first)) = events.first() else { continue };
+                    if written.iter().any(|entry| entry.seq == from && entry.event.command == first.command) {
+                        assert_eq!(self.next.0, from.0 + events.len() as u64, "an append is all or none");
+                        return Appended::Applied;
+                    }
+                    assert_eq!(self.next, from, "nobody else wrote");
+                }
+            }
+        }
+        Appended::Unknown
+    }
+
+    /// Appends, and is not fenced.
+    pub async fn append(&mut self, events: &[(PipelineId, Event)]) {
+        assert_eq!(self.try_append(events).await, Appended::Applied);
+    }
+
+    /// Appends as if nothing had happened since it last wrote; an answer that got lost is asked for again, which is safe
+    /// for who is fenced.
+    pub async fn append_as_zombie(&self, epoch: Epoch, next: Seq, events: &[(PipelineId, Event)]) -> Appended {
+        for _ in 0..PATIENCE {
+            match self.journal.append(self.shard, epoch, next, events).await {
+                Appended::Unknown => {}
+                known => return known,
+            }
+        }
+        Appended::Unknown
+    }
+}
+
+/// Everything from a place on.
+pub(super) async fn all(journal: &dyn Journal, shard: ShardId, from: Seq) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut at = from;
+    loop {
+        let run = patient(|| journal.read(shard, at, 100)).await.expect("read");
+        assert!(run.entries.iter().all(|entry| entry.seq >= at && entry.seq < run.next), "a run lies in its range");
+        if run.next == at {
+            assert!(run.entries.is_empty(), "a run that goes nowhere is empty");
+            return entries;
+        }
+        entries.extend(run.entries);
+        at = run.next;
+    }
+}

@@ -1,0 +1,190 @@
+//! A sample of every event, with and without what is optional in it.
+#![allow(clippy::unwrap_used, reason = "the texts are constants of valid form")]
+use dataflow_core::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
+    id::{Epoch, Generation, PipelineId, RunId},
+    ledger::Counters,
+    pipeline::{
+        Event,
+        event::{Cause, Fact, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery},
+    },
+    position::Position,
+    shard::ShardId,
+    spec::PipelineSpec,
+    time::Timestamp,
+    types::{Learned, Type},
+};
+
+/// An event of a command, made by `system` at a fixed time.
+pub fn event(command: &str, fact: Fact) -> Event {
+    Event {
+        at: Timestamp(1_790_000_000_123),
+        actor: "system".try_into().unwrap(),
+        command: command.try_into().unwrap(),
+        fact,
+    }
+}
+
+/// A lifecycle event.
+pub fn lifecycle(command: &str) -> Event {
+    event(command, Fact::StopRequested { restart: false })
+}
+
+/// A progress event: lane 0 at commit number `sequence`.
+pub fn progress(command: &str, sequence: u64) -> Event {
+    event(command, Fact::BatchProcessed { run: RunId(7), lanes: vec![lane(sequence)] })
+}
+
+/// A pushed batch.
+pub fn received(command: &str) -> Event {
+    event(
+        command,
+        Fact::BatchReceived {
+            batch_id: "batch 1".try_into().unwrap(),
+            hash: "5f0c".into(),
+            from: 10,
+            to: 13,
+            bytes: 512,
+            chunk: ChunkId("users/i1/3/inbox-10".into()),
+        },
+    )
+}
+
+/// A run that opened.
+pub fn opened(command: &str) -> Event {
+    let lanes = [Recovery::Fresh, Recovery::Agreed, Recovery::TokenAdopted, Recovery::Journal, Recovery::AtLeastOnce];
+    let lanes = (0..).zip(lanes).map(|(number, decision)| LaneOpened {
+        lane: number,
+        decision,
+        journal_sequence: 4,
+        token_sequence: (decision == Recovery::TokenAdopted).then_some(5),
+        progress: LaneProgress { lane: number, ..LaneProgress::default() },
+    });
+    event(command, Fact::RunOpened { run: RunId(1_790_000_000), epoch: Epoch(3), lanes: lanes.collect() })
+}
+
+fn lane(sequence: u64) -> LaneProgress {
+    let chunk = |name: &str, kind| ChunkRef { id: ChunkId(name.into()), kind, records: 2 };
+    LaneProgress {
+        lane: 0,
+        sequence,
+        positions: [
+            ("user-events/0".into(), Position::offset(sequence * 10)),
+            ("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081")),
+        ]
+        .into(),
+        counters: Counters {
+            read: sequence * 10,
+            filtered: 3,
+            delivered: 4,
+            absorbed: 1,
+            dead: 1,
+            lost: 1,
+            rows_written: 4,
+            bytes_read: 1 << 40,
+            batches: sequence,
+        },
+        chunks: vec![
+            chunk("users/i1/3/dead-1", ChunkKind::DeadLetters),
+            chunk("users/i1/3/inbox-10", ChunkKind::Ingest),
+        ],
+        handle: Some(serde_json::json!({"path": "/data/out.jsonl", "length": 9_007_199_254_740_993_u64})),
+    }
+}
+
+fn spec(json: &str) -> Box<PipelineSpec> {
+    serde_json::from_str(json).unwrap()
+}
+
+const SMALL: &str = r#"{"source":{"type":"kafka","topic":"user-events"},"sink":{"type":"postgres","table":"users"}}"#;
+
+const LARGE: &str = r#"{
+    "name": "User Events", "description": "grown-ups only", "labels": {"team": "growth", "a": "b"},
+    "source": {"type": "kafka", "topic": "user-events", "brokers": ["a:9092"], "nested": {"z": 1, "a": [1.5, null, true]}},
+    "transforms": [{"type": "filter", "condition": "age > 18"}],
+    "sink": {"type": "postgres", "table": "users", "url": "${env:PG}"},
+    "schema": {"z": "bigint", "amount": {"decimal": {"precision": 10, "scale": 2}}, "a": "text"},
+    "onTypeMismatch": "null", "batch": {"maxRecords": 10, "maxBytes": 1000, "linger": "5ms"}, "lanes": 4,
+    "checkpointInterval": "2s", "stopTimeout": "1m", "maxRecordBytes": 1024, "maxInFlightBytes": 4096,
+    "restart": {"maxAttempts": 3, "initial": "1s", "max": "10s"}
+}"#;
+
+/// A sample of every event, by the name of its golden file.
+pub fn all() -> Vec<(&'static str, Event)> {
+    let generation = |unsettled: Option<&str>| NewGeneration {
+        generation: Generation(2),
+        positions: [("user-events/0".into(), Position::offset(5))].into(),
+        settled: vec![LaneProgress { chunks: vec![], handle: None, ..lane(9) }],
+        unsettled: unsettled.map(Into::into),
+    };
+    let cause = |fix: Option<&str>| Cause {
+        code: "sink-unreachable".into(),
+        stage: "transforms[1]".into(),
+        message: "no route to \"db:5432\" – bräunlich".into(),
+        fix: fix.map(Into::into),
+        retryable: fix.is_none(),
+    };
+    let types = [
+        Type::Boolean,
+        Type::Smallint,
+        Type::Integer,
+        Type::Bigint,
+        Type::Real,
+        Type::Double,
+        Type::Decimal { precision: 38, scale: 9 },
+        Type::Number,
+        Type::Text,
+        Type::Timestamp,
+        Type::Datetime,
+        Type::Date,
+        Type::Binary,
+        Type::Uuid,
+        Type::Json,
+    ];
+    let learned = Learned(types.into_iter().map(|ty| (format!("{ty}#infer"), ty)).collect());
+    let incarnation = || "k3v9".try_into().unwrap();
+    let fact = |fact| event("c-1", fact);
+    vec![
+        ("pipeline-created", fact(Fact::PipelineCreated { spec: spec(SMALL), incarnation: incarnation() })),
+        ("pipeline-created-all-fields", fact(Fact::PipelineCreated { spec: spec(LARGE), incarnation: incarnation() })),
+        ("pipeline-updated", fact(Fact::PipelineUpdated { spec: spec(SMALL), generation: None })),
+        (
+            "pipeline-updated-generation",
+            fact(Fact::PipelineUpdated { spec: spec(SMALL), generation: Some(generation(None)) }),
+        ),
+        ("pipeline-started", fact(Fact::PipelineStarted { lanes: 4, attempt: 2 })),
+        ("stop-requested", fact(Fact::StopRequested { restart: true })),
+        ("pipeline-stopped", fact(Fact::PipelineStopped { settled: true })),
+        ("batch-received", received("c-1")),
+        ("run-opened", opened("c-1")),
+        ("batch-processed", progress("c-1", 12)),
+        ("schema-changed", fact(Fact::SchemaChanged { learned })),
+        (
+            "records-lost",
+            fact(Fact::RecordsLost(Lost {
+                partition: "user-events/0".into(),
+                from: Position::offset(5),
+                to: Position::offset(9).of("topic 7f"),
+                records: 4,
+            })),
+        ),
+        ("pipeline-failed", fact(Fact::PipelineFailed { cause: cause(Some("check the url")), restart_at: None })),
+        (
+            "pipeline-failed-retryable",
+            fact(Fact::PipelineFailed { cause: cause(None), restart_at: Some(Timestamp(1_790_000_009_000)) }),
+        ),
+        ("pipeline-completed", fact(Fact::PipelineCompleted)),
+        ("checkpoint-reset", fact(Fact::CheckpointReset { to: "beginning".into(), generation: generation(None) })),
+        (
+            "checkpoint-reset-forced",
+            fact(Fact::CheckpointReset { to: "end".into(), generation: generation(Some("the sink is out of reach")) }),
+        ),
+        ("pipeline-deleted", fact(Fact::PipelineDeleted)),
+    ]
+}
+
+/// The `number`-th pipeline of a shard.
+pub fn pipeline(shard: ShardId, number: usize) -> PipelineId {
+    let names = (0..).map(|n| PipelineId::try_from(format!("p{n}")).unwrap());
+    names.filter(|name| ShardId::of(name) == shard).nth(number).unwrap()
+}

@@ -1,0 +1,216 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::{Context, Error, sink, source};
+use async_trait::async_trait;
+use dataflow_core::position::{Partition, Positions};
+use serde_json::json;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+/// Reads a table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code)]
+pub(crate) struct TableSource {
+    /// Where the server is.
+    url: String,
+    /// The table to read.
+    table: String,
+    /// Password of the user.
+    #[schemars(extend("x-secret" = true))]
+    password: Option<String>,
+    /// Free settings of the client.
+    #[serde(default)]
+    options: BTreeMap<String, String>,
+}
+
+impl SourceConfig for TableSource {
+    const TYPE: &'static str = "table";
+    const SUMMARY: &'static str = "Reads a table.";
+    const GUARANTEE: &'static str = "Exactly once.";
+    const CONNECTION: Option<&'static str> = Some("server");
+    fn check(&self) -> Vec<Problem> {
+        match self.url.strip_prefix("db://") {
+            Some(_) => Vec::new(),
+            None => vec![Problem::new("url", "invalid-value", format!("{:?} must begin with db://", self.url))],
+        }
+    }
+    fn build(self) -> Box<dyn source::Source> {
+        Box::new(Fake)
+    }
+}
+
+/// Writes lines.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct LineSink {
+    /// The file to write.
+    path: String,
+}
+
+impl SinkConfig for LineSink {
+    const TYPE: &'static str = "lines";
+    const SUMMARY: &'static str = "Writes lines.";
+    const KIND: Kind = Kind::Unfenced;
+    const GUARANTEE: &'static str = "At least once.";
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn build(self) -> Box<dyn Sink> {
+        drop(self.path);
+        Box::new(Fake)
+    }
+    fn target_fields() -> Option<&'static [&'static str]> {
+        Some(&["path"])
+    }
+}
+
+#[derive(Debug)]
+struct Fake;
+
+#[async_trait]
+impl source::Source for Fake {
+    async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
+        Ok(Vec::new())
+    }
+    async fn open(&self, _: &Context, _: source::Assignment) -> Result<Box<dyn source::Reader>, Error> {
+        Err(Error::fatal("test", "never opened"))
+    }
+    async fn resolve(&self, _: &Context, _: &source::Place) -> Result<Positions, Error> {
+        Ok(Positions::new())
+    }
+}
+
+#[async_trait]
+impl Sink for Fake {
+    fn kind(&self) -> Kind {
+        Kind::Unfenced
+    }
+    fn single_lane(&self) -> bool {
+        true
+    }
+    async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
+        Err(Error::fatal("test", "never opened"))
+    }
+}
+
+#[derive(Debug)]
+struct Env;
+
+impl Secrets for Env {
+    fn env(&self, name: &str) -> Option<String> {
+        (name == "PW").then(|| "hunter2".into())
+    }
+    fn file(&self, path: &Path) -> std::io::Result<String> {
+        if path == Path::new("/run/pw") { Ok("hunter2\n".into()) } else { Err(std::io::ErrorKind::NotFound.into()) }
+    }
+}
+
+pub(crate) fn catalog() -> Catalog {
+    Catalog::new().source::<TableSource>().sink::<LineSink>()
+}
+
+fn component(value: Value) -> Component {
+    serde_json::from_value(value).unwrap()
+}
+
+fn connections() -> Connections {
+    let fields = |value: Value| value.as_object().unwrap().clone();
+    Connections::new(BTreeMap::new(), Arc::new(Env))
+        .with("server", "default", fields(json!({"url": "db://here", "poolSize": 3})))
+        .with("server", "main", fields(json!({"url": "db://main", "password": "in settings"})))
+        .with("server", "broken", fields(json!({"url": 5})))
+}
+
+fn findings(value: Value) -> Vec<String> {
+    let component = component(value);
+    let problems = catalog().check_component(Role::Source, &component, &connections(), "source");
+    problems.into_iter().map(|problem| format!("{} [{}] {problem}", problem.path, problem.code)).collect()
+}
+
+#[test]
+fn a_component_takes_the_default_connection_a_named_one_or_its_own_fields() {
+    assert_eq!(findings(json!({"type": "table", "table": "t"})), Vec::<String>::new());
+    assert_eq!(findings(json!({"type": "table", "table": "t", "connection": "main"})), Vec::<String>::new());
+    assert_eq!(findings(json!({"type": "table", "table": "t", "url": "db://own"})), Vec::<String>::new());
+}
+
+#[test]
+fn findings_say_where_and_what_to_do() {
+    let said = [
+        json!({"type": "tabel"}),
+        json!({"type": "table", "tabel": "t"}),
+        json!({"type": "table", "table": 5}),
+        json!({"type": "table", "table": "t", "connection": "mian"}),
+        json!({"type": "table", "table": "t", "connection": "broken"}),
+        json!({"type": "table", "table": "t", "url": "http://x"}),
+        json!({"type": "table", "table": "t", "password": "hunter2"}),
+        json!({"type": "table", "table": "t", "url": "db://me:hunter2@here"}),
+        json!({"type": "table", "table": "t", "options": {"ssl.key.password": "hunter2", "x": "y"}}),
+        json!({"type": "table", "table": "t", "password": "${env:PW"}),
+        json!({"type": "table", "table": "t", "password": "${vault:PW}"}),
+    ]
+    .map(|value| format!("{value}\n  {}", findings(value.clone()).join("\n  ")))
+    .join("\n");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn secrets_are_looked_up_only_when_a_connector_is_built() {
+    let build = |value: Value| catalog().build_source(&component(value), &connections());
+    assert!(build(json!({"type": "table", "table": "t", "password": "${env:PW}"})).is_ok());
+    assert!(build(json!({"type": "table", "table": "t", "password": "${file:/run/pw}"})).is_ok());
+    assert_eq!(findings(json!({"type": "table", "table": "t", "password": "${env:NONE}"})), Vec::<String>::new());
+    let problems = build(json!({"type": "table", "table": "t", "password": "${env:NONE}"})).unwrap_err();
+    assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("password", "secret-missing"));
+    // What a check says about a value that has a secret in it doesn't give the secret away.
+    let value = json!({"type": "table", "table": "t", "url": "http://me:${env:PW}@here"});
+    assert_eq!(findings(value.clone()), Vec::<String>::new());
+    let problems = build(value).unwrap_err();
+    assert_eq!(problems[0].message, "\"http://me:***@here\" must begin with db://");
+}
+
+#[test]
+fn views_hide_literal_secrets_and_keep_references() {
+    let shown = catalog().redact(
+        Role::Source,
+        &component(json!({
+            "type": "table", "table": "t", "url": "db://me:hunter2@here/x?y=z", "password": "hunter2",
+            "options": {"sasl.password": "hunter2", "reference.password": "${file:/run/pw}"}
+        })),
+    );
+    assert_eq!(
+        serde_json::to_value(&shown).unwrap(),
+        json!({
+            "type": "table", "table": "t", "url": "db://me:***@here/x?y=z", "password": "***",
+            "options": {"sasl.password": "***", "reference.password": "${file:/run/pw}"}
+        })
+    );
+    let unknown =
+        catalog().redact(Role::Sink, &component(json!({"type": "gone", "uri": "a://b:c@d", "apiToken": "x"})));
+    assert_eq!(
+        serde_json::to_value(&unknown).unwrap(),
+        json!({"type": "gone", "uri": "a://b:***@d", "apiToken": "***"})
+    );
+}
+
+#[test]
+fn connections_are_checked_by_what_their_connectors_know() {
+    let problems = catalog().check_connections(&connections().with("sever", "x", Map::new()));
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "connections.server.default.poolSize: no server connector has a field \"poolSize\" (leave it out)",
+            "connections.sever: no connector uses sever connections (did you mean \"server\"?)",
+        ]
+    );
+}
+
+#[test]
+fn the_shown_schema_has_type_and_connection() {
+    let catalog = catalog();
+    let schema = catalog.get(Role::Source, "table").unwrap().schema();
+    let names: Vec<&String> = schema.as_value()["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["type", "connection", "url", "table", "password", "options"]);
+    assert_eq!(schema.as_value()["required"], json!(["type", "url", "table"]));
+}

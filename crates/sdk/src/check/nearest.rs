@@ -1,0 +1,23 @@
+//! What somebody may have meant.
+
+/// The known name that is most like `name`, if any is like it: case, `-` and `_` don't count, one letter in three may differ.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let wanted = plain(name);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= wanted.chars().count().min(candidate.chars().count()).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean "x"?`, or else what is known, if that is short enough to be said.
+pub(super) fn hint(name: &str, known: &[&str]) -> Option<String> {
+    match nearest(name, known.iter().copied()) {
+        Some(candidate) => Some(format!("did you mean {candidate:?}?")),
+        None if known.is_empty() => None,
+        None => Some(format!("known: {}", known.join(", "))),
+    }
+}

@@ -1,0 +1,172 @@
+//! A whole spec: the one check behind REST, CLI and engine.
+use super::{Problem, against_schema, schema::join};
+use crate::{
+    catalog::{Catalog, Connections, Role},
+    sink::Kind,
+    transform::Compiler,
+};
+use dataflow_core::{
+    id::PipelineId,
+    spec::{self, Component, PipelineSpec},
+};
+use schemars::Schema;
+use serde_json::{Map, Value};
+use std::sync::LazyLock;
+
+static SPEC: LazyLock<Schema> = LazyLock::new(|| schemars::schema_for!(PipelineSpec));
+
+static NEW: LazyLock<Schema> = LazyLock::new(|| {
+    let mut schema = SPEC.clone();
+    if let Some(Value::Object(properties)) = schema.ensure_object().get_mut("properties") {
+        let id = serde_json::json!({
+            "type": "string",
+            "description": "The id of the pipeline: 1 to 128 of a-z A-Z 0-9 - _ ., starting with a letter or digit."
+        });
+        properties.shift_insert(0, "pipelineId".into(), id);
+    }
+    if let Some(Value::Array(required)) = schema.ensure_object().get_mut("required") {
+        required.insert(0, "pipelineId".into());
+    }
+    schema
+});
+
+/// The spec that a value holds, if there is nothing wrong with it. Never touches the network.
+///
+/// # Errors
+/// All findings: unknown and missing fields, wrong types, connectors, transforms, limits, and what doesn't go together.
+pub fn check_spec(
+    value: &Value,
+    catalog: &Catalog,
+    connections: &Connections,
+    compiler: &dyn Compiler,
+) -> Result<PipelineSpec, Vec<Problem>> {
+    check(value, against_schema(value, &SPEC, ""), catalog, connections, compiler)
+}
+
+/// Like [`check_spec`], for a spec that has its `pipelineId` with it: the body of `POST /api/pipelines`, the file of `dataflow run`.
+///
+/// # Errors
+/// All findings.
+pub fn check_new(
+    value: &Value,
+    catalog: &Catalog,
+    connections: &Connections,
+    compiler: &dyn Compiler,
+) -> Result<(PipelineId, PipelineSpec), Vec<Problem>> {
+    let mut problems = against_schema(value, &NEW, "");
+    let mut value = value.clone();
+    let id = value.as_object_mut().and_then(|fields| fields.shift_remove("pipelineId"));
+    let id = match id.as_ref().and_then(Value::as_str).map(PipelineId::try_from) {
+        Some(Ok(id)) => Some(id),
+        Some(Err(error)) => {
+            problems.insert(0, Problem::new("pipelineId", "invalid-value", error.to_string()));
+            None
+        }
+        None => None,
+    };
+    let spec = check(&value, problems, catalog, connections, compiler)?;
+    id.map(|id| (id, spec)).ok_or_else(|| vec![Problem::new("pipelineId", "missing-field", "is missing")])
+}
+
+fn check(
+    value: &Value,
+    mut problems: Vec<Problem>,
+    catalog: &Catalog,
+    connections: &Connections,
+    compiler: &dyn Compiler,
+) -> Result<PipelineSpec, Vec<Problem>> {
+    let Some(fields) = value.as_object() else { return Err(problems) };
+    for (role, name) in [(Role::Source, "source"), (Role::Sink, "sink")] {
+        if let Some(component) = fields.get(name).and_then(component) {
+            problems.extend(catalog.check_component(role, &component, connections, name));
+        }
+    }
+    match serde_path_to_error::deserialize::<_, PipelineSpec>(value) {
+        Ok(spec) => {
+            problems.extend(compiler.check(&spec));
+            problems.extend(spec::check(&spec));
+            problems.extend(together(&spec, catalog, connections));
+            if problems.is_empty() { Ok(spec) } else { Err(problems) }
+        }
+        Err(error) => {
+            let path = match error.path().to_string() {
+                root if root == "." => String::new(),
+                path => path,
+            };
+            let said_already = if path.is_empty() {
+                !problems.is_empty()
+            } else {
+                problems.iter().any(|problem| problem.path.starts_with(&path) || path.starts_with(&problem.path))
+            };
+            if !said_already {
+                problems.push(Problem::new(path, "invalid-value", error.into_inner().to_string()));
+            }
+            // What is wrong elsewhere doesn't keep the transforms from being checked.
+            if let Some(rest) = flow_only(fields) {
+                problems.extend(compiler.check(&rest));
+            }
+            Err(problems)
+        }
+    }
+}
+
+/// Things worth knowing about a spec that stop nothing.
+pub fn warnings(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
+    let sink = catalog.get(Role::Sink, &spec.sink.kind);
+    let mut warnings = Vec::new();
+    if let Some(sink) = sink.filter(|sink| sink.kind == Some(Kind::Unfenced)) {
+        let message = format!("the {} sink may get records again after a crash: {}", sink.ty, sink.guarantee);
+        warnings.push(Problem::new("sink.type", "at-least-once", message));
+    }
+    warnings
+}
+
+fn component(value: &Value) -> Option<Component> {
+    let kind = value.get("type")?.as_str()?.to_owned();
+    let mut config = value.as_object()?.clone();
+    config.shift_remove("type");
+    Some(Component { kind, config })
+}
+
+/// Source, transforms, sink and schema alone, if those can be read.
+fn flow_only(fields: &Map<String, Value>) -> Option<PipelineSpec> {
+    let flow = fields.iter().filter(|(name, _)| ["source", "transforms", "sink"].contains(&name.as_str()));
+    let mut flow: Map<String, Value> = flow.map(|(name, value)| (name.clone(), value.clone())).collect();
+    for name in ["source", "sink"] {
+        // A stand-in of no known type: the compiler asks neither.
+        if flow.get(name).and_then(component).is_none() {
+            flow.insert(name.into(), serde_json::json!({"type": "missing"}));
+        }
+    }
+    let with_schema = fields.get("schema").map(|schema| {
+        let mut flow = flow.clone();
+        flow.insert("schema".into(), schema.clone());
+        flow
+    });
+    let parse = |flow: Map<String, Value>| serde_json::from_value(Value::Object(flow)).ok();
+    with_schema.and_then(parse).or_else(|| parse(flow))
+}
+
+/// What doesn't go together, although each part is right by itself.
+fn together(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Some(lanes @ 2..) = spec.lanes
+        && catalog.build_sink(&spec.sink, connections).is_ok_and(|sink| sink.single_lane())
+    {
+        let message = format!("the {} sink can be written by one lane only, not by {lanes}", spec.sink.kind);
+        problems.push(Problem::new("lanes", "single-lane", message).fix("leave out lanes, or choose another sink"));
+    }
+    if spec.max_record_bytes > spec.max_in_flight_bytes {
+        let message = format!(
+            "a record of {} bytes would not fit into the {} bytes that may be in flight",
+            spec.max_record_bytes, spec.max_in_flight_bytes
+        );
+        let fix = "make maxInFlightBytes at least as large as maxRecordBytes";
+        problems.push(Problem::new("maxInFlightBytes", "out-of-range", message).fix(fix));
+    }
+    if spec.restart.initial > spec.restart.max {
+        let message = format!("{} is less than the first wait, {}", spec.restart.max, spec.restart.initial);
+        problems.push(Problem::new(join("restart", "max"), "out-of-range", message));
+    }
+    problems
+}

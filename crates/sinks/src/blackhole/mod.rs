@@ -1,0 +1,51 @@
+//! `blackhole`: takes everything, keeps nothing.
+use async_trait::async_trait;
+use dataflow_core::token::Token;
+use dataflow_sdk::{
+    Context, Error, Problem, SinkConfig,
+    batch::{Demand, Output},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Takes every record and keeps none: for trying out sources and transforms, and for measuring.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct BlackholeSink {}
+
+impl SinkConfig for BlackholeSink {
+    const TYPE: &'static str = "blackhole";
+    const SUMMARY: &'static str = "Counts records and throws them away.";
+    const KIND: Kind = Kind::Unfenced;
+    const GUARANTEE: &'static str = "At least once: what was not checkpointed at a crash is counted again.";
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(Blackhole)
+    }
+}
+
+#[derive(Debug)]
+struct Blackhole;
+
+#[async_trait]
+impl Sink for Blackhole {
+    fn kind(&self) -> Kind {
+        Kind::Unfenced
+    }
+    async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
+        let (writer, demand) = (Box::new(Self), Demand::Documents);
+        Ok(Opened { writer, token: None, demand, warnings: Vec::new(), handle: None })
+    }
+}
+
+#[async_trait]
+impl Writer for Blackhole {
+    async fn commit(&mut self, outputs: &[Output], _: &Token) -> Result<Committed, CommitError> {
+        Ok(Committed { rows_written: outputs.iter().map(|output| output.len() as u64).sum() })
+    }
+    async fn close(self: Box<Self>) {}
+}

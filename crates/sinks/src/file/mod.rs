@@ -1,0 +1,139 @@
+//! `file`: JSON lines or CSV, appended to one file.
+pub mod compression;
+mod handle;
+pub(crate) mod lines;
+mod open;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use compression::Compression;
+
+use async_trait::async_trait;
+use dataflow_sdk::{
+    Context, Error, Problem, SinkConfig,
+    sink::{Kind, OpenLane, Opened, Sink},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Appends records to a file on the node's machine.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FileSink {
+    /// Path of the file. Its folder must be there; the file is made.
+    pub path: PathBuf,
+    /// How a record is written.
+    #[serde(default)]
+    pub format: Format,
+    /// Compression; by default what the path's extension says (`.gz`, `.zst`, otherwise none). Each commit is a frame of its own.
+    pub compression: Option<Compression>,
+    /// What to do if the file is there when the pipeline starts to write to it for the first time (or again after a reset).
+    #[serde(default)]
+    pub if_exists: IfExists,
+    /// CSV: between fields, one ASCII character.
+    #[serde(default = "comma")]
+    pub delimiter: char,
+    /// CSV: around fields that need it, one ASCII character; doubled inside.
+    #[serde(default = "quote")]
+    pub quote: char,
+    /// CSV: whether an empty file gets a line with the names of the columns first.
+    #[serde(default = "yes")]
+    pub header: bool,
+    /// CSV: names of the fields to write, in order. By default those of the header that is there, otherwise all fields
+    /// of the first batch.
+    pub columns: Option<Vec<String>>,
+}
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON document a line.
+    #[default]
+    Json,
+    /// One CSV record a line. Null and missing are empty; nested values are JSON.
+    Csv,
+}
+
+/// What to do if the file is there at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum IfExists {
+    /// Write behind what is there.
+    #[default]
+    Append,
+    /// Fail, unless it is empty.
+    Fail,
+    /// Empty it.
+    Replace,
+}
+
+fn comma() -> char {
+    ','
+}
+fn quote() -> char {
+    '"'
+}
+fn yes() -> bool {
+    true
+}
+
+impl SinkConfig for FileSink {
+    const TYPE: &'static str = "file";
+    const SUMMARY: &'static str = "Appends records to a file, as JSON lines or CSV.";
+    const KIND: Kind = Kind::Staged;
+    const GUARANTEE: &'static str = "Exactly once: each checkpoint makes the file durable and remembers its length; after a crash it is cut back to that \
+         length and goes on from there. Void if somebody else writes to the file or replaces it while the pipeline exists; \
+         a reader that follows the file may see records that a crash takes back and writes again.";
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.path.as_os_str().is_empty() {
+            problems.push(Problem::new("path", "missing", "the path is empty").fix("give the path of a file"));
+        }
+        for (name, char) in [("delimiter", self.delimiter), ("quote", self.quote)] {
+            if !char.is_ascii() || matches!(char, '\n' | '\r' | '\0') {
+                let message = format!("{name} must be one ASCII character other than a line break, not {char:?}");
+                problems.push(Problem::new(name, "invalid", message));
+            }
+        }
+        if self.delimiter == self.quote {
+            problems.push(Problem::new("quote", "invalid", "quote and delimiter are the same character"));
+        }
+        if self.format == Format::Csv && !self.header && self.columns.is_none() {
+            let problem = Problem::new("columns", "missing", "CSV without a header needs its columns named");
+            problems.push(problem.fix("give columns, or set header: true"));
+        }
+        if self.format == Format::Json && self.columns.is_some() {
+            let problem = Problem::new("columns", "not-applicable", "columns are for format: csv; JSON lines hold whole records");
+            problems.push(problem.fix("set format: csv, or select fields with a map transform"));
+        }
+        if self.columns.as_ref().is_some_and(Vec::is_empty) {
+            problems.push(Problem::new("columns", "missing", "columns names no field").fix("name one or leave columns out"));
+        }
+        problems
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(self)
+    }
+    fn target_fields() -> Option<&'static [&'static str]> {
+        Some(&["path"])
+    }
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    fn kind(&self) -> Kind {
+        Kind::Staged
+    }
+    fn single_lane(&self) -> bool {
+        true
+    }
+    async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
+        let (config, own_files) = (self.clone(), cx.own_files.clone());
+        let handle = lane.journalled.and_then(|progress| progress.handle);
+        crate::blocking::run(move || open::open(&config, &own_files, handle)).await?
+    }
+}

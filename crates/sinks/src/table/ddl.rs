@@ -1,0 +1,50 @@
+//! Statements that make tables, as both databases take them.
+use dataflow_core::types::Type;
+use dataflow_sdk::batch::Column;
+
+/// A name in quotes, taken as it is written.
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A table's name in quotes, each part of it.
+pub fn quote_table(table: &str) -> String {
+    match table.split_once('.') {
+        Some((schema, name)) => format!("{}.{}", quote(schema), quote(name)),
+        None => quote(table),
+    }
+}
+
+/// Names in quotes, with commas.
+pub fn quote_all(names: &[String]) -> String {
+    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// `create table …`
+pub fn create_table(table: &str, columns: &[Column], key: &[String], type_name: impl Fn(Type) -> String) -> String {
+    let mut parts: Vec<String> = columns.iter().map(|column| format!("{} {}", quote(&column.name), type_name(column.ty))).collect();
+    if !key.is_empty() {
+        parts.push(format!("primary key ({})", quote_all(key)));
+    }
+    format!("create table {} ({})", quote_table(table), parts.join(", "))
+}
+
+/// `alter table … add column …`
+pub fn add_column(table: &str, column: &Column, type_name: impl Fn(Type) -> String) -> String {
+    format!("alter table {} add column {} {}", quote_table(table), quote(&column.name), type_name(column.ty))
+}
+
+/// `create unique index …`
+pub fn unique_index(table: &str, columns: &[String]) -> String {
+    format!("create unique index on {} ({})", quote_table(table), quote_all(columns))
+}
+
+/// What follows `insert into … values …` so that a row with the same key is replaced.
+pub fn on_conflict(key: &[String], columns: &[String]) -> String {
+    let others: Vec<String> =
+        columns.iter().filter(|name| !key.contains(name)).map(|name| format!("{0} = excluded.{0}", quote(name))).collect();
+    match others.is_empty() {
+        true => format!("on conflict ({}) do nothing", quote_all(key)),
+        false => format!("on conflict ({}) do update set {}", quote_all(key), others.join(", ")),
+    }
+}

@@ -1,0 +1,102 @@
+//! Which rows of a commit are written: the last one per key, and none that the table is known to refuse.
+use super::Layout;
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch},
+    row::{RowConverter, Rows, SortField},
+};
+use dataflow_sdk::{
+    Error,
+    batch::{Output, Payload},
+    sink::{CommitError, RejectedRow},
+};
+use std::collections::HashSet;
+
+/// A row of a commit: which output, which row of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index into the outputs.
+    pub output: usize,
+    /// Row of that output.
+    pub row: usize,
+}
+
+/// The columns of every output, in the order of the demand.
+///
+/// # Errors
+/// [`Error::Fatal`] if an output is none of columns.
+pub fn batches(outputs: &[Output]) -> Result<Vec<&RecordBatch>, Error> {
+    let batch = |output: &Output| match output.payload {
+        Payload::Columns(_) => Ok(()),
+        Payload::Documents { .. } => {
+            Err(Error::fatal("internal", "the sink was given documents where it asked for columns").for_user())
+        }
+    };
+    outputs.iter().try_for_each(batch)?;
+    Ok(outputs
+        .iter()
+        .filter_map(|output| match &output.payload {
+            Payload::Columns(batch) => Some(batch),
+            Payload::Documents { .. } => None,
+        })
+        .collect())
+}
+
+/// The rows to write, in order.
+///
+/// # Errors
+/// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
+pub fn places(layout: &Layout, outputs: &[Output]) -> Result<Vec<Place>, CommitError> {
+    let batches = batches(outputs)?;
+    refuse_nulls(layout, outputs, &batches)?;
+    let sizes = batches.iter().map(|batch| batch.num_rows()).enumerate();
+    let all = sizes.flat_map(|(output, rows)| (0..rows).map(move |row| Place { output, row }));
+    if layout.key.is_empty() || batches.is_empty() {
+        return Ok(all.collect());
+    }
+    let failed = |error| CommitError::Failed(Error::fatal("internal", format!("keys can't be compared: {error}")));
+    let schema = batches[0].schema();
+    let fields = layout.key.iter().map(|place| SortField::new(schema.field(*place).data_type().clone()));
+    let converter = RowConverter::new(fields.collect()).map_err(failed)?;
+    let keys: Vec<Rows> = batches
+        .iter()
+        .map(|batch| {
+            let columns: Vec<ArrayRef> = layout.key.iter().map(|place| batch.column(*place).clone()).collect();
+            converter.convert_columns(&columns).map_err(failed)
+        })
+        .collect::<Result<_, _>>()?;
+    let all: Vec<Place> = all.collect();
+    let mut seen = HashSet::with_capacity(all.len());
+    let mut last: Vec<Place> = all.into_iter().rev().filter(|place| seen.insert(keys[place.output].row(place.row))).collect();
+    last.reverse();
+    Ok(last)
+}
+
+fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&RecordBatch]) -> Result<(), CommitError> {
+    let mut rejected = Vec::new();
+    for (output, batch) in batches.iter().enumerate() {
+        for (place, slot) in layout.slots.iter().enumerate() {
+            let (column, key) = (batch.column(place), layout.key.contains(&place));
+            if column.null_count() == 0 || !(key || slot.not_null) {
+                continue;
+            }
+            for row in (0..column.len()).filter(|row| column.is_null(*row)) {
+                let name = &slot.column.name;
+                let cause = match key {
+                    true => format!("key column {name} is null"),
+                    false => format!("column {name} ({}) is null, which the table refuses", slot.declared),
+                };
+                rejected.push(reject(outputs, Place { output, row }, &cause));
+            }
+        }
+    }
+    rejected.sort_by_key(|row: &RejectedRow| (row.output, row.row));
+    rejected.dedup_by_key(|row| (row.output, row.row));
+    if rejected.is_empty() { Ok(()) } else { Err(CommitError::Rejected(rejected)) }
+}
+
+/// A row that the table refuses, with the id of its record in the cause.
+pub fn reject(outputs: &[Output], place: Place, cause: &str) -> RejectedRow {
+    let output = &outputs[place.output];
+    let id = output.records.id(output.rows[place.row] as usize);
+    RejectedRow { output: place.output, row: place.row, cause: format!("{cause} (record {id})") }
+}

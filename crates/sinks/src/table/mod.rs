@@ -1,0 +1,12 @@
+//! What the table sinks share: how a table is described in a spec, how that meets the table that is there, and how
+//! tokens are stored beside it. Holds no connection and no SQL of one database.
+pub mod columns;
+pub mod ddl;
+pub mod keys;
+pub mod layout;
+pub mod options;
+pub mod tokens;
+
+pub use columns::{ColumnType, Columns, Names};
+pub use layout::{Found, FoundColumn, Layout, Slot};
+pub use options::{Mode, Options, Unknown};

@@ -1,0 +1,107 @@
+//! How a spec describes the table to write to.
+use super::{Columns, Names};
+use dataflow_sdk::{Problem, transform::UnknownFields};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What a record does to a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Replaces the row with the same key, or adds one.
+    Upsert,
+    /// Adds a row.
+    Append,
+}
+
+/// What becomes of fields that the table has no column for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unknown {
+    /// They are left out, warned of and counted.
+    #[default]
+    Ignore,
+    /// A column is added; needs `addColumns: true`.
+    Add,
+    /// The record becomes a dead letter.
+    Dead,
+}
+
+impl From<Unknown> for UnknownFields {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
+            Unknown::Ignore => Self::Ignore,
+            Unknown::Add => Self::Add,
+            Unknown::Dead => Self::Dead,
+        }
+    }
+}
+
+/// How a spec describes the table to write to; the same for every table sink.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Name of the table.
+    pub table: String,
+    /// Columns to write; none: all of the table, or of the first batch.
+    pub columns: Option<Columns>,
+    /// Key columns.
+    pub key: Option<Names>,
+    /// What a record does; none: as [`Layout`](super::Layout) finds.
+    pub mode: Option<Mode>,
+    /// Whether a missing table is made.
+    pub create_table: bool,
+    /// Whether columns may be added.
+    pub add_columns: bool,
+    /// What becomes of fields without a column.
+    pub unknown_fields: Unknown,
+}
+
+impl Options {
+    /// The key columns that are given.
+    pub fn key(&self) -> Vec<String> {
+        self.key.as_ref().map(Names::to_vec).unwrap_or_default()
+    }
+
+    /// Findings that need no connection.
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut found = |path: &str, code: &str, message: String, fix: &str| {
+            problems.push(Problem::new(path, code, message).fix(fix));
+        };
+        if self.table.is_empty() || self.table.contains('\0') || self.table.split('.').any(str::is_empty) {
+            found("table", "invalid", format!("{:?} is no name of a table", self.table), "give a name like users or sales.users");
+        }
+        if self.table == super::tokens::TABLE || self.table.ends_with(".dataflow_tokens") {
+            found("table", "reserved", "dataflow_tokens is where progress is kept".into(), "write to another table");
+        }
+        if self.unknown_fields == Unknown::Add && !self.add_columns {
+            let message = "unknownFields: add makes columns, which addColumns: false forbids".into();
+            found("unknownFields", "contradiction", message, "set addColumns: true, or unknownFields to ignore or dead");
+        }
+        let columns = self.columns.as_ref().map(Columns::names);
+        if columns.as_ref().is_some_and(Vec::is_empty) {
+            found("columns", "missing", "columns names no column".into(), "name one, or leave columns out");
+        }
+        let names = columns.iter().flatten().map(|name| ("columns", *name));
+        let key = self.key();
+        for (path, name) in names.chain(key.iter().map(|name| ("key", name.as_str()))) {
+            if name.is_empty() || name.contains('\0') {
+                found(path, "invalid", format!("{name:?} is no name of a column"), "give each column a name");
+            }
+        }
+        for (path, names) in [("columns", columns.clone().unwrap_or_default()), ("key", key.iter().map(String::as_str).collect())] {
+            if let Some((at, twice)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+                found(path, "repeated", format!("{twice:?} is named twice"), &format!("leave out entry {at}"));
+            }
+        }
+        if self.key.is_some() && key.is_empty() {
+            found("key", "missing", "key names no column".into(), "name one, or leave key out");
+        }
+        if let Some(columns) = columns
+            && let Some(missing) = key.iter().find(|name| !columns.contains(&name.as_str()))
+        {
+            found("key", "unknown-column", format!("key column {missing:?} is not among columns"), "add it to columns");
+        }
+        problems
+    }
+}

@@ -1,0 +1,159 @@
+//! The bytes of a file, decompressed.
+use super::Compression;
+use dataflow_sdk::Error;
+use flate2::bufread::MultiGzDecoder;
+use std::{
+    fmt,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+/// How much is read of a compressed file at once.
+const BUFFER: usize = 256 << 10;
+
+/// The bytes of a file from a place on, decompressed.
+pub(crate) struct Content {
+    name: String,
+    bytes: Bytes,
+    /// The decompressed offset of the next byte.
+    at: u64,
+    /// A broken place that was met behind bytes which are still good.
+    broken: Option<Error>,
+}
+
+enum Bytes {
+    Plain(File),
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+    Zstd(Box<zstd::Decoder<'static, BufReader<File>>>),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("name", &self.name).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Content {
+    /// The content of `file` from the decompressed offset `at` on. If there are fewer bytes, the error is how many.
+    pub(crate) fn new(path: &Path, file: File, compression: Compression, at: u64) -> Result<Result<Self, u64>, Error> {
+        let failed = |error| failed(&path.display().to_string(), 0, error);
+        let length = file.metadata().map_err(failed)?.len();
+        let mut file = file;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let bytes = match compression.of(path) {
+            // An empty file is no broken one.
+            _ if length == 0 => Bytes::Plain(file),
+            Compression::Gzip => Bytes::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file)))),
+            Compression::Zstd => {
+                let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, file)).map_err(failed)?;
+                Bytes::Zstd(Box::new(decoder))
+            }
+            Compression::None | Compression::Auto => Bytes::Plain(file),
+        };
+        let mut content = Self { name: path.display().to_string(), bytes, at: 0, broken: None };
+        Ok(content.skip(at, length)?.map(|()| content))
+    }
+
+    fn skip(&mut self, to: u64, length: u64) -> Result<Result<(), u64>, Error> {
+        if let Bytes::Plain(file) = &mut self.bytes {
+            if length < to {
+                return Ok(Err(length));
+            }
+            file.seek(SeekFrom::Start(to)).map_err(|error| failed(&self.name, 0, error))?;
+            self.at = to;
+            return Ok(Ok(()));
+        }
+        let mut block = vec![0; BUFFER];
+        while self.at < to {
+            let most = (to - self.at).min(BUFFER as u64) as usize;
+            if self.read(&mut block[..most])? == 0 {
+                return Ok(Err(self.at));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Reads once; 0 at the end.
+    fn read(&mut self, block: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            let read = match &mut self.bytes {
+                Bytes::Plain(file) => file.read(block),
+                Bytes::Gzip(decoder) => decoder.read(block),
+                Bytes::Zstd(decoder) => decoder.read(block),
+            };
+            match read {
+                Ok(count) => {
+                    self.at += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.is_compressed() => return Err(corrupt(&self.name, self.at, &error)),
+                Err(error) => return Err(failed(&self.name, self.at, error)),
+            }
+        }
+    }
+
+    /// Adds at most `most` bytes to `buffer`; returns how many, 0 at the end.
+    pub(crate) fn append(&mut self, buffer: &mut Vec<u8>, most: usize) -> Result<usize, Error> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let old = buffer.len();
+        buffer.resize(old + most, 0);
+        let mut count = 0;
+        let read = loop {
+            match self.read(&mut buffer[old + count..]) {
+                Ok(0) => break Ok(count),
+                Ok(more) if count + more == most => break Ok(most),
+                Ok(more) => count += more,
+                Err(error) if count > 0 => {
+                    self.broken = Some(error);
+                    break Ok(count);
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        buffer.truncate(old + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
+    /// Whether offsets are of decompressed bytes.
+    pub(crate) fn is_compressed(&self) -> bool {
+        !matches!(self.bytes, Bytes::Plain(_))
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&self) -> &File {
+        match &self.bytes {
+            Bytes::Plain(file) => file,
+            Bytes::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Bytes::Zstd(decoder) => decoder.get_ref().get_ref(),
+        }
+    }
+}
+
+fn corrupt(name: &str, at: u64, error: &io::Error) -> Error {
+    Error::fatal("file-corrupt", format!("{name} can't be decompressed behind byte {at} of its content: {error}"))
+        .fix("put a whole file in its place, or set `compression` if the name misleads")
+}
+
+/// What the operating system says about a file, as an error of the source.
+pub(crate) fn failed(name: &str, at: u64, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Error::fatal("file-missing", format!("{name} is not there")).fix("correct `path`, or put the file there")
+        }
+        io::ErrorKind::PermissionDenied => Error::fatal("access-denied", format!("{name} may not be read: {error}"))
+            .fix("let the user that DataFlow runs as read it"),
+        io::ErrorKind::IsADirectory => is_directory(name),
+        _ => Error::transient("io", format!("{name} can't be read at byte {at}: {error}")),
+    }
+}
+
+/// The error for a path that is a directory.
+pub(crate) fn is_directory(name: &str) -> Error {
+    let pattern = Path::new(name).join("*");
+    Error::fatal("is-a-directory", format!("{name} is a directory"))
+        .fix(format!("give a file, or a pattern like {:?}", pattern.display().to_string()))
+}

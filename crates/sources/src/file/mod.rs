@@ -1,0 +1,282 @@
+//! The `file` source: lines of JSON or CSV records, from files that are whole or that grow.
+//!
+//! A partition is a file, named by its path; its position is the (decompressed) byte offset, with what the file is
+//! known by. Where that becomes a checkpoint is the engine's matter.
+mod content;
+mod follow;
+mod identity;
+mod layout;
+mod slot;
+mod split;
+mod tail;
+mod whole;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    ahead::{Ahead, Nothing},
+    lost::OnPositionLost,
+};
+use async_trait::async_trait;
+use dataflow_core::{
+    position::{Partition, Positions},
+    spec::Millis,
+};
+use dataflow_sdk::{
+    Context, Error, Problem, SourceConfig,
+    source::{Assignment, Place, Reader, Source},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Reads records from files: JSON (one object a line) or CSV, plain, gzip or zstd.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FileSource {
+    /// Path of a file, or a pattern with `*`, `?`, `[…]` or `**`. The files that match are read in the order of their
+    /// names.
+    pub path: String,
+    /// How records are written. Default: by the name (`.csv`; `.json`, `.jsonl`, `.ndjson`), otherwise `json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// CSV: the character between fields.
+    #[serde(default = "comma")]
+    pub delimiter: char,
+    /// CSV: the character around fields that hold delimiters or line breaks; doubled inside.
+    #[serde(default = "quotation_mark")]
+    pub quote: char,
+    /// CSV: whether the first record of each file holds the names of the fields. If not, give `columns`.
+    #[serde(default = "yes")]
+    pub header: bool,
+    /// CSV without header: the names of the fields, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// CSV: unquoted texts that stand for null.
+    #[serde(default = "nothing")]
+    pub null_values: Vec<String>,
+    /// How files are compressed. Default `auto`: by the name (`.gz`, `.zst`).
+    #[serde(default)]
+    pub compression: Compression,
+    /// false: the files as they are when the pipeline starts, then the pipeline is completed. true: go on for ever, with
+    /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names, but
+    /// not compressed ones). A line counts once its line break is there.
+    #[serde(default)]
+    pub follow: bool,
+    /// How often growing files are looked at.
+    #[serde(default = "poll_interval")]
+    pub poll_interval: Millis,
+    /// What to do when a file was truncated or replaced under its checkpoint.
+    #[serde(default)]
+    pub on_position_lost: OnPositionLost,
+}
+
+/// How records are written in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// Comma-separated values (or separated by something else).
+    Csv,
+}
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, of one or more members.
+    Gzip,
+    /// zstd, of one or more frames.
+    Zstd,
+    /// By the name: `.gz`, `.zst`.
+    #[default]
+    Auto,
+}
+
+impl Compression {
+    fn of(self, path: &Path) -> Self {
+        match (self, path.extension().and_then(|ext| ext.to_str())) {
+            (Self::Auto, Some("gz" | "gzip")) => Self::Gzip,
+            (Self::Auto, Some("zst" | "zstd")) => Self::Zstd,
+            (Self::Auto, _) => Self::None,
+            (given, _) => given,
+        }
+    }
+}
+
+fn comma() -> char {
+    ','
+}
+fn quotation_mark() -> char {
+    '"'
+}
+fn yes() -> bool {
+    true
+}
+fn nothing() -> Vec<String> {
+    vec![String::new()]
+}
+fn poll_interval() -> Millis {
+    Millis(200)
+}
+
+impl SourceConfig for FileSource {
+    const TYPE: &'static str = "file";
+    const SUMMARY: &'static str = "Reads records from files: JSON lines or CSV, plain, gzip or zstd, whole or growing.";
+    const GUARANTEE: &'static str = "A file is known by device, inode and the hash of its first KiB, and its position is \
+        the (decompressed) byte offset, so that reading goes on exactly where it was. Bytes changed before the position \
+        are not seen. A file truncated or replaced under its checkpoint is noticed (`onPositionLost`); with `follow`, a \
+        file that is truncated and at once written past its former length with the same first KiB is not.";
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.path.is_empty() {
+            problems.push(Problem::new("path", "missing", "is empty").fix("give a file or a pattern like \"logs/*.json\""));
+        }
+        if self.is_pattern()
+            && let Err(error) = glob::Pattern::new(&self.path)
+        {
+            problems.push(Problem::new("path", "bad-pattern", format!("is no valid pattern: {error}")));
+        }
+        for (path, given) in [("delimiter", self.delimiter), ("quote", self.quote)] {
+            if !given.is_ascii() || matches!(given, '\n' | '\r') {
+                let problem = Problem::new(path, "bad-character", format!("can't be {given:?}"));
+                problems.push(problem.fix("give one ASCII character that is no line break"));
+            }
+        }
+        if self.delimiter == self.quote {
+            problems.push(Problem::new("quote", "bad-character", "is the same as `delimiter`"));
+        }
+        let csv = self.format_of(Path::new(&self.path)) == Format::Csv;
+        if csv && !self.header && self.columns.is_empty() {
+            let problem = Problem::new("columns", "missing", "must name the fields, as there is no header");
+            problems.push(problem.fix("give `columns: [\"id\", …]`, or set `header: true`"));
+        }
+        if csv && self.header && !self.columns.is_empty() {
+            let problem = Problem::new("columns", "contradiction", "can't be given as the first line names the fields");
+            problems.push(problem.fix("leave `columns` away, or set `header: false`"));
+        }
+        if !csv && !self.columns.is_empty() {
+            problems.push(Problem::new("columns", "contradiction", "is for CSV").fix("set `format: csv`, or leave it away"));
+        }
+        if self.follow && matches!(self.compression, Compression::Gzip | Compression::Zstd) {
+            let problem = Problem::new("follow", "contradiction", "can't be combined with compression");
+            problems.push(problem.fix("follow the uncompressed files, or set `follow: false`"));
+        }
+        if self.poll_interval.0 == 0 {
+            problems.push(Problem::new("pollInterval", "out-of-range", "must be greater than 0"));
+        }
+        problems
+    }
+
+    fn build(self) -> Box<dyn Source> {
+        Box::new(self)
+    }
+}
+
+impl FileSource {
+    fn is_pattern(&self) -> bool {
+        self.path.contains(['*', '?', '['])
+    }
+
+    fn format_of(&self, path: &Path) -> Format {
+        if let Some(format) = self.format {
+            return format;
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let name = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|ext| name.strip_suffix(ext)).unwrap_or(&name);
+        // Rotated files bear a number behind the extension.
+        let name = name.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
+        if name.ends_with(".csv") { Format::Csv } else { Format::Json }
+    }
+
+    /// The files that match now, by name.
+    fn matches(&self) -> Result<Vec<PathBuf>, Error> {
+        let path = PathBuf::from(&self.path);
+        if !self.is_pattern() || path.exists() {
+            return match std::fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() => Err(content::is_directory(&self.path)),
+                Ok(_) => Ok(vec![path]),
+                Err(error) => Err(content::failed(&self.path, 0, error)),
+            };
+        }
+        let invalid = |error| Error::fatal("bad-pattern", format!("{:?} is no valid pattern: {error}", self.path));
+        let mut files = Vec::new();
+        for found in glob::glob(&self.path).map_err(invalid)? {
+            match found {
+                Ok(path) if path.is_dir() => {}
+                Ok(path) => files.push(path),
+                Err(error) => {
+                    let name = error.path().display().to_string();
+                    return Err(content::failed(&name, 0, error.into_error()));
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// The same, of which there must be one.
+    fn some_matches(&self) -> Result<Vec<PathBuf>, Error> {
+        match self.matches()? {
+            files if files.is_empty() => Err(Error::fatal("no-match", format!("no file matches {:?}", self.path))
+                .fix("correct `path`, or put a file there")),
+            files => Ok(files),
+        }
+    }
+}
+
+fn partition(path: &Path) -> Partition {
+    Partition(path.to_string_lossy().into())
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(Error::fatal("internal", format!("the file source failed: {panic}"))))
+}
+
+#[async_trait]
+impl Source for FileSource {
+    async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
+        // Files are read one after the other, in one lane.
+        Ok(vec![self.path.as_str().into()])
+    }
+
+    async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
+        if lane.lane != 0 {
+            return Ok(Box::new(Nothing { bounded: !self.follow }));
+        }
+        let (source, cx) = (self.clone(), cx.clone());
+        let pause = self.poll_interval.into();
+        match self.follow {
+            true => {
+                let work = blocking(move || follow::Follow::new(source, &cx, lane.positions)).await?;
+                Ok(Box::new(Ahead::new(work, pause)))
+            }
+            false => {
+                let work = blocking(move || whole::Whole::new(source, &cx, lane.positions)).await?;
+                Ok(Box::new(Ahead::new(work, pause)))
+            }
+        }
+    }
+
+    async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
+        let (source, to) = (self.clone(), to.clone());
+        blocking(move || {
+            let files = source.some_matches()?;
+            let place = |path: PathBuf| {
+                let position = match to {
+                    Place::Beginning => dataflow_core::position::Position::offset(0),
+                    Place::End => tail::end(&source, &path)?,
+                };
+                Ok((partition(&path), position))
+            };
+            files.into_iter().map(place).collect()
+        })
+        .await
+    }
+}

@@ -1,0 +1,298 @@
+//! What every sink must do, by its kind. Run it with [`sink`] from the tests of a sink.
+use crate::fixture::{Pair, context, fence, open_lane, output, token};
+use async_trait::async_trait;
+use dataflow_core::{
+    ledger::Counters,
+    pipeline::event::LaneProgress,
+    token::{Fence, Token},
+    types::Type,
+};
+use dataflow_sdk::{
+    Context, Error,
+    batch::{Column, Demand, Output},
+    sink::{CommitError, Kind, Opened, RejectedRow, Sink, Writer},
+};
+use std::future::Future;
+
+/// A sink under test on a target of its own.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// A sink on the target, as a node makes it: called again for every opening. The target takes `id` (an integer)
+    /// and `name` (text), and is empty or missing at first.
+    fn sink(&self) -> Box<dyn Sink>;
+    /// (id, name) of every row that a reader of the target sees, in any order.
+    async fn rows(&self) -> Vec<(i64, String)>;
+    /// Whether a row replaces an earlier one of the same id.
+    fn upserts(&self) -> bool {
+        false
+    }
+    /// A name that the target refuses.
+    fn refused_name(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// Runs all checks that hold for the subject's kind, each on a fresh subject.
+///
+/// # Panics
+/// With what does not hold.
+pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
+    rows_arrive(&fresh().await).await;
+    empty_commits_count(&fresh().await).await;
+    reopening_goes_on(&fresh().await).await;
+    if fresh().await.sink().kind() == Kind::Transactional {
+        zombies_are_fenced(&fresh().await).await;
+        tokens_come_back(&fresh().await).await;
+        commits_are_applied_once(&fresh().await).await;
+        lanes_are_apart(&fresh().await).await;
+    }
+    if fresh().await.refused_name().is_some() {
+        refused_rows_are_found(&fresh().await).await;
+    }
+    if fresh().await.upserts() {
+        the_last_per_key_wins(&fresh().await).await;
+    }
+    match fresh().await.sink().kind() {
+        Kind::Keyed => replay_converges(&fresh().await).await,
+        Kind::Staged => unsealed_rows_go_away(&fresh().await).await,
+        Kind::Transactional | Kind::Unfenced => {}
+    }
+}
+
+/// An opened sink that makes outputs as its demand wants them.
+struct Run {
+    cx: Context,
+    fence: Fence,
+    writer: Box<dyn Writer>,
+    demand: Demand,
+    found: Option<Token>,
+    handle: Option<serde_json::Value>,
+}
+
+const PIPELINE: &str = "conformance";
+
+async fn open(subject: &dyn Subject, epoch: u64) -> Run {
+    try_open(subject, &fence(PIPELINE, epoch), None).await.unwrap_or_else(|error| panic!("can't be opened: {error}"))
+}
+
+async fn try_open(subject: &dyn Subject, fence: &Fence, journalled: Option<LaneProgress>) -> Result<Run, Error> {
+    let cx = context(PIPELINE);
+    let lane = dataflow_sdk::sink::OpenLane { journalled, ..open_lane(fence) };
+    let Opened { mut writer, token: found, mut demand, handle, .. } = subject.sink().open(&cx, lane).await?;
+    if demand == Demand::AllColumns {
+        let columns = [("id", Type::Bigint), ("name", Type::Text)];
+        let columns = columns.map(|(name, ty)| Column { name: name.into(), ty });
+        demand = writer.define(&columns).await?;
+    }
+    Ok(Run { cx, fence: fence.clone(), writer, demand, found, handle })
+}
+
+impl Run {
+    fn output(&self, rows: &[Pair<'_>]) -> Output {
+        output(&self.demand, 0, rows)
+    }
+    async fn try_commit(&mut self, sequence: u64, rows: &[Pair<'_>]) -> Result<u64, CommitError> {
+        let outputs = if rows.is_empty() { Vec::new() } else { vec![self.output(rows)] };
+        let committed = self.writer.commit(&outputs, &token(&self.fence, sequence)).await?;
+        Ok(committed.rows_written)
+    }
+    async fn commit(&mut self, sequence: u64, rows: &[Pair<'_>]) -> u64 {
+        self.try_commit(sequence, rows).await.unwrap_or_else(|error| panic!("commit {sequence} failed: {error:?}"))
+    }
+    /// Seals a staged sink as a checkpoint does; the journal's memory of it.
+    async fn seal(&mut self, sequence: u64) -> LaneProgress {
+        let handle = self.writer.seal().await.unwrap_or_else(|error| panic!("can't be sealed: {error}"));
+        if let Some(handle) = &handle {
+            self.writer.publish(handle).await.unwrap_or_else(|error| panic!("can't be published: {error}"));
+        }
+        let Token { positions, counters, .. } = token(&self.fence, sequence);
+        LaneProgress { lane: 0, sequence, positions, counters, chunks: Vec::new(), handle }
+    }
+    async fn close(self) {
+        self.writer.close().await;
+    }
+}
+
+fn pair(id: i64, name: &str) -> Pair<'_> {
+    (Some(id), Some(name))
+}
+
+async fn expect(subject: &dyn Subject, expected: &[(i64, &str)], why: &str) {
+    let mut rows = subject.rows().await;
+    rows.sort();
+    let expected: Vec<(i64, String)> = expected.iter().map(|(id, name)| (*id, (*name).into())).collect();
+    assert_eq!(rows, expected, "{why}");
+}
+
+async fn rows_arrive(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    assert!(run.found.is_none(), "a fresh target has no token");
+    let written = run.commit(1, &[pair(1, "Ann"), pair(2, "B\"ob, \\ \u{e4}\u{1f600}\n")]).await;
+    assert_eq!(written, 2);
+    let outputs = [run.output(&[pair(3, "Cid")]), run.output(&[]), run.output(&[pair(4, "Dan")])];
+    let committed = run.writer.commit(&outputs, &token(&run.fence, 2)).await;
+    assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(2));
+    run.seal(2).await;
+    run.close().await;
+    let expected = [(1, "Ann"), (2, "B\"ob, \\ \u{e4}\u{1f600}\n"), (3, "Cid"), (4, "Dan")];
+    expect(subject, &expected, "what was committed arrives, of all outputs").await;
+}
+
+async fn empty_commits_count(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    assert_eq!(run.commit(1, &[]).await, 0);
+    run.commit(2, &[pair(1, "Ann")]).await;
+    assert_eq!(run.commit(3, &[]).await, 0);
+    run.seal(3).await;
+    run.close().await;
+    expect(subject, &[(1, "Ann")], "commits without rows write none").await;
+    if subject.sink().kind() == Kind::Transactional {
+        let run = open(subject, 2).await;
+        assert_eq!(run.found.map(|token| token.sequence), Some(3), "a commit without rows moves the token");
+    }
+}
+
+async fn reopening_goes_on(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    run.commit(1, &[pair(1, "Ann")]).await;
+    let progress = run.seal(1).await;
+    run.close().await;
+    let mut run = try_open(subject, &fence(PIPELINE, 1), Some(progress)).await.unwrap_or_else(|error| panic!("{error}"));
+    run.commit(2, &[pair(2, "Bob")]).await;
+    run.seal(2).await;
+    run.close().await;
+    expect(subject, &[(1, "Ann"), (2, "Bob")], "the same epoch may open again and go on").await;
+}
+
+async fn zombies_are_fenced(subject: &dyn Subject) {
+    let mut old = open(subject, 1).await;
+    old.commit(1, &[pair(1, "Ann")]).await;
+    let mut new = open(subject, 2).await;
+    let error = old.try_commit(2, &[pair(2, "zombie")]).await;
+    assert!(matches!(error, Err(CommitError::Failed(Error::Fenced(_)))), "an older epoch's commit: {error:?}");
+    new.commit(2, &[pair(3, "Cid")]).await;
+    let error = try_open(subject, &fence(PIPELINE, 1), None).await.err();
+    assert!(matches!(error, Some(Error::Fenced(_))), "an older epoch's opening: {error:?}");
+    expect(subject, &[(1, "Ann"), (3, "Cid")], "nothing of an older epoch takes effect").await;
+}
+
+async fn tokens_come_back(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    run.commit(1, &[pair(1, "Ann")]).await;
+    run.commit(2, &[pair(2, "Bob")]).await;
+    let expected = token(&run.fence, 2);
+    let (cx, asked) = (run.cx.clone(), run.fence.clone());
+    let inspected = subject.sink().token(&cx, &asked).await.unwrap_or_else(|error| panic!("{error}"));
+    run.close().await;
+    let run = open(subject, 5).await;
+    for (found, how) in [(inspected, "inspected"), (run.found, "opened")] {
+        let found = found.unwrap_or_else(|| panic!("{how}: the token is there"));
+        assert_eq!(found.sequence, 2, "{how}");
+        assert_eq!(found.positions, expected.positions, "{how}");
+        assert_eq!(found.counters, expected.counters, "{how}");
+        assert_eq!(found.chunks, expected.chunks, "{how}");
+    }
+}
+
+async fn commits_are_applied_once(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    run.commit(1, &[pair(1, "Ann")]).await;
+    for (sequence, what) in [(1, "the same commit again"), (3, "a commit that skips one")] {
+        let error = run.try_commit(sequence, &[pair(9, "no")]).await;
+        assert!(matches!(error, Err(CommitError::Failed(Error::Fenced(_)))), "{what}: {error:?}");
+        run.close().await;
+        run = open(subject, 1).await;
+    }
+    expect(subject, &[(1, "Ann")], "only the next commit is applied").await;
+    assert_eq!(run.found.map(|token| token.counters), Some(Counters { read: 10, delivered: 10, batches: 1, ..Counters::default() }));
+}
+
+async fn lanes_are_apart(subject: &dyn Subject) {
+    let mut run = open(subject, 7).await;
+    run.commit(1, &[pair(1, "Ann")]).await;
+    run.close().await;
+    let first = fence(PIPELINE, 3);
+    let other_incarnation = dataflow_core::id::Incarnation::try_from("second").unwrap_or_else(|error| panic!("{error}"));
+    for other in [
+        Fence { lane: 1, ..first.clone() },
+        Fence { generation: first.generation.next(), ..first.clone() },
+        Fence { incarnation: other_incarnation, ..first.clone() },
+    ] {
+        let run = try_open(subject, &other, None).await.unwrap_or_else(|error| panic!("{other:?}: {error}"));
+        assert!(run.found.is_none(), "{other:?} has a token of its own");
+        run.close().await;
+    }
+}
+
+async fn refused_rows_are_found(subject: &dyn Subject) {
+    let refused = subject.refused_name().unwrap_or_default();
+    let mut run = open(subject, 1).await;
+    run.commit(1, &[pair(1, "Ann")]).await;
+    let many: Vec<Pair<'_>> = (10..200).map(|id| pair(id, if id % 50 == 0 { refused } else { "x" })).collect();
+    let outputs = [run.output(&[pair(2, "Bob"), pair(3, refused)]), run.output(&many)];
+    let commit = run.writer.commit(&outputs, &token(&run.fence, 2)).await;
+    let Err(CommitError::Rejected(rows)) = commit else { panic!("rows that the target refuses: {commit:?}") };
+    let mut places: Vec<(usize, usize)> = rows.iter().map(|RejectedRow { output, row, .. }| (*output, *row)).collect();
+    places.sort_unstable();
+    assert_eq!(places, [(0, 1), (1, 40), (1, 90), (1, 140)], "all refused rows are found, and no other");
+    assert!(rows.iter().all(|row| row.cause.contains("name")), "the cause names the column: {}", rows[0].cause);
+    expect(subject, &[(1, "Ann")], "a refused commit writes nothing").await;
+    let rest = [outputs[0].retain(|row| row != 1)];
+    let committed = run.writer.commit(&rest, &token(&run.fence, 2)).await;
+    assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(1));
+    expect(subject, &[(1, "Ann"), (2, "Bob")], "without the refused rows it goes on, with the same number").await;
+}
+
+async fn the_last_per_key_wins(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    let outputs = [run.output(&[pair(1, "a"), pair(2, "b"), pair(1, "c")]), run.output(&[pair(3, "d"), pair(2, "e")])];
+    let committed = run.writer.commit(&outputs, &token(&run.fence, 1)).await;
+    assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(3));
+    expect(subject, &[(1, "c"), (2, "e"), (3, "d")], "the last record per key in a commit wins, over all outputs").await;
+    run.commit(2, &[pair(2, "f")]).await;
+    expect(subject, &[(1, "c"), (2, "f"), (3, "d")], "a later commit replaces").await;
+    let commit = run.try_commit(3, &[pair(4, "g"), (None, Some("h"))]).await;
+    if subject.sink().kind() == Kind::Transactional {
+        let Err(CommitError::Rejected(rows)) = commit else { panic!("a row without key: {commit:?}") };
+        assert_eq!((rows.len(), rows[0].row), (1, 1), "the row without key is found");
+        assert!(rows[0].cause.contains("id"), "the cause names the key column: {}", rows[0].cause);
+    }
+}
+
+async fn replay_converges(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    run.commit(1, &[pair(1, "a"), pair(2, "b")]).await;
+    run.commit(2, &[pair(1, "c")]).await;
+    let before = subject.rows().await;
+    run.close().await;
+    let mut run = open(subject, 2).await;
+    run.commit(1, &[pair(1, "a"), pair(2, "b"), pair(1, "c")]).await;
+    assert_eq!(subject.rows().await, before, "a replay that is cut otherwise comes to the same");
+}
+
+async fn unsealed_rows_go_away(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    let begun = LaneProgress {
+        lane: 0,
+        sequence: 0,
+        positions: Default::default(),
+        counters: Counters::default(),
+        chunks: Vec::new(),
+        handle: run.handle.clone(),
+    };
+    run.commit(1, &[pair(1, "lost")]).await;
+    run.close().await;
+    let reopen = |epoch, progress| async move {
+        try_open(subject, &fence(PIPELINE, epoch), Some(progress)).await.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let mut run = reopen(2, begun).await;
+    run.commit(1, &[pair(1, "Ann")]).await;
+    let progress = run.seal(1).await;
+    run.commit(2, &[pair(2, "lost, too")]).await;
+    run.close().await;
+    let mut run = reopen(3, progress).await;
+    run.commit(2, &[pair(2, "Bob")]).await;
+    run.seal(2).await;
+    run.close().await;
+    expect(subject, &[(1, "Ann"), (2, "Bob")], "what was not sealed is gone after opening again").await;
+}

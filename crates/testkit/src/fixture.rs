@@ -1,0 +1,142 @@
+//! Records, outputs and tokens for tests.
+use arrow::array::{ArrayRef, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema};
+use dataflow_core::{
+    id::{Epoch, Generation, Incarnation, PipelineId},
+    ledger::Counters,
+    position::Position,
+    spec::BatchSpec,
+    token::{Fence, Token},
+};
+use dataflow_sdk::{
+    Context, Records, Span,
+    batch::{Demand, Output, Payload, arrow_type},
+    records::{Layout, Slices},
+    sink::OpenLane,
+};
+use std::sync::Arc;
+
+/// A context for a pipeline of this id.
+///
+/// # Panics
+/// If it is no id.
+pub fn context(pipeline: &str) -> Context {
+    Context {
+        pipeline: id(pipeline),
+        incarnation: incarnation(),
+        batch: BatchSpec::default(),
+        max_record_bytes: 16 << 20,
+        max_in_flight_bytes: 64 << 20,
+        own_files: Arc::default(),
+        inbox: None,
+        stop: tokio_util::sync::CancellationToken::new(),
+    }
+}
+
+fn id(text: &str) -> PipelineId {
+    PipelineId::try_from(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn incarnation() -> Incarnation {
+    Incarnation::try_from("first").unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The fence of lane 0, generation 1 of a pipeline.
+pub fn fence(pipeline: &str, epoch: u64) -> Fence {
+    let (pipeline, generation) = (id(pipeline), Generation(1));
+    Fence { pipeline, incarnation: incarnation(), generation, lane: 0, epoch: Epoch(epoch) }
+}
+
+/// An opening by this fence, with nothing in the journal.
+pub fn open_lane(fence: &Fence) -> OpenLane {
+    OpenLane { fence: fence.clone(), journalled: None, version_base: fence.epoch.0 * 1_000_000 }
+}
+
+/// The token of a commit, with a position and counters that tell commits apart.
+pub fn token(fence: &Fence, sequence: u64) -> Token {
+    let counters = Counters { read: sequence * 10, delivered: sequence * 10, batches: sequence, ..Counters::default() };
+    Token {
+        fence: fence.clone(),
+        sequence,
+        positions: [("p/0".into(), Position::offset(sequence * 10).of("identity"))].into(),
+        counters,
+        chunks: Vec::new(),
+    }
+}
+
+/// A row of tests: `{"id": …, "name": …}`; NULL where none.
+pub type Pair<'a> = (Option<i64>, Option<&'a str>);
+
+fn document((id, name): &Pair<'_>) -> String {
+    serde_json::json!({"id": id, "name": name}).to_string()
+}
+
+/// Records of partition `p/0` that hold these rows as JSON, from an offset on; their ids are those of the rows.
+pub fn records(from: u64, rows: &[Pair<'_>]) -> Records {
+    let mut data = Vec::new();
+    let spans = rows.iter().map(|row| {
+        let text = document(row);
+        data.extend_from_slice(text.as_bytes());
+        Span::new(data.len() - text.len(), data.len())
+    });
+    let spans = spans.collect();
+    let mut keys = Vec::new();
+    let key_spans = rows.iter().map(|(id, _)| match id {
+        Some(id) => {
+            let start = keys.len();
+            keys.extend_from_slice(id.to_string().as_bytes());
+            Span::new(start, keys.len())
+        }
+        None => Span::NULL,
+    });
+    let key_spans = key_spans.collect();
+    let to = from + rows.len() as u64;
+    Records {
+        to: Position::offset(to),
+        data: data.into(),
+        spans,
+        offsets: (from..to).collect(),
+        keys: Some(Slices { data: keys.into(), spans: key_spans }),
+        ..Records::empty("p/0".into(), Position::offset(from), Layout::Json)
+    }
+}
+
+/// An output of these rows as a demand wants them: whole documents, or columns of which `id` and `name` have values.
+///
+/// # Panics
+/// If the demand has types for `id` and `name` that these values don't fit.
+pub fn output(demand: &Demand, from: u64, rows: &[Pair<'_>]) -> Output {
+    let records = Arc::new(records(from, rows));
+    let payload = match demand {
+        Demand::Documents | Demand::AllColumns => {
+            Payload::Documents { data: records.data.clone(), spans: records.spans.clone() }
+        }
+        Demand::Columns(columns) => {
+            let fields = columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true));
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            let json = |column: &dataflow_sdk::batch::Column| column.ty == dataflow_core::types::Type::Json;
+            let arrays = columns.iter().map(|column| array(&column.name, &arrow_type(column.ty), json(column), rows));
+            let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+            let batch = RecordBatch::try_new_with_options(schema, arrays.collect(), &options);
+            Payload::Columns(batch.unwrap_or_else(|error| panic!("{error}")))
+        }
+    };
+    Output { records, rows: (0..rows.len() as u32).collect(), payload }
+}
+
+fn array(name: &str, ty: &DataType, json: bool, rows: &[Pair<'_>]) -> ArrayRef {
+    let ids = || rows.iter().map(|row| row.0);
+    match (name, ty) {
+        ("id", DataType::Int64) => Arc::new(Int64Array::from_iter(ids())),
+        ("id", DataType::Int32) => Arc::new(Int32Array::from_iter(ids().map(|id| id.map(|id| id as i32)))),
+        ("id", DataType::Int16) => Arc::new(Int16Array::from_iter(ids().map(|id| id.map(|id| id as i16)))),
+        ("id", DataType::Float64) => Arc::new(Float64Array::from_iter(ids().map(|id| id.map(|id| id as f64)))),
+        ("id", DataType::Utf8) => Arc::new(StringArray::from_iter(ids().map(|id| id.map(|id| id.to_string())))),
+        ("name", DataType::Utf8) if json => {
+            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.1.map(|name| serde_json::json!(name).to_string()))))
+        }
+        ("name", DataType::Utf8) => Arc::new(StringArray::from_iter(rows.iter().map(|row| row.1))),
+        ("id" | "name", other) => panic!("no test values of type {other} for {name}"),
+        (_, other) => new_null_array(other, rows.len()),
+    }
+}

@@ -1,0 +1,20 @@
+//! Failures on request.
+
+/// What goes wrong at a commit (once each, in the order they were asked for).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: the commit before the next fault goes well.
+    None,
+    /// Fails with a transient error; nothing was written.
+    FailBefore,
+    /// Is applied, and yet answered with a transient error: the outcome is unknown to the writer.
+    FailAfter,
+    /// Fails for good; nothing was written.
+    Fatal,
+    /// Somebody else has taken the sink over.
+    Fenced,
+    /// Never answers; nothing was written.
+    Hang,
+    /// Is applied and never answers.
+    HangAfter,
+}

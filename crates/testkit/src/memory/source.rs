@@ -1,0 +1,167 @@
+//! A source in memory.
+use super::feed::{Fed, Feed, Inner, feed};
+use async_trait::async_trait;
+use dataflow_core::position::{Partition, Position, Positions};
+use dataflow_sdk::{
+    Context, Error, Problem, SourceConfig,
+    records::{Layout, Records, Slices, Span},
+    source::{Assignment, Place, Read, Reader, Source},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Reads JSON records from memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct MemorySource {
+    /// Name of the [`Feed`] it reads.
+    pub feed: String,
+}
+
+impl SourceConfig for MemorySource {
+    const TYPE: &'static str = "memory";
+    const SUMMARY: &'static str = "Reads records from memory.";
+    const GUARANTEE: &'static str = "Positions are offsets; exactly once while the process lives.";
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn build(self) -> Box<dyn Source> {
+        Box::new(Memory { feed: feed(&self.feed) })
+    }
+}
+
+#[derive(Debug)]
+struct Memory {
+    feed: Arc<Feed>,
+}
+
+#[async_trait]
+impl Source for Memory {
+    async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
+        Ok(self.feed.lock().partitions.keys().cloned().collect())
+    }
+
+    async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
+        if let Some(Some(error)) = self.feed.lock().open_faults.pop_front() {
+            return Err(error);
+        }
+        let most = cx.batch.max_records.max(1) as usize;
+        Ok(Box::new(MemoryReader { feed: self.feed.clone(), positions: lane.positions.clone(), lane, most, last: None }))
+    }
+
+    async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
+        let inner = self.feed.lock();
+        let at = |records: &Vec<Fed>| match to {
+            Place::Beginning => 0,
+            Place::End => records.len() as u64,
+        };
+        Ok(inner.partitions.iter().map(|(name, records)| (name.clone(), Position::offset(at(records)))).collect())
+    }
+}
+
+struct MemoryReader {
+    feed: Arc<Feed>,
+    lane: Assignment,
+    positions: Positions,
+    most: usize,
+    /// The partition that was read last: the next one has its turn.
+    last: Option<Partition>,
+}
+
+impl MemoryReader {
+    /// Next records that are there; None: none for now.
+    fn take(&mut self) -> Result<Option<Read>, Error> {
+        let mut inner = self.feed.lock();
+        if inner.read_faults.front().is_some()
+            && let Some(Some(error)) = inner.read_faults.pop_front()
+        {
+            return Err(error);
+        }
+        let (lane, lanes) = (self.lane.lane as usize, self.lane.lanes.max(1) as usize);
+        let mine: Vec<Partition> =
+            inner.partitions.keys().enumerate().filter(|(p, _)| p % lanes == lane).map(|(_, name)| name.clone()).collect();
+        let behind = self.last.as_ref().and_then(|last| mine.iter().position(|name| name == last)).map_or(0, |at| at + 1);
+        for name in mine.iter().cycle().skip(behind).take(mine.len()) {
+            let from = self.positions.get(name).and_then(Position::as_offset).unwrap_or(0) as usize;
+            let there = inner.partitions[name].len();
+            if from > there {
+                return Err(lost(name, from, there));
+            }
+            if from < there {
+                let records = records(&inner, name, from, (from + self.most).min(there));
+                self.positions.insert(name.clone(), records.to.clone());
+                self.last = Some(name.clone());
+                return Ok(Some(Read::Records(records)));
+            }
+        }
+        Ok(inner.ended.then_some(Read::End))
+    }
+}
+
+fn lost(partition: &Partition, wanted: usize, there: usize) -> Error {
+    Error::PositionLost {
+        partition: partition.clone(),
+        wanted: Position::offset(wanted as u64),
+        earliest: Position::offset(0),
+        latest: Position::offset(there as u64),
+        reason: format!("it has only {there} records"),
+    }
+}
+
+fn records(inner: &Inner, partition: &Partition, from: usize, to: usize) -> Records {
+    let fed = &inner.partitions[partition][from..to];
+    let (data, spans) = slices(fed.iter().map(|record| record.data.as_deref()));
+    let (keys, key_spans) = slices(fed.iter().map(|record| record.key.as_deref()));
+    Records {
+        to: Position::offset(to as u64),
+        bytes_read: data.len() as u64,
+        data: data.into(),
+        spans,
+        offsets: (from as u64..to as u64).collect(),
+        keys: Some(Slices { data: keys.into(), spans: key_spans }),
+        timestamps: Some(fed.iter().map(|record| record.timestamp).collect()),
+        ..Records::empty(partition.clone(), Position::offset(from as u64), Layout::Json)
+    }
+}
+
+fn slices<'a>(values: impl Iterator<Item = Option<&'a str>>) -> (Vec<u8>, Vec<Span>) {
+    let mut data = Vec::new();
+    let spans = values.map(|value| match value {
+        Some(text) => {
+            data.extend_from_slice(text.as_bytes());
+            Span::new(data.len() - text.len(), data.len())
+        }
+        None => Span::NULL,
+    });
+    let spans = spans.collect();
+    (data, spans)
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn read(&mut self) -> Result<Read, Error> {
+        loop {
+            let feed = self.feed.clone();
+            let changed = feed.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(read) = self.take()? {
+                return Ok(read);
+            }
+            changed.await;
+        }
+    }
+
+    fn lag(&self) -> Option<u64> {
+        let inner = self.feed.lock();
+        let (lane, lanes) = (self.lane.lane as usize, self.lane.lanes.max(1) as usize);
+        let mine = inner.partitions.iter().enumerate().filter(|(p, _)| p % lanes == lane);
+        let waiting = mine.map(|(_, (name, records))| {
+            let at = self.positions.get(name).and_then(Position::as_offset).unwrap_or(0);
+            (records.len() as u64).saturating_sub(at)
+        });
+        Some(waiting.sum())
+    }
+}

@@ -1,0 +1,121 @@
+//! What memory sinks hold.
+use super::{fault::Fault, named::Named, row::Row};
+use dataflow_core::{
+    id::Epoch,
+    token::{Fence, Token},
+};
+use dataflow_sdk::batch::{Column, Demand};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+static STORES: Named<Store> = Named::new();
+
+/// The store of this name.
+pub fn store(name: &str) -> Arc<Store> {
+    STORES.get(name)
+}
+
+/// Tests that a record is one the sink won't take: (id, data) → cause.
+pub type Rejects = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
+
+/// What is held for a memory sink: rows, tokens and fences. Shared by all that name it.
+#[derive(Default)]
+pub struct Store {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+pub(super) struct Inner {
+    pub(super) rows: Vec<Row>,
+    pub(super) tokens: BTreeMap<LaneKey, Token>,
+    pub(super) epochs: BTreeMap<LaneKey, Epoch>,
+    pub(super) faults: VecDeque<Fault>,
+    pub(super) open_faults: VecDeque<Fault>,
+    pub(super) rejects: Option<Rejects>,
+    pub(super) demand: Option<Demand>,
+    pub(super) defined: Option<Vec<Column>>,
+    pub(super) commits: u64,
+    pub(super) opens: u64,
+}
+
+/// Pipeline, incarnation, generation, lane.
+pub(super) type LaneKey = (String, String, u64, u32);
+
+pub(super) fn lane_key(fence: &Fence) -> LaneKey {
+    (fence.pipeline.to_string(), fence.incarnation.to_string(), fence.generation.0, fence.lane)
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let inner = self.lock();
+        f.debug_struct("Store").field("rows", &inner.rows.len()).field("tokens", &inner.tokens).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// All rows, in the order they were written (keyed: in the order of their keys).
+    pub fn rows(&self) -> Vec<Row> {
+        self.lock().rows.clone()
+    }
+    /// What [`Row::data`] says of all rows.
+    pub fn data(&self) -> Vec<String> {
+        self.lock().rows.iter().map(|row| row.data.clone()).collect()
+    }
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.lock().rows.len()
+    }
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The tokens of all lanes (transactional).
+    pub fn tokens(&self) -> Vec<Token> {
+        self.lock().tokens.values().cloned().collect()
+    }
+    /// Forgets a token, as if somebody had emptied the token table.
+    pub fn forget_tokens(&self) {
+        self.lock().tokens.clear();
+    }
+    /// Puts a token in place, as if somebody had restored an old backup.
+    pub fn set_token(&self, token: Token) {
+        self.lock().tokens.insert(lane_key(&token.fence), token);
+    }
+    /// How often it was opened.
+    pub fn opens(&self) -> u64 {
+        self.lock().opens
+    }
+    /// How many commits were applied.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+    /// What goes wrong at the next commits.
+    pub fn fault_commits(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.lock().faults.extend(faults);
+    }
+    /// What goes wrong at the next openings ([`Fault::FailBefore`], [`Fault::Fatal`], [`Fault::Fenced`], [`Fault::Hang`]).
+    pub fn fault_opens(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.lock().open_faults.extend(faults);
+    }
+    /// Which records are rejected from now on.
+    pub fn reject(&self, rejects: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
+        self.lock().rejects = Some(Arc::new(rejects));
+    }
+    /// Rejects nothing any more.
+    pub fn accept_all(&self) {
+        self.lock().rejects = None;
+    }
+    /// What it wants of each row; [`Demand::Documents`] if this is never called.
+    pub fn demand(&self, demand: Demand) {
+        self.lock().demand = Some(demand);
+    }
+    /// The columns it was defined with, where all columns were demanded.
+    pub fn defined(&self) -> Option<Vec<Column>> {
+        self.lock().defined.clone()
+    }
+}

@@ -1,0 +1,56 @@
+//! The memory sinks pass their own conformance suite.
+use async_trait::async_trait;
+use dataflow_sdk::{SinkConfig, sink::Sink};
+use dataflow_testkit::{
+    conformance::{self, Subject},
+    memory::{KeyedMemorySink, MemorySink, Store, store},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+struct Memory {
+    name: String,
+    keyed: bool,
+    store: Arc<Store>,
+}
+
+async fn memory(keyed: bool) -> Memory {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("conformance {}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let store = store(&name);
+    store.reject(|_, data| data.contains("refused").then(|| "name is refused".into()));
+    Memory { store, name, keyed }
+}
+
+#[async_trait]
+impl Subject for Memory {
+    fn sink(&self) -> Box<dyn Sink> {
+        match self.keyed {
+            true => KeyedMemorySink { store: self.name.clone() }.build(),
+            false => MemorySink { store: self.name.clone() }.build(),
+        }
+    }
+    async fn rows(&self) -> Vec<(i64, String)> {
+        let rows = self.store.rows();
+        let rows = rows.iter().map(|row| serde_json::from_str::<serde_json::Value>(&row.data).unwrap());
+        rows.map(|row| (row["id"].as_i64().unwrap(), row["name"].as_str().unwrap().into())).collect()
+    }
+    fn upserts(&self) -> bool {
+        self.keyed
+    }
+    fn refused_name(&self) -> Option<&'static str> {
+        (!self.keyed).then_some("refused")
+    }
+}
+
+#[tokio::test]
+async fn the_transactional_one_conforms() {
+    conformance::sink(|| memory(false)).await;
+}
+
+#[tokio::test]
+async fn the_keyed_one_conforms() {
+    conformance::sink(|| memory(true)).await;
+}

@@ -1,0 +1,118 @@
+//! What values are taken as.
+use arrow::datatypes::{DataType, TimeUnit};
+use dataflow_core::types::Type;
+use dataflow_formats::decode::Want;
+use dataflow_sdk::batch::arrow_type;
+
+/// What an expression takes a value as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Class {
+    /// Nothing is known.
+    Any,
+    /// Any number.
+    Number,
+    /// A whole number: what a count or a position is.
+    Integer,
+    /// Text.
+    Text,
+    /// true or false.
+    Boolean,
+    /// A point in time or a date.
+    Time,
+    /// A length of time.
+    Interval,
+    /// Anything, as its text: what is cast.
+    Literal,
+}
+
+impl Class {
+    /// The class of a type.
+    pub(crate) fn of(ty: &DataType) -> Self {
+        match ty {
+            DataType::Boolean => Self::Boolean,
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => Self::Time,
+            DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
+            DataType::Dictionary(_, value) => Self::of(value),
+            ty if ty.is_string() => Self::Text,
+            ty if ty.is_numeric() => Self::Number,
+            _ => Self::Any,
+        }
+    }
+
+    /// The class of a declared type.
+    pub(crate) fn of_type(ty: Type) -> Self {
+        match ty {
+            Type::Number => Self::Number,
+            Type::Json => Self::Any,
+            other => Self::of(&arrow_type(other)),
+        }
+    }
+
+    /// What a field is decoded as.
+    pub(crate) fn want(self) -> Want {
+        match self {
+            Self::Any | Self::Interval => Want::Infer,
+            Self::Number => Want::Number,
+            Self::Integer => Want::As(Type::Bigint),
+            Self::Text => Want::Text,
+            Self::Boolean => Want::Boolean,
+            Self::Time => Want::Time,
+            Self::Literal => Want::Literal,
+        }
+    }
+
+    /// Whether a value of class `actual` can stand where this one is asked for.
+    pub(crate) fn takes(self, actual: Self) -> bool {
+        match (self.plain(), actual.plain()) {
+            (Self::Any | Self::Literal, _) | (_, Self::Any | Self::Literal) => true,
+            // A text between quotes is how a time is written.
+            (Self::Time, Self::Text) => true,
+            (Self::Time | Self::Interval | Self::Number, Self::Interval | Self::Time) => true,
+            (a, b) => a == b,
+        }
+    }
+
+    fn plain(self) -> Self {
+        if self == Self::Integer { Self::Number } else { self }
+    }
+
+    /// In words, for messages.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Any => "anything",
+            Self::Number => "a number",
+            Self::Integer => "a whole number",
+            Self::Text | Self::Literal => "text",
+            Self::Boolean => "true or false",
+            Self::Time => "a time",
+            Self::Interval => "an interval",
+        }
+    }
+
+    /// The type to cast to in order to get this class.
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::Number => "double",
+            Self::Integer => "bigint",
+            Self::Boolean => "boolean",
+            Self::Time => "timestamp",
+            Self::Any | Self::Text | Self::Literal | Self::Interval => "text",
+        }
+    }
+}
+
+/// The type that a field has as long as no data says otherwise.
+pub(crate) fn default_type(want: Want) -> DataType {
+    match want {
+        Want::Number => DataType::Int64,
+        Want::Text | Want::Literal | Want::Infer => DataType::Utf8,
+        Want::Boolean => DataType::Boolean,
+        Want::Time => time(),
+        Want::As(ty) => arrow_type(ty),
+    }
+}
+
+/// The type of points in time.
+pub(crate) fn time() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}

@@ -1,0 +1,168 @@
+//! Compiling an expression for the types that its columns have.
+use super::{
+    Class, Context, Finding, Functions, Inputs, Scope, Slot,
+    demand::{Demand, explain},
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_expr::{
+    ExprSchemable, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
+    simplify::SimplifyContext,
+};
+use datafusion_optimizer::simplify_expressions::ExprSimplifier;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion_sql::{
+    planner::PlannerContext,
+    sqlparser::ast::{self, Spanned},
+};
+use std::sync::Arc;
+
+/// How many compiled forms an expression keeps. Types only widen, so few are ever needed.
+const MAX_COMPILED: usize = 8;
+
+/// An expression whose names are resolved and whose uses of fields are typed.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    /// As the user wrote it.
+    pub(crate) text: String,
+    /// The class of its result.
+    pub(crate) class: Class,
+    /// The type of its result as long as no data says otherwise.
+    pub(crate) default_type: DataType,
+    /// The columns it reads, in the order that [`Compiled::evaluate`] takes them.
+    pub(crate) slots: Vec<Slot>,
+    names: Vec<String>,
+    tree: ast::Expr,
+    functions: Arc<Functions>,
+    compiled: Vec<(Vec<DataType>, Result<Compiled, String>)>,
+}
+
+/// An expression for columns of certain types.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled {
+    pub(super) physical: Arc<dyn PhysicalExpr>,
+    /// The columns it reads.
+    pub(super) schema: SchemaRef,
+    /// The type of its result.
+    pub(super) ty: DataType,
+}
+
+impl Expression {
+    /// Resolves, types and tries out an expression that is taken as `want`.
+    ///
+    /// # Errors
+    /// All findings.
+    pub(crate) fn new(
+        functions: &Arc<Functions>,
+        cx: Context<'_>,
+        scope: &Scope,
+        qualifiers: &[String],
+        inputs: &mut Inputs,
+        tree: ast::Expr,
+        want: Class,
+        by: &str,
+    ) -> Result<Self, Vec<Finding>> {
+        let text = tree.to_string();
+        let place = tree.span().start;
+        let attempt = |tree: &ast::Expr, inputs: &mut Inputs| {
+            let mut tree = tree.clone();
+            let mut demand = Demand::new(cx, scope, qualifiers, inputs);
+            let class = demand.demand(&mut tree, want, by);
+            let (findings, slots) = (demand.findings, demand.slots);
+            let Some(class) = class else { return Err(findings) };
+            let (slots, names): (Vec<Slot>, Vec<String>) = slots.into_iter().unzip();
+            let types: Vec<DataType> = slots.iter().map(|slot| inputs.default_type(*slot)).collect();
+            let compiled = compile(functions, &tree, &names, &types)
+                .map_err(|error| vec![Finding::new("type-mismatch", explain(&error)).at(place)])?;
+            let default_type = plain(&compiled.ty);
+            let compiled = vec![(types, Ok(compiled))];
+            let functions = functions.clone();
+            Ok(Self { text: text.clone(), class, default_type, slots, names, tree, functions, compiled })
+        };
+        let mut expression = attempt(&tree, inputs)?;
+        for number in [DataType::Decimal128(38, 2), DataType::Float64] {
+            let types = expression.slots.iter().map(|slot| match inputs.is_number(*slot) {
+                true => number.clone(),
+                false => inputs.default_type(*slot),
+            });
+            let types = types.collect();
+            if expression.compiled(types).is_err() {
+                // It works with whole numbers only: that is what is asked for, then.
+                expression.pin_integers(inputs);
+                break;
+            }
+        }
+        Ok(expression)
+    }
+
+    /// Whether it is but the name of a column.
+    pub(crate) fn is_column(&self) -> bool {
+        super::path(&self.tree).is_some()
+    }
+
+    /// Takes each number as a bigint.
+    fn pin_integers(&mut self, inputs: &mut Inputs) {
+        use dataflow_core::types::Type;
+        use dataflow_formats::decode::Want;
+        for slot in &mut self.slots {
+            match *slot {
+                Slot::Field(index) if inputs.fields[index].want == Want::Number => {
+                    let path = inputs.fields[index].path.clone();
+                    *slot = Slot::Field(inputs.field(path, Want::As(Type::Bigint)));
+                }
+                Slot::Meta(index) if inputs.meta[index].want == Want::Number => {
+                    let path = inputs.meta[index].path.clone();
+                    *slot = Slot::Meta(inputs.meta(path, Want::As(Type::Bigint)));
+                }
+                Slot::Field(_) | Slot::Meta(_) | Slot::Register(_) => {}
+            }
+        }
+    }
+
+    /// The expression for columns of these types; made once.
+    ///
+    /// # Errors
+    /// Why it isn't possible with these types.
+    pub(crate) fn compiled(&mut self, types: Vec<DataType>) -> Result<&Compiled, String> {
+        let known = self.compiled.iter().position(|(known, _)| *known == types);
+        let index = known.unwrap_or_else(|| {
+            let compiled = compile(&self.functions, &self.tree, &self.names, &types).map_err(|error| explain(&error));
+            if self.compiled.len() == MAX_COMPILED {
+                self.compiled.remove(0);
+            }
+            self.compiled.push((types, compiled));
+            self.compiled.len() - 1
+        });
+        self.compiled[index].1.as_ref().map_err(Clone::clone)
+    }
+}
+
+fn compile(
+    functions: &Functions,
+    tree: &ast::Expr,
+    names: &[String],
+    types: &[DataType],
+) -> Result<Compiled, DataFusionError> {
+    let fields: Vec<Field> = names.iter().zip(types).map(|(name, ty)| Field::new(name, ty.clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let columns = Arc::new(DFSchema::try_from(schema.clone())?);
+    let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
+    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(columns.clone()).build());
+    let logical = simplifier.coerce(logical, &columns)?;
+    logical.get_type(&columns)?;
+    let logical = simplifier.simplify(logical)?;
+    let physical =
+        create_physical_expr(&logical, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+    let ty = physical.data_type(&schema)?;
+    Ok(Compiled { physical, schema, ty })
+}
+
+/// The type in which results are kept: one of several encodings of text.
+pub(super) fn plain(ty: &DataType) -> DataType {
+    match ty {
+        DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Dictionary(_, value) => plain(value),
+        other => other.clone(),
+    }
+}

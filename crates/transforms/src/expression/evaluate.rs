@@ -1,0 +1,74 @@
+//! Evaluating an expression on columns; and finding the rows that it fails on.
+use super::compile::{Compiled, plain};
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
+    compute::{cast, concat},
+    datatypes::DataType,
+};
+use datafusion_common::DataFusionError;
+
+/// A row that an expression failed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Which row of the columns.
+    pub(crate) row: usize,
+    /// What the engine said.
+    pub(crate) cause: String,
+}
+
+impl Compiled {
+    /// The result for each row, NULL where it failed, and the rows where it failed.
+    pub(crate) fn evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> (ArrayRef, Vec<Failure>) {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = match RecordBatch::try_new_with_options(self.schema.clone(), columns, &options) {
+            Ok(batch) => batch,
+            Err(error) => unreachable!("an expression is compiled for the types of its columns: {error}"),
+        };
+        let mut failures = Vec::new();
+        let result = self.isolating(&batch, 0, &mut failures);
+        (result, failures)
+    }
+
+    /// The type of the result.
+    pub(crate) fn result_type(&self) -> DataType {
+        plain(&self.ty)
+    }
+
+    /// Halves what fails until the rows are found.
+    fn isolating(&self, batch: &RecordBatch, first: usize, failures: &mut Vec<Failure>) -> ArrayRef {
+        let rows = batch.num_rows();
+        let error = match self.attempt(batch) {
+            Ok(result) => return result,
+            Err(error) => error,
+        };
+        if rows <= 1 {
+            if rows == 1 {
+                failures.push(Failure { row: first, cause: super::demand::explain(&error) });
+            }
+            return new_null_array(&self.result_type(), rows);
+        }
+        let half = rows / 2;
+        let left = self.isolating(&batch.slice(0, half), first, failures);
+        let right = self.isolating(&batch.slice(half, rows - half), first + half, failures);
+        match concat(&[left.as_ref(), right.as_ref()]) {
+            Ok(both) => both,
+            Err(error) => unreachable!("both halves have the expression's type: {error}"),
+        }
+    }
+
+    fn attempt(&self, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
+        let rows = batch.num_rows();
+        let result = self.physical.evaluate(batch)?.into_array(rows)?;
+        let ty = self.result_type();
+        if result.data_type() == &ty { Ok(result) } else { Ok(cast(&result, &ty)?) }
+    }
+}
+
+/// Whether each row is true; NULL is not.
+pub(crate) fn is_true(result: &ArrayRef) -> Option<arrow::buffer::BooleanBuffer> {
+    let flags = result.as_any().downcast_ref::<arrow::array::BooleanArray>()?;
+    Some(match flags.nulls() {
+        Some(valid) => flags.values() & valid.inner(),
+        None => flags.values().clone(),
+    })
+}

@@ -1,0 +1,21 @@
+//! SQL expressions over the fields of a record: parsed, typed by what they ask of each field, compiled for the types
+//! that the data has, evaluated on columns.
+pub(crate) mod class;
+pub(crate) mod compile;
+pub(crate) mod demand;
+pub(crate) mod evaluate;
+pub(crate) mod finding;
+pub(crate) mod functions;
+pub(crate) mod inputs;
+pub(crate) mod parse;
+pub(crate) mod scope;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use class::Class;
+pub(crate) use compile::Expression;
+pub(crate) use demand::{Context, path};
+pub(crate) use finding::Finding;
+pub(crate) use functions::Functions;
+pub(crate) use inputs::{Inputs, Slot};
+pub(crate) use scope::{Origin, Scope};

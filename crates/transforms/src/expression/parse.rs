@@ -1,0 +1,105 @@
+//! From text to syntax tree.
+use super::finding::Finding;
+use datafusion_sql::sqlparser::{
+    ast::{Expr, Query},
+    dialect::GenericDialect,
+    keywords::Keyword,
+    parser::{Parser, ParserError},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
+};
+
+/// Longest text of an expression or query, in bytes.
+const MAX_LENGTH: usize = 64 << 10;
+
+/// How deep an expression may be nested.
+const MAX_DEPTH: usize = 100;
+
+const DIALECT: GenericDialect = GenericDialect {};
+
+/// The syntax tree of an expression.
+pub(crate) fn expression(text: &str) -> Result<Expr, Finding> {
+    parse(text, "an expression", Parser::parse_expr)
+}
+
+/// The syntax tree of a query; a semicolon at its end is allowed.
+pub(crate) fn query(text: &str) -> Result<Query, Finding> {
+    parse(text, "a query", |parser| {
+        let query = parser.parse_query()?;
+        parser.consume_token(&Token::SemiColon);
+        Ok(*query)
+    })
+}
+
+fn parse<T>(text: &str, what: &str, tree: impl Fn(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, Finding> {
+    if text.trim().is_empty() {
+        return Err(Finding::new("syntax", format!("is empty, needs {what}")));
+    }
+    if text.len() > MAX_LENGTH {
+        let message = format!("has {} bytes, at most {MAX_LENGTH} are possible", text.len());
+        return Err(Finding::new("too-long", message));
+    }
+    let tokens = Tokenizer::new(&DIALECT, text)
+        .tokenize_with_location()
+        .map_err(|error| Finding::new("syntax", decapitalised(&error.message)).at(error.location))?;
+    let tokens: Vec<TokenWithSpan> = tokens.into_iter().map(plain_names).collect();
+    // A chain of operators is no nesting for the parser, but it is for what comes behind it.
+    let mut parser = Parser::new(&DIALECT).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
+    let tree = tree(&mut parser).map_err(|error| syntax(error, what))?;
+    let next = parser.peek_token();
+    match next.token {
+        Token::EOF => Ok(tree),
+        token => {
+            let finding = Finding::new("syntax", format!("unexpected `{token}` behind {what}")).at(next.span.start);
+            Err(match token {
+                Token::Word(_) => finding.fix("join conditions with AND or OR, and quote names with special characters"),
+                Token::Eq | Token::DoubleEq => finding.fix("compare with a single ="),
+                _ => finding,
+            })
+        }
+    }
+}
+
+/// `user` and its like are names of fields here: nobody is logged in to an expression.
+fn plain_names(mut token: TokenWithSpan) -> TokenWithSpan {
+    if let Token::Word(word) = &mut token.token
+        && matches!(
+            word.keyword,
+            Keyword::USER | Keyword::CURRENT_USER | Keyword::SESSION_USER | Keyword::CURRENT_CATALOG
+        )
+    {
+        word.keyword = Keyword::NoKeyword;
+    }
+    token
+}
+
+fn syntax(error: ParserError, what: &str) -> Finding {
+    let text = match error {
+        ParserError::RecursionLimitExceeded => {
+            return Finding::new("too-deep", format!("is nested deeper than {MAX_DEPTH} levels"))
+                .fix("compute parts of it in transforms before this one");
+        }
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+    };
+    // The parser writes the place into its text.
+    let (message, place) = match text.rsplit_once(" at Line: ") {
+        Some((message, place)) => (message, location(place)),
+        None => (text.as_str(), Location::new(0, 0)),
+    };
+    let message = match message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) {
+        Some((expected, "EOF")) => format!("{what} ends where {expected} is expected"),
+        Some((expected, found)) => format!("found `{found}` where {expected} is expected"),
+        None => decapitalised(message),
+    };
+    Finding::new("syntax", message).at(place)
+}
+
+fn location(text: &str) -> Location {
+    let mut numbers = text.split(", Column: ").map(|number| number.trim().parse().unwrap_or(0));
+    Location::new(numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn decapitalised(text: &str) -> String {
+    let mut chars = text.trim_end_matches('.').chars();
+    let first = chars.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(chars).collect()
+}

@@ -1,0 +1,137 @@
+//! Puts the steps of a program together, transform by transform.
+use crate::expression::{Class, Context, Expression, Finding, Functions, Inputs, Origin, Scope, Slot, parse, path};
+use dataflow_formats::decode::Want;
+use dataflow_core::types::Type;
+use dataflow_sdk::Problem;
+use datafusion_sql::sqlparser::ast;
+use std::sync::Arc;
+
+/// What is done to each batch, in order.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Only rows for which the condition is true go on.
+    Filter(Expression),
+    /// A column is computed.
+    Compute {
+        /// Its number.
+        register: usize,
+        /// How.
+        expression: Expression,
+    },
+    /// A row becomes as many rows as a list has elements.
+    Unnest {
+        /// The number of the column with the elements, as JSON texts.
+        register: usize,
+        /// The list, as JSON text.
+        list: usize,
+    },
+}
+
+/// A step, and the transform that it belongs to.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    /// `transforms[1]`.
+    pub(crate) stage: String,
+    /// What is done.
+    pub(crate) step: Step,
+}
+
+/// A program that is being put together.
+#[derive(Debug)]
+pub(crate) struct Builder<'a> {
+    pub(crate) functions: &'a Arc<Functions>,
+    pub(crate) cx: Context<'a>,
+    /// The fields there are behind the transforms so far.
+    pub(crate) scope: Scope,
+    pub(crate) inputs: Inputs,
+    pub(crate) steps: Vec<Staged>,
+    pub(crate) problems: Vec<Problem>,
+    /// The transform at hand: `transforms[1]`.
+    stage: String,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(functions: &'a Arc<Functions>, cx: Context<'a>) -> Self {
+        let (scope, inputs) = (Scope::source(), Inputs::default());
+        Self { functions, cx, scope, inputs, steps: Vec::new(), problems: Vec::new(), stage: String::new() }
+    }
+
+    /// Goes on to the next transform.
+    pub(crate) fn enter(&mut self, stage: String) {
+        self.stage = stage;
+    }
+
+    /// Adds a step of the transform at hand.
+    pub(crate) fn step(&mut self, step: Step) {
+        self.steps.push(Staged { stage: self.stage.clone(), step });
+    }
+
+    /// Notes what is wrong with a field of the transform at hand: `condition`, `set.total`.
+    pub(crate) fn problem(&mut self, field: &str, finding: Finding) {
+        self.problems.push(finding.problem(field).under(&self.stage));
+    }
+
+    /// A typed expression in the present scope; none, and noted, if something is wrong with it.
+    pub(crate) fn expression(
+        &mut self,
+        tree: ast::Expr,
+        qualifiers: &[String],
+        want: Class,
+        by: &str,
+        field: &str,
+    ) -> Option<Expression> {
+        let scope = &self.scope;
+        match Expression::new(self.functions, self.cx, scope, qualifiers, &mut self.inputs, tree, want, by) {
+            Ok(expression) => Some(expression),
+            Err(findings) => {
+                for finding in findings {
+                    self.problem(field, finding);
+                }
+                None
+            }
+        }
+    }
+
+    /// The syntax tree of the expression in a field of the transform at hand; none, and noted, if it doesn't parse.
+    pub(crate) fn parse(&mut self, text: &str, field: &str) -> Option<ast::Expr> {
+        parse::expression(text).map_err(|finding| self.problem(field, finding)).ok()
+    }
+
+    /// Adds a filter.
+    pub(crate) fn filter(&mut self, tree: ast::Expr, qualifiers: &[String], by: &str, field: &str) {
+        if let Some(condition) = self.expression(tree, qualifiers, Class::Boolean, by, field) {
+            self.step(Step::Filter(condition));
+        }
+    }
+
+    /// Where the value of an expression comes from: the field that it names as it is, or a new column. None, and noted,
+    /// if something is wrong with it.
+    pub(crate) fn value(&mut self, tree: ast::Expr, qualifiers: &[String], field: &str) -> Option<Origin> {
+        use crate::expression::scope::Target;
+        if let Some(path) = path(&tree)
+            && let Ok(Target::Field(path)) = self.scope.resolve(&path, qualifiers)
+        {
+            self.inputs.named.insert(path.clone());
+            return Some(Origin::Field(path));
+        }
+        let expression = self.expression(tree, qualifiers, Class::Any, "a value", field)?;
+        // A computed column under another name is the same column.
+        if let (Some(Slot::Register(register)), true) = (expression.slots.first(), expression.is_column()) {
+            return Some(Origin::Register(*register));
+        }
+        let register = self.register(expression.class, expression.default_type.clone());
+        self.step(Step::Compute { register, expression });
+        Some(Origin::Register(register))
+    }
+
+    /// A new column.
+    pub(crate) fn register(&mut self, class: Class, ty: arrow::datatypes::DataType) -> usize {
+        self.inputs.registers.push((class, ty));
+        self.inputs.registers.len() - 1
+    }
+
+    /// The column of a source field as JSON text, just as it is written.
+    pub(crate) fn raw(&mut self, path: Vec<String>) -> usize {
+        self.inputs.field(path, Want::As(Type::Json))
+    }
+}

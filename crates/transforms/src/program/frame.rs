@@ -1,0 +1,133 @@
+//! The rows of one batch on their way through the steps.
+use crate::expression::Slot;
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, UInt32Array},
+    buffer::BooleanBuffer,
+    compute::{filter, take},
+};
+use dataflow_formats::decode;
+use dataflow_sdk::batch::Dead;
+use std::collections::{BTreeMap, HashMap};
+
+/// The rows that are still on their way, and what was computed for them.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    /// Decoded fields, a value for each record.
+    fields: &'a [decode::Column],
+    /// Metadata, a value for each record.
+    meta: &'a [ArrayRef],
+    /// The record of each row, never falling; none while every record is one row.
+    rows: Option<Vec<u32>>,
+    len: usize,
+    /// Computed columns, a value for each row.
+    registers: Vec<Option<ArrayRef>>,
+    /// Fields and metadata of the rows, where that takes copying.
+    taken: HashMap<Slot, ArrayRef>,
+    /// Records that failed.
+    pub(crate) dead: BTreeMap<u32, Dead>,
+}
+
+impl<'a> Frame<'a> {
+    /// All records, one row each.
+    pub(crate) fn new(fields: &'a [decode::Column], meta: &'a [ArrayRef], registers: usize, records: usize) -> Self {
+        let registers = vec![None; registers];
+        Self { fields, meta, rows: None, len: records, registers, taken: HashMap::new(), dead: BTreeMap::new() }
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The record of a row.
+    pub(crate) fn record(&self, row: usize) -> u32 {
+        self.rows.as_ref().map_or(row as u32, |rows| rows[row])
+    }
+
+    /// The record of each row; none if every record is one row.
+    pub(crate) fn rows(&self) -> Option<&[u32]> {
+        self.rows.as_deref()
+    }
+
+    /// Whether a record has a row.
+    pub(crate) fn has(&self, record: u32) -> bool {
+        match &self.rows {
+            None => (record as usize) < self.len,
+            Some(rows) => rows.binary_search(&record).is_ok(),
+        }
+    }
+
+    /// The decoded field behind a column, if it is one.
+    pub(crate) fn field(&self, slot: Slot) -> Option<&'a decode::Column> {
+        match slot {
+            Slot::Field(index) => Some(&self.fields[index]),
+            Slot::Meta(_) | Slot::Register(_) => None,
+        }
+    }
+
+    /// A column, with a value for each row.
+    pub(crate) fn column(&mut self, slot: Slot) -> ArrayRef {
+        let whole = match slot {
+            Slot::Register(register) => match &self.registers[register] {
+                Some(column) => return column.clone(),
+                None => unreachable!("a column is computed before it is read"),
+            },
+            Slot::Field(index) => &self.fields[index].array,
+            Slot::Meta(index) => &self.meta[index],
+        };
+        let Some(rows) = &self.rows else { return whole.clone() };
+        let taken = self.taken.entry(slot).or_insert_with(|| {
+            take(whole, &UInt32Array::from(rows.clone()), None)
+                .unwrap_or_else(|error| unreachable!("every row has a record: {error}"))
+        });
+        taken.clone()
+    }
+
+    /// Sets a computed column.
+    pub(crate) fn set(&mut self, register: usize, column: ArrayRef) {
+        debug_assert_eq!(column.len(), self.len);
+        self.registers[register] = Some(column);
+    }
+
+    /// Goes on with the rows that `keep` is set for.
+    pub(crate) fn keep(&mut self, keep: BooleanBuffer) {
+        let left = keep.count_set_bits();
+        if left == self.len {
+            return;
+        }
+        let rows = keep.set_indices().map(|row| self.record(row)).collect();
+        let keep = BooleanArray::new(keep, None);
+        let kept = |column: &ArrayRef| {
+            filter(column, &keep).unwrap_or_else(|error| unreachable!("the column has a value for each row: {error}"))
+        };
+        for column in self.registers.iter_mut().flatten() {
+            *column = kept(column);
+        }
+        self.taken.clear();
+        self.rows = Some(rows);
+        self.len = left;
+    }
+
+    /// Goes on with these rows, given as rows so far, each as often as it is named.
+    pub(crate) fn repeat(&mut self, indices: &UInt32Array) {
+        let rows = indices.values().iter().map(|row| self.record(*row as usize)).collect();
+        for column in self.registers.iter_mut().flatten() {
+            *column = take(column, indices, None).unwrap_or_else(|error| unreachable!("rows that there are: {error}"));
+        }
+        self.taken.clear();
+        self.rows = Some(rows);
+        self.len = indices.len();
+    }
+
+    /// These records failed: they and all their rows go no further.
+    pub(crate) fn kill(&mut self, dead: impl IntoIterator<Item = Dead>) {
+        let before = self.dead.len();
+        for dead in dead {
+            self.dead.entry(dead.row).or_insert(dead);
+        }
+        if self.dead.len() > before {
+            let keep = BooleanBuffer::collect_bool(self.len, |row| !self.dead.contains_key(&self.record(row)));
+            self.keep(keep);
+        }
+    }
+}

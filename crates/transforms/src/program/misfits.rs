@@ -1,0 +1,66 @@
+//! What becomes of values that don't fit what was asked for.
+use super::frame::Frame;
+use dataflow_formats::decode;
+use dataflow_sdk::batch::{Dead, Warning};
+use indexmap::IndexMap;
+
+/// Values that were taken as NULL because they didn't fit, by field.
+#[derive(Debug, Default)]
+pub(crate) struct Misfits {
+    counted: IndexMap<String, (u64, String)>,
+}
+
+impl Misfits {
+    /// Kills the records of a column's misfits, or counts them if `lenient`. Records that are no longer on their way
+    /// don't matter.
+    pub(crate) fn take(
+        &mut self,
+        frame: &mut Frame<'_>,
+        column: &decode::Column,
+        stage: &str,
+        field: &str,
+        lenient: bool,
+        about: impl Fn(&str) -> String,
+    ) {
+        if column.misfits.is_empty() {
+            return;
+        }
+        let concerned = column.misfits.iter().filter(|misfit| frame.has(misfit.row));
+        if lenient {
+            let (mut count, mut last) = (0, None);
+            for misfit in concerned {
+                count += 1;
+                last = Some(misfit);
+            }
+            if let Some(misfit) = last {
+                let entry = self.counted.entry(field.into()).or_default();
+                *entry = (entry.0 + count, about(&misfit.cause));
+            }
+            return;
+        }
+        let dead = concerned.map(|misfit| Dead {
+            row: misfit.row,
+            stage: stage.into(),
+            code: "type-mismatch",
+            cause: about(&misfit.cause),
+        });
+        let dead: Vec<Dead> = dead.collect();
+        frame.kill(dead);
+    }
+
+    /// Counts one value.
+    pub(crate) fn count(&mut self, field: &str, cause: &str) {
+        let entry = self.counted.entry(field.into()).or_default();
+        *entry = (entry.0 + 1, cause.into());
+    }
+
+    /// What to say of them.
+    pub(crate) fn warnings(self) -> impl Iterator<Item = Warning> {
+        self.counted.into_iter().map(|(subject, (records, cause))| Warning {
+            code: "type-mismatch",
+            message: format!("taken as NULL: {cause}"),
+            subject,
+            records,
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The columns that a sink asks for: where each comes from, and making them.
+use super::{convert, frame::Frame};
+use crate::expression::{Inputs, Origin, Scope, Slot};
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
+    compute::{is_not_null, kernels::zip::zip},
+    datatypes::{Field, Schema, SchemaRef},
+};
+use dataflow_formats::decode::Want;
+use dataflow_sdk::batch::{Column, Dead, arrow_type};
+use std::sync::Arc;
+
+/// Where the values of a sink's column come from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// A source field, decoded as the column's type.
+    Field(usize),
+    /// Of a dotted name: the field of that very name, or else the one at that path.
+    Either(usize, usize),
+    /// A computed column.
+    Register(usize),
+    /// Nothing has that name.
+    Nothing,
+}
+
+/// The columns that a sink asks for.
+#[derive(Debug)]
+pub(crate) struct Target {
+    columns: Vec<(Column, Source)>,
+    schema: SchemaRef,
+}
+
+impl Target {
+    /// Finds out where each column comes from.
+    pub(crate) fn new(columns: &[Column], scope: &Scope, inputs: &mut Inputs) -> Self {
+        let fields: Vec<Field> =
+            columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true)).collect();
+        let columns = columns.iter().map(|column| (column.clone(), source(column, scope, inputs))).collect();
+        Self { columns, schema: Arc::new(Schema::new(fields)) }
+    }
+
+    /// Whether a top-level field goes into a column, or some of it does.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        let part = |column: &str| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        self.columns.iter().any(|(column, _)| column.name == name || part(&column.name))
+    }
+
+    /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`.
+    pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> RecordBatch {
+        for (column, source) in &self.columns {
+            let fields = match *source {
+                Source::Field(field) => [Some(field), None],
+                Source::Either(key, path) => [Some(key), Some(path)],
+                Source::Register(_) | Source::Nothing => [None, None],
+            };
+            for decoded in fields.into_iter().flatten().filter_map(|field| frame.field(Slot::Field(field))) {
+                let about = |cause: &str| format!("column {} ({}): {cause}", column.name, column.ty);
+                misfits.take(frame, decoded, "sink", &column.name, lenient, about);
+            }
+        }
+        // Of computed columns a conversion tells what doesn't fit; a dead record takes all its rows with it.
+        let mut converted: Vec<Option<ArrayRef>> = Vec::with_capacity(self.columns.len());
+        let mut dead = Vec::new();
+        for (column, source) in &self.columns {
+            let Source::Register(register) = *source else {
+                converted.push(None);
+                continue;
+            };
+            let computed = frame.column(Slot::Register(register));
+            let (values, failed) = convert::to(&computed, column.ty);
+            for (row, value) in failed {
+                let cause = format!("column {} ({}): {value} does not fit", column.name, column.ty);
+                match lenient {
+                    true => misfits.count(&column.name, &cause),
+                    false => dead.push(Dead { row: frame.record(row), stage: "sink".into(), code: "type-mismatch", cause }),
+                }
+            }
+            converted.push(Some(values));
+        }
+        if !dead.is_empty() {
+            let all: Vec<u32> = (0..frame.len()).map(|row| frame.record(row)).collect();
+            frame.kill(dead);
+            let alive = BooleanArray::from_iter(all.iter().map(|record| Some(!frame.dead.contains_key(record))));
+            for column in converted.iter_mut().flatten() {
+                *column = arrow::compute::filter(column, &alive)
+                    .unwrap_or_else(|error| unreachable!("the column has a value for each row: {error}"));
+            }
+        }
+        let arrays = self.columns.iter().zip(converted).map(|((column, source), converted)| match (*source, converted) {
+            (_, Some(values)) => values,
+            (Source::Field(field), None) => frame.column(Slot::Field(field)),
+            (Source::Either(key, path), None) => {
+                either(&frame.column(Slot::Field(key)), &frame.column(Slot::Field(path)))
+            }
+            (Source::Register(_) | Source::Nothing, None) => new_null_array(&arrow_type(column.ty), frame.len()),
+        });
+        let arrays = arrays.collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(frame.len()));
+        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+            .unwrap_or_else(|error| unreachable!("every column is made in the type that the sink asked for: {error}"))
+    }
+}
+
+fn source(column: &Column, scope: &Scope, inputs: &mut Inputs) -> Source {
+    let want = Want::As(column.ty);
+    match scope.columns.get(&column.name) {
+        Some(Origin::Register(register)) => return Source::Register(*register),
+        Some(Origin::Field(path)) => return Source::Field(inputs.field(path.clone(), want)),
+        None => {}
+    }
+    let key = (scope.open && !scope.removed.contains(&column.name)).then(|| vec![column.name.clone()]);
+    let path: Option<Vec<String>> = column.name.contains('.').then(|| {
+        let parts: Vec<String> = column.name.split('.').map(String::from).collect();
+        let (first, rest) = parts.split_first()?;
+        match scope.columns.get(first) {
+            Some(Origin::Field(base)) => Some([base.as_slice(), rest].concat()),
+            Some(Origin::Register(_)) => None,
+            None => (scope.open && !scope.removed.contains(first)).then_some(parts),
+        }
+    }).flatten();
+    match (key, path) {
+        (Some(key), Some(path)) => Source::Either(inputs.field(key, want), inputs.field(path, want)),
+        (Some(only), None) | (None, Some(only)) => Source::Field(inputs.field(only, want)),
+        (None, None) => Source::Nothing,
+    }
+}
+
+fn either(first: &ArrayRef, second: &ArrayRef) -> ArrayRef {
+    if first.null_count() == 0 || second.null_count() == second.len() {
+        return first.clone();
+    }
+    if first.null_count() == first.len() {
+        return second.clone();
+    }
+    is_not_null(first)
+        .and_then(|has| zip(&has, first, second))
+        .unwrap_or_else(|error| unreachable!("both are of the column's type: {error}"))
+}

@@ -1,0 +1,58 @@
+//! Notices fields that expressions name and no record has.
+use dataflow_formats::decode::{Decoded, Field};
+use dataflow_sdk::{batch::Warning, check::nearest};
+
+/// A field that an expression names and that no record has had so far.
+#[derive(Debug)]
+struct Unseen {
+    path: Vec<String>,
+    /// Columns that would have it.
+    columns: Vec<usize>,
+}
+
+/// Watches for fields that no record has.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    unseen: Vec<Unseen>,
+}
+
+impl Watch {
+    /// Watches these paths; `fields` is what is decoded.
+    pub(crate) fn new(named: impl IntoIterator<Item = Vec<String>>, fields: &[Field]) -> Self {
+        let unseen = named.into_iter().map(|path| {
+            let columns = fields.iter().enumerate().filter(|(_, field)| field.path == path).map(|(column, _)| column);
+            Unseen { columns: columns.collect(), path }
+        });
+        Self { unseen: unseen.filter(|unseen| !unseen.columns.is_empty()).collect() }
+    }
+
+    /// What to say after a batch. A field is spoken of once, when the first batch has come without it.
+    pub(crate) fn warnings(&mut self, decoded: &Decoded, records: usize) -> Vec<Warning> {
+        if self.unseen.is_empty() || decoded.keys.is_empty() {
+            return Vec::new();
+        }
+        let unseen = std::mem::take(&mut self.unseen).into_iter();
+        let missing = unseen.filter(|unseen| unseen.columns.iter().all(|column| decoded.columns[*column].present == 0));
+        let warning = |unseen: Unseen| {
+            let name = unseen.path.join(".");
+            let keys = decoded.keys.iter().map(|key| key.name.as_str());
+            let first = unseen.path.first().map(String::as_str).unwrap_or_default();
+            let near = match unseen.path.len() {
+                1 => nearest(first, keys.filter(|key| *key != first)),
+                _ if decoded.keys.iter().any(|key| key.name == first) => None,
+                _ => nearest(first, keys),
+            };
+            let message = match near {
+                Some(near) if near.eq_ignore_ascii_case(first) => {
+                    format!("none of the first {records} records has a field {name}, but there is {near}: names are case-sensitive")
+                }
+                Some(near) => {
+                    format!("none of the first {records} records has a field {name}: it is taken as NULL; did you mean {near}?")
+                }
+                None => format!("none of the first {records} records has a field {name}: it is taken as NULL"),
+            };
+            Warning { code: "unknown-field", subject: name, message, records: records as u64 }
+        };
+        missing.map(warning).collect()
+    }
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Sees to it that this machine has what a target needs, and installs what is missing where it can (Debian, Ubuntu, as root).
+#
+#   dev/setup.sh build       a Rust toolchain, a C and a C++ compiler, make
+#   dev/setup.sh services    a JDK 17 and Maven for Kafka; PostgreSQL 15 is installed by dev/services/services.sh itself
+set -euo pipefail
+
+die() { printf 'setup.sh: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+wanted=()
+want() { # PROGRAM PACKAGE
+  have "$1" || wanted+=("$2")
+}
+
+has_jdk17() {
+  local home
+  for home in "${DATAFLOW_SERVICES_JAVA17:-}" /usr/lib/jvm/*17* "${JAVA_HOME:-}"; do
+    if [[ -x $home/bin/javac ]] && "$home/bin/java" -version 2>&1 | grep -q '"17\.'; then return 0; fi
+  done
+  return 1
+}
+
+for what in "${@:-build}"; do
+  case $what in
+    build)
+      have cargo || die "cargo is missing: install Rust from https://rustup.rs (rust-toolchain.toml names the version)"
+      want cc gcc
+      want c++ g++     # librdkafka
+      want make make   # librdkafka
+      ;;
+    services)
+      want curl curl
+      want mvn maven
+      want runuser util-linux
+      has_jdk17 || wanted+=(openjdk-17-jdk-headless)
+      ;;
+    *) die "usage: setup.sh [build] [services]" ;;
+  esac
+done
+
+((${#wanted[@]})) || exit 0
+have apt-get || die "missing: ${wanted[*]} (Debian's names); install them and try again"
+sudo=()
+if [[ $(id -u) != 0 ]]; then
+  have sudo || die "missing: ${wanted[*]}; install them as root: apt-get install ${wanted[*]}"
+  sudo=(sudo)
+fi
+echo "setup.sh: installing ${wanted[*]}"
+"${sudo[@]}" apt-get -qq update || true
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${wanted[@]}" ||
+  die "apt-get could not install ${wanted[*]}"
