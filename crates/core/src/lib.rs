@@ -2,6 +2,15 @@
 //!
 //! Nothing here reads a clock, draws a random number, does I/O or waits: time and ids arrive in commands,
 //! and what must be done in the world is returned as data ([`pipeline::Effect`]).
+//!
+//! - What a user declares: [`spec`], with what is wrong with it as [`problem`]s.
+//! - What may be asked: [`pipeline::Command`], one file per command. What follows: [`pipeline::decide()`].
+//! - What has happened: [`pipeline::Event`]. What a pipeline is by that: [`pipeline::State`], by [`pipeline::evolve()`].
+//! - How far it is: [`position`]s of its source, the [`ledger`] of its records, and the [`token`] that a sink keeps beside
+//!   its data.
+//! - What its data taught: [`types`].
+//!
+//! What may happen when is printed from the code: `docs/lifecycle.md`.
 pub mod chunk;
 pub mod id;
 pub mod ledger;

@@ -66,7 +66,7 @@ impl fmt::Display for Type {
 }
 
 /// What was learned from the data: the type each field was used with, by its use (`age#number`, `city#infer`).
-/// Only ever [widens](widen), and without loss.
+/// Only ever [widens](widen).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Learned(pub BTreeMap<String, Type>);
@@ -83,35 +83,35 @@ impl Learned {
     }
 }
 
-/// The narrowest type that holds all values of both, exactly. Types are a lattice under it: the order in which lanes learn
-/// does not matter (it is commutative, associative and idempotent).
+/// The narrowest type that holds the values of both. Types are a lattice under it: the order in which lanes learn does not
+/// matter (it is commutative, associative and idempotent).
 ///
-/// - Integers widen among themselves, then to decimals of enough digits, then (over 38 digits) to number.
-/// - A real holds every smallint, a double every integer and real. No 64-bit integer and no decimal goes through a double,
-///   which is exact only up to 2^53: together they are a number, which keeps the text.
+/// - Integers widen among themselves, then to decimals of enough digits, then, as decimals of more than 38 digits do, to
+///   double. A double is exact for integers only up to 2^53, so who reads values into one must turn down the integers that
+///   it does not hold: they are misfits, and never rounded.
+/// - Number, which keeps the text, holds all of them, but nothing can be calculated with it, so it never arises from others.
 /// - A date is also a timestamp (at midnight, UTC) and a datetime; these two together are json, like all that has nothing
 ///   in common.
 pub fn widen(a: Type, b: Type) -> Type {
-    use Type::{Bigint, Date, Datetime, Decimal, Double, Integer, Json, Number, Real, Smallint, Timestamp};
+    use Type::{Bigint, Date, Datetime, Decimal, Double, Integer, Json, Number, Smallint, Timestamp};
     if a == b {
         return a;
     }
     match (a, b) {
-        (Smallint, other @ (Integer | Bigint | Real | Double))
-        | (other @ (Integer | Bigint | Real | Double), Smallint) => other,
+        (Smallint, other @ (Integer | Bigint)) | (other @ (Integer | Bigint), Smallint) => other,
         (Integer, Bigint) | (Bigint, Integer) => Bigint,
-        (Real | Integer, Double) | (Double, Real | Integer) | (Real, Integer) | (Integer, Real) => Double,
         (Date, other @ (Timestamp | Datetime)) | (other @ (Timestamp | Datetime), Date) => other,
         _ => match (digits(a), digits(b)) {
             (Some((whole_a, scale_a)), Some((whole_b, scale_b))) => {
                 let (whole, scale) = (whole_a.max(whole_b), scale_a.max(scale_b));
                 match whole.saturating_add(scale) {
                     precision @ ..=38 => Decimal { precision, scale },
-                    _ => Number,
+                    _ => Double,
                 }
             }
-            _ if is_number(a) && is_number(b) => Number,
-            _ => Json,
+            _ if !is_number(a) || !is_number(b) => Json,
+            _ if a == Number || b == Number => Number,
+            _ => Double,
         },
     }
 }

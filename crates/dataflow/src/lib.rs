@@ -2,6 +2,7 @@
 pub mod cli;
 pub mod compute;
 pub mod data_dir;
+pub mod door;
 pub mod node;
 pub mod plugins;
 pub mod settings;

@@ -58,9 +58,9 @@ pub fn connectors(settings: &Settings) -> Result<Connectors, Error> {
 ///
 /// # Errors
 /// If the journal can't be opened.
-pub async fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Result<Parts, Error> {
+pub fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Result<Parts, Error> {
     let path = data.journal();
-    let journal = Sqlite::open(&path).await.map_err(|source| Error::Journal { path, source })?;
+    let journal = Sqlite::open(&path).map_err(|source| Error::Journal { path, source })?;
     Ok(Parts {
         clock: Arc::new(SystemClock),
         rng: Arc::new(Random::from_system()),
@@ -80,7 +80,9 @@ impl Node {
     pub async fn build(parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
         let own_files = data.as_ref().map(DataDir::own_files).unwrap_or_else(BTreeSet::new);
         let path = data.as_ref().map(DataDir::journal).unwrap_or_default();
-        let settings = EngineSettings { own_files, ..EngineSettings::default() };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let default_lanes = u32::try_from(cores).unwrap_or(u32::MAX);
+        let settings = EngineSettings { own_files, default_lanes };
         let engine = Engine::start(settings, parts).await.map_err(|source| Error::Journal { path, source })?;
         Ok(Self { engine, _data: data })
     }

@@ -64,7 +64,8 @@ pub(crate) async fn list(
         let end = before + chunk.records;
         if end > after {
             let body = journal.chunk(&chunk.id).await.map_err(|error| error.to_string())?;
-            let body = body.ok_or_else(|| format!("the chunk {} is named by the journal but is not there", chunk.id))?;
+            let body =
+                body.ok_or_else(|| format!("the chunk {} is named by the journal but is not there", chunk.id))?;
             let letters = decode(&body).map_err(|error| format!("the chunk {} can't be read: {error}", chunk.id))?;
             for (number, letter) in (before + 1..).zip(letters) {
                 if number > after {
@@ -90,6 +91,7 @@ pub(crate) async fn page(
     let items = list(journal, chunks, after, limit).await?;
     let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
     let next = items.last().map(|letter| letter.number).filter(|last| *last < total);
-    let items = items.into_iter().map(|letter| DeadLetter { original: None, original_base64: None, ..letter }).collect();
+    let items =
+        items.into_iter().map(|letter| DeadLetter { original: None, original_base64: None, ..letter }).collect();
     Ok(DeadLetterPage { items, next })
 }

@@ -3,7 +3,7 @@ use crate::{
     entity::{Ask, Entity, Mail, Surroundings},
     parts::Parts,
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
-    shard::{ShardLog, Slot, load_pipeline, load_shard},
+    shard::{ShardLog, Slot, claim_shard, load_pipeline},
     view::{PipelinePage, RegionView},
 };
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use dataflow_core::{
     shard::ShardId,
 };
 use dataflow_journal::Error;
-use futures::{StreamExt, future::try_join_all, stream};
+use futures::{StreamExt, stream};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
@@ -25,8 +25,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Messages that wait for one entity.
 const MAILBOX: usize = 256;
-/// Shards loaded at once.
-const LOADS: usize = 16;
+/// Shards claimed and loaded at once.
+const LOADS: usize = 64;
 /// How long a watcher waits at most before it is told to look again.
 const WATCH: Duration = Duration::from_millis(500);
 
@@ -45,6 +45,14 @@ pub struct Engine {
     region: Arc<LocalRegion>,
 }
 
+impl Default for EngineSettings {
+    /// No files of its own; as many lanes as the machine has cores.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { own_files: BTreeSet::new(), default_lanes: u32::try_from(cores).unwrap_or(1) }
+    }
+}
+
 impl Engine {
     /// Claims all shards, loads their pipelines, and starts those that run.
     ///
@@ -59,18 +67,17 @@ impl Engine {
             closing: CancellationToken::new(),
             parts,
         };
-        let heads = try_join_all(ShardId::all().map(|shard| around.parts.journal.claim(shard))).await?;
         let journal = around.parts.journal.clone();
-        let loaded: Vec<_> = stream::iter(ShardId::all().map(|shard| load_shard(&*journal, shard)))
+        let claimed: Vec<_> = stream::iter(ShardId::all().map(|shard| claim_shard(&*journal, shard)))
             .buffered(LOADS)
             .collect::<Vec<_>>()
             .await
             .into_iter()
             .collect::<Result<_, _>>()?;
 
-        let mut shards = Vec::with_capacity(heads.len());
+        let mut shards = Vec::with_capacity(claimed.len());
         let mut awake = Vec::new();
-        for ((shard, head), loaded) in ShardId::all().zip(heads).zip(loaded) {
+        for (shard, (head, loaded)) in ShardId::all().zip(claimed) {
             let mut changed = BTreeMap::new();
             for (pipeline, state) in loaded.states {
                 directory.note(&pipeline, &state);
@@ -221,7 +228,11 @@ impl LocalRegion {
     }
 
     /// Delivers a message to the entity's mailbox.
-    fn deliver(self: &Arc<Self>, pipeline: &PipelineId, ask: Ask) -> Result<(oneshot::Receiver<Result<Reply, AskError>>, Handle), AskError> {
+    fn deliver(
+        self: &Arc<Self>,
+        pipeline: &PipelineId,
+        ask: Ask,
+    ) -> Result<(oneshot::Receiver<Result<Reply, AskError>>, Handle), AskError> {
         if self.around.closing.is_cancelled() {
             return Err(AskError::Unavailable("the node is shutting down".into()));
         }
@@ -247,7 +258,9 @@ impl LocalRegion {
             let of = |positions: &dataflow_core::position::Positions| {
                 positions.get(&partition).and_then(dataflow_core::position::Position::as_offset).unwrap_or(0)
             };
-            let live = slot.live().map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));
+            let live = slot
+                .live()
+                .map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));
             let journalled = slot.state().pipeline().map_or(0, |pipeline| of(&pipeline.progress.positions()));
             live.max(journalled) >= position
         };
@@ -277,7 +290,13 @@ impl LocalRegion {
 }
 
 /// Loads an entity if need be, and lets it live.
-async fn live(region: Arc<LocalRegion>, entity: Entity, slot: Arc<Slot>, loaded: bool, mut inbox: mpsc::Receiver<Mail>) {
+async fn live(
+    region: Arc<LocalRegion>,
+    entity: Entity,
+    slot: Arc<Slot>,
+    loaded: bool,
+    mut inbox: mpsc::Receiver<Mail>,
+) {
     let shard = region.shard(&slot.pipeline);
     if !loaded {
         match load_pipeline(&*region.around.parts.journal, &slot.pipeline).await {

@@ -13,7 +13,10 @@ use dataflow_sdk::{
     transform::{Compiler, UnknownFields},
 };
 use futures::future::BoxFuture;
-use rand::{Rng, SeedableRng, rngs::{StdRng, SysRng}};
+use rand::{
+    Rng, SeedableRng,
+    rngs::{StdRng, SysRng},
+};
 use std::{
     fmt,
     net::SocketAddr,

@@ -1,7 +1,9 @@
 //! Reading records into columns, and writing columns as records.
+mod csv;
 pub mod decode;
 pub mod encode;
 mod json;
+mod keys;
 pub mod pushed;
 
 pub use json::MAX_DEPTH;

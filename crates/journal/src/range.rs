@@ -76,8 +76,10 @@ pub(crate) fn place(shard: ShardId, next: Seq, last: Seq, head: Seq) -> Result<(
     Ok(())
 }
 
-
 /// Checks that a chunk is never overwritten with other content.
 pub(crate) fn other_content(id: &dataflow_core::chunk::ChunkId) -> Error {
     Error::Corrupt(format!("the chunk {id} is there with other content"))
 }
+
+#[cfg(test)]
+mod tests;

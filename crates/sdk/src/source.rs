@@ -77,6 +77,7 @@ pub trait Reader: Send {
 
 /// What a reader read.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the small variant comes once, at the end")]
 pub enum Read {
     /// Records, or an interval without any (only blank lines, or lost).
     Records(Records),

@@ -3,16 +3,23 @@ pub mod blackhole;
 mod blocking;
 pub mod file;
 mod on_disk;
+pub mod postgres;
 pub mod sqlite;
 pub mod stdout;
 pub mod table;
 
 pub use blackhole::BlackholeSink;
 pub use file::FileSink;
+pub use postgres::PostgresSink;
 pub use sqlite::SqliteSink;
 pub use stdout::StdoutSink;
 
 /// Adds all sinks to a catalogue.
 pub fn register(catalog: &mut dataflow_sdk::Catalog) {
-    let _ = catalog;
+    *catalog = std::mem::take(catalog)
+        .sink::<PostgresSink>()
+        .sink::<SqliteSink>()
+        .sink::<FileSink>()
+        .sink::<StdoutSink>()
+        .sink::<BlackholeSink>();
 }

@@ -4,16 +4,24 @@
 //! lane. Retry, back-off and checkpoints belong to the engine.
 pub mod file;
 pub mod generate;
-//pub mod http;
-//pub mod kafka;
+pub mod http;
+pub mod kafka;
 
 mod ahead;
+mod column;
 mod lost;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use dataflow_sdk::Catalog;
 
 /// Adds the sources of this crate to a catalogue.
-pub fn register(catalog: &mut dataflow_sdk::Catalog) {
-    //catalog.source::<file::FileSource>();
-    //catalog.source::<generate::GenerateSource>();
-    //catalog.source::<http::HttpSource>();
-    //catalog.source::<kafka::KafkaSource>();
+pub fn register(catalog: &mut Catalog) {
+    *catalog = std::mem::take(catalog)
+        .source::<file::FileSource>()
+        .source::<generate::GenerateSource>()
+        .source::<http::HttpSource>()
+        .source::<kafka::KafkaSource>();
 }

@@ -1,5 +1,9 @@
 //! Tests of the pure domain: given a past, when a command comes, then this follows.
 #![allow(clippy::unwrap_used)]
+mod commands;
+mod identity;
 mod lifecycle;
-
+mod properties;
+mod spec;
 mod table;
+mod types;

@@ -35,8 +35,6 @@ pub(super) struct Client {
 struct ApiProblem {
     title: String,
     detail: Option<String>,
-    fix: Option<String>,
-    #[serde(alias = "findings", alias = "errors")]
     problems: Vec<Problem>,
 }
 
@@ -118,11 +116,20 @@ fn problem(status: StatusCode, text: &str, url: &Url) -> Failure {
         return Failure::failed(format!("{url} answered {status}"));
     };
     let message = problem.detail.filter(|detail| !detail.is_empty()).unwrap_or(problem.title);
+    let (mut fix, mut problems) = (None, problem.problems);
+    // A single finding that says what the message says has only its fix to add.
+    if let [only] = problems.as_mut_slice()
+        && only.path.is_empty()
+        && only.message == message
+    {
+        fix = only.fix.take();
+        problems.clear();
+    }
     Failure {
         invalid: matches!(status.as_u16(), 400 | 413 | 415 | 422),
         message: if message.is_empty() { format!("{url} answered {status}") } else { message },
-        fix: problem.fix,
-        problems: problem.problems,
+        fix,
+        problems,
     }
 }
 

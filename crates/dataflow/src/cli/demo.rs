@@ -45,7 +45,7 @@ async fn demo(args: Args) -> Result<Outcome, Failure> {
     let data = DataDir::lock(&files.folder.join("node")).map_err(node::Error::from)?;
     files.prepare().map_err(|error| Failure::failed(format!("can't prepare {}: {error}", files.folder.display())))?;
     let server = Server::start(&settings, data).await?;
-    let address = format!("http://{}", server.address);
+    let address = server.url();
     let shown = tokio::select! {
         shown = show(&address, &files) => shown,
         signal = signals.next() => Err(Failure::failed(format!("stopped by {signal}"))),
@@ -143,7 +143,8 @@ struct Arrived {
 impl Arrived {
     fn read(database: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let rows = connection.query_row(&format!("SELECT count(*) FROM {TABLE}"), [], |row| row.get(0))?;
+        let rows = connection.query_row(&format!("SELECT count(*) FROM {TABLE}"), [], |row| row.get::<_, i64>(0))?;
+        let rows = u64::try_from(rows).unwrap_or(0);
         let mut first = connection.prepare(&format!("SELECT id, name, age FROM {TABLE} ORDER BY id LIMIT 5"))?;
         let first = first
             .query_map([], |row| {

@@ -57,7 +57,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
 
     let folder = settings.data_dir.join("run").join(id.as_str());
     let data = DataDir::lock(&folder).map_err(node::Error::from)?;
-    let parts = node::parts(&settings, &connectors, &data).await?;
+    let parts = node::parts(&settings, &connectors, &data)?;
     let node = Node::build(parts, Some(data)).await?;
     let door = Door { region: node.region(), id, random: Random::from_system() };
     let result = to_the_end(&door, spec, &mut signals, &folder.display().to_string()).await;
@@ -66,7 +66,8 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
 
     match output {
         Output::Json => output::json(&pipeline),
-        Output::Table => output::print(&pipeline::ledger(&pipeline.metrics)),
+        // Stdout may be the pipeline's own sink.
+        Output::Table => eprint!("{}", pipeline::ledger(&pipeline.metrics)),
     }
     if !drained {
         return Err(Failure::failed("not everything was settled in time; the next run settles it"));

@@ -2,13 +2,17 @@
 use super::{Outcome, exit::Failure, output};
 use crate::{
     data_dir::{self, DataDir},
+    door::Door,
     node::{self, Node},
     settings::{self, Overrides, Settings},
     signals::Signals,
     telemetry,
 };
-use std::{future::IntoFuture, io, net::SocketAddr, time::Duration};
-use tokio::{net::TcpListener, sync::oneshot};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,7 +51,7 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let mut signals = signals()?;
     let data = DataDir::lock(&settings.data_dir.join("node")).map_err(node::Error::from)?;
     let server = Server::start(&settings, data).await?;
-    output::print(&format!("listening on http://{}\n", server.address));
+    output::print(&format!("listening on {}\n", server.url()));
     let signal = signals.next().await;
     tracing::info!(signal, "stopping; send the signal again to stop without waiting");
     tokio::select! {
@@ -68,32 +72,36 @@ pub(super) fn signals() -> Result<Signals, Failure> {
 /// A node with its REST API up.
 #[derive(Debug)]
 pub(super) struct Server {
-    /// Where the API listens.
-    pub(super) address: SocketAddr,
     node: Node,
-    stop: oneshot::Sender<()>,
-    api: tokio::task::JoinHandle<io::Result<()>>,
+    door: Door,
 }
 
 impl Server {
     /// Starts a node with its state in a folder, and its API. Nothing goes on if either fails.
     pub(super) async fn start(settings: &Settings, data: DataDir) -> Result<Self, Failure> {
         let connectors = node::connectors(settings)?;
-        let parts = node::parts(settings, &connectors, &data).await?;
+        let parts = node::parts(settings, &connectors, &data)?;
         // Before any pipeline runs, so that an address in use stops nothing that has begun.
         let listener = parts.net.listen(settings.listen).await.map_err(|error| taken(settings.listen, &error))?;
-        let address = listener.local_addr().map_err(Failure::failed)?;
         let metrics = telemetry::record_metrics().map_err(Failure::failed)?;
-        let spawner = parts.spawner.clone();
-        let node = Node::build(parts, Some(data)).await?;
-        todo_api(metrics, spawner, listener, node)
+        let node = Node::build(parts.clone(), Some(data)).await?;
+        let door = Door::open(&node, settings, &connectors, &parts, metrics, listener).map_err(Failure::failed)?;
+        Ok(Self { node, door })
     }
 
-    /// Stops in the reverse order of the start: the API takes no more requests, then the runs settle, then the journal
-    /// is closed. Returns whether all of it was done in time.
+    /// Where the API is.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.door.address())
+    }
+
+    /// Stops in the reverse order of the start: the API takes no more requests, then the runs settle, then the journal is
+    /// closed and the folder given back. Returns whether all of it was done in time.
     pub(super) async fn shutdown(self, deadline: Duration) -> bool {
-        let _ = self.stop.send(());
-        self.node.shutdown(deadline).await
+        let begun = Instant::now();
+        // Requests that wait (a stop, a delivery) get a part of the time only: the runs need the rest.
+        let closed = self.door.close(deadline / 4).await;
+        let drained = self.node.shutdown(deadline.saturating_sub(begun.elapsed())).await;
+        closed && drained
     }
 }
 

@@ -1,5 +1,4 @@
 //! Settings in environment variables.
-use super::Connections;
 use dataflow_core::problem::Problem;
 use dataflow_sdk::check;
 use serde_json::{Map, Value, json};
@@ -81,6 +80,6 @@ fn set(settings: &mut Value, path: &str, value: Value) {
 
 /// Names of all connections, for messages.
 #[cfg(test)]
-pub(super) fn names(connections: &Connections) -> Vec<String> {
+pub(super) fn names(connections: &super::Connections) -> Vec<String> {
     connections.iter().flat_map(|(kind, named)| named.keys().map(move |name| format!("{kind}.{name}"))).collect()
 }

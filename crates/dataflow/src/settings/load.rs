@@ -1,6 +1,6 @@
 //! Reading and checking settings: all findings at once.
 use super::{Settings, environment};
-use dataflow_core::problem::Problem;
+use dataflow_core::{problem::Problem, spec::Millis};
 use dataflow_sdk::check;
 use serde_json::{Value, json};
 use std::{
@@ -53,6 +53,7 @@ pub fn load(
         None => {}
     }
     problems.extend(value.pointer("/log/level").and_then(Value::as_str).and_then(check_level));
+    problems.extend(value.get("shutdownTimeout").and_then(Value::as_str).and_then(check_timeout));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -89,9 +90,17 @@ fn check_listen(listen: &str) -> Result<SocketAddr, Problem> {
 }
 
 fn check_level(level: &str) -> Option<Problem> {
-    let error = level.parse::<tracing_subscriber::filter::Targets>().err()?;
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let wrong = level.split(',').find(|part| {
+        let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
+        !LEVELS.contains(&level.trim().to_lowercase().as_str())
+    })?;
     Some(
-        Problem::new("log.level", "invalid", format!("{level:?} is no log level: {error}"))
+        Problem::new("log.level", "invalid", format!("{wrong:?} is no log level"))
             .fix("write error, warn, info, debug or trace, or module=level pairs with commas"),
     )
+}
+
+fn check_timeout(timeout: &str) -> Option<Problem> {
+    timeout.parse::<Millis>().err().map(|error| Problem::new("shutdownTimeout", "invalid", error))
 }

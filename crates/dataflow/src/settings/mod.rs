@@ -37,6 +37,9 @@ pub struct Settings {
     /// Address of the REST API. Only a loopback address: there is no authentication.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Further names by which the API may be called, of a reverse proxy for instance; `localhost` and loopback addresses
+    /// always may. Keeps pages of other sites from calling it through the user's browser.
+    pub hosts: Vec<String>,
     /// Folder of everything the node keeps: journal, chunks, lock. Made if it is missing, readable by its owner only.
     pub data_dir: PathBuf,
     /// How a stop of the node waits for pipelines to settle.
@@ -55,6 +58,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            hosts: Vec::new(),
             data_dir: PathBuf::from("dataflow-data"),
             shutdown_timeout: Millis(45_000),
             compute_threads: None,

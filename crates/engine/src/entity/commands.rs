@@ -37,9 +37,10 @@ impl Entity {
             expected_version,
             request,
         };
-        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now.
+        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now. A batch is
+        // known by its own id.
         let probe = to(Request::Stop);
-        if self.slot.state().has_carried_out(&probe.id) {
+        if !matches!(action, Action::Ingest { .. }) && self.slot.state().has_carried_out(&probe.id) {
             return queries::state(self).or_else(|_| Ok(Reply::Deleted));
         }
         let to = |request| Command { request, ..probe.clone() };
@@ -74,11 +75,8 @@ impl Entity {
                 self.carry_out(to(request)).await?;
             }
             Action::Delete => {
-                let prefix = self
-                    .slot
-                    .state()
-                    .pipeline()
-                    .map(|pipeline| format!("{}/{}/", pipeline.id, pipeline.incarnation));
+                let prefix =
+                    self.slot.state().pipeline().map(|pipeline| format!("{}/{}/", pipeline.id, pipeline.incarnation));
                 self.carry_out(to(Request::Delete)).await?;
                 if let Some(prefix) = prefix {
                     self.forget_chunks(&prefix).await;
@@ -109,8 +107,13 @@ impl Entity {
         let incarnation = incarnation.ok_or(Rejected::NotFound)?;
         let name = self.around.parts.rng.name();
         let chunk = ChunkId(format!("{}/{incarnation}/{}/in-{name}", self.slot.pipeline, self.log.epoch()).into());
-        let request =
-            Request::Ingest { batch_id: batch_id.clone(), hash, records, bytes: body.len() as u64, chunk: chunk.clone() };
+        let request = Request::Ingest {
+            batch_id: batch_id.clone(),
+            hash,
+            records,
+            bytes: body.len() as u64,
+            chunk: chunk.clone(),
+        };
         let command = Command { request, ..command };
         let expected = decide(&self.slot.state(), &command)?;
         if !expected.events.is_empty() {
@@ -118,7 +121,8 @@ impl Entity {
             stored.map_err(|error| AskError::Unavailable(error.to_string()))?;
         }
         let decision = self.carry_out(command).await?;
-        let received = decision.received.ok_or_else(|| AskError::Internal("a batch was taken without a place".into()))?;
+        let received =
+            decision.received.ok_or_else(|| AskError::Internal("a batch was taken without a place".into()))?;
         Ok(Reply::Received(ReceivedView {
             batch_id: batch_id.to_string(),
             accepted: received.to - received.from,

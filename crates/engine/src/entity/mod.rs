@@ -76,7 +76,11 @@ impl Entity {
     }
 
     /// Lives until it is idle (`may_leave` then says whether no message is under way), the node closes, or the shard is lost.
-    pub(crate) async fn run(mut self, mut mailbox: mpsc::Receiver<Mail>, may_leave: impl Fn(&mpsc::Receiver<Mail>) -> bool) {
+    pub(crate) async fn run(
+        mut self,
+        mut mailbox: mpsc::Receiver<Mail>,
+        may_leave: impl Fn(&mpsc::Receiver<Mail>) -> bool,
+    ) {
         self.resume().await;
         while self.lost.is_none() {
             let restart_at = self.restart_at();

@@ -71,7 +71,9 @@ fn item(entry: &Entry) -> Result<HistoryItem, AskError> {
         .ok_or_else(|| AskError::Internal(format!("the event {} can't be shown", entry.seq)))?;
     // The fact is `{"pipelineStarted": {…}}`, or its name alone where there is nothing to say.
     let detail = match detail {
-        serde_json::Value::Object(fact) => fact.into_iter().next().map_or(serde_json::Value::Null, |(_, detail)| detail),
+        serde_json::Value::Object(fact) => {
+            fact.into_iter().next().map_or(serde_json::Value::Null, |(_, detail)| detail)
+        }
         _ => serde_json::Value::Object(serde_json::Map::new()),
     };
     Ok(HistoryItem {

@@ -89,9 +89,13 @@ impl Entity {
             Ok(recovered) => Ok(recovered.progress),
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => match (to, token) {
-                (Some(ResetTo::SinkToken), Some(token)) => Ok(LaneProgress { chunks: Vec::new(), ..of_token(lane, &token) }),
+                (Some(ResetTo::SinkToken), Some(token)) => {
+                    Ok(LaneProgress { chunks: Vec::new(), ..of_token(lane, &token) })
+                }
                 (Some(ResetTo::SinkToken) | None, _) => Err(message),
-                (Some(_), _) => Ok(journalled.cloned().unwrap_or_else(|| LaneProgress { lane, ..LaneProgress::default() })),
+                (Some(_), _) => {
+                    Ok(journalled.cloned().unwrap_or_else(|| LaneProgress { lane, ..LaneProgress::default() }))
+                }
             },
             Err(_) => Err("the sink could not be asked".into()),
         }
@@ -105,7 +109,8 @@ impl Entity {
         let _end = giving_up.clone().drop_guard();
         let cx = self.context(pipeline, giving_up);
         let refused = |reason: String| {
-            let problem = Problem::new("to", "source-unreachable", format!("the source can't be asked for its end: {reason}"));
+            let problem =
+                Problem::new("to", "source-unreachable", format!("the source can't be asked for its end: {reason}"));
             AskError::Rejected(Rejected::Invalid { problems: vec![problem] })
         };
         match tokio::time::timeout(PATIENCE, source.resolve(&cx, &Place::End)).await {

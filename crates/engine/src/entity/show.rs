@@ -3,7 +3,8 @@ use crate::{
     parts::Plugins,
     run::live::Live,
     view::{
-        CheckpointView, ErrorView, LaneRecovery, MetricsView, PipelineView, PositionView, RecoveryView, WarningView, rfc3339,
+        CheckpointView, ErrorView, LaneRecovery, MetricsView, PipelineView, PositionView, RecoveryView, WarningView,
+        rfc3339,
     },
 };
 use dataflow_core::{
@@ -19,7 +20,12 @@ use dataflow_core::{
 use serde_json::{Map, Value};
 
 /// The view of a pipeline; none if there is none.
-pub(crate) fn pipeline(state: &State, live: Option<&Live>, plugins: &dyn Plugins, now: Timestamp) -> Option<PipelineView> {
+pub(crate) fn pipeline(
+    state: &State,
+    live: Option<&Live>,
+    plugins: &dyn Plugins,
+    now: Timestamp,
+) -> Option<PipelineView> {
     let pipeline = state.pipeline()?;
     let spec = &pipeline.spec;
     let (metrics, warnings) = metrics(pipeline, live, now);
@@ -154,7 +160,9 @@ pub(crate) fn recovery(pipeline: &Pipeline) -> RecoveryView {
 fn lane(opened: &LaneOpened) -> LaneRecovery {
     let journal = opened.journal_sequence;
     let (decision, explanation) = match opened.decision {
-        Recovery::Fresh => ("fresh", "nothing was committed in this generation before: it began at its beginning".into()),
+        Recovery::Fresh => {
+            ("fresh", "nothing was committed in this generation before: it began at its beginning".into())
+        }
         Recovery::Agreed => {
             ("agreed", format!("the sink's token and the journal's checkpoint agree on commit {journal}"))
         }

@@ -180,7 +180,13 @@ impl Committer {
         self.token = next;
         self.count();
         if self.kind != Kind::Staged {
-            self.live.committed(self.token.fence.lane, self.clock.now(), read, self.token.counters, &self.token.positions);
+            self.live.committed(
+                self.token.fence.lane,
+                self.clock.now(),
+                read,
+                self.token.counters,
+                &self.token.positions,
+            );
         }
         drop(permits);
         Ok(())
@@ -213,9 +219,13 @@ impl Committer {
                 token.sequence,
                 letters.len()
             );
-            let chunk = ChunkRef { id: ChunkId(id.into()), kind: ChunkKind::DeadLetters, records: letters.len() as u64 };
+            let chunk =
+                ChunkRef { id: ChunkId(id.into()), kind: ChunkKind::DeadLetters, records: letters.len() as u64 };
             let body = dead_letters::encode(letters).map_err(|error| {
-                Failure::of("journal", dataflow_sdk::Error::fatal("internal", format!("dead letters can't be encoded: {error}")))
+                Failure::of(
+                    "journal",
+                    dataflow_sdk::Error::fatal("internal", format!("dead letters can't be encoded: {error}")),
+                )
             })?;
             self.put(&chunk.id, body).await;
             token.chunks.push(chunk);
@@ -238,7 +248,8 @@ impl Committer {
             Kind::Transactional | Kind::Keyed | Kind::Unfenced => None,
         };
         let token = self.token.clone();
-        let progress = event::LaneProgress { handle: handle.clone(), ..super::recover::of_token(token.fence.lane, &token) };
+        let progress =
+            event::LaneProgress { handle: handle.clone(), ..super::recover::of_token(token.fence.lane, &token) };
         let request = Request::ReportProgress { run: self.run, lanes: vec![progress] };
         let reports = self.reports.clone();
         Ok(Box::pin(async move {

@@ -17,9 +17,7 @@ impl Failure {
     /// A failure of a connector at a stage.
     pub(crate) fn of(stage: &str, error: Error) -> Self {
         match error {
-            Error::Transient { code, message } => {
-                Self::Transient { code: code.into(), stage: stage.into(), message }
-            }
+            Error::Transient { code, message } => Self::Transient { code: code.into(), stage: stage.into(), message },
             Error::Fenced(message) => {
                 Self::Transient { code: "fenced".into(), stage: stage.into(), message: format!("fenced: {message}") }
             }

@@ -77,7 +77,8 @@ impl Lane {
         let (to_transform, raw) = mpsc::channel(DEPTH);
         let (to_commit, processed) = mpsc::channel(DEPTH);
         let (checkpoints, checkpointed) = watch::channel(Positions::new());
-        let read = read(ReadStage { lane: number, reader, positions, budget, live, stop, checkpointed, out: to_transform });
+        let read =
+            read(ReadStage { lane: number, reader, positions, budget, live, stop, checkpointed, out: to_transform });
         let transform = transform(program, compute, raw, to_commit);
         let commit = committer.run(processed, checkpoints);
         // The commit stage ends when the transform stage drops its end, and that when reading ends. Whichever fails
@@ -147,15 +148,15 @@ fn continues(positions: &Positions, records: &Records) -> Result<(), Failure> {
 pub(crate) struct Binding {
     pub(crate) program: Box<dyn Program>,
     pub(crate) plan: Plan,
-    pub(crate) compile: Arc<dyn Fn(&Plan) -> Result<Box<dyn Program>, Failure> + Send + Sync>,
+    pub(crate) compile: Compile,
 }
+
+/// Makes a program of a plan.
+pub(crate) type Compile = Arc<dyn Fn(&Plan) -> Result<Box<dyn Program>, Failure> + Send + Sync>;
 
 impl Binding {
     /// Compiles a plan.
-    pub(crate) fn new(
-        plan: Plan,
-        compile: Arc<dyn Fn(&Plan) -> Result<Box<dyn Program>, Failure> + Send + Sync>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(plan: Plan, compile: Compile) -> Result<Self, Failure> {
         Ok(Self { program: compile(&plan)?, plan, compile })
     }
 
@@ -186,7 +187,8 @@ async fn transform(
                 binding.rebind(demand)?;
             } else {
                 // Nothing to make a table of yet: only filtered and dead records.
-                let mut program = (binding.compile)(&Plan { demand: Demand::Columns(Vec::new()), ..binding.plan.clone() })?;
+                let mut program =
+                    (binding.compile)(&Plan { demand: Demand::Columns(Vec::new()), ..binding.plan.clone() })?;
                 let processed = compute(&*on, move || program.process(records)).await;
                 if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
                     return Ok(());

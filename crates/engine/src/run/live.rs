@@ -126,7 +126,8 @@ impl Inner {
 
     /// Records committed per second over the last ten seconds.
     pub(crate) fn rate(&self, now: Timestamp) -> f64 {
-        let Some((start, before)) = self.rate.iter().rev().take_while(|(at, _)| now.millis() - at.millis() <= RATE_WINDOW).last()
+        let Some((start, before)) =
+            self.rate.iter().rev().take_while(|(at, _)| now.millis() - at.millis() <= RATE_WINDOW).last()
         else {
             return 0.0;
         };

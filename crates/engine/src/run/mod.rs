@@ -114,7 +114,8 @@ impl Run {
     /// Opens everything and runs the lanes until they end or one fails.
     async fn attempt(&mut self, run: RunId) -> Result<Ended, Failure> {
         let plugins = self.parts.plugins.clone();
-        let source = plugins.source(&self.pipeline.spec.source).map_err(|problems| Failure::invalid("source", &problems))?;
+        let source =
+            plugins.source(&self.pipeline.spec.source).map_err(|problems| Failure::invalid("source", &problems))?;
         let built = plugins.sink(&self.pipeline.spec.sink).map_err(|problems| Failure::invalid("sink", &problems))?;
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
@@ -141,7 +142,9 @@ impl Run {
 
         let budget = Budget::new(self.pipeline.spec.max_in_flight_bytes);
         let lanes = try_join_all(
-            opened.into_iter().map(|(recovered, opened)| self.lane(&*source, &built, &cx, run, recovered, opened, &budget)),
+            opened
+                .into_iter()
+                .map(|(recovered, opened)| self.lane(&*source, &built, &cx, run, recovered, opened, &budget)),
         );
         let lanes = tokio::select! {
             lanes = lanes => lanes?,
@@ -261,7 +264,6 @@ impl Run {
         })
     }
 }
-
 
 /// Who a run of this pipeline is to its sink.
 pub(crate) fn fence(pipeline: &Pipeline, epoch: Epoch, lane: u32) -> Fence {

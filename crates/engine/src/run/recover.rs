@@ -94,6 +94,7 @@ fn places(progress: &LaneProgress) -> String {
     if progress.positions.is_empty() {
         return "the beginning".into();
     }
-    let all: Vec<_> = progress.positions.iter().map(|(partition, position)| format!("{partition}: {position}")).collect();
+    let all: Vec<_> =
+        progress.positions.iter().map(|(partition, position)| format!("{partition}: {position}")).collect();
     all.join(", ")
 }

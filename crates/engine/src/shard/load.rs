@@ -1,14 +1,20 @@
 //! Making states from snapshots and the log's tail.
+use super::log::{SNAPSHOT_VERSION, Stored};
 use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{State, evolve},
     shard::ShardId,
 };
-use dataflow_journal::{Entry, Error, Journal};
-use std::collections::BTreeMap;
+use dataflow_journal::{Entry, Error, Head, Journal};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
 
 /// Events read at once.
 const PAGE: usize = 1_000;
+/// How long a node that starts waits for its journal.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Wait between tries.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// All states of a shard, and which of them have changed since the last snapshot.
 pub(crate) struct Loaded {
@@ -16,8 +22,23 @@ pub(crate) struct Loaded {
     pub(crate) changed: Vec<PipelineId>,
 }
 
+/// Takes over a shard and loads its pipelines. While the journal can't be reached it is asked again, for half a minute.
+pub(crate) async fn claim_shard(journal: &dyn Journal, shard: ShardId) -> Result<(Head, Loaded), Error> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let claimed = async { Ok::<_, Error>((journal.claim(shard).await?, load_shard(journal, shard).await?)) };
+        match claimed.await {
+            Err(Error::Unavailable(reason)) if Instant::now() < deadline => {
+                tracing::warn!(shard = shard.0, reason, "the journal can't be reached; asking again");
+                tokio::time::sleep(RETRY).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Loads all pipelines of a shard: snapshots, then the log from there on.
-pub(crate) async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Error> {
+async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Error> {
     let (snapshots, next) = journal.snapshots(shard).await?;
     let mut states = BTreeMap::new();
     for snapshot in snapshots {
@@ -75,9 +96,13 @@ fn apply(state: State, entry: &Entry) -> Result<State, Error> {
 }
 
 fn decode(pipeline: &PipelineId, bytes: &[u8]) -> Result<State, Error> {
-    let snapshot: super::log::Stored = serde_json::from_slice(bytes)
+    let snapshot: Stored = serde_json::from_slice(bytes)
         .map_err(|error| Error::Corrupt(format!("the snapshot of pipeline {pipeline} can't be read: {error}")))?;
-    match snapshot {
-        super::log::Stored::V1 { state } => Ok(state),
+    if snapshot.v != SNAPSHOT_VERSION {
+        let version = snapshot.v;
+        return Err(Error::Corrupt(format!(
+            "the snapshot of pipeline {pipeline} has version {version}, this program reads {SNAPSHOT_VERSION}"
+        )));
     }
+    Ok(snapshot.state)
 }

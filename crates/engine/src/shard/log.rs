@@ -26,24 +26,21 @@ const SNAPSHOT_EVENTS: usize = 1_000;
 /// Wait between tries while the journal can't be reached.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Version of the stored snapshots.
+pub(super) const SNAPSHOT_VERSION: u32 = 1;
+
 /// A snapshot as it is stored.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "v")]
-pub(super) enum Stored {
-    /// The state as the domain serializes it.
-    #[serde(rename = "1")]
-    V1 {
-        /// The state.
-        state: State,
-    },
+#[derive(Deserialize)]
+pub(super) struct Stored {
+    pub(super) v: u32,
+    pub(super) state: State,
 }
 
 /// The same by reference, for writing.
 #[derive(Serialize)]
-#[serde(tag = "v")]
-enum StoredRef<'a> {
-    #[serde(rename = "1")]
-    V1 { state: &'a State },
+struct StoredRef<'a> {
+    v: u32,
+    state: &'a State,
 }
 
 /// Why events were not appended.
@@ -215,7 +212,9 @@ impl Writer {
                 changed.insert(append.slot.pipeline.clone(), append.slot.clone());
             }
         }
-        answer(group, |append| append.slot.apply(&append.events).map_err(|error| AppendError::Corrupt(error.to_string())));
+        answer(group, |append| {
+            append.slot.apply(&append.events).map_err(|error| AppendError::Corrupt(error.to_string()))
+        });
     }
 
     /// Writes until the outcome is known; false: fenced.
@@ -245,9 +244,11 @@ impl Writer {
             match looked.await {
                 Ok((head, run)) => {
                     let ours = run.entries.len() == events.len()
-                        && run.entries.iter().zip(events).all(|(entry, (pipeline, event))| {
-                            entry.pipeline == *pipeline && entry.event == *event
-                        });
+                        && run
+                            .entries
+                            .iter()
+                            .zip(events)
+                            .all(|(entry, (pipeline, event))| entry.pipeline == *pipeline && entry.event == *event);
                     if !ours && !run.entries.is_empty() {
                         return Settled::TakenOver;
                     }
@@ -272,7 +273,7 @@ impl Writer {
         let started = self.clock.now();
         let mut snapshots = Vec::with_capacity(changed.len());
         for (pipeline, slot) in &changed {
-            match serde_json::to_vec(&StoredRef::V1 { state: &slot.state() }) {
+            match serde_json::to_vec(&StoredRef { v: SNAPSHOT_VERSION, state: &slot.state() }) {
                 Ok(state) => snapshots.push(Snapshot { pipeline: pipeline.clone(), state: state.into() }),
                 Err(error) => {
                     tracing::error!(%pipeline, %error, "the state can't be serialized; no snapshot is taken");
@@ -290,7 +291,9 @@ impl Writer {
                 let took = self.clock.now().millis() - started.millis();
                 tracing::debug!(shard = self.shard.0, pipelines = snapshots.len(), bytes, took, "snapshot taken");
             }
-            Err(error) => tracing::warn!(shard = self.shard.0, %error, "no snapshot could be taken; the log stays longer"),
+            Err(error) => {
+                tracing::warn!(shard = self.shard.0, %error, "no snapshot could be taken; the log stays longer")
+            }
         }
     }
 }

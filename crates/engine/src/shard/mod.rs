@@ -3,6 +3,6 @@ mod load;
 mod log;
 mod slot;
 
-pub(crate) use load::{load_pipeline, load_shard};
+pub(crate) use load::{claim_shard, load_pipeline};
 pub(crate) use log::{AppendError, ShardLog};
 pub(crate) use slot::Slot;

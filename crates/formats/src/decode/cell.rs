@@ -1,11 +1,10 @@
 //! Where a wanted value lies in the records, and what it is.
 use super::Key;
-use crate::json;
+use crate::{csv::undouble, json};
 use dataflow_sdk::{
     batch::Dead,
     records::{Layout, Records, Span},
 };
-use memchr::memchr;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,15 +141,4 @@ impl<'a> Text<'a> {
             _ => Some(raw),
         }
     }
-}
-
-/// Takes one of each two quotes away.
-fn undouble(raw: &str, quote: u8, into: &mut String) {
-    into.clear();
-    let mut rest = raw;
-    while let Some(at) = memchr(quote, rest.as_bytes()) {
-        into.push_str(&rest[..=at]);
-        rest = rest.get(at + 2..).unwrap_or_default();
-    }
-    into.push_str(rest);
 }

@@ -1,6 +1,6 @@
 //! Pass 2: columns of a type that is known.
 use super::{
-    Cell, Misfit, Text, Want,
+    Cell, Misfit, Text,
     cell::Kind,
     misfit::{self, Asked, CLASS, SURROGATE, Why},
     number, scalar, time,
@@ -23,6 +23,8 @@ pub(super) struct Values<'a> {
     pub cells: &'a [Cell],
     pub text: &'a Text<'a>,
     pub path: &'a [String],
+    /// Whether untyped text is a number or boolean only if JSON writes it so: otherwise something of it would be lost.
+    pub strict: bool,
 }
 
 impl<'a> Values<'a> {
@@ -72,7 +74,10 @@ impl<'a> Values<'a> {
         match cell.kind {
             Kind::Number => Ok(self.text.raw(cell)),
             Kind::Untyped | Kind::Doubled => {
-                self.text.content(cell, scratch).filter(|text| number::is_number(text)).ok_or(CLASS)
+                let text = self.text.content(cell, scratch).unwrap_or_default();
+                let text = if self.strict { text } else { text.trim_ascii() };
+                let is_number = if self.strict { number::is_json_number(text) } else { number::is_number(text) };
+                if is_number { Ok(text) } else { Err(CLASS) }
             }
             _ => Err(CLASS),
         }
@@ -154,7 +159,9 @@ impl<'a> Values<'a> {
                     Kind::True => true,
                     Kind::False => false,
                     Kind::Untyped | Kind::Doubled => {
-                        self.text.content(cell, &mut scratch).and_then(scalar::boolean).ok_or(CLASS)?
+                        let text = self.text.content(cell, &mut scratch).unwrap_or_default();
+                        let value = if self.strict { text.parse().ok() } else { scalar::boolean(text.trim_ascii()) };
+                        value.ok_or(CLASS)?
                     }
                     _ => return Err(CLASS),
                 }),
@@ -189,12 +196,19 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// JSON values as they are written; untyped text must be JSON.
+    /// JSON values as they are written. Untyped text must be JSON; strictly, it is a string if JSON doesn't write a number
+    /// or boolean so.
     fn documents(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
         self.texts(asked, |cell, scratch, builder| {
             builder.append_value(match cell.kind {
                 Kind::Untyped | Kind::Doubled => {
                     let text = self.text.content(cell, scratch).unwrap_or_default();
+                    if self.strict && !number::is_json_number(text) && !matches!(text, "true" | "false") {
+                        let mut string = Vec::with_capacity(text.len() + 2);
+                        json::write_string(text, &mut string);
+                        builder.append_value(String::from_utf8_lossy(&string));
+                        return Ok(());
+                    }
                     json::validate(text.as_bytes()).map_err(|_| "which is not JSON")?;
                     text
                 }

@@ -1,25 +1,15 @@
 //! Pass 1 over CSV records.
 use super::{Cell, Key, Scanned, Text, cell::Kind, misfit};
+use crate::csv::{Place, split};
 use dataflow_sdk::{
     batch::Dead,
     records::{CsvLayout, Records},
 };
-use memchr::{memchr, memchr2};
 
 /// The wanted paths.
 #[derive(Debug)]
 pub(super) struct Scan {
     paths: Vec<Vec<String>>,
-}
-
-/// A field of a record: what is between the quotes, if it has any.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub start: usize,
-    pub end: usize,
-    pub quoted: bool,
-    /// Has quotes inside, doubled.
-    pub doubled: bool,
 }
 
 impl Scan {
@@ -71,74 +61,10 @@ impl Scan {
 }
 
 fn cell(data: &[u8], place: Place, layout: &CsvLayout) -> Cell {
-    let text = &data[place.start..place.end];
-    let null = !place.quoted && layout.null_values.iter().any(|null| null.as_bytes() == text);
-    let kind = match () {
-        () if null => Kind::Null,
-        () if place.doubled => Kind::Doubled,
-        () => Kind::Untyped,
+    let kind = match place {
+        _ if place.is_null(data, layout) => Kind::Null,
+        Place { doubled: true, .. } => Kind::Doubled,
+        _ => Kind::Untyped,
     };
     Cell { start: place.start as u32, end: place.end as u32, kind }
-}
-
-/// Splits the record `start..end` into its fields, which must be as many as there are columns.
-pub(crate) fn split(
-    data: &[u8],
-    start: usize,
-    end: usize,
-    layout: &CsvLayout,
-    places: &mut Vec<Place>,
-) -> Result<(), (&'static str, String)> {
-    places.clear();
-    let data = &data[..end];
-    let mut at = start;
-    loop {
-        let place = if data.get(at) == Some(&layout.quote) {
-            quoted(data, at + 1, layout, start, places.len())?
-        } else {
-            let length = memchr(layout.delimiter, &data[at..]).unwrap_or(end - at);
-            Place { start: at, end: at + length, quoted: false, doubled: false }
-        };
-        places.push(place);
-        at = place.end + usize::from(place.quoted);
-        if at >= end {
-            break;
-        }
-        at += 1;
-    }
-    let (found, columns) = (places.len(), layout.columns.len());
-    if found == columns {
-        return Ok(());
-    }
-    Err(("csv-fields", format!("the record has {found} fields, the header has {columns}")))
-}
-
-/// The field behind an opening quote.
-fn quoted(
-    data: &[u8],
-    start: usize,
-    layout: &CsvLayout,
-    record: usize,
-    field: usize,
-) -> Result<Place, (&'static str, String)> {
-    let broken = |what: &str, at: usize| {
-        let name = layout.columns.get(field).map(|name| format!(" ({name})")).unwrap_or_default();
-        Err(("not-csv", format!("field {}{name} {what} at byte {}", field + 1, at - record)))
-    };
-    let mut at = start;
-    let mut doubled = false;
-    loop {
-        let Some(length) = memchr(layout.quote, &data[at..]) else {
-            return broken("has no closing quote: the record ends", data.len());
-        };
-        at += length;
-        match data.get(at + 1) {
-            Some(next) if *next == layout.quote => {
-                doubled = true;
-                at += 2;
-            }
-            Some(next) if *next != layout.delimiter => return broken("goes on behind its closing quote", at + 1),
-            _ => return Ok(Place { start, end: at, quoted: true, doubled }),
-        }
-    }
 }

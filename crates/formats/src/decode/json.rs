@@ -1,10 +1,9 @@
 //! Pass 1 over JSON records.
-use super::{
-    Cell, Scanned, Text,
-    dictionary::{Dictionary, NONE},
-    misfit,
+use super::{Cell, Scanned, Text, misfit};
+use crate::{
+    json::{self, Fault, MAX_DEPTH, Scanner, What, unescape},
+    keys::{Dictionary, NONE},
 };
-use crate::json::{self, Fault, MAX_DEPTH, Scanner, What, unescape};
 use dataflow_sdk::{
     batch::Dead,
     records::{Records, Span},

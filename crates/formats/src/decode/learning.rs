@@ -83,7 +83,7 @@ fn class(values: &Values<'_>, cell: Cell, want: Want, scratch: &mut String) -> O
             let text = values.text.content(cell, scratch)?;
             match text {
                 _ if number::is_json_number(text) => number_type(text).or(infer.then_some(Type::Text)),
-                _ if !infer => number::is_number(text).then(|| number_type(text)).flatten(),
+                _ if !infer => number_type(Some(text.trim_ascii()).filter(|text| number::is_number(text))?),
                 "true" | "false" => Some(Type::Boolean),
                 _ => Some(Type::Text),
             }

@@ -5,7 +5,6 @@
 mod cell;
 mod column;
 mod csv;
-mod dictionary;
 mod json;
 mod learning;
 mod misfit;
@@ -46,18 +45,19 @@ pub struct Field {
 pub enum Want {
     /// Numbers: bigint while all are integers that fit, then decimal (19 or more digits before the point, 38 in all),
     /// then double. Learned, and only widens. Once double, a number written with digits only is a misfit if a double
-    /// doesn't hold it exactly.
+    /// doesn't hold it exactly. CSV: also with a plus sign, leading zeros, and blanks around.
     Number,
     /// JSON strings (CSV: the text).
     Text,
-    /// true and false (CSV: their words, and `t f yes no y n 1 0`, in any case).
+    /// true and false (CSV: their words, and `t f yes no y n 1 0`, in any case and with blanks around).
     Boolean,
     /// Points in time, from text: RFC 3339; `2026-01-02 03:04:05.6` without a zone and `2026-01-02` are taken as UTC.
     /// What is finer than a microsecond is cut off.
     Time,
     /// Anything scalar, as its text: a string's content, a number as written. For `cast(x as …)`. Nested: its JSON text.
     Literal,
-    /// The narrowest type that holds all values; learned, and only widens. Mixed or nested: [`Type::Json`] (CSV: text).
+    /// The narrowest type that holds all values; learned, and only widens. Mixed or nested: [`Type::Json`]. CSV: numbers as
+    /// JSON writes them, true, false; everything else, and what is mixed, is text.
     /// Until there is a value, a column of type text without any, and nothing is learned.
     Infer,
     /// Exactly this type.
@@ -83,7 +83,8 @@ pub struct Decoded {
     pub columns: Vec<Column>,
     /// Records that can't be read at all (not JSON, not an object, too large, tombstones). By rising row.
     pub broken: Vec<Dead>,
-    /// Top-level keys of the records, in order of first appearance. At most 10,000: what is beyond is not tracked.
+    /// Top-level keys of the records, in order of first appearance. At most 10,000, of up to 1,024 bytes: what is
+    /// beyond is not tracked.
     pub keys: Vec<Key>,
     /// All that is known of types now, if it is more than before.
     pub learned: Option<Learned>,
@@ -152,7 +153,12 @@ impl Decoder {
         };
         let mut more = false;
         let columns = self.fields.iter().zip(&self.slots).map(|(field, slot)| {
-            let values = column::Values { cells: &cells[*slot], text: &text, path: &self.paths[*slot] };
+            let values = column::Values {
+                cells: &cells[*slot],
+                text: &text,
+                path: &self.paths[*slot],
+                strict: field.want == Want::Infer,
+            };
             let (array, misfits) = match field.want {
                 Want::Number | Want::Infer => {
                     let key = learned_key(field);
@@ -166,7 +172,7 @@ impl Decoder {
                 }
                 Want::Text => values.column(Type::Text, Asked::class("text", "text")),
                 Want::Boolean => values.column(Type::Boolean, Asked::class("a boolean", "boolean")),
-                Want::Time => values.column(Type::Timestamp, Asked::class("a point in time", "timestamp")),
+                Want::Time => values.column(Type::Timestamp, Asked { what: "a point in time", ty: None, cast: None }),
                 Want::Literal => values.literals(),
                 Want::As(ty) => values.column(ty, Asked::exactly(ty)),
             };

@@ -1,7 +1,7 @@
 //! A scanner for JSON texts (RFC 8259, nothing else): checks every byte, keeps no values, allocates nothing.
 mod escape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use escape::{unescape, write_string};
 

@@ -99,7 +99,8 @@ impl Journal for Memory {
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
         let shelf = self.shelf();
         let log = shelf.log(shard);
-        let all = log.snapshots.iter().map(|(pipeline, state)| Snapshot { pipeline: pipeline.clone(), state: state.clone() });
+        let all =
+            log.snapshots.iter().map(|(pipeline, state)| Snapshot { pipeline: pipeline.clone(), state: state.clone() });
         Ok((all.collect(), log.snapshot_at))
     }
 

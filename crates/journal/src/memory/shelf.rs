@@ -1,5 +1,8 @@
 //! Where it all lies.
-use crate::{range::Extent, stored::{Kind, Row}};
+use crate::{
+    range::Extent,
+    stored::{Kind, Row},
+};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,

@@ -7,7 +7,9 @@ pub(super) fn of(what: &str, cause: &rusqlite::Error) -> Error {
     let text = format!("{what}: {cause}");
     match cause {
         rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => Error::Corrupt(text),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
+                Error::Corrupt(text)
+            }
             ErrorCode::DiskFull => Error::Unavailable(format!("{text}; free space on its disk")),
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
                 Error::Unavailable(format!("{text}; another process holds it"))

@@ -27,8 +27,9 @@ use writer::Writer;
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
-    writer: Writer,
+    // The writer is dropped last: who closes the file last moves the write-ahead log into the database.
     readers: Readers,
+    writer: Writer,
 }
 
 impl Sqlite {
@@ -39,8 +40,9 @@ impl Sqlite {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let in_file = |cause| failure::of(&format!("{}", path.display()), &cause);
         let db = schema::open(path)?;
-        let reading = (0..readers::THREADS).map(|_| schema::open_to_read(path)).collect::<Result<_, _>>().map_err(in_file)?;
-        Ok(Self { path: path.to_owned(), writer: Writer::start(db)?, readers: Readers::start(reading)? })
+        let reading =
+            (0..readers::THREADS).map(|_| schema::open_to_read(path)).collect::<Result<_, _>>().map_err(in_file)?;
+        Ok(Self { path: path.to_owned(), readers: Readers::start(reading)?, writer: Writer::start(db)? })
     }
 
     /// The files it keeps: the database, its write-ahead log, and that one's index.
@@ -53,6 +55,9 @@ impl Sqlite {
         [self.path.clone(), beside("-wal"), beside("-shm")]
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[async_trait]
 impl Journal for Sqlite {
@@ -103,8 +108,9 @@ impl Journal for Sqlite {
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
         let (rows, next) = self.readers.run(move |db| statements::snapshots(db, shard)).await?;
         let all = rows.into_iter().map(|(pipeline, state)| {
-            let pipeline = PipelineId::try_from(pipeline)
-                .map_err(|cause| Error::Corrupt(format!("shard {shard}: a snapshot has no pipeline's name: {cause}")))?;
+            let pipeline = PipelineId::try_from(pipeline).map_err(|cause| {
+                Error::Corrupt(format!("shard {shard}: a snapshot has no pipeline's name: {cause}"))
+            })?;
             Ok(Snapshot { pipeline, state: state.into() })
         });
         Ok((all.collect::<Result<_, Error>>()?, next))

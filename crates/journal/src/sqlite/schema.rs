@@ -91,7 +91,9 @@ fn check(db: &mut Connection, what: &str) -> Result<(), Error> {
         return tx.commit().map_err(in_file);
     }
     if number(&tx, "PRAGMA application_id")? != APPLICATION {
-        return Err(Error::Corrupt(format!("{what} is a SQLite file, but no journal of DataFlow; give it another path")));
+        return Err(Error::Corrupt(format!(
+            "{what} is a SQLite file, but no journal of DataFlow; give it another path"
+        )));
     }
     match number(&tx, "PRAGMA user_version")? {
         VERSION => Ok(()),

@@ -56,23 +56,30 @@ fn extent(db: &Connection, shard: ShardId) -> Result<Extent> {
         .map(|found| found.unwrap_or(Extent::EMPTY))
 }
 
+pub(super) const READ: &str =
+    "SELECT seq, pipeline, kind, body FROM log WHERE shard = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+
 pub(super) fn read(db: &Connection, shard: ShardId, from: Seq, limit: usize) -> Result<(Extent, Vec<Row>)> {
     let rows = db
-        .prepare_cached(
-            "SELECT seq, pipeline, kind, body FROM log WHERE shard = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
-        )?
+        .prepare_cached(READ)?
         .query_map(params![shard.0, signed(from.0)?, limited(limit)], row)?
         .collect::<Result<_>>()?;
     Ok((extent(db, shard)?, rows))
 }
 
-pub(super) fn history(db: &Connection, shard: ShardId, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Row>> {
-    db.prepare_cached(
-        "SELECT seq, pipeline, kind, body FROM log
-         WHERE pipeline = ?1 AND seq > ?2 AND kind = 0 AND shard = ?3 ORDER BY seq LIMIT ?4",
-    )?
-    .query_map(params![pipeline.as_str(), signed(after.0)?, shard.0, limited(limit)], row)?
-    .collect()
+pub(super) const HISTORY: &str = "SELECT seq, pipeline, kind, body FROM log INDEXED BY log_history
+    WHERE pipeline = ?1 AND seq > ?2 AND kind = 0 AND shard = ?3 ORDER BY seq LIMIT ?4";
+
+pub(super) fn history(
+    db: &Connection,
+    shard: ShardId,
+    pipeline: &PipelineId,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Row>> {
+    db.prepare_cached(HISTORY)?
+        .query_map(params![pipeline.as_str(), signed(after.0)?, shard.0, limited(limit)], row)?
+        .collect()
 }
 
 pub(super) fn snapshot(
@@ -108,15 +115,15 @@ pub(super) fn snapshot(
     Ok(Ok(()))
 }
 
+pub(super) const COMPACT: &str = "DELETE FROM log INDEXED BY log_progress
+    WHERE shard = ?1 AND kind > 0 AND seq < ?2 AND EXISTS (
+        SELECT 1 FROM log AS later INDEXED BY log_progress
+        WHERE later.shard = log.shard AND later.pipeline = log.pipeline AND later.kind = log.kind AND later.kind > 0
+        AND later.seq > log.seq AND later.seq < ?2)";
+
 /// Drops progress before a place, but for the last of each kind of each pipeline before it.
 fn compact(db: &Connection, shard: ShardId, before: Seq) -> Result<()> {
-    db.prepare_cached(
-        "DELETE FROM log WHERE shard = ?1 AND kind > 0 AND seq < ?2 AND EXISTS (
-             SELECT 1 FROM log AS later WHERE later.shard = log.shard AND later.pipeline = log.pipeline
-             AND later.kind = log.kind AND later.kind > 0 AND later.seq > log.seq AND later.seq < ?2)",
-    )?
-    .execute(params![shard.0, signed(before.0)?])
-    .map(drop)
+    db.prepare_cached(COMPACT)?.execute(params![shard.0, signed(before.0)?]).map(drop)
 }
 
 fn snapshot_at(db: &Connection, shard: ShardId) -> Result<Seq> {
@@ -159,9 +166,11 @@ pub(super) fn chunk(db: &Connection, id: &ChunkId) -> Result<Option<Vec<u8>>> {
     db.prepare_cached("SELECT body FROM chunk WHERE id = ?1")?.query_row([&*id.0], |row| row.get(0)).optional()
 }
 
+pub(super) const CHUNKS: &str = "SELECT id FROM chunk WHERE id >= ?1 ORDER BY id";
+
 pub(super) fn chunks(db: &Connection, prefix: &str) -> Result<Vec<String>> {
     // Names lie in the order of their bytes, so those with the prefix lie together, from the prefix on.
-    let mut statement = db.prepare_cached("SELECT id FROM chunk WHERE id >= ?1 ORDER BY id")?;
+    let mut statement = db.prepare_cached(CHUNKS)?;
     let mut rows = statement.query([prefix])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

@@ -173,8 +173,16 @@ fn transact(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
 fn give_back(db: &Connection) {
     let free = db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
     if free.is_ok_and(|pages| pages > VACUUM_PAGES)
-        && let Err(cause) = db.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))
+        && let Err(cause) = vacuum(db)
     {
         tracing::warn!(%cause, "the journal can't give free space back");
     }
+}
+
+fn vacuum(db: &Connection) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    // A step frees one page.
+    let mut pages = statement.query([])?;
+    while pages.next()?.is_some() {}
+    Ok(())
 }

@@ -162,7 +162,8 @@ impl TryFrom<&domain::Fact> for Fact {
 impl TryFrom<Fact> for domain::Fact {
     type Error = String;
     fn try_from(fact: Fact) -> Result<Self, String> {
-        let spec = |json: Value| serde_json::from_value(json).map_err(|cause| format!("its spec can't be read: {cause}"));
+        let spec =
+            |json: Value| serde_json::from_value(json).map_err(|cause| format!("its spec can't be read: {cause}"));
         Ok(match fact {
             Fact::PipelineCreated { spec: json, incarnation } => Self::PipelineCreated {
                 spec: spec(json)?,

@@ -86,7 +86,8 @@ fn end_of_authority(text: &str) -> usize {
     text.len()
 }
 
-/// Whether a free key is one that secrets are kept under.
+/// Whether a name is one that secrets are kept under, also where its schema doesn't mark it: settings passed through to
+/// a client library have no schema of their own.
 fn named_like_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["password", "passwd", "secret", "token", "apikey", "api_key", "api-key", "api.key", "credentials"]
@@ -103,7 +104,7 @@ fn visit(
     secret: bool,
     found: &mut impl FnMut(&str, &mut String, &str),
 ) {
-    let schema = schema.map(|schema| follow(schema, root));
+    let schema = schema.map(|schema| part(schema, root, value));
     let secret = secret || schema.is_some_and(|schema| schema.get("x-secret") == Some(&Value::Bool(true)));
     match value {
         Value::String(text) => {
@@ -122,33 +123,56 @@ fn visit(
         }
         Value::Object(fields) => {
             let known = schema.and_then(|schema| schema.get("properties"));
+            let free = schema.and_then(|schema| schema.get("additionalProperties")).filter(|rest| rest.is_object());
             for (name, value) in fields.iter_mut() {
-                let field = known.and_then(|known| known.get(name));
-                let free = field.is_none() && named_like_a_secret(name);
-                visit(value, field, root, &join(path, name), secret || free, found);
+                let field = known.and_then(|known| known.get(name)).or(free);
+                let by_name =
+                    value.is_string() && named_like_a_secret(name) && field.is_none_or(|field| any_text(field, root));
+                visit(value, field, root, &join(path, name), secret || by_name, found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// What a schema refers to, also where it is optional (`anyOf: [it, null]`). The reference's own marks are kept in sight.
-fn follow<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+/// Whether a schema takes any text, and not only some (the type of a column that is called `password`).
+fn any_text(schema: &Value, root: &Value) -> bool {
+    let some = ["pattern", "enum", "const", "format"];
+    let plain = |schema: &&Value| some.iter().all(|key| schema.get(key).is_none()) && takes(schema, "string");
+    branches(schema, root, 0).iter().any(|schema| plain(schema))
+}
+
+fn takes(schema: &Value, ty: &str) -> bool {
+    match schema.get("type") {
+        Some(Value::String(only)) => only == ty,
+        Some(Value::Array(types)) => types.iter().any(|one| one == ty),
+        _ => false,
+    }
+}
+
+/// The part of a schema that a value is read by.
+fn part<'a>(schema: &'a Value, root: &'a Value, value: &Value) -> &'a Value {
+    let ty = match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Null | Value::Bool(_) | Value::Number(_) => return schema,
+    };
+    // A mark stands beside a reference, not behind it.
     if schema.get("x-secret").is_some() {
         return schema;
     }
-    if let Some(target) =
-        schema.get("$ref").and_then(Value::as_str).and_then(|name| root.pointer(name.strip_prefix('#')?))
-    {
-        return target;
+    branches(schema, root, 0).into_iter().find(|branch| takes(branch, ty)).unwrap_or(schema)
+}
+
+/// What a schema comes down to: references followed, alternatives side by side.
+fn branches<'a>(schema: &'a Value, root: &'a Value, depth: usize) -> Vec<&'a Value> {
+    if depth > 8 {
+        return Vec::new();
     }
-    let branches = schema.get("anyOf").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    match branches {
-        [branch, null] if null.get("type").is_some_and(|ty| ty == "null") => branch
-            .get("$ref")
-            .and_then(Value::as_str)
-            .and_then(|name| root.pointer(name.strip_prefix('#')?))
-            .unwrap_or(branch),
-        _ => schema,
-    }
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|name| root.pointer(name.strip_prefix('#')?));
+    let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    let mut all = vec![schema];
+    all.extend(target.into_iter().chain(alternatives).flat_map(|branch| branches(branch, root, depth + 1)));
+    all
 }

@@ -18,9 +18,22 @@ pub(crate) struct TableSource {
     /// Password of the user.
     #[schemars(extend("x-secret" = true))]
     password: Option<String>,
+    /// Not marked, but called so.
+    key_password: Option<String>,
+    /// Types of columns, whatever they are called.
+    #[serde(default)]
+    columns: Option<Columns>,
     /// Free settings of the client.
     #[serde(default)]
     options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+enum Columns {
+    Names(Vec<String>),
+    Types(BTreeMap<String, dataflow_core::types::Type>),
 }
 
 impl SourceConfig for TableSource {
@@ -146,6 +159,7 @@ fn findings_say_where_and_what_to_do() {
         json!({"type": "table", "table": "t", "password": "hunter2"}),
         json!({"type": "table", "table": "t", "url": "db://me:hunter2@here"}),
         json!({"type": "table", "table": "t", "options": {"ssl.key.password": "hunter2", "x": "y"}}),
+        json!({"type": "table", "table": "t", "keyPassword": "hunter2", "columns": {"password": "text"}}),
         json!({"type": "table", "table": "t", "password": "${env:PW"}),
         json!({"type": "table", "table": "t", "password": "${vault:PW}"}),
     ]
@@ -211,6 +225,6 @@ fn the_shown_schema_has_type_and_connection() {
     let catalog = catalog();
     let schema = catalog.get(Role::Source, "table").unwrap().schema();
     let names: Vec<&String> = schema.as_value()["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(names, ["type", "connection", "url", "table", "password", "options"]);
+    assert_eq!(names, ["type", "connection", "url", "table", "password", "keyPassword", "columns", "options"]);
     assert_eq!(schema.as_value()["required"], json!(["type", "url", "table"]));
 }

@@ -41,7 +41,7 @@ pub fn batches(outputs: &[Output]) -> Result<Vec<&RecordBatch>, Error> {
         .collect())
 }
 
-/// The rows to write, in order.
+/// The rows to write: in their order, or, where there is a key, in that of the keys.
 ///
 /// # Errors
 /// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
@@ -67,7 +67,8 @@ pub fn places(layout: &Layout, outputs: &[Output]) -> Result<Vec<Place>, CommitE
     let all: Vec<Place> = all.collect();
     let mut seen = HashSet::with_capacity(all.len());
     let mut last: Vec<Place> = all.into_iter().rev().filter(|place| seen.insert(keys[place.output].row(place.row))).collect();
-    last.reverse();
+    // In the order of their keys, so that lanes that write the same keys lock them in the same order.
+    last.sort_by(|a, b| keys[a.output].row(a.row).cmp(&keys[b.output].row(b.row)));
     Ok(last)
 }
 

@@ -21,10 +21,13 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::PathBuf,
+    time::Duration,
 };
 
 /// After so many batches without a pause, new files are looked for.
 const LOOK_EVERY: u32 = 64;
+/// For so many intervals a replaced file is still looked at: its writer may not have opened the new one yet.
+const GRACE: u32 = 5;
 /// How many files that were read under another name are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -47,9 +50,9 @@ impl Follow {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
         let files = source.some_matches()?;
         tail::open(&files[0], cx)?;
-        let known = positions.values().filter_map(|position| {
-            Some((position.identity.as_ref()?.parse().ok()?, position.as_offset()?))
-        });
+        let known = positions
+            .values()
+            .filter_map(|position| Some((position.identity.as_ref()?.parse().ok()?, position.as_offset()?)));
         let mut follow = Self {
             caps: tail::caps(cx),
             known: known.collect(),
@@ -96,8 +99,9 @@ impl Follow {
         }
         let name = self.slots[k].partition.to_string();
         let failed = |error| failed(&name, 0, error);
+        let grace = Duration::from(self.source.poll_interval) * GRACE;
         loop {
-            let replaced = self.slots[k].is_replaced().map_err(failed)?;
+            let replaced = self.slots[k].is_replaced(grace).map_err(failed)?;
             let slot = &mut self.slots[k];
             let Some(tail) = &mut slot.tail else { return Ok(None) };
             if let Some(reason) = tail.changed().map_err(failed)? {
@@ -125,7 +129,7 @@ impl Follow {
     /// The file that is open under a path was replaced and is read to its end.
     fn finish(&mut self, k: usize) -> io::Result<()> {
         let slot = &mut self.slots[k];
-        slot.rotated = true;
+        (slot.rotated, slot.replaced) = (true, None);
         self.next = k + 1; // all others first
         if let Some(tail) = slot.tail.take()
             && tail.file().metadata()?.nlink() > 0

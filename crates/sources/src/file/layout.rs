@@ -16,7 +16,8 @@ const BLOCK: usize = 64 << 10;
 
 impl FileSource {
     pub(super) fn dialect(&self, path: &Path) -> Option<Dialect> {
-        (self.format_of(path) == Format::Csv).then_some(Dialect { delimiter: self.delimiter as u8, quote: self.quote as u8 })
+        (self.format_of(path) == Format::Csv)
+            .then_some(Dialect { delimiter: self.delimiter as u8, quote: self.quote as u8 })
     }
 
     /// How a file is to be read, and where its records begin; none if that can't be told yet.

@@ -135,7 +135,8 @@ impl SourceConfig for FileSource {
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.path.is_empty() {
-            problems.push(Problem::new("path", "missing", "is empty").fix("give a file or a pattern like \"logs/*.json\""));
+            problems
+                .push(Problem::new("path", "missing", "is empty").fix("give a file or a pattern like \"logs/*.json\""));
         }
         if self.is_pattern()
             && let Err(error) = glob::Pattern::new(&self.path)
@@ -161,7 +162,9 @@ impl SourceConfig for FileSource {
             problems.push(problem.fix("leave `columns` away, or set `header: false`"));
         }
         if !csv && !self.columns.is_empty() {
-            problems.push(Problem::new("columns", "contradiction", "is for CSV").fix("set `format: csv`, or leave it away"));
+            problems.push(
+                Problem::new("columns", "contradiction", "is for CSV").fix("set `format: csv`, or leave it away"),
+            );
         }
         if self.follow && matches!(self.compression, Compression::Gzip | Compression::Zstd) {
             let problem = Problem::new("follow", "contradiction", "can't be combined with compression");
@@ -212,7 +215,7 @@ impl FileSource {
                 Ok(path) => files.push(path),
                 Err(error) => {
                     let name = error.path().display().to_string();
-                    return Err(content::failed(&name, 0, error.into_error()));
+                    return Err(content::failed(&name, 0, error.into()));
                 }
             }
         }

@@ -6,7 +6,9 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// A path that is followed.
 #[derive(Debug)]
@@ -16,24 +18,32 @@ pub(super) struct Slot {
     /// Behind what was read under this path; none if nothing ever was.
     pub(super) position: Option<Position>,
     pub(super) tail: Option<Box<Tail>>,
+    /// Since when the open file is known to be replaced.
+    pub(super) replaced: Option<Instant>,
     /// The file of `position` was read to its end, and another one takes its place.
     pub(super) rotated: bool,
 }
 
 impl Slot {
     pub(super) fn new(path: PathBuf, position: Option<Position>) -> Self {
-        Self { partition: super::partition(&path), path, position, tail: None, rotated: false }
+        Self { partition: super::partition(&path), path, position, tail: None, replaced: None, rotated: false }
     }
 
-    /// Whether the open file was renamed and another took its place, or it was deleted.
-    pub(super) fn is_replaced(&self) -> io::Result<bool> {
+    /// Whether the open file was replaced by another one, or deleted, so long ago that nobody writes to it any more.
+    pub(super) fn is_replaced(&mut self, grace: Duration) -> io::Result<bool> {
         let Some(tail) = &self.tail else { return Ok(false) };
-        match fs::metadata(&self.path) {
-            Ok(meta) => Ok(!tail.identity.is_inode(&meta)),
-            // Renamed, and the new one is not there yet: more may still be written to the old one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(tail.file().metadata()?.nlink() == 0),
-            Err(error) => Err(error),
+        let replaced = match fs::metadata(&self.path) {
+            // While the new one is empty, the old one may still be written to.
+            Ok(meta) => !tail.identity.is_inode(&meta) && meta.len() > 0,
+            // Renamed, and the new one is not there yet: the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => tail.file().metadata()?.nlink() == 0,
+            Err(error) => return Err(error),
+        };
+        if !replaced {
+            self.replaced = None;
+            return Ok(false);
         }
+        Ok(self.replaced.get_or_insert_with(Instant::now).elapsed() >= grace)
     }
 
     /// The file of this position, if it is not `file` and lies under another name in the same folder.

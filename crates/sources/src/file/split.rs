@@ -1,10 +1,9 @@
 //! Finding where records end: lines, and CSV records, whose quoted fields may hold line breaks.
+use crate::column::{KEPT, oversized};
 use dataflow_sdk::records::{Oversized, Span};
 use memchr::{memchr, memchr2};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::Xxh3;
 
-/// How much of a record over the limit is kept.
-const KEPT: usize = 64 << 10;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What bounds a batch.
@@ -119,11 +118,6 @@ impl Splitter {
         self.base + self.buffer.len() as u64
     }
 
-    /// The offset of the record that has not ended.
-    pub(crate) fn passed(&self) -> u64 {
-        self.giant.as_ref().map_or(self.base + self.start as u64, |giant| giant.offset)
-    }
-
     /// Looks for records in what was added. True: they fill a batch, take them.
     pub(crate) fn scan(&mut self) -> bool {
         if self.base == 0 && self.start == 0 && self.giant.is_none() {
@@ -199,11 +193,7 @@ impl Splitter {
             let mut kept = line.len();
             if line.len() > self.caps.record_bytes {
                 kept = kept.min(KEPT);
-                self.oversized.push(Oversized {
-                    row: self.spans.len() as u32,
-                    length: line.len() as u64,
-                    hash: format!("{:016x}", xxh3_64(line)),
-                });
+                self.oversized.push(oversized(self.spans.len(), line));
             }
             self.spans.push(Span::new(self.start, self.start + kept));
             self.offsets.push(self.base + self.start as u64);
@@ -283,7 +273,11 @@ impl Splitter {
                 split.passed = base + start as u64 - giant.offset;
                 split.spans.push(Span::new(0, giant.head.len()));
                 split.offsets.push(giant.offset);
-                split.oversized.push(Oversized { row: 0, length: giant.length, hash: format!("{:016x}", giant.hash.digest()) });
+                split.oversized.push(Oversized {
+                    row: 0,
+                    length: giant.length,
+                    hash: format!("{:016x}", giant.hash.digest()),
+                });
                 split.data = giant.head;
             }
         }

@@ -38,9 +38,11 @@ pub(super) fn open(path: &Path, cx: &Context) -> Result<File, Error> {
         return Err(super::content::is_directory(&name));
     }
     match path.canonicalize() {
-        Ok(path) if cx.own_files.contains(&path) => Err(Error::fatal("own-file", format!("{name} is a file of the node's own"))
-            .fix("give a file of yours")
-            .for_user()),
+        Ok(path) if cx.own_files.contains(&path) => {
+            Err(Error::fatal("own-file", format!("{name} is a file of the node's own"))
+                .fix("give a file of yours")
+                .for_user())
+        }
         _ => Ok(file),
     }
 }

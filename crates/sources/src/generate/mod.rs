@@ -156,7 +156,9 @@ impl SourceConfig for GenerateSource {
         for (name, field) in &self.schema {
             let path = format!("schema.{name}");
             match field {
-                Field::Integer { min, max } if min > max => finding(&path, "out-of-range", "`min` is greater than `max`"),
+                Field::Integer { min, max } if min > max => {
+                    finding(&path, "out-of-range", "`min` is greater than `max`")
+                }
                 Field::Number { decimals, .. } if *decimals > 9 => {
                     finding(&path, "out-of-range", "`decimals` must be at most 9");
                 }

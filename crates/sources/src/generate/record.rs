@@ -3,8 +3,22 @@ use super::Field;
 use indexmap::IndexMap;
 
 const FIRST: [&str; 16] = [
-    "Ada", "Alan", "Barbara", "Dennis", "Donald", "Edsger", "Frances", "Grace", "Hedy", "John", "Katherine", "Ken",
-    "Leslie", "Margaret", "Niklaus", "Tony",
+    "Ada",
+    "Alan",
+    "Barbara",
+    "Dennis",
+    "Donald",
+    "Edsger",
+    "Frances",
+    "Grace",
+    "Hedy",
+    "John",
+    "Katherine",
+    "Ken",
+    "Leslie",
+    "Margaret",
+    "Niklaus",
+    "Tony",
 ];
 const LAST: [&str; 16] = [
     "Allen", "Dijkstra", "Hamilton", "Hoare", "Hopper", "Johnson", "Knuth", "Lamarr", "Lamport", "Liskov", "Lovelace",
@@ -76,7 +90,11 @@ enum Value {
     Field(Field),
     Texts(Vec<Vec<u8>>),
     /// Smallest and number of steps, in units of the last digit; digits behind the point.
-    Fixed { min: i64, steps: u64, decimals: u32 },
+    Fixed {
+        min: i64,
+        steps: u64,
+        decimals: u32,
+    },
 }
 
 impl Template {

@@ -81,7 +81,8 @@ impl Work for Generate {
             None => self.max_records,
         };
         let parts = self.parts.len();
-        let Some(k) = (0..parts).map(|i| (self.next + i) % parts).find(|&k| self.parts[k].at < self.parts[k].end) else {
+        let Some(k) = (0..parts).map(|i| (self.next + i) % parts).find(|&k| self.parts[k].at < self.parts[k].end)
+        else {
             return Ok(Step::End);
         };
         if due == 0 {

@@ -17,7 +17,5 @@ pub use store::{Store, store};
 
 /// Adds the memory connectors to a catalogue, as `memory` (source, transactional sink) and `memoryKeyed` (keyed sink).
 pub fn register(catalog: &mut dataflow_sdk::Catalog) {
-    // catalog.source::<MemorySource>();
-    // catalog.sink::<MemorySink>();
-    // catalog.sink::<KeyedMemorySink>();
+    *catalog = std::mem::take(catalog).source::<MemorySource>().sink::<MemorySink>().sink::<KeyedMemorySink>();
 }

@@ -31,7 +31,8 @@ pub(crate) struct Expression {
     pub(crate) default_type: DataType,
     /// The columns it reads, in the order that [`Compiled::evaluate`] takes them.
     pub(crate) slots: Vec<Slot>,
-    names: Vec<String>,
+    /// What these columns are called: the names of the fields.
+    pub(crate) names: Vec<String>,
     tree: ast::Expr,
     functions: Arc<Functions>,
     compiled: Vec<(Vec<DataType>, Result<Compiled, String>)>,
@@ -128,7 +129,7 @@ impl Expression {
         let index = known.unwrap_or_else(|| {
             let compiled = compile(&self.functions, &self.tree, &self.names, &types).map_err(|error| explain(&error));
             if self.compiled.len() == MAX_COMPILED {
-                self.compiled.remove(0);
+                drop(self.compiled.remove(0));
             }
             self.compiled.push((types, compiled));
             self.compiled.len() - 1

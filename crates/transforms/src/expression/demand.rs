@@ -26,8 +26,8 @@ use datafusion_sql::{
 };
 use indexmap::IndexMap;
 
-/// Deepest expression, counting chains of operators.
-const MAX_DEPTH: usize = 200;
+/// Deepest expression, counting chains of operators: planning it takes as much stack as it is deep.
+const MAX_DEPTH: usize = 64;
 
 /// What holds for all expressions of a pipeline.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +81,19 @@ impl<'a> Demand<'a> {
             return Some(actual);
         }
         let finding = Finding::new("type-mismatch", format!("{by} takes {}, but {text} is {}", want.words(), actual.words()));
-        self.findings.push(finding.fix(format!("write cast({text} as {})", want.sql())).at(place));
+        let fix = match want {
+            Class::Boolean => format!("compare it with something: {text} = …"),
+            want => format!("write cast({text} as {})", want.sql()),
+        };
+        self.findings.push(finding.fix(fix).at(place));
         None
     }
 
     fn walk(&mut self, expr: &mut Expr, want: Class) -> Option<Class> {
         self.depth += 1;
         let class = if self.depth > MAX_DEPTH {
-            let finding = Finding::new("too-deep", format!("is a chain of more than {MAX_DEPTH} operations"));
-            self.fail(finding.fix("write `x in (…)` for many alternatives, or compute parts of it in earlier transforms"))
+            let finding = Finding::new("too-deep", format!("is nested deeper than {MAX_DEPTH} operations"));
+            self.fail(finding.fix("compute parts of it in earlier transforms"))
         } else {
             self.step(expr, want)
         };
@@ -255,7 +259,8 @@ impl<'a> Demand<'a> {
         let (_, other) = (self.walk(rest, want)?, rest);
         if !Class::Number.takes(class) {
             let message = format!("{by} takes numbers, but one side of it is {}", class.words());
-            self.findings.push(Finding::new("type-mismatch", message).at(other.span().start));
+            let finding = Finding::new("type-mismatch", message).at(other.span().start);
+            self.findings.push(if class == Class::Text { finding.fix("texts are joined by ||") } else { finding });
             return None;
         }
         Some(())
@@ -383,7 +388,7 @@ impl<'a> Demand<'a> {
     /// The time of the record stands for the present time.
     fn now(&mut self, expr: &mut Expr, written: &str, kind: &str, place: Location) -> Option<Class> {
         if !self.cx.has_time() {
-            let message = format!("{written} is the time of the record at its source, and a {} source has none", self.cx.source);
+            let message = format!("{written}() is the time of the record at its source, and a {} source has none", self.cx.source);
             let finding = Finding::new("no-source-time", message).at(place);
             return self.fail(finding.fix("use a field of the records that holds a time"));
         }
@@ -527,8 +532,7 @@ impl<'a> Demand<'a> {
         match self.data_type(expr) {
             Ok(ty) => Some(Class::of(&ty)),
             Err(error) => {
-                let message = format!("{} is not possible: {}", shortened(expr), explain(&error));
-                self.fail(Finding::new("type-mismatch", message).at(expr.span().start))
+                self.fail(Finding::new("type-mismatch", explain(&error)).at(expr.span().start))
             }
         }
     }
@@ -625,7 +629,9 @@ fn shortened(expr: &Expr) -> String {
 pub(crate) fn explain(error: &DataFusionError) -> String {
     let text = error.find_root().message().into_owned();
     let text = text.lines().next().unwrap_or_default();
-    let text = text.split(" You might need to add").next().unwrap_or(text);
+    let text = [" You might need to add", " No function matches", " Candidate functions"]
+        .iter()
+        .fold(text, |text, tail| text.split(tail).next().unwrap_or(text));
     let text = text.trim_end_matches(['.', ' ']);
     let mut chars = text.chars();
     match chars.next() {

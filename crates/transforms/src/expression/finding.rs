@@ -35,7 +35,7 @@ impl Finding {
     /// As a problem of the field that holds the expression.
     pub(crate) fn problem(self, path: &str) -> Problem {
         let message = match self.at {
-            Some((line, column)) => format!("{} at line {line}, column {column}", self.message),
+            Some((line, column)) => format!("line {line}, column {column}: {}", self.message),
             None => self.message,
         };
         Problem { path: path.into(), code: self.code.into(), message, fix: self.fix }

@@ -1,5 +1,6 @@
 //! SQL expressions over the fields of a record: parsed, typed by what they ask of each field, compiled for the types
 //! that the data has, evaluated on columns.
+mod balance;
 pub(crate) mod class;
 pub(crate) mod compile;
 pub(crate) mod demand;

@@ -1,7 +1,7 @@
 //! From text to syntax tree.
-use super::finding::Finding;
+use super::{balance::balance, finding::Finding};
 use datafusion_sql::sqlparser::{
-    ast::{Expr, Query},
+    ast::{Expr, Query, VisitMut},
     dialect::GenericDialect,
     keywords::Keyword,
     parser::{Parser, ParserError},
@@ -12,25 +12,29 @@ use datafusion_sql::sqlparser::{
 const MAX_LENGTH: usize = 64 << 10;
 
 /// How deep an expression may be nested.
-const MAX_DEPTH: usize = 100;
+const MAX_DEPTH: usize = 40;
+
+const EXPRESSION: &str = "an expression";
+
+const SET_OPERATORS: &[Keyword] = &[Keyword::UNION, Keyword::INTERSECT, Keyword::EXCEPT, Keyword::MINUS];
 
 const DIALECT: GenericDialect = GenericDialect {};
 
 /// The syntax tree of an expression.
 pub(crate) fn expression(text: &str) -> Result<Expr, Finding> {
-    parse(text, "an expression", Parser::parse_expr)
+    parse(text, EXPRESSION, |parser| parser.parse_expr())
 }
 
 /// The syntax tree of a query; a semicolon at its end is allowed.
 pub(crate) fn query(text: &str) -> Result<Query, Finding> {
     parse(text, "a query", |parser| {
         let query = parser.parse_query()?;
-        parser.consume_token(&Token::SemiColon);
+        let _ends = parser.consume_token(&Token::SemiColon);
         Ok(*query)
     })
 }
 
-fn parse<T>(text: &str, what: &str, tree: impl Fn(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, Finding> {
+fn parse<T: VisitMut>(text: &str, what: &str, tree: impl Fn(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, Finding> {
     if text.trim().is_empty() {
         return Err(Finding::new("syntax", format!("is empty, needs {what}")));
     }
@@ -42,16 +46,19 @@ fn parse<T>(text: &str, what: &str, tree: impl Fn(&mut Parser<'_>) -> Result<T, 
         .tokenize_with_location()
         .map_err(|error| Finding::new("syntax", decapitalised(&error.message)).at(error.location))?;
     let tokens: Vec<TokenWithSpan> = tokens.into_iter().map(plain_names).collect();
-    // A chain of operators is no nesting for the parser, but it is for what comes behind it.
+    let unions = tokens.iter().filter(|token| matches!(&token.token, Token::Word(word) if SET_OPERATORS.contains(&word.keyword)));
+    if unions.count() > 100 {
+        return Err(Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible"));
+    }
     let mut parser = Parser::new(&DIALECT).with_recursion_limit(MAX_DEPTH).with_tokens_with_locations(tokens);
-    let tree = tree(&mut parser).map_err(|error| syntax(error, what))?;
+    let mut tree = tree(&mut parser).map_err(syntax)?;
     let next = parser.peek_token();
     match next.token {
-        Token::EOF => Ok(tree),
+        Token::EOF => balance(&mut tree).map(|()| tree),
         token => {
             let finding = Finding::new("syntax", format!("unexpected `{token}` behind {what}")).at(next.span.start);
             Err(match token {
-                Token::Word(_) => finding.fix("join conditions with AND or OR, and quote names with special characters"),
+                Token::Word(_) | Token::Number(..) if what == EXPRESSION => finding.fix("join conditions with AND or OR, and quote names with special characters"),
                 Token::Eq | Token::DoubleEq => finding.fix("compare with a single ="),
                 _ => finding,
             })
@@ -72,7 +79,7 @@ fn plain_names(mut token: TokenWithSpan) -> TokenWithSpan {
     token
 }
 
-fn syntax(error: ParserError, what: &str) -> Finding {
+fn syntax(error: ParserError) -> Finding {
     let text = match error {
         ParserError::RecursionLimitExceeded => {
             return Finding::new("too-deep", format!("is nested deeper than {MAX_DEPTH} levels"))
@@ -86,7 +93,7 @@ fn syntax(error: ParserError, what: &str) -> Finding {
         None => (text.as_str(), Location::new(0, 0)),
     };
     let message = match message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) {
-        Some((expected, "EOF")) => format!("{what} ends where {expected} is expected"),
+        Some((expected, "EOF")) => format!("ends where {expected} is expected"),
         Some((expected, found)) => format!("found `{found}` where {expected} is expected"),
         None => decapitalised(message),
     };

@@ -45,11 +45,6 @@ impl Scope {
         Self { open: true, columns: IndexMap::new(), removed: BTreeSet::new() }
     }
 
-    /// Whether records are still as they came in.
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.open && self.columns.is_empty() && self.removed.is_empty()
-    }
-
     /// What a path stands for. A first name among `qualifiers` is the table's, if more follows.
     pub(crate) fn resolve(&self, path: &[Ident], qualifiers: &[String]) -> Result<Target, Finding> {
         let place = path.first().map_or(Location::new(0, 0), |ident| ident.span.start);

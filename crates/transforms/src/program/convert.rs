@@ -1,18 +1,19 @@
 //! Computed columns in the type that a sink asks for.
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringBuilder},
+    array::{Array, ArrayRef, StringArray},
     compute::{CastOptions, cast_with_options},
-    datatypes::{DataType, TimeUnit},
+    datatypes::DataType,
     util::display::{ArrayFormatter, FormatOptions},
 };
 use dataflow_core::types::Type;
+use dataflow_formats::encode;
 use dataflow_sdk::batch::arrow_type;
 use std::sync::Arc;
 
 /// The column in a type, and the rows (with their values) that don't fit it; they are NULL.
 pub(crate) fn to(column: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
     if ty == Type::Json {
-        return (json(column), Vec::new());
+        return json(column);
     }
     let target = arrow_type(ty);
     if column.data_type() == &target {
@@ -69,28 +70,17 @@ fn cast(column: &ArrayRef, ty: &DataType) -> Option<ArrayRef> {
     cast_with_options(column, ty, &options).ok()
 }
 
-/// Each value as its JSON text; NULL stays NULL.
-fn json(column: &ArrayRef) -> ArrayRef {
-    let bare = matches!(column.data_type(), DataType::Boolean)
-        || (column.data_type().is_numeric() && !column.data_type().is_floating());
-    let texts = match column.data_type() {
-        // RFC 3339, whatever the unit and zone.
-        DataType::Timestamp(_, Some(_)) => cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
-        _ => Some(column.clone()),
-    };
-    let texts = texts.and_then(|column| cast(&column, &DataType::Utf8));
-    let Some(texts) = texts else { return arrow::array::new_null_array(&DataType::Utf8, column.len()) };
-    if bare {
-        return texts;
-    }
-    let texts = texts.as_string::<i32>();
-    let number = column.data_type().is_floating();
-    let mut quoted = StringBuilder::with_capacity(texts.len(), texts.value_data().len() + 2 * texts.len());
-    for text in texts {
-        quoted.append_option(text.map(|text| match number && text.parse().is_ok_and(f64::is_finite) {
-            true => text.to_owned(),
-            false => serde_json::Value::from(text).to_string(),
-        }));
-    }
-    Arc::new(quoted.finish())
+/// Each value as its JSON text, and the rows that JSON can't hold. NULL stays NULL.
+fn json(column: &ArrayRef) -> (ArrayRef, Vec<(usize, String)>) {
+    const OPEN: &str = "{\"v\":";
+    let made = encode::documents_from_columns(&[encode::Column { name: "v", array: column, raw: false }], column.len());
+    let failed: Vec<(usize, String)> =
+        made.misfits.iter().map(|misfit| misfit.row as usize).map(|row| (row, shown(column, row))).collect();
+    let nulls = column.logical_nulls();
+    let texts = made.spans.iter().enumerate().map(|(row, span)| {
+        let text = std::str::from_utf8(span.of(&made.data)).ok()?.strip_prefix(OPEN)?.strip_suffix('}')?;
+        let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+        (!null && failed.binary_search_by_key(&row, |(row, _)| *row).is_err()).then_some(text)
+    });
+    (Arc::new(StringArray::from_iter(texts)), failed)
 }

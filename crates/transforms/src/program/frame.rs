@@ -7,7 +7,7 @@ use arrow::{
 };
 use dataflow_formats::decode;
 use dataflow_sdk::batch::Dead;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The rows that are still on their way, and what was computed for them.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Frame<'a> {
     registers: Vec<Option<ArrayRef>>,
     /// Fields and metadata of the rows, where that takes copying.
     taken: HashMap<Slot, ArrayRef>,
+    /// Computed columns that hold JSON texts.
+    json: HashSet<usize>,
     /// Records that failed.
     pub(crate) dead: BTreeMap<u32, Dead>,
 }
@@ -30,8 +32,16 @@ pub(crate) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// All records, one row each.
     pub(crate) fn new(fields: &'a [decode::Column], meta: &'a [ArrayRef], registers: usize, records: usize) -> Self {
-        let registers = vec![None; registers];
-        Self { fields, meta, rows: None, len: records, registers, taken: HashMap::new(), dead: BTreeMap::new() }
+        Self {
+            fields,
+            meta,
+            rows: None,
+            len: records,
+            registers: vec![None; registers],
+            taken: HashMap::new(),
+            json: HashSet::new(),
+            dead: BTreeMap::new(),
+        }
     }
 
     /// Number of rows.
@@ -87,6 +97,20 @@ impl<'a> Frame<'a> {
     pub(crate) fn set(&mut self, register: usize, column: ArrayRef) {
         debug_assert_eq!(column.len(), self.len);
         self.registers[register] = Some(column);
+    }
+
+    /// Sets a computed column of JSON texts.
+    pub(crate) fn set_json(&mut self, register: usize, column: ArrayRef) {
+        self.set(register, column);
+        self.json.insert(register);
+    }
+
+    /// Whether a column holds JSON texts.
+    pub(crate) fn is_json(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Register(register) => self.json.contains(&register),
+            Slot::Field(_) | Slot::Meta(_) => false,
+        }
     }
 
     /// Goes on with the rows that `keep` is set for.

@@ -1,12 +1,74 @@
 //! Transforms and a sink's demand, compiled to one program.
 mod build;
 mod convert;
+mod documents;
 mod frame;
+mod infer;
 mod meta;
 mod misfits;
 mod run;
 mod target;
+#[cfg(test)]
+mod tests;
+mod unknown;
+mod unnest;
 mod watch;
 
 pub(crate) use build::{Builder, Step};
 pub(crate) use run::Chain;
+
+use crate::{Transform, expression::{Context, Functions}};
+use dataflow_core::spec::{Component, OnTypeMismatch, PipelineSpec};
+use dataflow_formats::decode::{Decoder, Field};
+use dataflow_sdk::{Problem, batch::Demand, transform::Plan};
+use std::sync::Arc;
+
+/// Plans all transforms of a spec. Its problems are in the builder.
+pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
+    let cx = Context { functions, schema: &spec.schema, source: &spec.source.kind };
+    let mut builder = Builder::new(functions, cx);
+    for (index, component) in transforms.iter().enumerate() {
+        builder.enter(format!("transforms[{index}]"));
+        match Transform::of(component) {
+            Ok(transform) => transform.plan(&mut builder),
+            Err(problems) => builder.problems.extend(problems.into_iter().map(|p| p.under(&format!("transforms[{index}]")))),
+        }
+    }
+    builder
+}
+
+/// The program for a plan.
+///
+/// # Errors
+/// All problems of its transforms.
+pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, Vec<Problem>> {
+    let mut builder = self::plan(functions, &plan.transforms, &plan.spec);
+    if !builder.problems.is_empty() {
+        return Err(builder.problems);
+    }
+    let result = match &plan.demand {
+        Demand::Documents => run::Result::Documents(documents::Documents::new(&mut builder)),
+        Demand::Columns(columns) => run::Result::Columns(target::Target::new(columns, &builder.scope, &mut builder.inputs)),
+        Demand::AllColumns => run::Result::Unknown,
+    };
+    let unknown = match (&result, plan.unknown_fields, &plan.demand) {
+        (run::Result::Columns(target), Some(rule), Demand::Columns(_)) => {
+            Some(unknown::Unknown::new(rule, target, &builder.scope))
+        }
+        _ => None,
+    };
+    let inputs = builder.inputs;
+    let fields: Vec<Field> = inputs.fields.into_iter().collect();
+    Ok(Chain {
+        watch: watch::Watch::new(inputs.named, &fields),
+        decoder: Decoder::new(fields, &plan.learned),
+        meta: meta::Meta::new(inputs.meta.into_iter().collect()),
+        registers: inputs.registers.len(),
+        steps: builder.steps,
+        scope: builder.scope,
+        result,
+        lenient: plan.spec.on_type_mismatch == OnTypeMismatch::Null,
+        unknown,
+        learned: plan.learned.clone(),
+    })
+}

@@ -6,6 +6,7 @@ use arrow::{
     compute::{is_not_null, kernels::zip::zip},
     datatypes::{Field, Schema, SchemaRef},
 };
+use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
 use dataflow_sdk::batch::{Column, Dead, arrow_type};
 use std::sync::Arc;
@@ -45,6 +46,11 @@ impl Target {
         self.columns.iter().any(|(column, _)| column.name == name || part(&column.name))
     }
 
+    /// Names of the columns.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.columns.iter().map(|(column, _)| column.name.clone()).collect()
+    }
+
     /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`.
     pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> RecordBatch {
         for (column, source) in &self.columns {
@@ -53,7 +59,8 @@ impl Target {
                 Source::Either(key, path) => [Some(key), Some(path)],
                 Source::Register(_) | Source::Nothing => [None, None],
             };
-            for decoded in fields.into_iter().flatten().filter_map(|field| frame.field(Slot::Field(field))) {
+            for field in fields.into_iter().flatten() {
+                let Some(decoded) = frame.field(Slot::Field(field)) else { continue };
                 let about = |cause: &str| format!("column {} ({}): {cause}", column.name, column.ty);
                 misfits.take(frame, decoded, "sink", &column.name, lenient, about);
             }
@@ -67,7 +74,10 @@ impl Target {
                 continue;
             };
             let computed = frame.column(Slot::Register(register));
-            let (values, failed) = convert::to(&computed, column.ty);
+            let (values, failed) = match column.ty {
+                Type::Json if frame.is_json(Slot::Register(register)) => (computed, Vec::new()),
+                ty => convert::to(&computed, ty),
+            };
             for (row, value) in failed {
                 let cause = format!("column {} ({}): {value} does not fit", column.name, column.ty);
                 match lenient {
@@ -99,6 +109,13 @@ impl Target {
         RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
             .unwrap_or_else(|error| unreachable!("every column is made in the type that the sink asked for: {error}"))
     }
+}
+
+/// Rows without any column.
+pub(crate) fn nothing(rows: usize) -> RecordBatch {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
+        .unwrap_or_else(|error| unreachable!("no column can be of a wrong length: {error}"))
 }
 
 fn source(column: &Column, scope: &Scope, inputs: &mut Inputs) -> Source {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The generation that starts at `positions` for a pipeline that is `spec` from now on. The one that ends must be
-/// settled, or a user must want it nevertheless.
+/// settled if a run was ever opened in it, or a user must want it nevertheless.
 pub(super) fn begin(
     pipeline: &Pipeline,
     spec: &PipelineSpec,
@@ -19,11 +19,11 @@ pub(super) fn begin(
     settlement: &Settlement,
 ) -> Result<NewGeneration, Rejected> {
     let (settled, unsettled) = match settlement {
-        Settlement::NotNeeded if pipeline.needs_settlement() => {
+        Settlement::Settled { lanes } => (lanes.clone(), None),
+        Settlement::NotNeeded | Settlement::Unsettled { .. } if !pipeline.needs_settlement() => (Vec::new(), None),
+        Settlement::NotNeeded => {
             return Err(Rejected::Unsettled { reason: "it was not opened to see what it has".into() });
         }
-        Settlement::NotNeeded => (Vec::new(), None),
-        Settlement::Settled { lanes } => (lanes.clone(), None),
         Settlement::Unsettled { reason, forced: true } => (Vec::new(), Some(reason.clone())),
         Settlement::Unsettled { reason, forced: false } => {
             return Err(Rejected::Unsettled { reason: reason.clone() });

@@ -28,8 +28,8 @@ pub struct Given {
     pub history: Vec<Event>,
 }
 
-/// A pipeline to which these facts have happened: one a second from [`EPOCH`](build::EPOCH), each by its own command
-/// (`given-1`, `given-2`, …) of [`user`](build::user), those of the run by the system.
+/// A pipeline to which these facts have happened: one a second from [`EPOCH`], each by its own command
+/// (`given-1`, `given-2`, …) of [`user`], those of the run by the system.
 ///
 /// # Panics
 /// If they can't follow on each other.
@@ -62,14 +62,20 @@ impl Given {
         self
     }
 
-    /// What follows from this, asked one hour after [`EPOCH`](build::EPOCH), by a [`user`](build::user) or, of a run's
+    /// What follows from this, asked one hour after [`EPOCH`], by a [`user`] or, of a run's
     /// report, by the system.
     pub fn when(self, command: impl Into<Command>) -> Then {
-        let command = command.into();
+        let mut command = command.into();
+        if command.id.as_str() == UNNAMED {
+            command = command.named(&format!("when-{}", self.history.len() + 1));
+        }
         let outcome = decide(&self.state, &command);
         Then { given: self, command, outcome }
     }
 }
+
+/// The id of a command that got none: [`Given::when`] gives it one that was not used before.
+const UNNAMED: &str = "when";
 
 /// What followed from a command.
 #[derive(Clone, Debug)]
@@ -171,14 +177,14 @@ fn usual_actor(fact: &Fact) -> Actor {
 }
 
 impl From<super::Request> for Command {
-    /// Asked one hour after [`EPOCH`](build::EPOCH), by a [`user`](build::user) or, of a run's report, by the system.
+    /// Asked one hour after [`EPOCH`], by a [`user`] or, of a run's report, by the system.
     fn from(request: super::Request) -> Self {
         let actor = match &request {
             super::Request::Ingest { .. } => user(),
             request if request.is_remembered() => user(),
             _ => Actor::system(),
         };
-        Self { pipeline: id(), id: command_id("when"), actor, at: NOW, expected_version: None, request }
+        Self { pipeline: id(), id: command_id(UNNAMED), actor, at: NOW, expected_version: None, request }
     }
 }
 

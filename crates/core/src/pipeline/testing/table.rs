@@ -33,7 +33,7 @@ pub struct Outcome {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<10} | {:<36} | ", self.state, self.command)?;
+        write!(f, "{:<10} | {:<37} | ", self.state, self.command)?;
         match &self.outcome {
             Err(rejected) => write!(f, "no: {}", rejected.code()),
             Ok(Outcome { events, effects, .. }) if events.is_empty() && effects.is_empty() => f.write_str("nothing"),
@@ -110,10 +110,10 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("the run learned a type", schema.into()),
         ("the run passed over lost records", lost.into()),
         ("the run stopped", report_stopped(10).into()),
-        ("a run stopped before it opened", report_stopped(11).into()),
+        ("the run stopped, before it opened", report_stopped(11).into()),
         ("the run failed, may be retried", report_failed(10, true).into()),
         ("the run failed for good", report_failed(10, false).into()),
-        ("a run failed before it opened", report_failed(11, true).into()),
+        ("the run failed, before it opened", report_failed(11, true).into()),
         ("the run completed", report_completed(10).into()),
     ]
 }

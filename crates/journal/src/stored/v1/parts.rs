@@ -2,7 +2,9 @@
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::Generation,
-    ledger, pipeline::event as domain, position, types,
+    ledger,
+    pipeline::event as domain,
+    position, types,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,7 +69,8 @@ fn is_zero(count: &u64) -> bool {
 
 impl From<&ledger::Counters> for Counters {
     fn from(counters: &ledger::Counters) -> Self {
-        let ledger::Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } = *counters;
+        let ledger::Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } =
+            *counters;
         Self { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches }
     }
 }

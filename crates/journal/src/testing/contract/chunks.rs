@@ -24,14 +24,17 @@ async fn list(journal: &dyn Journal, prefix: &str) -> Vec<String> {
 /// A chunk comes back byte for byte, whatever its size; one that is not there is none.
 pub async fn a_chunk_comes_back(journal: &dyn Journal, other: &dyn Journal) {
     let large: Bytes = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect::<Vec<_>>().into();
-    for (name, body) in [("p/i/1/empty", Bytes::new()), ("p/i/1/zero", Bytes::from_static(b"\0\xff\0")), ("p/i/1/large", large)] {
+    for (name, body) in
+        [("p/i/1/empty", Bytes::new()), ("p/i/1/zero", Bytes::from_static(b"\0\xff\0")), ("p/i/1/large", large)]
+    {
         let name = id(name);
         patient(|| journal.put_chunk(&name, body.clone())).await.expect("stored");
         for journal in [journal, other] {
             assert_eq!(patient(|| journal.chunk(&name)).await.expect("read").as_ref(), Some(&body));
         }
     }
-    assert_eq!(patient(|| journal.chunk(&id("p/i/1/none"))).await.expect("read"), None);
+    let none = id("p/i/1/none");
+    assert_eq!(patient(|| journal.chunk(&none)).await.expect("read"), None);
 }
 
 /// The same chunk again is fine; other content under its name is refused.
@@ -39,7 +42,8 @@ pub async fn a_chunk_is_never_overwritten(journal: &dyn Journal, other: &dyn Jou
     put(journal, "p/i/1/a", b"one").await.expect("stored");
     put(other, "p/i/1/a", b"one").await.expect("the same again");
     assert!(matches!(put(journal, "p/i/1/a", b"two").await, Err(Error::Corrupt(_))));
-    assert_eq!(patient(|| journal.chunk(&id("p/i/1/a"))).await.expect("read"), Some(Bytes::from_static(b"one")));
+    let name = id("p/i/1/a");
+    assert_eq!(patient(|| journal.chunk(&name)).await.expect("read"), Some(Bytes::from_static(b"one")));
 }
 
 /// Chunks are found by the beginning of their names, which are no patterns.

@@ -122,7 +122,11 @@ pub async fn reading_goes_over_the_gaps(journal: &dyn Journal, _: &dyn Journal) 
                 at = run.next;
             }
             assert_eq!(at, Seq(31), "from {from} by {limit}");
-            assert_eq!(found, left.into_iter().filter(|seq| *seq >= from).collect::<Vec<_>>(), "from {from} by {limit}");
+            assert_eq!(
+                found,
+                left.into_iter().filter(|seq| *seq >= from).collect::<Vec<_>>(),
+                "from {from} by {limit}"
+            );
         }
     }
 }
@@ -147,7 +151,9 @@ pub async fn history_is_lifecycle(journal: &dyn Journal, other: &dyn Journal) {
             snapshot(&owner, owner.next, &[], &[]).await;
         }
         for journal in [journal, other] {
-            for (after, limit, expected) in [(0, 10, vec![1, 6, 8]), (0, 2, vec![1, 6]), (1, 10, vec![6, 8]), (8, 10, vec![])] {
+            for (after, limit, expected) in
+                [(0, 10, vec![1, 6, 8]), (0, 2, vec![1, 6]), (1, 10, vec![6, 8]), (8, 10, vec![])]
+            {
                 let found = patient(|| journal.history(&a, Seq(after), limit)).await.expect("read");
                 assert!(found.iter().all(|entry| entry.pipeline == a));
                 assert_eq!(found.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected);

@@ -66,7 +66,10 @@ pub async fn the_zombie_is_fenced(journal: &dyn Journal, other: &dyn Journal) {
     let mut zombie = Owner::claim(journal, SHARD).await;
     zombie.append(&[(name.clone(), lifecycle("1"))]).await;
     let mut owner = Owner::claim(other, SHARD).await;
-    assert_eq!(zombie.append_as_zombie(zombie.epoch, zombie.next, &[(name.clone(), lifecycle("z"))]).await, Appended::Fenced);
+    assert_eq!(
+        zombie.append_as_zombie(zombie.epoch, zombie.next, &[(name.clone(), lifecycle("z"))]).await,
+        Appended::Fenced
+    );
     owner.append(&[(name.clone(), lifecycle("2"))]).await;
     for next in [2, 3] {
         let outcome = zombie.append_as_zombie(zombie.epoch, Seq(next), &[(name.clone(), lifecycle("z"))]).await;

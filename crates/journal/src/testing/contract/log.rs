@@ -69,8 +69,11 @@ pub async fn many_shards_at_once(journal: &dyn Journal, _: &dyn Journal) {
         let mut owner = Owner::claim(journal, shard).await;
         let name = pipeline(shard, 0);
         for n in 0..4 {
-            owner.append(&[(name.clone(), lifecycle(&format!("{n}a"))), (name.clone(), progress(&format!("{n}b"), n))]).await;
-            let zombie = owner.append_as_zombie(Epoch(owner.epoch.0 - 1), owner.next, &[(name.clone(), lifecycle("z"))]).await;
+            owner
+                .append(&[(name.clone(), lifecycle(&format!("{n}a"))), (name.clone(), progress(&format!("{n}b"), n))])
+                .await;
+            let zombie =
+                owner.append_as_zombie(Epoch(owner.epoch.0 - 1), owner.next, &[(name.clone(), lifecycle("z"))]).await;
             assert_eq!(zombie, Appended::Fenced);
         }
         let commands: Vec<_> = all(journal, shard, Seq(1)).await.into_iter().map(|entry| entry.event.command).collect();

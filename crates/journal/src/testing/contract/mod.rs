@@ -6,8 +6,8 @@ pub mod chunks;
 pub mod compaction;
 pub mod fencing;
 pub mod log;
-mod owner;
 pub mod outcome;
+mod owner;
 
 pub use owner::{Owner, patient};
 

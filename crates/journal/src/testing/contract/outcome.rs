@@ -22,7 +22,8 @@ pub async fn a_claim_decides_every_unknown_append(journal: &dyn Journal, other: 
     let name = pipeline(SHARD, 0);
     for (round, arrives) in [Lost::Never, Lost::Before, Lost::After, Lost::Before].into_iter().enumerate() {
         let writer = Owner::claim(journal, SHARD).await;
-        let events = [(name.clone(), lifecycle(&format!("{round}a"))), (name.clone(), progress(&format!("{round}b"), 1))];
+        let events =
+            [(name.clone(), lifecycle(&format!("{round}a"))), (name.clone(), progress(&format!("{round}b"), 1))];
         let append = async || journal.append(SHARD, writer.epoch, writer.next, &events).await;
         let early = if arrives == Lost::Before { append().await } else { Appended::Unknown };
 

@@ -1,0 +1,133 @@
+//! `/api/connectors`: the catalogue of sources, transforms and sinks.
+use crate::{error::Error, params::Params, path, state::ApiState};
+use axum::{Json, extract::State};
+use dataflow_core::problem::Problem;
+use dataflow_sdk::{
+    catalog::{Connector, Role},
+    check::nearest,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// What may stand for `{kind}`.
+const KINDS: [&str; 3] = ["source", "transform", "sink"];
+
+/// The catalogue.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ConnectorList {
+    /// All connectors and transforms.
+    items: Vec<ConnectorView>,
+}
+
+/// A source, transform or sink.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectorView {
+    /// `source`, `transform` or `sink`.
+    kind: String,
+    /// Its `type`.
+    #[serde(rename = "type")]
+    ty: String,
+    /// What it does.
+    summary: String,
+    /// How exactly-once holds with it, and what would void it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guarantee: Option<String>,
+    /// What a sink can promise: `transactional`, `keyed`, `staged`, `unfenced`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promise: Option<String>,
+    /// Which of the node's connections it may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<String>,
+    /// JSON Schema of its settings. Not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    schema: Option<Value>,
+}
+
+impl From<&Connector> for ConnectorView {
+    fn from(connector: &Connector) -> Self {
+        let promise = connector.kind.and_then(|kind| serde_json::to_value(kind).ok()?.as_str().map(String::from));
+        Self {
+            kind: connector.role.to_string(),
+            ty: connector.ty.into(),
+            summary: connector.summary.into(),
+            guarantee: Some(connector.guarantee.into()),
+            promise,
+            connection: connector.connection.map(String::from),
+            schema: None,
+        }
+    }
+}
+
+fn transform(ty: &str, summary: &str, schema: Option<Value>) -> ConnectorView {
+    ConnectorView {
+        kind: "transform".into(),
+        ty: ty.into(),
+        summary: summary.into(),
+        guarantee: None,
+        promise: None,
+        connection: None,
+        schema,
+    }
+}
+
+/// List connectors
+///
+/// All sources, transforms and sinks of this node.
+#[utoipa::path(get, path = "/api/connectors", tag = "connectors", responses((status = 200, body = ConnectorList)))]
+pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<ConnectorList>, Error> {
+    params.finish()?;
+    let of = |role: Role| state.catalog.connectors().iter().filter(move |connector| connector.role == role);
+    let mut items: Vec<ConnectorView> = of(Role::Source).map(ConnectorView::from).collect();
+    items.extend(state.compiler.catalog().iter().map(|(ty, summary, _)| transform(ty, summary, None)));
+    items.extend(of(Role::Sink).map(ConnectorView::from));
+    Ok(Json(ConnectorList { items }))
+}
+
+/// Show a connector
+///
+/// With the JSON Schema of its settings, which is its manual.
+#[utoipa::path(get, path = "/api/connectors/{kind}/{type}", tag = "connectors", params(
+        ("kind" = String, Path, description = "source, transform or sink"),
+        ("type" = String, Path, description = "Its `type`"),
+    ), responses((status = 200, body = ConnectorView)))]
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    path::ConnectorName(kind, ty): path::ConnectorName,
+    params: Params,
+) -> Result<Json<ConnectorView>, Error> {
+    params.finish()?;
+    let role = match kind.as_str() {
+        "source" => Role::Source,
+        "sink" => Role::Sink,
+        "transform" => {
+            let all = state.compiler.catalog();
+            let found = all.iter().find(|(name, _, _)| *name == ty);
+            let view = found.map(|(name, summary, schema)| transform(name, summary, Some(schema.clone().to_value())));
+            return view.map(Json).ok_or_else(|| unknown("transform", &ty, all.iter().map(|(name, _, _)| *name)));
+        }
+        other => {
+            let problem =
+                Problem::new("kind", "unknown-value", format!("{other:?} is not one of {}", KINDS.join(", ")));
+            let problem = match nearest(other, KINDS) {
+                Some(kind) => problem.fix(format!("did you mean {kind:?}?")),
+                None => problem,
+            };
+            return Err(Error::invalid(vec![problem]));
+        }
+    };
+    match state.catalog.get(role, &ty) {
+        Some(connector) => {
+            let schema = Some(connector.schema().to_value());
+            Ok(Json(ConnectorView { schema, ..ConnectorView::from(connector) }))
+        }
+        None => Err(unknown(&kind, &ty, state.catalog.connectors().iter().filter(|c| c.role == role).map(|c| c.ty))),
+    }
+}
+
+fn unknown<'a>(kind: &str, ty: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let meant = nearest(ty, known).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
+    Error::not_found(format!("there is no {kind} of type {ty:?}{meant}"))
+}

@@ -1,0 +1,225 @@
+//! Errors as users get them: RFC 9457 problems. The only place where a failure becomes a status and a code.
+use axum::{
+    Json,
+    body::Body,
+    http::{HeaderValue, Method, Response, StatusCode, header},
+    response::IntoResponse,
+};
+use dataflow_core::{limits, pipeline::Rejected, problem::Problem};
+use dataflow_engine::region::AskError;
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use utoipa::ToSchema;
+
+/// An error as users get it (RFC 9457), with content type `application/problem+json`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProblemDocument {
+    /// Where this kind of error is explained.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of error in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// Stable code, kebab-case.
+    pub code: String,
+    /// What happened here.
+    pub detail: String,
+    /// All findings, with where and what to do.
+    pub problems: Vec<Problem>,
+}
+
+/// A kind of error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    pub(crate) code: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) title: &'static str,
+}
+
+macro_rules! kinds {
+    ($($name:ident $code:literal $status:ident $title:literal;)*) => {
+        $(const $name: Kind = Kind { code: $code, status: StatusCode::$status, title: $title };)*
+        /// All kinds of errors.
+        pub(crate) const KINDS: &[Kind] = &[$($name),*];
+    };
+}
+kinds! {
+    INVALID "invalid" BAD_REQUEST "the request is not valid";
+    MALFORMED_JSON "malformed-json" BAD_REQUEST "the body is not JSON";
+    HOST_NOT_ALLOWED "host-not-allowed" FORBIDDEN "this host name is not one of the node's";
+    ORIGIN_NOT_ALLOWED "origin-not-allowed" FORBIDDEN "a page from elsewhere may not change anything here";
+    NOT_FOUND "not-found" NOT_FOUND "there is no such thing";
+    UNKNOWN_PATH "unknown-path" NOT_FOUND "there is nothing under this path";
+    METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't take this method";
+    ALREADY_EXISTS "already-exists" CONFLICT "there is one already";
+    NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
+    BATCH_ID_REUSED "batch-id-reused" CONFLICT "the batchId was used for other content";
+    UNSETTLED "unsettled" CONFLICT "the sink could not be asked what it has";
+    VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
+    TOO_LARGE "too-large" PAYLOAD_TOO_LARGE "the body is too large";
+    OVERLOADED "overloaded" TOO_MANY_REQUESTS "too much waits to be processed";
+    INTERNAL "internal" INTERNAL_SERVER_ERROR "something is broken in the node";
+    UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE "not reachable at the moment";
+}
+
+/// Seconds after which a client may try again when the node is busy.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    detail: String,
+    problems: Vec<Problem>,
+    retry_after: Option<u64>,
+}
+
+impl Error {
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), problems: Vec::new(), retry_after: None }
+    }
+
+    fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.problems.push(Problem::new("", self.kind.code, self.detail.clone()).fix(fix));
+        self
+    }
+
+    /// Findings about what was sent.
+    pub(crate) fn invalid(problems: Vec<Problem>) -> Self {
+        let detail = match problems.as_slice() {
+            [only] => only.to_string(),
+            several => format!("{} findings", several.len()),
+        };
+        Self { problems, ..Self::new(INVALID, detail) }
+    }
+
+    /// The body can't be read as JSON.
+    pub(crate) fn malformed_json(detail: impl Into<String>) -> Self {
+        Self::new(MALFORMED_JSON, detail)
+    }
+
+    /// The body is over the limit.
+    pub(crate) fn too_large(most: usize) -> Self {
+        let error = Self::new(TOO_LARGE, format!("the body is larger than {most} bytes"));
+        if most == limits::MAX_BATCH_BODY { error.fix("push the records in several batches") } else { error }
+    }
+
+    /// What was asked for by name isn't there.
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(NOT_FOUND, detail)
+    }
+
+    pub(crate) fn unknown_path(path: &str) -> Self {
+        Self::new(UNKNOWN_PATH, format!("there is nothing under {path}")).fix("see /api/docs for what there is")
+    }
+
+    pub(crate) fn unknown_method(method: &Method, path: &str) -> Self {
+        Self::new(METHOD_NOT_ALLOWED, format!("{path} doesn't take {method}")).fix("see /api/docs for what it takes")
+    }
+
+    pub(crate) fn host_not_allowed(host: &str) -> Self {
+        Self::new(HOST_NOT_ALLOWED, format!("{host:?} is not a name of this node"))
+            .fix("call it by localhost or 127.0.0.1, or add the name to `hosts` in its settings")
+    }
+
+    pub(crate) fn origin_not_allowed(origin: &str) -> Self {
+        Self::new(ORIGIN_NOT_ALLOWED, format!("a page from {origin:?} may not change anything here"))
+    }
+
+    /// The region answered something that wasn't asked for.
+    pub(crate) fn unexpected_reply() -> Self {
+        Self::new(INTERNAL, "the pipeline gave an answer that doesn't belong to the question")
+    }
+
+    /// An answer of the region about a pipeline.
+    pub(crate) fn of_ask(error: AskError, pipeline: &str) -> Self {
+        match error {
+            AskError::Rejected(rejected) => Self::of_rejected(rejected, pipeline),
+            AskError::Unavailable(why) => Self {
+                retry_after: Some(RETRY_AFTER_SECONDS),
+                ..Self::new(UNAVAILABLE, format!("the pipeline {pipeline:?} can't be reached now: {why}"))
+            },
+            AskError::Internal(what) => {
+                tracing::error!(pipeline, "internal error: {what}");
+                Self::new(INTERNAL, what)
+            }
+        }
+    }
+
+    fn of_rejected(rejected: Rejected, pipeline: &str) -> Self {
+        let detail = rejected.to_string();
+        match rejected {
+            Rejected::NotFound => Self::not_found(format!("there is no pipeline {pipeline:?}"))
+                .fix("GET /api/pipelines lists those there are"),
+            Rejected::AlreadyExists => Self::new(ALREADY_EXISTS, format!("there is a pipeline {pipeline:?} already"))
+                .fix(format!("change it with PUT /api/pipelines/{pipeline}, or choose another id")),
+            Rejected::NotAllowed { fix, .. } => match fix {
+                Some(fix) => Self::new(NOT_ALLOWED, detail).fix(fix),
+                None => Self::new(NOT_ALLOWED, detail),
+            },
+            Rejected::VersionMismatch { .. } => {
+                Self::new(VERSION_MISMATCH, detail).fix("get it again, look at what has changed, and repeat")
+            }
+            Rejected::Invalid { problems } => Self::invalid(problems),
+            Rejected::BatchIdReused => Self::new(BATCH_ID_REUSED, detail).fix("give other records another batchId"),
+            Rejected::Overloaded { .. } => Self {
+                retry_after: Some(RETRY_AFTER_SECONDS),
+                ..Self::new(OVERLOADED, detail).fix("send it again later; see Retry-After")
+            },
+            Rejected::Unsettled { .. } => Self::new(UNSETTLED, detail)
+                .fix("make the sink reachable and repeat, or give ?force=true: what it has beyond the checkpoint is then not known"),
+            Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
+        }
+    }
+
+    /// An answer of the region about all pipelines.
+    pub(crate) fn of_list(error: AskError) -> Self {
+        match error {
+            AskError::Rejected(rejected) => Self::of_rejected(rejected, ""),
+            AskError::Unavailable(why) => Self {
+                retry_after: Some(RETRY_AFTER_SECONDS),
+                ..Self::new(UNAVAILABLE, format!("the pipelines can't be listed now: {why}"))
+            },
+            AskError::Internal(what) => {
+                tracing::error!("internal error: {what}");
+                Self::new(INTERNAL, what)
+            }
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        self.kind.code
+    }
+
+    fn document(self) -> ProblemDocument {
+        ProblemDocument {
+            kind: format!("/api/docs#{}", self.kind.code),
+            title: self.kind.title.into(),
+            status: self.kind.status.as_u16(),
+            code: self.kind.code.into(),
+            detail: self.detail,
+            problems: self.problems,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response<Body> {
+        let (status, retry_after) = (self.kind.status, self.retry_after);
+        let mut response = (status, Json(self.document())).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The answer to a request whose handler panicked.
+pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Response<Body> {
+    let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!("a request handler panicked: {}", what.unwrap_or("unknown"));
+    Error::new(INTERNAL, "the request could not be handled because of a bug; the node's log says more").into_response()
+}

@@ -1,0 +1,49 @@
+//! `/api/pipelines/{id}/history` and `/recovery`: what happened, and why the last run went on where it did.
+use crate::{error::Error, params::Params, path, state::ApiState, views};
+use axum::{Json, extract::State};
+use dataflow_engine::{
+    region::{Query, Reply},
+    view::{HistoryPage, RecoveryView},
+};
+
+/// Show a pipeline's history
+///
+/// The events of its life, oldest first, each with time, actor and command.
+#[utoipa::path(get, path = "/api/pipelines/{id}/history", tag = "history", params(
+        ("id" = String, Path, description = "The pipeline's id"),
+        ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
+        ("after" = Option<u64>, Query, description = "Only those after this number: `next` of the page before"),
+    ), responses((status = 200, body = HistoryPage)))]
+pub(crate) async fn history(
+    State(state): State<ApiState>,
+    path::Pipeline(id): path::Pipeline,
+    mut params: Params,
+) -> Result<Json<HistoryPage>, Error> {
+    let limit = params.limit();
+    let after = params.number("after", 0..=u64::MAX).unwrap_or(0);
+    params.finish()?;
+    match views::query(&state, &id, Query::History { after, limit }).await? {
+        Reply::History(page) => {
+            let items = page.items.into_iter().map(|item| views::shown_event(&state.catalog, item)).collect();
+            Ok(Json(HistoryPage { items, next: page.next }))
+        }
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// Explain the last recovery
+///
+/// For each lane: what the journal and the sink said, what was decided, and where it went on.
+#[utoipa::path(get, path = "/api/pipelines/{id}/recovery", tag = "history",
+    params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = RecoveryView)))]
+pub(crate) async fn recovery(
+    State(state): State<ApiState>,
+    path::Pipeline(id): path::Pipeline,
+    params: Params,
+) -> Result<Json<RecoveryView>, Error> {
+    params.finish()?;
+    match views::query(&state, &id, Query::Recovery).await? {
+        Reply::Recovery(view) => Ok(Json(*view)),
+        _ => Err(Error::unexpected_reply()),
+    }
+}

@@ -1,0 +1,81 @@
+//! Who may call a node without authentication: nobody but the machine it is on, even through a browser.
+//!
+//! A page from elsewhere can have its own name resolve to 127.0.0.1 and then talk to the node as if it were its own
+//! server (DNS rebinding); such a request bears the page's name in `Host`. And it can send simple requests to any
+//! address; such a request bears the page's origin in `Origin`. Both are refused.
+use crate::{error::Error, state::ApiState};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::{net::IpAddr, sync::Arc};
+
+/// The names by which a node may be called.
+#[derive(Clone, Debug)]
+pub enum Hosts {
+    /// Any: the node listens beyond loopback, behind authentication.
+    Any,
+    /// Loopback addresses, `localhost`, and these.
+    Loopback(Arc<Vec<String>>),
+}
+
+impl Hosts {
+    /// Loopback addresses, `localhost`, and these names.
+    pub fn loopback(more: impl IntoIterator<Item = String>) -> Self {
+        Self::Loopback(Arc::new(more.into_iter().map(|name| name.to_ascii_lowercase()).collect()))
+    }
+
+    fn allow(&self, host: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Loopback(more) => {
+                let host = host.to_ascii_lowercase();
+                let host = host.trim_end_matches('.');
+                let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+                host == "localhost"
+                    || host.ends_with(".localhost")
+                    || address.is_ok_and(|address| address.is_loopback())
+                    || more.iter().any(|name| name == host)
+            }
+        }
+    }
+}
+
+/// `name` of `name:port`.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port))
+            if port.chars().all(|c| c.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')) =>
+        {
+            host
+        }
+        _ => authority,
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// Refuses what no client on this machine would send.
+pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let authority = request.uri().authority().map(ToString::to_string);
+    let host = text(request.headers(), header::HOST);
+    for name in host.iter().chain(&authority) {
+        if !state.hosts.allow(without_port(name)) {
+            return Error::host_not_allowed(name).into_response();
+        }
+    }
+    let harmless = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !harmless && let Some(origin) = text(request.headers(), header::ORIGIN) {
+        let from = origin.split_once("://").map_or(origin.as_str(), |(_, authority)| authority);
+        let own = host.or(authority).is_some_and(|own| own.eq_ignore_ascii_case(from));
+        let named = matches!(&state.hosts, Hosts::Loopback(more) if more.iter().any(|name| name == without_port(from)));
+        if !own && !named {
+            return Error::origin_not_allowed(&origin).into_response();
+        }
+    }
+    next.run(request).await
+}

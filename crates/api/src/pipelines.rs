@@ -1,0 +1,220 @@
+//! `/api/pipelines`: made, listed, shown, changed, deleted.
+use crate::{body, error::Error, headers::Command, params::Params, path, state::ApiState, views};
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dataflow_core::{id::PipelineId, pipeline::Status, problem::Problem, spec::PipelineSpec};
+use dataflow_engine::{
+    region::{Action, ListQuery, Query, Reply},
+    view::{PipelinePage, PipelineView},
+};
+use dataflow_sdk::check;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Ids that would hide a path of the API.
+const RESERVED: &[&str] = &["validate"];
+
+/// The answer to the making of a pipeline.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CreatedView {
+    /// `created`.
+    pub(crate) status: String,
+    /// Its id.
+    pub(crate) pipeline_id: String,
+    /// The pipeline, as GET shows it.
+    pub(crate) pipeline: PipelineView,
+}
+
+/// The answer to the deletion of a pipeline.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeletedView {
+    /// `deleted`.
+    pub(crate) status: String,
+    /// Its id.
+    pub(crate) pipeline_id: String,
+}
+
+/// What may stand in `?status=`.
+const STATUSES: [(&str, Status); 5] = [
+    ("configured", Status::Configured),
+    ("running", Status::Running),
+    ("stopped", Status::Stopped),
+    ("failed", Status::Failed),
+    ("completed", Status::Completed),
+];
+
+/// List pipelines
+///
+/// By rising id, in pages.
+#[utoipa::path(get, path = "/api/pipelines", tag = "pipelines", params(
+    ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
+    ("after" = Option<String>, Query, description = "`next` of the page before"),
+    ("status" = Option<String>, Query, description = "Only those that are configured, running, stopped, failed or completed"),
+    ("label" = Option<Vec<String>>, Query, description = "Only those with this label, `key:value`; may be repeated, then all must fit"),
+), responses((status = 200, body = PipelinePage)))]
+pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Json<PipelinePage>, Error> {
+    let limit = params.limit();
+    let after = params.text("after");
+    let status = params.one_of("status", &STATUSES);
+    let mut labels = BTreeMap::new();
+    for label in params.all("label") {
+        match label.split_once(':') {
+            Some((key, value)) if !key.is_empty() => _ = labels.insert(key.to_owned(), value.to_owned()),
+            _ => params.problem("label", format!("must be key:value, is {label:?}")),
+        }
+    }
+    params.finish()?;
+    let page = state.region.list(ListQuery { after, limit, status, labels }).await.map_err(Error::of_list)?;
+    let items = page.items.into_iter().map(|view| views::shown(&state.catalog, view)).collect();
+    Ok(Json(PipelinePage { items, next: page.next }))
+}
+
+/// Make a pipeline
+///
+/// It is checked as a whole, and all findings are told at once; nothing is contacted. It doesn't run until it is started.
+#[utoipa::path(post, path = "/api/pipelines", tag = "pipelines",
+    request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schema NewPipeline"),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing")),
+    responses((status = 201, body = CreatedView)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    command: Command,
+    params: Params,
+    body::Json(value): body::Json,
+) -> Result<Response, Error> {
+    params.finish()?;
+    let (id, spec) = check::check_new(&value, &state.catalog, &state.connections, &*state.compiler)
+        .map_err(|problems| Error::invalid(not_settable(problems)))?;
+    if RESERVED.contains(&id.as_str()) {
+        let problem = Problem::new("pipelineId", "reserved", format!("{:?} is a path of the API", id.as_str()));
+        return Err(Error::invalid(vec![problem.fix("choose another id")]));
+    }
+    let action = Action::Create(Box::new(named(spec, &id)));
+    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
+    let version = view.version;
+    let created = CreatedView { status: "created".into(), pipeline_id: id.to_string(), pipeline: view };
+    let mut response = views::tagged((StatusCode::CREATED, Json(created)).into_response(), version);
+    if let Ok(location) = HeaderValue::try_from(format!("/api/pipelines/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Show a pipeline
+///
+/// What it is, what it does, and its ledger: every record read has exactly one fate. The version is the ETag.
+#[utoipa::path(get, path = "/api/pipelines/{id}", tag = "pipelines",
+    params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = PipelineView)))]
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    path::Pipeline(id): path::Pipeline,
+    params: Params,
+) -> Result<Response, Error> {
+    params.finish()?;
+    let view = views::pipeline(&state, views::query(&state, &id, Query::State).await?)?;
+    Ok(views::answer(StatusCode::OK, &view))
+}
+
+/// Change a pipeline
+///
+/// The body is the whole spec. While it runs, only name, description and labels may change. A change of the source or of
+/// the sink's target starts a new generation: the source is read from its beginning.
+#[utoipa::path(put, path = "/api/pipelines/{id}", tag = "pipelines",
+    request_body(content = Object, content_type = "application/json", description = "The spec; see the schema PipelineSpec"),
+    params(
+        ("id" = String, Path, description = "The pipeline's id"),
+        ("force" = Option<bool>, Query, description = "Start a new generation even if the sink can't be asked what it has of the old one"),
+        ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
+    ), responses((status = 200, body = PipelineView)))]
+pub(crate) async fn update(
+    State(state): State<ApiState>,
+    path::Pipeline(id): path::Pipeline,
+    command: Command,
+    mut params: Params,
+    body::Json(mut value): body::Json,
+) -> Result<Response, Error> {
+    let force = params.flag("force");
+    params.finish()?;
+    let mut problems = Vec::new();
+    if let Some(given) = value.as_object_mut().and_then(|fields| fields.shift_remove("pipelineId"))
+        && given.as_str() != Some(id.as_str())
+    {
+        let message = format!("is {given}, but the path says {:?}", id.as_str());
+        problems.push(Problem::new("pipelineId", "id-mismatch", message).fix("leave it out: an id can't be changed"));
+    }
+    let spec = match check::check_spec(&value, &state.catalog, &state.connections, &*state.compiler) {
+        Ok(spec) if problems.is_empty() => spec,
+        Ok(_) => return Err(Error::invalid(problems)),
+        Err(more) => {
+            problems.extend(more);
+            return Err(Error::invalid(not_settable(problems)));
+        }
+    };
+    let action = Action::Update { spec: Box::new(named(spec, &id)), force };
+    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
+    Ok(views::answer(StatusCode::OK, &view))
+}
+
+/// Delete a pipeline
+///
+/// Only while it doesn't run. What it wrote stays; its id may be used again.
+#[utoipa::path(delete, path = "/api/pipelines/{id}", tag = "pipelines", params(
+        ("id" = String, Path, description = "The pipeline's id"),
+        ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
+    ), responses((status = 200, body = DeletedView)))]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    path::Pipeline(id): path::Pipeline,
+    command: Command,
+    params: Params,
+) -> Result<Json<DeletedView>, Error> {
+    params.finish()?;
+    match views::ask(&state, command.envelope(&id, Action::Delete)).await? {
+        Reply::Deleted => Ok(Json(DeletedView { status: "deleted".into(), pipeline_id: id.to_string() })),
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// A pipeline without a name is called by its id.
+fn named(mut spec: PipelineSpec, id: &PipelineId) -> PipelineSpec {
+    if spec.name.is_empty() {
+        spec.name = id.to_string();
+    }
+    spec
+}
+
+/// Whoever sends back what GET showed is told so.
+fn not_settable(problems: Vec<Problem>) -> Vec<Problem> {
+    const SHOWN_ONLY: &[&str] = &[
+        "status",
+        "stopping",
+        "settings",
+        "version",
+        "checkpoint",
+        "metrics",
+        "error",
+        "warnings",
+        "createdAt",
+        "updatedAt",
+    ];
+    let explain = |problem: Problem| match problem.code.as_str() {
+        "unknown-field" if SHOWN_ONLY.contains(&problem.path.as_str()) => {
+            let fix = match problem.path.as_str() {
+                "settings" => "put what is in it beside source and sink",
+                _ => "leave it out: GET shows it, but it can't be set",
+            };
+            problem.fix(fix)
+        }
+        _ => problem,
+    };
+    problems.into_iter().map(explain).collect()
+}

@@ -1,0 +1,44 @@
+//! What the door is given of the node it belongs to.
+use crate::{hosts::Hosts, system::NodeView};
+use dataflow_core::id::CommandId;
+use dataflow_engine::region::ShardRegion;
+use dataflow_sdk::{Catalog, catalog::Connections, transform::Compiler};
+use std::{fmt, sync::Arc};
+
+/// What the door is given of the node it belongs to.
+#[derive(Clone)]
+pub struct ApiState {
+    /// All pipelines.
+    pub region: Arc<dyn ShardRegion>,
+    /// The connectors there are.
+    pub catalog: Arc<Catalog>,
+    /// The node's named connections.
+    pub connections: Arc<Connections>,
+    /// Checks transforms.
+    pub compiler: Arc<dyn Compiler>,
+    /// What the node says of itself.
+    pub node: Arc<dyn Fn() -> NodeView + Send + Sync>,
+    /// The node's metrics as Prometheus reads them.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether the node can serve.
+    pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    /// Makes up the id of a command that came without an `Idempotency-Key`.
+    pub command_id: Arc<dyn Fn() -> CommandId + Send + Sync>,
+    /// The names by which this door may be called.
+    pub hosts: Hosts,
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiState").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// Whether the node can serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can.
+    Ready,
+    /// It can't, for this reason: still starting, stopping, journal out of reach.
+    NotReady(String),
+}

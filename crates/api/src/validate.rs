@@ -1,0 +1,29 @@
+//! `/api/pipelines/validate`: findings about a pipeline without making it.
+use crate::{body, error::Error, params::Params, state::ApiState};
+use axum::{Json, extract::State};
+use dataflow_engine::view::Findings;
+use dataflow_sdk::check;
+
+/// Check a pipeline
+///
+/// All findings, as the making of it would tell them; nothing is made or contacted. `pipelineId` may be left out.
+#[utoipa::path(post, path = "/api/pipelines/validate", tag = "pipelines",
+    request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schemas NewPipeline and PipelineSpec"),
+    responses((status = 200, body = Findings)))]
+pub(crate) async fn validate(
+    State(state): State<ApiState>,
+    params: Params,
+    body::Json(value): body::Json,
+) -> Result<Json<Findings>, Error> {
+    params.finish()?;
+    let (catalog, connections, compiler) = (&state.catalog, &state.connections, &*state.compiler);
+    let checked = if value.get("pipelineId").is_some() {
+        check::check_new(&value, catalog, connections, compiler).map(|(_, spec)| spec)
+    } else {
+        check::check_spec(&value, catalog, connections, compiler)
+    };
+    Ok(Json(match checked {
+        Ok(spec) => Findings { valid: true, problems: Vec::new(), warnings: check::warnings(&spec, catalog) },
+        Err(problems) => Findings { valid: false, problems, warnings: Vec::new() },
+    }))
+}

@@ -1,0 +1,10 @@
+//! Given/when/then, a file per command.
+mod create;
+mod delete;
+mod ingest;
+mod remembered;
+mod reports;
+mod reset_checkpoint;
+mod start;
+mod stop;
+mod update;

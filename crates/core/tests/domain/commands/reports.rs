@@ -1,0 +1,186 @@
+use dataflow_core::{
+    id::{Epoch, RunId},
+    pipeline::{
+        Command, Effect, Fact, Request, State, Status,
+        event::{LaneOpened, LaneProgress, Recovery},
+        testing::*,
+    },
+    spec::{PipelineSpec, RestartPolicy},
+    types::Type,
+};
+
+fn running() -> Given {
+    given([created(), started(), opened(10, 0)])
+}
+
+fn report(lanes: Vec<LaneProgress>) -> Request {
+    Request::ReportProgress { run: RunId(10), lanes }
+}
+
+fn of_lane(number: u32, sequence: u64) -> LaneProgress {
+    LaneProgress { lane: number, positions: [].into(), ..lane(sequence) }
+}
+
+fn dead(sequence: u64, chunks: &[&str]) -> LaneProgress {
+    LaneProgress { chunks: chunks.iter().map(|name| dead_letters(name, 10)).collect(), ..lane(sequence) }
+}
+
+#[test]
+fn a_run_is_opened_only_if_it_is_newer() {
+    running().when(report_opened(11, 0)).then([opened(11, 0)]);
+    running().when(report_opened(10, 0)).then_rejected("stale-run");
+    running().when(report_opened(9, 0)).then_rejected("stale-run");
+}
+
+#[test]
+fn a_run_never_goes_on_behind_the_journal() {
+    running().and(processed(10, 3)).when(report_opened(11, 2)).then_rejected("stale-run");
+}
+
+#[test]
+fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
+    let running = running().and(Fact::BatchProcessed { run: RunId(10), lanes: vec![dead(2, &["1", "2"])] });
+    // Its writer did not know yet that the journal had chunk 2.
+    let adopted = LaneOpened { decision: Recovery::TokenAdopted, ..lane_opened(dead(4, &["2", "3", "4"])) };
+    let request = Request::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted] };
+    let after = running.when(request).after();
+    let pipeline = after.state.pipeline().unwrap();
+    assert_eq!(pipeline.progress.by_lane[&0], lane(4));
+    assert_eq!(pipeline.progress.dead_letters, ["1", "2", "3", "4"].map(|name| dead_letters(name, 10)));
+    let last = pipeline.last_run.as_ref().unwrap();
+    assert_eq!((last.run, last.epoch, last.at), (RunId(11), Epoch(8), NOW));
+    assert_eq!(last.lanes[0].decision, Recovery::TokenAdopted);
+}
+
+#[test]
+fn progress_is_absolute_and_by_lane() {
+    let first = running().when(report(vec![of_lane(0, 1), of_lane(1, 1)])).after();
+    let second = first
+        .when(report(vec![of_lane(1, 5)]))
+        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![of_lane(1, 5)] }]);
+    let progress = second.after().state.pipeline().unwrap().progress.clone();
+    assert_eq!((progress.by_lane[&0].sequence, progress.by_lane[&1].sequence), (1, 5));
+    assert_eq!(progress.counters().read, 600);
+    assert!(progress.counters().balances());
+    assert_eq!(progress.at, Some(NOW));
+}
+
+#[test]
+fn progress_is_no_change_of_the_pipeline() {
+    let before = running();
+    let version = before.state.pipeline().unwrap().version;
+    let after = before.when(report_progress(10, 1)).after();
+    assert_eq!(after.state.pipeline().unwrap().version, version);
+}
+
+#[test]
+fn what_is_known_is_no_progress() {
+    let running = running().and(processed(10, 3));
+    running.clone().when(report_progress(10, 3)).then_nothing();
+    running
+        .clone()
+        .when(report(vec![lane(3), of_lane(1, 1)]))
+        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![of_lane(1, 1)] }]);
+    running.when(report_progress(10, 2)).then_rejected("stale-run");
+}
+
+#[test]
+fn a_handle_that_moved_is_progress_without_a_commit() {
+    let published = LaneProgress { handle: Some(serde_json::json!({"committed": 10})), ..lane(3) };
+    let after = running().and(processed(10, 3)).when(report(vec![published.clone()])).after();
+    assert_eq!(after.state.pipeline().unwrap().progress.by_lane[&0], published);
+}
+
+#[test]
+fn progress_ends_a_row_of_failed_attempts() {
+    let retried = running().and(failed_for_now()).and(Fact::PipelineStarted { lanes: 1, attempt: 4 });
+    let attempt = |given: &Given| match &given.state {
+        State::Running(running) => running.attempt,
+        other => panic!("{other:?}"),
+    };
+    let opened = retried.and(opened(11, 0));
+    assert_eq!(attempt(&opened), 4);
+    assert_eq!(attempt(&opened.when(report_progress(11, 1)).after()), 0);
+}
+
+#[test]
+fn only_the_open_run_reports() {
+    for request in [report_progress(9, 5), report_progress(11, 5), report_completed(9), report_completed(11)] {
+        running().when(request).then_rejected("stale-run");
+    }
+    given([created(), started()]).when(report_progress(10, 1)).then_rejected("stale-run");
+    running().and(failed()).when(report_progress(10, 1)).then_rejected("stale-run");
+    running().when(report_failed(9, true)).then_rejected("stale-run");
+}
+
+#[test]
+fn types_only_widen() {
+    let learn = |ty| Request::ReportSchema { run: RunId(10), learned: learned(ty) };
+    let known =
+        running().when(learn(Type::Bigint)).then([Fact::SchemaChanged { learned: learned(Type::Bigint) }]).after();
+    known.clone().when(learn(Type::Integer)).then_nothing();
+    known.when(learn(Type::Double)).then([Fact::SchemaChanged { learned: learned(Type::Double) }]);
+}
+
+#[test]
+fn lost_records_are_named() {
+    running().when(Request::ReportLost { run: RunId(10), lost: ten_lost() }).then([Fact::RecordsLost(ten_lost())]);
+}
+
+#[test]
+fn a_run_stops_only_if_it_was_told_to() {
+    running().when(report_stopped(10)).then_rejected("stale-run");
+    let stopping = running().and(stop_requested());
+    let unsettled = Request::ReportStopped { run: RunId(10), settled: false };
+    stopping.clone().when(unsettled).then([Fact::PipelineStopped { settled: false }]);
+    // It may have been told so before it was open.
+    stopping.when(report_stopped(11)).then([stopped()]);
+    given([created(), started(), stop_requested()]).when(report_stopped(1)).then([stopped()]);
+}
+
+#[test]
+fn a_failure_is_tried_again_as_the_policy_says() {
+    let later = NOW.plus_millis(1_000);
+    let failed = |restart_at, retryable| [Fact::PipelineFailed { cause: cause(retryable), restart_at }];
+    running().when(report_failed(10, true)).then(failed(Some(later), true)).then_effects([Effect::RestartAt(later)]);
+    running().when(report_failed(10, false)).then(failed(None, false)).then_effects([]);
+    running().when(report_failed(11, true)).then_effects([Effect::RestartAt(later)]);
+    let no_more = Request::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None };
+    running().when(no_more).then(failed(None, true)).then_effects([]);
+
+    let never = RestartPolicy { max_attempts: Some(0), ..RestartPolicy::default() };
+    let spec = PipelineSpec { restart: never, ..spec() };
+    let created = Fact::PipelineCreated { spec: Box::new(spec), incarnation: incarnation() };
+    given([created, started(), opened(10, 0)]).when(report_failed(10, true)).then(failed(None, true));
+}
+
+#[test]
+fn a_failure_keeps_its_cause_and_time() {
+    let after = running().when(report_failed(10, false)).after();
+    let State::Failed(failed) = after.state else { panic!("not failed") };
+    assert_eq!((failed.cause, failed.at, failed.attempt), (cause(false), NOW, 0));
+}
+
+#[test]
+fn a_failure_while_stopping_ends_the_stop() {
+    let unsettled = Fact::PipelineStopped { settled: false };
+    running().and(stop_requested()).when(report_failed(10, true)).then([unsettled.clone()]).then_effects([]);
+    let restarted = running().and(restart_requested()).when(report_failed(10, false));
+    restarted.then([unsettled, started()]).then_effects([Effect::StartRun]);
+}
+
+#[test]
+fn a_bounded_source_ends() {
+    let after = running().when(report_completed(10)).then([Fact::PipelineCompleted]).then_effects([]).after();
+    assert_eq!(after.state.status(), Status::Completed);
+    running().and(stop_requested()).when(report_completed(10)).then([Fact::PipelineCompleted]);
+    let restarted = running().and(restart_requested()).when(report_completed(10));
+    restarted.then([Fact::PipelineCompleted, started()]).then_effects([Effect::StartRun]);
+}
+
+#[test]
+fn reports_take_no_command_id() {
+    // Their ids are of no account: the same one twice is two reports.
+    let named = |request| Command::from(request).named("given-1");
+    running().when(named(report_progress(10, 1))).then([processed(10, 1)]);
+}

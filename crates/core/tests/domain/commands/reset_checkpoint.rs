@@ -1,0 +1,71 @@
+use dataflow_core::{
+    pipeline::{Fact, Request, State, Status, command::Settlement, event::LaneProgress, testing::*},
+    position::{Position, Positions},
+};
+
+fn settled(sequence: u64) -> Settlement {
+    let chunks = vec![dead_letters(&format!("{sequence}"), 10)];
+    Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }] }
+}
+
+fn to(position: Positions) -> Request {
+    Request::ResetCheckpoint { to: "positions".into(), positions: position, settlement: settled(1) }
+}
+
+/// Two batches of 100 records were pushed, the first is behind the checkpoint.
+fn half_done() -> Given {
+    given([created(), received("a", 0, 100), received("b", 100, 200), started(), opened(10, 0), processed(10, 1)])
+}
+
+fn begin(given: Given, request: Request) -> u64 {
+    let after = given.when(request).after();
+    after.state.pipeline().unwrap().progress.begin["http"].as_offset().unwrap()
+}
+
+#[test]
+fn the_ledger_and_dead_letters_stay_and_the_lanes_begin_anew() {
+    let past = half_done().and(stop_requested()).and(stopped());
+    let after = past.when(reset(settled(2))).then_effects([]).after();
+    let progress = &after.state.pipeline().unwrap().progress;
+    assert_eq!(progress.generation.0, 2);
+    assert_eq!(progress.earlier, counters(200));
+    assert_eq!(progress.dead_letters, [dead_letters("2", 10)]);
+    assert_eq!((progress.lanes, progress.at), (None, None));
+    after.when(start()).then([Fact::PipelineStarted { lanes: 3, attempt: 0 }]);
+}
+
+#[test]
+fn a_pushed_record_that_is_gone_cannot_be_gone_back_to() {
+    let past = half_done().and(stop_requested()).and(stopped());
+    assert_eq!(begin(past.clone(), reset(settled(1))), 100);
+    assert_eq!(begin(past.clone(), to(at(150))), 150);
+    assert_eq!(begin(past.clone(), to(at(1_000))), 200);
+    let identified = [("http".into(), Position::offset(150).of("inbox"))].into();
+    let after = past.when(to(identified)).after();
+    assert_eq!(after.state.pipeline().unwrap().progress.begin["http"].identity.as_deref(), Some("inbox"));
+}
+
+#[test]
+fn only_while_it_does_not_run() {
+    half_done().when(reset(settled(1))).then_rejected("not-allowed");
+    half_done().and(stop_requested()).when(reset(settled(1))).then_rejected("not-allowed");
+}
+
+#[test]
+fn what_becomes_of_its_status() {
+    let status = |given: Given| given.when(reset(settled(1))).after().state.status();
+    assert_eq!(status(given([created()])), Status::Configured);
+    assert_eq!(status(half_done().and(Fact::PipelineCompleted)), Status::Stopped);
+    let after = half_done().and(failed_for_now()).when(reset(settled(1))).after();
+    assert!(matches!(after.state, State::Failed(failed) if failed.restart_at.is_none()));
+}
+
+#[test]
+fn the_old_generation_is_settled_or_given_up() {
+    let past = || half_done().and(failed());
+    let unsettled = |forced| reset(Settlement::Unsettled { reason: "down".into(), forced });
+    past().when(reset(Settlement::NotNeeded)).then_rejected("unsettled");
+    past().when(unsettled(false)).then_rejected("unsettled");
+    let after = past().when(unsettled(true)).after();
+    assert_eq!(after.state.pipeline().unwrap().progress.counters(), counters(100));
+}

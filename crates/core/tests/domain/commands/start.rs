@@ -1,0 +1,61 @@
+use dataflow_core::{
+    limits::MAX_LANES,
+    pipeline::{Command, Effect, Fact, Request, State, testing::*},
+};
+
+#[test]
+fn what_does_not_run_is_started() {
+    let ran = given([created(), started(), opened(10, 2)]);
+    for past in [
+        ran.clone().and(stop_requested()).and(stopped()),
+        ran.clone().and(failed()),
+        ran.clone().and(failed_for_now()),
+        ran.and(Fact::PipelineCompleted),
+    ] {
+        past.when(start()).then([started()]).then_effects([Effect::StartRun]);
+    }
+}
+
+#[test]
+fn lanes_are_fixed_by_the_first_start_of_a_generation() {
+    let three = Fact::PipelineStarted { lanes: 3, attempt: 0 };
+    given([created()]).when(start()).then([three]);
+    // The builders' pipeline was started with one.
+    given([created(), started(), stop_requested(), stopped()]).when(start()).then([started()]);
+    given([created()]).when(Request::Start { lanes: 0 }).then([started()]);
+    let most = Fact::PipelineStarted { lanes: MAX_LANES, attempt: 0 };
+    given([created()]).when(Request::Start { lanes: 1_000 }).then([most]);
+}
+
+#[test]
+fn a_running_one_is_not_started_again() {
+    given([created(), started()]).when(start()).then_rejected("not-allowed");
+    given([created(), started(), stop_requested()]).when(start()).then_rejected("not-allowed");
+}
+
+#[test]
+fn the_policy_counts_its_attempts_and_a_user_begins_anew() {
+    let failed = given([created(), started(), opened(10, 0), failed_for_now()]);
+    let retried = failed.when(Command::from(start()).by_system()).after();
+    assert!(matches!(&retried.state, State::Running(running) if running.attempt == 1));
+    let failed = retried.and(failed_for_now());
+    failed.clone().when(Command::from(start()).by_system()).then([Fact::PipelineStarted { lanes: 1, attempt: 2 }]);
+    failed.when(start()).then([started()]);
+}
+
+#[test]
+fn a_timer_that_is_late_or_early_starts_nothing() {
+    let stale = || Command::from(start()).by_system();
+    let failed = given([created(), started(), opened(10, 0), failed_for_now()]);
+    failed.clone().when(stop()).after().when(stale()).then_rejected("not-allowed");
+    failed.clone().when(start()).after().when(stale()).then_rejected("not-allowed");
+    failed.clone().when(update(refiltered(), 0)).after().when(stale()).then_rejected("not-allowed");
+    let early = stale().at(NOW.plus_millis(-1));
+    failed.when(early).then([]).then_effects([Effect::RestartAt(NOW)]);
+}
+
+#[test]
+fn only_at_the_version_that_was_seen() {
+    given([created()]).when(Command::from(start()).only_at_version(1)).then_effects([Effect::StartRun]);
+    given([created()]).when(Command::from(start()).only_at_version(2)).then_rejected("version-mismatch");
+}

@@ -1,0 +1,148 @@
+use dataflow_core::{
+    id::Generation,
+    pipeline::{
+        Command, Fact, Rejected, Request, State, Status, command::Settlement, event::NewGeneration, testing::*,
+    },
+    position::Positions,
+    spec::PipelineSpec,
+    types::{Learned, Type},
+};
+use serde_json::json;
+
+fn ran() -> Given {
+    given([created(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()])
+}
+
+fn schema_known(given: Given) -> Given {
+    given.and(Fact::SchemaChanged { learned: learned(Type::Bigint) })
+}
+
+#[test]
+fn no_change_is_no_event() {
+    ran().when(update(spec(), 3)).then_nothing();
+    // Nor is a name left empty one, where it is the id already.
+    ran().when(update(PipelineSpec { name: String::new(), ..spec() }, 3)).then_nothing();
+}
+
+#[test]
+fn while_it_runs_only_what_describes_it_changes() {
+    let running = given([created(), started()]);
+    let after = running.clone().when(update(described(), 0)).then([updated(described())]).then_effects([]).after();
+    assert_eq!(after.state.status(), Status::Running);
+    for spec in [refiltered(), redirected(), PipelineSpec { lanes: Some(2), ..spec() }] {
+        let rejected = running.clone().when(update(spec, 0)).then_rejected("not-allowed");
+        assert!(matches!(rejected, Rejected::NotAllowed { fix: Some(fix), .. } if fix.starts_with("stop it first")));
+    }
+}
+
+#[test]
+fn other_transforms_are_the_same_generation() {
+    let after = ran().when(update(refiltered(), 3)).then([updated(refiltered())]).after();
+    assert_eq!(after.state.pipeline().unwrap().progress.by_lane[&0], lane(3));
+}
+
+#[test]
+fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
+    // The sink has one commit more than the journal.
+    let then = ran().when(update(redirected(), 4));
+    let begun = NewGeneration { settled: vec![lane(4)], ..generation(2, at(0)) };
+    // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
+    let then = then.then([Fact::PipelineUpdated { spec: Box::new(redirected()), generation: Some(begun) }]);
+    let after = then.after();
+    let progress = &after.state.pipeline().unwrap().progress;
+    assert_eq!((progress.generation, progress.lanes), (Generation(2), None));
+    assert_eq!((progress.earlier, progress.counters()), (counters(400), counters(400)));
+    assert!(progress.by_lane.is_empty());
+}
+
+#[test]
+fn positions_of_an_unchanged_source_stay_and_those_of_another_do_not() {
+    let kafka = PipelineSpec { source: component(json!({"type": "kafka", "topic": "a"})), ..spec() };
+    let lane = |sequence| dataflow_core::pipeline::event::LaneProgress {
+        positions: [("a/0".into(), dataflow_core::position::Position::offset(sequence))].into(),
+        ..lane(sequence)
+    };
+    let past = given([
+        Fact::PipelineCreated { spec: Box::new(kafka.clone()), incarnation: incarnation() },
+        started(),
+        Fact::RunOpened {
+            run: dataflow_core::id::RunId(10),
+            epoch: dataflow_core::id::Epoch(7),
+            lanes: vec![lane_opened(lane(3))],
+        },
+        stop_requested(),
+        stopped(),
+    ]);
+    let change = |spec| Request::Update {
+        spec: Box::new(spec),
+        settlement: Settlement::Settled { lanes: vec![lane(4)] },
+        positions: Positions::new(),
+    };
+    let begin = |spec| {
+        let after = past.clone().when(change(spec)).after();
+        after.state.pipeline().unwrap().progress.begin.clone()
+    };
+    assert_eq!(begin(PipelineSpec { sink: redirected().sink, ..kafka.clone() }), lane(4).positions);
+    assert_eq!(begin(PipelineSpec { lanes: Some(2), ..kafka.clone() }), lane(4).positions);
+    let other = component(json!({"type": "kafka", "topic": "b"}));
+    assert_eq!(begin(PipelineSpec { source: other, ..kafka.clone() }), Positions::new());
+}
+
+#[test]
+fn the_old_generation_is_settled_or_given_up() {
+    let rejected = ran().when(update_unsettled(redirected(), false)).then_rejected("unsettled");
+    assert_eq!(rejected, Rejected::Unsettled { reason: "no route to host".into() });
+    let not_asked = Request::Update {
+        spec: Box::new(redirected()),
+        settlement: Settlement::NotNeeded,
+        positions: Positions::new(),
+    };
+    ran().when(not_asked.clone()).then_rejected("unsettled");
+
+    let forced = ran().when(update_unsettled(redirected(), true)).after();
+    assert_eq!(forced.state.pipeline().unwrap().progress.earlier, counters(300));
+    let Fact::PipelineUpdated { generation: Some(generation), .. } = &forced.history.last().unwrap().fact else {
+        panic!("no generation")
+    };
+    assert_eq!(generation.unsettled.as_deref(), Some("no route to host"));
+
+    // Where no run was ever opened there is nothing to settle.
+    given([created()]).when(not_asked.clone()).after();
+    given([created(), started(), failed()]).when(not_asked).after();
+    given([created(), started(), failed()]).when(update_unsettled(redirected(), false)).after();
+}
+
+#[test]
+fn what_becomes_of_its_status() {
+    let running = given([created(), started(), opened(10, 0), processed(10, 3)]);
+    let completed = running.clone().and(Fact::PipelineCompleted);
+    let status = |given: &Given, spec| given.clone().when(update(spec, 3)).after().state.status();
+    assert_eq!(status(&completed, described()), Status::Completed);
+    assert_eq!(status(&completed, refiltered()), Status::Stopped);
+    assert_eq!(status(&completed, redirected()), Status::Stopped);
+    assert_eq!(status(&given([created()]), redirected()), Status::Configured);
+
+    let retrying = running.and(failed_for_now());
+    let restart_at = |spec| match retrying.clone().when(update(spec, 3)).after().state {
+        State::Failed(failed) => failed.restart_at,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(restart_at(described()), Some(NOW));
+    assert_eq!(restart_at(refiltered()), None);
+}
+
+#[test]
+fn types_are_forgotten_with_the_source_they_were_learned_from() {
+    let past = schema_known(given([created(), started(), opened(10, 0)])).and(stop_requested()).and(stopped());
+    let learned_after = |spec| past.clone().when(update(spec, 0)).after().state.pipeline().unwrap().learned.clone();
+    assert_eq!(learned_after(redirected()), learned(Type::Bigint));
+    let other = PipelineSpec { source: component(json!({"type": "file", "path": "a.jsonl"})), ..spec() };
+    assert_eq!(learned_after(other), Learned::default());
+}
+
+#[test]
+fn a_spec_with_problems_or_another_version_is_turned_down() {
+    ran().when(update(PipelineSpec { lanes: Some(0), ..spec() }, 3)).then_rejected("invalid");
+    ran().when(Command::from(update(described(), 3)).only_at_version(1)).then_rejected("version-mismatch");
+    given([]).when(update(described(), 3)).then_rejected("not-found");
+}

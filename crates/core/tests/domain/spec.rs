@@ -1,0 +1,103 @@
+use dataflow_core::{
+    limits,
+    pipeline::testing::{from_json, samples, spec},
+    spec::{BatchSpec, Millis, PipelineSpec, RestartPolicy, check},
+    types::Type,
+};
+use serde_json::json;
+
+#[test]
+fn durations_are_read_and_written_as_people_do() {
+    for (text, ms) in [("0ms", 0), ("50ms", 50), ("1s", 1_000), ("90s", 90_000), ("5m", 300_000), ("2h", 7_200_000)] {
+        assert_eq!(text.parse(), Ok(Millis(ms)));
+        assert_eq!(serde_json::from_value::<Millis>(json!(text)).unwrap(), Millis(ms));
+        assert_eq!(Millis(ms).to_string().parse(), Ok(Millis(ms)));
+    }
+    assert_eq!(serde_json::from_value::<Millis>(json!(50)).unwrap(), Millis(50));
+    assert_eq!(Millis(300_000).to_string(), "5m");
+    assert_eq!(Millis(90_000).to_string(), "90s");
+    for bad in [
+        json!("5"),
+        json!("-1s"),
+        json!("1.5s"),
+        json!("s"),
+        json!("1 s"),
+        json!("99999999999999999999h"),
+        json!(-1),
+        json!(true),
+    ] {
+        assert!(serde_json::from_value::<Millis>(bad.clone()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_small_spec_stays_small() {
+    let small = json!({
+        "name": "User Events",
+        "source": {"type": "kafka", "topic": "user-events"},
+        "transforms": [{"type": "filter", "condition": "age > 18"}],
+        "sink": {"type": "postgres", "table": "users"}
+    });
+    let read: PipelineSpec = from_json(small.clone());
+    assert_eq!(serde_json::to_value(&read).unwrap(), small);
+    assert_eq!(check(&read), []);
+}
+
+#[test]
+fn a_full_spec_comes_back_as_it_was() {
+    let dataflow_core::pipeline::Fact::PipelineCreated { spec, .. } = &samples()[0].fact else { panic!("no creation") };
+    let json = serde_json::to_value(spec).unwrap();
+    assert_eq!(serde_json::from_value::<PipelineSpec>(json).unwrap(), **spec);
+    assert_eq!(check(spec), []);
+}
+
+#[test]
+fn unknown_fields_are_errors() {
+    let mut json = serde_json::to_value(spec()).unwrap();
+    json["checkpointIntervall"] = json!("1s");
+    let error = serde_json::from_value::<PipelineSpec>(json).unwrap_err().to_string();
+    assert!(error.contains("checkpointIntervall"), "{error}");
+}
+
+#[test]
+fn limits_are_checked_and_named() {
+    let found = |spec: PipelineSpec| check(&spec).into_iter().map(|problem| problem.path).collect::<Vec<_>>();
+    let labels = (0..=limits::MAX_LABELS).map(|n| (n.to_string(), String::new())).collect();
+    let transforms = vec![spec().transforms.remove(0); limits::MAX_TRANSFORMS + 1];
+    assert_eq!(found(PipelineSpec { description: "d".repeat(4_097), ..spec() }), ["description"]);
+    assert_eq!(found(PipelineSpec { name: "ä".repeat(256), ..spec() }), [""; 0]);
+    assert_eq!(found(PipelineSpec { labels, ..spec() }), ["labels"]);
+    assert_eq!(found(PipelineSpec { transforms, ..spec() }), ["transforms"]);
+    assert_eq!(found(PipelineSpec { lanes: Some(65), ..spec() }), ["lanes"]);
+    assert_eq!(found(PipelineSpec { lanes: Some(0), ..spec() }), ["lanes"]);
+    let none = BatchSpec { max_records: 0, max_bytes: 0, linger: Millis(0) };
+    assert_eq!(found(PipelineSpec { batch: none, ..spec() }), ["batch.maxRecords", "batch.maxBytes"]);
+    let huge = BatchSpec { max_records: u32::MAX, max_bytes: u64::MAX, linger: Millis(0) };
+    assert_eq!(found(PipelineSpec { batch: huge, ..spec() }), ["batch.maxRecords", "batch.maxBytes"]);
+    for (precision, scale) in [(0, 0), (39, 0), (2, 3)] {
+        let schema = [("amount".to_owned(), Type::Decimal { precision, scale })].into_iter().collect();
+        assert_eq!(found(PipelineSpec { schema, ..spec() }), ["schema.amount"]);
+    }
+    let zeros = PipelineSpec {
+        checkpoint_interval: Millis(0),
+        stop_timeout: Millis(0),
+        max_record_bytes: 0,
+        max_in_flight_bytes: 0,
+        restart: RestartPolicy { initial: Millis(0), ..RestartPolicy::default() },
+        ..spec()
+    };
+    assert_eq!(
+        found(zeros),
+        ["checkpointInterval", "stopTimeout", "maxRecordBytes", "maxInFlightBytes", "restart.initial"]
+    );
+}
+
+#[test]
+fn restarts_back_off() {
+    let policy = RestartPolicy { max_attempts: Some(12), initial: Millis(1_000), max: Millis(300_000) };
+    let waits: Vec<_> = (0..13).map(|attempt| policy.wait_ms(attempt)).collect();
+    assert_eq!(waits[..3], [Some(1_000), Some(2_000), Some(4_000)]);
+    assert_eq!(waits[10..], [Some(300_000), Some(300_000), None]);
+    assert_eq!(RestartPolicy::default().wait_ms(u32::MAX), Some(300_000));
+    assert_eq!(RestartPolicy { max_attempts: Some(0), ..policy }.wait_ms(0), None);
+}

@@ -1,0 +1,117 @@
+//! The REST door of a node: opened when the node is up, closed before it goes down.
+use crate::{node::Node, plugins::Connectors, settings::Settings};
+use axum::Router;
+use dataflow_api::{ApiState, Hosts, NodeView, Readiness};
+use dataflow_core::id::CommandId;
+use dataflow_engine::{
+    parts::{Clock, Parts, Random},
+    view::rfc3339,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+/// An open door.
+#[derive(Debug)]
+pub struct Door {
+    address: SocketAddr,
+    closing: Arc<AtomicBool>,
+    close: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Door {
+    /// Answers requests that come to a listener.
+    ///
+    /// # Errors
+    /// If the listener is broken.
+    pub fn open(
+        node: &Node,
+        settings: &Settings,
+        connectors: &Connectors,
+        parts: &Parts,
+        metrics: PrometheusHandle,
+        listener: TcpListener,
+    ) -> std::io::Result<Self> {
+        let address = listener.local_addr()?;
+        let closing = Arc::new(AtomicBool::new(false));
+        let ready = closing.clone();
+        let state = ApiState {
+            region: node.region(),
+            catalog: connectors.catalog.clone(),
+            connections: connectors.connections.clone(),
+            compiler: connectors.compiler.clone(),
+            node: Arc::new(describe(settings, parts.clock.clone())),
+            metrics: Arc::new(move || metrics.render()),
+            readiness: Arc::new(move || match ready.load(Ordering::Relaxed) {
+                false => Readiness::Ready,
+                true => Readiness::NotReady("the node is stopping".into()),
+            }),
+            command_id: Arc::new(command_ids(parts.rng.clone())),
+            hosts: Hosts::loopback(settings.hosts.clone()),
+        };
+        let (close, closed) = oneshot::channel();
+        let serving = serve(listener, dataflow_api::router(state), closed);
+        let task = parts.spawner.spawn("api", Box::pin(serving));
+        Ok(Self { address, closing, close, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more requests, and lets those under way end. Returns whether they did in time.
+    pub async fn close(self, deadline: Duration) -> bool {
+        self.closing.store(true, Ordering::Relaxed);
+        if self.close.send(()).is_err() {
+            tracing::debug!("the API had ended by itself");
+        }
+        let mut task = self.task;
+        let ended = tokio::time::timeout(deadline, &mut task).await.is_ok();
+        task.abort();
+        ended
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, closed: oneshot::Receiver<()>) {
+    let until_closed = async {
+        // A door that was dropped is closed, too.
+        closed.await.unwrap_or_default();
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until_closed).await {
+        tracing::error!(%error, "the API has ended");
+    }
+}
+
+fn describe(settings: &Settings, clock: Arc<dyn Clock>) -> impl Fn() -> NodeView + Send + Sync + use<> {
+    let started = clock.now();
+    let data_dir = settings.data_dir.canonicalize().unwrap_or_else(|_| settings.data_dir.clone());
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "node".into(), |name| name.trim().to_owned());
+    move || NodeView {
+        name: name.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        journal: "sqlite".into(),
+        data_dir: Some(data_dir.display().to_string()),
+        started_at: rfc3339(started),
+        uptime_seconds: u64::try_from(clock.now().seconds() - started.seconds()).unwrap_or(0),
+    }
+}
+
+fn command_ids(random: Arc<Random>) -> impl Fn() -> CommandId + Send + Sync + use<> {
+    move || match CommandId::try_from(random.name()) {
+        Ok(id) => id,
+        Err(error) => unreachable!("32 hexadecimal digits are an id: {error}"),
+    }
+}

@@ -1,0 +1,95 @@
+//! kill -9 and SIGTERM in mid-flow: nothing is lost, nothing doubled, and the pipeline goes on by itself.
+use crate::program::{Node, assert_balanced, count, is, query};
+use serde_json::{Value, json};
+use std::{path::Path, time::Duration};
+
+const RECORDS: u64 = 60_000;
+
+/// Many small commits into a table without a key, so that a record that came twice would show.
+fn spec(id: &str, database: &Path) -> Value {
+    json!({
+        "pipelineId": id,
+        "source": {"type": "generate", "count": RECORDS, "rate": 20_000.0, "schema": {"id": {"type": "sequence"}}},
+        "transforms": [{"type": "filter", "condition": "id % 4 <> 3"}],
+        "sink": {"type": "sqlite", "path": database, "table": "numbers", "mode": "append"},
+        "batch": {"maxRecords": 200, "linger": "5ms"},
+    })
+}
+
+fn assert_exactly_once(view: &Value, database: &Path) {
+    assert_balanced(view);
+    let expected = RECORDS - RECORDS / 4;
+    assert_eq!(count(view, "recordsRead"), RECORDS);
+    assert_eq!(count(view, "recordsFiltered"), RECORDS / 4);
+    assert_eq!(count(view, "recordsDelivered"), expected);
+    let expected = i64::try_from(expected).unwrap();
+    assert_eq!(query(database, "SELECT count(*) FROM numbers"), expected);
+    assert_eq!(query(database, "SELECT count(DISTINCT id) FROM numbers"), expected);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_by_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("numbers.db");
+    let data = folder.path().join("data");
+    let mut node = Node::start(&data);
+    node.create_and_start(&spec("crashing", &database)).await;
+    let mut delivered = 0;
+    for _ in 0..4 {
+        let past = delivered;
+        let view = node.until("crashing", "further", |view| count(view, "recordsDelivered") > past + 2_000).await;
+        assert_ne!(view["status"], "completed", "too fast to be killed: {view:#}");
+        delivered = count(&view, "recordsDelivered");
+        node.kill();
+        node = Node::start(&data);
+        // It runs again without being told to.
+        let view = node.get("/api/pipelines/crashing").await;
+        assert_eq!(view["status"], "running", "{view:#}");
+        assert_balanced(&view);
+    }
+    let done = node.until("crashing", "completed", is("completed")).await;
+    assert_exactly_once(&done, &database);
+    let recovery = node.get("/api/pipelines/crashing/recovery").await;
+    assert!(recovery["lanes"][0]["explanation"].is_string(), "{recovery}");
+}
+
+#[tokio::test]
+async fn sigterm_settles_and_the_next_start_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("numbers.db");
+    let data = folder.path().join("data");
+    let node = Node::start(&data);
+    node.create_and_start(&spec("stopping", &database)).await;
+    node.until("stopping", "further", |view| count(view, "recordsDelivered") > 2_000).await;
+    assert_eq!(node.terminate().code(), Some(0), "everything was settled in time");
+    let written = query(&database, "SELECT count(*) FROM numbers");
+    assert!(written > 2_000);
+    let node = Node::start(&data);
+    let view = node.get("/api/pipelines/stopping").await;
+    assert_eq!(view["status"], "running", "{view:#}");
+    let done = node.until("stopping", "completed", is("completed")).await;
+    assert_exactly_once(&done, &database);
+}
+
+#[tokio::test]
+async fn stop_and_start_go_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("numbers.db");
+    let node = Node::start(&folder.path().join("data"));
+    node.create_and_start(&spec("paused", &database)).await;
+    node.until("paused", "further", |view| count(view, "recordsDelivered") > 2_000).await;
+    let (status, stopped) = node.post("/api/pipelines/paused/stop").await;
+    assert_eq!((status, &stopped["status"]), (200, &json!("stopped")), "{stopped:#}");
+    assert_balanced(&stopped);
+    assert_eq!(count(&stopped, "recordsInFlight"), 0);
+    let written = query(&database, "SELECT count(*) FROM numbers");
+    assert_eq!(u64::try_from(written).unwrap(), count(&stopped, "recordsDelivered"));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(query(&database, "SELECT count(*) FROM numbers"), written, "it has really stopped");
+    let (status, problem) = node.post("/api/pipelines/paused/stop").await;
+    assert_eq!(status, 409, "{problem}");
+    let (status, _) = node.post("/api/pipelines/paused/start").await;
+    assert_eq!(status, 200);
+    let done = node.until("paused", "completed", is("completed")).await;
+    assert_exactly_once(&done, &database);
+}

@@ -1,0 +1,80 @@
+//! From create to completed over REST: a file through a filter into SQLite.
+use crate::program::{Node, assert_balanced, count, is, query};
+use serde_json::json;
+
+const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/users.jsonl");
+
+#[tokio::test]
+async fn a_file_flows_through_a_filter_into_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("users.db");
+    let node = Node::start(&folder.path().join("data"));
+    let spec = json!({
+        "pipelineId": "adults",
+        "source": {"type": "file", "path": USERS},
+        "transforms": [{"type": "filter", "condition": "age > 18"}],
+        "sink": {"type": "sqlite", "path": database, "table": "users", "key": ["id"]},
+    });
+
+    let (status, created) = node.request("POST", "/api/pipelines", Some(&spec)).await;
+    assert_eq!(status, 201, "{created}");
+    assert_eq!((&created["status"], &created["pipelineId"]), (&json!("created"), &json!("adults")));
+    assert_eq!(created["pipeline"]["status"], "configured");
+    let (status, problem) = node.request("POST", "/api/pipelines", Some(&spec)).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("already-exists")));
+
+    let (status, started) = node.post("/api/pipelines/adults/start").await;
+    assert_eq!((status, &started["pipelineId"]), (200, &json!("adults")));
+    let done = node.until("adults", "completed", is("completed")).await;
+    assert_balanced(&done);
+    assert_eq!(count(&done, "recordsRead"), 10_000);
+    assert_eq!(count(&done, "recordsInFlight"), 0);
+    let dead = count(&done, "recordsDead");
+    assert!(dead > 0 && dead < 20, "{done:#}");
+
+    let rows = query(&database, "SELECT count(*) FROM users");
+    assert_eq!(u64::try_from(rows).unwrap(), count(&done, "recordsDelivered"));
+    assert_eq!(query(&database, "SELECT count(*) FROM users WHERE age <= 18 OR age IS NULL"), 0);
+    assert_eq!(query(&database, "SELECT min(id) > 9007199254740993 FROM users"), 1, "no digit is lost");
+
+    let letters = node.get("/api/pipelines/adults/dead-letters").await;
+    assert_eq!(letters["items"].as_array().unwrap().len() as u64, dead);
+    let first = node.get("/api/pipelines/adults/dead-letters/1").await;
+    assert!(first["original"].as_str().unwrap().contains("900719925470"), "{first}");
+    let history = node.get("/api/pipelines/adults/history").await;
+    let events: Vec<_> = history["items"].as_array().unwrap().iter().map(|item| item["event"].clone()).collect();
+    for expected in ["PipelineCreated", "PipelineStarted", "PipelineCompleted"] {
+        assert!(events.contains(&json!(expected)), "{events:?}");
+    }
+
+    let metrics = node.get("/metrics").await;
+    let metrics = metrics.as_str().unwrap();
+    assert!(metrics.contains("dataflow_records_read_total") && metrics.contains("pipeline=\"adults\""), "{metrics}");
+    assert_eq!(node.get("/health/ready").await["status"], "ready");
+
+    // The ledger survives the node.
+    assert!(node.terminate().success());
+    let node = Node::start(&folder.path().join("data"));
+    let again = node.get("/api/pipelines/adults").await;
+    assert_eq!(count(&again, "recordsRead"), 10_000);
+    assert_eq!(again["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_wrong_pipeline_gets_all_findings_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path());
+    let spec = json!({
+        "pipelineId": "wrong",
+        "source": {"type": "fil", "path": "x"},
+        "transforms": [{"type": "filter", "condition": "age >"}],
+        "sink": {"type": "sqlite", "path": "x.db", "tabel": "users"},
+    });
+    let (status, problem) = node.request("POST", "/api/pipelines", Some(&spec)).await;
+    assert_eq!(status, 400, "{problem}");
+    let paths: Vec<_> = problem["problems"].as_array().unwrap().iter().map(|found| found["path"].as_str().unwrap()).collect();
+    for expected in ["source.type", "transforms[0].condition", "sink.tabel", "sink.table"] {
+        assert!(paths.contains(&expected), "{expected} is not in {paths:?}");
+    }
+    assert_eq!(node.get("/api/pipelines").await["items"], json!([]));
+}

@@ -1,0 +1,9 @@
+//! The real program, from outside: REST, CLI, signals and crashes.
+#![allow(clippy::unwrap_used, missing_docs)]
+mod cli;
+mod crash;
+mod flow;
+mod kafka_to_postgres;
+mod process;
+mod program;
+mod run;

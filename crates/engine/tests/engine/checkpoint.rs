@@ -1,0 +1,71 @@
+//! Setting the checkpoint, and changes that start a new generation.
+use crate::house::{House, numbers, view};
+use dataflow_core::pipeline::{Rejected, Status};
+use dataflow_engine::region::{Action, AskError, ResetTo};
+use dataflow_testkit::memory::Fault;
+
+async fn stopped(name: &str) -> House {
+    let mut house = House::new(name).await;
+    house.feed.push("t/0", numbers(0, 10));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 10).await;
+    house.stop().await;
+    house
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
+    let mut house = stopped("reset-beginning").await;
+    let reset = view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false }).await);
+    assert!(reset.checkpoint.positions.is_empty());
+    assert!(reset.checkpoint.generation > 0);
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 20).await;
+    assert_eq!(house.store.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_to_the_end_or_a_position_goes_on_there() {
+    let mut house = stopped("reset-end").await;
+    house.feed.push("t/0", numbers(10, 20));
+    view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: false }).await);
+    house.feed.push("t/0", numbers(20, 25));
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 15).await;
+    house.stop().await;
+    let to = ResetTo::Positions([("t/0".to_owned(), "18".to_owned())].into());
+    view(house.act(Action::ResetCheckpoint { to, force: false }).await);
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 22).await;
+    let expected: Vec<_> = numbers(0, 10).into_iter().chain(numbers(20, 25)).chain(numbers(18, 25)).collect();
+    assert_eq!(house.store.data(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_starts_a_generation_is_refused_while_the_sink_is_out_of_reach_unless_forced() {
+    let mut house = stopped("unsettled").await;
+    house.store.fault_opens([Fault::FailBefore]);
+    let refused = house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false }).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
+    house.store.fault_opens([Fault::FailBefore]);
+    view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: true }).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_name_description_and_labels_change_while_it_runs() {
+    let mut house = stopped("update").await;
+    house.start().await;
+    let mut spec = house.spec();
+    spec["name"] = "another".into();
+    let update = |spec: &serde_json::Value| Action::Update {
+        spec: Box::new(serde_json::from_value(spec.clone()).unwrap()),
+        force: false,
+    };
+    assert_eq!(view(house.act(update(&spec)).await).name, "another");
+    spec["batch"]["maxRecords"] = 5.into();
+    let refused = house.act(update(&spec)).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
+    house.stop().await;
+    assert_eq!(view(house.act(update(&spec)).await).status, Status::Stopped);
+}

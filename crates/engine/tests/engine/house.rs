@@ -1,0 +1,318 @@
+//! A node on memory parts that can be crashed and built again.
+use dataflow_core::{
+    id::{Actor, CommandId, PipelineId},
+    pipeline::Status,
+    problem::Problem,
+    spec::{Component, PipelineSpec},
+    time::Timestamp,
+};
+use dataflow_engine::{
+    Engine, EngineSettings,
+    parts::{BuiltSink, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
+    region::{Action, AskError, Message, Query, Reply, ShardingEnvelope, UserCommand},
+    view::PipelineView,
+};
+use dataflow_journal::{Journal, memory::Memory};
+use dataflow_sdk::{
+    SinkConfig, SourceConfig,
+    batch::{Dead, Demand, Output, Payload, Processed},
+    records::Records,
+    sink::Sink,
+    source::Source,
+    transform::{Compiler, Plan, Program},
+};
+use dataflow_testkit::memory::{Feed, KeyedMemorySink, MemorySink, MemorySource, Store, feed, store};
+use futures::future::BoxFuture;
+use serde_json::json;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::task::{AbortHandle, JoinHandle};
+
+/// Tasks that can be killed all at once, as by kill -9.
+#[derive(Debug, Default)]
+pub(crate) struct Mortal(Mutex<Vec<AbortHandle>>);
+
+impl Spawner for Mortal {
+    fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) -> JoinHandle<()> {
+        let handle = TokioSpawner.spawn(name, task);
+        self.0.lock().unwrap().push(handle.abort_handle());
+        handle
+    }
+}
+
+/// Memory connectors, and transforms that do as a record says: `"skip"` in it is filtered, `"die"` is a dead letter.
+#[derive(Debug)]
+pub(crate) struct Simple;
+
+#[derive(Debug)]
+struct Obedient;
+
+impl Compiler for Obedient {
+    fn check(&self, _: &PipelineSpec) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn catalog(&self) -> Vec<(&'static str, &'static str, schemars::Schema)> {
+        Vec::new()
+    }
+    fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>> {
+        assert_eq!(plan.demand, Demand::Documents);
+        Ok(Box::new(Obedience))
+    }
+}
+
+struct Obedience;
+
+impl Program for Obedience {
+    fn infer(&mut self, _: &Arc<Records>) -> Vec<dataflow_sdk::batch::Column> {
+        Vec::new()
+    }
+    fn process(&mut self, records: Arc<Records>) -> Processed {
+        let (mut rows, mut dead, mut filtered) = (Vec::new(), Vec::new(), 0);
+        for row in 0..records.len() as u32 {
+            let text = String::from_utf8_lossy(records.bytes(row as usize).unwrap_or_default()).into_owned();
+            if text.contains("skip") {
+                filtered += 1;
+            } else if text.contains("die") {
+                dead.push(Dead { row, stage: "transforms[0]".into(), code: "expression", cause: "told to".into() });
+            } else {
+                rows.push(row);
+            }
+        }
+        let spans = rows.iter().map(|row| records.spans[*row as usize]).collect();
+        let payload = Payload::Documents { data: records.data.clone(), spans };
+        let output = Output { records, rows, payload };
+        Processed { output, filtered, dead, learned: None, new_columns: Vec::new(), warnings: Vec::new() }
+    }
+}
+
+fn config<T: serde::de::DeserializeOwned>(component: &Component) -> Result<T, Vec<Problem>> {
+    serde_json::from_value(component.config.clone().into())
+        .map_err(|error| vec![Problem::new("", "invalid-value", error.to_string())])
+}
+
+impl Plugins for Simple {
+    fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
+        let known = ["memory", "http"].contains(&spec.source.kind.as_str());
+        if known { Vec::new() } else { vec![Problem::new("source.type", "unknown-type", "no such source")] }
+    }
+    fn source(&self, component: &Component) -> Result<Box<dyn Source>, Vec<Problem>> {
+        match component.kind.as_str() {
+            "http" => Ok(Box::new(crate::ingest::Pushes)),
+            _ => Ok(config::<MemorySource>(component)?.build()),
+        }
+    }
+    fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
+        let sink: Box<dyn Sink> = match component.kind.as_str() {
+            "memoryKeyed" => config::<KeyedMemorySink>(component)?.build(),
+            _ => config::<MemorySink>(component)?.build(),
+        };
+        Ok(BuiltSink { sink, unknown_fields: None })
+    }
+    fn compiler(&self) -> &dyn Compiler {
+        &Obedient
+    }
+    fn redact(&self, component: &Component) -> Component {
+        component.clone()
+    }
+}
+
+/// A node, what it reads and writes, and the journal that outlives it.
+pub(crate) struct House {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) store: Arc<Store>,
+    name: String,
+    seed: u64,
+    engine: Option<Engine>,
+    tasks: Arc<Mortal>,
+    lanes: u32,
+    commands: u64,
+}
+
+impl House {
+    /// A node whose feed and store bear this name, which no other test uses.
+    pub(crate) async fn new(name: &str) -> Self {
+        Self::on(name, Arc::new(Memory::new()), 1, 1).await
+    }
+
+    pub(crate) async fn on(name: &str, journal: Arc<dyn Journal>, lanes: u32, seed: u64) -> Self {
+        let mut house = Self {
+            journal,
+            feed: feed(name),
+            store: store(name),
+            name: name.into(),
+            seed,
+            engine: None,
+            tasks: Arc::default(),
+            lanes,
+            commands: 0,
+        };
+        house.build().await;
+        house
+    }
+
+    pub(crate) async fn build(&mut self) {
+        assert!(self.try_build().await);
+    }
+
+    pub(crate) async fn try_build(&mut self) -> bool {
+        self.tasks = Arc::default();
+        let parts = Parts {
+            clock: Arc::new(TokioClock::starting_at(Timestamp(1_700_000_000_000))),
+            rng: Arc::new(Random::seeded(self.seed)),
+            spawner: self.tasks.clone(),
+            compute: Arc::new(Inline),
+            net: Arc::new(TcpNet),
+            journal: self.journal.clone(),
+            plugins: Arc::new(Simple),
+        };
+        let settings = EngineSettings { default_lanes: self.lanes, ..EngineSettings::default() };
+        self.engine = Engine::start(settings, parts).await.ok();
+        self.engine.is_some()
+    }
+
+    /// As by kill -9: nothing gets to say a last word.
+    pub(crate) async fn crash(&mut self) {
+        for task in self.tasks.0.lock().unwrap().drain(..) {
+            task.abort();
+        }
+        self.engine = None;
+        // Aborted tasks are dropped when the runtime next looks at them.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    pub(crate) async fn shutdown(&mut self) -> bool {
+        self.engine.take().unwrap().shutdown(Duration::from_secs(10)).await
+    }
+
+    pub(crate) fn spec(&self) -> serde_json::Value {
+        json!({
+            "source": {"type": "memory", "feed": self.name},
+            "sink": {"type": "memory", "store": self.name},
+            "batch": {"maxRecords": 10}
+        })
+    }
+
+    pub(crate) async fn ask(&mut self, message: Message) -> Result<Reply, AskError> {
+        let pipeline = PipelineId::try_from("p").unwrap();
+        self.engine.as_ref().unwrap().region().ask(ShardingEnvelope { pipeline, message }).await
+    }
+
+    pub(crate) async fn act(&mut self, action: Action) -> Result<Reply, AskError> {
+        self.commands += 1;
+        let id = CommandId::try_from(format!("c{}", self.commands)).unwrap();
+        self.act_as(id, action).await
+    }
+
+    pub(crate) async fn act_as(&mut self, id: CommandId, action: Action) -> Result<Reply, AskError> {
+        let actor = Actor::try_from("test").unwrap();
+        self.ask(Message::Command(UserCommand { id, actor, expected_version: None, action })).await
+    }
+
+    pub(crate) async fn create(&mut self, spec: serde_json::Value) -> PipelineView {
+        let spec = serde_json::from_value(spec).unwrap();
+        view(self.act(Action::Create(Box::new(spec))).await)
+    }
+
+    pub(crate) async fn start(&mut self) -> PipelineView {
+        view(self.act(Action::Start).await)
+    }
+
+    pub(crate) async fn stop(&mut self) -> PipelineView {
+        view(self.act(Action::Stop { wait: Duration::from_secs(60) }).await)
+    }
+
+    pub(crate) async fn get(&mut self) -> PipelineView {
+        view(self.ask(Message::Query(Query::State)).await)
+    }
+
+    /// Waits until the view is so; panics with the last one after five minutes of the test's time.
+    pub(crate) async fn until(&mut self, what: impl Fn(&PipelineView) -> bool) -> PipelineView {
+        let mut last = None;
+        for _ in 0..30_000 {
+            let view = self.get().await;
+            assert_balanced(&view);
+            if what(&view) {
+                return view;
+            }
+            last = Some(view);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never came to be: {last:#?}");
+    }
+
+    pub(crate) async fn until_status(&mut self, status: Status) -> PipelineView {
+        self.until(|view| view.status == status).await
+    }
+}
+
+pub(crate) fn view(reply: Result<Reply, AskError>) -> PipelineView {
+    match reply {
+        Ok(Reply::Pipeline(view)) => {
+            assert_balanced(&view);
+            *view
+        }
+        other => panic!("not a pipeline: {other:?}"),
+    }
+}
+
+/// The ledger balances at any moment.
+pub(crate) fn assert_balanced(view: &PipelineView) {
+    let m = &view.metrics;
+    let fates = m.records_filtered + m.records_delivered + m.records_absorbed + m.records_dead + m.records_lost;
+    assert_eq!(m.records_read, fates + m.records_in_flight, "{m:?}");
+}
+
+/// `{"n":from}` to `{"n":to-1}`.
+pub(crate) fn numbers(from: u64, to: u64) -> Vec<String> {
+    (from..to).map(|n| format!("{{\"n\":{n}}}")).collect()
+}
+
+/// On a journal that fails now and then: what was refused is asked again.
+impl House {
+    pub(crate) async fn patient(name: &str, journal: Arc<dyn Journal>) -> Self {
+        let mut house = Self {
+            journal,
+            feed: feed(name),
+            store: store(name),
+            name: name.into(),
+            seed: 1,
+            engine: None,
+            tasks: Arc::default(),
+            lanes: 1,
+            commands: 0,
+        };
+        loop {
+            if house.try_build().await {
+                return house;
+            }
+        }
+    }
+
+    pub(crate) async fn try_create(&mut self) -> Result<Reply, AskError> {
+        let spec = serde_json::from_value(self.spec()).unwrap();
+        let id = CommandId::try_from("create").unwrap();
+        self.act_as(id, Action::Create(Box::new(spec))).await
+    }
+
+    pub(crate) async fn get_status(&mut self) -> Option<Status> {
+        match self.ask(Message::Query(Query::State)).await {
+            Ok(Reply::Pipeline(view)) => Some(view.status),
+            _ => None,
+        }
+    }
+
+    pub(crate) async fn until_delivered(&mut self, records: u64) {
+        for _ in 0..30_000 {
+            if let Ok(Reply::Pipeline(view)) = self.ask(Message::Query(Query::State)).await
+                && view.metrics.records_delivered == records
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never came to be: {:?}", self.get().await);
+    }
+}

@@ -1,0 +1,146 @@
+//! Create, start, flow, stop, go on; restarts of the node.
+use crate::house::{House, numbers};
+use dataflow_core::pipeline::Status;
+use dataflow_engine::region::{Action, AskError, Message, Query, Reply};
+use std::time::Duration;
+
+#[tokio::test(start_paused = true)]
+async fn records_flow_and_a_stop_and_start_goes_on_where_it_was() {
+    let mut house = House::new("flow").await;
+    house.feed.push("t/0", numbers(0, 25));
+    let created = house.create(house.spec()).await;
+    assert_eq!((created.status, created.version), (Status::Configured, 1));
+    assert_eq!(house.start().await.status, Status::Running);
+    house.until(|view| view.metrics.records_delivered == 25).await;
+    let stopped = house.stop().await;
+    assert_eq!(stopped.status, Status::Stopped);
+    assert_eq!(stopped.checkpoint.positions[0].position, "25");
+    house.feed.push("t/0", numbers(25, 40));
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 40).await;
+    assert_eq!(house.store.data(), numbers(0, 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn filtered_and_dead_records_are_on_the_ledger_and_dead_letters_can_be_read() {
+    let mut house = House::new("fates").await;
+    house.feed.push("t/0", [r#"{"a":1}"#, r#"{"a":"skip"}"#, r#"{"a":"die"}"#, r#"{"a":2}"#]);
+    house.store.reject(|_, data| data.contains('2').then(|| "no twos".to_owned()));
+    house.create(house.spec()).await;
+    house.start().await;
+    let view = house.until(|view| view.metrics.records_read == 4 && view.metrics.records_in_flight == 0).await;
+    let metrics = view.metrics;
+    assert_eq!((metrics.records_delivered, metrics.records_filtered, metrics.records_dead), (1, 1, 2));
+    house.stop().await;
+    let Reply::DeadLetters(page) = house.ask(Message::Query(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
+    else {
+        panic!()
+    };
+    let stages: Vec<_> =
+        page.items.iter().map(|letter| (letter.number, letter.stage.as_str(), letter.code.as_str())).collect();
+    assert_eq!(stages, [(1, "transforms[0]", "expression"), (2, "sink", "rejected")]);
+    let Reply::DeadLetter(letter) = house.ask(Message::Query(Query::DeadLetter(2))).await.unwrap() else { panic!() };
+    assert_eq!(letter.original.as_deref(), Some(r#"{"a":2}"#));
+    assert_eq!((letter.partition.as_str(), letter.position.as_str(), letter.cause.as_str()), ("t/0", "3", "no twos"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bounded_source_completes_and_may_be_started_again_when_there_is_more() {
+    let mut house = House::new("bounded").await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.feed.end();
+    house.create(house.spec()).await;
+    house.start().await;
+    let done = house.until_status(Status::Completed).await;
+    assert_eq!(done.metrics.records_delivered, 5);
+    house.feed.push("t/0", numbers(5, 8));
+    house.start().await;
+    house.until(|view| view.status == Status::Completed && view.metrics.records_delivered == 8).await;
+    assert_eq!(house.store.data(), numbers(0, 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn running_pipelines_go_on_after_the_node_was_shut_down_and_stopped_ones_stay_stopped() {
+    let mut house = House::new("restart").await;
+    house.feed.push("t/0", numbers(0, 25));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 25).await;
+    assert!(house.shutdown().await);
+    house.feed.push("t/0", numbers(25, 30));
+    house.build().await;
+    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.stop().await;
+    assert!(house.shutdown().await);
+    house.build().await;
+    assert_eq!(house.get().await.status, Status::Stopped);
+    assert_eq!(house.store.data(), numbers(0, 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_repeated_by_its_id_changes_nothing() {
+    let mut house = House::new("repeat").await;
+    house.create(house.spec()).await;
+    let id = dataflow_core::id::CommandId::try_from("once").unwrap();
+    let first = crate::house::view(house.act_as(id.clone(), Action::Start).await);
+    let second = crate::house::view(house.act_as(id, Action::Start).await);
+    assert_eq!(first.version, second.version);
+    assert!(matches!(house.act(Action::Start).await, Err(AskError::Rejected(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_takes_long_answers_that_it_is_stopping() {
+    use dataflow_testkit::memory::Fault;
+    let mut house = House::new("slow-stop").await;
+    house.create(house.spec()).await;
+    house.start().await;
+    house.store.fault_commits([Fault::HangAfter]);
+    house.feed.push("t/0", numbers(0, 3));
+    house.until(|view| view.metrics.records_in_flight == 3).await;
+    let view = crate::house::view(house.act(Action::Stop { wait: Duration::from_secs(1) }).await);
+    assert!(view.stopping && view.status == Status::Running);
+    // After stopTimeout the run is dropped; the next open adopts what the sink has.
+    let view = house.until_status(Status::Stopped).await;
+    assert_eq!(view.metrics.records_delivered, 0);
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 3).await;
+    assert_eq!(house.store.data(), numbers(0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_made_again_under_its_id_never_trips_over_the_past() {
+    let mut house = House::new("again").await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 5).await;
+    assert!(matches!(house.act(Action::Delete).await, Err(AskError::Rejected(_))), "not while it runs");
+    house.stop().await;
+    assert!(matches!(house.act(Action::Delete).await, Ok(Reply::Deleted)));
+    let view = house.create(house.spec()).await;
+    assert_eq!(view.metrics.records_read, 0);
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 5).await;
+    assert_eq!(house.store.len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_share_the_partitions_and_each_keeps_its_own_order() {
+    let journal = std::sync::Arc::new(dataflow_journal::memory::Memory::new());
+    let mut house = House::on("lanes", journal, 3, 7).await;
+    for partition in 0..5 {
+        house.feed.push(&format!("t/{partition}"), numbers(partition * 100, partition * 100 + 37));
+    }
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 5 * 37).await;
+    house.crash().await;
+    house.build().await;
+    let view =
+        house.until(|view| view.metrics.records_delivered == 5 * 37 && view.checkpoint.positions.len() == 5).await;
+    assert!(view.checkpoint.positions.iter().all(|position| position.position == "37"));
+    let mut rows = house.store.data();
+    rows.sort();
+    rows.dedup();
+    assert_eq!((rows.len(), house.store.len()), (5 * 37, 5 * 37));
+}

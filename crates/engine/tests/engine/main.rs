@@ -1,0 +1,8 @@
+//! The engine on memory parts: what a user sees when things go well, and when they don't.
+#![allow(clippy::unwrap_used)]
+mod checkpoint;
+mod faults;
+mod house;
+mod ingest;
+mod lifecycle;
+mod trace;

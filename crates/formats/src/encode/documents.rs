@@ -1,0 +1,66 @@
+//! Documents of columns, and of records as they came.
+use super::{Column, Documents, overlay, value};
+use crate::decode::Misfit;
+use dataflow_sdk::records::{Layout, Records, Span};
+use memchr::memchr2;
+
+/// Makes a JSON document of each row of some columns of `rows` values each: one object with a field per column.
+pub fn documents_from_columns(columns: &[Column<'_>], rows: usize) -> Documents {
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|column| (column.name, value::key(column.name), value::json(column.array, column.raw)))
+        .collect();
+    let mut out = Vec::with_capacity(rows * columns.len() * 16);
+    let (mut spans, mut misfits) = (Vec::with_capacity(rows), Vec::new());
+    for row in 0..rows {
+        let start = out.len();
+        out.push(b'{');
+        for (at, (name, key, write)) in fields.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(key);
+            if let Err(why) = write(row, &mut out) {
+                misfits.push(misfit(row, name, why));
+            }
+        }
+        out.push(b'}');
+        spans.push(Span::new(start, out.len()));
+    }
+    single_line(&mut out);
+    Documents { data: out.into(), spans, misfits }
+}
+
+pub(super) fn misfit(row: usize, name: &str, why: &str) -> Misfit {
+    Misfit { row: row as u32, cause: format!("field {name:?} has a value {why}") }
+}
+
+/// The records of these rows as JSON documents: JSON as it came (its very bytes, copied only if one of them has line
+/// breaks between tokens, which become blanks); CSV with all values as strings, and null. JSON records are not checked.
+pub fn documents(records: &Records, rows: &[u32]) -> Documents {
+    if let Layout::Csv(_) = records.layout {
+        return overlay(records, rows, &[], &[], None);
+    }
+    let spans: Vec<Span> = rows.iter().map(|row| records.spans[*row as usize]).collect();
+    if spans.iter().all(|span| memchr2(b'\n', b'\r', span.of(&records.data)).is_none()) {
+        return Documents { data: records.data.clone(), spans, misfits: Vec::new() };
+    }
+    let mut out = Vec::with_capacity(spans.iter().map(|span| span.len()).sum());
+    let copied = spans.iter().map(|span| {
+        let start = out.len();
+        out.extend_from_slice(span.of(&records.data));
+        if span.is_null() { Span::NULL } else { Span::new(start, out.len()) }
+    });
+    let spans = copied.collect();
+    single_line(&mut out);
+    Documents { data: out.into(), spans, misfits: Vec::new() }
+}
+
+/// Makes blanks of the line breaks in JSON texts. They can only stand between tokens: in strings they are escaped.
+pub fn single_line(texts: &mut [u8]) {
+    let mut at = 0;
+    while let Some(next) = memchr2(b'\n', b'\r', &texts[at..]) {
+        at += next;
+        texts[at] = b' ';
+    }
+}

@@ -1,0 +1,252 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use arrow::{
+    array::{
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
+        Int64Array, LargeStringArray, ListArray, NullArray, StringArray, StringViewArray, StructArray,
+        TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
+    },
+    datatypes::{DataType, Field, Int32Type},
+};
+use dataflow_core::position::Position;
+use dataflow_sdk::records::{CsvLayout, Layout, Records};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+fn column<'a>(name: &'a str, array: &'a ArrayRef) -> Column<'a> {
+    Column { name, array, raw: false }
+}
+
+fn texts(documents: &Documents) -> Vec<&str> {
+    documents.spans.iter().map(|span| std::str::from_utf8(span.of(&documents.data)).unwrap()).collect()
+}
+
+/// How the values of a column are written.
+fn values(array: impl arrow::array::Array + 'static) -> Vec<String> {
+    let array: ArrayRef = Arc::new(array);
+    let documents = documents_from_columns(&[column("a", &array)], array.len());
+    texts(&documents)
+        .iter()
+        .map(|text| text.strip_prefix("{\"a\":").unwrap().strip_suffix('}').unwrap().into())
+        .collect()
+}
+
+fn records(texts: &[&str], layout: Layout) -> Records {
+    let data = texts.concat();
+    let mut at = 0;
+    let spans = texts.iter().map(|text| {
+        at += text.len();
+        Span::new(at - text.len(), at)
+    });
+    let spans = spans.collect();
+    Records { data: data.into(), spans, ..Records::empty("p/0".into(), Position::offset(0), layout) }
+}
+
+#[test]
+fn values_of_all_types() {
+    assert_eq!(values(BooleanArray::from(vec![Some(true), None])), ["true", "null"]);
+    assert_eq!(values(Int8Array::from(vec![-128, 0])), ["-128", "0"]);
+    assert_eq!(values(Int64Array::from(vec![i64::MIN, i64::MAX])), ["-9223372036854775808", "9223372036854775807"]);
+    assert_eq!(values(UInt64Array::from(vec![u64::MAX])), ["18446744073709551615"]);
+    assert_eq!(values(Float64Array::from(vec![0.1, 1e300, -0.0, 5.0])), ["0.1", "1e+300", "-0.0", "5.0"]);
+    assert_eq!(values(Float32Array::from(vec![0.1])), ["0.1"]);
+    assert_eq!(values(NullArray::new(1)), ["null"]);
+    let decimals = vec![1850, -5, 0, 100, -12345];
+    let decimals = Decimal128Array::from(decimals).with_precision_and_scale(10, 2).unwrap();
+    assert_eq!(values(decimals), ["18.5", "-0.05", "0", "1", "-123.45"]);
+    let hundreds = Decimal128Array::from(vec![5, 0]).with_precision_and_scale(3, -2).unwrap();
+    assert_eq!(values(hundreds), ["500", "0"]);
+    let quoted = ["\"a\\\"\\n\\u0001é\""];
+    assert_eq!(values(StringArray::from(vec!["a\"\n\u{1}é"])), quoted);
+    assert_eq!(values(LargeStringArray::from(vec!["a\"\n\u{1}é"])), quoted);
+    assert_eq!(values(StringViewArray::from(vec!["a\"\n\u{1}é"])), quoted);
+    let bytes: Vec<&[u8]> = vec![b"", b"\x01", b"\x01\x02", b"\x01\x02\x03", b"\xfb\xff"];
+    assert_eq!(values(BinaryArray::from(bytes)), ["\"\"", "\"AQ==\"", "\"AQI=\"", "\"AQID\"", "\"+/8=\""]);
+    assert_eq!(
+        values(Date32Array::from(vec![0, 20_455, -719_528])),
+        ["\"1970-01-01\"", "\"2026-01-02\"", "\"0000-01-01\""]
+    );
+    let micros = vec![1_767_323_045_123_456, 1_767_323_045_000_000, -1, 1_767_323_045_120_000];
+    assert_eq!(
+        values(TimestampMicrosecondArray::from(micros).with_timezone("UTC")),
+        [
+            "\"2026-01-02T03:04:05.123456Z\"",
+            "\"2026-01-02T03:04:05Z\"",
+            "\"1969-12-31T23:59:59.999999Z\"",
+            "\"2026-01-02T03:04:05.12Z\""
+        ]
+    );
+    assert_eq!(values(TimestampNanosecondArray::from(vec![1])), ["\"1970-01-01T00:00:00.000000001\""]);
+    assert_eq!(values(TimestampSecondArray::from(vec![253_402_300_800])), ["\"+10000-01-01T00:00:00\""]);
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
+    assert_eq!(values(list), ["[1,null]", "null", "[]"]);
+    let inner: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None]));
+    let object = StructArray::from(vec![(Arc::new(Field::new("x\"", DataType::Int64, true)), inner)]);
+    assert_eq!(values(object), ["{\"x\\\"\":7}", "{\"x\\\"\":null}"]);
+    let interval = arrow::array::IntervalYearMonthArray::from(vec![14]);
+    assert_eq!(values(interval), ["\"1 years 2 mons\""]);
+}
+
+#[test]
+fn what_json_has_no_number_for_is_a_misfit() {
+    let array: ArrayRef = Arc::new(Float64Array::from(vec![1.5, f64::NAN, f64::INFINITY]));
+    let documents = documents_from_columns(&[column("x", &array)], 3);
+    assert_eq!(texts(&documents), ["{\"x\":1.5}", "{\"x\":null}", "{\"x\":null}"]);
+    assert_eq!(documents.misfits.iter().map(|misfit| misfit.row).collect::<Vec<_>>(), [1, 2]);
+    assert!(documents.misfits[0].cause.starts_with("field \"x\" has a value which JSON has no number for"));
+    assert_eq!(texts(&documents_from_columns(&[], 2)), ["{}", "{}"]);
+}
+
+#[test]
+fn raw_columns_are_spliced_on_one_line() {
+    let json: ArrayRef = Arc::new(StringArray::from(vec![Some("{\"a\":\n [1,\r2]}"), None]));
+    let documents = documents_from_columns(&[Column { name: "j", array: &json, raw: true }], 2);
+    assert_eq!(texts(&documents), ["{\"j\":{\"a\":  [1, 2]}}", "{\"j\":null}"]);
+}
+
+#[test]
+fn records_pass_as_they_came() {
+    let mut came = records(&["{\"a\": 1}", "{\"b\":2 }"], Layout::Json);
+    let passed = documents(&came, &[1, 0, 0]);
+    assert_eq!(texts(&passed), ["{\"b\":2 }", "{\"a\": 1}", "{\"a\": 1}"]);
+    assert_eq!(passed.data.as_ptr(), came.data.as_ptr());
+    came.data = "{\"a\":\n1}{\"b\":2}".into();
+    came.spans = vec![Span::new(0, 8), Span::NULL, Span::new(8, 15)];
+    let passed = documents(&came, &[0, 1, 2]);
+    assert_eq!(texts(&passed), ["{\"a\": 1}", "", "{\"b\":2}"]);
+    assert!(passed.spans[1].is_null());
+}
+
+#[test]
+fn fields_are_replaced_in_place_added_and_left_out() {
+    let came = records(
+        &[
+            "{\"id\": 1e0, \"na\\u006de\" : \"x\\/y\",\"age\":5,\"tags\":[ 1,\n2 ]}",
+            "{\"age\":1,\"other\":{\"age\":2},\"age\":3}",
+            "{}",
+            "{ \"name\":null }",
+            "broken",
+        ],
+        Layout::Json,
+    );
+    let age: ArrayRef = Arc::new(Int64Array::from(vec![Some(10), Some(20), None, Some(40), Some(50)]));
+    let new: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c", "d", "e"]));
+    let set = [column("age", &age), column("new.one", &new)];
+    let made = overlay(&came, &[0, 1, 2, 3, 4], &set, &["name".into()], None);
+    assert_eq!(
+        texts(&made),
+        [
+            "{\"id\":1e0,\"age\":10,\"tags\":[ 1, 2 ],\"new.one\":\"a\"}",
+            "{\"age\":20,\"other\":{\"age\":2},\"new.one\":\"b\"}",
+            "{\"age\":null,\"new.one\":\"c\"}",
+            "{\"age\":40,\"new.one\":\"d\"}",
+            "",
+        ]
+    );
+    assert!(made.spans[4].is_null());
+    assert_eq!(made.misfits.len(), 1);
+    let made = overlay(&came, &[3, 0, 0, 2, 2], &set[1..], &[], Some(&["tags".into(), "name".into()]));
+    assert_eq!(
+        texts(&made),
+        [
+            "{\"name\":null,\"new.one\":\"a\"}",
+            "{\"na\\u006de\":\"x\\/y\",\"tags\":[ 1, 2 ],\"new.one\":\"b\"}",
+            "{\"na\\u006de\":\"x\\/y\",\"tags\":[ 1, 2 ],\"new.one\":\"c\"}",
+            "{\"new.one\":\"d\"}",
+            "{\"new.one\":\"e\"}",
+        ]
+    );
+}
+
+#[test]
+fn csv_records_become_documents() {
+    let layout = CsvLayout {
+        delimiter: b';',
+        quote: b'\'',
+        columns: vec!["a".into(), "b\"".into(), "a".into()],
+        null_values: vec!["NULL".into()],
+    };
+    let came = records(&["1;'x '' y';NULL", ";'NULL';2", "1"], Layout::Csv(Arc::new(layout)));
+    let made = documents(&came, &[0, 1, 2]);
+    assert_eq!(texts(&made), ["{\"b\\\"\":\"x ' y\",\"a\":null}", "{\"b\\\"\":\"NULL\",\"a\":\"2\"}", ""]);
+    let set: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    let made = overlay(&came, &[1], &[column("b\"", &set)], &["a".into()], None);
+    assert_eq!(texts(&made), ["{\"b\\\"\":true}"]);
+}
+
+#[test]
+fn csv_is_quoted_where_it_must() {
+    let name: ArrayRef = Arc::new(StringArray::from(vec![Some("plain"), Some("a,b"), Some(""), None, Some("q\"\n")]));
+    let number: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), None, Some(f64::NAN), Some(2.0), Some(0.0)]));
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), Some(2)]); 5]);
+    let list: ArrayRef = Arc::new(list);
+    let columns = [column("name", &name), column("x,y", &number), column("list", &list)];
+    let mut out = Vec::new();
+    csv_header(&columns, b',', b'"', &mut out);
+    let misfits = csv_rows(&columns, 5, b',', b'"', &mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "name,\"x,y\",list\nplain,1.5,\"[1,2]\"\n\"a,b\",,\"[1,2]\"\n\"\",,\"[1,2]\"\n,2.0,\"[1,2]\"\n\"q\"\"\n\",0.0,\"[1,2]\"\n"
+    );
+    assert_eq!(misfits.iter().map(|misfit| misfit.row).collect::<Vec<_>>(), [2]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn overlaid_documents_are_those_of_serde_json(
+        values in prop::collection::vec((crate::json::tests::values(), crate::json::tests::values()), 1..6),
+        remove in prop::sample::subsequence(vec!["a", "b", "c", "d", "ab"], 0..3),
+    ) {
+        use serde_json::{Map, Value};
+        let object = |value: &Value| value.as_object().cloned().unwrap_or_else(|| Map::from_iter([("a".to_owned(), value.clone())]));
+        let objects: Vec<Map<String, Value>> = values.iter().map(|(value, _)| object(value)).collect();
+        let pretty: Vec<String> = objects.iter().map(|object| serde_json::to_string_pretty(object).unwrap()).collect();
+        let came = records(&pretty.iter().map(String::as_str).collect::<Vec<_>>(), Layout::Json);
+        let new: ArrayRef = Arc::new(StringArray::from_iter_values(values.iter().map(|(_, value)| value.to_string())));
+        let rows: Vec<u32> = (0..values.len() as u32).collect();
+        let names: Vec<String> = remove.iter().map(|name| (*name).into()).collect();
+        let made = overlay(&came, &rows, &[Column { name: "b", array: &new, raw: true }], &names, None);
+        for ((text, pretty), (_, value)) in texts(&made).into_iter().zip(&pretty).zip(&values) {
+            // What serde_json reads, as it doesn't read all doubles as they were written.
+            let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            let mut object = read(pretty).as_object().cloned().unwrap();
+            for name in &names {
+                object.remove(name);
+            }
+            object.insert("b".into(), read(&value.to_string()));
+            prop_assert!(!text.contains(['\n', '\r']));
+            prop_assert_eq!(read(text), Value::Object(object));
+        }
+    }
+
+    #[test]
+    fn written_columns_are_decoded_to_themselves(
+        rows in prop::collection::vec((any::<Option<i64>>(), any::<Option<String>>(), -62_000_000_000_000_000..200_000_000_000_000_000_i64, any::<i128>(), any::<Vec<u8>>()), 1..10),
+        scale in 0_u8..38,
+    ) {
+        use crate::decode::{Decoder, Field as Wanted, Want};
+        use dataflow_core::types::{Learned, Type};
+        let decimals = Decimal128Array::from_iter_values(rows.iter().map(|row| row.3 % 10_i128.pow(38)));
+        let columns: Vec<(ArrayRef, Type)> = vec![
+            (Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.0))), Type::Bigint),
+            (Arc::new(StringArray::from_iter(rows.iter().map(|row| row.1.as_deref()))), Type::Text),
+            (Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.2)).with_timezone("UTC")), Type::Timestamp),
+            (Arc::new(decimals.with_precision_and_scale(38, scale as i8).unwrap()), Type::Decimal { precision: 38, scale }),
+            (Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.4))), Type::Binary),
+        ];
+        let names = ["a", "b", "c", "d", "e"];
+        let named: Vec<Column<'_>> = names.iter().zip(&columns).map(|(name, (array, _))| column(name, array)).collect();
+        let documents = documents_from_columns(&named, rows.len());
+        prop_assert_eq!(&documents.misfits, &[]);
+        let mut came = Records::empty("p/0".into(), Position::offset(0), Layout::Json);
+        (came.data, came.spans) = (documents.data, documents.spans);
+        let fields = names.iter().zip(&columns).map(|(name, (_, ty))| Wanted { path: vec![(*name).into()], want: Want::As(*ty) });
+        let decoded = Decoder::new(fields.collect(), &Learned::default()).decode(&came);
+        for (column, (array, _)) in decoded.columns.iter().zip(&columns) {
+            prop_assert_eq!(&column.misfits, &[]);
+            prop_assert_eq!(&column.array, array);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Values of columns as text and as JSON.
+use crate::json::write_string;
+use arrow::{
+    array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait},
+    datatypes::{
+        ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type,
+        Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+        TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    },
+    util::display::{ArrayFormatter, FormatOptions},
+};
+
+/// Why a value can't be written.
+pub(super) type Why = &'static str;
+
+/// Writes the value of a row, which is not NULL.
+pub(super) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<(), Why> + 'a>;
+
+/// How values of a column are written.
+pub(super) enum Form<'a> {
+    /// Text that may need escapes or quotes.
+    Text(Box<dyn Fn(usize) -> &'a str + 'a>),
+    /// Digits, signs and letters that JSON puts into quotes: a point in time, base64, …
+    Quoted(Write<'a>),
+    /// A JSON value.
+    Json(Write<'a>),
+}
+
+/// How the values of a column are written as JSON: NULL as null, texts of a `raw` column as they are.
+pub(super) fn json<'a>(array: &'a ArrayRef, raw: bool) -> Write<'a> {
+    let write: Write<'a> = match form(array) {
+        Form::Text(text) if raw => Box::new(move |row, out| {
+            out.extend_from_slice(text(row).as_bytes());
+            Ok(())
+        }),
+        Form::Text(text) => Box::new(move |row, out| {
+            write_string(text(row), out);
+            Ok(())
+        }),
+        Form::Quoted(write) => Box::new(move |row, out| {
+            out.push(b'"');
+            write(row, out)?;
+            out.push(b'"');
+            Ok(())
+        }),
+        Form::Json(write) => write,
+    };
+    let nulls = array.logical_nulls();
+    Box::new(move |row, out| {
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        }
+        let before = out.len();
+        write(row, out).inspect_err(|_| {
+            out.truncate(before);
+            out.extend_from_slice(b"null");
+        })
+    })
+}
+
+/// How the values of a column are written.
+pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
+    match array.data_type() {
+        DataType::Null => Form::Json(Box::new(|_, out| {
+            out.extend_from_slice(b"null");
+            Ok(())
+        })),
+        DataType::Boolean => {
+            let array = array.as_boolean();
+            Form::Json(Box::new(|row, out| {
+                out.extend_from_slice(if array.value(row) { b"true" } else { b"false" });
+                Ok(())
+            }))
+        }
+        DataType::Int8 => integer::<Int8Type>(array),
+        DataType::Int16 => integer::<Int16Type>(array),
+        DataType::Int32 => integer::<Int32Type>(array),
+        DataType::Int64 => integer::<Int64Type>(array),
+        DataType::UInt8 => integer::<UInt8Type>(array),
+        DataType::UInt16 => integer::<UInt16Type>(array),
+        DataType::UInt32 => integer::<UInt32Type>(array),
+        DataType::UInt64 => integer::<UInt64Type>(array),
+        DataType::Float32 => {
+            let array = array.as_primitive::<Float32Type>();
+            Form::Json(Box::new(|row, out| float(array.value(row), array.value(row).is_finite(), out)))
+        }
+        DataType::Float64 => {
+            let array = array.as_primitive::<Float64Type>();
+            Form::Json(Box::new(|row, out| float(array.value(row), array.value(row).is_finite(), out)))
+        }
+        DataType::Decimal128(_, scale) => {
+            let (array, scale) = (array.as_primitive::<Decimal128Type>(), *scale);
+            Form::Json(Box::new(move |row, out| {
+                decimal(array.value(row), scale, out);
+                Ok(())
+            }))
+        }
+        DataType::Utf8 => {
+            let array = array.as_string::<i32>();
+            Form::Text(Box::new(|row| array.value(row)))
+        }
+        DataType::LargeUtf8 => {
+            let array = array.as_string::<i64>();
+            Form::Text(Box::new(|row| array.value(row)))
+        }
+        DataType::Utf8View => {
+            let array = array.as_string_view();
+            Form::Text(Box::new(|row| array.value(row)))
+        }
+        DataType::Binary => {
+            let array = array.as_binary::<i32>();
+            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+        }
+        DataType::LargeBinary => {
+            let array = array.as_binary::<i64>();
+            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+        }
+        DataType::BinaryView => {
+            let array = array.as_binary_view();
+            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+        }
+        DataType::FixedSizeBinary(_) => {
+            let array = array.as_fixed_size_binary();
+            Form::Quoted(Box::new(|row, out| base64(array.value(row), out)))
+        }
+        DataType::Date32 => {
+            let array = array.as_primitive::<Date32Type>();
+            Form::Quoted(Box::new(|row, out| {
+                date(i64::from(array.value(row)), out);
+                Ok(())
+            }))
+        }
+        DataType::Timestamp(TimeUnit::Second, zone) => time::<TimestampSecondType>(array, 1, zone.is_some()),
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
+            time::<TimestampMillisecondType>(array, 1_000, zone.is_some())
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            time::<TimestampMicrosecondType>(array, 1_000_000, zone.is_some())
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            time::<TimestampNanosecondType>(array, 1_000_000_000, zone.is_some())
+        }
+        DataType::List(_) => list(array.as_list::<i32>()),
+        DataType::LargeList(_) => list(array.as_list::<i64>()),
+        DataType::FixedSizeList(_, size) => {
+            let (array, size) = (array.as_fixed_size_list(), *size as usize);
+            let item = json(array.values(), false);
+            Form::Json(Box::new(move |row, out| items(row * size..(row + 1) * size, &item, out)))
+        }
+        DataType::Struct(fields) => {
+            let array = array.as_struct();
+            let members: Vec<(Vec<u8>, Write<'a>)> = fields
+                .iter()
+                .zip(array.columns())
+                .map(|(field, column)| (key(field.name()), json(column, false)))
+                .collect();
+            Form::Json(Box::new(move |row, out| {
+                let mut open = b'{';
+                for (key, write) in &members {
+                    out.push(open);
+                    out.extend_from_slice(key);
+                    write(row, out)?;
+                    open = b',';
+                }
+                out.extend_from_slice(if members.is_empty() { b"{}" } else { b"}" });
+                Ok(())
+            }))
+        }
+        // Types that no expression of ours has as a result (intervals, maps, …): as arrow shows them, as text.
+        _ => {
+            let options = FormatOptions::new();
+            match ArrayFormatter::try_new(array, &options) {
+                Ok(_) => Form::Json(Box::new(move |row, out| {
+                    let formatter = ArrayFormatter::try_new(array, &FormatOptions::new()).map_err(|_| NO_TEXT)?;
+                    write_string(&formatter.value(row).try_to_string().map_err(|_| NO_TEXT)?, out);
+                    Ok(())
+                })),
+                Err(_) => Form::Json(Box::new(|_, _| Err(NO_TEXT))),
+            }
+        }
+    }
+}
+
+const NO_TEXT: Why = "which is of a type that JSON has no form for";
+
+/// A key and its colon.
+pub(super) fn key(name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len() + 3);
+    write_string(name, &mut key);
+    key.push(b':');
+    key
+}
+
+fn list<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> Form<'_> {
+    let item = json(array.values(), false);
+    let offsets = array.value_offsets();
+    Form::Json(Box::new(move |row, out| items(offsets[row].as_usize()..offsets[row + 1].as_usize(), &item, out)))
+}
+
+fn items(range: std::ops::Range<usize>, item: &Write<'_>, out: &mut Vec<u8>) -> Result<(), Why> {
+    out.push(b'[');
+    let first = range.start;
+    for at in range {
+        if at > first {
+            out.push(b',');
+        }
+        item(at, out)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn integer<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef) -> Form<'_> {
+    let array = array.as_primitive::<T>();
+    Form::Json(Box::new(|row, out| {
+        let value: i128 = array.value(row).into();
+        if value < 0 {
+            out.push(b'-');
+        }
+        digits(value.unsigned_abs() as u64, out); // 64 bits at most came in
+        Ok(())
+    }))
+}
+
+/// A whole number.
+fn digits(mut value: u64, out: &mut Vec<u8>) {
+    let mut text = [0; 20];
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        text[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&text[at..]);
+}
+
+/// A whole number of at least `width` digits.
+fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
+    let value = value.unsigned_abs();
+    for place in (1..width as u32).rev().take_while(|place| value < 10_u64.pow(*place)) {
+        let _ = place;
+        out.push(b'0');
+    }
+    digits(value, out);
+}
+
+/// The shortest text that reads back as the same number.
+fn float(value: impl serde::Serialize, finite: bool, out: &mut Vec<u8>) -> Result<(), Why> {
+    if !finite {
+        return Err("which JSON has no number for (NaN or infinity)");
+    }
+    serde_json::to_writer(out, &value).map_err(|_| NO_TEXT)
+}
+
+/// A decimal, without zeros at the end of its fraction.
+fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
+    let mut text = value.unsigned_abs().to_string();
+    if value < 0 {
+        out.push(b'-');
+    }
+    let Ok(scale @ 1..) = usize::try_from(scale) else {
+        out.extend_from_slice(text.as_bytes());
+        out.extend(std::iter::repeat_n(b'0', if value == 0 { 0 } else { scale.unsigned_abs().into() }));
+        return;
+    };
+    if text.len() <= scale {
+        text.insert_str(0, &"0".repeat(scale + 1 - text.len()));
+    }
+    let (whole, fraction) = text.split_at(text.len() - scale);
+    let fraction = fraction.trim_end_matches('0');
+    out.extend_from_slice(whole.as_bytes());
+    if !fraction.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(fraction.as_bytes());
+    }
+}
+
+/// Standard alphabet, padded.
+fn base64(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Why> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for three in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            out.push(if at <= three.len() { ALPHABET[(bits >> shift) as usize & 63] } else { b'=' });
+        }
+    }
+    Ok(())
+}
+
+/// `2026-01-02` of days since 1970. Years beyond four digits have a sign before them.
+fn date(days: i64, out: &mut Vec<u8>) {
+    // Years begin in March, so that the leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    match year {
+        10_000.. => out.push(b'+'),
+        ..0 => out.push(b'-'),
+        _ => {}
+    }
+    padded(year, 4, out);
+    out.push(b'-');
+    padded(month, 2, out);
+    out.push(b'-');
+    padded(day, 2, out);
+}
+
+/// `2026-01-02T03:04:05.6`, with a `Z` if it has a zone.
+fn time<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: i64, zone: bool) -> Form<'_> {
+    let array = array.as_primitive::<T>();
+    Form::Quoted(Box::new(move |row, out| {
+        let value = array.value(row);
+        let (seconds, fraction) = (value.div_euclid(unit), value.rem_euclid(unit));
+        let second = seconds.rem_euclid(86_400);
+        date(seconds.div_euclid(86_400), out);
+        for (before, part) in [(b'T', second / 3_600), (b':', second / 60 % 60), (b':', second % 60)] {
+            out.push(before);
+            padded(part, 2, out);
+        }
+        if fraction > 0 {
+            out.push(b'.');
+            padded(fraction, unit.ilog10() as usize, out);
+            while out.last() == Some(&b'0') {
+                out.pop();
+            }
+        }
+        if zone {
+            out.push(b'Z');
+        }
+        Ok(())
+    }))
+}

@@ -1,1 +1,0 @@
-//! The body of `POST …/batches`: `{batchId, records: [{id?, data, metadata?}]}`.

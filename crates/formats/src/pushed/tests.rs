@@ -1,0 +1,70 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn codes(body: &str) -> Vec<(String, String)> {
+    check(body.as_bytes()).unwrap_err().into_iter().map(|problem| (problem.path, problem.code)).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(path, code)| ((*path).into(), (*code).into())).collect()
+}
+
+#[test]
+fn a_good_body_is_summed_up_and_read() {
+    let body = Bytes::from_static(
+        br#" { "batchId" : "b-1", "records": [ {"data":{"a":1}}, {"id":"k\n1","metadata":{"x":"y"},"data":"text"},
+        {"data":null,"id":null,"metadata":null}, {"d\u0061ta":[1,2]} ] } "#,
+    );
+    let summary = check(&body).unwrap();
+    assert_eq!((summary.batch_id.as_str(), summary.records, summary.hash.len()), ("b-1", 4, 32));
+    let records = read(&body, 0).unwrap();
+    let data: Vec<&[u8]> = records.iter().map(|record| record.data.of(&body)).collect();
+    assert_eq!(data, [&b"{\"a\":1}"[..], b"\"text\"", b"", b"[1,2]"]);
+    assert!(records[2].data.is_null());
+    assert_eq!(records[1].id.as_deref(), Some("k\n1"));
+    assert_eq!(records[1].metadata.unwrap().of(&body), b"{\"x\":\"y\"}");
+    assert_eq!((&records[2].id, records[2].metadata), (&None, None));
+    assert_eq!(read(&body, 3).unwrap(), records[3..]);
+    assert_eq!(read(&body, 9).unwrap(), []);
+}
+
+#[test]
+fn the_hash_is_of_the_records_alone() {
+    let hash = |body: &str| check(body.as_bytes()).unwrap().hash;
+    let one = hash(r#"{"batchId":"a","records":[{"data":1}]}"#);
+    assert_eq!(one, hash(r#"{ "records": [{"data":1}], "batchId":"b" }"#));
+    assert_ne!(one, hash(r#"{"batchId":"a","records":[{"data":2}]}"#));
+    assert_eq!(one, format!("{:032x}", xxhash_rust::xxh3::xxh3_128(br#"[{"data":1}]"#)));
+}
+
+#[test]
+fn all_findings_are_told() {
+    assert_eq!(codes("{}"), pairs(&[("batchId", "missing"), ("records", "missing")]));
+    assert_eq!(
+        codes(r#"{"batchID":"x","batchId":7,"records":[{"data":1},{},{"Data":1,"id":5,"metadata":[]},3]}"#),
+        pairs(&[
+            ("batchID", "unknown-field"),
+            ("batchId", "invalid"),
+            ("records[1].data", "missing"),
+            ("records[2].Data", "unknown-field"),
+            ("records[2].data", "missing"),
+            ("records[2].id", "invalid"),
+            ("records[2].metadata", "invalid"),
+            ("records[3]", "invalid"),
+        ])
+    );
+    assert_eq!(codes(r#"{"batchId":"","records":{}}"#), pairs(&[("batchId", "invalid"), ("records", "invalid")]));
+    assert_eq!(codes(r#"{"batchId":"a","batchId":"a","records":[{"data":1,"data":2}]}"#).len(), 2);
+    assert_eq!(codes("[1]"), pairs(&[("", "not-object")]));
+    assert_eq!(codes(r#"{"batchId":"a","records":[{"data":1,}]}"#), pairs(&[("", "not-json")]));
+    assert_eq!(check(b"{\"batchId\":\"\xff\"}").unwrap_err()[0].code, "not-utf8");
+    let problems = check(br#"{"batchId":"a","recods":[]}"#).unwrap_err();
+    assert!(problems[0].fix.as_ref().unwrap().contains("\"records\""), "{problems:?}");
+}
+
+#[test]
+fn findings_have_an_end() {
+    let body = format!(r#"{{"batchId":"a","records":[{}{{}}]}}"#, "{},".repeat(1_000));
+    assert_eq!(codes(&body).len(), MAX_FINDINGS);
+    assert!(read(&body.into(), 0).is_err());
+}

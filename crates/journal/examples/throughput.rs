@@ -1,0 +1,95 @@
+//! How fast the SQLite log is, beside what the disk can do: appends a second and their times for 1, 100 and 1,000
+//! pipelines that append at once, and the disk's own `fdatasync`s.
+//!
+//! `cargo run -p dataflow-journal --example throughput --features testing -- [FOLDER] [SECONDS]`
+use dataflow_core::{id::PipelineId, shard::ShardId};
+use dataflow_journal::{Appended, Journal, Sqlite, testing::samples};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::Mutex, task::JoinSet};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let seconds = arguments.next().map_or(Ok(3), |text| text.parse())?;
+    let folder = folder.join(format!("dataflow-throughput-{}", std::process::id()));
+    std::fs::create_dir(&folder)?;
+    let measured = measure(&folder, Duration::from_secs(seconds));
+    std::fs::remove_dir_all(&folder)?;
+    measured
+}
+
+fn measure(folder: &Path, time: Duration) -> Result<(), Failure> {
+    println!("{:<34}{:>12}{:>12}{:>12}{:>12}", "", "a second", "p50 ms", "p99 ms", "most ms");
+    report("the disk: 4 KiB and fdatasync", time, disk(&folder.join("disk"), time)?);
+    let runtime = tokio::runtime::Runtime::new()?;
+    for pipelines in [1, 100, 1_000] {
+        let journal = Arc::new(Sqlite::open(&folder.join(format!("journal-{pipelines}.db")))?);
+        let took = runtime.block_on(appends(&journal, pipelines, time))?;
+        report(&format!("appends by {pipelines} pipelines"), time, took);
+    }
+    Ok(())
+}
+
+fn report(what: &str, time: Duration, mut took: Vec<Duration>) {
+    took.sort();
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let rate = took.len() as f64 / time.as_secs_f64();
+    println!("{what:<34}{rate:>12.0}{:>12.2}{:>12.2}{:>12.2}", at(0.5), at(0.99), at(1.0));
+}
+
+fn disk(path: &Path, time: Duration) -> Result<Vec<Duration>, Failure> {
+    let mut file = std::fs::File::create(path)?;
+    let begun = Instant::now();
+    let mut took = Vec::new();
+    while begun.elapsed() < time {
+        let before = Instant::now();
+        file.write_all(&[7; 4_096])?;
+        file.sync_data()?;
+        took.push(before.elapsed());
+    }
+    Ok(took)
+}
+
+/// Each pipeline appends one checkpoint after the other. Those of one shard share its head, as in the engine: one append in
+/// flight per shard, so 1,000 pipelines wait for 256 heads.
+async fn appends(journal: &Arc<Sqlite>, pipelines: usize, time: Duration) -> Result<Vec<Duration>, Failure> {
+    let mut heads = Vec::new();
+    for shard in ShardId::all() {
+        heads.push(Arc::new(Mutex::new(journal.claim(shard).await?)));
+    }
+    let mut writers: JoinSet<Result<Vec<Duration>, Failure>> = JoinSet::new();
+    let begun = Instant::now();
+    for number in 0..pipelines {
+        let name = PipelineId::try_from(format!("pipeline-{number}"))?;
+        let shard = ShardId::of(&name);
+        let (journal, head) = (Arc::clone(journal), Arc::clone(&heads[usize::from(shard.0)]));
+        writers.spawn(async move {
+            let (mut took, mut sequence) = (Vec::new(), 0);
+            while begun.elapsed() < time {
+                sequence += 1;
+                let event = [(name.clone(), samples::progress("run", sequence))];
+                let before = Instant::now();
+                let mut head = head.lock().await;
+                if journal.append(shard, head.epoch, head.next_seq, &event).await != Appended::Applied {
+                    return Err("an append was not applied".into());
+                }
+                head.next_seq = head.next_seq.next();
+                drop(head);
+                took.push(before.elapsed());
+            }
+            Ok(took)
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(took) = writers.join_next().await {
+        all.extend(took??);
+    }
+    Ok(all)
+}

@@ -1,0 +1,194 @@
+#![allow(clippy::unwrap_used)]
+use super::Sqlite;
+use crate::{
+    Appended, Error, Journal,
+    testing::{
+        contract::Owner,
+        samples::{lifecycle, pipeline, progress},
+    },
+};
+use bytes::Bytes;
+use dataflow_core::{chunk::ChunkId, id::Seq, shard::ShardId};
+use futures::future::join_all;
+use rusqlite::Connection;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const SHARD: ShardId = ShardId(9);
+
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    (folder, path)
+}
+
+fn refusal(path: &std::path::Path) -> String {
+    Sqlite::open(path).unwrap_err().to_string().replace(&path.display().to_string(), "[path]")
+}
+
+#[tokio::test]
+async fn reopened_it_has_everything() {
+    let (_folder, path) = place();
+    let name = pipeline(SHARD, 0);
+    let chunk = ChunkId("p/i/1/x".into());
+    let epoch = {
+        let journal = Sqlite::open(&path).unwrap();
+        let mut owner = Owner::claim(&journal, SHARD).await;
+        owner.append(&[(name.clone(), progress("1", 1)), (name.clone(), progress("2", 2))]).await;
+        journal.snapshot(SHARD, owner.epoch, Seq(3), &[], &[]).await.unwrap();
+        owner.append(&[(name.clone(), lifecycle("3"))]).await;
+        journal.put_chunk(&chunk, Bytes::from_static(b"body")).await.unwrap();
+        let [database, wal, index] = journal.own_files();
+        assert!(database.exists() && wal.exists() && index.exists());
+        owner.epoch
+    };
+    assert!(!path.with_extension("db-wal").exists(), "closed, it is one file");
+    let journal = Sqlite::open(&path).unwrap();
+    let run = journal.read(SHARD, Seq(1), 10).await.unwrap();
+    assert_eq!(run.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(run.next, Seq(4));
+    assert_eq!(journal.snapshots(SHARD).await.unwrap().1, Seq(3));
+    assert_eq!(journal.chunk(&chunk).await.unwrap(), Some(Bytes::from_static(b"body")));
+    let owner = Owner::claim(&journal, SHARD).await;
+    assert_eq!((owner.epoch, owner.next), (epoch.next(), Seq(4)));
+}
+
+/// What was called applied is in the files at that moment: a copy of them, as a crash leaves them, has it.
+#[tokio::test]
+async fn what_is_applied_is_in_the_files() {
+    let (folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let mut owner = Owner::claim(&journal, SHARD).await;
+    for round in 1..=5_u64 {
+        owner.append(&[(pipeline(SHARD, 0), lifecycle("c"))]).await;
+        let copy = folder.path().join(format!("copy-{round}.db"));
+        for (file, suffix) in journal.own_files().iter().zip(["", "-wal"]) {
+            std::fs::copy(file, format!("{}{suffix}", copy.display())).unwrap();
+        }
+        let crashed = Sqlite::open(&copy).unwrap();
+        assert_eq!(crashed.read(SHARD, Seq(1), 10).await.unwrap().entries.len() as u64, round);
+    }
+}
+
+#[test]
+fn other_files_are_refused_and_left_alone() {
+    let (folder, path) = place();
+    std::fs::write(&path, "just text, and longer than the sixteen bytes of a header").unwrap();
+    insta::assert_snapshot!(refusal(&path), @"the journal is damaged: [path]: file is not a database");
+
+    let other = folder.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE users (id INTEGER)").unwrap();
+    insta::assert_snapshot!(refusal(&other), @"the journal is damaged: [path] is a SQLite file, but no journal of DataFlow; give it another path");
+
+    let newer = folder.path().join("newer.db");
+    drop(Sqlite::open(&newer).unwrap());
+    Connection::open(&newer).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    insta::assert_snapshot!(refusal(&newer), @"the journal is damaged: [path] has the version 2, this build reads versions up to 1; run the build that wrote it, or a newer one");
+
+    let nowhere = folder.path().join("none/journal.db");
+    assert!(matches!(Sqlite::open(&nowhere), Err(Error::Unavailable(_))));
+}
+
+/// A hole in the log is damage, never skipped.
+#[tokio::test]
+async fn a_lost_row_is_noticed() {
+    let (_folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let mut owner = Owner::claim(&journal, SHARD).await;
+    for n in 0..5 {
+        owner.append(&[(pipeline(SHARD, 0), lifecycle(&format!("{n}")))]).await;
+    }
+    Connection::open(&path).unwrap().execute("DELETE FROM log WHERE seq = 3", []).unwrap();
+    assert!(matches!(journal.read(SHARD, Seq(1), 10).await, Err(Error::Corrupt(_))));
+    assert_eq!(journal.read(SHARD, Seq(4), 10).await.unwrap().next, Seq(6));
+}
+
+/// With the disk full, appends are unknown and the rest unavailable; nothing half-written stays, and with room it goes on.
+#[tokio::test]
+async fn a_full_disk_loses_nothing() {
+    let (_folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let mut owner = Owner::claim(&journal, SHARD).await;
+    let name = pipeline(SHARD, 0);
+    owner.append(&[(name.clone(), lifecycle("before"))]).await;
+    let pages = async |most: u32| {
+        let set = move |db: &Connection| db.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()));
+        journal.writer.submit(0, set).await.unwrap();
+    };
+    pages(1).await;
+    let many: Vec<_> = (0..200).map(|n| (name.clone(), progress(&format!("full {n}"), n))).collect();
+    assert_eq!(journal.append(SHARD, owner.epoch, owner.next, &many).await, Appended::Unknown);
+    let large = Bytes::from(vec![7; 1 << 20]);
+    let refused = journal.put_chunk(&ChunkId("p/i/1/large".into()), large.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("free space on its disk"), "{refused}");
+    assert_eq!(journal.read(SHARD, Seq(1), 1_000).await.unwrap().next, Seq(2));
+
+    pages(1 << 30).await;
+    let mut owner = Owner::claim(&journal, SHARD).await;
+    assert_eq!(owner.next, Seq(2));
+    owner.append(&many).await;
+    journal.put_chunk(&ChunkId("p/i/1/large".into()), large).await.unwrap();
+    assert_eq!(journal.read(SHARD, Seq(1), 1_000).await.unwrap().entries.len(), 201);
+}
+
+/// A job that fails takes none of its group with it.
+#[tokio::test]
+async fn a_failed_job_harms_no_other() {
+    let (_folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let shards: Vec<_> = (0..40).map(ShardId).collect();
+    let mut owners = join_all(shards.iter().map(|shard| Owner::claim(&journal, *shard))).await;
+    let writes = owners.iter_mut().map(async |owner| owner.append(&[(pipeline(owner.shard, 0), lifecycle("c"))]).await);
+    let bad = (0..5).map(async |_| {
+        // Writes, then fails: what it wrote has to go.
+        let job = |db: &Connection| {
+            db.execute("DELETE FROM head", [])?;
+            db.execute("INSERT INTO no_such_table VALUES (1)", [])
+        };
+        assert!(journal.writer.submit(0, job).await.is_err());
+    });
+    tokio::join!(join_all(writes), join_all(bad));
+    for shard in shards {
+        assert_eq!(journal.read(shard, Seq(1), 10).await.unwrap().entries.len(), 1);
+    }
+}
+
+/// Space of removed chunks goes back to the file system.
+#[tokio::test]
+async fn removed_chunks_give_their_space_back() {
+    let (_folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let ids: Vec<_> = (0..20).map(|n| ChunkId(format!("p/i/1/{n}").into())).collect();
+    for id in &ids {
+        journal.put_chunk(id, vec![1; 1 << 20].into()).await.unwrap();
+    }
+    journal.remove_chunks(&ids).await.unwrap();
+    // Given back in steps, each after a write; the file shrinks when the write-ahead log is moved into it.
+    for _ in 0..40 {
+        journal.claim(SHARD).await.unwrap();
+    }
+    drop(journal);
+    let size = std::fs::metadata(&path).unwrap().len();
+    assert!(size < 4 << 20, "{size} bytes");
+}
+
+/// Every statement that runs often finds its rows by an index.
+#[test]
+fn statements_use_their_indexes() {
+    let (_folder, path) = place();
+    drop(Sqlite::open(&path).unwrap());
+    let db = Connection::open(&path).unwrap();
+    let plan = |sql: &str| {
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+        steps.collect::<Result<Vec<_>, _>>().unwrap().join("\n")
+    };
+    insta::assert_snapshot!(plan(super::statements::READ), @"SEARCH log USING PRIMARY KEY (shard=? AND seq>?)");
+    insta::assert_snapshot!(plan(super::statements::HISTORY), @"SEARCH log USING INDEX log_history (pipeline=? AND seq>?)");
+    insta::assert_snapshot!(plan(super::statements::COMPACT), @"
+    SEARCH log USING INDEX log_progress (shard=?)
+    CORRELATED SCALAR SUBQUERY 1
+    SEARCH later USING COVERING INDEX log_progress (shard=? AND pipeline=? AND kind=? AND seq>? AND seq<?)
+    ");
+    insta::assert_snapshot!(plan(super::statements::CHUNKS), @"SEARCH chunk USING COVERING INDEX sqlite_autoindex_chunk_1 (id>?)");
+}

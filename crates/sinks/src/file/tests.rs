@@ -1,0 +1,169 @@
+#![allow(clippy::unwrap_used)]
+use super::FileSink;
+use async_trait::async_trait;
+use dataflow_core::{ledger::Counters, pipeline::event::LaneProgress};
+use dataflow_sdk::{
+    Error, SinkConfig,
+    sink::{OpenLane, Opened, Sink},
+};
+use dataflow_testkit::{
+    conformance::{self, Subject},
+    fixture::{context, fence, open_lane, output, token},
+};
+use serde_json::{Value, json};
+use std::{io::Read, path::PathBuf};
+use tempfile::TempDir;
+
+struct Target {
+    folder: TempDir,
+    name: &'static str,
+    more: Value,
+}
+
+impl Target {
+    fn new(name: &'static str, more: Value) -> Self {
+        Self { folder: TempDir::new().unwrap(), name, more }
+    }
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(self.name)
+    }
+    fn text(&self) -> String {
+        let bytes = std::fs::read(self.path()).unwrap();
+        let mut text = String::new();
+        match self.path().extension().unwrap().to_str().unwrap() {
+            "gz" => flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap(),
+            "zst" => zstd::stream::Decoder::new(bytes.as_slice()).unwrap().read_to_string(&mut text).unwrap(),
+            _ => bytes.as_slice().read_to_string(&mut text).unwrap(),
+        };
+        text
+    }
+    async fn try_open(&self, handle: Option<Value>) -> Result<Opened, Error> {
+        let journalled = handle.map(|handle| LaneProgress {
+            lane: 0,
+            sequence: 1,
+            positions: Default::default(),
+            counters: Counters::default(),
+            chunks: Vec::new(),
+            handle: Some(handle),
+        });
+        self.sink().open(&context("p"), OpenLane { journalled, ..open_lane(&fence("p", 1)) }).await
+    }
+    /// Writes one row and seals it; the handle.
+    async fn write(&self, handle: Option<Value>, id: i64, name: &str) -> Value {
+        let Opened { mut writer, demand, .. } = self.try_open(handle).await.unwrap();
+        let demand = match demand {
+            dataflow_sdk::batch::Demand::AllColumns => {
+                let names = ["id", "name"].map(|name| dataflow_sdk::batch::Column { name: name.into(), ty: dataflow_core::types::Type::Text });
+                writer.define(&names).await.unwrap()
+            }
+            other => other,
+        };
+        writer.commit(&[output(&demand, 0, &[(Some(id), Some(name))])], &token(&fence("p", 1), 1)).await.unwrap();
+        writer.seal().await.unwrap().unwrap()
+    }
+}
+
+#[async_trait]
+impl Subject for Target {
+    fn sink(&self) -> Box<dyn Sink> {
+        let mut config = json!({"path": self.path()});
+        config.as_object_mut().unwrap().extend(self.more.as_object().unwrap().clone());
+        let sink: FileSink = serde_json::from_value(config).unwrap();
+        assert!(sink.check().is_empty(), "{:?}", sink.check());
+        sink.build()
+    }
+    async fn rows(&self) -> Vec<(i64, String)> {
+        if self.more["format"] == "csv" {
+            let text = self.text();
+            let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+            assert_eq!(reader.headers().unwrap(), ["id", "name"].as_slice());
+            return reader.deserialize().map(Result::unwrap).collect();
+        }
+        let rows = self.text();
+        let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.map(|row| (row["id"].as_i64().unwrap(), row["name"].as_str().unwrap().into())).collect()
+    }
+}
+
+#[tokio::test]
+async fn it_conforms_in_every_format_and_compression() {
+    for name in ["out.jsonl", "out.jsonl.gz", "out.jsonl.zst"] {
+        conformance::sink(|| async { Target::new(name, json!({})) }).await;
+    }
+    for name in ["out.csv", "out.csv.gz"] {
+        conformance::sink(|| async { Target::new(name, json!({"format": "csv"})) }).await;
+    }
+    conformance::sink(|| async { Target::new("out.csv", json!({"format": "csv", "columns": ["id", "name"]})) }).await;
+}
+
+#[tokio::test]
+async fn what_is_there_at_first_is_kept_replaced_or_refused() {
+    for (if_exists, expected) in [("append", "old\n{\"id\":1,\"name\":\"a\"}\n"), ("replace", "{\"id\":1,\"name\":\"a\"}\n")] {
+        let target = Target::new("out.txt", json!({"ifExists": if_exists}));
+        std::fs::write(target.path(), "old\n").unwrap();
+        let begun = target.try_open(None).await.unwrap().handle;
+        assert!(begun.is_some(), "the length at the beginning is journalled before the first commit");
+        target.write(begun.clone(), 9, "lost").await;
+        target.write(begun, 1, "a").await;
+        assert_eq!(target.text(), expected);
+    }
+    let target = Target::new("out.txt", json!({"ifExists": "fail"}));
+    target.try_open(None).await.unwrap();
+    let handle = target.write(None, 1, "a").await; // it made the file itself
+    target.try_open(Some(handle)).await.unwrap();
+    assert_eq!(target.try_open(None).await.unwrap_err().code(), "file-exists");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_as_it_was_left_is_refused() {
+    let target = Target::new("out.txt", json!({}));
+    let handle = target.write(None, 1, "a").await;
+    let file = std::fs::OpenOptions::new().write(true).open(target.path()).unwrap();
+    file.set_len(3).unwrap();
+    assert_eq!(target.try_open(Some(handle.clone())).await.unwrap_err().code(), "file-too-short");
+    std::fs::rename(target.path(), target.folder.path().join("elsewhere")).unwrap();
+    assert_eq!(target.try_open(Some(handle.clone())).await.unwrap_err().code(), "file-missing");
+    std::fs::write(target.path(), "x".repeat(100)).unwrap();
+    assert_eq!(target.try_open(Some(handle)).await.unwrap_err().code(), "file-replaced");
+    assert_eq!(std::fs::metadata(target.path()).unwrap().len(), 100, "and nothing is done to it");
+}
+
+#[tokio::test]
+async fn a_file_has_one_writer() {
+    let target = Target::new("out.txt", json!({}));
+    let first = target.try_open(None).await.unwrap();
+    let error = target.try_open(None).await.unwrap_err();
+    assert!(matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.txt") && message.contains("this node")), "{error:?}");
+    drop(first);
+    target.try_open(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn paths_that_can_not_be_written_are_named() {
+    let folder = TempDir::new().unwrap();
+    for (path, code) in [(folder.path().join("a/b"), "folder-missing"), (folder.path().into(), "is-a-folder"), ("/dev/null".into(), "not-a-file")] {
+        let sink: FileSink = serde_json::from_value(json!({"path": path})).unwrap();
+        let error = sink.build().open(&context("p"), open_lane(&fence("p", 1))).await.unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_there_names_the_columns() {
+    let target = Target::new("out.csv", json!({"format": "csv"}));
+    std::fs::write(target.path(), "name,other,id\n").unwrap();
+    target.write(None, 7, "x \"y\", z").await;
+    assert_eq!(target.text(), "name,other,id\n\"x \"\"y\"\", z\",,7\n");
+    let target = Target { more: json!({"format": "csv", "columns": ["id"]}), ..target };
+    assert_eq!(target.try_open(None).await.unwrap_err().code(), "columns-differ");
+}
+
+#[test]
+fn findings_need_no_file() {
+    let check = |config: Value| {
+        let problems = serde_json::from_value::<FileSink>(config).unwrap().check();
+        problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(check(json!({"path": "", "delimiter": "\u{e4}", "columns": ["a"]})), ["path:missing", "delimiter:invalid", "columns:not-applicable"]);
+    assert_eq!(check(json!({"path": "a", "format": "csv", "header": false})), ["columns:missing"]);
+}

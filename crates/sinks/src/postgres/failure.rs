@@ -1,0 +1,78 @@
+//! What PostgreSQL's errors mean.
+use dataflow_sdk::Error;
+use std::error::Error as _;
+use tokio_postgres::error::{DbError, SqlState};
+
+/// The class and words of an error. `doing` is what was tried, `server` where.
+pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        // Whether what was sent took effect is not known: it is opened again, and the token tells.
+        return Error::transient("unreachable", format!("can't {doing} PostgreSQL at {server}: {}", chain(error)));
+    };
+    let message = format!("can't {doing} PostgreSQL at {server}: {}", words(db));
+    let code = db.code();
+    match (code.code(), &code.code()[..2]) {
+        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED => Error::transient("conflict", message),
+        _ if *code == SqlState::LOCK_NOT_AVAILABLE => Error::transient("locked", message),
+        _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            Error::fatal("access-denied", message).fix("grant the user of the url what it needs, or use another user")
+        }
+        _ if *code == SqlState::INVALID_CATALOG_NAME => {
+            Error::fatal("database-missing", message).fix("create the database, or name another one in the url")
+        }
+        _ if *code == SqlState::UNDEFINED_TABLE => Error::fatal("table-missing", message).fix("restart the pipeline to make it again, or restore it"),
+        _ if *code == SqlState::UNDEFINED_COLUMN => Error::fatal("column-missing", message).fix("restart the pipeline to look at the table again"),
+        (_, "28") => Error::fatal("access-denied", message).fix("check user and password in the url, and pg_hba.conf of the server"),
+        (_, "08") => Error::transient("unreachable", message),
+        (_, "53" | "57" | "58") => Error::transient("unavailable", message),
+        ("25006", _) => Error::transient("read-only", message), // a standby, until it is promoted
+        ("55000" | "25P03", _) => Error::transient("unavailable", message),
+        _ => Error::fatal("postgres", message),
+    }
+}
+
+/// Whether the error is about rows that were written, so that the rest can go on without them.
+pub(super) fn is_of_rows(error: &tokio_postgres::Error) -> bool {
+    let Some(db) = error.as_db_error() else { return false };
+    // Data, constraints, two rows for one key, limits of a row, what triggers raise, WITH CHECK of views.
+    matches!(&db.code().code()[..2], "22" | "23" | "21" | "54" | "P0" | "44")
+}
+
+/// The line that a COPY failed at, from 1.
+pub(super) fn copy_line(error: &tokio_postgres::Error) -> Option<usize> {
+    let context = error.as_db_error()?.where_()?;
+    let line = context.lines().find(|line| line.starts_with("COPY "))?.split(", line ").nth(1)?;
+    line.split([',', ':']).next()?.trim().parse().ok()
+}
+
+/// Why a row was refused, in PostgreSQL's words: message, detail and column.
+pub(super) fn words_of(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| chain(error), words)
+}
+
+fn words(db: &DbError) -> String {
+    let mut text = db.message().to_string();
+    if let Some(detail) = db.detail() {
+        text = format!("{text}: {detail}");
+    }
+    // "COPY users, line 3, column age: "x"": the column, where neither message nor detail have it.
+    let copied = db.where_().and_then(|context| context.split(", column ").nth(1)).and_then(|rest| rest.split(':').next());
+    match db.column().or(copied.map(str::trim)) {
+        Some(column) if !text.contains(column) => format!("{text} (column {column})"),
+        _ => text,
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,151 @@
+//! `postgres`: rows of a table in a PostgreSQL database.
+mod bisect;
+mod encode;
+mod failure;
+mod numeric;
+mod pool;
+mod schema;
+mod statement;
+mod target;
+mod tokens;
+mod types;
+mod writer;
+
+use crate::table::{Columns, Mode, Names, Options, Unknown};
+use async_trait::async_trait;
+use dataflow_core::{
+    spec::Millis,
+    token::{Fence, Token},
+};
+use dataflow_sdk::{
+    Context, Error, Problem, SinkConfig,
+    sink::{Kind, OpenLane, Opened, Sink},
+    transform::UnknownFields,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Writes records to a table in a PostgreSQL database.
+///
+/// Column types: boolean, the integers and floats, numeric, text and its kin, enums, timestamptz, timestamp, date, uuid,
+/// json, jsonb, bytea, and domains over them; other scalar types (time, interval, inet, …) are written from text. Arrays and composite
+/// types can't be written yet.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PostgresSink {
+    /// Where the database is: `postgres://user:password@host:5432/database`. By default that of the node's connection.
+    pub url: Option<String>,
+    /// Name of the table, `users` or `sales.users`, exactly as it is written in the database.
+    pub table: String,
+    /// Columns to write: their names, or names and types. By default all columns of the table that have no default (and
+    /// those of the key), or, where the table is missing, all top-level fields with the types of the first batch.
+    pub columns: Option<Columns>,
+    /// Key columns: one name or several. They need a unique index, and become the primary key of a table that is made.
+    pub key: Option<Names>,
+    /// What a record does: replace the row with the same key or add one (`upsert`), or always add one (`append`). By default
+    /// `upsert` if there is a key or the table has a primary key (which is then the key), otherwise `append`.
+    pub mode: Option<Mode>,
+    /// Whether a missing table is made.
+    #[serde(default = "yes")]
+    pub create_table: bool,
+    /// Whether columns may be added to the table. Columns that are there are never changed.
+    #[serde(default)]
+    pub add_columns: bool,
+    /// What becomes of fields that the table has no column for.
+    #[serde(default)]
+    pub unknown_fields: Unknown,
+    /// How long to wait for a lock of an earlier writer before it is broken.
+    #[serde(default = "ten_seconds")]
+    pub fence_timeout: Millis,
+    /// Most connections to this server, for all pipelines of the node together. The first pipeline that uses the server decides.
+    #[serde(default = "sixteen")]
+    pub max_connections: u16,
+}
+
+impl std::fmt::Debug for PostgresSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the URL, which may hold a password.
+        f.debug_struct("PostgresSink").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+fn ten_seconds() -> Millis {
+    Millis(10_000)
+}
+fn sixteen() -> u16 {
+    16
+}
+
+impl PostgresSink {
+    fn options(&self) -> Options {
+        Options {
+            table: self.table.clone(),
+            columns: self.columns.clone(),
+            key: self.key.clone(),
+            mode: self.mode,
+            create_table: self.create_table,
+            add_columns: self.add_columns,
+            unknown_fields: self.unknown_fields,
+        }
+    }
+
+    fn server(&self) -> Result<pool::Server, Error> {
+        pool::server(self.url.as_deref().unwrap_or_default(), self.max_connections)
+    }
+}
+
+impl SinkConfig for PostgresSink {
+    const TYPE: &'static str = "postgres";
+    const SUMMARY: &'static str = "Writes records to a table in a PostgreSQL database.";
+    const KIND: Kind = Kind::Transactional;
+    const GUARANTEE: &'static str = "Exactly once: rows and progress (table dataflow_tokens, in the same schema) become durable in one transaction. \
+         Void if somebody changes dataflow_tokens, or the server runs with fsync off and its machine crashes.";
+    const CONNECTION: Option<&'static str> = Some("postgres");
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = self.options().check();
+        match &self.url {
+            Some(url) => problems.extend(pool::check_url(url)),
+            None => {
+                let problem = Problem::new("url", "missing", "no PostgreSQL server is given");
+                problems.push(problem.fix("give url here, or set [connections.postgres.default] in the node's settings"));
+            }
+        }
+        if self.table.matches('.').count() > 1 {
+            let problem = Problem::new("table", "invalid", format!("{:?} has more than a schema and a name", self.table));
+            problems.push(problem.fix("write schema.table; the database is part of the url"));
+        }
+        if self.max_connections < 2 {
+            let problem = Problem::new("maxConnections", "too-few", "a lane needs a second connection to break a stale lock");
+            problems.push(problem.fix("set maxConnections to 2 or more"));
+        }
+        problems
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(self)
+    }
+    fn unknown_fields(&self) -> Option<UnknownFields> {
+        Some(self.unknown_fields.into())
+    }
+    fn target_fields() -> Option<&'static [&'static str]> {
+        Some(&["url", "table"])
+    }
+}
+
+#[async_trait]
+impl Sink for PostgresSink {
+    fn kind(&self) -> Kind {
+        Kind::Transactional
+    }
+    async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
+        writer::open(self.server()?, self.options(), self.fence_timeout.into(), lane.fence).await
+    }
+    async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        let server = self.server()?;
+        let schema = target::schema_of(&server, &self.table).await?;
+        tokens::read(&server, &schema, fence).await
+    }
+}

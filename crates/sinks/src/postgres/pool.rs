@@ -1,0 +1,119 @@
+//! One capped pool of connections per server, shared by all pipelines of the process.
+use super::failure;
+use dataflow_sdk::{Error, Problem};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use std::{
+    collections::HashMap,
+    str::FromStr,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio_postgres::{
+    Config, NoTls,
+    config::{Host, SslMode},
+};
+
+static POOLS: LazyLock<Mutex<HashMap<String, Pool>>> = LazyLock::new(Mutex::default);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a lane waits for a connection that others use.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// After this long without an answer to what was sent, a connection is taken for dead.
+const DEAD_AFTER: Duration = Duration::from_secs(30);
+
+/// A server's database.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pool: Pool,
+    /// `host:port/database`, for users to read.
+    pub(super) name: Arc<str>,
+}
+
+/// Findings about a URL.
+pub(super) fn check_url(url: &str) -> Option<Problem> {
+    const EXAMPLE: &str = "write postgres://user:password@host:5432/database";
+    let problem = |code, message: &str| Some(Problem::new("url", code, message));
+    match Config::from_str(url) {
+        // The parser's words may hold parts of the URL, and so of its password.
+        Err(_) => problem("invalid", "the url is none of a PostgreSQL database").map(|problem| problem.fix(EXAMPLE)),
+        Ok(config) if config.get_ssl_mode() == SslMode::Require => problem("no-tls", "this build connects to PostgreSQL without TLS only")
+            .map(|problem| problem.fix("leave out sslmode=require and reach the server over a network you trust or a TLS tunnel")),
+        Ok(config) if config.get_hosts().is_empty() => problem("invalid", "the url names no host").map(|problem| problem.fix(EXAMPLE)),
+        Ok(config) if config.get_user().is_none() => problem("invalid", "the url names no user").map(|problem| problem.fix(EXAMPLE)),
+        Ok(_) => None,
+    }
+}
+
+/// The server at a URL.
+pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
+    let invalid = || Error::fatal("invalid-url", "the url is none of a PostgreSQL database").for_user();
+    let mut config = Config::from_str(url).map_err(|_| invalid())?;
+    let name = name(&config);
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pool) = pools.get(url) {
+        return Ok(Server { pool: pool.clone(), name });
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("dataflow");
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    config.tcp_user_timeout(DEAD_AFTER).keepalives_idle(DEAD_AFTER);
+    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    // What is committed must be on disk, even where the server's default says otherwise.
+    let durable = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
+        Box::pin(async move {
+            let statement = "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
+            client.batch_execute(statement).await.map_err(HookError::Backend)
+        })
+    });
+    let pool = Pool::builder(manager)
+        .max_size(max_connections.into())
+        .wait_timeout(Some(WAIT_TIMEOUT))
+        .create_timeout(Some(CONNECT_TIMEOUT))
+        .runtime(Runtime::Tokio1)
+        .post_create(durable)
+        .build();
+    let pool = pool.map_err(|error| Error::fatal("internal", format!("no pool for {name}: {error}")))?;
+    pools.insert(url.into(), pool.clone());
+    Ok(Server { pool, name })
+}
+
+/// `host:port/database`.
+fn name(config: &Config) -> Arc<str> {
+    let hosts = config.get_hosts().iter().enumerate().map(|(index, host)| {
+        let ports = config.get_ports();
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(host) => format!("{host}:{port}"),
+            #[cfg(unix)]
+            Host::Unix(folder) => format!("{}:{port}", folder.display()),
+        }
+    });
+    let hosts = hosts.collect::<Vec<_>>().join(",");
+    format!("{hosts}/{}", config.get_dbname().or(config.get_user()).unwrap_or_default()).into()
+}
+
+impl Server {
+    /// A connection, given back when it is dropped.
+    pub(super) async fn connection(&self) -> Result<Object, Error> {
+        let unreachable = |why: &str| Error::transient("unreachable", format!("can't reach PostgreSQL at {}: {why}", self.name));
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Timeout(TimeoutType::Wait) => Error::transient(
+                "busy",
+                format!("all {} connections to PostgreSQL at {} are in use (maxConnections)", self.pool.status().max_size, self.name),
+            ),
+            PoolError::Timeout(_) => unreachable("no answer in time"),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                failure::classify("connect to", &self.name, &error)
+            }
+            other => unreachable(&other.to_string()),
+        })
+    }
+
+    /// The class and words of an error.
+    pub(super) fn failed(&self, doing: &str, error: &tokio_postgres::Error) -> Error {
+        failure::classify(doing, &self.name, error)
+    }
+}

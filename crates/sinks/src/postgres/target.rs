@@ -1,0 +1,107 @@
+//! The table: found, made or widened.
+use super::{
+    pool::Server,
+    schema::{self, Described},
+    statement::Statements,
+    tokens::lock_ddl,
+    types::{self, Wire},
+};
+use crate::table::{
+    Layout, Options, ddl,
+    layout::{missing_typed, new_columns},
+};
+use dataflow_sdk::{
+    Error,
+    batch::{Column, Warning},
+};
+use deadpool_postgres::Object;
+
+/// What is needed to write to the table.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) layout: Layout,
+    pub(super) wires: Vec<Wire>,
+    pub(super) statements: Statements,
+}
+
+/// The schema that a table is in, or would be made in.
+pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Error> {
+    if let Some((schema, _)) = table.split_once('.') {
+        return Ok(schema.into());
+    }
+    let client = server.connection().await?;
+    let schema = "select coalesce((select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+        where c.oid = to_regclass($1)), current_schema()::text)";
+    let row = client.query_one(schema, &[&ddl::quote_table(table)]).await.map_err(|error| server.failed("look for the table in", &error))?;
+    row.get::<_, Option<String>>(0).ok_or_else(|| {
+        let message = format!("no schema of the search path is there in PostgreSQL at {}", server.name);
+        Error::fatal("schema-missing", message).fix("name the table as schema.table, or create the schema").for_user()
+    })
+}
+
+/// Looks at the table, and makes or widens it where that is wanted and what it takes is known. None: the first batch
+/// must be waited for. `added` are columns to write beyond those that the spec names.
+pub(super) async fn prepare(
+    server: &Server,
+    client: &mut Object,
+    options: &Options,
+    columns: Option<&[Column]>,
+    added: &mut Vec<String>,
+) -> Result<Option<(Target, Vec<Warning>)>, Error> {
+    let failed = |error| server.failed("look at the table in", &error);
+    let quoted = ddl::quote_table(&options.table);
+    let mut described = schema::describe(&*client, &quoted).await.map_err(failed)?;
+    let changes = changes(server, options, described.as_ref(), columns, added)?;
+    if let Some(statements) = changes {
+        let transaction = client.transaction().await.map_err(failed)?;
+        lock_ddl(&transaction).await.map_err(failed)?;
+        // Another lane may have done the same in the meantime: "if not exists" leaves what it made.
+        for statement in statements {
+            let ran = transaction.batch_execute(&statement).await;
+            ran.map_err(|error| server.failed(&format!("make table {} in", options.table), &error).fix(format!("run: {statement}")))?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        described = schema::describe(&*client, &quoted).await.map_err(failed)?;
+    }
+    let Some(Described { found, mut wires }) = described else { return Ok(None) };
+    let (layout, warnings) = Layout::of(options, &found, added)?;
+    let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
+    let statements = Statements::new(&quoted, &layout, &wires);
+    Ok(Some((Target { layout, wires, statements }, warnings)))
+}
+
+/// Statements that bring the table to what is wanted; none: nothing is to be done, or to be done yet.
+fn changes(
+    server: &Server,
+    options: &Options,
+    described: Option<&Described>,
+    columns: Option<&[Column]>,
+    added: &mut Vec<String>,
+) -> Result<Option<Vec<String>>, Error> {
+    let table = &options.table;
+    let Some(Described { found, .. }) = described else {
+        let columns = new_columns(options, columns)?;
+        let create = columns.map(|columns| ddl::create_table(table, &columns, &options.key(), types::declare));
+        if !options.create_table {
+            let message = format!("there is no table {table} in PostgreSQL at {}, and createTable is false", server.name);
+            let fix = create.map_or("create the table, or set createTable: true".into(), |create| format!("run: {create}"));
+            return Err(Error::fatal("table-missing", message).fix(fix));
+        }
+        return Ok(create.map(|create| vec![create.replacen("create table", "create table if not exists", 1)]));
+    };
+    if !options.add_columns {
+        return Ok(None);
+    }
+    let unknown = |column: &&Column| found.columns.iter().all(|known| known.name != column.name);
+    let new: Vec<Column> = columns.unwrap_or_default().iter().filter(unknown).cloned().collect();
+    let asked = missing_typed(options, found);
+    // A column that another lane has added is asked for as well.
+    added.extend(columns.unwrap_or_default().iter().map(|column| column.name.clone()));
+    added.sort();
+    added.dedup();
+    let add = asked.iter().chain(&new).map(|column| {
+        ddl::add_column(table, column, types::declare).replacen("add column", "add column if not exists", 1)
+    });
+    let add: Vec<String> = add.collect();
+    Ok((!add.is_empty()).then_some(add))
+}

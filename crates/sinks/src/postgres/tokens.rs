@@ -1,0 +1,193 @@
+//! Tokens in PostgreSQL: fencing, advancing, reading, and breaking the lock of a writer that is frozen.
+use super::pool::Server;
+use crate::table::{
+    ddl::quote,
+    tokens::{Stored, TABLE, fenced},
+};
+use dataflow_core::{
+    id::Epoch,
+    token::{Fence, Token},
+};
+use dataflow_sdk::Error;
+use deadpool_postgres::{Object, Transaction};
+use std::{pin::pin, time::Duration};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
+
+/// The name of the token table of a schema, quoted.
+fn name(schema: &str) -> String {
+    format!("{}.{TABLE}", quote(schema))
+}
+
+fn ddl(schema: &str) -> String {
+    format!(
+        "create table {} (pipeline text, incarnation text, generation bigint, lane integer, epoch bigint not null, \
+         sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
+         updated_at timestamptz not null, primary key (pipeline, incarnation, generation, lane))",
+        name(schema)
+    )
+}
+
+/// Makes the token table of a schema if it is missing.
+pub(super) async fn create(server: &Server, client: &mut Object, schema: &str) -> Result<(), Error> {
+    let failed = |error| server.failed("make the table dataflow_tokens in", &error);
+    let missing = "select to_regclass($1) is null";
+    let name = name(schema);
+    if !client.query_one(missing, &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
+        return Ok(());
+    }
+    let transaction = client.transaction().await.map_err(failed)?;
+    lock_ddl(&transaction).await.map_err(failed)?;
+    if transaction.query_one(missing, &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
+        let created = transaction.batch_execute(&ddl(schema)).await;
+        created.map_err(|error| failed(error).fix(format!("let somebody who may run: {}; and grant select, insert, update on it", ddl(schema))))?;
+    }
+    transaction.commit().await.map_err(failed)
+}
+
+/// Keeps others of our kind from making the same things at the same time, until the transaction ends.
+pub(super) async fn lock_ddl(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+    transaction.batch_execute("select pg_advisory_xact_lock(hashtextextended('dataflow', 0))").await
+}
+
+/// Raises the epoch of a lane, and returns its token. A lock that an earlier writer still holds after `wait` is broken.
+pub(super) async fn fence(server: &Server, client: &mut Object, schema: &str, fence: &Fence, wait: Duration) -> Result<Option<Token>, Error> {
+    let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
+    let name = name(schema);
+    let raise = format!(
+        "insert into {name} as t values ($1, $2, $3, $4, $5, 0, '{{}}', '{{}}', '[]', now()) \
+         on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch where t.epoch <= excluded.epoch \
+         returning epoch, sequence, positions::text, counters::text, chunks::text"
+    );
+    // A lock that can't be broken is not waited for without end, even if nobody is left to hear of it.
+    let prepare = "select pg_backend_pid(), set_config('lock_timeout', $1, true)";
+    let longest = (wait * 3 + Duration::from_secs(5)).as_millis().to_string();
+    let cancel = client.cancel_token();
+    let transaction = client.transaction().await.map_err(failed)?;
+    let pid: i32 = transaction.query_one(prepare, &[&longest]).await.map_err(failed)?.get(0);
+    let key = Key::of(fence);
+    let epoch = fence.epoch.0 as i64;
+    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch];
+    let row = {
+        let mut raised = pin!(transaction.query_opt(&raise, &values));
+        loop {
+            match tokio::time::timeout(wait, &mut raised).await {
+                Ok(row) => break row.map_err(failed)?,
+                Err(_) => {
+                    if let Err(error) = break_lock(server, pid).await {
+                        // The connection must not wait on in the pool.
+                        if let Err(error) = cancel.cancel_query(tokio_postgres::NoTls).await {
+                            tracing::debug!(%error, "a waiting statement could not be cancelled");
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    };
+    transaction.commit().await.map_err(failed)?;
+    match row {
+        Some(row) => token(fence, &row),
+        None => {
+            let holder = read_row(server, client, &name, fence).await?;
+            Err(fenced(fence, holder.map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64))))
+        }
+    }
+}
+
+/// Ends the sessions that hold what the session `waiting` waits for.
+async fn break_lock(server: &Server, waiting: i32) -> Result<(), Error> {
+    let failed = |error| server.failed("look for the holder of a lock in", &error);
+    let client = server.connection().await?;
+    let holders = "select pid, coalesce(usename::text, '?'), coalesce(application_name, ''), coalesce(host(client_addr), 'local') \
+        from pg_stat_activity where pid = any(pg_blocking_pids($1))";
+    for row in client.query(holders, &[&waiting]).await.map_err(failed)? {
+        let pid: i32 = row.get(0);
+        let (user, application, address): (&str, &str, &str) = (row.get(1), row.get(2), row.get(3));
+        let holder = format!("session {pid} of user {user} ({application} from {address})");
+        match client.query_one("select pg_terminate_backend($1)", &[&pid]).await {
+            Ok(_) => tracing::warn!(server = %server.name, %holder, "ended a session that held the lock of a lane"),
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                let message = format!("{holder} holds this lane's row of dataflow_tokens in PostgreSQL at {}, and may not be ended by this user", server.name);
+                return Err(Error::transient("locked", message));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Moves the token of a lane by one commit.
+pub(super) async fn advance(server: &Server, transaction: &Transaction<'_>, schema: &str, token: &Token) -> Result<(), Error> {
+    let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
+    let name = name(schema);
+    let advance = format!(
+        "update {name} set sequence = $6, positions = $7::text::jsonb, counters = $8::text::jsonb, chunks = $9::text::jsonb, updated_at = now() \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and sequence = $6 - 1"
+    );
+    let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
+    let (epoch, sequence) = (token.fence.epoch.0 as i64, token.sequence as i64);
+    let statement = transaction.prepare_cached(&advance).await.map_err(failed)?;
+    let values: [&(dyn ToSql + Sync); 9] = [
+        &key.pipeline,
+        &key.incarnation,
+        &key.generation,
+        &key.lane,
+        &epoch,
+        &sequence,
+        &stored.positions,
+        &stored.counters,
+        &stored.chunks,
+    ];
+    match transaction.execute(&statement, &values).await.map_err(failed)? {
+        0 => {
+            let holder = read_row(server, transaction, &name, &token.fence).await?;
+            Err(fenced(&token.fence, holder.map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The token of a lane, without fencing anyone.
+pub(super) async fn read(server: &Server, schema: &str, fence: &Fence) -> Result<Option<Token>, Error> {
+    let client = server.connection().await?;
+    let name = name(schema);
+    let there = client.query_one("select to_regclass($1) is not null", &[&name]).await;
+    if !there.map_err(|error| server.failed("read", &error))?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    match read_row(server, &client, &name, fence).await? {
+        Some(row) => token(fence, &row),
+        None => Ok(None),
+    }
+}
+
+async fn read_row(server: &Server, client: &impl deadpool_postgres::GenericClient, name: &str, fence: &Fence) -> Result<Option<Row>, Error> {
+    let read = format!(
+        "select epoch, sequence, positions::text, counters::text, chunks::text from {name} \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4"
+    );
+    let key = Key::of(fence);
+    let row = client.query_opt(&read, &[&key.pipeline, &key.incarnation, &key.generation, &key.lane]).await;
+    row.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))
+}
+
+fn token(fence: &Fence, row: &Row) -> Result<Option<Token>, Error> {
+    let (epoch, sequence): (i64, i64) = (row.get(0), row.get(1));
+    let stored = Stored { positions: row.get(2), counters: row.get(3), chunks: row.get(4) };
+    stored.to_token(Fence { epoch: Epoch(epoch as u64), ..fence.clone() }, sequence as u64)
+}
+
+/// The key of a row, in the types of its columns. None of our numbers gets near the sign bit.
+struct Key<'a> {
+    pipeline: &'a str,
+    incarnation: &'a str,
+    generation: i64,
+    lane: i32,
+}
+
+impl<'a> Key<'a> {
+    fn of(fence: &'a Fence) -> Self {
+        let (pipeline, incarnation) = (fence.pipeline.as_str(), fence.incarnation.as_str());
+        Self { pipeline, incarnation, generation: fence.generation.0 as i64, lane: fence.lane as i32 }
+    }
+}

@@ -1,0 +1,208 @@
+//! Opening and writing: token and rows in one transaction, the token first.
+use super::{
+    bisect::Search,
+    encode::{Encoder, Refused},
+    failure,
+    pool::Server,
+    statement::Encoded,
+    target::{self, Target},
+    tokens,
+};
+use crate::{
+    blocking,
+    table::{
+        Layout, Options,
+        keys::{self, Place, reject},
+    },
+};
+use async_trait::async_trait;
+use dataflow_core::token::{Fence, Token};
+use dataflow_sdk::{
+    Error,
+    batch::{Column, Demand, Output},
+    sink::{CommitError, Committed, Opened, Writer},
+};
+use deadpool_postgres::Transaction;
+use std::{sync::Arc, time::Duration};
+
+/// Fences older writers, reads the token, and looks at the table.
+pub(super) async fn open(server: Server, options: Options, wait: Duration, fence: Fence) -> Result<Opened, Error> {
+    let schema = target::schema_of(&server, &options.table).await?;
+    let mut client = server.connection().await?;
+    tokens::create(&server, &mut client, &schema).await?;
+    let token = tokens::fence(&server, &mut client, &schema, &fence, wait).await?;
+    let mut added = Vec::new();
+    let prepared = target::prepare(&server, &mut client, &options, None, &mut added).await?;
+    let (target, warnings) = match prepared {
+        Some((target, warnings)) => (Some(Arc::new(target)), warnings),
+        None => (None, Vec::new()),
+    };
+    let demand = target.as_ref().map_or(Demand::AllColumns, |target| target.layout.demand());
+    let writer = Box::new(PostgresWriter { server, options, schema, target, added });
+    Ok(Opened { writer, token, demand, warnings, handle: None })
+}
+
+/// The writer of one lane. Between commits it holds no connection.
+struct PostgresWriter {
+    server: Server,
+    options: Options,
+    schema: String,
+    /// None: the table is missing, and made of the first batch.
+    target: Option<Arc<Target>>,
+    /// Columns that were added because records have them.
+    added: Vec<String>,
+}
+
+/// The rows of a commit, kept to be encoded as a whole or in parts.
+#[derive(Clone)]
+struct Rows {
+    target: Arc<Target>,
+    outputs: Arc<Vec<Output>>,
+    places: Arc<Vec<Place>>,
+}
+
+impl Rows {
+    /// What is sent for a part of the rows. Runs where it may take its time.
+    async fn encode(&self, part: std::ops::Range<usize>) -> Result<Result<Encoded, Refused>, Error> {
+        let rows = self.clone();
+        let encode = move || {
+            let batches = keys::batches(&rows.outputs)?;
+            let encoder = Encoder::new(&rows.target.layout.slots, &rows.target.wires, &batches)?;
+            Ok(rows.target.statements.encode(&encoder, &rows.places[part]))
+        };
+        blocking::run(encode).await?
+    }
+
+    fn rejected(&self, refused: Refused) -> CommitError {
+        let rows = refused.iter().map(|(place, cause)| reject(&self.outputs, *place, cause));
+        CommitError::Rejected(rows.collect())
+    }
+}
+
+/// Why a transaction did not come about.
+enum Failure {
+    /// The table refuses some rows.
+    Rows(tokio_postgres::Error),
+    Other(CommitError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl PostgresWriter {
+    fn failed(&self, error: &tokio_postgres::Error) -> Error {
+        self.server.failed(&format!("write to table {} in", self.options.table), error)
+    }
+
+    fn failure(&self, error: tokio_postgres::Error) -> Failure {
+        match failure::is_of_rows(&error) {
+            true => Failure::Rows(error),
+            false => self.failed(&error).into(),
+        }
+    }
+
+    async fn rows(&self, outputs: &[Output]) -> Result<Option<Rows>, CommitError> {
+        if outputs.iter().all(Output::is_empty) {
+            return Ok(None);
+        }
+        let Some(target) = self.target.clone() else {
+            return Err(Error::fatal("internal", "rows came before the table was defined").for_user().into());
+        };
+        let outputs = Arc::new(outputs.to_vec());
+        let (layout, of) = (target.clone(), outputs.clone());
+        let places = blocking::run(move || keys::places(&layout.layout, &of)).await??;
+        Ok(Some(Rows { target, outputs, places: Arc::new(places) }))
+    }
+
+    /// Token and all rows in one transaction.
+    async fn write(&self, rows: Option<(&Rows, Encoded)>, token: &Token) -> Result<u64, Failure> {
+        let mut client = self.server.connection().await?;
+        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+        tokens::advance(&self.server, &transaction, &self.schema, token).await?;
+        let written = match rows {
+            Some((rows, encoded)) => {
+                rows.target.statements.run(&transaction, encoded).await.map_err(|error| self.failure(error))?
+            }
+            None => 0,
+        };
+        transaction.commit().await.map_err(|error| self.failure(error))?;
+        Ok(written)
+    }
+
+    /// The same in parts, after it failed as a whole: finds the rows that the table refuses. If there are none (two
+    /// rows that only the database takes for the same key), the commit is done.
+    async fn search(&self, rows: &Rows, token: &Token, error: &tokio_postgres::Error) -> Result<u64, CommitError> {
+        let mut client = self.server.connection().await?;
+        let mut transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+        tokens::advance(&self.server, &transaction, &self.schema, token).await?;
+        // What would only be noticed at the end is to be noticed at its row.
+        let immediate = transaction.batch_execute("set constraints all immediate").await;
+        immediate.map_err(|error| self.failed(&error))?;
+        let mut search = Search::new(rows.places.len(), error);
+        let mut written = 0;
+        while let Some(part) = search.next() {
+            let encoded = rows.encode(part.clone()).await?.map_err(|refused| rows.rejected(refused))?;
+            match self.try_part(&mut transaction, rows, encoded).await {
+                Ok(count) => written += count,
+                Err(Failure::Rows(error)) => search.refused(part, &rows.places, &error),
+                Err(Failure::Other(error)) => return Err(error),
+            }
+        }
+        if search.found.is_empty() {
+            transaction.commit().await.map_err(|error| self.failed(&error))?;
+            return Ok(written);
+        }
+        transaction.rollback().await.map_err(|error| self.failed(&error))?;
+        let table = &self.options.table;
+        let found = search.found.into_iter().map(|(place, words)| (place, format!("table {table} refuses it: {words}")));
+        Err(rows.rejected(found.collect()))
+    }
+
+    async fn try_part(&self, transaction: &mut Transaction<'_>, rows: &Rows, encoded: Encoded) -> Result<u64, Failure> {
+        let savepoint = transaction.transaction().await.map_err(|error| self.failed(&error))?;
+        match rows.target.statements.run(&savepoint, encoded).await {
+            Ok(count) => {
+                savepoint.commit().await.map_err(|error| self.failed(&error))?;
+                Ok(count)
+            }
+            Err(error) => {
+                savepoint.rollback().await.map_err(|error| self.failed(&error))?;
+                Err(self.failure(error))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Writer for PostgresWriter {
+    async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
+        let mut client = self.server.connection().await?;
+        let prepared = target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added).await?;
+        self.target = prepared.map(|(target, _)| Arc::new(target));
+        Ok(self.target.as_ref().map_or(Demand::AllColumns, |target| Layout::demand(&target.layout)))
+    }
+
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let Some(rows) = self.rows(outputs).await? else {
+            return match self.write(None, token).await {
+                Ok(rows_written) => Ok(Committed { rows_written }),
+                Err(Failure::Rows(error)) => Err(self.failed(&error).into()),
+                Err(Failure::Other(error)) => Err(error),
+            };
+        };
+        let encoded = rows.encode(0..rows.places.len()).await?.map_err(|refused| rows.rejected(refused))?;
+        match self.write(Some((&rows, encoded)), token).await {
+            Ok(rows_written) => Ok(Committed { rows_written }),
+            Err(Failure::Rows(error)) => {
+                let rows_written = self.search(&rows, token, &error).await?;
+                Ok(Committed { rows_written })
+            }
+            Err(Failure::Other(error)) => Err(error),
+        }
+    }
+
+    async fn close(self: Box<Self>) {}
+}

@@ -1,0 +1,155 @@
+//! Values of arrow columns as SQLite stores them.
+use super::{time, types};
+use crate::table::Slot;
+use arrow::{
+    array::{Array, AsArray, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray},
+    datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType},
+};
+use dataflow_core::types::Type;
+use dataflow_sdk::Error;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+
+/// An arrow column, ready to be read as SQLite stores it.
+pub(super) enum Reader<'a> {
+    Boolean(&'a BooleanArray),
+    Integer(&'a Int64Array),
+    Real(&'a Float64Array),
+    Text(&'a StringArray),
+    /// Numbers as they are written.
+    Number(&'a StringArray),
+    /// JSON whose scalars are stored as themselves.
+    Anything(&'a StringArray),
+    Timestamp(&'a TimestampMicrosecondArray, &'static str),
+    Date(&'a Date32Array),
+    Blob(&'a BinaryArray),
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of a column that was asked for as `slot` says.
+    pub(super) fn new(slot: &Slot, array: &'a dyn Array) -> Result<Self, Error> {
+        let reader = match slot.column.ty {
+            Type::Boolean => array.as_boolean_opt().map(Self::Boolean),
+            Type::Bigint => array.as_primitive_opt::<Int64Type>().map(Self::Integer),
+            Type::Double => array.as_primitive_opt::<Float64Type>().map(Self::Real),
+            Type::Text => array.as_string_opt().map(Self::Text),
+            Type::Number => array.as_string_opt().map(Self::Number),
+            Type::Json if types::takes_anything(&slot.declared) => array.as_string_opt().map(Self::Anything),
+            Type::Json => array.as_string_opt().map(Self::Text),
+            Type::Timestamp => array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, "Z")),
+            Type::Datetime => array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, "")),
+            Type::Date => array.as_primitive_opt::<Date32Type>().map(Self::Date),
+            Type::Binary => array.as_binary_opt().map(Self::Blob),
+            // No declared type is asked for as one of these.
+            Type::Smallint | Type::Integer | Type::Real | Type::Decimal { .. } | Type::Uuid => None,
+        };
+        reader.ok_or_else(|| {
+            let message = format!("column {} came as {}, but was asked for as {}", slot.column.name, array.data_type(), slot.column.ty);
+            Error::fatal("internal", message).for_user()
+        })
+    }
+
+    fn array(&self) -> &dyn Array {
+        match self {
+            Self::Boolean(array) => *array,
+            Self::Integer(array) => *array,
+            Self::Real(array) => *array,
+            Self::Text(array) | Self::Number(array) | Self::Anything(array) => *array,
+            Self::Timestamp(array, _) => *array,
+            Self::Date(array) => *array,
+            Self::Blob(array) => *array,
+        }
+    }
+
+    /// The value of a row, or why it can't be stored.
+    pub(super) fn value(&self, row: usize) -> Result<ToSqlOutput<'a>, String> {
+        if self.array().is_null(row) {
+            return Ok(ToSqlOutput::Owned(Value::Null));
+        }
+        Ok(match self {
+            Self::Boolean(array) => ToSqlOutput::Owned(Value::Integer(array.value(row).into())),
+            Self::Integer(array) => ToSqlOutput::Owned(Value::Integer(array.value(row))),
+            Self::Real(array) => ToSqlOutput::Owned(Value::Real(array.value(row))),
+            Self::Text(array) => text(array.value(row)),
+            Self::Number(array) => ToSqlOutput::Owned(number(array.value(row))?),
+            Self::Anything(array) => anything(array.value(row))?,
+            Self::Timestamp(array, zone) => ToSqlOutput::Owned(Value::Text(time::date_time(array.value(row), zone))),
+            Self::Date(array) => ToSqlOutput::Owned(Value::Text(time::date(array.value(row).into()))),
+            Self::Blob(array) => ToSqlOutput::Borrowed(ValueRef::Blob(array.value(row))),
+        })
+    }
+}
+
+fn text(text: &str) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
+}
+
+/// A JSON value in a column that takes anything.
+fn anything(json: &str) -> Result<ToSqlOutput<'_>, String> {
+    Ok(match json.as_bytes().first() {
+        Some(b'"') => match serde_json::from_str::<String>(json) {
+            Ok(content) => ToSqlOutput::Owned(Value::Text(content)),
+            Err(_) => text(json),
+        },
+        Some(b'-' | b'0'..=b'9') => ToSqlOutput::Owned(number(json)?),
+        _ => match json {
+            "true" => ToSqlOutput::Owned(Value::Integer(1)),
+            "false" => ToSqlOutput::Owned(Value::Integer(0)),
+            "null" => ToSqlOutput::Owned(Value::Null),
+            _ => text(json),
+        },
+    })
+}
+
+/// A number as SQLite can hold it without loss: an integer of 64 bits, or a double that is written the same.
+fn number(text: &str) -> Result<Value, String> {
+    if let Ok(integer) = text.parse::<i64>() {
+        return Ok(Value::Integer(integer));
+    }
+    let refused = || format!("{text} can't be held exactly by a number in SQLite; a TEXT column holds it as it is");
+    let double: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    match double.is_finite() && digits(text) == digits(&format!("{double:e}")) {
+        true => Ok(Value::Real(double)),
+        false => Err(refused()),
+    }
+}
+
+/// The digits of a number without zeros at either end, and the power of ten behind the last one.
+fn digits(text: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (negative, mantissa) = (mantissa.starts_with('-'), mantissa.trim_start_matches(['-', '+']));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent = exponent.parse::<i64>().unwrap_or(i64::MAX / 2).saturating_sub(fraction.len() as i64);
+    let all = format!("{whole}{fraction}");
+    let kept = all.trim_end_matches('0');
+    let exponent = exponent.saturating_add((all.len() - kept.len()) as i64);
+    match kept.trim_start_matches('0') {
+        "" => (false, String::new(), 0),
+        digits => (negative, digits.into(), exponent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_kept_or_refused_but_never_rounded() {
+        assert_eq!(number("9007199254740993"), Ok(Value::Integer(9_007_199_254_740_993)));
+        assert_eq!(number("18.50"), Ok(Value::Real(18.5)));
+        assert_eq!(number("-0.30000000000000004"), Ok(Value::Real(-0.300_000_000_000_000_04)));
+        assert_eq!(number("1e400").ok(), None);
+        assert_eq!(number("1E3"), Ok(Value::Real(1000.0)));
+        assert_eq!(number("0.0"), Ok(Value::Real(0.0)));
+        assert!(number("12345678901234567890.5").is_err_and(|cause| cause.contains("exactly")));
+        assert_eq!(number("10000000000000000000"), Ok(Value::Real(1e19)));
+        assert!(number("10000000000000000001").is_err());
+    }
+
+    #[test]
+    fn untyped_columns_take_scalars_as_themselves() {
+        assert_eq!(anything("\"a\\nb\""), Ok(ToSqlOutput::Owned(Value::Text("a\nb".into()))));
+        assert_eq!(anything("12"), Ok(ToSqlOutput::Owned(Value::Integer(12))));
+        assert_eq!(anything("true"), Ok(ToSqlOutput::Owned(Value::Integer(1))));
+        assert_eq!(anything("[1,2]"), Ok(ToSqlOutput::Borrowed(ValueRef::Text(b"[1,2]"))));
+    }
+}

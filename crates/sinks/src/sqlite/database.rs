@@ -1,0 +1,166 @@
+//! An open database file, and the tokens in it.
+use super::failure;
+use crate::{
+    on_disk::FileId,
+    table::tokens::{Stored, TABLE, fenced},
+};
+use dataflow_core::token::{Fence, Token};
+use dataflow_sdk::Error;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
+    pipeline text not null, incarnation text not null, generation integer not null, lane integer not null, \
+    epoch integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
+    updated_at text not null, primary key (pipeline, incarnation, generation, lane))";
+const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?5, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ')) \
+    on conflict do update set epoch = excluded.epoch where epoch <= excluded.epoch";
+const ADVANCE: &str = "update dataflow_tokens set sequence = ?6, positions = ?7, counters = ?8, chunks = ?9, \
+    updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
+    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and epoch = ?5 and sequence = ?6 - 1";
+const READ: &str = "select epoch, sequence, positions, counters, chunks from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
+
+/// An open database file.
+pub(super) struct Database {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    /// Which file it was when it was opened.
+    id: Option<FileId>,
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().map(|file| FileId::from(&file))
+}
+
+impl Database {
+    /// Opens the file for writing, and makes it if it is missing and may be made.
+    pub(super) fn open(path: &Path, wait: Duration, create: bool) -> Result<Self, Error> {
+        let fresh = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+        let failed = |error| failure::classify("open", path, &error);
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(wait).map_err(failed)?;
+        if fresh {
+            // A journal mode that somebody chose is left alone.
+            connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+        }
+        connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
+        Ok(Self { connection, path: path.into(), id: file_id(path) })
+    }
+
+    /// Opens the file for reading; none if it is missing.
+    pub(super) fn look(path: &Path, wait: Duration) -> Result<Option<Self>, Error> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).and_then(|connection| {
+            connection.busy_timeout(wait)?;
+            Ok(connection)
+        });
+        let connection = connection.map_err(|error| failure::classify("open", path, &error))?;
+        Ok(Some(Self { connection, path: path.into(), id: file_id(path) }))
+    }
+
+    /// The class and words of an error.
+    pub(super) fn failed(&self, doing: &str, error: &rusqlite::Error) -> Error {
+        failure::classify(doing, &self.path, error)
+    }
+
+    /// Starts a transaction that may write; it waits for whoever holds the file.
+    pub(super) fn begin(&self) -> Result<(), Error> {
+        // SQLite would go on writing to a file that nobody finds any more.
+        if file_id(&self.path) != self.id {
+            return Err(failure::moved(&self.path));
+        }
+        self.connection.execute_batch("begin immediate").map_err(|error| self.failed("write to", &error))
+    }
+
+    /// Ends the transaction: all of it is durable.
+    pub(super) fn commit(&self) -> Result<(), Error> {
+        self.connection.execute_batch("commit").map_err(|error| self.failed("commit to", &error))
+    }
+
+    /// Ends the transaction, if there is one, as if it had never been.
+    pub(super) fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("rollback")
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a transaction could not be rolled back");
+        }
+    }
+
+    /// Raises the epoch of a lane, within a transaction.
+    pub(super) fn fence(&self, fence: &Fence) -> Result<(), Error> {
+        let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
+        self.connection.execute_batch(CREATE_TOKENS).map_err(failed)?;
+        let (pipeline, incarnation, generation) = key(fence);
+        let raised = self.connection.execute(FENCE, params![pipeline, incarnation, generation, fence.lane, signed(fence.epoch.0)]);
+        match raised.map_err(failed)? {
+            0 => Err(fenced(fence, self.holder(fence)?)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the token of a lane by one commit, within a transaction.
+    pub(super) fn advance(&self, token: &Token) -> Result<(), Error> {
+        let (fence, stored) = (&token.fence, Stored::from_token(token)?);
+        let (pipeline, incarnation, generation) = key(fence);
+        let values = params![
+            pipeline,
+            incarnation,
+            generation,
+            fence.lane,
+            signed(fence.epoch.0),
+            signed(token.sequence),
+            stored.positions,
+            stored.counters,
+            stored.chunks
+        ];
+        let moved = self.connection.prepare_cached(ADVANCE).and_then(|mut statement| statement.execute(values));
+        match moved.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))? {
+            0 => Err(fenced(fence, self.holder(fence)?)),
+            _ => Ok(()),
+        }
+    }
+
+    fn holder(&self, fence: &Fence) -> Result<Option<(u64, u64)>, Error> {
+        Ok(self.row(fence)?.map(|(epoch, sequence, _)| (epoch, sequence)))
+    }
+
+    fn row(&self, fence: &Fence) -> Result<Option<(u64, u64, Stored)>, Error> {
+        let (pipeline, incarnation, generation) = key(fence);
+        let row = self.connection.query_row(READ, params![pipeline, incarnation, generation, fence.lane], |row| {
+            let stored = Stored { positions: row.get(2)?, counters: row.get(3)?, chunks: row.get(4)? };
+            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, stored))
+        });
+        row.optional().map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
+    }
+
+    /// The token of a lane.
+    pub(super) fn token(&self, fence: &Fence) -> Result<Option<Token>, Error> {
+        let known = self.connection.query_row("select 1 from sqlite_schema where name = ?1", [TABLE], |_| Ok(()));
+        let known = known.optional().map_err(|error| self.failed("read", &error))?;
+        match known.map_or(Ok(None), |()| self.row(fence))? {
+            Some((epoch, sequence, stored)) => {
+                let fence = Fence { epoch: dataflow_core::id::Epoch(epoch), ..fence.clone() };
+                stored.to_token(fence, sequence)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+fn key(fence: &Fence) -> (&str, &str, i64) {
+    (fence.pipeline.as_str(), fence.incarnation.as_str(), signed(fence.generation.0))
+}
+
+/// As SQLite stores it; none of our numbers gets near 2^63.
+fn signed(number: u64) -> i64 {
+    number as i64
+}

@@ -1,0 +1,66 @@
+//! What SQLite's errors mean.
+use crate::on_disk;
+use dataflow_sdk::Error;
+use rusqlite::ErrorCode;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// The class and words of an error.
+pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Error {
+    let message = format!("can't {doing} {}: {error}", path.display());
+    if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_DBMOVED) {
+        return moved(path);
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            let holder = on_disk::name_holder(on_disk::holder(&files(path), true));
+            Error::transient("locked", format!("can't {doing} {}: it is locked by {holder}", path.display()))
+        }
+        Some(ErrorCode::NotADatabase) => Error::fatal("not-a-database", format!("{} is no SQLite database", path.display()))
+            .fix("give the path of a SQLite database, or of a file that is not there yet")
+            .for_user(),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            Error::fatal("corrupt", message).fix("restore the file from a backup, or recover it with sqlite3's .recover").for_user()
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::fatal("access-denied", message)
+            .fix(format!("let the node's user write to {} and its folder", path.display())),
+        Some(ErrorCode::CannotOpen) => match std::fs::OpenOptions::new().read(true).append(true).open(path) {
+            Err(reason) => on_disk::failure("open", path, &reason),
+            Ok(_) => Error::fatal("access-denied", message).fix("let the node's user write to its folder"),
+        },
+        Some(ErrorCode::DiskFull) => Error::transient("disk-full", message),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted) => Error::transient("io", message),
+        Some(ErrorCode::SchemaChanged) => Error::transient("schema-changed", message),
+        _ => Error::fatal("sqlite", message),
+    }
+}
+
+/// The file at this path is not the one that was opened.
+pub(super) fn moved(path: &Path) -> Error {
+    Error::transient("file-moved", format!("{} was moved, removed or replaced", path.display()))
+}
+
+/// Whether the error is about the row that was written, so that the rest can go on without it.
+pub(super) fn is_of_row(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig))
+}
+
+/// SQLite's own words.
+pub(super) fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The files of a database, on which locks may be.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let beside = |suffix: &str| {
+        let mut name: OsString = path.into();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    vec![path.into(), beside("-shm"), beside("-wal")]
+}

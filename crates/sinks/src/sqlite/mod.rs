@@ -1,0 +1,137 @@
+//! `sqlite`: rows of a table in a SQLite file.
+mod cell;
+mod database;
+mod failure;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod time;
+mod types;
+mod writer;
+
+use crate::table::{Columns, Mode, Names, Options, Unknown};
+use async_trait::async_trait;
+use dataflow_core::{
+    spec::Millis,
+    token::{Fence, Token},
+};
+use dataflow_sdk::{
+    Context, Error, Problem, SinkConfig,
+    sink::{Kind, OpenLane, Opened, Sink},
+    transform::UnknownFields,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Writes records to a table in a SQLite file.
+///
+/// Types follow the declared type of each column: INTEGER, REAL, TEXT and BLOB as usual; BOOLEAN as 0 and 1; TIMESTAMP
+/// and DATETIME as RFC 3339 text in UTC; DATE as `2026-01-31`; JSON as text; NUMERIC and DECIMAL as the number itself, where a
+/// number that SQLite can't hold exactly is rejected rather than rounded; a column without a type takes anything.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SqliteSink {
+    /// Path of the database file. It is made if it is missing; its folder must be there.
+    pub path: PathBuf,
+    /// Name of the table.
+    pub table: String,
+    /// Columns to write: their names, or names and types. By default all columns of the table, or, where the table is
+    /// missing, all top-level fields with the types of the first batch.
+    pub columns: Option<Columns>,
+    /// Key columns: one name or several. They need a unique index, and become the primary key of a table that is made.
+    pub key: Option<Names>,
+    /// What a record does: replace the row with the same key or add one (`upsert`), or always add one (`append`). By default
+    /// `upsert` if there is a key or the table has a primary key (which is then the key), otherwise `append`.
+    pub mode: Option<Mode>,
+    /// Whether a missing table is made.
+    #[serde(default = "yes")]
+    pub create_table: bool,
+    /// Whether columns may be added to the table. Columns that are there are never changed.
+    #[serde(default)]
+    pub add_columns: bool,
+    /// What becomes of fields that the table has no column for.
+    #[serde(default)]
+    pub unknown_fields: Unknown,
+    /// How long to wait for whoever holds a lock on the file.
+    #[serde(default = "ten_seconds")]
+    pub fence_timeout: Millis,
+}
+
+fn yes() -> bool {
+    true
+}
+fn ten_seconds() -> Millis {
+    Millis(10_000)
+}
+
+impl SqliteSink {
+    fn options(&self) -> Options {
+        Options {
+            table: self.table.clone(),
+            columns: self.columns.clone(),
+            key: self.key.clone(),
+            mode: self.mode,
+            create_table: self.create_table,
+            add_columns: self.add_columns,
+            unknown_fields: self.unknown_fields,
+        }
+    }
+}
+
+impl SinkConfig for SqliteSink {
+    const TYPE: &'static str = "sqlite";
+    const SUMMARY: &'static str = "Writes records to a table in a SQLite file.";
+    const KIND: Kind = Kind::Transactional;
+    const GUARANTEE: &'static str = "Exactly once: rows and progress (table dataflow_tokens, in the same file) become durable in one transaction. \
+         Void if somebody changes dataflow_tokens, or replaces the file by an older copy of it (which is noticed) and the checkpoint is then forced.";
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = self.options().check();
+        let path = self.path.to_string_lossy();
+        if path.is_empty() || path == ":memory:" {
+            let problem = Problem::new("path", "invalid", "records need a database in a file");
+            problems.push(problem.fix("give the path of a file"));
+        }
+        if self.table.contains('.') {
+            let problem = Problem::new("table", "invalid", "a SQLite file has no schemas: the table's name can't have a dot");
+            problems.push(problem.fix("give the name of the table alone"));
+        }
+        if self.table.to_ascii_lowercase().starts_with("sqlite_") {
+            problems.push(Problem::new("table", "reserved", "names that begin with sqlite_ are SQLite's own"));
+        }
+        problems
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(self)
+    }
+    fn unknown_fields(&self) -> Option<UnknownFields> {
+        Some(self.unknown_fields.into())
+    }
+    fn target_fields() -> Option<&'static [&'static str]> {
+        Some(&["path", "table"])
+    }
+}
+
+#[async_trait]
+impl Sink for SqliteSink {
+    fn kind(&self) -> Kind {
+        Kind::Transactional
+    }
+    /// SQLite has one writer at a time.
+    fn single_lane(&self) -> bool {
+        true
+    }
+    async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
+        let (config, own_files) = (self.clone(), cx.own_files.clone());
+        crate::blocking::run(move || {
+            crate::on_disk::refuse_own(&config.path, &own_files)?;
+            writer::open(&config, lane.fence)
+        })
+        .await?
+    }
+    async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        let (path, wait, fence) = (self.path.clone(), self.fence_timeout.into(), fence.clone());
+        crate::blocking::run(move || database::Database::look(&path, wait)?.map_or(Ok(None), |db| db.token(&fence))).await?
+    }
+}

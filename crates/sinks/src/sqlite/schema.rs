@@ -1,0 +1,46 @@
+//! What a SQLite file says of a table.
+use super::types;
+use crate::table::{Found, FoundColumn};
+use rusqlite::{Connection, OptionalExtension, Result};
+
+/// The table as it is there; none if it is not.
+pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
+    let known = db.query_row("select 1 from sqlite_schema where type in ('table', 'view') and name = ?1", [table], |_| Ok(()));
+    if known.optional()?.is_none() {
+        return Ok(None);
+    }
+    let mut columns = Vec::new();
+    let mut primary_key: Vec<(i64, String)> = Vec::new();
+    let mut statement =
+        db.prepare("select name, type, \"notnull\", dflt_value is not null, pk, hidden from pragma_table_xinfo(?1) order by cid")?;
+    let mut rows = statement.query([table])?;
+    while let Some(row) = rows.next()? {
+        let (name, declared): (String, String) = (row.get(0)?, row.get(1)?);
+        let (place, hidden): (i64, i64) = (row.get(4)?, row.get(5)?);
+        if place > 0 {
+            primary_key.push((place, name.clone()));
+        }
+        let ty = Some(types::of_declared(&declared));
+        let (not_null, has_default) = (row.get(2)?, row.get(3)?);
+        columns.push(FoundColumn { name, ty, declared, not_null, has_default, generated: hidden != 0 });
+    }
+    primary_key.sort();
+    let primary_key: Vec<String> = primary_key.into_iter().map(|(_, name)| name).collect();
+    let mut unique = unique_indexes(db, table)?;
+    if !primary_key.is_empty() {
+        unique.push(primary_key.clone()); // an integer primary key is the row's id, without an index of its own
+    }
+    Ok(Some(Found { columns, primary_key, unique }))
+}
+
+fn unique_indexes(db: &Connection, table: &str) -> Result<Vec<Vec<String>>> {
+    let mut statement = db.prepare("select name from pragma_index_list(?1) where \"unique\" and not partial")?;
+    let names: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_>>()?;
+    let mut unique = Vec::new();
+    for name in names {
+        let mut statement = db.prepare("select name from pragma_index_info(?1) order by seqno")?;
+        let columns: Vec<Option<String>> = statement.query_map([name], |row| row.get(0))?.collect::<Result<_>>()?;
+        unique.extend(columns.into_iter().collect::<Option<Vec<String>>>()); // an expression has no name
+    }
+    Ok(unique)
+}

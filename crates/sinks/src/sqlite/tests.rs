@@ -1,0 +1,228 @@
+#![allow(clippy::unwrap_used)]
+use super::SqliteSink;
+use async_trait::async_trait;
+use dataflow_core::types::Type;
+use dataflow_sdk::{
+    Error, SinkConfig,
+    batch::{Column, Demand},
+    sink::{CommitError, Opened, Sink},
+};
+use dataflow_testkit::{
+    conformance::{self, Subject},
+    fixture::{context, fence, open_lane, output, token},
+};
+use rusqlite::Connection;
+use serde_json::json;
+use std::{path::PathBuf, sync::Arc};
+use tempfile::TempDir;
+
+fn sink(config: serde_json::Value) -> Box<dyn Sink> {
+    let sink: SqliteSink = serde_json::from_value(config).unwrap();
+    assert!(sink.check().is_empty(), "{:?}", sink.check());
+    sink.build()
+}
+
+struct Target {
+    folder: TempDir,
+    setup: Option<&'static str>,
+    more: serde_json::Value,
+}
+
+impl Target {
+    fn new(setup: Option<&'static str>, more: serde_json::Value) -> Self {
+        let target = Self { folder: TempDir::new().unwrap(), setup, more };
+        if let Some(setup) = target.setup {
+            Connection::open(target.path()).unwrap().execute_batch(setup).unwrap();
+        }
+        target
+    }
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("out.db")
+    }
+    fn db(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
+    }
+    async fn try_open(&self, epoch: u64) -> Result<Opened, Error> {
+        self.sink().open(&context("p"), open_lane(&fence("p", epoch))).await
+    }
+    async fn open_error(&self) -> Error {
+        self.try_open(1).await.unwrap_err()
+    }
+}
+
+#[async_trait]
+impl Subject for Target {
+    fn sink(&self) -> Box<dyn Sink> {
+        let mut config = json!({"path": self.path(), "table": "users"});
+        config.as_object_mut().unwrap().extend(self.more.as_object().unwrap().clone());
+        sink(config)
+    }
+    async fn rows(&self) -> Vec<(i64, String)> {
+        let db = self.db();
+        let Ok(mut rows) = db.prepare("select id, name from users") else { return Vec::new() };
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    }
+    fn upserts(&self) -> bool {
+        self.more.get("key").is_some()
+    }
+    fn refused_name(&self) -> Option<&'static str> {
+        self.setup.map(|_| "refused")
+    }
+}
+
+#[tokio::test]
+async fn it_conforms_with_a_table_that_it_makes() {
+    conformance::sink(|| async { Target::new(None, json!({})) }).await;
+    conformance::sink(|| async { Target::new(None, json!({"key": "id"})) }).await;
+}
+
+#[tokio::test]
+async fn it_conforms_with_a_table_that_is_there() {
+    let append = "create table users (id integer, name text check (name <> 'refused'))";
+    conformance::sink(|| async { Target::new(Some(append), json!({})) }).await;
+    let upsert = "create table users (id integer primary key, name text check (name <> 'refused')) strict";
+    conformance::sink(|| async { Target::new(Some(upsert), json!({"key": ["id"]})) }).await;
+}
+
+#[tokio::test]
+async fn a_table_is_made_with_the_types_of_the_first_batch() {
+    let target = Target::new(None, json!({"key": "id"}));
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    assert_eq!(demand, Demand::AllColumns);
+    let column = |name: &str, ty| Column { name: name.into(), ty };
+    let first = [
+        column("id", Type::Integer),
+        column("price", Type::Decimal { precision: 3, scale: 1 }),
+        column("camelCase", Type::Json),
+        column("at", Type::Timestamp),
+    ];
+    let demand = writer.define(&first).await.unwrap();
+    let expected =
+        [column("id", Type::Bigint), column("price", Type::Number), column("camelCase", Type::Json), column("at", Type::Timestamp)];
+    assert_eq!(demand, Demand::Columns(expected.into()));
+    let sql: String = target.db().query_row("select sql from sqlite_schema where name = 'users'", [], |row| row.get(0)).unwrap();
+    let expected = r#"CREATE TABLE "users" ("id" INTEGER, "price" NUMERIC, "camelCase" JSON TEXT, "at" TIMESTAMP, primary key ("id"))"#;
+    assert_eq!(sql.to_lowercase(), expected.to_lowercase());
+}
+
+#[tokio::test]
+async fn columns_are_added_where_that_is_wanted() {
+    let setup = "create table users (id integer primary key, name text)";
+    let target = Target::new(Some(setup), json!({"addColumns": true, "unknownFields": "add"}));
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    let Demand::Columns(columns) = writer.define(&[Column { name: "age".into(), ty: Type::Bigint }]).await.unwrap() else { panic!() };
+    let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["id", "name", "age"]);
+    let output = output(&Demand::Columns(columns), 0, &[(Some(1), Some("Ann"))]);
+    writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
+    assert_eq!(target.rows().await, [(1, "Ann".into())]);
+}
+
+#[tokio::test]
+async fn tables_that_do_not_fit_are_named() {
+    let cases = [
+        ("create table other (id)", json!({"createTable": false, "columns": {"id": "bigint"}, "key": "id"}), "table-missing", "create table"),
+        ("create table users (id int, name text)", json!({"key": "id"}), "no-unique-index", "create unique index"),
+        ("create table users (id int, name text)", json!({"key": "Id"}), "column-missing", "key"),
+        ("create table users (id int, name text)", json!({"columns": ["id", "Name"]}), "column-missing", "name"),
+        ("create table users (id int, name text)", json!({"mode": "upsert"}), "key-missing", "key"),
+        ("create table users (id int, n int as (id + 1))", json!({"columns": ["id", "n"]}), "generated-column", "leave"),
+        ("create table users (id int, name text); create unique index x on users (id) where id > 5", json!({"key": "id"}), "no-unique-index", "run"),
+    ];
+    for (setup, more, code, hint) in cases {
+        let error = Target::new(Some(setup), more).open_error().await;
+        let Error::Fatal { code: found, fix: Some(fix), .. } = &error else { panic!("{setup}: {error:?}") };
+        assert_eq!((*found, fix.contains(hint)), (code, true), "{setup}: {error} ({fix})");
+    }
+}
+
+#[tokio::test]
+async fn a_primary_key_is_the_key_and_generated_columns_are_left_out() {
+    let setup = "create table users (id integer primary key, name text, twice int as (id * 2), at text default 'now')";
+    let target = Target::new(Some(setup), json!({}));
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let Demand::Columns(columns) = &demand else { panic!("{demand:?}") };
+    assert_eq!(columns.len(), 2);
+    let output = output(&demand, 0, &[(Some(1), Some("a")), (Some(1), Some("b"))]);
+    let committed = writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
+    assert_eq!(committed.rows_written, 1);
+}
+
+#[tokio::test]
+async fn files_that_can_not_be_opened_are_named_with_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let text = folder.path().join("text");
+    std::fs::write(&text, "x".repeat(4096)).unwrap();
+    for (path, code) in [(folder.path().join("a/b.db"), "folder-missing"), (folder.path().into(), "is-a-folder"), (text, "not-a-database")] {
+        let sink = sink(json!({"path": path, "table": "t"}));
+        let error = sink.open(&context("p"), open_lane(&fence("p", 1))).await.unwrap_err();
+        assert!(matches!(&error, Error::Fatal { fix: Some(_), .. }), "{error:?}");
+        assert_eq!(error.code(), code, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_opened_again() {
+    let target = Target::new(None, json!({"columns": {"id": "bigint"}}));
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    std::fs::remove_file(target.path()).unwrap();
+    let error = writer.commit(&[], &token(&fence("p", 1), 1)).await.unwrap_err();
+    assert!(matches!(&error, CommitError::Failed(Error::Transient { code: "file-moved", .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_nodes_own_file_is_refused_under_any_name() {
+    let folder = TempDir::new().unwrap();
+    let own = folder.path().join("journal.db");
+    std::fs::write(&own, "").unwrap();
+    std::os::unix::fs::symlink(&own, folder.path().join("link.db")).unwrap();
+    std::fs::hard_link(&own, folder.path().join("hard.db")).unwrap();
+    let mut cx = context("p");
+    cx.own_files = Arc::new([own].into());
+    for name in ["journal.db", "link.db", "hard.db", "../{}/journal.db"] {
+        let name = name.replace("{}", &folder.path().file_name().unwrap().to_string_lossy());
+        let error = sink(json!({"path": folder.path().join(&name), "table": "t"})).open(&cx, open_lane(&fence("p", 1))).await;
+        assert_eq!(error.unwrap_err().code(), "own-file", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_holds_the_file_is_named() {
+    for mode in ["wal", "delete"] {
+        let target = Target::new(None, json!({"fenceTimeout": "50ms"}));
+        let db = target.db();
+        db.pragma_update(None, "journal_mode", mode).unwrap();
+        db.execute_batch("create table users (id int, name text); begin immediate; insert into users values (1, 'x')").unwrap();
+        let error = target.open_error().await;
+        assert!(matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.db") && message.contains("this node")), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_would_be_rounded_are_rejected() {
+    let target = Target::new(Some("create table users (id numeric, name text)"), json!({}));
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let mut output = output(&demand, 0, &[(Some(1), Some("a")), (Some(2), Some("b"))]);
+    let Demand::Columns(columns) = demand else { panic!() };
+    assert_eq!(columns[0].ty, Type::Number);
+    let dataflow_sdk::batch::Payload::Columns(batch) = &output.payload else { panic!() };
+    let numbers: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["1.5", "0.1234567890123456789"]));
+    let batch = arrow::array::RecordBatch::try_new(batch.schema(), vec![numbers, batch.column(1).clone()]).unwrap();
+    output.payload = dataflow_sdk::batch::Payload::Columns(batch);
+    let Err(CommitError::Rejected(rows)) = writer.commit(&[output], &token(&fence("p", 1), 1)).await else { panic!() };
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].cause, "column id (numeric): 0.1234567890123456789 can't be held exactly by a number in SQLite; a TEXT column holds it as it is (record 2)");
+}
+
+#[test]
+fn findings_need_no_file() {
+    let check = |config: serde_json::Value| {
+        let problems = serde_json::from_value::<SqliteSink>(config).unwrap().check();
+        problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(check(json!({"path": ":memory:", "table": "a.b"})), ["path:invalid", "table:invalid"]);
+    assert_eq!(check(json!({"path": "a", "table": "dataflow_tokens", "unknownFields": "add"})), ["table:reserved", "unknownFields:contradiction"]);
+    assert_eq!(check(json!({"path": "a", "table": "t", "columns": ["a", "a"], "key": "b"})), ["columns:repeated", "key:unknown-column"]);
+    let unknown = serde_json::from_value::<SqliteSink>(json!({"path": "a", "table": "t", "columns": {"a": "int"}}));
+    assert!(unknown.is_err());
+}

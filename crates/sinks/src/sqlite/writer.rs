@@ -1,0 +1,198 @@
+//! Opening and writing: token and rows in one transaction, the token first.
+use super::{
+    SqliteSink,
+    cell::Reader,
+    database::Database,
+    failure, schema, types,
+};
+use crate::{
+    blocking,
+    table::{
+        Layout, Options, ddl,
+        keys::{self, Place, reject},
+        layout::{missing_typed, new_columns},
+    },
+};
+use async_trait::async_trait;
+use dataflow_core::token::{Fence, Token};
+use dataflow_sdk::{
+    Error,
+    batch::{Column, Demand, Output, Warning},
+    sink::{CommitError, Committed, Opened, Writer},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Opens the file, fences older writers, reads the token, and looks at the table.
+pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
+    let options = config.options();
+    let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
+    let mut target = Target { db, options, layout: None, added: Vec::new() };
+    let (token, warnings) = target.transaction(|target| {
+        target.db.fence(&fence)?;
+        let token = target.db.token(&fence)?;
+        Ok((token, target.prepare(None)?))
+    })?;
+    let demand = target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand);
+    let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)) });
+    Ok(Opened { writer, token, demand, warnings, handle: None })
+}
+
+/// A table in an open file.
+struct Target {
+    db: Database,
+    options: Options,
+    /// None: the table is missing, and made of the first batch.
+    layout: Option<Layout>,
+    /// Columns that were added because records have them.
+    added: Vec<String>,
+}
+
+impl Target {
+    /// Runs `work` in a transaction; nothing of it stays if it fails.
+    fn transaction<T, E: From<Error>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        self.db.begin()?;
+        let done = work(self).and_then(|done| {
+            self.db.commit()?;
+            Ok(done)
+        });
+        if done.is_err() {
+            self.db.roll_back();
+        }
+        done
+    }
+
+    fn run(&self, statement: &str) -> Result<(), Error> {
+        let ran = self.db.connection.execute_batch(statement);
+        ran.map_err(|error| self.db.failed(&format!("run \"{statement}\" in"), &error))
+    }
+
+    /// Looks at the table, and makes or widens it where that is wanted and what it takes is known.
+    fn prepare(&mut self, columns: Option<&[Column]>) -> Result<Vec<Warning>, Error> {
+        let table = self.options.table.clone();
+        let describe = |target: &Self| {
+            schema::describe(&target.db.connection, &table).map_err(|error| target.db.failed("read the tables of", &error))
+        };
+        let mut found = describe(self)?;
+        if found.is_none() {
+            let columns = new_columns(&self.options, columns)?;
+            if !self.options.create_table {
+                return Err(self.missing(columns.as_deref()));
+            }
+            let Some(columns) = columns else { return Ok(Vec::new()) };
+            self.run(&ddl::create_table(&table, &columns, &self.options.key(), types::declare))?;
+            found = describe(self)?;
+        } else if let Some(there) = &found
+            && self.options.add_columns
+        {
+            let asked = missing_typed(&self.options, there);
+            let unknown = |column: &&Column| there.columns.iter().all(|known| known.name != column.name);
+            let new: Vec<Column> = columns.unwrap_or_default().iter().filter(unknown).cloned().collect();
+            for column in asked.iter().chain(&new) {
+                self.run(&ddl::add_column(&table, column, types::declare))?;
+            }
+            self.added.extend(new.into_iter().map(|column| column.name));
+            found = describe(self)?;
+        }
+        let found = found.ok_or_else(|| self.missing(None))?;
+        let (layout, warnings) = Layout::of(&self.options, &found, &self.added)?;
+        self.layout = Some(layout);
+        Ok(warnings)
+    }
+
+    fn missing(&self, columns: Option<&[Column]>) -> Error {
+        let message = format!("{} has no table {}, and createTable is false", self.db.path.display(), self.options.table);
+        let fix = match columns {
+            Some(columns) => format!("run: {}", ddl::create_table(&self.options.table, columns, &self.options.key(), types::declare)),
+            None => "make the table, or set createTable: true".into(),
+        };
+        Error::fatal("table-missing", message).fix(fix)
+    }
+
+    fn insert(&self, layout: &Layout) -> String {
+        let names: Vec<String> = layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
+        let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
+        let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names) };
+        let marks = vec!["?"; names.len()].join(", ");
+        let table = ddl::quote(&self.options.table);
+        format!("insert into {table} ({}) values ({marks}) {conflict}", ddl::quote_all(&names))
+    }
+
+    /// Writes token and rows, within a transaction.
+    fn write(&self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        self.db.advance(token)?;
+        let Some(layout) = &self.layout else {
+            return match outputs.iter().all(Output::is_empty) {
+                true => Ok(Committed::default()),
+                false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
+            };
+        };
+        let places = keys::places(layout, outputs)?;
+        let batches = keys::batches(outputs)?;
+        let columns = batches.iter().map(|batch| {
+            let columns = layout.slots.iter().zip(batch.columns());
+            columns.map(|(slot, column)| Reader::new(slot, column.as_ref())).collect::<Result<Vec<_>, _>>()
+        });
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let failed = |error: rusqlite::Error| self.db.failed(&format!("write to table {} of", self.options.table), &error);
+        let mut insert = self.db.connection.prepare_cached(&self.insert(layout)).map_err(failed)?;
+        let (mut rows_written, mut rejected) = (0, Vec::new());
+        'rows: for place in places {
+            let Place { output, row } = place;
+            for (index, (column, slot)) in columns[output].iter().zip(&layout.slots).enumerate() {
+                match column.value(row) {
+                    Ok(value) => insert.raw_bind_parameter(index + 1, value).map_err(failed)?,
+                    Err(cause) => {
+                        let cause = format!("column {} ({}): {cause}", slot.column.name, slot.declared);
+                        rejected.push(reject(outputs, place, &cause));
+                        continue 'rows;
+                    }
+                }
+            }
+            match insert.raw_execute() {
+                Ok(changed) => rows_written += changed as u64,
+                Err(error) if failure::is_of_row(&error) && !self.db.connection.is_autocommit() => {
+                    let cause = format!("table {} refuses it: {}", self.options.table, failure::words(&error));
+                    rejected.push(reject(outputs, place, &cause));
+                }
+                Err(error) => return Err(failed(error).into()),
+            }
+        }
+        if rejected.is_empty() { Ok(Committed { rows_written }) } else { Err(CommitError::Rejected(rejected)) }
+    }
+}
+
+/// The writer of one lane.
+struct SqliteWriter {
+    target: Arc<Mutex<Target>>,
+}
+
+impl SqliteWriter {
+    async fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Target) -> T + Send + 'static) -> Result<T, Error> {
+        let target = self.target.clone();
+        blocking::run(move || work(&mut target.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+}
+
+#[async_trait]
+impl Writer for SqliteWriter {
+    async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
+        let columns = columns.to_vec();
+        self.with(move |target| {
+            target.transaction(|target| target.prepare(Some(&columns)))?;
+            Ok(target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand))
+        })
+        .await?
+    }
+
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let (outputs, token) = (outputs.to_vec(), token.clone());
+        self.with(move |target| target.transaction(|target| target.write(&outputs, &token))).await?
+    }
+
+    async fn close(self: Box<Self>) {
+        // Closing the last connection checkpoints the write-ahead log, which may block.
+        if let Err(error) = blocking::run(move || drop(self)).await {
+            tracing::warn!(%error, "a SQLite file was not closed cleanly");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The client library: its settings, its callbacks, and its errors by what the engine does about them.
+use super::{KafkaSource, properties};
+use dataflow_sdk::{Context, Error};
+use rdkafka::{
+    ClientContext, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code},
+};
+use serde::Deserialize;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How long to wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// At most so many events are looked through for a complaint.
+const EVENTS: u32 = 100;
+
+/// What the library tells by callbacks.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The last thing it complained about.
+    complaint: Mutex<Option<String>>,
+    /// The end of each partition's log, by topic and number.
+    ends: Mutex<HashMap<(String, i32), i64>>,
+}
+
+impl Told {
+    fn complain(&self, text: &str) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+    }
+
+    /// A partition's log is known to reach this offset.
+    pub(super) fn reaches(&self, topic: &str, number: i32, offset: i64) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = ends.entry((topic.to_owned(), number)).or_insert(offset);
+        *end = offset.max(*end);
+    }
+
+    /// The end of a partition's log, as far as it is known.
+    pub(super) fn end(&self, topic: &str, number: i32) -> Option<i64> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.get(&(topic.to_owned(), number)).copied()
+    }
+}
+
+/// The part of the library's statistics that is used here.
+#[derive(Deserialize)]
+struct Statistics {
+    topics: HashMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    partitions: HashMap<i32, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    /// Behind the last record that is stable.
+    ls_offset: i64,
+}
+
+/// Callbacks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Callbacks(pub(super) Arc<Told>);
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                self.0.complain(message);
+                tracing::warn!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
+                tracing::info!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "librdkafka", facility, "{message}");
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error.rdkafka_error_code(), Some(Code::PartitionEOF | Code::AllBrokersDown)) {
+            self.0.complain(reason);
+        }
+        tracing::debug!(target: "librdkafka", %error, "{reason}");
+    }
+
+    fn stats_raw(&self, json: &[u8]) {
+        let Ok(statistics) = serde_json::from_slice::<Statistics>(json) else { return };
+        let mut ends = self.0.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (topic, known) in statistics.topics {
+            for (number, partition) in known.partitions {
+                if partition.ls_offset >= 0 {
+                    ends.insert((topic.clone(), number), partition.ls_offset);
+                }
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "group offsets were not committed");
+        }
+    }
+}
+
+/// A partition as the brokers know it.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) topic: String,
+    pub(super) number: i32,
+    /// Which of the lanes reads it, before the modulus: topics take turns.
+    pub(super) turn: u32,
+}
+
+/// The offsets that are in a partition's log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Log {
+    /// Of the first record.
+    pub(super) earliest: i64,
+    /// Behind the last record.
+    pub(super) latest: i64,
+}
+
+/// A consumer without any say in what it reads.
+pub(super) struct Client {
+    pub(super) consumer: BaseConsumer<Callbacks>,
+    pub(super) told: Arc<Told>,
+    brokers: String,
+    topics: Vec<String>,
+}
+
+impl Client {
+    /// A client for one of `lanes` lanes. Connects in the background.
+    pub(super) fn new(source: &KafkaSource, cx: &Context, lanes: u32) -> Result<Self, Error> {
+        let callbacks = Callbacks::default();
+        let told = callbacks.0.clone();
+        let consumer = properties::client(source, cx, lanes).create_with_context(callbacks);
+        let consumer = consumer.map_err(|error| {
+            Error::fatal("bad-property", format!("the Kafka client can't be made: {error}")).fix("check `properties`")
+        })?;
+        let topics = source.all_topics().into_iter().map(str::to_owned).collect();
+        Ok(Self { consumer, told, brokers: source.broker_list().join(","), topics })
+    }
+
+    /// Everything these topics consist of, by topic and number.
+    pub(super) fn partitions(&self) -> Result<Vec<Found>, Error> {
+        let mut found = Vec::new();
+        for (place, name) in self.topics.iter().enumerate() {
+            let metadata = self.consumer.fetch_metadata(Some(name), TIMEOUT);
+            let metadata = metadata.map_err(|error| self.failed(&format!("topic {name}"), &error))?;
+            let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+            if let Some(code) = topic.and_then(|topic| topic.error()) {
+                return Err(self.refused(&format!("topic {name}"), code.into()));
+            }
+            let Some(topic) = topic.filter(|topic| !topic.partitions().is_empty()) else {
+                return Err(self.refused(&format!("topic {name}"), Code::UnknownTopicOrPartition));
+            };
+            let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
+            numbers.sort_unstable();
+            found.extend(numbers.into_iter().map(|number| Found {
+                topic: name.clone(),
+                number,
+                turn: number as u32 + place as u32,
+            }));
+        }
+        Ok(found)
+    }
+
+    /// The offsets that are in a partition's log now.
+    pub(super) fn log(&self, topic: &str, number: i32) -> Result<Log, Error> {
+        let marks = self.consumer.fetch_watermarks(topic, number, TIMEOUT);
+        let (earliest, latest) = marks.map_err(|error| self.failed(&format!("{topic}/{number}"), &error))?;
+        Ok(Log { earliest, latest })
+    }
+
+    /// An error of the library, by what is to be done about it.
+    pub(super) fn failed(&self, what: &str, error: &KafkaError) -> Error {
+        match error.rdkafka_error_code() {
+            Some(code) => self.refused(what, code),
+            None => Error::transient("kafka", format!("{what} at Kafka {} can't be read: {error}", self.brokers)),
+        }
+    }
+
+    fn refused(&self, what: &str, code: Code) -> Error {
+        let brokers = &self.brokers;
+        match code {
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
+                Error::fatal("topic-missing", format!("{what} is not there at Kafka {brokers}"))
+                    .fix("create the topic, or correct `topic`")
+            }
+            Code::InvalidTopic => Error::fatal("topic-missing", format!("Kafka {brokers} refuses the name of {what}"))
+                .fix("correct `topic`"),
+            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                Error::fatal("access-denied", format!("Kafka {brokers} does not let this user read {what}: {code}"))
+                    .fix("grant it READ and DESCRIBE on the topic")
+            }
+            Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
+                let why = self.complaint(code);
+                Error::fatal("login-failed", format!("Kafka {brokers} refuses the login: {why}"))
+                    .fix("check `saslMechanism`, `saslUsername` and `saslPassword`")
+            }
+            Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => {
+                Error::transient("unreachable", format!("Kafka is out of reach at {brokers}: {}", self.complaint(code)))
+            }
+            Code::BadMessage
+            | Code::BadCompression
+            | Code::InvalidMessage
+            | Code::InvalidRecord
+            | Code::NotImplemented => {
+                Error::fatal("bad-data", format!("{what} at Kafka {brokers} can't be read: {}", self.complaint(code)))
+            }
+            _ => {
+                Error::transient("kafka", format!("{what} at Kafka {brokers} can't be read: {}", self.complaint(code)))
+            }
+        }
+    }
+
+    /// What is said of a failure: the last complaint tells more than a code.
+    fn complaint(&self, code: Code) -> String {
+        // Complaints come as events; once something is read, the polling thread takes those.
+        if self.consumer.assignment().is_ok_and(|list| list.count() == 0) {
+            (0..EVENTS).for_each(|_| drop(self.consumer.poll(Duration::ZERO)));
+        }
+        let complaint = self.told.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        complaint.clone().unwrap_or_else(|| code.to_string())
+    }
+}

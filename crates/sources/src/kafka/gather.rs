@@ -1,0 +1,149 @@
+//! Gathering the records of one partition into a batch: one buffer, slices of it.
+use super::partition;
+use crate::column::{self, Column};
+use bytes::Bytes;
+use dataflow_core::position::{Partition, Position};
+use dataflow_sdk::{
+    Records,
+    records::{Layout, Oversized, Span},
+};
+use rdkafka::{
+    Message,
+    message::{BorrowedMessage, Headers},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What a record costs beside its bytes, in a batch and on the wire.
+const OVERHEAD: usize = 32;
+
+/// What bounds a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caps {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+    pub(super) record_bytes: usize,
+}
+
+/// The records of one partition that were read and not handed out yet.
+#[derive(Debug)]
+pub(super) struct Gather {
+    pub(super) topic: String,
+    pub(super) number: i32,
+    name: Partition,
+    shared: Arc<Vec<(String, String)>>,
+    /// Where the last batch ended, and behind the last record gathered.
+    from: i64,
+    to: i64,
+    /// When the first of these records came.
+    pub(super) since: Option<Instant>,
+    data: Vec<u8>,
+    spans: Vec<Span>,
+    offsets: Vec<u64>,
+    keys: Column,
+    metadata: Column,
+    timestamps: Vec<i64>,
+    oversized: Vec<Oversized>,
+    bytes_read: u64,
+    expected: usize,
+}
+
+impl Gather {
+    pub(super) fn new(topic: &str, number: i32, from: i64) -> Self {
+        let shared = vec![("topic".to_owned(), topic.to_owned()), ("partition".to_owned(), number.to_string())];
+        Self {
+            name: partition(topic, number),
+            topic: topic.to_owned(),
+            number,
+            shared: Arc::new(shared),
+            from,
+            to: from,
+            since: None,
+            data: Vec::new(),
+            spans: Vec::new(),
+            offsets: Vec::new(),
+            keys: Column::default(),
+            metadata: Column::default(),
+            timestamps: Vec::new(),
+            oversized: Vec::new(),
+            bytes_read: 0,
+            expected: 0,
+        }
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.data.len() + self.keys.bytes() + self.metadata.bytes() + self.spans.len() * OVERHEAD
+    }
+
+    /// Whether a record of this size would go beyond a cap.
+    pub(super) fn is_full(&self, caps: &Caps, more: usize) -> bool {
+        !self.spans.is_empty() && (self.spans.len() >= caps.records || self.bytes() + more > caps.bytes)
+    }
+
+    /// Whether something was gathered or passed.
+    pub(super) fn is_ready(&self) -> bool {
+        self.to > self.from
+    }
+
+    /// Everything before this offset was read, or is no record (aborted transactions and their markers).
+    pub(super) fn pass(&mut self, offset: i64) {
+        self.to = self.to.max(offset);
+    }
+
+    pub(super) fn add(&mut self, message: &BorrowedMessage<'_>, caps: &Caps) {
+        if self.spans.is_empty() {
+            self.since = Some(Instant::now());
+            self.data.reserve(self.expected);
+        }
+        let row = self.spans.len();
+        let span = message.payload().map_or(Span::NULL, |payload| {
+            column::record(&mut self.data, payload, caps.record_bytes, row, &mut self.oversized)
+        });
+        self.spans.push(span);
+        self.offsets.push(message.offset() as u64);
+        self.keys.push(message.key());
+        self.metadata.push(metadata(message).as_deref());
+        self.timestamps.extend(message.timestamp().to_millis());
+        self.bytes_read += (message.payload_len() + message.key_len()) as u64;
+        self.to = message.offset() + 1;
+    }
+
+    /// The records gathered, as a batch that goes on where the last one ended.
+    pub(super) fn take(&mut self) -> Records {
+        let mut records = Records::empty(self.name.clone(), Position::offset(self.from as u64), Layout::Json);
+        records.to = Position::offset(self.to as u64);
+        self.from = self.to;
+        self.since = None;
+        self.expected = self.data.len();
+        let mut data = std::mem::take(&mut self.data);
+        if data.capacity() > 2 * data.len() {
+            data.shrink_to_fit();
+        }
+        records.data = Bytes::from(data);
+        records.spans = std::mem::take(&mut self.spans);
+        records.offsets = std::mem::take(&mut self.offsets);
+        records.keys = self.keys.take();
+        records.metadata = self.metadata.take();
+        let timestamps = std::mem::take(&mut self.timestamps);
+        records.timestamps = (timestamps.len() == records.spans.len()).then_some(timestamps);
+        records.oversized = std::mem::take(&mut self.oversized);
+        records.bytes_read = std::mem::take(&mut self.bytes_read);
+        records.shared = self.shared.clone();
+        records
+    }
+}
+
+/// Headers as a JSON object; of those with the same name, the last.
+fn metadata(message: &BorrowedMessage<'_>) -> Option<Vec<u8>> {
+    let headers = message.headers()?;
+    let mut object = serde_json::Map::new();
+    for header in headers.iter() {
+        let value = match header.value {
+            Some(value) => String::from_utf8_lossy(value).into_owned().into(),
+            None => serde_json::Value::Null,
+        };
+        object.insert(header.key.to_owned(), value);
+    }
+    (!object.is_empty()).then(|| serde_json::json!({ "headers": object }).to_string().into_bytes())
+}

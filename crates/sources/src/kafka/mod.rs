@@ -1,0 +1,283 @@
+//! The `kafka` source: records of Kafka topics.
+//!
+//! Which partitions are read, and from which offset, is told by the run (`Assignment`), never by a consumer group. An
+//! offset becomes a checkpoint in the engine; here it is only read on from (`start`) and handed out with each batch
+//! (`gather`).
+mod client;
+mod gather;
+mod poll;
+mod properties;
+mod reader;
+mod start;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{ahead::Nothing, lost::OnPositionLost};
+use async_trait::async_trait;
+use client::Client;
+use dataflow_core::{
+    position::{Partition, Position, Positions},
+    spec::Millis,
+};
+use dataflow_sdk::{
+    Context, Error, Problem, SourceConfig,
+    source::{Assignment, Place, Reader, Source},
+};
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Reads records from Kafka topics.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct KafkaSource {
+    /// Brokers to ask first, as a list or separated by commas: `host:port`. Usually from the node's connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brokers: Option<Names>,
+    /// The topic to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// Several topics to read, instead of `topic`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<String>,
+    /// Where a partition begins that was never read.
+    #[serde(default)]
+    pub start: Start,
+    /// What to do when a position is not in the log any more: its records have expired, or the topic was made anew.
+    #[serde(default)]
+    pub on_position_lost: OnPositionLost,
+    /// The consumer group that checkpoints are reported to, for tools that show lag. Nothing is ever read from it.
+    /// Default: `dataflow-` and the pipeline's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<String>,
+    /// How often new partitions are looked for.
+    #[serde(default = "metadata_interval")]
+    pub metadata_interval: Millis,
+    /// How to speak to the brokers.
+    #[serde(default)]
+    pub security_protocol: SecurityProtocol,
+    /// How to log in, with `SASL_PLAINTEXT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl_mechanism: Option<SaslMechanism>,
+    /// The user to log in as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl_username: Option<String>,
+    /// The user's password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-secret" = true))]
+    pub sasl_password: Option<String>,
+    /// More settings for the client library (librdkafka), by its own names: `{"fetch.wait.max.ms": "100"}`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub properties: IndexMap<String, Setting>,
+}
+
+/// One name or several: a list, or a text with commas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Names {
+    /// `"a:9092,b:9092"`
+    Text(String),
+    /// `["a:9092", "b:9092"]`
+    List(Vec<String>),
+}
+
+impl Names {
+    fn list(&self) -> Vec<&str> {
+        let names: Vec<&str> = match self {
+            Self::Text(text) => text.split(',').collect(),
+            Self::List(list) => list.iter().map(String::as_str).collect(),
+        };
+        names.into_iter().map(str::trim).filter(|name| !name.is_empty()).collect()
+    }
+}
+
+/// Where a partition begins that was never read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// With the first record that is there.
+    #[default]
+    Earliest,
+    /// With the first record that comes after the first start of the pipeline. Partitions that appear later are read
+    /// from their beginning.
+    Latest,
+}
+
+/// How to speak to the brokers, as Kafka calls it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SecurityProtocol {
+    /// Unencrypted.
+    #[default]
+    Plaintext,
+    /// Unencrypted, with a login.
+    SaslPlaintext,
+    /// TLS.
+    Ssl,
+    /// TLS, with a login.
+    SaslSsl,
+}
+
+/// How to log in, as Kafka calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SaslMechanism {
+    /// User name and password as they are.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// Salted challenge, SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// Salted challenge, SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+/// The value of a setting of the client library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Setting {
+    /// A text.
+    Text(String),
+    /// true or false.
+    Flag(bool),
+    /// A whole number.
+    Number(i64),
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// Without the password, and without settings that may hold one.
+impl std::fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSource")
+            .field("brokers", &self.brokers)
+            .field("topics", &self.all_topics())
+            .finish_non_exhaustive()
+    }
+}
+
+fn metadata_interval() -> Millis {
+    Millis(30_000)
+}
+
+impl SourceConfig for KafkaSource {
+    const TYPE: &'static str = "kafka";
+    const SUMMARY: &'static str = "Reads records from Kafka topics.";
+    const GUARANTEE: &'static str = "Offsets come from the pipeline's own checkpoint, never from a consumer group or a \
+        default of the client. Only committed transactions are read. An offset that is not in the log any more is \
+        noticed (`onPositionLost`). A topic that is deleted, made again under its name and filled past the checkpoint \
+        while the pipeline does not run can't be told from the old one: reset the checkpoint then.";
+    const CONNECTION: Option<&'static str> = Some("kafka");
+
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.broker_list().is_empty() {
+            let problem = Problem::new("brokers", "missing", "is missing");
+            problems.push(problem.fix("give brokers here, or set [connections.kafka.default] in the node's settings"));
+        }
+        if self.topic.is_some() && !self.topics.is_empty() {
+            problems
+                .push(Problem::new("topics", "contradiction", "can't be given beside `topic`").fix("give one of both"));
+        }
+        if self.topic.is_none() && self.topics.is_empty() {
+            problems.push(Problem::new("topic", "missing", "is missing").fix("give `topic`, or a list of `topics`"));
+        }
+        let paths = self.topic.iter().map(|topic| (topic, "topic".to_owned()));
+        let paths = paths.chain(self.topics.iter().zip((0..).map(|i| format!("topics[{i}]"))));
+        for (topic, path) in paths {
+            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            if topic.is_empty()
+                || topic.len() > 249
+                || matches!(topic.as_str(), "." | "..")
+                || !topic.chars().all(legal)
+            {
+                let problem = Problem::new(path, "bad-name", format!("{topic:?} can't be the name of a topic"));
+                problems.push(problem.fix("a name has 1 to 249 letters, digits, '.', '_' and '-'"));
+            }
+        }
+        if self.metadata_interval.0 == 0 {
+            problems.push(Problem::new("metadataInterval", "out-of-range", "must be greater than 0"));
+        }
+        problems.extend(properties::check_security(self));
+        problems.extend(properties::check(self));
+        problems
+    }
+
+    fn build(self) -> Box<dyn Source> {
+        Box::new(self)
+    }
+}
+
+impl KafkaSource {
+    fn broker_list(&self) -> Vec<&str> {
+        self.brokers.as_ref().map(Names::list).unwrap_or_default()
+    }
+
+    /// The topics, sorted, each once.
+    fn all_topics(&self) -> Vec<&str> {
+        let mut topics: Vec<&str> = self.topic.iter().chain(&self.topics).map(String::as_str).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    fn group(&self, cx: &Context) -> String {
+        self.group_id.clone().unwrap_or_else(|| format!("dataflow-{}", cx.pipeline))
+    }
+}
+
+fn partition(topic: &str, number: i32) -> Partition {
+    format!("{topic}/{number}").as_str().into()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(Error::fatal("internal", format!("the Kafka source failed: {panic}"))))
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error> {
+        let (source, cx) = (self.clone(), cx.clone());
+        blocking(move || {
+            let client = Client::new(&source, &cx, 1)?;
+            Ok(client.partitions()?.iter().map(|found| partition(&found.topic, found.number)).collect())
+        })
+        .await
+    }
+
+    async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
+        let (source, cx) = (self.clone(), cx.clone());
+        match blocking(move || reader::open(source, &cx, lane)).await? {
+            Some(reader) => Ok(Box::new(reader)),
+            None => Ok(Box::new(Nothing { bounded: false })),
+        }
+    }
+
+    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+        let (source, cx, to) = (self.clone(), cx.clone(), to.clone());
+        blocking(move || {
+            let client = Client::new(&source, &cx, 1)?;
+            let mut positions = Positions::new();
+            for found in client.partitions()? {
+                let log = client.log(&found.topic, found.number)?;
+                let at = match to {
+                    Place::Beginning => log.earliest,
+                    Place::End => log.latest,
+                };
+                positions.insert(partition(&found.topic, found.number), Position::offset(at as u64));
+            }
+            Ok(positions)
+        })
+        .await
+    }
+}

@@ -1,0 +1,227 @@
+//! The thread that polls the client library and hands batches to the reader.
+//!
+//! It alone owns the client: the library wants to be polled and blocks when it is closed, neither of which is for the
+//! runtime's threads. It ends when the reader is dropped.
+use super::{
+    KafkaSource,
+    client::Client,
+    gather::{Caps, Gather},
+    start::{self, Begin},
+};
+use dataflow_core::position::Positions;
+use dataflow_sdk::{Error, Records};
+use rdkafka::{
+    Message, TopicPartitionList,
+    consumer::{CommitMode, Consumer},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    topic_partition_list::Offset,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::mpsc, time::Instant};
+
+/// Longest wait for a message, so that a dropped reader is noticed.
+const POLL: Duration = Duration::from_millis(100);
+
+/// So many messages are taken in before anything else is looked after.
+const ROUND: usize = 1024;
+
+/// The reader was dropped.
+pub(super) struct Dropped;
+
+/// What the thread works with.
+pub(super) struct Poll {
+    pub(super) source: KafkaSource,
+    pub(super) client: Client,
+    pub(super) lane: u32,
+    pub(super) lanes: u32,
+    pub(super) caps: Caps,
+    /// Most bytes gathered over all partitions.
+    pub(super) most: usize,
+    pub(super) linger: Duration,
+    pub(super) gathers: Vec<Gather>,
+    pub(super) by_place: HashMap<String, HashMap<i32, usize>>,
+    /// Bytes gathered over all partitions.
+    pub(super) held: usize,
+    /// When the next batch has lingered long enough.
+    pub(super) due: Option<Instant>,
+    pub(super) to: mpsc::Sender<Result<Records, Error>>,
+    pub(super) checkpointed: Arc<Mutex<Option<Positions>>>,
+}
+
+impl Poll {
+    /// Adds partitions to what is read.
+    pub(super) fn assign(&mut self, begins: &[Begin]) -> Result<(), Error> {
+        let mut list = TopicPartitionList::new();
+        for Begin { found, offset, .. } in begins {
+            let added = list.add_partition_offset(&found.topic, found.number, Offset::Offset(*offset));
+            added.map_err(|error| self.client.failed(&found.topic, &error))?;
+            self.by_place.entry(found.topic.clone()).or_default().insert(found.number, self.gathers.len());
+            self.gathers.push(Gather::new(&found.topic, found.number, *offset));
+        }
+        self.client.consumer.incremental_assign(&list).map_err(|error| self.client.failed("the assignment", &error))
+    }
+
+    /// Polls until the reader is dropped or something fails.
+    pub(super) fn run(mut self) {
+        let failed = match self.serve() {
+            Ok(Dropped) => return,
+            Err(error) => error,
+        };
+        // What was gathered before the failure goes unread: the next reader begins behind what was handed out.
+        drop(self.to.blocking_send(Err(failed)));
+    }
+
+    fn serve(&mut self) -> Result<Dropped, Error> {
+        let refresh = Duration::from(self.source.metadata_interval);
+        let mut refreshed = Instant::now();
+        loop {
+            let ended = match self.take_in()? {
+                Some(ended) => ended,
+                None => return Ok(Dropped),
+            };
+            if ended {
+                self.pass();
+            }
+            if self.hand_out(ended).is_err() {
+                return Ok(Dropped);
+            }
+            self.report();
+            if self.to.is_closed() {
+                return Ok(Dropped);
+            }
+            if refreshed.elapsed() >= refresh {
+                self.discover()?;
+                refreshed = Instant::now();
+            }
+        }
+    }
+
+    /// Gathers messages until there are none for a while, one of the partitions ends (true), a batch has lingered, or
+    /// so many came that it is time for the rest of the house. None: the reader was dropped.
+    fn take_in(&mut self) -> Result<Option<bool>, Error> {
+        let wait = self.due.map_or(POLL, |due| due.saturating_duration_since(Instant::now()).min(POLL));
+        for turn in 0..ROUND {
+            let polled = self.client.consumer.poll(if turn == 0 { wait } else { Duration::ZERO });
+            let error = match polled {
+                None => return Ok(Some(false)),
+                Some(Ok(message)) => {
+                    let found =
+                        self.by_place.get(message.topic()).and_then(|numbers| numbers.get(&message.partition()));
+                    let Some(&k) = found else { continue };
+                    let gather = &mut self.gathers[k];
+                    if gather.is_full(&self.caps, message.payload_len() + message.key_len()) {
+                        self.held = self.held.saturating_sub(gather.bytes());
+                        if self.to.blocking_send(Ok(gather.take())).is_err() {
+                            return Ok(None);
+                        }
+                    }
+                    let before = gather.bytes();
+                    gather.add(&message, &self.caps);
+                    self.held += gather.bytes() - before;
+                    if self.due.is_none() {
+                        self.due = gather.since.map(|since| since + self.linger);
+                    }
+                    if self.held > self.most {
+                        return Ok(Some(false));
+                    }
+                    continue;
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(true)),
+                Some(Err(error)) => error,
+            };
+            self.judge(&error)?;
+        }
+        Ok(Some(false))
+    }
+
+    /// Hands out what has lingered, what lies before the present end of a log, and everything if too much is held.
+    fn hand_out(&mut self, ended: bool) -> Result<(), Dropped> {
+        let now = Instant::now();
+        let crowded = self.held > self.most;
+        if !(ended || crowded || self.due.is_some_and(|due| due <= now)) {
+            return Ok(());
+        }
+        self.due = None;
+        for gather in &mut self.gathers {
+            let due = gather.since.map(|since| since + self.linger);
+            // At the end of a log a batch lingers for more; only what has no records goes on at once.
+            if gather.is_ready() && (crowded || due.is_none_or(|due| due <= now)) {
+                self.held = self.held.saturating_sub(gather.bytes());
+                self.to.blocking_send(Ok(gather.take())).map_err(|_| Dropped)?;
+            } else if let Some(due) = due {
+                self.due = Some(self.due.map_or(due, |earliest| earliest.min(due)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of positions that have moved without records: aborted transactions and markers at the end of a log.
+    fn pass(&mut self) {
+        let Ok(list) = self.client.consumer.position() else { return };
+        for element in list.elements() {
+            let found = self.by_place.get(element.topic()).and_then(|numbers| numbers.get(&element.partition()));
+            if let (Some(&k), Offset::Offset(offset)) = (found, element.offset()) {
+                self.gathers[k].pass(offset);
+                self.client.told.reaches(element.topic(), element.partition(), offset);
+            }
+        }
+    }
+
+    /// What to do about an error of the library: most of them it mends by itself.
+    fn judge(&mut self, error: &KafkaError) -> Result<(), Error> {
+        match error.rdkafka_error_code() {
+            Some(Code::AllBrokersDown) => {
+                // It goes on trying by itself, but the cause is to be seen.
+                self.client.partitions().map(|_| ())
+            }
+            Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::PartitionEOF) => Ok(()),
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                // Opened again, each position is held against its log.
+                let message = format!("a position is not in its log any more: {error}");
+                Err(Error::transient("out-of-range", message))
+            }
+            _ => Err(self.client.failed("a topic", error)),
+        }
+    }
+
+    /// Reports checkpoints to the consumer group.
+    fn report(&self) {
+        let positions = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(positions) = positions else { return };
+        let mut list = TopicPartitionList::new();
+        for gather in &self.gathers {
+            let position = positions.get(&super::partition(&gather.topic, gather.number));
+            if let Some(offset) = position.and_then(|position| i64::try_from(position.as_offset()?).ok()) {
+                let added = list.add_partition_offset(&gather.topic, gather.number, Offset::Offset(offset));
+                added.unwrap_or_else(|error| tracing::debug!(%error, "no group offset"));
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = self.client.consumer.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!(%error, "group offsets were not committed");
+        }
+    }
+
+    /// Looks for new partitions, which are read from their beginning.
+    fn discover(&mut self) -> Result<(), Error> {
+        let found = match self.client.partitions() {
+            // A passing failure shows by itself if it stays.
+            Err(Error::Transient { .. }) => return Ok(()),
+            found => found?,
+        };
+        let mut begins = Vec::new();
+        for found in found {
+            let known = self.by_place.get(&found.topic).is_some_and(|numbers| numbers.contains_key(&found.number));
+            if !known && found.turn % self.lanes == self.lane {
+                let source = KafkaSource { start: super::Start::Earliest, ..self.source.clone() };
+                begins.push(start::begin(&source, &self.client, found, &Positions::new())?);
+            }
+        }
+        if begins.is_empty() { Ok(()) } else { self.assign(&begins) }
+    }
+}

@@ -1,0 +1,93 @@
+#![allow(clippy::unwrap_used)]
+use super::KafkaSource;
+use crate::testing::{context, lane};
+use dataflow_core::position::Positions;
+use dataflow_sdk::{Problem, SourceConfig, source::Read};
+use rdkafka::{
+    ClientConfig,
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+fn check(config: Value) -> Vec<Problem> {
+    serde_json::from_value::<KafkaSource>(config).unwrap().check()
+}
+
+fn paths(config: Value) -> Vec<String> {
+    check(config).into_iter().map(|problem| problem.path).collect()
+}
+
+#[test]
+fn the_reference_example_needs_only_a_connection() {
+    assert!(check(json!({"brokers": "a:9092, b:9092", "topic": "user-events"})).is_empty());
+    assert!(check(json!({"brokers": ["a:9092"], "topics": ["a", "b"]})).is_empty());
+    let problems = check(json!({"topic": "user-events"}));
+    assert_eq!(problems[0].path, "brokers");
+    assert!(problems[0].fix.as_ref().unwrap().contains("connections.kafka.default"));
+}
+
+#[test]
+fn findings_name_field_and_fix() {
+    assert_eq!(paths(json!({"brokers": "a"})), ["topic"]);
+    assert_eq!(paths(json!({"brokers": "a", "topic": "a", "topics": ["b"]})), ["topics"]);
+    assert_eq!(paths(json!({"brokers": "a", "topics": ["a", "b c"]})), ["topics[1]"]);
+    let with = |more: Value| {
+        let mut config = json!({"brokers": "a", "topic": "a"});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    };
+    let properties =
+        json!({"group.id": "x", "fetch.wait.max.ms": 5, "ssl.ca.location": "x", "no.such": 1, "linger.ms": "x"});
+    assert_eq!(
+        paths(with(json!({"properties": properties}))),
+        ["properties.group.id", "properties.ssl.ca.location", "properties.no.such", "properties.linger.ms"]
+    );
+    assert_eq!(paths(with(json!({"securityProtocol": "SSL"}))), ["securityProtocol"]);
+    assert_eq!(paths(with(json!({"securityProtocol": "SASL_PLAINTEXT"}))), ["saslMechanism"]);
+    let scram = json!({"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "SCRAM-SHA-256"});
+    assert_eq!(paths(with(scram)), ["saslMechanism"]);
+    assert_eq!(paths(with(json!({"saslUsername": "u"}))), ["saslUsername"]);
+    let plain = json!({"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN", "saslUsername": "u", "saslPassword": "p"});
+    assert!(check(with(plain)).is_empty());
+}
+
+#[test]
+fn debug_shows_no_password() {
+    let config = json!({"brokers": "a", "topic": "a", "saslPassword": "hush", "properties": {"sasl.x": "hush"}});
+    let source: KafkaSource = serde_json::from_value(config).unwrap();
+    assert!(!format!("{source:?}").contains("hush"));
+}
+
+#[tokio::test]
+async fn brokers_out_of_reach_are_named() {
+    let source: KafkaSource = serde_json::from_value(json!({"brokers": "127.0.0.1:9", "topic": "a"})).unwrap();
+    let error = source.build().open(&context(), lane(&Positions::new())).await.err().unwrap();
+    assert_eq!(error.code(), "unreachable");
+    assert!(error.to_string().contains("127.0.0.1:9"), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_that_go_away_show() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("a", 1, 1).unwrap();
+    let sender: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    sender.send(BaseRecord::<str, str>::to("a").partition(0).payload("1")).map_err(|(error, _)| error).unwrap();
+    sender.flush(Duration::from_secs(10)).unwrap();
+    let config = json!({"brokers": cluster.bootstrap_servers(), "topic": "a"});
+    let source = serde_json::from_value::<KafkaSource>(config).unwrap().build();
+    let mut reader = source.open(&context(), lane(&Positions::new())).await.unwrap();
+    let Read::Records(records) = reader.read().await.unwrap() else { panic!() };
+    assert_eq!(records.len(), 1);
+    cluster.broker_down(1).unwrap();
+    let error = loop {
+        match tokio::time::timeout(Duration::from_secs(60), reader.read()).await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.code(), "unreachable", "{error}");
+}

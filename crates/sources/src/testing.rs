@@ -1,0 +1,41 @@
+//! What the tests of several sources share.
+#![allow(clippy::unwrap_used)]
+use dataflow_core::{
+    id::{Incarnation, PipelineId},
+    position::Positions,
+    spec::BatchSpec,
+};
+use dataflow_sdk::{
+    Context, Error, Records,
+    source::{Assignment, Read, Reader},
+};
+
+pub(crate) fn context() -> Context {
+    Context {
+        pipeline: PipelineId::try_from("test").unwrap(),
+        incarnation: Incarnation::try_from("1").unwrap(),
+        batch: BatchSpec::default(),
+        max_record_bytes: 16 << 20,
+        max_in_flight_bytes: 64 << 20,
+        own_files: Default::default(),
+        inbox: None,
+        stop: Default::default(),
+    }
+}
+
+pub(crate) fn lane(positions: &Positions) -> Assignment {
+    Assignment { lane: 0, lanes: 1, positions: positions.clone() }
+}
+
+pub(crate) async fn read_all(reader: &mut dyn Reader) -> Result<Vec<Records>, Error> {
+    let mut batches = Vec::new();
+    while let Read::Records(records) = reader.read().await? {
+        batches.push(records);
+    }
+    Ok(batches)
+}
+
+pub(crate) fn texts(batches: &[Records]) -> Vec<String> {
+    let rows = batches.iter().flat_map(|batch| (0..batch.len()).map(|row| batch.bytes(row).unwrap()));
+    rows.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+}

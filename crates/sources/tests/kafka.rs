@@ -1,0 +1,343 @@
+//! The `kafka` source against a real server: `DATAFLOW_TEST_KAFKA`, or 127.0.0.1:9092.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+use dataflow_core::{
+    id::{Incarnation, PipelineId},
+    position::{Position, Positions},
+    spec::BatchSpec,
+};
+use dataflow_sdk::{
+    Context, Error, Records, SourceConfig,
+    source::{Assignment, Place, Read, Reader, Source},
+};
+use dataflow_sources::kafka::KafkaSource;
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, Producer, ThreadedProducer},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    net::{TcpStream, ToSocketAddrs},
+    time::Duration,
+};
+
+type Admin = AdminClient<DefaultClientContext>;
+type Sender = ThreadedProducer<rdkafka::producer::DefaultProducerContext>;
+
+/// The server to test with; none if there is none and none is required.
+fn brokers() -> Option<String> {
+    let brokers = std::env::var("DATAFLOW_TEST_KAFKA").unwrap_or("127.0.0.1:9092".into());
+    let address = brokers.to_socket_addrs().ok().and_then(|mut all| all.next());
+    if address.is_some_and(|at| TcpStream::connect_timeout(&at, Duration::from_secs(2)).is_ok()) {
+        return Some(brokers);
+    }
+    let required = std::env::var("DATAFLOW_REQUIRE_SERVICES").is_ok_and(|value| value == "1");
+    assert!(!required, "no Kafka at {brokers}: start it with dev/services/services.sh up kafka");
+    println!("skipped: no Kafka at {brokers}; start it with dev/services/services.sh up kafka");
+    None
+}
+
+/// A topic of this test's own.
+struct Topic {
+    name: String,
+    brokers: String,
+    admin: Admin,
+    sender: Sender,
+}
+
+impl Topic {
+    async fn new(test: &str, partitions: i32) -> Option<Self> {
+        let brokers = brokers()?;
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &brokers).set("linger.ms", "0");
+        let topic = Self {
+            name: format!("sources-{test}-{}", std::process::id()),
+            brokers,
+            admin: config.create().unwrap(),
+            sender: config.create().unwrap(),
+        };
+        topic.create(partitions).await;
+        Some(topic)
+    }
+
+    async fn create(&self, partitions: i32) {
+        let new = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
+        let made = self.admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
+        made.into_iter().for_each(|result| drop(result.unwrap()));
+    }
+
+    async fn delete(&self) {
+        self.admin.delete_topics(&[&self.name], &AdminOptions::new()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+
+    fn send(&self, partition: i32, key: Option<&str>, value: Option<&str>) {
+        let mut record = BaseRecord::<str, str>::to(&self.name).partition(partition);
+        record.key = key;
+        record.payload = value;
+        self.sender.send(record).map_err(|(error, _)| error).unwrap();
+    }
+
+    fn flush(&self) {
+        self.sender.flush(Duration::from_secs(10)).unwrap();
+    }
+
+    fn source(&self, more: Value) -> Box<dyn Source> {
+        let mut config = json!({"brokers": self.brokers, "topic": self.name});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let source: KafkaSource = serde_json::from_value(config).unwrap();
+        assert_eq!(source.check(), []);
+        source.build()
+    }
+
+    async fn open(&self, more: Value, positions: &Positions) -> Result<Box<dyn Reader>, Error> {
+        self.source(more).open(&context(), lane(0, 1, positions)).await
+    }
+
+    fn at(&self, partition: i32, offset: u64) -> Positions {
+        Positions::from([(format!("{}/{partition}", self.name).as_str().into(), Position::offset(offset))])
+    }
+}
+
+fn context() -> Context {
+    Context {
+        pipeline: PipelineId::try_from("test").unwrap(),
+        incarnation: Incarnation::try_from("1").unwrap(),
+        batch: BatchSpec::default(),
+        max_record_bytes: 1 << 20,
+        max_in_flight_bytes: 64 << 20,
+        own_files: Default::default(),
+        inbox: None,
+        stop: Default::default(),
+    }
+}
+
+fn lane(lane: u32, lanes: u32, positions: &Positions) -> Assignment {
+    Assignment { lane, lanes, positions: positions.clone() }
+}
+
+/// Reads until nothing has come for a while; checks that each partition goes on where it was left.
+async fn drain(reader: &mut dyn Reader, positions: &mut Positions) -> Result<Vec<Records>, Error> {
+    let mut batches = Vec::new();
+    let mut patience = Duration::from_secs(5);
+    while let Ok(read) = tokio::time::timeout(patience, reader.read()).await {
+        let Read::Records(records) = read? else { panic!("Kafka has no end") };
+        if let Some(at) = positions.get(&records.partition) {
+            assert_eq!(&records.from, at);
+        }
+        positions.insert(records.partition.clone(), records.to.clone());
+        batches.push(records);
+        patience = Duration::from_millis(700);
+    }
+    Ok(batches)
+}
+
+fn texts(batches: &[Records]) -> Vec<String> {
+    let rows = batches.iter().flat_map(|batch| (0..batch.len()).map(|row| batch.bytes(row)));
+    let mut texts: Vec<_> =
+        rows.map(|bytes| String::from_utf8_lossy(bytes.unwrap_or(b"<none>")).into_owned()).collect();
+    texts.sort();
+    texts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_come_with_key_headers_time_and_place() {
+    let Some(topic) = Topic::new("records", 1).await else { return };
+    let headers = OwnedHeaders::new()
+        .insert(Header { key: "trace", value: Some("7") })
+        .insert(Header { key: "none", value: None::<&str> });
+    let record =
+        BaseRecord::to(&topic.name).partition(0).key("k").payload("{\"a\":1}").headers(headers).timestamp(1_234);
+    topic.sender.send(record).map_err(|(error, _)| error).unwrap();
+    topic.send(0, None, Some("{\"a\":2}"));
+    topic.send(0, Some("k"), None);
+    topic.send(0, None, Some(&"x".repeat(900_000)));
+    topic.flush();
+    let mut cx = context();
+    cx.max_record_bytes = 1_000;
+    let mut reader = topic.source(json!({})).open(&cx, lane(0, 1, &Positions::new())).await.unwrap();
+    let mut positions = Positions::new();
+    let batches = drain(&mut *reader, &mut positions).await.unwrap();
+    let rows: Vec<_> = batches.iter().flat_map(|batch| (0..batch.len()).map(move |row| (batch, row))).collect();
+    assert_eq!(rows.len(), 4);
+    let (first, row) = rows[0];
+    assert_eq!(first.id(row), "k");
+    assert_eq!(first.timestamps.as_ref().unwrap()[row], 1_234);
+    let metadata: Value = serde_json::from_slice(first.metadata.as_ref().unwrap().get(row).unwrap()).unwrap();
+    assert_eq!(metadata, json!({"headers": {"trace": "7", "none": null}}));
+    assert_eq!(first.shared[0], ("topic".to_owned(), topic.name.clone()));
+    assert_eq!(rows[1].0.id(rows[1].1), format!("{}/0/1", topic.name));
+    assert_eq!(rows[2].0.bytes(rows[2].1), None);
+    let (last, row) = rows[3];
+    assert_eq!(last.oversized[0].length, 900_000);
+    assert_eq!(last.bytes(row).unwrap().len(), 64 << 10);
+    topic.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lanes_share_the_partitions_and_go_on_where_they_were() {
+    let Some(topic) = Topic::new("lanes", 5).await else { return };
+    assert_eq!(topic.source(json!({})).partitions(&context()).await.unwrap().len(), 5);
+    let all: Vec<String> = (0..2_000).map(|i| format!("{i:04}")).collect();
+    for (i, text) in all.iter().enumerate() {
+        topic.send(i as i32 % 5, None, Some(text));
+    }
+    topic.flush();
+    let mut cx = context();
+    cx.batch.max_records = 17;
+    let mut positions = Positions::new();
+    let mut seen = Vec::new();
+    // Each reader is given up after a few batches; what it had ahead is read again by the next.
+    for round in 0.. {
+        let before = seen.len();
+        for number in 0..2 {
+            let source = topic.source(json!({}));
+            let mut reader = source.open(&cx, lane(number, 2, &positions)).await.unwrap();
+            for _ in 0..40 {
+                let Ok(read) = tokio::time::timeout(Duration::from_secs(2), reader.read()).await else { break };
+                let Read::Records(records) = read.unwrap() else { panic!() };
+                let at: u32 = records.partition.0.rsplit_once('/').unwrap().1.parse().unwrap();
+                assert_eq!(at % 2, number);
+                assert!(records.len() <= 17);
+                seen.extend(texts(std::slice::from_ref(&records)));
+                positions.insert(records.partition.clone(), records.to.clone());
+            }
+        }
+        if seen.len() == before || round > 10 {
+            break;
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, all);
+    topic.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_position_is_told_or_passed_over_as_asked() {
+    let Some(topic) = Topic::new("lost", 1).await else { return };
+    for i in 0..10 {
+        topic.send(0, None, Some(&i.to_string()));
+    }
+    topic.flush();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&topic.name, 0, Offset::Offset(6)).unwrap();
+    topic.admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+
+    let error = topic.open(json!({}), &topic.at(0, 2)).await.err().unwrap();
+    let Error::PositionLost { wanted, earliest, latest, .. } = &error else { panic!("{error}") };
+    assert_eq!([wanted, earliest, latest].map(|at| at.as_offset().unwrap()), [2, 6, 10]);
+
+    let mut positions = topic.at(0, 2);
+    let mut reader = topic.open(json!({"onPositionLost": "earliest"}), &positions).await.unwrap();
+    let batches = drain(&mut *reader, &mut positions).await.unwrap();
+    assert_eq!(batches[0].lost.as_ref().unwrap().records, 4);
+    assert_eq!(texts(&batches), ["6", "7", "8", "9"]);
+
+    let mut positions = topic.at(0, 2);
+    let mut reader = topic.open(json!({"onPositionLost": "latest"}), &positions).await.unwrap();
+    let batches = drain(&mut *reader, &mut positions).await.unwrap();
+    assert_eq!(batches.iter().filter_map(|batch| batch.lost.as_ref()).map(|lost| lost.records).sum::<u64>(), 8);
+    assert_eq!(texts(&batches), Vec::<String>::new());
+
+    // Made anew, shorter.
+    topic.delete().await;
+    topic.create(1).await;
+    topic.send(0, None, Some("new"));
+    topic.flush();
+    let error = topic.open(json!({}), &topic.at(0, 10)).await.err().unwrap();
+    assert!(error.to_string().contains("made anew"), "{error}");
+    topic.delete().await;
+    let error = topic.open(json!({}), &Positions::new()).await.err().unwrap();
+    assert_eq!(error.code(), "topic-missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_of_the_log_that_moves_behind_a_reader_is_noticed() {
+    let Some(topic) = Topic::new("expired", 1).await else { return };
+    topic.send(0, None, Some("0"));
+    topic.flush();
+    let mut positions = Positions::new();
+    let mut reader = topic.open(json!({}), &positions).await.unwrap();
+    assert_eq!(texts(&drain(&mut *reader, &mut positions).await.unwrap()), ["0"]);
+    topic.delete().await;
+    topic.create(1).await;
+    let error = loop {
+        match tokio::time::timeout(Duration::from_secs(60), reader.read()).await.expect("noticed in a minute") {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    println!("{}: {error}", error.code());
+    assert!(["out-of-range", "topic-missing"].contains(&error.code()), "{}: {error}", error.code());
+    topic.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aborted_transactions_are_passed() {
+    let Some(topic) = Topic::new("aborted", 1).await else { return };
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &topic.brokers).set("transactional.id", &topic.name);
+    let sender: Sender = config.create().unwrap();
+    let wait = Duration::from_secs(10);
+    sender.init_transactions(wait).unwrap();
+    for (text, commit) in [("a", true), ("b", false), ("c", true), ("d", false)] {
+        sender.begin_transaction().unwrap();
+        sender.send(BaseRecord::<str, str>::to(&topic.name).partition(0).payload(text)).map_err(|(e, _)| e).unwrap();
+        sender.flush(wait).unwrap();
+        if commit { sender.commit_transaction(wait).unwrap() } else { sender.abort_transaction(wait).unwrap() }
+    }
+    let mut positions = Positions::new();
+    let mut reader = topic.open(json!({}), &positions).await.unwrap();
+    let mut batches = drain(&mut *reader, &mut positions).await.unwrap();
+    batches.extend(drain(&mut *reader, &mut positions).await.unwrap());
+    assert_eq!(texts(&batches), ["a", "c"]);
+    assert_eq!(positions.values().next().unwrap().as_offset(), Some(8));
+    assert_eq!(reader.lag(), Some(0));
+    topic.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_partitions_are_found_and_checkpoints_reported() {
+    let Some(topic) = Topic::new("grown", 1).await else { return };
+    let more = json!({"metadataInterval": "500ms", "start": "latest"});
+    topic.send(0, None, Some("before"));
+    topic.flush();
+    let mut positions = Positions::new();
+    let mut reader = topic.open(more, &positions).await.unwrap();
+    let first = drain(&mut *reader, &mut positions).await.unwrap();
+    assert_eq!(texts(&first), Vec::<String>::new());
+    assert_eq!(positions.len(), 1);
+    topic.admin.create_partitions(&[NewPartitions::new(&topic.name, 3)], &AdminOptions::new()).await.unwrap();
+    topic.send(0, None, Some("p0"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sender: Sender = ClientConfig::new().set("bootstrap.servers", &topic.brokers).create().unwrap();
+    for p in [1, 2] {
+        let text = format!("p{p}");
+        let record = BaseRecord::<str, str>::to(&topic.name).partition(p).payload(text.as_str());
+        sender.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    sender.flush(Duration::from_secs(10)).unwrap();
+    topic.flush();
+    assert_eq!(texts(&drain(&mut *reader, &mut positions).await.unwrap()), ["p0", "p1", "p2"]);
+    assert_eq!(reader.lag(), Some(0));
+    reader.checkpointed(&positions);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(reader);
+
+    let mut config = ClientConfig::new();
+    let group: BaseConsumer =
+        config.set("bootstrap.servers", &topic.brokers).set("group.id", "dataflow-test").create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(&topic.name, 0, 2);
+    let committed = group.committed_offsets(list, Duration::from_secs(10)).unwrap();
+    let committed: BTreeMap<i32, Offset> =
+        committed.elements().iter().map(|at| (at.partition(), at.offset())).collect();
+    assert_eq!(committed, BTreeMap::from([(0, Offset::Offset(2)), (1, Offset::Offset(1)), (2, Offset::Offset(1))]));
+    let ends = topic.source(json!({})).resolve(&context(), &Place::End).await.unwrap();
+    assert_eq!(ends, positions);
+    topic.delete().await;
+}

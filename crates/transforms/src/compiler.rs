@@ -1,0 +1,42 @@
+//! The compiler that a node has.
+use crate::{Transform, expression::Functions, program};
+use dataflow_core::spec::PipelineSpec;
+use dataflow_sdk::{
+    Problem,
+    transform::{Compiler, Plan, Program},
+};
+use schemars::Schema;
+use std::sync::Arc;
+
+/// Compiles transforms whose expressions are SQL. One per node: it holds the functions there are.
+#[derive(Debug)]
+pub struct SqlCompiler {
+    functions: Arc<Functions>,
+}
+
+impl SqlCompiler {
+    /// A compiler that knows all functions.
+    pub fn new() -> Self {
+        Self { functions: Arc::new(Functions::new()) }
+    }
+}
+
+impl Default for SqlCompiler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Compiler for SqlCompiler {
+    fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
+        program::plan(&self.functions, &spec.transforms, spec).problems
+    }
+
+    fn catalog(&self) -> Vec<(&'static str, &'static str, Schema)> {
+        Transform::all()
+    }
+
+    fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>> {
+        Ok(Box::new(program::compile(&self.functions, plan)?))
+    }
+}

@@ -1,0 +1,119 @@
+//! One JSON document for each row: the very bytes that came in, these with some fields changed, or selected fields.
+use super::{build::Builder, frame::Frame, misfits::Misfits};
+use crate::expression::{Origin, Slot};
+use arrow::array::ArrayRef;
+use dataflow_core::types::{Learned, Type};
+use dataflow_formats::{
+    decode::{Decoder, Field, Want},
+    encode,
+};
+use dataflow_sdk::{
+    Records,
+    batch::{Dead, Payload},
+    records::{CsvLayout, Layout},
+};
+use indexmap::IndexMap;
+use std::{borrow::Cow, sync::Arc};
+
+/// How documents are made.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    /// Whether the source's other fields are in them.
+    open: bool,
+    /// Fields that were set or selected, and where their values come from.
+    set: IndexMap<String, Slot>,
+    /// Source fields that are left out.
+    removed: Vec<String>,
+    /// Declared types of source fields: CSV values are written as these.
+    schema: IndexMap<String, Type>,
+    /// Decodes the declared fields of CSV records.
+    csv: Option<(Arc<CsvLayout>, Vec<String>, Decoder)>,
+}
+
+/// A field to be written.
+struct Set {
+    name: String,
+    array: ArrayRef,
+    /// Its texts are JSON.
+    raw: bool,
+}
+
+impl Documents {
+    pub(crate) fn new(builder: &mut Builder<'_>) -> Self {
+        let scope = builder.scope.clone();
+        let slot = |(name, origin): (String, Origin)| match origin {
+            Origin::Register(register) => (name, Slot::Register(register)),
+            Origin::Field(path) => (name, Slot::Field(builder.raw(path))),
+        };
+        let set = scope.columns.into_iter().map(slot).collect();
+        let removed = scope.removed.into_iter().collect();
+        Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), csv: None }
+    }
+
+    /// The documents of all rows.
+    /// Values that JSON can't hold become dead letters, or null and counted if `lenient`.
+    pub(crate) fn make(&mut self, frame: &mut Frame<'_>, records: &Records, lenient: bool, misfits: &mut Misfits) -> Payload {
+        let mut set: Vec<Set> = Vec::with_capacity(self.set.len());
+        if let (Layout::Csv(layout), true) = (&records.layout, self.open) {
+            set = self.declared(layout, frame, records);
+        }
+        set.extend(self.set.iter().map(|(name, slot)| Set {
+            name: name.clone(),
+            array: frame.column(*slot),
+            // A field is decoded as JSON if it only passes through.
+            raw: matches!(slot, Slot::Field(_)) || frame.is_json(*slot),
+        }));
+        let columns: Vec<encode::Column<'_>> =
+            set.iter().map(|set| encode::Column { name: &set.name, array: &set.array, raw: set.raw }).collect();
+        let rows = || match frame.rows() {
+            Some(rows) => Cow::Borrowed(rows),
+            None => Cow::Owned((0..records.len() as u32).collect()),
+        };
+        let made = match (self.open, columns.is_empty() && self.removed.is_empty()) {
+            (true, true) => encode::documents(records, &rows()),
+            (true, false) => encode::overlay(records, &rows(), &columns, &self.removed, None),
+            (false, _) => encode::documents_from_columns(&columns, frame.len()),
+        };
+        if lenient {
+            made.misfits.iter().for_each(|misfit| misfits.count("", &misfit.cause));
+        } else if !made.misfits.is_empty() {
+            let dead = made.misfits.into_iter().map(|misfit| Dead {
+                row: frame.record(misfit.row as usize),
+                stage: "sink".into(),
+                code: "type-mismatch",
+                cause: misfit.cause,
+            });
+            let dead: Vec<Dead> = dead.collect();
+            frame.kill(dead);
+            return self.make(frame, records, lenient, misfits);
+        }
+        Payload::Documents { data: made.data, spans: made.spans }
+    }
+
+    /// The fields of CSV records that have a declared type; the others are text.
+    fn declared(&mut self, layout: &Arc<CsvLayout>, frame: &Frame<'_>, records: &Records) -> Vec<Set> {
+        if self.csv.as_ref().is_none_or(|(known, ..)| known != layout) {
+            let typed = |name: &&String| {
+                self.schema.contains_key(*name) && !self.set.contains_key(*name) && !self.removed.contains(name)
+            };
+            let names: Vec<String> = layout.columns.iter().filter(typed).cloned().collect();
+            let field = |name: &String| Field { path: vec![name.clone()], want: Want::As(self.schema[name]) };
+            let decoder = Decoder::new(names.iter().map(field).collect(), &Learned::default());
+            self.csv = Some((layout.clone(), names, decoder));
+        }
+        let Some((_, names, decoder)) = self.csv.as_mut().filter(|(_, names, _)| !names.is_empty()) else {
+            return Vec::new();
+        };
+        let decoded = decoder.decode(records);
+        let mut whole = Frame::new(&decoded.columns, &[], 0, records.len());
+        if let Some(rows) = frame.rows() {
+            whole.repeat(&rows.to_vec().into());
+        }
+        let field = |(index, name): (usize, &String)| Set {
+            name: name.clone(),
+            array: whole.column(Slot::Field(index)),
+            raw: matches!(self.schema[name], Type::Json | Type::Number),
+        };
+        names.iter().enumerate().map(field).collect()
+    }
+}

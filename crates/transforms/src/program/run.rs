@@ -1,0 +1,166 @@
+//! A program at work: decode, the steps, what the sink wants.
+use super::{
+    build::{Staged, Step},
+    documents::Documents,
+    frame::Frame,
+    meta::Meta,
+    misfits::Misfits,
+    target::Target,
+    unknown::Unknown,
+    watch::Watch,
+};
+use crate::expression::{Expression, Scope, evaluate};
+use arrow::{array::ArrayRef, datatypes::DataType};
+use dataflow_core::types::Learned;
+use dataflow_formats::decode::{Decoded, Decoder};
+use dataflow_sdk::{
+    Records,
+    batch::{Column, Dead, Output, Payload, Processed},
+    transform,
+};
+use std::sync::Arc;
+
+/// What is made of the rows that are left.
+#[derive(Debug)]
+pub(crate) enum Result {
+    /// JSON documents.
+    Documents(Documents),
+    /// Columns.
+    Columns(Target),
+    /// Nothing yet: the sink first wants to know which fields there are.
+    Unknown,
+}
+
+/// A compiled program.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(super) steps: Vec<Staged>,
+    pub(super) decoder: Decoder,
+    pub(super) meta: Meta,
+    pub(super) registers: usize,
+    /// The output fields.
+    pub(super) scope: Scope,
+    pub(super) result: Result,
+    /// Whether a value that doesn't fit is NULL instead of a dead letter.
+    pub(super) lenient: bool,
+    pub(super) unknown: Option<Unknown>,
+    pub(super) watch: Watch,
+    pub(super) learned: Learned,
+}
+
+impl Chain {
+    /// Decodes records and runs all steps. `done` gets the rows that are left.
+    pub(super) fn run<T>(
+        &mut self,
+        records: &Arc<Records>,
+        done: impl FnOnce(&mut Self, &Decoded, &mut Frame<'_>, &mut Misfits) -> T,
+    ) -> (T, Decoded, Vec<Dead>, Misfits) {
+        let mut decoded = self.decoder.decode(records);
+        let meta = self.meta.columns(records);
+        let mut misfits = Misfits::default();
+        let mut frame = Frame::new(&decoded.columns, &meta, self.registers, records.len());
+        frame.kill(std::mem::take(&mut decoded.broken));
+        for Staged { stage, step } in &mut self.steps {
+            if frame.len() == 0 {
+                fill(&mut frame, step);
+                continue;
+            }
+            match step {
+                Step::Filter(condition) => {
+                    let (result, dead) = evaluate(&mut frame, condition, stage, self.lenient, &mut misfits);
+                    if let Some(keep) = evaluate::is_true(&result) {
+                        frame.keep(keep);
+                    }
+                    frame.kill(dead);
+                }
+                Step::Compute { register, expression } => {
+                    let (result, dead) = evaluate(&mut frame, expression, stage, self.lenient, &mut misfits);
+                    frame.set(*register, result);
+                    frame.kill(dead);
+                }
+                Step::Unnest { register, list } => super::unnest::unnest(&mut frame, *register, *list, stage),
+            }
+        }
+        let result = done(self, &decoded, &mut frame, &mut misfits);
+        let dead = frame.dead.into_values().collect();
+        (result, decoded, dead, misfits)
+    }
+}
+
+/// The result of an expression for each row, and the records it failed on; those with misfits are gone already.
+fn evaluate(
+    frame: &mut Frame<'_>,
+    expression: &mut Expression,
+    stage: &str,
+    lenient: bool,
+    misfits: &mut Misfits,
+) -> (ArrayRef, Vec<Dead>) {
+    for (slot, field) in expression.slots.iter().zip(&expression.names) {
+        if let Some(column) = frame.field(*slot) {
+            misfits.take(frame, column, stage, field, lenient, str::to_owned);
+        }
+    }
+    let columns: Vec<ArrayRef> = expression.slots.iter().map(|slot| frame.column(*slot)).collect();
+    let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
+    let default = expression.default_type.clone();
+    let dead = |row, cause: &str, text: &str| Dead {
+        row,
+        stage: stage.into(),
+        code: "expression",
+        cause: format!("{text}: {cause}"),
+    };
+    let text = expression.text.clone();
+    match expression.compiled(types) {
+        Ok(compiled) => {
+            let (result, failures) = compiled.evaluate(columns, frame.len());
+            let failed = failures.iter().map(|failure| dead(frame.record(failure.row), &failure.cause, &text));
+            let failed = failed.collect();
+            (result, failed)
+        }
+        // The data has types that the expression can't be had for.
+        Err(why) => {
+            let failed = (0..frame.len()).map(|row| dead(frame.record(row), &why, &text)).collect();
+            (arrow::array::new_null_array(&default, frame.len()), failed)
+        }
+    }
+}
+
+/// Without any row there is nothing to compute, but later steps read the columns.
+fn fill(frame: &mut Frame<'_>, step: &Step) {
+    match step {
+        Step::Filter(_) => {}
+        Step::Compute { register, expression } => {
+            frame.set(*register, arrow::array::new_empty_array(&expression.default_type));
+        }
+        Step::Unnest { register, .. } => frame.set(*register, arrow::array::new_empty_array(&DataType::Utf8)),
+    }
+}
+
+impl transform::Program for Chain {
+    fn infer(&mut self, records: &Arc<Records>) -> Vec<Column> {
+        super::infer::columns(self, records)
+    }
+
+    fn process(&mut self, records: Arc<Records>) -> Processed {
+        let total = records.len();
+        let ((rows, payload, unknown), decoded, dead, misfits) = self.run(&records, |chain, decoded, frame, misfits| {
+            let unknown = chain.unknown.as_ref().map(|unknown| unknown.apply(&chain.scope, decoded, frame, &records));
+            let payload = match &mut chain.result {
+                Result::Documents(documents) => documents.make(frame, &records, chain.lenient, misfits),
+                Result::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
+                Result::Unknown => Payload::Columns(super::target::nothing(frame.len())),
+            };
+            let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
+            (rows, payload, unknown.unwrap_or_default())
+        });
+        let mut warnings = self.watch.warnings(&decoded, total);
+        warnings.extend(misfits.warnings());
+        warnings.extend(unknown.warnings);
+        if let Some(learned) = &decoded.learned {
+            self.learned = learned.clone();
+        }
+        let output = Output { records, rows, payload };
+        let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
+        Processed { output, filtered, dead, learned: decoded.learned, new_columns: unknown.columns, warnings }
+    }
+}

@@ -1,0 +1,101 @@
+//! Whole programs on JSON lines: what comes out, what is filtered, what is dead.
+#![allow(clippy::unwrap_used)]
+use crate::SqlCompiler;
+use arrow::{array::RecordBatch, util::display::{ArrayFormatter, FormatOptions}};
+use dataflow_core::{position::Position, spec::PipelineSpec, types::{Learned, Type}};
+use dataflow_sdk::{
+    Records,
+    batch::{Column, Demand, Payload, Processed},
+    records::{CsvLayout, Layout, Slices, Span},
+    transform::{Compiler, Plan, Program, UnknownFields},
+};
+use serde_json::{Value, json};
+use std::sync::{Arc, LazyLock};
+
+mod columns;
+mod dirty;
+mod documents;
+mod expressions;
+mod properties;
+mod warnings;
+
+static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);
+
+/// A spec with these transforms; `more` overrides its fields.
+fn spec(transforms: Value, more: Value) -> PipelineSpec {
+    let mut spec = json!({"source": {"type": "http"}, "transforms": transforms, "sink": {"type": "stdout"}});
+    for (name, value) in more.as_object().unwrap() {
+        spec[name] = value.clone();
+    }
+    serde_json::from_value(spec).unwrap()
+}
+
+fn plan(spec: PipelineSpec, demand: Demand) -> Plan {
+    let transforms = spec.transforms.clone();
+    Plan { transforms, spec: Arc::new(spec), demand, unknown_fields: None, learned: Learned::default() }
+}
+
+fn program(plan: &Plan) -> Box<dyn Program> {
+    COMPILER.compile(plan).unwrap_or_else(|problems| panic!("{}", all(&problems)))
+}
+
+fn all(problems: &[dataflow_sdk::Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What is wrong with these transforms.
+fn problems(transforms: Value) -> String {
+    all(&COMPILER.check(&spec(transforms, json!({}))))
+}
+
+/// Records of one line each.
+fn records(lines: &[&str]) -> Arc<Records> {
+    let mut records = Records::empty("events/0".into(), Position::offset(0), Layout::Json);
+    let mut data = Vec::new();
+    for (row, line) in lines.iter().enumerate() {
+        let start = data.len();
+        data.extend_from_slice(line.as_bytes());
+        records.spans.push(Span::new(start, data.len()));
+        records.offsets.push(100 + row as u64);
+        data.push(b'\n');
+    }
+    records.data = data.into();
+    records.timestamps = Some((0..lines.len() as i64).map(|row| 1_700_000_000_000 + row * 1000).collect());
+    records.shared = Arc::new(vec![("topic".into(), "events".into()), ("partition".into(), "0".into())]);
+    Arc::new(records)
+}
+
+fn run(transforms: Value, lines: &[&str]) -> Processed {
+    program(&plan(spec(transforms, json!({})), Demand::Documents)).process(records(lines))
+}
+
+/// The documents that come out.
+fn documents(processed: &Processed) -> Vec<String> {
+    let Payload::Documents { data, spans } = &processed.output.payload else { panic!("no documents") };
+    spans.iter().map(|span| String::from_utf8(span.of(data).to_vec()).unwrap()).collect()
+}
+
+fn batch(processed: &Processed) -> &RecordBatch {
+    let Payload::Columns(batch) = &processed.output.payload else { panic!("no columns") };
+    batch
+}
+
+/// A row per line, values separated by `|`, NULL as `-`.
+fn table(processed: &Processed) -> Vec<String> {
+    let options = FormatOptions::new().with_null("-");
+    let batch = batch(processed);
+    let columns: Vec<ArrayFormatter<'_>> =
+        batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join("|"))
+        .collect()
+}
+
+/// `row stage code: cause` of each dead record.
+fn dead(processed: &Processed) -> Vec<String> {
+    processed.dead.iter().map(|dead| format!("{} {} {}: {}", dead.row, dead.stage, dead.code, dead.cause)).collect()
+}
+
+fn column(name: &str, ty: Type) -> Column {
+    Column { name: name.into(), ty }
+}

@@ -1,0 +1,248 @@
+//! Expression → result.
+use super::*;
+
+/// What `set: {x: expression}` gives for a record.
+fn value(expression: &str, record: &str) -> String {
+    let processed = run(json!([{"type": "map", "set": {"x": expression}, "select": ["x"]}]), &[record]);
+    match processed.dead.first() {
+        Some(dead) => format!("dead: {}", dead.cause),
+        None => documents(&processed)[0].strip_prefix("{\"x\":").unwrap().strip_suffix('}').unwrap().to_owned(),
+    }
+}
+
+#[test]
+fn each_expression_gives_its_result() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("age > 18", r#"{"age": 19}"#, "true"),
+        ("age > 18", r#"{"age": 18.5}"#, "true"),
+        ("age > 18", r#"{}"#, "null"),
+        ("age > 18.5", r#"{"age": 18}"#, "false"),
+        ("price * quantity", r#"{"price": 1.10, "quantity": 3}"#, "3.3"),
+        ("price * 2", r#"{"price": 1e300}"#, "2e300"),
+        ("a + b", r#"{"a": 1, "b": 2}"#, "3"),
+        ("a / 2", r#"{"a": 7}"#, "3"),
+        ("-a", r#"{"a": 7}"#, "-7"),
+        ("a % 2 = 1", r#"{"a": 7}"#, "true"),
+        ("id = 9007199254740993", r#"{"id": 9007199254740993}"#, "true"),
+        ("id = 9007199254740993", r#"{"id": 9007199254740992}"#, "false"),
+        ("id + 0.5 > 9007199254740993", r#"{"id": 9007199254740993}"#, "true"),
+        ("upper(name)", r#"{"name": "ada"}"#, "\"ADA\""),
+        ("upper(name)", r#"{"name": "a\"ä\n"}"#, "\"A\\\"Ä\\n\""),
+        ("Upper(name)", r#"{"name": "ada"}"#, "\"ADA\""),
+        ("length(name)", r#"{"name": "ada"}"#, "3"),
+        ("substr(name, 2, 2)", r#"{"name": "abcdef"}"#, "\"bc\""),
+        ("substring(name from 2 for 2)", r#"{"name": "abcdef"}"#, "\"bc\""),
+        ("trim(name)", r#"{"name": "  x "}"#, "\"x\""),
+        ("position('c' in name)", r#"{"name": "abcdef"}"#, "3"),
+        ("name || '!'", r#"{"name": "ada"}"#, "\"ada!\""),
+        ("concat(name, ' ', age)", r#"{"name": "ada", "age": 36}"#, "\"ada 36\""),
+        ("name like 'a%'", r#"{"name": "ada"}"#, "true"),
+        ("name ilike 'A%'", r#"{"name": "ada"}"#, "true"),
+        ("name ~ '^a.a$'", r#"{"name": "ada"}"#, "true"),
+        ("regexp_replace(name, 'a', 'o')", r#"{"name": "ada"}"#, "\"oda\""),
+        ("split_part(name, '-', 2)", r#"{"name": "a-b"}"#, "\"b\""),
+        ("userName = 'x'", r#"{"userName": "x"}"#, "true"),
+        ("address.city", r#"{"address": {"city": "Ulm"}}"#, "\"Ulm\""),
+        ("lower(address.city)", r#"{"address": {"city": "Ulm"}}"#, "\"ulm\""),
+        ("address['city']", r#"{"address": {"city": "Ulm"}}"#, "\"Ulm\""),
+        ("\"a.b\" + a.b", r#"{"a.b": 1, "a": {"b": 2}}"#, "3"),
+        ("user = 'x'", r#"{"user": "x"}"#, "true"),
+        ("upper(user.name)", r#"{"user": {"name": "x"}}"#, "\"X\""),
+        ("order + \"group\"", r#"{"order": 1, "group": 2}"#, "3"),
+        ("timestamp > 3 and date = 'x'", r#"{"timestamp": 4, "date": "x"}"#, "true"),
+        ("cast(age as bigint)", r#"{"age": "25"}"#, "25"),
+        ("cast(age as bigint)", r#"{"age": 25}"#, "25"),
+        ("cast(age as double)", r#"{"age": "2.5"}"#, "2.5"),
+        ("try_cast(age as bigint)", r#"{"age": "x"}"#, "null"),
+        ("cast(amount * 100 as bigint)", r#"{"amount": 18.55}"#, "1855"),
+        ("cast(a as text)", r#"{"a": 1.50}"#, "\"1.50\""),
+        ("a is null", r#"{}"#, "true"),
+        ("a is null", r#"{"a": {"b": 1}}"#, "false"),
+        ("a is not null", r#"{"a": null}"#, "false"),
+        ("active", r#"{"active": true}"#, "true"),
+        ("not active", r#"{"active": false}"#, "true"),
+        ("active is true", r#"{}"#, "false"),
+        ("a in (1, 2)", r#"{"a": 2}"#, "true"),
+        ("a in ('x', 'y')", r#"{"a": "z"}"#, "false"),
+        ("a between 1 and 3", r#"{"a": 2.5}"#, "true"),
+        ("a = b", r#"{"a": 1, "b": 1}"#, "true"),
+        ("a = b", r#"{"a": "x", "b": "y"}"#, "false"),
+        ("coalesce(a, 0) + 1", r#"{}"#, "1"),
+        ("coalesce(a, 'none')", r#"{"a": "x"}"#, "\"x\""),
+        ("nullif(a, 'x')", r#"{"a": "x"}"#, "null"),
+        ("case when a > 1 then 'big' else 'small' end", r#"{"a": 2}"#, "\"big\""),
+        ("case when a <> 0 then 10 / a else 0 end", r#"{"a": 0}"#, "0"),
+        ("case kind when 'a' then 1 else 2 end", r#"{"kind": "a"}"#, "1"),
+        ("round(a, 1)", r#"{"a": 2.25}"#, "2.3"),
+        ("abs(a)", r#"{"a": -2}"#, "2"),
+        ("a & 1", r#"{"a": 3}"#, "1"),
+        ("created > timestamp '2026-01-01T00:00:00Z'", r#"{"created": "2026-01-01T00:00:00.000001Z"}"#, "true"),
+        ("created > '2026-01-01'", r#"{"created": "2026-01-02"}"#, "true"),
+        ("created + interval '1 day'", r#"{"created": "2026-01-02T00:00:00Z"}"#, "\"2026-01-03T00:00:00Z\""),
+        ("extract(year from created)", r#"{"created": "2026-01-02T00:00:00Z"}"#, "2026"),
+        ("date_part('month', created)", r#"{"created": "2026-01-02T00:00:00Z"}"#, "1"),
+        ("date_trunc('month', created)", r#"{"created": "2026-01-02T10:00:00Z"}"#, "\"2026-01-01T00:00:00Z\""),
+        ("cast(created as date)", r#"{"created": "2026-01-02"}"#, "\"2026-01-02\""),
+        ("now()", "{}", "\"2023-11-14T22:13:20Z\""),
+        ("current_timestamp", "{}", "\"2023-11-14T22:13:20Z\""),
+        ("current_date", "{}", "\"2023-11-14\""),
+        ("now() > created", r#"{"created": "2020-01-01T00:00:00Z"}"#, "true"),
+        ("meta.topic", "{}", "\"events\""),
+        ("meta.partition + meta.offset", "{}", "100"),
+        ("meta.nothing", "{}", "null"),
+        ("\"meta\".topic", r#"{"meta": {"topic": 1}}"#, "1"),
+        ("1 / 0", "{}", "dead: 1 / 0: divide by zero error"),
+        ("10 / a", r#"{"a": 0}"#, "dead: 10 / a: divide by zero error"),
+        ("true", "{}", "true"),
+        ("null", "{}", "null"),
+        ("'it''s'", "{}", "\"it's\""),
+        ("random() < 1 and uuid() <> uuid()", "{}", "true"),
+        ("make_array(a, 2)", r#"{"a": 1}"#, "[1,2]"),
+        ("sqrt(a)", r#"{"a": -1}"#, "dead: field \"x\" has a value that is not a number"),
+    ];
+    let mut wrong = Vec::new();
+    for (expression, record, expected) in cases {
+        let transforms = json!([{"type": "map", "set": {"x": expression}}]);
+        let found = COMPILER.check(&spec(transforms, json!({})));
+        let got = if found.is_empty() { value(expression, record) } else { all(&found) };
+        if got != *expected {
+            wrong.push(format!("{expression} of {record}: {got}, expected {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let expressions = [
+        "",
+        "age >",
+        "age > 18 18",
+        "age == ",
+        "'open",
+        "upper(1)",
+        "uper(name)",
+        "upper(name, 2)",
+        "sum(age) > 3",
+        "count(*)",
+        "row_number() over ()",
+        "rank()",
+        "age in (select 1)",
+        "exists (select 1)",
+        "name + 'x'",
+        "age > 18 and upper(3)",
+        "length(name) > 'x'",
+        "not 3",
+        "1 and true",
+        "unnest(tags)",
+        "meta",
+        "a -> 'b'",
+        "a[1]",
+        "lower(age > 3)",
+        "cast(a as nonsense)",
+        "now(3)",
+        "nothing.here(3)",
+        "? = 3",
+        "case when 1 then 2 end",
+        "coalesce(1, 'x')",
+        "date_trunc('month', 3)",
+    ];
+    let found: Vec<String> = expressions
+        .iter()
+        .map(|expression| format!("{expression}\n    {}", problems(json!([{"type": "map", "set": {"x": expression}}])).replace('\n', "\n    ")))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn a_condition_must_be_true_or_false() {
+    let conditions = ["3", "'x'", "upper(name)", "age + 1", "age"];
+    let found: Vec<String> =
+        conditions.iter().map(|condition| problems(json!([{"type": "filter", "condition": condition}]))).collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn all_problems_are_found_at_once() {
+    let transforms = json!([
+        {"type": "filter", "condition": "uper(a) = 'x' and sum(b) > 1 and c > 'x' || 3"},
+        {"type": "filter", "conditon": "a > 1"},
+        {"type": "fliter", "condition": "a > 1"},
+        {"type": "aggregate"},
+        {"type": "map"},
+        {"type": "map", "set": {"x": 1}},
+        {"type": "map", "select": ["a", "b", "a"]},
+        {"type": "map", "set": {"c": "aa + 1"}, "remove": ["z"]},
+        {"type": "filter", "condition": "bb > 1"},
+    ]);
+    insta::assert_snapshot!(problems(transforms));
+}
+
+#[test]
+fn a_query_that_does_not_work_row_by_row_is_refused() {
+    let queries = [
+        "SELECT",
+        "SELECT a FROM other",
+        "SELECT a",
+        "SELECT a FROM input JOIN other ON a = b",
+        "SELECT a FROM input, other",
+        "SELECT DISTINCT a FROM input",
+        "SELECT a FROM input ORDER BY a LIMIT 3",
+        "SELECT a, count(*) AS n FROM input GROUP BY a HAVING count(*) > 1",
+        "SELECT upper(a) FROM input",
+        "SELECT a, b AS a FROM input",
+        "SELECT a FROM (SELECT 1) x",
+        "WITH x AS (SELECT 1) SELECT a FROM input",
+        "SELECT a FROM input UNION SELECT b FROM input",
+        "DELETE FROM input",
+        "SELECT unnest(a) AS x, unnest(b) AS y FROM input",
+        "SELECT unnest(upper(a)) AS x FROM input",
+        "SELECT a FROM input WHERE upper(a)",
+        "SELECT * FROM input; SELECT 1",
+    ];
+    let found: Vec<String> = queries
+        .iter()
+        .map(|query| format!("{query}\n    {}", problems(json!([{"type": "sql", "query": query}])).replace('\n', "\n    ")))
+        .collect();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn the_present_time_needs_a_source_that_has_one() {
+    let transforms = json!([{"type": "filter", "condition": "created < now()"}]);
+    let found = COMPILER.check(&spec(transforms, json!({"source": {"type": "file", "path": "x"}})));
+    insta::assert_snapshot!(all(&found));
+}
+
+#[test]
+fn declared_types_win() {
+    let more = json!({"schema": {"age": "bigint", "zip": "text", "address.since": "timestamp"}});
+    let transforms = json!([{"type": "filter", "condition": "age > 'x'"}, {"type": "filter", "condition": "zip > 3"},
+        {"type": "filter", "condition": "address.since > 3"}, {"type": "filter", "condition": "age = zip"}]);
+    insta::assert_snapshot!(all(&COMPILER.check(&spec(transforms, more.clone()))));
+    let transforms = json!([{"type": "filter", "condition": "age = zip2"}]);
+    assert_eq!(all(&COMPILER.check(&spec(transforms, more))), "");
+}
+
+#[test]
+fn long_chains_of_alternatives_are_fine() {
+    let either = |count| (0..count).map(|n| format!("a = {n}")).collect::<Vec<_>>().join(" or ");
+    assert_eq!(problems(json!([{"type": "filter", "condition": either(500)}])), "");
+    assert!(problems(json!([{"type": "filter", "condition": either(5000)}])).contains("chain of 5000"));
+    let list = (0..5000).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    assert_eq!(problems(json!([{"type": "filter", "condition": format!("a in ({list})")}])), "");
+}
+
+#[test]
+fn a_chain_whose_order_matters_has_a_limit() {
+    let sum = |terms| vec!["a"; terms].join(" + ") + " > 1";
+    assert_eq!(problems(json!([{"type": "filter", "condition": sum(45)}])), "");
+    assert!(problems(json!([{"type": "filter", "condition": sum(10_000)}])).contains("chain of more than"));
+}
+
+#[test]
+fn nesting_has_a_limit() {
+    let deep = |depth| format!("{}a{} > 1", "(".repeat(depth), ")".repeat(depth));
+    assert_eq!(problems(json!([{"type": "filter", "condition": deep(20)}])), "");
+    assert!(problems(json!([{"type": "filter", "condition": deep(2000)}])).contains("nested deeper"));
+}

@@ -1,0 +1,69 @@
+//! One row for each element of a list.
+use super::frame::Frame;
+use crate::expression::Slot;
+use arrow::array::{Array, AsArray, UInt32Array};
+use dataflow_core::{
+    position::Position,
+    types::{Learned, Type},
+};
+use dataflow_formats::decode::{Decoder, Field, Want, learned_key};
+use dataflow_sdk::{
+    Records,
+    batch::Dead,
+    records::{Layout, Span},
+};
+use serde_json::value::RawValue;
+
+/// The field that elements are put in to be decoded.
+const ELEMENT: &str = "e";
+
+/// Makes a row for each element of a list, given as JSON text; the elements are a new column of the narrowest type that
+/// holds them. A row with an empty list, or none, yields no rows. What is no list kills its record.
+pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, stage: &str) {
+    let lists = frame.column(Slot::Field(list));
+    let lists = lists.as_string::<i32>();
+    let mut rows = Vec::new();
+    let mut dead = Vec::new();
+    let (mut data, mut spans) = (Vec::with_capacity(2 * lists.value_data().len()), Vec::new());
+    for row in (0..lists.len()).filter(|row| lists.is_valid(*row)) {
+        match serde_json::from_str::<Vec<&RawValue>>(lists.value(row)) {
+            Ok(list) => {
+                for element in list {
+                    let start = data.len();
+                    data.extend_from_slice(format!("{{\"{ELEMENT}\":").as_bytes());
+                    data.extend_from_slice(element.get().as_bytes());
+                    data.push(b'}');
+                    spans.push(Span::new(start, data.len()));
+                    rows.push(row as u32);
+                }
+            }
+            Err(_) => dead.push(Dead {
+                row: frame.record(row),
+                stage: stage.into(),
+                code: "type-mismatch",
+                cause: format!("unnest takes a list, but found {}", shortened(lists.value(row))),
+            }),
+        }
+    }
+    let mut elements = Records::empty("elements".into(), Position::offset(0), Layout::Json);
+    elements.offsets = vec![0; spans.len()];
+    (elements.data, elements.spans) = (data.into(), spans);
+    let field = Field { path: vec![ELEMENT.into()], want: Want::Infer };
+    let key = learned_key(&field);
+    let mut decoded = Decoder::new(vec![field], &Learned::default()).decode(&elements);
+    frame.repeat(&UInt32Array::from(rows));
+    if let Some(column) = decoded.columns.pop() {
+        match decoded.learned.is_some_and(|learned| learned.0.get(&key) == Some(&Type::Json)) {
+            true => frame.set_json(register, column.array),
+            false => frame.set(register, column.array),
+        }
+    }
+    frame.kill(dead);
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}

@@ -1,0 +1,253 @@
+//! The one kind of query that works row by row: `SELECT … FROM input WHERE …`.
+use crate::{
+    expression::{Class, Finding, Origin, Scope, path},
+    program::{Builder, Step},
+};
+use datafusion_sql::sqlparser::{
+    ast::{
+        ExceptSelectItem, ExcludeSelectItem, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+        ObjectName, Query, Select, SelectItem, SetExpr, Spanned, TableFactor, TableWithJoins,
+        WildcardAdditionalOptions,
+    },
+    tokenizer::Location,
+};
+use indexmap::IndexMap;
+
+/// The name that the records go by.
+const INPUT: &str = "input";
+const FIELD: &str = "query";
+
+/// Adds the steps of a query.
+pub(super) fn plan(query: Query, builder: &mut Builder<'_>) {
+    let refused = refused(&query);
+    let known = builder.problems.len();
+    for finding in refused {
+        builder.problem(FIELD, finding);
+    }
+    let SetExpr::Select(select) = *query.body else {
+        let finding = Finding::new("unsupported", "only a SELECT works row by row");
+        return builder.problem(FIELD, finding.fix("write SELECT … FROM input WHERE …"));
+    };
+    for finding in refused_in(&select) {
+        builder.problem(FIELD, finding);
+    }
+    let qualifiers = match table(&select.from) {
+        Ok(name) => vec![name],
+        Err(finding) => return builder.problem(FIELD, finding),
+    };
+    if builder.problems.len() > known {
+        return;
+    }
+    if let Some(condition) = select.selection {
+        builder.filter(condition, &qualifiers, "WHERE", FIELD);
+    }
+    let mut projection = Projection { builder, qualifiers, star: false, scope: Scope::source(), unnest: None };
+    projection.scope.open = false;
+    for item in select.projection {
+        projection.item(item);
+    }
+    projection.finish();
+}
+
+/// What is selected so far.
+struct Projection<'a, 'b> {
+    builder: &'a mut Builder<'b>,
+    qualifiers: Vec<String>,
+    star: bool,
+    /// The fields behind the query.
+    scope: Scope,
+    unnest: Option<(usize, usize)>,
+}
+
+impl Projection<'_, '_> {
+    fn item(&mut self, item: SelectItem) {
+        match item {
+            SelectItem::Wildcard(options) => self.wildcard(options),
+            SelectItem::QualifiedWildcard(_, options) => self.wildcard(options),
+            SelectItem::ExprWithAlias { expr, alias } => self.column(expr, alias.value, alias.span.start),
+            SelectItem::UnnamedExpr(expr) => {
+                let place = expr.span().start;
+                match path(&expr).and_then(|mut path| path.pop()) {
+                    Some(Ident { value, .. }) => self.column(expr, value, place),
+                    None => {
+                        let finding = Finding::new("missing-name", format!("{expr} has no name")).at(place);
+                        self.builder.problem(FIELD, finding.fix(format!("give it one: {expr} AS …")));
+                    }
+                }
+            }
+            SelectItem::ExprWithAliases { expr, .. } => {
+                let finding = Finding::new("unsupported", format!("{expr} can have one name only"));
+                self.builder.problem(FIELD, finding.at(expr.span().start));
+            }
+        }
+    }
+
+    fn column(&mut self, expr: Expr, name: String, place: Location) {
+        if !self.star && self.scope.columns.contains_key(&name) {
+            let finding = Finding::new("duplicate", format!("{name} is selected twice")).at(place);
+            return self.builder.problem(FIELD, finding.fix("give one of them another name with AS"));
+        }
+        let origin = match unnested(&expr) {
+            Some(list) => self.unnest(list),
+            None => self.builder.value(expr, &self.qualifiers, FIELD),
+        };
+        match origin {
+            // `*` has it already.
+            Some(Origin::Field(path)) if self.star && path == [name.as_str()] && !self.builder.scope.columns.contains_key(&name) => {}
+            Some(origin) => self.scope.set(&name, origin),
+            None => {}
+        }
+    }
+
+    fn unnest(&mut self, list: &Expr) -> Option<Origin> {
+        let place = list.span().start;
+        let problem = |builder: &mut Builder<'_>, text: &str| {
+            builder.problem(FIELD, Finding::new("unsupported", text).at(place).fix("use one field that holds a list: unnest(items) AS item"));
+            None
+        };
+        if self.unnest.is_some() {
+            return problem(self.builder, "only one column can be unnested");
+        }
+        let Some(path) = path(list) else { return problem(self.builder, "only a field can be unnested") };
+        use crate::expression::scope::Target;
+        let field = match self.builder.scope.resolve(&path, &self.qualifiers) {
+            Ok(Target::Field(path)) => path,
+            Ok(Target::Register(_) | Target::Meta(_)) => return problem(self.builder, "only a field of the source can be unnested"),
+            Err(finding) => {
+                self.builder.problem(FIELD, finding);
+                return None;
+            }
+        };
+        self.builder.inputs.named.insert(field.clone());
+        let list = self.builder.raw(field);
+        let register = self.builder.register(Class::Any, arrow::datatypes::DataType::Utf8);
+        self.unnest = Some((register, list));
+        Some(Origin::Register(register))
+    }
+
+    fn wildcard(&mut self, options: WildcardAdditionalOptions) {
+        let WildcardAdditionalOptions { opt_ilike, opt_exclude, opt_except, opt_replace, opt_rename, opt_alias, .. } = options;
+        if opt_ilike.is_some() || opt_rename.is_some() || opt_alias.is_some() {
+            let finding = Finding::new("unsupported", "behind * only EXCLUDE, EXCEPT and REPLACE are possible");
+            return self.builder.problem(FIELD, finding);
+        }
+        self.star = true;
+        let selected = std::mem::take(&mut self.scope.columns);
+        let Scope { open, columns, removed } = self.builder.scope.clone();
+        self.scope = Scope { open, columns: IndexMap::new(), removed };
+        // What was selected before the star stays before it.
+        for (name, origin) in selected.into_iter().chain(columns) {
+            self.scope.columns.entry(name).or_insert(origin);
+        }
+        let excluded: Vec<String> = match opt_exclude {
+            Some(ExcludeSelectItem::Single(name)) => vec![plain(&name)],
+            Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(plain).collect(),
+            None => Vec::new(),
+        };
+        let excepted = opt_except.into_iter().flat_map(|ExceptSelectItem { first_element, additional_elements }| {
+            std::iter::once(first_element).chain(additional_elements).map(|ident| ident.value)
+        });
+        for name in excluded.into_iter().chain(excepted) {
+            self.scope.remove(&name);
+        }
+        for replaced in opt_replace.into_iter().flat_map(|replace| replace.items) {
+            self.column(replaced.expr, replaced.column_name.value, Location::new(0, 0));
+        }
+    }
+
+    fn finish(self) {
+        if let Some((register, list)) = self.unnest {
+            self.builder.step(Step::Unnest { register, list });
+        }
+        self.builder.scope = self.scope;
+    }
+}
+
+/// The argument of a call of UNNEST.
+fn unnested(expr: &Expr) -> Option<&Expr> {
+    let Expr::Function(call) = expr else { return None };
+    let FunctionArguments::List(list) = &call.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] if call.name.to_string().eq_ignore_ascii_case("unnest") => Some(list),
+        _ => None,
+    }
+}
+
+/// The name of a field, without quotes.
+fn plain(name: &ObjectName) -> String {
+    name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect::<Vec<_>>().join(".")
+}
+
+/// The name that the records have in the query.
+fn table(from: &[TableWithJoins]) -> Result<String, Finding> {
+    let [TableWithJoins { relation, joins }] = from else {
+        let finding = match from {
+            [] => Finding::new("missing-field", "has no FROM").fix("add FROM input"),
+            _ => joined(),
+        };
+        return Err(finding);
+    };
+    if !joins.is_empty() {
+        return Err(joined());
+    }
+    match relation {
+        TableFactor::Table { name, alias, args: None, .. } if plain(name) == INPUT => {
+            Ok(alias.as_ref().map_or_else(|| INPUT.into(), |alias| alias.name.value.clone()))
+        }
+        TableFactor::Table { name, .. } => {
+            let place = name.span().start;
+            Err(Finding::new("unknown-table", format!("there is no table {name}")).fix("records are read FROM input").at(place))
+        }
+        TableFactor::Derived { .. } => Err(Finding::new("unsupported", "a subquery is not possible")
+            .fix("put a `sql` transform before this one")),
+        _ => Err(Finding::new("unsupported", "records are read FROM input only")),
+    }
+}
+
+fn joined() -> Finding {
+    Finding::new("unsupported", "a join is not possible row by row").fix("use a `join` transform")
+}
+
+fn aggregated(what: &str) -> Finding {
+    let message = format!("{what} is not possible: the result would depend on which records come together in a batch");
+    Finding::new("unsupported", message).fix("use an `aggregate` transform")
+}
+
+/// What a query has that a row by itself can't have.
+fn refused(query: &Query) -> Vec<Finding> {
+    let found = [
+        (query.order_by.is_some(), "ORDER BY"),
+        (query.limit_clause.is_some(), "LIMIT"),
+        (query.fetch.is_some(), "FETCH"),
+    ];
+    let mut findings: Vec<Finding> = found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
+    if query.with.is_some() {
+        let finding = Finding::new("unsupported", "WITH is not possible");
+        findings.push(finding.fix("put a `sql` transform before this one"));
+    }
+    if !query.pipe_operators.is_empty() || query.for_clause.is_some() || !query.locks.is_empty() {
+        findings.push(Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible"));
+    }
+    findings
+}
+
+fn refused_in(select: &Select) -> Vec<Finding> {
+    let grouped = match &select.group_by {
+        GroupByExpr::All(_) => true,
+        GroupByExpr::Expressions(by, modifiers) => !by.is_empty() || !modifiers.is_empty(),
+    };
+    let found = [
+        (select.distinct.is_some(), "DISTINCT"),
+        (grouped, "GROUP BY"),
+        (select.having.is_some(), "HAVING"),
+        (select.qualify.is_some(), "QUALIFY"),
+        (select.top.is_some(), "TOP"),
+        (!select.sort_by.is_empty() || !select.cluster_by.is_empty() || !select.distribute_by.is_empty(), "SORT BY"),
+        (!select.named_window.is_empty(), "WINDOW"),
+    ];
+    let mut findings: Vec<Finding> = found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
+    if select.into.is_some() || !select.lateral_views.is_empty() || select.prewhere.is_some() {
+        findings.push(Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible"));
+    }
+    findings
+}
