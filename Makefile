@@ -35,8 +35,8 @@ check:
 
 bench:
 	@dev/setup.sh build
-	$(CARGO) run --release --locked -p dataflow-formats --example decode
-	$(CARGO) run --release --locked -p dataflow-journal --example append
+	$(CARGO) run --release --locked -p dataflow-formats --example decode_speed
+	$(CARGO) run --release --locked -p dataflow-journal --example throughput
 
 services-up:
 	@dev/setup.sh services

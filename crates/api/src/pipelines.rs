@@ -197,7 +197,6 @@ fn not_settable(problems: Vec<Problem>) -> Vec<Problem> {
     const SHOWN_ONLY: &[&str] = &[
         "status",
         "stopping",
-        "settings",
         "version",
         "checkpoint",
         "metrics",
@@ -208,11 +207,7 @@ fn not_settable(problems: Vec<Problem>) -> Vec<Problem> {
     ];
     let explain = |problem: Problem| match problem.code.as_str() {
         "unknown-field" if SHOWN_ONLY.contains(&problem.path.as_str()) => {
-            let fix = match problem.path.as_str() {
-                "settings" => "put what is in it beside source and sink",
-                _ => "leave it out: GET shows it, but it can't be set",
-            };
-            problem.fix(fix)
+            problem.fix("leave it out: GET shows it, but it can't be set")
         }
         _ => problem,
     };

@@ -15,7 +15,7 @@ use dataflow_engine::{
 };
 use dataflow_journal::sqlite::Sqlite;
 use dataflow_sdk::catalog::Connections;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// A node that is up.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Node {
     /// # Errors
     /// If the journal can't be read.
     pub async fn build(parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
-        let own_files = data.as_ref().map(DataDir::own_files).unwrap_or_else(BTreeSet::new);
+        let own_files = data.as_ref().map(DataDir::own_files).unwrap_or_default();
         let path = data.as_ref().map(DataDir::journal).unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let default_lanes = u32::try_from(cores).unwrap_or(u32::MAX);

@@ -4,7 +4,7 @@ use crate::{
     parts::Parts,
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
     shard::{ShardLog, Slot, claim_shard, load_pipeline},
-    view::{PipelinePage, RegionView},
+    view::{PipelinePage, RegionView, WarningView},
 };
 use async_trait::async_trait;
 use dataflow_core::{
@@ -124,7 +124,7 @@ impl Engine {
     }
 }
 
-/// Id, status and labels of every pipeline, for listing.
+/// Id, status and labels of every pipeline, for listing; and what the last run of each warned of.
 #[derive(Debug, Default)]
 pub(crate) struct Directory(Mutex<BTreeMap<PipelineId, Summary>>);
 
@@ -132,6 +132,7 @@ pub(crate) struct Directory(Mutex<BTreeMap<PipelineId, Summary>>);
 struct Summary {
     status: Status,
     labels: BTreeMap<String, String>,
+    warnings: Vec<WarningView>,
 }
 
 impl Directory {
@@ -143,13 +144,27 @@ impl Directory {
     pub(crate) fn note(&self, pipeline: &PipelineId, state: &State) {
         match state.pipeline() {
             Some(known) => {
-                let summary = Summary { status: state.status(), labels: known.spec.labels.clone() };
-                self.lock().insert(pipeline.clone(), summary);
+                let mut all = self.lock();
+                let warnings = all.remove(pipeline).map_or_else(Vec::new, |summary| summary.warnings);
+                let summary = Summary { status: state.status(), labels: known.spec.labels.clone(), warnings };
+                all.insert(pipeline.clone(), summary);
             }
             None => {
                 self.lock().remove(pipeline);
             }
         }
+    }
+
+    /// Keeps what a run has warned of until the next one.
+    pub(crate) fn keep_warnings(&self, pipeline: &PipelineId, warnings: Vec<WarningView>) {
+        if let Some(summary) = self.lock().get_mut(pipeline) {
+            summary.warnings = warnings;
+        }
+    }
+
+    /// What the last run has warned of.
+    pub(crate) fn warnings(&self, pipeline: &PipelineId) -> Vec<WarningView> {
+        self.lock().get(pipeline).map_or_else(Vec::new, |summary| summary.warnings.clone())
     }
 
     fn find(&self, query: &ListQuery) -> Vec<PipelineId> {

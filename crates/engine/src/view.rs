@@ -38,7 +38,8 @@ pub struct PipelineView {
     /// Where records go.
     #[schema(value_type = Object)]
     pub sink: Component,
-    /// The rest of the spec: only what was set (`batch`, `schema`, `restart`, …).
+    /// The rest of the spec, under its own names: only what was set (`batch`, `schema`, `restart`, …).
+    #[serde(flatten)]
     #[schema(value_type = Object)]
     pub settings: serde_json::Map<String, Value>,
     /// Counts its changes; the ETag.

@@ -1,11 +1,13 @@
 //! The catalogue of connectors: a plain list of config types.
 mod connections;
+mod connector;
 mod redact;
 mod secrets;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use connections::Connections;
+pub use connector::{BuiltSink, Connector, Role};
 pub use redact::REDACTED;
 pub use secrets::{NoSecrets, Secrets};
 
@@ -15,11 +17,11 @@ use crate::{
     source::Source,
     transform::UnknownFields,
 };
+use connector::Make;
 use dataflow_core::spec::Component;
-use schemars::{JsonSchema, Schema};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
-use std::fmt;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The config struct of a source: its manual. Field docs are the reference docs.
 ///
@@ -69,91 +71,6 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     }
 }
 
-/// Which part of a pipeline a connector is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Where records come from.
-    Source,
-    /// Where records go.
-    Sink,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Source => "source",
-            Self::Sink => "sink",
-        })
-    }
-}
-
-/// A connector as the catalogue knows it.
-#[derive(Clone, Debug)]
-pub struct Connector {
-    /// Source or sink.
-    pub role: Role,
-    /// Its `type`.
-    pub ty: &'static str,
-    /// One sentence: what it reads or writes.
-    pub summary: &'static str,
-    /// How exactly-once holds with it, and what would void it.
-    pub guarantee: &'static str,
-    /// What a sink can promise; none for a source.
-    pub kind: Option<Kind>,
-    /// Which of the node's connections it may use, if any.
-    pub connection: Option<&'static str>,
-    /// Fields that make up a sink's target; none: the whole config.
-    pub target_fields: Option<&'static [&'static str]>,
-    schema: Schema,
-    make: Make,
-}
-
-type Built<T> = Result<T, Vec<Problem>>;
-
-/// A sink, and what becomes of output fields that it has no column for (table sinks).
-pub type BuiltSink = (Box<dyn Sink>, Option<UnknownFields>);
-
-#[derive(Clone, Copy, Debug)]
-enum Make {
-    Source { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<Box<dyn Source>> },
-    Sink { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<BuiltSink> },
-}
-
-impl Connector {
-    /// JSON Schema of its config as users write it: `type` and, where it may use one, `connection` included.
-    pub fn schema(&self) -> Schema {
-        let mut schema = self.schema.clone();
-        let rules = schema.ensure_object();
-        let mut properties = Map::new();
-        properties.insert("type".into(), serde_json::json!({"const": self.ty, "description": self.summary}));
-        if let Some(kind) = self.connection {
-            let description = format!(
-                "Which of the node's {kind} connections to use (`connections.{kind}.<name>` in its settings). \
-                 Fields given here win over the connection's. Default: `default`, if there is one."
-            );
-            properties.insert("connection".into(), serde_json::json!({"type": "string", "description": description}));
-        }
-        if let Some(Value::Object(own)) = rules.remove("properties") {
-            for (name, schema) in own {
-                properties.entry(name).or_insert(schema);
-            }
-        }
-        rules.insert("properties".into(), properties.into());
-        let required = rules.entry("required").or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(names) = required {
-            names.insert(0, "type".into());
-        }
-        schema
-    }
-
-    /// Whether its own config has this field.
-    fn has_field(&self, name: &str) -> bool {
-        let properties = self.schema.as_object().and_then(|rules| rules.get("properties"));
-        properties.is_some_and(|properties| properties.get(name).is_some())
-    }
-}
-
 /// All connectors of a node.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -169,49 +86,14 @@ impl Catalog {
     /// The same catalogue with one more source.
     #[must_use]
     pub fn source<C: SourceConfig>(mut self) -> Self {
-        self.connectors.push(Connector {
-            role: Role::Source,
-            ty: C::TYPE,
-            summary: C::SUMMARY,
-            guarantee: C::GUARANTEE,
-            kind: None,
-            connection: C::CONNECTION,
-            target_fields: None,
-            schema: schemars::schema_for!(C),
-            make: Make::Source {
-                check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),
-                build: |config| {
-                    let config = parse::<C>(config)?;
-                    let problems = config.check();
-                    if problems.is_empty() { Ok(config.build()) } else { Err(problems) }
-                },
-            },
-        });
+        self.connectors.push(Connector::of_source::<C>());
         self
     }
 
     /// The same catalogue with one more sink.
     #[must_use]
     pub fn sink<C: SinkConfig>(mut self) -> Self {
-        self.connectors.push(Connector {
-            role: Role::Sink,
-            ty: C::TYPE,
-            summary: C::SUMMARY,
-            guarantee: C::GUARANTEE,
-            kind: Some(C::KIND),
-            connection: C::CONNECTION,
-            target_fields: C::target_fields(),
-            schema: schemars::schema_for!(C),
-            make: Make::Sink {
-                check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),
-                build: |config| {
-                    let config = parse::<C>(config)?;
-                    let problems = config.check();
-                    let unknown_fields = config.unknown_fields();
-                    if problems.is_empty() { Ok((config.build(), unknown_fields)) } else { Err(problems) }
-                },
-            },
-        });
+        self.connectors.push(Connector::of_sink::<C>());
         self
     }
 
@@ -345,12 +227,4 @@ impl Catalog {
         let built = if problems.is_empty() { build(config) } else { Err(problems) };
         built.map_err(|problems| findings(problems.into_iter().map(|problem| found.hide(problem)).collect()))
     }
-}
-
-fn parse<C: DeserializeOwned>(config: Value) -> Result<C, Vec<Problem>> {
-    serde_path_to_error::deserialize(config).map_err(|error| {
-        let path = error.path().to_string();
-        let path = if path == "." { String::new() } else { path };
-        vec![Problem::new(path, "invalid-value", error.into_inner().to_string())]
-    })
 }

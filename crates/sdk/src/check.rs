@@ -4,6 +4,7 @@ mod schema;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use dataflow_core::problem::Problem;
 pub use nearest::nearest;

@@ -1,5 +1,9 @@
 //! The compiler that a node has.
-use crate::{Transform, expression::Functions, program};
+use crate::{
+    Transform,
+    expression::{Functions, stack::roomy},
+    program,
+};
 use dataflow_core::spec::PipelineSpec;
 use dataflow_sdk::{
     Problem,
@@ -29,7 +33,7 @@ impl Default for SqlCompiler {
 
 impl Compiler for SqlCompiler {
     fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
-        program::plan(&self.functions, &spec.transforms, spec).problems
+        roomy(|| program::plan(&self.functions, &spec.transforms, spec).problems)
     }
 
     fn catalog(&self) -> Vec<(&'static str, &'static str, Schema)> {
@@ -37,6 +41,6 @@ impl Compiler for SqlCompiler {
     }
 
     fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>> {
-        Ok(Box::new(program::compile(&self.functions, plan)?))
+        Ok(Box::new(roomy(|| program::compile(&self.functions, plan))?))
     }
 }

@@ -139,11 +139,13 @@ impl Door {
         if same(&view, &spec) {
             return Ok(view);
         }
-        eprintln!("{}: its file has changed", self.id);
+        let id = &self.id;
+        eprintln!("{id} has changed: it goes on where it was, or from the beginning if its source is another one");
         if view.status == Status::Running {
             self.stop(&view).await?;
         }
         let updated = self.command(Action::Update { spec: Box::new(spec), force: false }).await?;
+        // What only renames a completed pipeline leaves it completed; whoever changed it wants it run.
         if updated.status == Status::Completed { self.command(Action::Start).await } else { Ok(updated) }
     }
 

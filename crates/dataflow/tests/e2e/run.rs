@@ -64,15 +64,18 @@ fn a_bounded_pipeline_ends_with_0_and_says_so_when_repeated() {
 }
 
 #[test]
-fn a_changed_pipeline_is_updated_and_run() {
+fn a_changed_pipeline_is_updated_and_goes_on_where_it_was() {
     let case = Case::new(GOOD);
     assert_eq!(case.run(&case.spec()).0, 0);
     let mut spec = case.spec();
     spec["sink"]["table"] = json!("everybody");
     spec["transforms"] = json!([]);
+    fs::write(case.path("in.jsonl"), format!("{GOOD}{{\"id\":4,\"age\":7}}\n")).unwrap();
     let (code, _, stderr) = case.run(&spec);
     assert_eq!(code, 0, "{stderr}");
-    assert_eq!(query(&case.database(), "SELECT count(*) FROM everybody"), 3);
+    assert!(stderr.contains("goes on where it was") && stderr.contains("4  records read"), "{stderr}");
+    assert_eq!(query(&case.database(), "SELECT count(*) FROM everybody"), 1);
+    assert_eq!(case.rows(), 2);
 }
 
 #[test]

@@ -58,7 +58,9 @@ impl Entity {
 pub(super) fn state(entity: &Entity) -> Result<Reply, AskError> {
     let around = &entity.around.parts;
     let live = entity.slot.live();
-    let view = show::pipeline(&entity.slot.state(), live.as_deref(), &*around.plugins, around.clock.now());
+    let last_warnings = || entity.around.directory.warnings(&entity.slot.pipeline);
+    let view =
+        show::pipeline(&entity.slot.state(), live.as_deref(), last_warnings, &*around.plugins, around.clock.now());
     Ok(Reply::Pipeline(Box::new(view.ok_or(Rejected::NotFound)?)))
 }
 

@@ -23,12 +23,13 @@ use serde_json::{Map, Value};
 pub(crate) fn pipeline(
     state: &State,
     live: Option<&Live>,
+    last_warnings: impl FnOnce() -> Vec<WarningView>,
     plugins: &dyn Plugins,
     now: Timestamp,
 ) -> Option<PipelineView> {
     let pipeline = state.pipeline()?;
     let spec = &pipeline.spec;
-    let (metrics, warnings) = metrics(pipeline, live, now);
+    let metrics = metrics(pipeline, live, now);
     let stopping = matches!(state, State::Running(running) if running.stopping.is_some());
     Some(PipelineView {
         pipeline_id: pipeline.id.to_string(),
@@ -45,7 +46,7 @@ pub(crate) fn pipeline(
         checkpoint: checkpoint(pipeline),
         metrics,
         error: error(state, live),
-        warnings,
+        warnings: live.map_or_else(last_warnings, warnings),
         created_at: rfc3339(pipeline.created_at),
         updated_at: rfc3339(pipeline.updated_at),
     })
@@ -76,8 +77,8 @@ fn positions(positions: &Positions) -> Vec<PositionView> {
 }
 
 /// One consistent snapshot of the ledger.
-fn metrics(pipeline: &Pipeline, live: Option<&Live>, now: Timestamp) -> (MetricsView, Vec<WarningView>) {
-    let Some(live) = live else { return (ledger(&pipeline.progress.counters(), 0), Vec::new()) };
+fn metrics(pipeline: &Pipeline, live: Option<&Live>, now: Timestamp) -> MetricsView {
+    let Some(live) = live else { return ledger(&pipeline.progress.counters(), 0) };
     let live = live.lock();
     let mut counters = pipeline.progress.earlier;
     let mut in_flight = 0;
@@ -93,13 +94,18 @@ fn metrics(pipeline: &Pipeline, live: Option<&Live>, now: Timestamp) -> (Metrics
         in_flight += lane.in_flight;
         lag = lane.lag.map_or(lag, |more| Some(lag.unwrap_or(0) + more));
     }
-    let metrics = MetricsView { records_per_second: live.rate(now), lag, ..ledger(&counters, in_flight) };
+    MetricsView { records_per_second: live.rate(now), lag, ..ledger(&counters, in_flight) }
+}
+
+/// What a run has warned of so far.
+pub(crate) fn warnings(live: &Live) -> Vec<WarningView> {
+    let live = live.lock();
     let warnings = live.warnings.values().map(|warning| WarningView {
         code: warning.code.into(),
         message: warning.message.clone(),
         records: warning.records,
     });
-    (metrics, warnings.collect())
+    warnings.collect()
 }
 
 fn ledger(counters: &Counters, in_flight: u64) -> MetricsView {

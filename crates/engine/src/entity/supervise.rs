@@ -1,5 +1,5 @@
 //! The entity and its run: starting, stopping, what it reports, and how it ends.
-use super::{Entity, answer, inbox::EntityInbox, queries};
+use super::{Entity, answer, inbox::EntityInbox, queries, show};
 use crate::run::{
     End, Run,
     live::Live,
@@ -169,6 +169,9 @@ impl Entity {
         if let Some(run) = self.run.take() {
             run.task.abort();
             metrics::gauge!("dataflow_runs").decrement(1.0);
+        }
+        if let Some(live) = self.slot.live() {
+            self.around.directory.keep_warnings(&self.slot.pipeline, show::warnings(&live));
         }
         self.slot.set_live(None);
     }

@@ -196,24 +196,34 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// JSON values as they are written. Untyped text must be JSON; strictly, it is a string if JSON doesn't write a number
-    /// or boolean so.
+    /// JSON values as they are written. Untyped text is a JSON string, unless it is a JSON object or array.
     fn documents(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        let mut string = Vec::new();
         self.texts(asked, |cell, scratch, builder| {
-            builder.append_value(match cell.kind {
-                Kind::Untyped | Kind::Doubled => {
-                    let text = self.text.content(cell, scratch).unwrap_or_default();
-                    if self.strict && !number::is_json_number(text) && !matches!(text, "true" | "false") {
-                        let mut string = Vec::with_capacity(text.len() + 2);
-                        json::write_string(text, &mut string);
-                        builder.append_value(String::from_utf8_lossy(&string));
-                        return Ok(());
-                    }
-                    json::validate(text.as_bytes()).map_err(|_| "which is not JSON")?;
-                    text
-                }
-                _ => self.text.json(cell),
-            });
+            if !matches!(cell.kind, Kind::Untyped | Kind::Doubled) {
+                builder.append_value(self.text.json(cell));
+                return Ok(());
+            }
+            let text = self.text.content(cell, scratch).unwrap_or_default();
+            if text.starts_with(['{', '[']) && json::validate(text.as_bytes()).is_ok() {
+                builder.append_value(text);
+            } else {
+                string.clear();
+                json::write_string(text, &mut string);
+                builder.append_value(String::from_utf8_lossy(&string));
+            }
+            Ok(())
+        })
+    }
+
+    /// Numbers as they are written; of untyped text, as JSON would write them.
+    fn number_texts(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        self.texts(asked, |cell, scratch, builder| {
+            let text = self.number(cell, scratch)?;
+            match cell.kind {
+                Kind::Number => builder.append_value(text),
+                _ => builder.append_value(number::as_json(text)),
+            }
             Ok(())
         })
     }
@@ -241,10 +251,7 @@ impl<'a> Values<'a> {
                 number::double(self.number(cell, scratch)?)
             }),
             Type::Decimal { precision, scale } => self.decimals(asked, precision, scale),
-            Type::Number => self.texts(asked, |cell, scratch, builder| {
-                builder.append_value(self.number(cell, scratch)?);
-                Ok(())
-            }),
+            Type::Number => self.number_texts(asked),
             Type::Text => self.strings(asked),
             Type::Timestamp | Type::Datetime => self.times(asked, ty),
             Type::Date => self.primitives(asked, Date32Builder::with_capacity(rows), |cell, scratch| {

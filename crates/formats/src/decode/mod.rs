@@ -1,6 +1,6 @@
 //! Decoding on demand: only the fields that are asked for become columns.
 //!
-//! Pass 1 goes once over every record, checks every byte of it, and notes where the wanted values lie ([`cell`]); pass 2
+//! Pass 1 goes once over every record, checks every byte of it, and notes where the wanted values lie (`cell`); pass 2
 //! makes the columns, one after the other, from these places.
 mod cell;
 mod column;
@@ -60,7 +60,8 @@ pub enum Want {
     /// JSON writes them, true, false; everything else, and what is mixed, is text.
     /// Until there is a value, a column of type text without any, and nothing is learned.
     Infer,
-    /// Exactly this type.
+    /// Exactly this type. [`Type::Json`] is the JSON text of any value, as it is written; a CSV value is a JSON string,
+    /// unless it is a JSON object or array. [`Type::Number`] is a number as JSON writes it.
     As(Type),
 }
 
@@ -81,7 +82,9 @@ pub struct Decoder {
 pub struct Decoded {
     /// One column per field, in their order, each with one value per record; NULL where missing, null, broken or misfit.
     pub columns: Vec<Column>,
-    /// Records that can't be read at all (not JSON, not an object, too large, tombstones). By rising row.
+    /// Records that can't be read at all. By rising row. Codes: `not-json` (RFC 8259, to the letter), `not-object`,
+    /// `too-deep` (more than [`MAX_DEPTH`](crate::MAX_DEPTH) levels), `not-utf8`, `too-large`, `tombstone`; of CSV
+    /// `csv-fields` (too few or too many) and `not-csv` (quotes that don't match).
     pub broken: Vec<Dead>,
     /// Top-level keys of the records, in order of first appearance. At most 10,000, of up to 1,024 bytes: what is
     /// beyond is not tracked.

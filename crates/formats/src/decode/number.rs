@@ -1,5 +1,6 @@
 //! Numbers by value, from their text.
 use dataflow_core::types::Type;
+use std::borrow::Cow;
 
 /// Most digits of a decimal.
 const DIGITS: usize = 38;
@@ -122,10 +123,21 @@ pub(super) fn real(text: &str) -> Result<f32, &'static str> {
     Err("which is an integer that a real does not hold exactly")
 }
 
-/// A number written with digits only, without plus sign and leading zeros.
+/// A number without plus sign and leading zeros.
 fn trimmed(text: &str) -> String {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.trim_start_matches('+')), |digits| ("-", digits));
     format!("{sign}{}", digits.trim_start_matches('0'))
+}
+
+/// A number as JSON would write it.
+pub(super) fn as_json(text: &str) -> Cow<'_, str> {
+    if is_json_number(text) {
+        return text.into();
+    }
+    let number = trimmed(text);
+    let at = usize::from(number.starts_with('-'));
+    let digit = number.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    format!("{}{}{}", &number[..at], if digit { "" } else { "0" }, &number[at..]).into()
 }
 
 /// Whether untyped text is a number: as JSON has them, and with a plus sign or leading zeros.

@@ -452,8 +452,17 @@ fn csv_inference() {
     let decoded = after(Type::Boolean, &["true", "1"]);
     assert_eq!(texts(&decoded.columns[0].array), [Some("true"), Some("1")]);
     let decoded = after(Type::Json, &["1", "a\"b", "", "true"]);
-    assert_eq!(texts(&decoded.columns[0].array), [Some("1"), Some("\"a\\\"b\""), None, Some("true")]);
+    assert_eq!(texts(&decoded.columns[0].array), [Some("\"1\""), Some("\"a\\\"b\""), None, Some("\"true\"")]);
     assert_eq!(decoded.columns[0].misfits, []);
+}
+
+#[test]
+fn csv_values_as_json() {
+    let values = ["Ann", "\"{\"\"a\"\": [1]}\"", "12", "{x", "\"\""];
+    let (column, _) = one(&csv(&["a"], &values), Want::As(Type::Json));
+    assert_eq!(texts(&column.array), ["\"Ann\"", "{\"a\": [1]}", "\"12\"", "\"{x\"", "\"\""].map(Some));
+    let (column, _) = one(&csv(&["a"], &["+007", "-00.50", "1.5E3", "000", "x"]), Want::As(Type::Number));
+    assert_eq!(texts(&column.array), [Some("7"), Some("-0.50"), Some("1.5E3"), Some("0"), None]);
 }
 
 #[test]

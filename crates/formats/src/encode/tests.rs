@@ -189,6 +189,19 @@ fn csv_is_quoted_where_it_must() {
         "name,\"x,y\",list\nplain,1.5,\"[1,2]\"\n\"a,b\",,\"[1,2]\"\n\"\",,\"[1,2]\"\n,2.0,\"[1,2]\"\n\"q\"\"\n\",0.0,\"[1,2]\"\n"
     );
     assert_eq!(misfits.iter().map(|misfit| misfit.row).collect::<Vec<_>>(), [2]);
+    let json = vec![
+        Some("\"a\\u0062,\""),
+        Some("null"),
+        Some("\"\""),
+        Some("[\"x\"]"),
+        Some("1.50"),
+        None,
+        Some("\"\\ud800\""),
+    ];
+    let json: ArrayRef = Arc::new(StringArray::from(json));
+    let mut out = Vec::new();
+    csv_rows(&[Column { name: "json", array: &json, raw: true }], 7, b';', b'\'', &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "ab,\n\n''\n[\"x\"]\n1.50\n\n\"\\ud800\"\n");
 }
 
 proptest! {

@@ -194,7 +194,7 @@ fn strings_are_unescaped() {
 }
 
 /// Texts that are nearly JSON: pieces of it in any order.
-fn pieces() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         "{",
         "}",

@@ -1,7 +1,7 @@
 //! The log in one SQLite file: the embedded default.
 //!
-//! One thread writes: it takes all that waits, whatever the shard, and commits it in one transaction ([`writer`]).
-//! Two threads read ([`readers`]). Decision and figures: `docs/adr/0003-shard-log.md`.
+//! One thread writes: it takes all that waits, whatever the shard, and commits it in one transaction.
+//! Two threads read. Decision and figures: `docs/adr/0003-shard-log.md`.
 mod failure;
 mod readers;
 mod schema;

@@ -2,6 +2,7 @@
 use super::{Kind, decode, encode};
 use crate::{Error, testing::samples};
 use dataflow_core::pipeline::event::Fact;
+use proptest::prelude::*;
 use std::{collections::BTreeSet, path::PathBuf};
 
 fn golden(version: u32) -> PathBuf {
@@ -71,4 +72,17 @@ fn progress_is_what_the_next_of_its_kind_replaces() {
     let progress = samples::all().into_iter().filter(|(_, event)| Kind::of(&event.fact).is_progress());
     let names: Vec<_> = progress.map(|(name, _)| name).collect();
     assert_eq!(names, ["batch-received", "run-opened", "batch-processed"]);
+}
+
+proptest! {
+    /// What is appended and read again is equal, whatever numbers and texts a spec holds: owners settle unknown outcomes by it.
+    #[test]
+    fn a_spec_comes_back_as_it_was(float in any::<f64>(), whole in any::<i64>(), large in any::<u64>(), text in any::<String>()) {
+        let config = serde_json::json!({"type": "generate", "float": float, "whole": whole, "large": large, "text": text});
+        let spec = serde_json::json!({"source": config, "sink": {"type": "stdout"}});
+        let incarnation = "i".try_into().unwrap();
+        let created = Fact::PipelineCreated { spec: serde_json::from_value(spec).unwrap(), incarnation };
+        let event = samples::event("c", created);
+        prop_assert_eq!(decode(&encode(&event).unwrap()).unwrap(), event);
+    }
 }

@@ -51,7 +51,11 @@ impl Connections {
             }
         };
         let fields = match &name {
-            None => named.and_then(|named| named.get(DEFAULT)),
+            // A component that says itself where to connect gets nothing of the default: its password is not for that server.
+            None => {
+                let default = named.and_then(|named| named.get(DEFAULT));
+                default.filter(|fields| !fields.keys().any(|field| is_address(field) && own.contains_key(field)))
+            }
             Some(name) => Some(named.and_then(|named| named.get(name)).ok_or_else(|| self.unknown(kind, name))?),
         };
         let place = format!("connections.{kind}.{}", name.as_deref().unwrap_or(DEFAULT));
@@ -113,6 +117,11 @@ impl Connections {
         }
         problems
     }
+}
+
+/// Fields that say which server a connection is to.
+fn is_address(field: &str) -> bool {
+    matches!(field, "brokers" | "url" | "host" | "endpoint")
 }
 
 /// A config with its connection's fields, and where each comes from.

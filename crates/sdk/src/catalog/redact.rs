@@ -139,7 +139,7 @@ fn visit(
 fn any_text(schema: &Value, root: &Value) -> bool {
     let some = ["pattern", "enum", "const", "format"];
     let plain = |schema: &&Value| some.iter().all(|key| schema.get(key).is_none()) && takes(schema, "string");
-    branches(schema, root, 0).iter().any(|schema| plain(schema))
+    branches(schema, root, 0).iter().any(plain)
 }
 
 fn takes(schema: &Value, ty: &str) -> bool {

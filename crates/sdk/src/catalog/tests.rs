@@ -3,7 +3,8 @@ use super::*;
 use crate::{Context, Error, sink, source};
 use async_trait::async_trait;
 use dataflow_core::position::{Partition, Positions};
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Map, json};
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// Reads a table.

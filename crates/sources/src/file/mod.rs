@@ -61,7 +61,7 @@ pub struct FileSource {
     pub compression: Compression,
     /// false: the files as they are when the pipeline starts, then the pipeline is completed. true: go on for ever, with
     /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names, but
-    /// not compressed ones). A line counts once its line break is there.
+    /// not compressed ones). A line counts once its line break is there. Each file that is followed is held open.
     #[serde(default)]
     pub follow: bool,
     /// How often growing files are looked at.

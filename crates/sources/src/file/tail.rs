@@ -32,11 +32,16 @@ pub(super) fn caps(cx: &Context) -> Caps {
 /// Opens a file for reading, unless it is one of the node's own.
 pub(super) fn open(path: &Path, cx: &Context) -> Result<File, Error> {
     let name = path.display().to_string();
-    let file = File::open(path).map_err(|error| failed(&name, 0, error))?;
-    let meta = file.metadata().map_err(|error| failed(&name, 0, error))?;
+    // Before it is opened: a pipe would wait for its writer.
+    let meta = std::fs::metadata(path).map_err(|error| failed(&name, 0, error))?;
     if meta.is_dir() {
         return Err(super::content::is_directory(&name));
     }
+    if !meta.is_file() {
+        let error = Error::fatal("not-a-file", format!("{name} is a pipe or device, which can't be read again"));
+        return Err(error.fix("give a regular file"));
+    }
+    let file = File::open(path).map_err(|error| failed(&name, 0, error))?;
     match path.canonicalize() {
         Ok(path) if cx.own_files.contains(&path) => {
             Err(Error::fatal("own-file", format!("{name} is a file of the node's own"))

@@ -124,6 +124,7 @@ async fn what_is_wrong_with_a_path_is_said() {
     assert_eq!(code(&dir.path().join("a.json")).await, "file-missing");
     assert_eq!(code(&dir.path().join("*.json")).await, "no-match");
     assert_eq!(code(dir.path()).await, "is-a-directory");
+    assert_eq!(code(Path::new("/dev/null")).await, "not-a-file");
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use rdkafka::{
 use serde::Deserialize;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,8 @@ const EVENTS: u32 = 100;
 pub(super) struct Told {
     /// The last thing it complained about.
     complaint: Mutex<Option<String>>,
+    /// A broker has refused the login.
+    refused: AtomicBool,
     /// The end of each partition's log, by topic and number.
     ends: Mutex<HashMap<(String, i32), i64>>,
 }
@@ -85,6 +90,9 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if matches!(error.rdkafka_error_code(), Some(Code::Authentication | Code::SaslAuthenticationFailed)) {
+            self.0.refused.store(true, Ordering::Relaxed);
+        }
         if !matches!(error.rdkafka_error_code(), Some(Code::PartitionEOF | Code::AllBrokersDown)) {
             self.0.complain(reason);
         }
@@ -204,12 +212,15 @@ impl Client {
                     .fix("grant it READ and DESCRIBE on the topic")
             }
             Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
-                let why = self.complaint(code);
-                Error::fatal("login-failed", format!("Kafka {brokers} refuses the login: {why}"))
-                    .fix("check `saslMechanism`, `saslUsername` and `saslPassword`")
+                self.login_failed(&self.complaint(code))
             }
             Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => {
-                Error::transient("unreachable", format!("Kafka is out of reach at {brokers}: {}", self.complaint(code)))
+                let why = self.complaint(code);
+                // A refused login also looks like a broker that does not answer.
+                match self.told.refused.load(Ordering::Relaxed) {
+                    true => self.login_failed(&why),
+                    false => Error::transient("unreachable", format!("Kafka is out of reach at {brokers}: {why}")),
+                }
             }
             Code::BadMessage
             | Code::BadCompression
@@ -222,6 +233,11 @@ impl Client {
                 Error::transient("kafka", format!("{what} at Kafka {brokers} can't be read: {}", self.complaint(code)))
             }
         }
+    }
+
+    fn login_failed(&self, why: &str) -> Error {
+        Error::fatal("login-failed", format!("Kafka {} refuses the login: {why}", self.brokers))
+            .fix("check `saslMechanism`, `saslUsername` and `saslPassword`")
     }
 
     /// What is said of a failure: the last complaint tells more than a code.

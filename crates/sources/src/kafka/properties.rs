@@ -90,8 +90,8 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
 /// The settings of the client of one of `lanes` lanes.
 pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // What the library holds on top of what the run counts: half of what may be in flight, over all lanes.
-    let share = (cx.max_in_flight_bytes / 2 / u64::from(lanes.max(1))).clamp(1 << 20, 1 << 30);
+    // What the library holds on top of what the run counts: a quarter of what may be in flight, over all lanes.
+    let share = (cx.max_in_flight_bytes / 4 / u64::from(lanes.max(1))).clamp(1 << 20, 1 << 30);
     config
         .set("fetch.message.max.bytes", (share / 4).clamp(256 << 10, 1 << 20).to_string())
         .set("fetch.wait.max.ms", "100")
@@ -115,7 +115,8 @@ pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientCo
         .set("queued.max.messages.kbytes", (share / 1024).to_string())
         .set("message.max.bytes", fetch.min(1_000_000).to_string())
         .set("fetch.max.bytes", fetch.to_string())
-        .set("receive.message.max.bytes", (fetch.max(cx.max_record_bytes.min(512 << 20)) + (1 << 20)).to_string());
+        // A record larger than a fetch comes all the same, and becomes a dead letter: no limit but the protocol's.
+        .set("receive.message.max.bytes", i32::MAX.to_string());
     if source.security_protocol == SecurityProtocol::SaslPlaintext {
         config.set("security.protocol", "SASL_PLAINTEXT").set("sasl.mechanisms", "PLAIN");
         config.set("sasl.username", source.sasl_username.as_deref().unwrap_or_default());

@@ -44,8 +44,8 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
     let (to, from) = mpsc::channel(WAITING);
     let checkpointed = Arc::new(Mutex::new(None));
     let told = client.told.clone();
-    // Half of what may be in flight, the rest is the library's: see `properties::client`.
-    let share = (cx.max_in_flight_bytes / 2 / u64::from(lanes)).clamp(1, 1 << 30) as usize;
+    // As much as the library may hold: see `properties::client`.
+    let share = (cx.max_in_flight_bytes / 4 / u64::from(lanes)).clamp(1, 1 << 30) as usize;
     let mut poll = Poll {
         lane: lane.lane,
         lanes,

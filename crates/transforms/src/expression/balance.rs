@@ -7,7 +7,7 @@ use datafusion_sql::sqlparser::{
 use std::ops::ControlFlow;
 
 /// Longest chain of operators whose order matters: `a + b - c …`.
-const MAX_CHAIN: usize = 50;
+const MAX_CHAIN: usize = 100;
 
 /// Longest chain of AND or OR. The optimizer makes its own trees of them.
 const MAX_CONDITIONS: usize = 500;
@@ -48,12 +48,19 @@ impl VisitorMut for Balance {
                 return ControlFlow::Break(too_long(beginning(&tree)));
             }
             let mut run = vec![tree, right];
-            while matches!(op, BinaryOperator::And | BinaryOperator::Or) && chain.peek().is_some_and(|(next, _)| *next == op) {
+            while matches!(op, BinaryOperator::And | BinaryOperator::Or)
+                && chain.peek().is_some_and(|(next, _)| *next == op)
+            {
                 run.extend(chain.next().map(|(_, right)| right));
             }
             if run.len() > MAX_CONDITIONS {
-                let finding = Finding::new("too-long", format!("is a chain of {} conditions, at most {MAX_CONDITIONS} are possible", run.len()));
-                return ControlFlow::Break(finding.fix("write `x in (…)` for many alternatives").at(beginning(&run[0])));
+                let finding = Finding::new(
+                    "too-long",
+                    format!("is a chain of {} conditions, at most {MAX_CONDITIONS} are possible", run.len()),
+                );
+                return ControlFlow::Break(
+                    finding.fix("write `x in (…)` for many alternatives").at(beginning(&run[0])),
+                );
             }
             tree = joined(run, &op);
         }

@@ -1,8 +1,5 @@
 //! Compiling an expression for the types that its columns have.
-use super::{
-    Class, Context, Finding, Functions, Inputs, Scope, Slot,
-    demand::{Demand, explain},
-};
+use super::{Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, explain::explain, stack::roomy};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::{
@@ -54,7 +51,6 @@ impl Expression {
     /// # Errors
     /// All findings.
     pub(crate) fn new(
-        functions: &Arc<Functions>,
         cx: Context<'_>,
         scope: &Scope,
         qualifiers: &[String],
@@ -73,11 +69,11 @@ impl Expression {
             let Some(class) = class else { return Err(findings) };
             let (slots, names): (Vec<Slot>, Vec<String>) = slots.into_iter().unzip();
             let types: Vec<DataType> = slots.iter().map(|slot| inputs.default_type(*slot)).collect();
-            let compiled = compile(functions, &tree, &names, &types)
+            let compiled = compile(cx.functions, &tree, &names, &types)
                 .map_err(|error| vec![Finding::new("type-mismatch", explain(&error)).at(place)])?;
             let default_type = plain(&compiled.ty);
             let compiled = vec![(types, Ok(compiled))];
-            let functions = functions.clone();
+            let functions = cx.functions.clone();
             Ok(Self { text: text.clone(), class, default_type, slots, names, tree, functions, compiled })
         };
         let mut expression = attempt(&tree, inputs)?;
@@ -127,7 +123,8 @@ impl Expression {
     pub(crate) fn compiled(&mut self, types: Vec<DataType>) -> Result<&Compiled, String> {
         let known = self.compiled.iter().position(|(known, _)| *known == types);
         let index = known.unwrap_or_else(|| {
-            let compiled = compile(&self.functions, &self.tree, &self.names, &types).map_err(|error| explain(&error));
+            let compiled = roomy(|| compile(&self.functions, &self.tree, &self.names, &types));
+            let compiled = compiled.map_err(|error| explain(&error));
             if self.compiled.len() == MAX_COMPILED {
                 drop(self.compiled.remove(0));
             }

@@ -43,7 +43,7 @@ impl Compiled {
         };
         if rows <= 1 {
             if rows == 1 {
-                failures.push(Failure { row: first, cause: super::demand::explain(&error) });
+                failures.push(Failure { row: first, cause: super::explain::explain(&error) });
             }
             return new_null_array(&self.result_type(), rows);
         }

@@ -1,9 +1,8 @@
-//! The functions that expressions may call, and what their arguments are taken as.
-use super::class::Class;
+//! The functions that expressions may call.
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, TableReference, config::ConfigOptions, plan_err};
 use datafusion_expr::{
-    AggregateUDF, Coercion, HigherOrderUDF, ScalarUDF, TableSource, TypeSignature, TypeSignatureClass, WindowUDF,
+    AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF,
     planner::{ContextProvider, ExprPlanner},
 };
 use datafusion_functions::{
@@ -16,10 +15,40 @@ use std::{collections::HashMap, sync::Arc};
 
 /// Functions whose result would depend on how batches are cut.
 const AGGREGATES: &[&str] = &[
-    "any_value", "approx_distinct", "approx_median", "approx_percentile_cont", "array_agg", "avg", "bit_and", "bit_or",
-    "bit_xor", "bool_and", "bool_or", "corr", "count", "covar", "covar_pop", "covar_samp", "first_value", "grouping",
-    "last_value", "max", "mean", "median", "min", "nth_value", "percentile_cont", "regr_slope", "stddev",
-    "stddev_pop", "stddev_samp", "string_agg", "sum", "var", "var_pop", "var_samp",
+    "any_value",
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar",
+    "covar_pop",
+    "covar_samp",
+    "first_value",
+    "grouping",
+    "last_value",
+    "max",
+    "mean",
+    "median",
+    "min",
+    "nth_value",
+    "percentile_cont",
+    "regr_slope",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var",
+    "var_pop",
+    "var_samp",
 ];
 const WINDOWS: &[&str] = &["cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number"];
 
@@ -130,114 +159,5 @@ impl ContextProvider for Functions {
     }
     fn udwf_names(&self) -> Vec<String> {
         Vec::new()
-    }
-}
-
-/// How the arguments of a function call are taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Arguments {
-    /// Each as its class.
-    Each(Vec<Class>),
-    /// All as one class, which any of them or the context may tell.
-    Alike,
-}
-
-/// How `count` arguments of a function are taken: by its signature, except for functions that leave it to themselves.
-pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
-    let rest = |first: &[Class], class| {
-        Arguments::Each((0..count).map(|index| first.get(index).copied().unwrap_or(class)).collect())
-    };
-    match function.name() {
-        "coalesce" | "nullif" | "greatest" | "least" | "nvl" => Arguments::Alike,
-        "nvl2" => rest(&[Class::Literal], Class::Any),
-        // They take anything and write it as text.
-        "concat" | "concat_ws" | "arrow_typeof" => rest(&[], Class::Literal),
-        "to_char" => rest(&[Class::Time], Class::Text),
-        "date_part" | "date_trunc" => rest(&[Class::Text], Class::Time),
-        "date_bin" => rest(&[Class::Any], Class::Time),
-        "from_unixtime" => rest(&[Class::Integer], Class::Text),
-        "to_timestamp" | "to_timestamp_seconds" | "to_timestamp_millis" | "to_timestamp_micros"
-        | "to_timestamp_nanos" | "to_date" | "to_unixtime" | "to_time" => rest(&[Class::Any], Class::Text),
-        "arrow_cast" | "arrow_try_cast" => rest(&[Class::Literal], Class::Text),
-        "encode" | "decode" => rest(&[], Class::Text),
-        "round" | "trunc" => rest(&[Class::Number], Class::Integer),
-        "floor" | "ceil" | "abs" | "power" | "log" | "signum" => rest(&[], Class::Number),
-        _ => match classes(&function.signature().type_signature, count) {
-            Some(classes) => Arguments::Each(classes),
-            None if matches!(function.signature().type_signature, TypeSignature::Comparable(_)) => Arguments::Alike,
-            None => rest(&[], Class::Any),
-        },
-    }
-}
-
-fn classes(signature: &TypeSignature, count: usize) -> Option<Vec<Class>> {
-    let all = |class| Some(vec![class; count]);
-    match signature {
-        TypeSignature::Variadic(types) | TypeSignature::Uniform(_, types) => {
-            all(types.iter().map(Class::of).fold(Class::Any, first))
-        }
-        TypeSignature::Exact(types) if types.len() == count => Some(types.iter().map(demanded).collect()),
-        TypeSignature::Coercible(coercions) if coercions.len() == count => {
-            Some(coercions.iter().map(coerced).collect())
-        }
-        TypeSignature::Numeric(_) => all(Class::Number),
-        TypeSignature::String(_) => all(Class::Text),
-        TypeSignature::OneOf(signatures) => {
-            let variants: Vec<Vec<Class>> = signatures.iter().filter_map(|one| classes(one, count)).collect();
-            let position = |index| variants.iter().map(|variant: &Vec<Class>| variant[index]).fold(Class::Any, widest);
-            (!variants.is_empty()).then(|| (0..count).map(position).collect())
-        }
-        TypeSignature::Exact(_)
-        | TypeSignature::Coercible(_)
-        | TypeSignature::Comparable(_)
-        | TypeSignature::UserDefined
-        | TypeSignature::VariadicAny
-        | TypeSignature::Any(_)
-        | TypeSignature::ArraySignature(_)
-        | TypeSignature::Nullary => None,
-    }
-}
-
-fn demanded(ty: &DataType) -> Class {
-    if ty.is_integer() { Class::Integer } else { Class::of(ty) }
-}
-
-fn coerced(coercion: &Coercion) -> Class {
-    match coercion.desired_type() {
-        TypeSignatureClass::Timestamp => Class::Time,
-        TypeSignatureClass::Integer => Class::Integer,
-        TypeSignatureClass::Float | TypeSignatureClass::Decimal | TypeSignatureClass::Numeric => Class::Number,
-        TypeSignatureClass::Native(ty) => {
-            let ty = ty.native();
-            if ty.is_integer() {
-                Class::Integer
-            } else if ty.is_numeric() {
-                Class::Number
-            } else {
-                match ty {
-                    datafusion_common::types::NativeType::String => Class::Text,
-                    datafusion_common::types::NativeType::Boolean => Class::Boolean,
-                    datafusion_common::types::NativeType::Date | datafusion_common::types::NativeType::Timestamp(..) => Class::Time,
-                    _ => Class::Any,
-                }
-            }
-        }
-        TypeSignatureClass::Any
-        | TypeSignatureClass::Time
-        | TypeSignatureClass::Interval
-        | TypeSignatureClass::Duration
-        | TypeSignatureClass::Binary => Class::Any,
-    }
-}
-
-fn first(a: Class, b: Class) -> Class {
-    if a == Class::Any { b } else { a }
-}
-
-/// Of two signatures of a function, the class that suits both, or else the first.
-fn widest(a: Class, b: Class) -> Class {
-    match (a, b) {
-        (Class::Integer, Class::Number) | (Class::Number, Class::Integer) => Class::Number,
-        _ => first(a, b),
     }
 }

@@ -1,17 +1,18 @@
 //! SQL expressions over the fields of a record: parsed, typed by what they ask of each field, compiled for the types
 //! that the data has, evaluated on columns.
+pub(crate) mod arguments;
 mod balance;
 pub(crate) mod class;
 pub(crate) mod compile;
 pub(crate) mod demand;
 pub(crate) mod evaluate;
+mod explain;
 pub(crate) mod finding;
 pub(crate) mod functions;
 pub(crate) mod inputs;
 pub(crate) mod parse;
 pub(crate) mod scope;
-#[cfg(test)]
-mod tests;
+pub(crate) mod stack;
 
 pub(crate) use class::Class;
 pub(crate) use compile::Expression;

@@ -12,7 +12,7 @@ use datafusion_sql::sqlparser::{
 const MAX_LENGTH: usize = 64 << 10;
 
 /// How deep an expression may be nested.
-const MAX_DEPTH: usize = 40;
+const MAX_DEPTH: usize = 50;
 
 const EXPRESSION: &str = "an expression";
 
@@ -34,7 +34,11 @@ pub(crate) fn query(text: &str) -> Result<Query, Finding> {
     })
 }
 
-fn parse<T: VisitMut>(text: &str, what: &str, tree: impl Fn(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T, Finding> {
+fn parse<T: VisitMut>(
+    text: &str,
+    what: &str,
+    tree: impl Fn(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T, Finding> {
     if text.trim().is_empty() {
         return Err(Finding::new("syntax", format!("is empty, needs {what}")));
     }
@@ -46,7 +50,9 @@ fn parse<T: VisitMut>(text: &str, what: &str, tree: impl Fn(&mut Parser<'_>) -> 
         .tokenize_with_location()
         .map_err(|error| Finding::new("syntax", decapitalised(&error.message)).at(error.location))?;
     let tokens: Vec<TokenWithSpan> = tokens.into_iter().map(plain_names).collect();
-    let unions = tokens.iter().filter(|token| matches!(&token.token, Token::Word(word) if SET_OPERATORS.contains(&word.keyword)));
+    let unions = tokens
+        .iter()
+        .filter(|token| matches!(&token.token, Token::Word(word) if SET_OPERATORS.contains(&word.keyword)));
     if unions.count() > 100 {
         return Err(Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible"));
     }
@@ -58,7 +64,9 @@ fn parse<T: VisitMut>(text: &str, what: &str, tree: impl Fn(&mut Parser<'_>) -> 
         token => {
             let finding = Finding::new("syntax", format!("unexpected `{token}` behind {what}")).at(next.span.start);
             Err(match token {
-                Token::Word(_) | Token::Number(..) if what == EXPRESSION => finding.fix("join conditions with AND or OR, and quote names with special characters"),
+                Token::Word(_) | Token::Number(..) if what == EXPRESSION => {
+                    finding.fix("join conditions with AND or OR, and quote names with special characters")
+                }
                 Token::Eq | Token::DoubleEq => finding.fix("compare with a single ="),
                 _ => finding,
             })

@@ -1,10 +1,9 @@
 //! Puts the steps of a program together, transform by transform.
-use crate::expression::{Class, Context, Expression, Finding, Functions, Inputs, Origin, Scope, Slot, parse, path};
-use dataflow_formats::decode::Want;
+use crate::expression::{Class, Context, Expression, Finding, Inputs, Origin, Scope, Slot, parse, path};
 use dataflow_core::types::Type;
+use dataflow_formats::decode::Want;
 use dataflow_sdk::Problem;
 use datafusion_sql::sqlparser::ast;
-use std::sync::Arc;
 
 /// What is done to each batch, in order.
 #[derive(Debug)]
@@ -39,7 +38,6 @@ pub(crate) struct Staged {
 /// A program that is being put together.
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
-    pub(crate) functions: &'a Arc<Functions>,
     pub(crate) cx: Context<'a>,
     /// The fields there are behind the transforms so far.
     pub(crate) scope: Scope,
@@ -51,9 +49,9 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(functions: &'a Arc<Functions>, cx: Context<'a>) -> Self {
+    pub(crate) fn new(cx: Context<'a>) -> Self {
         let (scope, inputs) = (Scope::source(), Inputs::default());
-        Self { functions, cx, scope, inputs, steps: Vec::new(), problems: Vec::new(), stage: String::new() }
+        Self { cx, scope, inputs, steps: Vec::new(), problems: Vec::new(), stage: String::new() }
     }
 
     /// Goes on to the next transform.
@@ -81,7 +79,7 @@ impl<'a> Builder<'a> {
         field: &str,
     ) -> Option<Expression> {
         let scope = &self.scope;
-        match Expression::new(self.functions, self.cx, scope, qualifiers, &mut self.inputs, tree, want, by) {
+        match Expression::new(self.cx, scope, qualifiers, &mut self.inputs, tree, want, by) {
             Ok(expression) => Some(expression),
             Err(findings) => {
                 for finding in findings {

@@ -32,7 +32,8 @@ pub(crate) fn to(column: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>
     let changed = |row| back.as_ref().is_some_and(|back| back.slice(row, 1) != column.slice(row, 1));
     let failed: Vec<usize> =
         (0..column.len()).filter(|row| column.is_valid(*row) && (converted.is_null(*row) || changed(*row))).collect();
-    let keep = arrow::array::BooleanArray::from_iter((0..column.len()).map(|row| Some(failed.binary_search(&row).is_ok())));
+    let keep =
+        arrow::array::BooleanArray::from_iter((0..column.len()).map(|row| Some(failed.binary_search(&row).is_ok())));
     let converted = arrow::compute::nullif(&converted, &keep)
         .unwrap_or_else(|error| unreachable!("there is a flag for each row: {error}"));
     (converted, failed.into_iter().map(|row| (row, shown(column, row))).collect())

@@ -52,7 +52,13 @@ impl Documents {
 
     /// The documents of all rows.
     /// Values that JSON can't hold become dead letters, or null and counted if `lenient`.
-    pub(crate) fn make(&mut self, frame: &mut Frame<'_>, records: &Records, lenient: bool, misfits: &mut Misfits) -> Payload {
+    pub(crate) fn make(
+        &mut self,
+        frame: &mut Frame<'_>,
+        records: &Records,
+        lenient: bool,
+        misfits: &mut Misfits,
+    ) -> Payload {
         let mut set: Vec<Set> = Vec::with_capacity(self.set.len());
         if let (Layout::Csv(layout), true) = (&records.layout, self.open) {
             set = self.declared(layout, frame, records);

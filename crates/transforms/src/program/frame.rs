@@ -17,7 +17,7 @@ pub(crate) struct Frame<'a> {
     /// Metadata, a value for each record.
     meta: &'a [ArrayRef],
     /// The record of each row, never falling; none while every record is one row.
-    rows: Option<Vec<u32>>,
+    rows: Option<UInt32Array>,
     len: usize,
     /// Computed columns, a value for each row.
     registers: Vec<Option<ArrayRef>>,
@@ -51,19 +51,19 @@ impl<'a> Frame<'a> {
 
     /// The record of a row.
     pub(crate) fn record(&self, row: usize) -> u32 {
-        self.rows.as_ref().map_or(row as u32, |rows| rows[row])
+        self.rows.as_ref().map_or(row as u32, |rows| rows.value(row))
     }
 
     /// The record of each row; none if every record is one row.
     pub(crate) fn rows(&self) -> Option<&[u32]> {
-        self.rows.as_deref()
+        self.rows.as_ref().map(|rows| &**rows.values())
     }
 
     /// Whether a record has a row.
     pub(crate) fn has(&self, record: u32) -> bool {
         match &self.rows {
             None => (record as usize) < self.len,
-            Some(rows) => rows.binary_search(&record).is_ok(),
+            Some(rows) => rows.values().binary_search(&record).is_ok(),
         }
     }
 
@@ -87,8 +87,7 @@ impl<'a> Frame<'a> {
         };
         let Some(rows) = &self.rows else { return whole.clone() };
         let taken = self.taken.entry(slot).or_insert_with(|| {
-            take(whole, &UInt32Array::from(rows.clone()), None)
-                .unwrap_or_else(|error| unreachable!("every row has a record: {error}"))
+            take(whole, rows, None).unwrap_or_else(|error| unreachable!("every row has a record: {error}"))
         });
         taken.clone()
     }
@@ -119,7 +118,7 @@ impl<'a> Frame<'a> {
         if left == self.len {
             return;
         }
-        let rows = keep.set_indices().map(|row| self.record(row)).collect();
+        let rows = UInt32Array::from_iter_values(keep.set_indices().map(|row| self.record(row)));
         let keep = BooleanArray::new(keep, None);
         let kept = |column: &ArrayRef| {
             filter(column, &keep).unwrap_or_else(|error| unreachable!("the column has a value for each row: {error}"))
@@ -134,7 +133,7 @@ impl<'a> Frame<'a> {
 
     /// Goes on with these rows, given as rows so far, each as often as it is named.
     pub(crate) fn repeat(&mut self, indices: &UInt32Array) {
-        let rows = indices.values().iter().map(|row| self.record(*row as usize)).collect();
+        let rows = UInt32Array::from_iter_values(indices.values().iter().map(|row| self.record(*row as usize)));
         for column in self.registers.iter_mut().flatten() {
             *column = take(column, indices, None).unwrap_or_else(|error| unreachable!("rows that there are: {error}"));
         }

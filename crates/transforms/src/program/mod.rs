@@ -17,7 +17,10 @@ mod watch;
 pub(crate) use build::{Builder, Step};
 pub(crate) use run::Chain;
 
-use crate::{Transform, expression::{Context, Functions}};
+use crate::{
+    Transform,
+    expression::{Context, Functions},
+};
 use dataflow_core::spec::{Component, OnTypeMismatch, PipelineSpec};
 use dataflow_formats::decode::{Decoder, Field};
 use dataflow_sdk::{Problem, batch::Demand, transform::Plan};
@@ -26,12 +29,14 @@ use std::sync::Arc;
 /// Plans all transforms of a spec. Its problems are in the builder.
 pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
     let cx = Context { functions, schema: &spec.schema, source: &spec.source.kind };
-    let mut builder = Builder::new(functions, cx);
+    let mut builder = Builder::new(cx);
     for (index, component) in transforms.iter().enumerate() {
         builder.enter(format!("transforms[{index}]"));
         match Transform::of(component) {
             Ok(transform) => transform.plan(&mut builder),
-            Err(problems) => builder.problems.extend(problems.into_iter().map(|p| p.under(&format!("transforms[{index}]")))),
+            Err(problems) => {
+                builder.problems.extend(problems.into_iter().map(|p| p.under(&format!("transforms[{index}]"))))
+            }
         }
     }
     builder
@@ -47,8 +52,10 @@ pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, 
         return Err(builder.problems);
     }
     let result = match &plan.demand {
-        Demand::Documents => run::Result::Documents(documents::Documents::new(&mut builder)),
-        Demand::Columns(columns) => run::Result::Columns(target::Target::new(columns, &builder.scope, &mut builder.inputs)),
+        Demand::Documents => run::Result::Documents(Box::new(documents::Documents::new(&mut builder))),
+        Demand::Columns(columns) => {
+            run::Result::Columns(target::Target::new(columns, &builder.scope, &mut builder.inputs))
+        }
         Demand::AllColumns => run::Result::Unknown,
     };
     let unknown = match (&result, plan.unknown_fields, &plan.demand) {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) enum Result {
     /// JSON documents.
-    Documents(Documents),
+    Documents(Box<Documents>),
     /// Columns.
     Columns(Target),
     /// Nothing yet: the sink first wants to know which fields there are.
@@ -143,16 +143,18 @@ impl transform::Program for Chain {
 
     fn process(&mut self, records: Arc<Records>) -> Processed {
         let total = records.len();
-        let ((rows, payload, unknown), decoded, dead, misfits) = self.run(&records, |chain, decoded, frame, misfits| {
-            let unknown = chain.unknown.as_ref().map(|unknown| unknown.apply(&chain.scope, decoded, frame, &records));
-            let payload = match &mut chain.result {
-                Result::Documents(documents) => documents.make(frame, &records, chain.lenient, misfits),
-                Result::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
-                Result::Unknown => Payload::Columns(super::target::nothing(frame.len())),
-            };
-            let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
-            (rows, payload, unknown.unwrap_or_default())
-        });
+        let ((rows, payload, unknown), decoded, dead, misfits) =
+            self.run(&records, |chain, decoded, frame, misfits| {
+                let unknown =
+                    chain.unknown.as_ref().map(|unknown| unknown.apply(&chain.scope, decoded, frame, &records));
+                let payload = match &mut chain.result {
+                    Result::Documents(documents) => documents.make(frame, &records, chain.lenient, misfits),
+                    Result::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
+                    Result::Unknown => Payload::Columns(super::target::nothing(frame.len())),
+                };
+                let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
+                (rows, payload, unknown.unwrap_or_default())
+            });
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());
         warnings.extend(unknown.warnings);

@@ -52,7 +52,12 @@ impl Target {
     }
 
     /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`.
-    pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> RecordBatch {
+    pub(crate) fn make(
+        &self,
+        frame: &mut Frame<'_>,
+        lenient: bool,
+        misfits: &mut super::misfits::Misfits,
+    ) -> RecordBatch {
         for (column, source) in &self.columns {
             let fields = match *source {
                 Source::Field(field) => [Some(field), None],
@@ -82,7 +87,9 @@ impl Target {
                 let cause = format!("column {} ({}): {value} does not fit", column.name, column.ty);
                 match lenient {
                     true => misfits.count(&column.name, &cause),
-                    false => dead.push(Dead { row: frame.record(row), stage: "sink".into(), code: "type-mismatch", cause }),
+                    false => {
+                        dead.push(Dead { row: frame.record(row), stage: "sink".into(), code: "type-mismatch", cause })
+                    }
                 }
             }
             converted.push(Some(values));
@@ -96,14 +103,15 @@ impl Target {
                     .unwrap_or_else(|error| unreachable!("the column has a value for each row: {error}"));
             }
         }
-        let arrays = self.columns.iter().zip(converted).map(|((column, source), converted)| match (*source, converted) {
-            (_, Some(values)) => values,
-            (Source::Field(field), None) => frame.column(Slot::Field(field)),
-            (Source::Either(key, path), None) => {
-                either(&frame.column(Slot::Field(key)), &frame.column(Slot::Field(path)))
-            }
-            (Source::Register(_) | Source::Nothing, None) => new_null_array(&arrow_type(column.ty), frame.len()),
-        });
+        let arrays =
+            self.columns.iter().zip(converted).map(|((column, source), converted)| match (*source, converted) {
+                (_, Some(values)) => values,
+                (Source::Field(field), None) => frame.column(Slot::Field(field)),
+                (Source::Either(key, path), None) => {
+                    either(&frame.column(Slot::Field(key)), &frame.column(Slot::Field(path)))
+                }
+                (Source::Register(_) | Source::Nothing, None) => new_null_array(&arrow_type(column.ty), frame.len()),
+            });
         let arrays = arrays.collect();
         let options = RecordBatchOptions::new().with_row_count(Some(frame.len()));
         RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
@@ -126,15 +134,19 @@ fn source(column: &Column, scope: &Scope, inputs: &mut Inputs) -> Source {
         None => {}
     }
     let key = (scope.open && !scope.removed.contains(&column.name)).then(|| vec![column.name.clone()]);
-    let path: Option<Vec<String>> = column.name.contains('.').then(|| {
-        let parts: Vec<String> = column.name.split('.').map(String::from).collect();
-        let (first, rest) = parts.split_first()?;
-        match scope.columns.get(first) {
-            Some(Origin::Field(base)) => Some([base.as_slice(), rest].concat()),
-            Some(Origin::Register(_)) => None,
-            None => (scope.open && !scope.removed.contains(first)).then_some(parts),
-        }
-    }).flatten();
+    let path: Option<Vec<String>> = column
+        .name
+        .contains('.')
+        .then(|| {
+            let parts: Vec<String> = column.name.split('.').map(String::from).collect();
+            let (first, rest) = parts.split_first()?;
+            match scope.columns.get(first) {
+                Some(Origin::Field(base)) => Some([base.as_slice(), rest].concat()),
+                Some(Origin::Register(_)) => None,
+                None => (scope.open && !scope.removed.contains(first)).then_some(parts),
+            }
+        })
+        .flatten();
     match (key, path) {
         (Some(key), Some(path)) => Source::Either(inputs.field(key, want), inputs.field(path, want)),
         (Some(only), None) | (None, Some(only)) => Source::Field(inputs.field(only, want)),

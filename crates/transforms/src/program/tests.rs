@@ -1,8 +1,15 @@
 //! Whole programs on JSON lines: what comes out, what is filtered, what is dead.
 #![allow(clippy::unwrap_used)]
 use crate::SqlCompiler;
-use arrow::{array::RecordBatch, util::display::{ArrayFormatter, FormatOptions}};
-use dataflow_core::{position::Position, spec::PipelineSpec, types::{Learned, Type}};
+use arrow::{
+    array::RecordBatch,
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use dataflow_core::{
+    position::Position,
+    spec::PipelineSpec,
+    types::{Learned, Type},
+};
 use dataflow_sdk::{
     Records,
     batch::{Column, Demand, Payload, Processed},

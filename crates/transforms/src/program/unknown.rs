@@ -1,6 +1,7 @@
 //! Output fields that a table sink has no column for.
 use super::{convert, frame::Frame, infer, target::Target};
 use crate::expression::{Origin, Scope, Slot};
+use arrow::array::Array;
 use dataflow_core::types::{Learned, Type};
 use dataflow_formats::decode::{Decoded, Decoder, Field, Want};
 use dataflow_sdk::{
@@ -8,7 +9,6 @@ use dataflow_sdk::{
     batch::{Column, Dead, Warning},
     transform::UnknownFields,
 };
-use arrow::array::Array;
 use std::collections::HashSet;
 
 /// What becomes of output fields without a column.
@@ -48,14 +48,13 @@ impl Unknown {
                 && !set.contains(name)
                 && !scope.removed.contains(name)
                 && !scope.columns.contains_key(name)
-                && !self.covered.iter().any(|column| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+                && !self
+                    .covered
+                    .iter()
+                    .any(|column| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
         };
-        let keys: Vec<(&str, u64)> = decoded
-            .keys
-            .iter()
-            .filter(|key| unknown(&key.name))
-            .map(|key| (key.name.as_str(), key.records))
-            .collect();
+        let keys: Vec<(&str, u64)> =
+            decoded.keys.iter().filter(|key| unknown(&key.name)).map(|key| (key.name.as_str(), key.records)).collect();
         if keys.is_empty() && self.extra.is_empty() {
             return Found::default();
         }

@@ -44,10 +44,14 @@ impl Watch {
             };
             let message = match near {
                 Some(near) if near.eq_ignore_ascii_case(first) => {
-                    format!("none of the first {records} records has a field {name}, but there is {near}: names are case-sensitive")
+                    format!(
+                        "none of the first {records} records has a field {name}, but there is {near}: names are case-sensitive"
+                    )
                 }
                 Some(near) => {
-                    format!("none of the first {records} records has a field {name}: it is taken as NULL; did you mean {near}?")
+                    format!(
+                        "none of the first {records} records has a field {name}: it is taken as NULL; did you mean {near}?"
+                    )
                 }
                 None => format!("none of the first {records} records has a field {name}: it is taken as NULL"),
             };

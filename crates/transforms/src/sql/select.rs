@@ -93,7 +93,8 @@ impl Projection<'_, '_> {
         };
         match origin {
             // `*` has it already.
-            Some(Origin::Field(path)) if self.star && path == [name.as_str()] && !self.builder.scope.columns.contains_key(&name) => {}
+            Some(Origin::Field(path))
+                if self.star && path == [name.as_str()] && !self.builder.scope.columns.contains_key(&name) => {}
             Some(origin) => self.scope.set(&name, origin),
             None => {}
         }
@@ -102,7 +103,12 @@ impl Projection<'_, '_> {
     fn unnest(&mut self, list: &Expr) -> Option<Origin> {
         let place = list.span().start;
         let problem = |builder: &mut Builder<'_>, text: &str| {
-            builder.problem(FIELD, Finding::new("unsupported", text).at(place).fix("use one field that holds a list: unnest(items) AS item"));
+            builder.problem(
+                FIELD,
+                Finding::new("unsupported", text)
+                    .at(place)
+                    .fix("use one field that holds a list: unnest(items) AS item"),
+            );
             None
         };
         if self.unnest.is_some() {
@@ -112,7 +118,9 @@ impl Projection<'_, '_> {
         use crate::expression::scope::Target;
         let field = match self.builder.scope.resolve(&path, &self.qualifiers) {
             Ok(Target::Field(path)) => path,
-            Ok(Target::Register(_) | Target::Meta(_)) => return problem(self.builder, "only a field of the source can be unnested"),
+            Ok(Target::Register(_) | Target::Meta(_)) => {
+                return problem(self.builder, "only a field of the source can be unnested");
+            }
             Err(finding) => {
                 self.builder.problem(FIELD, finding);
                 return None;
@@ -126,7 +134,9 @@ impl Projection<'_, '_> {
     }
 
     fn wildcard(&mut self, options: WildcardAdditionalOptions) {
-        let WildcardAdditionalOptions { opt_ilike, opt_exclude, opt_except, opt_replace, opt_rename, opt_alias, .. } = options;
+        let WildcardAdditionalOptions {
+            opt_ilike, opt_exclude, opt_except, opt_replace, opt_rename, opt_alias, ..
+        } = options;
         if opt_ilike.is_some() || opt_rename.is_some() || opt_alias.is_some() {
             let finding = Finding::new("unsupported", "behind * only EXCLUDE, EXCEPT and REPLACE are possible");
             return self.builder.problem(FIELD, finding);
@@ -168,7 +178,9 @@ fn unnested(expr: &Expr) -> Option<&Expr> {
     let Expr::Function(call) = expr else { return None };
     let FunctionArguments::List(list) = &call.args else { return None };
     match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] if call.name.to_string().eq_ignore_ascii_case("unnest") => Some(list),
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(list))] if call.name.to_string().eq_ignore_ascii_case("unnest") => {
+            Some(list)
+        }
         _ => None,
     }
 }
@@ -196,10 +208,13 @@ fn table(from: &[TableWithJoins]) -> Result<String, Finding> {
         }
         TableFactor::Table { name, .. } => {
             let place = name.span().start;
-            Err(Finding::new("unknown-table", format!("there is no table {name}")).fix("records are read FROM input").at(place))
+            Err(Finding::new("unknown-table", format!("there is no table {name}"))
+                .fix("records are read FROM input")
+                .at(place))
         }
-        TableFactor::Derived { .. } => Err(Finding::new("unsupported", "a subquery is not possible")
-            .fix("put a `sql` transform before this one")),
+        TableFactor::Derived { .. } => {
+            Err(Finding::new("unsupported", "a subquery is not possible").fix("put a `sql` transform before this one"))
+        }
         _ => Err(Finding::new("unsupported", "records are read FROM input only")),
     }
 }
@@ -220,7 +235,8 @@ fn refused(query: &Query) -> Vec<Finding> {
         (query.limit_clause.is_some(), "LIMIT"),
         (query.fetch.is_some(), "FETCH"),
     ];
-    let mut findings: Vec<Finding> = found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
+    let mut findings: Vec<Finding> =
+        found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
     if query.with.is_some() {
         let finding = Finding::new("unsupported", "WITH is not possible");
         findings.push(finding.fix("put a `sql` transform before this one"));
@@ -245,7 +261,8 @@ fn refused_in(select: &Select) -> Vec<Finding> {
         (!select.sort_by.is_empty() || !select.cluster_by.is_empty() || !select.distribute_by.is_empty(), "SORT BY"),
         (!select.named_window.is_empty(), "WINDOW"),
     ];
-    let mut findings: Vec<Finding> = found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
+    let mut findings: Vec<Finding> =
+        found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
     if select.into.is_some() || !select.lateral_views.is_empty() || select.prewhere.is_some() {
         findings.push(Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible"));
     }

@@ -27,12 +27,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn values_are_those_of_serde_json(objects in objects(), pretty in any::<bool>()) {
+    fn values_are_those_of_serde_json(objects in objects(), pretty in any::<bool>(), spoiled in any::<bool>()) {
         let texts: Vec<String> = objects.iter().map(|object| write(object, pretty)).collect();
         let names = ["a", "b", "c.d", "é", "x\"y"];
         let fields: Vec<_> = names.iter().map(|name| (*name, Want::As(Type::Json))).collect();
-        let decoded = decoder(&fields).decode(&json(&texts));
-        prop_assert_eq!(&decoded.broken, &[]);
+        // With a record that is not UTF-8, all are checked one by one.
+        let mut bytes: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        bytes.extend(spoiled.then_some(&b"\xff"[..]));
+        let decoded = decoder(&fields).decode(&json(&bytes));
+        prop_assert_eq!(decoded.broken.len(), usize::from(spoiled));
         for (name, column) in names.iter().zip(&decoded.columns) {
             for (row, text) in texts.iter().enumerate() {
                 let object: Value = serde_json::from_str(text).unwrap();
@@ -45,6 +48,20 @@ proptest! {
             let having = objects.iter().filter(|object| object.iter().any(|(name, _)| *name == key.name)).count();
             prop_assert_eq!(key.records, having as u64);
         }
+    }
+
+    #[test]
+    fn records_are_broken_if_serde_json_says_so(pieces in prop::collection::vec(crate::json::tests::pieces(), 1..8)) {
+        let texts: Vec<String> =
+            pieces.iter().map(|piece| format!("{{\"a\":1,\"b\":{}}}", String::from_utf8_lossy(piece))).collect();
+        let fields = vec![field(&["a"], Want::Number), field(&["b", "a"], Want::Infer)];
+        let decoded = Decoder::new(fields, &Learned::default()).decode(&json(&texts));
+        let broken: Vec<u32> = decoded.broken.iter().map(|dead| dead.row).collect();
+        let expected = (0..).zip(&texts).filter(|(_, text)| serde_json::from_str::<serde_json::Map<_, _>>(text).is_err());
+        prop_assert_eq!(broken, expected.map(|(row, _)| row).collect::<Vec<u32>>());
+        let there = decoded.keys.iter().find(|key| key.name == "b").map_or(0, |key| key.records);
+        prop_assert_eq!(there as usize, texts.len() - decoded.broken.len());
+        prop_assert_eq!(decoded.columns[0].present as usize, texts.len() - decoded.broken.len());
     }
 
     #[test]

@@ -17,7 +17,8 @@ fn fields_and_computed_values_come_in_the_types_asked_for() {
         column("nothing", Type::Date),
         column("sum", Type::Bigint),
     ];
-    let transforms = json!([{"type": "map", "set": {"total": "price * 2", "up": "upper(name)", "sum": "price + price"}}]);
+    let transforms =
+        json!([{"type": "map", "set": {"total": "price * 2", "up": "upper(name)", "sum": "price + price"}}]);
     let lines = [
         r#"{"id": 9007199254740993, "name": "ada", "price": 1.25, "raw": {"x": [1]}, "a": {"b": 7}}"#,
         r#"{"id": 2, "price": 2, "a.b": 8, "a": {"b": 9}}"#,
@@ -43,7 +44,10 @@ fn removed_and_unselected_fields_are_null() {
     let lines = [r#"{"a": 1, "b": 2}"#];
     assert_eq!(table(&columns(json!([{"type": "map", "remove": ["a"]}]), &demand, &lines)), ["-|2"]);
     assert_eq!(table(&columns(json!([{"type": "map", "select": ["a"]}]), &demand, &lines)), ["1|-"]);
-    assert_eq!(table(&columns(json!([{"type": "sql", "query": "SELECT b AS a FROM input"}]), &demand, &lines)), ["2|-"]);
+    assert_eq!(
+        table(&columns(json!([{"type": "sql", "query": "SELECT b AS a FROM input"}]), &demand, &lines)),
+        ["2|-"]
+    );
 }
 
 #[test]
@@ -63,17 +67,28 @@ fn all_columns_are_those_of_the_rows_that_come_through() {
 #[test]
 fn unknown_fields_are_ignored_added_or_fatal() {
     let go = |rule, lines: &[&str]| {
-        let mut plan = plan(spec(json!([{"type": "filter", "condition": "id > 0"}]), json!({})), Demand::Columns(vec![column("id", Type::Bigint)]));
+        let mut plan = plan(
+            spec(json!([{"type": "filter", "condition": "id > 0"}]), json!({})),
+            Demand::Columns(vec![column("id", Type::Bigint)]),
+        );
         plan.unknown_fields = Some(rule);
         program(&plan).process(records(lines))
     };
     let lines = [r#"{"id": 1, "b": "x"}"#, r#"{"id": 2}"#, r#"{"id": 0, "c": 1}"#, r#"{"id": 3, "b": "y", "d": 1.5}"#];
     let ignored = go(UnknownFields::Ignore, &lines);
     assert_eq!(table(&ignored), ["1", "2", "3"]);
-    assert!(ignored.warnings.iter().any(|warning| warning.code == "ignored-field" && warning.subject == "b" && warning.records == 2));
+    assert!(
+        ignored
+            .warnings
+            .iter()
+            .any(|warning| warning.code == "ignored-field" && warning.subject == "b" && warning.records == 2)
+    );
     let dead_ones = go(UnknownFields::Dead, &lines);
     assert_eq!(table(&dead_ones), ["2"]);
-    assert_eq!(dead(&dead_ones), ["0 sink unknown-field: the sink has no column b", "3 sink unknown-field: the sink has no column b"]);
+    assert_eq!(
+        dead(&dead_ones),
+        ["0 sink unknown-field: the sink has no column b", "3 sink unknown-field: the sink has no column b"]
+    );
     assert_eq!(dead_ones.filtered, 1);
     let added = go(UnknownFields::Add, &lines);
     assert_eq!(added.new_columns, [column("b", Type::Text), column("d", Type::Decimal { precision: 20, scale: 1 })]);

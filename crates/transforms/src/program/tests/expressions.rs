@@ -18,7 +18,7 @@ fn each_expression_gives_its_result() {
         ("age > 18", r#"{}"#, "null"),
         ("age > 18.5", r#"{"age": 18}"#, "false"),
         ("price * quantity", r#"{"price": 1.10, "quantity": 3}"#, "3.3"),
-        ("price * 2", r#"{"price": 1e300}"#, "2e300"),
+        ("price * 2", r#"{"price": 1e300}"#, "2e+300"),
         ("a + b", r#"{"a": 1, "b": 2}"#, "3"),
         ("a / 2", r#"{"a": 7}"#, "3"),
         ("-a", r#"{"a": 7}"#, "-7"),
@@ -98,7 +98,8 @@ fn each_expression_gives_its_result() {
         ("'it''s'", "{}", "\"it's\""),
         ("random() < 1 and uuid() <> uuid()", "{}", "true"),
         ("make_array(a, 2)", r#"{"a": 1}"#, "[1,2]"),
-        ("sqrt(a)", r#"{"a": -1}"#, "dead: field \"x\" has a value that is not a number"),
+        ("ln(a)", r#"{"a": 0}"#, "dead: field \"x\" has a value which JSON has no number for (NaN or infinity)"),
+        ("sqrt(a)", r#"{"a": -1}"#, "dead: sqrt(a): cannot take square root of a negative number"),
     ];
     let mut wrong = Vec::new();
     for (expression, record, expected) in cases {
@@ -149,7 +150,12 @@ fn what_is_wrong_is_said_with_its_place() {
     ];
     let found: Vec<String> = expressions
         .iter()
-        .map(|expression| format!("{expression}\n    {}", problems(json!([{"type": "map", "set": {"x": expression}}])).replace('\n', "\n    ")))
+        .map(|expression| {
+            format!(
+                "{expression}\n    {}",
+                problems(json!([{"type": "map", "set": {"x": expression}}])).replace('\n', "\n    ")
+            )
+        })
         .collect();
     insta::assert_snapshot!(found.join("\n"));
 }
@@ -202,7 +208,9 @@ fn a_query_that_does_not_work_row_by_row_is_refused() {
     ];
     let found: Vec<String> = queries
         .iter()
-        .map(|query| format!("{query}\n    {}", problems(json!([{"type": "sql", "query": query}])).replace('\n', "\n    ")))
+        .map(|query| {
+            format!("{query}\n    {}", problems(json!([{"type": "sql", "query": query}])).replace('\n', "\n    "))
+        })
         .collect();
     insta::assert_snapshot!(found.join("\n"));
 }
@@ -236,7 +244,7 @@ fn long_chains_of_alternatives_are_fine() {
 #[test]
 fn a_chain_whose_order_matters_has_a_limit() {
     let sum = |terms| vec!["a"; terms].join(" + ") + " > 1";
-    assert_eq!(problems(json!([{"type": "filter", "condition": sum(45)}])), "");
+    assert_eq!(problems(json!([{"type": "filter", "condition": sum(90)}])), "");
     assert!(problems(json!([{"type": "filter", "condition": sum(10_000)}])).contains("chain of more than"));
 }
 

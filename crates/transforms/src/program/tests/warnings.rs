@@ -3,7 +3,12 @@ use super::*;
 
 fn warned(condition: &str, lines: &[&str]) -> String {
     let processed = run(json!([{"type": "filter", "condition": condition}]), lines);
-    processed.warnings.iter().map(|warning| format!("{} {}: {}", warning.code, warning.subject, warning.message)).collect::<Vec<_>>().join("\n")
+    processed
+        .warnings
+        .iter()
+        .map(|warning| format!("{} {}: {}", warning.code, warning.subject, warning.message))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -21,7 +26,8 @@ fn a_field_that_no_record_has_is_spoken_of() {
 
 #[test]
 fn it_is_said_once() {
-    let mut program = program(&plan(spec(json!([{"type": "filter", "condition": "b = 1"}]), json!({})), Demand::Documents));
+    let mut program =
+        program(&plan(spec(json!([{"type": "filter", "condition": "b = 1"}]), json!({})), Demand::Documents));
     assert_eq!(program.process(records(&[r#"{"a": 1}"#])).warnings.len(), 1);
     assert_eq!(program.process(records(&[r#"{"a": 1}"#])).warnings.len(), 0);
 }

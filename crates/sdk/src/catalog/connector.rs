@@ -1,0 +1,148 @@
+//! A connector as the catalogue knows it: a config type with its type erased.
+use super::{SinkConfig, SourceConfig};
+use crate::{
+    Problem,
+    sink::{Kind, Sink},
+    source::Source,
+    transform::UnknownFields,
+};
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Which part of a pipeline a connector is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Where records come from.
+    Source,
+    /// Where records go.
+    Sink,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+        })
+    }
+}
+
+/// A connector as the catalogue knows it.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    /// Source or sink.
+    pub role: Role,
+    /// Its `type`.
+    pub ty: &'static str,
+    /// One sentence: what it reads or writes.
+    pub summary: &'static str,
+    /// How exactly-once holds with it, and what would void it.
+    pub guarantee: &'static str,
+    /// What a sink can promise; none for a source.
+    pub kind: Option<Kind>,
+    /// Which of the node's connections it may use, if any.
+    pub connection: Option<&'static str>,
+    /// Fields that make up a sink's target; none: the whole config.
+    pub target_fields: Option<&'static [&'static str]>,
+    pub(super) schema: Schema,
+    pub(super) make: Make,
+}
+
+type Built<T> = Result<T, Vec<Problem>>;
+
+/// A sink, and what becomes of output fields that it has no column for (table sinks).
+pub type BuiltSink = (Box<dyn Sink>, Option<UnknownFields>);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Make {
+    Source { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<Box<dyn Source>> },
+    Sink { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<BuiltSink> },
+}
+
+impl Connector {
+    pub(super) fn of_source<C: SourceConfig>() -> Self {
+        Self {
+            role: Role::Source,
+            ty: C::TYPE,
+            summary: C::SUMMARY,
+            guarantee: C::GUARANTEE,
+            kind: None,
+            connection: C::CONNECTION,
+            target_fields: None,
+            schema: schemars::schema_for!(C),
+            make: Make::Source {
+                check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),
+                build: |config| {
+                    let config = parse::<C>(config)?;
+                    let problems = config.check();
+                    if problems.is_empty() { Ok(config.build()) } else { Err(problems) }
+                },
+            },
+        }
+    }
+
+    pub(super) fn of_sink<C: SinkConfig>() -> Self {
+        Self {
+            role: Role::Sink,
+            ty: C::TYPE,
+            summary: C::SUMMARY,
+            guarantee: C::GUARANTEE,
+            kind: Some(C::KIND),
+            connection: C::CONNECTION,
+            target_fields: C::target_fields(),
+            schema: schemars::schema_for!(C),
+            make: Make::Sink {
+                check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),
+                build: |config| {
+                    let config = parse::<C>(config)?;
+                    let problems = config.check();
+                    let unknown_fields = config.unknown_fields();
+                    if problems.is_empty() { Ok((config.build(), unknown_fields)) } else { Err(problems) }
+                },
+            },
+        }
+    }
+
+    /// JSON Schema of its config as users write it: `type` and, where it may use one, `connection` included.
+    pub fn schema(&self) -> Schema {
+        let mut schema = self.schema.clone();
+        let rules = schema.ensure_object();
+        let mut properties = Map::new();
+        properties.insert("type".into(), serde_json::json!({"const": self.ty, "description": self.summary}));
+        if let Some(kind) = self.connection {
+            let description = format!(
+                "Which of the node's {kind} connections to use (`connections.{kind}.<name>` in its settings). \
+                 Fields given here win over the connection's. Default: `default`, if there is one."
+            );
+            properties.insert("connection".into(), serde_json::json!({"type": "string", "description": description}));
+        }
+        if let Some(Value::Object(own)) = rules.remove("properties") {
+            for (name, schema) in own {
+                properties.entry(name).or_insert(schema);
+            }
+        }
+        rules.insert("properties".into(), properties.into());
+        let required = rules.entry("required").or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(names) = required {
+            names.insert(0, "type".into());
+        }
+        schema
+    }
+
+    /// Whether its own config has this field.
+    pub(super) fn has_field(&self, name: &str) -> bool {
+        let properties = self.schema.as_object().and_then(|rules| rules.get("properties"));
+        properties.is_some_and(|properties| properties.get(name).is_some())
+    }
+}
+
+fn parse<C: DeserializeOwned>(config: Value) -> Result<C, Vec<Problem>> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { path };
+        vec![Problem::new(path, "invalid-value", error.into_inner().to_string())]
+    })
+}

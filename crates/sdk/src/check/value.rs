@@ -1,0 +1,123 @@
+//! What a schema says of a value by itself, without looking into it.
+use super::Problem;
+use serde_json::{Map, Value};
+
+fn type_name(ty: &str) -> &str {
+    match ty {
+        "string" => "a string",
+        "integer" => "an integer",
+        "number" => "a number",
+        "boolean" => "true or false",
+        "object" => "an object",
+        "array" => "an array",
+        other => other,
+    }
+}
+
+pub(super) fn mismatch(types: &[String], value: &Value) -> String {
+    let names: Vec<&str> = types.iter().map(|ty| type_name(ty)).collect();
+    let is = match value {
+        Value::Null => "null",
+        Value::Bool(true) => "true",
+        Value::Bool(false) => "false",
+        Value::Number(number) if number.is_f64() => "a number",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    };
+    format!("must be {}, is {is}", names.join(" or "))
+}
+
+pub(super) fn wrong_type(value: &Value, rules: &Map<String, Value>, path: &str) -> Option<Problem> {
+    let types: Vec<String> = match rules.get("type")? {
+        Value::String(ty) => vec![ty.clone()],
+        Value::Array(types) => types.iter().filter_map(|ty| ty.as_str().map(String::from)).collect(),
+        _ => return None,
+    };
+    let fits = |ty: &String| match ty.as_str() {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "null" => value.is_null(),
+        _ => true,
+    };
+    if types.iter().any(fits) {
+        return None;
+    }
+    let named: Vec<String> = types.into_iter().filter(|ty| ty != "null").collect();
+    Some(Problem::new(path, "wrong-type", mismatch(&named, value)))
+}
+
+pub(super) fn unknown_value(value: &Value, rules: &Map<String, Value>, path: &str) -> Option<Problem> {
+    let allowed: Vec<&Value> = match (rules.get("const"), rules.get("enum")) {
+        (Some(only), _) => vec![only],
+        (None, Some(Value::Array(values))) => values.iter().collect(),
+        _ => return None,
+    };
+    if allowed.contains(&value) {
+        return None;
+    }
+    let names: Vec<&str> = allowed.iter().filter_map(|value| value.as_str()).collect();
+    Some(match value {
+        Value::String(text) if !names.is_empty() => unknown(text, &names, path),
+        _ => {
+            let all: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            Problem::new(path, "unknown-value", format!("must be {}", all.join(" or ")))
+        }
+    })
+}
+
+pub(super) fn unknown(given: &str, known: &[&str], path: &str) -> Problem {
+    let finding = Problem::new(path, "unknown-value", format!("{given:?} is not one of {}", known.join(", ")));
+    match super::nearest(given, known.iter().copied()) {
+        Some(name) => finding.fix(format!("did you mean {name:?}?")),
+        None => finding,
+    }
+}
+
+pub(super) fn out_of_range(number: &serde_json::Number, rules: &Map<String, Value>, path: &str) -> Option<Problem> {
+    let value = number.as_f64()?;
+    let limit = |key: &str| rules.get(key).and_then(Value::as_f64);
+    let (low, high) = match rules.get("format").and_then(Value::as_str) {
+        Some("uint8") => (Some(0.0), Some(f64::from(u8::MAX))),
+        Some("uint16") => (Some(0.0), Some(f64::from(u16::MAX))),
+        Some("uint32") => (Some(0.0), Some(f64::from(u32::MAX))),
+        Some("int8") => (Some(f64::from(i8::MIN)), Some(f64::from(i8::MAX))),
+        Some("int16") => (Some(f64::from(i16::MIN)), Some(f64::from(i16::MAX))),
+        Some("int32") => (Some(f64::from(i32::MIN)), Some(f64::from(i32::MAX))),
+        _ => (None, None),
+    };
+    let message = match (limit("minimum").or(low), limit("maximum").or(high)) {
+        (Some(least), _) if value < least => format!("must be at least {least}, is {number}"),
+        (_, Some(most)) if value > most => format!("must be at most {most}, is {number}"),
+        _ => match (limit("exclusiveMinimum"), limit("exclusiveMaximum")) {
+            (Some(bound), _) if value <= bound => format!("must be greater than {bound}, is {number}"),
+            (_, Some(bound)) if value >= bound => format!("must be less than {bound}, is {number}"),
+            _ => return None,
+        },
+    };
+    Some(Problem::new(path, "out-of-range", message))
+}
+
+pub(super) fn count(
+    value: u64,
+    rules: &Map<String, Value>,
+    [least, most]: [&str; 2],
+    what: &str,
+    path: &str,
+) -> Vec<Problem> {
+    let limit = |key: &str| rules.get(key).and_then(Value::as_u64);
+    match (limit(least), limit(most)) {
+        (Some(least), _) if value < least => {
+            vec![Problem::new(path, "too-few", format!("has {value} {what}, needs at least {least}"))]
+        }
+        (_, Some(most)) if value > most => {
+            vec![Problem::new(path, "too-many", format!("has {value} {what}, at most {most} are possible"))]
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,143 @@
+//! Function calls: which function it is, and what it asks of its arguments.
+use super::Demand;
+use crate::expression::{
+    arguments::{Arguments, arguments},
+    class::Class,
+    finding::Finding,
+    functions::Known,
+    scope::META,
+};
+use datafusion_expr::ScalarUDF;
+use datafusion_sql::sqlparser::{
+    ast::{
+        CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
+        ObjectNamePart, Spanned, Value,
+    },
+    tokenizer::{Location, Span},
+};
+
+impl Demand<'_> {
+    pub(super) fn function(&mut self, expr: &mut Expr, want: Class) -> Option<Class> {
+        let place = expr.span().start;
+        let Expr::Function(call) = expr else { return None };
+        let written = call.name.to_string();
+        let name = written.to_lowercase();
+        if call.over.is_some() {
+            return self.fail(across_rows(&format!("{written}(…) OVER"), "a window function").at(place));
+        }
+        if let Some(time) = source_time(&name) {
+            return match self.has_arguments(call) {
+                true => self.fail(Finding::new("syntax", format!("{written} takes no arguments")).at(place)),
+                false => self.now(expr, &written, time, place),
+            };
+        }
+        let function = match self.cx.functions.find(&name) {
+            Known::Scalar(function) => function,
+            Known::Aggregate => return self.fail(across_rows(&written, "an aggregate").at(place)),
+            Known::Window => return self.fail(across_rows(&written, "a window function").at(place)),
+            Known::Unknown(_) if name == "unnest" => {
+                let finding = Finding::new("unsupported", "unnest can't be part of an expression");
+                return self.fail(finding.fix("give it a column of its own in a `sql` transform").at(place));
+            }
+            Known::Unknown(near) => {
+                let finding = Finding::new("unknown-function", format!("there is no function {written}")).at(place);
+                return self.fail(match near {
+                    Some(near) => finding.fix(format!("did you mean {near}?")),
+                    None => finding,
+                });
+            }
+        };
+        // Only a name in lower case is found by the planner.
+        call.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(place_span(place), name))]);
+        let class = self.call(call, &function, want, &written, place)?;
+        let planned = self.planned(expr)?;
+        Some(if class == Class::Any && planned == Class::Text { Class::Any } else { planned })
+    }
+
+    /// Walks the arguments. The class is what they have in common, if they are to be alike; of others it is that of text.
+    fn call(
+        &mut self,
+        call: &mut Function,
+        function: &ScalarUDF,
+        want: Class,
+        by: &str,
+        place: Location,
+    ) -> Option<Class> {
+        if call.filter.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
+            return self.fail(Finding::new("syntax", format!("{by} is no aggregate")).at(place));
+        }
+        let mut members = Vec::new();
+        match &mut call.args {
+            FunctionArguments::None => {}
+            FunctionArguments::Subquery(_) => {
+                return self.fail(Finding::new("unsupported", format!("{by} can't take a subquery")).at(place));
+            }
+            FunctionArguments::List(list) => {
+                if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+                    return self.fail(Finding::new("syntax", format!("{by} is no aggregate")).at(place));
+                }
+                for argument in &mut list.args {
+                    match argument {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => members.push(argument),
+                        other => {
+                            let message = format!("{by} can't take {other}");
+                            return self.fail(Finding::new("syntax", message).at(place));
+                        }
+                    }
+                }
+            }
+        }
+        match arguments(function, members.len()) {
+            Arguments::Alike => self.alike(&mut members, want, by),
+            Arguments::Each(classes) => {
+                self.each(members.into_iter().zip(classes), by)?;
+                Some(Class::Text)
+            }
+        }
+    }
+
+    fn has_arguments(&self, call: &Function) -> bool {
+        matches!(&call.args, FunctionArguments::List(list) if !list.args.is_empty())
+    }
+
+    /// The time of the record stands for the present time.
+    fn now(&mut self, expr: &mut Expr, written: &str, kind: &str, place: Location) -> Option<Class> {
+        if !self.cx.has_time() {
+            let message = format!(
+                "{written}() is the time of the record at its source, and a {} source has none",
+                self.cx.source
+            );
+            let finding = Finding::new("no-source-time", message).at(place);
+            return self.fail(finding.fix("use a field of the records that holds a time"));
+        }
+        let path = [Ident::new(META), Ident::new("timestamp")].map(|mut ident| {
+            ident.span = place_span(place);
+            ident
+        });
+        self.reference(expr, &path, Class::Time)?;
+        if kind == "date" {
+            let inner = Box::new(std::mem::replace(expr, Expr::Value(Value::Null.into())));
+            *expr =
+                Expr::Cast { kind: CastKind::Cast, expr: inner, data_type: DataType::Date, array: false, format: None };
+        }
+        Some(Class::Time)
+    }
+}
+
+/// Names for the present time, and what they give.
+fn source_time(name: &str) -> Option<&'static str> {
+    match name {
+        "now" | "current_timestamp" | "localtimestamp" => Some("timestamp"),
+        "current_date" | "today" => Some("date"),
+        _ => None,
+    }
+}
+
+fn across_rows(what: &str, kind: &str) -> Finding {
+    let message = format!("{what} is {kind}: its result would depend on which records come together in a batch");
+    Finding::new("unsupported", message).fix("use an `aggregate` transform")
+}
+
+fn place_span(place: Location) -> Span {
+    Span::new(place, place)
+}

@@ -1,0 +1,304 @@
+//! Finds out what each name in an expression stands for, and as what its values are taken: by the way they are used.
+//!
+//! A walk over the syntax tree, from the outside with what is asked for, and back with what is there. Names become names of columns;
+//! the same field used in two ways becomes two columns.
+mod calls;
+mod names;
+mod operators;
+
+pub(crate) use names::path;
+
+use super::{
+    class::Class,
+    explain::{explain, shortened},
+    finding::Finding,
+    functions::Functions,
+    inputs::{Inputs, Slot},
+    scope::Scope,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use dataflow_core::types::Type;
+use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_expr::ExprSchemable;
+use datafusion_sql::{
+    planner::PlannerContext,
+    sqlparser::ast::{Expr, Spanned, UnaryOperator, Value},
+};
+use indexmap::IndexMap;
+use std::sync::Arc;
+
+/// Deepest expression, counting chains of operators: planning it takes as much stack as it is deep.
+const MAX_DEPTH: usize = 128;
+
+/// What holds for all expressions of a pipeline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    /// The functions there are.
+    pub(crate) functions: &'a Arc<Functions>,
+    /// Declared types of source fields.
+    pub(crate) schema: &'a IndexMap<String, Type>,
+    /// The type of the source.
+    pub(crate) source: &'a str,
+}
+
+impl Context<'_> {
+    /// The declared type of a source field.
+    pub(crate) fn declared(&self, path: &[String]) -> Option<Type> {
+        match path {
+            [name] => self.schema.get(name).copied(),
+            path => self.schema.get(&path.join(".")).copied(),
+        }
+    }
+
+    /// Whether the source's records have a time.
+    fn has_time(&self) -> bool {
+        !matches!(self.source, "file" | "generate")
+    }
+}
+
+/// The walk over one expression.
+pub(crate) struct Demand<'a> {
+    cx: Context<'a>,
+    scope: &'a Scope,
+    qualifiers: &'a [String],
+    inputs: &'a mut Inputs,
+    /// The columns used, with the names that they have in the rewritten tree.
+    pub(crate) slots: IndexMap<Slot, String>,
+    /// What is wrong.
+    pub(crate) findings: Vec<Finding>,
+    depth: usize,
+}
+
+impl<'a> Demand<'a> {
+    pub(crate) fn new(cx: Context<'a>, scope: &'a Scope, qualifiers: &'a [String], inputs: &'a mut Inputs) -> Self {
+        Self { cx, scope, qualifiers, inputs, slots: IndexMap::new(), findings: Vec::new(), depth: 0 }
+    }
+
+    /// Walks an expression that is taken as `want` by what the words `by` say. None: something is wrong in it.
+    pub(crate) fn demand(&mut self, expr: &mut Expr, want: Class, by: &str) -> Option<Class> {
+        let (text, place) = (shortened(expr), expr.span().start);
+        let actual = self.walk(expr, want)?;
+        if want.takes(actual) {
+            return Some(actual);
+        }
+        let finding =
+            Finding::new("type-mismatch", format!("{by} takes {}, but {text} is {}", want.words(), actual.words()));
+        let fix = match want {
+            Class::Boolean => format!("compare it with something: {text} = …"),
+            want => format!("write cast({text} as {})", want.sql()),
+        };
+        self.findings.push(finding.fix(fix).at(place));
+        None
+    }
+
+    fn walk(&mut self, expr: &mut Expr, want: Class) -> Option<Class> {
+        self.depth += 1;
+        let class = if self.depth > MAX_DEPTH {
+            let finding = Finding::new("too-deep", format!("is nested deeper than {MAX_DEPTH} operations"));
+            self.fail(finding.fix("compute parts of it in earlier transforms"))
+        } else {
+            self.step(expr, want)
+        };
+        self.depth -= 1;
+        class
+    }
+
+    fn step(&mut self, expr: &mut Expr, want: Class) -> Option<Class> {
+        use Class::{Any, Boolean, Integer, Literal, Number, Text, Time};
+        if let Some(path) = path(expr) {
+            return self.reference(expr, &path, want);
+        }
+        let place = expr.span().start;
+        match expr {
+            Expr::Nested(inner) => self.walk(inner, want),
+            Expr::Value(value) => match &value.value {
+                Value::Null => Some(Any),
+                Value::Boolean(_) => Some(Boolean),
+                Value::Number(..) => Some(Number),
+                Value::Placeholder(name) => self
+                    .fail(Finding::new("syntax", format!("{name} is a placeholder, and nothing fills it")).at(place)),
+                _ => Some(Text),
+            },
+            Expr::BinaryOp { .. } => self.binary(expr),
+            Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } => self.demand(inner, Boolean, "NOT"),
+            Expr::UnaryOp { op, expr: inner } => {
+                let by = op.to_string();
+                self.demand(inner, Number, &by)?;
+                self.planned(expr)
+            }
+            Expr::IsTrue(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsFalse(inner)
+            | Expr::IsNotFalse(inner)
+            | Expr::IsUnknown(inner)
+            | Expr::IsNotUnknown(inner) => self.demand(inner, Boolean, "IS"),
+            Expr::IsNull(inner) | Expr::IsNotNull(inner) => {
+                self.walk(inner, Literal)?;
+                Some(Boolean)
+            }
+            Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
+                self.alike(&mut [left, right], Any, "a comparison")?;
+                self.planned(expr)
+            }
+            Expr::InList { expr: inner, list, .. } => {
+                let mut members: Vec<&mut Expr> = std::iter::once(&mut **inner).chain(list.iter_mut()).collect();
+                self.alike(&mut members, Any, "IN")?;
+                self.planned(expr)
+            }
+            Expr::Between { expr: inner, low, high, .. } => {
+                self.alike(&mut [inner, low, high], Any, "BETWEEN")?;
+                self.planned(expr)
+            }
+            Expr::Like { expr: inner, pattern, .. }
+            | Expr::ILike { expr: inner, pattern, .. }
+            | Expr::SimilarTo { expr: inner, pattern, .. }
+            | Expr::RLike { expr: inner, pattern, .. } => {
+                self.each([(&mut **inner, Text), (&mut **pattern, Text)], "LIKE")?;
+                self.planned(expr)
+            }
+            Expr::Cast { expr: inner, .. } => {
+                self.walk(inner, Literal)?;
+                self.planned(expr)
+            }
+            Expr::TypedString(_) => self.planned(expr),
+            Expr::Interval(interval) => {
+                self.walk(&mut interval.value, Any)?;
+                self.planned(expr)
+            }
+            Expr::Extract { expr: inner, .. } => {
+                self.demand(inner, Time, "EXTRACT")?;
+                self.planned(expr)
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                self.each([(&mut **timestamp, Time), (&mut **time_zone, Text)], "AT TIME ZONE")?;
+                self.planned(expr)
+            }
+            Expr::Ceil { expr: inner, .. } | Expr::Floor { expr: inner, .. } => {
+                self.demand(inner, Number, "rounding")?;
+                self.planned(expr)
+            }
+            Expr::Position { expr: inner, r#in } => {
+                self.each([(&mut **inner, Text), (&mut **r#in, Text)], "POSITION")?;
+                self.planned(expr)
+            }
+            Expr::Substring { expr: inner, substring_from, substring_for, .. } => {
+                let numbers = [substring_from, substring_for].into_iter().flatten().map(|part| (&mut **part, Integer));
+                self.each(std::iter::once((&mut **inner, Text)).chain(numbers), "SUBSTRING")?;
+                self.planned(expr)
+            }
+            Expr::Trim { expr: inner, trim_what, trim_characters, .. } => {
+                let what = trim_what.iter_mut().map(|part| &mut **part).chain(trim_characters.iter_mut().flatten());
+                self.each(std::iter::once((&mut **inner, Text)).chain(what.map(|part| (part, Text))), "TRIM")?;
+                self.planned(expr)
+            }
+            Expr::Overlay { expr: inner, overlay_what, overlay_from, overlay_for } => {
+                let length = overlay_for.iter_mut().map(|part| (&mut **part, Integer));
+                let parts = [(&mut **inner, Text), (&mut **overlay_what, Text), (&mut **overlay_from, Integer)];
+                self.each(parts.into_iter().chain(length), "OVERLAY")?;
+                self.planned(expr)
+            }
+            Expr::Case { .. } => self.case(expr, want),
+            Expr::Function(_) => self.function(expr, want),
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+                let finding = Finding::new("unsupported", "a subquery can't be part of a row-wise expression");
+                self.fail(finding.fix("a `join` transform looks things up in other tables").at(place))
+            }
+            Expr::CompoundFieldAccess { .. } | Expr::JsonAccess { .. } => {
+                let finding = Finding::new("unsupported", format!("{} can't be read", shortened(expr)));
+                self.fail(
+                    finding.fix("fields of objects are read as a.b or a['b']; of lists, UNNEST makes rows").at(place),
+                )
+            }
+            Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
+                self.fail(Finding::new("syntax", "* can't stand here").at(place))
+            }
+            other => {
+                let finding =
+                    Finding::new("unsupported", format!("{} is not possible in an expression", shortened(other)));
+                self.fail(finding.at(place))
+            }
+        }
+    }
+
+    /// Each with a class of its own; all are walked, so that all findings are found.
+    fn each<'e>(&mut self, parts: impl IntoIterator<Item = (&'e mut Expr, Class)>, by: &str) -> Option<()> {
+        let mut sound = true;
+        for (part, class) in parts {
+            sound &= self.demand(part, class, by).is_some();
+        }
+        sound.then_some(())
+    }
+
+    /// All of one class: that of what isn't a bare field, or else of what is asked for. Returns it.
+    fn alike(&mut self, members: &mut [&mut Expr], want: Class, by: &str) -> Option<Class> {
+        let mut class = Class::Any;
+        let mut sound = true;
+        let mut open = Vec::new();
+        // What has a class of its own tells it first; literals last, as '2024-01-01' may be a text or a time.
+        let mut order: Vec<usize> = (0..members.len()).collect();
+        order.sort_by_key(|index| matches!(bare(members[*index]), Expr::Value(_)));
+        for index in order {
+            let member = &mut *members[index];
+            if self.is_open(member) {
+                open.push(index);
+                continue;
+            }
+            let (text, place) = (shortened(member), member.span().start);
+            match self.walk(member, Class::Any) {
+                None => sound = false,
+                Some(actual) if class == Class::Any => class = actual,
+                Some(actual) if class.takes(actual) => {}
+                Some(actual) => {
+                    sound = false;
+                    let message = format!(
+                        "{by} needs values of one type, but {text} is {}, the other {}",
+                        actual.words(),
+                        class.words()
+                    );
+                    let finding = Finding::new("type-mismatch", message).at(place);
+                    self.findings.push(match (actual, bare(member)) {
+                        (Class::Text, Expr::Value(_)) if class == Class::Number => {
+                            finding.fix("write a number without quotes")
+                        }
+                        _ => finding.fix(format!("write cast({text} as {})", class.sql())),
+                    });
+                }
+            }
+        }
+        let class = if class == Class::Any { want } else { class };
+        for index in open {
+            sound &= self.walk(members[index], class).is_some();
+        }
+        sound.then_some(class)
+    }
+
+    /// The class of a rewritten expression by its type; whether it can have one is checked with the default types of the fields.
+    fn planned(&mut self, expr: &Expr) -> Option<Class> {
+        match self.data_type(expr) {
+            Ok(ty) => Some(Class::of(&ty)),
+            Err(error) => self.fail(Finding::new("type-mismatch", explain(&error)).at(expr.span().start)),
+        }
+    }
+
+    fn data_type(&self, expr: &Expr) -> Result<DataType, DataFusionError> {
+        let fields: Vec<Field> =
+            self.slots.iter().map(|(slot, name)| Field::new(name, self.inputs.default_type(*slot), true)).collect();
+        let schema = DFSchema::try_from(Schema::new(fields))?;
+        let planned = self.cx.functions.planner().sql_to_expr(expr.clone(), &schema, &mut PlannerContext::new())?;
+        planned.get_type(&schema)
+    }
+
+    fn fail(&mut self, finding: Finding) -> Option<Class> {
+        self.findings.push(finding);
+        None
+    }
+}
+
+/// The expression without parentheses and signs.
+fn bare(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => bare(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => bare(expr),
+        other => other,
+    }
+}

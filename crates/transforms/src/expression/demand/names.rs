@@ -1,0 +1,119 @@
+//! Names: what they stand for, and the columns that take their place.
+use super::Demand;
+use crate::expression::{class::Class, inputs::Slot, scope::Target};
+use dataflow_core::types::Type;
+use dataflow_formats::decode::Want;
+use datafusion_sql::sqlparser::ast::{
+    AccessExpr, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Subscript,
+};
+
+impl Demand<'_> {
+    /// Whether an expression has no class of its own: a field without a declared type, or a choice between such.
+    pub(super) fn is_open(&self, expr: &Expr) -> bool {
+        if let Some(path) = path(expr) {
+            return match self.scope.resolve(&path, self.qualifiers) {
+                Ok(Target::Field(path)) => self.cx.declared(&path).is_none(),
+                Ok(Target::Meta(path)) => known_meta(&path).is_none(),
+                Ok(Target::Register(register)) => self.inputs.registers[register].0 == Class::Any,
+                Err(_) => true,
+            };
+        }
+        match expr {
+            Expr::Nested(inner) => self.is_open(inner),
+            Expr::Case { conditions, else_result, .. } => conditions
+                .iter()
+                .map(|when| &when.result)
+                .chain(else_result.as_deref())
+                .all(|result| self.is_open(result)),
+            Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("coalesce") => match &call.args {
+                FunctionArguments::List(list) => list.args.iter().all(|argument| match argument {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => self.is_open(argument),
+                    _ => false,
+                }),
+                FunctionArguments::None | FunctionArguments::Subquery(_) => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Puts a column in the place of a name.
+    pub(super) fn reference(&mut self, expr: &mut Expr, path: &[Ident], want: Class) -> Option<Class> {
+        let span = expr.span();
+        let (slot, name, class) = match self.scope.resolve(path, self.qualifiers) {
+            Err(finding) => return self.fail(finding),
+            Ok(Target::Field(path)) => {
+                let (want, class) = match self.cx.declared(&path) {
+                    Some(Type::Number) => (Want::Number, Class::Number),
+                    Some(ty) => (Want::As(ty), Class::of_type(ty)),
+                    None => (want.want(), if want == Class::Literal { Class::Any } else { want }),
+                };
+                self.inputs.named.insert(path.clone());
+                let name = path.join(".");
+                (Slot::Field(self.inputs.field(path, want)), name, class)
+            }
+            Ok(Target::Meta(path)) => {
+                let (want, class) = match known_meta(&path) {
+                    Some(class) => (class.want(), class),
+                    None if want == Class::Any => (Want::Literal, Class::Any),
+                    None => (want.want(), want),
+                };
+                let name = format!("meta.{}", path.join("."));
+                (Slot::Meta(self.inputs.meta(path, want)), name, class)
+            }
+            Ok(Target::Register(register)) => {
+                let name = path.last().map(|ident| ident.value.clone()).unwrap_or_default();
+                (Slot::Register(register), name, self.inputs.registers[register].0)
+            }
+        };
+        let name = match self.slots.get(&slot) {
+            Some(name) => name.clone(),
+            None => {
+                // Two uses of a field, or two ways to write a name, are two columns.
+                let mut free = name;
+                while self.slots.values().any(|taken| *taken == free) {
+                    free.push('\'');
+                }
+                self.slots.insert(slot, free.clone());
+                free
+            }
+        };
+        *expr = Expr::Identifier(Ident { value: name, quote_style: Some('"'), span });
+        Some(class)
+    }
+}
+
+/// The path that an expression names, if it is but a name: `a`, `a.b`, `a['b']`.
+pub(crate) fn path(expr: &Expr) -> Option<Vec<Ident>> {
+    match expr {
+        Expr::Identifier(ident) => Some(vec![ident.clone()]),
+        Expr::CompoundIdentifier(idents) => Some(idents.clone()),
+        Expr::Nested(inner) => path(inner),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let mut idents = path(root)?;
+            for access in access_chain {
+                match access {
+                    AccessExpr::Dot(Expr::Identifier(ident)) => idents.push(ident.clone()),
+                    AccessExpr::Subscript(Subscript::Index { index: Expr::Value(value) }) => {
+                        idents.push(Ident::with_quote('"', value.value.clone().into_string()?));
+                    }
+                    AccessExpr::Dot(_) | AccessExpr::Subscript(_) => return None,
+                }
+            }
+            Some(idents)
+        }
+        _ => None,
+    }
+}
+
+/// The class of metadata that every source knows by the same name.
+fn known_meta(path: &[String]) -> Option<Class> {
+    match path {
+        [name] => match name.as_str() {
+            "offset" | "partition" => Some(Class::Integer),
+            "timestamp" => Some(Class::Time),
+            "key" | "topic" | "id" | "file" => Some(Class::Text),
+            _ => None,
+        },
+        _ => None,
+    }
+}

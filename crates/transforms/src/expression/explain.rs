@@ -1,0 +1,48 @@
+//! Expressions and the engine's errors in words.
+use datafusion_common::DataFusionError;
+use datafusion_sql::sqlparser::ast::Expr;
+
+/// An expression's text, if it isn't long.
+pub(super) fn shortened(expr: &Expr) -> String {
+    let text = expr.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Where in the engine an error passed through: nothing that a user could do anything with.
+const LAYERS: &[&str] = &[
+    "Arrow error: ",
+    "Cast error: ",
+    "Compute error: ",
+    "Execution error: ",
+    "Error during planning: ",
+    "External error: ",
+    "Invalid argument error: ",
+    "Internal error: ",
+    "Parser error: ",
+    "This feature is not implemented: ",
+];
+
+/// What the planner says, without its trade names.
+pub(super) fn explain(error: &DataFusionError) -> String {
+    let text = error.find_root().message().into_owned();
+    let mut text = text.lines().next().unwrap_or_default();
+    while let Some(rest) = LAYERS.iter().find_map(|layer| text.strip_prefix(layer)) {
+        text = rest;
+    }
+    let text = [" You might need to add", " No function matches", " Candidate functions"]
+        .iter()
+        .fold(text, |text, tail| text.split(tail).next().unwrap_or(text));
+    let text = text.trim_end_matches(['.', ' ']);
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first)
+            if !text.starts_with(|c: char| c.is_uppercase()) || !chars.as_str().starts_with(char::is_uppercase) =>
+        {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.into(),
+    }
+}
