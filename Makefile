@@ -36,7 +36,7 @@ check:
 bench:
 	@dev/setup.sh build
 	$(CARGO) run --release --locked -p dataflow-formats --example decode_speed
-	$(CARGO) run --release --locked -p dataflow-journal --example throughput
+	$(CARGO) run --release --locked -p dataflow-journal --features testing --example throughput
 
 services-up:
 	@dev/setup.sh services

@@ -16,11 +16,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    net::TcpListener,
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// An open door.
 #[derive(Debug)]
@@ -98,7 +94,8 @@ async fn serve(listener: TcpListener, router: Router, closed: oneshot::Receiver<
 fn describe(settings: &Settings, clock: Arc<dyn Clock>) -> impl Fn() -> NodeView + Send + Sync + use<> {
     let started = clock.now();
     let data_dir = settings.data_dir.canonicalize().unwrap_or_else(|_| settings.data_dir.clone());
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "node".into(), |name| name.trim().to_owned());
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "node".into(), |name| name.trim().to_owned());
     move || NodeView {
         name: name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),

@@ -46,7 +46,12 @@ fn examples_that_need_no_server_run() {
         for name in ["users.jsonl", "products.csv"] {
             std::fs::copy(path.with_file_name(name), folder.path().join("examples").join(name)).unwrap();
         }
-        let run = Command::new(env!("CARGO_BIN_EXE_dataflow")).arg("run").arg(&path).current_dir(folder.path()).output().unwrap();
+        let run = Command::new(env!("CARGO_BIN_EXE_dataflow"))
+            .arg("run")
+            .arg(&path)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&run.stderr);
         let dirty = spec["source"]["path"] == "examples/users.jsonl";
         assert_eq!(run.status.code(), Some(if dirty { 3 } else { 0 }), "{}: {said}", path.display());

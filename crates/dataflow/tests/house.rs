@@ -1,10 +1,14 @@
 //! The rules of the house that `cargo metadata` can tell: which crate may know which, and what dependencies may be.
 #![allow(clippy::unwrap_used)]
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).to_owned().leak()
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn metadata() -> Value {
@@ -82,7 +86,8 @@ fn there_is_one_arrow_and_one_sqlite() {
 #[test]
 fn dependencies_come_from_crates_io_under_licences_that_are_allowed() {
     let deny: toml::Value = toml::from_str(&std::fs::read_to_string(root().join("deny.toml")).unwrap()).unwrap();
-    let allowed: Vec<_> = deny["licenses"]["allow"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    let allowed: Vec<_> =
+        deny["licenses"]["allow"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
     let metadata = metadata();
     let mut wrong = Vec::new();
     for package in metadata["packages"].as_array().unwrap().iter().filter(|package| !package["source"].is_null()) {

@@ -63,16 +63,18 @@ pub enum Appended {
     Unknown,
 }
 
-/// A failure that changed nothing.
+/// A failure. All calls that return one can be repeated: carried out twice they have the effect of once (a claim raises
+/// the epoch once more).
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The store can't be reached or is busy; try again.
+    /// The store can't be reached, is busy or is full: the call was not carried out, or its answer got lost. Try again.
     #[error("the journal can't be reached: {0}")]
     Unavailable(String),
-    /// What is stored can't be read.
+    /// What is stored can't be read, or contradicts the call (a snapshot behind the last one, a chunk's name with other
+    /// content). Nothing was changed, and trying again is no use.
     #[error("the journal is damaged: {0}")]
     Corrupt(String),
-    /// The epoch is no longer the shard's.
+    /// The epoch is no longer the shard's; nothing was changed.
     #[error("shard {shard}: epoch {epoch} is fenced")]
     Fenced {
         /// The shard.
@@ -103,11 +105,13 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Reads from a place on, at most about `limit` events. An empty run whose `next` is `from` says: that is all.
     async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error>;
 
-    /// Lifecycle events of one pipeline (all but progress) after a place, for its history. Survives compaction.
+    /// Lifecycle events of one pipeline after a place, for its history: all but what is progress, see [`stored::Kind`].
+    /// They survive compaction.
     async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error>;
 
     /// Stores the changed pipelines of a shard as they are after all events before `next`, and removes the snapshots of
-    /// `gone`; fenced by `epoch`. Afterwards progress events before `next` may be compacted.
+    /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's and the head. Of progress before it, the last
+    /// event of each [kind](stored::Kind) of each pipeline is kept, the rest is let go.
     async fn snapshot(
         &self,
         shard: ShardId,

@@ -55,9 +55,13 @@ pub(crate) fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
         }
         ErrorKind::PermissionDenied => Error::fatal("access-denied", message)
             .fix(format!("let the node's user write to {} and its folder", path.display())),
-        ErrorKind::ReadOnlyFilesystem => Error::fatal("read-only", message).fix("choose a path on a file system that can be written"),
+        ErrorKind::ReadOnlyFilesystem => {
+            Error::fatal("read-only", message).fix("choose a path on a file system that can be written")
+        }
         ErrorKind::IsADirectory => Error::fatal("is-a-folder", message).fix("give the path of a file"),
-        ErrorKind::NotADirectory => Error::fatal("folder-missing", message).fix("give a path whose folders are folders"),
+        ErrorKind::NotADirectory => {
+            Error::fatal("folder-missing", message).fix("give a path whose folders are folders")
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::transient("disk-full", message),
         _ => Error::transient("io", message),
     }
@@ -69,7 +73,10 @@ pub(crate) fn holder(paths: &[PathBuf], writing: bool) -> Option<u32> {
     let inodes: Vec<u64> = paths.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.ino())).collect();
     let held = locks.lines().filter_map(|line| {
         // "1: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; one that waits has "->" behind the number.
-        let mut words = line.split_whitespace().skip(1).skip_while(|word| matches!(*word, "POSIX" | "FLOCK" | "OFDLCK" | "ADVISORY"));
+        let mut words = line
+            .split_whitespace()
+            .skip(1)
+            .skip_while(|word| matches!(*word, "POSIX" | "FLOCK" | "OFDLCK" | "ADVISORY"));
         let mode = words.next()?;
         let pid: u32 = words.next()?.parse().ok()?;
         let inode: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;

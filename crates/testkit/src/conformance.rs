@@ -157,7 +157,8 @@ async fn reopening_goes_on(subject: &dyn Subject) {
     run.commit(1, &[pair(1, "Ann")]).await;
     let progress = run.seal(1).await;
     run.close().await;
-    let mut run = try_open(subject, &fence(PIPELINE, 1), Some(progress)).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut run =
+        try_open(subject, &fence(PIPELINE, 1), Some(progress)).await.unwrap_or_else(|error| panic!("{error}"));
     run.commit(2, &[pair(2, "Bob")]).await;
     run.seal(2).await;
     run.close().await;
@@ -204,7 +205,10 @@ async fn commits_are_applied_once(subject: &dyn Subject) {
         run = open(subject, 1).await;
     }
     expect(subject, &[(1, "Ann")], "only the next commit is applied").await;
-    assert_eq!(run.found.map(|token| token.counters), Some(Counters { read: 10, delivered: 10, batches: 1, ..Counters::default() }));
+    assert_eq!(
+        run.found.map(|token| token.counters),
+        Some(Counters { read: 10, delivered: 10, batches: 1, ..Counters::default() })
+    );
 }
 
 async fn lanes_are_apart(subject: &dyn Subject) {
@@ -212,7 +216,8 @@ async fn lanes_are_apart(subject: &dyn Subject) {
     run.commit(1, &[pair(1, "Ann")]).await;
     run.close().await;
     let first = fence(PIPELINE, 3);
-    let other_incarnation = dataflow_core::id::Incarnation::try_from("second").unwrap_or_else(|error| panic!("{error}"));
+    let other_incarnation =
+        dataflow_core::id::Incarnation::try_from("second").unwrap_or_else(|error| panic!("{error}"));
     for other in [
         Fence { lane: 1, ..first.clone() },
         Fence { generation: first.generation.next(), ..first.clone() },
@@ -248,7 +253,8 @@ async fn the_last_per_key_wins(subject: &dyn Subject) {
     let outputs = [run.output(&[pair(1, "a"), pair(2, "b"), pair(1, "c")]), run.output(&[pair(3, "d"), pair(2, "e")])];
     let committed = run.writer.commit(&outputs, &token(&run.fence, 1)).await;
     assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(3));
-    expect(subject, &[(1, "c"), (2, "e"), (3, "d")], "the last record per key in a commit wins, over all outputs").await;
+    expect(subject, &[(1, "c"), (2, "e"), (3, "d")], "the last record per key in a commit wins, over all outputs")
+        .await;
     run.commit(2, &[pair(2, "f")]).await;
     expect(subject, &[(1, "c"), (2, "f"), (3, "d")], "a later commit replaces").await;
     let commit = run.try_commit(3, &[pair(4, "g"), (None, Some("h"))]).await;

@@ -1,5 +1,8 @@
 //! Records, outputs and tokens for tests.
-use arrow::array::{ArrayRef, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{
+    ArrayRef, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    new_null_array,
+};
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflow_core::{
     id::{Epoch, Generation, Incarnation, PipelineId},
@@ -132,9 +135,9 @@ fn array(name: &str, ty: &DataType, json: bool, rows: &[Pair<'_>]) -> ArrayRef {
         ("id", DataType::Int16) => Arc::new(Int16Array::from_iter(ids().map(|id| id.map(|id| id as i16)))),
         ("id", DataType::Float64) => Arc::new(Float64Array::from_iter(ids().map(|id| id.map(|id| id as f64)))),
         ("id", DataType::Utf8) => Arc::new(StringArray::from_iter(ids().map(|id| id.map(|id| id.to_string())))),
-        ("name", DataType::Utf8) if json => {
-            Arc::new(StringArray::from_iter(rows.iter().map(|row| row.1.map(|name| serde_json::json!(name).to_string()))))
-        }
+        ("name", DataType::Utf8) if json => Arc::new(StringArray::from_iter(
+            rows.iter().map(|row| row.1.map(|name| serde_json::json!(name).to_string())),
+        )),
         ("name", DataType::Utf8) => Arc::new(StringArray::from_iter(rows.iter().map(|row| row.1))),
         ("id" | "name", other) => panic!("no test values of type {other} for {name}"),
         (_, other) => new_null_array(other, rows.len()),

@@ -2,8 +2,9 @@
 use super::{
     Command, Event, Rejected, Request, State,
     commands::{
-        completed, create, delete, failed, ingest, lost, opened, progress, reset_checkpoint, restart, schema, start,
-        stop, stopped, update,
+        completed, create, delete, failed,
+        ingest::{self, Ingested},
+        lost, opened, progress, reset_checkpoint, restart, schema, start, stop, stopped, update,
     },
     state::Received,
 };
@@ -39,6 +40,15 @@ pub enum Effect {
 /// # Errors
 /// [`Rejected`] if the command is not allowed; nothing has happened then.
 pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejected> {
+    decide_after(state, &[], command)
+}
+
+/// Says what follows from `command` in `state`, if `earlier` were decided just before and will be durable together with
+/// it. Only pushed batches can be decided so: `earlier` are theirs.
+///
+/// # Errors
+/// [`Rejected`] if the command is not allowed; nothing has happened then.
+pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Result<Decision, Rejected> {
     if command.request.is_remembered() && state.has_carried_out(&command.id) {
         return Ok(Decision::default());
     }
@@ -53,7 +63,8 @@ pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejected> {
         }
         Request::Delete => delete::delete(state, command),
         Request::Ingest { batch_id, hash, records, bytes, chunk } => {
-            ingest::ingest(state, command, batch_id, hash, *records, *bytes, chunk)
+            let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk };
+            ingest::ingest(state, earlier, command, &batch)
         }
         Request::ReportOpened { run, epoch, lanes } => opened::opened(state, command, *run, *epoch, lanes),
         Request::ReportProgress { run, lanes } => progress::progress(state, command, *run, lanes),

@@ -16,7 +16,7 @@ pub mod state;
 pub mod testing;
 
 pub use command::{Command, Request};
-pub use decide::{Decision, Effect, decide};
+pub use decide::{Decision, Effect, decide, decide_after};
 pub use event::{Event, Fact};
 pub use evolve::{CorruptHistory, evolve, fold};
 pub use rejected::Rejected;

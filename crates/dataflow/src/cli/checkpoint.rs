@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn positions_and_words_are_told_apart() {
         assert_eq!(parse("beginning").unwrap(), json!("beginning"));
-        let positions = json!({"positions": [{"partition": "a=b/0", "position": "1"}, {"partition": "c", "position": "2"}]});
+        let positions =
+            json!({"positions": [{"partition": "a=b/0", "position": "1"}, {"partition": "c", "position": "2"}]});
         assert_eq!(parse("a=b/0=1,c=2").unwrap(), positions);
         assert!(parse("a=1,b").is_err());
     }

@@ -74,8 +74,9 @@ impl Client {
     pub(super) async fn send<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Failure> {
         let url = self.url(request.path, request.query);
         let text = self.exchange(request, url.clone()).await?;
-        serde_json::from_str(if text.is_empty() { "null" } else { &text })
-            .map_err(|error| Failure::failed(format!("{url} answered something else than a DataFlow node would: {error}")))
+        serde_json::from_str(if text.is_empty() { "null" } else { &text }).map_err(|error| {
+            Failure::failed(format!("{url} answered something else than a DataFlow node would: {error}"))
+        })
     }
 
     async fn exchange(&self, request: Request<'_>, url: Url) -> Result<String, Failure> {
@@ -115,7 +116,9 @@ fn problem(status: StatusCode, text: &str, url: &Url) -> Failure {
     let Ok(problem) = serde_json::from_str::<ApiProblem>(text) else {
         return Failure::failed(format!("{url} answered {status}"));
     };
-    let message = problem.detail.filter(|detail| !detail.is_empty()).unwrap_or(problem.title);
+    // What the findings say is not said twice.
+    let summary = if problem.problems.iter().any(|found| !found.path.is_empty()) { None } else { problem.detail };
+    let message = summary.filter(|detail| !detail.is_empty()).unwrap_or(problem.title);
     let (mut fix, mut problems) = (None, problem.problems);
     // A single finding that says what the message says has only its fix to add.
     if let [only] = problems.as_mut_slice()

@@ -1,9 +1,5 @@
 //! `dataflow completions`: completion scripts for shells.
-use super::{
-    Cli, Outcome,
-    exit::Failure,
-    output,
-};
+use super::{Cli, Outcome, exit::Failure, output};
 use clap::CommandFactory;
 use clap_complete::Shell;
 

@@ -111,7 +111,10 @@ fn show(entries: &[Entry], kind: &str, name: &str, output: Output) -> Result<(),
             if let Some(guarantee) = entry.guarantee {
                 output::print(&format!("{guarantee}\n"));
             }
-            output::print(&format!("\n{}", output::table(["FIELD", "TYPE", "DEFAULT", "MEANING"], &fields(&entry.schema))));
+            output::print(&format!(
+                "\n{}",
+                output::table(["FIELD", "TYPE", "DEFAULT", "MEANING"], &fields(&entry.schema))
+            ));
         }
     }
     Ok(())
@@ -137,7 +140,11 @@ fn type_of(field: &Value, root: &Value) -> String {
         return type_of(target, root);
     }
     if let Some(values) = field["enum"].as_array() {
-        return values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), Into::into)).collect::<Vec<_>>().join("|");
+        return values
+            .iter()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), Into::into))
+            .collect::<Vec<_>>()
+            .join("|");
     }
     if let Some(value) = field.get("const") {
         return value.as_str().map_or_else(|| value.to_string(), Into::into);

@@ -65,8 +65,7 @@ fn row(letter: DeadLetter) -> [String; 7] {
 
 async fn get(server: &Server, id: &str, number: u64, output: Output) -> Result<Outcome, Failure> {
     let number = number.to_string();
-    let letter: DeadLetter =
-        server.client()?.send(Request::get(&["pipelines", id, "dead-letters", &number])).await?;
+    let letter: DeadLetter = server.client()?.send(Request::get(&["pipelines", id, "dead-letters", &number])).await?;
     match output {
         Output::Json => output::json(&letter),
         Output::Table => {

@@ -34,7 +34,7 @@ const ID: &str = "adult-users";
 const TABLE: &str = "users";
 
 pub(super) fn main(mut args: Args) -> Result<Outcome, Failure> {
-    args.overrides.log_level.get_or_insert_with(|| "error".into());
+    args.overrides.log_level.get_or_insert_with(|| super::run::QUIET.into());
     serve::runtime()?.block_on(demo(args))
 }
 
@@ -54,7 +54,8 @@ async fn demo(args: Args) -> Result<Outcome, Failure> {
         eprintln!("\n{address} stays up until Ctrl-C. Try, in another terminal:");
         eprintln!("  curl {address}/api/pipelines/{ID}");
         eprintln!("  curl {address}/api/pipelines/{ID}/dead-letters");
-        eprintln!("  dataflow pipeline history {ID} --server {address}");
+        let program = std::env::args().next().unwrap_or_else(|| "dataflow".into());
+        eprintln!("  {program} pipeline history {ID} --server {address}");
         eprintln!("  {address}/api/docs documents the API");
         signals.next().await;
     }
@@ -123,7 +124,8 @@ impl Files {
     /// Removes what an earlier demo left and writes the input, so that every demo begins alike.
     fn prepare(&self) -> io::Result<()> {
         let of_database = ["users.db", "users.db-wal", "users.db-shm"].map(|name| self.folder.join(name));
-        let of_node = ["journal.db", "journal.db-wal", "journal.db-shm"].map(|name| self.folder.join("node").join(name));
+        let of_node =
+            ["journal.db", "journal.db-wal", "journal.db-shm"].map(|name| self.folder.join("node").join(name));
         for path in of_database.iter().chain(&of_node) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -130,7 +130,8 @@ pub(super) fn at_rest(pipeline: &PipelineView) -> bool {
 pub(super) fn failure(pipeline: &PipelineView) -> Failure {
     match &pipeline.error {
         Some(error) => {
-            let failure = Failure::failed(format!("{} failed at {}: {}", pipeline.pipeline_id, error.stage, error.message));
+            let failure =
+                Failure::failed(format!("{} failed at {}: {}", pipeline.pipeline_id, error.stage, error.message));
             match &error.fix {
                 Some(fix) => failure.fix(fix),
                 None => failure,

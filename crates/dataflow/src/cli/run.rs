@@ -34,12 +34,15 @@ pub(super) struct Args {
     overrides: Overrides,
 }
 
+/// The log where progress is shown: what pipelines have to say stands there already.
+pub(super) const QUIET: &str = "error,dataflow_engine::entity=off";
+
 /// How often progress is looked at.
 const EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn main(mut args: Args, output: Output) -> Result<Outcome, Failure> {
     // The log would run into the progress; what matters is shown there.
-    args.overrides.log_level.get_or_insert_with(|| "error".into());
+    args.overrides.log_level.get_or_insert_with(|| QUIET.into());
     let runtime = serve::runtime()?;
     runtime.block_on(run(args, output))
 }
@@ -92,16 +95,20 @@ async fn to_the_end(
         return Ok(before);
     }
     if before.status != Status::Running {
-        door.command(Action::Start).await?;
+        door.start().await?;
     }
     let mut progress = Progress::new();
     // A pipeline that fails before it has done anything is most likely declared wrongly: waiting would not help.
     let done_before = before.metrics.batches;
     loop {
         let pipeline = door.view().await?;
-        progress.update(&pipeline);
         let hopeless = pipeline.status == Status::Failed && pipeline.metrics.batches == done_before;
-        if progress::at_rest(&pipeline) || hopeless {
+        if hopeless {
+            progress.finish();
+            return Ok(pipeline);
+        }
+        progress.update(&pipeline);
+        if progress::at_rest(&pipeline) {
             progress.finish();
             return Ok(pipeline);
         }
@@ -146,7 +153,17 @@ impl Door {
         }
         let updated = self.command(Action::Update { spec: Box::new(spec), force: false }).await?;
         // What only renames a completed pipeline leaves it completed; whoever changed it wants it run.
-        if updated.status == Status::Completed { self.command(Action::Start).await } else { Ok(updated) }
+        if updated.status == Status::Completed { self.start().await } else { Ok(updated) }
+    }
+
+    async fn start(&self) -> Result<PipelineView, Failure> {
+        match self.send(Action::Start).await {
+            Ok(Reply::Pipeline(view)) => Ok(*view),
+            // Its restart policy was faster.
+            Err(AskError::Rejected(Rejected::NotAllowed { status: Status::Running, .. })) => self.view().await,
+            Ok(_) => Err(unexpected()),
+            Err(error) => Err(failure(error)),
+        }
     }
 
     async fn stop(&self, pipeline: &PipelineView) -> Result<PipelineView, Failure> {

@@ -51,6 +51,7 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let mut signals = signals()?;
     let data = DataDir::lock(&settings.data_dir.join("node")).map_err(node::Error::from)?;
     let server = Server::start(&settings, data).await?;
+    tracing::info!(folder = %settings.data_dir.display(), "up at {}", server.url());
     output::print(&format!("listening on {}\n", server.url()));
     let signal = signals.next().await;
     tracing::info!(signal, "stopping; send the signal again to stop without waiting");

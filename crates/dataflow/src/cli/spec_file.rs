@@ -17,12 +17,17 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
     };
     let text = text.map_err(|error| Failure::invalid(format!("can't read {name}: {error}"), Vec::new()))?;
     let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
-        serde_json::from_str(&text).map_err(|error| Failure::invalid(format!("{name} is no JSON: {error}"), Vec::new()))?
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::invalid(format!("{name} is no JSON: {error}"), Vec::new()))?
     } else {
         serde_yaml_ng::from_str(&text)
             .map_err(|error| Failure::invalid(format!("{name} is no YAML: {error}"), Vec::new()))?
     };
-    if value.is_object() { Ok(value) } else { Err(Failure::invalid(format!("{name} must hold one object"), Vec::new())) }
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(Failure::invalid(format!("{name} must hold one object"), Vec::new()))
+    }
 }
 
 /// The `pipelineId` of a spec, if it has one.

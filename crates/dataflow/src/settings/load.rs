@@ -64,8 +64,9 @@ pub fn load(
 
 fn read(path: &Path) -> Result<Value, Vec<Problem>> {
     let place = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![Problem::new(&place, "unreadable", format!("the settings file can't be read: {error}"))])?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        vec![Problem::new(&place, "unreadable", format!("the settings file can't be read: {error}"))]
+    })?;
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // Not the line itself: it may hold a password.
@@ -76,7 +77,8 @@ fn read(path: &Path) -> Result<Value, Vec<Problem>> {
 /// Nothing but loopback: whoever reaches the API can do everything.
 fn check_listen(listen: &str) -> Result<SocketAddr, Problem> {
     let address: SocketAddr = listen.replace("localhost", "127.0.0.1").parse().map_err(|_| {
-        Problem::new("listen", "invalid", format!("{listen:?} is no address and port")).fix("write it like 127.0.0.1:8080")
+        Problem::new("listen", "invalid", format!("{listen:?} is no address and port"))
+            .fix("write it like 127.0.0.1:8080")
     })?;
     if address.ip().is_loopback() {
         return Ok(address);

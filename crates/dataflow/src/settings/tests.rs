@@ -47,7 +47,9 @@ fn a_file_is_read_and_the_environment_overrules_it() {
 fn all_findings_come_at_once_with_the_nearest_name() {
     let text = "listn = \"127.0.0.1:1\"\nshutdownTimeout = \"soon\"\n[log]\nformat = \"jsn\"\nlevel = \"loud\"\n";
     let problems = load_text(text, &[("DATAFLOW_LISTEN", "0.0.0.0:8080")]).unwrap_err().join("\n");
-    for expected in ["did you mean \"listen\"", "did you mean \"json\"", "log.level", "shutdownTimeout", "authentication"] {
+    for expected in
+        ["did you mean \"listen\"", "did you mean \"json\"", "log.level", "shutdownTimeout", "authentication"]
+    {
         assert!(problems.contains(expected), "{expected} is not in:\n{problems}");
     }
 }

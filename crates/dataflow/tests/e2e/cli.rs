@@ -86,7 +86,9 @@ fn a_node_that_is_not_there_is_told_with_what_to_do() {
 fn connectors_are_listed_and_shown_without_a_node() {
     let (code, stdout, _) = output(&["connector", "list"]);
     assert_eq!(code, 0);
-    for expected in ["kafka", "file", "http", "generate", "filter", "map", "sql", "postgres", "sqlite", "stdout", "blackhole"] {
+    for expected in
+        ["kafka", "file", "http", "generate", "filter", "map", "sql", "postgres", "sqlite", "stdout", "blackhole"]
+    {
         assert!(stdout.contains(expected), "{expected} is not in\n{stdout}");
     }
     let schema = json_of(&["connector", "show", "sink", "postgres", "--output", "json"]);

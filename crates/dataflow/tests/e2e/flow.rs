@@ -72,7 +72,8 @@ async fn a_wrong_pipeline_gets_all_findings_at_once() {
     });
     let (status, problem) = node.request("POST", "/api/pipelines", Some(&spec)).await;
     assert_eq!(status, 400, "{problem}");
-    let paths: Vec<_> = problem["problems"].as_array().unwrap().iter().map(|found| found["path"].as_str().unwrap()).collect();
+    let paths: Vec<_> =
+        problem["problems"].as_array().unwrap().iter().map(|found| found["path"].as_str().unwrap()).collect();
     for expected in ["source.type", "transforms[0].condition", "sink.tabel", "sink.table"] {
         assert!(paths.contains(&expected), "{expected} is not in {paths:?}");
     }

@@ -98,7 +98,9 @@ async fn until_read(node: &Node, records: u64) -> Value {
 }
 
 async fn assert_arrived(client: &Client, sent: u64) {
-    let row = client.query_one("SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE age <= 18) FROM users", &[]).await;
+    let row = client
+        .query_one("SELECT count(*), count(DISTINCT id), count(*) FILTER (WHERE age <= 18) FROM users", &[])
+        .await;
     let row = row.unwrap();
     let expected = i64::try_from(sent - sent.div_ceil(3)).unwrap();
     assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2)), (expected, expected, 0));

@@ -60,7 +60,8 @@ fn a_journal_that_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("node")).unwrap();
     fs::write(folder.path().join("node/journal.db"), "this is no database, but long enough to be looked at").unwrap();
-    let (code, _, stderr) = output(&["serve", "--listen", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()]);
+    let (code, _, stderr) =
+        output(&["serve", "--listen", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("journal.db"), "{stderr}");
 }

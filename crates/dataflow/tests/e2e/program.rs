@@ -47,7 +47,8 @@ impl Node {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        let url =
+            line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { child, url, http }
     }
@@ -151,13 +152,15 @@ pub(crate) fn count(view: &Value, name: &str) -> u64 {
 
 /// Every record that was read has exactly one fate.
 pub(crate) fn assert_balanced(view: &Value) {
-    let fates = ["recordsFiltered", "recordsDelivered", "recordsAbsorbed", "recordsDead", "recordsLost", "recordsInFlight"];
+    let fates =
+        ["recordsFiltered", "recordsDelivered", "recordsAbsorbed", "recordsDead", "recordsLost", "recordsInFlight"];
     let sum: u64 = fates.iter().map(|fate| count(view, fate)).sum();
     assert_eq!(count(view, "recordsRead"), sum, "{view:#}");
 }
 
 /// One value of a SQLite file.
 pub(crate) fn query(database: &Path, sql: &str) -> i64 {
-    let connection = rusqlite::Connection::open_with_flags(database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let connection =
+        rusqlite::Connection::open_with_flags(database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }

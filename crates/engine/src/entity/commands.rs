@@ -1,13 +1,8 @@
 //! Commands of users: gives them time, incarnation, lanes and settlement, and carries them out.
-use super::{Entity, answer, inbox, queries};
-use crate::{
-    region::{Action, AskError, Reply, ResetTo, UserCommand},
-    view::ReceivedView,
-};
-use bytes::Bytes;
+use super::{Entity, answer, queries};
+use crate::region::{Action, AskError, Reply, ResetTo, UserCommand};
 use dataflow_core::{
-    chunk::ChunkId,
-    id::{BatchId, Incarnation},
+    id::Incarnation,
     pipeline::{Command, Rejected, Request, State, command::Settlement, decide},
     position::Positions,
     problem::Problem,
@@ -37,17 +32,14 @@ impl Entity {
             expected_version,
             request,
         };
-        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now. A batch is
-        // known by its own id.
+        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now.
         let probe = to(Request::Stop);
-        if !matches!(action, Action::Ingest { .. }) && self.slot.state().has_carried_out(&probe.id) {
+        if self.slot.state().has_carried_out(&probe.id) {
             return queries::state(self).or_else(|_| Ok(Reply::Deleted));
         }
         let to = |request| Command { request, ..probe.clone() };
         match action {
-            Action::Ingest { batch_id, records, hash, body, delivered: _ } => {
-                return self.ingest(probe.clone(), batch_id, records, hash, body).await;
-            }
+            Action::Ingest { .. } => unreachable!("pushed batches are taken in together, see `ingest`"),
             Action::Create(spec) => {
                 self.check(&spec)?;
                 let incarnation = Incarnation::try_from(self.around.parts.rng.name())
@@ -91,44 +83,6 @@ impl Entity {
     fn check(&self, spec: &PipelineSpec) -> Result<(), Rejected> {
         let problems = self.around.parts.plugins.check(spec);
         if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
-    }
-
-    /// Stores the body first; it counts only once the event names it.
-    async fn ingest(
-        &mut self,
-        command: Command,
-        batch_id: BatchId,
-        records: u64,
-        hash: String,
-        body: Bytes,
-    ) -> Result<Reply, AskError> {
-        let now = command.at;
-        let incarnation = self.slot.state().pipeline().map(|pipeline| pipeline.incarnation.clone());
-        let incarnation = incarnation.ok_or(Rejected::NotFound)?;
-        let name = self.around.parts.rng.name();
-        let chunk = ChunkId(format!("{}/{incarnation}/{}/in-{name}", self.slot.pipeline, self.log.epoch()).into());
-        let request = Request::Ingest {
-            batch_id: batch_id.clone(),
-            hash,
-            records,
-            bytes: body.len() as u64,
-            chunk: chunk.clone(),
-        };
-        let command = Command { request, ..command };
-        let expected = decide(&self.slot.state(), &command)?;
-        if !expected.events.is_empty() {
-            let stored = self.around.parts.journal.put_chunk(&chunk, inbox::encode(now, &body)).await;
-            stored.map_err(|error| AskError::Unavailable(error.to_string()))?;
-        }
-        let decision = self.carry_out(command).await?;
-        let received =
-            decision.received.ok_or_else(|| AskError::Internal("a batch was taken without a place".into()))?;
-        Ok(Reply::Received(ReceivedView {
-            batch_id: batch_id.to_string(),
-            accepted: received.to - received.from,
-            position: received.to.to_string(),
-            delivered: None,
-        }))
     }
 
     async fn forget_chunks(&self, prefix: &str) {

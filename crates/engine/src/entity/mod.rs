@@ -1,6 +1,7 @@
 //! One pipeline, alive: takes messages one at a time, decides, has the events appended, performs the effects, answers.
 mod commands;
 mod inbox;
+mod ingest;
 mod queries;
 mod settle;
 mod show;
@@ -14,7 +15,7 @@ use crate::{
 };
 use dataflow_core::{
     id::{Actor, CommandId},
-    pipeline::{Command, Decision, Effect, Request, State, decide},
+    pipeline::{Command, Decision, Effect, Event, Request, State, decide},
     time::Timestamp,
 };
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
@@ -100,7 +101,15 @@ impl Entity {
                 () = tokio::time::sleep(IDLE), if !busy => Next::Idle,
             };
             match next {
-                Next::Mail(mail) => self.handle(mail).await,
+                Next::Mail(mail) => {
+                    let (pushes, other) = ingest::gather(mail, &mut mailbox);
+                    if !pushes.is_empty() {
+                        self.ingest(pushes).await;
+                    }
+                    if let Some(mail) = other {
+                        self.handle(mail).await;
+                    }
+                }
                 Next::Idle if may_leave(&mailbox) => return,
                 Next::Closing => break,
                 Next::Idle | Next::Handled => {}
@@ -131,11 +140,7 @@ impl Entity {
     async fn carry_out(&mut self, command: Command) -> Result<Decision, AskError> {
         let decision = decide(&self.slot.state(), &command)?;
         if !decision.events.is_empty() {
-            if let Err(error) = self.log.append(&self.slot, decision.events.clone()).await {
-                tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline leaves this node");
-                self.lost = Some(error);
-                return Err(self.unavailable());
-            }
+            self.append(decision.events.clone()).await?;
             self.around.directory.note(&self.slot.pipeline, &self.slot.state());
         }
         for effect in &decision.effects {
@@ -147,6 +152,14 @@ impl Entity {
             }
         }
         Ok(decision)
+    }
+
+    /// Makes events durable and takes them into the state. If another node has the shard, the entity is lost.
+    async fn append(&mut self, events: Vec<Event>) -> Result<(), AskError> {
+        let Err(error) = self.log.append(&self.slot, events).await else { return Ok(()) };
+        tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline leaves this node");
+        self.lost = Some(error);
+        Err(self.unavailable())
     }
 
     /// A command of the platform itself.

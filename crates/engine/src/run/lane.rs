@@ -13,12 +13,14 @@ use dataflow_sdk::{
     source::{Read, Reader},
     transform::{Compiler, Plan, Program},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Batches that wait between two stages.
 const DEPTH: usize = 4;
+/// How often the lag of an idle source is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Records on their way, and their share of the bytes in flight.
 pub(crate) struct InFlight<T> {
@@ -101,13 +103,21 @@ struct ReadStage {
 
 async fn read(stage: ReadStage) -> Result<Ended, Failure> {
     let ReadStage { lane, mut reader, mut positions, budget, live, stop, mut checkpointed, out } = stage;
+    let mut look = tokio::time::interval(LOOK);
     loop {
-        if checkpointed.has_changed().unwrap_or(false) {
-            reader.checkpointed(&checkpointed.borrow_and_update());
-        }
+        // A read is cancel-safe: nothing is lost if something else comes first.
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(Ended::Stopped),
+            Ok(()) = checkpointed.changed() => {
+                reader.checkpointed(&checkpointed.borrow_and_update());
+                continue;
+            }
+            _ = look.tick() => {
+                let lag = reader.lag();
+                live.lane(lane, |live| live.lag = lag);
+                continue;
+            }
             read = reader.read() => read.map_err(|error| Failure::of("source", error))?,
         };
         let Read::Records(records) = read else { return Ok(Ended::Source) };
@@ -120,11 +130,7 @@ async fn read(stage: ReadStage) -> Result<Ended, Failure> {
         };
         let Some(permit) = permit else { return Ok(Ended::Stopped) };
         let read = records.len() as u64 + records.lost.as_ref().map_or(0, |lost| lost.records);
-        let lag = reader.lag();
-        live.lane(lane, |live| {
-            live.in_flight += read;
-            live.lag = lag;
-        });
+        live.lane(lane, |live| live.in_flight += read);
         if out.send(InFlight { load: records, permit }).await.is_err() {
             return Ok(Ended::Stopped); // the stage behind has failed and says why
         }

@@ -3,7 +3,10 @@ use super::failure;
 use crate::Error;
 use rusqlite::Connection;
 use std::{fmt, thread::JoinHandle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    oneshot,
+};
 
 /// Most jobs that wait; who submits one more waits itself.
 const WAITING: usize = 4_096;
@@ -104,10 +107,8 @@ fn write(db: &Connection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
     loop {
         let Some(first) = (match waiting.try_recv() {
             Ok(job) => Some(job),
-            Err(_) => {
-                give_back(db);
-                waiting.blocking_recv()
-            }
+            Err(TryRecvError::Empty) if give_back(db) => continue,
+            Err(_) => waiting.blocking_recv(),
         }) else {
             return;
         };
@@ -169,14 +170,20 @@ fn transact(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
     step("COMMIT", "a transaction may or may not be committed")
 }
 
-/// Gives free pages back to the file system while nobody waits.
-fn give_back(db: &Connection) {
-    let free = db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
-    if free.is_ok_and(|pages| pages > VACUUM_PAGES)
-        && let Err(cause) = vacuum(db)
-    {
+/// Gives some free pages back to the file system, while nobody waits; true if there may be more.
+fn give_back(db: &Connection) -> bool {
+    let free = || db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+    let given = free().and_then(|before| {
+        if before <= VACUUM_PAGES {
+            return Ok(false);
+        }
+        vacuum(db)?;
+        Ok(free()? < before)
+    });
+    given.unwrap_or_else(|cause| {
         tracing::warn!(%cause, "the journal can't give free space back");
-    }
+        false
+    })
 }
 
 fn vacuum(db: &Connection) -> rusqlite::Result<()> {

@@ -24,11 +24,13 @@ impl Handle {
         FileId { device: self.device, inode: self.inode }
     }
     pub(super) fn to_json(&self) -> Result<serde_json::Value, Error> {
-        serde_json::to_value(self).map_err(|error| Error::fatal("internal", format!("a handle can't be written: {error}")))
+        serde_json::to_value(self)
+            .map_err(|error| Error::fatal("internal", format!("a handle can't be written: {error}")))
     }
     pub(super) fn from_json(json: serde_json::Value) -> Result<Self, Error> {
         serde_json::from_value(json.clone()).map_err(|error| {
-            Error::fatal("handle-unknown", format!("the journal's handle {json} is none of a file sink: {error}")).for_user()
+            Error::fatal("handle-unknown", format!("the journal's handle {json} is none of a file sink: {error}"))
+                .for_user()
         })
     }
 }

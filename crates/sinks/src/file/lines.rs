@@ -110,7 +110,14 @@ mod tests {
 
     #[test]
     fn json_values_become_plain_cells() {
-        let cases = [("\"a\"", "a"), (r#""a\"b\n""#, "a\"b\n"), ("null", ""), ("12.50", "12.50"), ("true", "true"), ("[1]", "[1]")];
+        let cases = [
+            ("\"a\"", "a"),
+            (r#""a\"b\n""#, "a\"b\n"),
+            ("null", ""),
+            ("12.50", "12.50"),
+            ("true", "true"),
+            ("[1]", "[1]"),
+        ];
         for (json, cell) in cases {
             assert_eq!(plain(json), cell);
         }

@@ -107,11 +107,14 @@ impl SinkConfig for FileSink {
             problems.push(problem.fix("give columns, or set header: true"));
         }
         if self.format == Format::Json && self.columns.is_some() {
-            let problem = Problem::new("columns", "not-applicable", "columns are for format: csv; JSON lines hold whole records");
+            let problem =
+                Problem::new("columns", "not-applicable", "columns are for format: csv; JSON lines hold whole records");
             problems.push(problem.fix("set format: csv, or select fields with a map transform"));
         }
         if self.columns.as_ref().is_some_and(Vec::is_empty) {
-            problems.push(Problem::new("columns", "missing", "columns names no field").fix("name one or leave columns out"));
+            problems.push(
+                Problem::new("columns", "missing", "columns names no field").fix("name one or leave columns out"),
+            );
         }
         problems
     }

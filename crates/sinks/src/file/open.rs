@@ -17,7 +17,11 @@ use std::{
 const RESET: &str = "put the file back as it was, or start the pipeline over with a reset of its checkpoint";
 
 /// Opens the file for the one writer that it may have.
-pub(super) fn open(config: &FileSink, own_files: &BTreeSet<PathBuf>, journalled: Option<serde_json::Value>) -> Result<Opened, Error> {
+pub(super) fn open(
+    config: &FileSink,
+    own_files: &BTreeSet<PathBuf>,
+    journalled: Option<serde_json::Value>,
+) -> Result<Opened, Error> {
     let path = &config.path;
     on_disk::refuse_own(path, own_files)?;
     let journalled = journalled.map(Handle::from_json).transpose()?;
@@ -29,7 +33,9 @@ pub(super) fn open(config: &FileSink, own_files: &BTreeSet<PathBuf>, journalled:
     let metadata = file.metadata().map_err(|error| on_disk::failure("look at", path, &error))?;
     if !metadata.is_file() {
         let message = format!("{} is no regular file, so it can't be cut back after a crash", path.display());
-        return Err(Error::fatal("not-a-file", message).fix("give the path of a regular file, or use the stdout sink").for_user());
+        return Err(Error::fatal("not-a-file", message)
+            .fix("give the path of a regular file, or use the stdout sink")
+            .for_user());
     }
     let (id, found) = (FileId::from(&metadata), metadata.len());
     let (handle, fresh) = match journalled {
@@ -91,7 +97,11 @@ fn gone(path: &Path, handle: &Handle) -> Error {
 /// A file that the journal knows: it must be the same one, and hold at least what was committed.
 fn check(handle: Handle, path: &Path, id: FileId, found: u64) -> Result<Handle, Error> {
     if handle.id() != id {
-        let message = format!("{} is another file than the one this pipeline wrote to ({} bytes committed)", path.display(), handle.length);
+        let message = format!(
+            "{} is another file than the one this pipeline wrote to ({} bytes committed)",
+            path.display(),
+            handle.length
+        );
         return Err(Error::fatal("file-replaced", message).fix(RESET).for_user());
     }
     if found < handle.length {
@@ -117,7 +127,13 @@ fn begin(config: &FileSink, id: FileId, found: u64) -> Result<Handle, Error> {
 }
 
 /// The columns of a CSV file: those named, otherwise those of its header. None: not known before the first batch.
-fn columns(config: &FileSink, file: &mut File, length: u64, compression: Compression, csv: Csv) -> Result<Option<Vec<String>>, Error> {
+fn columns(
+    config: &FileSink,
+    file: &mut File,
+    length: u64,
+    compression: Compression,
+    csv: Csv,
+) -> Result<Option<Vec<String>>, Error> {
     let read_header = config.format == Format::Csv && config.header && length > 0;
     if !read_header {
         return Ok(config.columns.clone());
@@ -126,13 +142,19 @@ fn columns(config: &FileSink, file: &mut File, length: u64, compression: Compres
         let message = format!("the header of {} can't be read: {error}", config.path.display());
         Error::fatal("not-csv", message).fix("name another file, or set ifExists: replace").for_user()
     };
-    let header = file.rewind().and_then(|()| compression.reader(&*file)).map_err(|error| unreadable(&error)).and_then(|text| {
-        let mut reader = csv::ReaderBuilder::new().delimiter(csv.delimiter).quote(csv.quote).from_reader(text);
-        reader.headers().map(|names| names.iter().map(String::from).collect::<Vec<_>>()).map_err(|error| unreadable(&error))
-    })?;
+    let header = file.rewind().and_then(|()| compression.reader(&*file)).map_err(|error| unreadable(&error)).and_then(
+        |text| {
+            let mut reader = csv::ReaderBuilder::new().delimiter(csv.delimiter).quote(csv.quote).from_reader(text);
+            reader
+                .headers()
+                .map(|names| names.iter().map(String::from).collect::<Vec<_>>())
+                .map_err(|error| unreadable(&error))
+        },
+    )?;
     match &config.columns {
         Some(columns) if *columns != header => {
-            let message = format!("{} has the columns {}, not {}", config.path.display(), header.join(", "), columns.join(", "));
+            let message =
+                format!("{} has the columns {}, not {}", config.path.display(), header.join(", "), columns.join(", "));
             Err(Error::fatal("columns-differ", message).fix("leave columns out, or write to another file").for_user())
         }
         _ => Ok(Some(header)),

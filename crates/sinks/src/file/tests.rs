@@ -53,7 +53,10 @@ impl Target {
         let Opened { mut writer, demand, .. } = self.try_open(handle).await.unwrap();
         let demand = match demand {
             dataflow_sdk::batch::Demand::AllColumns => {
-                let names = ["id", "name"].map(|name| dataflow_sdk::batch::Column { name: name.into(), ty: dataflow_core::types::Type::Text });
+                let names = ["id", "name"].map(|name| dataflow_sdk::batch::Column {
+                    name: name.into(),
+                    ty: dataflow_core::types::Type::Text,
+                });
                 writer.define(&names).await.unwrap()
             }
             other => other,
@@ -98,7 +101,9 @@ async fn it_conforms_in_every_format_and_compression() {
 
 #[tokio::test]
 async fn what_is_there_at_first_is_kept_replaced_or_refused() {
-    for (if_exists, expected) in [("append", "old\n{\"id\":1,\"name\":\"a\"}\n"), ("replace", "{\"id\":1,\"name\":\"a\"}\n")] {
+    for (if_exists, expected) in
+        [("append", "old\n{\"id\":1,\"name\":\"a\"}\n"), ("replace", "{\"id\":1,\"name\":\"a\"}\n")]
+    {
         let target = Target::new("out.txt", json!({"ifExists": if_exists}));
         std::fs::write(target.path(), "old\n").unwrap();
         let begun = target.try_open(None).await.unwrap().handle;
@@ -133,7 +138,10 @@ async fn a_file_has_one_writer() {
     let target = Target::new("out.txt", json!({}));
     let first = target.try_open(None).await.unwrap();
     let error = target.try_open(None).await.unwrap_err();
-    assert!(matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.txt") && message.contains("this node")), "{error:?}");
+    assert!(
+        matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.txt") && message.contains("this node")),
+        "{error:?}"
+    );
     drop(first);
     target.try_open(None).await.unwrap();
 }
@@ -141,7 +149,11 @@ async fn a_file_has_one_writer() {
 #[tokio::test]
 async fn paths_that_can_not_be_written_are_named() {
     let folder = TempDir::new().unwrap();
-    for (path, code) in [(folder.path().join("a/b"), "folder-missing"), (folder.path().into(), "is-a-folder"), ("/dev/null".into(), "not-a-file")] {
+    for (path, code) in [
+        (folder.path().join("a/b"), "folder-missing"),
+        (folder.path().into(), "is-a-folder"),
+        ("/dev/null".into(), "not-a-file"),
+    ] {
         let sink: FileSink = serde_json::from_value(json!({"path": path})).unwrap();
         let error = sink.build().open(&context("p"), open_lane(&fence("p", 1))).await.unwrap_err();
         assert_eq!(error.code(), code, "{error}");
@@ -164,6 +176,9 @@ fn findings_need_no_file() {
         let problems = serde_json::from_value::<FileSink>(config).unwrap().check();
         problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
     };
-    assert_eq!(check(json!({"path": "", "delimiter": "\u{e4}", "columns": ["a"]})), ["path:missing", "delimiter:invalid", "columns:not-applicable"]);
+    assert_eq!(
+        check(json!({"path": "", "delimiter": "\u{e4}", "columns": ["a"]})),
+        ["path:missing", "delimiter:invalid", "columns:not-applicable"]
+    );
     assert_eq!(check(json!({"path": "a", "format": "csv", "header": false})), ["columns:missing"]);
 }

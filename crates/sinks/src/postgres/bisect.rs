@@ -32,7 +32,8 @@ impl Search {
     }
 
     fn split(&mut self, part: std::ops::Range<usize>, error: &Error) {
-        let named = failure::copy_line(error).map(|line| part.start + line.saturating_sub(1)).filter(|row| part.contains(row));
+        let named =
+            failure::copy_line(error).map(|line| part.start + line.saturating_sub(1)).filter(|row| part.contains(row));
         let cuts = match named {
             Some(row) if part.len() > 1 => vec![part.start..row, row..row + 1, row + 1..part.end],
             _ => {

@@ -3,8 +3,8 @@ use super::{numeric, types::Wire};
 use crate::table::{Slot, keys::Place};
 use arrow::{
     array::{
-        Array, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array, Int32Array,
-        Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+        Array, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+        Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     },
     datatypes::{
         Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
@@ -55,7 +55,12 @@ impl<'a> Reader<'a> {
             Type::Binary => array.as_binary_opt().map(Self::Bytes),
         };
         reader.ok_or_else(|| {
-            let message = format!("column {} came as {}, but was asked for as {}", slot.column.name, array.data_type(), slot.column.ty);
+            let message = format!(
+                "column {} came as {}, but was asked for as {}",
+                slot.column.name,
+                array.data_type(),
+                slot.column.ty
+            );
             Error::fatal("internal", message).for_user()
         })
     }

@@ -6,13 +6,22 @@ use tokio_postgres::error::{DbError, SqlState};
 /// The class and words of an error. `doing` is what was tried, `server` where.
 pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
+        if ["error serializing", "error deserializing", "error retrieving", "query returned"]
+            .iter()
+            .any(|own| error.to_string().starts_with(own))
+        {
+            let message = format!("can't {doing} PostgreSQL at {server}: {}", chain(error));
+            return Error::fatal("internal", message).fix("report this; it is a defect of the sink");
+        }
         // Whether what was sent took effect is not known: it is opened again, and the token tells.
         return Error::transient("unreachable", format!("can't {doing} PostgreSQL at {server}: {}", chain(error)));
     };
     let message = format!("can't {doing} PostgreSQL at {server}: {}", words(db));
     let code = db.code();
     match (code.code(), &code.code()[..2]) {
-        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED => Error::transient("conflict", message),
+        _ if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED => {
+            Error::transient("conflict", message)
+        }
         _ if *code == SqlState::LOCK_NOT_AVAILABLE => Error::transient("locked", message),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Error::fatal("access-denied", message).fix("grant the user of the url what it needs, or use another user")
@@ -20,9 +29,14 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
         _ if *code == SqlState::INVALID_CATALOG_NAME => {
             Error::fatal("database-missing", message).fix("create the database, or name another one in the url")
         }
-        _ if *code == SqlState::UNDEFINED_TABLE => Error::fatal("table-missing", message).fix("restart the pipeline to make it again, or restore it"),
-        _ if *code == SqlState::UNDEFINED_COLUMN => Error::fatal("column-missing", message).fix("restart the pipeline to look at the table again"),
-        (_, "28") => Error::fatal("access-denied", message).fix("check user and password in the url, and pg_hba.conf of the server"),
+        _ if *code == SqlState::UNDEFINED_TABLE => {
+            Error::fatal("table-missing", message).fix("restart the pipeline to make it again, or restore it")
+        }
+        _ if *code == SqlState::UNDEFINED_COLUMN => {
+            Error::fatal("column-missing", message).fix("restart the pipeline to look at the table again")
+        }
+        (_, "28") => Error::fatal("access-denied", message)
+            .fix("check user and password in the url, and pg_hba.conf of the server"),
         (_, "08") => Error::transient("unreachable", message),
         (_, "53" | "57" | "58") => Error::transient("unavailable", message),
         ("25006", _) => Error::transient("read-only", message), // a standby, until it is promoted
@@ -56,7 +70,8 @@ fn words(db: &DbError) -> String {
         text = format!("{text}: {detail}");
     }
     // "COPY users, line 3, column age: "x"": the column, where neither message nor detail have it.
-    let copied = db.where_().and_then(|context| context.split(", column ").nth(1)).and_then(|rest| rest.split(':').next());
+    let copied =
+        db.where_().and_then(|context| context.split(", column ").nth(1)).and_then(|rest| rest.split(':').next());
     match db.column().or(copied.map(str::trim)) {
         Some(column) if !text.contains(column) => format!("{text} (column {column})"),
         _ => text,

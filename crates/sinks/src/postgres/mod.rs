@@ -111,15 +111,18 @@ impl SinkConfig for PostgresSink {
             Some(url) => problems.extend(pool::check_url(url)),
             None => {
                 let problem = Problem::new("url", "missing", "no PostgreSQL server is given");
-                problems.push(problem.fix("give url here, or set [connections.postgres.default] in the node's settings"));
+                problems
+                    .push(problem.fix("give url here, or set [connections.postgres.default] in the node's settings"));
             }
         }
         if self.table.matches('.').count() > 1 {
-            let problem = Problem::new("table", "invalid", format!("{:?} has more than a schema and a name", self.table));
+            let problem =
+                Problem::new("table", "invalid", format!("{:?} has more than a schema and a name", self.table));
             problems.push(problem.fix("write schema.table; the database is part of the url"));
         }
         if self.max_connections < 2 {
-            let problem = Problem::new("maxConnections", "too-few", "a lane needs a second connection to break a stale lock");
+            let problem =
+                Problem::new("maxConnections", "too-few", "a lane needs a second connection to break a stale lock");
             problems.push(problem.fix("set maxConnections to 2 or more"));
         }
         problems

@@ -1,7 +1,9 @@
 //! One capped pool of connections per server, shared by all pipelines of the process.
 use super::failure;
 use dataflow_sdk::{Error, Problem};
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+};
 use std::{
     collections::HashMap,
     str::FromStr,
@@ -36,10 +38,17 @@ pub(super) fn check_url(url: &str) -> Option<Problem> {
     match Config::from_str(url) {
         // The parser's words may hold parts of the URL, and so of its password.
         Err(_) => problem("invalid", "the url is none of a PostgreSQL database").map(|problem| problem.fix(EXAMPLE)),
-        Ok(config) if config.get_ssl_mode() == SslMode::Require => problem("no-tls", "this build connects to PostgreSQL without TLS only")
-            .map(|problem| problem.fix("leave out sslmode=require and reach the server over a network you trust or a TLS tunnel")),
-        Ok(config) if config.get_hosts().is_empty() => problem("invalid", "the url names no host").map(|problem| problem.fix(EXAMPLE)),
-        Ok(config) if config.get_user().is_none() => problem("invalid", "the url names no user").map(|problem| problem.fix(EXAMPLE)),
+        Ok(config) if config.get_ssl_mode() == SslMode::Require => {
+            problem("no-tls", "this build connects to PostgreSQL without TLS only").map(|problem| {
+                problem.fix("leave out sslmode=require and reach the server over a network you trust or a TLS tunnel")
+            })
+        }
+        Ok(config) if config.get_hosts().is_empty() => {
+            problem("invalid", "the url names no host").map(|problem| problem.fix(EXAMPLE))
+        }
+        Ok(config) if config.get_user().is_none() => {
+            problem("invalid", "the url names no user").map(|problem| problem.fix(EXAMPLE))
+        }
         Ok(_) => None,
     }
 }
@@ -98,11 +107,16 @@ fn name(config: &Config) -> Arc<str> {
 impl Server {
     /// A connection, given back when it is dropped.
     pub(super) async fn connection(&self) -> Result<Object, Error> {
-        let unreachable = |why: &str| Error::transient("unreachable", format!("can't reach PostgreSQL at {}: {why}", self.name));
+        let unreachable =
+            |why: &str| Error::transient("unreachable", format!("can't reach PostgreSQL at {}: {why}", self.name));
         self.pool.get().await.map_err(|error| match error {
             PoolError::Timeout(TimeoutType::Wait) => Error::transient(
                 "busy",
-                format!("all {} connections to PostgreSQL at {} are in use (maxConnections)", self.pool.status().max_size, self.name),
+                format!(
+                    "all {} connections to PostgreSQL at {} are in use (maxConnections)",
+                    self.pool.status().max_size,
+                    self.name
+                ),
             ),
             PoolError::Timeout(_) => unreachable("no answer in time"),
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {

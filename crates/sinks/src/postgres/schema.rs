@@ -33,7 +33,13 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
     for row in client.query(COLUMNS, &[&table]).await? {
         let letter = |index: usize| row.get::<_, &str>(index).chars().next().unwrap_or_default();
         let (name, declared): (String, String) = (row.get(0), row.get(5));
-        let base = Base { name: row.get(1), class: letter(2), category: letter(3), modifier: row.get(4), declared: declared.clone() };
+        let base = Base {
+            name: row.get(1),
+            class: letter(2),
+            category: letter(3),
+            modifier: row.get(4),
+            declared: declared.clone(),
+        };
         let known = types::of(&base);
         let ty = known.as_ref().map(|(ty, _)| *ty);
         if let Some((_, wire)) = known {

@@ -35,7 +35,9 @@ impl Statements {
         let (arrays, values, aliases) = (joined(arrays.collect()), joined(values.collect()), joined(aliases.collect()));
         let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
         let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names) };
-        let insert = format!("insert into {table} ({columns}) select {values} from unnest({arrays}) as rows ({aliases}) {conflict}");
+        let insert = format!(
+            "insert into {table} ({columns}) select {values} from unnest({arrays}) as rows ({aliases}) {conflict}"
+        );
         let copied = key.is_empty() && wires.iter().all(|wire| wire.copy);
         let copy = copied.then(|| format!("copy {table} ({columns}) from stdin (format binary)"));
         Self { insert, copy }

@@ -32,7 +32,10 @@ pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Er
     let client = server.connection().await?;
     let schema = "select coalesce((select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
         where c.oid = to_regclass($1)), current_schema()::text)";
-    let row = client.query_one(schema, &[&ddl::quote_table(table)]).await.map_err(|error| server.failed("look for the table in", &error))?;
+    let row = client
+        .query_one(schema, &[&ddl::quote_table(table)])
+        .await
+        .map_err(|error| server.failed("look for the table in", &error))?;
     row.get::<_, Option<String>>(0).ok_or_else(|| {
         let message = format!("no schema of the search path is there in PostgreSQL at {}", server.name);
         Error::fatal("schema-missing", message).fix("name the table as schema.table, or create the schema").for_user()
@@ -58,7 +61,9 @@ pub(super) async fn prepare(
         // Another lane may have done the same in the meantime: "if not exists" leaves what it made.
         for statement in statements {
             let ran = transaction.batch_execute(&statement).await;
-            ran.map_err(|error| server.failed(&format!("make table {} in", options.table), &error).fix(format!("run: {statement}")))?;
+            ran.map_err(|error| {
+                server.failed(&format!("make table {} in", options.table), &error).fix(format!("run: {statement}"))
+            })?;
         }
         transaction.commit().await.map_err(failed)?;
         described = schema::describe(&*client, &quoted).await.map_err(failed)?;
@@ -83,8 +88,10 @@ fn changes(
         let columns = new_columns(options, columns)?;
         let create = columns.map(|columns| ddl::create_table(table, &columns, &options.key(), types::declare));
         if !options.create_table {
-            let message = format!("there is no table {table} in PostgreSQL at {}, and createTable is false", server.name);
-            let fix = create.map_or("create the table, or set createTable: true".into(), |create| format!("run: {create}"));
+            let message =
+                format!("there is no table {table} in PostgreSQL at {}, and createTable is false", server.name);
+            let fix =
+                create.map_or("create the table, or set createTable: true".into(), |create| format!("run: {create}"));
             return Err(Error::fatal("table-missing", message).fix(fix));
         }
         return Ok(create.map(|create| vec![create.replacen("create table", "create table if not exists", 1)]));

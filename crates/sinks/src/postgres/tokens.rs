@@ -20,7 +20,7 @@ fn name(schema: &str) -> String {
 
 fn ddl(schema: &str) -> String {
     format!(
-        "create table {} (pipeline text, incarnation text, generation bigint, lane integer, epoch bigint not null, \
+        "create table if not exists {} (pipeline text, incarnation text, generation bigint, lane integer, epoch bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
          updated_at timestamptz not null, primary key (pipeline, incarnation, generation, lane))",
         name(schema)
@@ -30,17 +30,16 @@ fn ddl(schema: &str) -> String {
 /// Makes the token table of a schema if it is missing.
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str) -> Result<(), Error> {
     let failed = |error| server.failed("make the table dataflow_tokens in", &error);
-    let missing = "select to_regclass($1) is null";
-    let name = name(schema);
-    if !client.query_one(missing, &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
+    let there = client.query_one("select to_regclass($1) is not null", &[&name(schema)]).await;
+    if there.map_err(failed)?.get::<_, bool>(0) {
         return Ok(());
     }
     let transaction = client.transaction().await.map_err(failed)?;
     lock_ddl(&transaction).await.map_err(failed)?;
-    if transaction.query_one(missing, &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
-        let created = transaction.batch_execute(&ddl(schema)).await;
-        created.map_err(|error| failed(error).fix(format!("let somebody who may run: {}; and grant select, insert, update on it", ddl(schema))))?;
-    }
+    let created = transaction.batch_execute(&ddl(schema)).await;
+    created.map_err(|error| {
+        failed(error).fix(format!("let somebody who may run: {}; and grant select, insert, update on it", ddl(schema)))
+    })?;
     transaction.commit().await.map_err(failed)
 }
 
@@ -50,7 +49,13 @@ pub(super) async fn lock_ddl(transaction: &Transaction<'_>) -> Result<(), tokio_
 }
 
 /// Raises the epoch of a lane, and returns its token. A lock that an earlier writer still holds after `wait` is broken.
-pub(super) async fn fence(server: &Server, client: &mut Object, schema: &str, fence: &Fence, wait: Duration) -> Result<Option<Token>, Error> {
+pub(super) async fn fence(
+    server: &Server,
+    client: &mut Object,
+    schema: &str,
+    fence: &Fence,
+    wait: Duration,
+) -> Result<Option<Token>, Error> {
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
     let name = name(schema);
     let raise = format!(
@@ -107,7 +112,10 @@ async fn break_lock(server: &Server, waiting: i32) -> Result<(), Error> {
         match client.query_one("select pg_terminate_backend($1)", &[&pid]).await {
             Ok(_) => tracing::warn!(server = %server.name, %holder, "ended a session that held the lock of a lane"),
             Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                let message = format!("{holder} holds this lane's row of dataflow_tokens in PostgreSQL at {}, and may not be ended by this user", server.name);
+                let message = format!(
+                    "{holder} holds this lane's row of dataflow_tokens in PostgreSQL at {}, and may not be ended by this user",
+                    server.name
+                );
                 return Err(Error::transient("locked", message));
             }
             Err(error) => return Err(failed(error)),
@@ -117,12 +125,17 @@ async fn break_lock(server: &Server, waiting: i32) -> Result<(), Error> {
 }
 
 /// Moves the token of a lane by one commit.
-pub(super) async fn advance(server: &Server, transaction: &Transaction<'_>, schema: &str, token: &Token) -> Result<(), Error> {
+pub(super) async fn advance(
+    server: &Server,
+    transaction: &Transaction<'_>,
+    schema: &str,
+    token: &Token,
+) -> Result<(), Error> {
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
     let name = name(schema);
     let advance = format!(
-        "update {name} set sequence = $6, positions = $7::text::jsonb, counters = $8::text::jsonb, chunks = $9::text::jsonb, updated_at = now() \
-         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and sequence = $6 - 1"
+        "update {name} set sequence = $6::bigint, positions = $7::text::jsonb, counters = $8::text::jsonb, chunks = $9::text::jsonb, updated_at = now() \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and sequence = $6::bigint - 1"
     );
     let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
     let (epoch, sequence) = (token.fence.epoch.0 as i64, token.sequence as i64);
@@ -161,7 +174,12 @@ pub(super) async fn read(server: &Server, schema: &str, fence: &Fence) -> Result
     }
 }
 
-async fn read_row(server: &Server, client: &impl deadpool_postgres::GenericClient, name: &str, fence: &Fence) -> Result<Option<Row>, Error> {
+async fn read_row(
+    server: &Server,
+    client: &impl deadpool_postgres::GenericClient,
+    name: &str,
+    fence: &Fence,
+) -> Result<Option<Row>, Error> {
     let read = format!(
         "select epoch, sequence, positions::text, counters::text, chunks::text from {name} \
          where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4"

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Layout, Options,
+        Layout, Options, Slot,
         keys::{self, Place, reject},
     },
 };
@@ -76,6 +76,16 @@ impl Rows {
     fn rejected(&self, refused: Refused) -> CommitError {
         let rows = refused.iter().map(|(place, cause)| reject(&self.outputs, *place, cause));
         CommitError::Rejected(rows.collect())
+    }
+}
+
+/// The columns that the server's words may be about, where they name a type but no column.
+fn column_of(words: &str, slots: &[Slot]) -> String {
+    let names: Vec<&str> =
+        slots.iter().filter(|slot| words.contains(&slot.declared)).map(|slot| slot.column.name.as_str()).collect();
+    match words.contains("column ") || names.is_empty() {
+        true => String::new(),
+        false => format!(" (column {})", names.join(" or ")),
     }
 }
 
@@ -156,8 +166,9 @@ impl PostgresWriter {
             return Ok(written);
         }
         transaction.rollback().await.map_err(|error| self.failed(&error))?;
-        let table = &self.options.table;
-        let found = search.found.into_iter().map(|(place, words)| (place, format!("table {table} refuses it: {words}")));
+        let (table, slots) = (&self.options.table, &rows.target.layout.slots);
+        let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
+        let found = search.found.iter().map(|(place, words)| (*place, cause(words)));
         Err(rows.rejected(found.collect()))
     }
 
@@ -180,7 +191,8 @@ impl PostgresWriter {
 impl Writer for PostgresWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         let mut client = self.server.connection().await?;
-        let prepared = target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added).await?;
+        let prepared =
+            target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added).await?;
         self.target = prepared.map(|(target, _)| Arc::new(target));
         Ok(self.target.as_ref().map_or(Demand::AllColumns, |target| Layout::demand(&target.layout)))
     }

@@ -2,7 +2,10 @@
 use super::{time, types};
 use crate::table::Slot;
 use arrow::{
-    array::{Array, AsArray, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray},
+    array::{
+        Array, AsArray, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
+        TimestampMicrosecondArray,
+    },
     datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType},
 };
 use dataflow_core::types::Type;
@@ -35,15 +38,24 @@ impl<'a> Reader<'a> {
             Type::Number => array.as_string_opt().map(Self::Number),
             Type::Json if types::takes_anything(&slot.declared) => array.as_string_opt().map(Self::Anything),
             Type::Json => array.as_string_opt().map(Self::Text),
-            Type::Timestamp => array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, "Z")),
-            Type::Datetime => array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, "")),
+            Type::Timestamp => {
+                array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, "Z"))
+            }
+            Type::Datetime => {
+                array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, ""))
+            }
             Type::Date => array.as_primitive_opt::<Date32Type>().map(Self::Date),
             Type::Binary => array.as_binary_opt().map(Self::Blob),
             // No declared type is asked for as one of these.
             Type::Smallint | Type::Integer | Type::Real | Type::Decimal { .. } | Type::Uuid => None,
         };
         reader.ok_or_else(|| {
-            let message = format!("column {} came as {}, but was asked for as {}", slot.column.name, array.data_type(), slot.column.ty);
+            let message = format!(
+                "column {} came as {}, but was asked for as {}",
+                slot.column.name,
+                array.data_type(),
+                slot.column.ty
+            );
             Error::fatal("internal", message).for_user()
         })
     }

@@ -100,7 +100,9 @@ impl Database {
         let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
         self.connection.execute_batch(CREATE_TOKENS).map_err(failed)?;
         let (pipeline, incarnation, generation) = key(fence);
-        let raised = self.connection.execute(FENCE, params![pipeline, incarnation, generation, fence.lane, signed(fence.epoch.0)]);
+        let raised = self
+            .connection
+            .execute(FENCE, params![pipeline, incarnation, generation, fence.lane, signed(fence.epoch.0)]);
         match raised.map_err(failed)? {
             0 => Err(fenced(fence, self.holder(fence)?)),
             _ => Ok(()),

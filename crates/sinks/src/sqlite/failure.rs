@@ -18,12 +18,14 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
             let holder = on_disk::name_holder(on_disk::holder(&files(path), true));
             Error::transient("locked", format!("can't {doing} {}: it is locked by {holder}", path.display()))
         }
-        Some(ErrorCode::NotADatabase) => Error::fatal("not-a-database", format!("{} is no SQLite database", path.display()))
-            .fix("give the path of a SQLite database, or of a file that is not there yet")
-            .for_user(),
-        Some(ErrorCode::DatabaseCorrupt) => {
-            Error::fatal("corrupt", message).fix("restore the file from a backup, or recover it with sqlite3's .recover").for_user()
+        Some(ErrorCode::NotADatabase) => {
+            Error::fatal("not-a-database", format!("{} is no SQLite database", path.display()))
+                .fix("give the path of a SQLite database, or of a file that is not there yet")
+                .for_user()
         }
+        Some(ErrorCode::DatabaseCorrupt) => Error::fatal("corrupt", message)
+            .fix("restore the file from a backup, or recover it with sqlite3's .recover")
+            .for_user(),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::fatal("access-denied", message)
             .fix(format!("let the node's user write to {} and its folder", path.display())),
         Some(ErrorCode::CannotOpen) => match std::fs::OpenOptions::new().read(true).append(true).open(path) {
@@ -31,7 +33,9 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
             Ok(_) => Error::fatal("access-denied", message).fix("let the node's user write to its folder"),
         },
         Some(ErrorCode::DiskFull) => Error::transient("disk-full", message),
-        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted) => Error::transient("io", message),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted) => {
+            Error::transient("io", message)
+        }
         Some(ErrorCode::SchemaChanged) => Error::transient("schema-changed", message),
         _ => Error::fatal("sqlite", message),
     }
@@ -44,7 +48,10 @@ pub(super) fn moved(path: &Path) -> Error {
 
 /// Whether the error is about the row that was written, so that the rest can go on without it.
 pub(super) fn is_of_row(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig))
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+    )
 }
 
 /// SQLite's own words.

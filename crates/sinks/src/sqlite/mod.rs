@@ -94,7 +94,8 @@ impl SinkConfig for SqliteSink {
             problems.push(problem.fix("give the path of a file"));
         }
         if self.table.contains('.') {
-            let problem = Problem::new("table", "invalid", "a SQLite file has no schemas: the table's name can't have a dot");
+            let problem =
+                Problem::new("table", "invalid", "a SQLite file has no schemas: the table's name can't have a dot");
             problems.push(problem.fix("give the name of the table alone"));
         }
         if self.table.to_ascii_lowercase().starts_with("sqlite_") {
@@ -132,6 +133,7 @@ impl Sink for SqliteSink {
     }
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         let (path, wait, fence) = (self.path.clone(), self.fence_timeout.into(), fence.clone());
-        crate::blocking::run(move || database::Database::look(&path, wait)?.map_or(Ok(None), |db| db.token(&fence))).await?
+        crate::blocking::run(move || database::Database::look(&path, wait)?.map_or(Ok(None), |db| db.token(&fence)))
+            .await?
     }
 }

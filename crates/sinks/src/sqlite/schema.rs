@@ -5,14 +5,16 @@ use rusqlite::{Connection, OptionalExtension, Result};
 
 /// The table as it is there; none if it is not.
 pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
-    let known = db.query_row("select 1 from sqlite_schema where type in ('table', 'view') and name = ?1", [table], |_| Ok(()));
+    let known =
+        db.query_row("select 1 from sqlite_schema where type in ('table', 'view') and name = ?1", [table], |_| Ok(()));
     if known.optional()?.is_none() {
         return Ok(None);
     }
     let mut columns = Vec::new();
     let mut primary_key: Vec<(i64, String)> = Vec::new();
-    let mut statement =
-        db.prepare("select name, type, \"notnull\", dflt_value is not null, pk, hidden from pragma_table_xinfo(?1) order by cid")?;
+    let mut statement = db.prepare(
+        "select name, type, \"notnull\", dflt_value is not null, pk, hidden from pragma_table_xinfo(?1) order by cid",
+    )?;
     let mut rows = statement.query([table])?;
     while let Some(row) = rows.next()? {
         let (name, declared): (String, String) = (row.get(0)?, row.get(1)?);

@@ -97,10 +97,15 @@ async fn a_table_is_made_with_the_types_of_the_first_batch() {
         column("at", Type::Timestamp),
     ];
     let demand = writer.define(&first).await.unwrap();
-    let expected =
-        [column("id", Type::Bigint), column("price", Type::Number), column("camelCase", Type::Json), column("at", Type::Timestamp)];
+    let expected = [
+        column("id", Type::Bigint),
+        column("price", Type::Number),
+        column("camelCase", Type::Json),
+        column("at", Type::Timestamp),
+    ];
     assert_eq!(demand, Demand::Columns(expected.into()));
-    let sql: String = target.db().query_row("select sql from sqlite_schema where name = 'users'", [], |row| row.get(0)).unwrap();
+    let sql: String =
+        target.db().query_row("select sql from sqlite_schema where name = 'users'", [], |row| row.get(0)).unwrap();
     let expected = r#"CREATE TABLE "users" ("id" INTEGER, "price" NUMERIC, "camelCase" JSON TEXT, "at" TIMESTAMP, primary key ("id"))"#;
     assert_eq!(sql.to_lowercase(), expected.to_lowercase());
 }
@@ -110,7 +115,10 @@ async fn columns_are_added_where_that_is_wanted() {
     let setup = "create table users (id integer primary key, name text)";
     let target = Target::new(Some(setup), json!({"addColumns": true, "unknownFields": "add"}));
     let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
-    let Demand::Columns(columns) = writer.define(&[Column { name: "age".into(), ty: Type::Bigint }]).await.unwrap() else { panic!() };
+    let Demand::Columns(columns) = writer.define(&[Column { name: "age".into(), ty: Type::Bigint }]).await.unwrap()
+    else {
+        panic!()
+    };
     let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["id", "name", "age"]);
     let output = output(&Demand::Columns(columns), 0, &[(Some(1), Some("Ann"))]);
@@ -121,13 +129,28 @@ async fn columns_are_added_where_that_is_wanted() {
 #[tokio::test]
 async fn tables_that_do_not_fit_are_named() {
     let cases = [
-        ("create table other (id)", json!({"createTable": false, "columns": {"id": "bigint"}, "key": "id"}), "table-missing", "create table"),
+        (
+            "create table other (id)",
+            json!({"createTable": false, "columns": {"id": "bigint"}, "key": "id"}),
+            "table-missing",
+            "create table",
+        ),
         ("create table users (id int, name text)", json!({"key": "id"}), "no-unique-index", "create unique index"),
         ("create table users (id int, name text)", json!({"key": "Id"}), "column-missing", "key"),
         ("create table users (id int, name text)", json!({"columns": ["id", "Name"]}), "column-missing", "name"),
         ("create table users (id int, name text)", json!({"mode": "upsert"}), "key-missing", "key"),
-        ("create table users (id int, n int as (id + 1))", json!({"columns": ["id", "n"]}), "generated-column", "leave"),
-        ("create table users (id int, name text); create unique index x on users (id) where id > 5", json!({"key": "id"}), "no-unique-index", "run"),
+        (
+            "create table users (id int, n int as (id + 1))",
+            json!({"columns": ["id", "n"]}),
+            "generated-column",
+            "leave",
+        ),
+        (
+            "create table users (id int, name text); create unique index x on users (id) where id > 5",
+            json!({"key": "id"}),
+            "no-unique-index",
+            "run",
+        ),
     ];
     for (setup, more, code, hint) in cases {
         let error = Target::new(Some(setup), more).open_error().await;
@@ -153,7 +176,11 @@ async fn files_that_can_not_be_opened_are_named_with_what_to_do() {
     let folder = TempDir::new().unwrap();
     let text = folder.path().join("text");
     std::fs::write(&text, "x".repeat(4096)).unwrap();
-    for (path, code) in [(folder.path().join("a/b.db"), "folder-missing"), (folder.path().into(), "is-a-folder"), (text, "not-a-database")] {
+    for (path, code) in [
+        (folder.path().join("a/b.db"), "folder-missing"),
+        (folder.path().into(), "is-a-folder"),
+        (text, "not-a-database"),
+    ] {
         let sink = sink(json!({"path": path, "table": "t"}));
         let error = sink.open(&context("p"), open_lane(&fence("p", 1))).await.unwrap_err();
         assert!(matches!(&error, Error::Fatal { fix: Some(_), .. }), "{error:?}");
@@ -181,7 +208,8 @@ async fn the_nodes_own_file_is_refused_under_any_name() {
     cx.own_files = Arc::new([own].into());
     for name in ["journal.db", "link.db", "hard.db", "../{}/journal.db"] {
         let name = name.replace("{}", &folder.path().file_name().unwrap().to_string_lossy());
-        let error = sink(json!({"path": folder.path().join(&name), "table": "t"})).open(&cx, open_lane(&fence("p", 1))).await;
+        let error =
+            sink(json!({"path": folder.path().join(&name), "table": "t"})).open(&cx, open_lane(&fence("p", 1))).await;
         assert_eq!(error.unwrap_err().code(), "own-file", "{name}");
     }
 }
@@ -192,9 +220,13 @@ async fn whoever_holds_the_file_is_named() {
         let target = Target::new(None, json!({"fenceTimeout": "50ms"}));
         let db = target.db();
         db.pragma_update(None, "journal_mode", mode).unwrap();
-        db.execute_batch("create table users (id int, name text); begin immediate; insert into users values (1, 'x')").unwrap();
+        db.execute_batch("create table users (id int, name text); begin immediate; insert into users values (1, 'x')")
+            .unwrap();
         let error = target.open_error().await;
-        assert!(matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.db") && message.contains("this node")), "{error:?}");
+        assert!(
+            matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.db") && message.contains("this node")),
+            "{error:?}"
+        );
     }
 }
 
@@ -206,12 +238,16 @@ async fn numbers_that_would_be_rounded_are_rejected() {
     let Demand::Columns(columns) = demand else { panic!() };
     assert_eq!(columns[0].ty, Type::Number);
     let dataflow_sdk::batch::Payload::Columns(batch) = &output.payload else { panic!() };
-    let numbers: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["1.5", "0.1234567890123456789"]));
+    let numbers: arrow::array::ArrayRef =
+        Arc::new(arrow::array::StringArray::from(vec!["1.5", "0.1234567890123456789"]));
     let batch = arrow::array::RecordBatch::try_new(batch.schema(), vec![numbers, batch.column(1).clone()]).unwrap();
     output.payload = dataflow_sdk::batch::Payload::Columns(batch);
     let Err(CommitError::Rejected(rows)) = writer.commit(&[output], &token(&fence("p", 1), 1)).await else { panic!() };
     assert_eq!(rows.len(), 1);
-    assert_eq!(rows[0].cause, "column id (numeric): 0.1234567890123456789 can't be held exactly by a number in SQLite; a TEXT column holds it as it is (record 2)");
+    assert_eq!(
+        rows[0].cause,
+        "column id (numeric): 0.1234567890123456789 can't be held exactly by a number in SQLite; a TEXT column holds it as it is (record 2)"
+    );
 }
 
 #[test]
@@ -221,8 +257,14 @@ fn findings_need_no_file() {
         problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
     };
     assert_eq!(check(json!({"path": ":memory:", "table": "a.b"})), ["path:invalid", "table:invalid"]);
-    assert_eq!(check(json!({"path": "a", "table": "dataflow_tokens", "unknownFields": "add"})), ["table:reserved", "unknownFields:contradiction"]);
-    assert_eq!(check(json!({"path": "a", "table": "t", "columns": ["a", "a"], "key": "b"})), ["columns:repeated", "key:unknown-column"]);
+    assert_eq!(
+        check(json!({"path": "a", "table": "dataflow_tokens", "unknownFields": "add"})),
+        ["table:reserved", "unknownFields:contradiction"]
+    );
+    assert_eq!(
+        check(json!({"path": "a", "table": "t", "columns": ["a", "a"], "key": "b"})),
+        ["columns:repeated", "key:unknown-column"]
+    );
     let unknown = serde_json::from_value::<SqliteSink>(json!({"path": "a", "table": "t", "columns": {"a": "int"}}));
     assert!(unknown.is_err());
 }

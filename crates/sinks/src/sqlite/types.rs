@@ -65,7 +65,12 @@ mod tests {
         ] {
             assert_eq!(of_declared(&declare(ty)), back, "{}", declare(ty));
         }
-        for (declared, ty) in [("varchar(20)", Type::Text), ("unsigned big int", Type::Bigint), ("decimal(10,2)", Type::Number), ("datetime", Type::Timestamp)] {
+        for (declared, ty) in [
+            ("varchar(20)", Type::Text),
+            ("unsigned big int", Type::Bigint),
+            ("decimal(10,2)", Type::Number),
+            ("datetime", Type::Timestamp),
+        ] {
             assert_eq!(of_declared(declared), ty, "{declared}");
         }
         assert!(takes_anything("") && takes_anything("any") && takes_anything("MONEY") && !takes_anything("JSON"));

@@ -1,10 +1,5 @@
 //! Opening and writing: token and rows in one transaction, the token first.
-use super::{
-    SqliteSink,
-    cell::Reader,
-    database::Database,
-    failure, schema, types,
-};
+use super::{SqliteSink, cell::Reader, database::Database, failure, schema, types};
 use crate::{
     blocking,
     table::{
@@ -70,7 +65,8 @@ impl Target {
     fn prepare(&mut self, columns: Option<&[Column]>) -> Result<Vec<Warning>, Error> {
         let table = self.options.table.clone();
         let describe = |target: &Self| {
-            schema::describe(&target.db.connection, &table).map_err(|error| target.db.failed("read the tables of", &error))
+            schema::describe(&target.db.connection, &table)
+                .map_err(|error| target.db.failed("read the tables of", &error))
         };
         let mut found = describe(self)?;
         if found.is_none() {
@@ -100,9 +96,12 @@ impl Target {
     }
 
     fn missing(&self, columns: Option<&[Column]>) -> Error {
-        let message = format!("{} has no table {}, and createTable is false", self.db.path.display(), self.options.table);
+        let message =
+            format!("{} has no table {}, and createTable is false", self.db.path.display(), self.options.table);
         let fix = match columns {
-            Some(columns) => format!("run: {}", ddl::create_table(&self.options.table, columns, &self.options.key(), types::declare)),
+            Some(columns) => {
+                format!("run: {}", ddl::create_table(&self.options.table, columns, &self.options.key(), types::declare))
+            }
             None => "make the table, or set createTable: true".into(),
         };
         Error::fatal("table-missing", message).fix(fix)
@@ -133,7 +132,8 @@ impl Target {
             columns.map(|(slot, column)| Reader::new(slot, column.as_ref())).collect::<Result<Vec<_>, _>>()
         });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let failed = |error: rusqlite::Error| self.db.failed(&format!("write to table {} of", self.options.table), &error);
+        let failed =
+            |error: rusqlite::Error| self.db.failed(&format!("write to table {} of", self.options.table), &error);
         let mut insert = self.db.connection.prepare_cached(&self.insert(layout)).map_err(failed)?;
         let (mut rows_written, mut rejected) = (0, Vec::new());
         'rows: for place in places {

@@ -80,7 +80,10 @@ impl FromStr for ColumnType {
         };
         decimal().ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            format!("{text:?} is no column type: use {} or decimal(precision,scale) with at most 38 digits", names.join(", "))
+            format!(
+                "{text:?} is no column type: use {} or decimal(precision,scale) with at most 38 digits",
+                names.join(", ")
+            )
         })
     }
 }

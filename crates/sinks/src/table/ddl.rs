@@ -22,7 +22,8 @@ pub fn quote_all(names: &[String]) -> String {
 
 /// `create table …`
 pub fn create_table(table: &str, columns: &[Column], key: &[String], type_name: impl Fn(Type) -> String) -> String {
-    let mut parts: Vec<String> = columns.iter().map(|column| format!("{} {}", quote(&column.name), type_name(column.ty))).collect();
+    let mut parts: Vec<String> =
+        columns.iter().map(|column| format!("{} {}", quote(&column.name), type_name(column.ty))).collect();
     if !key.is_empty() {
         parts.push(format!("primary key ({})", quote_all(key)));
     }
@@ -41,8 +42,11 @@ pub fn unique_index(table: &str, columns: &[String]) -> String {
 
 /// What follows `insert into … values …` so that a row with the same key is replaced.
 pub fn on_conflict(key: &[String], columns: &[String]) -> String {
-    let others: Vec<String> =
-        columns.iter().filter(|name| !key.contains(name)).map(|name| format!("{0} = excluded.{0}", quote(name))).collect();
+    let others: Vec<String> = columns
+        .iter()
+        .filter(|name| !key.contains(name))
+        .map(|name| format!("{0} = excluded.{0}", quote(name)))
+        .collect();
     match others.is_empty() {
         true => format!("on conflict ({}) do nothing", quote_all(key)),
         false => format!("on conflict ({}) do update set {}", quote_all(key), others.join(", ")),

@@ -66,7 +66,8 @@ pub fn places(layout: &Layout, outputs: &[Output]) -> Result<Vec<Place>, CommitE
         .collect::<Result<_, _>>()?;
     let all: Vec<Place> = all.collect();
     let mut seen = HashSet::with_capacity(all.len());
-    let mut last: Vec<Place> = all.into_iter().rev().filter(|place| seen.insert(keys[place.output].row(place.row))).collect();
+    let mut last: Vec<Place> =
+        all.into_iter().rev().filter(|place| seen.insert(keys[place.output].row(place.row))).collect();
     // In the order of their keys, so that lanes that write the same keys lock them in the same order.
     last.sort_by(|a, b| keys[a.output].row(a.row).cmp(&keys[b.output].row(b.row)));
     Ok(last)

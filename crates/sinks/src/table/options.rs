@@ -69,14 +69,24 @@ impl Options {
             problems.push(Problem::new(path, code, message).fix(fix));
         };
         if self.table.is_empty() || self.table.contains('\0') || self.table.split('.').any(str::is_empty) {
-            found("table", "invalid", format!("{:?} is no name of a table", self.table), "give a name like users or sales.users");
+            found(
+                "table",
+                "invalid",
+                format!("{:?} is no name of a table", self.table),
+                "give a name like users or sales.users",
+            );
         }
         if self.table == super::tokens::TABLE || self.table.ends_with(".dataflow_tokens") {
             found("table", "reserved", "dataflow_tokens is where progress is kept".into(), "write to another table");
         }
         if self.unknown_fields == Unknown::Add && !self.add_columns {
             let message = "unknownFields: add makes columns, which addColumns: false forbids".into();
-            found("unknownFields", "contradiction", message, "set addColumns: true, or unknownFields to ignore or dead");
+            found(
+                "unknownFields",
+                "contradiction",
+                message,
+                "set addColumns: true, or unknownFields to ignore or dead",
+            );
         }
         let columns = self.columns.as_ref().map(Columns::names);
         if columns.as_ref().is_some_and(Vec::is_empty) {
@@ -89,7 +99,9 @@ impl Options {
                 found(path, "invalid", format!("{name:?} is no name of a column"), "give each column a name");
             }
         }
-        for (path, names) in [("columns", columns.clone().unwrap_or_default()), ("key", key.iter().map(String::as_str).collect())] {
+        for (path, names) in
+            [("columns", columns.clone().unwrap_or_default()), ("key", key.iter().map(String::as_str).collect())]
+        {
             if let Some((at, twice)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
                 found(path, "repeated", format!("{twice:?} is named twice"), &format!("leave out entry {at}"));
             }

@@ -39,8 +39,13 @@ impl Stored {
             return Ok(None);
         }
         let failed = |error| {
-            let message = format!("the row of pipeline {}, lane {} in {TABLE} can't be read: {error}", fence.pipeline, fence.lane);
-            Error::fatal("token-unreadable", message).fix("restore the row, or reset the checkpoint of the pipeline").for_user()
+            let message = format!(
+                "the row of pipeline {}, lane {} in {TABLE} can't be read: {error}",
+                fence.pipeline, fence.lane
+            );
+            Error::fatal("token-unreadable", message)
+                .fix("restore the row, or reset the checkpoint of the pipeline")
+                .for_user()
         };
         Ok(Some(Token {
             sequence,
@@ -54,7 +59,10 @@ impl Stored {
 
 /// What is said to a writer that somebody newer has pushed out.
 pub fn fenced(fence: &Fence, holder: Option<(u64, u64)>) -> Error {
-    let who = format!("pipeline {} (generation {}, lane {}, epoch {})", fence.pipeline, fence.generation, fence.lane, fence.epoch);
+    let who = format!(
+        "pipeline {} (generation {}, lane {}, epoch {})",
+        fence.pipeline, fence.generation, fence.lane, fence.epoch
+    );
     Error::Fenced(match holder {
         Some((epoch, sequence)) => format!("{TABLE} has epoch {epoch} and commit {sequence} for {who}"),
         None => format!("{TABLE} has no row any more for {who}"),

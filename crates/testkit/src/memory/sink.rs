@@ -145,7 +145,13 @@ impl MemoryWriter {
                 let (id, data) = (output.records.id(*record as usize), row::text(output, number));
                 match inner.rejects.as_ref().and_then(|rejects| rejects(&id, &data)) {
                     Some(cause) => rejected.push(RejectedRow { output: index, row: number, cause }),
-                    None => rows.push(Row { id, data, version: self.version, sequence: token.sequence, lane: self.fence.lane }),
+                    None => rows.push(Row {
+                        id,
+                        data,
+                        version: self.version,
+                        sequence: token.sequence,
+                        lane: self.fence.lane,
+                    }),
                 }
             }
         }

@@ -48,7 +48,13 @@ impl Source for Memory {
             return Err(error);
         }
         let most = cx.batch.max_records.max(1) as usize;
-        Ok(Box::new(MemoryReader { feed: self.feed.clone(), positions: lane.positions.clone(), lane, most, last: None }))
+        Ok(Box::new(MemoryReader {
+            feed: self.feed.clone(),
+            positions: lane.positions.clone(),
+            lane,
+            most,
+            last: None,
+        }))
     }
 
     async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
@@ -80,9 +86,15 @@ impl MemoryReader {
             return Err(error);
         }
         let (lane, lanes) = (self.lane.lane as usize, self.lane.lanes.max(1) as usize);
-        let mine: Vec<Partition> =
-            inner.partitions.keys().enumerate().filter(|(p, _)| p % lanes == lane).map(|(_, name)| name.clone()).collect();
-        let behind = self.last.as_ref().and_then(|last| mine.iter().position(|name| name == last)).map_or(0, |at| at + 1);
+        let mine: Vec<Partition> = inner
+            .partitions
+            .keys()
+            .enumerate()
+            .filter(|(p, _)| p % lanes == lane)
+            .map(|(_, name)| name.clone())
+            .collect();
+        let behind =
+            self.last.as_ref().and_then(|last| mine.iter().position(|name| name == last)).map_or(0, |at| at + 1);
         for name in mine.iter().cycle().skip(behind).take(mine.len()) {
             let from = self.positions.get(name).and_then(Position::as_offset).unwrap_or(0) as usize;
             let there = inner.partitions[name].len();

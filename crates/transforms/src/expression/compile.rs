@@ -1,21 +1,28 @@
 //! Compiling an expression for the types that its columns have.
 use super::{Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, explain::explain, stack::roomy};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_common::{
+    DFSchema, DataFusionError,
+    tree_node::{Transformed, TreeNode},
+};
 use datafusion_expr::{
     ExprSchemable, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
     simplify::SimplifyContext,
 };
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions::BinaryExpr};
 use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{self, Spanned},
 };
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 /// How many compiled forms an expression keeps. Types only widen, so few are ever needed.
 const MAX_COMPILED: usize = 8;
+
+/// Most digits behind the point of a number that is multiplied as a decimal: of four such, the product still has six
+/// digits before the point.
+const MAX_SCALE: i8 = 8;
 
 /// An expression whose names are resolved and whose uses of fields are typed.
 #[derive(Debug)]
@@ -31,6 +38,7 @@ pub(crate) struct Expression {
     /// What these columns are called: the names of the fields.
     pub(crate) names: Vec<String>,
     tree: ast::Expr,
+    multiplies: bool,
     functions: Arc<Functions>,
     compiled: Vec<(Vec<DataType>, Result<Compiled, String>)>,
 }
@@ -74,7 +82,8 @@ impl Expression {
             let default_type = plain(&compiled.ty);
             let compiled = vec![(types, Ok(compiled))];
             let functions = cx.functions.clone();
-            Ok(Self { text: text.clone(), class, default_type, slots, names, tree, functions, compiled })
+            let multiplies = multiplies(&tree);
+            Ok(Self { text: text.clone(), class, default_type, slots, names, tree, multiplies, functions, compiled })
         };
         let mut expression = attempt(&tree, inputs)?;
         for number in [DataType::Decimal128(38, 2), DataType::Float64] {
@@ -116,6 +125,22 @@ impl Expression {
         }
     }
 
+    /// The types in which columns of these types are best taken: decimals that may be multiplied to more digits than a
+    /// decimal has are taken as doubles, and so are all where it isn't possible otherwise.
+    pub(crate) fn takes(&mut self, types: &[DataType]) -> Vec<DataType> {
+        let as_double = |most: i8| {
+            types.iter().map(move |ty| match ty {
+                DataType::Decimal128(_, scale) if *scale > most => DataType::Float64,
+                other => other.clone(),
+            })
+        };
+        let types: Vec<DataType> = as_double(if self.multiplies { MAX_SCALE } else { i8::MAX }).collect();
+        match self.compiled(types.clone()) {
+            Ok(_) => types,
+            Err(_) => as_double(-1).collect(),
+        }
+    }
+
     /// The expression for columns of these types; made once.
     ///
     /// # Errors
@@ -151,8 +176,28 @@ fn compile(
     let logical = simplifier.simplify(logical)?;
     let physical =
         create_physical_expr(&logical, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+    let physical = physical.transform_up(checked)?.data;
     let ty = physical.data_type(&schema)?;
     Ok(Compiled { physical, schema, ty })
+}
+
+/// Arithmetic that fails on overflow, instead of going on with a wrong number.
+fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
+    Ok(match expr.downcast_ref::<BinaryExpr>() {
+        Some(binary) => Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true))),
+        None => Transformed::no(expr),
+    })
+}
+
+/// Whether it multiplies: digits behind the point add up, more than a decimal may have.
+fn multiplies(tree: &ast::Expr) -> bool {
+    let found = ast::visit_expressions(tree, |part| match part {
+        ast::Expr::BinaryOp { op: ast::BinaryOperator::Multiply | ast::BinaryOperator::Modulo, .. } => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// The type in which results are kept: one of several encodings of text.

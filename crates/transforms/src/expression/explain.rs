@@ -13,6 +13,7 @@ pub(super) fn shortened(expr: &Expr) -> String {
 
 /// Where in the engine an error passed through: nothing that a user could do anything with.
 const LAYERS: &[&str] = &[
+    "Arithmetic overflow: ",
     "Arrow error: ",
     "Cast error: ",
     "Compute error: ",

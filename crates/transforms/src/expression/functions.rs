@@ -1,4 +1,5 @@
 //! The functions that expressions may call.
+use super::divide::{DIVIDE, Divide};
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, TableReference, config::ConfigOptions, plan_err};
 use datafusion_expr::{
@@ -84,6 +85,7 @@ impl Functions {
             }
             scalar.insert(function.name().to_lowercase(), function);
         }
+        scalar.insert(DIVIDE.into(), Arc::new(ScalarUDF::from(Divide::new())));
         Self {
             scalar,
             planners: vec![

@@ -5,6 +5,7 @@ mod balance;
 pub(crate) mod class;
 pub(crate) mod compile;
 pub(crate) mod demand;
+mod divide;
 pub(crate) mod evaluate;
 mod explain;
 pub(crate) mod finding;

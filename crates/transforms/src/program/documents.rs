@@ -21,13 +21,22 @@ pub(crate) struct Documents {
     /// Whether the source's other fields are in them.
     open: bool,
     /// Fields that were set or selected, and where their values come from.
-    set: IndexMap<String, Slot>,
+    set: Vec<Source>,
     /// Source fields that are left out.
     removed: Vec<String>,
     /// Declared types of source fields: CSV values are written as these.
     schema: IndexMap<String, Type>,
     /// Decodes the declared fields of CSV records.
     csv: Option<(Arc<CsvLayout>, Vec<String>, Decoder)>,
+}
+
+/// A field that was set or selected.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    slot: Slot,
+    /// Its texts are JSON.
+    raw: bool,
 }
 
 /// A field to be written.
@@ -38,14 +47,24 @@ struct Set {
     raw: bool,
 }
 
+/// Whether texts of a column of this type are JSON.
+fn is_json(ty: Type) -> bool {
+    matches!(ty, Type::Json | Type::Number)
+}
+
 impl Documents {
     pub(crate) fn new(builder: &mut Builder<'_>) -> Self {
         let scope = builder.scope.clone();
-        let slot = |(name, origin): (String, Origin)| match origin {
-            Origin::Register(register) => (name, Slot::Register(register)),
-            Origin::Field(path) => (name, Slot::Field(builder.raw(path))),
+        let source = |(name, origin): (String, Origin)| match origin {
+            Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false },
+            Origin::Field(path) => {
+                // JSON goes through as it is written; of untyped text a declared type makes a JSON value.
+                let ty = builder.cx.declared(&path).filter(|_| builder.cx.untyped).unwrap_or(Type::Json);
+                let slot = Slot::Field(builder.inputs.field(path, Want::As(ty)));
+                Source { name, slot, raw: is_json(ty) }
+            }
         };
-        let set = scope.columns.into_iter().map(slot).collect();
+        let set = scope.columns.into_iter().map(source).collect();
         let removed = scope.removed.into_iter().collect();
         Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), csv: None }
     }
@@ -59,15 +78,19 @@ impl Documents {
         lenient: bool,
         misfits: &mut Misfits,
     ) -> Payload {
+        for Source { slot, name, .. } in &self.set {
+            if let Some(column) = frame.field(*slot) {
+                misfits.take(frame, column, "sink", name, lenient, str::to_owned);
+            }
+        }
         let mut set: Vec<Set> = Vec::with_capacity(self.set.len());
         if let (Layout::Csv(layout), true) = (&records.layout, self.open) {
-            set = self.declared(layout, frame, records);
+            set = self.declared(layout, frame, records, lenient, misfits);
         }
-        set.extend(self.set.iter().map(|(name, slot)| Set {
+        set.extend(self.set.iter().map(|Source { name, slot, raw }| Set {
             name: name.clone(),
             array: frame.column(*slot),
-            // A field is decoded as JSON if it only passes through.
-            raw: matches!(slot, Slot::Field(_)) || frame.is_json(*slot),
+            raw: *raw || frame.is_json(*slot),
         }));
         let columns: Vec<encode::Column<'_>> =
             set.iter().map(|set| encode::Column { name: &set.name, array: &set.array, raw: set.raw }).collect();
@@ -97,10 +120,18 @@ impl Documents {
     }
 
     /// The fields of CSV records that have a declared type; the others are text.
-    fn declared(&mut self, layout: &Arc<CsvLayout>, frame: &Frame<'_>, records: &Records) -> Vec<Set> {
+    fn declared(
+        &mut self,
+        layout: &Arc<CsvLayout>,
+        frame: &mut Frame<'_>,
+        records: &Records,
+        lenient: bool,
+        misfits: &mut Misfits,
+    ) -> Vec<Set> {
         if self.csv.as_ref().is_none_or(|(known, ..)| known != layout) {
             let typed = |name: &&String| {
-                self.schema.contains_key(*name) && !self.set.contains_key(*name) && !self.removed.contains(name)
+                let set = self.set.iter().any(|set| set.name == **name);
+                self.schema.contains_key(*name) && !set && !self.removed.contains(name)
             };
             let names: Vec<String> = layout.columns.iter().filter(typed).cloned().collect();
             let field = |name: &String| Field { path: vec![name.clone()], want: Want::As(self.schema[name]) };
@@ -111,6 +142,9 @@ impl Documents {
             return Vec::new();
         };
         let decoded = decoder.decode(records);
+        for (name, column) in names.iter().zip(&decoded.columns) {
+            misfits.take(frame, column, "sink", name, lenient, str::to_owned);
+        }
         let mut whole = Frame::new(&decoded.columns, &[], 0, records.len());
         if let Some(rows) = frame.rows() {
             whole.repeat(&rows.to_vec().into());
@@ -118,7 +152,7 @@ impl Documents {
         let field = |(index, name): (usize, &String)| Set {
             name: name.clone(),
             array: whole.column(Slot::Field(index)),
-            raw: matches!(self.schema[name], Type::Json | Type::Number),
+            raw: is_json(self.schema[name]),
         };
         names.iter().enumerate().map(field).collect()
     }

@@ -28,7 +28,8 @@ use std::sync::Arc;
 
 /// Plans all transforms of a spec. Its problems are in the builder.
 pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
-    let cx = Context { functions, schema: &spec.schema, source: &spec.source.kind };
+    let untyped = spec.source.config.get("format").is_some_and(|format| format == "csv");
+    let cx = Context { functions, schema: &spec.schema, source: &spec.source.kind, untyped };
     let mut builder = Builder::new(cx);
     for (index, component) in transforms.iter().enumerate() {
         builder.enter(format!("transforms[{index}]"));

@@ -102,6 +102,13 @@ fn evaluate(
     }
     let columns: Vec<ArrayRef> = expression.slots.iter().map(|slot| frame.column(*slot)).collect();
     let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
+    let types = expression.takes(&types);
+    let taken = columns.into_iter().zip(&types).map(|(column, ty)| match column.data_type() == ty {
+        true => column,
+        false => arrow::compute::cast(&column, ty)
+            .unwrap_or_else(|error| unreachable!("a decimal can be had as a double: {error}")),
+    });
+    let columns: Vec<ArrayRef> = taken.collect();
     let default = expression.default_type.clone();
     let dead = |row, cause: &str, text: &str| Dead {
         row,

@@ -4,7 +4,7 @@ use crate::{
     id::BatchId,
     limits::MAX_PENDING_BYTES,
     pipeline::{
-        Command, Decision, Effect, Fact, Rejected, State,
+        Command, Decision, Effect, Event, Fact, Rejected, State,
         state::{Inbox, Received},
     },
     problem::Problem,
@@ -13,14 +13,14 @@ use crate::{
 
 /// In every state, as long as the source is `http`: records wait until the pipeline runs. A batch that was taken in before
 /// gets the same answer. One that is larger than all that may wait is taken in when nothing else waits.
+///
+/// `earlier` are events of batches that were decided just before and will be durable together with this one: so that many
+/// small batches can share one append.
 pub(in crate::pipeline) fn ingest(
     state: &State,
+    earlier: &[Event],
     command: &Command,
-    batch_id: &BatchId,
-    hash: &str,
-    records: u64,
-    bytes: u64,
-    chunk: &ChunkId,
+    batch: &Ingested<'_>,
 ) -> Result<Decision, Rejected> {
     let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
     if pipeline.spec.source.kind != Inbox::SOURCE {
@@ -30,22 +30,43 @@ pub(in crate::pipeline) fn ingest(
             Problem::new("source.type", "not-pushable", message).fix("push to a pipeline whose source is \"http\"");
         return Err(Rejected::Invalid { problems: vec![problem] });
     }
-    match pipeline.inbox.seen.get(batch_id) {
-        Some(seen) if seen.hash == hash => return Ok(Decision { received: Some(seen.clone()), ..Decision::default() }),
+    let Ingested { batch_id, hash, records, bytes, chunk } = *batch;
+    let mut inbox = (pipeline.inbox.received, pipeline.inbox.pending_bytes());
+    let mut seen = pipeline.inbox.seen.get(batch_id).cloned();
+    for event in earlier {
+        if let Fact::BatchReceived { batch_id: other, hash, from, to, bytes, .. } = &event.fact {
+            inbox = (*to, inbox.1.saturating_add(*bytes));
+            if other == batch_id {
+                seen = Some(Received { hash: hash.clone(), from: *from, to: *to });
+            }
+        }
+    }
+    match seen {
+        Some(seen) if seen.hash == hash => return Ok(Decision { received: Some(seen), ..Decision::default() }),
         Some(_) => return Err(Rejected::BatchIdReused),
         None => {}
     }
     command.target(state)?;
-    let (pending, most) = (pipeline.inbox.pending_bytes(), most_pending_bytes(&pipeline.spec));
+    let ((from, pending), most) = (inbox, most_pending_bytes(&pipeline.spec));
     if pending > 0 && pending.saturating_add(bytes) > most {
         return Err(Rejected::Overloaded { pending, most });
     }
-    let (from, to) = (pipeline.inbox.received, pipeline.inbox.received.saturating_add(records));
+    let to = from.saturating_add(records);
     let fact =
         Fact::BatchReceived { batch_id: batch_id.clone(), hash: hash.into(), from, to, bytes, chunk: chunk.clone() };
     let mut decision = Decision::of(command, [fact]);
     decision.received = Some(Received { hash: hash.into(), from, to });
     Ok(if matches!(state, State::Running(_)) { decision.then(Effect::WakeRun) } else { decision })
+}
+
+/// A pushed batch, as its command names it.
+#[derive(Clone, Copy)]
+pub(in crate::pipeline) struct Ingested<'a> {
+    pub(in crate::pipeline) batch_id: &'a BatchId,
+    pub(in crate::pipeline) hash: &'a str,
+    pub(in crate::pipeline) records: u64,
+    pub(in crate::pipeline) bytes: u64,
+    pub(in crate::pipeline) chunk: &'a ChunkId,
 }
 
 fn most_pending_bytes(spec: &PipelineSpec) -> u64 {

@@ -72,7 +72,11 @@ pub(crate) fn ledger(metrics: &MetricsView) -> String {
         text.push_str(&format!("{:>width$}  {fate}\n", thousands(count)));
     }
     text.push_str(if sum == metrics.records_read { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" });
-    text.push_str(&format!("; {} rows written in {} batches\n", thousands(metrics.rows_written), thousands(metrics.batches)));
+    text.push_str(&format!(
+        "; {} rows written in {} batches\n",
+        thousands(metrics.rows_written),
+        thousands(metrics.batches)
+    ));
     text
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Context<'a> {
     pub(crate) schema: &'a IndexMap<String, Type>,
     /// The type of the source.
     pub(crate) source: &'a str,
+    /// Whether its values are texts without a type.
+    pub(crate) untyped: bool,
 }
 
 impl Context<'_> {

@@ -4,8 +4,9 @@ use crate::expression::{class::Class, inputs::Slot, scope::Target};
 use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Subscript,
+    AccessExpr, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Subscript, visit_expressions,
 };
+use std::ops::ControlFlow;
 
 impl Demand<'_> {
     /// Whether an expression has no class of its own: a field without a declared type, or a choice between such.
@@ -34,6 +35,19 @@ impl Demand<'_> {
             },
             _ => false,
         }
+    }
+
+    /// Whether the data decides of which numeric type a rewritten expression is.
+    pub(super) fn varies(&self, expr: &Expr) -> bool {
+        let varying = |ident: &Ident| {
+            let slot = self.slots.iter().find(|(_, name)| **name == ident.value);
+            slot.is_some_and(|(slot, _)| self.inputs.is_number(*slot))
+        };
+        let found = visit_expressions(expr, |part| match part {
+            Expr::Identifier(ident) if varying(ident) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        found.is_break()
     }
 
     /// Puts a column in the place of a name.

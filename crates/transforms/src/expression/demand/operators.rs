@@ -1,7 +1,33 @@
 //! Operators: what they ask of their operands.
 use super::Demand;
-use crate::expression::{class::Class, explain::shortened, finding::Finding};
-use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Spanned};
+use crate::expression::{class::Class, divide::DIVIDE, explain::shortened, finding::Finding};
+use datafusion_sql::sqlparser::{
+    ast::{
+        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+        ObjectName, ObjectNamePart, Spanned, Value,
+    },
+    tokenizer::{Location, Span},
+};
+
+/// `divide(left, right)`
+fn divided(left: Expr, right: Expr, place: Location) -> Expr {
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    let args = vec![argument(left), argument(right)];
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(Span::new(place, place), DIVIDE))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
 
 impl Demand<'_> {
     pub(super) fn binary(&mut self, expr: &mut Expr) -> Option<Class> {
@@ -29,7 +55,13 @@ impl Demand<'_> {
                 self.alike(&mut [left, right], Class::Any, &by)?;
             }
             Op::Plus | Op::Minus => self.sum(left, right, &by)?,
-            Op::Multiply | Op::Divide | Op::Modulo => {
+            Op::Divide => {
+                self.each([(&mut **left, Class::Number), (&mut **right, Class::Number)], &by)?;
+                if self.varies(left) || self.varies(right) {
+                    *expr = divided(take(left), take(right), place);
+                }
+            }
+            Op::Multiply | Op::Modulo => {
                 self.each([(&mut **left, Class::Number), (&mut **right, Class::Number)], &by)?;
             }
             Op::BitwiseAnd | Op::BitwiseOr | Op::BitwiseXor | Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight => {

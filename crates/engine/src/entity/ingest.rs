@@ -1,0 +1,111 @@
+//! Taking in pushed batches: those that wait together are stored together and share one append.
+use super::{Ask, Entity, Mail, answer, inbox};
+use crate::{
+    region::{Action, AskError, Reply, UserCommand},
+    view::ReceivedView,
+};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    pipeline::{Command, Event, Rejected, Request, decide_after, state::Received},
+};
+use futures::future::try_join_all;
+use tokio::sync::{mpsc, oneshot};
+
+/// Most batches that share an append.
+const TOGETHER: usize = 128;
+
+/// A batch, and where its answer goes.
+pub(super) struct Push {
+    command: UserCommand,
+    reply: oneshot::Sender<Result<Reply, AskError>>,
+}
+
+/// The pushed batches that wait, beginning with this one; and the message behind them, if it is another. A message that
+/// is no batch is given back alone.
+pub(super) fn gather(first: Mail, mailbox: &mut mpsc::Receiver<Mail>) -> (Vec<Push>, Option<Mail>) {
+    let mut pushes = Vec::new();
+    let mut next = Some(first);
+    while let Some(mail) = next.take() {
+        match mail {
+            Mail { ask: Ask::Command(command), reply } if matches!(command.action, Action::Ingest { .. }) => {
+                pushes.push(Push { command, reply });
+            }
+            other => return (pushes, Some(other)),
+        }
+        if pushes.len() < TOGETHER {
+            next = mailbox.try_recv().ok();
+        }
+    }
+    (pushes, None)
+}
+
+impl Entity {
+    /// Takes in batches: bodies first, which count only once the events name them.
+    pub(super) async fn ingest(&mut self, pushes: Vec<Push>) {
+        let mut events: Vec<Event> = Vec::new();
+        let mut bodies: Vec<(ChunkId, Bytes)> = Vec::new();
+        let mut taken = Vec::new();
+        for Push { command, reply } in pushes {
+            match self.place(command, &events) {
+                Err(error) => answer(reply, Err(error)),
+                Ok(Placed { view, new }) => {
+                    if let Some((event, chunk, body)) = new {
+                        events.push(event);
+                        bodies.push((chunk, body));
+                    }
+                    taken.push((view, reply));
+                }
+            }
+        }
+        let outcome = self.store(bodies, events).await;
+        for (view, reply) in taken {
+            answer(reply, outcome.clone().map(|()| Reply::Received(view)));
+        }
+    }
+
+    /// Decides on one batch behind those that are taken in with it.
+    fn place(&self, command: UserCommand, earlier: &[Event]) -> Result<Placed, AskError> {
+        let UserCommand { id, actor, expected_version, action } = command;
+        let Action::Ingest { batch_id, records, hash, body, delivered: _ } = action else {
+            return Err(AskError::Internal("only batches are pushed".into()));
+        };
+        let now = self.around.parts.clock.now();
+        let state = self.slot.state();
+        let incarnation = state.pipeline().ok_or(Rejected::NotFound)?.incarnation.clone();
+        let name = self.around.parts.rng.name();
+        let chunk = ChunkId(format!("{}/{incarnation}/{}/in-{name}", self.slot.pipeline, self.log.epoch()).into());
+        let bytes = body.len() as u64;
+        let request = Request::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
+        let command = Command { pipeline: self.slot.pipeline.clone(), id, actor, at: now, expected_version, request };
+        let decision = decide_after(&state, earlier, &command)?;
+        let Some(Received { from, to, .. }) = decision.received else {
+            return Err(AskError::Internal("a batch was taken without a place".into()));
+        };
+        let view = ReceivedView {
+            batch_id: batch_id.to_string(),
+            accepted: to - from,
+            position: to.to_string(),
+            delivered: None,
+        };
+        let event = decision.events.into_iter().next();
+        Ok(Placed { view, new: event.map(|event| (event, chunk, inbox::encode(now, &body))) })
+    }
+
+    async fn store(&mut self, bodies: Vec<(ChunkId, Bytes)>, events: Vec<Event>) -> Result<(), AskError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let journal = &self.around.parts.journal;
+        let stored =
+            try_join_all(bodies.into_iter().map(|(chunk, body)| async move { journal.put_chunk(&chunk, body).await }));
+        stored.await.map_err(|error| AskError::Unavailable(error.to_string()))?;
+        self.append(events).await
+    }
+}
+
+struct Placed {
+    view: ReceivedView,
+    /// Its event, its chunk's name and body; none if it was taken in before.
+    new: Option<(Event, ChunkId, Bytes)>,
+}
