@@ -2,7 +2,7 @@
 # Sees to it that this machine has what a target needs, and installs what is missing where it can (Debian, Ubuntu, as root).
 #
 #   dev/setup.sh build       a Rust toolchain, a C and a C++ compiler, make
-#   dev/setup.sh services    a JDK 17 and Maven for Kafka; PostgreSQL 15 is installed by dev/services/services.sh itself
+#   dev/setup.sh services    a JDK (17 or later) and Maven for Kafka; PostgreSQL is installed by dev/services/services.sh itself
 set -euo pipefail
 
 die() { printf 'setup.sh: %s\n' "$*" >&2; exit 1; }
@@ -13,10 +13,12 @@ want() { # PROGRAM PACKAGE
   have "$1" || wanted+=("$2")
 }
 
-has_jdk17() {
-  local home
-  for home in "${DATAFLOW_SERVICES_JAVA17:-}" /usr/lib/jvm/*17* "${JAVA_HOME:-}"; do
-    if [[ -x $home/bin/javac ]] && "$home/bin/java" -version 2>&1 | grep -q '"17\.'; then return 0; fi
+has_jdk() { # 17 or later
+  local home version
+  for home in "${DATAFLOW_SERVICES_JAVA17:-}" "${JAVA_HOME:-}" /usr/lib/jvm/*; do
+    [[ -x $home/bin/java ]] || continue
+    version=$("$home/bin/java" -version 2>&1 | sed -n '1s/[^"]*"\([0-9]*\).*/\1/p')
+    if ((${version:-0} >= 17)); then return 0; fi
   done
   return 1
 }
@@ -33,7 +35,7 @@ for what in "${@:-build}"; do
       want curl curl
       want mvn maven
       want runuser util-linux
-      has_jdk17 || wanted+=(openjdk-17-jdk-headless)
+      has_jdk || wanted+=(default-jdk-headless)
       ;;
     *) die "usage: setup.sh [build] [services]" ;;
   esac

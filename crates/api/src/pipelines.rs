@@ -124,8 +124,9 @@ pub(crate) async fn get(
 
 /// Change a pipeline
 ///
-/// The body is the whole spec. While it runs, only name, description and labels may change. A change of the source or of
-/// the sink's target starts a new generation: the source is read from its beginning.
+/// The body is the whole spec. While it runs, only name, description and labels may change. A change of the source, of the
+/// sink or of the number of lanes starts a new generation: another source is read from its beginning, the same source
+/// from where the old generation ended.
 #[utoipa::path(put, path = "/api/pipelines/{id}", tag = "pipelines",
     request_body(content = Object, content_type = "application/json", description = "The spec; see the schema PipelineSpec"),
     params(

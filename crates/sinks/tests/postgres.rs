@@ -1,5 +1,5 @@
 //! The `postgres` sink against a real server: each test in a schema of its own.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test has no node whose task or setting it could be
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use async_trait::async_trait;
 use dataflow_core::types::Type;
@@ -28,7 +28,6 @@ async fn connect() -> Option<Client> {
             tokio::task::spawn(connection);
             Some(client)
         }
-        #[allow(clippy::disallowed_methods)] // a test has no settings
         Err(error) if std::env::var("DATAFLOW_REQUIRE_SERVICES").is_ok_and(|value| value == "1") => {
             panic!("no PostgreSQL ({error}): start it with dev/services/services.sh up postgres")
         }

@@ -1,4 +1,5 @@
 //! The memory sinks pass their own conformance suite.
+#![allow(clippy::unwrap_used)]
 use async_trait::async_trait;
 use dataflow_sdk::{SinkConfig, sink::Sink};
 use dataflow_testkit::{

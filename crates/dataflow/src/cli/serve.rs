@@ -1,5 +1,5 @@
 //! `dataflow serve`: a node with its REST API.
-use super::{Outcome, exit::Failure, output};
+use super::{Outcome, exit::Failure};
 use crate::{
     data_dir::{self, DataDir},
     door::Door,
@@ -9,7 +9,7 @@ use crate::{
     telemetry,
 };
 use std::{
-    io,
+    io::{self, Write},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -52,7 +52,10 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let data = DataDir::lock(&settings.data_dir.join("node")).map_err(node::Error::from)?;
     let server = Server::start(&settings, data).await?;
     tracing::info!(folder = %settings.data_dir.display(), "up at {}", server.url());
-    output::print(&format!("listening on {}\n", server.url()));
+    // Whoever started it may want to know the port; a node whose stdout nobody reads runs all the same.
+    if writeln!(io::stdout(), "listening on {}", server.url()).is_err() {
+        tracing::debug!("nobody reads stdout");
+    }
     let signal = signals.next().await;
     tracing::info!(signal, "stopping; send the signal again to stop without waiting");
     tokio::select! {

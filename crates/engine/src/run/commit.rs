@@ -13,7 +13,7 @@ use dataflow_core::{
     ledger::Counters,
     pipeline::{Request, event},
     position::Positions,
-    token::{Fence, Token},
+    token::Token,
 };
 use dataflow_journal::Journal;
 use dataflow_sdk::{
@@ -176,9 +176,9 @@ impl Committer {
                 Err(CommitError::Rejected(rows)) => bury(&mut outputs, &mut fates, rows)?,
             }
         };
-        let read = next.counters.read - self.token.counters.read;
-        self.token = next;
-        self.count();
+        let before = std::mem::replace(&mut self.token, next).counters;
+        let read = self.token.counters.read - before.read;
+        self.count(&before);
         if self.kind != Kind::Staged {
             self.live.committed(
                 self.token.fence.lane,
@@ -278,24 +278,23 @@ impl Committer {
         self.reports.send(request).await.map_err(|_| Failure::Over)
     }
 
-    /// Brings the exported counters up to date.
-    fn count(&self) {
-        let Fence { pipeline, lane, .. } = &self.token.fence;
-        let labels = [("pipeline", pipeline.to_string()), ("lane", lane.to_string())];
+    /// Exports what the last commit added.
+    fn count(&self, before: &Counters) {
+        let labels = [("pipeline", self.token.fence.pipeline.to_string())];
         let Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } =
             self.token.counters;
-        for (name, value) in [
-            ("dataflow_records_read_total", read),
-            ("dataflow_records_filtered_total", filtered),
-            ("dataflow_records_delivered_total", delivered),
-            ("dataflow_records_absorbed_total", absorbed),
-            ("dataflow_records_dead_total", dead),
-            ("dataflow_records_lost_total", lost),
-            ("dataflow_rows_written_total", rows_written),
-            ("dataflow_bytes_read_total", bytes_read),
-            ("dataflow_batches_total", batches),
+        for (name, now, before) in [
+            ("dataflow_records_read_total", read, before.read),
+            ("dataflow_records_filtered_total", filtered, before.filtered),
+            ("dataflow_records_delivered_total", delivered, before.delivered),
+            ("dataflow_records_absorbed_total", absorbed, before.absorbed),
+            ("dataflow_records_dead_total", dead, before.dead),
+            ("dataflow_records_lost_total", lost, before.lost),
+            ("dataflow_rows_written_total", rows_written, before.rows_written),
+            ("dataflow_bytes_read_total", bytes_read, before.bytes_read),
+            ("dataflow_batches_total", batches, before.batches),
         ] {
-            metrics::counter!(name, &labels).absolute(value);
+            metrics::counter!(name, &labels).increment(now.saturating_sub(before));
         }
     }
 }

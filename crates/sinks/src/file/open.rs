@@ -11,6 +11,7 @@ use std::{
     collections::BTreeSet,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -48,6 +49,7 @@ pub(super) fn open(
     let compression = config.compression.unwrap_or_else(|| Compression::of(path));
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
     let columns = columns(config, &mut file, handle.length, compression, csv)?;
+    let joins = compression == Compression::None && handle.length == handle.base && unended(&file, handle.length);
     file.seek(SeekFrom::Start(handle.length)).map_err(|error| on_disk::failure("position in", path, &error))?;
     let demand = match (config.format, &columns) {
         (Format::Json, _) => Demand::Documents,
@@ -56,13 +58,19 @@ pub(super) fn open(
     };
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
     let csv = (config.format == Format::Csv).then_some(csv);
-    let writer = Box::new(FileWriter::new(file, handle, compression, csv, config.header, columns));
+    let writer = Box::new(FileWriter::new(file, handle, compression, csv, config.header, columns, joins));
     Ok(Opened { writer, token: None, demand, warnings: Vec::new(), handle: handle_json })
 }
 
 /// CSV cells are asked for as JSON, so that every value arrives as it was written.
 pub(super) fn demand(names: &[String]) -> Demand {
     Demand::Columns(names.iter().map(|name| Column { name: name.clone(), ty: Type::Json }).collect())
+}
+
+/// Whether what was there at first ends in the middle of a line.
+fn unended(file: &File, length: u64) -> bool {
+    let mut last = [b'\n'];
+    length > 0 && file.read_exact_at(&mut last, length - 1).is_ok() && last != *b"\n"
 }
 
 fn open_or_create(path: &Path) -> Result<File, Error> {

@@ -112,6 +112,11 @@ async fn what_is_there_at_first_is_kept_replaced_or_refused() {
         target.write(begun, 1, "a").await;
         assert_eq!(target.text(), expected);
     }
+    let target = Target::new("out.txt", json!({}));
+    std::fs::write(target.path(), "a line without an end").unwrap();
+    let handle = target.write(None, 1, "a").await;
+    target.write(Some(handle), 2, "b").await;
+    assert_eq!(target.text(), "a line without an end\n{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":\"b\"}\n");
     let target = Target::new("out.txt", json!({"ifExists": "fail"}));
     target.try_open(None).await.unwrap();
     let handle = target.write(None, 1, "a").await; // it made the file itself

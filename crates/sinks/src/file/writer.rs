@@ -23,6 +23,8 @@ pub(super) struct FileWriter {
     csv: Option<Csv>,
     header: bool,
     columns: Option<Vec<String>>,
+    /// Whether a line that somebody else began must be ended first.
+    joins: bool,
 }
 
 impl FileWriter {
@@ -33,8 +35,9 @@ impl FileWriter {
         csv: Option<Csv>,
         header: bool,
         columns: Option<Vec<String>>,
+        joins: bool,
     ) -> Self {
-        Self { file: Arc::new(file), handle, compression, csv, header, columns }
+        Self { file: Arc::new(file), handle, compression, csv, header, columns, joins }
     }
 
     /// The text of a commit, and its rows.
@@ -58,7 +61,10 @@ impl Writer for FileWriter {
     }
 
     async fn commit(&mut self, outputs: &[Output], _: &Token) -> Result<Committed, CommitError> {
-        let (text, rows_written) = self.text(outputs)?;
+        let (mut text, rows_written) = self.text(outputs)?;
+        if rows_written > 0 && std::mem::take(&mut self.joins) {
+            text.insert(0, b'\n');
+        }
         let (file, compression, path) = (self.file.clone(), self.compression, self.handle.path.clone());
         let written = blocking::run(move || {
             let frame = compression.frame(text)?;

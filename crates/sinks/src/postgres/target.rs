@@ -7,7 +7,7 @@ use super::{
     types::{self, Wire},
 };
 use crate::table::{
-    Layout, Options, ddl,
+    Layout, Options, Unknown, ddl,
     layout::{missing_typed, new_columns},
 };
 use dataflow_sdk::{
@@ -99,6 +99,7 @@ fn changes(
     if !options.add_columns {
         return Ok(None);
     }
+    let columns = columns.filter(|_| options.unknown_fields == Unknown::Add);
     let unknown = |column: &&Column| found.columns.iter().all(|known| known.name != column.name);
     let new: Vec<Column> = columns.unwrap_or_default().iter().filter(unknown).cloned().collect();
     let asked = missing_typed(options, found);

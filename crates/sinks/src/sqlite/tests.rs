@@ -127,6 +127,23 @@ async fn columns_are_added_where_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn columns_that_were_added_before_are_taken_up_again() {
+    let setup = "create table users (id integer primary key, name text, age int, n int as (id))";
+    let more = json!({"columns": ["id", "name"], "addColumns": true, "unknownFields": "add"});
+    let target = Target::new(Some(setup), more);
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    let column = |name: &str| [Column { name: name.into(), ty: Type::Bigint }];
+    for name in ["age", "name"] {
+        let Demand::Columns(columns) = writer.define(&column(name)).await.unwrap() else { panic!() };
+        assert_eq!(columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "name", "age"]);
+    }
+    assert_eq!(writer.define(&column("n")).await.unwrap_err().code(), "generated-column");
+    let target = Target::new(Some(setup), json!({"addColumns": true, "unknownFields": "add"}));
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    assert_eq!(writer.define(&column("n")).await.unwrap_err().code(), "column-not-added");
+}
+
+#[tokio::test]
 async fn tables_that_do_not_fit_are_named() {
     let cases = [
         (

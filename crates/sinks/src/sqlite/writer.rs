@@ -3,7 +3,7 @@ use super::{SqliteSink, cell::Reader, database::Database, failure, schema, types
 use crate::{
     blocking,
     table::{
-        Layout, Options, ddl,
+        Layout, Options, Unknown, ddl,
         keys::{self, Place, reject},
         layout::{missing_typed, new_columns},
     },
@@ -80,13 +80,17 @@ impl Target {
         } else if let Some(there) = &found
             && self.options.add_columns
         {
+            let columns = columns.filter(|_| self.options.unknown_fields == Unknown::Add);
             let asked = missing_typed(&self.options, there);
             let unknown = |column: &&Column| there.columns.iter().all(|known| known.name != column.name);
             let new: Vec<Column> = columns.unwrap_or_default().iter().filter(unknown).cloned().collect();
             for column in asked.iter().chain(&new) {
                 self.run(&ddl::add_column(&table, column, types::declare))?;
             }
-            self.added.extend(new.into_iter().map(|column| column.name));
+            // A column that an earlier writer added is asked for as well.
+            self.added.extend(columns.unwrap_or_default().iter().map(|column| column.name.clone()));
+            self.added.sort();
+            self.added.dedup();
             found = describe(self)?;
         }
         let found = found.ok_or_else(|| self.missing(None))?;

@@ -26,6 +26,7 @@ pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
         "to_char" => rest(&[Class::Time], Class::Text),
         "date_part" | "date_trunc" => rest(&[Class::Text], Class::Time),
         "date_bin" => rest(&[Class::Any], Class::Time),
+        "gcd" | "lcm" => rest(&[], Class::Integer),
         "from_unixtime" => rest(&[Class::Integer], Class::Text),
         "to_timestamp"
         | "to_timestamp_seconds"
@@ -51,7 +52,7 @@ fn classes(signature: &TypeSignature, count: usize) -> Option<Vec<Class>> {
     let all = |class| Some(vec![class; count]);
     match signature {
         TypeSignature::Variadic(types) | TypeSignature::Uniform(_, types) => {
-            all(types.iter().map(Class::of).fold(Class::Any, first))
+            all(types.iter().map(demanded).fold(Class::Any, widest))
         }
         TypeSignature::Exact(types) if types.len() == count => Some(types.iter().map(demanded).collect()),
         TypeSignature::Coercible(coercions) if coercions.len() == count => {

@@ -53,6 +53,26 @@ const AGGREGATES: &[&str] = &[
 ];
 const WINDOWS: &[&str] = &["cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number"];
 
+/// Functions of a query's run or of the engine's own, which mean nothing for a record by itself. `now()` and its like are
+/// the record's time, and no functions.
+const WITHOUT_MEANING: &[&str] = &[
+    "arrow_field",
+    "arrow_metadata",
+    "cast_to_type",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "file_row_index",
+    "input_file_name",
+    "now",
+    "today",
+    "try_cast_to_type",
+    "union_extract",
+    "union_tag",
+    "version",
+    "with_metadata",
+];
+
 /// All functions, made once per node.
 #[derive(Debug)]
 pub(crate) struct Functions {
@@ -84,6 +104,9 @@ impl Functions {
                 scalar.insert(name.to_lowercase(), function.clone());
             }
             scalar.insert(function.name().to_lowercase(), function);
+        }
+        for name in WITHOUT_MEANING {
+            scalar.remove(*name);
         }
         scalar.insert(DIVIDE.into(), Arc::new(ScalarUDF::from(Divide::new())));
         Self {

@@ -14,6 +14,9 @@ pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Vec<Column> 
     let (columns, ..) = chain.run(records, |chain, _, frame, _| {
         let scope = &chain.scope;
         let mut columns = Vec::new();
+        if frame.len() == 0 {
+            return columns;
+        }
         if scope.open {
             let left = left(frame, records);
             let keys = Decoder::new(Vec::new(), &Learned::default()).decode(&left).keys.into_iter().map(|key| key.name);

@@ -271,7 +271,27 @@ impl<'a> Demand<'a> {
         for index in open {
             sound &= self.walk(members[index], class).is_some();
         }
+        if sound && class == Class::Interval {
+            self.comparable(members)?;
+        }
         sound.then_some(class)
+    }
+
+    /// The engine compares a difference of two times, which is all seconds, with an interval part by part, days first:
+    /// that would be wrong, silently.
+    fn comparable(&mut self, members: &[&mut Expr]) -> Option<()> {
+        let types: Vec<DataType> = members.iter().filter_map(|member| self.data_type(member).ok()).collect();
+        let differences = types.iter().filter(|ty| matches!(ty, DataType::Duration(_))).count();
+        if differences == 0 || differences == types.len() {
+            return Some(());
+        }
+        let finding = Finding::new("unsupported", "a difference of times can't be compared with an interval");
+        let finding = finding.fix("compare times: instead of a - b > interval '1 day' write a - interval '1 day' > b");
+        self.findings.push(match members.first() {
+            Some(member) => finding.at(member.span().start),
+            None => finding,
+        });
+        None
     }
 
     /// The class of a rewritten expression by its type; whether it can have one is checked with the default types of the fields.

@@ -62,6 +62,7 @@ fn all_columns_are_those_of_the_rows_that_come_through() {
     let found: Vec<String> =
         program.infer(&records(&lines)).iter().map(|column| format!("{} {}", column.name, column.ty)).collect();
     insta::assert_snapshot!(found.join("\n"));
+    assert_eq!(program.infer(&records(&[r#"{"age": 3}"#, "x"])), []);
 }
 
 #[test]

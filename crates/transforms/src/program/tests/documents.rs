@@ -120,6 +120,10 @@ fn csv_records_become_documents() {
         go(json!([]), json!({})),
         [r#"{"id":"1","name":"ada"}"#, r#"{"id":"2","name":"b,\"c"}"#, r#"{"id":"3","name":null}"#]
     );
+    let more = json!({"schema": {"id": "bigint", "name": "bigint"}, "source": {"type": "file", "format": "csv"}});
+    let selected = json!([{"type": "map", "set": {"x": "id"}, "select": ["x"]}]);
+    assert_eq!(go(selected, more.clone()), [r#"{"x":1}"#, r#"{"x":2}"#, r#"{"x":3}"#]);
+    assert_eq!(go(json!([]), more), [r#"{"id":3,"name":null}"#], "a name is no bigint");
     let filter =
         json!([{"type": "filter", "condition": "id > 1"}, {"type": "map", "set": {"n": "id + 1"}, "remove": ["name"]}]);
     assert_eq!(go(filter, json!({"schema": {"id": "bigint"}})), [r#"{"id":2,"n":3}"#, r#"{"id":3,"n":4}"#]);
