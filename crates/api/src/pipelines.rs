@@ -195,17 +195,8 @@ fn named(mut spec: PipelineSpec, id: &PipelineId) -> PipelineSpec {
 
 /// Whoever sends back what GET showed is told so.
 fn not_settable(problems: Vec<Problem>) -> Vec<Problem> {
-    const SHOWN_ONLY: &[&str] = &[
-        "status",
-        "stopping",
-        "version",
-        "checkpoint",
-        "metrics",
-        "error",
-        "warnings",
-        "createdAt",
-        "updatedAt",
-    ];
+    const SHOWN_ONLY: &[&str] =
+        &["status", "stopping", "version", "checkpoint", "metrics", "error", "warnings", "createdAt", "updatedAt"];
     let explain = |problem: Problem| match problem.code.as_str() {
         "unknown-field" if SHOWN_ONLY.contains(&problem.path.as_str()) => {
             problem.fix("leave it out: GET shows it, but it can't be set")
