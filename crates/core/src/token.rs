@@ -38,3 +38,13 @@ pub struct Token {
     /// All chunks named since the last checkpoint in the journal.
     pub chunks: Vec<ChunkRef>,
 }
+
+impl Token {
+    /// This token as it is stored with a commit that writes so many rows: whoever makes it does not know their number.
+    #[must_use]
+    pub fn with_rows(&self, rows: u64) -> Self {
+        let mut token = self.clone();
+        token.counters.rows_written += rows;
+        token
+    }
+}

@@ -103,7 +103,7 @@ pub trait Writer: Send {
     /// has the data durably; a staged one has taken it; an unfenced one has written it.
     ///
     /// `outputs` may be empty (progress without rows: everything filtered or dead); a transactional sink writes the
-    /// token all the same.
+    /// token all the same. The token is stored [with the rows](Token::with_rows) that this commit writes.
     ///
     /// # Errors
     /// [`CommitError::Rejected`] leaves the sink as before the commit; after any other error nothing is known, and the

@@ -180,8 +180,9 @@ async fn zombies_are_fenced(subject: &dyn Subject) {
 async fn tokens_come_back(subject: &dyn Subject) {
     let mut run = open(subject, 1).await;
     run.commit(1, &[pair(1, "Ann")]).await;
-    run.commit(2, &[pair(2, "Bob")]).await;
-    let expected = token(&run.fence, 2);
+    // Where there is a key, the last of these wins: one row is written. The token must say how many.
+    let written = run.commit(2, &[pair(2, "Bob"), pair(2, "Bob")]).await;
+    let expected = token(&run.fence, 2).with_rows(written);
     let (cx, asked) = (run.cx.clone(), run.fence.clone());
     let inspected = subject.sink().token(&cx, &asked).await.unwrap_or_else(|error| panic!("{error}"));
     run.close().await;
@@ -207,7 +208,7 @@ async fn commits_are_applied_once(subject: &dyn Subject) {
     expect(subject, &[(1, "Ann")], "only the next commit is applied").await;
     assert_eq!(
         run.found.map(|token| token.counters),
-        Some(Counters { read: 10, delivered: 10, batches: 1, ..Counters::default() })
+        Some(Counters { read: 10, delivered: 10, rows_written: 1, batches: 1, ..Counters::default() })
     );
 }
 

@@ -160,6 +160,24 @@ pub(super) async fn advance(
     }
 }
 
+/// Puts other counters into the token that [`advance`] has stored, in the same transaction.
+pub(super) async fn restate(
+    server: &Server,
+    transaction: &Transaction<'_>,
+    schema: &str,
+    token: &Token,
+) -> Result<(), Error> {
+    let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
+    let restate = format!(
+        "update {} set counters = $5::text::jsonb where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4",
+        name(schema)
+    );
+    let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &stored.counters];
+    transaction.execute(&restate, &values).await.map(drop).map_err(failed)
+}
+
 /// The token of a lane, without fencing anyone.
 pub(super) async fn read(server: &Server, schema: &str, fence: &Fence) -> Result<Option<Token>, Error> {
     let client = server.connection().await?;

@@ -131,13 +131,15 @@ impl PostgresWriter {
     async fn write(&self, rows: Option<(&Rows, Encoded)>, token: &Token) -> Result<u64, Failure> {
         let mut client = self.server.connection().await?;
         let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
-        tokens::advance(&self.server, &transaction, &self.schema, token).await?;
+        let expected = rows.as_ref().map_or(0, |(rows, _)| rows.places.len() as u64);
+        tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         let written = match rows {
             Some((rows, encoded)) => {
                 rows.target.statements.run(&transaction, encoded).await.map_err(|error| self.failure(error))?
             }
             None => 0,
         };
+        self.restate(&transaction, token, expected, written).await?;
         transaction.commit().await.map_err(|error| self.failure(error))?;
         Ok(written)
     }
@@ -147,7 +149,8 @@ impl PostgresWriter {
     async fn search(&self, rows: &Rows, token: &Token, error: &tokio_postgres::Error) -> Result<u64, CommitError> {
         let mut client = self.server.connection().await?;
         let mut transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
-        tokens::advance(&self.server, &transaction, &self.schema, token).await?;
+        let expected = rows.places.len() as u64;
+        tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         // What would only be noticed at the end is to be noticed at its row.
         let immediate = transaction.batch_execute("set constraints all immediate").await;
         immediate.map_err(|error| self.failed(&error))?;
@@ -162,6 +165,7 @@ impl PostgresWriter {
             }
         }
         if search.found.is_empty() {
+            self.restate(&transaction, token, expected, written).await?;
             transaction.commit().await.map_err(|error| self.failed(&error))?;
             return Ok(written);
         }
@@ -170,6 +174,20 @@ impl PostgresWriter {
         let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
         let found = search.found.iter().map(|(place, words)| (*place, cause(words)));
         Err(rows.rejected(found.collect()))
+    }
+
+    /// Corrects the token where other rows were written than it says.
+    async fn restate(
+        &self,
+        transaction: &Transaction<'_>,
+        token: &Token,
+        expected: u64,
+        written: u64,
+    ) -> Result<(), Error> {
+        match written == expected {
+            true => Ok(()),
+            false => tokens::restate(&self.server, transaction, &self.schema, &token.with_rows(written)).await,
+        }
     }
 
     async fn try_part(&self, transaction: &mut Transaction<'_>, rows: &Rows, encoded: Encoded) -> Result<u64, Failure> {

@@ -13,7 +13,7 @@ use dataflow_testkit::{
 };
 use rusqlite::Connection;
 use serde_json::json;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 
 fn sink(config: serde_json::Value) -> Box<dyn Sink> {
@@ -284,4 +284,26 @@ fn findings_need_no_file() {
     );
     let unknown = serde_json::from_value::<SqliteSink>(json!({"path": "a", "table": "t", "columns": {"a": "int"}}));
     assert!(unknown.is_err());
+}
+
+#[tokio::test]
+async fn a_commit_of_a_dropped_writer_that_waits_for_the_file_never_happens() {
+    let target = Target::new(None, json!({"key": "id"}));
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    let columns = [("id", Type::Bigint), ("name", Type::Text)];
+    let columns = columns.map(|(name, ty)| Column { name: name.into(), ty });
+    let demand = writer.define(&columns).await.unwrap();
+    let db = target.db();
+    db.execute_batch("begin immediate").unwrap();
+    let rows = [output(&demand, 0, &[(Some(1), Some("late"))])];
+    let token = token(&fence("p", 1), 1);
+    let commit = writer.commit(&rows, &token);
+    assert!(tokio::time::timeout(Duration::from_millis(100), commit).await.is_err(), "it waits for the lock");
+    drop(writer);
+    db.execute_batch("rollback").unwrap();
+    // The next owner opens the same lane in the same epoch, and what it finds is all there will ever be.
+    let opened = target.try_open(1).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(target.rows().await.len(), opened.token.map_or(0, |_| 1));
+    assert_eq!(target.rows().await, [], "the dropped writer could not commit any more");
 }

@@ -28,7 +28,7 @@ pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
         Ok((token, target.prepare(None)?))
     })?;
     let demand = target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand);
-    let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)) });
+    let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)), alive: Arc::default() });
     Ok(Opened { writer, token, demand, warnings, handle: None })
 }
 
@@ -122,14 +122,15 @@ impl Target {
 
     /// Writes token and rows, within a transaction.
     fn write(&self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        self.db.advance(token)?;
         let Some(layout) = &self.layout else {
             return match outputs.iter().all(Output::is_empty) {
-                true => Ok(Committed::default()),
+                true => Ok(self.db.advance(token).map(|()| Committed::default())?),
                 false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
             };
         };
         let places = keys::places(layout, outputs)?;
+        let expected = places.len() as u64;
+        self.db.advance(&token.with_rows(expected))?;
         let batches = keys::batches(outputs)?;
         let columns = batches.iter().map(|batch| {
             let columns = layout.slots.iter().zip(batch.columns());
@@ -161,19 +162,39 @@ impl Target {
                 Err(error) => return Err(failed(error).into()),
             }
         }
-        if rejected.is_empty() { Ok(Committed { rows_written }) } else { Err(CommitError::Rejected(rejected)) }
+        if !rejected.is_empty() {
+            return Err(CommitError::Rejected(rejected));
+        }
+        if rows_written != expected {
+            self.db.restate(&token.with_rows(rows_written))?;
+        }
+        Ok(Committed { rows_written })
     }
 }
 
 /// The writer of one lane.
 struct SqliteWriter {
     target: Arc<Mutex<Target>>,
+    /// Gone when the writer is dropped. Work that is then still on its thread may not begin a commit any more: whoever
+    /// opened the file since has seen what there is.
+    alive: Arc<()>,
 }
 
 impl SqliteWriter {
-    async fn with<T: Send + 'static>(&self, work: impl FnOnce(&mut Target) -> T + Send + 'static) -> Result<T, Error> {
-        let target = self.target.clone();
-        blocking::run(move || work(&mut target.lock().unwrap_or_else(PoisonError::into_inner))).await
+    /// Runs `work` in a transaction, unless the writer was dropped while the file was waited for.
+    async fn with<T: Send + 'static, E: From<Error> + Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Target) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let (target, alive) = (self.target.clone(), Arc::downgrade(&self.alive));
+        let work = move || {
+            let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
+            target.transaction(|target| match alive.strong_count() {
+                0 => Err(Error::transient("dropped", "the writer was dropped before it got to the file").into()),
+                _ => work(target),
+            })
+        };
+        blocking::run(work).await?
     }
 }
 
@@ -182,15 +203,15 @@ impl Writer for SqliteWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         let columns = columns.to_vec();
         self.with(move |target| {
-            target.transaction(|target| target.prepare(Some(&columns)))?;
+            target.prepare(Some(&columns))?;
             Ok(target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand))
         })
-        .await?
+        .await
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let (outputs, token) = (outputs.to_vec(), token.clone());
-        self.with(move |target| target.transaction(|target| target.write(&outputs, &token))).await?
+        self.with(move |target| target.write(&outputs, &token)).await
     }
 
     async fn close(self: Box<Self>) {

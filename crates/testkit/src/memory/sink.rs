@@ -171,7 +171,7 @@ impl MemoryWriter {
             inner.rows = all.into_values().collect();
         } else {
             inner.rows.extend(rows);
-            inner.tokens.insert(key, token.clone());
+            inner.tokens.insert(key, token.with_rows(rows_written));
         }
         inner.commits += 1;
         self.sequence = token.sequence;
