@@ -3,20 +3,23 @@ use super::{Entity, answer, inbox::EntityInbox, queries, show};
 use crate::run::{
     End, Run,
     live::Live,
-    report::{Refused, Report, Reports},
+    report::{Known, Refused, Report, Reports},
 };
 use dataflow_core::{
     chunk::ChunkId,
     id::RunId,
     pipeline::{Request, State, event::Cause},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+
+/// How long the task of a dropped run may take to end; it only has to come to its next wait.
+const UNWIND: Duration = Duration::from_secs(10);
 
 /// A run under way.
 pub(super) struct ActiveRun {
@@ -123,7 +126,21 @@ impl Entity {
 
     pub(super) async fn happened(&mut self, happened: Happened) {
         match happened {
-            Happened::Report(Report { request, done }) => {
+            Happened::Report(Report::Asked(reply)) => {
+                let known = match &*self.slot.state() {
+                    State::Running(running) => {
+                        Some(Known { pipeline: running.pipeline.clone(), epoch: self.log.epoch() })
+                    }
+                    _ => None,
+                };
+                // Without an answer the run knows that it is over.
+                if let Some(known) = known
+                    && reply.send(known).is_err()
+                {
+                    tracing::trace!("the run ended before it was answered");
+                }
+            }
+            Happened::Report(Report::Happened { request, done }) => {
                 let opened = matches!(request, Request::ReportOpened { .. });
                 let pending = self.pending();
                 let taken = self.report(request).await;
@@ -135,11 +152,11 @@ impl Entity {
                 }
             }
             Happened::End(end) => {
-                self.drop_run();
+                self.drop_run().await;
                 self.ended(end).await;
             }
             Happened::Panicked => {
-                self.drop_run();
+                self.drop_run().await;
                 let cause = Cause {
                     code: "panic".into(),
                     stage: "run".into(),
@@ -150,7 +167,7 @@ impl Entity {
                 self.ended(End::Failed(self.next_run_or_current(), cause)).await;
             }
             Happened::Overdue => {
-                self.drop_run();
+                self.drop_run().await;
                 let run = self.next_run_or_current();
                 self.ended(End::Stopped { run, settled: false }).await;
             }
@@ -165,9 +182,13 @@ impl Entity {
         current.unwrap_or_else(|| self.next_run())
     }
 
-    fn drop_run(&mut self) {
+    /// Lets go of the run. Whoever opens the sink next must find none of its writers left, so its end is waited for.
+    async fn drop_run(&mut self) {
         if let Some(run) = self.run.take() {
             run.task.abort();
+            if tokio::time::timeout(UNWIND, run.task).await.is_err() {
+                tracing::error!(pipeline = %self.slot.pipeline, "a run that was dropped keeps its thread busy");
+            }
             metrics::gauge!("dataflow_runs").decrement(1.0);
         }
         if let Some(live) = self.slot.live() {
@@ -188,9 +209,19 @@ impl Entity {
                 let restart_in = self.restart_in();
                 self.report(Request::ReportFailed { run, cause, restart_in }).await
             }
+            // Another node has the shard.
+            End::Over if self.lost.is_some() => false,
+            // What the run said does not fit what is known. A run that opens anew begins with what is known.
             End::Over => {
-                tracing::warn!(pipeline = %self.slot.pipeline, "the run is over: the pipeline is no longer its own");
-                false
+                let cause = Cause {
+                    code: "superseded".into(),
+                    stage: "run".into(),
+                    message: "a report of the run was turned down, so it ended; the node's log has the details".into(),
+                    fix: None,
+                    retryable: true,
+                };
+                let (run, restart_in) = (self.next_run_or_current(), self.restart_in());
+                self.report(Request::ReportFailed { run, cause, restart_in }).await
             }
         };
         self.answer_waiting();
@@ -282,7 +313,7 @@ impl Entity {
     /// until then, so that everything read is journalled.
     pub(super) async fn end_run(&mut self) {
         if self.lost.is_some() {
-            self.drop_run();
+            self.drop_run().await;
         }
         if let Some(run) = &self.run {
             run.stop.cancel();

@@ -81,6 +81,11 @@ impl Committer {
         loop {
             let behind = journalled < self.token.sequence
                 && (behind_since.elapsed() > MAX_BEHIND || self.token.chunks.len() >= MAX_CHUNKS);
+            if behind && reporting.is_none() {
+                // However long the interval: commits are not to wait for it.
+                behind_since = Instant::now();
+                reporting = Some(self.report().await?);
+            }
             tokio::select! {
                 biased;
                 Some(sent) = OptionFuture::from(reporting.as_mut()) => {

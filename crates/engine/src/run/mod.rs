@@ -30,16 +30,16 @@ use dataflow_sdk::{
 use futures::future::try_join_all;
 use lane::{Binding, Budget, Ended, Lane, compile_with};
 use live::{LaneLive, Live, Trouble};
-use report::Reports;
+use report::{Known, Refused, Reports};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// First and longest wait after a failure that may pass, in milliseconds.
 const BACKOFF_MS: (u64, u64) = (200, 30_000);
 
-/// What a run needs to know of its pipeline when it starts; afterwards it asks nobody.
+/// What a run needs to know of its pipeline.
 pub(crate) struct Run {
-    /// The pipeline as of the start.
+    /// The pipeline as of the start of the attempt under way.
     pub(crate) pipeline: Pipeline,
     pub(crate) epoch: Epoch,
     pub(crate) parts: Parts,
@@ -96,6 +96,12 @@ impl Run {
                     }
                 }
             }
+            // The journal has moved on since this attempt began, and a report of it may still be under way: what is cut
+            // back or replayed from here on must not lie before the last checkpoint.
+            match self.reports.known().await {
+                Ok(Known { pipeline, epoch }) => (self.pipeline, self.epoch) = (pipeline, epoch),
+                Err(Refused) => return End::Over,
+            }
         }
     }
 
@@ -112,7 +118,7 @@ impl Run {
     }
 
     /// Opens everything and runs the lanes until they end or one fails.
-    async fn attempt(&mut self, run: RunId) -> Result<Ended, Failure> {
+    async fn attempt(&self, run: RunId) -> Result<Ended, Failure> {
         let plugins = self.parts.plugins.clone();
         let source =
             plugins.source(&self.pipeline.spec.source).map_err(|problems| Failure::invalid("source", &problems))?;
@@ -133,11 +139,6 @@ impl Run {
             lanes: opened.iter().map(|(recovered, _)| recovered.clone()).collect(),
         };
         self.reports.send(report).await.map_err(|_| Failure::Over)?;
-        for (recovered, _) in &opened {
-            let mut progress = recovered.progress.clone();
-            progress.chunks.clear();
-            self.pipeline.progress.by_lane.insert(recovered.lane, progress);
-        }
         self.show(&opened);
 
         let budget = Budget::new(self.pipeline.spec.max_in_flight_bytes);

@@ -146,6 +146,56 @@ async fn a_keyed_sink_converges_however_the_replay_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_in_mid_flow_goes_on_from_the_last_checkpoint_not_from_the_last_opening() {
+    for sink in ["memory", "memoryKeyed"] {
+        let mut house = House::new(&format!("mid-flow-{sink}")).await;
+        let mut spec = house.spec();
+        spec["sink"]["type"] = json!(sink);
+        house.feed.push("t/0", numbers(0, 25));
+        house.create(spec).await;
+        house.start().await;
+        house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "25")).await;
+        house.feed.fault_reads([Some(Error::transient("unreachable", "the broker is away"))]);
+        house.feed.push("t/0", numbers(25, 40));
+        let view = house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "40")).await;
+        assert_eq!((view.metrics.records_delivered, view.metrics.rows_written), (40, 40), "{sink}");
+        let Reply::Recovery(recovery) = house.ask(Message::Query(Query::Recovery)).await.unwrap() else { panic!() };
+        assert_eq!(recovery.lanes[0].positions[0].position, "25", "{sink}: {recovery:?}");
+        assert_ne!(recovery.lanes[0].decision, "tokenAdopted", "{sink}: the journal had it all");
+        assert_eq!(house.store.len(), 40);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_written_are_counted_also_where_the_answer_to_their_commit_was_lost() {
+    let mut house = House::new("rows-written").await;
+    house.feed.push("t/0", numbers(0, 25));
+    house.store.fault_commits([Fault::FailAfter]);
+    house.create(house.spec()).await;
+    house.start().await;
+    let view = house.until(|view| view.metrics.records_delivered == 25).await;
+    assert_eq!(view.metrics.rows_written, 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_checkpoint_interval_does_not_hold_up_commits() {
+    let mut house = House::new("long-interval").await;
+    let mut spec = house.spec();
+    spec["checkpointInterval"] = json!("1h");
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(spec).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 5).await;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    for more in [10, 15] {
+        house.feed.push("t/0", numbers(more - 5, more));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(house.get().await.metrics.records_delivered, more);
+    }
+    assert!(!house.get().await.checkpoint.positions.is_empty(), "30 s behind, the journal was brought up to date");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_behind_the_journal_is_never_guessed_about() {
     let mut house = House::new("behind").await;
     house.feed.push("t/0", numbers(0, 10));
