@@ -333,7 +333,9 @@ async fn live(
     let may_leave = |inbox: &mpsc::Receiver<Mail>| {
         let mut entities = shard.entities();
         let free = inbox.is_empty();
-        if free {
+        // Where this one takes no messages any more, another may have taken its place.
+        let own = entities.get(&slot.pipeline).is_some_and(|handle| handle.mailbox.is_closed() == inbox.is_closed());
+        if free && own {
             entities.remove(&slot.pipeline);
         }
         free
@@ -413,6 +415,10 @@ impl ShardRegion for Door {
     }
 
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64 {
+        if self.0.around.closing.is_cancelled() {
+            tokio::time::sleep(WATCH).await;
+            return seen;
+        }
         let mut changes = {
             let mut entities = self.0.shard(pipeline).entities();
             self.0.wake(&mut entities, pipeline, None).slot.changes()

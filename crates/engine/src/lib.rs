@@ -9,6 +9,8 @@ pub mod parts;
 pub mod region;
 mod run;
 mod shard;
+mod telemetry;
 pub mod view;
 
 pub use host::{Engine, EngineSettings};
+pub use telemetry::describe_metrics;

@@ -12,6 +12,7 @@ use crate::{
     parts::Parts,
     region::{AskError, Query, Reply, UserCommand},
     shard::{AppendError, ShardLog, Slot},
+    telemetry,
 };
 use dataflow_core::{
     id::{Actor, CommandId},
@@ -141,6 +142,7 @@ impl Entity {
         let decision = decide(&self.slot.state(), &command)?;
         if !decision.events.is_empty() {
             self.append(decision.events.clone()).await?;
+            decision.events.iter().for_each(|event| telemetry::log(&self.slot.pipeline, event));
             self.around.directory.note(&self.slot.pipeline, &self.slot.state());
         }
         for effect in &decision.effects {

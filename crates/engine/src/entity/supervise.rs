@@ -205,7 +205,10 @@ impl Entity {
             End::Stopped { .. } if !stopping => false,
             End::Stopped { run, settled } => self.report(Request::ReportStopped { run, settled }).await,
             End::Failed(run, cause) => {
-                tracing::error!(pipeline = %self.slot.pipeline, code = cause.code, stage = cause.stage, "{}", cause.message);
+                let Cause { code, stage, fix, message, .. } = &cause;
+                tracing::error!(pipeline = %self.slot.pipeline, stage, code, fix, "{message}");
+                metrics::counter!("dataflow_run_failures_total", "pipeline" => self.slot.pipeline.to_string())
+                    .increment(1);
                 let restart_in = self.restart_in();
                 self.report(Request::ReportFailed { run, cause, restart_in }).await
             }

@@ -69,6 +69,8 @@ pub(crate) enum Ended {
     Source,
     /// It was told to.
     Stopped,
+    /// It was told to before it knew what the sink has.
+    Unopened,
 }
 
 impl Lane {

@@ -76,6 +76,7 @@ impl Run {
             let failure = match self.attempt(run).await {
                 Ok(Ended::Source) => return End::Completed(run),
                 Ok(Ended::Stopped) => return End::Stopped { run, settled: true },
+                Ok(Ended::Unopened) => return End::Stopped { run, settled: false },
                 Err(failure) => failure,
             };
             if self.committed() > committed_before {
@@ -131,7 +132,7 @@ impl Run {
         let opened = try_join_all((0..lanes).map(|lane| self.open_sink(&built, &cx, run, lane)));
         let opened = tokio::select! {
             opened = opened => opened?,
-            () = self.stop.cancelled() => return Ok(Ended::Stopped),
+            () = self.stop.cancelled() => return Ok(Ended::Unopened),
         };
         let report = Request::ReportOpened {
             run,

@@ -213,7 +213,11 @@ impl Writer {
             }
         }
         answer(group, |append| {
-            append.slot.apply(&append.events).map_err(|error| AppendError::Corrupt(error.to_string()))
+            append.slot.apply(&append.events).map_err(|error| {
+                // What is left of the state is no snapshot's: it is read from the journal again.
+                self.changed.lock().unwrap_or_else(PoisonError::into_inner).remove(&append.slot.pipeline);
+                AppendError::Corrupt(error.to_string())
+            })
         });
     }
 

@@ -16,7 +16,7 @@ use dataflow_sdk::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// Appends records to a file on the node's machine.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -137,6 +137,10 @@ impl Sink for FileSink {
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, own_files) = (self.clone(), cx.own_files.clone());
         let handle = lane.journalled.and_then(|progress| progress.handle);
-        crate::blocking::run(move || open::open(&config, &own_files, handle)).await?
+        let asking = Arc::new(());
+        let wanted = Arc::downgrade(&asking);
+        let opened = crate::blocking::run(move || open::open(&config, &own_files, handle, &wanted)).await;
+        drop(asking);
+        opened?
     }
 }

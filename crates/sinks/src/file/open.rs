@@ -13,15 +13,18 @@ use std::{
     io::{self, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Weak,
 };
 
 const RESET: &str = "put the file back as it was, or start the pipeline over with a reset of its checkpoint";
 
-/// Opens the file for the one writer that it may have.
+/// Opens the file for the one writer that it may have. `wanted` is gone once nobody waits for it any more: it may be late,
+/// and must not cut back what a later writer has written since.
 pub(super) fn open(
     config: &FileSink,
     own_files: &BTreeSet<PathBuf>,
     journalled: Option<serde_json::Value>,
+    wanted: &Weak<()>,
 ) -> Result<Opened, Error> {
     let path = &config.path;
     on_disk::refuse_own(path, own_files)?;
@@ -31,6 +34,10 @@ pub(super) fn open(
         _ => open_or_create(path)?,
     };
     lock(&file, path)?;
+    // Asked under the lock: who is still wanted now was opened before any later writer, which has to wait for the lock.
+    if wanted.strong_count() == 0 {
+        return Err(Error::transient("dropped", format!("nobody waits for {} to be opened", path.display())));
+    }
     let metadata = file.metadata().map_err(|error| on_disk::failure("look at", path, &error))?;
     if !metadata.is_file() {
         let message = format!("{} is no regular file, so it can't be cut back after a crash", path.display());

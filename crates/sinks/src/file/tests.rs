@@ -152,6 +152,19 @@ async fn a_file_has_one_writer() {
 }
 
 #[tokio::test]
+async fn an_opening_that_comes_too_late_cuts_nothing_back() {
+    let target = Target::new("out.txt", json!({}));
+    let old = target.write(None, 1, "a").await;
+    target.write(Some(old.clone()), 2, "b").await;
+    let written = target.text();
+    let config: FileSink = serde_json::from_value(json!({"path": target.path()})).unwrap();
+    let nobody = std::sync::Weak::new();
+    let error = super::open::open(&config, &Default::default(), Some(old), &nobody).unwrap_err();
+    assert_eq!(error.code(), "dropped");
+    assert_eq!(target.text(), written);
+}
+
+#[tokio::test]
 async fn paths_that_can_not_be_written_are_named() {
     let folder = TempDir::new().unwrap();
     for (path, code) in [
