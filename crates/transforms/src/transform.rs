@@ -21,9 +21,9 @@ impl Transform {
     /// All types, with a summary and the schema of their settings.
     pub(crate) fn all() -> Vec<(&'static str, &'static str, Schema)> {
         vec![
-            ("filter", "keeps records for which a condition is true", schema_for!(FilterConfig)),
-            ("map", "sets, removes and selects fields", schema_for!(MapConfig)),
-            ("sql", "computes fields and filters by a SQL query over each record", schema_for!(SqlConfig)),
+            ("filter", "Keeps records for which a condition is true.", schema_for!(FilterConfig)),
+            ("map", "Sets, removes and selects fields.", schema_for!(MapConfig)),
+            ("sql", "Computes fields and filters by a SQL query over each record.", schema_for!(SqlConfig)),
         ]
     }
 

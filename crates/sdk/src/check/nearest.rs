@@ -9,7 +9,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= wanted.chars().count().min(candidate.chars().count()).div_ceil(3))
-        .min_by_key(|(distance, _)| *distance)
+        // Of several that are as near, the one that is also written alike.
+        .min_by_key(|(distance, candidate)| (*distance, strsim::damerau_levenshtein(name, candidate)))
         .map(|(_, candidate)| candidate)
 }
 

@@ -6,6 +6,7 @@ use arrow::{
     datatypes::DataType,
 };
 use datafusion_common::DataFusionError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A row that an expression failed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +59,20 @@ impl Compiled {
 
     fn attempt(&self, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
         let rows = batch.num_rows();
-        let result = self.physical.evaluate(batch)?.into_array(rows)?;
+        // Some functions of the engine panic on absurd arguments, as lpad does on a huge length: that is the record's fault,
+        // and must not end the run.
+        let result = catch_unwind(AssertUnwindSafe(|| self.physical.evaluate(batch)))
+            .unwrap_or_else(|panic| Err(DataFusionError::Execution(said(&*panic).into())))?
+            .into_array(rows)?;
         let ty = self.result_type();
         if result.data_type() == &ty { Ok(result) } else { Ok(cast(&result, &ty)?) }
     }
+}
+
+/// What a panic said.
+pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("the function does not take this value")
 }
 
 /// Whether each row is true; NULL is not.

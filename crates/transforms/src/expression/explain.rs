@@ -29,11 +29,14 @@ const LAYERS: &[&str] = &[
 /// What the planner says, without its trade names.
 pub(super) fn explain(error: &DataFusionError) -> String {
     let text = error.find_root().message().into_owned();
-    let mut text = text.lines().next().unwrap_or_default();
+    // What a bad pattern has is in the last line; in between it is drawn.
+    let pattern =
+        text.lines().rev().find_map(|line| line.strip_prefix("error: ")).map(|why| format!("not a pattern: {why}"));
+    let mut text = pattern.as_deref().unwrap_or_else(|| text.lines().next().unwrap_or_default());
     while let Some(rest) = LAYERS.iter().find_map(|layer| text.strip_prefix(layer)) {
         text = rest;
     }
-    let text = [" You might need to add", " No function matches", " Candidate functions"]
+    let text = [" You might need to add", " No function matches", " Candidate functions", " Substring {"]
         .iter()
         .fold(text, |text, tail| text.split(tail).next().unwrap_or(text));
     let text = text.trim_end_matches(['.', ' ']);

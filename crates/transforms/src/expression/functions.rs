@@ -1,5 +1,9 @@
 //! The functions that expressions may call.
-use super::divide::{DIVIDE, Divide};
+use super::{
+    bounded::{Bounded, GROWING},
+    divide::{DIVIDE, Divide},
+    whole::{WHOLE, Whole},
+};
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, TableReference, config::ConfigOptions, plan_err};
 use datafusion_expr::{
@@ -63,8 +67,10 @@ const WITHOUT_MEANING: &[&str] = &[
     "current_time",
     "current_timestamp",
     "file_row_index",
+    "generate_series",
     "input_file_name",
     "now",
+    "range",
     "today",
     "try_cast_to_type",
     "union_extract",
@@ -100,6 +106,10 @@ impl Functions {
         let mut scalar = HashMap::new();
         let nested = datafusion_functions_nested::all_default_nested_functions();
         for function in datafusion_functions::all_default_functions().into_iter().chain(nested) {
+            let function = match GROWING.contains(&function.name()) {
+                true => Arc::new(ScalarUDF::from(Bounded::new(function))),
+                false => function,
+            };
             for name in function.aliases() {
                 scalar.insert(name.to_lowercase(), function.clone());
             }
@@ -109,6 +119,7 @@ impl Functions {
             scalar.remove(*name);
         }
         scalar.insert(DIVIDE.into(), Arc::new(ScalarUDF::from(Divide::new())));
+        scalar.insert(WHOLE.into(), Arc::new(ScalarUDF::from(Whole::new())));
         Self {
             scalar,
             planners: vec![

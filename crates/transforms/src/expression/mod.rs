@@ -2,6 +2,7 @@
 //! that the data has, evaluated on columns.
 pub(crate) mod arguments;
 mod balance;
+mod bounded;
 pub(crate) mod class;
 pub(crate) mod compile;
 pub(crate) mod demand;
@@ -14,6 +15,7 @@ pub(crate) mod inputs;
 pub(crate) mod parse;
 pub(crate) mod scope;
 pub(crate) mod stack;
+mod whole;
 
 pub(crate) use class::Class;
 pub(crate) use compile::Expression;

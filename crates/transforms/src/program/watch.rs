@@ -1,4 +1,4 @@
-//! Notices fields that expressions name and no record has.
+//! Notices fields that expressions name and no record has, or that most records write in another case.
 use dataflow_formats::decode::{Decoded, Field};
 use dataflow_sdk::{batch::Warning, check::nearest};
 
@@ -32,7 +32,10 @@ impl Watch {
             return Vec::new();
         }
         let unseen = std::mem::take(&mut self.unseen).into_iter();
-        let missing = unseen.filter(|unseen| unseen.columns.iter().all(|column| decoded.columns[*column].present == 0));
+        let present = |unseen: &Unseen| unseen.columns.iter().map(|column| decoded.columns[*column].present).max();
+        let (missing, seen): (Vec<_>, Vec<_>) = unseen.partition(|unseen| present(unseen).unwrap_or(0) == 0);
+        let variants = seen.iter().filter_map(|seen| variant(seen, present(seen).unwrap_or(0), decoded, records));
+        let variants: Vec<Warning> = variants.collect();
         let warning = |unseen: Unseen| {
             let name = unseen.path.join(".");
             let keys = decoded.keys.iter().map(|key| key.name.as_str());
@@ -42,7 +45,9 @@ impl Watch {
                 _ if decoded.keys.iter().any(|key| key.name == first) => None,
                 _ => nearest(first, keys),
             };
-            let message = match near {
+            // A key with a dot in it is no path: it needs quotes.
+            let near = near.map(|near| if near.contains('.') { format!("{near:?}") } else { near.into() });
+            let message = match near.as_deref() {
                 Some(near) if near.eq_ignore_ascii_case(first) => {
                     format!(
                         "none of the first {records} records has a field {name}, but there is {near}: names are case-sensitive"
@@ -57,6 +62,18 @@ impl Watch {
             };
             Warning { code: "unknown-field", subject: name, message, records: records as u64 }
         };
-        missing.map(warning).collect()
+        missing.into_iter().map(warning).chain(variants).collect()
     }
+}
+
+/// What to say of a field that is there, but more often in another case.
+fn variant(seen: &Unseen, has: u64, decoded: &Decoded, records: usize) -> Option<Warning> {
+    let [name] = seen.path.as_slice() else { return None };
+    let other = decoded.keys.iter().filter(|key| key.name != *name && key.name.to_lowercase() == name.to_lowercase());
+    let other = other.max_by_key(|key| key.records).filter(|key| key.records > has)?;
+    let message = format!(
+        "{has} of the first {records} records have a field {name}, but {} have {}: names are case-sensitive",
+        other.records, other.name
+    );
+    Some(Warning { code: "unknown-field", subject: name.clone(), message, records: other.records })
 }

@@ -6,8 +6,8 @@ use crate::{
 use datafusion_sql::sqlparser::{
     ast::{
         ExceptSelectItem, ExcludeSelectItem, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-        ObjectName, Query, Select, SelectItem, SetExpr, Spanned, TableFactor, TableWithJoins,
-        WildcardAdditionalOptions,
+        ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor,
+        TableWithJoins, WildcardAdditionalOptions,
     },
     tokenizer::Location,
 };
@@ -63,7 +63,19 @@ impl Projection<'_, '_> {
     fn item(&mut self, item: SelectItem) {
         match item {
             SelectItem::Wildcard(options) => self.wildcard(options),
-            SelectItem::QualifiedWildcard(_, options) => self.wildcard(options),
+            SelectItem::QualifiedWildcard(kind, options) => {
+                let table = match &kind {
+                    SelectItemQualifiedWildcardKind::ObjectName(name) => plain(name),
+                    SelectItemQualifiedWildcardKind::Expr(expr) => expr.to_string(),
+                };
+                if self.qualifiers.contains(&table) {
+                    return self.wildcard(options);
+                }
+                let finding = Finding::new("unknown-table", format!("there is no table {table}")).at(kind.span().start);
+                let known = self.qualifiers.first().map_or(INPUT, String::as_str);
+                self.builder
+                    .problem(FIELD, finding.fix(format!("write {known}.*; fields of an object are named one by one")));
+            }
             SelectItem::ExprWithAlias { expr, alias } => self.column(expr, alias.value, alias.span.start),
             SelectItem::UnnamedExpr(expr) => {
                 let place = expr.span().start;

@@ -158,10 +158,7 @@ impl<'a> Demand<'a> {
                 self.each([(&mut **inner, Text), (&mut **pattern, Text)], "LIKE")?;
                 self.planned(expr)
             }
-            Expr::Cast { expr: inner, .. } => {
-                self.walk(inner, Literal)?;
-                self.planned(expr)
-            }
+            Expr::Cast { .. } => self.cast(expr),
             Expr::TypedString(_) => self.planned(expr),
             Expr::Interval(interval) => {
                 self.walk(&mut interval.value, Any)?;

@@ -1,20 +1,19 @@
 //! Operators: what they ask of their operands.
 use super::Demand;
-use crate::expression::{class::Class, divide::DIVIDE, explain::shortened, finding::Finding};
+use crate::expression::{class::Class, divide::DIVIDE, explain::shortened, finding::Finding, whole::WHOLE};
 use datafusion_sql::sqlparser::{
     ast::{
-        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-        ObjectName, ObjectNamePart, Spanned, Value,
+        BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+        FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, Value,
     },
     tokenizer::{Location, Span},
 };
 
-/// `divide(left, right)`
-fn divided(left: Expr, right: Expr, place: Location) -> Expr {
-    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
-    let args = vec![argument(left), argument(right)];
+/// A call of a function of ours.
+fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place: Location) -> Expr {
+    let args = arguments.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
     Expr::Function(Function {
-        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(Span::new(place, place), DIVIDE))]),
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(Span::new(place, place), name))]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
@@ -25,11 +24,37 @@ fn divided(left: Expr, right: Expr, place: Location) -> Expr {
     })
 }
 
+fn is_integer(ty: &DataType) -> bool {
+    use DataType as Ty;
+    matches!(
+        ty,
+        Ty::TinyInt(_)
+            | Ty::SmallInt(_)
+            | Ty::Int(_)
+            | Ty::Integer(_)
+            | Ty::BigInt(_)
+            | Ty::Int2(_)
+            | Ty::Int4(_)
+            | Ty::Int8(_)
+    )
+}
+
 fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(Value::Null.into()))
 }
 
 impl Demand<'_> {
+    /// A cast. What is read as its text may be an integer that is written with a point or an exponent.
+    pub(super) fn cast(&mut self, expr: &mut Expr) -> Option<Class> {
+        let Expr::Cast { expr: inner, data_type, .. } = expr else { return None };
+        let place = inner.span().start;
+        self.walk(inner, Class::Literal)?;
+        if is_integer(data_type) && self.data_type(inner).is_ok_and(|ty| ty.is_string()) {
+            **inner = call(WHOLE, [take(inner)], place);
+        }
+        self.planned(expr)
+    }
+
     pub(super) fn binary(&mut self, expr: &mut Expr) -> Option<Class> {
         use BinaryOperator as Op;
         let place = expr.span().start;
@@ -58,7 +83,7 @@ impl Demand<'_> {
             Op::Divide => {
                 self.each([(&mut **left, Class::Number), (&mut **right, Class::Number)], &by)?;
                 if self.varies(left) || self.varies(right) {
-                    *expr = divided(take(left), take(right), place);
+                    *expr = call(DIVIDE, [take(left), take(right)], place);
                 }
             }
             Op::Multiply | Op::Modulo => {

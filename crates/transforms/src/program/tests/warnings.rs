@@ -31,3 +31,25 @@ fn it_is_said_once() {
     assert_eq!(program.process(records(&[r#"{"a": 1}"#])).warnings.len(), 1);
     assert_eq!(program.process(records(&[r#"{"a": 1}"#])).warnings.len(), 0);
 }
+
+#[test]
+fn a_field_that_most_records_write_in_another_case_is_spoken_of() {
+    let lines = [r#"{"Age": 1}"#, r#"{"age": 20}"#, r#"{"age": 30}"#];
+    assert_eq!(
+        warned("Age > 18", &lines),
+        "unknown-field Age: 1 of the first 3 records have a field Age, but 2 have age: names are case-sensitive"
+    );
+    assert_eq!(warned("age > 18", &lines), "");
+}
+
+#[test]
+fn of_two_names_that_are_as_near_the_one_in_the_same_case_is_named() {
+    let said = warned("agee > 18", &[r#"{"Age": 1, "age": 2}"#]);
+    assert!(said.ends_with("did you mean age?"), "{said}");
+}
+
+#[test]
+fn a_key_with_a_dot_in_it_is_named_as_it_has_to_be_written() {
+    let said = warned("a.b = 7", &[r#"{"a.b": 7}"#]);
+    assert!(said.ends_with("did you mean \"a.b\"?"), "{said}");
+}
