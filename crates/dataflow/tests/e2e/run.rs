@@ -64,6 +64,26 @@ fn a_bounded_pipeline_ends_with_0_and_says_so_when_repeated() {
 }
 
 #[test]
+fn records_without_fields_that_come_before_all_others_are_dead_letters() {
+    for sink in ["sqlite", "file"] {
+        let case = Case::new("{}\n{}\n{\"id\":1}\n{}\n");
+        let mut spec = case.spec();
+        spec["transforms"] = json!([]);
+        spec["batch"] = json!({"maxRecords": 1});
+        if sink == "file" {
+            spec["sink"] = json!({"type": "file", "path": case.path("out.csv"), "format": "csv"});
+        }
+        let (code, _, stderr) = case.run(&spec);
+        assert_eq!(code, 3, "{stderr}");
+        assert!(stderr.contains("2  dead letters") && stderr.contains("the ledger balances"), "{stderr}");
+        match sink {
+            "file" => assert_eq!(fs::read_to_string(case.path("out.csv")).unwrap(), "id\n1\n\"\"\n"),
+            _ => assert_eq!(case.rows(), 2),
+        }
+    }
+}
+
+#[test]
 fn a_changed_pipeline_is_updated_and_goes_on_where_it_was() {
     let case = Case::new(GOOD);
     assert_eq!(case.run(&case.spec()).0, 0);

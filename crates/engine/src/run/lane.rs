@@ -8,7 +8,7 @@ use super::{
 use crate::parts::{Compute, compute};
 use dataflow_core::position::Positions;
 use dataflow_sdk::{
-    batch::{Column, Demand, Processed},
+    batch::{Column, Dead, Demand, Processed},
     records::Records,
     source::{Read, Reader},
     transform::{Compiler, Plan, Program},
@@ -194,10 +194,10 @@ async fn transform(
                 let Some(demand) = define(&out, columns).await else { return Ok(()) };
                 binding.rebind(demand)?;
             } else {
-                // Nothing to make a table of yet: only filtered and dead records.
+                // Nothing to make a table of yet: only filtered and dead records, and such as have no field.
                 let mut program =
                     (binding.compile)(&Plan { demand: Demand::Columns(Vec::new()), ..binding.plan.clone() })?;
-                let processed = compute(&*on, move || program.process(records)).await;
+                let processed = without_fields(compute(&*on, move || program.process(records)).await);
                 if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
                     return Ok(());
                 }
@@ -220,6 +220,21 @@ async fn transform(
         }
     }
     Ok(())
+}
+
+/// Rows of records without any field, while the sink's columns are not known: nobody can say what would hold them.
+fn without_fields(mut processed: Processed) -> Processed {
+    let mut rows = processed.output.rows.clone();
+    rows.dedup();
+    processed.output = processed.output.retain(|_| false);
+    processed.dead.extend(rows.into_iter().map(|row| Dead {
+        row,
+        stage: "sink".into(),
+        code: "no-fields",
+        cause: "the record has no fields, and none before it had any that the sink's columns could be made of".into(),
+    }));
+    processed.dead.sort_by_key(|dead| dead.row);
+    processed
 }
 
 async fn process(binding: &mut Binding, on: &Arc<dyn Compute>, records: Arc<Records>) -> Result<Processed, Failure> {
