@@ -85,6 +85,9 @@ fn fields(record: &[u8], dialect: Dialect) -> Result<Vec<String>, String> {
             other => return Err(format!("{other:?}")),
         }
     }
+    if record[read..].iter().any(|byte| !byte.is_ascii_whitespace()) {
+        return Err("its lines end with carriage returns only, where line feeds are needed".into());
+    }
     let mut begin = 0;
     let names = ends[..ended].iter().map(|&end| {
         let name = std::str::from_utf8(&text[begin..end]).map_err(|error| error.to_string())?;

@@ -74,6 +74,17 @@ async fn csv_without_header_takes_the_names_given() {
     assert_eq!(layout.columns, ["a", "b"]);
 }
 
+#[tokio::test]
+async fn csv_whose_lines_have_no_line_feed_is_no_empty_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "a,b\r1,2\r3,4\r").unwrap();
+    let mut reader = open(&source(&path, json!({})), &Positions::new()).await.unwrap();
+    let error = read_all(&mut *reader).await.unwrap_err();
+    assert_eq!(error.code(), "bad-header");
+    assert!(error.to_string().contains("carriage returns"), "{error:?}");
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
