@@ -54,6 +54,39 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
 }
 
 #[tokio::test]
+async fn a_file_and_dead_letters_are_exact_after_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("numbers.jsonl"), folder.path().join("data"));
+    let mut spec = spec("staged", &file);
+    spec["transforms"] = json!([{"type": "map", "set": {"share": "1000 / (id % 100)"}}]);
+    spec["sink"] = json!({"type": "file", "path": file});
+    spec["checkpointInterval"] = json!("100ms");
+    let mut node = Node::start(&data);
+    node.create_and_start(&spec).await;
+    let mut delivered = 0;
+    for _ in 0..4 {
+        let past = delivered;
+        let view = node.until("staged", "further", |view| count(view, "recordsDelivered") > past + 2_000).await;
+        assert_ne!(view["status"], "completed", "too fast to be killed: {view:#}");
+        delivered = count(&view, "recordsDelivered");
+        node.kill();
+        node = Node::start(&data);
+    }
+    let done = node.until("staged", "completed", is("completed")).await;
+    assert_balanced(&done);
+    let dead = RECORDS / 100;
+    assert_eq!((count(&done, "recordsDead"), count(&done, "recordsDelivered")), (dead, RECORDS - dead));
+    assert_eq!(count(&done, "rowsWritten"), RECORDS - dead);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let ids = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap());
+    assert!(ids.eq((0..RECORDS).filter(|id| id % 100 != 0)), "each record once, in order");
+    let letters = node.get("/api/pipelines/staged/dead-letters?limit=1000").await;
+    let positions = letters["items"].as_array().unwrap().iter().map(|letter| letter["position"].as_str().unwrap());
+    let expected = (0..RECORDS).step_by(100).map(|id| id.to_string());
+    assert!(positions.eq(expected), "each dead letter once, in order: {letters}");
+}
+
+#[tokio::test]
 async fn sigterm_settles_and_the_next_start_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("numbers.db");
