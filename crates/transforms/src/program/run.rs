@@ -20,6 +20,9 @@ use dataflow_sdk::{
 };
 use std::sync::Arc;
 
+/// The code of records without data.
+const TOMBSTONE: &str = "tombstone";
+
 /// What is made of the rows that are left.
 #[derive(Debug)]
 pub(crate) enum Result {
@@ -59,7 +62,9 @@ impl Chain {
         let meta = self.meta.columns(records);
         let mut misfits = Misfits::default();
         let mut frame = Frame::new(&decoded.columns, &meta, self.registers, records.len());
-        frame.kill(std::mem::take(&mut decoded.broken));
+        let broken = std::mem::take(&mut decoded.broken);
+        let (tombstones, broken): (Vec<Dead>, Vec<Dead>) = broken.into_iter().partition(|dead| dead.code == TOMBSTONE);
+        frame.kill(broken);
         for Staged { stage, step } in &mut self.steps {
             if frame.len() == 0 {
                 fill(&mut frame, step);
@@ -78,13 +83,23 @@ impl Chain {
                     frame.set(*register, result);
                     frame.kill(dead);
                 }
-                Step::Unnest { register, list } => super::unnest::unnest(&mut frame, *register, *list, stage),
+                Step::Unnest { register, list } => {
+                    kill_present(&mut frame, &tombstones);
+                    super::unnest::unnest(&mut frame, *register, *list, stage);
+                }
             }
         }
+        kill_present(&mut frame, &tombstones);
         let result = done(self, &decoded, &mut frame, &mut misfits);
         let dead = frame.dead.into_values().collect();
         (result, decoded, dead, misfits)
     }
+}
+
+/// A record without data has no fields, but a key and other metadata: it is a dead letter only if no filter drops it.
+fn kill_present(frame: &mut Frame<'_>, tombstones: &[Dead]) {
+    let present: Vec<Dead> = tombstones.iter().filter(|dead| frame.has(dead.row)).cloned().collect();
+    frame.kill(present);
 }
 
 /// The result of an expression for each row, and the records it failed on; those with misfits are gone already.

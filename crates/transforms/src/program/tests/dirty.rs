@@ -84,3 +84,23 @@ fn nothing_comes_of_nothing() {
     );
     assert_eq!((all_gone.output.len(), all_gone.filtered), (0, 1));
 }
+
+#[test]
+fn a_tombstone_is_a_dead_letter_only_if_no_filter_drops_it() {
+    let mut records = Arc::unwrap_or_clone(records(&["{}", r#"{"age": 20}"#, "[1]"]));
+    records.spans[0] = Span::NULL;
+    let records = Arc::new(records);
+    let after = |transforms: Value| {
+        let processed = program(&plan(spec(transforms, json!({})), Demand::Documents)).process(records.clone());
+        let codes: Vec<&str> = processed.dead.iter().map(|dead| dead.code).collect();
+        (processed.filtered, codes.join(" "), processed.output.len())
+    };
+    let (tombstone, array) = ("tombstone not-object", "not-object");
+    assert_eq!(after(json!([])), (0, tombstone.into(), 1));
+    assert_eq!(after(json!([{"type": "filter", "condition": "meta.offset > 100"}])), (1, array.into(), 1));
+    assert_eq!(after(json!([{"type": "filter", "condition": ADULTS}])), (1, array.into(), 1));
+    assert_eq!(after(json!([{"type": "filter", "condition": "age is null"}])), (1, tombstone.into(), 0));
+    assert_eq!(after(json!([{"type": "map", "set": {"x": "upper(name)"}}])), (0, tombstone.into(), 1));
+    let unnested = json!([{"type": "sql", "query": "SELECT unnest(items) AS item FROM input"}]);
+    assert_eq!(after(unnested), (1, tombstone.into(), 0));
+}
