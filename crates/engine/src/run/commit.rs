@@ -178,7 +178,10 @@ impl Committer {
                     break next;
                 }
                 Err(CommitError::Failed(error)) => return Err(Failure::of("sink", error)),
-                Err(CommitError::Rejected(rows)) => bury(&mut outputs, &mut fates, rows)?,
+                Err(CommitError::Rejected(rows)) => {
+                    self.discard(next).await;
+                    bury(&mut outputs, &mut fates, rows)?;
+                }
             }
         };
         let before = std::mem::replace(&mut self.token, next).counters;
@@ -236,6 +239,17 @@ impl Committer {
             token.chunks.push(chunk);
         }
         Ok(token)
+    }
+
+    /// Removes the chunk of a token that the sink has not taken, and never will.
+    async fn discard(&mut self, token: Token) {
+        let named = |chunk: &ChunkRef| self.token.chunks.iter().any(|known| known.id == chunk.id);
+        let own: Vec<ChunkId> = token.chunks.into_iter().filter(|chunk| !named(chunk)).map(|chunk| chunk.id).collect();
+        if !own.is_empty()
+            && let Err(error) = self.journal.remove_chunks(&own).await
+        {
+            tracing::debug!(%error, "a chunk that nothing names stays until the next epoch");
+        }
     }
 
     /// Stores a chunk, however long it takes.

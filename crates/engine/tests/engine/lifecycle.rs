@@ -32,6 +32,8 @@ async fn filtered_and_dead_records_are_on_the_ledger_and_dead_letters_can_be_rea
     let metrics = view.metrics;
     assert_eq!((metrics.records_delivered, metrics.records_filtered, metrics.records_dead), (1, 1, 2));
     house.stop().await;
+    let chunks = house.journal.chunks("p/").await.unwrap();
+    assert_eq!(chunks.len(), 1, "the chunk of the attempt that the sink rejected is gone: {chunks:?}");
     let Reply::DeadLetters(page) = house.ask(Message::Query(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
     else {
         panic!()
