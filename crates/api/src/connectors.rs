@@ -128,6 +128,10 @@ pub(crate) async fn get(
 }
 
 fn unknown<'a>(kind: &str, ty: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let meant = nearest(ty, known).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
-    Error::not_found(format!("there is no {kind} of type {ty:?}{meant}"))
+    let known: Vec<&str> = known.collect();
+    let fix = match nearest(ty, known.iter().copied()) {
+        Some(name) => format!("did you mean {name:?}?"),
+        None => format!("known: {}", known.join(", ")),
+    };
+    Error::not_found(format!("there is no {kind} of type {ty:?}")).fix(fix)
 }

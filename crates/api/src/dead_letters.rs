@@ -72,7 +72,9 @@ pub(crate) async fn get(
 /// What is missing: the pipeline, or only the dead letter.
 async fn missing(state: &ApiState, id: &PipelineId, number: u64) -> Error {
     match views::query(state, id, Query::State).await {
-        Ok(_) => Error::not_found(format!("the pipeline {:?} has no dead letter {number}", id.as_str())),
+        Ok(_) => Error::not_found(format!("the pipeline {:?} has no dead letter {number}", id.as_str())).fix(format!(
+            "list those there are: GET /api/pipelines/{id}/dead-letters, or `dataflow dead-letters list {id}`"
+        )),
         Err(error) => error,
     }
 }

@@ -80,7 +80,7 @@ impl Error {
         Self { kind, detail: detail.into(), problems: Vec::new(), retry_after: None }
     }
 
-    fn fix(mut self, fix: impl Into<String>) -> Self {
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
         self.problems.push(Problem::new("", self.kind.code, self.detail.clone()).fix(fix));
         self
     }
@@ -151,9 +151,9 @@ impl Error {
         let detail = rejected.to_string();
         match rejected {
             Rejected::NotFound => Self::not_found(format!("there is no pipeline {pipeline:?}"))
-                .fix("GET /api/pipelines lists those there are"),
+                .fix("list those there are: GET /api/pipelines, or `dataflow pipeline list`"),
             Rejected::AlreadyExists => Self::new(ALREADY_EXISTS, format!("there is a pipeline {pipeline:?} already"))
-                .fix(format!("change it with PUT /api/pipelines/{pipeline}, or choose another id")),
+                .fix(format!("change it (PUT /api/pipelines/{pipeline}, or `dataflow pipeline update`), or choose another id")),
             Rejected::NotAllowed { fix, .. } => match fix {
                 Some(fix) => Self::new(NOT_ALLOWED, detail).fix(fix),
                 None => Self::new(NOT_ALLOWED, detail),

@@ -18,6 +18,9 @@ use utoipa::ToSchema;
 
 /// Ids that would hide a path of the API.
 const RESERVED: &[&str] = &["validate"];
+/// What GET shows beside the spec.
+const SHOWN_ONLY: &[&str] =
+    &["status", "stopping", "version", "checkpoint", "metrics", "error", "warnings", "createdAt", "updatedAt"];
 
 /// The answer to the making of a pipeline.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -42,7 +45,7 @@ pub(crate) struct DeletedView {
 }
 
 /// What may stand in `?status=`.
-const STATUSES: [(&str, Status); 5] = [
+pub(crate) const STATUSES: [(&str, Status); 5] = [
     ("configured", Status::Configured),
     ("running", Status::Running),
     ("stopped", Status::Stopped),
@@ -124,7 +127,8 @@ pub(crate) async fn get(
 
 /// Change a pipeline
 ///
-/// The body is the whole spec. While it runs, only name, description and labels may change. A change of the source, of the
+/// The body is the whole spec, or what GET shows with changes to the spec in it: `status`, `metrics` and what else GET adds
+/// is passed over. While it runs, only name, description and labels may change. A change of the source, of the
 /// sink or of the number of lanes starts a new generation: another source is read from its beginning, the same source
 /// from where the old generation ended.
 #[utoipa::path(put, path = "/api/pipelines/{id}", tag = "pipelines",
@@ -145,6 +149,9 @@ pub(crate) async fn update(
     let force = params.flag("force");
     params.finish()?;
     let mut problems = Vec::new();
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, _| !SHOWN_ONLY.contains(&name.as_str()));
+    }
     if let Some(given) = value.as_object_mut().and_then(|fields| fields.shift_remove("pipelineId"))
         && given.as_str() != Some(id.as_str())
     {
@@ -156,7 +163,7 @@ pub(crate) async fn update(
         Ok(_) => return Err(Error::invalid(problems)),
         Err(more) => {
             problems.extend(more);
-            return Err(Error::invalid(not_settable(problems)));
+            return Err(Error::invalid(problems));
         }
     };
     let action = Action::Update { spec: Box::new(named(spec, &id)), force };
@@ -193,10 +200,8 @@ fn named(mut spec: PipelineSpec, id: &PipelineId) -> PipelineSpec {
     spec
 }
 
-/// Whoever sends back what GET showed is told so.
+/// Whoever makes a pipeline of what GET showed is told what can't be set.
 fn not_settable(problems: Vec<Problem>) -> Vec<Problem> {
-    const SHOWN_ONLY: &[&str] =
-        &["status", "stopping", "version", "checkpoint", "metrics", "error", "warnings", "createdAt", "updatedAt"];
     let explain = |problem: Problem| match problem.code.as_str() {
         "unknown-field" if SHOWN_ONLY.contains(&problem.path.as_str()) => {
             problem.fix("leave it out: GET shows it, but it can't be set")

@@ -60,12 +60,20 @@ async fn a_pipeline_is_made_shown_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_get_shows_and_put_does_not_take_is_explained() {
+async fn what_get_shows_may_be_changed_and_put_back() {
     let door = door();
-    let made = call(&door, "POST", "/api/pipelines", pipeline("p")).await;
-    let back = call(&door, "PUT", "/api/pipelines/p", made.body["pipeline"].clone()).await;
-    is_problem(&back, 400, "invalid");
-    let status = back.body["problems"].as_array().unwrap().iter().find(|p| p["path"] == "status").unwrap();
+    call(&door, "POST", "/api/pipelines", pipeline("p")).await;
+    let mut shown = call(&door, "GET", "/api/pipelines/p", Value::Null).await.body;
+    shown["name"] = "P".into();
+    let back = call(&door, "PUT", "/api/pipelines/p", shown.clone()).await;
+    assert_eq!((back.status.as_u16(), &back.body["name"]), (200, &json!("P")), "{back:?}");
+    assert_eq!(back.body["status"], "configured");
+
+    // Who makes a pipeline is told what can't be set: "status": "running" would not start it.
+    shown["pipelineId"] = "copy".into();
+    let made = call(&door, "POST", "/api/pipelines", shown).await;
+    is_problem(&made, 400, "invalid");
+    let status = made.body["problems"].as_array().unwrap().iter().find(|p| p["path"] == "status").unwrap();
     assert_eq!(status["fix"], "leave it out: GET shows it, but it can't be set");
 }
 
@@ -244,7 +252,8 @@ async fn the_catalogue_has_schemas() {
     assert_eq!(get("/transform/filter").await.body["schema"]["type"], "object");
     let missing = get("/sink/line").await;
     is_problem(&missing, 404, "not-found");
-    assert_eq!(missing.body["detail"], "there is no sink of type \"line\"; did you mean \"lines\"?");
+    assert_eq!(missing.body["detail"], "there is no sink of type \"line\"");
+    assert_eq!(missing.body["problems"][0]["fix"], "did you mean \"lines\"?");
     is_problem(&get("/sinks/lines").await, 400, "invalid");
 }
 
@@ -253,7 +262,10 @@ async fn the_node_tells_how_it_is() {
     let door = door();
     let get = async |path: &str| call(&door, "GET", path, Value::Null).await;
     assert_eq!(get("/api/system").await.body["region"]["shardsOwned"], 256);
-    assert_eq!(get("/metrics").await.body, "dataflow_runs 0\n");
+    let metrics = get("/metrics").await.body;
+    let metrics = metrics.as_str().unwrap();
+    assert!(metrics.starts_with("dataflow_runs 0\n# HELP dataflow_pipelines "), "{metrics}");
+    assert!(metrics.ends_with("dataflow_pipelines{status=\"completed\"} 0\n"), "{metrics}");
     assert_eq!(get("/health/live").await.body, json!({"status": "live"}));
     let ready = get("/health/ready").await;
     assert_eq!((ready.status.as_u16(), ready.body), (503, json!({"status": "not-ready", "reason": "starting"})));
