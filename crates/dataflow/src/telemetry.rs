@@ -23,5 +23,7 @@ pub fn log_to_stderr(log: &Log) {
 /// # Errors
 /// If another recorder was installed before.
 pub fn record_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new().install_recorder()
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    dataflow_engine::describe_metrics();
+    Ok(handle)
 }

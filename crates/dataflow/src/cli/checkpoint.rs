@@ -53,7 +53,9 @@ pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Fa
             let at = checkpoint.at.unwrap_or_else(|| "never".into());
             let rows: Vec<_> = checkpoint.positions.into_iter().map(|p| [p.partition, p.position]).collect();
             output::print(&output::pairs(&[("generation", checkpoint.generation.to_string()), ("taken", at)]));
-            output::print(&output::table(["PARTITION", "POSITION"], &rows));
+            if !rows.is_empty() {
+                output::print(&format!("\n{}", output::table(["PARTITION", "POSITION"], &rows)));
+            }
         }
     }
     Ok(Outcome::Done)

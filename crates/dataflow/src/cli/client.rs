@@ -53,6 +53,8 @@ impl Client {
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(120))
             .no_proxy()
+            // The node tells by it who sent a command: the history has it as the actor.
+            .user_agent(concat!("dataflow-cli/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::failed(format!("can't make an HTTP client: {error}")))?;
         Ok(Self { base, http })

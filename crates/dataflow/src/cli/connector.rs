@@ -75,7 +75,14 @@ fn entries() -> Vec<Entry> {
         guarantee: None,
         schema,
     });
-    connectors.chain(transforms).collect()
+    let mut entries: Vec<_> = connectors.chain(transforms).collect();
+    // In the order in which records meet them; within a kind, as they are registered.
+    entries.sort_by_key(|entry| match entry.kind {
+        "source" => 0,
+        "transform" => 1,
+        _ => 2,
+    });
+    entries
 }
 
 fn list(entries: &[Entry], output: Output) {

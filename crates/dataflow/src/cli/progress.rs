@@ -16,6 +16,8 @@ const PLAIN_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     last: Option<(Instant, String)>,
+    /// The last state was not written, because it came too soon after the one before.
+    owed: bool,
     error: Option<String>,
 }
 
@@ -26,7 +28,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last: None, error: None }
+        Self { bar, last: None, owed: false, error: None }
     }
 
     /// Shows the pipeline as it is now; a new error stays on the screen.
@@ -62,7 +64,7 @@ impl Progress {
         match self.bar.take() {
             Some(bar) => bar.finish_and_clear(),
             None => {
-                if let Some((_, line)) = self.last.take() {
+                if let Some((_, line)) = self.last.take().filter(|_| self.owed) {
                     eprintln!("{line}");
                 }
             }
@@ -71,10 +73,15 @@ impl Progress {
 
     fn plain(&mut self, line: String) {
         match &mut self.last {
-            Some((written, last)) if written.elapsed() < PLAIN_EVERY || *last == line => *last = line,
+            Some((_, last)) if *last == line => {}
+            Some((written, last)) if written.elapsed() < PLAIN_EVERY => {
+                *last = line;
+                self.owed = true;
+            }
             _ => {
                 eprintln!("{line}");
                 self.last = Some((Instant::now(), line));
+                self.owed = false;
             }
         }
     }

@@ -60,7 +60,10 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     tracing::info!(signal, "stopping; send the signal again to stop without waiting");
     tokio::select! {
         drained = server.shutdown(settings.shutdown_timeout.into()) => match drained {
-            true => Ok(Outcome::Done),
+            true => {
+                tracing::info!("stopped, and everything is settled");
+                Ok(Outcome::Done)
+            }
             false => Err(Failure::failed("not everything was settled in time; the next start settles it")
                 .fix("give it longer: shutdownTimeout in the settings")),
         },

@@ -47,6 +47,7 @@ async fn a_pipeline_lives_its_life_by_cli() {
     assert!(reset["generation"].as_u64() > positions["generation"].as_u64(), "{reset}");
     let history = ask(&["pipeline", "history", "by-cli"]);
     assert!(history.to_string().contains("CheckpointReset"), "{history}");
+    assert_eq!(history["items"][0]["actor"], "cli", "the history tells the command line from other clients");
 
     let mut changed = spec.clone();
     changed["name"] = json!("Changed");

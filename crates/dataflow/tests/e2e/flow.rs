@@ -50,6 +50,7 @@ async fn a_file_flows_through_a_filter_into_sqlite() {
     let metrics = node.get("/metrics").await;
     let metrics = metrics.as_str().unwrap();
     assert!(metrics.contains("dataflow_records_read_total") && metrics.contains("pipeline=\"adults\""), "{metrics}");
+    assert!(metrics.contains("# HELP dataflow_records_read_total "), "{metrics}");
     assert_eq!(node.get("/health/ready").await["status"], "ready");
 
     // The ledger survives the node.

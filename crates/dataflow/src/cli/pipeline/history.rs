@@ -21,6 +21,18 @@ pub(crate) struct Args {
     after: u64,
 }
 
+/// Most characters of an event's detail in a table.
+const DETAIL: usize = 100;
+
+/// A whole spec would hide what else there is; `--output json` has it.
+fn short(detail: &str) -> String {
+    match detail.char_indices().nth(DETAIL) {
+        Some((end, _)) => format!("{}…", &detail[..end]),
+        None if detail == "{}" => String::new(),
+        None => detail.to_owned(),
+    }
+}
+
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let query = [("limit", args.limit.to_string()), ("after", args.after.to_string())];
     let path = ["pipelines", args.id.as_str(), "history"];
@@ -31,7 +43,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
             let rows: Vec<_> = page
                 .items
                 .into_iter()
-                .map(|item| [item.number.to_string(), item.at, item.actor, item.event, item.detail.to_string()])
+                .map(|item| [item.number.to_string(), item.at, item.actor, item.event, short(&item.detail.to_string())])
                 .collect();
             output::print(&output::table(["NUMBER", "AT", "ACTOR", "EVENT", "DETAIL"], &rows));
             if let Some(next) = page.next {

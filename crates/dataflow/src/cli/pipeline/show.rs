@@ -51,8 +51,8 @@ fn text(pipeline: &PipelineView) -> String {
 }
 
 fn component(component: &Component) -> String {
-    let config: Vec<_> = component.config.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{} {}", component.kind, config.join(" "))
+    let config = component.config.iter().map(|(name, value)| format!(" {name}={value}"));
+    std::iter::once(component.kind.to_string()).chain(config).collect()
 }
 
 /// The ledger as a sum: what was read, and what became of it.
