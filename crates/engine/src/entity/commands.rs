@@ -156,6 +156,7 @@ impl Entity {
                     let problem = Problem::new("to.positions", "empty", "names no position").fix("name at least one");
                     return Err(Rejected::Invalid { problems: vec![problem] }.into());
                 }
+                self.check_partitions(&pipeline, &current, named.keys().map(String::as_str)).await?;
                 let mut positions = current;
                 for (partition, at) in named {
                     let position = dataflow_core::position::Position { at: at.as_str().into(), identity: None };

@@ -15,6 +15,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context,
+    check::nearest,
     sink::{OpenLane, Sink},
     source::Place,
 };
@@ -118,6 +119,35 @@ impl Entity {
             Ok(Err(error)) => Err(refused(error.to_string())),
             Err(_) => Err(refused(format!("no answer within {} s", PATIENCE.as_secs()))),
         }
+    }
+
+    /// Whether the source has these partitions: a position of a misspelt one would be kept, and change nothing. A source
+    /// that can't be asked is taken at the user's word.
+    pub(super) async fn check_partitions(
+        &self,
+        pipeline: &Pipeline,
+        current: &Positions,
+        named: impl Iterator<Item = &str>,
+    ) -> Result<(), Rejected> {
+        let strangers: Vec<&str> = named.filter(|name| !current.contains_key(*name)).collect();
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let Ok(there) = self.resolve_end(pipeline).await else { return Ok(()) };
+        let known: Vec<&str> = there.keys().chain(current.keys()).map(|partition| &*partition.0).collect();
+        let finding = |name: &str| {
+            let problem =
+                Problem::new("to.positions", "unknown-partition", format!("the source has no partition {name:?}"));
+            match nearest(name, known.iter().copied()) {
+                Some(meant) => problem.fix(format!("did you mean {meant:?}?")),
+                None if known.is_empty() => problem.fix("the source has no partitions yet: choose \"beginning\""),
+                None => {
+                    problem.fix(format!("there are: {}", known.iter().take(10).copied().collect::<Vec<_>>().join(", ")))
+                }
+            }
+        };
+        let problems: Vec<_> = strangers.into_iter().filter(|name| !known.contains(name)).map(finding).collect();
+        if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
     }
 
     fn context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {

@@ -43,6 +43,23 @@ async fn a_reset_to_the_end_or_a_position_goes_on_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_position_of_a_partition_that_is_not_there_is_refused() {
+    let mut house = stopped("reset-stranger").await;
+    let to = ResetTo::Positions([("t/o".to_owned(), "5".to_owned())].into());
+    match house.act(Action::ResetCheckpoint { to, force: false }).await {
+        Err(AskError::Rejected(Rejected::Invalid { problems })) => {
+            assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to.positions", "unknown-partition"));
+            assert_eq!(problems[0].fix.as_deref(), Some("did you mean \"t/0\"?"));
+        }
+        other => panic!("{other:?}"),
+    }
+    // One that has appeared since the last checkpoint is there.
+    house.feed.push("t/1", numbers(0, 3));
+    let to = ResetTo::Positions([("t/1".to_owned(), "1".to_owned())].into());
+    view(house.act(Action::ResetCheckpoint { to, force: false }).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_starts_a_generation_is_refused_while_the_sink_is_out_of_reach_unless_forced() {
     let mut house = stopped("unsettled").await;
     house.store.fault_opens([Fault::FailBefore]);
