@@ -44,6 +44,11 @@ impl Entity {
                 self.check(&spec)?;
                 let incarnation = Incarnation::try_from(self.around.parts.rng.name())
                     .map_err(|error| AskError::Internal(error.to_string()))?;
+                let again = matches!(&*self.slot.state(), State::Deleted(_));
+                if again {
+                    // The node may have gone down between the end of the last one of this id and that of its chunks.
+                    self.forget_chunks(&format!("{}/", self.slot.pipeline)).await;
+                }
                 self.carry_out(to(Request::Create { spec, incarnation })).await?;
             }
             Action::Update { spec, force } => {
