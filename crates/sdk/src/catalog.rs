@@ -203,7 +203,8 @@ impl Catalog {
         self.get(role, &component.kind).ok_or_else(|| {
             let known: Vec<&str> = self.connectors.iter().filter(|c| c.role == role).map(|c| c.ty).collect();
             let kind = &component.kind;
-            let problem = Problem::new("type", "unknown-type", format!("there is no {role} of type {kind:?}"));
+            let problem =
+                Problem::new("type", "unknown-type", format!("there is no {role} of type {:?}", check::shown(kind)));
             match check::nearest(kind, known.iter().copied()) {
                 Some(name) => problem.fix(format!("did you mean {name:?}?")),
                 None => problem.fix(format!("known: {}", known.join(", "))),

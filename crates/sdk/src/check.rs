@@ -11,3 +11,4 @@ pub use nearest::nearest;
 pub use schema::against_schema;
 pub(crate) use schema::join;
 pub use spec::{check_new, check_spec, warnings};
+pub(crate) use value::shown;

@@ -1,6 +1,18 @@
 //! What a schema says of a value by itself, without looking into it.
 use super::Problem;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+/// Most characters of a wrong value that are repeated.
+const MAX_SHOWN: usize = 100;
+
+/// A wrong value, as much of it as is worth repeating.
+pub(crate) fn shown(given: &str) -> Cow<'_, str> {
+    match given.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &given[..end])),
+        None => Cow::Borrowed(given),
+    }
+}
 
 fn type_name(ty: &str) -> &str {
     match ty {
@@ -72,7 +84,9 @@ pub(super) fn unknown_value(value: &Value, rules: &Map<String, Value>, path: &st
 }
 
 pub(super) fn unknown(given: &str, known: &[&str], path: &str) -> Problem {
-    let finding = Problem::new(path, "unknown-value", format!("{given:?} is not one of {}", known.join(", ")));
+    let shown: String =
+        given.chars().take(MAX_SHOWN).chain((given.chars().count() > MAX_SHOWN).then_some('…')).collect();
+    let finding = Problem::new(path, "unknown-value", format!("{shown:?} is not one of {}", known.join(", ")));
     match super::nearest(given, known.iter().copied()) {
         Some(name) => finding.fix(format!("did you mean {name:?}?")),
         None => finding,

@@ -38,7 +38,7 @@ pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Er
         .map_err(|error| server.failed("look for the table in", &error))?;
     row.get::<_, Option<String>>(0).ok_or_else(|| {
         let message = format!("no schema of the search path is there in PostgreSQL at {}", server.name);
-        Error::fatal("schema-missing", message).fix("name the table as schema.table, or create the schema").for_user()
+        Error::fatal("schema-missing", message).fix("name the table as schema.table, or create the schema")
     })
 }
 

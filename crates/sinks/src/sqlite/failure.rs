@@ -4,6 +4,7 @@ use dataflow_sdk::Error;
 use rusqlite::ErrorCode;
 use std::{
     ffi::OsString,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -29,6 +30,11 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Error::fatal("access-denied", message)
             .fix(format!("let the node's user write to {} and its folder", path.display())),
         Some(ErrorCode::CannotOpen) => match std::fs::OpenOptions::new().read(true).append(true).open(path) {
+            // The folder is there, so it is the file that can't be made.
+            Err(reason) if reason.kind() == ErrorKind::NotFound && folder(path).is_dir() => {
+                let message = format!("can't make {}: its folder may not be written to", path.display());
+                Error::fatal("access-denied", message).fix("let the node's user write to its folder")
+            }
             Err(reason) => on_disk::failure("open", path, &reason),
             Ok(_) => Error::fatal("access-denied", message).fix("let the node's user write to its folder"),
         },
@@ -39,6 +45,11 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
         Some(ErrorCode::SchemaChanged) => Error::transient("schema-changed", message),
         _ => Error::fatal("sqlite", message),
     }
+}
+
+/// The folder of a file.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The file at this path is not the one that was opened.

@@ -13,7 +13,11 @@ use dataflow_testkit::{
 };
 use rusqlite::Connection;
 use serde_json::json;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 fn sink(config: serde_json::Value) -> Box<dyn Sink> {
@@ -174,6 +178,23 @@ async fn tables_that_do_not_fit_are_named() {
         let Error::Fatal { code: found, fix: Some(fix), .. } = &error else { panic!("{setup}: {error:?}") };
         assert_eq!((*found, fix.contains(hint)), (code, true), "{setup}: {error} ({fix})");
     }
+}
+
+#[test]
+fn a_file_that_can_not_be_made_in_a_folder_that_is_there_is_no_missing_folder() {
+    // Nobody may make a file there, not even root.
+    let path = Path::new("/proc/dataflow.db");
+    let error = rusqlite::Connection::open(path).unwrap_err();
+    assert_eq!(super::failure::classify("open", path, &error).code(), "access-denied");
+    let path = Path::new("/proc/nothing/dataflow.db");
+    assert_eq!(super::failure::classify("open", path, &error).code(), "folder-missing");
+}
+
+#[tokio::test]
+async fn a_column_that_is_missing_may_come_by_itself() {
+    let setup = "create table users (id int, name text)";
+    let error = Target::new(Some(setup), json!({"key": "Id"})).open_error().await;
+    assert!(matches!(error, Error::Fatal { retryable: true, .. }), "{error:?}");
 }
 
 #[tokio::test]

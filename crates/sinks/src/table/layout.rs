@@ -74,8 +74,7 @@ impl Layout {
                     column.name, column.declared
                 );
                 return Err(Error::fatal("unsupported-type", message)
-                    .fix("name the columns to write in columns, without this one, or change its type")
-                    .for_user());
+                    .fix("name the columns to write in columns, without this one, or change its type"));
             };
             let column_of = Column { name: column.name.clone(), ty };
             slots.push(Slot { column: column_of, declared: column.declared.clone(), not_null: column.not_null });
@@ -179,7 +178,7 @@ fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, E
         }
         None => {
             let message = format!("table {table} has no column {name}, which is in key");
-            Err(Error::fatal("column-missing", message).fix("add it to the table, or change key").for_user())
+            Err(Error::fatal("column-missing", message).fix("add it to the table, or change key"))
         }
     });
     let places: Vec<usize> = places.collect::<Result<_, _>>()?;

@@ -40,7 +40,9 @@ impl Watch {
             let name = unseen.path.join(".");
             let keys = decoded.keys.iter().map(|key| key.name.as_str());
             let first = unseen.path.first().map(String::as_str).unwrap_or_default();
+            let dotted = decoded.keys.iter().find(|key| key.name == name).map(|key| key.name.as_str());
             let near = match unseen.path.len() {
+                2.. if dotted.is_some() => dotted,
                 1 => nearest(first, keys.filter(|key| *key != first)),
                 _ if decoded.keys.iter().any(|key| key.name == first) => None,
                 _ => nearest(first, keys),

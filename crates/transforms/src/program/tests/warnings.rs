@@ -50,6 +50,6 @@ fn of_two_names_that_are_as_near_the_one_in_the_same_case_is_named() {
 
 #[test]
 fn a_key_with_a_dot_in_it_is_named_as_it_has_to_be_written() {
-    let said = warned("a.b = 7", &[r#"{"a.b": 7}"#]);
-    assert!(said.ends_with("did you mean \"a.b\"?"), "{said}");
+    let said = warned("user.name = 'x'", &[r#"{"user.name": "x", "user": {}}"#]);
+    assert!(said.ends_with("did you mean \"user.name\"?"), "{said}");
 }
