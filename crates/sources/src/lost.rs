@@ -10,8 +10,9 @@ pub enum OnPositionLost {
     /// The pipeline fails and says what is missing.
     #[default]
     Fail,
-    /// Go on from the first record that is there; what is missing is counted as lost.
+    /// Go on from the first record that is there; what is missing is counted as lost, as far as it can be told.
     Earliest,
-    /// Go on behind the last record that is there; what is missing is counted as lost.
+    /// Go on behind the last record that is there; what is missing or passed over is counted as lost, as far as it can be
+    /// told.
     Latest,
 }

@@ -257,17 +257,44 @@ fn moved(
     let identity = Identity::of(file).map_err(|error| failed(&path.display().to_string(), 0, error))?;
     let earliest = position(0, identity);
     let latest = position(length(source, path, file)?, identity);
-    let to = match source.on_position_lost {
+    // How many records a file held that is gone can't be known; those that are there and passed over can.
+    let (to, lost) = match source.on_position_lost {
         OnPositionLost::Fail => {
             return Err(Error::PositionLost { partition, wanted, earliest, latest, reason: reason.into() });
         }
-        OnPositionLost::Earliest => earliest,
-        OnPositionLost::Latest => latest,
+        OnPositionLost::Earliest => (earliest, 0),
+        OnPositionLost::Latest => {
+            let (count, end) = whole_records(source, path, file)?;
+            (position(end, identity), count)
+        }
     };
     tracing::warn!(%partition, %wanted, %to, reason, "position lost; going on");
     let mut records = Records::empty(partition, wanted, Layout::Json);
     records.to = to.clone();
-    // How many records a file held that is gone can't be known.
-    records.lost = Some(Lost { records: 0, to });
+    records.lost = Some(Lost { records: lost, to });
     Ok(Box::new(records))
+}
+
+/// Number of records in a file, and the offset behind the last: a line that may still grow is none yet.
+fn whole_records(source: &FileSource, path: &Path, file: &File) -> Result<(u64, u64), Error> {
+    let clone = file.try_clone().map_err(|error| failed(&path.display().to_string(), 0, error))?;
+    let Ok(mut content) = Content::new(path, clone, source.compression, 0)? else { return Ok((0, 0)) };
+    let dialect = source.dialect(path);
+    let caps = Caps { records: 8192, bytes: 8 * BLOCK, record_bytes: BLOCK };
+    let mut splitter = Splitter::new(0, dialect, caps);
+    let (mut records, mut end) = (0, 0);
+    loop {
+        if !splitter.scan() {
+            if content.append(&mut splitter.buffer, BLOCK)? > 0 {
+                continue;
+            }
+            if !(if source.follow { splitter.is_ready() } else { splitter.finish() }) {
+                break;
+            }
+        }
+        let split = splitter.take();
+        (records, end) = (records + split.spans.len() as u64, split.to);
+    }
+    let header = u64::from(dialect.is_some() && source.header);
+    Ok((records.saturating_sub(header), end))
 }

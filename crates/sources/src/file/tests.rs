@@ -188,6 +188,16 @@ async fn a_truncated_or_replaced_file_is_noticed() {
     let latest = all(&source(&path, json!({"onPositionLost": "latest"})), &positions).await;
     assert_eq!(latest.len(), 1);
     assert_eq!(latest[0].to.at.as_ref(), "24");
+    assert_eq!(latest[0].lost.as_ref().unwrap().records, 3);
+
+    // A line that is not finished yet is not passed over.
+    append(&path, "{\"b\":");
+    let follow = source(&path, json!({"onPositionLost": "latest", "follow": true, "pollInterval": "10ms"}));
+    let mut reader = open(&follow, &positions).await.unwrap();
+    let passed = some(&mut *reader).await;
+    assert_eq!(passed[0].lost.as_ref().map(|lost| (lost.records, &*lost.to.at)), Some((3, "24")));
+    append(&path, "4}\n");
+    assert_eq!(texts(&some(&mut *reader).await), ["{\"b\":4}"]);
 }
 
 #[tokio::test]
