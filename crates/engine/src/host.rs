@@ -1,191 +1,25 @@
-//! The local shard region: all 256 shards on this node, their entities, and the directory of their pipelines.
+//! The local shard region: all 256 shards on this node, and their entities.
 use crate::{
     entity::{Ask, Entity, Mail, Surroundings},
-    parts::Parts,
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
-    shard::{ShardLog, Slot, claim_shard, load_pipeline},
-    view::{PipelinePage, RegionView, WarningView},
+    shard::{ShardLog, Slot, load_pipeline},
+    view::{PipelinePage, RegionView},
 };
 use async_trait::async_trait;
-use dataflow_core::{
-    id::PipelineId,
-    pipeline::{State, Status},
-    shard::ShardId,
-};
-use dataflow_journal::Error;
+use dataflow_core::{id::PipelineId, pipeline::State, shard::ShardId};
 use futures::{StreamExt, stream};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::PathBuf,
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 /// Messages that wait for one entity.
 const MAILBOX: usize = 256;
-/// Shards claimed and loaded at once.
-const LOADS: usize = 64;
 /// How long a watcher waits at most before it is told to look again.
 const WATCH: Duration = Duration::from_millis(500);
-
-/// What the engine is told of its node.
-#[derive(Clone, Debug)]
-pub struct EngineSettings {
-    /// Files of the node's own, which no connector may touch.
-    pub own_files: BTreeSet<PathBuf>,
-    /// Most lanes that a pipeline gets where its spec names none: the node's cores.
-    pub default_lanes: u32,
-}
-
-/// The engine of a node.
-#[derive(Debug)]
-pub struct Engine {
-    region: Arc<LocalRegion>,
-}
-
-impl Default for EngineSettings {
-    /// No files of its own; as many lanes as the machine has cores.
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { own_files: BTreeSet::new(), default_lanes: u32::try_from(cores).unwrap_or(1) }
-    }
-}
-
-impl Engine {
-    /// Claims all shards, loads their pipelines, and starts those that run.
-    ///
-    /// # Errors
-    /// If the journal can't be read.
-    pub async fn start(settings: EngineSettings, parts: Parts) -> Result<Self, Error> {
-        let directory = Arc::new(Directory::default());
-        let around = Surroundings {
-            own_files: Arc::new(settings.own_files),
-            default_lanes: settings.default_lanes.max(1),
-            directory: directory.clone(),
-            closing: CancellationToken::new(),
-            parts,
-        };
-        let journal = around.parts.journal.clone();
-        let claimed: Vec<_> = stream::iter(ShardId::all().map(|shard| claim_shard(&*journal, shard)))
-            .buffered(LOADS)
-            .collect::<Vec<_>>()
-            .await
-            .into_iter()
-            .collect::<Result<_, _>>()?;
-
-        let mut shards = Vec::with_capacity(claimed.len());
-        let mut awake = Vec::new();
-        for (shard, (head, loaded)) in ShardId::all().zip(claimed) {
-            let mut changed = BTreeMap::new();
-            for (pipeline, state) in loaded.states {
-                directory.note(&pipeline, &state);
-                let runs = matches!(&state, State::Running(_))
-                    || matches!(&state, State::Failed(failed) if failed.restart_at.is_some());
-                let is_changed = loaded.changed.contains(&pipeline);
-                if runs || is_changed {
-                    let slot = Slot::new(pipeline.clone(), state);
-                    if is_changed {
-                        changed.insert(pipeline, slot.clone());
-                    }
-                    if runs {
-                        awake.push(slot);
-                    }
-                }
-            }
-            let (journal, clock) = (around.parts.journal.clone(), around.parts.clock.clone());
-            let log = ShardLog::start(shard, head, changed, journal, clock, &*around.parts.spawner);
-            shards.push(Shard { log, entities: Mutex::default() });
-        }
-        let region = Arc::new(LocalRegion { shards, around, entities: TaskTracker::new() });
-        for slot in awake {
-            let pipeline = slot.pipeline.clone();
-            let shard = region.shard(&pipeline);
-            region.wake(&mut shard.entities(), &pipeline, Some(slot));
-        }
-        Ok(Self { region })
-    }
-
-    /// The door to all pipelines.
-    pub fn region(&self) -> Arc<dyn ShardRegion> {
-        Arc::new(Door(self.region.clone()))
-    }
-
-    /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline; what was
-    /// under way then is settled at the next start.
-    pub async fn shutdown(&self, deadline: Duration) -> bool {
-        self.region.around.closing.cancel();
-        self.region.entities.close();
-        let drained = tokio::time::timeout(deadline, self.region.entities.wait()).await.is_ok();
-        let snapshots = futures::future::join_all(self.region.shards.iter().map(|shard| shard.log.snapshot()));
-        let stored = tokio::time::timeout(deadline, snapshots).await.is_ok();
-        drained && stored
-    }
-}
-
-/// Id, status and labels of every pipeline, for listing; and what the last run of each warned of.
-#[derive(Debug, Default)]
-pub(crate) struct Directory(Mutex<BTreeMap<PipelineId, Summary>>);
-
-#[derive(Debug)]
-struct Summary {
-    status: Status,
-    labels: BTreeMap<String, String>,
-    warnings: Vec<WarningView>,
-}
-
-impl Directory {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<PipelineId, Summary>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Brings a pipeline's entry up to date.
-    pub(crate) fn note(&self, pipeline: &PipelineId, state: &State) {
-        match state.pipeline() {
-            Some(known) => {
-                let mut all = self.lock();
-                let warnings = all.remove(pipeline).map_or_else(Vec::new, |summary| summary.warnings);
-                let summary = Summary { status: state.status(), labels: known.spec.labels.clone(), warnings };
-                all.insert(pipeline.clone(), summary);
-            }
-            None => {
-                self.lock().remove(pipeline);
-            }
-        }
-    }
-
-    /// Keeps what a run has warned of until the next one.
-    pub(crate) fn keep_warnings(&self, pipeline: &PipelineId, warnings: Vec<WarningView>) {
-        if let Some(summary) = self.lock().get_mut(pipeline) {
-            summary.warnings = warnings;
-        }
-    }
-
-    /// What the last run has warned of.
-    pub(crate) fn warnings(&self, pipeline: &PipelineId) -> Vec<WarningView> {
-        self.lock().get(pipeline).map_or_else(Vec::new, |summary| summary.warnings.clone())
-    }
-
-    fn find(&self, query: &ListQuery) -> Vec<PipelineId> {
-        let all = self.lock();
-        all.iter()
-            .filter(|(id, _)| query.after.as_deref().is_none_or(|after| id.as_str() > after))
-            .filter(|(_, summary)| query.status.is_none_or(|status| summary.status == status))
-            .filter(|(_, summary)| query.labels.iter().all(|(key, value)| summary.labels.get(key) == Some(value)))
-            .map(|(id, _)| id.clone())
-            .take(query.limit + 1)
-            .collect()
-    }
-
-    fn by_status(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for summary in self.lock().values() {
-            *counts.entry(summary.status.to_string()).or_default() += 1;
-        }
-        counts
-    }
-}
 
 #[derive(Debug)]
 struct Shard {
@@ -206,7 +40,34 @@ impl Shard {
     }
 }
 
-/// All shards, on this node.
+/// All shards, on this node, as the doors see them.
+#[derive(Clone, Debug)]
+pub(crate) struct Region(Arc<LocalRegion>);
+
+impl Region {
+    /// The region of these shards' logs, in order.
+    pub(crate) fn new(logs: Vec<ShardLog>, around: Surroundings) -> Self {
+        let shards = logs.into_iter().map(|log| Shard { log, entities: Mutex::default() }).collect();
+        Self(Arc::new(LocalRegion { shards, around, entities: TaskTracker::new() }))
+    }
+
+    /// Takes a pipeline into memory that goes on by itself.
+    pub(crate) fn wake(&self, slot: Arc<Slot>) {
+        let pipeline = slot.pipeline.clone();
+        self.0.wake(&mut self.0.shard(&pipeline).entities(), &pipeline, Some(slot));
+    }
+
+    /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline.
+    pub(crate) async fn close(&self, deadline: Duration) -> bool {
+        self.0.around.closing.cancel();
+        self.0.entities.close();
+        let drained = tokio::time::timeout(deadline, self.0.entities.wait()).await.is_ok();
+        let snapshots = futures::future::join_all(self.0.shards.iter().map(|shard| shard.log.snapshot()));
+        let stored = tokio::time::timeout(deadline, snapshots).await.is_ok();
+        drained && stored
+    }
+}
+
 #[derive(Debug)]
 struct LocalRegion {
     shards: Vec<Shard>,
@@ -343,11 +204,8 @@ async fn live(
     entity.run(inbox, may_leave).await;
 }
 
-/// The region as the doors see it.
-struct Door(Arc<LocalRegion>);
-
 #[async_trait]
-impl ShardRegion for Door {
+impl ShardRegion for Region {
     async fn ask(&self, envelope: ShardingEnvelope) -> Result<Reply, AskError> {
         let ShardingEnvelope { pipeline, message } = envelope;
         let command = match message {

@@ -3,6 +3,8 @@
 //! A message for a pipeline goes through the [`ShardRegion`](region::ShardRegion) to its entity, which decides, has the
 //! events appended to its shard's log, and performs what follows: above all, the run, from source to checkpoint.
 mod dead_letters;
+mod directory;
+mod engine;
 mod entity;
 mod host;
 pub mod parts;
@@ -12,5 +14,5 @@ mod shard;
 mod telemetry;
 pub mod view;
 
-pub use host::{Engine, EngineSettings};
+pub use engine::{Engine, EngineSettings};
 pub use telemetry::describe_metrics;

@@ -8,7 +8,7 @@ mod show;
 mod supervise;
 
 use crate::{
-    host::Directory,
+    directory::Directory,
     parts::Parts,
     region::{AskError, Query, Reply, UserCommand},
     shard::{AppendError, ShardLog, Slot},

@@ -20,6 +20,8 @@ const RETRY: Duration = Duration::from_millis(200);
 pub(crate) struct Loaded {
     pub(crate) states: BTreeMap<PipelineId, State>,
     pub(crate) changed: Vec<PipelineId>,
+    /// Events since the last snapshot.
+    pub(crate) tail: usize,
 }
 
 /// Takes over a shard and loads its pipelines. While the journal can't be reached it is asked again, for half a minute.
@@ -46,7 +48,9 @@ async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Err
         states.insert(snapshot.pipeline, state);
     }
     let mut changed = Vec::new();
+    let mut tail = 0;
     read_all(journal, shard, next, |entry| {
+        tail += 1;
         if !changed.contains(&entry.pipeline) {
             changed.push(entry.pipeline.clone());
         }
@@ -55,7 +59,7 @@ async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Err
         Ok(())
     })
     .await?;
-    Ok(Loaded { states, changed })
+    Ok(Loaded { states, changed, tail })
 }
 
 /// Loads one pipeline.

@@ -68,6 +68,14 @@ enum Request {
     Snapshot(oneshot::Sender<()>),
 }
 
+/// What a shard's log holds beyond its last snapshot.
+pub(crate) struct Tail {
+    /// Pipelines that have changed.
+    pub(crate) changed: BTreeMap<PipelineId, Arc<Slot>>,
+    /// Number of events: a node that crashes often takes its snapshots all the same.
+    pub(crate) events: usize,
+}
+
 /// The door to a shard's log.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardLog {
@@ -78,18 +86,18 @@ pub(crate) struct ShardLog {
 }
 
 impl ShardLog {
-    /// Starts the writer of a shard that was claimed, with the pipelines that changed since the last snapshot.
+    /// Starts the writer of a shard that was claimed.
     pub(crate) fn start(
         shard: ShardId,
         head: Head,
-        changed: BTreeMap<PipelineId, Arc<Slot>>,
+        tail: Tail,
         journal: Arc<dyn Journal>,
         clock: Arc<dyn Clock>,
         spawner: &dyn Spawner,
     ) -> Self {
         let (requests, inbox) = mpsc::channel(256);
         let epoch = Arc::new(AtomicU64::new(head.epoch.0));
-        let changed = Arc::new(Mutex::new(changed));
+        let changed = Arc::new(Mutex::new(tail.changed));
         let writer = Writer {
             shard,
             head,
@@ -97,7 +105,7 @@ impl ShardLog {
             changed: changed.clone(),
             journal,
             clock,
-            since_snapshot: 0,
+            since_snapshot: tail.events,
             snapshot_bytes: 0,
             appended_bytes: 0,
             fenced: false,

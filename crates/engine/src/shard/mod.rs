@@ -4,5 +4,5 @@ mod log;
 mod slot;
 
 pub(crate) use load::{claim_shard, load_pipeline};
-pub(crate) use log::{AppendError, ShardLog};
+pub(crate) use log::{AppendError, ShardLog, Tail};
 pub(crate) use slot::Slot;

@@ -1,0 +1,107 @@
+//! The engine of a node: claims all shards, loads their pipelines, and lets those go on that ran.
+use crate::{
+    directory::Directory,
+    entity::Surroundings,
+    host::Region,
+    parts::Parts,
+    region::ShardRegion,
+    shard::{ShardLog, Slot, Tail, claim_shard},
+};
+use dataflow_core::{pipeline::State, shard::ShardId};
+use dataflow_journal::Error;
+use futures::{StreamExt, stream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Shards claimed and loaded at once.
+const LOADS: usize = 64;
+
+/// What the engine is told of its node.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Files of the node's own, which no connector may touch.
+    pub own_files: BTreeSet<PathBuf>,
+    /// Most lanes that a pipeline gets where its spec names none: the node's cores.
+    pub default_lanes: u32,
+}
+
+/// The engine of a node.
+#[derive(Debug)]
+pub struct Engine {
+    region: Region,
+}
+
+impl Default for EngineSettings {
+    /// No files of its own; as many lanes as the machine has cores.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { own_files: BTreeSet::new(), default_lanes: u32::try_from(cores).unwrap_or(1) }
+    }
+}
+
+impl Engine {
+    /// Claims all shards, loads their pipelines, and starts those that run.
+    ///
+    /// # Errors
+    /// If the journal can't be read.
+    pub async fn start(settings: EngineSettings, parts: Parts) -> Result<Self, Error> {
+        let directory = Arc::new(Directory::default());
+        let around = Surroundings {
+            own_files: Arc::new(settings.own_files),
+            default_lanes: settings.default_lanes.max(1),
+            directory: directory.clone(),
+            closing: CancellationToken::new(),
+            parts,
+        };
+        let journal = around.parts.journal.clone();
+        let claimed: Vec<_> = stream::iter(ShardId::all().map(|shard| claim_shard(&*journal, shard)))
+            .buffered(LOADS)
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+
+        let mut shards = Vec::with_capacity(claimed.len());
+        let mut awake = Vec::new();
+        for (shard, (head, loaded)) in ShardId::all().zip(claimed) {
+            let mut changed = BTreeMap::new();
+            for (pipeline, state) in loaded.states {
+                directory.note(&pipeline, &state);
+                let runs = matches!(&state, State::Running(_))
+                    || matches!(&state, State::Failed(failed) if failed.restart_at.is_some());
+                let is_changed = loaded.changed.contains(&pipeline);
+                if runs || is_changed {
+                    let slot = Slot::new(pipeline.clone(), state);
+                    if is_changed {
+                        changed.insert(pipeline, slot.clone());
+                    }
+                    if runs {
+                        awake.push(slot);
+                    }
+                }
+            }
+            let (journal, clock) = (around.parts.journal.clone(), around.parts.clock.clone());
+            let tail = Tail { changed, events: loaded.tail };
+            shards.push(ShardLog::start(shard, head, tail, journal, clock, &*around.parts.spawner));
+        }
+        let region = Region::new(shards, around);
+        awake.into_iter().for_each(|slot| region.wake(slot));
+        Ok(Self { region })
+    }
+
+    /// The door to all pipelines.
+    pub fn region(&self) -> Arc<dyn ShardRegion> {
+        Arc::new(self.region.clone())
+    }
+
+    /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline; what was
+    /// under way then is settled at the next start.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        self.region.close(deadline).await
+    }
+}
