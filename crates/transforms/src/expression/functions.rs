@@ -2,7 +2,7 @@
 use super::{
     bounded::{Bounded, GROWING},
     divide::{DIVIDE, Divide},
-    whole::{WHOLE, Whole},
+    whole::{POSITIONAL, WHOLE, Whole},
 };
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, TableReference, config::ConfigOptions, plan_err};
@@ -119,7 +119,8 @@ impl Functions {
             scalar.remove(*name);
         }
         scalar.insert(DIVIDE.into(), Arc::new(ScalarUDF::from(Divide::new())));
-        scalar.insert(WHOLE.into(), Arc::new(ScalarUDF::from(Whole::new())));
+        scalar.insert(WHOLE.into(), Arc::new(ScalarUDF::from(Whole::new(false))));
+        scalar.insert(POSITIONAL.into(), Arc::new(ScalarUDF::from(Whole::new(true))));
         Self {
             scalar,
             planners: vec![

@@ -1,4 +1,4 @@
-//! Text that is cast to an integer: a number is taken by its value, not by how it is written.
+//! Text that is cast to an integer or decimal: a number is taken by its value, not by how it is written.
 //!
 //! What is cast is read as its text, which may be `18.0` or `1e3`. As every other cast of a number to an integer does,
 //! this one drops what is behind the point.
@@ -11,27 +11,31 @@ use datafusion_common::{Result, cast::as_string_array, exec_err};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use std::{borrow::Cow, sync::Arc};
 
-/// The name it has among the functions.
+/// The names they have among the functions.
 pub(super) const WHOLE: &str = "whole";
+pub(super) const POSITIONAL: &str = "positional";
 
-/// More digits than any integer type has.
-const DIGITS: usize = 40;
+/// More digits than any integer or decimal has, on either side of the point.
+const DIGITS: usize = 80;
 
-/// `whole(text)`: the integer part of a number with a point or an exponent; every other text as it is.
+/// `whole(text)`: the integer part of a number with a point or an exponent. `positional(text)`: such a number without
+/// exponent. Every other text stays as it is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Whole {
     signature: Signature,
+    fraction: bool,
 }
 
 impl Whole {
-    pub(super) fn new() -> Self {
-        Self { signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable) }
+    /// [`WHOLE`], or [`POSITIONAL`] with the `fraction`.
+    pub(super) fn new(fraction: bool) -> Self {
+        Self { signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable), fraction }
     }
 }
 
 impl ScalarUDFImpl for Whole {
     fn name(&self) -> &str {
-        WHOLE
+        if self.fraction { POSITIONAL } else { WHOLE }
     }
     fn signature(&self) -> &Signature {
         &self.signature
@@ -41,24 +45,24 @@ impl ScalarUDFImpl for Whole {
     }
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
-        let [texts] = arrays.as_slice() else { return exec_err!("{WHOLE} takes one text") };
+        let [texts] = arrays.as_slice() else { return exec_err!("{} takes one text", self.name()) };
         let texts = cast(texts, &DataType::Utf8)?;
         let texts_in = as_string_array(&texts)?;
-        let fraction = |text: &str| text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
-        if !texts_in.iter().flatten().any(fraction) {
+        let odd = |byte: u8| matches!(byte, b'e' | b'E') || byte == b'.' && !self.fraction;
+        if !texts_in.iter().flatten().any(|text| text.bytes().any(odd)) {
             return Ok(ColumnarValue::Array(texts));
         }
-        let whole: StringArray = texts_in.iter().map(|text| text.map(whole)).collect();
+        let whole: StringArray = texts_in.iter().map(|text| text.map(|text| number(text, self.fraction))).collect();
         Ok(ColumnarValue::Array(Arc::new(whole) as ArrayRef))
     }
 }
 
-/// The integer part of a number; the text itself if it is none, or far too large.
-fn whole(text: &str) -> Cow<'_, str> {
-    integer_part(text.trim()).map_or(Cow::Borrowed(text), Cow::Owned)
+/// A number without exponent, with or without its `fraction`; the text itself if it is none, or far too large.
+fn number(text: &str, fraction: bool) -> Cow<'_, str> {
+    positional(text.trim(), fraction).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-fn integer_part(text: &str) -> Option<String> {
+fn positional(text: &str, fraction: bool) -> Option<String> {
     let (sign, number) = match text.strip_prefix('-') {
         Some(number) => ("-", number),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
@@ -72,22 +76,36 @@ fn integer_part(text: &str) -> Option<String> {
     if before.is_empty() && behind.is_empty() || !digits().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
+    let count = before.len() + behind.len();
     let zeros = digits().take_while(|digit| *digit == b'0').count();
-    let point = i64::try_from(before.len()).ok()?.saturating_add(exponent);
-    if zeros == before.len() + behind.len() || point <= i64::try_from(zeros).ok()? {
+    if zeros == count {
         return Some("0".into());
     }
-    let point = usize::try_from(point).ok()?;
-    if point - zeros > DIGITS {
+    // Where the point is, counted from the first digit that is no zero.
+    let point = i64::try_from(before.len()).ok()?.saturating_add(exponent).saturating_sub(i64::try_from(zeros).ok()?);
+    if usize::try_from(point).is_ok_and(|point| point > DIGITS) {
         return None;
     }
-    let part = digits().chain(std::iter::repeat(b'0')).take(point).skip(zeros).map(char::from);
-    Some(sign.chars().chain(part).collect())
+    let padding = usize::try_from(point.saturating_neg()).unwrap_or(0);
+    let point = usize::try_from(point).unwrap_or(0);
+    let significant = || digits().skip(zeros).map(char::from);
+    let mut part: String = significant().chain(std::iter::repeat('0')).take(point).collect();
+    if part.is_empty() {
+        part.push('0');
+    }
+    if fraction && padding <= DIGITS {
+        let behind: String = std::iter::repeat_n('0', padding).chain(significant().skip(point)).collect();
+        let behind = behind.trim_end_matches('0');
+        if !behind.is_empty() {
+            part = format!("{part}.{behind}");
+        }
+    }
+    Some(if part == "0" { part } else { format!("{sign}{part}") })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::whole;
+    use super::number;
 
     #[test]
     fn the_integer_part_of_a_number_is_exact() {
@@ -113,7 +131,24 @@ mod tests {
             ("Infinity", "Infinity"),
             ("", ""),
         ] {
-            assert_eq!(whole(text), part, "{text}");
+            assert_eq!(number(text, false), part, "{text}");
+        }
+    }
+    #[test]
+    fn a_number_without_exponent_is_the_same_number() {
+        for (text, plain) in [
+            ("1e-3", "0.001"),
+            ("-1.5e3", "-1500"),
+            ("12.50", "12.5"),
+            ("1.25e1", "12.5"),
+            ("0.1e1", "1"),
+            ("99999999999999999999.99", "99999999999999999999.99"),
+            ("1e-400", "0"),
+            ("-0", "0"),
+            ("x1e3", "x1e3"),
+            ("1e400", "1e400"),
+        ] {
+            assert_eq!(number(text, true), plain, "{text}");
         }
     }
 }

@@ -1,6 +1,12 @@
 //! Operators: what they ask of their operands.
 use super::Demand;
-use crate::expression::{class::Class, divide::DIVIDE, explain::shortened, finding::Finding, whole::WHOLE};
+use crate::expression::{
+    class::Class,
+    divide::DIVIDE,
+    explain::shortened,
+    finding::Finding,
+    whole::{POSITIONAL, WHOLE},
+};
 use datafusion_sql::sqlparser::{
     ast::{
         BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
@@ -24,19 +30,15 @@ fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place: Location) 
     })
 }
 
-fn is_integer(ty: &DataType) -> bool {
+/// How the text of a number has to be written, to be cast to a type that takes no other way.
+fn as_number(ty: &DataType) -> Option<&'static str> {
     use DataType as Ty;
-    matches!(
-        ty,
-        Ty::TinyInt(_)
-            | Ty::SmallInt(_)
-            | Ty::Int(_)
-            | Ty::Integer(_)
-            | Ty::BigInt(_)
-            | Ty::Int2(_)
-            | Ty::Int4(_)
-            | Ty::Int8(_)
-    )
+    match ty {
+        Ty::TinyInt(_) | Ty::SmallInt(_) | Ty::Int(_) | Ty::Integer(_) | Ty::BigInt(_) => Some(WHOLE),
+        Ty::Int2(_) | Ty::Int4(_) | Ty::Int8(_) => Some(WHOLE),
+        Ty::Decimal(_) | Ty::Numeric(_) | Ty::Dec(_) => Some(POSITIONAL),
+        _ => None,
+    }
 }
 
 fn take(expr: &mut Expr) -> Expr {
@@ -44,13 +46,15 @@ fn take(expr: &mut Expr) -> Expr {
 }
 
 impl Demand<'_> {
-    /// A cast. What is read as its text may be an integer that is written with a point or an exponent.
+    /// A cast. What is read as its text may be a number that is written with a point or an exponent.
     pub(super) fn cast(&mut self, expr: &mut Expr) -> Option<Class> {
         let Expr::Cast { expr: inner, data_type, .. } = expr else { return None };
         let place = inner.span().start;
         self.walk(inner, Class::Literal)?;
-        if is_integer(data_type) && self.data_type(inner).is_ok_and(|ty| ty.is_string()) {
-            **inner = call(WHOLE, [take(inner)], place);
+        if let Some(function) = as_number(data_type)
+            && self.data_type(inner).is_ok_and(|ty| ty.is_string())
+        {
+            **inner = call(function, [take(inner)], place);
         }
         self.planned(expr)
     }

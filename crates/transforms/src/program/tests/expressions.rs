@@ -42,6 +42,8 @@ fn each_expression_gives_its_result() {
             "dead: repeat(s, a): repeat would make 2000000000 characters or elements, at most 16777216 are possible",
         ),
         ("cast(a as bigint)", r#"{"a": 18.0}"#, "18"),
+        ("cast(a as decimal(10, 2))", r#"{"a": 1.5e3}"#, "1500"),
+        ("cast(a as decimal(10, 2))", r#"{"a": "15e-1"}"#, "1.5"),
         ("cast(a as bigint)", r#"{"a": 1e3}"#, "1000"),
         ("cast(a as bigint)", r#"{"a": "1e3"}"#, "1000"),
         ("cast(a as int)", r#"{"a": 19.99}"#, "19"),
