@@ -33,7 +33,11 @@ impl Default for SqlCompiler {
 
 impl Compiler for SqlCompiler {
     fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
-        roomy(|| program::plan(&self.functions, &spec.transforms, spec).problems)
+        roomy(|| {
+            let mut plan = program::plan(&self.functions, &spec.transforms, spec);
+            plan.check_key(&spec.sink);
+            plan.problems
+        })
     }
 
     fn catalog(&self) -> Vec<(&'static str, &'static str, Schema)> {

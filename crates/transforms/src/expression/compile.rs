@@ -106,6 +106,14 @@ impl Expression {
         super::path(&self.tree).is_some()
     }
 
+    /// Whether it gives another result each time, as random() does.
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.compiled
+            .iter()
+            .filter_map(|(_, compiled)| compiled.as_ref().ok())
+            .any(|compiled| volatile(&compiled.physical))
+    }
+
     /// Takes each number as a bigint.
     fn pin_integers(&mut self, inputs: &mut Inputs) {
         use dataflow_core::types::Type;
@@ -158,6 +166,10 @@ impl Expression {
         });
         self.compiled[index].1.as_ref().map_err(Clone::clone)
     }
+}
+
+fn volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.is_volatile_node() || expr.children().into_iter().any(volatile)
 }
 
 fn compile(

@@ -1,9 +1,11 @@
 //! Puts the steps of a program together, transform by transform.
 use crate::expression::{Class, Context, Expression, Finding, Inputs, Origin, Scope, Slot, parse, path};
-use dataflow_core::types::Type;
+use dataflow_core::{spec::Component, types::Type};
 use dataflow_formats::decode::Want;
 use dataflow_sdk::Problem;
 use datafusion_sql::sqlparser::ast;
+use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What is done to each batch, in order.
 #[derive(Debug)]
@@ -87,6 +89,34 @@ impl<'a> Builder<'a> {
                 }
                 None
             }
+        }
+    }
+
+    /// Notes each field of the sink's `key` that would be another one if a record were read again.
+    pub(crate) fn check_key(&mut self, sink: &Component) {
+        let key: Vec<&str> = match sink.config.get("key") {
+            Some(Value::String(name)) => vec![name],
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            _ => return,
+        };
+        let mut volatile = BTreeSet::new();
+        for Staged { step, .. } in &self.steps {
+            if let Step::Compute { register, expression } = step {
+                let from = |slot: &Slot| matches!(slot, Slot::Register(from) if volatile.contains(from));
+                if expression.is_volatile() || expression.slots.iter().any(from) {
+                    volatile.insert(*register);
+                }
+            }
+        }
+        let random =
+            |name: &&str| matches!(self.scope.columns.get(*name), Some(Origin::Register(at)) if volatile.contains(at));
+        for name in key.into_iter().filter(random) {
+            let message = format!("{name} is made by a function that gives another value each time");
+            let problem = Problem::new("sink.key", "volatile-key", message);
+            self.problems.push(
+                problem
+                    .fix("take a field of the records, or meta.id, which stays the same when a record is read again"),
+            );
         }
     }
 

@@ -312,3 +312,20 @@ fn nesting_has_a_limit() {
     assert_eq!(problems(json!([{"type": "filter", "condition": deep(20)}])), "");
     assert!(problems(json!([{"type": "filter", "condition": deep(2000)}])).contains("nested deeper"));
 }
+
+#[test]
+fn a_key_that_is_another_one_each_time_is_refused() {
+    let codes = |transforms: Value, key: Value| {
+        let mut spec = spec(transforms, json!({}));
+        spec.sink.config.insert("key".into(), key);
+        COMPILER
+            .check(&spec)
+            .into_iter()
+            .map(|problem| format!("{} {}", problem.path, problem.code))
+            .collect::<Vec<_>>()
+    };
+    let random = json!([{"type": "map", "set": {"r": "random()", "id": "r * 2", "name": "upper(name)"}}]);
+    assert_eq!(codes(random.clone(), json!(["id", "name"])), ["sink.key volatile-key"]);
+    assert_eq!(codes(json!([{"type": "map", "set": {"id": "uuid()"}}]), json!("id")), ["sink.key volatile-key"]);
+    assert_eq!(codes(random, json!(["name"])), Vec::<String>::new());
+}
