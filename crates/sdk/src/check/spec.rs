@@ -81,33 +81,59 @@ fn check(
             problems.extend(catalog.check_component(role, &component, connections, name));
         }
     }
-    match serde_path_to_error::deserialize::<_, PipelineSpec>(value) {
-        Ok(spec) => {
-            problems.extend(compiler.check(&spec));
-            problems.extend(spec::check(&spec));
-            problems.extend(together(&spec, catalog, connections));
-            if problems.is_empty() { Ok(spec) } else { Err(problems) }
-        }
-        Err(error) => {
-            let path = match error.path().to_string() {
-                root if root == "." => String::new(),
-                path => path,
-            };
-            let said_already = if path.is_empty() {
-                !problems.is_empty()
-            } else {
-                problems.iter().any(|problem| problem.path.starts_with(&path) || path.starts_with(&problem.path))
-            };
-            if !said_already {
-                problems.push(Problem::new(path, "invalid-value", error.into_inner().to_string()));
+    let mut rest = value.clone();
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, PipelineSpec>(&rest) {
+            Ok(spec) => {
+                problems.extend(compiler.check(&spec));
+                problems.extend(spec::check(&spec));
+                if rest == *value {
+                    problems.extend(together(&spec, catalog, connections));
+                }
+                return if problems.is_empty() { Ok(spec) } else { Err(problems) };
             }
-            // What is wrong elsewhere doesn't keep the transforms from being checked.
+            Err(error) => error,
+        };
+        let path = match error.path().to_string() {
+            root if root == "." => String::new(),
+            path => path,
+        };
+        let said_already = if path.is_empty() {
+            !problems.is_empty()
+        } else {
+            problems.iter().any(|problem| problem.path.starts_with(&path) || path.starts_with(&problem.path))
+        };
+        let leaf = leaf(error.path());
+        if !said_already {
+            problems.push(Problem::new(path, "invalid-value", error.into_inner().to_string()));
+        }
+        // What is wrong in one field doesn't keep the others from being checked.
+        if !leaf.is_some_and(|(parent, name)| remove(&mut rest, &parent, &name)) {
             if let Some(rest) = flow_only(fields) {
                 problems.extend(compiler.check(&rest));
             }
-            Err(problems)
+            return Err(problems);
         }
     }
+}
+
+/// The place of a field in an object: the pointer to the object, and the field's name.
+fn leaf(path: &serde_path_to_error::Path) -> Option<(String, String)> {
+    let mut names = Vec::new();
+    for segment in path.iter() {
+        match segment {
+            serde_path_to_error::Segment::Map { key } => names.push(key.clone()),
+            _ => return None,
+        }
+    }
+    let last = names.pop()?;
+    let pointer = names.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
+    Some((pointer, last))
+}
+
+fn remove(value: &mut Value, parent: &str, name: &str) -> bool {
+    let parent = value.pointer_mut(parent).and_then(Value::as_object_mut);
+    parent.is_some_and(|fields| fields.shift_remove(name).is_some())
 }
 
 /// Things worth knowing about a spec that stop nothing.

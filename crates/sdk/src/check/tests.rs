@@ -125,6 +125,18 @@ fn a_spec_is_checked_as_a_whole() {
     insta::assert_snapshot!(said);
 }
 
+#[test]
+fn a_field_that_cannot_be_read_hides_no_other_finding() {
+    let wrong = json!({
+        "labels": {"team": 1}, "source": {"type": "table", "table": "t"}, "sink": {"type": "table", "table": "t"},
+        "batch": {"maxRecords": 0, "linger": "x"}, "lanes": 0, "stopTimeout": "soon"
+    });
+    let paths: Vec<_> = spec(&wrong).unwrap_err().into_iter().map(|problem| problem.path).collect();
+    for path in ["labels.team", "batch.linger", "batch.maxRecords", "lanes", "stopTimeout"] {
+        assert!(paths.iter().any(|found| found == path), "{path} is not in {paths:?}");
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
