@@ -16,8 +16,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Ids that would hide a path of the API.
-const RESERVED: &[&str] = &["validate"];
 /// What GET shows beside the spec.
 const SHOWN_ONLY: &[&str] =
     &["status", "stopping", "version", "checkpoint", "metrics", "error", "warnings", "createdAt", "updatedAt"];
@@ -95,10 +93,6 @@ pub(crate) async fn create(
     params.finish()?;
     let (id, spec) = check::check_new(&value, &state.catalog, &state.connections, &*state.compiler)
         .map_err(|problems| Error::invalid(not_settable(problems)))?;
-    if RESERVED.contains(&id.as_str()) {
-        let problem = Problem::new("pipelineId", "reserved", format!("{:?} is a path of the API", id.as_str()));
-        return Err(Error::invalid(vec![problem.fix("choose another id")]));
-    }
     let action = Action::Create(Box::new(named(spec, &id)));
     let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
     let version = view.version;

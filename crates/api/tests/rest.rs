@@ -141,7 +141,9 @@ async fn findings_come_all_at_once_and_validate_tells_the_same() {
     assert_eq!(fine.body["warnings"][0]["code"], "at-least-once");
     let mut reserved = pipeline("p");
     reserved["pipelineId"] = "validate".into();
-    assert_eq!(call(&door, "POST", "/api/pipelines", reserved).await.body["problems"][0]["code"], "reserved");
+    for path in ["/api/pipelines", "/api/pipelines/validate"] {
+        assert_eq!(call(&door, "POST", path, reserved.clone()).await.body["problems"][0]["code"], "reserved", "{path}");
+    }
 }
 
 #[tokio::test]

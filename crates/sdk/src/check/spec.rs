@@ -13,6 +13,9 @@ use schemars::Schema;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
+/// Ids that would hide a path of the API.
+const RESERVED: [&str; 1] = ["validate"];
+
 static SPEC: LazyLock<Schema> = LazyLock::new(|| schemars::schema_for!(PipelineSpec));
 
 static NEW: LazyLock<Schema> = LazyLock::new(|| {
@@ -57,6 +60,11 @@ pub fn check_new(
     let mut value = value.clone();
     let id = value.as_object_mut().and_then(|fields| fields.shift_remove("pipelineId"));
     let id = match id.as_ref().and_then(Value::as_str).map(PipelineId::try_from) {
+        Some(Ok(id)) if RESERVED.contains(&id.as_str()) => {
+            let message = format!("{:?} is a path of the API", id.as_str());
+            problems.insert(0, Problem::new("pipelineId", "reserved", message).fix("choose another id"));
+            None
+        }
         Some(Ok(id)) => Some(id),
         Some(Err(error)) => {
             problems.insert(0, Problem::new("pipelineId", "invalid-value", error.to_string()));
