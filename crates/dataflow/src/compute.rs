@@ -14,11 +14,6 @@ impl Limited {
     pub fn to(threads: usize) -> Self {
         Self { free: Semaphore::new(threads.max(1)) }
     }
-
-    /// As many as there are cores.
-    pub fn to_cores() -> Self {
-        Self::to(std::thread::available_parallelism().map_or(1, usize::from))
-    }
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! A node: the only place that wires everything together.
 //!
-//! Started in this order and stopped in the reverse one: lock of the data folder, journal, engine, REST API.
+//! Started in this order and stopped in the reverse one: lock of the data folder, journal, listener, engine, REST API.
 use crate::{
     compute::Limited,
     data_dir::{self, DataDir},
@@ -65,7 +65,7 @@ pub fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Re
         clock: Arc::new(SystemClock),
         rng: Arc::new(Random::from_system()),
         spawner: Arc::new(TokioSpawner),
-        compute: Arc::new(settings.compute_threads.map_or_else(Limited::to_cores, Limited::to)),
+        compute: Arc::new(Limited::to(settings.threads())),
         net: Arc::new(TcpNet),
         journal: Arc::new(journal),
         plugins: Arc::new(connectors.clone()),
@@ -73,15 +73,15 @@ pub fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Re
 }
 
 impl Node {
-    /// Builds a node from its settings and parts, and lets the pipelines that were running go on.
+    /// Builds a node from its settings and parts, and lets the pipelines that were running go on. `data` is the folder
+    /// that the parts keep their files in, if they have any.
     ///
     /// # Errors
     /// If the journal can't be read.
-    pub async fn build(parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
+    pub async fn build(settings: &Settings, parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
         let own_files = data.as_ref().map(DataDir::own_files).unwrap_or_default();
         let path = data.as_ref().map(DataDir::journal).unwrap_or_default();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let default_lanes = u32::try_from(cores).unwrap_or(u32::MAX);
+        let default_lanes = u32::try_from(settings.threads()).unwrap_or(u32::MAX);
         let settings = EngineSettings { own_files, default_lanes };
         let engine = Engine::start(settings, parts).await.map_err(|source| Error::Journal { path, source })?;
         Ok(Self { engine, _data: data })

@@ -7,12 +7,74 @@ use dataflow_journal::Journal;
 use dataflow_sdk::{batch::Dead, records::Records};
 use serde::{Deserialize, Serialize};
 
-/// Dead letters of one commit as they are stored.
+/// Dead letters of one commit as they are stored. What was ever written stays readable: a shape that has to change
+/// becomes another variant, with a golden file of its own in `golden/dead-letters/`.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "v")]
 enum Stored {
     #[serde(rename = "1")]
-    V1 { letters: Vec<DeadLetter> },
+    V1 { letters: Vec<LetterV1> },
+}
+
+/// A dead letter as version 1 stores it, whatever becomes of the [`DeadLetter`] that users see.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LetterV1 {
+    /// Written as 0 and never used: the letters before it number it.
+    number: u64,
+    partition: String,
+    position: String,
+    record_id: String,
+    stage: String,
+    code: String,
+    cause: String,
+    /// RFC 3339.
+    at: String,
+    length: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original_base64: Option<String>,
+}
+
+impl From<DeadLetter> for LetterV1 {
+    fn from(letter: DeadLetter) -> Self {
+        Self {
+            number: 0,
+            partition: letter.partition,
+            position: letter.position,
+            record_id: letter.record_id,
+            stage: letter.stage,
+            code: letter.code,
+            cause: letter.cause,
+            at: letter.at,
+            length: letter.length,
+            hash: letter.hash,
+            original: letter.original,
+            original_base64: letter.original_base64,
+        }
+    }
+}
+
+impl From<LetterV1> for DeadLetter {
+    fn from(letter: LetterV1) -> Self {
+        Self {
+            number: 0,
+            partition: letter.partition,
+            position: letter.position,
+            record_id: letter.record_id,
+            stage: letter.stage,
+            code: letter.code,
+            cause: letter.cause,
+            at: letter.at,
+            length: letter.length,
+            hash: letter.hash,
+            original: letter.original,
+            original_base64: letter.original_base64,
+        }
+    }
 }
 
 /// A dead letter of a record, not yet numbered.
@@ -43,12 +105,14 @@ pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLette
 
 /// The body of a chunk of dead letters.
 pub(crate) fn encode(letters: Vec<DeadLetter>) -> Result<Bytes, serde_json::Error> {
+    let letters = letters.into_iter().map(LetterV1::from).collect();
     serde_json::to_vec(&Stored::V1 { letters }).map(Bytes::from)
 }
 
+/// The letters of a chunk, not yet numbered.
 fn decode(body: &[u8]) -> Result<Vec<DeadLetter>, serde_json::Error> {
     let Stored::V1 { letters } = serde_json::from_slice(body)?;
-    Ok(letters)
+    Ok(letters.into_iter().map(DeadLetter::from).collect())
 }
 
 /// The dead letters after number `after`, at most `limit`, with their bytes.
@@ -94,4 +158,55 @@ pub(crate) async fn page(
     let items =
         items.into_iter().map(|letter| DeadLetter { original: None, original_base64: None, ..letter }).collect();
     Ok(DeadLetterPage { items, next })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{decode, encode};
+    use crate::view::DeadLetter;
+
+    /// Never changed: chunks of this shape are stored.
+    const GOLDEN_V1: &str = include_str!("../golden/dead-letters/v1.json");
+
+    /// One with all that can be there, one whose bytes are no text, one of which nothing was kept.
+    fn letters() -> Vec<DeadLetter> {
+        let text = DeadLetter {
+            number: 0,
+            partition: "orders/0".into(),
+            position: "41".into(),
+            record_id: "orders/0:41".into(),
+            stage: "transforms[1]".into(),
+            code: "type-mismatch".into(),
+            cause: "\"zwölf\" is no number".into(),
+            at: "2026-01-01T00:00:00.123Z".into(),
+            length: 9_007_199_254_740_993,
+            hash: Some("9f86d081884c7d65".into()),
+            original: Some("{\"age\":\"zwölf\"}\n".into()),
+            original_base64: None,
+        };
+        let bytes = DeadLetter {
+            position: "42".into(),
+            length: 2,
+            hash: None,
+            original: None,
+            original_base64: Some("//4=".into()),
+            ..text.clone()
+        };
+        let none = DeadLetter { position: "43".into(), length: 0, original_base64: None, ..bytes.clone() };
+        vec![text, bytes, none]
+    }
+
+    #[test]
+    fn the_golden_chunk_of_version_1_is_read_and_written() {
+        let written = encode(letters()).unwrap();
+        assert_eq!(std::str::from_utf8(&written).unwrap(), GOLDEN_V1.trim_end());
+        assert_eq!(decode(GOLDEN_V1.as_bytes()).unwrap(), letters());
+    }
+
+    #[test]
+    fn an_unknown_version_is_no_chunk() {
+        assert!(decode(br#"{"v":"2","letters":[]}"#).is_err());
+        assert!(decode(br#"{"letters":[]}"#).is_err());
+    }
 }

@@ -2,6 +2,7 @@
 use crate::view::rfc3339;
 use dataflow_core::{
     id::PipelineId,
+    ledger::Counters,
     pipeline::{Event, event::Fact},
 };
 
@@ -25,6 +26,24 @@ pub fn describe_metrics() {
         metrics::describe_counter!(name, meaning);
     }
     metrics::describe_gauge!("dataflow_runs", "Pipelines that have a run on this node now");
+}
+
+/// Exports what has become durable of a pipeline's records.
+pub(crate) fn count(pipeline: &PipelineId, before: &Counters, now: &Counters) {
+    let labels = [("pipeline", pipeline.to_string())];
+    for (name, now, before) in [
+        ("dataflow_records_read_total", now.read, before.read),
+        ("dataflow_records_filtered_total", now.filtered, before.filtered),
+        ("dataflow_records_delivered_total", now.delivered, before.delivered),
+        ("dataflow_records_absorbed_total", now.absorbed, before.absorbed),
+        ("dataflow_records_dead_total", now.dead, before.dead),
+        ("dataflow_records_lost_total", now.lost, before.lost),
+        ("dataflow_rows_written_total", now.rows_written, before.rows_written),
+        ("dataflow_bytes_read_total", now.bytes_read, before.bytes_read),
+        ("dataflow_batches_total", now.batches, before.batches),
+    ] {
+        metrics::counter!(name, &labels).increment(now.saturating_sub(before));
+    }
 }
 
 /// Logs what has happened to a pipeline. The flow of records is left to the metrics.

@@ -57,11 +57,19 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let connectors = node::connectors(&settings)?;
     let (id, spec) = plugins::check_new(&connectors, &value)
         .map_err(|problems| Failure::invalid(format!("{name} is not valid"), problems))?;
+    // Nobody could push to it: only a node has the listener.
+    if spec.source.kind == "http" {
+        return Err(Failure::invalid(
+            format!("{name} has an http source, and a run by itself has no listener"),
+            Vec::new(),
+        )
+        .fix(format!("run it on a node: dataflow serve, then dataflow pipeline create {name} --start")));
+    }
 
     let folder = settings.data_dir.join("run").join(id.as_str());
     let data = DataDir::lock(&folder).map_err(node::Error::from)?;
     let parts = node::parts(&settings, &connectors, &data)?;
-    let node = Node::build(parts, Some(data)).await?;
+    let node = Node::build(&settings, parts, Some(data)).await?;
     let door = Door { region: node.region(), id, random: Random::from_system() };
     let result = to_the_end(&door, spec, &mut signals, &folder.display().to_string()).await;
     let drained = node.shutdown(settings.shutdown_timeout.into()).await;

@@ -4,6 +4,7 @@ use crate::{
     data_dir::{self, DataDir},
     door::Door,
     node::{self, Node},
+    plugins::Connectors,
     settings::{self, Overrides, Settings},
     signals::Signals,
     telemetry,
@@ -49,8 +50,10 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let mut signals = signals()?;
+    // Checked before the folder is made: settings that are wrong leave nothing behind.
+    let connectors = node::connectors(&settings)?;
     let data = DataDir::lock(&settings.data_dir.join("node")).map_err(node::Error::from)?;
-    let server = Server::start(&settings, data).await?;
+    let server = Server::start(&settings, &connectors, data).await?;
     tracing::info!(folder = %settings.data_dir.display(), "up at {}", server.url());
     // Whoever started it may want to know the port; a node whose stdout nobody reads runs all the same.
     if writeln!(io::stdout(), "listening on {}", server.url()).is_err() {
@@ -85,14 +88,13 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a node with its state in a folder, and its API. Nothing goes on if either fails.
-    pub(super) async fn start(settings: &Settings, data: DataDir) -> Result<Self, Failure> {
-        let connectors = node::connectors(settings)?;
-        let parts = node::parts(settings, &connectors, &data)?;
+    pub(super) async fn start(settings: &Settings, connectors: &Connectors, data: DataDir) -> Result<Self, Failure> {
+        let parts = node::parts(settings, connectors, &data)?;
         // Before any pipeline runs, so that an address in use stops nothing that has begun.
         let listener = parts.net.listen(settings.listen).await.map_err(|error| taken(settings.listen, &error))?;
         let metrics = telemetry::record_metrics().map_err(Failure::failed)?;
-        let node = Node::build(parts.clone(), Some(data)).await?;
-        let door = Door::open(&node, settings, &connectors, &parts, metrics, listener).map_err(Failure::failed)?;
+        let node = Node::build(settings, parts.clone(), Some(data)).await?;
+        let door = Door::open(&node, settings, connectors, &parts, metrics, listener).map_err(Failure::failed)?;
         Ok(Self { node, door })
     }
 

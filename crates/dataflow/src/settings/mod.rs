@@ -68,6 +68,15 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Threads for decoding and expressions, and the most lanes that a pipeline gets where its spec names none: the
+    /// machine's cores unless it is set.
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.compute_threads.unwrap_or_else(cores).max(1)
+    }
+}
+
 /// What is logged to stderr, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

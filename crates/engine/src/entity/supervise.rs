@@ -78,7 +78,7 @@ impl Entity {
         let (reports, inbox) = Reports::channel();
         let (give, end) = oneshot::channel();
         let stop = CancellationToken::new();
-        let live = Arc::new(Live::new());
+        let live = Arc::new(Live::new(self.slot.pipeline.clone()));
         let run = Run {
             pipeline,
             epoch: self.log.epoch(),

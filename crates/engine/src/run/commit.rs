@@ -184,17 +184,9 @@ impl Committer {
                 }
             }
         };
-        let before = std::mem::replace(&mut self.token, next).counters;
-        let read = self.token.counters.read - before.read;
-        self.count(&before);
+        self.token = next;
         if self.kind != Kind::Staged {
-            self.live.committed(
-                self.token.fence.lane,
-                self.clock.now(),
-                read,
-                self.token.counters,
-                &self.token.positions,
-            );
+            self.live.committed(&self.token, self.clock.now());
         }
         drop(permits);
         Ok(())
@@ -285,9 +277,7 @@ impl Committer {
         }
         self.token.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
         if self.kind == Kind::Staged {
-            let mut read = 0;
-            self.live.lane(token.fence.lane, |live| read = token.counters.read - live.committed.read);
-            self.live.committed(token.fence.lane, self.clock.now(), read, token.counters, &token.positions);
+            self.live.committed(&token, self.clock.now());
         }
         checkpoints.send_replace(token.positions);
         Ok(())
@@ -295,26 +285,6 @@ impl Committer {
 
     async fn tell(&mut self, request: Request) -> Result<(), Failure> {
         self.reports.send(request).await.map_err(|_| Failure::Over)
-    }
-
-    /// Exports what the last commit added.
-    fn count(&self, before: &Counters) {
-        let labels = [("pipeline", self.token.fence.pipeline.to_string())];
-        let Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } =
-            self.token.counters;
-        for (name, now, before) in [
-            ("dataflow_records_read_total", read, before.read),
-            ("dataflow_records_filtered_total", filtered, before.filtered),
-            ("dataflow_records_delivered_total", delivered, before.delivered),
-            ("dataflow_records_absorbed_total", absorbed, before.absorbed),
-            ("dataflow_records_dead_total", dead, before.dead),
-            ("dataflow_records_lost_total", lost, before.lost),
-            ("dataflow_rows_written_total", rows_written, before.rows_written),
-            ("dataflow_bytes_read_total", bytes_read, before.bytes_read),
-            ("dataflow_batches_total", batches, before.batches),
-        ] {
-            metrics::counter!(name, &labels).increment(now.saturating_sub(before));
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a run says of itself while it runs: the ledger ahead of the journal, what is in flight, what is wrong.
-use dataflow_core::{ledger::Counters, position::Positions, time::Timestamp};
+use crate::telemetry;
+use dataflow_core::{id::PipelineId, ledger::Counters, position::Positions, time::Timestamp, token::Token};
 use dataflow_sdk::batch::Warning;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,6 +16,7 @@ const MAX_WARNINGS: usize = 100;
 /// What a run says of itself.
 #[derive(Debug)]
 pub(crate) struct Live {
+    pipeline: PipelineId,
     inner: Mutex<Inner>,
     committed: watch::Sender<u64>,
 }
@@ -56,8 +58,8 @@ pub(crate) struct Trouble {
 }
 
 impl Live {
-    pub(crate) fn new() -> Self {
-        Self { inner: Mutex::default(), committed: watch::Sender::new(0) }
+    pub(crate) fn new(pipeline: PipelineId) -> Self {
+        Self { pipeline, inner: Mutex::default(), committed: watch::Sender::new(0) }
     }
 
     /// All of it, consistently. Never held over an await.
@@ -70,17 +72,35 @@ impl Live {
         change(self.lock().lanes.entry(lane).or_default());
     }
 
-    /// Notes that records are durable.
-    pub(crate) fn committed(&self, lane: u32, now: Timestamp, records: u64, counters: Counters, positions: &Positions) {
-        {
+    /// Notes that a lane's records up to this token are durable.
+    pub(crate) fn committed(&self, token: &Token, now: Timestamp) {
+        let before = {
             let mut inner = self.lock();
-            let live = inner.lanes.entry(lane).or_default();
-            live.in_flight = live.in_flight.saturating_sub(records);
-            live.committed = counters;
-            live.positions.clone_from(positions);
+            let live = inner.lanes.entry(token.fence.lane).or_default();
+            let before = std::mem::replace(&mut live.committed, token.counters);
+            live.in_flight = live.in_flight.saturating_sub(token.counters.read - before.read);
+            live.positions.clone_from(&token.positions);
             inner.note(now);
-        }
+            before
+        };
+        telemetry::count(&self.pipeline, &before, &token.counters);
         self.committed.send_modify(|commits| *commits += 1);
+    }
+
+    /// Shows where the lanes are when a run opens. What the sink had committed without an answer counts from here on.
+    pub(crate) fn opened(&self, lanes: BTreeMap<u32, LaneLive>, now: Timestamp) {
+        let before = {
+            let mut inner = self.lock();
+            let before = std::mem::replace(&mut inner.lanes, lanes.clone());
+            inner.rate.clear();
+            inner.note(now);
+            before
+        };
+        for (lane, known) in before {
+            if let Some(lane) = lanes.get(&lane) {
+                telemetry::count(&self.pipeline, &known.committed, &lane.committed);
+            }
+        }
     }
 
     /// Tells when something was committed.
@@ -133,12 +153,5 @@ impl Inner {
         };
         let elapsed = (now.millis() - start.millis()).max(1_000) as f64 / 1_000.0;
         self.total().saturating_sub(*before) as f64 / elapsed
-    }
-
-    /// Starts the rate's reckoning at what was committed before.
-    pub(crate) fn begin_rate(&mut self, now: Timestamp) {
-        self.rate.clear();
-        let total = self.total();
-        self.rate.push_back((now, total));
     }
 }

@@ -193,15 +193,11 @@ impl Run {
         for (_, opened) in opened {
             self.live.warn(opened.warnings.clone());
         }
-        let mut live = self.live.lock();
-        live.lanes = opened
-            .iter()
-            .map(|(LaneOpened { lane, progress, .. }, _)| {
-                let positions = progress.positions.clone();
-                (*lane, LaneLive { committed: progress.counters, positions, ..LaneLive::default() })
-            })
-            .collect();
-        live.begin_rate(self.parts.clock.now());
+        let lanes = opened.iter().map(|(LaneOpened { lane, progress, .. }, _)| {
+            let positions = progress.positions.clone();
+            (*lane, LaneLive { committed: progress.counters, positions, ..LaneLive::default() })
+        });
+        self.live.opened(lanes.collect(), self.parts.clock.now());
     }
 
     #[expect(clippy::too_many_arguments, reason = "a lane is made of all that the attempt has opened")]

@@ -1,5 +1,5 @@
 //! Making states from snapshots and the log's tail.
-use super::log::{SNAPSHOT_VERSION, Stored};
+use super::stored;
 use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{State, evolve},
@@ -100,13 +100,5 @@ fn apply(state: State, entry: &Entry) -> Result<State, Error> {
 }
 
 fn decode(pipeline: &PipelineId, bytes: &[u8]) -> Result<State, Error> {
-    let snapshot: Stored = serde_json::from_slice(bytes)
-        .map_err(|error| Error::Corrupt(format!("the snapshot of pipeline {pipeline} can't be read: {error}")))?;
-    if snapshot.v != SNAPSHOT_VERSION {
-        let version = snapshot.v;
-        return Err(Error::Corrupt(format!(
-            "the snapshot of pipeline {pipeline} has version {version}, this program reads {SNAPSHOT_VERSION}"
-        )));
-    }
-    Ok(snapshot.state)
+    stored::decode(bytes).map_err(|error| Error::Corrupt(format!("the snapshot of pipeline {pipeline} {error}")))
 }

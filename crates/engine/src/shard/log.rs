@@ -1,14 +1,13 @@
 //! The one writer of a shard's log: appends what entities decide, many at once, one append in flight; settles unknown
 //! outcomes; takes snapshots.
-use super::Slot;
+use super::{Slot, stored};
 use crate::parts::{Clock, Spawner};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
-    pipeline::{Event, State},
+    pipeline::Event,
     shard::ShardId,
 };
 use dataflow_journal::{Appended, Error, Head, Journal, Snapshot};
-use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -25,23 +24,6 @@ const MAX_EVENTS: usize = 200;
 const SNAPSHOT_EVENTS: usize = 1_000;
 /// Wait between tries while the journal can't be reached.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// Version of the stored snapshots.
-pub(super) const SNAPSHOT_VERSION: u32 = 1;
-
-/// A snapshot as it is stored.
-#[derive(Deserialize)]
-pub(super) struct Stored {
-    pub(super) v: u32,
-    pub(super) state: State,
-}
-
-/// The same by reference, for writing.
-#[derive(Serialize)]
-struct StoredRef<'a> {
-    v: u32,
-    state: &'a State,
-}
 
 /// Why events were not appended.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -285,8 +267,8 @@ impl Writer {
         let started = self.clock.now();
         let mut snapshots = Vec::with_capacity(changed.len());
         for (pipeline, slot) in &changed {
-            match serde_json::to_vec(&StoredRef { v: SNAPSHOT_VERSION, state: &slot.state() }) {
-                Ok(state) => snapshots.push(Snapshot { pipeline: pipeline.clone(), state: state.into() }),
+            match stored::encode(&slot.state()) {
+                Ok(state) => snapshots.push(Snapshot { pipeline: pipeline.clone(), state }),
                 Err(error) => {
                     tracing::error!(%pipeline, %error, "the state can't be serialized; no snapshot is taken");
                     return;

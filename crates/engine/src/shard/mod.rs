@@ -2,6 +2,7 @@
 mod load;
 mod log;
 mod slot;
+mod stored;
 
 pub(crate) use load::{claim_shard, load_pipeline};
 pub(crate) use log::{AppendError, ShardLog, Tail};

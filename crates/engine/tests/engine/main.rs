@@ -5,4 +5,3 @@ mod faults;
 mod house;
 mod ingest;
 mod lifecycle;
-mod trace;

@@ -1,0 +1,135 @@
+//! Snapshots as they are stored: `{"v":1,"state":…}`, readable for ever.
+//!
+//! Version 1 holds core's [`State`] as that writes itself; the golden files in `golden/snapshots/v1/` hold it to that. A
+//! field that is added later is left out while it has its default. Any other change gets a version of its own, and
+//! version 1 then a struct that still reads it.
+use bytes::Bytes;
+use dataflow_core::pipeline::State;
+use serde::{Deserialize, Serialize};
+
+/// The version that is written.
+const VERSION: u32 = 1;
+
+/// What all versions have in common.
+#[derive(Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
+#[derive(Deserialize)]
+struct V1 {
+    state: State,
+}
+
+/// The same by reference, for writing.
+#[derive(Serialize)]
+struct V1Ref<'a> {
+    v: u32,
+    state: &'a State,
+}
+
+/// Why a snapshot was not read, to follow on its name.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// It is damaged.
+    #[error("can't be read: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// A later build has written it.
+    #[error("has version {0}, this program reads {VERSION}")]
+    Unknown(u32),
+}
+
+/// A state as it is stored.
+pub(super) fn encode(state: &State) -> Result<Bytes, serde_json::Error> {
+    serde_json::to_vec(&V1Ref { v: VERSION, state }).map(Bytes::from)
+}
+
+/// A stored state, of any version. The version is looked at first: what else there is depends on it.
+pub(super) fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
+    match serde_json::from_slice::<Versioned>(bytes)?.v {
+        1 => Ok(serde_json::from_slice::<V1>(bytes)?.state),
+        unknown => Err(Unreadable::Unknown(unknown)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::{decode, encode};
+    use dataflow_core::{
+        pipeline::{
+            Fact, State,
+            event::{LaneOpened, LaneProgress, Recovery},
+            testing::{given, lane_opened, received, samples, states},
+        },
+        types::{Learned, Type},
+    };
+    use std::{collections::BTreeSet, path::PathBuf};
+
+    fn golden() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/snapshots/v1")
+    }
+
+    /// A state of each variant, by the name of its golden file, and one with all that is optional.
+    fn all() -> Vec<(&'static str, State)> {
+        let mut all: Vec<_> = states().into_iter().map(|(name, given)| (name, given.state)).collect();
+        all.push(("all-fields", given(full_life()).state));
+        all
+    }
+
+    /// A life that leaves all fields filled in, each type that can be learned, and each way to go on.
+    fn full_life() -> impl Iterator<Item = Fact> {
+        let types = [Type::Boolean, Type::Smallint, Type::Integer, Type::Bigint, Type::Real, Type::Double]
+            .into_iter()
+            .chain([Type::Decimal { precision: 38, scale: 9 }, Type::Number, Type::Text, Type::Timestamp])
+            .chain([Type::Datetime, Type::Date, Type::Binary, Type::Uuid, Type::Json]);
+        let types = Learned(types.map(|ty| (format!("{ty}#infer"), ty)).collect());
+        samples().into_iter().filter_map(move |event| match event.fact {
+            Fact::RunOpened { run, epoch, mut lanes } => {
+                for (number, decision) in (2..).zip([Recovery::Fresh, Recovery::Journal, Recovery::AtLeastOnce]) {
+                    let progress = LaneProgress { lane: number, ..LaneProgress::default() };
+                    lanes.push(LaneOpened { lane: number, decision, ..lane_opened(progress) });
+                }
+                Some(Fact::RunOpened { run, epoch, lanes })
+            }
+            Fact::SchemaChanged { .. } => Some(Fact::SchemaChanged { learned: types.clone() }),
+            Fact::BatchReceived { .. } => Some(received("batch-1", 0, 500)),
+            fact @ (Fact::PipelineCreated { .. } | Fact::PipelineStarted { .. } | Fact::BatchProcessed { .. }) => {
+                Some(fact)
+            }
+            _ => None,
+        })
+    }
+
+    /// Every state is written as its golden file has it, and the golden file is read as the state. A new state's file is
+    /// written by running this with `GOLDEN=write`; one that is there is never changed.
+    #[test]
+    fn golden_snapshots_of_version_1_are_read_and_written() {
+        for (name, state) in all() {
+            let file = golden().join(format!("{name}.json"));
+            let written = String::from_utf8(encode(&state).unwrap().to_vec()).unwrap();
+            if !file.exists() && std::env::var_os("GOLDEN").is_some_and(|how| how == "write") {
+                std::fs::write(&file, format!("{written}\n")).unwrap();
+            }
+            let stored = std::fs::read_to_string(&file).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
+            assert_eq!(decode(stored.as_bytes()).unwrap(), state, "{name}");
+            assert_eq!(format!("{written}\n"), stored, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_golden_snapshot_has_a_state() {
+        let states: BTreeSet<_> = all().into_iter().map(|(name, _)| format!("{name}.json")).collect();
+        let files = std::fs::read_dir(golden()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        assert_eq!(files.collect::<BTreeSet<_>>(), states);
+    }
+
+    #[test]
+    fn a_later_version_is_said_to_be_one_whatever_it_holds() {
+        let error = decode(br#"{"v":2,"state":{"paused":{}}}"#).unwrap_err();
+        assert_eq!(error.to_string(), "has version 2, this program reads 1");
+        for damaged in ["", "{}", r#"{"v":1}"#, r#"{"v":1,"state":{"paused":{}}}"#] {
+            assert!(decode(damaged.as_bytes()).unwrap_err().to_string().starts_with("can't be read: "), "{damaged}");
+        }
+    }
+}
