@@ -29,7 +29,7 @@ pub struct HttpSource {
 }
 
 fn max_pending_bytes() -> u64 {
-    64 << 20
+    dataflow_core::limits::MAX_PENDING_BYTES
 }
 
 impl SourceConfig for HttpSource {
