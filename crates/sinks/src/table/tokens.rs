@@ -5,7 +5,8 @@ use dataflow_sdk::Error;
 /// Name of the table, beside the target.
 pub const TABLE: &str = "dataflow_tokens";
 
-/// The parts of a token that are stored as JSON.
+/// The parts of a token that are stored as JSON, as core writes them. What was ever written stays readable: the golden
+/// files in `golden/tokens/` hold them to that. A count that a row does not have is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Positions of the source's partitions.
@@ -67,4 +68,73 @@ pub fn fenced(fence: &Fence, holder: Option<(u64, u64)>) -> Error {
         Some((epoch, sequence)) => format!("{TABLE} has epoch {epoch} and commit {sequence} for {who}"),
         None => format!("{TABLE} has no row any more for {who}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Stored;
+    use dataflow_core::{
+        chunk::{ChunkId, ChunkKind, ChunkRef},
+        id::{Epoch, Generation},
+        ledger::Counters,
+        position::Position,
+        token::{Fence, Token},
+    };
+
+    /// The columns of a row. Never changed: rows of this shape are stored.
+    fn golden() -> Stored {
+        let positions = include_str!("../../golden/tokens/v1/positions.json");
+        let counters = include_str!("../../golden/tokens/v1/counters.json");
+        let chunks = include_str!("../../golden/tokens/v1/chunks.json");
+        let [positions, counters, chunks] = [positions, counters, chunks].map(|column| column.trim_end().to_owned());
+        Stored { positions, counters, chunks }
+    }
+
+    fn token() -> Token {
+        let chunk = |id: &str, kind, records| ChunkRef { id: ChunkId(id.into()), kind, records };
+        Token {
+            fence: Fence {
+                pipeline: "orders".try_into().unwrap(),
+                incarnation: "i1".try_into().unwrap(),
+                generation: Generation(2),
+                lane: 0,
+                epoch: Epoch(3),
+            },
+            sequence: 5,
+            positions: [
+                ("orders/0".into(), Position::offset(9_007_199_254_740_993)),
+                ("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081")),
+            ]
+            .into(),
+            counters: Counters {
+                read: 20,
+                filtered: 3,
+                delivered: 10,
+                absorbed: 4,
+                dead: 2,
+                lost: 1,
+                rows_written: 9,
+                bytes_read: 9_007_199_254_740_993,
+                batches: 5,
+            },
+            chunks: vec![
+                chunk("orders/i1/3/dead-1", ChunkKind::DeadLetters, 2),
+                chunk("orders/i1/3/inbox-10", ChunkKind::Ingest, 7),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_golden_row_is_read_and_written() {
+        assert_eq!(Stored::from_token(&token()).unwrap(), golden());
+        assert_eq!(golden().to_token(token().fence, 5).unwrap(), Some(token()));
+    }
+
+    #[test]
+    fn counts_that_a_row_does_not_have_are_0() {
+        let row = Stored { counters: r#"{"read":7,"delivered":7}"#.into(), ..golden() };
+        let read = row.to_token(token().fence, 5).unwrap().unwrap();
+        assert_eq!(read.counters, Counters { read: 7, delivered: 7, ..Counters::default() });
+    }
 }
