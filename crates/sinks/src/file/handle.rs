@@ -1,8 +1,31 @@
-//! What the journal holds of a file: its only record of how much of it counts.
+//! What the journal holds of a file: its only record of how much of it counts. What was ever written stays readable: a
+//! shape that has to change gets another version, with a golden file of its own in `golden/file-handle/`.
 use crate::on_disk::FileId;
 use dataflow_sdk::Error;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// The version that is written.
+const VERSION: u32 = 1;
+
+/// What all versions have in common. A handle that names none is of the first.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(default = "first")]
+    v: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// A handle as it is written.
+#[derive(Serialize)]
+struct Stored<'a> {
+    v: u32,
+    #[serde(flatten)]
+    handle: &'a Handle,
+}
 
 /// A file and how much of it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,13 +47,56 @@ impl Handle {
         FileId { device: self.device, inode: self.inode }
     }
     pub(super) fn to_json(&self) -> Result<serde_json::Value, Error> {
-        serde_json::to_value(self)
+        serde_json::to_value(Stored { v: VERSION, handle: self })
             .map_err(|error| Error::fatal("internal", format!("a handle can't be written: {error}")))
     }
     pub(super) fn from_json(json: serde_json::Value) -> Result<Self, Error> {
-        serde_json::from_value(json.clone()).map_err(|error| {
-            Error::fatal("handle-unknown", format!("the journal's handle {json} is none of a file sink: {error}"))
+        let unknown = |why: String| {
+            Error::fatal("handle-unknown", format!("the journal's handle {json} is none of a file sink: {why}"))
                 .for_user()
-        })
+        };
+        match Versioned::deserialize(&json).map_err(|error| unknown(error.to_string()))?.v {
+            1 => Self::deserialize(&json).map_err(|error| unknown(error.to_string())),
+            later => Err(unknown(format!("it has version {later}, this program reads {VERSION}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Handle;
+
+    /// Never changed: handles of this shape are stored.
+    const GOLDEN_V1: &str = include_str!("../../golden/file-handle/v1.json");
+    /// Version 1 as it was written before handles had versions.
+    const GOLDEN_UNVERSIONED: &str = include_str!("../../golden/file-handle/unversioned.json");
+
+    fn handle() -> Handle {
+        Handle {
+            path: "/data/größe/out.jsonl".into(),
+            device: 2_049,
+            inode: u64::MAX,
+            length: 9_007_199_254_740_993,
+            base: 77,
+        }
+    }
+
+    #[test]
+    fn golden_handles_are_read_and_written() {
+        let golden: serde_json::Value = serde_json::from_str(GOLDEN_V1).unwrap();
+        assert_eq!(handle().to_json().unwrap(), golden);
+        assert_eq!(Handle::from_json(golden).unwrap(), handle());
+    }
+
+    #[test]
+    fn a_handle_without_a_version_is_of_the_first() {
+        assert_eq!(Handle::from_json(serde_json::from_str(GOLDEN_UNVERSIONED).unwrap()).unwrap(), handle());
+    }
+
+    #[test]
+    fn a_later_version_is_said_to_be_one() {
+        let error = Handle::from_json(serde_json::json!({"v": 2, "parts": []})).unwrap_err();
+        assert!(error.to_string().contains("it has version 2, this program reads 1"), "{error}");
     }
 }
