@@ -127,6 +127,17 @@ fn a_wrong_file_ends_with_2_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_source_that_needs_a_listener_is_refused() {
+    let case = Case::new("");
+    let mut spec = case.spec();
+    spec["source"] = json!({"type": "http"});
+    let (code, _, stderr) = case.run(&spec);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("no listener") && stderr.contains("dataflow serve"), "{stderr}");
+    assert!(!case.path("data").exists());
+}
+
+#[test]
 fn a_source_that_is_not_there_ends_with_1() {
     let case = Case::new(GOOD);
     let mut spec = case.spec();
