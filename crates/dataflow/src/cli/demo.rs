@@ -41,10 +41,11 @@ pub(super) fn main(mut args: Args) -> Result<Outcome, Failure> {
 async fn demo(args: Args) -> Result<Outcome, Failure> {
     let settings = serve::load(&args.overrides, args.listen.as_deref())?;
     let mut signals = serve::signals()?;
+    let connectors = node::connectors(&settings)?;
     let files = Files::new(&settings.data_dir.join("demo"));
     let data = DataDir::lock(&files.folder.join("node")).map_err(node::Error::from)?;
     files.prepare().map_err(|error| Failure::failed(format!("can't prepare {}: {error}", files.folder.display())))?;
-    let server = Server::start(&settings, data).await?;
+    let server = Server::start(&settings, &connectors, data).await?;
     let address = server.url();
     let shown = tokio::select! {
         shown = show(&address, &files) => shown,

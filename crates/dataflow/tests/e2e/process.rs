@@ -53,6 +53,7 @@ fn wrong_settings_are_told_all_at_once() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("connections.kafkaa") && stderr.contains("did you mean \"kafka\""), "{stderr}");
+    assert!(!data.exists(), "what is wrong leaves nothing behind");
 }
 
 #[test]
