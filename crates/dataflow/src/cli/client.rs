@@ -1,11 +1,16 @@
 //! The REST client behind the commands that talk to a node.
 use super::exit::Failure;
-use dataflow_core::problem::Problem;
+use dataflow_core::{problem::Problem, spec::Millis};
 use dataflow_engine::view::PipelineView;
 use reqwest::{Method, StatusCode, Url, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::time::Duration;
+
+/// Longest that an answer may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest that an answer may take beyond the wait that was asked for.
+const BEYOND_WAIT: Duration = Duration::from_secs(30);
 
 /// Which node to talk to.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,7 +56,7 @@ impl Client {
         base.set_path("/api/");
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(120))
+            .timeout(PATIENCE)
             .no_proxy()
             // The node tells by it who sent a command: the history has it as the actor.
             .user_agent(concat!("dataflow-cli/", env!("CARGO_PKG_VERSION")))
@@ -82,7 +87,7 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request<'_>, url: Url) -> Result<String, Failure> {
-        let mut http = self.http.request(request.method, url.clone());
+        let mut http = self.http.request(request.method.clone(), url.clone());
         if let Some(body) = request.body {
             http = http.json(body);
         }
@@ -91,6 +96,9 @@ impl Client {
         }
         if let Some(key) = request.idempotency_key {
             http = http.header("Idempotency-Key", key);
+        }
+        if let Some(wait) = request.wait() {
+            http = http.timeout(wait.saturating_add(BEYOND_WAIT));
         }
         let answer = http.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
@@ -168,6 +176,11 @@ impl<'a> Request<'a> {
     pub(super) fn query(self, query: &'a [(&'a str, String)]) -> Self {
         Self { query, ..self }
     }
+    /// How long the node is asked to wait before it answers. What is no duration, the node refuses at once.
+    fn wait(&self) -> Option<Duration> {
+        let (_, wait) = self.query.iter().find(|(name, _)| *name == "wait")?;
+        wait.parse::<Millis>().ok().map(Into::into)
+    }
     pub(super) fn body(self, body: &'a Value) -> Self {
         Self { body: Some(body), ..self }
     }
@@ -178,5 +191,18 @@ impl<'a> Request<'a> {
     /// Repeated with the same key, the request has no second effect.
     pub(super) fn idempotency_key(self, key: Option<&'a str>) -> Self {
         Self { idempotency_key: key, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_knows_how_long_it_waits() {
+        let wait = |query: &[(&str, String)]| Request::post(&["pipelines", "p", "stop"]).query(query).wait();
+        assert_eq!(wait(&[("wait", "5m".into())]), Some(Duration::from_secs(300)));
+        assert_eq!(wait(&[("wait", "soon".into())]), None);
+        assert_eq!(wait(&[]), None);
     }
 }
