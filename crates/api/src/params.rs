@@ -77,21 +77,19 @@ impl Params {
         }
     }
 
-    /// A duration: `10s`, `500ms`, or a number of seconds.
+    /// A duration with its unit: `10s`, `500ms`. A bare number is refused: it would be taken for seconds by some, and for
+    /// milliseconds, as in a spec, by others.
     pub(crate) fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
         let Some(text) = self.text(name) else { return default };
-        let parsed = match text.parse::<u64>() {
-            Ok(seconds) => Ok(Millis(seconds.saturating_mul(1_000))),
-            Err(_) => text.parse::<Millis>(),
-        };
-        match parsed {
+        match text.parse::<Millis>() {
             Ok(wait) if wait <= MAX_WAIT => wait.into(),
             Ok(wait) => {
                 self.problem(name, format!("can be {MAX_WAIT} at most, is {wait}"));
                 default
             }
-            Err(message) => {
-                self.problem(name, message);
+            Err(_) => {
+                let problem = Problem::new(name, "invalid-value", format!("{text:?} is no duration with a unit"));
+                self.problems.push(problem.fix(format!("write a number and ms, s or m: {name}=500ms, {name}=10s")));
                 default
             }
         }
