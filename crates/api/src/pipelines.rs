@@ -58,7 +58,7 @@ pub(crate) const STATUSES: [(&str, Status); 5] = [
     ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
     ("after" = Option<String>, Query, description = "`next` of the page before"),
     ("status" = Option<String>, Query, description = "Only those that are configured, running, stopped, failed or completed"),
-    ("label" = Option<Vec<String>>, Query, description = "Only those with this label, `key:value`; may be repeated, then all must fit"),
+    ("label" = Option<Vec<String>>, Query, description = "Only those with this label, `key=value` or `key:value`; may be repeated, then all must fit"),
 ), responses((status = 200, body = PipelinePage)))]
 pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> Result<Json<PipelinePage>, Error> {
     let limit = params.limit();
@@ -66,9 +66,9 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
     let status = params.one_of("status", &STATUSES);
     let mut labels = BTreeMap::new();
     for label in params.all("label") {
-        match label.split_once(':') {
+        match label.split_once(['=', ':']) {
             Some((key, value)) if !key.is_empty() => _ = labels.insert(key.to_owned(), value.to_owned()),
-            _ => params.problem("label", format!("must be key:value, is {label:?}")),
+            _ => params.problem("label", format!("must be key=value or key:value, is {label:?}")),
         }
     }
     params.finish()?;

@@ -120,6 +120,7 @@ async fn lists_are_paged_and_filtered() {
     assert_eq!((ids(&last), &last.body["next"]), (vec!["c".into()], &Value::Null));
     assert_eq!(ids(&get("?status=running").await), ["b"]);
     assert_eq!(ids(&get("?label=team:c").await), ["c"]);
+    assert_eq!(ids(&get("?label=team=c").await), ["c"]);
     assert_eq!(ids(&get("?label=team:c&label=team%3Ac&status=running").await), Vec::<String>::new());
     let wrong = get("?limit=0&stauts=running&status=runing&label=x").await;
     is_problem(&wrong, 400, "invalid");

@@ -32,7 +32,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         let mut query: Vec<(&str, String)> = Vec::new();
         query.extend(page.next.take().map(|after| ("after", after)));
         query.extend(args.status.clone().map(|status| ("status", status)));
-        query.extend(args.labels.iter().map(|label| ("label", label.replacen('=', ":", 1))));
+        query.extend(args.labels.iter().map(|label| ("label", label.clone())));
         let left = args.limit.map_or(200, |most| (most - page.items.len()).min(200));
         query.push(("limit", left.to_string()));
         let more: PipelinePage = client.send(Request::get(&["pipelines"]).query(&query)).await?;
