@@ -12,34 +12,28 @@ use axum::{
 };
 use std::{net::IpAddr, sync::Arc};
 
-/// The names by which a node may be called.
+/// The names by which a node may be called: loopback addresses, `localhost`, and these.
 #[derive(Clone, Debug)]
-pub enum Hosts {
-    /// Any: the node listens beyond loopback, behind authentication.
-    Any,
-    /// Loopback addresses, `localhost`, and these.
-    Loopback(Arc<Vec<String>>),
-}
+pub struct Hosts(Arc<Vec<String>>);
 
 impl Hosts {
     /// Loopback addresses, `localhost`, and these names.
     pub fn loopback(more: impl IntoIterator<Item = String>) -> Self {
-        Self::Loopback(Arc::new(more.into_iter().map(|name| name.to_ascii_lowercase()).collect()))
+        Self(Arc::new(more.into_iter().map(|name| name.to_ascii_lowercase()).collect()))
     }
 
     fn allow(&self, host: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Loopback(more) => {
-                let host = host.to_ascii_lowercase();
-                let host = host.trim_end_matches('.');
-                let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-                host == "localhost"
-                    || host.ends_with(".localhost")
-                    || address.is_ok_and(|address| address.is_loopback())
-                    || more.iter().any(|name| name == host)
-            }
-        }
+        let host = host.to_ascii_lowercase();
+        let host = host.trim_end_matches('.');
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || address.is_ok_and(|address| address.is_loopback())
+            || self.named(host)
+    }
+
+    fn named(&self, host: &str) -> bool {
+        self.0.iter().any(|name| name == host)
     }
 }
 
@@ -72,8 +66,7 @@ pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next:
     if !harmless && let Some(origin) = text(request.headers(), header::ORIGIN) {
         let from = origin.split_once("://").map_or(origin.as_str(), |(_, authority)| authority);
         let own = host.or(authority).is_some_and(|own| own.eq_ignore_ascii_case(from));
-        let named = matches!(&state.hosts, Hosts::Loopback(more) if more.iter().any(|name| name == without_port(from)));
-        if !own && !named {
+        if !own && !state.hosts.named(without_port(from)) {
             return Error::origin_not_allowed(&origin).into_response();
         }
     }

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use dataflow_core::{id::PipelineId, pipeline::Status, problem::Problem, spec::PipelineSpec};
+use dataflow_core::{pipeline::Status, problem::Problem};
 use dataflow_engine::{
     region::{Action, ListQuery, Query, Reply},
     view::{PipelinePage, PipelineView},
@@ -93,7 +93,7 @@ pub(crate) async fn create(
     params.finish()?;
     let (id, spec) = check::check_new(&value, &state.catalog, &state.connections, &*state.compiler)
         .map_err(|problems| Error::invalid(not_settable(problems)))?;
-    let action = Action::Create(Box::new(named(spec, &id)));
+    let action = Action::Create(Box::new(spec.named(&id)));
     let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
     let version = view.version;
     let created = CreatedView { status: "created".into(), pipeline_id: id.to_string(), pipeline: view };
@@ -160,7 +160,7 @@ pub(crate) async fn update(
             return Err(Error::invalid(problems));
         }
     };
-    let action = Action::Update { spec: Box::new(named(spec, &id)), force };
+    let action = Action::Update { spec: Box::new(spec.named(&id)), force };
     let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
     Ok(views::answer(StatusCode::OK, &view))
 }
@@ -184,14 +184,6 @@ pub(crate) async fn delete(
         Reply::Deleted => Ok(Json(DeletedView { status: "deleted".into(), pipeline_id: id.to_string() })),
         _ => Err(Error::unexpected_reply()),
     }
-}
-
-/// A pipeline without a name is called by its id.
-fn named(mut spec: PipelineSpec, id: &PipelineId) -> PipelineSpec {
-    if spec.name.is_empty() {
-        spec.name = id.to_string();
-    }
-    spec
 }
 
 /// Whoever makes a pipeline of what GET showed is told what can't be set.

@@ -139,7 +139,7 @@ fn problem(status: StatusCode, text: &str, url: &Url) -> Failure {
         problems.clear();
     }
     Failure {
-        invalid: matches!(status.as_u16(), 400 | 413 | 415 | 422),
+        invalid: matches!(status.as_u16(), 400 | 413),
         message: if message.is_empty() { format!("{url} answered {status}") } else { message },
         fix,
         problems,
