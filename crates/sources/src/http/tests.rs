@@ -11,6 +11,9 @@ use dataflow_sdk::{
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
+/// Longest wait for what surely comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Pushes that were all received before.
 #[derive(Debug, Default)]
 struct Received(Vec<Pushed>);
@@ -51,14 +54,16 @@ async fn batches(received: Received, at: u64, max_records: u32) -> Vec<Records> 
     let positions = Positions::from([("http".into(), Position::offset(at))]);
     let mut reader: Box<dyn Reader> = source().open(&cx, lane(&positions)).await.unwrap();
     let mut batches = Vec::new();
-    while let Ok(read) = tokio::time::timeout(Duration::from_millis(50), reader.read()).await {
-        match read.unwrap() {
+    while batches.last().map_or(at, |batch: &Records| batch.to.as_offset().unwrap()) < total {
+        match tokio::time::timeout(PATIENCE, reader.read()).await.expect("there is more").unwrap() {
             Read::Records(records) => batches.push(records),
             Read::End => panic!("there is no end"),
         }
     }
-    assert_eq!(batches.last().map_or(at, |batch: &Records| batch.to.as_offset().unwrap()), total);
+    assert_eq!(batches.last().map_or(at, |batch| batch.to.as_offset().unwrap()), total);
     assert_eq!(reader.lag(), Some(0));
+    let more = tokio::time::timeout(Duration::from_millis(10), reader.read()).await;
+    assert!(more.is_err(), "nothing follows what was received");
     batches
 }
 
