@@ -11,6 +11,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{fs, io::Write, path::Path, time::Duration};
 
+/// Longest wait for what surely comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing may come until it is believed that nothing does.
+const QUIET: Duration = Duration::from_millis(300);
+
 fn source(path: &Path, more: Value) -> FileSource {
     let mut config = json!({"path": path.to_str().unwrap()});
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -194,10 +199,10 @@ async fn a_truncated_or_replaced_file_is_noticed() {
     append(&path, "{\"b\":");
     let follow = source(&path, json!({"onPositionLost": "latest", "follow": true, "pollInterval": "10ms"}));
     let mut reader = open(&follow, &positions).await.unwrap();
-    let passed = some(&mut *reader).await;
+    let passed = some(&mut *reader, 1).await;
     assert_eq!(passed[0].lost.as_ref().map(|lost| (lost.records, &*lost.to.at)), Some((3, "24")));
     append(&path, "4}\n");
-    assert_eq!(texts(&some(&mut *reader).await), ["{\"b\":4}"]);
+    assert_eq!(texts(&some(&mut *reader, 1).await), ["{\"b\":4}"]);
 }
 
 #[tokio::test]
@@ -248,13 +253,20 @@ fn findings_name_field_and_fix() {
     assert_eq!(check(json!({"path": "a***"})), ["path"]);
 }
 
-/// Reads what comes within a while.
-async fn some(reader: &mut dyn Reader) -> Vec<Records> {
+/// Reads until so many records and losses have come, however long it takes, and what more comes within a while.
+async fn some(reader: &mut dyn Reader, expected: usize) -> Vec<Records> {
     let mut batches = Vec::new();
-    while let Ok(read) = tokio::time::timeout(Duration::from_millis(300), reader.read()).await {
-        match read.unwrap() {
-            Read::Records(records) => batches.push(records),
-            Read::End => panic!("a followed file has no end"),
+    let mut come = 0;
+    loop {
+        let patience = if come < expected { PATIENCE } else { QUIET };
+        match tokio::time::timeout(patience, reader.read()).await {
+            Ok(Ok(Read::Records(records))) => {
+                come += records.len() + usize::from(records.lost.is_some());
+                batches.push(records);
+            }
+            Ok(Ok(Read::End)) => panic!("a followed file has no end"),
+            Ok(Err(error)) => panic!("{error}"),
+            Err(_) => break,
         }
     }
     batches
@@ -281,30 +293,30 @@ async fn a_growing_file_is_followed_across_rotation() {
     let source = source(&path, json!({"follow": true, "pollInterval": "10ms"}));
     let mut positions = Positions::new();
     let mut reader = open(&source, &positions).await.unwrap();
-    let mut seen = async |reader: &mut dyn Reader| {
-        let batches = some(reader).await;
+    let mut seen = async |reader: &mut dyn Reader, expected| {
+        let batches = some(reader, expected).await;
         remember(&mut positions, &batches);
         texts(&batches)
     };
-    assert_eq!(seen(&mut *reader).await, ["1", "2"]);
+    assert_eq!(seen(&mut *reader, 2).await, ["1", "2"]);
     append(&path, "f\n");
-    assert_eq!(seen(&mut *reader).await, ["half"]);
+    assert_eq!(seen(&mut *reader, 1).await, ["half"]);
     append(&path, "3\nend");
     fs::rename(&path, dir.path().join("app.log.1")).unwrap();
     append(&path, "4\n");
-    assert_eq!(seen(&mut *reader).await, ["3", "end", "4"]);
+    assert_eq!(seen(&mut *reader, 3).await, ["3", "end", "4"]);
     append(&path, "5\n");
-    assert_eq!(seen(&mut *reader).await, ["5"]);
+    assert_eq!(seen(&mut *reader, 1).await, ["5"]);
 
     // The writer goes on with the old file for a while.
     let mut old = fs::OpenOptions::new().append(true).open(&path).unwrap();
     fs::rename(&path, dir.path().join("app.log.0")).unwrap();
     append(&path, "");
-    assert_eq!(seen(&mut *reader).await, Vec::<String>::new());
+    assert_eq!(seen(&mut *reader, 0).await, Vec::<String>::new());
     old.write_all(b"old\n").unwrap();
     append(&path, "new\n");
     old.write_all(b"late\n").unwrap();
-    assert_eq!(seen(&mut *reader).await, ["old", "late", "new"]);
+    assert_eq!(seen(&mut *reader, 3).await, ["old", "late", "new"]);
     drop(reader);
 
     // Rotated while nobody looked: the old file is found by its inode.
@@ -312,7 +324,7 @@ async fn a_growing_file_is_followed_across_rotation() {
     fs::rename(&path, dir.path().join("app.log.2")).unwrap();
     append(&path, "7\n");
     let mut reader = open(&source, &positions).await.unwrap();
-    let batches = some(&mut *reader).await;
+    let batches = some(&mut *reader, 2).await;
     remember(&mut positions, &batches);
     assert_eq!(texts(&batches), ["6", "7"]);
 }
@@ -326,8 +338,8 @@ async fn a_pattern_that_matches_rotated_names_reads_nothing_twice() {
     let mut positions = Positions::new();
     let mut reader = open(&source, &positions).await.unwrap();
     let mut all = Vec::new();
-    for round in 0..3 {
-        let batches = some(&mut *reader).await;
+    for (round, expected) in [1, 2, 0].into_iter().enumerate() {
+        let batches = some(&mut *reader, expected).await;
         remember(&mut positions, &batches);
         all.extend(texts(&batches));
         append(&path("app.log"), &format!("a{round}\n"));
@@ -338,13 +350,13 @@ async fn a_pattern_that_matches_rotated_names_reads_nothing_twice() {
         }
         append(&path("app.log"), &format!("b{round}\n"));
         if round == 1 {
-            let batches = some(&mut *reader).await;
+            let batches = some(&mut *reader, 2).await;
             remember(&mut positions, &batches);
             all.extend(texts(&batches));
             reader = open(&source, &positions).await.unwrap();
         }
     }
-    let batches = some(&mut *reader).await;
+    let batches = some(&mut *reader, 2).await;
     remember(&mut positions, &batches);
     all.extend(texts(&batches));
     all.sort();
@@ -358,22 +370,22 @@ async fn a_file_truncated_while_followed_is_noticed() {
     append(&path, "1\n2\n");
     let mut reader =
         open(&source(&path, json!({"follow": true, "pollInterval": "10ms"})), &Positions::new()).await.unwrap();
-    assert_eq!(texts(&some(&mut *reader).await), ["1", "2"]);
+    assert_eq!(texts(&some(&mut *reader, 2).await), ["1", "2"]);
     fs::write(&path, "3\n").unwrap();
-    let error = tokio::time::timeout(Duration::from_secs(5), reader.read()).await.unwrap().unwrap_err();
+    let error = tokio::time::timeout(PATIENCE, reader.read()).await.unwrap().unwrap_err();
     assert_eq!(error.code(), "position-lost");
 
     fs::write(&path, "1\n2\n").unwrap();
     let lenient = source(&path, json!({"follow": true, "pollInterval": "10ms", "onPositionLost": "earliest"}));
     let mut reader = open(&lenient, &Positions::new()).await.unwrap();
     let mut positions = Positions::new();
-    remember(&mut positions, &some(&mut *reader).await);
+    remember(&mut positions, &some(&mut *reader, 2).await);
     fs::write(&path, "").unwrap();
-    let batches = some(&mut *reader).await;
+    let batches = some(&mut *reader, 1).await;
     remember(&mut positions, &batches);
     assert!(batches[0].lost.is_some());
     append(&path, "3\n");
-    let batches = some(&mut *reader).await;
+    let batches = some(&mut *reader, 1).await;
     remember(&mut positions, &batches);
     assert_eq!(texts(&batches), ["3"]);
 }
@@ -386,12 +398,12 @@ async fn new_files_are_found_and_empty_ones_waited_for() {
     let mut reader = open(&source(&path("*.csv"), json!({"follow": true, "pollInterval": "10ms"})), &Positions::new())
         .await
         .unwrap();
-    assert!(some(&mut *reader).await.is_empty());
+    assert!(some(&mut *reader, 0).await.is_empty());
     append(&path("a.csv"), "id,na");
-    assert!(some(&mut *reader).await.is_empty());
+    assert!(some(&mut *reader, 0).await.is_empty());
     append(&path("a.csv"), "me\n1,x\n");
     append(&path("b.csv"), "id\n7\n");
-    assert_eq!(texts(&some(&mut *reader).await), ["1,x", "7"]);
+    assert_eq!(texts(&some(&mut *reader, 2).await), ["1,x", "7"]);
 }
 
 fn line() -> impl Strategy<Value = String> {
