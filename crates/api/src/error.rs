@@ -49,8 +49,8 @@ kinds! {
     MALFORMED_JSON "malformed-json" BAD_REQUEST "the body is not JSON";
     HOST_NOT_ALLOWED "host-not-allowed" FORBIDDEN "this host name is not one of the node's";
     ORIGIN_NOT_ALLOWED "origin-not-allowed" FORBIDDEN "a page from elsewhere may not change anything here";
-    NOT_FOUND "not-found" NOT_FOUND "there is no such thing";
-    UNKNOWN_PATH "unknown-path" NOT_FOUND "there is nothing under this path";
+    NOT_FOUND "not-found" NOT_FOUND "not found";
+    UNKNOWN_PATH "unknown-path" NOT_FOUND "not found: no such path";
     METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't take this method";
     ALREADY_EXISTS "already-exists" CONFLICT "there is one already";
     NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
@@ -129,7 +129,7 @@ impl Error {
 
     /// The region answered something that wasn't asked for.
     pub(crate) fn unexpected_reply() -> Self {
-        Self::new(INTERNAL, "the pipeline gave an answer that doesn't belong to the question")
+        Self::new(INTERNAL, "internal error: unexpected reply from the pipeline")
     }
 
     /// An answer of the region about a pipeline.

@@ -232,7 +232,7 @@ fn same(view: &PipelineView, spec: &PipelineSpec) -> bool {
 }
 
 fn unexpected() -> Failure {
-    Failure::failed("the pipeline gave another answer than was asked for")
+    Failure::failed("internal error: unexpected reply from the pipeline")
 }
 
 fn failure(error: AskError) -> Failure {

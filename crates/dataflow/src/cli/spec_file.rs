@@ -18,10 +18,10 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
     let text = text.map_err(|error| Failure::invalid(format!("can't read {name}: {error}"), Vec::new()))?;
     let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
         serde_json::from_str(&text)
-            .map_err(|error| Failure::invalid(format!("{name} is no JSON: {error}"), Vec::new()))?
+            .map_err(|error| Failure::invalid(format!("{name} is not valid JSON: {error}"), Vec::new()))?
     } else {
         serde_yaml_ng::from_str(&text)
-            .map_err(|error| Failure::invalid(format!("{name} is no YAML: {error}"), Vec::new()))?
+            .map_err(|error| Failure::invalid(format!("{name} is not valid YAML: {error}"), Vec::new()))?
     };
     if value.is_object() {
         Ok(value)
