@@ -2,9 +2,10 @@
 use crate::{node::Node, plugins::Connectors, settings::Settings};
 use axum::Router;
 use dataflow_api::{ApiState, Hosts, NodeView, Readiness};
-use dataflow_core::id::CommandId;
+use dataflow_core::{id::CommandId, shard::SHARDS};
 use dataflow_engine::{
     parts::{Clock, Parts, Random},
+    region::ShardRegion,
     view::rfc3339,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -42,7 +43,6 @@ impl Door {
     ) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let closing = Arc::new(AtomicBool::new(false));
-        let ready = closing.clone();
         let state = ApiState {
             region: node.region(),
             catalog: connectors.catalog.clone(),
@@ -50,10 +50,7 @@ impl Door {
             compiler: connectors.compiler.clone(),
             node: Arc::new(describe(settings, parts.clock.clone())),
             metrics: Arc::new(move || metrics.render()),
-            readiness: Arc::new(move || match ready.load(Ordering::Relaxed) {
-                false => Readiness::Ready,
-                true => Readiness::NotReady("the node is stopping".into()),
-            }),
+            readiness: Arc::new(readiness(node.region(), closing.clone())),
             command_id: Arc::new(command_ids(parts.rng.clone())),
             hosts: Hosts::loopback(settings.hosts.clone()),
         };
@@ -88,6 +85,19 @@ async fn serve(listener: TcpListener, router: Router, closed: oneshot::Receiver<
     };
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until_closed).await {
         tracing::error!(%error, "the API has ended");
+    }
+}
+
+/// Ready is a node that owns all shards, as there is no other that could, and isn't stopping.
+fn readiness(region: Arc<dyn ShardRegion>, closing: Arc<AtomicBool>) -> impl Fn() -> Readiness + Send + Sync + use<> {
+    move || {
+        if closing.load(Ordering::Relaxed) {
+            return Readiness::NotReady("the node is stopping".into());
+        }
+        match region.overview().shards_owned {
+            SHARDS => Readiness::Ready,
+            owned => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
+        }
     }
 }
 
