@@ -16,14 +16,20 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     message::{Header, OwnedHeaders},
+    metadata::MetadataTopic,
     producer::{BaseRecord, Producer, ThreadedProducer},
 };
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     net::{TcpStream, ToSocketAddrs},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// Longest wait for what surely comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing may come until it is believed that nothing does.
+const QUIET: Duration = Duration::from_millis(700);
 
 type Admin = AdminClient<DefaultClientContext>;
 type Sender = ThreadedProducer<rdkafka::producer::DefaultProducerContext>;
@@ -68,11 +74,28 @@ impl Topic {
         let new = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
         let made = self.admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
         made.into_iter().for_each(|result| drop(result.unwrap()));
+        self.until_partitions(partitions as usize).await;
     }
 
     async fn delete(&self) {
         self.admin.delete_topics(&[&self.name], &AdminOptions::new()).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.until_partitions(0).await;
+    }
+
+    /// Waits until the server tells of so many partitions that can be written to.
+    async fn until_partitions(&self, expected: usize) {
+        let begun = Instant::now();
+        loop {
+            // Of all topics: to ask for one that is missing may make it.
+            let metadata = self.admin.inner().fetch_metadata(None, PATIENCE).unwrap();
+            let topic = metadata.topics().iter().find(|topic| topic.name() == self.name);
+            let ready = |topic: &MetadataTopic| topic.partitions().iter().filter(|p| p.leader() >= 0).count();
+            if topic.map_or(0, ready) == expected {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{} has no {expected} partitions", self.name);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     fn send(&self, partition: i32, key: Option<&str>, value: Option<&str>) {
@@ -120,20 +143,35 @@ fn lane(lane: u32, lanes: u32, positions: &Positions) -> Assignment {
     Assignment { lane, lanes, positions: positions.clone() }
 }
 
-/// Reads until nothing has come for a while; checks that each partition goes on where it was left.
-async fn drain(reader: &mut dyn Reader, positions: &mut Positions) -> Result<Vec<Records>, Error> {
+/// Reads until all is there that is waited for, however long it takes, and what more comes within a while; checks that each
+/// partition goes on where it was left.
+async fn drain(
+    reader: &mut dyn Reader,
+    positions: &mut Positions,
+    complete: impl Fn(&[Records], &Positions) -> bool,
+) -> Result<Vec<Records>, Error> {
     let mut batches = Vec::new();
-    let mut patience = Duration::from_secs(5);
-    while let Ok(read) = tokio::time::timeout(patience, reader.read()).await {
+    loop {
+        let patience = if complete(&batches, positions) { QUIET } else { PATIENCE };
+        let Ok(read) = tokio::time::timeout(patience, reader.read()).await else { break };
         let Read::Records(records) = read? else { panic!("Kafka has no end") };
         if let Some(at) = positions.get(&records.partition) {
             assert_eq!(&records.from, at);
         }
         positions.insert(records.partition.clone(), records.to.clone());
         batches.push(records);
-        patience = Duration::from_millis(700);
     }
     Ok(batches)
+}
+
+/// So many records have come.
+fn rows(expected: usize) -> impl Fn(&[Records], &Positions) -> bool {
+    move |batches, _| batches.iter().map(Records::len).sum::<usize>() >= expected
+}
+
+/// All partitions together are read up to this offset.
+fn offset(expected: u64) -> impl Fn(&[Records], &Positions) -> bool {
+    move |_, positions| positions.values().map(|at| at.as_offset().unwrap()).sum::<u64>() >= expected
 }
 
 fn texts(batches: &[Records]) -> Vec<String> {
@@ -161,7 +199,7 @@ async fn records_come_with_key_headers_time_and_place() {
     cx.max_record_bytes = 1_000;
     let mut reader = topic.source(json!({})).open(&cx, lane(0, 1, &Positions::new())).await.unwrap();
     let mut positions = Positions::new();
-    let batches = drain(&mut *reader, &mut positions).await.unwrap();
+    let batches = drain(&mut *reader, &mut positions, rows(4)).await.unwrap();
     let rows: Vec<_> = batches.iter().flat_map(|batch| (0..batch.len()).map(move |row| (batch, row))).collect();
     assert_eq!(rows.len(), 4);
     let (first, row) = rows[0];
@@ -233,13 +271,13 @@ async fn a_lost_position_is_told_or_passed_over_as_asked() {
 
     let mut positions = topic.at(0, 2);
     let mut reader = topic.open(json!({"onPositionLost": "earliest"}), &positions).await.unwrap();
-    let batches = drain(&mut *reader, &mut positions).await.unwrap();
+    let batches = drain(&mut *reader, &mut positions, offset(10)).await.unwrap();
     assert_eq!(batches[0].lost.as_ref().unwrap().records, 4);
     assert_eq!(texts(&batches), ["6", "7", "8", "9"]);
 
     let mut positions = topic.at(0, 2);
     let mut reader = topic.open(json!({"onPositionLost": "latest"}), &positions).await.unwrap();
-    let batches = drain(&mut *reader, &mut positions).await.unwrap();
+    let batches = drain(&mut *reader, &mut positions, offset(10)).await.unwrap();
     assert_eq!(batches.iter().filter_map(|batch| batch.lost.as_ref()).map(|lost| lost.records).sum::<u64>(), 8);
     assert_eq!(texts(&batches), Vec::<String>::new());
 
@@ -262,7 +300,7 @@ async fn an_end_of_the_log_that_moves_behind_a_reader_is_noticed() {
     topic.flush();
     let mut positions = Positions::new();
     let mut reader = topic.open(json!({}), &positions).await.unwrap();
-    assert_eq!(texts(&drain(&mut *reader, &mut positions).await.unwrap()), ["0"]);
+    assert_eq!(texts(&drain(&mut *reader, &mut positions, rows(1)).await.unwrap()), ["0"]);
     topic.delete().await;
     topic.create(1).await;
     let error = loop {
@@ -292,8 +330,7 @@ async fn aborted_transactions_are_passed() {
     }
     let mut positions = Positions::new();
     let mut reader = topic.open(json!({}), &positions).await.unwrap();
-    let mut batches = drain(&mut *reader, &mut positions).await.unwrap();
-    batches.extend(drain(&mut *reader, &mut positions).await.unwrap());
+    let batches = drain(&mut *reader, &mut positions, offset(8)).await.unwrap();
     assert_eq!(texts(&batches), ["a", "c"]);
     assert_eq!(positions.values().next().unwrap().as_offset(), Some(8));
     assert_eq!(reader.lag(), Some(0));
@@ -308,12 +345,12 @@ async fn new_partitions_are_found_and_checkpoints_reported() {
     topic.flush();
     let mut positions = Positions::new();
     let mut reader = topic.open(more, &positions).await.unwrap();
-    let first = drain(&mut *reader, &mut positions).await.unwrap();
+    let first = drain(&mut *reader, &mut positions, offset(1)).await.unwrap();
     assert_eq!(texts(&first), Vec::<String>::new());
     assert_eq!(positions.len(), 1);
     topic.admin.create_partitions(&[NewPartitions::new(&topic.name, 3)], &AdminOptions::new()).await.unwrap();
     topic.send(0, None, Some("p0"));
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    topic.until_partitions(3).await;
     let sender: Sender = ClientConfig::new().set("bootstrap.servers", &topic.brokers).create().unwrap();
     for p in [1, 2] {
         let text = format!("p{p}");
@@ -322,21 +359,27 @@ async fn new_partitions_are_found_and_checkpoints_reported() {
     }
     sender.flush(Duration::from_secs(10)).unwrap();
     topic.flush();
-    assert_eq!(texts(&drain(&mut *reader, &mut positions).await.unwrap()), ["p0", "p1", "p2"]);
+    assert_eq!(texts(&drain(&mut *reader, &mut positions, rows(3)).await.unwrap()), ["p0", "p1", "p2"]);
     assert_eq!(reader.lag(), Some(0));
     reader.checkpointed(&positions);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    drop(reader);
 
     let mut config = ClientConfig::new();
     let group: BaseConsumer =
         config.set("bootstrap.servers", &topic.brokers).set("group.id", "dataflow-test").create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition_range(&topic.name, 0, 2);
-    let committed = group.committed_offsets(list, Duration::from_secs(10)).unwrap();
-    let committed: BTreeMap<i32, Offset> =
-        committed.elements().iter().map(|at| (at.partition(), at.offset())).collect();
-    assert_eq!(committed, BTreeMap::from([(0, Offset::Offset(2)), (1, Offset::Offset(1)), (2, Offset::Offset(1))]));
+    let expected = BTreeMap::from([(0, Offset::Offset(2)), (1, Offset::Offset(1)), (2, Offset::Offset(1))]);
+    let begun = Instant::now();
+    loop {
+        let committed = group.committed_offsets(list.clone(), PATIENCE).unwrap();
+        let committed: BTreeMap<_, _> = committed.elements().iter().map(|at| (at.partition(), at.offset())).collect();
+        if committed == expected {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{committed:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(reader);
     let ends = topic.source(json!({})).resolve(&context(), &Place::End).await.unwrap();
     assert_eq!(ends, positions);
     topic.delete().await;
