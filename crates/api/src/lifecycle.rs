@@ -31,7 +31,7 @@ pub(crate) async fn start(
 /// What is under way is settled first. 202 with `stopping: true` if that takes longer than `wait`. 409 if it doesn't run.
 #[utoipa::path(post, path = "/api/pipelines/{id}/stop", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s` or `500ms`; default 10s"),
+        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`, or a number of seconds; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
     ), responses(
@@ -56,7 +56,7 @@ pub(crate) async fn stop(
 /// it has stopped.
 #[utoipa::path(post, path = "/api/pipelines/{id}/restart", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s` or `500ms`; default 10s"),
+        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`, or a number of seconds; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
     ), responses(

@@ -77,19 +77,21 @@ impl Params {
         }
     }
 
-    /// A duration with its unit: `10s`, `500ms`. A bare number is refused: it would be taken for seconds by some, and for
-    /// milliseconds, as in a spec, by others.
+    /// A duration: `10s`, `500ms`, or a number of seconds.
     pub(crate) fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
         let Some(text) = self.text(name) else { return default };
-        match text.parse::<Millis>() {
+        let parsed = match text.parse::<u64>() {
+            Ok(seconds) => Ok(Millis(seconds.saturating_mul(1_000))),
+            Err(_) => text.parse::<Millis>(),
+        };
+        match parsed {
             Ok(wait) if wait <= MAX_WAIT => wait.into(),
             Ok(wait) => {
                 self.problem(name, format!("can be {MAX_WAIT} at most, is {wait}"));
                 default
             }
-            Err(_) => {
-                let problem = Problem::new(name, "invalid-value", format!("{text:?} is no duration with a unit"));
-                self.problems.push(problem.fix(format!("write a number and ms, s or m: {name}=500ms, {name}=10s")));
+            Err(message) => {
+                self.problem(name, message);
                 default
             }
         }
