@@ -1,11 +1,13 @@
 //! Reading and checking settings: all findings at once.
-use super::{Settings, environment};
+use super::{Environment, Settings, environment};
+use crate::plugins::catalog;
 use dataflow_core::{problem::Problem, spec::Millis};
-use dataflow_sdk::check;
+use dataflow_sdk::{catalog::Connections, check};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// What the command line says; it overrules file and environment.
@@ -54,12 +56,21 @@ pub fn load(
     }
     problems.extend(value.pointer("/log/level").and_then(Value::as_str).and_then(check_level));
     problems.extend(value.get("shutdownTimeout").and_then(Value::as_str).and_then(check_timeout));
+    problems.extend(value.get("connections").map_or_else(Vec::new, check_connections));
     if !problems.is_empty() {
         return Err(problems);
     }
     serde_json::from_value(value)
         .map(|settings| (settings, warnings))
         .map_err(|error| vec![Problem::new("", "invalid", error.to_string())])
+}
+
+/// What the connectors of this build have to say of the connections, where they can be read at all.
+fn check_connections(value: &Value) -> Vec<Problem> {
+    serde_json::from_value(value.clone()).map_or_else(
+        |_| Vec::new(), // the schema has said why not
+        |by_kind| catalog().check_connections(&Connections::new(by_kind, Arc::new(Environment))),
+    )
 }
 
 fn read(path: &Path) -> Result<Value, Vec<Problem>> {
