@@ -58,10 +58,9 @@ pub(crate) fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
         ErrorKind::ReadOnlyFilesystem => {
             Error::fatal("read-only", message).fix("choose a path on a file system that can be written")
         }
-        ErrorKind::IsADirectory => Error::fatal("is-a-folder", message).fix("give the path of a file"),
-        ErrorKind::NotADirectory => {
-            Error::fatal("folder-missing", message).fix("give a path whose folders are folders")
-        }
+        ErrorKind::IsADirectory => Error::fatal("is-a-directory", message).fix("give the path of a file"),
+        ErrorKind::NotADirectory => Error::fatal("folder-missing", message)
+            .fix("a parent of the path is a file, not a folder: choose another path"),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::transient("disk-full", message),
         _ => Error::transient("io", message),
     }

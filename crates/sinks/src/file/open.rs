@@ -36,7 +36,10 @@ pub(super) fn open(
     lock(&file, path)?;
     // Asked under the lock: who is still wanted now was opened before any later writer, which has to wait for the lock.
     if wanted.strong_count() == 0 {
-        return Err(Error::transient("dropped", format!("nobody waits for {} to be opened", path.display())));
+        return Err(Error::transient(
+            "dropped",
+            format!("opening {} was cancelled because the run ended", path.display()),
+        ));
     }
     let metadata = file.metadata().map_err(|error| on_disk::failure("look at", path, &error))?;
     if !metadata.is_file() {

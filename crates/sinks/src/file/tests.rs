@@ -169,7 +169,7 @@ async fn paths_that_can_not_be_written_are_named() {
     let folder = TempDir::new().unwrap();
     for (path, code) in [
         (folder.path().join("a/b"), "folder-missing"),
-        (folder.path().into(), "is-a-folder"),
+        (folder.path().into(), "is-a-directory"),
         ("/dev/null".into(), "not-a-file"),
     ] {
         let sink: FileSink = serde_json::from_value(json!({"path": path})).unwrap();

@@ -38,7 +38,8 @@ pub struct PostgresSink {
     /// Name of the table, `users` or `sales.users`, exactly as it is written in the database.
     pub table: String,
     /// Columns to write: their names, or names and types. By default all columns of the table that have no default (and
-    /// those of the key), or, where the table is missing, all top-level fields with the types of the first batch.
+    /// those of the key), or, where the table is missing, all top-level fields with the types of the first batch. Columns
+    /// with a default are left out unless they are named.
     pub columns: Option<Columns>,
     /// Key columns: one name or several. They need a unique index, and become the primary key of a table that is made.
     pub key: Option<Names>,

@@ -31,13 +31,16 @@ pub(super) struct Server {
     pub(super) name: Arc<str>,
 }
 
+/// Says nothing of the URL itself, which holds a password.
+const INVALID: &str = "the url is not a valid PostgreSQL URL (postgres://user:password@host:5432/database)";
+
 /// Findings about a URL.
 pub(super) fn check_url(url: &str) -> Option<Problem> {
     const EXAMPLE: &str = "write postgres://user:password@host:5432/database";
     let problem = |code, message: &str| Some(Problem::new("url", code, message));
     match Config::from_str(url) {
         // The parser's words may hold parts of the URL, and so of its password.
-        Err(_) => problem("invalid", "the url is none of a PostgreSQL database").map(|problem| problem.fix(EXAMPLE)),
+        Err(_) => problem("invalid", INVALID).map(|problem| problem.fix(EXAMPLE)),
         Ok(config) if config.get_ssl_mode() == SslMode::Require => {
             problem("no-tls", "this build connects to PostgreSQL without TLS only").map(|problem| {
                 problem.fix("leave out sslmode=require and reach the server over a network you trust or a TLS tunnel")
@@ -55,7 +58,7 @@ pub(super) fn check_url(url: &str) -> Option<Problem> {
 
 /// The server at a URL.
 pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
-    let invalid = || Error::fatal("invalid-url", "the url is none of a PostgreSQL database").for_user();
+    let invalid = || Error::fatal("invalid-url", INVALID).for_user();
     let mut config = Config::from_str(url).map_err(|_| invalid())?;
     let name = name(&config);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);

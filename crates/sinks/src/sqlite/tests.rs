@@ -216,7 +216,7 @@ async fn files_that_can_not_be_opened_are_named_with_what_to_do() {
     std::fs::write(&text, "x".repeat(4096)).unwrap();
     for (path, code) in [
         (folder.path().join("a/b.db"), "folder-missing"),
-        (folder.path().into(), "is-a-folder"),
+        (folder.path().into(), "is-a-directory"),
         (text, "not-a-database"),
     ] {
         let sink = sink(json!({"path": path, "table": "t"}));

@@ -141,7 +141,7 @@ impl Tail {
         let finite = !source.follow;
         let from = from.unwrap_or(Position::offset(0));
         let Some(at) = from.as_offset() else {
-            let error = Error::fatal("bad-position", format!("position {from} of {name} is no byte offset"));
+            let error = Error::fatal("bad-position", format!("position {from} of {name} is not a byte offset"));
             return Err(error.fix("set the checkpoint to a number of bytes").for_user());
         };
         let known = from.identity.as_ref().map(|text| text.parse::<Identity>());

@@ -74,8 +74,10 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
         } else if name.starts_with("ssl.") || name.starts_with("enable.ssl.") {
             problems.push(Problem::new(path, "unsupported", "this build has no TLS for Kafka"));
         } else if name.starts_with("test.") {
-            problems
-                .push(Problem::new(path, "owned", format!("{name} can't be set")).fix("it makes a pretended server"));
+            problems.push(
+                Problem::new(path, "owned", format!("{name} can't be set"))
+                    .fix("test.mock.* replaces Kafka with a mock broker: leave it out"),
+            );
         } else {
             let mut config = ClientConfig::new();
             config.set(name.as_str(), value.to_string());

@@ -42,7 +42,7 @@ pub(super) fn begin(
         return Ok(Begin { found, offset: log.latest, first: Some(now) });
     };
     let Some(offset) = wanted.as_offset().and_then(|at| i64::try_from(at).ok()) else {
-        let error = Error::fatal("bad-position", format!("position {wanted} of {name} is no offset"));
+        let error = Error::fatal("bad-position", format!("position {wanted} of {name} is not an offset"));
         return Err(error.fix("set the checkpoint to an offset").for_user());
     };
     let Log { earliest, latest } = log;
