@@ -245,7 +245,7 @@ async fn lanes_share_the_partitions_and_go_on_where_they_were() {
                 positions.insert(records.partition.clone(), records.to.clone());
             }
         }
-        if seen.len() == before || round > 10 {
+        if (seen.len() >= all.len() && seen.len() == before) || round > 30 {
             break;
         }
     }
