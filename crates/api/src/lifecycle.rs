@@ -1,6 +1,7 @@
 //! `/api/pipelines/{id}/start|stop|restart`.
 use crate::{error::Error, headers::Command, params::Params, path, state::ApiState, views};
 use axum::{extract::State, http::StatusCode, response::Response};
+use dataflow_core::id::PipelineId;
 use dataflow_engine::{region::Action, view::PipelineView};
 use std::time::Duration;
 
@@ -42,12 +43,9 @@ pub(crate) async fn stop(
     State(state): State<ApiState>,
     path::Pipeline(id): path::Pipeline,
     command: Command,
-    mut params: Params,
+    params: Params,
 ) -> Result<Response, Error> {
-    let wait = params.duration("wait", DEFAULT_WAIT);
-    params.finish()?;
-    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, Action::Stop { wait })).await?)?;
-    Ok(views::answer(if view.stopping { StatusCode::ACCEPTED } else { StatusCode::OK }, &view))
+    end(&state, &id, command, params, |wait| Action::Stop { wait }).await
 }
 
 /// Restart a pipeline
@@ -67,10 +65,21 @@ pub(crate) async fn restart(
     State(state): State<ApiState>,
     path::Pipeline(id): path::Pipeline,
     command: Command,
+    params: Params,
+) -> Result<Response, Error> {
+    end(&state, &id, command, params, |wait| Action::Restart { wait }).await
+}
+
+/// Ends the run that there is, and answers once it has ended or the user's patience has.
+async fn end(
+    state: &ApiState,
+    id: &PipelineId,
+    command: Command,
     mut params: Params,
+    action: impl FnOnce(Duration) -> Action,
 ) -> Result<Response, Error> {
     let wait = params.duration("wait", DEFAULT_WAIT);
     params.finish()?;
-    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, Action::Restart { wait })).await?)?;
+    let view = views::pipeline(state, views::ask(state, command.envelope(id, action(wait))).await?)?;
     Ok(views::answer(if view.stopping { StatusCode::ACCEPTED } else { StatusCode::OK }, &view))
 }

@@ -1,5 +1,8 @@
 //! Identifiers. A name that exists is a valid name: the only constructors check.
-use crate::limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID};
+use crate::{
+    limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID},
+    time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -99,6 +102,14 @@ text_id!(
     /// What tells two pipelines apart that bear the same id one after the other: random, made at creation.
     Incarnation, "incarnation", printable
 );
+
+impl RunId {
+    /// The number of the run that follows on `last`, opened at `now`.
+    pub fn after(last: Option<Self>, now: Timestamp) -> Self {
+        let next = last.map_or(1, |last| last.0 + 1);
+        Self(next.max(u64::try_from(now.seconds()).unwrap_or(0)))
+    }
+}
 
 impl Actor {
     /// The platform itself: restarts by policy and the reports of runs. Doors let no user act under this name.

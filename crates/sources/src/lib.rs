@@ -8,6 +8,7 @@ pub mod http;
 pub mod kafka;
 
 mod ahead;
+mod blocking;
 mod column;
 mod lost;
 #[cfg(test)]

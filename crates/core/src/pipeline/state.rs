@@ -238,6 +238,11 @@ impl State {
         }
     }
 
+    /// Whether it was told to stop and has not stopped yet.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self, Self::Running(running) if running.stopping.is_some())
+    }
+
     /// What a user sees of it.
     pub fn status(&self) -> Status {
         match self {

@@ -14,7 +14,7 @@ impl Entity {
     pub(super) async fn command(&mut self, command: UserCommand, reply: oneshot::Sender<Result<Reply, AskError>>) {
         let waits = matches!(command.action, Action::Stop { .. } | Action::Restart { .. });
         let outcome = self.user(command).await;
-        let stopping = matches!(&*self.slot.state(), State::Running(running) if running.stopping.is_some());
+        let stopping = self.slot.state().is_stopping();
         if waits && stopping && outcome.is_ok() {
             self.waiting.push(reply);
         } else {
@@ -24,20 +24,19 @@ impl Entity {
 
     async fn user(&mut self, command: UserCommand) -> Result<Reply, AskError> {
         let UserCommand { id, actor, expected_version, action } = command;
+        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now.
+        if self.slot.state().has_carried_out(&id) {
+            return queries::state(self).or_else(|_| Ok(Reply::Deleted));
+        }
+        let (pipeline, at) = (self.slot.pipeline.clone(), self.around.parts.clock.now());
         let to = |request| Command {
-            pipeline: self.slot.pipeline.clone(),
-            id,
-            actor,
-            at: self.around.parts.clock.now(),
+            pipeline: pipeline.clone(),
+            id: id.clone(),
+            actor: actor.clone(),
+            at,
             expected_version,
             request,
         };
-        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now.
-        let probe = to(Request::Stop);
-        if self.slot.state().has_carried_out(&probe.id) {
-            return queries::state(self).or_else(|_| Ok(Reply::Deleted));
-        }
-        let to = |request| Command { request, ..probe.clone() };
         match action {
             Action::Ingest { .. } => unreachable!("pushed batches are taken in together, see `ingest`"),
             Action::Create(spec) => {

@@ -30,7 +30,7 @@ pub(crate) fn pipeline(
     let pipeline = state.pipeline()?;
     let spec = &pipeline.spec;
     let metrics = metrics(pipeline, live, now);
-    let stopping = matches!(state, State::Running(running) if running.stopping.is_some());
+    let stopping = state.is_stopping();
     Some(PipelineView {
         pipeline_id: pipeline.id.to_string(),
         name: spec.name.clone(),

@@ -8,7 +8,7 @@ use crate::run::{
 use dataflow_core::{
     chunk::ChunkId,
     id::RunId,
-    pipeline::{Request, State, event::Cause},
+    pipeline::{Request, State, Status, event::Cause},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -61,9 +61,9 @@ pub(super) async fn next(run: &mut Option<ActiveRun>) -> Happened {
 impl Entity {
     /// Takes up what was under way when the pipeline was last in memory.
     pub(super) async fn resume(&mut self) {
-        let (running, stopping) = match &*self.slot.state() {
-            State::Running(running) => (true, running.stopping.is_some()),
-            _ => (false, false),
+        let (running, stopping) = {
+            let state = self.slot.state();
+            (state.status() == Status::Running, state.is_stopping())
         };
         if stopping {
             self.stop_run().await;
@@ -114,9 +114,8 @@ impl Entity {
 
     /// A number for a run that never came to be.
     fn next_run(&self) -> RunId {
-        let last = self.slot.state().pipeline().and_then(|pipeline| pipeline.last_run.as_ref().map(|run| run.run.0));
-        let now = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0);
-        RunId((last.unwrap_or(0) + 1).max(now))
+        let last = self.slot.state().pipeline().and_then(|pipeline| pipeline.last_run.as_ref().map(|run| run.run));
+        RunId::after(last, self.around.parts.clock.now())
     }
 
     pub(super) async fn restart_by_policy(&mut self) {
@@ -198,7 +197,7 @@ impl Entity {
     }
 
     async fn ended(&mut self, end: End) {
-        let stopping = matches!(&*self.slot.state(), State::Running(running) if running.stopping.is_some());
+        let stopping = self.slot.state().is_stopping();
         match end {
             End::Completed(run) => self.report(Request::ReportCompleted { run }).await,
             // The node goes down: the pipeline goes on where it is, here or elsewhere.
@@ -252,7 +251,7 @@ impl Entity {
 
     /// Answers who waits for a stop, once it is over.
     fn answer_waiting(&mut self) {
-        let stopping = matches!(&*self.slot.state(), State::Running(running) if running.stopping.is_some());
+        let stopping = self.slot.state().is_stopping();
         if !stopping && !self.waiting.is_empty() {
             let waiting = std::mem::take(&mut self.waiting);
             for reply in waiting {

@@ -68,10 +68,10 @@ impl Run {
     /// Runs to the end.
     pub(crate) async fn run(mut self) -> End {
         let mut attempts = 0;
-        let mut last = self.pipeline.last_run.as_ref().map_or(0, |run| run.run.0);
+        let mut last = self.pipeline.last_run.as_ref().map(|run| run.run);
         loop {
-            let run = RunId((last + 1).max(u64::try_from(self.parts.clock.now().seconds()).unwrap_or(0)));
-            last = run.0;
+            let run = RunId::after(last, self.parts.clock.now());
+            last = Some(run);
             let committed_before = self.committed();
             let failure = match self.attempt(run).await {
                 Ok(Ended::Source) => return End::Completed(run),

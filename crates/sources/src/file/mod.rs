@@ -14,6 +14,7 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+use crate::blocking::blocking;
 use crate::{
     ahead::{Ahead, Nothing},
     lost::OnPositionLost,
@@ -237,11 +238,6 @@ fn partition(path: &Path) -> Partition {
     Partition(path.to_string_lossy().into())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| Err(Error::fatal("internal", format!("the file source failed: {panic}"))))
-}
-
 #[async_trait]
 impl Source for FileSource {
     async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
@@ -257,11 +253,11 @@ impl Source for FileSource {
         let pause = self.poll_interval.into();
         match self.follow {
             true => {
-                let work = blocking(move || follow::Follow::new(source, &cx, lane.positions)).await?;
+                let work = blocking("file", move || follow::Follow::new(source, &cx, lane.positions)).await?;
                 Ok(Box::new(Ahead::new(work, pause)))
             }
             false => {
-                let work = blocking(move || whole::Whole::new(source, &cx, lane.positions)).await?;
+                let work = blocking("file", move || whole::Whole::new(source, &cx, lane.positions)).await?;
                 Ok(Box::new(Ahead::new(work, pause)))
             }
         }
@@ -269,7 +265,7 @@ impl Source for FileSource {
 
     async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
         let (source, to) = (self.clone(), to.clone());
-        blocking(move || {
+        blocking("file", move || {
             let files = source.some_matches()?;
             let place = |path: PathBuf| {
                 let position = match to {

@@ -13,6 +13,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+use crate::blocking::blocking;
 use crate::{ahead::Nothing, lost::OnPositionLost};
 use async_trait::async_trait;
 use client::Client;
@@ -239,16 +240,11 @@ fn partition(topic: &str, number: i32) -> Partition {
     format!("{topic}/{number}").as_str().into()
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| Err(Error::fatal("internal", format!("the Kafka source failed: {panic}"))))
-}
-
 #[async_trait]
 impl Source for KafkaSource {
     async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error> {
         let (source, cx) = (self.clone(), cx.clone());
-        blocking(move || {
+        blocking("Kafka", move || {
             let client = Client::new(&source, &cx, 1)?;
             Ok(client.partitions()?.iter().map(|found| partition(&found.topic, found.number)).collect())
         })
@@ -257,7 +253,7 @@ impl Source for KafkaSource {
 
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
         let (source, cx) = (self.clone(), cx.clone());
-        match blocking(move || reader::open(source, &cx, lane)).await? {
+        match blocking("Kafka", move || reader::open(source, &cx, lane)).await? {
             Some(reader) => Ok(Box::new(reader)),
             None => Ok(Box::new(Nothing { bounded: false })),
         }
@@ -265,7 +261,7 @@ impl Source for KafkaSource {
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
         let (source, cx, to) = (self.clone(), cx.clone(), to.clone());
-        blocking(move || {
+        blocking("Kafka", move || {
             let client = Client::new(&source, &cx, 1)?;
             let mut positions = Positions::new();
             for found in client.partitions()? {
