@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .PHONY: help demo test check bench services-up services-down
 
 CARGO := cargo
+# Tests need the fault points, which no shipped binary has.
+FAULTS := --features dataflow/fault-points
 # Servers that the tests need; dev/services/README.md lists all there are.
 SERVICES ?= kafka postgres
 
@@ -23,15 +25,16 @@ demo:
 
 test:
 	@dev/setup.sh build services
-	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked
+	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS)
 
 check:
 	@dev/setup.sh build services
 	$(CARGO) fmt --all --check
 	dev/audit.sh
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked $(FAULTS) -- -D warnings
+	$(CARGO) clippy -p dataflow --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
-	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked
+	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS)
 
 bench:
 	@dev/setup.sh build

@@ -3,6 +3,8 @@ pub mod cli;
 pub mod compute;
 pub mod data_dir;
 pub mod door;
+#[cfg(feature = "fault-points")]
+pub mod faults;
 pub mod node;
 pub mod plugins;
 pub mod settings;

@@ -42,6 +42,10 @@ pub enum Error {
         /// Why not.
         source: dataflow_journal::Error,
     },
+    /// The faults that a test asks for can't be understood.
+    #[cfg(feature = "fault-points")]
+    #[error(transparent)]
+    Faults(#[from] dataflow_testkit::fault_points::Invalid),
 }
 
 /// Connectors and transforms with the connections of the settings.
@@ -61,7 +65,7 @@ pub fn connectors(settings: &Settings) -> Result<Connectors, Error> {
 pub fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Result<Parts, Error> {
     let path = data.journal();
     let journal = Sqlite::open(&path).map_err(|source| Error::Journal { path, source })?;
-    Ok(Parts {
+    let parts = Parts {
         clock: Arc::new(SystemClock),
         rng: Arc::new(Random::from_system()),
         spawner: Arc::new(TokioSpawner),
@@ -69,7 +73,10 @@ pub fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Re
         net: Arc::new(TcpNet),
         journal: Arc::new(journal),
         plugins: Arc::new(connectors.clone()),
-    })
+    };
+    #[cfg(feature = "fault-points")]
+    let parts = crate::faults::around(parts)?;
+    Ok(parts)
 }
 
 impl Node {

@@ -66,6 +66,17 @@ fn crates_know_only_what_they_may() {
 }
 
 #[test]
+fn what_ships_has_no_fault_points() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let program = packages.iter().find(|package| package["name"] == "dataflow").unwrap();
+    assert!(program["features"]["default"].is_null(), "{}", program["features"]);
+    let mut built = program["dependencies"].as_array().unwrap().iter().filter(|on| on["kind"].is_null());
+    let testkit = built.find(|on| on["name"] == "dataflow-testkit").unwrap();
+    assert_eq!(testkit["optional"], true);
+}
+
+#[test]
 fn the_domain_is_pure() {
     let metadata = metadata();
     let impure = ["tokio", "arrow", "futures", "async-trait", "rand", "reqwest", "rusqlite"];

@@ -6,6 +6,8 @@ mod connector;
 mod dead_letters;
 mod demo;
 mod exit;
+#[cfg(feature = "fault-points")]
+mod fault_points;
 mod output;
 mod pipeline;
 mod progress;
@@ -55,6 +57,10 @@ enum Command {
     Connector(connector::Command),
     /// Print a completion script for a shell.
     Completions(completions::Args),
+    /// List the fault points that tests can name.
+    #[cfg(feature = "fault-points")]
+    #[command(hide = true)]
+    FaultPoints,
 }
 
 /// Reads the arguments, does what they say, and says how it went.
@@ -70,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(command) => exit::block_on(dead_letters::main(command, output)),
         Command::Connector(command) => connector::main(&command, output),
         Command::Completions(args) => completions::main(&args),
+        #[cfg(feature = "fault-points")]
+        Command::FaultPoints => fault_points::main(),
     };
     match result {
         Ok(outcome) => outcome.code(),

@@ -126,6 +126,8 @@ impl From<node::Error> for Failure {
     fn from(error: node::Error) -> Self {
         match error {
             node::Error::Settings(problems) => Self::invalid("the settings are wrong", problems),
+            #[cfg(feature = "fault-points")]
+            node::Error::Faults(error) => Self::invalid(error, Vec::new()),
             node::Error::DataDir(data_dir::Error::InUse { .. }) => {
                 Self::failed(error).fix("stop that process, or choose another folder with --data-dir DIR")
             }

@@ -13,7 +13,7 @@ const VARIABLES: [(&str, &str, bool); 6] = [
     ("DATAFLOW_LOG_FORMAT", "/log/format", false),
 ];
 /// Other variables that the program and its tests read, so that they are not taken for misspelt ones.
-const OTHERS: [&str; 3] = ["DATAFLOW_CONFIG", "DATAFLOW_SERVER", "DATAFLOW_OUTPUT"];
+const OTHERS: [&str; 4] = ["DATAFLOW_CONFIG", "DATAFLOW_SERVER", "DATAFLOW_OUTPUT", "DATAFLOW_FAULT"];
 /// `DATAFLOW_CONNECTION_<KIND>_<NAME>`: a connection as a JSON object.
 const CONNECTION: &str = "DATAFLOW_CONNECTION_";
 

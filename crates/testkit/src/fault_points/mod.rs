@@ -1,0 +1,114 @@
+//! Named fault points of a node: places around what it does to its journal, sink and source, at which a test has the
+//! process killed or frozen. They are laid around a node's [`Parts`], so no production code knows of them; the program
+//! has them only when built with the feature `fault-points`.
+//!
+//! The variable [`VARIABLE`] says what is to happen, several faults separated by commas:
+//!
+//! | fault | meaning |
+//! |---|---|
+//! | `before:sink-commit@17=kill` | SIGKILL to itself when it is about to commit to the sink for the 17th time since the process began |
+//! | `after:checkpoint=stop` | SIGSTOP to itself right behind the first checkpoint; SIGCONT wakes it |
+//! | `before:sink-commit@3=kill+5ms` | SIGKILL 5 ms behind the point, in the middle of what comes then |
+//! | `no-folder-lock` | two nodes may share a data folder, for tests of zombies |
+//! | `count` | nothing but the count |
+//!
+//! `before` is passed each time, `after` only when the call has succeeded. With the variable set, `GET /metrics` has how
+//! often each point was passed: `dataflow_fault_points_passed_total`.
+mod journal;
+mod plan;
+mod plugins;
+mod point;
+
+pub use plan::{Action, Fault, Invalid};
+pub use point::{Passing, Point, When};
+
+use dataflow_engine::parts::Parts;
+use rustix::process::{Signal, getpid, kill_process};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// The variable that says which faults are to happen.
+pub const VARIABLE: &str = "DATAFLOW_FAULT";
+
+/// The metric that counts how often each point was passed.
+pub const METRIC: &str = "dataflow_fault_points_passed_total";
+
+/// The faults of a process, and how often it has passed each point.
+#[derive(Debug)]
+pub struct Faults {
+    plan: Vec<Fault>,
+    folder_lock: bool,
+    passed: [[AtomicU64; 2]; Point::ALL.len()],
+}
+
+impl Faults {
+    /// Reads what the variable says.
+    ///
+    /// # Errors
+    /// If it is malformed or names a point that there is not.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let plan::Plan { faults, folder_lock } = text.parse()?;
+        Ok(Self { plan: faults, folder_lock, passed: Default::default() })
+    }
+
+    /// Whether the data folder is to be locked as always.
+    pub fn folder_lock(&self) -> bool {
+        self.folder_lock
+    }
+
+    /// The same parts with the points laid around journal and connectors.
+    pub fn around(self, parts: Parts) -> Parts {
+        let faults = Arc::new(self);
+        Parts {
+            journal: Arc::new(journal::Watched { inner: parts.journal, faults: faults.clone() }),
+            plugins: Arc::new(plugins::Watched { inner: parts.plugins, faults }),
+            ..parts
+        }
+    }
+
+    /// A point is passed; what is planned for it happens.
+    fn pass(&self, when: When, point: Point) {
+        let passing = Passing { when, point };
+        metrics::counter!(METRIC, "point" => passing.to_string()).increment(1);
+        let nth = self.passed[point as usize][when as usize].fetch_add(1, Ordering::Relaxed) + 1;
+        for fault in self.plan.iter().filter(|fault| fault.passing == passing && fault.nth == nth) {
+            eprintln!("fault point {fault}");
+            strike(fault.action, fault.delay);
+        }
+    }
+
+    /// Passes a point before a call, and behind it if it succeeds.
+    async fn with<T, E>(&self, point: Point, call: impl Future<Output = Result<T, E>> + Send) -> Result<T, E> {
+        self.pass(When::Before, point);
+        let done = call.await?;
+        self.pass(When::After, point);
+        Ok(done)
+    }
+}
+
+fn strike(action: Action, delay: Duration) {
+    if delay.is_zero() {
+        return raise(action);
+    }
+    std::thread::spawn(move || {
+        std::thread::sleep(delay);
+        raise(action);
+    });
+}
+
+fn raise(action: Action) {
+    let signal = match action {
+        Action::Kill => Signal::KILL,
+        Action::Stop => Signal::STOP,
+    };
+    if let Err(error) = kill_process(getpid(), signal) {
+        eprintln!("can't send a signal to itself: {error}");
+    }
+    // Another thread may be the one that takes the signal, a moment later; this one does nothing more until then.
+    std::thread::sleep(Duration::from_millis(50));
+}

@@ -1,0 +1,129 @@
+//! The points around sources and sinks.
+use super::{Faults, Point};
+use async_trait::async_trait;
+use dataflow_core::{
+    position::{Partition, Positions},
+    problem::Problem,
+    spec::{Component, PipelineSpec},
+    token::{Fence, Token},
+};
+use dataflow_engine::parts::{BuiltSink, Plugins};
+use dataflow_sdk::{
+    Context, Error,
+    batch::{Column, Demand, Output},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
+    source::{Assignment, Place, Reader, Source},
+    transform::Compiler,
+};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Connectors with points around what they open and write.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) inner: Arc<dyn Plugins>,
+    pub(super) faults: Arc<Faults>,
+}
+
+impl Plugins for Watched {
+    fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
+        self.inner.check(spec)
+    }
+
+    fn source(&self, component: &Component) -> Result<Box<dyn Source>, Vec<Problem>> {
+        let inner = self.inner.source(component)?;
+        Ok(Box::new(WatchedSource { inner, faults: self.faults.clone() }))
+    }
+
+    fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
+        let BuiltSink { sink: inner, unknown_fields } = self.inner.sink(component)?;
+        Ok(BuiltSink { sink: Box::new(WatchedSink { inner, faults: self.faults.clone() }), unknown_fields })
+    }
+
+    fn compiler(&self) -> &dyn Compiler {
+        self.inner.compiler()
+    }
+
+    fn redact(&self, component: &Component) -> Component {
+        self.inner.redact(component)
+    }
+}
+
+#[derive(Debug)]
+struct WatchedSource {
+    inner: Box<dyn Source>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Source for WatchedSource {
+    fn single_lane(&self) -> bool {
+        self.inner.single_lane()
+    }
+
+    async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error> {
+        self.inner.partitions(cx).await
+    }
+
+    async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
+        self.faults.with(Point::SourceOpen, self.inner.open(cx, lane)).await
+    }
+
+    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+        self.inner.resolve(cx, to).await
+    }
+}
+
+#[derive(Debug)]
+struct WatchedSink {
+    inner: Box<dyn Sink>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Sink for WatchedSink {
+    fn kind(&self) -> Kind {
+        self.inner.kind()
+    }
+
+    fn single_lane(&self) -> bool {
+        self.inner.single_lane()
+    }
+
+    async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
+        let opened = self.faults.with(Point::SinkOpen, self.inner.open(cx, lane)).await?;
+        Ok(Opened { writer: Box::new(WatchedWriter { inner: opened.writer, faults: self.faults.clone() }), ..opened })
+    }
+
+    async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        self.inner.token(cx, fence).await
+    }
+}
+
+struct WatchedWriter {
+    inner: Box<dyn Writer>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Writer for WatchedWriter {
+    async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
+        self.faults.with(Point::Define, self.inner.define(columns)).await
+    }
+
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        self.faults.with(Point::SinkCommit, self.inner.commit(outputs, token)).await
+    }
+
+    async fn seal(&mut self) -> Result<Option<Value>, Error> {
+        self.faults.with(Point::Seal, self.inner.seal()).await
+    }
+
+    async fn publish(&mut self, handle: &Value) -> Result<(), Error> {
+        self.faults.with(Point::Publish, self.inner.publish(handle)).await
+    }
+
+    async fn close(self: Box<Self>) {
+        self.inner.close().await;
+    }
+}
