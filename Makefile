@@ -1,7 +1,7 @@
 # What people do with this repository. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench services-up services-down
+.PHONY: help demo test check bench bench-micro profile services-up services-down
 
 CARGO := cargo
 # Tests need the fault points, which no shipped binary has.
@@ -13,7 +13,9 @@ help:
 	@echo "make demo [ARGS=--exit]  build, then show a pipeline at work on http://127.0.0.1:8080"
 	@echo "make test                all tests, with real servers started and stopped around them"
 	@echo "make check               all that CI checks: test, format, lints, docs, licences"
-	@echo "make bench               decoder and journal, in release"
+	@echo "make bench [PASSES=3 PEERS=… WORKLOADS=…]  ours and other programs side by side, into docs/benchmarks.md"
+	@echo "make bench-micro         the hot parts by themselves, with criterion"
+	@echo "make profile WORKLOAD=w1 a flame graph of a workload of \`make bench\`"
 	@echo "make services-up         start real servers and leave them up (SERVICES=\"$(SERVICES)\")"
 	@echo "make services-down       stop them"
 
@@ -36,10 +38,26 @@ check:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS)
 
+# What the quick start builds is what is measured; PROFILE=dist measures what a release ships.
+PROFILE ?= release
+TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$(PROFILE)
+PROGRAMS = DATAFLOW=$(TARGET)/dataflow THROUGHPUT=$(TARGET)/examples/throughput
+
 bench:
+	@dev/setup.sh build services bench
+	$(CARGO) build --profile $(PROFILE) --locked -p dataflow --bin dataflow
+	$(CARGO) build --profile $(PROFILE) --locked -p dataflow-journal --features testing --example throughput
+	@dev/with-services.sh kafka postgres -- env $(PROGRAMS) BUILT_AS="profile $(PROFILE)" dev/bench/bench.sh
+
+bench-micro:
 	@dev/setup.sh build
-	$(CARGO) run --release --locked -p dataflow-formats --example decode_speed
-	$(CARGO) run --release --locked -p dataflow-journal --features testing --example throughput
+	$(CARGO) bench --locked -p dataflow-formats -p dataflow-transforms -p dataflow-journal --features dataflow-journal/testing \
+	  --bench json --bench program --bench append
+
+profile:
+	@dev/setup.sh build services bench
+	$(CARGO) build --profile $(PROFILE) --locked -p dataflow --bin dataflow
+	@dev/with-services.sh kafka postgres -- env dev/bench/profile.sh "$(WORKLOAD)" $(TARGET)/dataflow
 
 services-up:
 	@dev/setup.sh services

@@ -3,6 +3,7 @@
 #
 #   dev/setup.sh build       a Rust toolchain, a C and a C++ compiler, make
 #   dev/setup.sh services    a JDK (17 or later) and Maven for Kafka; PostgreSQL is installed by dev/services/services.sh itself
+#   dev/setup.sh bench       on top of both, for the programs we are measured against: Go, Python 3.11
 set -euo pipefail
 
 die() { printf 'setup.sh: %s\n' "$*" >&2; exit 1; }
@@ -37,7 +38,13 @@ for what in "${@:-build}"; do
       want runuser util-linux
       has_jdk || wanted+=(default-jdk-headless)
       ;;
-    *) die "usage: setup.sh [build] [services]" ;;
+    bench)
+      have go || die "go is missing (1.24 or later): install it from https://go.dev/dl; Debian's is too old"
+      have python3.11 || wanted+=(python3.11 python3.11-venv)   # Flink and Pathway have packages for it
+      want envsubst gettext-base
+      want javac default-jdk-headless
+      ;;
+    *) die "usage: setup.sh [build] [services] [bench]" ;;
   esac
 done
 

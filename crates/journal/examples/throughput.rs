@@ -1,9 +1,10 @@
 //! How fast the SQLite log is, beside what the disk can do: appends a second and their times for 1, 100 and 1,000
 //! pipelines that append at once, and the disk's own `fdatasync`s.
 //!
-//! `cargo run -p dataflow-journal --example throughput --features testing -- [FOLDER] [SECONDS]`
+//! `cargo run -p dataflow-journal --example throughput --features testing -- [FOLDER] [SECONDS]` prints a line of JSON for each.
 use dataflow_core::{id::PipelineId, shard::ShardId};
 use dataflow_journal::{Appended, Journal, Sqlite, testing::samples};
+use serde_json::json;
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -26,13 +27,13 @@ fn main() -> Result<(), Failure> {
 }
 
 fn measure(folder: &Path, time: Duration) -> Result<(), Failure> {
-    println!("{:<34}{:>12}{:>12}{:>12}{:>12}", "", "a second", "p50 ms", "p99 ms", "most ms");
-    report("the disk: 4 KiB and fdatasync", time, disk(&folder.join("disk"), time)?);
+    report("the disk alone: 4 KiB and fdatasync", time, disk(&folder.join("disk"), time)?);
     let runtime = tokio::runtime::Runtime::new()?;
     for pipelines in [1, 100, 1_000] {
         let journal = Arc::new(Sqlite::open(&folder.join(format!("journal-{pipelines}.db")))?);
         let took = runtime.block_on(appends(&journal, pipelines, time))?;
-        report(&format!("appends by {pipelines} pipelines"), time, took);
+        let plural = if pipelines == 1 { "" } else { "s" };
+        report(&format!("checkpoints of {pipelines} pipeline{plural}"), time, took);
     }
     Ok(())
 }
@@ -41,7 +42,8 @@ fn report(what: &str, time: Duration, mut took: Vec<Duration>) {
     took.sort();
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
     let rate = took.len() as f64 / time.as_secs_f64();
-    println!("{what:<34}{rate:>12.0}{:>12.2}{:>12.2}{:>12.2}", at(0.5), at(0.99), at(1.0));
+    let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
+    println!("{}", json!({"what": what, "per_second": rate, "p50_ms": p50, "p99_ms": p99, "max_ms": max}));
 }
 
 fn disk(path: &Path, time: Duration) -> Result<Vec<Duration>, Failure> {

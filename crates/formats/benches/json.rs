@@ -1,5 +1,7 @@
-//! Records per second that one thread decodes: `cargo run -p dataflow-formats --example decode_speed --release`.
+//! Records to columns and back, on one thread: bytes and records a second.
+#![allow(missing_docs, clippy::unwrap_used)]
 use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dataflow_core::{
     position::Position,
     types::{Learned, Type},
@@ -9,7 +11,6 @@ use dataflow_formats::{
     encode, pushed,
 };
 use dataflow_sdk::records::{Layout, Records, Span};
-use std::time::{Duration, Instant};
 
 const ROWS: usize = 8_192;
 
@@ -35,26 +36,12 @@ fn records() -> Records {
     records
 }
 
-/// Runs something on a batch of records again and again for a while and prints how fast it went.
-fn measure(what: &str, bytes: usize, mut run: impl FnMut()) {
-    run();
-    let begin = Instant::now();
-    let mut rounds = 0_u32;
-    while begin.elapsed() < Duration::from_secs(1) {
-        run();
-        rounds += 1;
-    }
-    let seconds = begin.elapsed().as_secs_f64() / f64::from(rounds);
-    let (records, megabytes) = (ROWS as f64 / seconds / 1e6, bytes as f64 / seconds / 1e6);
-    println!("{what:<44} {records:8.2} million records/s {megabytes:8.0} MB/s");
+fn field(path: &[&str], want: Want) -> Field {
+    Field { path: path.iter().map(|key| (*key).into()).collect(), want }
 }
 
-fn main() {
+fn decode(criterion: &mut Criterion) {
     let records = records();
-    let bytes = records.data.len();
-    println!("{ROWS} records of {} bytes", bytes / ROWS);
-    measure("UTF-8 alone", bytes, || assert!(std::str::from_utf8(&records.data).is_ok()));
-    let field = |path: &[&str], want| Field { path: path.iter().map(|key| (*key).into()).collect(), want };
     let all = ["id", "userId", "email", "age", "balance", "active", "tags", "address", "createdAt"];
     let table = vec![
         field(&["id"], Want::As(Type::Bigint)),
@@ -71,22 +58,42 @@ fn main() {
         ("six columns of a table", table),
         ("all fields, inferred", all.iter().map(|name| field(&[name], Want::Infer)).collect()),
     ];
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::Bytes(records.data.len() as u64));
+    group.bench_function("UTF-8 alone", |bench| bench.iter(|| std::str::from_utf8(&records.data).is_ok()));
     for (what, fields) in cases {
         let mut decoder = Decoder::new(fields, &Learned::default());
-        measure(what, bytes, || assert!(decoder.decode(&records).broken.is_empty()));
+        group.bench_function(what, |bench| bench.iter(|| decoder.decode(&records)));
     }
+    group.finish();
+}
+
+fn encode(criterion: &mut Criterion) {
+    let records = records();
+    let rows: Vec<u32> = (0..ROWS as u32).collect();
     let mut decoder = Decoder::new(vec![field(&["age"], Want::Number)], &Learned::default());
     let age = decoder.decode(&records).columns.swap_remove(0).array;
-    let rows: Vec<u32> = (0..ROWS as u32).collect();
     let set = [encode::Column { name: "age", array: &age, raw: false }];
-    measure("overlay of one field", bytes, || {
-        assert!(encode::overlay(&records, &rows, &set, &[], None).misfits.is_empty())
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    group.bench_function("overlay of one field", |bench| {
+        bench.iter(|| encode::overlay(&records, &rows, &set, &[], None));
     });
-    measure("documents of one column", bytes, || {
-        assert!(encode::documents_from_columns(&set, ROWS).misfits.is_empty());
+    group.bench_function("documents of one column", |bench| {
+        bench.iter(|| encode::documents_from_columns(&set, ROWS));
     });
+    group.finish();
+}
+
+fn push(criterion: &mut Criterion) {
     let items: Vec<String> = (0..ROWS).map(|row| format!("{{\"data\":{}}}", record(row))).collect();
     let body = Bytes::from(format!("{{\"batchId\":\"b\",\"records\":[{}]}}", items.join(",")));
-    measure("check of a pushed batch", body.len(), || assert!(pushed::check(&body).is_ok()));
-    measure("read of a pushed batch", body.len(), || assert!(pushed::read(&body, 0).is_ok()));
+    let mut group = criterion.benchmark_group("pushed");
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    group.bench_function("check", |bench| bench.iter(|| pushed::check(&body).unwrap()));
+    group.bench_function("read", |bench| bench.iter(|| pushed::read(&body, 0).unwrap()));
+    group.finish();
 }
+
+criterion_group!(benches, decode, encode, push);
+criterion_main!(benches);

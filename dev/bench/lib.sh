@@ -1,0 +1,77 @@
+# What every peer's run.sh begins with: settings, data, topics and tables, and `measured`. It ends with `dispatch "$@"`.
+#
+#   run.sh about       name, version | what it promises
+#   run.sh workloads   the workloads that it can do
+#   run.sh install     installs it once, from package registries
+#   run.sh w1 …        one measured run: one line more in $RESULTS
+set -euo pipefail
+BENCH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PEER=$(basename "$(dirname "$0")")              # what a run is filed under
+HERE=$BENCH/peers/$PEER
+P=${DATAFLOW_BENCH_HOME:-$HOME/.cache/dataflow-bench} # installs, data, output, logs
+N=${N:-1000000}
+PASS=${PASS:-1}
+RESULTS=${RESULTS:-$P/results.jsonl}
+KAFKA=${KAFKA:-127.0.0.1:9092}
+DATABASE=dataflow_bench
+PGURI=${PGURI:-postgres://dataflow:dataflow@127.0.0.1:5432/$DATABASE?sslmode=disable}
+JDBC=${JDBC:-jdbc:postgresql://127.0.0.1:5432/$DATABASE?reWriteBatchedInserts=true}
+TOPIC=bench_users_$N # 4 partitions
+DATA=$P/users-$N.jsonl
+EXPECT_FILE=$P/users-$N.expect # how many records have age > 18, counted in the data
+mkdir -p "$P/out" "$P/logs"
+
+say() { printf '%s\n' "$*" >&2; }
+kafka() { "$P/gen" -kafka "$KAFKA" "$@"; }
+pg() { PGOPTIONS='-c client_min_messages=warning' psql -qAtX -v ON_ERROR_STOP=1 "$PGURI" -c "$1"; }
+
+# The database and the topic that the workloads read, made once.
+prepare_data() {
+  [[ -s $DATA ]] || "$P/gen" -n "$N" -file "$DATA"
+  [[ -s $EXPECT_FILE ]] || python3 "$BENCH/check.py" count "$DATA" >"$EXPECT_FILE"
+  psql -qAtX "${PGURI/\/$DATABASE//dataflow}" -c "select 1 from pg_database where datname = '$DATABASE'" | grep -q 1 ||
+    psql -qAtX "${PGURI/\/$DATABASE//dataflow}" -c "create database $DATABASE"
+  [[ $(kafka -count "$TOPIC" 2>/dev/null) == "$N" ]] || kafka -n "$N" -topic "$TOPIC" -partitions 4
+}
+
+# A fresh table `users`; what earlier runs left to write is written before the clock starts.
+fresh_table() {
+  pg "drop table if exists users"
+  pg "create table users(id text primary key, name text, email text, age int, country text, amount numeric(12,2), ts timestamptz)"
+  pg checkpoint
+}
+
+# Counting costs the server time, so it begins when the table is about as large as it will be.
+count_table() {
+  echo "psql -qAtX '$PGURI' -c 'select case when pg_relation_size(\$\$users\$\$) < 90 * $EXPECT then 0 else (select count(*) from users) end'"
+}
+
+# measured WORKLOAD [options of measure.py] -- COMMAND…
+measured() {
+  local workload=$1
+  shift
+  sync
+  python3 "$BENCH/measure.py" --peer "$PEER" --workload "$workload" --pass "$PASS" --records "$N" --expect "${ROWS:-$EXPECT}" \
+    --results "$RESULTS" --log "$P/logs/$PEER-$workload.log" "$@"
+}
+
+# What measure.py runs after the first pass to hold every record in the sink against the data; nothing in later passes.
+check() { [[ $PASS == 1 ]] && echo "python3 '$BENCH/check.py' $* '$DATA'"; }
+
+dispatch() {
+  case ${1:-} in
+    about | install) "$1" ;;
+    workloads) compgen -A function | grep -E '^(w[1-5]|kf)$' | tr '\n' ' ' ;;
+    w[1-5] | kf)
+      declare -F "$1" >/dev/null || { say "$PEER has no $1"; exit 2; }
+      EXPECT=$(<"$EXPECT_FILE")
+      GROUP=bench-$PEER-$1-$(date +%s%N)
+      SINK=$P/out/$PEER-$1
+      rm -rf "$SINK"
+      export DATA KAFKA PGURI JDBC TOPIC OUTTOPIC=bench_out GROUP SINK P WORKLOAD=$1
+      "$1"
+      rm -rf "$SINK"
+      ;;
+    *) say "usage: run.sh about | workloads | install | w1 w2 w3 w4 w5 kf"; exit 2 ;;
+  esac
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# DataFlow itself. `dataflow-again` is the same program once more: what differs between the two is noise.
+. "$(dirname "$0")/../../lib.sh"
+
+about() { echo "DataFlow | exactly once"; }
+install() { [[ -x ${DATAFLOW:-} ]] || { say "DATAFLOW must be the path of the program: \`make bench\` builds it"; exit 1; }; }
+
+# Runs the spec of a workload from nothing.
+run() { # [options of measure.py]
+  rm -rf "$P/out/$PEER-data"
+  envsubst <"$HERE/$WORKLOAD.yaml" >"$P/out/$PEER.yaml"
+  measured "$WORKLOAD" "$@" -- "$DATAFLOW" run --data-dir "$P/out/$PEER-data" "$P/out/$PEER.yaml"
+  rm -rf "$P/out/$PEER-data"
+}
+
+w1() { run --count "wc -l < $SINK" --check "$(check lines "$SINK")"; }
+w2() { run --count "wc -l < $SINK" --check "$(check mapped "$SINK")"; }
+w3() { fresh_table && run --until "$(count_table)" --check "$(check table "'$PGURI'" users)"; }
+kf() { run --until "wc -l < $SINK" --check "$(check lines "$SINK")"; }
+
+dispatch "$@"
