@@ -17,7 +17,7 @@ impl fmt::Display for ChunkId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ChunkKind {
-    /// Dead letters of one commit.
+    /// Dead letters of one commit, or of several that were joined.
     DeadLetters,
     /// Records pushed in one batch.
     Ingest,

@@ -29,5 +29,10 @@ pub const MAX_BATCH_BODY: usize = 8 * 1024 * 1024;
 /// Chunks of dead letters among which a chunk that is named again is looked for: more than all lanes may have named
 /// since the last checkpoint.
 pub const REMEMBERED_CHUNKS: usize = 65_536;
+/// The newest chunks of dead letters of each lane, which a token may still name: a run whose journal is 1,000 chunks
+/// behind waits for it.
+pub const NAMED_CHUNKS: usize = 2_000;
+/// Most letters of a chunk that older chunks were joined into.
+pub const JOINED_LETTERS: u64 = 1_000;
 /// Bytes of pushed records that may wait, if the source does not say `maxPendingBytes` (64 MiB).
 pub const MAX_PENDING_BYTES: u64 = 64 * 1024 * 1024;

@@ -7,7 +7,7 @@ use dataflow_journal::Journal;
 use dataflow_sdk::{batch::Dead, records::Records};
 use serde::{Deserialize, Serialize};
 
-/// Dead letters of one commit as they are stored. What was ever written stays readable: a shape that has to change
+/// Dead letters of one commit, or of several that were joined, as they are stored. What was ever written stays readable: a shape that has to change
 /// becomes another variant, with a golden file of its own in `golden/dead-letters/`.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "v")]
@@ -111,8 +111,40 @@ pub(crate) fn encode(letters: Vec<DeadLetter>) -> Result<Bytes, serde_json::Erro
 
 /// The letters of a chunk, not yet numbered.
 fn decode(body: &[u8]) -> Result<Vec<DeadLetter>, serde_json::Error> {
+    Ok(stored(body)?.into_iter().map(DeadLetter::from).collect())
+}
+
+fn stored(body: &[u8]) -> Result<Vec<LetterV1>, serde_json::Error> {
     let Stored::V1 { letters } = serde_json::from_slice(body)?;
-    Ok(letters.into_iter().map(DeadLetter::from).collect())
+    Ok(letters)
+}
+
+/// Most bytes that are joined into one chunk.
+const JOINED_BYTES: usize = 8 << 20;
+
+/// One body of the letters of the first of these chunks, in order, and of how many chunks; fewer than all if they are large.
+pub(crate) async fn join(journal: &dyn Journal, chunks: &[ChunkRef]) -> Result<(usize, Bytes), String> {
+    let (mut count, mut bytes, mut joined) = (0, 0, Vec::new());
+    for chunk in chunks {
+        let body = body(journal, chunk).await?;
+        bytes += body.len();
+        if bytes > JOINED_BYTES {
+            break;
+        }
+        joined.extend(stored(&body).map_err(|error| unreadable(chunk, &error))?);
+        count += 1;
+    }
+    let body = serde_json::to_vec(&Stored::V1 { letters: joined }).map_err(|error| error.to_string())?;
+    Ok((count, body.into()))
+}
+
+async fn body(journal: &dyn Journal, chunk: &ChunkRef) -> Result<Bytes, String> {
+    let body = journal.chunk(&chunk.id).await.map_err(|error| error.to_string())?;
+    body.ok_or_else(|| format!("the chunk {} is named by the journal but is not there", chunk.id))
+}
+
+fn unreadable(chunk: &ChunkRef, error: &serde_json::Error) -> String {
+    format!("the chunk {} can't be read: {error}", chunk.id)
 }
 
 /// The dead letters after number `after`, at most `limit`, with their bytes.
@@ -127,10 +159,7 @@ pub(crate) async fn list(
     for chunk in chunks {
         let end = before + chunk.records;
         if end > after {
-            let body = journal.chunk(&chunk.id).await.map_err(|error| error.to_string())?;
-            let body =
-                body.ok_or_else(|| format!("the chunk {} is named by the journal but is not there", chunk.id))?;
-            let letters = decode(&body).map_err(|error| format!("the chunk {} can't be read: {error}", chunk.id))?;
+            let letters = decode(&body(journal, chunk).await?).map_err(|error| unreadable(chunk, &error))?;
             for (number, letter) in (before + 1..).zip(letters) {
                 if number > after {
                     found.push(DeadLetter { number, ..letter });

@@ -1,13 +1,13 @@
 //! The local shard region: all 256 shards on this node, and their entities.
 use crate::{
-    entity::{Ask, Entity, Mail, Surroundings},
+    entity::{Ask, Entity, Mail, Surroundings, view},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
     shard::{ShardLog, Slot, load_pipeline},
-    view::{PipelinePage, RegionView},
+    view::{PipelinePage, PipelineView, RegionView},
 };
 use async_trait::async_trait;
 use dataflow_core::{id::PipelineId, pipeline::State, shard::ShardId};
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -127,6 +127,20 @@ impl LocalRegion {
         answer.await.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline left this node".into())))
     }
 
+    /// A pipeline as it is now; none if there is none. Who only looks takes nobody into memory.
+    async fn view(&self, pipeline: &PipelineId) -> Result<Option<PipelineView>, AskError> {
+        let shard = self.shard(pipeline);
+        let awake = shard.entities().get(pipeline).map(|handle| handle.slot.clone());
+        // An entity that is being loaded has no state yet.
+        let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|slot| slot.state().pipeline().is_some());
+        if let Some(slot) = known {
+            return Ok(view(&self.around, pipeline, &slot.state(), slot.live().as_deref()));
+        }
+        let state = load_pipeline(&*self.around.parts.journal, pipeline).await;
+        let state = state.map_err(|error| AskError::Unavailable(error.to_string()))?;
+        Ok(view(&self.around, pipeline, &state, None))
+    }
+
     /// Waits until the pushed records before `position` are committed; false if that takes longer.
     async fn delivered(&self, slot: &Slot, position: u64, within: Duration) -> bool {
         let committed = || {
@@ -242,20 +256,12 @@ impl ShardRegion for Region {
         let more = ids.len() > query.limit;
         ids.truncate(query.limit);
         let next = ids.last().filter(|_| more).map(ToString::to_string);
-        let views: Vec<_> = stream::iter(ids)
-            .map(|id| async move { self.0.send(&id, Ask::Query(Query::State)).await })
-            .buffered(32)
-            .collect()
-            .await;
-        let mut items = Vec::with_capacity(views.len());
-        for view in views {
-            match view {
-                Ok(Reply::Pipeline(view)) => items.push(*view),
-                // Deleted since it was found.
-                Ok(_) | Err(AskError::Rejected(_)) => {}
-                Err(error) => return Err(error),
-            }
+        if self.0.around.closing.is_cancelled() {
+            return Err(AskError::Unavailable("the node is shutting down".into()));
         }
+        let views = stream::iter(ids).map(|id| async move { self.0.view(&id).await }).buffered(32);
+        // Some may have been deleted since they were found.
+        let items = views.try_filter_map(async |view| Ok(view)).try_collect().await?;
         Ok(PipelinePage { items, next })
     }
 

@@ -75,6 +75,7 @@ pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
         Fact::BatchReceived { .. }
         | Fact::BatchProcessed { .. }
         | Fact::SchemaChanged { .. }
+        | Fact::DeadLettersJoined { .. }
         | Fact::RecordsLost(_) => {}
     }
 }

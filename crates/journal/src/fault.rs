@@ -200,8 +200,8 @@ impl<J: Journal> Journal for Faulty<J> {
         self.meet(self.inner.snapshots(shard)).await
     }
 
-    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error> {
-        self.meet(self.inner.snapshot_of(shard, pipeline)).await
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+        self.meet(self.inner.load(pipeline)).await
     }
 
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {

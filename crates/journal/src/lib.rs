@@ -124,8 +124,8 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// All snapshots of a shard, and the place from which its log has to be read to be up to date.
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error>;
 
-    /// The snapshot of one pipeline, and the place from which the log has to be read for it.
-    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error>;
+    /// The snapshot of one pipeline, and its own events since: what others of its shard did meanwhile is not read.
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error>;
 
     /// Stores a chunk durably. Storing the same again is fine.
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error>;

@@ -91,7 +91,7 @@ async fn answer(journal: &dyn Journal, call: &Call, heads: &[(Epoch, Seq); 2], s
     };
     let mut seen = format!("{said}\n{:?}\n", journal.chunks("1/").await);
     for shard in [ShardId(0), ShardId(1)] {
-        let one = journal.snapshot_of(shard, &pipeline(shard, 0)).await;
+        let one = journal.load(&pipeline(shard, 0)).await;
         seen +=
             &format!("{:?}\n{:?}\n{one:?}\n", journal.read(shard, Seq(1), 1_000).await, journal.snapshots(shard).await);
     }

@@ -1,6 +1,6 @@
 //! What may be asked of a pipeline.
 use crate::{
-    chunk::ChunkId,
+    chunk::{ChunkId, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Incarnation, PipelineId, RunId},
     pipeline::event::{Cause, LaneOpened, LaneProgress, Lost},
     position::Positions,
@@ -29,7 +29,7 @@ pub struct Command {
     pub request: Request,
 }
 
-/// What is asked. The first group comes from users, the second from the pipeline's own run.
+/// What is asked. The first group comes from users, the second from the pipeline itself and its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
@@ -117,6 +117,15 @@ pub enum Request {
         /// What was passed over.
         lost: Lost,
     },
+    /// Chunks of dead letters that lie together were joined into one, which is stored.
+    JoinDeadLetters {
+        /// Place of the first of them among all.
+        first: u64,
+        /// How many they are.
+        count: u64,
+        /// What is to take their place.
+        into: ChunkRef,
+    },
     /// A run has ended because it was told to.
     ReportStopped {
         /// Which run.
@@ -156,6 +165,7 @@ impl Request {
             | Self::ReportProgress { .. }
             | Self::ReportSchema { .. }
             | Self::ReportLost { .. }
+            | Self::JoinDeadLetters { .. }
             | Self::ReportStopped { .. }
             | Self::ReportFailed { .. }
             | Self::ReportCompleted { .. } => false,

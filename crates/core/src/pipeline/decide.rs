@@ -4,7 +4,7 @@ use super::{
     commands::{
         completed, create, delete, failed,
         ingest::{self, Ingested},
-        lost, opened, progress, reset_checkpoint, restart, schema, start, stop, stopped, update,
+        join, lost, opened, progress, reset_checkpoint, restart, schema, start, stop, stopped, update,
     },
     state::Received,
 };
@@ -70,6 +70,7 @@ pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Resu
         Request::ReportProgress { run, lanes } => progress::progress(state, command, *run, lanes),
         Request::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
         Request::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
+        Request::JoinDeadLetters { first, count, into } => join::join(state, command, *first, *count, into),
         Request::ReportStopped { run, settled } => stopped::stopped(state, command, *run, *settled),
         Request::ReportFailed { run, cause, restart_in } => failed::failed(state, command, *run, cause, *restart_in),
         Request::ReportCompleted { run } => completed::completed(state, command, *run),

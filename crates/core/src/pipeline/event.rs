@@ -95,6 +95,15 @@ pub enum Fact {
     },
     /// Records were passed over because they are no longer there.
     RecordsLost(Lost),
+    /// Chunks of dead letters that lie together were joined into one, which holds the same letters in the same order.
+    DeadLettersJoined {
+        /// Place of the first of them among all.
+        first: u64,
+        /// How many they were.
+        count: u64,
+        /// What has taken their place.
+        into: ChunkRef,
+    },
     /// It cannot go on.
     PipelineFailed {
         /// Why.
@@ -129,6 +138,7 @@ impl Fact {
             Self::BatchProcessed { .. } => "BatchProcessed",
             Self::SchemaChanged { .. } => "SchemaChanged",
             Self::RecordsLost(_) => "RecordsLost",
+            Self::DeadLettersJoined { .. } => "DeadLettersJoined",
             Self::PipelineFailed { .. } => "PipelineFailed",
             Self::PipelineCompleted => "PipelineCompleted",
             Self::CheckpointReset { .. } => "CheckpointReset",
@@ -143,7 +153,8 @@ impl Fact {
             Self::BatchReceived { .. }
             | Self::RunOpened { .. }
             | Self::BatchProcessed { .. }
-            | Self::SchemaChanged { .. } => true,
+            | Self::SchemaChanged { .. }
+            | Self::DeadLettersJoined { .. } => true,
             Self::PipelineCreated { .. }
             | Self::PipelineUpdated { .. }
             | Self::PipelineStarted { .. }

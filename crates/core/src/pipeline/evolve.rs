@@ -75,6 +75,10 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
         }
         // The ledger counts lost records where their lane does, with the commit that passes over them.
         Fact::RecordsLost(_) => running(&mut state).is_some().then_some(state),
+        Fact::DeadLettersJoined { first, count, into } => {
+            state.pipeline_mut()?.progress.join(*first, *count, into)?;
+            Some(state)
+        }
         Fact::PipelineFailed { cause, restart_at } => failed(state, event.at, cause, *restart_at),
         Fact::PipelineCompleted => match state {
             State::Running(running) => Some(State::Completed(Box::new(running.pipeline))),
@@ -115,6 +119,7 @@ fn note(state: &mut State, event: &Event) {
         | Fact::BatchProcessed { .. }
         | Fact::SchemaChanged { .. }
         | Fact::RecordsLost(_)
+        | Fact::DeadLettersJoined { .. }
         | Fact::PipelineFailed { .. }
         | Fact::PipelineCompleted => {}
     }

@@ -4,12 +4,15 @@ use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::Generation,
     ledger::Counters,
-    limits::REMEMBERED_CHUNKS,
+    limits::{JOINED_LETTERS, NAMED_CHUNKS, REMEMBERED_CHUNKS},
     position::{Position, Positions},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
 /// How far a pipeline is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +111,39 @@ impl Progress {
             by_lane: BTreeMap::new(),
             at: None,
         };
+        Some(())
+    }
+
+    /// Which chunks of dead letters are best joined, from a place on: neighbours of few letters each. The newest stay as
+    /// they are, because a token may still name them.
+    pub fn to_join(&self, from: usize) -> Option<Range<usize>> {
+        let newest = NAMED_CHUNKS * self.lanes.unwrap_or(1) as usize;
+        let (mut first, mut records) = (from, 0);
+        for (at, chunk) in
+            self.dead_letters.iter().enumerate().take(self.dead_letters.len().saturating_sub(newest)).skip(from)
+        {
+            if records + chunk.records > JOINED_LETTERS {
+                if at - first > 1 {
+                    return Some(first..at);
+                }
+                (first, records) = (at, 0);
+            }
+            records += chunk.records;
+        }
+        None
+    }
+
+    /// The places of the chunks that `into` is to replace; none if it doesn't hold what they do.
+    pub(super) fn joined(&self, first: u64, count: u64, into: &ChunkRef) -> Option<Range<usize>> {
+        let places = usize::try_from(first).ok()?..usize::try_from(first.checked_add(count)?).ok()?;
+        let records: u64 = self.dead_letters.get(places.clone())?.iter().map(|chunk| chunk.records).sum();
+        (count > 1 && records == into.records && into.kind == ChunkKind::DeadLetters).then_some(places)
+    }
+
+    /// Puts one chunk of dead letters in the place of several.
+    pub(super) fn join(&mut self, first: u64, count: u64, into: &ChunkRef) -> Option<()> {
+        let places = self.joined(first, count, into)?;
+        self.dead_letters.splice(places, [into.clone()]);
         Some(())
     }
 

@@ -2,10 +2,13 @@
 mod commands;
 mod inbox;
 mod ingest;
+mod join;
 mod queries;
 mod settle;
 mod show;
 mod supervise;
+
+pub(crate) use queries::view;
 
 use crate::{
     directory::Directory,
@@ -62,6 +65,8 @@ pub(crate) struct Entity {
     waiting: Vec<oneshot::Sender<Result<Reply, AskError>>>,
     /// Another node has the shard, or the history is damaged: nothing may be done any more.
     lost: Option<AppendError>,
+    /// Chunks of dead letters before this place are not joined: they are large.
+    unjoined: usize,
 }
 
 /// What the loop does next.
@@ -74,7 +79,7 @@ enum Next {
 
 impl Entity {
     pub(crate) fn new(slot: Arc<Slot>, log: ShardLog, around: Surroundings) -> Self {
-        Self { slot, log, around, run: None, waiting: Vec::new(), lost: None }
+        Self { slot, log, around, run: None, waiting: Vec::new(), lost: None, unjoined: 0 }
     }
 
     /// Lives until it is idle (`may_leave` then says whether no message is under way), the node closes, or the shard is lost.

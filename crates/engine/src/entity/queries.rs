@@ -1,11 +1,16 @@
 //! Questions about a pipeline.
-use super::{Entity, show};
+use super::{Entity, Surroundings, show};
 use crate::{
     dead_letters,
     region::{AskError, Query, Reply},
-    view::{HistoryItem, HistoryPage, rfc3339},
+    run::live::Live,
+    view::{HistoryItem, HistoryPage, PipelineView, rfc3339},
 };
-use dataflow_core::{chunk::ChunkRef, id::Seq, pipeline::Rejected};
+use dataflow_core::{
+    chunk::ChunkRef,
+    id::{PipelineId, Seq},
+    pipeline::{Rejected, State},
+};
 use dataflow_journal::{Entry, stored};
 
 impl Entity {
@@ -56,12 +61,19 @@ impl Entity {
 
 /// The pipeline as it is now.
 pub(super) fn state(entity: &Entity) -> Result<Reply, AskError> {
-    let around = &entity.around.parts;
-    let live = entity.slot.live();
-    let last_warnings = || entity.around.directory.warnings(&entity.slot.pipeline);
-    let view =
-        show::pipeline(&entity.slot.state(), live.as_deref(), last_warnings, &*around.plugins, around.clock.now());
+    let view = view(&entity.around, &entity.slot.pipeline, &entity.slot.state(), entity.slot.live().as_deref());
     Ok(Reply::Pipeline(Box::new(view.ok_or(Rejected::NotFound)?)))
+}
+
+/// The pipeline as users see it; none if there is none.
+pub(crate) fn view(
+    around: &Surroundings,
+    pipeline: &PipelineId,
+    state: &State,
+    live: Option<&Live>,
+) -> Option<PipelineView> {
+    let last_warnings = || around.directory.warnings(pipeline);
+    show::pipeline(state, live, last_warnings, &*around.parts.plugins, around.parts.clock.now())
 }
 
 fn item(entry: &Entry) -> Result<HistoryItem, AskError> {

@@ -148,6 +148,7 @@ impl Entity {
                 }
                 if taken {
                     self.collect(pending, opened).await;
+                    self.join_dead_letters().await;
                 }
             }
             Happened::End(end) => {
@@ -238,7 +239,7 @@ impl Entity {
     }
 
     /// Carries out a command of the run; false if it was turned down.
-    async fn report(&mut self, request: Request) -> bool {
+    pub(super) async fn report(&mut self, request: Request) -> bool {
         let command = self.system(request);
         match self.carry_out(command).await {
             Ok(_) => true,

@@ -64,17 +64,9 @@ async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Err
 
 /// Loads one pipeline.
 pub(crate) async fn load_pipeline(journal: &dyn Journal, pipeline: &PipelineId) -> Result<State, Error> {
-    let shard = ShardId::of(pipeline);
-    let (snapshot, next) = journal.snapshot_of(shard, pipeline).await?;
-    let mut state = snapshot.map(|bytes| decode(pipeline, &bytes)).transpose()?.unwrap_or_default();
-    read_all(journal, shard, next, |entry| {
-        if entry.pipeline == *pipeline {
-            state = apply(std::mem::take(&mut state), &entry)?;
-        }
-        Ok(())
-    })
-    .await?;
-    Ok(state)
+    let (snapshot, since) = journal.load(pipeline).await?;
+    let state = snapshot.map(|bytes| decode(pipeline, &bytes)).transpose()?.unwrap_or_default();
+    since.iter().try_fold(state, apply)
 }
 
 async fn read_all(

@@ -20,8 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Most events in one append.
 const MAX_EVENTS: usize = 200;
-/// Events after which a snapshot is taken.
-const SNAPSHOT_EVENTS: usize = 1_000;
+/// Events after which a snapshot is taken: more than these are never read when the node starts, in each of 256 shards.
+const SNAPSHOT_EVENTS: usize = 250;
+/// After so long without an event a snapshot is taken, too.
+const QUIET: Duration = Duration::from_secs(60);
 /// Wait between tries while the journal can't be reached.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -142,7 +144,7 @@ impl Writer {
         loop {
             let first = match carried.take() {
                 Some(request) => request,
-                None => match inbox.recv().await {
+                None => match self.next(&mut inbox).await {
                     Some(request) => request,
                     None => return,
                 },
@@ -178,6 +180,18 @@ impl Writer {
                 self.snapshot().await;
             }
         }
+    }
+
+    /// What comes next. If nothing does for a while, a snapshot is taken first: then the states of those that rest leave
+    /// memory, and a node that starts after a crash has them at hand.
+    async fn next(&mut self, inbox: &mut mpsc::Receiver<Request>) -> Option<Request> {
+        if self.since_snapshot > 0 {
+            match tokio::time::timeout(QUIET, inbox.recv()).await {
+                Ok(request) => return request,
+                Err(_) => self.snapshot().await,
+            }
+        }
+        inbox.recv().await
     }
 
     async fn append(&mut self, group: Vec<Append>) {

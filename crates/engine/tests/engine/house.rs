@@ -9,7 +9,7 @@ use dataflow_core::{
 use dataflow_engine::{
     Engine, EngineSettings,
     parts::{BuiltSink, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
-    region::{Action, AskError, Message, Query, Reply, ShardingEnvelope, UserCommand},
+    region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
     view::PipelineView,
 };
 use dataflow_journal::{Journal, memory::Memory};
@@ -195,9 +195,13 @@ impl House {
         })
     }
 
+    pub(crate) fn region(&self) -> Arc<dyn ShardRegion> {
+        self.engine.as_ref().unwrap().region()
+    }
+
     pub(crate) async fn ask(&mut self, message: Message) -> Result<Reply, AskError> {
         let pipeline = PipelineId::try_from("p").unwrap();
-        self.engine.as_ref().unwrap().region().ask(ShardingEnvelope { pipeline, message }).await
+        self.region().ask(ShardingEnvelope { pipeline, message }).await
     }
 
     pub(crate) async fn act(&mut self, action: Action) -> Result<Reply, AskError> {

@@ -5,3 +5,4 @@ mod faults;
 mod house;
 mod ingest;
 mod lifecycle;
+mod many;

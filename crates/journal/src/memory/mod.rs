@@ -104,10 +104,16 @@ impl Journal for Memory {
         Ok((all.collect(), log.snapshot_at))
     }
 
-    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error> {
-        let shelf = self.shelf();
-        let log = shelf.log(shard);
-        Ok((log.snapshots.get(pipeline).cloned(), log.snapshot_at))
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+        let shard = ShardId::of(pipeline);
+        let (state, rows) = {
+            let shelf = self.shelf();
+            let log = shelf.log(shard);
+            let since = log.rows.range(log.snapshot_at..).map(|(_, row)| row);
+            let rows: Vec<_> = since.filter(|row| row.pipeline == pipeline.as_str()).cloned().collect();
+            (log.snapshots.get(pipeline).cloned(), rows)
+        };
+        Ok((state, rows.into_iter().map(|row| range::entry(shard, row)).collect::<Result<_, _>>()?))
     }
 
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {

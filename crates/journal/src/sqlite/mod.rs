@@ -116,10 +116,12 @@ impl Journal for Sqlite {
         Ok((all.collect::<Result<_, Error>>()?, next))
     }
 
-    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error> {
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+        let shard = ShardId::of(pipeline);
         let pipeline = pipeline.clone();
-        let (state, next) = self.readers.run(move |db| statements::snapshot_of(db, shard, &pipeline)).await?;
-        Ok((state.map(Into::into), next))
+        let (state, rows) = self.readers.run(move |db| statements::load(db, shard, &pipeline)).await?;
+        let events = rows.into_iter().map(|row| range::entry(shard, row)).collect::<Result<_, _>>()?;
+        Ok((state.map(Into::into), events))
     }
 
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {

@@ -144,12 +144,24 @@ pub(super) fn snapshots(db: &Connection, shard: ShardId) -> Result<(Vec<State>, 
     Ok((all, snapshot_at(db, shard)?))
 }
 
-pub(super) fn snapshot_of(db: &Connection, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Vec<u8>>, Seq)> {
+/// By the pipeline, so that it doesn't matter how much others of its shard have written.
+pub(super) const SINCE: &str = "SELECT seq, pipeline, kind, body FROM log INDEXED BY log_history
+    WHERE pipeline = ?2 AND seq >= ?3 AND kind = 0 AND shard = ?1
+    UNION ALL SELECT seq, pipeline, kind, body FROM log INDEXED BY log_progress
+    WHERE shard = ?1 AND pipeline = ?2 AND kind > 0 AND seq >= ?3
+    ORDER BY seq";
+
+pub(super) fn load(db: &Connection, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Vec<u8>>, Vec<Row>)> {
     let state = db
         .prepare_cached("SELECT state FROM snapshot WHERE shard = ?1 AND pipeline = ?2")?
         .query_row(params![shard.0, pipeline.as_str()], |row| row.get(0))
         .optional()?;
-    Ok((state, snapshot_at(db, shard)?))
+    let since = snapshot_at(db, shard)?;
+    let rows = db
+        .prepare_cached(SINCE)?
+        .query_map(params![shard.0, pipeline.as_str(), signed(since.0)?], row)?
+        .collect::<Result<_>>()?;
+    Ok((state, rows))
 }
 
 pub(super) fn put_chunk(db: &Connection, id: &ChunkId, body: &[u8]) -> Result<Result<(), Error>> {

@@ -189,6 +189,14 @@ fn statements_use_their_indexes() {
     };
     insta::assert_snapshot!(plan(super::statements::READ), @"SEARCH log USING PRIMARY KEY (shard=? AND seq>?)");
     insta::assert_snapshot!(plan(super::statements::HISTORY), @"SEARCH log USING INDEX log_history (pipeline=? AND seq>?)");
+    insta::assert_snapshot!(plan(super::statements::SINCE), @"
+    MERGE (UNION ALL)
+    LEFT
+    SEARCH log USING INDEX log_history (pipeline=? AND seq>?)
+    RIGHT
+    SEARCH log USING INDEX log_progress (shard=? AND pipeline=? AND kind>?)
+    USE TEMP B-TREE FOR ORDER BY
+    ");
     insta::assert_snapshot!(plan(super::statements::COMPACT), @"
     SEARCH log USING INDEX log_progress (shard=?)
     CORRELATED SCALAR SUBQUERY 1

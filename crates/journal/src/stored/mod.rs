@@ -25,6 +25,8 @@ pub enum Kind {
     Processed,
     /// `BatchReceived`: what counts of it is in the snapshot, and its body in a chunk.
     Received,
+    /// `DeadLettersJoined`: what counts of it is in the snapshot.
+    Joined,
     /// `RunOpened`: says where the last run went on, and is written again by the next one.
     Opened,
 }
@@ -36,6 +38,7 @@ impl Kind {
             Fact::BatchProcessed { .. } => Self::Processed,
             Fact::BatchReceived { .. } => Self::Received,
             Fact::RunOpened { .. } => Self::Opened,
+            Fact::DeadLettersJoined { .. } => Self::Joined,
             Fact::PipelineCreated { .. }
             | Fact::PipelineUpdated { .. }
             | Fact::PipelineStarted { .. }
@@ -57,6 +60,7 @@ impl Kind {
             Self::Processed => 1,
             Self::Received => 2,
             Self::Opened => 3,
+            Self::Joined => 4,
         }
     }
 

@@ -35,7 +35,7 @@ fn every_golden_file_has_a_sample() {
 #[test]
 fn every_type_of_event_has_a_sample() {
     let names: BTreeSet<_> = samples::all().iter().map(|(_, event)| event.fact.name()).collect();
-    assert_eq!(names.len(), 14);
+    assert_eq!(names.len(), 15);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn damage_is_named() {
 fn progress_is_what_the_next_of_its_kind_replaces() {
     let progress = samples::all().into_iter().filter(|(_, event)| Kind::of(&event.fact).is_progress());
     let names: Vec<_> = progress.map(|(name, _)| name).collect();
-    assert_eq!(names, ["batch-received", "run-opened", "batch-processed"]);
+    assert_eq!(names, ["batch-received", "run-opened", "batch-processed", "dead-letters-joined"]);
 }
 
 proptest! {

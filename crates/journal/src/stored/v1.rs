@@ -8,7 +8,7 @@ use dataflow_core::{
     time::Timestamp,
     types::Learned,
 };
-use parts::{Cause, LaneOpened, LaneProgress, NewGeneration, Position, Type};
+use parts::{Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Position, Type};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -70,6 +70,11 @@ enum Fact {
         from: Position,
         to: Position,
         records: u64,
+    },
+    DeadLettersJoined {
+        first: u64,
+        count: u64,
+        into: Chunk,
     },
     PipelineFailed {
         cause: Cause,
@@ -147,6 +152,9 @@ impl TryFrom<&domain::Fact> for Fact {
                 to: (&lost.to).into(),
                 records: lost.records,
             },
+            From::DeadLettersJoined { first, count, into } => {
+                Self::DeadLettersJoined { first: *first, count: *count, into: into.into() }
+            }
             From::PipelineFailed { cause, restart_at } => {
                 Self::PipelineFailed { cause: cause.into(), restart_at: restart_at.map(|at| at.0) }
             }
@@ -200,6 +208,9 @@ impl TryFrom<Fact> for domain::Fact {
                 to: to.into(),
                 records,
             }),
+            Fact::DeadLettersJoined { first, count, into } => {
+                Self::DeadLettersJoined { first, count, into: into.into() }
+            }
             Fact::PipelineFailed { cause, restart_at } => {
                 Self::PipelineFailed { cause: cause.into(), restart_at: restart_at.map(Timestamp) }
             }

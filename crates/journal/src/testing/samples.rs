@@ -160,6 +160,18 @@ pub fn all() -> Vec<(&'static str, Event)> {
         ("batch-processed", progress("c-1", 12)),
         ("schema-changed", fact(Fact::SchemaChanged { learned })),
         (
+            "dead-letters-joined",
+            fact(Fact::DeadLettersJoined {
+                first: 3,
+                count: 100,
+                into: ChunkRef {
+                    id: ChunkId("users/i1/3/joined-40-1000".into()),
+                    kind: ChunkKind::DeadLetters,
+                    records: 1_000,
+                },
+            }),
+        ),
+        (
             "records-lost",
             fact(Fact::RecordsLost(Lost {
                 partition: "user-events/0".into(),

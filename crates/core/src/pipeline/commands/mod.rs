@@ -5,6 +5,7 @@ pub(super) mod delete;
 pub(super) mod failed;
 mod generation;
 pub(super) mod ingest;
+pub(super) mod join;
 pub(super) mod lost;
 pub(super) mod opened;
 pub(super) mod progress;

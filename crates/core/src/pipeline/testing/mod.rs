@@ -163,6 +163,7 @@ fn usual_actor(fact: &Fact) -> Actor {
         | Fact::BatchProcessed { .. }
         | Fact::SchemaChanged { .. }
         | Fact::RecordsLost(_)
+        | Fact::DeadLettersJoined { .. }
         | Fact::PipelineFailed { .. }
         | Fact::PipelineCompleted
         | Fact::PipelineStopped { .. } => Actor::system(),

@@ -48,6 +48,7 @@ pub fn samples() -> Vec<Event> {
         Fact::SchemaChanged { learned: learned(Type::Decimal { precision: 12, scale: 2 }) },
         Fact::BatchProcessed { run: RunId(1_767_225_600), lanes: vec![full_lane(5)] },
         Fact::RecordsLost(ten_lost()),
+        Fact::DeadLettersJoined { first: 0, count: 2, into: dead_letters("joined-0-30", 30) },
         Fact::PipelineFailed { cause: cause(true), restart_at: Some(EPOCH.plus_millis(10_000)) },
         Fact::StopRequested { restart: true },
         Fact::PipelineStopped { settled: false },

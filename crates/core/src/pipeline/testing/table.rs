@@ -82,6 +82,7 @@ pub fn states() -> Vec<(&'static str, Given)> {
 fn commands() -> Vec<(&'static str, Command)> {
     let settled = || Settlement::Settled { lanes: vec![lane(3)] };
     let schema = Request::ReportSchema { run: RunId(10), learned: learned(Type::Bigint) };
+    let join = Request::JoinDeadLetters { first: 0, count: 2, into: dead_letters("joined", 20) };
     let lost = Request::ReportLost { run: RunId(10), lost: ten_lost() };
     vec![
         ("create", create().into()),
@@ -109,6 +110,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("an old run committed", report_progress(9, 4).into()),
         ("the run learned a type", schema.into()),
         ("the run passed over lost records", lost.into()),
+        ("chunks of dead letters joined that are not there", join.into()),
         ("the run stopped", report_stopped(10).into()),
         ("the run stopped, before it opened", report_stopped(11).into()),
         ("the run failed, may be retried", report_failed(10, true).into()),

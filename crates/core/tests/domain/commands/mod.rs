@@ -2,6 +2,7 @@
 mod create;
 mod delete;
 mod ingest;
+mod join;
 mod remembered;
 mod reports;
 mod reset_checkpoint;

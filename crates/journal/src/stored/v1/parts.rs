@@ -84,7 +84,7 @@ impl From<Counters> for ledger::Counters {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Chunk {
+pub(super) struct Chunk {
     id: String,
     kind: Contents,
     records: u64,

@@ -37,8 +37,8 @@ pub async fn snapshots_come_back(journal: &dyn Journal, other: &dyn Journal) {
         expected.sort_by(|one, other| one.pipeline.cmp(&other.pipeline));
         assert_eq!((snapshots, next), (expected, Seq(3)));
         for (name, state) in [(&a, Some("state of a")), (&b, Some("")), (&c, None)] {
-            let found = patient(|| journal.snapshot_of(SHARD, name)).await.expect("read");
-            assert_eq!(found, (state.map(Bytes::from), Seq(3)));
+            let found = patient(|| journal.load(name)).await.expect("read");
+            assert_eq!(found, (state.map(Bytes::from), Vec::new()));
         }
     }
 }
@@ -52,8 +52,37 @@ pub async fn a_snapshot_replaces_and_removes(journal: &dyn Journal, _: &dyn Jour
     owner.append(&[(b.clone(), lifecycle("2"))]).await;
     snapshot(&owner, Seq(3), &[of(&b, "b2")], &[c.clone(), pipeline(SHARD, 3)]).await;
     for (name, state) in [(&a, Some("a1")), (&b, Some("b2")), (&c, None)] {
-        let found = patient(|| journal.snapshot_of(SHARD, name)).await.expect("read");
-        assert_eq!(found, (state.map(Bytes::from), Seq(3)));
+        let found = patient(|| journal.load(name)).await.expect("read");
+        assert_eq!(found, (state.map(Bytes::from), Vec::new()));
+    }
+}
+
+/// A pipeline is loaded from its snapshot and all of its own events since, of every kind, and of no other's.
+pub async fn a_pipeline_is_loaded_alone(journal: &dyn Journal, other: &dyn Journal) {
+    let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
+    let mut owner = Owner::claim(journal, SHARD).await;
+    owner.append(&[(a.clone(), lifecycle("1")), (a.clone(), progress("2", 1)), (b.clone(), lifecycle("3"))]).await;
+    let loaded = async |journal: &dyn Journal, name: &PipelineId| {
+        let (state, since) = patient(|| journal.load(name)).await.expect("read");
+        assert!(since.iter().all(|entry| entry.pipeline == *name));
+        (state, since.into_iter().map(|entry| entry.event.command.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(loaded(other, &a).await, (None, vec!["1".to_owned(), "2".to_owned()]));
+    snapshot(&owner, Seq(3), &[of(&a, "a")], &[]).await;
+    let events = [
+        (a.clone(), progress("4", 2)),
+        (b.clone(), progress("5", 1)),
+        (a.clone(), lifecycle("6")),
+        (a.clone(), received("7")),
+        (a.clone(), opened("8")),
+        (a.clone(), progress("9", 3)),
+    ];
+    owner.append(&events).await;
+    for journal in [journal, other] {
+        let since = ["4", "6", "7", "8", "9"].map(str::to_owned).to_vec();
+        assert_eq!(loaded(journal, &a).await, (Some(Bytes::from_static(b"a")), since));
+        assert_eq!(loaded(journal, &b).await, (None, vec!["3".to_owned(), "5".to_owned()]));
+        assert_eq!(loaded(journal, &pipeline(SHARD, 2)).await, (None, Vec::new()));
     }
 }
 
@@ -67,7 +96,7 @@ pub async fn a_snapshot_has_its_place(journal: &dyn Journal, _: &dyn Journal) {
         patient(|| journal.snapshot(SHARD, owner.epoch, Seq(next), &state, &[])).await
     };
     assert!(matches!(take(4).await, Err(Error::Corrupt(_))), "beyond the head");
-    assert_eq!(patient(|| journal.snapshot_of(SHARD, &a)).await.expect("read"), (None, Seq(1)));
+    assert_eq!(patient(|| journal.load(&a)).await.expect("read").0, None);
     assert!(take(2).await.is_ok());
     assert!(take(3).await.is_ok());
     assert!(take(3).await.is_ok(), "again");

@@ -20,8 +20,8 @@ macro_rules! journal_contract {
                 many_at_once_on_one_shard, an_empty_append_only_checks_the_head, every_event_comes_back;
             fencing: a_claim_raises_the_epoch, a_stale_epoch_writes_nothing, a_stale_place_writes_nothing,
                 an_unclaimed_shard_takes_nothing, the_zombie_is_fenced, a_zombies_snapshot_is_refused;
-            compaction: snapshots_come_back, a_snapshot_replaces_and_removes, a_snapshot_has_its_place,
-                lifecycle_survives_and_the_last_progress, reading_goes_over_the_gaps, history_is_lifecycle;
+            compaction: snapshots_come_back, a_snapshot_replaces_and_removes, a_pipeline_is_loaded_alone,
+                a_snapshot_has_its_place, lifecycle_survives_and_the_last_progress, reading_goes_over_the_gaps, history_is_lifecycle;
             chunks: a_chunk_comes_back, a_chunk_is_never_overwritten, chunks_are_listed_by_prefix,
                 removed_chunks_are_gone;
             outcome: a_claim_decides_every_unknown_append);

@@ -1,0 +1,68 @@
+//! Joining chunks of dead letters. Each commit that has any stores a chunk; of a pipeline that runs for ever there would
+//! be more and more, each with its name in the state, in every snapshot, and in the list of those that nothing names.
+use super::Entity;
+use crate::dead_letters;
+use dataflow_core::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
+    pipeline::Request,
+};
+
+/// Most joins in a row: messages wait meanwhile.
+const AT_ONCE: usize = 16;
+
+impl Entity {
+    /// Joins chunks of few letters each, as far as there are enough.
+    pub(super) async fn join_dead_letters(&mut self) {
+        for _ in 0..AT_ONCE {
+            if !self.join_some().await {
+                return;
+            }
+        }
+    }
+
+    /// Joins some neighbours; false if there is nothing to join now. The body first, which counts once the event names it;
+    /// then the chunks go that nothing names any more.
+    async fn join_some(&mut self) -> bool {
+        let Some((places, name, chunks)) = self.to_join() else { return false };
+        let joined = dead_letters::join(&*self.around.parts.journal, &chunks).await;
+        let (count, body) = match joined {
+            Ok((count, body)) if count > 1 => (count, body),
+            // The first is large by itself, or can't be read: it stays as it is.
+            other => {
+                if let Err(error) = other {
+                    tracing::warn!(pipeline = %self.slot.pipeline, %error, "dead letters can't be joined");
+                }
+                self.unjoined = places.start + 1;
+                return true;
+            }
+        };
+        let gone: Vec<ChunkId> = chunks[..count].iter().map(|chunk| chunk.id.clone()).collect();
+        let records = chunks[..count].iter().map(|chunk| chunk.records).sum();
+        let into = ChunkRef { id: ChunkId(format!("{name}-{records}").into()), kind: ChunkKind::DeadLetters, records };
+        if let Err(error) = self.around.parts.journal.put_chunk(&into.id, body).await {
+            tracing::debug!(pipeline = %self.slot.pipeline, %error, "dead letters are joined later");
+            return false;
+        }
+        let request = Request::JoinDeadLetters { first: places.start as u64, count: count as u64, into };
+        if !self.report(request).await {
+            return false;
+        }
+        if let Err(error) = self.around.parts.journal.remove_chunks(&gone).await {
+            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks that nothing names stay until the next run");
+        }
+        true
+    }
+
+    /// The chunks to join, their places, and what the name of the chunk begins with that takes their place.
+    fn to_join(&self) -> Option<(std::ops::Range<usize>, String, Vec<ChunkRef>)> {
+        let state = self.slot.state();
+        let pipeline = state.pipeline()?;
+        let all = &pipeline.progress.dead_letters;
+        let places = pipeline.progress.to_join(self.unjoined)?;
+        let before: u64 = all[..places.start].iter().map(|chunk| chunk.records).sum();
+        let epoch = self.log.epoch();
+        // Which letters it holds follows from its name, so that an attempt that was cut off is repeated to the same effect.
+        let name = format!("{}/{}/{epoch}/joined-{before}", pipeline.id, pipeline.incarnation);
+        Some((places.clone(), name, all[places].to_vec()))
+    }
+}
