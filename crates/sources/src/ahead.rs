@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 pub(crate) enum Step {
     /// Records, or an interval without any.
     Records(Box<Records>),
-    /// Nothing now; maybe later.
-    Idle,
+    /// Nothing now; maybe after this long.
+    Idle(Duration),
     /// Nothing any more.
     End,
 }
@@ -30,7 +30,6 @@ pub(crate) trait Work: Send + 'static {
 #[derive(Debug)]
 pub(crate) struct Ahead<W> {
     state: State<W>,
-    pause: Duration,
     lag: Option<u64>,
 }
 
@@ -43,9 +42,9 @@ enum State<W> {
 }
 
 impl<W: Work> Ahead<W> {
-    /// A reader over `work` that waits for `pause` when there is nothing.
-    pub(crate) fn new(work: W, pause: Duration) -> Self {
-        Self { lag: work.lag(), state: State::Resting(work), pause }
+    /// A reader over `work`.
+    pub(crate) fn new(work: W) -> Self {
+        Self { lag: work.lag(), state: State::Resting(work) }
     }
 
     fn start(&mut self) {
@@ -83,7 +82,7 @@ impl<W: Work> Reader for Ahead<W> {
                     return Ok(Read::Records(*records));
                 }
                 Step::End => return Ok(Read::End),
-                Step::Idle => tokio::time::sleep(self.pause).await,
+                Step::Idle(pause) => tokio::time::sleep(pause).await,
             }
         }
     }

@@ -211,7 +211,7 @@ impl Work for Follow {
                 }
             }
             if !self.discover()? {
-                return Ok(Step::Idle);
+                return Ok(Step::Idle(self.source.poll_interval.into()));
             }
         }
     }

@@ -250,15 +250,14 @@ impl Source for FileSource {
             return Ok(Box::new(Nothing { bounded: !self.follow }));
         }
         let (source, cx) = (self.clone(), cx.clone());
-        let pause = self.poll_interval.into();
         match self.follow {
             true => {
                 let work = blocking("file", move || follow::Follow::new(source, &cx, lane.positions)).await?;
-                Ok(Box::new(Ahead::new(work, pause)))
+                Ok(Box::new(Ahead::new(work)))
             }
             false => {
                 let work = blocking("file", move || whole::Whole::new(source, &cx, lane.positions)).await?;
-                Ok(Box::new(Ahead::new(work, pause)))
+                Ok(Box::new(Ahead::new(work)))
             }
         }
     }

@@ -17,7 +17,6 @@ use dataflow_sdk::{
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// Makes records up: the same ones for the same seed, in any number and at any rate.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -208,7 +207,7 @@ impl Source for GenerateSource {
         let work = work::Generate::new(self, cx, &lane)?;
         match work.is_empty() {
             true => Ok(Box::new(Nothing { bounded: self.count.is_some() })),
-            false => Ok(Box::new(Ahead::new(work, Duration::from_millis(cx.batch.linger.0.clamp(1, 50))))),
+            false => Ok(Box::new(Ahead::new(work))),
         }
     }
 

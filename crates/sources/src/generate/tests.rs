@@ -60,6 +60,16 @@ async fn the_rate_is_kept() {
     assert!((9.5..11.0).contains(&took), "{took}");
 }
 
+/// It waits for its next record, instead of looking again and again: many pipelines at a low rate must cost little.
+#[tokio::test(start_paused = true)]
+async fn a_low_rate_is_waited_for() {
+    let source = source(json!({"count": 3, "rate": 1.0 / 0.77}));
+    let begin = tokio::time::Instant::now();
+    assert_eq!(texts(&all(&source, &Positions::new(), 10).await).len(), 3);
+    let took = begin.elapsed().as_millis();
+    assert!((1_540..1_545).contains(&took), "{took}");
+}
+
 #[test]
 fn findings_name_the_field() {
     let check = |config: Value| {

@@ -8,7 +8,11 @@ use dataflow_sdk::{
     records::{Layout, Span},
     source::Assignment,
 };
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// Longest wait for a record.
+const LONGEST: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug)]
 pub(super) struct Generate {
@@ -20,6 +24,8 @@ pub(super) struct Generate {
     max_records: u64,
     max_bytes: usize,
     pace: Option<Pace>,
+    /// Records of a high rate come together.
+    linger: Duration,
 }
 
 #[derive(Debug)]
@@ -37,6 +43,15 @@ struct Pace {
     start: Instant,
     rate: f64,
     made: u64,
+}
+
+impl Pace {
+    /// Until the next record.
+    fn wait(&self) -> Duration {
+        let next = Duration::try_from_secs_f64(self.made as f64 / self.rate).unwrap_or(LONGEST);
+        // A little more, so that it surely is due then.
+        (next.saturating_sub(self.start.elapsed()) + Duration::from_millis(1)).min(LONGEST)
+    }
 }
 
 impl Generate {
@@ -62,6 +77,7 @@ impl Generate {
             max_records: cx.batch.max_records.max(1).into(),
             max_bytes: cx.batch.max_bytes.min(cx.max_in_flight_bytes / 2).clamp(1, 1 << 30) as usize,
             pace: source.rate.map(|rate| Pace { start: Instant::now(), rate: rate * share, made: 0 }),
+            linger: Duration::from_millis(cx.batch.linger.0.clamp(1, 50)),
         })
     }
 
@@ -85,8 +101,8 @@ impl Work for Generate {
         else {
             return Ok(Step::End);
         };
-        if due == 0 {
-            return Ok(Step::Idle);
+        if let Some(pace) = self.pace.as_ref().filter(|_| due == 0) {
+            return Ok(Step::Idle(pace.wait().max(self.linger)));
         }
         self.next = k + 1;
         let part = &mut self.parts[k];

@@ -81,6 +81,11 @@ impl Gather {
         !self.spans.is_empty() && (self.spans.len() >= caps.records || self.bytes() + more > caps.bytes)
     }
 
+    /// Behind the last record gathered or passed.
+    pub(super) fn to(&self) -> i64 {
+        self.to
+    }
+
     /// Whether something was gathered or passed.
     pub(super) fn is_ready(&self) -> bool {
         self.to > self.from
@@ -91,7 +96,11 @@ impl Gather {
         self.to = self.to.max(offset);
     }
 
+    /// Adds a record. One that comes again, because its partition was assigned anew, is there already.
     pub(super) fn add(&mut self, message: &BorrowedMessage<'_>, caps: &Caps) {
+        if message.offset() < self.to {
+            return;
+        }
         if self.spans.is_empty() {
             self.since = Some(Instant::now());
             self.data.reserve(self.expected);

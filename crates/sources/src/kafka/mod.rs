@@ -5,6 +5,7 @@
 //! (`gather`).
 mod client;
 mod gather;
+mod out;
 mod poll;
 mod properties;
 mod reader;

@@ -6,10 +6,11 @@ use super::{
     KafkaSource,
     client::Client,
     gather::{Caps, Gather},
+    out::{Dropped, Out},
     start::{self, Begin},
 };
 use dataflow_core::position::Positions;
-use dataflow_sdk::{Error, Records};
+use dataflow_sdk::Error;
 use rdkafka::{
     Message, TopicPartitionList,
     consumer::{CommitMode, Consumer},
@@ -21,16 +22,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
 /// Longest wait for a message, so that a dropped reader is noticed.
 const POLL: Duration = Duration::from_millis(100);
 
 /// So many messages are taken in before anything else is looked after.
 const ROUND: usize = 1024;
-
-/// The reader was dropped.
-pub(super) struct Dropped;
 
 /// What the thread works with.
 pub(super) struct Poll {
@@ -48,7 +46,7 @@ pub(super) struct Poll {
     pub(super) held: usize,
     /// When the next batch has lingered long enough.
     pub(super) due: Option<Instant>,
-    pub(super) to: mpsc::Sender<Result<Records, Error>>,
+    pub(super) out: Out,
     pub(super) checkpointed: Arc<Mutex<Option<Positions>>>,
 }
 
@@ -72,27 +70,21 @@ impl Poll {
             Err(error) => error,
         };
         // What was gathered before the failure goes unread: the next reader begins behind what was handed out.
-        drop(self.to.blocking_send(Err(failed)));
+        self.out.fail(failed);
     }
 
     fn serve(&mut self) -> Result<Dropped, Error> {
         let refresh = Duration::from(self.source.metadata_interval);
         let mut refreshed = Instant::now();
         loop {
-            let ended = match self.take_in()? {
-                Some(ended) => ended,
-                None => return Ok(Dropped),
-            };
+            let Ok(ended) = self.take_in()? else { return Ok(Dropped) };
             if ended {
                 self.pass();
             }
-            if self.hand_out(ended).is_err() {
+            if self.hand_out(ended)?.is_err() || self.out.is_closed() {
                 return Ok(Dropped);
             }
             self.report();
-            if self.to.is_closed() {
-                return Ok(Dropped);
-            }
             if refreshed.elapsed() >= refresh {
                 self.discover()?;
                 refreshed = Instant::now();
@@ -101,24 +93,25 @@ impl Poll {
     }
 
     /// Gathers messages until there are none for a while, one of the partitions ends (true), a batch has lingered, or
-    /// so many came that it is time for the rest of the house. None: the reader was dropped.
-    fn take_in(&mut self) -> Result<Option<bool>, Error> {
+    /// so many came that it is time for the rest of the house.
+    fn take_in(&mut self) -> Result<Result<bool, Dropped>, Error> {
         let wait = self.due.map_or(POLL, |due| due.saturating_duration_since(Instant::now()).min(POLL));
         for turn in 0..ROUND {
             let polled = self.client.consumer.poll(if turn == 0 { wait } else { Duration::ZERO });
             let error = match polled {
-                None => return Ok(Some(false)),
+                None => return Ok(Ok(false)),
                 Some(Ok(message)) => {
                     let found =
                         self.by_place.get(message.topic()).and_then(|numbers| numbers.get(&message.partition()));
                     let Some(&k) = found else { continue };
-                    let gather = &mut self.gathers[k];
-                    if gather.is_full(&self.caps, message.payload_len() + message.key_len()) {
-                        self.held = self.held.saturating_sub(gather.bytes());
-                        if self.to.blocking_send(Ok(gather.take())).is_err() {
-                            return Ok(None);
+                    if self.gathers[k].is_full(&self.caps, message.payload_len() + message.key_len()) {
+                        self.held = self.held.saturating_sub(self.gathers[k].bytes());
+                        let records = self.gathers[k].take();
+                        if self.out.hand(records, &self.client, &self.gathers)?.is_err() {
+                            return Ok(Err(Dropped));
                         }
                     }
+                    let gather = &mut self.gathers[k];
                     let before = gather.bytes();
                     gather.add(&message, &self.caps);
                     self.held += gather.bytes() - before;
@@ -126,37 +119,41 @@ impl Poll {
                         self.due = gather.since.map(|since| since + self.linger);
                     }
                     if self.held > self.most {
-                        return Ok(Some(false));
+                        return Ok(Ok(false));
                     }
                     continue;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(true)),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Ok(true)),
                 Some(Err(error)) => error,
             };
             self.judge(&error)?;
         }
-        Ok(Some(false))
+        Ok(Ok(false))
     }
 
     /// Hands out what has lingered, what lies before the present end of a log, and everything if too much is held.
-    fn hand_out(&mut self, ended: bool) -> Result<(), Dropped> {
+    fn hand_out(&mut self, ended: bool) -> Result<Result<(), Dropped>, Error> {
         let now = Instant::now();
         let crowded = self.held > self.most;
         if !(ended || crowded || self.due.is_some_and(|due| due <= now)) {
-            return Ok(());
+            return Ok(Ok(()));
         }
         self.due = None;
-        for gather in &mut self.gathers {
+        for k in 0..self.gathers.len() {
+            let gather = &mut self.gathers[k];
             let due = gather.since.map(|since| since + self.linger);
             // At the end of a log a batch lingers for more; only what has no records goes on at once.
             if gather.is_ready() && (crowded || due.is_none_or(|due| due <= now)) {
                 self.held = self.held.saturating_sub(gather.bytes());
-                self.to.blocking_send(Ok(gather.take())).map_err(|_| Dropped)?;
+                let records = gather.take();
+                if self.out.hand(records, &self.client, &self.gathers)?.is_err() {
+                    return Ok(Err(Dropped));
+                }
             } else if let Some(due) = due {
                 self.due = Some(self.due.map_or(due, |earliest| earliest.min(due)));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Takes note of positions that have moved without records: aborted transactions and markers at the end of a log.

@@ -3,6 +3,7 @@ use super::{
     KafkaSource,
     client::{Client, Told},
     gather::Caps,
+    out::Out,
     poll::Poll,
     start,
 };
@@ -62,7 +63,7 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
         due: None,
         source,
         client,
-        to,
+        out: Out::new(to),
         checkpointed: checkpointed.clone(),
     };
     poll.assign(&begins)?;

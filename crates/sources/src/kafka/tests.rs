@@ -69,6 +69,44 @@ async fn brokers_out_of_reach_are_named() {
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
+/// The clock is the test's: each minute that nobody reads, all partitions are given up and taken again.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_for_long_gets_each_record_once() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("a", 2, 1).unwrap();
+    let sender: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    for n in 0..400 {
+        let (partition, text) = (n % 2, n.to_string());
+        let record = BaseRecord::<str, str>::to("a").partition(partition).payload(&text);
+        sender.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    tokio::task::spawn_blocking(move || sender.flush(Duration::from_secs(60)).unwrap()).await.unwrap();
+    let config = json!({"brokers": cluster.bootstrap_servers(), "topic": "a"});
+    let source = serde_json::from_value::<KafkaSource>(config).unwrap().build();
+    let mut cx = context();
+    cx.batch.max_records = 10;
+    let mut reader = source.open(&cx, lane(&Positions::new())).await.unwrap();
+    let mut seen = [Vec::new(), Vec::new()];
+    while seen[0].len() + seen[1].len() < 400 {
+        for _ in 0..4 {
+            let Read::Records(records) = reader.read().await.unwrap() else { panic!() };
+            let texts = crate::testing::texts(&[records]);
+            let numbers = texts.iter().map(|text| text.parse::<usize>().unwrap());
+            numbers.for_each(|number| seen[number % 2].push(number));
+            if seen[0].len() + seen[1].len() >= 400 {
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        // The thread that reads does so in the machine's time.
+        tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(50))).await.unwrap();
+    }
+    for (partition, seen) in seen.iter().enumerate() {
+        assert_eq!(*seen, (0..200).map(|n| 2 * n + partition).collect::<Vec<_>>());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn brokers_that_go_away_show() {
     let cluster = MockCluster::new(1).unwrap();
