@@ -500,3 +500,36 @@ fn findings_need_no_server() {
         ["maxConnections:too-few"]
     );
 }
+
+/// However many pipelines there are: a server that lets in few clients is never asked for more.
+#[tokio::test]
+async fn many_lanes_share_a_few_connections() {
+    let Some(target) = Target::new("create table users (id bigint, name text)", json!({})).await else { return };
+    let config = json!({"table": "users", "url": format!("{}&application_name={}", target.url(), target.schema), "maxConnections": 3});
+    let sink: PostgresSink = serde_json::from_value(config).unwrap();
+    let work = futures::future::join_all((0..50).map(|lane| {
+        let sink = sink.clone().build();
+        async move {
+            let fence = fence(&format!("p{lane}"), 1);
+            let mut opened = sink.open(&context("p"), open_lane(&fence)).await.unwrap();
+            for sequence in 1..=5 {
+                let rows = [output(&opened.demand, 0, &[(Some(lane), Some("a"))])];
+                opened.writer.commit(&rows, &token(&fence, sequence)).await.unwrap();
+            }
+        }
+    }));
+    let mut most = 0;
+    let watch = async {
+        loop {
+            let count = "select count(*) from pg_stat_activity where application_name = $1";
+            most = most.max(target.client.query_one(count, &[&target.schema]).await.unwrap().get::<_, i64>(0));
+        }
+    };
+    tokio::select! {
+        _ = work => {}
+        _ = watch => {}
+    }
+    assert_eq!(target.texts("select count(*)::text from users").await, [Some("250".into())]);
+    assert!((1..=3).contains(&most), "{most}");
+    target.drop().await;
+}
