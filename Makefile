@@ -1,13 +1,15 @@
 # What people do with this repository. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-micro profile services-up services-down
+.PHONY: help demo test check bench bench-micro bench-scale profile services-up services-down
 
 CARGO := cargo
 # Tests need the fault points, which no shipped binary has.
 FAULTS := --features dataflow/fault-points
 # Servers that the tests need; dev/services/README.md lists all there are.
 SERVICES ?= kafka postgres
+# What `make bench-scale` measures.
+PARTS ?= fleet latency stopped_sink soak
 
 help:
 	@echo "make demo [ARGS=--exit]  build, then show a pipeline at work on http://127.0.0.1:8080"
@@ -16,6 +18,7 @@ help:
 	@echo "make bench [PASSES=3 PEERS=… WORKLOADS=…]  ours and other programs side by side, into docs/benchmarks.md"
 	@echo "make bench-micro         the hot parts by themselves, with criterion"
 	@echo "make profile WORKLOAD=w1 a flame graph of a workload of \`make bench\`"
+	@echo "make bench-scale         many pipelines, long times (PARTS=\"$(PARTS)\"); writes docs/benchmarks.md"
 	@echo "make services-up         start real servers and leave them up (SERVICES=\"$(SERVICES)\")"
 	@echo "make services-down       stop them"
 
@@ -58,6 +61,11 @@ profile:
 	@dev/setup.sh build services bench
 	$(CARGO) build --profile $(PROFILE) --locked -p dataflow --bin dataflow
 	@dev/with-services.sh kafka postgres -- env dev/bench/profile.sh "$(WORKLOAD)" $(TARGET)/dataflow
+
+bench-scale:
+	@dev/setup.sh build services
+	$(CARGO) build --release -p dataflow --locked
+	@dev/with-services.sh kafka postgres -- dev/bench/scale/run.sh $(PARTS)
 
 services-up:
 	@dev/setup.sh services
