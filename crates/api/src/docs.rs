@@ -23,7 +23,7 @@ use utoipa::OpenApi;
     paths(
         pipelines::list, pipelines::create, validate::validate, pipelines::get, pipelines::update, pipelines::delete,
         lifecycle::start, lifecycle::stop, lifecycle::restart, batches::push, dead_letters::list, dead_letters::get,
-        history::history, history::recovery, checkpoint::get, checkpoint::reset, connectors::list, connectors::get,
+        history::history, history::recovery, history::claims, checkpoint::get, checkpoint::reset, connectors::list, connectors::get,
         system::system, metrics::metrics, health::live, health::ready,
     ),
     components(schemas(error::ProblemDocument)),

@@ -1,10 +1,13 @@
-//! `/api/pipelines/{id}/history` and `/recovery`: what happened, and why the last run went on where it did.
+//! `/api/pipelines/{id}/history`, `/recovery` and `/claims`: what happened, why the last run went on where it did, and
+//! what there is to verify.
 use crate::{error::Error, params::Params, path, state::ApiState, views};
 use axum::{Json, extract::State};
 use dataflow_engine::{
+    claims::Claims,
     region::{Query, Reply},
     view::{HistoryPage, RecoveryView},
 };
+use dataflow_sdk::catalog::Role;
 
 /// Show a pipeline's history
 ///
@@ -44,6 +47,28 @@ pub(crate) async fn recovery(
     params.finish()?;
     match views::query(&state, &id, Query::Recovery).await? {
         Reply::Recovery(view) => Ok(Json(*view)),
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// Show what a pipeline claims
+///
+/// Spec, types, positions and counts of the present generation, as the journal has them: what `dataflow verify` proves.
+#[utoipa::path(get, path = "/api/pipelines/{id}/claims", tag = "history",
+    params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = Claims)))]
+pub(crate) async fn claims(
+    State(state): State<ApiState>,
+    path::Pipeline(id): path::Pipeline,
+    params: Params,
+) -> Result<Json<Claims>, Error> {
+    params.finish()?;
+    match views::query(&state, &id, Query::Claims).await? {
+        Reply::Claims(mut claims) => {
+            let spec = &mut claims.spec;
+            spec.source = state.catalog.redact(Role::Source, &spec.source);
+            spec.sink = state.catalog.redact(Role::Sink, &spec.sink);
+            Ok(Json(*claims))
+        }
         _ => Err(Error::unexpected_reply()),
     }
 }

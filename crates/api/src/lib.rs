@@ -49,6 +49,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/pipelines/{id}/dead-letters/{number}", get(dead_letters::get))
         .route("/api/pipelines/{id}/history", get(history::history))
         .route("/api/pipelines/{id}/recovery", get(history::recovery))
+        .route("/api/pipelines/{id}/claims", get(history::claims))
         .route("/api/pipelines/{id}/checkpoint", get(checkpoint::get).put(checkpoint::reset))
         .route("/api/connectors", get(connectors::list))
         .route("/api/connectors/{kind}/{type}", get(connectors::get))

@@ -42,7 +42,7 @@ fn crates_know_only_what_they_may() {
     let metadata = metadata();
     let arrows = arrows(&metadata);
     // core ← formats, sdk ← sources, transforms, sinks · core ← journal · engine on core, sdk and the journal's trait ·
-    // api on core, sdk, formats and engine · the binary wires.
+    // api on core, sdk, formats and engine · verify on core, sdk and engine · the binary wires.
     let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("dataflow-core", &[][..]),
         ("dataflow-sdk", &["dataflow-core"]),
@@ -52,6 +52,7 @@ fn crates_know_only_what_they_may() {
         ("dataflow-transforms", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
         ("dataflow-sinks", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
         ("dataflow-engine", &["dataflow-core", "dataflow-sdk", "dataflow-journal"]),
+        ("dataflow-verify", &["dataflow-core", "dataflow-sdk", "dataflow-engine"]),
         ("dataflow-api", &["dataflow-core", "dataflow-sdk", "dataflow-engine", "dataflow-formats"]),
     ]);
     for (name, on) in &arrows {

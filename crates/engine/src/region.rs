@@ -1,4 +1,5 @@
 //! The one door to all pipelines, wherever they live.
+use crate::claims::Claims;
 use crate::view::{DeadLetter, DeadLetterPage, HistoryPage, PipelinePage, PipelineView, ReceivedView, RecoveryView};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -140,6 +141,8 @@ pub enum Query {
     DeadLetter(u64),
     /// Why the last run went on where it did.
     Recovery,
+    /// What it claims to have done, for those who verify it.
+    Claims,
 }
 
 /// The answer to a message.
@@ -159,6 +162,8 @@ pub enum Reply {
     DeadLetter(Box<DeadLetter>),
     /// To [`Query::Recovery`].
     Recovery(Box<RecoveryView>),
+    /// To [`Query::Claims`].
+    Claims(Box<Claims>),
 }
 
 /// Why a message got no answer.

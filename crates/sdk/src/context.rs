@@ -22,6 +22,8 @@ pub struct Context {
     pub max_in_flight_bytes: u64,
     /// Files of the node's own, which no connector may touch.
     pub own_files: Arc<BTreeSet<PathBuf>>,
+    /// Whether records are read a second time, to verify what became of them: as fast as they can be.
+    pub again: bool,
     /// What was pushed to this pipeline.
     pub inbox: Option<Arc<dyn Inbox>>,
     /// Cancelled when the run must end now; whatever waits then gives up.

@@ -3,6 +3,7 @@
 //! A connector is one folder: a documented config struct (its manual: validation, catalogue, reference docs and CLI
 //! scaffold come from it), `check`, which never touches the network, and `open`, which does. Retry, back-off,
 //! batching, ordering and checkpoints belong to the engine; a connector connects, reads or commits, and closes.
+pub mod audit;
 pub mod batch;
 pub mod catalog;
 pub mod check;

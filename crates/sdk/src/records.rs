@@ -171,6 +171,18 @@ impl Records {
             None => format!("{}/{}", self.partition, self.offsets[row]),
         }
     }
+    /// Lets go of all but the first `len` records. The interval stays as it is.
+    pub fn truncate(&mut self, len: usize) {
+        self.spans.truncate(len);
+        self.offsets.truncate(len);
+        if let Some(timestamps) = &mut self.timestamps {
+            timestamps.truncate(len);
+        }
+        for slices in [&mut self.keys, &mut self.metadata].into_iter().flatten() {
+            slices.spans.truncate(len);
+        }
+        self.oversized.retain(|oversized| (oversized.row as usize) < len);
+    }
     /// Bytes that these records hold in memory.
     pub fn weight(&self) -> usize {
         self.data.len()

@@ -1,6 +1,7 @@
 //! Sinks: where records go.
 use crate::{
     Context, Error,
+    audit::{Audit, Audited},
     batch::{Column, Demand, Output},
 };
 use async_trait::async_trait;
@@ -49,6 +50,16 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     /// If the server can't be asked.
     async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         let _ = (cx, fence);
+        Ok(None)
+    }
+
+    /// Opens the target to compare it with what it should hold, without writing to it or fencing anyone. None: what it
+    /// takes can't be read again.
+    ///
+    /// # Errors
+    /// If the target can't be read.
+    async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        let _ = (cx, audit);
         Ok(None)
     }
 }

@@ -16,6 +16,12 @@ pub trait Compiler: Send + Sync + std::fmt::Debug {
     /// type), with paths from the spec's root: `transforms[0].condition`. Never touches the network.
     fn check(&self, spec: &PipelineSpec) -> Vec<Problem>;
 
+    /// What the transforms of a spec make anew each time that a record is read.
+    fn volatile(&self, spec: &PipelineSpec) -> Volatile {
+        let _ = spec;
+        Volatile::default()
+    }
+
     /// JSON Schema and summary of each transform type, for the catalogue: (type, summary, schema).
     fn catalog(&self) -> Vec<(&'static str, &'static str, schemars::Schema)>;
 
@@ -24,6 +30,15 @@ pub trait Compiler: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// All findings, like [`Self::check`].
     fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>>;
+}
+
+/// What is another one each time that a record is read, as `random()` and `uuid()` are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Volatile {
+    /// Top-level output fields.
+    pub fields: Vec<String>,
+    /// Whether a record has rows at all, or how many.
+    pub rows: bool,
 }
 
 /// What a program is compiled from.

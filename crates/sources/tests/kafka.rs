@@ -134,6 +134,7 @@ fn context() -> Context {
         max_record_bytes: 1 << 20,
         max_in_flight_bytes: 64 << 20,
         own_files: Default::default(),
+        again: false,
         inbox: None,
         stop: Default::default(),
     }

@@ -7,7 +7,7 @@ use crate::{
 use dataflow_core::spec::PipelineSpec;
 use dataflow_sdk::{
     Problem,
-    transform::{Compiler, Plan, Program},
+    transform::{Compiler, Plan, Program, Volatile},
 };
 use schemars::Schema;
 use std::sync::Arc;
@@ -38,6 +38,10 @@ impl Compiler for SqlCompiler {
             plan.check_key(&spec.sink);
             plan.problems
         })
+    }
+
+    fn volatile(&self, spec: &PipelineSpec) -> Volatile {
+        roomy(|| program::plan(&self.functions, &spec.transforms, spec).volatile())
     }
 
     fn catalog(&self) -> Vec<(&'static str, &'static str, Schema)> {

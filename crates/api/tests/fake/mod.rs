@@ -212,6 +212,7 @@ fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
             let view = RecoveryView { run: None, at: None, epoch: None, generation: 0, lanes: Vec::new() };
             Reply::Recovery(Box::new(view))
         }
+        Query::Claims => return Err(Rejected::NotFound.into()),
     })
 }
 

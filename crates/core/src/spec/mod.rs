@@ -91,6 +91,20 @@ impl PipelineSpec {
         };
         *self == described
     }
+
+    /// Whether it makes the same of the same records as `other`: what they differ in is only how they are run.
+    pub fn gives_like(&self, other: &Self) -> bool {
+        let what = |spec: &Self| {
+            (
+                spec.source.clone(),
+                spec.transforms.clone(),
+                spec.sink.clone(),
+                spec.schema.clone(),
+                spec.max_record_bytes,
+            )
+        };
+        what(self) == what(other) && self.on_type_mismatch == other.on_type_mismatch
+    }
 }
 
 /// How large a batch may get. A batch is as large as what waits, between one record and these caps.

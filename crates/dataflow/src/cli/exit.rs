@@ -11,6 +11,8 @@ pub(super) enum Outcome {
     Done,
     /// Done, but some records are dead letters.
     DeadLetters,
+    /// Done, and what was to be proven is not.
+    NotProven,
 }
 
 impl Outcome {
@@ -23,6 +25,7 @@ impl Outcome {
         match self {
             Self::Done => ExitCode::SUCCESS,
             Self::DeadLetters => ExitCode::from(3),
+            Self::NotProven => ExitCode::FAILURE,
         }
     }
 }

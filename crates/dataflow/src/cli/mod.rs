@@ -14,6 +14,7 @@ mod progress;
 mod run;
 mod serve;
 mod spec_file;
+mod verify;
 
 pub use exit::Failure;
 
@@ -52,6 +53,8 @@ enum Command {
     /// See records that could not be processed.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Prove what a pipeline at rest has done: read its source again, and compare row by row with what its sink holds.
+    Verify(verify::Args),
     /// See which sources, transforms and sinks there are, and their settings.
     #[command(subcommand)]
     Connector(connector::Command),
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Pipeline(command) => exit::block_on(pipeline::main(command, output)),
         Command::Checkpoint(command) => exit::block_on(checkpoint::main(command, output)),
         Command::DeadLetters(command) => exit::block_on(dead_letters::main(command, output)),
+        Command::Verify(args) => verify::main(args, output),
         Command::Connector(command) => connector::main(&command, output),
         Command::Completions(args) => completions::main(&args),
         #[cfg(feature = "fault-points")]

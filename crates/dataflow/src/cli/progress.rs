@@ -147,3 +147,31 @@ pub(super) fn failure(pipeline: &PipelineView) -> Failure {
         None => Failure::failed(format!("{} failed", pipeline.pipeline_id)),
     }
 }
+
+/// Shows how much of a verification is done: a bar on a terminal, nothing elsewhere.
+#[derive(Debug)]
+pub(super) struct Share(Option<ProgressBar>);
+
+impl Share {
+    pub(super) fn new() -> Self {
+        Self(std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(1_000), ProgressDrawTarget::stderr());
+            bar.set_style(style("{spinner} [{bar:24}] {percent:>3}% {msg}"));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        }))
+    }
+
+    pub(super) fn update(&mut self, at: dataflow_verify::Progress) {
+        let Some(bar) = &self.0 else { return };
+        bar.set_position((at.share.unwrap_or(0.0) * 1_000.0) as u64);
+        let doing = if at.comparing { "comparing" } else { "reading" };
+        bar.set_message(format!("{doing}, {} records", thousands(at.records)));
+    }
+
+    pub(super) fn finish(self) {
+        if let Some(bar) = self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -7,3 +7,5 @@ mod kafka_to_postgres;
 mod process;
 mod program;
 mod run;
+mod verify;
+mod verify_servers;

@@ -1,7 +1,7 @@
 //! Questions about a pipeline.
 use super::{Entity, Surroundings, show};
 use crate::{
-    dead_letters,
+    claims, dead_letters,
     region::{AskError, Query, Reply},
     run::live::Live,
     view::{HistoryItem, HistoryPage, PipelineView, rfc3339},
@@ -36,6 +36,12 @@ impl Entity {
                 Ok(Reply::DeadLetter(Box::new(found)))
             }
             Query::History { after, limit } => self.history(after, limit).await,
+            Query::Claims => {
+                let state = self.slot.state().clone();
+                let claims =
+                    claims::of(journal, &state).await.map_err(|error| AskError::Unavailable(error.to_string()))?;
+                Ok(Reply::Claims(Box::new(claims.ok_or(Rejected::NotFound)?)))
+            }
         }
     }
 

@@ -288,6 +288,7 @@ pub(crate) fn context(
         max_record_bytes: pipeline.spec.max_record_bytes,
         max_in_flight_bytes: pipeline.spec.max_in_flight_bytes,
         own_files,
+        again: false,
         inbox,
         stop,
     }

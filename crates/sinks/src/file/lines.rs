@@ -39,7 +39,7 @@ fn size(output: &Output) -> usize {
 }
 
 /// A payload that was not demanded.
-fn misfit() -> Error {
+pub(crate) fn misfit() -> Error {
     Error::fatal("internal", "the sink was given rows in another shape than it asked for").for_user()
 }
 

@@ -1,8 +1,10 @@
 //! `file`: JSON lines or CSV, appended to one file.
+mod audit;
 pub mod compression;
 mod handle;
 pub(crate) mod lines;
 mod open;
+mod ruled;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -12,6 +14,7 @@ pub use compression::Compression;
 use async_trait::async_trait;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
+    audit::{Audit, Audited},
     sink::{Kind, OpenLane, Opened, Sink},
 };
 use schemars::JsonSchema;
@@ -142,5 +145,9 @@ impl Sink for FileSink {
         let opened = crate::blocking::run(move || open::open(&config, &own_files, handle, &wanted)).await;
         drop(asking);
         opened?
+    }
+    async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        let config = self.clone();
+        crate::blocking::run(move || audit::open(&config, &audit).map(Some)).await?
     }
 }

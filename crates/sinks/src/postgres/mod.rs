@@ -1,4 +1,5 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
+mod audit;
 mod bisect;
 mod encode;
 mod failure;
@@ -19,6 +20,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
+    audit::{Audit, Audited},
     sink::{Kind, OpenLane, Opened, Sink},
     transform::UnknownFields,
 };
@@ -151,5 +153,8 @@ impl Sink for PostgresSink {
         let server = self.server()?;
         let schema = target::schema_of(&server, &self.table).await?;
         tokens::read(&server, &schema, fence).await
+    }
+    async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        audit::open(self, &audit).await.map(Some)
     }
 }

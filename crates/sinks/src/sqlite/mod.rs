@@ -1,4 +1,5 @@
 //! `sqlite`: rows of a table in a SQLite file.
+mod audit;
 mod cell;
 mod database;
 mod failure;
@@ -17,6 +18,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
+    audit::{Audit, Audited},
     sink::{Kind, OpenLane, Opened, Sink},
     transform::UnknownFields,
 };
@@ -136,5 +138,9 @@ impl Sink for SqliteSink {
         let (path, wait, fence) = (self.path.clone(), self.fence_timeout.into(), fence.clone());
         crate::blocking::run(move || database::Database::look(&path, wait)?.map_or(Ok(None), |db| db.token(&fence)))
             .await?
+    }
+    async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        let config = self.clone();
+        crate::blocking::run(move || audit::open(&config, &audit).map(Some)).await?
     }
 }

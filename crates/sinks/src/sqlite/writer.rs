@@ -111,15 +111,6 @@ impl Target {
         Error::fatal("table-missing", message).fix(fix)
     }
 
-    fn insert(&self, layout: &Layout) -> String {
-        let names: Vec<String> = layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
-        let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
-        let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names) };
-        let marks = vec!["?"; names.len()].join(", ");
-        let table = ddl::quote(&self.options.table);
-        format!("insert into {table} ({}) values ({marks}) {conflict}", ddl::quote_all(&names))
-    }
-
     /// Writes token and rows, within a transaction.
     fn write(&self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let Some(layout) = &self.layout else {
@@ -139,7 +130,7 @@ impl Target {
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let failed =
             |error: rusqlite::Error| self.db.failed(&format!("write to table {} of", self.options.table), &error);
-        let mut insert = self.db.connection.prepare_cached(&self.insert(layout)).map_err(failed)?;
+        let mut insert = self.db.connection.prepare_cached(&insert(layout, &self.options.table)).map_err(failed)?;
         let (mut rows_written, mut rejected) = (0, Vec::new());
         'rows: for place in places {
             let Place { output, row } = place;
@@ -170,6 +161,15 @@ impl Target {
         }
         Ok(Committed { rows_written })
     }
+}
+
+/// The statement that writes a row.
+pub(super) fn insert(layout: &Layout, table: &str) -> String {
+    let names: Vec<String> = layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
+    let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
+    let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names) };
+    let marks = vec!["?"; names.len()].join(", ");
+    format!("insert into {} ({}) values ({marks}) {conflict}", ddl::quote(table), ddl::quote_all(&names))
 }
 
 /// The writer of one lane.

@@ -73,7 +73,11 @@ pub fn places(layout: &Layout, outputs: &[Output]) -> Result<Vec<Place>, CommitE
     Ok(last)
 }
 
-fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&RecordBatch]) -> Result<(), CommitError> {
+/// Turns down rows without a key, or with NULL where the table refuses it.
+///
+/// # Errors
+/// [`CommitError::Rejected`] with all of them.
+pub fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&RecordBatch]) -> Result<(), CommitError> {
     let mut rejected = Vec::new();
     for (output, batch) in batches.iter().enumerate() {
         for (place, slot) in layout.slots.iter().enumerate() {

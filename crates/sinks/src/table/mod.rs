@@ -1,5 +1,6 @@
 //! What the table sinks share: how a table is described in a spec, how that meets the table that is there, and how
 //! tokens are stored beside it. Holds no connection and no SQL of one database.
+pub mod audit;
 pub mod columns;
 pub mod ddl;
 pub mod keys;

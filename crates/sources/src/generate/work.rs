@@ -76,7 +76,11 @@ impl Generate {
             next: 0,
             max_records: cx.batch.max_records.max(1).into(),
             max_bytes: cx.batch.max_bytes.min(cx.max_in_flight_bytes / 2).clamp(1, 1 << 30) as usize,
-            pace: source.rate.map(|rate| Pace { start: Instant::now(), rate: rate * share, made: 0 }),
+            pace: source.rate.filter(|_| !cx.again).map(|rate| Pace {
+                start: Instant::now(),
+                rate: rate * share,
+                made: 0,
+            }),
             linger: Duration::from_millis(cx.batch.linger.0.clamp(1, 50)),
         })
     }

@@ -2,7 +2,7 @@
 use crate::expression::{Class, Context, Expression, Finding, Inputs, Origin, Scope, Slot, parse, path};
 use dataflow_core::{spec::Component, types::Type};
 use dataflow_formats::decode::Want;
-use dataflow_sdk::Problem;
+use dataflow_sdk::{Problem, transform::Volatile};
 use datafusion_sql::sqlparser::ast;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -92,6 +92,36 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// What is another one each time that a record is read.
+    pub(crate) fn volatile(&self) -> Volatile {
+        let mut volatile = Volatile::default();
+        let mut registers = BTreeSet::new();
+        for Staged { step, .. } in &self.steps {
+            let is = |expression: &Expression| {
+                let from = |slot: &Slot| matches!(slot, Slot::Register(from) if registers.contains(from));
+                expression.is_volatile() || expression.slots.iter().any(from)
+            };
+            match step {
+                Step::Filter(condition) => volatile.rows |= is(condition),
+                Step::Compute { register, expression } => {
+                    if is(expression) {
+                        registers.insert(*register);
+                    }
+                }
+                Step::Unnest { register, list } => {
+                    if registers.contains(list) {
+                        volatile.rows = true;
+                        registers.insert(*register);
+                    }
+                }
+            }
+        }
+        let columns = self.scope.columns.iter();
+        let made = columns.filter(|(_, origin)| matches!(origin, Origin::Register(at) if registers.contains(at)));
+        volatile.fields = made.map(|(name, _)| name.clone()).collect();
+        volatile
+    }
+
     /// Notes each field of the sink's `key` that would be another one if a record were read again.
     pub(crate) fn check_key(&mut self, sink: &Component) {
         let key: Vec<&str> = match sink.config.get("key") {
@@ -99,18 +129,8 @@ impl<'a> Builder<'a> {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
             _ => return,
         };
-        let mut volatile = BTreeSet::new();
-        for Staged { step, .. } in &self.steps {
-            if let Step::Compute { register, expression } = step {
-                let from = |slot: &Slot| matches!(slot, Slot::Register(from) if volatile.contains(from));
-                if expression.is_volatile() || expression.slots.iter().any(from) {
-                    volatile.insert(*register);
-                }
-            }
-        }
-        let random =
-            |name: &&str| matches!(self.scope.columns.get(*name), Some(Origin::Register(at)) if volatile.contains(at));
-        for name in key.into_iter().filter(random) {
+        let volatile = self.volatile();
+        for name in key.into_iter().filter(|name| volatile.fields.iter().any(|field| field.as_str() == *name)) {
             let message = format!("{name} is made by a function that gives another value each time");
             let problem = Problem::new("sink.key", "volatile-key", message);
             self.problems.push(

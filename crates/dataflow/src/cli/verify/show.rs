@@ -1,0 +1,102 @@
+//! A report as people read it.
+use crate::cli::output::{table, thousands};
+use dataflow_sdk::audit::{Example, Finding};
+use dataflow_verify::{Missing, Report};
+
+/// Most examples that are printed of each finding.
+const MOST: usize = 10;
+
+pub(super) fn text(report: &Report) -> String {
+    let Report { pipeline_id, generation, rows, dead_letters, .. } = report;
+    let mut text = format!("{pipeline_id}, generation {generation}\n\n");
+    let line = |what: &str, expected: u64, found: u64| [what.to_owned(), thousands(expected), thousands(found)];
+    let mut counts = vec![
+        line("rows in the target", rows.expected, rows.found),
+        line("dead letters listed", dead_letters.expected, dead_letters.found),
+    ];
+    let ledger = ["read", "delivered", "filtered", "absorbed", "dead", "lost"];
+    let ledger = ledger.into_iter().filter_map(|name| Some((name, report.ledger.get(name)?)));
+    counts.extend(ledger.map(|(name, count)| line(&format!("ledger: {name}"), count.expected, count.found)));
+    text.push_str(&table(["", "EXPECTED", "FOUND"], &counts));
+    let findings = [
+        ("row lost", &rows.lost),
+        ("row doubled", &rows.doubled),
+        ("row altered", &rows.altered),
+        ("row unexpected", &rows.unexpected),
+        ("dead letter lost", &dead_letters.lost),
+        ("dead letter doubled", &dead_letters.doubled),
+        ("dead letter altered", &dead_letters.altered),
+        ("dead letter unexpected", &dead_letters.unexpected),
+    ];
+    for (what, finding) in findings {
+        section(&mut text, what, finding);
+    }
+    for token in &report.tokens {
+        let sink = token.sink.map_or_else(|| "none".into(), |sequence| format!("commit {sequence}"));
+        text.push_str(&format!(
+            "\nlane {}: {} (journal: commit {}, sink: {sink})\n",
+            token.lane, token.problem, token.journal
+        ));
+    }
+    if !report.unverifiable.is_empty() {
+        text.push_str(&format!("\ncan't be verified: {}\n", report.unverifiable.len()));
+        for missing in report.unverifiable.iter().take(MOST) {
+            text.push_str(&format!("  {}{}\n", range(missing), missing.reason));
+        }
+    }
+    if !report.not_compared.is_empty() {
+        text.push_str(&format!(
+            "\nnot compared, as they are other ones each time: {}\n",
+            report.not_compared.join(", ")
+        ));
+    }
+    match (report.shared, rows.unexpected.count + rows.doubled.count) {
+        (_, 0) => {}
+        (true, _) => text.push_str("\nunexpected and doubled rows are not held against it (--shared)\n"),
+        (false, _) if *generation > 1 => text.push_str(
+            "\nthe earlier generations may have written some of these rows; where they did, or others write to the target, \
+             too: --shared\n",
+        ),
+        (false, _) => {}
+    }
+    text.push_str(if report.verified { "\nverified: every record is accounted for\n" } else { "\nNOT VERIFIED\n" });
+    text
+}
+
+fn section(text: &mut String, what: &str, finding: &Finding) {
+    if finding.count == 0 {
+        return;
+    }
+    text.push_str(&format!("\n{what}: {}\n", thousands(finding.count)));
+    for example in finding.examples.iter().take(MOST) {
+        text.push_str(&format!("  {}\n", one(example)));
+    }
+    if finding.count > MOST as u64 {
+        text.push_str("  …\n");
+    }
+}
+
+fn one(example: &Example) -> String {
+    let mut parts = Vec::new();
+    if let (Some(partition), Some(position)) = (&example.partition, example.position) {
+        parts.push(format!("{partition} at {position}"));
+    }
+    parts.extend(example.place.clone());
+    if example.fields.is_empty() {
+        parts.extend(example.expected.as_ref().map(|expected| format!("expected {expected}")));
+        parts.extend(example.found.as_ref().map(|found| format!("found {found}")));
+    }
+    for field in &example.fields {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
+        parts.push(format!("{}: expected {}, found {}", field.field, value(&field.expected), value(&field.found)));
+    }
+    parts.join("; ")
+}
+
+fn range(missing: &Missing) -> String {
+    match (&missing.partition, missing.from, missing.to) {
+        (Some(partition), Some(from), Some(to)) => format!("{partition} from {from} to {to}: "),
+        (Some(partition), ..) => format!("{partition}: "),
+        _ => String::new(),
+    }
+}

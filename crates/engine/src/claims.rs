@@ -1,0 +1,159 @@
+//! What a pipeline claims to have done, for those who verify it: positions, counts and types, as the journal has them.
+use crate::{dead_letters, shard::load_pipeline, view::DeadLetter};
+use dataflow_core::{
+    id::{Generation, Incarnation, PipelineId, Seq},
+    ledger::Counters,
+    pipeline::{
+        Event, Fact, Pipeline, State, Status,
+        event::{LaneProgress, Lost, NewGeneration},
+    },
+    position::Positions,
+    spec::PipelineSpec,
+    types::Learned,
+};
+use dataflow_journal::{Error, Journal};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Events read at once.
+const PAGE: usize = 1_000;
+
+/// What a pipeline claims to have done in its present generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Claims {
+    /// The pipeline.
+    #[schema(value_type = String)]
+    pub pipeline_id: PipelineId,
+    /// Which one of that id.
+    #[schema(value_type = String)]
+    pub incarnation: Incarnation,
+    /// What it is doing.
+    pub status: Status,
+    /// Whether nothing more happens to it by itself.
+    pub at_rest: bool,
+    /// What it is.
+    #[schema(value_type = Object)]
+    pub spec: PipelineSpec,
+    /// What was learned of the types of its fields.
+    #[schema(value_type = Object)]
+    pub learned: Learned,
+    /// The reading order.
+    #[schema(value_type = u64)]
+    pub generation: Generation,
+    /// Number of lanes; none: it was never started in this generation.
+    pub lanes: Option<u32>,
+    /// Where the generation began. A partition that is missing began at its beginning.
+    #[schema(value_type = Object)]
+    pub begin: Positions,
+    /// Where each lane is, and what it has counted in this generation.
+    #[schema(value_type = Vec<Object>)]
+    pub by_lane: Vec<LaneProgress>,
+    /// Counts of all earlier generations. So many dead letters at the head of the list are theirs.
+    #[schema(value_type = Object)]
+    pub earlier: Counters,
+    /// What was passed over in this generation, by an explicit choice.
+    #[schema(value_type = Vec<Object>)]
+    pub lost: Vec<Lost>,
+    /// When its transforms or types were changed in the middle of the generation (RFC 3339): it is not the work of one spec then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<String>,
+}
+
+/// What the history says of the present generation.
+#[derive(Debug, Default)]
+struct Course {
+    spec: Option<PipelineSpec>,
+    started: bool,
+    lost: Vec<Lost>,
+    changed: Option<String>,
+}
+
+impl Course {
+    fn take(&mut self, event: &Event) {
+        let begins = |spec: Option<PipelineSpec>| Self { spec, ..Self::default() };
+        match &event.fact {
+            Fact::PipelineCreated { spec, .. }
+            | Fact::PipelineUpdated { spec, generation: Some(NewGeneration { .. }) } => {
+                *self = begins(Some(PipelineSpec::clone(spec)));
+            }
+            Fact::CheckpointReset { .. } => *self = begins(self.spec.take()),
+            Fact::PipelineStarted { .. } => self.started = true,
+            Fact::PipelineUpdated { spec, generation: None } => {
+                if self.started && self.spec.as_ref().is_some_and(|before| !before.gives_like(spec)) {
+                    self.changed = Some(crate::view::rfc3339(event.at));
+                }
+                self.spec = Some(PipelineSpec::clone(spec));
+            }
+            Fact::RecordsLost(lost) => self.lost.push(lost.clone()),
+            _ => {}
+        }
+    }
+}
+
+/// The claims of a pipeline in this state.
+pub(crate) async fn of(journal: &dyn Journal, state: &State) -> Result<Option<Claims>, Error> {
+    let Some(Pipeline { id, incarnation, spec, progress, learned, .. }) = state.pipeline() else { return Ok(None) };
+    let mut course = Course::default();
+    let mut after = Seq(0);
+    loop {
+        let entries = journal.history(id, after, PAGE).await?;
+        let Some(last) = entries.last() else { break };
+        after = last.seq;
+        entries.iter().for_each(|entry| course.take(&entry.event));
+    }
+    let at_rest = match state {
+        State::Running(_) => false,
+        State::Failed(failed) => failed.restart_at.is_none(),
+        State::Empty | State::Configured(_) | State::Stopped(_) | State::Completed(_) | State::Deleted(_) => true,
+    };
+    Ok(Some(Claims {
+        pipeline_id: id.clone(),
+        incarnation: incarnation.clone(),
+        status: state.status(),
+        at_rest,
+        spec: spec.clone(),
+        learned: learned.clone(),
+        generation: progress.generation,
+        lanes: progress.lanes,
+        begin: progress.begin.clone(),
+        by_lane: progress.by_lane.values().cloned().collect(),
+        earlier: progress.earlier,
+        lost: course.lost,
+        changed: course.changed,
+    }))
+}
+
+/// A pipeline in a journal that no node has open: claims and dead letters without a run.
+#[derive(Debug)]
+pub struct Stored<'a> {
+    journal: &'a dyn Journal,
+    state: State,
+}
+
+impl<'a> Stored<'a> {
+    /// Reads a pipeline's state from snapshot and log, and claims no shard.
+    ///
+    /// # Errors
+    /// If the journal can't be read.
+    pub async fn load(journal: &'a dyn Journal, pipeline: &PipelineId) -> Result<Self, Error> {
+        Ok(Self { journal, state: load_pipeline(journal, pipeline).await? })
+    }
+
+    /// What it claims; none if there is no such pipeline.
+    ///
+    /// # Errors
+    /// If its history can't be read.
+    pub async fn claims(&self) -> Result<Option<Claims>, Error> {
+        of(self.journal, &self.state).await
+    }
+
+    /// Its dead letters after number `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// In words: if a chunk that the journal names is gone or damaged.
+    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, String> {
+        let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
+        dead_letters::list(self.journal, chunks.unwrap_or_default(), after, limit).await
+    }
+}

@@ -1,0 +1,182 @@
+//! Audits: what a target holds is held against what it should hold, row by row. An audit writes nothing to the target.
+use crate::{
+    Error,
+    batch::{Demand, Output},
+    sink::CommitError,
+};
+use async_trait::async_trait;
+use dataflow_core::pipeline::event::LaneProgress;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Most examples of each kind of finding; the others are only counted.
+pub const MAX_EXAMPLES: usize = 100;
+
+/// What is to be audited.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Where each lane is, as the journal has it.
+    pub lanes: Vec<LaneProgress>,
+    /// Top-level output fields that are other ones whenever a record is read (`random()`): they can't be compared.
+    pub volatile: Vec<String>,
+}
+
+/// A target that is ready to be audited.
+pub struct Audited {
+    /// The auditor.
+    pub auditor: Box<dyn Auditor>,
+    /// What the auditor wants of each row: what the target's writer would want now.
+    pub demand: Demand,
+}
+
+impl std::fmt::Debug for Audited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Audited").field("demand", &self.demand).finish_non_exhaustive()
+    }
+}
+
+/// Compares what a target holds with the rows that it should hold.
+#[async_trait]
+pub trait Auditor: Send {
+    /// Rows that should be there. Those of one partition come in their order; how those of several are mingled says
+    /// nothing about the order in which they were written.
+    ///
+    /// # Errors
+    /// [`CommitError::Rejected`] for rows that the writer itself would not have taken; nothing is taken in then.
+    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError>;
+
+    /// For each row, why the target would refuse it, as far as that can be told without writing to it.
+    ///
+    /// # Errors
+    /// If the target can't be asked.
+    async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error>;
+
+    /// What was found, once all rows that should be there have been named.
+    ///
+    /// # Errors
+    /// If the target can't be read.
+    async fn finish(self: Box<Self>) -> Result<Findings, Error>;
+}
+
+/// How a target differs from what it should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Findings {
+    /// Rows that should be there. With a key: the last one of each.
+    pub expected: u64,
+    /// Rows that are there.
+    pub found: u64,
+    /// Rows that are not there.
+    pub lost: Finding,
+    /// Rows that are there once more than they should be.
+    pub doubled: Finding,
+    /// Rows that are there with other content.
+    pub altered: Finding,
+    /// Rows that are there and that nothing explains.
+    pub unexpected: Finding,
+}
+
+/// How often something was found, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// How often.
+    pub count: u64,
+    /// The first of them, at most [`MAX_EXAMPLES`].
+    pub examples: Vec<Example>,
+}
+
+impl Finding {
+    /// Counts one; kept as an example if there is room.
+    pub fn add(&mut self, example: impl FnOnce() -> Example) {
+        self.count += 1;
+        if self.examples.len() < MAX_EXAMPLES {
+            self.examples.push(example());
+        }
+    }
+}
+
+/// One row that is not as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Example {
+    /// Where in the source its record is; none: no record explains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+    /// Its record's place in the partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// Where in the target it is: `line 5`, `id = 7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// The row as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// The row as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What differs, of an altered row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Difference>,
+}
+
+/// A field that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// Its name.
+    pub field: String,
+    /// What it should be; none: it should not be there.
+    pub expected: Option<String>,
+    /// What it is; none: it is not there.
+    pub found: Option<String>,
+}
+
+/// Where in a source a row comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The partition, by its number in [`Origins`].
+    pub partition: u32,
+    /// Place in the partition.
+    pub position: u64,
+}
+
+/// Partitions by number, so that a row's origin is small.
+#[derive(Clone, Debug, Default)]
+pub struct Origins(Vec<String>);
+
+impl Origins {
+    /// The number of the partition of these rows.
+    pub fn partition(&mut self, output: &Output) -> u32 {
+        let name = &*output.records.partition.0;
+        let number = self.0.iter().rposition(|known| known == name).unwrap_or_else(|| {
+            self.0.push(name.into());
+            self.0.len() - 1
+        });
+        number as u32
+    }
+
+    /// The name of a partition.
+    pub fn name(&self, partition: u32) -> Option<&str> {
+        self.0.get(partition as usize).map(String::as_str)
+    }
+
+    /// An example of a row from there.
+    pub fn example(&self, origin: Origin) -> Example {
+        Example {
+            partition: self.name(origin.partition).map(Into::into),
+            position: Some(origin.position),
+            ..Example::default()
+        }
+    }
+}
+
+/// A text that is short enough to be shown.
+pub fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 1_000;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MOST)]);
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),
+        None => text.into_owned(),
+    }
+}

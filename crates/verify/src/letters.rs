@@ -1,0 +1,126 @@
+//! The list of dead letters, held against the records that can't be processed: each is listed once, and nothing else.
+use crate::{Claimant, Error, report::LetterFindings};
+use dataflow_core::position::Partition;
+use dataflow_engine::{claims::Claims, view::DeadLetter};
+use dataflow_sdk::{Records, audit::Example, batch::Dead};
+use std::collections::HashMap;
+
+/// Dead letters by partition and position.
+#[derive(Debug, Default)]
+pub(crate) struct Letters {
+    listed: HashMap<Partition, HashMap<u64, Listed>>,
+    findings: LetterFindings,
+}
+
+/// What the list says of one record.
+#[derive(Debug)]
+struct Listed {
+    number: u64,
+    stage: String,
+    code: String,
+    cause: String,
+    id: String,
+    length: u64,
+    explained: bool,
+}
+
+impl Letters {
+    /// Reads the list of the present generation: those of earlier ones are before it.
+    pub(crate) async fn load(claimant: &dyn Claimant, claims: &Claims) -> Result<Self, Error> {
+        let mut letters = Self::default();
+        let mut after = claims.earlier.dead;
+        loop {
+            let page = claimant.dead_letters(after).await?;
+            let Some(last) = page.last() else { return Ok(letters) };
+            after = last.number;
+            page.into_iter().for_each(|letter| letters.list(letter));
+        }
+    }
+
+    fn list(&mut self, letter: DeadLetter) {
+        let DeadLetter { number, partition, position, record_id, stage, code, cause, length, .. } = letter;
+        self.findings.found += 1;
+        let place = place(number);
+        let Ok(at) = position.parse::<u64>() else {
+            let example = Example { partition: Some(partition), place, found: Some(cause), ..Example::default() };
+            return self.findings.unexpected.add(|| example);
+        };
+        let of_partition = self.listed.entry(partition.as_str().into()).or_default();
+        if of_partition.contains_key(&at) {
+            let found = Some(format!("{stage} {code}: {cause}"));
+            let example =
+                Example { partition: Some(partition), position: Some(at), place, found, ..Example::default() };
+            return self.findings.doubled.add(|| example);
+        }
+        of_partition.insert(at, Listed { number, stage, code, cause, id: record_id, length, explained: false });
+    }
+
+    /// Why the list says that the sink has turned down a record; none: it says nothing of the kind.
+    pub(crate) fn turned_down(&self, partition: &Partition, position: u64) -> Option<&str> {
+        let listed = self.listed.get(partition)?.get(&position)?;
+        (listed.stage == "sink" && matches!(listed.code.as_str(), "rejected" | "no-fields")).then_some(&listed.code)
+    }
+
+    /// A record that can't be processed. `unlisted`: the journal does not know of it yet, so it can't be in the list.
+    pub(crate) fn expect(&mut self, records: &Records, dead: &Dead, unlisted: bool) {
+        let row = dead.row as usize;
+        let position = records.offsets[row];
+        let expected = format!("{} {}: {}", dead.stage, dead.code, dead.cause);
+        let example = |number: Option<u64>, expected, found| Example {
+            partition: Some(records.partition.to_string()),
+            position: Some(position),
+            place: number.and_then(place),
+            expected: Some(expected),
+            found,
+            ..Example::default()
+        };
+        let listed = self.listed.get_mut(&records.partition).and_then(|of| of.get_mut(&position));
+        match listed {
+            None if unlisted => {}
+            None => {
+                self.findings.expected += 1;
+                self.findings.lost.add(|| example(None, expected, None));
+            }
+            Some(listed) => {
+                self.findings.expected += 1;
+                listed.explained = true;
+                let same = listed.stage == dead.stage
+                    && listed.code == dead.code
+                    && listed.id == records.id(row)
+                    && listed.length == length(records, dead.row);
+                if !same {
+                    let found = format!("{} {}: {}", listed.stage, listed.code, listed.cause);
+                    self.findings.altered.add(|| example(Some(listed.number), expected, Some(found)));
+                }
+            }
+        }
+    }
+
+    /// What is listed and was not expected is unexpected.
+    pub(crate) fn finish(mut self) -> LetterFindings {
+        for (partition, of_partition) in self.listed {
+            let mut rest: Vec<_> = of_partition.into_iter().filter(|(_, listed)| !listed.explained).collect();
+            rest.sort_by_key(|(position, _)| *position);
+            for (position, Listed { number, stage, code, cause, .. }) in rest {
+                self.findings.unexpected.add(|| Example {
+                    partition: Some(partition.to_string()),
+                    position: Some(position),
+                    place: place(number),
+                    found: Some(format!("{stage} {code}: {cause}")),
+                    ..Example::default()
+                });
+            }
+        }
+        self.findings
+    }
+}
+
+/// The length of a record, also of one of which only the head is kept.
+fn length(records: &Records, row: u32) -> u64 {
+    let oversized = records.oversized.iter().find(|oversized| oversized.row == row).map(|oversized| oversized.length);
+    oversized.unwrap_or_else(|| records.bytes(row as usize).map_or(0, |bytes| bytes.len() as u64))
+}
+
+fn place(number: u64) -> Option<String> {
+    Some(format!("dead letter {number}"))
+}

@@ -1,0 +1,109 @@
+//! Records that were pushed: the node keeps none behind the checkpoint, so a file of them stands in for it.
+use crate::{Error, Options};
+use async_trait::async_trait;
+use bytes::Bytes;
+use dataflow_core::pipeline::state;
+use dataflow_engine::claims::Claims;
+use dataflow_sdk::{
+    Error as ConnectorError,
+    inbox::{Inbox, Pushed},
+};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Records handed out at once.
+const BATCH: usize = 1_000;
+
+/// The inbox of a pipeline with an `http` source.
+pub(crate) async fn inbox(claims: &Claims, options: &Options) -> Result<Option<Arc<dyn Inbox>>, Error> {
+    match (claims.spec.source.kind == state::Inbox::SOURCE, &options.records) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(Error::not_now(
+            format!(
+                "{} reads its records from a {} source, not from a file of pushed ones",
+                claims.pipeline_id, claims.spec.source.kind
+            ),
+            "leave out --records",
+        )),
+        (true, None) => Err(Error::not_now(
+            "records that were pushed are not kept once they are delivered, so they can't be read again",
+            "give those that were accepted, in their order: --records FILE, with one {\"id\": …, \"data\": …} a line",
+        )),
+        (true, Some(path)) => Ok(Some(Arc::new(Lines::open(path)?))),
+    }
+}
+
+/// Pushed records, one a line.
+#[derive(Debug)]
+struct Lines {
+    path: PathBuf,
+    reading: Mutex<Reading>,
+    records: u64,
+}
+
+#[derive(Debug)]
+struct Reading {
+    lines: BufReader<File>,
+    at: u64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::Claims(format!("{} can't be read: {error}", path.display()));
+        let open = || File::open(path).map(BufReader::new).map_err(failed);
+        let mut records = 0;
+        for line in open()?.lines() {
+            records += u64::from(!line.map_err(failed)?.trim().is_empty());
+        }
+        Ok(Self { path: path.into(), reading: Mutex::new(Reading { lines: open()?, at: 0 }), records })
+    }
+
+    /// The records from a place on.
+    fn read(&self, from: u64) -> Result<Pushed, ConnectorError> {
+        let failed =
+            |error| ConnectorError::fatal("io", format!("{} can't be read: {error}", self.path.display())).for_user();
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading.at > from {
+            *reading = Reading { lines: BufReader::new(File::open(&self.path).map_err(failed)?), at: 0 };
+        }
+        let (mut body, mut line, mut taken) = (b"{\"batchId\":\"records\",\"records\":[".to_vec(), Vec::new(), 0);
+        while taken < BATCH {
+            line.clear();
+            if reading.lines.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+                break;
+            }
+            let text = line.trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            if reading.at >= from {
+                if taken > 0 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(text);
+                taken += 1;
+            }
+            reading.at += 1;
+        }
+        body.extend_from_slice(b"]}");
+        Ok(Pushed { from, to: from + taken as u64, at: 0, body: Bytes::from(body) })
+    }
+}
+
+#[async_trait]
+impl Inbox for Lines {
+    async fn next(&self, from: u64) -> Result<Pushed, ConnectorError> {
+        if from >= self.records {
+            return std::future::pending().await;
+        }
+        self.read(from)
+    }
+
+    async fn received(&self) -> Result<u64, ConnectorError> {
+        Ok(self.records)
+    }
+}

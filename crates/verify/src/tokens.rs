@@ -1,0 +1,59 @@
+//! How far each lane is: what the journal says, and what a transactional sink's own token says, which counts.
+use crate::report::{Report, TokenFinding};
+use dataflow_core::{
+    id::Epoch,
+    pipeline::event::LaneProgress,
+    token::{Fence, Token},
+};
+use dataflow_engine::claims::Claims;
+use dataflow_sdk::{
+    Context, Error,
+    sink::{Kind, Sink},
+};
+
+/// Where each lane is. A token that is behind its lane, or gone, is a finding.
+pub(crate) async fn reached(
+    claims: &Claims,
+    sink: &dyn Sink,
+    cx: &Context,
+    report: &mut Report,
+) -> Result<Vec<LaneProgress>, Error> {
+    let mut reached = claims.by_lane.clone();
+    if sink.kind() != Kind::Transactional {
+        return Ok(reached);
+    }
+    for lane in &mut reached {
+        let fence = Fence {
+            pipeline: claims.pipeline_id.clone(),
+            incarnation: claims.incarnation.clone(),
+            generation: claims.generation,
+            lane: lane.lane,
+            epoch: Epoch(0),
+        };
+        let token = sink.token(cx, &fence).await?;
+        let finding = |problem: &str| TokenFinding {
+            lane: lane.lane,
+            journal: lane.sequence,
+            sink: token.as_ref().map(|token| token.sequence),
+            problem: problem.into(),
+        };
+        match &token {
+            None if lane.sequence == 0 => {}
+            None => report.tokens.push(finding("the sink has no token of this lane")),
+            Some(token) if token.sequence < lane.sequence => {
+                report.tokens.push(finding("the sink's token is behind the journal"));
+            }
+            Some(token) if token.sequence == lane.sequence && token.positions != lane.positions => {
+                report
+                    .tokens
+                    .push(finding("the sink's token and the journal are at the same commit, but at other positions"));
+            }
+            Some(Token { sequence, positions, counters, .. }) => {
+                lane.sequence = *sequence;
+                lane.positions.clone_from(positions);
+                lane.counters = *counters;
+            }
+        }
+    }
+    Ok(reached)
+}
