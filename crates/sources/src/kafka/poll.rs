@@ -46,6 +46,8 @@ pub(super) struct Poll {
     pub(super) by_place: HashMap<String, HashMap<i32, usize>>,
     /// Bytes gathered over all partitions.
     pub(super) held: usize,
+    /// Whether what is read is known to be of the topics that the positions are of.
+    pub(super) verified: bool,
     /// When the next batch has lingered long enough.
     pub(super) due: Option<Instant>,
     pub(super) to: mpsc::Sender<Result<Records, Error>>,
@@ -60,7 +62,7 @@ impl Poll {
             let added = list.add_partition_offset(&found.topic, found.number, Offset::Offset(*offset));
             added.map_err(|error| self.client.failed(&found.topic, &error))?;
             self.by_place.entry(found.topic.clone()).or_default().insert(found.number, self.gathers.len());
-            self.gathers.push(Gather::new(&found.topic, found.number, *offset));
+            self.gathers.push(Gather::new(found, *offset));
         }
         self.client.consumer.incremental_assign(&list).map_err(|error| self.client.failed("the assignment", &error))
     }
@@ -86,8 +88,8 @@ impl Poll {
             if ended {
                 self.pass();
             }
-            if self.hand_out(ended).is_err() {
-                return Ok(Dropped);
+            if let Some(dropped) = self.hand_out(ended)? {
+                return Ok(dropped);
             }
             self.report();
             if self.to.is_closed() {
@@ -112,13 +114,15 @@ impl Poll {
                     let found =
                         self.by_place.get(message.topic()).and_then(|numbers| numbers.get(&message.partition()));
                     let Some(&k) = found else { continue };
-                    let gather = &mut self.gathers[k];
-                    if gather.is_full(&self.caps, message.payload_len() + message.key_len()) {
+                    if self.gathers[k].is_full(&self.caps, message.payload_len() + message.key_len()) {
+                        verify(&self.client, &mut self.verified, &self.gathers)?;
+                        let gather = &mut self.gathers[k];
                         self.held = self.held.saturating_sub(gather.bytes());
                         if self.to.blocking_send(Ok(gather.take())).is_err() {
                             return Ok(None);
                         }
                     }
+                    let gather = &mut self.gathers[k];
                     let before = gather.bytes();
                     gather.add(&message, &self.caps);
                     self.held += gather.bytes() - before;
@@ -139,24 +143,29 @@ impl Poll {
     }
 
     /// Hands out what has lingered, what lies before the present end of a log, and everything if too much is held.
-    fn hand_out(&mut self, ended: bool) -> Result<(), Dropped> {
+    fn hand_out(&mut self, ended: bool) -> Result<Option<Dropped>, Error> {
         let now = Instant::now();
         let crowded = self.held > self.most;
         if !(ended || crowded || self.due.is_some_and(|due| due <= now)) {
-            return Ok(());
+            return Ok(None);
         }
         self.due = None;
+        if self.gathers.iter().any(Gather::is_ready) {
+            verify(&self.client, &mut self.verified, &self.gathers)?;
+        }
         for gather in &mut self.gathers {
             let due = gather.since.map(|since| since + self.linger);
             // At the end of a log a batch lingers for more; only what has no records goes on at once.
             if gather.is_ready() && (crowded || due.is_none_or(|due| due <= now)) {
                 self.held = self.held.saturating_sub(gather.bytes());
-                self.to.blocking_send(Ok(gather.take())).map_err(|_| Dropped)?;
+                if self.to.blocking_send(Ok(gather.take())).is_err() {
+                    return Ok(Some(Dropped));
+                }
             } else if let Some(due) = due {
                 self.due = Some(self.due.map_or(due, |earliest| earliest.min(due)));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Takes note of positions that have moved without records: aborted transactions and markers at the end of a log.
@@ -214,6 +223,9 @@ impl Poll {
             Err(Error::Transient { .. }) => return Ok(()),
             found => found?,
         };
+        if self.gathers.iter().any(|known| found.iter().any(|now| now.topic == known.topic && now.id != known.id)) {
+            return Err(renewed());
+        }
         let mut begins = Vec::new();
         for found in found {
             let known = self.by_place.get(&found.topic).is_some_and(|numbers| numbers.contains_key(&found.number));
@@ -224,4 +236,26 @@ impl Poll {
         }
         if begins.is_empty() { Ok(()) } else { self.assign(&begins) }
     }
+}
+
+/// Makes sure, before records are handed out, that they are of the topics that their positions are of. A topic may have been
+/// made anew before the client read of it first, so its id is asked for once behind the first records; from there on the
+/// client tells.
+fn verify(client: &Client, verified: &mut bool, gathers: &[Gather]) -> Result<(), Error> {
+    if !*verified {
+        let mut last = "";
+        for gather in gathers {
+            if gather.topic != last && client.id(&gather.topic)? != gather.id {
+                return Err(renewed());
+            }
+            last = &gather.topic;
+        }
+        *verified = true;
+    }
+    if client.told.is_renewed() { Err(renewed()) } else { Ok(()) }
+}
+
+/// Opened again, each position is held against the topic's id.
+fn renewed() -> Error {
+    Error::transient("topic-renewed", "a topic was made anew while it was read")
 }
