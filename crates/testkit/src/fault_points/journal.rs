@@ -24,6 +24,10 @@ impl Journal for Watched {
         self.faults.with(Point::Claim, self.inner.claim(shard)).await
     }
 
+    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.inner.epochs().await
+    }
+
     async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
         let holds = |is: fn(&Fact) -> bool| events.iter().any(|(_, event)| is(&event.fact));
         let points = [
