@@ -95,6 +95,12 @@ impl Node {
         }
     }
 
+    /// Whether it was frozen by SIGSTOP.
+    pub(crate) fn is_frozen(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
