@@ -165,7 +165,7 @@ fn produce(brokers: &str, stop: &AtomicBool) -> u64 {
             record = refused;
         }
         id += 1;
-        if id % 20 == 0 {
+        if id.is_multiple_of(20) {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -174,7 +174,7 @@ fn produce(brokers: &str, stop: &AtomicBool) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "restarts a Kafka: make kill-test"]
+#[ignore = "restarts a Kafka: --ignored"]
 async fn a_kafka_and_the_way_to_it_that_fail_in_every_way() {
     let Some(mut kafka) = Kafka::new() else { return };
     let proxy = Proxy::start(kafka.address).unwrap();

@@ -100,6 +100,9 @@ fn file(folder: &Path) -> Value {
     json!({"type": "file", "path": folder.join("out.jsonl")})
 }
 
+/// What is done to a file.
+type Change<'a> = &'a dyn Fn(&Path);
+
 /// How often each id is in the table.
 fn rows(folder: &Path) -> BTreeMap<u64, u64> {
     let db = Connection::open(folder.join("out.db")).unwrap();
@@ -224,7 +227,7 @@ async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
         fs::rename(path.with_extension("new"), path).unwrap();
     };
     let remove = |path: &Path| fs::remove_file(path).unwrap();
-    let changes: [(&str, &str, &dyn Fn(&Path)); 3] = [
+    let changes: [(&str, &str, Change<'_>); 3] = [
         ("shorter", "file-too-short", &shorten),
         ("replaced", "file-replaced", &replace),
         ("removed", "file-missing", &remove),
@@ -261,7 +264,7 @@ async fn a_source_file_that_is_truncated_or_replaced() {
         fs::write(path.with_extension("new"), "").unwrap();
         fs::rename(path.with_extension("new"), path).unwrap();
     };
-    let changes: [(&str, &dyn Fn(&Path)); 2] = [("truncated", &truncate), ("replaced", &replace)];
+    let changes: [(&str, Change<'_>); 2] = [("truncated", &truncate), ("replaced", &replace)];
     for (name, change) in changes {
         let choices = [
             ("fail", times(&[(0..100, 1), (200..230, 1)]), 0),

@@ -69,7 +69,7 @@ impl Postgres {
         loop {
             assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not start");
             // What a killed server leaves behind may keep the next one from starting for a moment.
-            if !self.server.as_mut().is_some_and(|server| server.try_wait().unwrap().is_none()) {
+            if self.server.as_mut().is_none_or(|server| server.try_wait().unwrap().is_some()) {
                 let mut server = self.command("postgres");
                 server.arg("-D").arg(self.data()).arg("-k").arg(self.data());
                 server.args(["-c", "listen_addresses=127.0.0.1", "-p", &self.address.port().to_string()]);
