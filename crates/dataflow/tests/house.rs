@@ -48,7 +48,8 @@ fn crates_know_only_what_they_may() {
         ("dataflow-sdk", &["dataflow-core"]),
         ("dataflow-formats", &["dataflow-core", "dataflow-sdk"]),
         ("dataflow-journal", &["dataflow-core"]),
-        ("dataflow-sources", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
+        ("dataflow-kafka", &[]),
+        ("dataflow-sources", &["dataflow-core", "dataflow-sdk", "dataflow-formats", "dataflow-kafka"]),
         ("dataflow-transforms", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
         ("dataflow-sinks", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
         ("dataflow-engine", &["dataflow-core", "dataflow-sdk", "dataflow-journal"]),
@@ -83,6 +84,19 @@ fn the_domain_is_pure() {
     let impure = ["tokio", "arrow", "futures", "async-trait", "rand", "reqwest", "rusqlite"];
     let on: Vec<_> = arrows(&metadata)["dataflow-core"].iter().filter(|name| impure.contains(name)).copied().collect();
     assert!(on.is_empty(), "dataflow-core must not know {on:?}");
+}
+
+/// Every crate takes the lints of the workspace, which forbid `unsafe`, but for the one that calls a C library.
+#[test]
+fn unsafe_is_in_one_place() {
+    let metadata = metadata();
+    let members = metadata["workspace_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter().filter(|package| members.contains(&package["id"]));
+    let exempt = packages.filter(|package| {
+        let manifest = std::fs::read_to_string(package["manifest_path"].as_str().unwrap()).unwrap();
+        manifest.parse::<toml::Table>().unwrap()["lints"].get("workspace").is_none()
+    });
+    assert_eq!(exempt.map(|package| package["name"].as_str().unwrap()).collect::<Vec<_>>(), ["dataflow-kafka"]);
 }
 
 #[test]

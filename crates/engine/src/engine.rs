@@ -8,7 +8,7 @@ use crate::{
     shard::{ShardLog, Slot, Tail, claim_shard},
 };
 use dataflow_core::{pipeline::State, shard::ShardId};
-use dataflow_journal::Error;
+use dataflow_journal::{Error, Journal};
 use futures::{StreamExt, stream};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Shards claimed and loaded at once.
 const LOADS: usize = 64;
+
+/// How often it is looked whether this node still owns its shards.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the engine is told of its node.
 #[derive(Clone, Debug)]
@@ -34,6 +37,24 @@ pub struct EngineSettings {
 #[derive(Debug)]
 pub struct Engine {
     region: Region,
+}
+
+/// Looks again and again whether this node still owns its shards. One that was frozen (or its machine) may have been
+/// replaced meanwhile, and must let go of files and locks even if it has nothing to write.
+async fn watch_ownership(region: Region, journal: Arc<dyn Journal>, closing: CancellationToken) {
+    let looking = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match journal.epochs().await {
+                Ok(epochs) => region.seen(&epochs),
+                Err(error) => tracing::debug!(%error, "whether this node still owns its shards is not known"),
+            }
+        }
+    };
+    tokio::select! {
+        () = closing.cancelled() => {}
+        () = looking => {}
+    }
 }
 
 impl Default for EngineSettings {
@@ -89,7 +110,10 @@ impl Engine {
             let tail = Tail { changed, events: loaded.tail };
             shards.push(ShardLog::start(shard, head, tail, journal, clock, &*around.parts.spawner));
         }
+        let (spawner, closing) = (around.parts.spawner.clone(), around.closing.clone());
+        let journal = around.parts.journal.clone();
         let region = Region::new(shards, around);
+        spawner.spawn("ownership", Box::pin(watch_ownership(region.clone(), journal, closing)));
         awake.into_iter().for_each(|slot| region.wake(slot));
         Ok(Self { region })
     }

@@ -6,7 +6,11 @@ use crate::{
     view::{PipelinePage, PipelineView, RegionView},
 };
 use async_trait::async_trait;
-use dataflow_core::{id::PipelineId, pipeline::State, shard::ShardId};
+use dataflow_core::{
+    id::{Epoch, PipelineId},
+    pipeline::State,
+    shard::ShardId,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::HashMap,
@@ -49,6 +53,15 @@ impl Region {
     pub(crate) fn new(logs: Vec<ShardLog>, around: Surroundings) -> Self {
         let shards = logs.into_iter().map(|log| Shard { log, entities: Mutex::default() }).collect();
         Self(Arc::new(LocalRegion { shards, around, entities: TaskTracker::new() }))
+    }
+
+    /// The journal has these epochs: shards that another node owns by now are let go.
+    pub(crate) fn seen(&self, epochs: &[(ShardId, Epoch)]) {
+        for (shard, epoch) in epochs {
+            if let Some(shard) = self.0.shards.get(usize::from(shard.0)) {
+                shard.log.seen(*epoch);
+            }
+        }
     }
 
     /// Takes a pipeline into memory that goes on by itself.
@@ -270,7 +283,7 @@ impl ShardRegion for Region {
         let entities = self.0.shards.iter().map(|shard| shard.entities().len()).sum();
         let running = |shard: &Shard| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
         RegionView {
-            shards_owned: self.0.shards.len(),
+            shards_owned: self.0.shards.iter().filter(|shard| !shard.log.lost().is_cancelled()).count(),
             pipelines: by_status.values().sum(),
             by_status,
             entities,

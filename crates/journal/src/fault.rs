@@ -156,6 +156,10 @@ impl<J: Journal> Journal for Faulty<J> {
         self.meet(self.inner.claim(shard)).await
     }
 
+    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.inner.epochs().await
+    }
+
     async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
         self.land_late().await;
         let call = self.inner.append(shard, epoch, next_seq, events);

@@ -99,6 +99,10 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Takes over a shard: raises its epoch by one and returns the head. From then on, nothing with a lower epoch is written.
     async fn claim(&self, shard: ShardId) -> Result<Head, Error>;
 
+    /// The epochs of all shards that were ever claimed, in no order, without claiming any: who finds a higher one than its
+    /// own has been replaced.
+    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error>;
+
     /// Appends events at `next_seq`, all or none, if the head is still `(epoch, next_seq)`.
     async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended;
 

@@ -383,6 +383,18 @@ async fn a_lock_of_a_frozen_writer_is_broken() {
     target.drop().await;
 }
 
+/// Who is frozen while it makes or widens a table holds no lane's row yet, but keeps all others from making theirs.
+#[tokio::test]
+async fn a_writer_frozen_while_it_makes_a_table_does_not_hold_back_others() {
+    let Some(target) = Target::new("", json!({"columns": {"id": "bigint", "name": "text"}})).await else { return };
+    let frozen = connect().await.unwrap();
+    frozen.batch_execute("begin; select pg_advisory_xact_lock(hashtextextended('dataflow', 0))").await.unwrap();
+    let opened = tokio::time::timeout(std::time::Duration::from_secs(60), target.try_open(2)).await;
+    opened.expect("waited for without end").unwrap();
+    assert!(frozen.batch_execute("commit").await.is_err(), "its session was ended");
+    target.drop().await;
+}
+
 #[tokio::test]
 async fn a_lock_that_may_not_be_broken_names_its_holder() {
     let Some(target) = Target::new("create table users (id int, name text)", json!({})).await else { return };

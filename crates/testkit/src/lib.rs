@@ -5,3 +5,4 @@ pub mod conformance;
 pub mod fault_points;
 pub mod fixture;
 pub mod memory;
+pub mod proxy;

@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod cli;
 mod crash;
+mod environment;
 mod flow;
 mod kafka_to_postgres;
+mod lost;
 mod process;
 mod program;
 mod run;
+mod server;
 mod verify;
 mod verify_servers;
+#[cfg(feature = "fault-points")]
+mod zombies;

@@ -41,16 +41,25 @@ impl Node {
     }
 
     pub(crate) fn start_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::try_start_with(folder, args, variables).expect("it says why it does not start")
+    }
+
+    /// None: it ended before it listened.
+    pub(crate) fn try_start_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Option<Self> {
         let folder = folder.to_str().unwrap();
         let mut command = dataflow(&["serve", "--listen", "127.0.0.1:0", "--data-dir", folder, "--log-level", "warn"]);
         command.args(args).envs(variables.iter().copied()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        if line.is_empty() {
+            wait(&mut child);
+            return None;
+        }
         let url =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { child, url, http }
+        Some(Self { child, url, http })
     }
 
     pub(crate) async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
@@ -93,6 +102,12 @@ impl Node {
             assert!(begun.elapsed() < PATIENCE, "{id} is not {what} within {PATIENCE:?}: {view:#}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether it was frozen by SIGSTOP.
+    pub(crate) fn is_frozen(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
     pub(crate) fn pid(&self) -> u32 {

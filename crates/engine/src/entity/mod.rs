@@ -88,7 +88,12 @@ impl Entity {
         mut mailbox: mpsc::Receiver<Mail>,
         may_leave: impl Fn(&mpsc::Receiver<Mail>) -> bool,
     ) {
-        self.resume().await;
+        if self.log.lost().is_cancelled() {
+            self.lost = Some(AppendError::Fenced);
+        } else {
+            self.resume().await;
+        }
+        let taken_over = self.log.lost().clone();
         while self.lost.is_none() {
             let restart_at = self.restart_at();
             let busy = self.run.is_some() || restart_at.is_some();
@@ -96,6 +101,10 @@ impl Entity {
                 biased;
                 happened = supervise::next(&mut self.run) => {
                     self.happened(happened).await;
+                    Next::Handled
+                }
+                () = taken_over.cancelled() => {
+                    self.lost = Some(AppendError::Fenced);
                     Next::Handled
                 }
                 () = self.around.closing.cancelled() => Next::Closing,
@@ -120,6 +129,9 @@ impl Entity {
                 Next::Closing => break,
                 Next::Idle | Next::Handled => {}
             }
+        }
+        if let Some(error) = &self.lost {
+            tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline leaves this node");
         }
         mailbox.close();
         self.end_run().await;
@@ -164,7 +176,6 @@ impl Entity {
     /// Makes events durable and takes them into the state. If another node has the shard, the entity is lost.
     async fn append(&mut self, events: Vec<Event>) -> Result<(), AskError> {
         let Err(error) = self.log.append(&self.slot, events).await else { return Ok(()) };
-        tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline leaves this node");
         self.lost = Some(error);
         Err(self.unavailable())
     }

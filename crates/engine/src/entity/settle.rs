@@ -2,7 +2,7 @@
 use super::Entity;
 use crate::{
     region::{AskError, ResetTo},
-    run::{Failure, context, fence, of_token, recover},
+    run::{Failure, context, decide, fence, recover},
 };
 use dataflow_core::{
     pipeline::{
@@ -14,7 +14,7 @@ use dataflow_core::{
     problem::Problem,
 };
 use dataflow_sdk::{
-    Context,
+    Context, Error,
     check::nearest,
     sink::{OpenLane, Sink},
     source::Place,
@@ -83,21 +83,25 @@ impl Entity {
         let version_base = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0) << 32;
         let open =
             OpenLane { fence: fence(pipeline, self.log.epoch(), lane), journalled: journalled.cloned(), version_base };
-        let opened = sink.open(cx, open).await.map_err(|error| error.to_string())?;
+        let fresh = LaneProgress { lane, ..LaneProgress::default() };
+        let known = journalled.unwrap_or(&fresh);
+        let opened = match sink.open(cx, open).await {
+            Ok(opened) => opened,
+            // What the sink has is not what the journal says of it (a file is shorter, another, or gone), and the user says
+            // where to go on.
+            Err(Error::Fatal { message, retryable: false, .. }) => {
+                return to.and_then(|to| decide(lane, to, known, None)).ok_or(message);
+            }
+            Err(error) => return Err(error.to_string()),
+        };
         opened.writer.close().await;
         let token = opened.token;
         match recover(lane, sink.kind(), journalled, token.clone(), &pipeline.progress.dead_letters) {
             Ok(recovered) => Ok(recovered.progress),
             // Token and journal contradict each other, and the user says which of them is right.
-            Err(Failure::Fatal(Cause { message, .. })) => match (to, token) {
-                (Some(ResetTo::SinkToken), Some(token)) => {
-                    Ok(LaneProgress { chunks: Vec::new(), ..of_token(lane, &token) })
-                }
-                (Some(ResetTo::SinkToken) | None, _) => Err(message),
-                (Some(_), _) => {
-                    Ok(journalled.cloned().unwrap_or_else(|| LaneProgress { lane, ..LaneProgress::default() }))
-                }
-            },
+            Err(Failure::Fatal(Cause { message, .. })) => {
+                to.and_then(|to| decide(lane, to, known, token.as_ref())).ok_or(message)
+            }
             Err(_) => Err("the sink could not be asked".into()),
         }
     }

@@ -8,7 +8,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{of_token, recover};
+pub(crate) use recover::{decide, recover};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;

@@ -1,7 +1,9 @@
 //! Where a lane goes on: what the journal knows against what the sink has. Never a guess.
 use super::failure::Failure;
+use crate::region::ResetTo;
 use dataflow_core::{
     chunk::ChunkRef,
+    ledger::Counters,
     pipeline::event::{LaneOpened, LaneProgress, Recovery},
     token::Token,
 };
@@ -70,12 +72,65 @@ pub(crate) fn recover(
                 places(&known)
             ),
             "choose: set the checkpoint to \"sink-token\" to write again what the target has lost, or to \"journal\" to \
-             leave it lost",
+             leave it lost, which the ledger then says",
         )),
         (Kind::Unfenced, _) if journal_sequence > 0 => Ok(opened(Recovery::AtLeastOnce, known)),
         (Kind::Keyed | Kind::Staged, _) if journal_sequence > 0 => Ok(opened(Recovery::Journal, known)),
         _ => Ok(opened(Recovery::Fresh, known)),
     }
+}
+
+/// What is known of a lane once a user has decided between a token and the journal, which contradict each other; none if
+/// the choice is the token's and there is none.
+///
+/// What the target has lost by an older backup is written again from the token or from before it; where the user goes
+/// on behind it, the ledger counts it as lost.
+pub(crate) fn decide(
+    lane: u32,
+    to: &ResetTo,
+    journalled: &LaneProgress,
+    token: Option<&Token>,
+) -> Option<LaneProgress> {
+    let known = || LaneProgress { chunks: Vec::new(), ..journalled.clone() };
+    match (to, token) {
+        (ResetTo::SinkToken, token) => token.map(|token| read_again(of_token(lane, token), journalled)),
+        (_, Some(token)) if token.sequence < journalled.sequence && passes(to, token) => {
+            Some(left_lost(known(), &token.counters))
+        }
+        (ResetTo::Beginning | ResetTo::End | ResetTo::Positions(_) | ResetTo::Journal, _) => Some(known()),
+    }
+}
+
+/// Whether the place lies behind the token's anywhere.
+fn passes(to: &ResetTo, token: &Token) -> bool {
+    match to {
+        ResetTo::Beginning | ResetTo::SinkToken => false,
+        ResetTo::End | ResetTo::Journal => true,
+        ResetTo::Positions(named) => !token.positions.iter().all(|(partition, at)| {
+            let to = named.get(&*partition.0).and_then(|to| to.parse::<u64>().ok());
+            to.is_some_and(|to| at.as_offset().is_some_and(|at| to <= at))
+        }),
+    }
+}
+
+/// Records behind the token are read again and count then; only their dead letters are listed already, and stay counted.
+fn read_again(from: LaneProgress, journalled: &LaneProgress) -> LaneProgress {
+    let listed = journalled.counters.dead.saturating_sub(from.counters.dead);
+    let (read, dead) = (from.counters.read + listed, from.counters.dead + listed);
+    LaneProgress { chunks: Vec::new(), counters: Counters { read, dead, ..from.counters }, ..from }
+}
+
+/// What was delivered behind the token is in the target no longer.
+fn left_lost(known: LaneProgress, target: &Counters) -> LaneProgress {
+    let Counters { delivered, rows_written, lost, .. } = known.counters;
+    let gone = delivered.saturating_sub(target.delivered);
+    let counters = Counters {
+        delivered: delivered - gone,
+        lost: lost + gone,
+        rows_written: rows_written.min(target.rows_written),
+        ..known.counters
+    };
+    LaneProgress { counters, ..known }
 }
 
 /// A token's content as a lane's progress.

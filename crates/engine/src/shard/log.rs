@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Most events in one append.
 const MAX_EVENTS: usize = 200;
@@ -50,6 +51,8 @@ struct Append {
 enum Request {
     Append(Append),
     Snapshot(oneshot::Sender<()>),
+    /// The journal has this epoch.
+    Seen(Epoch),
 }
 
 /// What a shard's log holds beyond its last snapshot.
@@ -65,6 +68,8 @@ pub(crate) struct Tail {
 pub(crate) struct ShardLog {
     requests: mpsc::Sender<Request>,
     epoch: Arc<AtomicU64>,
+    /// Another node owns the shard: nothing of it may be done here any more.
+    lost: CancellationToken,
     /// Pipelines that have changed since the last snapshot: their state stays in memory until the next.
     changed: Arc<Mutex<BTreeMap<PipelineId, Arc<Slot>>>>,
 }
@@ -81,7 +86,7 @@ impl ShardLog {
     ) -> Self {
         let (requests, inbox) = mpsc::channel(256);
         let epoch = Arc::new(AtomicU64::new(head.epoch.0));
-        let changed = Arc::new(Mutex::new(tail.changed));
+        let (changed, lost) = (Arc::new(Mutex::new(tail.changed)), CancellationToken::new());
         let writer = Writer {
             shard,
             head,
@@ -92,10 +97,10 @@ impl ShardLog {
             since_snapshot: tail.events,
             snapshot_bytes: 0,
             appended_bytes: 0,
-            fenced: false,
+            lost: lost.clone(),
         };
         spawner.spawn("shard log", Box::pin(writer.run(inbox)));
-        Self { requests, epoch, changed }
+        Self { requests, epoch, lost, changed }
     }
 
     /// Appends events of a pipeline and takes them into its state.
@@ -119,6 +124,21 @@ impl ShardLog {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
+    /// The journal has this epoch. If it is not this node's, another one owns the shard.
+    pub(crate) fn seen(&self, epoch: Epoch) {
+        // The writer may just be claiming anew itself, so it is the one to judge. If it is busy, there is a next time.
+        if epoch > self.epoch()
+            && let Err(error) = self.requests.try_send(Request::Seen(epoch))
+        {
+            tracing::debug!(%error, "a shard's writer is too busy to be told its epoch");
+        }
+    }
+
+    /// Cancelled once another node owns the shard.
+    pub(crate) fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
     /// The state of a pipeline that has changed since the last snapshot.
     pub(crate) fn changed(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner).get(pipeline).cloned()
@@ -135,7 +155,7 @@ struct Writer {
     since_snapshot: usize,
     snapshot_bytes: usize,
     appended_bytes: usize,
-    fenced: bool,
+    lost: CancellationToken,
 }
 
 impl Writer {
@@ -158,6 +178,12 @@ impl Writer {
                     }
                     continue;
                 }
+                Request::Seen(epoch) => {
+                    if epoch > self.head.epoch {
+                        self.lost.cancel();
+                    }
+                    continue;
+                }
             };
             let mut group = vec![first];
             let mut events = group[0].events.len();
@@ -167,8 +193,8 @@ impl Writer {
                         events += append.events.len();
                         group.push(append);
                     }
-                    Ok(snapshot) => {
-                        carried = Some(snapshot);
+                    Ok(other) => {
+                        carried = Some(other);
                         break;
                     }
                     Err(_) => break,
@@ -195,7 +221,7 @@ impl Writer {
     }
 
     async fn append(&mut self, group: Vec<Append>) {
-        if self.fenced {
+        if self.lost.is_cancelled() {
             return answer(group, |_| Err(AppendError::Fenced));
         }
         let events: Vec<(PipelineId, Event)> = group
@@ -203,7 +229,7 @@ impl Writer {
             .flat_map(|append| append.events.iter().map(|event| (append.slot.pipeline.clone(), event.clone())))
             .collect();
         if !self.write(&events).await {
-            self.fenced = true;
+            self.lost.cancel();
             tracing::warn!(shard = self.shard.0, epoch = self.head.epoch.0, "the shard was taken over by another node");
             return answer(group, |_| Err(AppendError::Fenced));
         }
@@ -243,7 +269,17 @@ impl Writer {
     /// Settles an unknown outcome: after a new claim nothing of the old epoch can be written any more, so reading the
     /// log tells. Whoever else wrote there meanwhile owns the shard.
     async fn settle(&mut self, events: &[(PipelineId, Event)]) -> Settled {
+        let mut own = self.head.epoch;
         loop {
+            // Who has been replaced may not take the shard back: it would only fence its successor.
+            match self.journal.epochs().await {
+                Ok(epochs) if epochs.iter().any(|(shard, epoch)| *shard == self.shard && *epoch > own) => {
+                    return Settled::TakenOver;
+                }
+                _ => {}
+            }
+            // Also if its answer is lost.
+            own = own.next();
             let looked = async {
                 let head = self.journal.claim(self.shard).await?;
                 let run = self.journal.read(self.shard, self.head.next_seq, events.len() + 1).await?;
@@ -275,7 +311,7 @@ impl Writer {
     /// Stores the states of all pipelines that changed since the last snapshot. If it fails, the next one covers them.
     async fn snapshot(&mut self) {
         let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if changed.is_empty() || self.fenced {
+        if changed.is_empty() || self.lost.is_cancelled() {
             return;
         }
         let started = self.clock.now();

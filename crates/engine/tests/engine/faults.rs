@@ -221,6 +221,65 @@ async fn a_token_behind_the_journal_is_never_guessed_about() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
+    let back = |at: &str| ResetTo::Positions([("t/0".to_owned(), at.to_owned())].into());
+    let choices = [
+        ("journal", ResetTo::Journal, "31", 19),
+        ("end", ResetTo::End, "36", 19),
+        ("beginning", ResetTo::Beginning, "", 0),
+        ("a position", back("33"), "33", 19),
+        ("an earlier position", back("7"), "7", 0),
+    ];
+    for (name, to, at, lost) in choices {
+        let mut house = House::new(&format!("left-{}", name.replace(' ', "-"))).await;
+        house.feed.push("t/0", numbers(0, 10));
+        house.create(house.spec()).await;
+        house.start().await;
+        house.until(|view| view.metrics.records_delivered == 10).await;
+        let old = house.store.tokens().pop().unwrap();
+        // A dead letter, a filtered record and others, which the target forgets.
+        house.feed.push("t/0", [r#"{"a":"die"}"#, r#"{"a":"skip"}"#]);
+        house.feed.push("t/0", numbers(10, 29));
+        house.until(|view| view.metrics.records_read == 31).await;
+        house.stop().await;
+        house.store.set_token(old);
+        house.start().await;
+        house.until_status(Status::Failed).await;
+        house.feed.push("t/0", numbers(29, 34));
+        let view = crate::house::view(house.act(Action::ResetCheckpoint { to, force: false }).await);
+        let metrics = view.metrics;
+        assert_eq!(view.checkpoint.positions.first().map_or("", |first| &first.position), at, "{name}");
+        assert_eq!((metrics.records_lost, metrics.records_delivered), (lost, 29 - lost), "{name}");
+        assert_eq!((metrics.records_read, metrics.records_dead, metrics.records_filtered), (31, 1, 1), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_behind_the_sinks_token_is_counted_as_often_as_it_is_listed() {
+    let mut house = House::new("behind-dead").await;
+    house.feed.push("t/0", numbers(0, 10));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 10).await;
+    let old = house.store.tokens().pop().unwrap();
+    house.feed.push("t/0", [r#"{"a":"die"}"#]);
+    house.until(|view| view.metrics.records_dead == 1).await;
+    house.stop().await;
+    house.store.set_token(old);
+    house.start().await;
+    house.until_status(Status::Failed).await;
+    crate::house::view(house.act(Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false }).await);
+    house.start().await;
+    house.feed.push("t/0", numbers(10, 12));
+    house.until(|view| view.metrics.records_delivered == 12).await;
+    let metrics = house.stop().await.metrics;
+    let query = Query::DeadLetters { after: 0, limit: 100 };
+    let Reply::DeadLetters(page) = house.ask(Message::Query(query)).await.unwrap() else { panic!() };
+    assert_eq!((metrics.records_dead, page.items.len()), (2, 2));
+    assert_eq!(metrics.records_read, 14);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_is_gone_is_never_guessed_about() {
     let mut house = House::new("gone").await;
     house.feed.push("t/0", numbers(0, 10));
@@ -270,4 +329,28 @@ async fn a_sink_that_hangs_holds_back_the_source_at_the_limit_of_bytes_in_flight
     tokio::time::sleep(Duration::from_secs(600)).await;
     let view = house.get().await;
     assert!(view.metrics.records_in_flight > 0 && view.metrics.records_in_flight < 100, "{:?}", view.metrics);
+}
+
+/// Another node on the same journal: it takes over all that the first one has.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_replaced_lets_go_even_if_it_has_nothing_to_write() {
+    let mut house = House::new("replaced").await;
+    house.feed.push("t/0", numbers(0, 10));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "10")).await;
+    let mut next = House::on("replaced", house.journal.clone(), 1, 2).await;
+    let mut refusal = None;
+    for _ in 0..1_000 {
+        refusal = house.ask(Message::Query(Query::State)).await.err();
+        if refusal.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(refusal.is_some_and(|error| error.to_string().contains("another node")), "it goes on as if it were alone");
+    assert_eq!(house.owned(), 0);
+    next.feed.push("t/0", numbers(10, 20));
+    next.until(|view| view.metrics.records_delivered == 20).await;
+    assert_eq!((next.store.data(), next.owned()), (numbers(0, 20), 256));
 }

@@ -183,6 +183,11 @@ impl House {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
+    /// Number of shards that are this node's.
+    pub(crate) fn owned(&self) -> usize {
+        self.engine.as_ref().unwrap().region().overview().shards_owned
+    }
+
     pub(crate) async fn shutdown(&mut self) -> bool {
         self.engine.take().unwrap().shutdown(Duration::from_secs(10)).await
     }

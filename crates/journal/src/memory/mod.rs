@@ -39,6 +39,10 @@ impl Journal for Memory {
         Ok(Head { epoch: log.epoch, next_seq: log.extent.next })
     }
 
+    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        Ok(self.shelf().logs.iter().map(|(shard, log)| (*shard, log.epoch)).collect())
+    }
+
     async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
         let rows = match stored::rows(next_seq, events) {
             Ok(rows) => rows,

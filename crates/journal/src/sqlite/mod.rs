@@ -65,6 +65,10 @@ impl Journal for Sqlite {
         self.writer.submit(0, move |db| statements::claim(db, shard)).await
     }
 
+    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.readers.run(statements::epochs).await
+    }
+
     async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
         let written = match stored::rows(next_seq, events) {
             Ok(rows) => {

@@ -33,6 +33,12 @@ pub(super) fn claim(db: &Connection, shard: ShardId) -> Result<Head> {
     .query_row([shard.0], |row| Ok(Head { epoch: Epoch(unsigned(row, 0)?), next_seq: Seq(unsigned(row, 1)?) }))
 }
 
+pub(super) fn epochs(db: &Connection) -> Result<Vec<(ShardId, Epoch)>> {
+    db.prepare_cached("SELECT shard, epoch FROM head")?
+        .query_map([], |row| Ok((ShardId(row.get(0)?), Epoch(unsigned(row, 1)?))))?
+        .collect()
+}
+
 pub(super) fn append(db: &Connection, shard: ShardId, epoch: Epoch, next: Seq, rows: &[Row]) -> Result<Appended> {
     let behind = signed(next.0 + rows.len() as u64)?;
     let moved = db

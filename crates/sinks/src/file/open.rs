@@ -16,7 +16,8 @@ use std::{
     sync::Weak,
 };
 
-const RESET: &str = "put the file back as it was, or start the pipeline over with a reset of its checkpoint";
+const RESET: &str = "put the file back as it was, or choose: set the checkpoint to \"journal\" to go on with what is there, or to \"beginning\" to \
+    write all again; `ifExists` then says what becomes of what is there";
 
 /// Opens the file for the one writer that it may have. `wanted` is gone once nobody waits for it any more: it may be late,
 /// and must not cut back what a later writer has written since.

@@ -15,6 +15,7 @@ use dataflow_sdk::{
     batch::{Column, Warning},
 };
 use deadpool_postgres::Object;
+use std::time::Duration;
 
 /// What is needed to write to the table.
 #[derive(Debug)]
@@ -43,13 +44,14 @@ pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Er
 }
 
 /// Looks at the table, and makes or widens it where that is wanted and what it takes is known. None: the first batch
-/// must be waited for. `added` are columns to write beyond those that the spec names.
+/// must be waited for. `added` are columns to write beyond those that the spec names; who holds back making tables is ended after `wait`.
 pub(super) async fn prepare(
     server: &Server,
     client: &mut Object,
     options: &Options,
     columns: Option<&[Column]>,
     added: &mut Vec<String>,
+    wait: Duration,
 ) -> Result<Option<(Target, Vec<Warning>)>, Error> {
     let failed = |error| server.failed("look at the table in", &error);
     let quoted = ddl::quote_table(&options.table);
@@ -57,7 +59,7 @@ pub(super) async fn prepare(
     let changes = changes(server, options, described.as_ref(), columns, added)?;
     if let Some(statements) = changes {
         let transaction = client.transaction().await.map_err(failed)?;
-        lock_ddl(&transaction).await.map_err(failed)?;
+        lock_ddl(server, &transaction, wait).await?;
         // Another lane may have done the same in the meantime: "if not exists" leaves what it made.
         for statement in statements {
             let ran = transaction.batch_execute(&statement).await;

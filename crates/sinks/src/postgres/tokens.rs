@@ -28,14 +28,14 @@ fn ddl(schema: &str) -> String {
 }
 
 /// Makes the token table of a schema if it is missing.
-pub(super) async fn create(server: &Server, client: &mut Object, schema: &str) -> Result<(), Error> {
+pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("make the table dataflow_tokens in", &error);
     let there = client.query_one("select to_regclass($1) is not null", &[&name(schema)]).await;
     if there.map_err(failed)?.get::<_, bool>(0) {
         return Ok(());
     }
     let transaction = client.transaction().await.map_err(failed)?;
-    lock_ddl(&transaction).await.map_err(failed)?;
+    lock_ddl(server, &transaction, wait).await?;
     let created = transaction.batch_execute(&ddl(schema)).await;
     created.map_err(|error| {
         failed(error).fix(format!("let somebody who may run: {}; and grant select, insert, update on it", ddl(schema)))
@@ -43,9 +43,41 @@ pub(super) async fn create(server: &Server, client: &mut Object, schema: &str) -
     transaction.commit().await.map_err(failed)
 }
 
-/// Keeps others of our kind from making the same things at the same time, until the transaction ends.
-pub(super) async fn lock_ddl(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
-    transaction.batch_execute("select pg_advisory_xact_lock(hashtextextended('dataflow', 0))").await
+/// Keeps others of our kind from making the same things at the same time, until the transaction ends. One of them that
+/// is frozen while it does is not waited for without end.
+pub(super) async fn lock_ddl(server: &Server, transaction: &Transaction<'_>, wait: Duration) -> Result<(), Error> {
+    let lock = "select pg_advisory_xact_lock(hashtextextended('dataflow', 0))";
+    breaking_locks(server, transaction, wait, "make tables in", transaction.batch_execute(lock)).await
+}
+
+/// Runs a statement of `transaction`; whoever holds a lock that it waits for is ended after `wait`.
+async fn breaking_locks<T>(
+    server: &Server,
+    transaction: &Transaction<'_>,
+    wait: Duration,
+    doing: &str,
+    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    let failed = |error| server.failed(doing, &error);
+    // A lock that can't be broken is not waited for without end, even if nobody is left to hear of it.
+    let prepare = "select pg_backend_pid(), set_config('lock_timeout', $1, true)";
+    let longest = (wait * 3 + Duration::from_secs(5)).as_millis().to_string();
+    let pid: i32 = transaction.query_one(prepare, &[&longest]).await.map_err(failed)?.get(0);
+    let mut statement = pin!(statement);
+    loop {
+        match tokio::time::timeout(wait, &mut statement).await {
+            Ok(done) => return done.map_err(failed),
+            Err(_) => {
+                if let Err(error) = break_lock(server, pid).await {
+                    // The connection must not wait on in the pool.
+                    if let Err(error) = transaction.cancel_token().cancel_query(tokio_postgres::NoTls).await {
+                        tracing::debug!(%error, "a waiting statement could not be cancelled");
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
 }
 
 /// Raises the epoch of a lane, and returns its token. A lock that an earlier writer still holds after `wait` is broken.
@@ -63,32 +95,12 @@ pub(super) async fn fence(
          on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch where t.epoch <= excluded.epoch \
          returning epoch, sequence, positions::text, counters::text, chunks::text"
     );
-    // A lock that can't be broken is not waited for without end, even if nobody is left to hear of it.
-    let prepare = "select pg_backend_pid(), set_config('lock_timeout', $1, true)";
-    let longest = (wait * 3 + Duration::from_secs(5)).as_millis().to_string();
-    let cancel = client.cancel_token();
     let transaction = client.transaction().await.map_err(failed)?;
-    let pid: i32 = transaction.query_one(prepare, &[&longest]).await.map_err(failed)?.get(0);
     let key = Key::of(fence);
     let epoch = fence.epoch.0 as i64;
     let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch];
-    let row = {
-        let mut raised = pin!(transaction.query_opt(&raise, &values));
-        loop {
-            match tokio::time::timeout(wait, &mut raised).await {
-                Ok(row) => break row.map_err(failed)?,
-                Err(_) => {
-                    if let Err(error) = break_lock(server, pid).await {
-                        // The connection must not wait on in the pool.
-                        if let Err(error) = cancel.cancel_query(tokio_postgres::NoTls).await {
-                            tracing::debug!(%error, "a waiting statement could not be cancelled");
-                        }
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    };
+    let doing = "keep progress (table dataflow_tokens) in";
+    let row = breaking_locks(server, &transaction, wait, doing, transaction.query_opt(&raise, &values)).await?;
     transaction.commit().await.map_err(failed)?;
     match row {
         Some(row) => token(fence, &row),
@@ -110,10 +122,13 @@ async fn break_lock(server: &Server, waiting: i32) -> Result<(), Error> {
         let (user, application, address): (&str, &str, &str) = (row.get(1), row.get(2), row.get(3));
         let holder = format!("session {pid} of user {user} ({application} from {address})");
         match client.query_one("select pg_terminate_backend($1)", &[&pid]).await {
-            Ok(_) => tracing::warn!(server = %server.name, %holder, "ended a session that held the lock of a lane"),
+            Ok(_) => {
+                tracing::warn!(server = %server.name, %holder, "ended a session that held a lock of a lane or of a table that was being made")
+            }
             Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 let message = format!(
-                    "{holder} holds this lane's row of dataflow_tokens in PostgreSQL at {}, and may not be ended by this user",
+                    "{holder} holds a lock that this lane waits for (its row of dataflow_tokens, or tables that are being made) in \
+                     PostgreSQL at {}, and may not be ended by this user",
                     server.name
                 );
                 return Err(Error::transient("locked", message));

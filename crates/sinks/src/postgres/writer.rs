@@ -29,16 +29,16 @@ use std::{sync::Arc, time::Duration};
 pub(super) async fn open(server: Server, options: Options, wait: Duration, fence: Fence) -> Result<Opened, Error> {
     let schema = target::schema_of(&server, &options.table).await?;
     let mut client = server.connection().await?;
-    tokens::create(&server, &mut client, &schema).await?;
+    tokens::create(&server, &mut client, &schema, wait).await?;
     let token = tokens::fence(&server, &mut client, &schema, &fence, wait).await?;
     let mut added = Vec::new();
-    let prepared = target::prepare(&server, &mut client, &options, None, &mut added).await?;
+    let prepared = target::prepare(&server, &mut client, &options, None, &mut added, wait).await?;
     let (target, warnings) = match prepared {
         Some((target, warnings)) => (Some(Arc::new(target)), warnings),
         None => (None, Vec::new()),
     };
     let demand = target.as_ref().map_or(Demand::AllColumns, |target| target.layout.demand());
-    let writer = Box::new(PostgresWriter { server, options, schema, target, added });
+    let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait });
     Ok(Opened { writer, token, demand, warnings, handle: None })
 }
 
@@ -51,6 +51,8 @@ struct PostgresWriter {
     target: Option<Arc<Target>>,
     /// Columns that were added because records have them.
     added: Vec<String>,
+    /// How long to wait for a lock of an earlier writer before it is broken.
+    wait: Duration,
 }
 
 /// The rows of a commit, kept to be encoded as a whole or in parts.
@@ -210,7 +212,8 @@ impl Writer for PostgresWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         let mut client = self.server.connection().await?;
         let prepared =
-            target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added).await?;
+            target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added, self.wait)
+                .await?;
         self.target = prepared.map(|(target, _)| Arc::new(target));
         Ok(self.target.as_ref().map_or(Demand::AllColumns, |target| Layout::demand(&target.layout)))
     }

@@ -19,6 +19,8 @@ use std::{
 
 /// How long to wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What the library writes where it has no id of a topic yet: 16 bytes of zero.
+const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 /// At most so many events are looked through for a complaint.
 const EVENTS: u32 = 100;
 
@@ -31,11 +33,27 @@ pub(super) struct Told {
     refused: AtomicBool,
     /// The end of each partition's log, by topic and number.
     ends: Mutex<HashMap<(String, i32), i64>>,
+    /// A topic was made anew under the client: what it reads from here on may be of another topic than what it was told to read.
+    renewed: AtomicBool,
 }
 
 impl Told {
     fn complain(&self, text: &str) {
         *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+    }
+
+    /// Whether a topic was made anew under the client. True before any of the new one's records are there to be read.
+    pub(super) fn is_renewed(&self) -> bool {
+        self.renewed.load(Ordering::SeqCst)
+    }
+
+    /// The library goes on reading a topic that was made anew, at the offset that it had in the former one, and tells it
+    /// in its log only.
+    fn hear(&self, message: &str) {
+        let changed = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
+        if changed.is_some_and(|(before, _)| before != NO_ID) {
+            self.renewed.store(true, Ordering::SeqCst);
+        }
     }
 
     /// A partition's log is known to reach this offset.
@@ -75,6 +93,7 @@ pub(super) struct Callbacks(pub(super) Arc<Told>);
 
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.hear(message);
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 self.0.complain(message);
@@ -125,6 +144,8 @@ impl ConsumerContext for Callbacks {
 pub(super) struct Found {
     pub(super) topic: String,
     pub(super) number: i32,
+    /// What the topic is known by, whatever its name; none: the brokers give topics no ids.
+    pub(super) id: Option<Arc<str>>,
     /// Which of the lanes reads it, before the modulus: topics take turns.
     pub(super) turn: u32,
 }
@@ -172,15 +193,24 @@ impl Client {
             let Some(topic) = topic.filter(|topic| !topic.partitions().is_empty()) else {
                 return Err(self.refused(&format!("topic {name}"), Code::UnknownTopicOrPartition));
             };
+            let id = self.id(name)?;
             let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
             numbers.sort_unstable();
             found.extend(numbers.into_iter().map(|number| Found {
                 topic: name.clone(),
                 number,
+                id: id.clone(),
                 turn: number as u32 + place as u32,
             }));
         }
         Ok(found)
+    }
+
+    /// What a topic is known by now.
+    pub(super) fn id(&self, topic: &str) -> Result<Option<Arc<str>>, Error> {
+        let id = dataflow_kafka::topic_id(self.consumer.client(), topic, TIMEOUT);
+        let id = id.map_err(|error| self.failed(&format!("topic {topic}"), &error))?;
+        Ok(id.map(Arc::from))
     }
 
     /// The offsets that are in a partition's log now.

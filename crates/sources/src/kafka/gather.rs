@@ -1,8 +1,8 @@
 //! Gathering the records of one partition into a batch: one buffer, slices of it.
-use super::partition;
+use super::{client::Found, partition, position};
 use crate::column::{self, Column};
 use bytes::Bytes;
-use dataflow_core::position::{Partition, Position};
+use dataflow_core::position::Partition;
 use dataflow_sdk::{
     Records,
     records::{Layout, Oversized, Span},
@@ -31,6 +31,8 @@ pub(super) struct Gather {
     pub(super) topic: String,
     pub(super) number: i32,
     name: Partition,
+    /// What its topic is known by.
+    pub(super) id: Option<Arc<str>>,
     shared: Arc<Vec<(String, String)>>,
     /// Where the last batch ended, and behind the last record gathered.
     from: i64,
@@ -49,10 +51,12 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub(super) fn new(topic: &str, number: i32, from: i64) -> Self {
+    pub(super) fn new(found: &Found, from: i64) -> Self {
+        let (topic, number) = (&*found.topic, found.number);
         let shared = vec![("topic".to_owned(), topic.to_owned()), ("partition".to_owned(), number.to_string())];
         Self {
             name: partition(topic, number),
+            id: found.id.clone(),
             topic: topic.to_owned(),
             number,
             shared: Arc::new(shared),
@@ -120,8 +124,9 @@ impl Gather {
 
     /// The records gathered, as a batch that goes on where the last one ended.
     pub(super) fn take(&mut self) -> Records {
-        let mut records = Records::empty(self.name.clone(), Position::offset(self.from as u64), Layout::Json);
-        records.to = Position::offset(self.to as u64);
+        let from = position(self.from, self.id.as_ref());
+        let mut records = Records::empty(self.name.clone(), from, Layout::Json);
+        records.to = position(self.to, self.id.as_ref());
         self.from = self.to;
         self.since = None;
         self.expected = self.data.len();

@@ -29,6 +29,7 @@ use dataflow_sdk::{
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Reads records from Kafka topics.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -175,9 +176,10 @@ impl SourceConfig for KafkaSource {
     const TYPE: &'static str = "kafka";
     const SUMMARY: &'static str = "Reads records from Kafka topics.";
     const GUARANTEE: &'static str = "Offsets come from the pipeline's own checkpoint, never from a consumer group or a \
-        default of the client. Only committed transactions are read. An offset that is not in the log any more is \
-        noticed (`onPositionLost`). A topic that is deleted, made again under its name and filled past the checkpoint \
-        while the pipeline does not run can't be told from the old one: reset the checkpoint then.";
+        default of the client. Only committed transactions are read. A position is known by its topic's id beside the \
+        offset, so that a topic made anew under its name is noticed, as is an offset that is not in the log any more \
+        (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is made anew and filled past \
+        the checkpoint can't be told from the old one.";
     const CONNECTION: Option<&'static str> = Some("kafka");
 
     fn check(&self) -> Vec<Problem> {
@@ -241,6 +243,11 @@ fn partition(topic: &str, number: i32) -> Partition {
     format!("{topic}/{number}").as_str().into()
 }
 
+/// An offset in a topic that is known by `id`.
+fn position(offset: i64, id: Option<&Arc<str>>) -> Position {
+    Position { at: offset.to_string().into(), identity: id.cloned() }
+}
+
 #[async_trait]
 impl Source for KafkaSource {
     async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error> {
@@ -271,7 +278,7 @@ impl Source for KafkaSource {
                     Place::Beginning => log.earliest,
                     Place::End => log.latest,
                 };
-                positions.insert(partition(&found.topic, found.number), Position::offset(at as u64));
+                positions.insert(partition(&found.topic, found.number), position(at, found.id.as_ref()));
             }
             Ok(positions)
         })

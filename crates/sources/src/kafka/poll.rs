@@ -44,6 +44,8 @@ pub(super) struct Poll {
     pub(super) by_place: HashMap<String, HashMap<i32, usize>>,
     /// Bytes gathered over all partitions.
     pub(super) held: usize,
+    /// Whether what is read is known to be of the topics that the positions are of.
+    pub(super) verified: bool,
     /// When the next batch has lingered long enough.
     pub(super) due: Option<Instant>,
     pub(super) out: Out,
@@ -58,7 +60,7 @@ impl Poll {
             let added = list.add_partition_offset(&found.topic, found.number, Offset::Offset(*offset));
             added.map_err(|error| self.client.failed(&found.topic, &error))?;
             self.by_place.entry(found.topic.clone()).or_default().insert(found.number, self.gathers.len());
-            self.gathers.push(Gather::new(&found.topic, found.number, *offset));
+            self.gathers.push(Gather::new(found, *offset));
         }
         self.client.consumer.incremental_assign(&list).map_err(|error| self.client.failed("the assignment", &error))
     }
@@ -105,6 +107,7 @@ impl Poll {
                         self.by_place.get(message.topic()).and_then(|numbers| numbers.get(&message.partition()));
                     let Some(&k) = found else { continue };
                     if self.gathers[k].is_full(&self.caps, message.payload_len() + message.key_len()) {
+                        verify(&self.client, &mut self.verified, &self.gathers)?;
                         self.held = self.held.saturating_sub(self.gathers[k].bytes());
                         let records = self.gathers[k].take();
                         if self.out.hand(records, &self.client, &self.gathers)?.is_err() {
@@ -139,6 +142,9 @@ impl Poll {
             return Ok(Ok(()));
         }
         self.due = None;
+        if self.gathers.iter().any(Gather::is_ready) {
+            verify(&self.client, &mut self.verified, &self.gathers)?;
+        }
         for k in 0..self.gathers.len() {
             let gather = &mut self.gathers[k];
             let due = gather.since.map(|since| since + self.linger);
@@ -211,6 +217,9 @@ impl Poll {
             Err(Error::Transient { .. }) => return Ok(()),
             found => found?,
         };
+        if self.gathers.iter().any(|known| found.iter().any(|now| now.topic == known.topic && now.id != known.id)) {
+            return Err(renewed());
+        }
         let mut begins = Vec::new();
         for found in found {
             let known = self.by_place.get(&found.topic).is_some_and(|numbers| numbers.contains_key(&found.number));
@@ -221,4 +230,26 @@ impl Poll {
         }
         if begins.is_empty() { Ok(()) } else { self.assign(&begins) }
     }
+}
+
+/// Makes sure, before records are handed out, that they are of the topics that their positions are of. A topic may have been
+/// made anew before the client read of it first, so its id is asked for once behind the first records; from there on the
+/// client tells.
+fn verify(client: &Client, verified: &mut bool, gathers: &[Gather]) -> Result<(), Error> {
+    if !*verified {
+        let mut last = "";
+        for gather in gathers {
+            if gather.topic != last && client.id(&gather.topic)? != gather.id {
+                return Err(renewed());
+            }
+            last = &gather.topic;
+        }
+        *verified = true;
+    }
+    if client.told.is_renewed() { Err(renewed()) } else { Ok(()) }
+}
+
+/// Opened again, each position is held against the topic's id.
+fn renewed() -> Error {
+    Error::transient("topic-renewed", "a topic was made anew while it was read")
 }

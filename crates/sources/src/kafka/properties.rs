@@ -1,7 +1,7 @@
 //! Settings of the client library: what users may set, what the run owns, and what follows from the spec.
 use super::{KafkaSource, SaslMechanism, SecurityProtocol};
 use dataflow_sdk::{Context, Problem};
-use rdkafka::{ClientConfig, error::KafkaError};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
 /// Settings that are the run's own, and what to use instead.
 const OWNED: &[(&str, &str)] = &[
@@ -92,6 +92,8 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
 /// The settings of the client of one of `lanes` lanes.
 pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // So that it tells when a topic is made anew: see `Told::hear`.
+    config.set_log_level(RDKafkaLogLevel::Debug);
     // What the library holds on top of what the run counts: a quarter of what may be in flight, over all lanes.
     let share = (cx.max_in_flight_bytes / 4 / u64::from(lanes.max(1))).clamp(1 << 20, 1 << 30);
     config
@@ -102,6 +104,8 @@ pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientCo
     for (name, value) in &source.properties {
         config.set(name.as_str(), value.to_string());
     }
+    let debug = source.properties.get("debug").map_or("topic".into(), |wanted| format!("{wanted},topic"));
+    config.set("debug", debug);
     let fetch = (share / 2).min(512 << 20);
     config
         .set("bootstrap.servers", source.broker_list().join(","))

@@ -38,8 +38,10 @@ pub(super) struct KafkaReader {
 pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Result<Option<KafkaReader>, Error> {
     let lanes = lane.lanes.max(1);
     let client = Client::new(&source, cx, lanes)?;
+    let all = client.partitions()?;
+    let mut first = start::gone(&source, &all, &lane)?;
     let mut begins = Vec::new();
-    for found in client.partitions()?.into_iter().filter(|found| found.turn % lanes == lane.lane) {
+    for found in all.into_iter().filter(|found| found.turn % lanes == lane.lane) {
         begins.push(start::begin(&source, &client, found, &lane.positions)?);
     }
     let (to, from) = mpsc::channel(WAITING);
@@ -60,6 +62,7 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
         gathers: Vec::new(),
         by_place: HashMap::new(),
         held: 0,
+        verified: false,
         due: None,
         source,
         client,
@@ -69,7 +72,7 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
     poll.assign(&begins)?;
     let at =
         begins.iter().map(|begin| (super::partition(&begin.found.topic, begin.found.number), begin.offset)).collect();
-    let first = begins.into_iter().filter_map(|begin| begin.first).collect();
+    first.extend(begins.into_iter().filter_map(|begin| begin.first));
     let thread = std::thread::Builder::new().name(format!("kafka-{}", cx.pipeline));
     let started = thread.spawn(move || poll.run());
     started.map_err(|error| Error::transient("no-thread", format!("no thread for the Kafka source: {error}")))?;

@@ -24,6 +24,10 @@ impl Journal for Watched {
         self.faults.with(Point::Claim, self.inner.claim(shard)).await
     }
 
+    async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.inner.epochs().await
+    }
+
     async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
         let holds = |is: fn(&Fact) -> bool| events.iter().any(|(_, event)| is(&event.fact));
         let points = [
@@ -63,8 +67,8 @@ impl Journal for Watched {
         self.inner.snapshots(shard).await
     }
 
-    async fn snapshot_of(&self, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq), Error> {
-        self.inner.snapshot_of(shard, pipeline).await
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+        self.inner.load(pipeline).await
     }
 
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {

@@ -20,6 +20,8 @@ pub async fn a_claim_raises_the_epoch(journal: &dyn Journal, other: &dyn Journal
     let second = Owner::claim(other, SHARD).await;
     assert!(second.epoch > first.epoch);
     assert_eq!(second.next, Seq(2));
+    let epochs = patient(|| journal.epochs()).await.expect("read");
+    assert_eq!(epochs.iter().find(|(shard, _)| *shard == SHARD), Some(&(SHARD, second.epoch)));
     assert!(Owner::claim(journal, SHARD).await.epoch > second.epoch);
 }
 
