@@ -9,7 +9,6 @@ use dataflow_sdk::{
     batch::{Output, Payload},
     sink::{CommitError, RejectedRow},
 };
-use std::collections::HashSet;
 
 /// A row of a commit: which output, which row of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +63,18 @@ pub fn places(layout: &Layout, outputs: &[Output]) -> Result<Vec<Place>, CommitE
             converter.convert_columns(&columns).map_err(failed)
         })
         .collect::<Result<_, _>>()?;
-    let all: Vec<Place> = all.collect();
-    let mut seen = HashSet::with_capacity(all.len());
-    let mut last: Vec<Place> =
-        all.into_iter().rev().filter(|place| seen.insert(keys[place.output].row(place.row))).collect();
-    // In the order of their keys, so that lanes that write the same keys lock them in the same order.
-    last.sort_by(|a, b| keys[a.output].row(a.row).cmp(&keys[b.output].row(b.row)));
+    let key = |place: &Place| keys[place.output].row(place.row);
+    let mut all: Vec<Place> = all.collect();
+    // In the order of their keys, so that lanes that write the same keys lock them in the same order. The sort is
+    // stable: of those with the same key the last one stays last.
+    all.sort_by(|a, b| key(a).cmp(&key(b)));
+    let mut last: Vec<Place> = Vec::with_capacity(all.len());
+    for place in all {
+        match last.last_mut() {
+            Some(earlier) if key(earlier) == key(&place) => *earlier = place,
+            _ => last.push(place),
+        }
+    }
     Ok(last)
 }
 
