@@ -1,10 +1,10 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
-mod bisect;
 mod encode;
 mod failure;
 mod numeric;
 mod pool;
 mod schema;
+mod search;
 mod statement;
 mod target;
 mod tokens;
