@@ -4,4 +4,5 @@ pub mod conformance;
 #[cfg(feature = "fault-points")]
 pub mod fault_points;
 pub mod fixture;
+pub mod hostile;
 pub mod memory;

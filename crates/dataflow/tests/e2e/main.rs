@@ -3,6 +3,7 @@
 mod cli;
 mod crash;
 mod flow;
+mod hostile;
 mod kafka_to_postgres;
 mod process;
 mod program;
