@@ -1,7 +1,7 @@
 # What people do with this repository. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-micro bench-scale profile services-up services-down
+.PHONY: help demo test check bench bench-dirty bench-micro bench-scale profile services-up services-down
 
 CARGO := cargo
 # Tests need the fault points, which no shipped binary has.
@@ -16,6 +16,7 @@ help:
 	@echo "make test                all tests, with real servers started and stopped around them"
 	@echo "make check               all that CI checks: test, format, lints, docs, licences"
 	@echo "make bench [PASSES=3 PEERS=… WORKLOADS=…]  ours and other programs side by side, into docs/benchmarks.md"
+	@echo "make bench-dirty         what bad records cost, in release, with a real PostgreSQL"
 	@echo "make bench-micro         the hot parts by themselves, with criterion"
 	@echo "make profile WORKLOAD=w1 a flame graph of a workload of \`make bench\`"
 	@echo "make bench-scale         many pipelines, long times (PARTS=\"$(PARTS)\"); writes docs/benchmarks.md"
@@ -66,6 +67,11 @@ bench-scale:
 	@dev/setup.sh build services
 	$(CARGO) build --release -p dataflow --locked
 	@dev/with-services.sh kafka postgres -- dev/bench/scale/run.sh $(PARTS)
+
+bench-dirty:
+	@dev/setup.sh build services
+	$(CARGO) build --release --locked -p dataflow
+	@dev/with-services.sh postgres -- dev/bench/dirty.sh
 
 services-up:
 	@dev/setup.sh services

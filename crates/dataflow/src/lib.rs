@@ -1,4 +1,5 @@
 //! The DataFlow binary: command line, settings, and [`node`], the only place that wires everything together.
+pub mod allocator;
 pub mod cli;
 pub mod compute;
 pub mod data_dir;

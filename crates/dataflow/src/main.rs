@@ -2,5 +2,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    dataflow::allocator::tune();
     dataflow::cli::main()
 }

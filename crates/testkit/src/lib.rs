@@ -4,5 +4,6 @@ pub mod conformance;
 #[cfg(feature = "fault-points")]
 pub mod fault_points;
 pub mod fixture;
+pub mod hostile;
 pub mod memory;
 pub mod proxy;

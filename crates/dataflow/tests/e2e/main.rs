@@ -4,6 +4,7 @@ mod cli;
 mod crash;
 mod environment;
 mod flow;
+mod hostile;
 mod kafka_to_postgres;
 mod lost;
 mod process;

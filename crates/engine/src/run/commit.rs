@@ -29,6 +29,8 @@ use tokio::{
 
 /// Most batches in one commit.
 const MAX_BATCHES: usize = 8;
+/// Most bytes of records in one commit of several batches: sinks hold them once more, as they are written.
+const MAX_BYTES: usize = 16 << 20;
 /// How far the journal may fall behind before commits wait for it.
 const MAX_BEHIND: Duration = Duration::from_secs(30);
 const MAX_CHUNKS: usize = 1_000;
@@ -124,13 +126,22 @@ impl Committer {
 
     /// Commits what waits, together where nothing stands between.
     async fn take(&mut self, waiting: &mut Vec<ToCommit>) -> Result<(), Failure> {
-        let mut together = Vec::new();
+        let (mut together, mut bytes) = (Vec::new(), 0);
         for next in waiting.drain(..) {
             match next {
-                ToCommit::Batch(batch) => together.push(batch),
+                ToCommit::Batch(batch) => {
+                    let more = batch.load.output.records.weight();
+                    if !together.is_empty() && bytes + more > MAX_BYTES {
+                        self.commit(std::mem::take(&mut together)).await?;
+                        bytes = 0;
+                    }
+                    bytes += more;
+                    together.push(batch);
+                }
                 ToCommit::Define { columns, answer } => {
                     if !together.is_empty() {
                         self.commit(std::mem::take(&mut together)).await?;
+                        bytes = 0;
                     }
                     let demand = self.writer.define(&columns).await.map_err(|error| Failure::of("sink", error))?;
                     if answer.send(demand).is_err() {

@@ -52,11 +52,11 @@ pub(super) fn is_of_rows(error: &tokio_postgres::Error) -> bool {
     matches!(&db.code().code()[..2], "22" | "23" | "21" | "54" | "P0" | "44")
 }
 
-/// The line that a COPY failed at, from 1.
+/// The row that a COPY failed at, from 0.
 pub(super) fn copy_line(error: &tokio_postgres::Error) -> Option<usize> {
     let context = error.as_db_error()?.where_()?;
     let line = context.lines().find(|line| line.starts_with("COPY "))?.split(", line ").nth(1)?;
-    line.split([',', ':']).next()?.trim().parse().ok()
+    line.split([',', ':']).next()?.trim().parse::<usize>().ok()?.checked_sub(1)
 }
 
 /// Why a row was refused, in PostgreSQL's words: message, detail and column.

@@ -1,11 +1,11 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
 mod audit;
-mod bisect;
 mod encode;
 mod failure;
 mod numeric;
 mod pool;
 mod schema;
+mod search;
 mod statement;
 mod target;
 mod tokens;

@@ -1,9 +1,9 @@
 //! Opening and writing: token and rows in one transaction, the token first.
 use super::{
-    bisect::Search,
     encode::{Encoder, Refused},
     failure,
     pool::Server,
+    search::Search,
     statement::Encoded,
     target::{self, Target},
     tokens,
@@ -150,20 +150,31 @@ impl PostgresWriter {
     /// rows that only the database takes for the same key), the commit is done.
     async fn search(&self, rows: &Rows, token: &Token, error: &tokio_postgres::Error) -> Result<u64, CommitError> {
         let mut client = self.server.connection().await?;
-        let mut transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
         let expected = rows.places.len() as u64;
         tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         // What would only be noticed at the end is to be noticed at its row.
         let immediate = transaction.batch_execute("set constraints all immediate").await;
         immediate.map_err(|error| self.failed(&error))?;
-        let mut search = Search::new(rows.places.len(), error);
-        let mut written = 0;
+        let mut search = Search::new(rows.places.len(), failure::copy_line(error));
+        let (mut written, mut before) = (0, "savepoint part");
         while let Some(part) = search.next() {
-            let encoded = rows.encode(part.clone()).await?.map_err(|refused| rows.rejected(refused))?;
-            match self.try_part(&mut transaction, rows, encoded).await {
-                Ok(count) => written += count,
-                Err(Failure::Rows(error)) => search.refused(part, &rows.places, &error),
-                Err(Failure::Other(error)) => return Err(error),
+            let encoded = rows.encode(part).await?.map_err(|refused| rows.rejected(refused))?;
+            // Sent together, so that a part costs one round trip.
+            let (began, done) =
+                futures::join!(transaction.batch_execute(before), rows.target.statements.run(&transaction, encoded));
+            began.map_err(|error| self.failed(&error))?;
+            match done {
+                Ok(count) => {
+                    written += count;
+                    search.accepted();
+                    before = "release savepoint part; savepoint part";
+                }
+                Err(error) if failure::is_of_rows(&error) => {
+                    search.refused(failure::copy_line(&error), failure::words_of(&error));
+                    before = "rollback to savepoint part";
+                }
+                Err(error) => return Err(self.failed(&error).into()),
             }
         }
         if search.found.is_empty() {
@@ -174,7 +185,7 @@ impl PostgresWriter {
         transaction.rollback().await.map_err(|error| self.failed(&error))?;
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
         let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
-        let found = search.found.iter().map(|(place, words)| (*place, cause(words)));
+        let found = search.found.iter().map(|(row, words)| (rows.places[*row], cause(words)));
         Err(rows.rejected(found.collect()))
     }
 
@@ -189,20 +200,6 @@ impl PostgresWriter {
         match written == expected {
             true => Ok(()),
             false => tokens::restate(&self.server, transaction, &self.schema, &token.with_rows(written)).await,
-        }
-    }
-
-    async fn try_part(&self, transaction: &mut Transaction<'_>, rows: &Rows, encoded: Encoded) -> Result<u64, Failure> {
-        let savepoint = transaction.transaction().await.map_err(|error| self.failed(&error))?;
-        match rows.target.statements.run(&savepoint, encoded).await {
-            Ok(count) => {
-                savepoint.commit().await.map_err(|error| self.failed(&error))?;
-                Ok(count)
-            }
-            Err(error) => {
-                savepoint.rollback().await.map_err(|error| self.failed(&error))?;
-                Err(self.failure(error))
-            }
         }
     }
 }

@@ -9,6 +9,8 @@ mod layout;
 mod slot;
 mod split;
 mod tail;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod whole;
 
 #[cfg(test)]

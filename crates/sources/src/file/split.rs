@@ -23,8 +23,6 @@ pub(crate) struct Split {
     pub(crate) oversized: Vec<Oversized>,
     /// Offset behind the last record and the blank lines that follow it.
     pub(crate) to: u64,
-    /// Bytes passed, line breaks included.
-    pub(crate) passed: u64,
 }
 
 /// Splits bytes into records. Memory is bounded by the largest record allowed and what is added at once.
@@ -250,7 +248,7 @@ impl Splitter {
 
     /// Takes the records found so far.
     pub(crate) fn take(&mut self) -> Split {
-        let (base, start) = (self.base, self.start);
+        let start = self.start;
         let mut rest = Vec::with_capacity(self.buffer.len());
         rest.extend_from_slice(&self.buffer[start..]);
         let mut data = std::mem::replace(&mut self.buffer, rest);
@@ -262,7 +260,7 @@ impl Splitter {
         self.scanned -= start;
         self.closed = self.closed.wrapping_sub(start);
         (self.start, self.full) = (0, false);
-        let mut split = Split { data, to: self.base, passed: start as u64, ..Split::default() };
+        let mut split = Split { data, to: self.base, ..Split::default() };
         match self.giant.take() {
             None => {
                 split.spans = std::mem::take(&mut self.spans);
@@ -270,7 +268,6 @@ impl Splitter {
                 split.oversized = std::mem::take(&mut self.oversized);
             }
             Some(giant) => {
-                split.passed = base + start as u64 - giant.offset;
                 split.spans.push(Span::new(0, giant.head.len()));
                 split.offsets.push(giant.offset);
                 split.oversized.push(Oversized {
