@@ -4,4 +4,10 @@ pub mod conformance;
 #[cfg(feature = "fault-points")]
 pub mod fault_points;
 pub mod fixture;
+#[cfg(feature = "harness")]
+pub mod flow;
+#[cfg(feature = "harness")]
+pub mod kill;
 pub mod memory;
+#[cfg(feature = "harness")]
+pub mod program;
