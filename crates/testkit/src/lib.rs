@@ -4,6 +4,12 @@ pub mod conformance;
 #[cfg(feature = "fault-points")]
 pub mod fault_points;
 pub mod fixture;
+#[cfg(feature = "harness")]
+pub mod flow;
 pub mod hostile;
+#[cfg(feature = "harness")]
+pub mod kill;
 pub mod memory;
+#[cfg(feature = "harness")]
+pub mod program;
 pub mod proxy;

@@ -1,5 +1,5 @@
 //! The commands that talk to a node.
-use crate::program::{Node, output};
+use crate::program::{output, start};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -12,7 +12,7 @@ fn json_of(args: &[&str]) -> Value {
 #[tokio::test]
 async fn a_pipeline_lives_its_life_by_cli() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let server = node.url.as_str();
     let records = "{\"id\":1,\"age\":20}\nno json\n{\"id\":2,\"age\":5}\n";
     fs::write(folder.path().join("in.jsonl"), records).unwrap();
@@ -64,7 +64,7 @@ async fn a_pipeline_lives_its_life_by_cli() {
 #[tokio::test]
 async fn findings_of_the_node_are_printed_and_end_with_2() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let file = folder.path().join("wrong.yaml");
     fs::write(&file, "pipelineId: x\nsource: {type: fil}\nsink: {type: stdout}\n").unwrap();
     for action in ["create", "validate"] {

@@ -1,5 +1,5 @@
 //! kill -9 and SIGTERM in mid-flow: nothing is lost, nothing doubled, and the pipeline goes on by itself.
-use crate::program::{Node, assert_balanced, count, query};
+use crate::program::{Node, assert_balanced, count, query, start};
 use serde_json::{Value, json};
 use std::{path::Path, time::Duration};
 
@@ -48,13 +48,13 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("numbers.db");
     let data = folder.path().join("data");
-    let mut node = Node::start(&data);
+    let mut node = start(&data);
     node.create_and_start(&spec("crashing", &database)).await;
     let mut delivered = 0;
     for _ in 0..4 {
         delivered = further(&node, "crashing", delivered).await;
         node.kill();
-        node = Node::start(&data);
+        node = start(&data);
         // It runs again without being told to.
         let view = node.get("/api/pipelines/crashing").await;
         assert_eq!(view["status"], "running", "{view:#}");
@@ -74,13 +74,13 @@ async fn a_file_and_dead_letters_are_exact_after_kill_9() {
     spec["transforms"] = json!([{"type": "map", "set": {"share": "1000 / (id % 100)"}}]);
     spec["sink"] = json!({"type": "file", "path": file});
     spec["checkpointInterval"] = json!("100ms");
-    let mut node = Node::start(&data);
+    let mut node = start(&data);
     node.create_and_start(&spec).await;
     let mut delivered = 0;
     for _ in 0..4 {
         delivered = further(&node, "staged", delivered).await;
         node.kill();
-        node = Node::start(&data);
+        node = start(&data);
     }
     further(&node, "staged", delivered).await;
     let stopped = stop(&node, "staged").await;
@@ -102,13 +102,13 @@ async fn sigterm_settles_and_the_next_start_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("numbers.db");
     let data = folder.path().join("data");
-    let node = Node::start(&data);
+    let node = start(&data);
     node.create_and_start(&spec("stopping", &database)).await;
     let delivered = further(&node, "stopping", 0).await;
     assert_eq!(node.terminate().code(), Some(0), "everything was settled in time");
     let written = query(&database, "SELECT count(*) FROM numbers");
     assert!(written > 2_000);
-    let node = Node::start(&data);
+    let node = start(&data);
     let view = node.get("/api/pipelines/stopping").await;
     assert_eq!(view["status"], "running", "{view:#}");
     further(&node, "stopping", delivered).await;
@@ -119,7 +119,7 @@ async fn sigterm_settles_and_the_next_start_goes_on() {
 async fn stop_and_start_go_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("numbers.db");
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     node.create_and_start(&spec("paused", &database)).await;
     further(&node, "paused", 0).await;
     let stopped = stop(&node, "paused").await;

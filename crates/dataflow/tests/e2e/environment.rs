@@ -1,7 +1,7 @@
 //! Faults of the world around a node: servers that go down, networks that swallow and cut, full disks, a node that is
 //! frozen. After each, the pipeline goes on by itself, and every record is there exactly once.
 use crate::{
-    program::{Node, assert_balanced, count, query},
+    program::{Node, assert_balanced, count, query, start},
     server::{Kafka, Postgres},
 };
 use dataflow_testkit::proxy::{Mode, Proxy};
@@ -96,7 +96,7 @@ async fn a_postgres_and_the_way_to_it_that_fail_in_every_way() {
     let Some(mut postgres) = Postgres::start().await else { return };
     let proxy = Proxy::start(postgres.address).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(folder.path());
+    let node = start(folder.path());
     let sink = json!({
         "type": "postgres", "url": Postgres::url(proxy.address()), "table": "numbers", "mode": "append",
         "fenceTimeout": "1s",
@@ -184,7 +184,7 @@ async fn a_kafka_and_the_way_to_it_that_fail_in_every_way() {
     let topic = NewTopic::new("numbers", 3, TopicReplication::Fixed(1));
     admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (node, db) = (Node::start(&folder.path().join("data")), folder.path().join("numbers.db"));
+    let (node, db) = (start(&folder.path().join("data")), folder.path().join("numbers.db"));
     let id = "faulty-kafka";
     let mut spec = spec(id, json!({"type": "sqlite", "path": db, "table": "numbers", "mode": "append"}));
     spec["source"] = json!({"type": "kafka", "brokers": brokers, "topic": "numbers"});
@@ -232,7 +232,7 @@ async fn a_kafka_and_the_way_to_it_that_fail_in_every_way() {
 async fn a_node_that_is_frozen_for_a_while_goes_on() {
     let Some(postgres) = Postgres::start().await else { return };
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let numbers = folder.path().join("numbers.jsonl");
     let table =
         json!({"type": "postgres", "url": Postgres::url(postgres.address), "table": "numbers", "mode": "append"});
@@ -296,7 +296,7 @@ async fn a_full_disk_under_sinks_and_journal() {
     let folder = tempfile::tempdir().unwrap();
     let Some(sinks) = Small::mount(folder.path().join("sinks"), 64) else { return };
     let Some(data) = Small::mount(folder.path().join("data"), 64) else { return };
-    let node = Node::start(&data.0);
+    let node = start(&data.0);
     let (file, db) = (sinks.0.join("numbers.jsonl"), sinks.0.join("numbers.db"));
     node.create_and_start(&spec("full-file", json!({"type": "file", "path": file}))).await;
     let table = json!({"type": "sqlite", "path": db, "table": "numbers", "mode": "append"});
@@ -334,7 +334,7 @@ async fn a_source_file_that_is_rotated_under_load() {
     let folder = tempfile::tempdir().unwrap();
     let (log, db) = (folder.path().join("app.log"), folder.path().join("numbers.db"));
     fs::write(&log, "").unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let spec = json!({
         "pipelineId": "rotated",
         // A pattern that rotated names match, too: a file that was rotated twice before it was looked at is seen, too.

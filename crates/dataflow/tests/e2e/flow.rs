@@ -1,5 +1,5 @@
 //! From create to completed over REST: a file through a filter into SQLite.
-use crate::program::{Node, assert_balanced, count, is, query};
+use crate::program::{assert_balanced, count, is, query, start};
 use serde_json::json;
 
 const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/users.jsonl");
@@ -8,7 +8,7 @@ const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/users.j
 async fn a_file_flows_through_a_filter_into_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("users.db");
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let spec = json!({
         "pipelineId": "adults",
         "source": {"type": "file", "path": USERS},
@@ -55,7 +55,7 @@ async fn a_file_flows_through_a_filter_into_sqlite() {
 
     // The ledger survives the node.
     assert!(node.terminate().success());
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let again = node.get("/api/pipelines/adults").await;
     assert_eq!(count(&again, "recordsRead"), 10_000);
     assert_eq!(again["status"], "completed");
@@ -64,7 +64,7 @@ async fn a_file_flows_through_a_filter_into_sqlite() {
 #[tokio::test]
 async fn a_wrong_pipeline_gets_all_findings_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(folder.path());
+    let node = start(folder.path());
     let spec = json!({
         "pipelineId": "wrong",
         "source": {"type": "fil", "path": "x"},

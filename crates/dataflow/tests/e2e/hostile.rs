@@ -1,6 +1,6 @@
 //! Hostile input through the whole program: each record is delivered as it came, or a dead letter with its place and the
 //! code that docs/guides/records.md says; a push that is no JSON is refused as a whole.
-use crate::program::{Node, assert_balanced, count, is, query};
+use crate::program::{Node, assert_balanced, count, is, query, start};
 use dataflow_testkit::hostile::{self, Case};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
@@ -49,7 +49,7 @@ async fn json_files_are_read_by_the_letter() {
     let path = |name: &str| folder.path().join(name);
     let cases = hostile::json();
     let dead = file(&path("in.jsonl"), "", &cases);
-    let node = Node::start(&path("data"));
+    let node = start(&path("data"));
 
     let sink = json!({"type": "file", "path": path("out.jsonl")});
     run(&node, "to-file", &path("in.jsonl"), sink, &cases, dead.clone()).await;
@@ -73,7 +73,7 @@ async fn csv_files_are_read_by_the_letter() {
     let path = |name: &str| folder.path().join(name);
     let cases = hostile::csv();
     let dead = file(&path("in.csv"), "\u{feff}a,b,c\r\n", &cases);
-    let node = Node::start(&path("data"));
+    let node = start(&path("data"));
     let sink = json!({"type": "sqlite", "path": path("out.db"), "table": "t", "mode": "append",
         "columns": {"a": "text", "b": "text", "c": "text"}});
     run(&node, "to-sqlite", &path("in.csv"), sink, &cases, dead).await;
@@ -83,7 +83,7 @@ async fn csv_files_are_read_by_the_letter() {
 #[tokio::test]
 async fn pushes_are_refused_or_taken_as_a_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let sink = json!({"type": "file", "path": folder.path().join("out.jsonl")});
     node.create_and_start(&json!({"pipelineId": "pushed", "source": {"type": "http"}, "sink": sink})).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -134,7 +134,7 @@ async fn large_records_pass_in_bounded_memory() {
         json!({"type": "file", "path": path("out.jsonl")}),
         json!({"type": "sqlite", "path": path("out.db"), "table": "t", "mode": "append"}),
     ] {
-        let node = Node::start(&path("data"));
+        let node = start(&path("data"));
         let id = format!("to-{}", sink["type"].as_str().unwrap());
         run(&node, &id, &path("in.jsonl"), sink, &records, Vec::new()).await;
         let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();

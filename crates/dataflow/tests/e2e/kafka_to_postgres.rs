@@ -1,5 +1,5 @@
 //! The reference's example, word for word, against a real Kafka and a real PostgreSQL; through stops, SIGTERM and kill -9.
-use crate::program::{Node, assert_balanced, count};
+use crate::program::{Node, assert_balanced, count, program};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -124,7 +124,7 @@ fn node(folder: &Path) -> Node {
          [connections.postgres.default]\nurl = \"postgres://{DATABASE}:${{env:E2E_PASSWORD}}@127.0.0.1:5432/{DATABASE}\"\n"
     );
     std::fs::write(&config, settings).unwrap();
-    Node::start_with(&folder.join("data"), &["--config", config.to_str().unwrap()], &[("E2E_PASSWORD", PASSWORD)])
+    program().node_with(&folder.join("data"), &["--config", config.to_str().unwrap()], &[("E2E_PASSWORD", PASSWORD)])
 }
 
 async fn until_read(node: &Node, records: u64) -> Value {

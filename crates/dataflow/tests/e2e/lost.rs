@@ -1,6 +1,6 @@
 //! Where a guarantee can't be kept: a target restored from an older backup, a source whose records are gone. The pipeline
 //! fails, says where both sides are and what the choices are, and each choice does what it says.
-use crate::program::{Node, assert_balanced, count, is};
+use crate::program::{Node, assert_balanced, count, is, start};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::{
@@ -131,7 +131,7 @@ fn times(ranges: &[(std::ops::Range<u64>, u64)]) -> BTreeMap<u64, u64> {
 #[tokio::test]
 async fn a_sqlite_file_restored_from_an_older_copy() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     // What becomes of records 100 to 250, which the restored file has no longer, and what is counted as lost.
     let choices = [
         ("sink-token", times(&[(0..300, 1)]), 0, 300),
@@ -186,7 +186,7 @@ async fn a_sqlite_file_restored_from_an_older_copy() {
 #[tokio::test]
 async fn a_token_that_is_gone_or_contradicts_the_journal() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let changes = [
         ("gone", "DELETE FROM dataflow_tokens", "token-missing", "journal"),
         (
@@ -220,7 +220,7 @@ async fn a_token_that_is_gone_or_contradicts_the_journal() {
 #[tokio::test]
 async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let shorten = |path: &Path| OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
     let replace = |path: &Path| {
         fs::write(path.with_extension("new"), "").unwrap();
@@ -258,7 +258,7 @@ async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
 #[tokio::test]
 async fn a_source_file_that_is_truncated_or_replaced() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let truncate = |path: &Path| OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
     let replace = |path: &Path| {
         fs::write(path.with_extension("new"), "").unwrap();

@@ -3,6 +3,8 @@
 mod cli;
 mod crash;
 mod environment;
+#[cfg(feature = "fault-points")]
+mod fault_points;
 mod flow;
 mod hostile;
 mod kafka_to_postgres;

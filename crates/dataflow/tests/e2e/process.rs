@@ -1,12 +1,12 @@
 //! The process itself: its folder, its address, its settings.
-use crate::program::{Node, dataflow, output};
+use crate::program::{dataflow, output, start};
 use std::{fs, os::unix::fs::PermissionsExt, process::Stdio};
 
 #[tokio::test]
 async fn a_folder_belongs_to_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_str().unwrap();
-    let node = Node::start(folder.path());
+    let node = start(folder.path());
     assert_eq!(fs::metadata(folder.path().join("node")).unwrap().permissions().mode() & 0o777, 0o700);
     let (code, _, stderr) = output(&["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
     assert_eq!(code, 1);
@@ -14,13 +14,13 @@ async fn a_folder_belongs_to_one_process() {
     // The first one noticed nothing.
     assert_eq!(node.get("/health/live").await["status"], "live");
     node.kill();
-    Node::start(folder.path());
+    start(folder.path());
 }
 
 #[tokio::test]
 async fn an_address_in_use_is_told_with_what_to_do() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let node = Node::start(one.path());
+    let node = start(one.path());
     let address = node.url.trim_start_matches("http://");
     for command in ["serve", "demo"] {
         let (code, _, stderr) = output(&[command, "--listen", address, "--data-dir", other.path().to_str().unwrap()]);

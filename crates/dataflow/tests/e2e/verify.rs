@@ -1,5 +1,5 @@
 //! `dataflow verify`: what is as it should be is proven, and whatever is not is found, with its place.
-use crate::program::{Node, output};
+use crate::program::{output, start};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -300,7 +300,7 @@ fn a_token_that_is_gone_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_of_a_node_is_proven_once_it_is_at_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let spec = json!({
         "pipelineId": "endless",
         "source": {"type": "generate", "rate": 20_000.0, "schema": {"id": {"type": "sequence"}}},
@@ -462,7 +462,7 @@ fn what_can_not_be_verified_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pushed_records_are_proven_by_a_file_of_them() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"));
+    let node = start(&folder.path().join("data"));
     let spec = json!({
         "pipelineId": "pushed",
         "source": {"type": "http"},

@@ -1,5 +1,5 @@
 //! `dataflow verify` against a real Kafka and a real PostgreSQL: several partitions, several lanes, one key in several of them.
-use crate::program::{Node, count, output};
+use crate::program::{Node, count, output, program};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -54,7 +54,7 @@ impl Case {
         )
         .unwrap();
         let settings = folder.path().join("dataflow.toml");
-        let node = Node::start_with(
+        let node = program().node_with(
             &folder.path().join("data"),
             &["--config", settings.to_str().unwrap()],
             &[("E2E_PASSWORD", "dataflow")],

@@ -2,7 +2,7 @@
 //! points lets them); the first is frozen at a named point, the second takes over and goes on, the first wakes: nothing that
 //! it still does lands anywhere, and it lets go of all it holds.
 use crate::{
-    program::{Node, assert_balanced, count},
+    program::{Node, assert_balanced, count, program},
     server::Postgres,
 };
 use dataflow_testkit::proxy::{Mode, Proxy};
@@ -65,7 +65,7 @@ impl Haunted {
 
     fn try_node(&self, fault: &str) -> Option<Node> {
         let fault = if fault.is_empty() { "no-folder-lock".to_owned() } else { format!("no-folder-lock,{fault}") };
-        Node::try_start_with(&self.path("data"), &[], &[("DATAFLOW_FAULT", &fault)])
+        program().try_node(&self.path("data"), &[], &[("DATAFLOW_FAULT", &fault)]).ok()
     }
 
     fn is_through(&self, view: &Value) -> bool {
@@ -281,7 +281,7 @@ async fn a_zombie_in_the_middle_of_a_statement() {
     let node = |house: &Haunted, address| {
         let connection = json!({"url": Postgres::url(address)}).to_string();
         let variables = [("DATAFLOW_FAULT", "no-folder-lock"), ("DATAFLOW_CONNECTION_POSTGRES_DEFAULT", &*connection)];
-        Node::start_with(&house.path("data"), &[], &variables)
+        program().node_with(&house.path("data"), &[], &variables)
     };
     let mut first = node(&house, proxy.address());
     first.create_and_start(&house.spec(&table)).await;

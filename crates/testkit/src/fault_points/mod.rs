@@ -23,7 +23,10 @@ pub use plan::{Action, Fault, Invalid};
 pub use point::{Passing, Point, When};
 
 use dataflow_engine::parts::Parts;
-use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::{
+    consts::{SIGKILL, SIGSTOP},
+    low_level,
+};
 use std::{
     sync::{
         Arc,
@@ -101,14 +104,13 @@ fn strike(action: Action, delay: Duration) {
     });
 }
 
+/// The signal is delivered before this returns.
 fn raise(action: Action) {
     let signal = match action {
-        Action::Kill => Signal::KILL,
-        Action::Stop => Signal::STOP,
+        Action::Kill => SIGKILL,
+        Action::Stop => SIGSTOP,
     };
-    if let Err(error) = kill_process(getpid(), signal) {
+    if let Err(error) = low_level::raise(signal) {
         eprintln!("can't send a signal to itself: {error}");
     }
-    // Another thread may be the one that takes the signal, a moment later; this one does nothing more until then.
-    std::thread::sleep(Duration::from_millis(50));
 }

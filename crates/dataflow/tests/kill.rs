@@ -1,0 +1,73 @@
+//! The kill harness, short: one trial on one side of every fault point that a pair passes, and of what else befalls a
+//! node. `make kill-test` runs it long.
+#![cfg(feature = "fault-points")]
+#![allow(clippy::unwrap_used)]
+use dataflow_testkit::{
+    flow::Pair,
+    kill::{Campaign, Cell, Strike},
+};
+use std::{net::TcpStream, time::Duration};
+
+async fn sample(pair: Pair) {
+    let folder = tempfile::tempdir().unwrap();
+    let at_points: Vec<_> = Cell::of(pair).filter(|cell| matches!(cell.strike, Strike::At(_))).collect();
+    // Before the first point, after the second, before the third …
+    let sampled = at_points.chunks(2).enumerate().map(|(index, sides)| sides[index % 2]);
+    let others = [Strike::Random, Strike::Restarts, Strike::Freeze, Strike::Terminate];
+    let others = others.map(|strike| Cell { pair, strike });
+    let campaign = Campaign {
+        program: env!("CARGO_BIN_EXE_dataflow").into(),
+        folder: folder.path().join("results"),
+        cells: sampled.chain(others).collect(),
+        kills: 1,
+        random: 1,
+        freezes: 1,
+        records: 2_000,
+        freeze: Duration::from_millis(500),
+        seed: None,
+    };
+    let results = campaign.run().await;
+    let failures: Vec<_> = results.failures().collect();
+    if !failures.is_empty() {
+        let kept = folder.keep();
+        panic!("{failures:#?}\nkept: {}", kept.display());
+    }
+    assert!(campaign.cells.iter().all(|cell| results.of(*cell) == (1, 0)), "{}", results.table());
+}
+
+/// Whether the servers are there; where they have to be, a missing one is a failure.
+fn servers_are_up() -> bool {
+    let up = ["127.0.0.1:9092", "127.0.0.1:5432"].into_iter().all(|address| TcpStream::connect(address).is_ok());
+    let required = std::env::vars().any(|(name, value)| name == "DATAFLOW_REQUIRE_SERVICES" && value == "1");
+    assert!(up || !required, "Kafka or PostgreSQL does not answer");
+    up
+}
+
+#[tokio::test]
+async fn file_to_file() {
+    sample("file-file".parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn file_to_sqlite() {
+    sample("file-sqlite".parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn http_to_sqlite() {
+    sample("http-sqlite".parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn kafka_to_postgres_in_two_lanes() {
+    if servers_are_up() {
+        sample("kafka-postgres-2-lanes".parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn kafka_to_file() {
+    if servers_are_up() {
+        sample("kafka-file".parse().unwrap()).await;
+    }
+}

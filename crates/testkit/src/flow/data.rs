@@ -1,0 +1,136 @@
+//! Records with known fates. Record n is always the same; one in a hundred is bad, of several kinds in turn.
+use super::{Pair, Place};
+use std::fmt::Write;
+
+/// How many records: halfway the values of `level` widen from integers to decimals, and `extra` appears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// How many.
+    pub records: u64,
+    /// Whether each has to be JSON: what is pushed has.
+    whole: bool,
+    /// Whether the sink's table refuses large totals.
+    pub(super) constrained: bool,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// It is no JSON.
+    Broken,
+    /// A value is none of the type that is asked for.
+    Misfit,
+    /// An expression fails on it: a division by zero.
+    Failing,
+    /// The sink's table refuses it.
+    Refused,
+}
+
+impl Bad {
+    /// The stage that its dead letter names.
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::Broken => "decode",
+            // A value that is none of the type asked for is told by who asked.
+            Self::Misfit | Self::Failing => "transforms[1]",
+            Self::Refused => "sink",
+        }
+    }
+}
+
+/// What has to become of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// The filter lets it go.
+    Filtered,
+    /// It is a row of the sink.
+    Delivered(Row),
+    /// It is a dead letter.
+    Dead(Bad),
+}
+
+/// A row of the sink.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub struct Row {
+    /// Number of its record.
+    pub id: i64,
+    /// As it was.
+    pub group: String,
+    /// An integer expression.
+    pub total: i64,
+    /// An exact quotient.
+    pub share: f64,
+    /// Appears halfway.
+    pub extra: Option<String>,
+}
+
+impl Data {
+    /// So many records for a pair.
+    pub fn new(records: u64, pair: Pair) -> Self {
+        Self { records, whole: pair.source == Place::Http, constrained: pair.is_constrained() }
+    }
+
+    /// What is wrong with record `n`.
+    pub fn bad(&self, n: u64) -> Option<Bad> {
+        match n % 400 {
+            101 if !self.whole => Some(Bad::Broken),
+            201 => Some(Bad::Misfit),
+            301 => Some(Bad::Failing),
+            1 if self.constrained => Some(Bad::Refused),
+            _ => None,
+        }
+    }
+
+    /// Record `n` as JSON, or nearly.
+    pub fn line(&self, n: u64) -> String {
+        let bad = self.bad(n);
+        let mut line = format!("{{\"id\":{n},\"group\":\"g{}\",", n % 5);
+        if bad == Some(Bad::Broken) {
+            return line;
+        }
+        let amount = match bad {
+            Some(Bad::Misfit) => "\"lots\"".into(),
+            _ => self.amount(n).to_string(),
+        };
+        let divisor = if bad == Some(Bad::Failing) { 0 } else { 1 << (n % 4) };
+        let half = if self.is_late(n) { ".5" } else { "" };
+        write!(line, "\"amount\":{amount},\"divisor\":{divisor},\"level\":{}{half}", n % 9).expect("a String takes it");
+        if self.is_late(n) {
+            write!(line, ",\"extra\":\"x{n}\"").expect("a String takes it");
+        }
+        line + "}"
+    }
+
+    fn amount(&self, n: u64) -> u64 {
+        if self.bad(n) == Some(Bad::Refused) { 1_000_000 + n } else { n % 1_000 }
+    }
+
+    fn is_late(&self, n: u64) -> bool {
+        n >= self.records / 2
+    }
+
+    /// All records, a line each.
+    pub fn text(&self) -> String {
+        (0..self.records).map(|n| self.line(n) + "\n").collect()
+    }
+
+    /// What has to become of record `n`.
+    pub fn fate(&self, n: u64) -> Fate {
+        match self.bad(n) {
+            Some(bad) => Fate::Dead(bad),
+            None if n % 10 == 7 => Fate::Filtered,
+            None => Fate::Delivered(Row {
+                id: i64::try_from(n).expect("few records"),
+                group: format!("g{}", n % 5),
+                total: i64::try_from(self.amount(n) * 2).expect("small amounts"),
+                share: 8.0 / f64::from(1_u32 << (n % 4)),
+                extra: self.is_late(n).then(|| format!("x{n}")),
+            }),
+        }
+    }
+
+    /// Which of four partitions record `n` is in.
+    pub fn partition(n: u64) -> u64 {
+        n / 7 % 4
+    }
+}

@@ -1,0 +1,89 @@
+//! Lets a flow go on a node: makes and starts it where that is still to do, pushes, and stops what does not end by itself.
+use super::Flow;
+use crate::program::{Node, PATIENCE};
+use serde_json::{Value, json};
+use std::{
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+/// Records in a pushed batch.
+const PUSHED: u64 = 50;
+
+/// How far it came on this node.
+#[derive(Debug)]
+pub enum Driven {
+    /// To its end: how the pipeline is then.
+    Through(Value),
+    /// The node is gone.
+    Died(ExitStatus),
+}
+
+impl Flow {
+    /// Drives the flow to its end, or until the node is gone.
+    pub async fn drive(&mut self, node: &mut Node) -> Driven {
+        let begun = Instant::now();
+        loop {
+            match self.step(node).await {
+                Ok(Some(view)) => return Driven::Through(view),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
+                // It is dying, most likely: the process says so itself.
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+            if let Some(status) = node.has_ended() {
+                return Driven::Died(status);
+            }
+            assert!(begun.elapsed() < PATIENCE * 2, "the flow does not end");
+        }
+    }
+
+    /// Does what is next; what the pipeline is like once it is through. Every step can be repeated.
+    async fn step(&mut self, node: &Node) -> reqwest::Result<Option<Value>> {
+        let path = format!("/api/pipelines/{}", Self::ID);
+        let (code, view) = node.try_request("GET", &path, None).await?;
+        if code == 404 {
+            self.expect(node.try_request("POST", "/api/pipelines", Some(&self.spec())).await?, &[201]);
+            return Ok(None);
+        }
+        self.expect((code, view.clone()), &[200]);
+        match view["status"].as_str() {
+            Some("configured") => {
+                self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200]);
+                Ok(None)
+            }
+            Some("running") if self.pair.is_bounded() => Ok(None),
+            Some("running") if self.push(node, &path).await? => Ok(None),
+            Some("running") => {
+                let metrics = &view["metrics"];
+                if metrics["recordsRead"] == json!(self.data.records) && metrics["recordsInFlight"] == json!(0) {
+                    // Meanwhile it may have been stopped by an earlier request whose answer was lost.
+                    self.expect(node.try_request("POST", &format!("{path}/stop"), None).await?, &[200, 409]);
+                }
+                Ok(None)
+            }
+            Some("completed" | "stopped") => Ok(Some(view)),
+            _ => panic!("the pipeline can't go on: {view:#}"),
+        }
+    }
+
+    /// Pushes the next batch, if there is one.
+    async fn push(&mut self, node: &Node, path: &str) -> reqwest::Result<bool> {
+        let from = self.pushed * PUSHED;
+        if self.pair.source != super::Place::Http || from >= self.data.records {
+            return Ok(false);
+        }
+        let records: Vec<Value> = (from..self.data.records.min(from + PUSHED))
+            .map(|n| json!({"data": serde_json::from_str::<Value>(&self.data.line(n)).expect("it is JSON")}))
+            .collect();
+        let batch = json!({"batchId": format!("batch-{}", self.pushed), "records": records});
+        let answer = node.try_request("POST", &format!("{path}/batches"), Some(&batch)).await?;
+        self.expect(answer, &[200]);
+        self.pushed += 1;
+        Ok(true)
+    }
+
+    fn expect(&self, (code, body): (u16, Value), allowed: &[u16]) {
+        // 503: it is going down.
+        assert!(allowed.contains(&code) || code == 503, "{code}: {body}");
+    }
+}

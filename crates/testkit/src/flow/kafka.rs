@@ -1,0 +1,76 @@
+//! A Kafka topic with the records in it.
+use super::Data;
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+};
+use std::time::Duration;
+
+/// Where Kafka is.
+pub(super) const BROKERS: &str = "127.0.0.1:9092";
+/// Partitions of a topic.
+const PARTITIONS: u64 = 4;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A topic. It stays: what is in it is always the same, so the next flow reads it again.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) name: String,
+}
+
+impl Topic {
+    /// The topic of these records, filled if it is not there yet.
+    pub(super) async fn filled(data: &Data) -> Self {
+        let kind = if data.constrained { "-refused" } else { "" };
+        let topic = Self { name: format!("kill-{}{kind}", data.records) };
+        if topic.count() != data.records {
+            topic.make().await;
+            topic.fill(data);
+            assert_eq!(topic.count(), data.records, "records in {}", topic.name);
+        }
+        topic
+    }
+
+    fn count(&self) -> u64 {
+        let consumer: BaseConsumer = config().create().expect("a consumer can be made");
+        let marks = (0..4).map(|partition| consumer.fetch_watermarks(&self.name, partition, PATIENCE));
+        marks.map(|marks| marks.map_or(0, |(low, high)| u64::try_from(high - low).unwrap_or(0))).sum()
+    }
+
+    async fn make(&self) {
+        let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client can be made");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        admin.delete_topics(&[&self.name], &options).await.expect("Kafka answers");
+        let partitions = i32::try_from(PARTITIONS).expect("few partitions");
+        for _ in 0..300 {
+            let topic = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
+            if admin.create_topics([&topic], &options).await.expect("Kafka answers").iter().all(Result::is_ok) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await; // the old one is still going
+        }
+        panic!("the topic {} can't be made", self.name);
+    }
+
+    fn fill(&self, data: &Data) {
+        let mut config = config();
+        config.set("enable.idempotence", "true");
+        let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer can be made");
+        for n in 0..data.records {
+            let line = data.line(n);
+            let partition = i32::try_from(Data::partition(n)).expect("few partitions");
+            let record = BaseRecord::<(), str>::to(&self.name).partition(partition).payload(&line);
+            producer.send(record).map_err(|(error, _)| error).expect("there is room for all records");
+        }
+        producer.flush(PATIENCE).expect("Kafka takes all records");
+    }
+}
+
+fn config() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", BROKERS);
+    config
+}

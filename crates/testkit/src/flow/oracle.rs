@@ -1,0 +1,103 @@
+//! The proof: what came of every record, against what had to.
+use super::{Data, Fate, Flow, Place, Row};
+use crate::program::{Node, assert_balanced, count};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A dead letter: partition, place in it, stage.
+type Letter = (String, u64, String);
+
+impl Flow {
+    /// Proves that each record met its fate once: rows, dead letters, and every count of the ledger.
+    pub async fn prove(&self, node: &Node, view: &Value) {
+        let fates: Vec<Fate> = (0..self.data.records).map(|n| self.data.fate(n)).collect();
+        let rows: Vec<Row> = fates
+            .iter()
+            .filter_map(|fate| match fate {
+                Fate::Delivered(row) => Some(row.clone()),
+                _ => None,
+            })
+            .collect();
+        self.prove_rows(&rows).await;
+        self.prove_letters(node).await;
+
+        let filtered = fates.iter().filter(|fate| **fate == Fate::Filtered).count() as u64;
+        let dead = self.data.records - filtered - rows.len() as u64;
+        assert_balanced(view);
+        for (name, expected) in [
+            ("recordsRead", self.data.records),
+            ("recordsFiltered", filtered),
+            ("recordsDelivered", rows.len() as u64),
+            ("recordsDead", dead),
+            ("recordsLost", 0),
+            ("recordsInFlight", 0),
+            ("rowsWritten", rows.len() as u64),
+        ] {
+            assert_eq!(count(view, name), expected, "{name} in {view:#}");
+        }
+    }
+
+    async fn prove_rows(&self, expected: &[Row]) {
+        let mut rows = self.rows().await;
+        if self.pair.source == Place::Kafka {
+            // In order within each partition only.
+            rows.sort_by_key(|row| row.id);
+        }
+        let mut seen: BTreeMap<i64, u64> = BTreeMap::new();
+        rows.iter().for_each(|row| *seen.entry(row.id).or_default() += 1);
+        let lost: Vec<i64> = expected.iter().map(|row| row.id).filter(|id| !seen.contains_key(id)).collect();
+        let doubled: Vec<_> = seen.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(lost.is_empty() && doubled.is_empty(), "rows lost: {lost:?}; doubled: {doubled:?}");
+        for (row, expected) in rows.iter().zip(expected) {
+            assert_eq!(row, expected, "a row is another than it has to be, or in another place");
+        }
+        assert_eq!(rows.len(), expected.len(), "rows that should not be there");
+    }
+
+    async fn prove_letters(&self, node: &Node) {
+        let mut expected = self.expected_letters();
+        let mut letters = Vec::new();
+        let mut after = 0;
+        loop {
+            let path = format!("/api/pipelines/{}/dead-letters?limit=1000&after={after}", Self::ID);
+            let page = node.get(&path).await;
+            letters.extend(page["items"].as_array().into_iter().flatten().map(letter));
+            match page["next"].as_u64() {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        letters.sort();
+        expected.sort();
+        let lost: Vec<_> = expected.iter().filter(|letter| !letters.contains(letter)).collect();
+        let extra: Vec<_> = letters.iter().filter(|letter| !expected.contains(letter)).collect();
+        assert!(lost.is_empty() && extra.is_empty(), "dead letters lost: {lost:?}; not expected: {extra:?}");
+        assert_eq!(letters, expected, "each dead letter once");
+    }
+
+    fn expected_letters(&self) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        let mut bytes = 0;
+        let mut offsets = [0; 4];
+        for n in 0..self.data.records {
+            let partition = Data::partition(n);
+            let offset = &mut offsets[usize::try_from(partition).expect("one of four")];
+            if let Some(bad) = self.data.bad(n) {
+                let (partition, position) = match (self.pair.source, &self.topic) {
+                    (Place::Http, _) => ("http".into(), n),
+                    (_, Some(topic)) => (format!("{}/{partition}", topic.name), *offset),
+                    _ => (self.input().display().to_string(), bytes),
+                };
+                letters.push((partition, position, bad.stage().into()));
+            }
+            *offset += 1;
+            bytes += self.data.line(n).len() as u64 + 1;
+        }
+        letters
+    }
+}
+
+fn letter(item: &Value) -> Letter {
+    let text = |name: &str| item[name].as_str().unwrap_or_else(|| panic!("no {name} in {item}")).to_owned();
+    (text("partition"), text("position").parse().expect("a number"), text("stage"))
+}

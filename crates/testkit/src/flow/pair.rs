@@ -1,0 +1,99 @@
+//! Where records come from and where they go.
+use crate::fault_points::Point;
+use std::{fmt, str::FromStr};
+
+/// A kind of source or sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A file of JSON lines.
+    File,
+    /// A SQLite file.
+    Sqlite,
+    /// Pushed over HTTP.
+    Http,
+    /// A Kafka topic with four partitions.
+    Kafka,
+    /// A PostgreSQL table.
+    Postgres,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Sqlite => "sqlite",
+            Self::Http => "http",
+            Self::Kafka => "kafka",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// A source, a sink, and how many lanes are between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Where records come from.
+    pub source: Place,
+    /// Where they go.
+    pub sink: Place,
+    /// In how many lanes.
+    pub lanes: u32,
+}
+
+impl Pair {
+    const fn new(source: Place, sink: Place, lanes: u32) -> Self {
+        Self { source, sink, lanes }
+    }
+
+    /// All pairs that promises are proved for.
+    pub const ALL: [Self; 7] = [
+        Self::new(Place::File, Place::File, 1),
+        Self::new(Place::File, Place::Sqlite, 1),
+        Self::new(Place::Http, Place::Sqlite, 1),
+        Self::new(Place::Kafka, Place::Postgres, 1),
+        Self::new(Place::Kafka, Place::Postgres, 2),
+        Self::new(Place::Kafka, Place::Postgres, 4),
+        Self::new(Place::Kafka, Place::File, 1),
+    ];
+
+    /// Whether it needs a Kafka or a PostgreSQL that is up.
+    pub fn needs_servers(self) -> bool {
+        self.source == Place::Kafka || self.sink == Place::Postgres
+    }
+
+    /// Whether rows meet a constraint of their table, which was made beforehand; otherwise the sink makes the table.
+    pub fn is_constrained(self) -> bool {
+        self.sink == Place::Postgres || self.source == Place::Http
+    }
+
+    /// Whether its source ends by itself.
+    pub fn is_bounded(self) -> bool {
+        self.source == Place::File
+    }
+
+    /// The points that it surely passes, from an empty folder to its end and a SIGTERM.
+    pub fn points(self) -> impl Iterator<Item = Point> {
+        Point::ALL.into_iter().filter(move |point| match point {
+            Point::Ingest | Point::Collect => self.source == Place::Http,
+            Point::Seal | Point::Publish => self.sink == Place::File,
+            Point::Define => self.sink == Place::Sqlite && !self.is_constrained(),
+            _ => true,
+        })
+    }
+}
+
+impl fmt::Display for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.source.name(), self.sink.name())?;
+        if self.lanes == 1 { Ok(()) } else { write!(f, "-{}-lanes", self.lanes) }
+    }
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = || Self::ALL.map(|pair| pair.to_string()).join(", ");
+        Self::ALL.into_iter().find(|pair| pair.to_string() == text).ok_or_else(|| format!("the pairs are {}", names()))
+    }
+}

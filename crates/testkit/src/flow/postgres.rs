@@ -1,0 +1,86 @@
+//! A PostgreSQL database of a flow's own.
+use super::Row;
+use std::{collections::BTreeMap, time::Duration};
+use tokio_postgres::{Client, NoTls};
+
+/// A database that was made anew. It stays until the next flow of its name.
+#[derive(Debug)]
+pub(super) struct Database {
+    name: String,
+}
+
+impl Database {
+    pub(super) async fn fresh(name: &str) -> Self {
+        let admin = connect("dataflow").await;
+        for sql in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
+            admin.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        }
+        Self { name: name.into() }
+    }
+
+    /// Its URL.
+    pub(super) fn url(&self) -> String {
+        format!("postgres://dataflow:dataflow@127.0.0.1:5432/{}", self.name)
+    }
+
+    pub(super) async fn execute(&self, sql: &str) {
+        connect(&self.name).await.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// Waits until the server has noticed that a killed node is gone: until then it may still carry out a commit.
+    pub(super) async fn quiet(&self) {
+        let client = connect(&self.name).await;
+        let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
+                      and backend_type = 'client backend'";
+        for _ in 0..2_000 {
+            if client.query_one(others, &[]).await.expect("the server answers").get::<_, i64>(0) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the sessions of a killed node are still open");
+    }
+
+    /// The number of the last commit of each lane that has one.
+    pub(super) async fn tokens(&self, pipeline: &str) -> BTreeMap<u32, u64> {
+        let client = connect(&self.name).await;
+        let there = client.query_one("select to_regclass('dataflow_tokens') is not null", &[]).await;
+        if !there.expect("the server answers").get::<_, bool>(0) {
+            return BTreeMap::new();
+        }
+        let sql = "select lane, sequence from dataflow_tokens where pipeline = $1 and sequence > 0";
+        let rows = client.query(sql, &[&pipeline]).await.expect("the tokens can be read");
+        rows.iter()
+            .map(|row| {
+                let (lane, sequence): (i32, i64) = (row.get(0), row.get(1));
+                (u32::try_from(lane).expect("a lane"), u64::try_from(sequence).expect("a commit's number"))
+            })
+            .collect()
+    }
+
+    pub(super) async fn rows(&self) -> Vec<Row> {
+        let sql = "select id, \"group\", total, share, extra from rows";
+        let rows = connect(&self.name).await.query(sql, &[]).await.expect("the rows can be read");
+        rows.iter()
+            .map(|row| Row {
+                id: row.get(0),
+                group: row.get(1),
+                total: row.get(2),
+                share: row.get(3),
+                extra: row.get(4),
+            })
+            .collect()
+    }
+}
+
+async fn connect(database: &str) -> Client {
+    let config = format!("host=127.0.0.1 user=dataflow password=dataflow dbname={database}");
+    let (client, connection) = tokio_postgres::connect(&config, NoTls).await.expect("PostgreSQL answers");
+    #[expect(clippy::disallowed_methods, reason = "the connection ends with its client")]
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            eprintln!("the connection to PostgreSQL broke: {error}");
+        }
+    });
+    client
+}

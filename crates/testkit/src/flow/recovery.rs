@@ -1,0 +1,96 @@
+//! What a node has to find when it starts again, read from its journal and the sink while nobody runs; and whether it
+//! told the truth about it.
+use super::Flow;
+use crate::program::{Node, PATIENCE};
+use dataflow_core::{
+    id::{PipelineId, RunId},
+    pipeline::{State, Status, evolve},
+};
+use dataflow_journal::{Journal, Sqlite};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// What journal and sink know of a flow while no node runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whether the next start has to let it go on.
+    running: bool,
+    last_run: Option<RunId>,
+    /// The number of the last commit that the journal knows of, by lane.
+    journal: BTreeMap<u32, u64>,
+    /// The same of the sink's tokens, if it has any.
+    tokens: Option<BTreeMap<u32, u64>>,
+}
+
+/// A snapshot as the node stores it.
+#[derive(Deserialize)]
+struct Stored {
+    state: State,
+}
+
+impl Flow {
+    /// What journal and sink know now. No node may run.
+    pub async fn known(&self) -> Known {
+        let state = self.state().await;
+        let pipeline = state.pipeline();
+        let lanes = pipeline.map(|pipeline| &pipeline.progress.by_lane);
+        Known {
+            running: state.status() == Status::Running,
+            last_run: pipeline.and_then(|pipeline| Some(pipeline.last_run.as_ref()?.run)),
+            journal: lanes.into_iter().flatten().map(|(lane, progress)| (*lane, progress.sequence)).collect(),
+            tokens: self.tokens().await,
+        }
+    }
+
+    async fn state(&self) -> State {
+        let path = self.data_dir().join("node/journal.db");
+        if !path.exists() {
+            return State::Empty;
+        }
+        let journal = Sqlite::open(&path).expect("the journal can be opened");
+        let id = PipelineId::try_from(Self::ID).expect("a pipeline's id");
+        let (snapshot, since) = journal.load(&id).await.expect("the journal can be read");
+        let snapshot = snapshot.map(|bytes| serde_json::from_slice::<Stored>(&bytes).expect("a snapshot").state);
+        since.iter().fold(snapshot.unwrap_or_default(), |state, entry| {
+            evolve(&id, state, &entry.event).expect("the history fits")
+        })
+    }
+
+    /// Proves that a node that has just been started goes on where it has to, and says so, unless it dies before it can.
+    /// `known` is from before.
+    pub async fn prove_recovery(&self, node: &Node, known: &Known) {
+        if !known.running {
+            return;
+        }
+        let begun = Instant::now();
+        let recovery = loop {
+            let path = format!("/api/pipelines/{}/recovery", Self::ID);
+            let Ok((_, recovery)) = node.try_request("GET", &path, None).await else { return };
+            if recovery["run"].as_u64() > known.last_run.map(|run| run.0) {
+                break recovery;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no run is opened: {recovery:#}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        for lane in 0..self.pair.lanes {
+            let told = &recovery["lanes"][lane as usize];
+            let journal = known.journal.get(&lane).copied().unwrap_or_default();
+            let token = known.tokens.as_ref().map(|tokens| tokens.get(&lane).copied());
+            let decision = match token {
+                Some(token) if token.unwrap_or_default() > journal => "tokenAdopted",
+                Some(_) if journal > 0 => "agreed",
+                None if journal > 0 => "journal",
+                _ => "fresh",
+            };
+            let expected = json!({"decision": decision, "journalSequence": journal, "tokenSequence": token.flatten()});
+            for (name, expected) in expected.as_object().into_iter().flatten() {
+                let told = told.get(name).unwrap_or(&Value::Null);
+                assert_eq!(told, expected, "{name} of lane {lane} in {recovery:#}, where {known:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Goes through all cells again and again until each has passed its trials.
+use super::{
+    cell::{Cell, Strike},
+    results::{Outcome, Results},
+    trial::{Clean, Trial},
+};
+use crate::{flow::Pair, program::Program};
+use futures::FutureExt;
+use std::{
+    fs,
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// What is to be proved, and where it is written down.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// The program, built with fault points.
+    pub program: PathBuf,
+    /// Where results, and folders of failed trials, are kept.
+    pub folder: PathBuf,
+    /// The cells.
+    pub cells: Vec<Cell>,
+    /// Trials of each fault point, of restarts and of SIGTERM.
+    pub kills: u64,
+    /// Trials of random moments.
+    pub random: u64,
+    /// Trials of a frozen node.
+    pub freezes: u64,
+    /// Records of each flow.
+    pub records: u64,
+    /// How long a frozen node stands still.
+    pub freeze: Duration,
+    /// The only seed to try.
+    pub seed: Option<u64>,
+}
+
+impl Campaign {
+    /// Tries what is still to be tried; all results there are then.
+    pub async fn run(&self) -> Results {
+        fs::create_dir_all(&self.folder).expect("the folder of the results can be made");
+        let mut results = self.results();
+        let mut pairs: Vec<Pair> = Vec::new();
+        self.cells.iter().filter(|cell| self.is_due(**cell, &results)).for_each(|cell| {
+            if !pairs.contains(&cell.pair) {
+                pairs.push(cell.pair);
+            }
+        });
+        for pair in pairs {
+            let clean = self.clean(pair).await;
+            println!("{pair}: {:?} when nothing befalls it", clean.length);
+            self.prove(pair, &clean, &mut results).await;
+        }
+        results
+    }
+
+    /// All results there are.
+    pub fn results(&self) -> Results {
+        Results::open(&self.folder.join("results.jsonl"))
+    }
+
+    async fn prove(&self, pair: Pair, clean: &Clean, results: &mut Results) {
+        let cells: Vec<_> = self.cells.iter().copied().filter(|cell| cell.pair == pair).collect();
+        // At most so many trials of a cell at a time, however many of them fail.
+        for _ in 0..self.kills.max(self.random) {
+            for cell in cells.iter().filter(|cell| self.is_due(**cell, results)).copied().collect::<Vec<_>>() {
+                let (passed, failed) = results.of(cell);
+                let seed = self.seed.unwrap_or(passed + failed);
+                let outcome = self.attempt(cell, seed, clean).await;
+                println!(
+                    "{} seed {seed}: {} ({} ms)",
+                    cell,
+                    outcome.error.as_deref().unwrap_or("passed"),
+                    outcome.millis
+                );
+                results.add(outcome);
+            }
+            if self.seed.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn is_due(&self, cell: Cell, results: &Results) -> bool {
+        let wanted = match cell.strike {
+            Strike::Random => self.random,
+            Strike::Freeze => self.freezes,
+            _ => self.kills,
+        };
+        self.seed.is_some() || results.of(cell).0 < wanted
+    }
+
+    async fn clean(&self, pair: Pair) -> Clean {
+        let folder = fresh(&self.folder.join(pair.to_string()));
+        let program = Program::at(&self.program).log_to(folder.join("node.log"));
+        let clean = Clean::run(&program, pair, self.records, &folder).await;
+        fs::remove_dir_all(&folder).expect("the folder can be removed");
+        clean
+    }
+
+    async fn attempt(&self, cell: Cell, seed: u64, clean: &Clean) -> Outcome {
+        let trial = Trial { cell, records: self.records, seed, freeze: self.freeze };
+        let folder = fresh(&self.folder.join(format!("{cell}-{seed}").replace(['/', ':'], "-")));
+        let begun = Instant::now();
+        let told = AssertUnwindSafe(trial.run(&Program::at(&self.program), clean, &folder)).catch_unwind().await;
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let outcome =
+            Outcome { cell: cell.to_string(), seed, records: self.records, done: String::new(), error: None, millis };
+        match told {
+            Ok(done) => {
+                fs::remove_dir_all(&folder).expect("the folder can be removed");
+                Outcome { done, ..outcome }
+            }
+            Err(panic) => {
+                let message = panic.downcast_ref::<String>().map(String::as_str);
+                let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+                Outcome { error: Some(format!("{message} (kept: {})", folder.display())), ..outcome }
+            }
+        }
+    }
+}
+
+/// The folder, there and empty.
+fn fresh(folder: &Path) -> PathBuf {
+    if folder.exists() {
+        fs::remove_dir_all(folder).expect("the folder can be removed");
+    }
+    fs::create_dir_all(folder).expect("the folder can be made");
+    folder.to_owned()
+}

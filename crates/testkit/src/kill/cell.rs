@@ -1,0 +1,71 @@
+//! What is proved: a pair, and what befalls it.
+use crate::{
+    fault_points::{Passing, Point, When},
+    flow::Pair,
+};
+use std::{fmt, str::FromStr};
+
+/// What befalls a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// SIGKILL at a fault point.
+    At(Passing),
+    /// SIGKILL at a moment between its start and its end.
+    Random,
+    /// SIGKILL several times, each shortly after its start.
+    Restarts,
+    /// SIGSTOP at a moment, for longer than the time-outs, then SIGCONT.
+    Freeze,
+    /// SIGTERM at a moment: it settles everything.
+    Terminate,
+}
+
+impl fmt::Display for Strike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(passing) => passing.fmt(f),
+            Self::Random => f.write_str("random"),
+            Self::Restarts => f.write_str("restarts"),
+            Self::Freeze => f.write_str("freeze"),
+            Self::Terminate => f.write_str("terminate"),
+        }
+    }
+}
+
+/// A pair, and what befalls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The pair.
+    pub pair: Pair,
+    /// What befalls it.
+    pub strike: Strike,
+}
+
+impl Cell {
+    /// All cells of a pair.
+    pub fn of(pair: Pair) -> impl Iterator<Item = Self> {
+        let points =
+            pair.points().flat_map(|point: Point| [When::Before, When::After].map(|when| Passing { when, point }));
+        let others = [Strike::Random, Strike::Restarts, Strike::Freeze, Strike::Terminate];
+        points.map(Strike::At).chain(others).map(move |strike| Self { pair, strike })
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.pair, self.strike)
+    }
+}
+
+impl FromStr for Cell {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (pair, _) = text.split_once('/').ok_or("a cell is PAIR/STRIKE")?;
+        let pair = pair.parse()?;
+        let names = || Self::of(pair).map(|cell| cell.to_string()).collect::<Vec<_>>().join(", ");
+        Self::of(pair)
+            .find(|cell| cell.to_string() == text)
+            .ok_or_else(|| format!("the cells of {pair} are {}", names()))
+    }
+}

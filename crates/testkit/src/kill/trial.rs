@@ -1,0 +1,211 @@
+//! One story: a flow from its beginning to its end on a node that something befalls.
+use super::cell::{Cell, Strike};
+use crate::{
+    fault_points::{METRIC, Passing, Point, VARIABLE, When},
+    flow::{Driven, Flow, Pair},
+    program::{Node, Program},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// How a flow goes when nothing befalls it.
+#[derive(Clone, Debug)]
+pub struct Clean {
+    /// From the start of the node to the end of the flow.
+    pub length: Duration,
+    passed: BTreeMap<String, u64>,
+}
+
+/// A cell with a seed: which passing of the point, which moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    /// The cell.
+    pub cell: Cell,
+    /// Records of the flow.
+    pub records: u64,
+    /// The seed.
+    pub seed: u64,
+    /// How long a frozen node stands still.
+    pub freeze: Duration,
+}
+
+/// What happens to a node from outside.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Terminate,
+    Freeze(Duration),
+}
+
+impl Clean {
+    /// Lets a flow go undisturbed, proves it, and counts what it passes.
+    pub async fn run(program: &Program, pair: Pair, records: u64, folder: &Path) -> Self {
+        let mut flow = prepare(pair, records, folder).await;
+        let begun = Instant::now();
+        let mut node = program.node_with(&flow.data_dir(), &[], &[(VARIABLE, "count")]);
+        let view = match flow.drive(&mut node).await {
+            Driven::Through(view) => view,
+            Driven::Died(status) => panic!("the node ended by itself: {status}"),
+        };
+        let length = begun.elapsed();
+        flow.prove(&node, &view).await;
+        let metrics = node.get("/metrics").await;
+        let passed = passed(metrics.as_str().unwrap_or_default());
+        assert!(node.terminate().success(), "everything is settled");
+        for point in pair.points().filter(|point| *point != Point::Snapshot) {
+            let passing = Passing { when: When::After, point }.to_string();
+            assert!(passed.contains_key(&passing), "{pair} does not pass {passing}: {passed:?}");
+        }
+        Self { length, passed }
+    }
+
+    /// How often a point is passed.
+    pub fn passed(&self, passing: Passing) -> u64 {
+        self.passed.get(&passing.to_string()).copied().unwrap_or(1)
+    }
+}
+
+/// Points and how often they were passed, from a node's metrics.
+fn passed(metrics: &str) -> BTreeMap<String, u64> {
+    let prefix = format!("{METRIC}{{point=\"");
+    let counts = metrics.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once("\"} "));
+    counts.map(|(point, count)| (point.to_owned(), count.parse().expect("a count"))).collect()
+}
+
+impl Trial {
+    /// Tells the story in a folder that is there and empty, and proves its end. Returns what was done to the node.
+    pub async fn run(&self, program: &Program, clean: &Clean, folder: &Path) -> String {
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        let program = program.clone().log_to(folder.join("node.log"));
+        let mut flow = prepare(self.cell.pair, self.records, folder).await;
+        let done = match self.cell.strike {
+            Strike::At(passing) if passing.point == Point::Snapshot => {
+                let after = moment(&mut rng, clean);
+                let fault = format!("{passing}=kill");
+                let died = live(&mut flow, &program, &fault, Some((after, Blow::Terminate))).await;
+                assert!(is_killed(&died), "{passing} is not reached: {died:?}");
+                format!("{fault}, SIGTERM after {after:?}")
+            }
+            Strike::At(passing) => {
+                let mut nth = 1 + rng.next_u64() % clean.passed(passing);
+                loop {
+                    let fault = format!("{passing}@{nth}=kill");
+                    if is_killed(&live(&mut flow, &program, &fault, None).await) {
+                        break fault;
+                    }
+                    // This time it had fewer passings: no two runs are cut in the same batches.
+                    assert!(nth > 1, "{} never passes {passing}", self.cell.pair);
+                    nth = nth.div_ceil(2);
+                    fs::remove_dir_all(folder).expect("the folder can be emptied");
+                    fs::create_dir(folder).expect("the folder can be made");
+                    flow = prepare(self.cell.pair, self.records, folder).await;
+                }
+            }
+            Strike::Random => {
+                let fault = kill_after(moment(&mut rng, clean));
+                live(&mut flow, &program, &fault, None).await;
+                fault
+            }
+            Strike::Restarts => {
+                let faults: Vec<_> = (0..5).map(|_| kill_after(moment(&mut rng, clean) / 2)).collect();
+                for fault in &faults {
+                    live(&mut flow, &program, fault, None).await;
+                }
+                faults.join(" ")
+            }
+            Strike::Freeze => {
+                let after = moment(&mut rng, clean);
+                live(&mut flow, &program, "count", Some((after, Blow::Freeze(self.freeze)))).await;
+                format!("SIGSTOP after {after:?} for {:?}", self.freeze)
+            }
+            Strike::Terminate => {
+                let after = moment(&mut rng, clean);
+                match live(&mut flow, &program, "count", Some((after, Blow::Terminate))).await {
+                    Driven::Died(status) => assert!(status.success(), "SIGTERM does not settle everything: {status}"),
+                    Driven::Through(_) => {}
+                }
+                format!("SIGTERM after {after:?}")
+            }
+        };
+        self.end(&mut flow, &program).await;
+        done
+    }
+
+    /// Lets the flow go on to its end, and proves it.
+    async fn end(&self, flow: &mut Flow, program: &Program) {
+        let known = flow.known().await;
+        let mut node = program.node(&flow.data_dir());
+        flow.prove_recovery(&node, &known).await;
+        match flow.drive(&mut node).await {
+            Driven::Through(view) => flow.prove(&node, &view).await,
+            Driven::Died(status) => panic!("the node ended by itself: {status}"),
+        }
+        assert!(node.terminate().success(), "everything is settled");
+    }
+}
+
+async fn prepare(pair: Pair, records: u64, folder: &Path) -> Flow {
+    // One process uses it at a time, whatever else is under way.
+    let database = format!("dataflow_kill_{}_{}", pair.lanes, std::process::id());
+    Flow::prepare(pair, records, folder, &database).await
+}
+
+/// A life of a node, in which a fault happens or a blow falls.
+async fn live(flow: &mut Flow, program: &Program, fault: &str, blow: Option<(Duration, Blow)>) -> Driven {
+    let known = flow.known().await;
+    let begun = Instant::now();
+    let mut node = match program.try_node(&flow.data_dir(), &[], &[(VARIABLE, fault)]) {
+        Ok(node) => node,
+        Err(status) => return Driven::Died(status),
+    };
+    if let Some((after, blow)) = blow {
+        let until = tokio::time::Instant::from_std(begun + after);
+        tokio::select! {
+            driven = go(flow, &mut node, &known) => return driven,
+            () = tokio::time::sleep_until(until) => {}
+        }
+        match blow {
+            Blow::Terminate => {
+                node.signal("TERM");
+                return Driven::Died(node.ended());
+            }
+            Blow::Freeze(time) => {
+                node.signal("STOP");
+                tokio::time::sleep(time).await;
+                node.signal("CONT");
+            }
+        }
+        return flow.drive(&mut node).await;
+    }
+    go(flow, &mut node, &known).await
+}
+
+async fn go(flow: &mut Flow, node: &mut Node, known: &crate::flow::Known) -> Driven {
+    flow.prove_recovery(node, known).await;
+    flow.drive(node).await
+}
+
+fn is_killed(driven: &Driven) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    match driven {
+        Driven::Died(status) => {
+            assert_eq!(status.signal(), Some(9), "the node ended by itself: {status}");
+            true
+        }
+        Driven::Through(_) => false,
+    }
+}
+
+/// A moment between the start and the end of a flow.
+fn moment(rng: &mut StdRng, clean: &Clean) -> Duration {
+    clean.length.mul_f64((rng.next_u64() % 1_000) as f64 / 1_000.0)
+}
+
+/// SIGKILL so long after the node has begun: what it does first is to claim its shards.
+fn kill_after(time: Duration) -> String {
+    format!("before:claim@1=kill+{}ms", time.as_millis().max(1))
+}

@@ -1,0 +1,241 @@
+//! Starts and stops the program, and talks to it. What should not happen panics: it is for tests.
+use serde_json::Value;
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Longest wait for anything.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program, away from the settings of whoever runs the tests.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    log: Option<PathBuf>,
+    log_level: &'static str,
+}
+
+impl Program {
+    /// The program at a path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), log: None, log_level: "warn" }
+    }
+
+    /// The same, with the log of its nodes appended to a file instead of stderr.
+    #[must_use]
+    pub fn log_to(mut self, file: impl Into<PathBuf>) -> Self {
+        self.log = Some(file.into());
+        self.log_level = "info";
+        self
+    }
+
+    /// A call with these arguments.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DATAFLOW_")) {
+            command.env_remove(name);
+        }
+        command.args(args);
+        command
+    }
+
+    /// What a call prints, and its exit code (-1: ended by a signal).
+    pub fn output(&self, args: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } =
+            self.command(args).stdin(Stdio::null()).output().expect("the program runs");
+        let text = |bytes| String::from_utf8(bytes).expect("what is printed is UTF-8");
+        (status.code().unwrap_or(-1), text(stdout), text(stderr))
+    }
+
+    /// Starts a node on a free port and waits until it listens.
+    pub fn node(&self, folder: &Path) -> Node {
+        self.node_with(folder, &[], &[])
+    }
+
+    /// The same with further arguments and variables.
+    pub fn node_with(&self, folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Node {
+        self.try_node(folder, args, variables)
+            .unwrap_or_else(|status| panic!("the node ended before it listened: {status}"))
+    }
+
+    /// The same for a node that may end before it listens.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub fn try_node(&self, folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Result<Node, ExitStatus> {
+        let folder = folder.to_str().expect("the folder's name is UTF-8");
+        let mut command =
+            self.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", folder, "--log-level", self.log_level]);
+        command.args(args).envs(variables.iter().copied()).stdout(Stdio::piped());
+        if let Some(log) = &self.log {
+            command.stderr(appended(log));
+        }
+        let mut child = command.spawn().expect("the program starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().expect("stdout is piped"))
+            .read_line(&mut line)
+            .expect("stdout can be read");
+        if line.is_empty() {
+            return Err(wait(&mut child));
+        }
+        let url =
+            line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client can be made");
+        Ok(Node { child, url, http })
+    }
+}
+
+fn appended(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).expect("the log can be opened")
+}
+
+/// A `dataflow serve`. Dropping it kills it.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    /// Where it listens.
+    pub url: String,
+    http: reqwest::Client,
+}
+
+impl Node {
+    /// Sends a request; the answer's status and body.
+    pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.try_request(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// The same for a node that may end before it answers.
+    ///
+    /// # Errors
+    /// If there is no whole answer.
+    pub async fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
+        let method = method.parse().expect("it is a method of HTTP");
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        let text = answer.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    /// The body of what must be there.
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.request("GET", path, None).await;
+        assert_eq!(status, 200, "GET {path}: {body}");
+        body
+    }
+
+    /// A request without a body.
+    pub async fn post(&self, path: &str) -> (u16, Value) {
+        self.request("POST", path, None).await
+    }
+
+    /// Makes a pipeline and starts it.
+    pub async fn create_and_start(&self, spec: &Value) {
+        let (status, body) = self.request("POST", "/api/pipelines", Some(spec)).await;
+        assert_eq!(status, 201, "{body}");
+        let id = spec["pipelineId"].as_str().expect("the spec has an id");
+        let (status, body) = self.post(&format!("/api/pipelines/{id}/start")).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// Waits until a pipeline is as it should be.
+    pub async fn until(&self, id: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let view = self.get(&format!("/api/pipelines/{id}")).await;
+            if is(&view) {
+                return view;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{id} is not {what} within {PATIENCE:?}: {view:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether it was frozen by SIGSTOP.
+    pub fn is_frozen(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it has not ended");
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        signal_to(&self.child, signal);
+    }
+
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its state can be asked for")
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    /// SIGKILL, and gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it is gone");
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _killed = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal_to(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().expect("there is kill");
+    assert!(sent.success());
+}
+
+/// Waits for the end of a process.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("its state can be asked for") {
+            return status;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the program does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether a pipeline has this status.
+pub fn is(status: &str) -> impl Fn(&Value) -> bool {
+    move |view| view["status"] == status
+}
+
+/// A count in the ledger.
+pub fn count(view: &Value, name: &str) -> u64 {
+    view["metrics"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {view:#}"))
+}
+
+/// Every record that was read has exactly one fate.
+pub fn assert_balanced(view: &Value) {
+    let fates =
+        ["recordsFiltered", "recordsDelivered", "recordsAbsorbed", "recordsDead", "recordsLost", "recordsInFlight"];
+    let sum: u64 = fates.iter().map(|fate| count(view, fate)).sum();
+    assert_eq!(count(view, "recordsRead"), sum, "{view:#}");
+}
