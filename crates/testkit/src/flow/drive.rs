@@ -61,6 +61,11 @@ impl Flow {
                 }
                 Ok(None)
             }
+            // Killed while it stopped: what the sink had taken meanwhile is found at the next start.
+            Some("stopped") if view["metrics"]["recordsRead"] != json!(self.data.records) => {
+                self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200, 409]);
+                Ok(None)
+            }
             Some("completed" | "stopped") => Ok(Some(view)),
             _ => panic!("the pipeline can't go on: {view:#}"),
         }

@@ -49,7 +49,7 @@ impl Flow {
             _ => None,
         };
         let database = match pair.sink {
-            Place::Postgres => Some(Database::fresh(name).await),
+            Place::Postgres => Some(Database::fresh(name, folder.join("password")).await),
             _ => None,
         };
         let flow = Self { pair, data, folder: folder.to_owned(), topic, database, pushed: 0 };

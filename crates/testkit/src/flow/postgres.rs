@@ -1,26 +1,29 @@
 //! A PostgreSQL database of a flow's own.
 use super::Row;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio_postgres::{Client, NoTls};
 
 /// A database that was made anew. It stays until the next flow of its name.
 #[derive(Debug)]
 pub(super) struct Database {
     name: String,
+    /// A file with the password: a spec may only refer to one.
+    password: PathBuf,
 }
 
 impl Database {
-    pub(super) async fn fresh(name: &str) -> Self {
+    pub(super) async fn fresh(name: &str, password: PathBuf) -> Self {
         let admin = connect("dataflow").await;
         for sql in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
             admin.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         }
-        Self { name: name.into() }
+        std::fs::write(&password, "dataflow").expect("the password can be written");
+        Self { name: name.into(), password }
     }
 
     /// Its URL.
     pub(super) fn url(&self) -> String {
-        format!("postgres://dataflow:dataflow@127.0.0.1:5432/{}", self.name)
+        format!("postgres://dataflow:${{file:{}}}@127.0.0.1:5432/{}", self.password.display(), self.name)
     }
 
     pub(super) async fn execute(&self, sql: &str) {

@@ -39,7 +39,7 @@ impl Flow {
         let pipeline = state.pipeline();
         let lanes = pipeline.map(|pipeline| &pipeline.progress.by_lane);
         Known {
-            running: state.status() == Status::Running,
+            running: state.status() == Status::Running && !state.is_stopping(),
             last_run: pipeline.and_then(|pipeline| Some(pipeline.last_run.as_ref()?.run)),
             journal: lanes.into_iter().flatten().map(|(lane, progress)| (*lane, progress.sequence)).collect(),
             tokens: self.tokens().await,

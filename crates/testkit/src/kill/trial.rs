@@ -164,16 +164,19 @@ async fn live(flow: &mut Flow, program: &Program, fault: &str, blow: Option<(Dur
     };
     if let Some((after, blow)) = blow {
         let until = tokio::time::Instant::from_std(begun + after);
-        tokio::select! {
-            driven = go(flow, &mut node, &known) => return driven,
-            () = tokio::time::sleep_until(until) => {}
-        }
-        match blow {
-            Blow::Terminate => {
+        let driven = tokio::select! {
+            driven = go(flow, &mut node, &known) => Some(driven),
+            () = tokio::time::sleep_until(until) => None,
+        };
+        match (blow, driven) {
+            (_, Some(Driven::Died(status))) => return Driven::Died(status),
+            // Also at its end: what is done on the way down is done then, too.
+            (Blow::Terminate, _) => {
                 node.signal("TERM");
                 return Driven::Died(node.ended());
             }
-            Blow::Freeze(time) => {
+            (Blow::Freeze(_), Some(through)) => return through,
+            (Blow::Freeze(time), None) => {
                 node.signal("STOP");
                 tokio::time::sleep(time).await;
                 node.signal("CONT");
