@@ -15,11 +15,17 @@ use std::{
 };
 
 /// The id of a topic, as Kafka's own tools write it; none if the brokers give topics no ids (before Kafka 2.8).
-/// Blocks until the answer is there.
+/// `broker` is asked, one of those that the cluster's metadata names: all of them know it, and who the controller is,
+/// which the library would ask by itself, may not be known. Blocks until the answer is there.
 ///
 /// # Errors
 /// If the brokers can't be asked in time, or have no such topic.
-pub fn topic_id<C: ClientContext>(client: &Client<C>, topic: &str, timeout: Duration) -> KafkaResult<Option<String>> {
+pub fn topic_id<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    broker: i32,
+    timeout: Duration,
+) -> KafkaResult<Option<String>> {
     let named = CString::new(topic).map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::InvalidTopic))?;
     let ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     let handle = client.native_ptr();
@@ -38,6 +44,9 @@ pub fn topic_id<C: ClientContext>(client: &Client<C>, topic: &str, timeout: Dura
     })?;
     // SAFETY: the options are alive; no text of an error is asked for.
     let set = unsafe { c::rd_kafka_AdminOptions_set_request_timeout(options.get(), ms, ptr::null_mut(), 0) };
+    check(set)?;
+    // SAFETY: as above.
+    let set = unsafe { c::rd_kafka_AdminOptions_set_broker(options.get(), broker, ptr::null_mut(), 0) };
     check(set)?;
     // SAFETY: `handle` is alive.
     let queue = Owned::new(unsafe { c::rd_kafka_queue_new(handle) }, |it| {

@@ -6,6 +6,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code},
+    metadata::Metadata,
 };
 use serde::Deserialize;
 use std::{
@@ -193,7 +194,7 @@ impl Client {
             let Some(topic) = topic.filter(|topic| !topic.partitions().is_empty()) else {
                 return Err(self.refused(&format!("topic {name}"), Code::UnknownTopicOrPartition));
             };
-            let id = self.id(name)?;
+            let id = self.id_of(name, &metadata)?;
             let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
             numbers.sort_unstable();
             found.extend(numbers.into_iter().map(|number| Found {
@@ -208,7 +209,14 @@ impl Client {
 
     /// What a topic is known by now.
     pub(super) fn id(&self, topic: &str) -> Result<Option<Arc<str>>, Error> {
-        let id = dataflow_kafka::topic_id(self.consumer.client(), topic, TIMEOUT);
+        let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT);
+        self.id_of(topic, &metadata.map_err(|error| self.failed(&format!("topic {topic}"), &error))?)
+    }
+
+    fn id_of(&self, topic: &str, metadata: &Metadata) -> Result<Option<Arc<str>>, Error> {
+        let broker = metadata.brokers().first();
+        let broker = broker.ok_or_else(|| self.refused(&format!("topic {topic}"), Code::AllBrokersDown))?;
+        let id = dataflow_kafka::topic_id(self.consumer.client(), topic, broker.id(), TIMEOUT);
         let id = id.map_err(|error| self.failed(&format!("topic {topic}"), &error))?;
         Ok(id.map(Arc::from))
     }
