@@ -30,7 +30,7 @@ const WANTS: [Want; 10] = [
     Want::As(Type::Decimal { precision: 38, scale: 9 }),
 ];
 
-/// Records with [`SEPARATOR`] between them.
+/// Records with the byte 0x1e between them.
 pub fn check(data: &[u8]) {
     let texts: Vec<&[u8]> = data.split(|byte| *byte == SEPARATOR).collect();
     let mut fields: Vec<Field> = WANTS.iter().map(|want| Field { path: vec![NAME.into()], want: *want }).collect();
