@@ -68,9 +68,9 @@ def machine(runs):
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=os.path.dirname(__file__) or ".").stdout.strip()
     passes = max(run["pass"] for run in runs)
     return [
-        f"{os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), {memory:.0f} GiB, {platform.system()} {platform.release()}; "
+        f"{os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), {memory:.0f} GiB, {platform.system()} {'.'.join(platform.release().split('.')[:2])}; "
         f"Kafka and PostgreSQL on the same machine. Commit {commit}, {os.environ.get('BUILT_AS', 'as DATAFLOW was given')}. "
-        f"{passes} passes of 1,000,000 records of 233 bytes, start-up included; the programs take turns. "
+        f"{passes} pass{'' if passes == 1 else 'es'} of 1,000,000 records of 233 bytes, start-up included; the programs take turns. "
         "Medians (least–most); memory is the most of all passes.", "",
     ]
 
