@@ -84,11 +84,18 @@ impl Trial {
         let mut flow = prepare(self.cell.pair, self.records, folder).await;
         let done = match self.cell.strike {
             Strike::At(passing) if passing.point == Point::Snapshot => {
-                let after = moment(&mut rng, clean);
                 let fault = format!("{passing}=kill");
-                let died = live(&mut flow, &program, &fault, Some((after, Blow::Terminate))).await;
-                assert!(is_killed(&died), "{passing} is not reached: {died:?}");
-                format!("{fault}, SIGTERM after {after:?}")
+                let mut after = moment(&mut rng, clean);
+                loop {
+                    match live(&mut flow, &program, &fault, Some((after, Blow::Terminate))).await {
+                        // It went down before there was anything to take a snapshot of.
+                        Driven::Died(status) if status.success() => after = 2 * after + clean.length / 10,
+                        died => {
+                            assert!(is_killed(&died), "{passing} is not reached: {died:?}");
+                            break format!("{fault}, SIGTERM after {after:?}");
+                        }
+                    }
+                }
             }
             Strike::At(passing) => {
                 let mut nth = 1 + rng.next_u64() % clean.passed(passing);
