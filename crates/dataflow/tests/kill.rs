@@ -5,8 +5,9 @@
 use dataflow_testkit::{
     flow::Pair,
     kill::{Campaign, Cell, Strike},
+    servers,
 };
-use std::{net::TcpStream, time::Duration};
+use std::time::Duration;
 
 async fn sample(pair: Pair) {
     let folder = tempfile::tempdir().unwrap();
@@ -35,14 +36,6 @@ async fn sample(pair: Pair) {
     assert!(campaign.cells.iter().all(|cell| results.of(*cell) == (1, 0)), "{}", results.table());
 }
 
-/// Whether the servers are there; where they have to be, a missing one is a failure.
-fn servers_are_up() -> bool {
-    let up = ["127.0.0.1:9092", "127.0.0.1:5432"].into_iter().all(|address| TcpStream::connect(address).is_ok());
-    let required = std::env::vars().any(|(name, value)| name == "DATAFLOW_REQUIRE_SERVICES" && value == "1");
-    assert!(up || !required, "Kafka or PostgreSQL does not answer");
-    up
-}
-
 #[tokio::test]
 async fn file_to_file() {
     sample("file-file".parse().unwrap()).await;
@@ -60,14 +53,14 @@ async fn http_to_sqlite() {
 
 #[tokio::test]
 async fn kafka_to_postgres_in_two_lanes() {
-    if servers_are_up() {
+    if servers::are_up() {
         sample("kafka-postgres-2-lanes".parse().unwrap()).await;
     }
 }
 
 #[tokio::test]
 async fn kafka_to_file() {
-    if servers_are_up() {
+    if servers::are_up() {
         sample("kafka-file".parse().unwrap()).await;
     }
 }

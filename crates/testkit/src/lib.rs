@@ -13,3 +13,4 @@ pub mod memory;
 #[cfg(feature = "harness")]
 pub mod program;
 pub mod proxy;
+pub mod servers;

@@ -1,5 +1,6 @@
 //! The reference's example, word for word, against a real Kafka and a real PostgreSQL; through stops, SIGTERM and kill -9.
 use crate::program::{Node, assert_balanced, count, program};
+use dataflow_testkit::servers;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -7,7 +8,6 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 use std::{
-    net::TcpStream,
     path::Path,
     sync::{
         Arc,
@@ -24,19 +24,6 @@ const TOPIC: &str = "user-events";
 const DATABASE: &str = "dataflow_e2e";
 /// Of the role that owns the database and has its name: a word that is nowhere else, so that it shows where it gets out.
 const PASSWORD: &str = "xyzzy-open-sesame";
-
-/// Whether the servers are there; where they have to be, a missing one is a failure.
-fn servers_are_up() -> bool {
-    let missing: Vec<_> =
-        [KAFKA, "127.0.0.1:5432"].into_iter().filter(|address| TcpStream::connect(address).is_err()).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let required = std::env::vars().any(|(name, value)| name == "DATAFLOW_REQUIRE_SERVICES" && value == "1");
-    assert!(!required, "nothing answers at {missing:?}");
-    eprintln!("skipped: nothing answers at {missing:?} (dev/services/services.sh up kafka postgres)");
-    false
-}
 
 async fn postgres(database: &str) -> Client {
     let config = format!("host=127.0.0.1 user=dataflow password=dataflow dbname={database}");
@@ -164,7 +151,7 @@ async fn assert_arrived(client: &Client, sent: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_example_runs_word_for_word() {
-    if !servers_are_up() {
+    if !servers::are_up() {
         return;
     }
     let client = fresh_database().await;

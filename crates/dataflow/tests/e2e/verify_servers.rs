@@ -1,12 +1,13 @@
 //! `dataflow verify` against a real Kafka and a real PostgreSQL: several partitions, several lanes, one key in several of them.
 use crate::program::{Node, count, output, program};
+use dataflow_testkit::servers;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use serde_json::{Value, json};
-use std::{net::TcpStream, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
@@ -14,18 +15,6 @@ const KAFKA: &str = "127.0.0.1:9092";
 const POSTGRES: &str = "127.0.0.1:5432";
 const PARTITIONS: i32 = 4;
 const RECORDS: u64 = 4_000;
-
-fn servers_are_up() -> bool {
-    let missing: Vec<_> =
-        [KAFKA, POSTGRES].into_iter().filter(|address| TcpStream::connect(address).is_err()).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let required = std::env::vars().any(|(name, value)| name == "DATAFLOW_REQUIRE_SERVICES" && value == "1");
-    assert!(!required, "nothing answers at {missing:?}");
-    eprintln!("skipped: nothing answers at {missing:?} (dev/services/services.sh up kafka postgres)");
-    false
-}
 
 /// A topic, a schema and a node of a test's own, all named alike.
 struct Case {
@@ -155,7 +144,7 @@ async fn topic(name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_to_postgres_appended() {
-    if !servers_are_up() {
+    if !servers::are_up() {
         return;
     }
     let case = Case::new("append").await;
@@ -178,7 +167,7 @@ async fn kafka_to_postgres_appended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_to_postgres_by_key() {
-    if !servers_are_up() {
+    if !servers::are_up() {
         return;
     }
     let case = Case::new("upsert").await;
@@ -207,7 +196,7 @@ async fn kafka_to_postgres_by_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_the_table_refuses_are_dead_letters_that_are_proven() {
-    if !servers_are_up() {
+    if !servers::are_up() {
         return;
     }
     let case = Case::new("refused").await;
@@ -228,7 +217,7 @@ async fn rows_that_the_table_refuses_are_dead_letters_that_are_proven() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_to_a_file() {
-    if !servers_are_up() {
+    if !servers::are_up() {
         return;
     }
     let case = Case::new("file").await;

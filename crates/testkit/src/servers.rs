@@ -1,0 +1,17 @@
+//! The real servers that some tests need; `dev/services` starts them.
+use std::net::TcpStream;
+
+/// Where Kafka and PostgreSQL are.
+const ADDRESSES: [&str; 2] = ["127.0.0.1:9092", "127.0.0.1:5432"];
+
+/// Whether the servers are there; where they have to be, a missing one is a failure.
+pub fn are_up() -> bool {
+    let missing: Vec<_> = ADDRESSES.into_iter().filter(|address| TcpStream::connect(address).is_err()).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let required = std::env::vars().any(|(name, value)| name == "DATAFLOW_REQUIRE_SERVICES" && value == "1");
+    assert!(!required, "nothing answers at {missing:?}");
+    eprintln!("skipped: nothing answers at {missing:?} (dev/services/services.sh up kafka postgres)");
+    false
+}
