@@ -395,6 +395,28 @@ async fn a_writer_frozen_while_it_makes_a_table_does_not_hold_back_others() {
     target.drop().await;
 }
 
+/// Who waits for the lock of a frozen one before us is as alive as we are.
+#[tokio::test]
+async fn others_that_wait_to_make_tables_are_not_ended() {
+    let columns = json!({"columns": {"id": "bigint", "name": "text"}, "fenceTimeout": "2s"});
+    let Some(target) = Target::new("", columns).await else { return };
+    let frozen = connect().await.unwrap();
+    frozen.batch_execute("begin; select pg_advisory_xact_lock(hashtextextended('dataflow', 0))").await.unwrap();
+    let waiting = connect().await.unwrap();
+    let pid: i32 = waiting.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let queued = tokio::task::spawn(async move {
+        waiting.batch_execute("begin; select pg_advisory_xact_lock(hashtextextended('dataflow', 0)); commit").await
+    });
+    let in_queue = "select count(*) from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'";
+    while target.client.query_one(in_queue, &[&pid]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(!queued.is_finished(), "another one has ended the frozen session");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    target.try_open(1).await.unwrap();
+    queued.await.unwrap().expect("ended, although it only waited");
+    target.drop().await;
+}
+
 #[tokio::test]
 async fn a_lock_that_may_not_be_broken_names_its_holder() {
     let Some(target) = Target::new("create table users (id int, name text)", json!({})).await else { return };

@@ -47,14 +47,25 @@ pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, w
 /// is frozen while it does is not waited for without end.
 pub(super) async fn lock_ddl(server: &Server, transaction: &Transaction<'_>, wait: Duration) -> Result<(), Error> {
     let lock = "select pg_advisory_xact_lock(hashtextextended('dataflow', 0))";
-    breaking_locks(server, transaction, wait, "make tables in", transaction.batch_execute(lock)).await
+    breaking_locks(server, transaction, wait, Ended::Silent, "make tables in", transaction.batch_execute(lock)).await
 }
 
-/// Runs a statement of `transaction`; whoever holds a lock that it waits for is ended after `wait`.
+/// Which of the sessions that a statement waits for are ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// All: whoever is in the way has been replaced, so also one that is at work.
+    All,
+    /// Those whose client has said nothing for that long. Others that hold the lock, or are before us in its queue
+    /// (PostgreSQL counts them as in the way, too), are as alive as we are.
+    Silent,
+}
+
+/// Runs a statement of `transaction`; sessions that it has waited for longer than `wait` are ended.
 async fn breaking_locks<T>(
     server: &Server,
     transaction: &Transaction<'_>,
     wait: Duration,
+    ended: Ended,
     doing: &str,
     statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {
@@ -68,7 +79,7 @@ async fn breaking_locks<T>(
         match tokio::time::timeout(wait, &mut statement).await {
             Ok(done) => return done.map_err(failed),
             Err(_) => {
-                if let Err(error) = break_lock(server, pid).await {
+                if let Err(error) = break_lock(server, pid, ended, wait).await {
                     // The connection must not wait on in the pool.
                     if let Err(error) = transaction.cancel_token().cancel_query(tokio_postgres::NoTls).await {
                         tracing::debug!(%error, "a waiting statement could not be cancelled");
@@ -100,7 +111,8 @@ pub(super) async fn fence(
     let epoch = fence.epoch.0 as i64;
     let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch];
     let doing = "keep progress (table dataflow_tokens) in";
-    let row = breaking_locks(server, &transaction, wait, doing, transaction.query_opt(&raise, &values)).await?;
+    let statement = transaction.query_opt(&raise, &values);
+    let row = breaking_locks(server, &transaction, wait, Ended::All, doing, statement).await?;
     transaction.commit().await.map_err(failed)?;
     match row {
         Some(row) => token(fence, &row),
@@ -111,13 +123,22 @@ pub(super) async fn fence(
     }
 }
 
-/// Ends the sessions that hold what the session `waiting` waits for.
-async fn break_lock(server: &Server, waiting: i32) -> Result<(), Error> {
+/// Ends the sessions that the session `waiting` waits for.
+async fn break_lock(server: &Server, waiting: i32, ended: Ended, silent: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("look for the holder of a lock in", &error);
     let client = server.connection().await?;
-    let holders = "select pid, coalesce(usename::text, '?'), coalesce(application_name, ''), coalesce(host(client_addr), 'local') \
-        from pg_stat_activity where pid = any(pg_blocking_pids($1))";
-    for row in client.query(holders, &[&waiting]).await.map_err(failed)? {
+    // Of sessions of other users neither state nor time may be visible; they can't be ended either, and are named.
+    let which = match ended {
+        Ended::All => "$2::float8 is not null",
+        Ended::Silent => {
+            "state is null or (wait_event_type = 'Client' and state_change < clock_timestamp() - make_interval(secs => $2::float8))"
+        }
+    };
+    let holders = format!(
+        "select pid, coalesce(usename::text, '?'), coalesce(application_name, ''), coalesce(host(client_addr), 'local') \
+         from pg_stat_activity where pid = any(pg_blocking_pids($1)) and ({which})"
+    );
+    for row in client.query(&holders, &[&waiting, &silent.as_secs_f64()]).await.map_err(failed)? {
         let pid: i32 = row.get(0);
         let (user, application, address): (&str, &str, &str) = (row.get(1), row.get(2), row.get(3));
         let holder = format!("session {pid} of user {user} ({application} from {address})");

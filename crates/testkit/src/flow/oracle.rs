@@ -1,8 +1,8 @@
 //! The proof: what came of every record, against what had to.
 use super::{Data, Fate, Flow, Place, Row};
-use crate::program::{Node, assert_balanced, count};
+use crate::program::{Node, Program, assert_balanced, count};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 /// A dead letter: partition, place in it, stage.
 type Letter = (String, u64, String);
@@ -35,6 +35,19 @@ impl Flow {
         ] {
             assert_eq!(count(view, name), expected, "{name} in {view:#}");
         }
+    }
+
+    /// Lets `dataflow verify` prove the same, which knows nothing of [`Data`]: it reads source, sink and ledger.
+    pub fn prove_verified(&self, program: &Program, node: &Node) {
+        let mut args = vec!["verify", Self::ID, "--server", &node.url, "--output", "json"];
+        let records = self.folder.join("pushed.jsonl");
+        if self.pair.source == Place::Http {
+            let lines = (0..self.data.records).map(|n| format!("{{\"data\":{}}}\n", self.data.line(n)));
+            fs::write(&records, lines.collect::<String>()).expect("what was pushed can be written");
+            args.extend(["--records", records.to_str().expect("the folder's name is UTF-8")]);
+        }
+        let (code, report, stderr) = program.output(&args);
+        assert_eq!(code, 0, "dataflow verify finds otherwise: {report}{stderr}");
     }
 
     async fn prove_rows(&self, expected: &[Row]) {

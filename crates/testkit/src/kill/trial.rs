@@ -151,6 +151,7 @@ impl Trial {
             Driven::Through(view) => flow.prove(&node, &view).await,
             Driven::Died(status) => panic!("the node ended by itself: {status}"),
         }
+        flow.prove_verified(program, &node);
         assert!(node.terminate().success(), "everything is settled");
     }
 }
