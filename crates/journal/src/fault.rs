@@ -212,6 +212,10 @@ impl<J: Journal> Journal for Faulty<J> {
         self.meet(self.inner.put_chunk(id, body)).await
     }
 
+    async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        self.meet(self.inner.stage_chunk(id, body)).await
+    }
+
     async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error> {
         self.meet(self.inner.chunk(id)).await
     }

@@ -134,12 +134,18 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Stores a chunk durably. Storing the same again is fine.
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error>;
 
+    /// Stores a chunk that an event is about to name: it is durable once an append is that begins after this has
+    /// returned. A store that keeps chunks and log in one place saves a wait for the disk.
+    async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        self.put_chunk(id, body).await
+    }
+
     /// Reads a chunk.
     async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error>;
 
     /// Names of all chunks that begin so.
     async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error>;
 
-    /// Removes chunks; those that are not there are fine.
+    /// Removes chunks; those that are not there are fine. One may be there again after a power cut.
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error>;
 }

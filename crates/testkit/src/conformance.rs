@@ -2,6 +2,7 @@
 use crate::fixture::{Pair, context, fence, open_lane, output, token};
 use async_trait::async_trait;
 use dataflow_core::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
     ledger::Counters,
     pipeline::event::LaneProgress,
     token::{Fence, Token},
@@ -247,6 +248,31 @@ async fn refused_rows_are_found(subject: &dyn Subject) {
     let committed = run.writer.commit(&rest, &token(&run.fence, 2)).await;
     assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(1));
     expect(subject, &[(1, "Ann"), (2, "Bob")], "without the refused rows it goes on, with the same number").await;
+
+    // As an engine goes on: the same without the refused records, and a token that names their dead letters.
+    let outputs = [run.output(&[pair(4, "Cid"), pair(5, refused), pair(6, "Dan"), pair(6, refused)])];
+    let commit = run.writer.commit(&outputs, &token(&run.fence, 3)).await;
+    let Err(CommitError::Rejected(rows)) = commit else { panic!("rows that the target refuses: {commit:?}") };
+    let rest = [outputs[0].retain(|row| rows.iter().all(|refused| refused.row != row))];
+    let mut named = token(&run.fence, 3);
+    let id = ChunkId(format!("{PIPELINE}/i/1/letters").into());
+    named.chunks.push(ChunkRef { id, kind: ChunkKind::DeadLetters, records: 2 });
+    named.counters.dead += 2;
+    let committed = run.writer.commit(&rest, &named).await;
+    assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(2));
+    let expected = [(1, "Ann"), (2, "Bob"), (4, "Cid"), (6, "Dan")];
+    expect(subject, &expected, "without the refused rows it goes on, also with an earlier row of a refused one's key")
+        .await;
+    let commit = run.try_commit(4, &[pair(7, "Bob"), pair(8, refused)]).await;
+    assert!(matches!(commit, Err(CommitError::Rejected(_))), "{commit:?}");
+    drop(run);
+    let mut run = open(subject, 2).await;
+    let stored = run.found.take().expect("there were commits");
+    let what = |token: &Token| (token.sequence, token.chunks.clone(), token.counters.dead);
+    assert_eq!(what(&stored), what(&named), "the token that was committed");
+    run.commit(4, &[pair(9, "Ann")]).await;
+    let expected = [(1, "Ann"), (2, "Bob"), (4, "Cid"), (6, "Dan"), (9, "Ann")];
+    expect(subject, &expected, "nothing stays of a refused commit that was not gone on with").await;
 }
 
 async fn the_last_per_key_wins(subject: &dyn Subject) {

@@ -97,8 +97,9 @@ impl Entity {
             return Ok(());
         }
         let journal = &self.around.parts.journal;
-        let stored =
-            try_join_all(bodies.into_iter().map(|(chunk, body)| async move { journal.put_chunk(&chunk, body).await }));
+        let stored = try_join_all(
+            bodies.into_iter().map(|(chunk, body)| async move { journal.stage_chunk(&chunk, body).await }),
+        );
         stored.await.map_err(|error| AskError::Unavailable(error.to_string()))?;
         self.append(events).await
     }

@@ -39,7 +39,7 @@ impl Entity {
         let gone: Vec<ChunkId> = chunks[..count].iter().map(|chunk| chunk.id.clone()).collect();
         let records = chunks[..count].iter().map(|chunk| chunk.records).sum();
         let into = ChunkRef { id: ChunkId(format!("{name}-{records}").into()), kind: ChunkKind::DeadLetters, records };
-        if let Err(error) = self.around.parts.journal.put_chunk(&into.id, body).await {
+        if let Err(error) = self.around.parts.journal.stage_chunk(&into.id, body).await {
             tracing::debug!(pipeline = %self.slot.pipeline, %error, "dead letters are joined later");
             return false;
         }

@@ -29,8 +29,8 @@ use tokio::{
 
 /// Most batches in one commit.
 const MAX_BATCHES: usize = 8;
-/// Most bytes of records in one commit of several batches: sinks hold them once more, as they are written.
-const MAX_BYTES: usize = 16 << 20;
+/// Most bytes of records in one commit of several batches: sinks hold them up to three times more, as they are written.
+const MAX_BYTES: usize = 8 << 20;
 /// How far the journal may fall behind before commits wait for it.
 const MAX_BEHIND: Duration = Duration::from_secs(30);
 const MAX_CHUNKS: usize = 1_000;

@@ -19,7 +19,7 @@ use dataflow_core::{
 };
 use readers::Readers;
 use std::path::{Path, PathBuf};
-use writer::Writer;
+use writer::{Durable, Writer};
 
 /// A log in one SQLite file (WAL, `synchronous=FULL`). Dropping it waits until what was submitted is written.
 ///
@@ -62,7 +62,7 @@ mod tests;
 #[async_trait]
 impl Journal for Sqlite {
     async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
-        self.writer.submit(0, move |db| statements::claim(db, shard)).await
+        self.writer.submit(Durable::AtOnce, 0, move |db| statements::claim(db, shard)).await
     }
 
     async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
@@ -73,7 +73,9 @@ impl Journal for Sqlite {
         let written = match stored::rows(next_seq, events) {
             Ok(rows) => {
                 let weight = rows.iter().map(|row| row.body.len()).sum();
-                self.writer.submit(weight, move |db| statements::append(db, shard, epoch, next_seq, &rows)).await
+                self.writer
+                    .submit(Durable::AtOnce, weight, move |db| statements::append(db, shard, epoch, next_seq, &rows))
+                    .await
             }
             Err(cause) => Err(cause),
         };
@@ -106,7 +108,9 @@ impl Journal for Sqlite {
     ) -> Result<(), Error> {
         let (changed, gone) = (changed.to_vec(), gone.to_vec());
         let weight = changed.iter().map(|snapshot| snapshot.state.len()).sum();
-        self.writer.submit(weight, move |db| statements::snapshot(db, shard, epoch, next, &changed, &gone)).await?
+        self.writer
+            .submit(Durable::AtOnce, weight, move |db| statements::snapshot(db, shard, epoch, next, &changed, &gone))
+            .await?
     }
 
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
@@ -130,7 +134,12 @@ impl Journal for Sqlite {
 
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         let id = id.clone();
-        self.writer.submit(body.len(), move |db| statements::put_chunk(db, &id, &body)).await?
+        self.writer.submit(Durable::AtOnce, body.len(), move |db| statements::put_chunk(db, &id, &body)).await?
+    }
+
+    async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        let id = id.clone();
+        self.writer.submit(Durable::Later, body.len(), move |db| statements::put_chunk(db, &id, &body)).await?
     }
 
     async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error> {
@@ -149,6 +158,6 @@ impl Journal for Sqlite {
             return Ok(());
         }
         let ids = ids.to_vec();
-        self.writer.submit(0, move |db| statements::remove_chunks(db, &ids)).await
+        self.writer.submit(Durable::Later, 0, move |db| statements::remove_chunks(db, &ids)).await
     }
 }

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use super::Sqlite;
+use super::{Sqlite, writer::Durable};
 use crate::{
     Appended, Error, Journal,
     testing::{
@@ -113,7 +113,7 @@ async fn a_full_disk_loses_nothing() {
     owner.append(&[(name.clone(), lifecycle("before"))]).await;
     let pages = async |most: u32| {
         let set = move |db: &Connection| db.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()));
-        journal.writer.submit(0, set).await.unwrap();
+        journal.writer.submit(Durable::AtOnce, 0, set).await.unwrap();
     };
     pages(1).await;
     let many: Vec<_> = (0..200).map(|n| (name.clone(), progress(&format!("full {n}"), n))).collect();
@@ -131,6 +131,20 @@ async fn a_full_disk_loses_nothing() {
     assert_eq!(journal.read(SHARD, Seq(1), 1_000).await.unwrap().entries.len(), 201);
 }
 
+/// Only what has to be on the disk at once waits for it.
+#[tokio::test]
+async fn what_may_be_durable_later_is_not_synced_by_itself() {
+    let (_folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let level = |db: &Connection| db.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+    const NORMAL: i64 = 1;
+    const FULL: i64 = 2;
+    for _ in 0..2 {
+        assert_eq!(journal.writer.submit(Durable::Later, 0, level).await.unwrap(), NORMAL);
+        assert_eq!(journal.writer.submit(Durable::AtOnce, 0, level).await.unwrap(), FULL);
+    }
+}
+
 /// A job that fails takes none of its group with it.
 #[tokio::test]
 async fn a_failed_job_harms_no_other() {
@@ -145,7 +159,7 @@ async fn a_failed_job_harms_no_other() {
             db.execute("DELETE FROM head", [])?;
             db.execute("INSERT INTO no_such_table VALUES (1)", [])
         };
-        assert!(journal.writer.submit(0, job).await.is_err());
+        assert!(journal.writer.submit(Durable::AtOnce, 0, job).await.is_err());
     });
     tokio::join!(join_all(writes), join_all(bad));
     for shard in shards {

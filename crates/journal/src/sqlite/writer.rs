@@ -23,8 +23,20 @@ pub(super) struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// When what a job has written is durable. The write-ahead log is one file: to sync it for one transaction makes all
+/// before it durable, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durable {
+    /// Once it has returned.
+    AtOnce,
+    /// With the next one that is at once.
+    Later,
+}
+
 /// Something to be done in the transaction of a group.
 trait Job: Send {
+    /// When it has to be durable.
+    fn durable(&self) -> Durable;
     /// Bytes that it writes, about.
     fn weight(&self) -> usize;
     /// Does it. Called again if the group had to be rolled back.
@@ -34,6 +46,7 @@ trait Job: Send {
 }
 
 struct Task<T, F> {
+    durable: Durable,
     weight: usize,
     work: F,
     done: Option<T>,
@@ -41,6 +54,9 @@ struct Task<T, F> {
 }
 
 impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Job for Task<T, F> {
+    fn durable(&self) -> Durable {
+        self.durable
+    }
     fn weight(&self) -> usize {
         self.weight
     }
@@ -71,18 +87,19 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Does `work` in the next group's transaction; returns once that is durable. `work` may run twice, the first time
+    /// Does `work` in the next group's transaction; returns once that is committed. `work` may run twice, the first time
     /// having been rolled back; if it refuses, it must not have written anything.
     ///
     /// # Errors
     /// If it failed, or the outcome of its transaction is not known.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
+        durable: Durable,
         weight: usize,
         work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Task { weight, work, done: None, reply });
+        let job = Box::new(Task { durable, weight, work, done: None, reply });
         self.jobs.as_ref().ok_or_else(stopped)?.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -163,6 +180,13 @@ fn transact(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
         let done = db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         done.map(drop).map_err(|cause| Failed::Transaction(what, cause))
     };
+    // Not prepared beforehand: it takes effect when it is compiled.
+    let synchronous = match group.iter().any(|job| job.durable() == Durable::AtOnce) {
+        true => "PRAGMA synchronous=FULL",
+        false => "PRAGMA synchronous=NORMAL",
+    };
+    let set = db.execute_batch(synchronous);
+    set.map_err(|cause| Failed::Transaction("how durable a transaction is can't be set", cause))?;
     step("BEGIN IMMEDIATE", "a transaction can't be begun")?;
     for job in group {
         job.run(db).map_err(Failed::Job)?;

@@ -154,12 +154,9 @@ impl PostgresAuditor {
         })?;
         let server = self.server.clone();
         let failed = |error: &tokio_postgres::Error| server.failed("audit a table in", error);
-        let transaction = self.client.transaction().await.map_err(|error| failed(&error))?;
-        let written = self.expected.run(&transaction, encoded).await;
-        match written {
-            Ok(_) => Ok(transaction.commit().await.map_err(|error| failed(&error))?),
+        match self.expected.run(&self.client, encoded).await {
+            Ok(_) => Ok(()),
             Err(error) if failure::is_of_rows(&error) => {
-                transaction.rollback().await.map_err(|error| failed(&error))?;
                 let causes = self.causes(output).await?;
                 let refused = causes.into_iter().enumerate().filter_map(|(row, cause)| Some((row, cause?)));
                 let refused: Vec<_> =
@@ -195,9 +192,9 @@ impl PostgresAuditor {
             };
             let server = self.server.clone();
             let failed = |error: &tokio_postgres::Error| server.failed("audit a table in", error);
-            let transaction = self.client.transaction().await.map_err(|error| failed(&error))?;
-            let written = self.judge.run(&transaction, encoded).await;
-            transaction.rollback().await.map_err(|error| failed(&error))?;
+            self.client.batch_execute("begin").await.map_err(|error| failed(&error))?;
+            let written = self.judge.run(&self.client, encoded).await;
+            self.client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
             match written {
                 Ok(_) => {}
                 Err(error) if failure::is_of_rows(&error) => *cause = Some(failure::words_of(&error)),

@@ -9,6 +9,7 @@ mod search;
 mod statement;
 mod target;
 mod tokens;
+mod transaction;
 mod types;
 mod writer;
 

@@ -2,7 +2,7 @@
 use super::{encode::Encoder, types::Wire};
 use crate::table::{Layout, ddl, keys::Place};
 use bytes::{BufMut, Bytes, BytesMut};
-use deadpool_postgres::Transaction;
+use deadpool_postgres::Object;
 use futures::SinkExt;
 use tokio_postgres::{
     Error,
@@ -52,18 +52,18 @@ impl Statements {
     }
 
     /// Writes what was encoded; the number of rows.
-    pub(super) async fn run(&self, transaction: &Transaction<'_>, encoded: Encoded) -> Result<u64, Error> {
+    pub(super) async fn run(&self, client: &Object, encoded: Encoded) -> Result<u64, Error> {
         match (encoded, &self.copy) {
             (Encoded::Copy(data), Some(copy)) => {
-                let statement = transaction.prepare_cached(copy).await?;
-                let mut to = std::pin::pin!(transaction.copy_in::<_, Bytes>(&statement).await?);
+                let statement = client.prepare_cached(copy).await?;
+                let mut to = std::pin::pin!(client.copy_in::<_, Bytes>(&statement).await?);
                 to.send(data).await?;
                 to.finish().await
             }
             (Encoded::Copy(_), None) => unreachable!("only a table that takes a COPY is encoded for one"),
             (Encoded::Insert(arrays), _) => {
-                let statement = transaction.prepare_cached(&self.insert).await?;
-                transaction.execute_raw(&statement, arrays.iter()).await
+                let statement = client.prepare_cached(&self.insert).await?;
+                client.execute_raw(&statement, arrays.iter()).await
             }
         }
     }

@@ -163,7 +163,7 @@ async fn break_lock(server: &Server, waiting: i32, ended: Ended, silent: Duratio
 /// Moves the token of a lane by one commit.
 pub(super) async fn advance(
     server: &Server,
-    transaction: &Transaction<'_>,
+    transaction: &super::transaction::Transaction,
     schema: &str,
     token: &Token,
 ) -> Result<(), Error> {
@@ -189,28 +189,29 @@ pub(super) async fn advance(
     ];
     match transaction.execute(&statement, &values).await.map_err(failed)? {
         0 => {
-            let holder = read_row(server, transaction, &name, &token.fence).await?;
+            let holder = read_row(server, &**transaction, &name, &token.fence).await?;
             Err(fenced(&token.fence, holder.map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64))))
         }
         _ => Ok(()),
     }
 }
 
-/// Puts other counters into the token that [`advance`] has stored, in the same transaction.
+/// Puts other counters and chunks into the token that [`advance`] has stored, in the same transaction.
 pub(super) async fn restate(
     server: &Server,
-    transaction: &Transaction<'_>,
+    transaction: &super::transaction::Transaction,
     schema: &str,
     token: &Token,
 ) -> Result<(), Error> {
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
     let restate = format!(
-        "update {} set counters = $5::text::jsonb where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4",
+        "update {} set counters = $5::text::jsonb, chunks = $6::text::jsonb \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4",
         name(schema)
     );
     let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
-    let values: [&(dyn ToSql + Sync); 5] =
-        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &stored.counters];
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &stored.counters, &stored.chunks];
     transaction.execute(&restate, &values).await.map(drop).map_err(failed)
 }
 

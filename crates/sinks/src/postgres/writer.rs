@@ -7,11 +7,13 @@ use super::{
     statement::Encoded,
     target::{self, Target},
     tokens,
+    transaction::Transaction,
 };
 use crate::{
     blocking,
     table::{
         Layout, Options, Slot,
+        kept::Kept,
         keys::{self, Place, reject},
     },
 };
@@ -22,7 +24,6 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output},
     sink::{CommitError, Committed, Opened, Writer},
 };
-use deadpool_postgres::Transaction;
 use std::{sync::Arc, time::Duration};
 
 /// Fences older writers, reads the token, and looks at the table.
@@ -38,11 +39,11 @@ pub(super) async fn open(server: Server, options: Options, wait: Duration, fence
         None => (None, Vec::new()),
     };
     let demand = target.as_ref().map_or(Demand::AllColumns, |target| target.layout.demand());
-    let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait });
+    let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait, kept: None });
     Ok(Opened { writer, token, demand, warnings, handle: None })
 }
 
-/// The writer of one lane. Between commits it holds no connection.
+/// The writer of one lane. Between commits it holds no connection, but for one that was refused.
 struct PostgresWriter {
     server: Server,
     options: Options,
@@ -53,6 +54,8 @@ struct PostgresWriter {
     added: Vec<String>,
     /// How long to wait for a lock of an earlier writer before it is broken.
     wait: Duration,
+    /// What a commit has written that was refused.
+    kept: Option<(Kept, Transaction)>,
 }
 
 /// The rows of a commit, kept to be encoded as a whole or in parts.
@@ -131,14 +134,18 @@ impl PostgresWriter {
 
     /// Token and all rows in one transaction.
     async fn write(&self, rows: Option<(&Rows, Encoded)>, token: &Token) -> Result<u64, Failure> {
-        let mut client = self.server.connection().await?;
-        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+        let transaction = Transaction::begin(&self.server).await?;
         let expected = rows.as_ref().map_or(0, |(rows, _)| rows.places.len() as u64);
         tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         let written = match rows {
-            Some((rows, encoded)) => {
-                rows.target.statements.run(&transaction, encoded).await.map_err(|error| self.failure(error))?
-            }
+            Some((rows, encoded)) => match rows.target.statements.run(&transaction, encoded).await {
+                Ok(written) => written,
+                Err(error) => {
+                    let failure = self.failure(error);
+                    transaction.roll_back().await.map_err(|error| self.failed(&error))?;
+                    return Err(failure);
+                }
+            },
             None => 0,
         };
         self.restate(&transaction, token, expected, written).await?;
@@ -146,11 +153,10 @@ impl PostgresWriter {
         Ok(written)
     }
 
-    /// The same in parts, after it failed as a whole: finds the rows that the table refuses. If there are none (two
-    /// rows that only the database takes for the same key), the commit is done.
-    async fn search(&self, rows: &Rows, token: &Token, error: &tokio_postgres::Error) -> Result<u64, CommitError> {
-        let mut client = self.server.connection().await?;
-        let transaction = client.transaction().await.map_err(|error| self.failed(&error))?;
+    /// The same in parts, after it failed as a whole: finds the rows that the table refuses, and keeps what it takes. If
+    /// all are taken (two rows that only the database takes for the same key), the commit is done.
+    async fn search(&mut self, rows: &Rows, token: &Token, error: &tokio_postgres::Error) -> Result<u64, CommitError> {
+        let transaction = Transaction::begin(&self.server).await?;
         let expected = rows.places.len() as u64;
         tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         // What would only be noticed at the end is to be noticed at its row.
@@ -182,17 +188,33 @@ impl PostgresWriter {
             transaction.commit().await.map_err(|error| self.failed(&error))?;
             return Ok(written);
         }
-        transaction.rollback().await.map_err(|error| self.failed(&error))?;
+        if before == "rollback to savepoint part" {
+            transaction.batch_execute(before).await.map_err(|error| self.failed(&error))?;
+        }
+        let found: Vec<usize> = search.found.iter().map(|(row, _)| *row).collect();
+        self.kept = Some((Kept::of(token, &rows.outputs, &rows.places, &found, written), transaction));
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
         let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
         let found = search.found.iter().map(|(row, words)| (rows.places[*row], cause(words)));
         Err(rows.rejected(found.collect()))
     }
 
+    /// Commits what is kept of the commit before, if this one is the same but for the records that were refused.
+    async fn commit_kept(&mut self, rows: &Rows, token: &Token) -> Result<Option<u64>, Error> {
+        let Some((kept, transaction)) = self.kept.take() else { return Ok(None) };
+        if !kept.is(token, &rows.outputs, &rows.places) {
+            transaction.roll_back().await.map_err(|error| self.failed(&error))?;
+            return Ok(None);
+        }
+        tokens::restate(&self.server, &transaction, &self.schema, &token.with_rows(kept.written)).await?;
+        transaction.commit().await.map_err(|error| self.failed(&error))?;
+        Ok(Some(kept.written))
+    }
+
     /// Corrects the token where other rows were written than it says.
     async fn restate(
         &self,
-        transaction: &Transaction<'_>,
+        transaction: &Transaction,
         token: &Token,
         expected: u64,
         written: u64,
@@ -207,6 +229,7 @@ impl PostgresWriter {
 #[async_trait]
 impl Writer for PostgresWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
+        self.kept = None;
         let mut client = self.server.connection().await?;
         let prepared =
             target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added, self.wait)
@@ -217,12 +240,16 @@ impl Writer for PostgresWriter {
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let Some(rows) = self.rows(outputs).await? else {
+            self.kept = None;
             return match self.write(None, token).await {
                 Ok(rows_written) => Ok(Committed { rows_written }),
                 Err(Failure::Rows(error)) => Err(self.failed(&error).into()),
                 Err(Failure::Other(error)) => Err(error),
             };
         };
+        if let Some(rows_written) = self.commit_kept(&rows, token).await? {
+            return Ok(Committed { rows_written });
+        }
         let encoded = rows.encode(0..rows.places.len()).await?.map_err(|refused| rows.rejected(refused))?;
         match self.write(Some((&rows, encoded)), token).await {
             Ok(rows_written) => Ok(Committed { rows_written }),

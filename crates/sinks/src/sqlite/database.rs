@@ -21,7 +21,7 @@ const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?5, 0, 
 const ADVANCE: &str = "update dataflow_tokens set sequence = ?6, positions = ?7, counters = ?8, chunks = ?9, \
     updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and epoch = ?5 and sequence = ?6 - 1";
-const RESTATE: &str = "update dataflow_tokens set counters = ?5 \
+const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 const READ: &str = "select epoch, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
@@ -133,11 +133,11 @@ impl Database {
         }
     }
 
-    /// Puts other counters into the token that [`Self::advance`] has stored, within the same transaction.
+    /// Puts other counters and chunks into the token that [`Self::advance`] has stored, within the same transaction.
     pub(super) fn restate(&self, token: &Token) -> Result<(), Error> {
         let (pipeline, incarnation, generation) = key(&token.fence);
-        let counters = Stored::from_token(token)?.counters;
-        let values = params![pipeline, incarnation, generation, token.fence.lane, counters];
+        let stored = Stored::from_token(token)?;
+        let values = params![pipeline, incarnation, generation, token.fence.lane, stored.counters, stored.chunks];
         let restated = self.connection.prepare_cached(RESTATE).and_then(|mut statement| statement.execute(values));
         restated.map(drop).map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
     }

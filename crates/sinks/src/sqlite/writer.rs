@@ -4,6 +4,7 @@ use crate::{
     blocking,
     table::{
         Layout, Options, Unknown, ddl,
+        kept::Kept,
         keys::{self, Place, reject},
         layout::{missing_typed, new_columns},
     },
@@ -15,13 +16,13 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output, Warning},
     sink::{CommitError, Committed, Opened, Writer},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Opens the file, fences older writers, reads the token, and looks at the table.
 pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
     let options = config.options();
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
-    let mut target = Target { db, options, layout: None, added: Vec::new() };
+    let mut target = Target { db, options, layout: None, added: Vec::new(), kept: None };
     let (token, warnings) = target.transaction(|target| {
         target.db.fence(&fence)?;
         let token = target.db.token(&fence)?;
@@ -40,20 +41,39 @@ struct Target {
     layout: Option<Layout>,
     /// Columns that were added because records have them.
     added: Vec<String>,
+    /// What a commit has written that was refused; its transaction is still open.
+    kept: Option<Kept>,
 }
 
 impl Target {
-    /// Runs `work` in a transaction; nothing of it stays if it fails.
+    /// Runs `work` in a transaction; nothing of it stays if it fails, but what is kept for the next one.
     fn transaction<T, E: From<Error>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        if self.kept.take().is_some() {
+            self.db.roll_back();
+        }
         self.db.begin()?;
         let done = work(self).and_then(|done| {
             self.db.commit()?;
             Ok(done)
         });
-        if done.is_err() {
+        if done.is_err() && self.kept.is_none() {
             self.db.roll_back();
         }
         done
+    }
+
+    /// Commits what is kept of the commit before, if this one is the same but for the records that were refused.
+    fn commit_kept(&mut self, outputs: &[Output], token: &Token) -> Result<Option<Committed>, Error> {
+        let (Some(kept), Some(layout)) = (&self.kept, &self.layout) else { return Ok(None) };
+        let same = keys::places(layout, outputs).is_ok_and(|places| kept.is(token, outputs, &places));
+        let rows_written = kept.written;
+        if !same {
+            return Ok(None);
+        }
+        self.db.restate(&token.with_rows(rows_written))?;
+        self.db.commit()?;
+        self.kept = None;
+        Ok(Some(Committed { rows_written }))
     }
 
     fn run(&self, statement: &str) -> Result<(), Error> {
@@ -112,7 +132,7 @@ impl Target {
     }
 
     /// Writes token and rows, within a transaction.
-    fn write(&self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+    fn write(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let Some(layout) = &self.layout else {
             return match outputs.iter().all(Output::is_empty) {
                 true => Ok(self.db.advance(token).map(|()| Committed::default())?),
@@ -131,8 +151,8 @@ impl Target {
         let failed =
             |error: rusqlite::Error| self.db.failed(&format!("write to table {} of", self.options.table), &error);
         let mut insert = self.db.connection.prepare_cached(&insert(layout, &self.options.table)).map_err(failed)?;
-        let (mut rows_written, mut rejected) = (0, Vec::new());
-        'rows: for place in places {
+        let (mut rows_written, mut rejected, mut refused) = (0, Vec::new(), Vec::new());
+        'rows: for (number, place) in places.iter().copied().enumerate() {
             let Place { output, row } = place;
             for (index, (column, slot)) in columns[output].iter().zip(&layout.slots).enumerate() {
                 match column.value(row) {
@@ -140,6 +160,7 @@ impl Target {
                     Err(cause) => {
                         let cause = format!("column {} ({}): {cause}", slot.column.name, slot.declared);
                         rejected.push(reject(outputs, place, &cause));
+                        refused.push(number);
                         continue 'rows;
                     }
                 }
@@ -149,11 +170,14 @@ impl Target {
                 Err(error) if failure::is_of_row(&error) && !self.db.connection.is_autocommit() => {
                     let cause = format!("table {} refuses it: {}", self.options.table, failure::words(&error));
                     rejected.push(reject(outputs, place, &cause));
+                    refused.push(number);
                 }
                 Err(error) => return Err(failed(error).into()),
             }
         }
         if !rejected.is_empty() {
+            drop(insert);
+            self.kept = Some(Kept::of(token, outputs, &places, &refused, rows_written));
             return Err(CommitError::Rejected(rejected));
         }
         if rows_written != expected {
@@ -180,21 +204,26 @@ struct SqliteWriter {
     alive: Arc<()>,
 }
 
+/// Whether a writer still is there.
+struct Alive(Weak<()>);
+
+impl Alive {
+    fn check(&self) -> Result<(), Error> {
+        match self.0.strong_count() {
+            0 => Err(Error::transient("dropped", "the writer was dropped before it got to the file")),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl SqliteWriter {
-    /// Runs `work` in a transaction, unless the writer was dropped while the file was waited for.
+    /// Runs `work`, unless the writer was dropped while the file was waited for; it can tell.
     async fn with<T: Send + 'static, E: From<Error> + Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Target) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Target, &Alive) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let (target, alive) = (self.target.clone(), Arc::downgrade(&self.alive));
-        let work = move || {
-            let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
-            target.transaction(|target| match alive.strong_count() {
-                0 => Err(Error::transient("dropped", "the writer was dropped before it got to the file").into()),
-                _ => work(target),
-            })
-        };
-        blocking::run(work).await?
+        let (target, alive) = (self.target.clone(), Alive(Arc::downgrade(&self.alive)));
+        blocking::run(move || work(&mut target.lock().unwrap_or_else(PoisonError::into_inner), &alive)).await?
     }
 }
 
@@ -202,16 +231,29 @@ impl SqliteWriter {
 impl Writer for SqliteWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         let columns = columns.to_vec();
-        self.with(move |target| {
-            target.prepare(Some(&columns))?;
-            Ok(target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand))
+        self.with(move |target, alive| {
+            target.transaction(|target| {
+                alive.check()?;
+                target.prepare(Some(&columns))?;
+                Ok(target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand))
+            })
         })
         .await
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let (outputs, token) = (outputs.to_vec(), token.clone());
-        self.with(move |target| target.write(&outputs, &token)).await
+        self.with(move |target, alive| {
+            alive.check()?;
+            if let Some(committed) = target.commit_kept(&outputs, &token)? {
+                return Ok(committed);
+            }
+            target.transaction(|target| {
+                alive.check()?;
+                target.write(&outputs, &token)
+            })
+        })
+        .await
     }
 
     async fn close(self: Box<Self>) {

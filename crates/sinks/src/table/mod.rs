@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod columns;
 pub mod ddl;
+pub mod kept;
 pub mod keys;
 pub mod layout;
 pub mod options;

@@ -72,10 +72,14 @@ impl Journal for Watched {
     }
 
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        self.faults.with(Point::Prepare, self.inner.put_chunk(id, body)).await
+    }
+
+    async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         // The engine names the chunk of a pushed batch …/in-NAME.
         let pushed = id.0.rsplit('/').next().is_some_and(|name| name.starts_with("in-"));
         let point = if pushed { Point::Ingest } else { Point::Prepare };
-        self.faults.with(point, self.inner.put_chunk(id, body)).await
+        self.faults.with(point, self.inner.stage_chunk(id, body)).await
     }
 
     async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error> {

@@ -3,7 +3,7 @@ use super::Row;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio_postgres::{Client, NoTls};
 
-/// A database that was made anew. It stays until the next flow of its name.
+/// A database that is empty. It stays until the next flow of its name.
 #[derive(Debug)]
 pub(super) struct Database {
     name: String,
@@ -14,11 +14,20 @@ pub(super) struct Database {
 impl Database {
     pub(super) async fn fresh(name: &str, password: PathBuf) -> Self {
         let admin = connect("dataflow").await;
-        for sql in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
-            admin.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        }
+        let there = admin.query_opt("select 1 from pg_database where datname = $1", &[&name]).await;
         std::fs::write(&password, "dataflow").expect("the password can be written");
-        Self { name: name.into(), password }
+        let database = Self { name: name.into(), password };
+        if there.expect("the server answers").is_none() {
+            let create = format!("create database {name}");
+            admin.batch_execute(&create).await.unwrap_or_else(|error| panic!("{create}: {error:?}"));
+            return database;
+        }
+        // To empty one is much cheaper than to drop it and make another. Whoever of an earlier flow is left has to go first.
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+        admin.query(end, &[&name]).await.expect("sessions of earlier flows can be ended");
+        database.quiet().await;
+        database.execute("drop schema public cascade; create schema public").await;
+        database
     }
 
     /// Its URL.

@@ -33,6 +33,11 @@ pub async fn a_chunk_comes_back(journal: &dyn Journal, other: &dyn Journal) {
             assert_eq!(patient(|| journal.chunk(&name)).await.expect("read").as_ref(), Some(&body));
         }
     }
+    let staged = id("p/i/1/staged");
+    patient(|| journal.stage_chunk(&staged, Bytes::from_static(b"staged"))).await.expect("staged");
+    for journal in [journal, other] {
+        assert_eq!(patient(|| journal.chunk(&staged)).await.expect("read"), Some(Bytes::from_static(b"staged")));
+    }
     let none = id("p/i/1/none");
     assert_eq!(patient(|| journal.chunk(&none)).await.expect("read"), None);
 }
