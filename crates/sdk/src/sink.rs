@@ -117,8 +117,10 @@ pub trait Writer: Send {
     /// token all the same. The token is stored [with the rows](Token::with_rows) that this commit writes.
     ///
     /// # Errors
-    /// [`CommitError::Rejected`] leaves the sink as before the commit; after any other error nothing is known, and the
-    /// writer is dropped and the sink opened again.
+    /// [`CommitError::Rejected`] leaves the sink as before the commit, for all who look at it. The same commit without the
+    /// records of these rows comes next, so a sink may keep what it has written of it in a transaction that is still
+    /// open; or the writer is dropped. After any other error nothing is known, and the writer is dropped and the sink
+    /// opened again.
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError>;
 
     /// Staged sinks: makes everything committed so far durable, and returns the handle that the journal will hold.
