@@ -9,6 +9,8 @@ use bytes::{Bytes, BytesMut};
 use dataflow_core::{limits, problem::Problem};
 use futures::StreamExt;
 use serde_json::Value;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Largest body that isn't a batch, in bytes.
 const MAX_BODY: usize = 1 << 20;
@@ -30,20 +32,37 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
-/// The body of a pushed batch, as it came.
+/// The body of a pushed batch, as it came, and its share of what all that are under way may hold.
 #[derive(Debug)]
-pub(crate) struct Batch(pub(crate) Bytes);
+pub(crate) struct Batch(pub(crate) Bytes, pub(crate) SemaphorePermit<'static>);
+
+/// KiB of batches that are under way, from the first byte to the answer. More have to wait before they are read.
+static UNDER_WAY: Semaphore = Semaphore::const_new(64 << 10);
+/// Who sends more slowly may not keep others waiting.
+const SLOWEST: Duration = Duration::from_secs(60);
 
 impl<S: Send + Sync> FromRequest<S> for Batch {
     type Rejection = Error;
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        read(request, limits::MAX_BATCH_BODY).await.map(Self)
+        let most = announced(&request).unwrap_or(limits::MAX_BATCH_BODY).min(limits::MAX_BATCH_BODY);
+        let share = UNDER_WAY.acquire_many((most >> 10) as u32 + 1).await;
+        let share = share.unwrap_or_else(|_| unreachable!("it is never closed"));
+        let body = tokio::time::timeout(SLOWEST, read(request, limits::MAX_BATCH_BODY)).await.map_err(|_| {
+            let message = format!("the body did not come within {SLOWEST:?}");
+            Error::invalid(vec![Problem::new("", "invalid-value", message)])
+        })?;
+        Ok(Self(body?, share))
     }
 }
 
+/// The length that a request says its body has.
+fn announced(request: &Request) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 async fn read(request: Request, most: usize) -> Result<Bytes, Error> {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > MAX_DISCARDED) {
+    let announced = announced(&request);
+    if announced.is_some_and(|length| length > MAX_DISCARDED) {
         return Err(Error::too_large(most));
     }
     let expects_go_ahead = request.headers().contains_key(header::EXPECT);

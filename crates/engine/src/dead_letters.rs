@@ -2,7 +2,12 @@
 use crate::view::{DeadLetter, DeadLetterPage};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use dataflow_core::{chunk::ChunkRef, time::Timestamp};
+use dataflow_core::{
+    chunk::{ChunkId, ChunkRef},
+    id::RunId,
+    time::Timestamp,
+    token::Fence,
+};
 use dataflow_journal::Journal;
 use dataflow_sdk::{batch::Dead, records::Records};
 use serde::{Deserialize, Serialize};
@@ -77,6 +82,20 @@ impl From<LetterV1> for DeadLetter {
     }
 }
 
+/// The name of the chunk of a commit's dead letters. Each attempt writes one of its own: one that a failed commit named
+/// is never written over.
+pub(crate) fn chunk_id(fence: &Fence, run: RunId, commit: u64, letters: usize) -> ChunkId {
+    let Fence { pipeline, incarnation, epoch, lane, .. } = fence;
+    ChunkId(format!("{pipeline}/{incarnation}/{epoch}/{run}-{lane}-{commit}-{letters}").into())
+}
+
+/// The commit that a chunk of this name belongs to.
+pub(crate) fn commit_of(id: &ChunkId) -> Option<u64> {
+    let [_run, _lane, commit, _letters]: [u64; 4] =
+        id.0.rsplit('/').next()?.split('-').map(str::parse).collect::<Result<Vec<_>, _>>().ok()?.try_into().ok()?;
+    Some(commit)
+}
+
 /// A dead letter of a record, not yet numbered.
 pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLetter {
     let row = dead.row as usize;
@@ -122,16 +141,25 @@ fn stored(body: &[u8]) -> Result<Vec<LetterV1>, serde_json::Error> {
 /// Most bytes that are joined into one chunk.
 const JOINED_BYTES: usize = 8 << 20;
 
-/// One body of the letters of the first of these chunks, in order, and of how many chunks; fewer than all if they are large.
+/// One body of the letters of the first of these chunks, in order, and of how many chunks: fewer than all if they are
+/// large, or one can't be read.
+///
+/// # Errors
+/// If the journal can't be reached.
 pub(crate) async fn join(journal: &dyn Journal, chunks: &[ChunkRef]) -> Result<(usize, Bytes), String> {
     let (mut count, mut bytes, mut joined) = (0, 0, Vec::new());
     for chunk in chunks {
-        let body = body(journal, chunk).await?;
+        let body = match journal.chunk(&chunk.id).await {
+            Err(error @ dataflow_journal::Error::Unavailable(_)) => return Err(error.to_string()),
+            Ok(Some(body)) => body,
+            Ok(None) | Err(_) => break,
+        };
         bytes += body.len();
+        let Ok(letters) = stored(&body) else { break };
         if bytes > JOINED_BYTES {
             break;
         }
-        joined.extend(stored(&body).map_err(|error| unreadable(chunk, &error))?);
+        joined.extend(letters);
         count += 1;
     }
     let body = serde_json::to_vec(&Stored::V1 { letters: joined }).map_err(|error| error.to_string())?;

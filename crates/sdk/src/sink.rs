@@ -123,6 +123,9 @@ pub trait Writer: Send {
     /// opened again.
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError>;
 
+    /// The commit after a refused one will take a while: lets go of what is kept of it, and of its locks.
+    async fn release(&mut self) {}
+
     /// Staged sinks: makes everything committed so far durable, and returns the handle that the journal will hold.
     ///
     /// # Errors

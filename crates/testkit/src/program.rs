@@ -75,16 +75,23 @@ impl Program {
             command.stderr(appended(log));
         }
         let mut child = command.spawn().expect("the program starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().expect("stdout is piped"))
-            .read_line(&mut line)
-            .expect("stdout can be read");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (first, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let read = stdout.read_line(&mut line);
+            drop(first.send(read.map(|_| line)));
+            // Read to its end, so that the node can go on writing.
+            drop(std::io::copy(&mut stdout, &mut std::io::sink()));
+        });
+        let heard = heard.recv_timeout(PATIENCE);
+        let line = heard.expect("it says where it listens, or ends").expect("stdout can be read");
         if line.is_empty() {
             return Err(wait(&mut child));
         }
         let url =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
-        let http = reqwest::Client::builder().no_proxy().build().expect("an HTTP client can be made");
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client can be made");
         Ok(Node { child, url, http })
     }
 }

@@ -28,12 +28,13 @@ impl Entity {
         let (count, body) = match joined {
             Ok((count, body)) if count > 1 => (count, body),
             // The first is large by itself, or can't be read: it stays as it is.
-            other => {
-                if let Err(error) = other {
-                    tracing::warn!(pipeline = %self.slot.pipeline, %error, "dead letters can't be joined");
-                }
+            Ok(_) => {
                 self.unjoined = places.start + 1;
                 return true;
+            }
+            Err(error) => {
+                tracing::debug!(pipeline = %self.slot.pipeline, %error, "dead letters are joined later");
+                return false;
             }
         };
         let gone: Vec<ChunkId> = chunks[..count].iter().map(|chunk| chunk.id.clone()).collect();

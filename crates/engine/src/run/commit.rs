@@ -21,7 +21,7 @@ use dataflow_sdk::{
     sink::{CommitError, Kind, RejectedRow, Writer},
 };
 use futures::future::{BoxFuture, OptionFuture};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
@@ -36,6 +36,8 @@ const MAX_BEHIND: Duration = Duration::from_secs(30);
 const MAX_CHUNKS: usize = 1_000;
 /// Wait between tries while the journal can't take a chunk.
 const RETRY: Duration = Duration::from_millis(200);
+/// A chunk that takes longer keeps no locks of the sink meanwhile.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// What comes to the commit stage, in order.
 pub(crate) enum ToCommit {
@@ -218,20 +220,8 @@ impl Committer {
         }
         debug_assert!(token.counters.balances(), "every record has one fate: {:?}", token.counters);
         if !letters.is_empty() {
-            let fence = &token.fence;
-            // Each attempt writes a chunk of its own: one that a failed commit named is never written over.
-            let id = format!(
-                "{}/{}/{}/{}-{}-{}-{}",
-                fence.pipeline,
-                fence.incarnation,
-                fence.epoch,
-                self.run,
-                fence.lane,
-                token.sequence,
-                letters.len()
-            );
-            let chunk =
-                ChunkRef { id: ChunkId(id.into()), kind: ChunkKind::DeadLetters, records: letters.len() as u64 };
+            let id = dead_letters::chunk_id(&token.fence, self.run, token.sequence, letters.len());
+            let chunk = ChunkRef { id, kind: ChunkKind::DeadLetters, records: letters.len() as u64 };
             let body = dead_letters::encode(letters).map_err(|error| {
                 Failure::of(
                     "journal",
@@ -257,9 +247,16 @@ impl Committer {
 
     /// Stores a chunk, however long it takes.
     async fn put(&mut self, id: &ChunkId, body: Bytes) {
-        while let Err(error) = self.journal.put_chunk(id, body.clone()).await {
-            tracing::warn!(%id, %error, "dead letters can't be stored yet");
-            tokio::time::sleep(RETRY).await;
+        let journal = self.journal.clone();
+        let mut stored = pin!(async move {
+            while let Err(error) = journal.put_chunk(id, body.clone()).await {
+                tracing::warn!(%id, %error, "dead letters can't be stored yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+        if tokio::time::timeout(PROMPT, &mut stored).await.is_err() {
+            self.writer.release().await;
+            stored.await;
         }
     }
 

@@ -175,7 +175,7 @@ impl Run {
         };
         let mut opened = built.sink.open(cx, open).await.map_err(|error| Failure::of("sink", error))?;
         let token = opened.token.take();
-        let mut recovered = match recover(lane, built.sink.kind(), journalled, token, &progress.dead_letters) {
+        let mut recovered = match recover(lane, built.sink.kind(), journalled, token) {
             Ok(recovered) => recovered,
             Err(failure) => {
                 opened.writer.close().await;

@@ -1,24 +1,24 @@
 //! Where a lane goes on: what the journal knows against what the sink has. Never a guess.
 use super::failure::Failure;
-use crate::region::ResetTo;
+use crate::{dead_letters::commit_of, region::ResetTo};
 use dataflow_core::{
-    chunk::ChunkRef,
     ledger::Counters,
     pipeline::event::{LaneOpened, LaneProgress, Recovery},
     token::Token,
 };
 use dataflow_sdk::sink::Kind;
 
+#[cfg(test)]
+mod tests;
+
 /// Decides where a lane goes on.
 ///
-/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has, `counted` the
-/// dead-letter chunks that the journal has named already.
+/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has.
 pub(crate) fn recover(
     lane: u32,
     kind: Kind,
     journalled: Option<&LaneProgress>,
     token: Option<Token>,
-    counted: &[ChunkRef],
 ) -> Result<LaneOpened, Failure> {
     let fresh = LaneProgress { lane, ..LaneProgress::default() };
     let known = LaneProgress { chunks: Vec::new(), ..journalled.unwrap_or(&fresh).clone() };
@@ -57,8 +57,8 @@ pub(crate) fn recover(
         }
         (Kind::Transactional, Some(token)) if token.sequence > journal_sequence => {
             let mut progress = of_token(lane, &token);
-            // Chunks of commits that the journal has seen are counted already.
-            progress.chunks.retain(|chunk| !counted.iter().rev().any(|known| known.id == chunk.id));
+            // Those of commits that the journal has seen are counted already, and may be joined with others by now.
+            progress.chunks.retain(|chunk| commit_of(&chunk.id).is_none_or(|commit| commit > journal_sequence));
             Ok(opened(Recovery::TokenAdopted, progress))
         }
         (Kind::Transactional, Some(token)) => Err(Failure::decide(

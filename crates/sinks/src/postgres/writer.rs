@@ -24,7 +24,8 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output},
     sink::{CommitError, Committed, Opened, Writer},
 };
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
+use tokio_postgres::error::SqlState;
 
 /// Fences older writers, reads the token, and looks at the table.
 pub(super) async fn open(server: Server, options: Options, wait: Duration, fence: Fence) -> Result<Opened, Error> {
@@ -68,7 +69,7 @@ struct Rows {
 
 impl Rows {
     /// What is sent for a part of the rows. Runs where it may take its time.
-    async fn encode(&self, part: std::ops::Range<usize>) -> Result<Result<Encoded, Refused>, Error> {
+    async fn encode(&self, part: Range<usize>) -> Result<Result<Encoded, Refused>, Error> {
         let rows = self.clone();
         let encode = move || {
             let batches = keys::batches(&rows.outputs)?;
@@ -119,6 +120,13 @@ impl PostgresWriter {
         }
     }
 
+    fn of_part(&self, failure: Untried) -> CommitError {
+        match failure {
+            Untried::Server(error) => self.failed(&error).into(),
+            Untried::Other(error) => error,
+        }
+    }
+
     async fn rows(&self, outputs: &[Output]) -> Result<Option<Rows>, CommitError> {
         if outputs.iter().all(Output::is_empty) {
             return Ok(None);
@@ -141,9 +149,8 @@ impl PostgresWriter {
             Some((rows, encoded)) => match rows.target.statements.run(&transaction, encoded).await {
                 Ok(written) => written,
                 Err(error) => {
-                    let failure = self.failure(error);
-                    transaction.roll_back().await.map_err(|error| self.failed(&error))?;
-                    return Err(failure);
+                    end(transaction).await;
+                    return Err(self.failure(error));
                 }
             },
             None => 0,
@@ -159,54 +166,60 @@ impl PostgresWriter {
         let transaction = Transaction::begin(&self.server).await?;
         let expected = rows.places.len() as u64;
         tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
-        // What would only be noticed at the end is to be noticed at its row.
-        let immediate = transaction.batch_execute("set constraints all immediate").await;
-        immediate.map_err(|error| self.failed(&error))?;
+        // What would only be noticed at the end is to be noticed at its row. What is kept must not be locked for long.
+        let set = "set constraints all immediate; set local idle_in_transaction_session_timeout = '10s'";
+        transaction.batch_execute(set).await.map_err(|error| self.failed(&error))?;
         let mut search = Search::new(rows.places.len(), failure::copy_line(error));
-        let (mut written, mut before) = (0, "savepoint part");
+        let mut parts = Parts { rows, transaction: &transaction, before: "savepoint part", written: 0 };
         while let Some(part) = search.next() {
-            let encoded = rows.encode(part).await?.map_err(|refused| rows.rejected(refused))?;
-            // Sent together, so that a part costs one round trip.
-            let (began, done) =
-                futures::join!(transaction.batch_execute(before), rows.target.statements.run(&transaction, encoded));
-            began.map_err(|error| self.failed(&error))?;
-            match done {
-                Ok(count) => {
-                    written += count;
-                    search.accepted();
-                    before = "release savepoint part; savepoint part";
-                }
-                Err(error) if failure::is_of_rows(&error) => {
-                    search.refused(failure::copy_line(&error), failure::words_of(&error));
-                    before = "rollback to savepoint part";
-                }
-                Err(error) => return Err(self.failed(&error).into()),
+            match parts.write(part).await.map_err(|failure| self.of_part(failure))? {
+                Ok(()) => search.accepted(),
+                Err(error) => search.refused(failure::copy_line(&error), Refusal::of(&error)),
             }
         }
+        // What a row refers to may stand behind it: as a whole they would have been taken.
+        loop {
+            let before = search.found.len();
+            let mut found = Vec::with_capacity(before);
+            for (row, refusal) in std::mem::take(&mut search.found).into_iter().rev() {
+                if refusal.lacks_another
+                    && parts.write(row..row + 1).await.map_err(|failure| self.of_part(failure))?.is_ok()
+                {
+                    continue;
+                }
+                found.push((row, refusal));
+            }
+            found.reverse();
+            search.found = found;
+            if search.found.len() == before {
+                break;
+            }
+        }
+        parts.end().await.map_err(|error| self.failed(&error))?;
+        let written = parts.written;
         if search.found.is_empty() {
             self.restate(&transaction, token, expected, written).await?;
             transaction.commit().await.map_err(|error| self.failed(&error))?;
             return Ok(written);
         }
-        if before == "rollback to savepoint part" {
-            transaction.batch_execute(before).await.map_err(|error| self.failed(&error))?;
-        }
         let found: Vec<usize> = search.found.iter().map(|(row, _)| *row).collect();
         self.kept = Some((Kept::of(token, &rows.outputs, &rows.places, &found, written), transaction));
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
         let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
-        let found = search.found.iter().map(|(row, words)| (rows.places[*row], cause(words)));
+        let found = search.found.iter().map(|(row, refusal)| (rows.places[*row], cause(&refusal.words)));
         Err(rows.rejected(found.collect()))
     }
 
     /// Commits what is kept of the commit before, if this one is the same but for the records that were refused.
     async fn commit_kept(&mut self, rows: &Rows, token: &Token) -> Result<Option<u64>, Error> {
         let Some((kept, transaction)) = self.kept.take() else { return Ok(None) };
-        if !kept.is(token, &rows.outputs, &rows.places) {
-            transaction.roll_back().await.map_err(|error| self.failed(&error))?;
+        let token = token.with_rows(kept.written);
+        let same = kept.is(&token, &rows.outputs, &rows.places);
+        // Up to its commit nothing has happened: if its session is over, all is written anew.
+        if !same || tokens::restate(&self.server, &transaction, &self.schema, &token).await.is_err() {
+            end(transaction).await;
             return Ok(None);
         }
-        tokens::restate(&self.server, &transaction, &self.schema, &token.with_rows(kept.written)).await?;
         transaction.commit().await.map_err(|error| self.failed(&error))?;
         Ok(Some(kept.written))
     }
@@ -226,10 +239,80 @@ impl PostgresWriter {
     }
 }
 
+/// Ends a transaction of which nothing is to stay. If that fails, its connection goes, and the server ends it.
+async fn end(transaction: Transaction) {
+    if let Err(error) = transaction.roll_back().await {
+        tracing::debug!(%error, "a transaction ends with its connection");
+    }
+}
+
+/// Why a row was refused.
+struct Refusal {
+    words: String,
+    /// It refers to a row that is not there.
+    lacks_another: bool,
+}
+
+impl Refusal {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        let lacks_another = error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION);
+        Self { words: failure::words_of(error), lacks_another }
+    }
+}
+
+/// Writes a commit part by part: one that is refused leaves nothing.
+struct Parts<'a> {
+    rows: &'a Rows,
+    transaction: &'a Transaction,
+    /// What stands before the next part.
+    before: &'static str,
+    written: u64,
+}
+
+/// Why a part could not even be tried.
+enum Untried {
+    Server(tokio_postgres::Error),
+    Other(CommitError),
+}
+
+impl Parts<'_> {
+    /// Writes a part; or what the table has against it.
+    async fn write(&mut self, part: Range<usize>) -> Result<Result<(), tokio_postgres::Error>, Untried> {
+        let encoded = self.rows.encode(part).await.map_err(|error| Untried::Other(error.into()))?;
+        let encoded = encoded.map_err(|refused| Untried::Other(self.rows.rejected(refused)))?;
+        // Sent together, so that a part costs one round trip.
+        let (began, done) = futures::join!(
+            self.transaction.batch_execute(self.before),
+            self.rows.target.statements.run(self.transaction, encoded)
+        );
+        began.map_err(Untried::Server)?;
+        match done {
+            Ok(count) => {
+                self.written += count;
+                self.before = "release savepoint part; savepoint part";
+                Ok(Ok(()))
+            }
+            Err(error) if failure::is_of_rows(&error) => {
+                self.before = "rollback to savepoint part";
+                Ok(Err(error))
+            }
+            Err(error) => Err(Untried::Server(error)),
+        }
+    }
+
+    /// Leaves what was written, and nothing of a part that was refused last.
+    async fn end(&mut self) -> Result<(), tokio_postgres::Error> {
+        match self.before {
+            "rollback to savepoint part" => self.transaction.batch_execute(self.before).await,
+            _ => Ok(()),
+        }
+    }
+}
+
 #[async_trait]
 impl Writer for PostgresWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
-        self.kept = None;
+        self.release().await;
         let mut client = self.server.connection().await?;
         let prepared =
             target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added, self.wait)
@@ -240,7 +323,7 @@ impl Writer for PostgresWriter {
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let Some(rows) = self.rows(outputs).await? else {
-            self.kept = None;
+            self.release().await;
             return match self.write(None, token).await {
                 Ok(rows_written) => Ok(Committed { rows_written }),
                 Err(Failure::Rows(error)) => Err(self.failed(&error).into()),
@@ -261,5 +344,13 @@ impl Writer for PostgresWriter {
         }
     }
 
-    async fn close(self: Box<Self>) {}
+    async fn release(&mut self) {
+        if let Some((_, transaction)) = self.kept.take() {
+            end(transaction).await;
+        }
+    }
+
+    async fn close(mut self: Box<Self>) {
+        self.release().await;
+    }
 }

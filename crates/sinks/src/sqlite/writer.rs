@@ -256,6 +256,18 @@ impl Writer for SqliteWriter {
         .await
     }
 
+    async fn release(&mut self) {
+        let released = self.with(|target, _| {
+            if target.kept.take().is_some() {
+                target.db.roll_back();
+            }
+            Ok::<_, Error>(())
+        });
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "what was kept of a refused commit could not be let go");
+        }
+    }
+
     async fn close(self: Box<Self>) {
         // Closing the last connection checkpoints the write-ahead log, which may block.
         if let Err(error) = blocking::run(move || drop(self)).await {

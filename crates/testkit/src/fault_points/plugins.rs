@@ -115,6 +115,10 @@ impl Writer for WatchedWriter {
         self.faults.with(Point::SinkCommit, self.inner.commit(outputs, token)).await
     }
 
+    async fn release(&mut self) {
+        self.inner.release().await;
+    }
+
     async fn seal(&mut self) -> Result<Option<Value>, Error> {
         self.faults.with(Point::Seal, self.inner.seal()).await
     }

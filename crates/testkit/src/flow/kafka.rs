@@ -12,6 +12,8 @@ use std::time::Duration;
 /// Where Kafka is.
 pub(super) const BROKERS: &str = "127.0.0.1:9092";
 /// Partitions of a topic.
+use xxhash_rust::xxh3::xxh3_64;
+
 const PARTITIONS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,8 +26,8 @@ pub(super) struct Topic {
 impl Topic {
     /// The topic of these records, filled if it is not there yet.
     pub(super) async fn filled(data: &Data) -> Self {
-        let kind = if data.constrained { "-refused" } else { "" };
-        let topic = Self { name: format!("kill-{}{kind}", data.records) };
+        let lines: String = (0..data.records).map(|n| data.line(n) + "\n").collect();
+        let topic = Self { name: format!("kill-{}-{:016x}", data.records, xxh3_64(lines.as_bytes())) };
         if topic.count() != data.records {
             topic.make().await;
             topic.fill(data);

@@ -57,7 +57,7 @@ impl Campaign {
 
     /// All results there are.
     pub fn results(&self) -> Results {
-        Results::open(&self.folder.join("results.jsonl"))
+        Results::open(&self.folder.join("results.jsonl"), &self.program)
     }
 
     async fn prove(&self, pair: Pair, clean: &Clean, results: &mut Results) {
@@ -67,7 +67,7 @@ impl Campaign {
             for cell in cells.iter().filter(|cell| self.is_due(**cell, results)).copied().collect::<Vec<_>>() {
                 let (passed, failed) = results.of(cell);
                 let seed = self.seed.unwrap_or(passed + failed);
-                let outcome = self.attempt(cell, seed, clean).await;
+                let outcome = self.attempt(&results.program, cell, seed, clean).await;
                 println!(
                     "{} seed {seed}: {} ({} ms)",
                     cell,
@@ -99,14 +99,21 @@ impl Campaign {
         clean
     }
 
-    async fn attempt(&self, cell: Cell, seed: u64, clean: &Clean) -> Outcome {
+    async fn attempt(&self, program: &str, cell: Cell, seed: u64, clean: &Clean) -> Outcome {
         let trial = Trial { cell, records: self.records, seed, freeze: self.freeze };
         let folder = fresh(&self.folder.join(format!("{cell}-{seed}").replace(['/', ':'], "-")));
         let begun = Instant::now();
         let told = AssertUnwindSafe(trial.run(&Program::at(&self.program), clean, &folder)).catch_unwind().await;
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let outcome =
-            Outcome { cell: cell.to_string(), seed, records: self.records, done: String::new(), error: None, millis };
+        let outcome = Outcome {
+            program: program.to_owned(),
+            cell: cell.to_string(),
+            seed,
+            records: self.records,
+            done: String::new(),
+            error: None,
+            millis,
+        };
         match told {
             Ok(done) => {
                 fs::remove_dir_all(&folder).expect("the folder can be removed");

@@ -9,10 +9,14 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What came of a trial.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
+    /// Which build of the program, by a hash of its bytes.
+    #[serde(default)]
+    pub program: String,
     /// The cell.
     pub cell: String,
     /// The seed.
@@ -29,20 +33,26 @@ pub struct Outcome {
     pub millis: u64,
 }
 
-/// What came of every trial so far.
+/// What came of every trial of one build so far. Those of other builds stay in the file, and prove nothing of this one.
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
+    /// The build, as its outcomes name it.
+    pub program: String,
     outcomes: Vec<Outcome>,
 }
 
 impl Results {
-    /// Those in a file, if it is there.
-    pub fn open(path: &Path) -> Self {
+    /// Those of a program in a file, if it is there.
+    pub fn open(path: &Path, program: &Path) -> Self {
+        let bytes = fs::read(program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let program = format!("{:016x}", xxh3_64(&bytes));
         let text = fs::read_to_string(path).unwrap_or_default();
-        let outcomes =
-            text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")));
-        Self { outcomes: outcomes.collect(), path: path.to_owned() }
+        let outcomes = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+            .filter(|outcome: &Outcome| outcome.program == program);
+        Self { outcomes: outcomes.collect(), path: path.to_owned(), program }
     }
 
     /// Adds one, durably.

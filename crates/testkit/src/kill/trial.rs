@@ -87,7 +87,7 @@ impl Trial {
                 let fault = format!("{passing}=kill");
                 let mut after = moment(&mut rng, clean);
                 loop {
-                    match live(&mut flow, &program, &fault, Some((after, Blow::Terminate))).await {
+                    match live(&mut flow, &program, &fault, Some((after, Blow::Terminate))).await.driven {
                         // It went down before there was anything to take a snapshot of.
                         Driven::Died(status) if status.success() => after = 2 * after + clean.length / 10,
                         died => {
@@ -101,37 +101,45 @@ impl Trial {
                 let mut nth = 1 + rng.next_u64() % clean.passed(passing);
                 loop {
                     let fault = format!("{passing}@{nth}=kill");
-                    if is_killed(&live(&mut flow, &program, &fault, None).await) {
+                    if is_killed(&live(&mut flow, &program, &fault, None).await.driven) {
                         break fault;
                     }
                     // This time it had fewer passings: no two runs are cut in the same batches.
                     assert!(nth > 1, "{} never passes {passing}", self.cell.pair);
                     nth = nth.div_ceil(2);
-                    fs::remove_dir_all(folder).expect("the folder can be emptied");
-                    fs::create_dir(folder).expect("the folder can be made");
-                    flow = prepare(self.cell.pair, self.records, folder).await;
+                    flow = self.anew(folder).await;
                 }
             }
             Strike::Random => {
-                let fault = kill_after(moment(&mut rng, clean));
-                live(&mut flow, &program, &fault, None).await;
-                fault
+                let mut after = moment(&mut rng, clean);
+                loop {
+                    let fault = kill_after(after);
+                    if live(&mut flow, &program, &fault, None).await.struck {
+                        break fault;
+                    }
+                    // It was through by then.
+                    after /= 2;
+                    flow = self.anew(folder).await;
+                }
             }
             Strike::Restarts => {
-                let faults: Vec<_> = (0..5).map(|_| kill_after(moment(&mut rng, clean) / 2)).collect();
+                let faults: Vec<_> = (0..5).map(|_| kill_after(moment(&mut rng, clean) / 5)).collect();
                 for fault in &faults {
                     live(&mut flow, &program, fault, None).await;
                 }
                 faults.join(" ")
             }
             Strike::Freeze => {
-                let after = moment(&mut rng, clean);
-                live(&mut flow, &program, "count", Some((after, Blow::Freeze(self.freeze)))).await;
+                let mut after = moment(&mut rng, clean);
+                while !live(&mut flow, &program, "count", Some((after, Blow::Freeze(self.freeze)))).await.struck {
+                    after /= 2;
+                    flow = self.anew(folder).await;
+                }
                 format!("SIGSTOP after {after:?} for {:?}", self.freeze)
             }
             Strike::Terminate => {
                 let after = moment(&mut rng, clean);
-                match live(&mut flow, &program, "count", Some((after, Blow::Terminate))).await {
+                match live(&mut flow, &program, "count", Some((after, Blow::Terminate))).await.driven {
                     Driven::Died(status) => assert!(status.success(), "SIGTERM does not settle everything: {status}"),
                     Driven::Through(_) => {}
                 }
@@ -140,6 +148,13 @@ impl Trial {
         };
         self.end(&mut flow, &program).await;
         done
+    }
+
+    /// The flow from its beginning, as if nothing had been.
+    async fn anew(&self, folder: &Path) -> Flow {
+        fs::remove_dir_all(folder).expect("the folder can be emptied");
+        fs::create_dir(folder).expect("the folder can be made");
+        prepare(self.cell.pair, self.records, folder).await
     }
 
     /// Lets the flow go on to its end, and proves it.
@@ -162,37 +177,45 @@ async fn prepare(pair: Pair, records: u64, folder: &Path) -> Flow {
     Flow::prepare(pair, records, folder, &database).await
 }
 
+/// A life of a node.
+struct Life {
+    driven: Driven,
+    /// Something befell it before the flow was through.
+    struck: bool,
+}
+
 /// A life of a node, in which a fault happens or a blow falls.
-async fn live(flow: &mut Flow, program: &Program, fault: &str, blow: Option<(Duration, Blow)>) -> Driven {
+async fn live(flow: &mut Flow, program: &Program, fault: &str, blow: Option<(Duration, Blow)>) -> Life {
     let known = flow.known().await;
     let begun = Instant::now();
     let mut node = match program.try_node(&flow.data_dir(), &[], &[(VARIABLE, fault)]) {
         Ok(node) => node,
-        Err(status) => return Driven::Died(status),
+        Err(status) => return Life { driven: Driven::Died(status), struck: true },
     };
-    if let Some((after, blow)) = blow {
-        let until = tokio::time::Instant::from_std(begun + after);
-        let driven = tokio::select! {
-            driven = go(flow, &mut node, &known) => Some(driven),
-            () = tokio::time::sleep_until(until) => None,
-        };
-        match (blow, driven) {
-            (_, Some(Driven::Died(status))) => return Driven::Died(status),
-            // Also at its end: what is done on the way down is done then, too.
-            (Blow::Terminate, _) => {
-                node.signal("TERM");
-                return Driven::Died(node.ended());
-            }
-            (Blow::Freeze(_), Some(through)) => return through,
-            (Blow::Freeze(time), None) => {
-                node.signal("STOP");
-                tokio::time::sleep(time).await;
-                node.signal("CONT");
-            }
+    let Some((after, blow)) = blow else {
+        let driven = go(flow, &mut node, &known).await;
+        return Life { struck: matches!(driven, Driven::Died(_)), driven };
+    };
+    let until = tokio::time::Instant::from_std(begun + after);
+    let driven = tokio::select! {
+        driven = go(flow, &mut node, &known) => Some(driven),
+        () = tokio::time::sleep_until(until) => None,
+    };
+    match (blow, driven) {
+        (_, Some(died @ Driven::Died(_))) => Life { driven: died, struck: true },
+        // Also at its end: what is done on the way down is done then, too.
+        (Blow::Terminate, _) => {
+            node.signal("TERM");
+            Life { driven: Driven::Died(node.ended()), struck: true }
         }
-        return flow.drive(&mut node).await;
+        (Blow::Freeze(_), Some(through)) => Life { driven: through, struck: false },
+        (Blow::Freeze(time), None) => {
+            node.signal("STOP");
+            tokio::time::sleep(time).await;
+            node.signal("CONT");
+            Life { driven: flow.drive(&mut node).await, struck: true }
+        }
     }
-    go(flow, &mut node, &known).await
 }
 
 async fn go(flow: &mut Flow, node: &mut Node, known: &crate::flow::Known) -> Driven {

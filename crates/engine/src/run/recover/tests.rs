@@ -1,0 +1,31 @@
+use super::recover;
+use crate::dead_letters::chunk_id;
+use dataflow_core::{
+    chunk::{ChunkKind, ChunkRef},
+    id::RunId,
+    pipeline::event::{LaneProgress, Recovery},
+    token::Token,
+};
+use dataflow_sdk::sink::Kind;
+use dataflow_testkit::fixture::fence;
+
+/// What the journal has counted may be joined with other letters by the time a token that still names it is adopted.
+#[test]
+fn letters_of_commits_that_the_journal_has_are_not_counted_again() {
+    let fence = fence("p", 3);
+    let chunk = |commit| ChunkRef {
+        id: chunk_id(&fence, RunId(1_795_737_731), commit, 2),
+        kind: ChunkKind::DeadLetters,
+        records: 2,
+    };
+    let token = Token {
+        fence: fence.clone(),
+        sequence: 9,
+        positions: Default::default(),
+        counters: Default::default(),
+        chunks: vec![chunk(5), chunk(7), chunk(8), chunk(9)],
+    };
+    let journalled = LaneProgress { sequence: 7, ..LaneProgress::default() };
+    let Ok(opened) = recover(0, Kind::Transactional, Some(&journalled), Some(token)) else { panic!("it fits") };
+    assert_eq!((opened.decision, opened.progress.chunks), (Recovery::TokenAdopted, vec![chunk(8), chunk(9)]));
+}
