@@ -61,12 +61,18 @@ struct Giant {
     hash: Box<Xxh3>,
     /// A `\r` at the end of what was seen: part of the line break, or of the record.
     held: bool,
+    /// Nothing but blanks so far, in lines.
+    blank: bool,
 }
 
 impl std::fmt::Debug for Giant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Giant").field("offset", &self.offset).field("length", &self.length).finish_non_exhaustive()
     }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_whitespace)
 }
 
 impl Giant {
@@ -88,6 +94,7 @@ impl Giant {
         self.head.extend_from_slice(&bytes[..kept]);
         self.length += bytes.len() as u64;
         self.hash.update(bytes);
+        self.blank &= is_blank(bytes);
     }
 }
 
@@ -128,16 +135,12 @@ impl Splitter {
         }
         while !self.full {
             let Some(end) = self.line_end() else { break };
-            match &mut self.giant {
-                Some(giant) => {
-                    giant.eat(&self.buffer[self.start..end]);
-                    self.start = end + 1;
-                    self.full = true;
-                }
+            match self.giant {
+                Some(_) => self.end_giant(end, end + 1),
                 None => self.record(end, end + 1),
             }
         }
-        let rest = self.buffer.len() - self.start;
+        let rest = self.buffer[self.start..].strip_suffix(b"\r").unwrap_or(&self.buffer[self.start..]).len();
         if !self.full && (rest > self.caps.record_bytes || self.giant.is_some()) {
             match self.spans.is_empty() {
                 true => self.swallow(),
@@ -181,7 +184,7 @@ impl Splitter {
     fn record(&mut self, end: usize, next: usize) {
         let line = &self.buffer[self.start..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let blank = line.is_empty() || self.dialect.is_none() && line.iter().all(u8::is_ascii_whitespace);
+        let blank = line.is_empty() || self.dialect.is_none() && is_blank(line);
         if !blank {
             if !self.spans.is_empty() && (next > self.caps.bytes || self.spans.len() >= self.caps.records) {
                 self.full = true;
@@ -208,6 +211,7 @@ impl Splitter {
             length: 0,
             hash: Box::default(),
             held: false,
+            blank: self.dialect.is_none(),
         });
         giant.eat(&self.buffer[self.start..]);
         let length = self.buffer.len();
@@ -219,18 +223,24 @@ impl Splitter {
         self.closed = self.closed.wrapping_sub(dropped);
     }
 
+    /// The record over the limit ends here, unless it is blank and so none; the next one begins at `next`.
+    fn end_giant(&mut self, end: usize, next: usize) {
+        if let Some(giant) = &mut self.giant {
+            giant.eat(&self.buffer[self.start..end]);
+        }
+        self.giant.take_if(|giant| giant.blank);
+        self.full = self.giant.is_some();
+        self.start = next;
+    }
+
     /// There will be no more bytes: what is left is the last record. True if there is anything to take.
     pub(crate) fn finish(&mut self) -> bool {
         if self.full {
             return true;
         }
         let end = self.buffer.len();
-        match &mut self.giant {
-            Some(giant) => {
-                giant.eat(&self.buffer[self.start..]);
-                self.start = end;
-                self.full = true;
-            }
+        match self.giant {
+            Some(_) => self.end_giant(end, end),
             None if self.start < end => self.record(end, end),
             None => {}
         }
