@@ -1,5 +1,8 @@
 //! Compiling an expression for the types that its columns have.
-use super::{Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, explain::explain, stack::roomy};
+use super::{
+    Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, evaluate::said, explain::explain,
+    literal::written_out, stack::roomy,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{
     DFSchema, DataFusionError,
@@ -15,7 +18,11 @@ use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{self, Spanned},
 };
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 /// How many compiled forms an expression keeps. Types only widen, so few are ever needed.
 const MAX_COMPILED: usize = 8;
@@ -172,7 +179,18 @@ fn volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.is_volatile_node() || expr.children().into_iter().any(volatile)
 }
 
+/// The engine panics at some expressions, as it does on some values: that is one more thing that can be wrong with them.
 fn compile(
+    functions: &Functions,
+    tree: &ast::Expr,
+    names: &[String],
+    types: &[DataType],
+) -> Result<Compiled, DataFusionError> {
+    catch_unwind(AssertUnwindSafe(|| planned(functions, tree, names, types)))
+        .unwrap_or_else(|panic| Err(DataFusionError::Plan(format!("can't be planned: {}", said(&*panic)))))
+}
+
+fn planned(
     functions: &Functions,
     tree: &ast::Expr,
     names: &[String],
@@ -183,7 +201,7 @@ fn compile(
     let columns = Arc::new(DFSchema::try_from(schema.clone())?);
     let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
     let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(columns.clone()).build());
-    let logical = simplifier.coerce(logical, &columns)?;
+    let logical = simplifier.coerce(logical.transform_up(written_out)?.data, &columns)?;
     logical.get_type(&columns)?;
     let logical = simplifier.simplify(logical)?;
     let physical =

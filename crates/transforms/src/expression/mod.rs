@@ -12,6 +12,7 @@ mod explain;
 pub(crate) mod finding;
 pub(crate) mod functions;
 pub(crate) mod inputs;
+mod literal;
 pub(crate) mod parse;
 pub(crate) mod scope;
 pub(crate) mod stack;

@@ -55,6 +55,10 @@ fn each_expression_gives_its_result() {
             "dead: CAST(a AS INT): cannot cast string '1e400' to value of Int32 type",
         ),
         ("try_cast(a as int)", r#"{"a": "1.5x"}"#, "null"),
+        ("a - 1e4", r#"{"a": 1}"#, "-9999"),
+        ("a - 1e4", r#"{"a": 0.5}"#, "-9999.5"),
+        ("a > 1.5e3", r#"{"a": 1500}"#, "false"),
+        ("a * 1e38 > 2e50", r#"{"a": 3}"#, "false"),
         ("a % 2 = 1", r#"{"a": 7}"#, "true"),
         ("id = 9007199254740993", r#"{"id": 9007199254740993}"#, "true"),
         ("id = 9007199254740993", r#"{"id": 9007199254740992}"#, "false"),
@@ -206,6 +210,12 @@ fn what_is_wrong_is_said_with_its_place() {
         })
         .collect();
     insta::assert_snapshot!(found.join("\n"));
+}
+
+#[test]
+fn what_the_engine_panics_at_is_said() {
+    let found = problems(json!([{"type": "filter", "condition": "cast(a as decimal(10, -2)) > 1"}]));
+    assert!(found.starts_with("transforms[0].condition: line 1, column 6: can't be planned: attempt to "), "{found}");
 }
 
 #[test]
