@@ -1,7 +1,7 @@
 # What people do with this repository. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test kill-test check bench bench-dirty bench-micro bench-scale profile services-up services-down
+.PHONY: help demo test kill-test check bench bench-dirty bench-micro bench-scale profile fuzz services-up services-down
 
 CARGO := cargo
 # Tests need the fault points, which no shipped binary has.
@@ -21,6 +21,7 @@ help:
 	@echo "make bench-micro         the hot parts by themselves, with criterion"
 	@echo "make profile WORKLOAD=w1 a flame graph of a workload of \`make bench\`"
 	@echo "make bench-scale         many pipelines, long times (PARTS=\"$(PARTS)\"); writes docs/benchmarks.md"
+	@echo "make fuzz [TARGET=json SECONDS=600]  look for input that does harm; without TARGET each has its turn"
 	@echo "make services-up         start real servers and leave them up (SERVICES=\"$(SERVICES)\")"
 	@echo "make services-down       stop them"
 
@@ -52,11 +53,12 @@ check:
 	$(CARGO) clippy -p dataflow --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS)
+	dev/fuzz.sh run 5
 
 # What the quick start builds is what is measured; PROFILE=dist measures what a release ships.
 PROFILE ?= release
-TARGET = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$(PROFILE)
-PROGRAMS = DATAFLOW=$(TARGET)/dataflow THROUGHPUT=$(TARGET)/examples/throughput
+PROFILE_DIR = $(shell $(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$(PROFILE)
+PROGRAMS = DATAFLOW=$(PROFILE_DIR)/dataflow THROUGHPUT=$(PROFILE_DIR)/examples/throughput
 
 bench:
 	@dev/setup.sh build services bench
@@ -72,7 +74,7 @@ bench-micro:
 profile:
 	@dev/setup.sh build services bench
 	$(CARGO) build --profile $(PROFILE) --locked -p dataflow --bin dataflow
-	@dev/with-services.sh kafka postgres -- env dev/bench/profile.sh "$(WORKLOAD)" $(TARGET)/dataflow
+	@dev/with-services.sh kafka postgres -- env dev/bench/profile.sh "$(WORKLOAD)" $(PROFILE_DIR)/dataflow
 
 bench-scale:
 	@dev/setup.sh build services
@@ -83,6 +85,11 @@ bench-dirty:
 	@dev/setup.sh build services
 	$(CARGO) build --release --locked -p dataflow
 	@dev/with-services.sh postgres -- dev/bench/dirty.sh
+
+fuzz: SECONDS := 600
+fuzz:
+	@dev/setup.sh build
+	dev/fuzz.sh run $(SECONDS) $(TARGET)
 
 services-up:
 	@dev/setup.sh services

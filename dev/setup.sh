@@ -29,7 +29,7 @@ for what in "${@:-build}"; do
     build)
       have cargo || die "cargo is missing: install Rust from https://rustup.rs (rust-toolchain.toml names the version)"
       want cc gcc
-      want c++ g++     # librdkafka
+      want c++ g++     # librdkafka, libFuzzer
       want make make   # librdkafka
       ;;
     services)

@@ -50,8 +50,10 @@ fn oracle(data: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mut builder = csv::ReaderBuilder::new();
     let builder = builder.has_headers(false).flexible(true).terminator(csv::Terminator::Any(b'\n'));
     let records = builder.from_reader(data).into_byte_records().map(|record| {
-        let mut fields: Vec<Vec<u8>> = record.unwrap().iter().map(<[u8]>::to_vec).collect();
-        let blank = fields == [b"\r"];
+        let record = record.unwrap();
+        let mut fields: Vec<Vec<u8>> = record.iter().map(<[u8]>::to_vec).collect();
+        let written = &data[record.position().unwrap().byte() as usize..];
+        let blank = fields == [b"\r"] && !written.split(|byte| *byte == b'\r').next().unwrap().contains(&b'"');
         if let Some(last) = fields.last_mut()
             && last.last() == Some(&b'\r')
         {

@@ -159,6 +159,9 @@ fn values(columns: &[Column], row: usize, members: &Members<'_>) {
 
 /// Where a value fits, arrow-json has the same.
 fn columns(columns: &[Column], row: usize, text: &str) {
+    if text.contains("\\u") {
+        return; // it joins surrogate pairs wrongly from U+20000 on, and fails at halves of them, whatever is asked for
+    }
     let [_, strings, integers, doubles, booleans, ..] = columns else { unreachable!("there are more columns") };
     for (column, ty) in [
         (strings, DataType::Utf8),
@@ -175,10 +178,7 @@ fn columns(columns: &[Column], row: usize, text: &str) {
         }
         let schema = Schema::new(vec![arrow::datatypes::Field::new(NAME, ty, true)]);
         let mut reader = arrow::json::ReaderBuilder::new(schema.into()).build(text.as_bytes()).unwrap();
-        match reader.next() {
-            Some(Ok(batch)) => assert_eq!(batch.column(0), &column.array.slice(row, 1), "{text}"),
-            // It reads strings of whatever it passes over, too, and knows no halves of surrogate pairs.
-            other => assert!(text.contains("\\u"), "arrow-json: {other:?} of {text}"),
-        }
+        let batch = reader.next().unwrap().unwrap();
+        assert_eq!(batch.column(0), &column.array.slice(row, 1), "{text}");
     }
 }

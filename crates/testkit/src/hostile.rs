@@ -40,6 +40,7 @@ pub fn json() -> Vec<Case> {
         "\"\u{7f}\"",
         "\"\u{80}\u{2028}\u{2029}\u{feff}\"",
         "\"\u{10ffff}\"",
+        "\"\u{fdd0}\u{ffff}\u{1fffe}\"",
         "\"/**/\"",
         "\"e\u{301}\"",
         // halves of surrogate pairs: RFC 8259 lets them be, and says that nobody agrees on what they mean
@@ -139,6 +140,7 @@ pub fn json() -> Vec<Case> {
         "\"\\\t\"",
         "\"\\ud83d\\u\"",
         "\"\\é\"",
+        "\"\\😀\"",
         "“x”",
         "x",
         "\"x\"y\"",
@@ -193,6 +195,8 @@ pub fn json() -> Vec<Case> {
         "{'b':1}",
         "{1:1}",
         "{null:1}",
+        "{é:1}",
+        "{😀:1}",
         "{[]:1}",
         "{\"b\":1 \"c\":2}",
         "{\"b\":1,,\"c\":2}",
@@ -211,6 +215,7 @@ pub fn json() -> Vec<Case> {
         "\u{a0}1",
         "\u{2003}1",
         "\u{2028}1",
+        "\u{2060}1",
         "\u{feff}1",
         "\u{0}",
         "1\u{0}",
@@ -289,6 +294,8 @@ pub fn json() -> Vec<Case> {
         cases.push((format!("{}1{}", "{\"a\":".repeat(depth + 1), "}".repeat(depth + 1)).into(), code));
         cases.push((format!("{{\"a\":{}", "[".repeat(depth)).into(), code.or(Some("not-json"))));
     }
+    cases.push((format!("{{\"a\":{}", "[{\"\":".repeat(50_000)).into(), Some("too-deep")));
+    cases.push((format!("{{\"a\":{}", "]".repeat(50_000)).into(), Some("not-json")));
     let keys: Vec<String> = (0..10_000).map(|key| format!("\"key {key}\":{key}")).collect();
     cases.push((format!("{{{}}}", keys.join(",")).into(), None));
     cases.push((format!("{{\"{}\":1}}", "k".repeat(100_000)).into(), None));
