@@ -9,7 +9,7 @@ from postgres import Postgres
 from report import publish, slope, table
 
 PART = 0.1  # seconds between two portions of the load
-WARM = 1 / 4  # of the time, which is not looked at: buffers and caches fill
+WARM = 1 / 2  # of the time, which is not looked at: caches fill, and the dead letters whose chunks are not joined yet
 MOST = 256  # MiB
 GROWTH = 0.05  # of the mean, over the time that is looked at
 
@@ -117,7 +117,7 @@ def main():
         cpu = (samples[-1][1]["cpu"] - samples[0][1]["cpu"]) / (samples[-1][0] - samples[0][0])
         dead = 2 * (sent // 100)
         text = table(["", "after the warm-up", "mean", "most", "growth by the fitted line"], lines_of)
-        text += (f"\n\n{options.minutes:g} minutes, {options.rate:,} records a second into each of two pipelines, {sent:,} each; the first quarter is warm-up. Peak memory {peak:.0f} MiB, "
+        text += (f"\n\n{options.minutes:g} minutes, {options.rate:,} records a second into each of two pipelines, {sent:,} each; the first half is warm-up. Peak memory {peak:.0f} MiB, "
                  f"{cpu * 100:.0f} % of a core. Every record is there once, {dead:,} bad ones are kept as dead letters in the journal, both ledgers balance.")
         publish("soak", text, options.write)
         if grows or peak > MOST:
