@@ -1,4 +1,4 @@
-//! Files of users: which they are, who holds them, and why they can't be opened.
+//! Files of users: which they are, and why they can't be opened.
 use dataflow_sdk::Error;
 use std::{
     collections::BTreeSet,
@@ -63,42 +63,5 @@ pub(crate) fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
             .fix("a parent of the path is a file, not a folder: choose another path"),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::transient("disk-full", message),
         _ => Error::transient("io", message),
-    }
-}
-
-/// The process that holds a lock on one of these files, as far as it can be told; only write locks count if `writing`.
-pub(crate) fn holder(paths: &[PathBuf], writing: bool) -> Option<u32> {
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let inodes: Vec<u64> = paths.iter().filter_map(|path| Some(std::fs::metadata(path).ok()?.ino())).collect();
-    let held = locks.lines().filter_map(|line| {
-        // "1: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; one that waits has "->" behind the number.
-        let mut words = line
-            .split_whitespace()
-            .skip(1)
-            .skip_while(|word| matches!(*word, "POSIX" | "FLOCK" | "OFDLCK" | "ADVISORY"));
-        let mode = words.next()?;
-        let pid: u32 = words.next()?.parse().ok()?;
-        let inode: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
-        (inodes.contains(&inode) && (!writing || mode == "WRITE")).then_some(pid)
-    });
-    held.into_iter().find(|pid| *pid == std::process::id() || has_open(*pid, paths))
-}
-
-/// Whether a process has one of these files open; true if that can't be told.
-fn has_open(pid: u32, paths: &[PathBuf]) -> bool {
-    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
-    let places: Vec<PathBuf> = paths.iter().map(|path| resolved(path)).collect();
-    open.flatten().any(|entry| entry.path().read_link().is_ok_and(|target| places.contains(&target)))
-}
-
-/// "process 123 (psql)", or "another pipeline of this node".
-pub(crate) fn name_holder(pid: Option<u32>) -> String {
-    match pid {
-        Some(pid) if pid == std::process::id() => "another writer of this node".into(),
-        Some(pid) => match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-            Ok(name) => format!("process {pid} ({})", name.trim()),
-            Err(_) => format!("process {pid}"),
-        },
-        None => "another process".into(),
     }
 }

@@ -53,7 +53,13 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     // Checked before the folder is made: settings that are wrong leave nothing behind.
     let connectors = node::connectors(&settings)?;
     let data = DataDir::lock(&settings.data_dir.join("node")).map_err(node::Error::from)?;
-    let server = Server::start(&settings, &connectors, data).await?;
+    let server = tokio::select! {
+        started = Server::start(&settings, &connectors, data) => started?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before it was up");
+            return Ok(Outcome::Done);
+        }
+    };
     tracing::info!(folder = %settings.data_dir.display(), "up at {}", server.url());
     // Whoever started it may want to know the port; a node whose stdout nobody reads runs all the same.
     if writeln!(io::stdout(), "listening on {}", server.url()).is_err() {

@@ -13,6 +13,7 @@ mod process;
 mod program;
 mod run;
 mod server;
+mod topic;
 mod verify;
 mod verify_servers;
 #[cfg(feature = "fault-points")]

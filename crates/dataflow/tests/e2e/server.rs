@@ -75,7 +75,7 @@ impl Postgres {
                 server.args(["-c", "listen_addresses=127.0.0.1", "-p", &self.address.port().to_string()]);
                 self.server = Some(server.stderr(Stdio::null()).spawn().unwrap());
             }
-            if self.try_client().await.is_ok() {
+            if Self::try_client(&Self::url(self.address)).await.is_ok() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -103,15 +103,47 @@ impl Postgres {
         format!("postgres://dataflow@{address}/postgres")
     }
 
-    async fn try_client(&self) -> Result<Client, tokio_postgres::Error> {
-        let (client, connection) = tokio_postgres::connect(&Self::url(self.address), NoTls).await?;
+    /// A backup of a database, as pg_dump makes it.
+    pub(crate) fn dump(&self, database: &str) -> Vec<u8> {
+        let mut dump = self.command("pg_dump");
+        dump.args(["-h", "127.0.0.1", "-U", "dataflow", "-Fc", "-p", &self.address.port().to_string(), database]);
+        let output = dump.stdout(Stdio::piped()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// Makes a database anew from its backup; whoever is connected to the old one is thrown out.
+    pub(crate) async fn restore(&self, database: &str, dump: &[u8]) {
+        let client = self.client().await;
+        for sql in [format!("drop database {database} with (force)"), format!("create database {database}")] {
+            client.batch_execute(&sql).await.unwrap();
+        }
+        let mut restore = self.command("pg_restore");
+        restore.args(["-h", "127.0.0.1", "-U", "dataflow", "-p", &self.address.port().to_string(), "-d", database]);
+        let mut restore = restore.stdin(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut restore.stdin.take().unwrap(), dump).unwrap();
+        assert!(crate::program::wait(&mut restore).success());
+    }
+
+    async fn try_client(url: &str) -> Result<Client, tokio_postgres::Error> {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
         #[expect(clippy::disallowed_methods, reason = "the connection lives as long as the test")]
         tokio::spawn(connection);
         Ok(client)
     }
 
     pub(crate) async fn client(&self) -> Client {
-        self.try_client().await.unwrap()
+        Self::client_at(self.address).await
+    }
+
+    /// A client of a server that is up at this address.
+    pub(crate) async fn client_at(address: SocketAddr) -> Client {
+        Self::try_client(&Self::url(address)).await.unwrap()
+    }
+
+    /// A client of one of its databases.
+    pub(crate) async fn client_of(&self, database: &str) -> Client {
+        Self::try_client(&format!("postgres://dataflow@{}/{database}", self.address)).await.unwrap()
     }
 }
 

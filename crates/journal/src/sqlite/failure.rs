@@ -1,19 +1,18 @@
 //! What SQLite's errors mean to the journal.
 use crate::Error;
 use rusqlite::ErrorCode;
+use std::path::Path;
 
-/// The journal's error for one of SQLite's; `what` says what was done and to what.
-pub(super) fn of(what: &str, cause: &rusqlite::Error) -> Error {
-    let text = format!("{what}: {cause}");
+/// The journal's error for one of SQLite's about the file at `path`; `what` says what could not be done.
+pub(super) fn of(path: &Path, what: &str, cause: &rusqlite::Error) -> Error {
+    let text = format!("{} {what}: {cause}", path.display());
     match cause {
+        _ if is_locked(cause) => Error::Unavailable(locked(path)),
         rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
                 Error::Corrupt(text)
             }
             ErrorCode::DiskFull => Error::Unavailable(format!("{text}; free space on its disk")),
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-                Error::Unavailable(format!("{text}; another process holds it"))
-            }
             _ => Error::Unavailable(text),
         },
         rusqlite::Error::FromSqlConversionFailure(..)
@@ -22,4 +21,14 @@ pub(super) fn of(what: &str, cause: &rusqlite::Error) -> Error {
         | rusqlite::Error::Utf8Error(..) => Error::Corrupt(text),
         _ => Error::Unavailable(text),
     }
+}
+
+/// Whether another one has the file locked: nothing was done.
+pub(super) fn is_locked(cause: &rusqlite::Error) -> bool {
+    matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Who has it locked.
+pub(super) fn locked(path: &Path) -> String {
+    format!("{} is locked by {}", path.display(), dataflow_locks::database_holder(path))
 }

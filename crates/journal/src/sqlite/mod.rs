@@ -23,7 +23,8 @@ use writer::{Durable, Writer};
 
 /// A log in one SQLite file (WAL, `synchronous=FULL`). Dropping it waits until what was submitted is written.
 ///
-/// Several handles on one file are safe (the log's epochs fence), but slow; one process is meant to have one.
+/// Several handles on one file are safe (the log's epochs fence), but slow; one process is meant to have one. While another
+/// process has the file locked, what is written waits for it, however long that takes, and the log names that process.
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
@@ -38,21 +39,16 @@ impl Sqlite {
     /// # Errors
     /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is no journal, or one of a newer version.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let in_file = |cause| failure::of(&format!("{}", path.display()), &cause);
+        let in_file = |cause| failure::of(path, "can't be opened", &cause);
         let db = schema::open(path)?;
         let reading =
             (0..readers::THREADS).map(|_| schema::open_to_read(path)).collect::<Result<_, _>>().map_err(in_file)?;
-        Ok(Self { path: path.to_owned(), readers: Readers::start(reading)?, writer: Writer::start(db)? })
+        Ok(Self { path: path.to_owned(), readers: Readers::start(path, reading)?, writer: Writer::start(path, db)? })
     }
 
     /// The files it keeps: the database, its write-ahead log, and that one's index.
     pub fn own_files(&self) -> [PathBuf; 3] {
-        let beside = |suffix: &str| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        [self.path.clone(), beside("-wal"), beside("-shm")]
+        dataflow_locks::database_files(&self.path)
     }
 }
 

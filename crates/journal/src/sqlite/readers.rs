@@ -4,6 +4,7 @@ use crate::Error;
 use rusqlite::Connection;
 use std::{
     fmt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
@@ -19,6 +20,7 @@ type Question = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The door to the reading threads.
 pub(super) struct Readers {
+    path: PathBuf,
     questions: Option<mpsc::Sender<Question>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -29,10 +31,10 @@ fn stopped() -> Error {
 
 impl Readers {
     /// Starts one thread for each connection.
-    pub(super) fn start(connections: Vec<Connection>) -> Result<Self, Error> {
+    pub(super) fn start(path: &Path, connections: Vec<Connection>) -> Result<Self, Error> {
         let (questions, waiting) = mpsc::channel::<Question>(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
-        let mut readers = Self { questions: Some(questions), threads: Vec::new() };
+        let mut readers = Self { path: path.into(), questions: Some(questions), threads: Vec::new() };
         for mut db in connections {
             let waiting = Arc::clone(&waiting);
             let next = move || waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
@@ -55,8 +57,10 @@ impl Readers {
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
+        let path = self.path.clone();
         let question: Question = Box::new(move |db| {
-            let answer = db.transaction().and_then(|tx| ask(&tx)).map_err(|cause| failure::of("a read failed", &cause));
+            let answer = db.transaction().and_then(|tx| ask(&tx));
+            let answer = answer.map_err(|cause| failure::of(&path, "can't be read", &cause));
             // Who asked may have stopped waiting.
             drop(reply.send(answer));
         });

@@ -10,7 +10,7 @@ const VERSION: i64 = 1;
 /// Tells a journal from any other SQLite file (`PRAGMA application_id`): "DFjl".
 const APPLICATION: i64 = 0x4446_6a6c;
 
-/// How long another process's write is waited for.
+/// How long another process's lock is waited for at once.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.compacted` may be
@@ -47,11 +47,13 @@ const TABLES: &str = "
 
 /// Opens the file to write, and makes its tables if it is new.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
-    let what = format!("{}", path.display());
-    let in_file = |cause| failure::of(&what, &cause);
+    let in_file = |cause| failure::of(path, "can't be opened", &cause);
     let mut db = Connection::open(path).map_err(in_file)?;
     db.busy_timeout(BUSY).map_err(in_file)?;
-    check(&mut db, &what)?;
+    if is_empty(&db).map_err(in_file)? {
+        create(&mut db).map_err(in_file)?;
+    }
+    check(&db, path)?;
     settings(&db).map_err(in_file)?;
     Ok(db)
 }
@@ -75,27 +77,38 @@ fn settings(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn check(db: &mut Connection, what: &str) -> Result<(), Error> {
-    let in_file = |cause| failure::of(what, &cause);
-    let number = |db: &Connection, sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(in_file);
-    if number(db, "SELECT count(*) FROM sqlite_master")? == 0 {
-        // Both are properties of the file that have to be set before its first table.
-        db.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(in_file)?;
-        db.pragma_update(None, "journal_mode", "WAL").map_err(in_file)?;
+fn number(db: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    db.query_row(sql, [], |row| row.get(0))
+}
+
+fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    Ok(number(db, "SELECT count(*) FROM sqlite_master")? == 0)
+}
+
+fn create(db: &mut Connection) -> rusqlite::Result<()> {
+    // Both are properties of the file that have to be set before its first table.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another one may have been quicker.
+    if is_empty(&tx)? {
+        tx.execute_batch(TABLES)?;
+        tx.pragma_update(None, "application_id", APPLICATION)?;
+        tx.pragma_update(None, "user_version", VERSION)?;
     }
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(in_file)?;
-    if number(&tx, "SELECT count(*) FROM sqlite_master")? == 0 {
-        tx.execute_batch(TABLES).map_err(in_file)?;
-        tx.pragma_update(None, "application_id", APPLICATION).map_err(in_file)?;
-        tx.pragma_update(None, "user_version", VERSION).map_err(in_file)?;
-        return tx.commit().map_err(in_file);
-    }
-    if number(&tx, "PRAGMA application_id")? != APPLICATION {
+    tx.commit()
+}
+
+/// Whether it is a journal that this build can read. It only looks, so that nobody's lock is in the way.
+fn check(db: &Connection, path: &Path) -> Result<(), Error> {
+    let number = |sql| number(db, sql).map_err(|cause| failure::of(path, "can't be read", &cause));
+    let what = path.display();
+    if number("PRAGMA application_id")? != APPLICATION {
         return Err(Error::Corrupt(format!(
             "{what} is a SQLite file, but no journal of DataFlow; give it another path"
         )));
     }
-    match number(&tx, "PRAGMA user_version")? {
+    match number("PRAGMA user_version")? {
         VERSION => Ok(()),
         newer if newer > VERSION => Err(Error::Corrupt(format!(
             "{what} has the version {newer}, this build reads versions up to {VERSION}; run the build that wrote it, or a newer one"

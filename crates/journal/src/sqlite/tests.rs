@@ -74,7 +74,7 @@ async fn what_is_applied_is_in_the_files() {
 fn other_files_are_refused_and_left_alone() {
     let (folder, path) = place();
     std::fs::write(&path, "just text, and longer than the sixteen bytes of a header").unwrap();
-    insta::assert_snapshot!(refusal(&path), @"the journal is damaged: [path]: file is not a database");
+    insta::assert_snapshot!(refusal(&path), @"the journal is damaged: [path] can't be opened: file is not a database");
 
     let other = folder.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE users (id INTEGER)").unwrap();
@@ -217,4 +217,20 @@ fn statements_use_their_indexes() {
     SEARCH later USING COVERING INDEX log_progress (shard=? AND pipeline=? AND kind=? AND seq>? AND seq<?)
     ");
     insta::assert_snapshot!(plan(super::statements::CHUNKS), @"SEARCH chunk USING COVERING INDEX sqlite_autoindex_chunk_1 (id>?)");
+}
+
+/// One who is frozen in the middle of a transaction keeps nobody from looking.
+#[tokio::test]
+async fn a_locked_journal_can_be_opened_and_read() {
+    let (_folder, path) = place();
+    let first = Sqlite::open(&path).unwrap();
+    Owner::claim(&first, SHARD).await.append(&[(pipeline(SHARD, 0), lifecycle("1"))]).await;
+    let holder = Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let second = Sqlite::open(&path).unwrap();
+    assert_eq!(second.read(SHARD, Seq(1), 10).await.unwrap().entries.len(), 1);
+    let mut claiming = std::pin::pin!(second.claim(SHARD));
+    assert!(futures::poll!(&mut claiming).is_pending());
+    holder.execute_batch("ROLLBACK").unwrap();
+    claiming.await.unwrap();
 }

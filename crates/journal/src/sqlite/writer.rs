@@ -2,7 +2,11 @@
 use super::failure;
 use crate::Error;
 use rusqlite::Connection;
-use std::{fmt, thread::JoinHandle};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+};
 use tokio::sync::{
     mpsc::{self, error::TryRecvError},
     oneshot,
@@ -78,11 +82,12 @@ fn stopped() -> Error {
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(db: Connection) -> Result<Self, Error> {
+    pub(super) fn start(path: &Path, db: Connection) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel(WAITING);
+        let mut writing = Writing { db, path: path.into(), waiting };
         let thread = std::thread::Builder::new()
             .name("journal-writer".into())
-            .spawn(move || write(&db, waiting))
+            .spawn(move || writing.write())
             .map_err(|cause| Error::Unavailable(format!("no thread to write it: {cause}")))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -120,24 +125,11 @@ impl fmt::Debug for Writer {
     }
 }
 
-fn write(db: &Connection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
-    loop {
-        let Some(first) = (match waiting.try_recv() {
-            Ok(job) => Some(job),
-            Err(TryRecvError::Empty) if give_back(db) => continue,
-            Err(_) => waiting.blocking_recv(),
-        }) else {
-            return;
-        };
-        let mut weight = first.weight();
-        let mut group = vec![first];
-        while group.len() < GROUP && weight < GROUP_BYTES {
-            let Ok(job) = waiting.try_recv() else { break };
-            weight += job.weight();
-            group.push(job);
-        }
-        commit(db, group);
-    }
+/// What the thread has.
+struct Writing {
+    db: Connection,
+    path: PathBuf,
+    waiting: mpsc::Receiver<Box<dyn Job>>,
 }
 
 /// Where a transaction failed.
@@ -148,50 +140,88 @@ enum Failed {
     Transaction(&'static str, rusqlite::Error),
 }
 
-/// Commits a group; if a job fails, each gets a transaction of its own, so that none suffers for another.
-fn commit(db: &Connection, mut group: Vec<Box<dyn Job>>) {
-    let how = match transact(db, &mut group) {
-        Ok(()) => Ok(()),
-        Err(failed) => {
-            if !db.is_autocommit()
-                && let Err(cause) = db.execute_batch("ROLLBACK")
-            {
-                tracing::error!(%cause, "the journal's transaction can't be rolled back");
+impl Writing {
+    fn write(&mut self) {
+        loop {
+            let Some(first) = (match self.waiting.try_recv() {
+                Ok(job) => Some(job),
+                Err(TryRecvError::Empty) if give_back(&self.db) => continue,
+                Err(_) => self.waiting.blocking_recv(),
+            }) else {
+                return;
+            };
+            let mut weight = first.weight();
+            let mut group = vec![first];
+            while group.len() < GROUP && weight < GROUP_BYTES {
+                let Ok(job) = self.waiting.try_recv() else { break };
+                weight += job.weight();
+                group.push(job);
             }
-            match failed {
-                Failed::Job(_) if group.len() > 1 => {
-                    for job in group {
-                        commit(db, vec![job]);
-                    }
-                    return;
+            self.commit(group);
+        }
+    }
+
+    /// Commits a group; if a job fails, each gets a transaction of its own, so that none suffers for another.
+    fn commit(&self, mut group: Vec<Box<dyn Job>>) {
+        let how = match self.transact(&mut group) {
+            Ok(()) => Ok(()),
+            Err(failed) => {
+                if !self.db.is_autocommit()
+                    && let Err(cause) = self.db.execute_batch("ROLLBACK")
+                {
+                    tracing::error!(%cause, "the journal's transaction can't be rolled back");
                 }
-                Failed::Job(cause) => Err(failure::of("a write failed", &cause)),
-                Failed::Transaction(what, cause) => Err(failure::of(what, &cause)),
+                match failed {
+                    Failed::Job(_) if group.len() > 1 => {
+                        for job in group {
+                            self.commit(vec![job]);
+                        }
+                        return;
+                    }
+                    Failed::Job(cause) => Err(failure::of(&self.path, "can't be written", &cause)),
+                    Failed::Transaction(what, cause) => Err(failure::of(&self.path, what, &cause)),
+                }
+            }
+        };
+        for job in group {
+            job.settle(how.clone());
+        }
+    }
+
+    fn transact(&self, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
+        let failed = |cause| Failed::Transaction("can't be written", cause);
+        // Not prepared beforehand: it takes effect when it is compiled.
+        let synchronous = match group.iter().any(|job| job.durable() == Durable::AtOnce) {
+            true => "PRAGMA synchronous=FULL",
+            false => "PRAGMA synchronous=NORMAL",
+        };
+        self.db.execute_batch(synchronous).map_err(failed)?;
+        self.begin().map_err(failed)?;
+        for job in group {
+            job.run(&self.db).map_err(Failed::Job)?;
+        }
+        self.step("COMMIT").map_err(|cause| Failed::Transaction("may or may not have been written", cause))
+    }
+
+    /// Begins a transaction. A process that has the file locked is waited for: it may be frozen, and then nobody can take
+    /// the lock from it. Nothing was written yet, so nothing is in doubt meanwhile.
+    fn begin(&self) -> rusqlite::Result<()> {
+        loop {
+            match self.step("BEGIN IMMEDIATE") {
+                Err(cause) if failure::is_locked(&cause) && !self.waiting.is_closed() => {
+                    tracing::warn!(
+                        "the journal {}; nothing can be written before it lets go",
+                        failure::locked(&self.path)
+                    );
+                }
+                begun => return begun,
             }
         }
-    };
-    for job in group {
-        job.settle(how.clone());
     }
-}
 
-fn transact(db: &Connection, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
-    let step = |sql, what| {
-        let done = db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-        done.map(drop).map_err(|cause| Failed::Transaction(what, cause))
-    };
-    // Not prepared beforehand: it takes effect when it is compiled.
-    let synchronous = match group.iter().any(|job| job.durable() == Durable::AtOnce) {
-        true => "PRAGMA synchronous=FULL",
-        false => "PRAGMA synchronous=NORMAL",
-    };
-    let set = db.execute_batch(synchronous);
-    set.map_err(|cause| Failed::Transaction("how durable a transaction is can't be set", cause))?;
-    step("BEGIN IMMEDIATE", "a transaction can't be begun")?;
-    for job in group {
-        job.run(db).map_err(Failed::Job)?;
+    fn step(&self, sql: &str) -> rusqlite::Result<()> {
+        self.db.prepare_cached(sql)?.execute([]).map(drop)
     }
-    step("COMMIT", "a transaction may or may not be committed")
 }
 
 /// Gives some free pages back to the file system, while nobody waits; true if there may be more.

@@ -101,8 +101,8 @@ fn open_or_create(path: &Path) -> Result<File, Error> {
 fn lock(file: &File, path: &Path) -> Result<(), Error> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {
-            let holder = on_disk::name_holder(on_disk::holder(&[path.into()], true));
-            Error::transient("locked", format!("{} is locked by {holder}", path.display()))
+            let message = format!("{} is locked by {}", path.display(), dataflow_locks::holder(path));
+            Error::transient("locked", message)
         }
         TryLockError::Error(error) => on_disk::failure("lock", path, &error),
     })

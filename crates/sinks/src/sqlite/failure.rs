@@ -2,11 +2,7 @@
 use crate::on_disk;
 use dataflow_sdk::Error;
 use rusqlite::ErrorCode;
-use std::{
-    ffi::OsString,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{io::ErrorKind, path::Path};
 
 /// The class and words of an error.
 pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Error {
@@ -16,7 +12,7 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            let holder = on_disk::name_holder(on_disk::holder(&files(path), true));
+            let holder = dataflow_locks::database_holder(path);
             Error::transient("locked", format!("can't {doing} {}: it is locked by {holder}", path.display()))
         }
         Some(ErrorCode::NotADatabase) => {
@@ -71,14 +67,4 @@ pub(super) fn words(error: &rusqlite::Error) -> String {
         rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
         other => other.to_string(),
     }
-}
-
-/// The files of a database, on which locks may be.
-fn files(path: &Path) -> Vec<PathBuf> {
-    let beside = |suffix: &str| {
-        let mut name: OsString = path.into();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    vec![path.into(), beside("-shm"), beside("-wal")]
 }

@@ -1,0 +1,306 @@
+//! A pipeline on a data folder that two nodes share, and the one of them that is frozen.
+use crate::{
+    program::{Node, assert_balanced, count, program},
+    server::Postgres,
+    topic::Topic,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the records come from.
+pub(super) enum Feed {
+    /// A file that grows.
+    File,
+    /// A topic, read by two lanes.
+    Kafka(Topic),
+}
+
+/// Where they go.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    File,
+    Sqlite,
+    /// The server at this address.
+    Postgres(SocketAddr),
+}
+
+impl Target {
+    fn sink(self, folder: &std::path::Path) -> Value {
+        match self {
+            Self::File => json!({"type": "file", "path": folder.join("out.jsonl")}),
+            Self::Sqlite => json!({
+                "type": "sqlite", "path": folder.join("out.db"), "table": "rows", "mode": "append", "fenceTimeout": "1s",
+            }),
+            Self::Postgres(_) => json!({"type": "postgres", "table": "rows", "mode": "append", "fenceTimeout": "1s"}),
+        }
+    }
+}
+
+/// The pipeline, its records, and the folder of the nodes.
+pub(super) struct House {
+    folder: tempfile::TempDir,
+    feed: Feed,
+    target: Target,
+    pub(super) written: u64,
+    /// Each so manieth record becomes a dead letter.
+    bad: u64,
+    /// What makes each record longer.
+    pad: String,
+    batch: Value,
+}
+
+impl House {
+    pub(super) fn new(feed: Feed, target: Target) -> Self {
+        let house = Self {
+            folder: tempfile::tempdir().unwrap(),
+            feed,
+            target,
+            written: 0,
+            bad: 100,
+            pad: String::new(),
+            batch: json!({"maxRecords": 50, "linger": "5ms"}),
+        };
+        fs::write(house.path("in.jsonl"), "").unwrap();
+        house
+    }
+
+    /// The same with records of so many bytes in large batches, of which each third becomes a dead letter: journal and sink
+    /// have to write a lot.
+    pub(super) fn busy(self, bytes: usize) -> Self {
+        Self { bad: 3, pad: "x".repeat(bytes), batch: json!({"maxRecords": 500, "linger": "50ms"}), ..self }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn spec(&self) -> Value {
+        let (source, lanes) = match &self.feed {
+            Feed::File => {
+                (json!({"type": "file", "path": self.path("in.jsonl"), "follow": true, "pollInterval": "20ms"}), 1)
+            }
+            Feed::Kafka(topic) => (json!({"type": "kafka", "topic": topic.name}), 2),
+        };
+        json!({
+            "pipelineId": "haunted",
+            "source": source,
+            "transforms": [{"type": "map", "set": {"share": format!("1000 / (id % {})", self.bad)}}],
+            "sink": self.target.sink(self.folder.path()),
+            "lanes": lanes,
+            "batch": self.batch,
+            "checkpointInterval": "50ms",
+        })
+    }
+
+    /// So many more records.
+    pub(super) fn write(&mut self, records: u64) {
+        let ids = self.written..self.written + records;
+        self.written += records;
+        let line = |id| json!({"id": id, "pad": self.pad}).to_string();
+        match &self.feed {
+            Feed::File => {
+                let text: String = ids.map(|id| line(id) + "\n").collect();
+                let mut file = OpenOptions::new().append(true).open(self.path("in.jsonl")).unwrap();
+                file.write_all(text.as_bytes()).unwrap();
+            }
+            Feed::Kafka(topic) => topic.send(ids, line),
+        }
+    }
+
+    /// A node with this fault, if it is any.
+    pub(super) fn node(&self, fault: &str) -> Node {
+        self.node_through(fault, None)
+    }
+
+    /// The same, whose way to PostgreSQL is another address.
+    pub(super) fn node_through(&self, fault: &str, proxy: Option<SocketAddr>) -> Node {
+        start(&self.path("data"), &self.path("node.log"), fault, self.postgres(proxy))
+    }
+
+    fn postgres(&self, proxy: Option<SocketAddr>) -> Option<SocketAddr> {
+        match self.target {
+            Target::Postgres(address) => Some(proxy.unwrap_or(address)),
+            Target::File | Target::Sqlite => None,
+        }
+    }
+
+    pub(super) fn is_through(&self, view: &Value) -> bool {
+        count(view, "recordsRead") == self.written && count(view, "recordsInFlight") == 0
+    }
+
+    pub(super) async fn through(&self, node: &Node) -> Value {
+        let view = node.until("haunted", "through", |view| self.is_through(view)).await;
+        assert_balanced(&view);
+        view
+    }
+
+    /// Has another node take over from a frozen one, which wakes, or is killed, if it holds what the other one needs, and
+    /// wakes at the end otherwise. Nothing that it still does lands anywhere. What was waited for is told, too.
+    pub(super) async fn take_over(&mut self, first: Node, wake: bool) -> (Node, BTreeSet<&'static str>) {
+        let (mut frozen, mut woken, mut waited) = (Some(first), None, BTreeSet::new());
+        let let_go = |frozen: &mut Option<Node>, woken: &mut Option<Node>| {
+            let Some(first) = frozen.take() else { return };
+            if wake {
+                first.signal("CONT");
+                *woken = Some(first);
+            } else {
+                first.kill();
+            }
+        };
+        let (data, log, postgres) = (self.path("data"), self.path("second.log"), self.postgres(None));
+        let starting = tokio::task::spawn_blocking({
+            let log = log.clone();
+            move || start(&data, &log, "", postgres)
+        });
+        let begun = Instant::now();
+        while !starting.is_finished() {
+            assert!(begun.elapsed() < PATIENCE, "{}", fs::read_to_string(&log).unwrap());
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            if let (Some(first), Some(line)) = (&frozen, text.lines().find(|line| line.contains("is locked by"))) {
+                assert!(
+                    line.contains("journal.db is") && line.contains(&format!("process {} ", first.pid())),
+                    "{line}"
+                );
+                waited.insert("journal.db");
+                let_go(&mut frozen, &mut woken);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let second = starting.await.unwrap();
+        self.write(100); // so that it has something to do even where the first one was through
+        let begun = Instant::now();
+        loop {
+            let view = second.get("/api/pipelines/haunted").await;
+            if self.is_through(&view) {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{view:#}");
+            assert_eq!(view["status"], "running", "{view:#}");
+            // A lock of the frozen one can't be broken: who has it is told, and it is waited for.
+            if view["error"]["code"] == "locked"
+                && let Some(first) = &frozen
+            {
+                let message = view["error"]["message"].as_str().unwrap();
+                assert!(
+                    message.contains(&format!("process {} ", first.pid())) && message.contains("out."),
+                    "{message}"
+                );
+                waited.insert(if message.contains("out.db") { "out.db" } else { "out.jsonl" });
+                let_go(&mut frozen, &mut woken);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.write(100);
+        self.through(&second).await;
+        if let Some(first) = frozen {
+            first.signal("CONT");
+            woken = Some(first);
+        }
+        if let Some(first) = woken {
+            gives_up(&first).await;
+            self.write(100);
+            self.through(&second).await;
+            // It neither comes back nor holds anything.
+            gives_up(&first).await;
+        }
+        (second, waited)
+    }
+
+    /// Every record is where it belongs, exactly once.
+    pub(super) async fn assert_exact(&self, node: &Node) {
+        let view = self.through(node).await;
+        let dead = self.written.div_ceil(self.bad);
+        assert_eq!(count(&view, "recordsDead"), dead, "{view:#}");
+        let (status, stopped) = node.post("/api/pipelines/haunted/stop").await;
+        assert_eq!((status, &stopped["status"]), (200, &json!("stopped")), "{stopped:#}");
+        let there = self.ids().await;
+        let distinct: BTreeSet<u64> = there.iter().copied().collect();
+        let expected: BTreeSet<u64> = (0..self.written).filter(|id| id % self.bad != 0).collect();
+        assert_eq!(there.len(), distinct.len(), "some came twice");
+        assert!(distinct == expected, "{} of {}", distinct.len(), expected.len());
+        let (mut letters, mut after) = (BTreeSet::new(), 0);
+        loop {
+            let page = node.get(&format!("/api/pipelines/haunted/dead-letters?limit=100&after={after}")).await;
+            for letter in page["items"].as_array().unwrap() {
+                let place = (letter["partition"].to_string(), letter["position"].to_string());
+                assert!(letters.insert(place), "twice: {letter}");
+            }
+            match page["next"].as_u64() {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert_eq!(letters.len() as u64, dead);
+    }
+
+    async fn ids(&self) -> Vec<u64> {
+        match self.target {
+            Target::File => {
+                let text = fs::read_to_string(self.path("out.jsonl")).unwrap();
+                text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap()).collect()
+            }
+            Target::Sqlite => {
+                let db = rusqlite::Connection::open(self.path("out.db")).unwrap();
+                let mut rows = db.prepare("SELECT id FROM rows").unwrap();
+                let rows = rows.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+                rows.map(|id| id.unwrap() as u64).collect()
+            }
+            Target::Postgres(address) => {
+                let rows = Postgres::client_at(address).await.query("select id::bigint from rows", &[]).await.unwrap();
+                rows.iter().map(|row| row.get::<_, i64>(0) as u64).collect()
+            }
+        }
+    }
+
+    /// Removes what it has on servers that others use, too.
+    pub(super) async fn leave(self) {
+        if let Feed::Kafka(topic) = self.feed {
+            topic.remove().await;
+        }
+    }
+}
+
+fn start(data: &std::path::Path, log: &std::path::Path, fault: &str, postgres: Option<SocketAddr>) -> Node {
+    let fault = if fault.is_empty() { "no-folder-lock".to_owned() } else { format!("no-folder-lock,{fault}") };
+    let kafka = json!({"brokers": crate::topic::BROKERS}).to_string();
+    let postgres = postgres.map(|address| json!({"url": Postgres::url(address)}).to_string());
+    let mut variables = vec![("DATAFLOW_FAULT", &*fault), ("DATAFLOW_CONNECTION_KAFKA_DEFAULT", &kafka)];
+    variables.extend(postgres.as_ref().map(|postgres| ("DATAFLOW_CONNECTION_POSTGRES_DEFAULT", &**postgres)));
+    program().log_to(log).node_with(data, &[], &variables)
+}
+
+/// Waits until a node is frozen; false if it does not come to that for so long.
+pub(super) async fn freezes(node: &Node, within: Duration) -> bool {
+    let begun = Instant::now();
+    while !node.is_frozen() {
+        if begun.elapsed() > within {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    true
+}
+
+/// Waits until a node says that its shards are another's.
+pub(super) async fn gives_up(node: &Node) {
+    let begun = Instant::now();
+    loop {
+        let ready = node.request("GET", "/health/ready", None).await.0;
+        let pipeline = node.request("GET", "/api/pipelines/haunted", None).await;
+        if ready == 503 && pipeline.0 == 503 {
+            assert!(pipeline.1.to_string().contains("another node"), "{}", pipeline.1);
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it goes on as if it were alone: {ready}, {pipeline:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

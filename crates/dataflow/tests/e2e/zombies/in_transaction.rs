@@ -1,0 +1,74 @@
+//! A node that is frozen in the middle of a transaction of SQLite, of the journal or of a sink: nobody can take its lock
+//! from it. The next one says which file it is and who has it, waits, and goes on once the first one wakes or is gone.
+use super::house::{Feed, House, PATIENCE, Target, freezes};
+use crate::program::Node;
+use rusqlite::{Connection, ErrorCode};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// Freezes a node that has this database locked.
+async fn freeze(house: &mut House, node: &Node, database: &Path) {
+    let looker = Connection::open(database).unwrap();
+    looker.busy_timeout(Duration::ZERO).unwrap();
+    let begun = Instant::now();
+    for moment in 0.. {
+        assert!(begun.elapsed() < PATIENCE, "{} times it had no lock on {}", moment, database.display());
+        house.write(200);
+        tokio::time::sleep(Duration::from_millis(moment * 7 % 40)).await;
+        node.signal("STOP");
+        assert!(freezes(node, PATIENCE).await);
+        match looker.execute_batch("BEGIN IMMEDIATE") {
+            Ok(()) => looker.execute_batch("ROLLBACK").unwrap(),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return,
+            Err(error) => panic!("{error}"),
+        }
+        node.signal("CONT");
+    }
+}
+
+async fn is_waited_for(target: Target, database: &str) {
+    for wake in [true, false] {
+        let mut house = House::new(Feed::File, target).busy(8_000);
+        let first = house.node("");
+        first.create_and_start(&house.spec()).await;
+        house.write(100);
+        house.through(&first).await;
+        let path = house.path(database);
+        freeze(&mut house, &first, &path).await;
+        let (second, waited) = house.take_over(first, wake).await;
+        let name = Path::new(database).file_name().unwrap().to_str().unwrap();
+        assert!(waited.contains(name), "{name} was locked, it was waited for {waited:?}");
+        house.assert_exact(&second).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_frozen_in_a_transaction_of_the_journal_is_waited_for() {
+    is_waited_for(Target::File, "data/node/journal.db").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_frozen_in_a_transaction_of_a_sqlite_sink_is_waited_for() {
+    is_waited_for(Target::Sqlite, "out.db").await;
+}
+
+/// Somebody else's lock on the file, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_sqlite_file_is_waited_for_and_its_holder_named() {
+    let mut house = House::new(Feed::File, Target::Sqlite);
+    let node = house.node("");
+    node.create_and_start(&house.spec()).await;
+    house.write(100);
+    house.through(&node).await;
+    let holder = Connection::open(house.path("out.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    house.write(100);
+    let view = node.until("haunted", "locked out", |view| view["error"]["code"] == "locked").await;
+    let message = view["error"]["message"].as_str().unwrap();
+    let holder_pid = format!("process {}", std::process::id());
+    assert!(message.contains("out.db") && message.contains(&holder_pid), "{message}");
+    holder.execute_batch("ROLLBACK").unwrap();
+    house.assert_exact(&node).await;
+}

@@ -1,0 +1,119 @@
+//! Zombies: a node that was frozen, given up and replaced, and wakes. Two nodes share one journal (only a build with fault
+//! points lets them); the first is frozen at a named point, the second takes over and goes on, the first wakes: nothing that
+//! it still does lands anywhere, and it lets go of all it holds.
+mod house;
+mod in_statement;
+mod in_transaction;
+
+use crate::{server::Postgres, topic::Topic};
+use dataflow_testkit::servers;
+use house::{Feed, House, Target, freezes};
+use std::time::Duration;
+
+/// Longest wait for a point to be passed; who does not pass it by then never does.
+const PASSES: Duration = Duration::from_secs(5);
+
+/// All points that a pair may pass after its node has begun to serve.
+const POINTS: [&str; 20] = [
+    "before:source-open",
+    "after:source-open",
+    "before:sink-open",
+    "after:sink-open",
+    "before:prepare@2",
+    "after:prepare@2",
+    "before:sink-commit@2",
+    "after:sink-commit@2",
+    "before:seal",
+    "after:seal",
+    "before:journal-append@2",
+    "after:journal-append@2",
+    "before:checkpoint",
+    "after:checkpoint",
+    "before:publish",
+    "after:publish",
+    "before:snapshot",
+    "after:snapshot",
+    "before:collect",
+    "after:collect",
+];
+
+/// Freezes a node at a point, has another take over, wakes the first (or kills it, if it is in the way); false if the point
+/// is not passed by this pair.
+async fn haunt(point: &str, feed: Feed, target: Target, wake: bool) -> bool {
+    let mut house = House::new(feed, target);
+    let first = house.node("");
+    first.create_and_start(&house.spec()).await;
+    house.write(300);
+    house.through(&first).await;
+    assert!(first.terminate().success());
+
+    house.write(600);
+    let first = house.node(&format!("{point}=stop"));
+    let passed = freezes(&first, PASSES).await;
+    let last = if passed { house.take_over(first, wake).await.0 } else { first };
+    house.assert_exact(&last).await;
+    drop(last);
+    house.leave().await;
+    passed
+}
+
+async fn haunt_all(target: impl AsyncFn() -> (Feed, Target)) {
+    let mut passed = 0;
+    for point in POINTS {
+        for wake in [true, false] {
+            let (feed, target) = target().await;
+            let frozen = haunt(point, feed, target, wake).await;
+            println!("{point}: {}", if frozen { "exact" } else { "not passed" });
+            passed += u32::from(frozen);
+        }
+    }
+    assert!(passed >= 20, "only {passed} points were passed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_a_file() {
+    for (point, wake) in [("before:sink-commit@2", true), ("after:checkpoint", true), ("after:sink-commit@2", false)] {
+        assert!(haunt(point, Feed::File, Target::File, wake).await, "{point} is passed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_a_sqlite_file() {
+    for point in ["before:sink-commit@2", "before:prepare@2", "after:checkpoint"] {
+        assert!(haunt(point, Feed::File, Target::Sqlite, true).await, "{point} is passed");
+    }
+}
+
+/// A topic of its own, and a server where nobody else's sessions are ended.
+async fn kafka_to_postgres(postgres: &Postgres) -> (Feed, Target) {
+    postgres.client().await.batch_execute("drop table if exists rows, dataflow_tokens").await.unwrap();
+    (Feed::Kafka(Topic::new("zombies", 4).await), Target::Postgres(postgres.address))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_with_two_lanes_from_kafka_to_postgres() {
+    let (true, Some(postgres)) = (servers::are_up(), Postgres::start().await) else { return };
+    for point in ["before:sink-commit@3", "after:sink-commit@4"] {
+        let (feed, target) = kafka_to_postgres(&postgres).await;
+        assert!(haunt(point, feed, target, true).await, "{point} is passed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: make test-long"]
+async fn a_zombie_with_a_file_at_every_point() {
+    haunt_all(async || (Feed::File, Target::File)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: make test-long"]
+async fn a_zombie_with_a_sqlite_file_at_every_point() {
+    haunt_all(async || (Feed::File, Target::Sqlite)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: make test-long"]
+async fn a_zombie_with_two_lanes_from_kafka_to_postgres_at_every_point() {
+    let (true, Some(postgres)) = (servers::are_up(), Postgres::start().await) else { return };
+    haunt_all(async || kafka_to_postgres(&postgres).await).await;
+}
