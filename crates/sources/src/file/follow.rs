@@ -3,11 +3,12 @@
 //! A rotated file is read to its end under the name it had; then an interval without records leads from that end to
 //! the beginning of the file that took its place. Where the pattern matches the new name of the old file as well, an
 //! interval without records says of that name that it was read already. That comes first, so that no crash in between
-//! makes it be read again.
+//! makes it be read again. Files that came and went between two looks are read in between.
 use super::{
     FileSource,
     content::failed,
     identity::Identity,
+    rotation::Left,
     slot::Slot,
     split::Caps,
     tail::{self, Opened, Tail},
@@ -104,12 +105,15 @@ impl Follow {
             let replaced = self.slots[k].is_replaced(grace).map_err(failed)?;
             let slot = &mut self.slots[k];
             let Some(tail) = &mut slot.tail else { return Ok(None) };
+            let next = tail.next()?;
+            // Looked at after it was read: what was read of a file that was written anew meanwhile is no record.
             if let Some(reason) = tail.changed().map_err(failed)? {
-                let records = tail.moved(&self.source, &reason)?;
+                let from = slot.position.clone().unwrap_or(Position::offset(0));
+                let records = tail.moved(&self.source, from, &reason)?;
                 (slot.tail, slot.position) = (None, Some(records.to.clone()));
                 return Ok(Some(records));
             }
-            if let Some(records) = tail.next()? {
+            if let Some(records) = next {
                 slot.position = Some(records.to.clone());
                 return Ok(Some(records));
             }
@@ -129,10 +133,10 @@ impl Follow {
     /// The file that is open under a path was replaced and is read to its end.
     fn finish(&mut self, k: usize) -> io::Result<()> {
         let slot = &mut self.slots[k];
-        (slot.rotated, slot.replaced) = (true, None);
+        let Some(tail) = slot.tail.take() else { return Ok(()) };
+        (slot.rotated, slot.replaced) = (Some(Left::new(tail.file())?), None);
         self.next = k + 1; // all others first
-        if let Some(tail) = slot.tail.take()
-            && tail.file().metadata()?.nlink() > 0
+        if tail.file().metadata()?.nlink() > 0
             && let Some(at) = tail.position.as_offset()
         {
             self.known.push_back((tail.identity, at));
@@ -152,12 +156,16 @@ impl Follow {
         };
         let name = slot.partition.to_string();
         let failed = |error| failed(&name, 0, error);
-        if slot.rotated || slot.position.is_none() {
-            let Some(identity) = Identity::of(&file).map_err(failed)? else { return Ok(None) };
-            let Some(begin) = self.begin(&file).map_err(failed)? else { return Ok(None) };
+        if slot.rotated.is_some() || slot.position.is_none() {
+            let between = match &slot.rotated {
+                Some(left) => left.successor(&slot.path, &file, |path| self.paths.contains(path)).map_err(failed)?,
+                None => None,
+            };
+            let file = between.as_ref().unwrap_or(&file);
+            let Some(identity) = Identity::of(file).map_err(failed)? else { return Ok(None) };
+            let Some(begin) = self.begin(file).map_err(failed)? else { return Ok(None) };
             let slot = &mut self.slots[k];
-            if slot.rotated || begin.is_some() {
-                slot.rotated = false;
+            if slot.rotated.take().is_some() || begin.is_some() {
                 let (identity, begin) = begin.unwrap_or((identity, 0));
                 let from = slot.position.clone().unwrap_or(Position::offset(0));
                 let mut records = Records::empty(slot.partition.clone(), from, Layout::Json);

@@ -34,7 +34,12 @@ impl Identity {
 
     /// Whether `file` is the one that is known by this.
     pub(crate) fn is(&self, file: &File) -> io::Result<bool> {
-        Ok(self.is_inode(&file.metadata()?) && head(file, self.length)? == Some(self.hash))
+        Ok(self.is_inode(&file.metadata()?) && self.begins(file)?)
+    }
+
+    /// Whether `file` begins with the same bytes.
+    pub(super) fn begins(&self, file: &File) -> io::Result<bool> {
+        Ok(head(file, self.length)? == Some(self.hash))
     }
 
     /// Whether it is the same inode, whatever it holds.

@@ -6,6 +6,7 @@ mod content;
 mod follow;
 mod identity;
 mod layout;
+mod rotation;
 mod slot;
 mod split;
 mod tail;
@@ -64,7 +65,9 @@ pub struct FileSource {
     pub compression: Compression,
     /// false: the files as they are when the pipeline starts, then the pipeline is completed. true: go on for ever, with
     /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names, but
-    /// not compressed ones). A line counts once its line break is there. Each file that is followed is held open.
+    /// not compressed ones). A file that was rotated away before it was looked at is read if it got a number or a date
+    /// (`app.log.1`, `app.log-20261231`, `app-20261231.log`); one that was also compressed or removed by then can't be
+    /// known. A line counts once its line break is there. Each file that is followed is held open.
     #[serde(default)]
     pub follow: bool,
     /// How often growing files are looked at.

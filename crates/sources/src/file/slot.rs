@@ -1,11 +1,15 @@
 //! A path that is followed: which file is read under it, and what becomes of it when another takes its place.
-use super::{identity::Identity, tail::Tail};
+use super::{
+    identity::Identity,
+    rotation::{Left, folder},
+    tail::Tail,
+};
 use dataflow_core::position::{Partition, Position};
 use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -20,13 +24,13 @@ pub(super) struct Slot {
     pub(super) tail: Option<Box<Tail>>,
     /// Since when the open file is known to be replaced.
     pub(super) replaced: Option<Instant>,
-    /// The file of `position` was read to its end, and another one takes its place.
-    pub(super) rotated: bool,
+    /// The file of `position`, read to its end, where another one takes its place.
+    pub(super) rotated: Option<Left>,
 }
 
 impl Slot {
     pub(super) fn new(path: PathBuf, position: Option<Position>) -> Self {
-        Self { partition: super::partition(&path), path, position, tail: None, replaced: None, rotated: false }
+        Self { partition: super::partition(&path), path, position, tail: None, replaced: None, rotated: None }
     }
 
     /// Whether the open file was replaced by another one, or deleted, so long ago that nobody writes to it any more.
@@ -53,11 +57,7 @@ impl Slot {
         if known.is_inode(&file.metadata()?) {
             return Ok(None);
         }
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(folder(&self.path))? {
             let entry = entry?;
             // An entry that vanishes meanwhile is not the one.
             if entry.metadata().is_ok_and(|meta| meta.is_file() && known.is_inode(&meta))

@@ -240,8 +240,8 @@ impl Tail {
     }
 
     /// The position was lost in a file that is open.
-    pub(super) fn moved(&self, source: &FileSource, reason: &str) -> Result<Box<Records>, Error> {
-        moved(source, &self.path, self.file(), self.partition.clone(), self.position.clone(), reason)
+    pub(super) fn moved(&self, source: &FileSource, from: Position, reason: &str) -> Result<Box<Records>, Error> {
+        moved(source, &self.path, self.file(), self.partition.clone(), from, reason)
     }
 }
 

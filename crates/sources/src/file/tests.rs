@@ -329,6 +329,46 @@ async fn a_growing_file_is_followed_across_rotation() {
     assert_eq!(texts(&batches), ["6", "7"]);
 }
 
+/// Between two looks, with and without a reader, and by either way to name what is rotated.
+#[tokio::test]
+async fn files_that_came_and_went_unseen_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, named) = (dir.path().join("app.log"), |name: &str| dir.path().join(name));
+    let pause = || std::thread::sleep(Duration::from_millis(20)); // rotations are further apart than a file system's clock ticks
+    append(&named("app.log.7"), "long ago\n");
+    pause();
+    append(&path, "1\n");
+    let source = source(&path, json!({"follow": true, "pollInterval": "100ms"}));
+    let mut positions = Positions::new();
+    let mut reader = open(&source, &positions).await.unwrap();
+    let batches = some(&mut *reader, 1).await;
+    remember(&mut positions, &batches);
+    // Somebody keeps a copy of what is there, which is no generation.
+    fs::copy(&path, named("app.log.8")).unwrap();
+    append(&named("app.log.gz"), "no generation\n");
+    append(&path, "2\n");
+    pause();
+    let rotate = |old: &str, text: &str| {
+        fs::rename(&path, named(old)).unwrap();
+        append(&path, text);
+        pause();
+    };
+    rotate("app.log.3", "3\n");
+    rotate("app.log.2", "4\n4b\n");
+    rotate("app.log.1", "5\n");
+    let batches = some(&mut *reader, 5).await;
+    remember(&mut positions, &batches);
+    assert_eq!(texts(&batches), ["2", "3", "4", "4b", "5"]);
+    drop(reader);
+
+    rotate("app-20261231.log", "6\n");
+    rotate("app-20270101.log", "7\n");
+    let mut reader = open(&source, &positions).await.unwrap();
+    let batches = some(&mut *reader, 2).await;
+    assert_eq!(texts(&batches), ["6", "7"]);
+    assert!(batches.iter().all(|batch| batch.lost.is_none()));
+}
+
 #[tokio::test]
 async fn a_pattern_that_matches_rotated_names_reads_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
