@@ -4,7 +4,13 @@
 //! 2. **Sink commit** with the token: positions, counters, and the names of all chunks since the last checkpoint.
 //! 3. **Journal**, at the next checkpoint: a `BatchProcessed` with the same positions, counters and chunks. The next
 //!    commit does not wait for it; a lane whose journal is 30 s or 1,000 chunks behind does.
-use super::{failure::Failure, lane::InFlight, live::Live, report::Reports};
+use super::{
+    failure::Failure,
+    lane::InFlight,
+    live::Live,
+    patience::{store, wait_for},
+    report::Reports,
+};
 use crate::{dead_letters, parts::Clock, view::DeadLetter};
 use bytes::Bytes;
 use dataflow_core::{
@@ -34,8 +40,6 @@ const MAX_BYTES: usize = 8 << 20;
 /// How far the journal may fall behind before commits wait for it.
 const MAX_BEHIND: Duration = Duration::from_secs(30);
 const MAX_CHUNKS: usize = 1_000;
-/// Wait between tries while the journal can't take a chunk.
-const RETRY: Duration = Duration::from_millis(200);
 /// A chunk that takes longer keeps no locks of the sink meanwhile.
 const PROMPT: Duration = Duration::from_secs(1);
 
@@ -145,7 +149,9 @@ impl Committer {
                         self.commit(std::mem::take(&mut together)).await?;
                         bytes = 0;
                     }
-                    let demand = self.writer.define(&columns).await.map_err(|error| Failure::of("sink", error))?;
+                    let defining = self.writer.define(&columns);
+                    let defined = wait_for("sink", "making its columns", &self.live, &*self.clock, defining).await;
+                    let demand = defined.map_err(|error| Failure::of("sink", error))?;
                     if answer.send(demand).is_err() {
                         tracing::debug!("the transform stage ended before the sink's columns were known");
                     }
@@ -184,7 +190,8 @@ impl Committer {
         }
         let next = loop {
             let next = self.prepare(&outputs, &fates).await?;
-            match self.writer.commit(&outputs, &next).await {
+            let committing = self.writer.commit(&outputs, &next);
+            match wait_for("sink", "a commit", &self.live, &*self.clock, committing).await {
                 Ok(committed) => {
                     let mut next = next;
                     next.counters.rows_written += committed.rows_written;
@@ -245,15 +252,10 @@ impl Committer {
         }
     }
 
-    /// Stores a chunk, however long it takes.
+    /// Stores a chunk of dead letters, however long it takes.
     async fn put(&mut self, id: &ChunkId, body: Bytes) {
-        let journal = self.journal.clone();
-        let mut stored = pin!(async move {
-            while let Err(error) = journal.put_chunk(id, body.clone()).await {
-                tracing::warn!(%id, %error, "dead letters can't be stored yet");
-                tokio::time::sleep(RETRY).await;
-            }
-        });
+        let (journal, live, clock) = (self.journal.clone(), self.live.clone(), self.clock.clone());
+        let mut stored = pin!(async move { store(&*journal, id, body, &live, &*clock).await });
         if tokio::time::timeout(PROMPT, &mut stored).await.is_err() {
             self.writer.release().await;
             stored.await;
@@ -270,9 +272,10 @@ impl Committer {
         let progress =
             event::LaneProgress { handle: handle.clone(), ..super::recover::of_token(token.fence.lane, &token) };
         let request = Request::ReportProgress { run: self.run, lanes: vec![progress] };
-        let reports = self.reports.clone();
+        let (reports, live, clock) = (self.reports.clone(), self.live.clone(), self.clock.clone());
         Ok(Box::pin(async move {
-            reports.send(request).await.map_err(|_| Failure::Over)?;
+            let sent = wait_for("journal", "a checkpoint", &live, &*clock, reports.send(request)).await;
+            sent.map_err(|_| Failure::Over)?;
             Ok(Sent { token, handle })
         }))
     }

@@ -126,6 +126,16 @@ impl Live {
     pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
         self.lock().trouble = trouble;
     }
+
+    /// What was shown with this code is over.
+    pub(crate) fn answered(&self, code: &str) {
+        self.lock().trouble.take_if(|trouble| trouble.code == code);
+    }
+
+    /// Whose run it is.
+    pub(crate) fn pipeline(&self) -> &PipelineId {
+        &self.pipeline
+    }
 }
 
 impl Inner {

@@ -4,6 +4,7 @@ mod commit;
 mod failure;
 mod lane;
 pub(crate) mod live;
+mod patience;
 mod recover;
 pub(crate) mod report;
 
@@ -30,6 +31,7 @@ use dataflow_sdk::{
 use futures::future::try_join_all;
 use lane::{Binding, Budget, Ended, Lane, compile_with};
 use live::{LaneLive, Live, Trouble};
+use patience::wait_for;
 use report::{Known, Refused, Reports};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -173,7 +175,8 @@ impl Run {
             journalled: journalled.cloned(),
             version_base: run.0 << 32,
         };
-        let mut opened = built.sink.open(cx, open).await.map_err(|error| Failure::of("sink", error))?;
+        let opening = wait_for("sink", "opening it", &self.live, &*self.parts.clock, built.sink.open(cx, open));
+        let mut opened = opening.await.map_err(|error| Failure::of("sink", error))?;
         let token = opened.token.take();
         let mut recovered = match recover(lane, built.sink.kind(), journalled, token) {
             Ok(recovered) => recovered,

@@ -317,6 +317,27 @@ async fn a_journal_that_answers_unknown_changes_nothing_in_the_result() {
     }
 }
 
+/// Whether it opens, commits, or defines columns.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_does_not_answer_is_shown_until_it_does() {
+    let mut house = House::new("silent").await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.store.fault_opens([Fault::Slow(Duration::from_secs(45))]);
+    house.store.fault_commits([Fault::Slow(Duration::from_secs(45))]);
+    house.create(house.spec()).await;
+    house.start().await;
+    for doing in ["opening it", "a commit"] {
+        let view = house.until(|view| view.error.as_ref().is_some_and(|error| error.message.contains(doing))).await;
+        let error = view.error.unwrap();
+        assert_eq!((view.status, error.code.as_str(), error.stage.as_str()), (Status::Running, "no-answer", "sink"));
+        assert!(error.message.contains("for 10 s"), "{}", error.message);
+        house.until(|view| view.error.as_ref().is_some_and(|error| error.message.contains("for 40 s"))).await;
+        house.until(|view| view.error.is_none()).await;
+    }
+    house.until_delivered(5).await;
+    assert_eq!(house.store.data(), numbers(0, 5));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_hangs_holds_back_the_source_at_the_limit_of_bytes_in_flight() {
     let mut house = House::new("backpressure").await;

@@ -1,4 +1,5 @@
 //! Failures on request.
+use std::time::Duration;
 
 /// What goes wrong at a commit (once each, in the order they were asked for).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Fault {
     Fatal,
     /// Somebody else has taken the sink over.
     Fenced,
+    /// Answers after so long.
+    Slow(Duration),
     /// Never answers; nothing was written.
     Hang,
     /// Is applied and never answers.

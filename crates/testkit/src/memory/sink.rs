@@ -67,7 +67,7 @@ struct Memory {
 
 fn failure(fault: &Fault) -> Option<Error> {
     match fault {
-        Fault::None | Fault::FailAfter | Fault::Hang | Fault::HangAfter => None,
+        Fault::None | Fault::FailAfter | Fault::Slow(_) | Fault::Hang | Fault::HangAfter => None,
         Fault::FailBefore => Some(Error::transient("unreachable", "the memory sink was asked to fail")),
         Fault::Fatal => Some(Error::fatal("broken", "the memory sink was asked to fail for good").for_user()),
         Fault::Fenced => Some(Error::Fenced("the memory sink was asked to say so".into())),
@@ -83,8 +83,10 @@ impl Sink for Memory {
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let fault = self.store.lock().open_faults.pop_front();
         if let Some(fault) = fault {
-            if matches!(fault, Fault::Hang | Fault::HangAfter) {
-                std::future::pending::<()>().await;
+            match fault {
+                Fault::Slow(wait) => tokio::time::sleep(wait).await,
+                Fault::Hang | Fault::HangAfter => std::future::pending().await,
+                _ => {}
             }
             failure(&fault).map_or(Ok(()), Err)?;
         }
@@ -197,8 +199,10 @@ impl Writer for MemoryWriter {
         if let Some(error) = failure(&fault) {
             return Err(error.into());
         }
-        if fault == Fault::Hang {
-            std::future::pending::<()>().await;
+        match fault {
+            Fault::Slow(wait) => tokio::time::sleep(wait).await,
+            Fault::Hang => std::future::pending().await,
+            _ => {}
         }
         self.version += 1;
         let committed = self.apply(outputs, token).inspect_err(|_| self.version -= 1)?;

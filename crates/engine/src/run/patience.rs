@@ -1,0 +1,78 @@
+//! What is waited for longer than usual is shown, so that nobody has to guess why a pipeline stands still: a server may
+//! keep its connection and say nothing.
+use super::live::{Live, Trouble};
+use crate::parts::Clock;
+use bytes::Bytes;
+use dataflow_core::chunk::ChunkId;
+use dataflow_journal::Journal;
+use std::{pin::pin, time::Duration};
+
+/// How long nothing is said.
+const USUAL: Duration = Duration::from_secs(10);
+/// The code of what is then shown.
+const CODE: &str = "no-answer";
+/// Wait between tries while the journal can't take a chunk, and the code of what is shown meanwhile.
+const RETRY: Duration = Duration::from_millis(200);
+const JOURNAL_DOWN: &str = "journal-unavailable";
+
+/// Waits for the sink or the journal (which the stage says) to do something, however long it takes.
+pub(crate) async fn wait_for<T>(
+    stage: &str,
+    doing: &str,
+    live: &Live,
+    clock: &dyn Clock,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    let begun = clock.now();
+    let mut shown = false;
+    loop {
+        if let Ok(done) = tokio::time::timeout(USUAL, &mut work).await {
+            if shown {
+                live.answered(CODE);
+            }
+            return done;
+        }
+        let seconds = (clock.now().millis() - begun.millis()) / 1_000;
+        let message = format!("the {stage} has not answered for {seconds} s ({doing}); it is waited for");
+        if !shown {
+            tracing::warn!(pipeline = %live.pipeline(), "{message}");
+        }
+        shown = true;
+        // Shown again each time: another lane may have been answered meanwhile.
+        let since = live.lock().trouble.as_ref().map_or(begun, |trouble| trouble.since);
+        live.trouble(Some(Trouble {
+            code: CODE.into(),
+            stage: stage.into(),
+            message,
+            since,
+            attempts: 0,
+            retry_at: None,
+        }));
+    }
+}
+
+/// Stores a chunk of dead letters in the journal, however long it takes.
+pub(crate) async fn store(journal: &dyn Journal, id: &ChunkId, body: Bytes, live: &Live, clock: &dyn Clock) {
+    let mut attempts = 0;
+    loop {
+        let putting = journal.put_chunk(id, body.clone());
+        let Err(error) = wait_for("journal", "keeping dead letters", live, clock, putting).await else { break };
+        tracing::warn!(%id, %error, "dead letters can't be stored yet");
+        attempts += 1;
+        let now = clock.now();
+        let since = live.lock().trouble.as_ref().map_or(now, |trouble| trouble.since);
+        live.trouble(Some(Trouble {
+            code: JOURNAL_DOWN.into(),
+            stage: "journal".into(),
+            message: error.to_string(),
+            since,
+            attempts,
+            retry_at: Some(now.plus_millis(RETRY.as_millis() as i64)),
+        }));
+        tokio::time::sleep(RETRY).await;
+    }
+    if attempts > 0 {
+        live.answered(JOURNAL_DOWN);
+    }
+}
