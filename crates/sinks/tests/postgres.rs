@@ -431,6 +431,29 @@ async fn a_lock_of_a_frozen_writer_is_broken() {
     target.drop().await;
 }
 
+/// All connections of the pool wait for a lock, so none of them is free to break it.
+#[tokio::test]
+async fn a_lock_is_broken_even_if_all_connections_wait_for_it() {
+    let setup = "create table users (id int, name text)";
+    let Some(target) = Target::new(setup, json!({"maxConnections": 2})).await else { return };
+    let lanes = ["p", "q"];
+    let open = |pipeline, epoch| {
+        let (sink, fence) = (target.sink(), fence(pipeline, epoch));
+        async move { sink.open(&context(pipeline), open_lane(&fence)).await }
+    };
+    for pipeline in lanes {
+        open(pipeline, 1).await.unwrap();
+    }
+    let frozen = connect().await.unwrap();
+    let lock = format!("begin; update {}.dataflow_tokens set sequence = 2", target.schema);
+    frozen.batch_execute(&lock).await.unwrap();
+    let [first, second] = lanes.map(|pipeline| open(pipeline, 2));
+    let (first, second) = tokio::join!(first, second);
+    first.unwrap();
+    second.unwrap();
+    target.drop().await;
+}
+
 /// Who is frozen while it makes or widens a table holds no lane's row yet, but keeps all others from making theirs.
 #[tokio::test]
 async fn a_writer_frozen_while_it_makes_a_table_does_not_hold_back_others() {
@@ -578,7 +601,7 @@ fn findings_need_no_server() {
     assert_eq!(check(json!({"table": "a.b.c", "url": "mysql://x"})), ["url:invalid", "table:invalid"]);
     assert_eq!(check(json!({"table": "users", "url": "postgres://u:p@h/d?sslmode=require"})), ["url:no-tls"]);
     assert_eq!(
-        check(json!({"table": "users", "url": "postgres://u:p@h/d", "maxConnections": 1})),
+        check(json!({"table": "users", "url": "postgres://u:p@h/d", "maxConnections": 0})),
         ["maxConnections:too-few"]
     );
 }

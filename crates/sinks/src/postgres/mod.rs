@@ -61,7 +61,8 @@ pub struct PostgresSink {
     /// How long to wait for a lock of an earlier writer before it is broken.
     #[serde(default = "ten_seconds")]
     pub fence_timeout: Millis,
-    /// Most connections to this server, for all pipelines of the node together. The first pipeline that uses the server decides.
+    /// Most connections to this server, for all pipelines of the node together; where a lock has to be broken, one more for
+    /// that moment. The first pipeline that uses the server decides.
     #[serde(default = "sixteen")]
     pub max_connections: u16,
 }
@@ -124,10 +125,9 @@ impl SinkConfig for PostgresSink {
                 Problem::new("table", "invalid", format!("{:?} has more than a schema and a name", self.table));
             problems.push(problem.fix("write schema.table; the database is part of the url"));
         }
-        if self.max_connections < 2 {
-            let problem =
-                Problem::new("maxConnections", "too-few", "a lane needs a second connection to break a stale lock");
-            problems.push(problem.fix("set maxConnections to 2 or more"));
+        if self.max_connections == 0 {
+            let problem = Problem::new("maxConnections", "too-few", "rows need a connection to go to the server");
+            problems.push(problem.fix("set maxConnections to 1 or more"));
         }
         problems
     }

@@ -11,11 +11,11 @@ use std::{
     time::Duration,
 };
 use tokio_postgres::{
-    Config, NoTls,
+    Client, Config, NoTls,
     config::{Host, SslMode},
 };
 
-static POOLS: LazyLock<Mutex<HashMap<String, Pool>>> = LazyLock::new(Mutex::default);
+static POOLS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a lane waits for a connection that others use.
@@ -27,6 +27,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pool: Pool,
+    config: Arc<Config>,
     /// `host:port/database`, for users to read.
     pub(super) name: Arc<str>,
 }
@@ -62,8 +63,8 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
     let mut config = Config::from_str(url).map_err(|_| invalid())?;
     let name = name(&config);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pool) = pools.get(url) {
-        return Ok(Server { pool: pool.clone(), name });
+    if let Some(server) = pools.get(url) {
+        return Ok(server.clone());
     }
     if config.get_application_name().is_none() {
         config.application_name("dataflow");
@@ -72,7 +73,8 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
     config.tcp_user_timeout(DEAD_AFTER).keepalives_idle(DEAD_AFTER);
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let manager =
+        Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     // What is committed must be on disk, even where the server's default says otherwise.
     let durable = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
         Box::pin(async move {
@@ -88,8 +90,9 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
         .post_create(durable)
         .build();
     let pool = pool.map_err(|error| Error::fatal("internal", format!("no pool for {name}: {error}")))?;
-    pools.insert(url.into(), pool.clone());
-    Ok(Server { pool, name })
+    let server = Server { pool, config: Arc::new(config), name };
+    pools.insert(url.into(), server.clone());
+    Ok(server)
 }
 
 /// `host:port/database`.
@@ -127,6 +130,20 @@ impl Server {
             }
             other => unreachable(&other.to_string()),
         })
+    }
+
+    /// Does something on a connection beside the pool, which is closed then: for what may not wait until another lane gives
+    /// one back.
+    pub(super) async fn beside_the_pool<T>(
+        &self,
+        work: impl AsyncFnOnce(Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, self.config.connect(NoTls)).await;
+        let late = |_| Error::transient("unreachable", format!("PostgreSQL at {} does not answer", self.name));
+        let (client, connection) =
+            connecting.map_err(late)?.map_err(|error| failure::classify("connect to", &self.name, &error))?;
+        // The connection ends once the client is dropped.
+        futures::join!(work(client), connection).0
     }
 
     /// The class and words of an error.

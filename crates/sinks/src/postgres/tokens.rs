@@ -11,7 +11,7 @@ use dataflow_core::{
 use dataflow_sdk::Error;
 use deadpool_postgres::{Object, Transaction};
 use std::{pin::pin, time::Duration};
-use tokio_postgres::{Row, error::SqlState, types::ToSql};
+use tokio_postgres::{Client, Row, error::SqlState, types::ToSql};
 
 /// The name of the token table of a schema, quoted.
 fn name(schema: &str) -> String {
@@ -123,10 +123,19 @@ pub(super) async fn fence(
     }
 }
 
-/// Ends the sessions that the session `waiting` waits for.
+/// Ends the sessions that the session `waiting` waits for. All connections of the pool may wait like this one.
 async fn break_lock(server: &Server, waiting: i32, ended: Ended, silent: Duration) -> Result<(), Error> {
+    server.beside_the_pool(async |client| end_holders(server, &client, waiting, ended, silent).await).await
+}
+
+async fn end_holders(
+    server: &Server,
+    client: &Client,
+    waiting: i32,
+    ended: Ended,
+    silent: Duration,
+) -> Result<(), Error> {
     let failed = |error| server.failed("look for the holder of a lock in", &error);
-    let client = server.connection().await?;
     // Of sessions of other users neither state nor time may be visible; they can't be ended either, and are named.
     let which = match ended {
         Ended::All => "$2::float8 is not null",
