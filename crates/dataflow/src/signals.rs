@@ -1,4 +1,5 @@
 //! The signals that end the program: SIGTERM and SIGINT (Ctrl-C).
+use signal_hook::consts::SIGXFSZ;
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,6 +16,9 @@ impl Signals {
     /// # Errors
     /// If the system won't have it.
     pub fn listen() -> io::Result<Self> {
+        // Once it is listened for, a file that may not grow any more (`ulimit -f`) is an error of who writes, like a full disk,
+        // and no longer the end of the program.
+        drop(signal(SignalKind::from_raw(SIGXFSZ))?);
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 

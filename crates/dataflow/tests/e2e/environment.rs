@@ -151,6 +151,31 @@ async fn a_postgres_and_the_way_to_it_that_fail_in_every_way() {
     assert_ids(&ids_in(&postgres).await, read);
 }
 
+/// It takes what is sent, keeps the connection, and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "waits for half a minute: make test-long"]
+async fn a_postgres_that_says_nothing_any_more_is_shown() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let proxy = Proxy::start(postgres.address).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path());
+    let sink = json!({"type": "postgres", "url": Postgres::url(proxy.address()), "table": "numbers", "mode": "append"});
+    let id = "silent-postgres";
+    node.create_and_start(&spec(id, sink)).await;
+    further(&node, id).await;
+    proxy.set(Mode::Hold);
+    let error = troubled(&node, id, &["no-answer"]).await;
+    assert!(error["message"].as_str().unwrap().contains("a commit"), "{error}");
+    // Longer than the time-outs of the network and of those who wait for a connection.
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    troubled(&node, id, &["no-answer"]).await;
+    proxy.set(Mode::Pass);
+    further(&node, id).await;
+    node.until(id, "out of trouble", |view| view["error"].is_null()).await;
+    let read = settle(&node, id).await;
+    assert_ids(&ids_in(&postgres).await, read);
+}
+
 /// Sends numbers until it is told to stop; how many there are. Whatever happens to the way, each is in the topic once.
 fn produce(brokers: &str, stop: &AtomicBool) -> u64 {
     let mut config = ClientConfig::new();
@@ -174,7 +199,7 @@ fn produce(brokers: &str, stop: &AtomicBool) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "restarts a Kafka: --ignored"]
+#[ignore = "restarts a Kafka: make test-long"]
 async fn a_kafka_and_the_way_to_it_that_fail_in_every_way() {
     let Some(mut kafka) = Kafka::new() else { return };
     let proxy = Proxy::start(kafka.address).unwrap();
@@ -326,6 +351,42 @@ async fn a_full_disk_under_sinks_and_journal() {
     assert_eq!(query(&db, "SELECT count(*) FROM numbers"), expected);
     assert_eq!(query(&db, "SELECT count(DISTINCT id) FROM numbers"), expected);
     drop(node);
+}
+
+/// No file may grow any more, as on a full disk, wherever it is: journal, sinks, all of them at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_to_the_size_of_files_under_sinks_and_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let (file, db) = (folder.path().join("numbers.jsonl"), folder.path().join("numbers.db"));
+    node.create_and_start(&spec("limited-file", json!({"type": "file", "path": file}))).await;
+    let table = json!({"type": "sqlite", "path": db, "table": "numbers", "mode": "append"});
+    node.create_and_start(&spec("limited-db", table)).await;
+    let limit = |bytes: &str| {
+        let limit = format!("--fsize={bytes}:unlimited");
+        let set = Command::new("prlimit").args(["--pid", &node.pid().to_string(), &limit]).status().unwrap();
+        assert!(set.success());
+    };
+    for _ in 0..2 {
+        further(&node, "limited-file").await;
+        further(&node, "limited-db").await;
+        limit("1");
+        for (id, path) in [("limited-file", &file), ("limited-db", &db)] {
+            let error = troubled(&node, id, &["disk-full", "io", "journal-unavailable"]).await;
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(path.to_str().unwrap()) || message.contains("journal.db"), "{error}");
+        }
+        limit("unlimited");
+        further(&node, "limited-file").await;
+        further(&node, "limited-db").await;
+    }
+    let read = settle(&node, "limited-file").await;
+    assert_ids(&ids_of(&file), read);
+    let read = settle(&node, "limited-db").await;
+    let expected = i64::try_from(read - read.div_ceil(100)).unwrap();
+    assert_eq!(query(&db, "SELECT count(*) FROM numbers"), expected);
+    assert_eq!(query(&db, "SELECT count(DISTINCT id) FROM numbers"), expected);
+    assert!(node.terminate().success());
 }
 
 /// As a log is rotated: by a new name, and by truncation behind a copy, with what wrote it going on all the time.
