@@ -1,0 +1,182 @@
+//! Sources whose records are gone: truncated, replaced, expired, made anew.
+use super::{Flow, rows, sqlite, times};
+use crate::{
+    program::{count, start},
+    topic::{BROKERS, Topic},
+};
+use dataflow_testkit::servers;
+use serde_json::json;
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// What is done to a file.
+type Change<'a> = &'a dyn Fn(&Path);
+
+#[tokio::test]
+async fn a_source_file_that_is_truncated_or_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let truncate = |path: &Path| OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    let replace = |path: &Path| {
+        fs::write(path.with_extension("new"), "").unwrap();
+        fs::rename(path.with_extension("new"), path).unwrap();
+    };
+    let changes: [(&str, Change<'_>); 2] = [("truncated", &truncate), ("replaced", &replace)];
+    for (name, change) in changes {
+        let choices = [
+            ("fail", times(&[(0..100, 1), (200..230, 1)]), 0),
+            ("earliest", times(&[(0..100, 1), (200..230, 1)]), 0),
+            ("latest", times(&[(0..100, 1), (220..230, 1)]), 20),
+        ];
+        for (choice, expected, lost) in choices {
+            let more = json!({"onPositionLost": choice});
+            let flow = Flow::new(&node, folder.path(), &format!("{name}-{choice}"), sqlite, more).await;
+            flow.append(0..100);
+            flow.delivered(100).await;
+            flow.act("stop").await;
+            let at = flow.position().await;
+            change(&flow.input());
+            flow.append(200..220);
+            if choice == "fail" {
+                let error = flow.fails("position-lost").await;
+                let (message, end) = (error["message"].as_str().unwrap(), fs::metadata(flow.input()).unwrap().len());
+                assert!(message.contains(&format!("position {at} of")), "{message}");
+                assert!(message.contains(&format!("there are 0 to {end}")), "{message}");
+                flow.choose(json!("beginning")).await;
+            }
+            flow.act("start").await;
+            if choice == "latest" {
+                flow.until("past what is lost", |view| count(view, "recordsLost") == lost).await;
+            }
+            flow.append(220..230);
+            let view = flow.delivered(expected.len() as u64).await;
+            assert_eq!(count(&view, "recordsLost"), lost, "{name}: {choice}");
+            if choice != "fail" {
+                let event = flow.assert_in_history("RecordsLost", "system").await;
+                assert_eq!(event["detail"]["records"], lost, "{event}");
+                assert!(event["detail"]["from"].to_string().contains(&at.to_string()), "{event}");
+            }
+            flow.act("stop").await;
+            assert_eq!(rows(&flow.folder), expected, "{name}: {choice}");
+        }
+    }
+}
+
+/// As by `copytruncate`: again and again, while what writes it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_file_that_is_truncated_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let flow = Flow::new(&node, folder.path(), "under-load", sqlite, json!({"onPositionLost": "earliest"})).await;
+    let (written, enough) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut file = OpenOptions::new().append(true).open(flow.input()).unwrap();
+    let writing = || {
+        while !enough.load(Ordering::SeqCst) {
+            let id = written.load(Ordering::SeqCst);
+            let text: String = (id..id + 20).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+            file.write_all(text.as_bytes()).unwrap();
+            written.store(id + 20, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let truncating = async {
+        for nth in 1..=4 {
+            let far = flow.until("further", |view| count(view, "recordsDelivered") > nth * 500).await;
+            assert_eq!(far["status"], "running", "{far:#}");
+            OpenOptions::new().write(true).open(flow.input()).unwrap().set_len(0).unwrap();
+            while flow.history("RecordsLost").await.len() < nth as usize {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        enough.store(true, Ordering::SeqCst);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(writing);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(truncating));
+    });
+    let left = fs::read_to_string(flow.input()).unwrap();
+    let left: Vec<u64> = left.lines().map(|line| line[6..line.len() - 1].parse().unwrap()).collect();
+    let last = (flow.input(), fs::metadata(flow.input()).unwrap().len().to_string());
+    flow.until("through", |view| {
+        let at = &view["checkpoint"]["positions"][0];
+        (at["partition"].as_str(), at["position"].as_str()) == (last.0.to_str(), Some(&last.1))
+    })
+    .await;
+    flow.act("stop").await;
+    let rows = rows(&flow.folder);
+    assert!(rows.values().all(|times| *times == 1), "some came twice");
+    assert!(left.iter().all(|id| rows.contains_key(id)), "what is there was read");
+    assert!(rows.keys().all(|id| *id < written.load(Ordering::SeqCst)), "nothing else was read");
+    let events = flow.history("RecordsLost").await;
+    assert_eq!(events.len(), 4, "{events:#?}");
+    assert!(events.iter().all(|event| event["detail"]["to"].to_string().contains("\"0\"")), "{events:#?}");
+}
+
+/// Its records expire, or it is made anew: each choice, on the ledger and in the history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_lost_the_position() {
+    if !servers::are_up() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let line = |id| format!("{{\"id\":{id}}}");
+    for anew in [false, true] {
+        // Behind what was read: 50 records, of which 30 expire; or 20 in another topic of that name.
+        let there = if anew { 200..220 } else { 130..150 };
+        let expired = if anew { 0 } else { 30 };
+        let later = there.end..there.end + 10;
+        for (choice, expected, lost) in [
+            ("fail", times(&[(0..100, 1), (there.clone(), 1), (later.clone(), 1)]), 0),
+            ("earliest", times(&[(0..100, 1), (there.clone(), 1), (later.clone(), 1)]), expired),
+            ("latest", times(&[(0..100, 1), (later.clone(), 1)]), expired + 20),
+        ] {
+            let id = format!("{}-{choice}", if anew { "anew" } else { "expired" });
+            let mut topic = Topic::new(&format!("lost-{id}"), 1).await;
+            let source = json!({
+                "type": "kafka", "brokers": BROKERS, "topic": topic.name, "onPositionLost": choice, "start": "earliest",
+            });
+            let flow = Flow::from(&node, folder.path(), &id, source, sqlite).await;
+            topic.send(0..100, line);
+            flow.delivered(100).await;
+            flow.act("stop").await;
+            if anew {
+                topic.make_anew().await;
+            } else {
+                topic.send(100..there.start, line);
+                topic.expire_before(130).await;
+            }
+            topic.send(there.clone(), line);
+            let (earliest, latest) = if anew { (0, 20) } else { (130, 150) };
+            if choice == "fail" {
+                let error = flow.fails("position-lost").await;
+                let message = error["message"].as_str().unwrap();
+                assert!(message.contains("position 100") && message.contains(&topic.name), "{message}");
+                assert!(message.contains(&format!("there are {earliest}")), "{message}");
+                assert!(message.contains(&format!(" to {latest}")), "{message}");
+                assert!(error["fix"].as_str().unwrap().contains("onPositionLost"), "{error}");
+                flow.choose(json!("beginning")).await;
+            }
+            flow.act("start").await;
+            if choice == "latest" {
+                flow.until("past what is lost", |view| count(view, "recordsLost") == lost).await;
+            }
+            topic.send(later.clone(), line);
+            let view = flow.delivered(expected.len() as u64).await;
+            assert_eq!(count(&view, "recordsLost"), lost, "{id}");
+            if choice != "fail" {
+                let event = flow.assert_in_history("RecordsLost", "system").await;
+                assert_eq!(event["detail"]["records"], lost, "{event}");
+                assert!(event["detail"]["from"].to_string().contains("100"), "{event}");
+            }
+            flow.act("stop").await;
+            assert_eq!(rows(&flow.folder), expected, "{id}");
+            topic.remove().await;
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Targets that lost what was committed: restored from an older backup, changed, cut, removed.
+use super::{Flow, rows, sqlite, times};
+use crate::{
+    program::{count, start},
+    server::Postgres,
+};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    path::{Path, PathBuf},
+};
+
+/// What is done to a file.
+type Change<'a> = &'a dyn Fn(&Path);
+
+fn file(folder: &Path) -> Value {
+    json!({"type": "file", "path": folder.join("out.jsonl")})
+}
+
+/// How often each id is in the file.
+fn lines(folder: &Path) -> BTreeMap<u64, u64> {
+    let mut found = BTreeMap::new();
+    for line in fs::read_to_string(folder.join("out.jsonl")).unwrap().lines() {
+        *found.entry(serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap()).or_default() += 1;
+    }
+    found
+}
+
+/// What can be restored from an older backup.
+enum Store<'a> {
+    Sqlite,
+    /// A database for each choice.
+    Postgres(&'a Postgres),
+}
+
+/// A backup of it.
+enum Backup {
+    Copy(PathBuf),
+    Dump(Vec<u8>),
+}
+
+impl Store<'_> {
+    fn database(folder: &Path) -> String {
+        format!("restored_{}", folder.file_name().unwrap().to_str().unwrap().replace('-', "_"))
+    }
+
+    fn sink(&self, folder: &Path) -> Value {
+        match self {
+            Self::Sqlite => sqlite(folder),
+            Self::Postgres(server) => {
+                let url = format!("postgres://dataflow@{}/{}", server.address, Self::database(folder));
+                json!({"type": "postgres", "url": url, "table": "rows", "mode": "append"})
+            }
+        }
+    }
+
+    async fn make(&self, choice: &str) {
+        if let Self::Postgres(server) = self {
+            let database = Self::database(Path::new(choice));
+            server.client().await.batch_execute(&format!("create database {database}")).await.unwrap();
+        }
+    }
+
+    fn back_up(&self, folder: &Path) -> Backup {
+        match self {
+            Self::Sqlite => {
+                let copy = folder.join("copy.db");
+                let db = Connection::open(folder.join("out.db")).unwrap();
+                db.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+                Backup::Copy(copy)
+            }
+            Self::Postgres(server) => Backup::Dump(server.dump(&Self::database(folder))),
+        }
+    }
+
+    async fn restore(&self, folder: &Path, backup: Backup) {
+        match (self, backup) {
+            (Self::Sqlite, Backup::Copy(copy)) => {
+                for gone in ["out.db", "out.db-wal", "out.db-shm"] {
+                    fs::remove_file(folder.join(gone)).ok();
+                }
+                fs::rename(copy, folder.join("out.db")).unwrap();
+            }
+            (Self::Postgres(server), Backup::Dump(dump)) => server.restore(&Self::database(folder), &dump).await,
+            _ => unreachable!("a backup is of its own store"),
+        }
+    }
+
+    async fn rows(&self, folder: &Path) -> BTreeMap<u64, u64> {
+        let Self::Postgres(server) = self else { return rows(folder) };
+        let client = server.client_of(&Self::database(folder)).await;
+        let rows = client.query("select id::bigint, count(*) from rows group by id", &[]).await.unwrap();
+        rows.iter().map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_file_restored_from_an_older_copy() {
+    restored(&Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_postgres_database_restored_from_an_older_dump() {
+    let Some(postgres) = Postgres::start().await else { return };
+    restored(&Store::Postgres(&postgres)).await;
+}
+
+async fn restored(store: &Store<'_>) {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    // What becomes of records 100 to 250, which the restored file has no longer, and what is counted as lost.
+    let choices = [
+        ("sink-token", times(&[(0..300, 1)]), 0, 300),
+        ("journal", times(&[(0..100, 1), (250..300, 1)]), 150, 150),
+        ("end", times(&[(0..100, 1), (260..300, 1)]), 150, 140),
+        ("beginning", times(&[(0..100, 2), (100..300, 1)]), 0, 550),
+        ("positions", times(&[(0..100, 1), (240..300, 1)]), 150, 160),
+    ];
+    for (choice, expected, lost, delivered) in choices {
+        store.make(choice).await;
+        let flow = Flow::new(&node, folder.path(), choice, |folder| store.sink(folder), json!({})).await;
+        flow.append(0..100);
+        flow.delivered(100).await;
+        flow.act("stop").await;
+        let before = flow.position().await;
+        let backup = store.back_up(&flow.folder);
+        flow.act("start").await;
+        flow.append(100..240);
+        flow.delivered(240).await;
+        let middle = fs::metadata(flow.input()).unwrap().len();
+        flow.append(240..250);
+        flow.delivered(250).await;
+        flow.act("stop").await;
+        let after = flow.position().await;
+        assert_eq!(after, fs::metadata(flow.input()).unwrap().len());
+        store.restore(&flow.folder, backup).await;
+
+        let error = flow.fails("token-behind").await;
+        let message = error["message"].as_str().unwrap();
+        for at in [before, after] {
+            assert!(message.contains(&format!("{}: {at}", flow.input().display())), "{at} is not in {message}");
+        }
+        flow.append(250..260);
+        let to = match choice {
+            "positions" => json!({"positions": [{"partition": flow.input(), "position": middle.to_string()}]}),
+            named => json!(named),
+        };
+        let reset = flow.choose(to).await;
+        assert_eq!(count(&reset, "recordsLost"), lost, "{choice}");
+        flow.act("start").await;
+        flow.append(260..300);
+        let view = flow.delivered(delivered).await;
+        assert_eq!(count(&view, "recordsLost"), lost, "{choice}");
+        flow.act("stop").await;
+        assert_eq!(store.rows(&flow.folder).await, expected, "{choice}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_gone_or_contradicts_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let changes = [
+        ("gone", "DELETE FROM dataflow_tokens", "token-missing", "journal"),
+        (
+            "moved",
+            "UPDATE dataflow_tokens SET positions = replace(positions, '\"at\":\"', '\"at\":\"1')",
+            "token-mismatch",
+            "journal",
+        ),
+    ];
+    for (name, change, code, choice) in changes {
+        let flow = Flow::new(&node, folder.path(), name, sqlite, json!({})).await;
+        flow.append(0..100);
+        flow.delivered(100).await;
+        flow.act("stop").await;
+        let changed = Connection::open(flow.folder.join("out.db")).unwrap().execute(change, []).unwrap();
+        assert!(changed > 0);
+        let error = flow.fails(code).await;
+        let at = flow.position().await;
+        assert!(error["message"].as_str().unwrap().contains(&format!(": {at}")), "{error}");
+        // Nothing is guessed, however often it is started.
+        flow.fails(code).await;
+        flow.choose(json!(choice)).await;
+        flow.act("start").await;
+        flow.append(100..150);
+        flow.delivered(150).await;
+        flow.act("stop").await;
+        assert_eq!(rows(&flow.folder), times(&[(0..150, 1)]), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let shorten = |path: &Path| OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    let replace = |path: &Path| {
+        fs::write(path.with_extension("new"), "").unwrap();
+        fs::rename(path.with_extension("new"), path).unwrap();
+    };
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    let changes: [(&str, &str, Change<'_>); 3] = [
+        ("shorter", "file-too-short", &shorten),
+        ("replaced", "file-replaced", &replace),
+        ("removed", "file-missing", &remove),
+    ];
+    for (name, code, change) in changes {
+        for (choice, expected) in [("journal", times(&[(100..150, 1)])), ("beginning", times(&[(0..150, 1)]))] {
+            let flow = Flow::new(&node, folder.path(), &format!("{name}-{choice}"), file, json!({})).await;
+            flow.append(0..100);
+            flow.delivered(100).await;
+            flow.act("stop").await;
+            let out = flow.folder.join("out.jsonl");
+            let committed = fs::metadata(&out).unwrap().len();
+            change(&out);
+            let error = flow.fails(code).await;
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(&committed.to_string()) && message.contains("out.jsonl"), "{message}");
+            assert!(error["fix"].as_str().unwrap().contains(choice), "{error}");
+            flow.choose(json!(choice)).await;
+            flow.act("start").await;
+            flow.append(100..150);
+            flow.delivered(if choice == "beginning" { 250 } else { 150 }).await;
+            flow.act("stop").await;
+            assert_eq!(lines(&flow.folder), expected, "{name}: {choice}");
+        }
+    }
+}
