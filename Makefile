@@ -1,7 +1,7 @@
 # What people do with this repository. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test kill-test check bench bench-dirty bench-micro bench-scale profile fuzz services-up services-down
+.PHONY: help demo test test-long kill-test check bench bench-dirty bench-micro bench-scale profile fuzz services-up services-down
 
 CARGO := cargo
 # Tests need the fault points, which no shipped binary has.
@@ -14,6 +14,7 @@ PARTS ?= fleet latency stopped_sink soak
 help:
 	@echo "make demo [ARGS=--exit]  build, then show a pipeline at work on http://127.0.0.1:8080"
 	@echo "make test                all tests, with real servers started and stopped around them"
+	@echo "make test-long           tests that take minutes: zombies at every fault point, a Kafka that is restarted, a silent PostgreSQL"
 	@echo "make kill-test [N=20]    kill a node at every fault point N times, prove each record; goes on where it was"
 	@echo "make check               all that CI checks: test, format, lints, docs, licences"
 	@echo "make bench [PASSES=3 PEERS=… WORKLOADS=…]  ours and other programs side by side, into docs/benchmarks.md"
@@ -34,6 +35,10 @@ demo:
 test:
 	@dev/setup.sh build services
 	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS)
+
+test-long:
+	@dev/setup.sh build services
+	@dev/with-services.sh $(SERVICES) -- $(CARGO) test --workspace --locked $(FAULTS) --test e2e -- --ignored
 
 # Trials of each fault point, and of random moments.
 N ?= 20
