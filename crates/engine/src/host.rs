@@ -1,6 +1,6 @@
 //! The local shard region: all 256 shards on this node, and their entities.
 use crate::{
-    entity::{Ask, Entity, Mail, Surroundings, view},
+    entity::{Ask, Entity, Mail, Surroundings, at_once, view},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
     shard::{ShardLog, Slot, load_pipeline},
     view::{PipelinePage, PipelineView, RegionView},
@@ -135,9 +135,28 @@ impl LocalRegion {
         Ok((answer, handle))
     }
 
+    /// Answers a question; at once if that can be, as the entity may be waiting for the journal.
+    async fn query(self: &Arc<Self>, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
+        match self.awake(pipeline).and_then(|slot| at_once(&self.around, &slot, &query)) {
+            Some(answer) => answer,
+            None => self.send(pipeline, Ask::Query(query)).await,
+        }
+    }
+
     async fn send(self: &Arc<Self>, pipeline: &PipelineId, ask: Ask) -> Result<Reply, AskError> {
         let (answer, _) = self.deliver(pipeline, ask)?;
         answer.await.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline left this node".into())))
+    }
+
+    /// The pipeline in memory, if this node owns it and it is loaded.
+    fn awake(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
+        let shard = self.shard(pipeline);
+        if self.around.closing.is_cancelled() || shard.log.lost().is_cancelled() {
+            return None;
+        }
+        let entities = shard.entities();
+        let handle = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed())?;
+        Some(handle.slot.clone()).filter(|slot| slot.state().pipeline().is_some())
     }
 
     /// A pipeline as it is now; none if there is none. Who only looks takes nobody into memory.
@@ -236,7 +255,7 @@ impl ShardRegion for Region {
     async fn ask(&self, envelope: ShardingEnvelope) -> Result<Reply, AskError> {
         let ShardingEnvelope { pipeline, message } = envelope;
         let command = match message {
-            Message::Query(query) => return self.0.send(&pipeline, Ask::Query(query)).await,
+            Message::Query(query) => return self.0.query(&pipeline, query).await,
             Message::Command(command) => command,
         };
         let (wait, delivered) = match &command.action {
@@ -251,7 +270,7 @@ impl ShardRegion for Region {
             Some(wait) => match tokio::time::timeout(wait, answer).await {
                 Ok(answer) => answer.unwrap_or_else(gone)?,
                 // Not over yet: what it is meanwhile.
-                Err(_) => self.0.send(&pipeline, Ask::Query(Query::State)).await?,
+                Err(_) => self.0.query(&pipeline, Query::State).await?,
             },
         };
         match (reply, delivered) {

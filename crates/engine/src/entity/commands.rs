@@ -26,7 +26,7 @@ impl Entity {
         let UserCommand { id, actor, expected_version, action } = command;
         // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now.
         if self.slot.state().has_carried_out(&id) {
-            return queries::state(self).or_else(|_| Ok(Reply::Deleted));
+            return queries::state(&self.around, &self.slot).or_else(|_| Ok(Reply::Deleted));
         }
         let (pipeline, at) = (self.slot.pipeline.clone(), self.around.parts.clock.now());
         let to = |request| Command {
@@ -80,7 +80,7 @@ impl Entity {
                 return Ok(Reply::Deleted);
             }
         }
-        queries::state(self)
+        queries::state(&self.around, &self.slot)
     }
 
     /// What connectors and transforms have to say of a spec.

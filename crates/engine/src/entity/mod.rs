@@ -8,7 +8,7 @@ mod settle;
 mod show;
 mod supervise;
 
-pub(crate) use queries::view;
+pub(crate) use queries::{at_once, view};
 
 use crate::{
     directory::Directory,

@@ -4,6 +4,7 @@ use crate::{
     claims, dead_letters,
     region::{AskError, Query, Reply},
     run::live::Live,
+    shard::Slot,
     view::{HistoryItem, HistoryPage, PipelineView, rfc3339},
 };
 use dataflow_core::{
@@ -17,12 +18,8 @@ impl Entity {
     pub(super) async fn query(&self, query: Query) -> Result<Reply, AskError> {
         let journal = &*self.around.parts.journal;
         match query {
-            Query::State => state(self),
-            Query::Recovery => {
-                let state = self.slot.state();
-                let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
-                Ok(Reply::Recovery(Box::new(show::recovery(pipeline))))
-            }
+            Query::State => state(&self.around, &self.slot),
+            Query::Recovery => recovery(&self.slot),
             Query::DeadLetters { after, limit } => {
                 let chunks = self.chunks()?;
                 let page = dead_letters::page(journal, &chunks, after, limit).await.map_err(AskError::Internal)?;
@@ -65,10 +62,26 @@ impl Entity {
     }
 }
 
+/// The answer to a question that only what is in memory has to say something about; none: it takes the entity, which may
+/// be waiting for the journal.
+pub(crate) fn at_once(around: &Surroundings, slot: &Slot, query: &Query) -> Option<Result<Reply, AskError>> {
+    match query {
+        Query::State => Some(state(around, slot)),
+        Query::Recovery => Some(recovery(slot)),
+        _ => None,
+    }
+}
+
 /// The pipeline as it is now.
-pub(super) fn state(entity: &Entity) -> Result<Reply, AskError> {
-    let view = view(&entity.around, &entity.slot.pipeline, &entity.slot.state(), entity.slot.live().as_deref());
+pub(super) fn state(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
+    let view = view(around, &slot.pipeline, &slot.state(), slot.live().as_deref());
     Ok(Reply::Pipeline(Box::new(view.ok_or(Rejected::NotFound)?)))
+}
+
+fn recovery(slot: &Slot) -> Result<Reply, AskError> {
+    let state = slot.state();
+    let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
+    Ok(Reply::Recovery(Box::new(show::recovery(pipeline))))
 }
 
 /// The pipeline as users see it; none if there is none.

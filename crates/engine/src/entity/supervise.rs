@@ -256,7 +256,7 @@ impl Entity {
         if !stopping && !self.waiting.is_empty() {
             let waiting = std::mem::take(&mut self.waiting);
             for reply in waiting {
-                answer(reply, queries::state(self));
+                answer(reply, queries::state(&self.around, &self.slot));
             }
         }
     }

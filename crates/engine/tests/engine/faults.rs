@@ -3,7 +3,7 @@ use crate::house::{House, numbers};
 use dataflow_core::pipeline::Status;
 use dataflow_engine::region::{Action, Message, Query, Reply, ResetTo};
 use dataflow_journal::{
-    fault::{Chances, Faulty},
+    fault::{self as journal, Chances, Faulty},
     memory::Memory,
 };
 use dataflow_sdk::Error;
@@ -336,6 +336,24 @@ async fn a_sink_that_does_not_answer_is_shown_until_it_does() {
     }
     house.until_delivered(5).await;
     assert_eq!(house.store.data(), numbers(0, 5));
+}
+
+/// What is locked by somebody else, or on a disk that is full.
+#[tokio::test(start_paused = true)]
+async fn while_the_journal_does_not_answer_the_pipeline_can_be_looked_at_and_says_so() {
+    let journal = Arc::new(Faulty::scripted(Memory::new(), []));
+    let mut house = House::on("silent-journal", journal.clone(), 1, 1).await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "5")).await;
+    journal.script([journal::Fault::Slow(Duration::from_secs(45)); 2]);
+    house.feed.push("t/0", numbers(5, 10));
+    let view = house.until(|view| view.error.is_some()).await;
+    let error = view.error.unwrap();
+    assert_eq!((view.status, error.code.as_str(), error.stage.as_str()), (Status::Running, "no-answer", "journal"));
+    house.until(|view| view.error.is_none()).await;
+    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "10")).await;
 }
 
 #[tokio::test(start_paused = true)]
