@@ -10,7 +10,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -34,7 +34,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    fn sink(self, folder: &std::path::Path) -> Value {
+    fn sink(self, folder: &Path) -> Value {
         match self {
             Self::File => json!({"type": "file", "path": folder.join("out.jsonl")}),
             Self::Sqlite => json!({
@@ -269,7 +269,7 @@ impl House {
     }
 }
 
-fn start(data: &std::path::Path, log: &std::path::Path, fault: &str, postgres: Option<SocketAddr>) -> Node {
+fn start(data: &Path, log: &Path, fault: &str, postgres: Option<SocketAddr>) -> Node {
     let fault = if fault.is_empty() { "no-folder-lock".to_owned() } else { format!("no-folder-lock,{fault}") };
     let kafka = json!({"brokers": crate::topic::BROKERS}).to_string();
     let postgres = postgres.map(|address| json!({"url": Postgres::url(address)}).to_string());
@@ -288,6 +288,27 @@ pub(super) async fn freezes(node: &Node, within: Duration) -> bool {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     true
+}
+
+/// Freezes a node at a moment when it has this database locked, or has not; `meanwhile` gives it something to do.
+pub(super) async fn freeze(node: &Node, database: &Path, locked: bool, mut meanwhile: impl FnMut()) {
+    let looker = rusqlite::Connection::open(database).unwrap();
+    looker.busy_timeout(Duration::ZERO).unwrap();
+    let begun = Instant::now();
+    for moment in 0.. {
+        assert!(begun.elapsed() < PATIENCE, "{moment} times it was the other way with {}", database.display());
+        meanwhile();
+        tokio::time::sleep(Duration::from_millis(moment * 7 % 40)).await;
+        node.signal("STOP");
+        assert!(freezes(node, PATIENCE).await);
+        let looked = looker.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+        let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+        assert!(looked.as_ref().err().is_none_or(busy), "{looked:?}");
+        if looked.is_err() == locked {
+            return;
+        }
+        node.signal("CONT");
+    }
 }
 
 /// Waits until a node says that its shards are another's.

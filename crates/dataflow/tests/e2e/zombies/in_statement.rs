@@ -1,5 +1,5 @@
 //! A node that is frozen in the middle of a statement to PostgreSQL, a COPY among them.
-use super::house::{Feed, House, PATIENCE, Target, gives_up};
+use super::house::{Feed, House, PATIENCE, Target, freeze, gives_up};
 use crate::{server::Postgres, topic::Topic};
 use dataflow_testkit::{
     proxy::{Mode, Proxy},
@@ -33,7 +33,8 @@ async fn haunt(postgres: &Postgres, feed: Feed) {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let held = "select split_part(query, ' ', 1) || ' ' || state from pg_stat_activity where xact_start is not null and pid <> pg_backend_pid()";
         caught.extend(client.query(held, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)));
-        first.signal("STOP");
+        // Not in a transaction of the journal: that would be waited for.
+        freeze(&first, &house.path("data/node/journal.db"), false, || {}).await;
         let second = house.node("");
         house.through(&second).await;
         // What was held back arrives after all, and the one that sent it wakes.

@@ -1,32 +1,8 @@
 //! A node that is frozen in the middle of a transaction of SQLite, of the journal or of a sink: nobody can take its lock
 //! from it. The next one says which file it is and who has it, waits, and goes on once the first one wakes or is gone.
-use super::house::{Feed, House, PATIENCE, Target, freezes};
-use crate::program::Node;
-use rusqlite::{Connection, ErrorCode};
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
-
-/// Freezes a node that has this database locked.
-async fn freeze(house: &mut House, node: &Node, database: &Path) {
-    let looker = Connection::open(database).unwrap();
-    looker.busy_timeout(Duration::ZERO).unwrap();
-    let begun = Instant::now();
-    for moment in 0.. {
-        assert!(begun.elapsed() < PATIENCE, "{} times it had no lock on {}", moment, database.display());
-        house.write(200);
-        tokio::time::sleep(Duration::from_millis(moment * 7 % 40)).await;
-        node.signal("STOP");
-        assert!(freezes(node, PATIENCE).await);
-        match looker.execute_batch("BEGIN IMMEDIATE") {
-            Ok(()) => looker.execute_batch("ROLLBACK").unwrap(),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => return,
-            Err(error) => panic!("{error}"),
-        }
-        node.signal("CONT");
-    }
-}
+use super::house::{Feed, House, Target, freeze};
+use rusqlite::Connection;
+use std::path::Path;
 
 async fn is_waited_for(target: Target, database: &str) {
     for wake in [true, false] {
@@ -36,7 +12,7 @@ async fn is_waited_for(target: Target, database: &str) {
         house.write(100);
         house.through(&first).await;
         let path = house.path(database);
-        freeze(&mut house, &first, &path).await;
+        freeze(&first, &path, true, || house.write(200)).await;
         let (second, waited) = house.take_over(first, wake).await;
         let name = Path::new(database).file_name().unwrap().to_str().unwrap();
         assert!(waited.contains(name), "{name} was locked, it was waited for {waited:?}");
