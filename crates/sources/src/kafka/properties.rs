@@ -94,12 +94,14 @@ pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientCo
     let mut config = ClientConfig::new();
     // So that it tells when a topic is made anew: see `Told::hear`.
     config.set_log_level(RDKafkaLogLevel::Debug);
-    // What the library holds on top of what the run counts: an eighth of what may be in flight, over all lanes. Its
+    // What the library holds on top of what the run counts: a sixteenth of what may be in flight, over all lanes. Its
     // queue has 300 bytes more for each record, which are not counted: with small records that is as much again.
-    let share = (cx.max_in_flight_bytes / 8 / u64::from(lanes.max(1))).clamp(1 << 20, 1 << 30);
+    let share = (cx.max_in_flight_bytes / 16 / u64::from(lanes.max(1))).clamp(1 << 20, 1 << 30);
     config
         .set("fetch.message.max.bytes", (share / 4).clamp(256 << 10, 1 << 20).to_string())
         .set("fetch.wait.max.ms", "100")
+        // A full queue is looked at again soon. By itself the library then fetches nothing for a whole second.
+        .set("fetch.queue.backoff.ms", "10")
         .set("reconnect.backoff.max.ms", "2000")
         .set("client.id", format!("dataflow-{}", cx.pipeline));
     for (name, value) in &source.properties {

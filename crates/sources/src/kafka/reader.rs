@@ -48,7 +48,7 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
     let checkpointed = Arc::new(Mutex::new(None));
     let told = client.told.clone();
     // As much as the library may hold: see `properties::client`.
-    let share = (cx.max_in_flight_bytes / 8 / u64::from(lanes)).clamp(1, 1 << 30) as usize;
+    let share = (cx.max_in_flight_bytes / 16 / u64::from(lanes)).clamp(1, 1 << 30) as usize;
     let mut poll = Poll {
         lane: lane.lane,
         lanes,
