@@ -381,7 +381,7 @@ proptest! {
         ]),
         query in "(\\?[a-z=&%+0-9]{0,12})?",
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (method, path) = path;
         let answer = runtime.block_on(async {
             let door = door();
