@@ -95,7 +95,7 @@ fn column_of(words: &str, slots: &[Slot]) -> String {
     }
 }
 
-/// Why a transaction did not come about.
+/// Why a transaction, or a part of one, did not come about.
 enum Failure {
     /// The table refuses some rows.
     Rows(tokio_postgres::Error),
@@ -117,13 +117,6 @@ impl PostgresWriter {
         match failure::is_of_rows(&error) {
             true => Failure::Rows(error),
             false => self.failed(&error).into(),
-        }
-    }
-
-    fn of_part(&self, failure: Untried) -> CommitError {
-        match failure {
-            Untried::Server(error) => self.failed(&error).into(),
-            Untried::Other(error) => error,
         }
     }
 
@@ -170,11 +163,12 @@ impl PostgresWriter {
         let set = "set constraints all immediate; set local idle_in_transaction_session_timeout = '10s'";
         transaction.batch_execute(set).await.map_err(|error| self.failed(&error))?;
         let mut search = Search::new(rows.places.len(), failure::copy_line(error));
-        let mut parts = Parts { rows, transaction: &transaction, before: "savepoint part", written: 0 };
+        let mut parts = Parts { writer: self, rows, transaction: &transaction, before: "savepoint part", written: 0 };
         while let Some(part) = search.next() {
-            match parts.write(part).await.map_err(|failure| self.of_part(failure))? {
+            match parts.write(part).await {
                 Ok(()) => search.accepted(),
-                Err(error) => search.refused(failure::copy_line(&error), Refusal::of(&error)),
+                Err(Failure::Rows(error)) => search.refused(failure::copy_line(&error), Refusal::of(&error)),
+                Err(Failure::Other(error)) => return Err(error),
             }
         }
         // What a row refers to may stand behind it: as a whole they would have been taken.
@@ -182,10 +176,12 @@ impl PostgresWriter {
             let before = search.found.len();
             let mut found = Vec::with_capacity(before);
             for (row, refusal) in std::mem::take(&mut search.found).into_iter().rev() {
-                if refusal.lacks_another
-                    && parts.write(row..row + 1).await.map_err(|failure| self.of_part(failure))?.is_ok()
-                {
-                    continue;
+                if refusal.lacks_another {
+                    match parts.write(row..row + 1).await {
+                        Ok(()) => continue,
+                        Err(Failure::Rows(_)) => {}
+                        Err(Failure::Other(error)) => return Err(error),
+                    }
                 }
                 found.push((row, refusal));
             }
@@ -262,6 +258,7 @@ impl Refusal {
 
 /// Writes a commit part by part: one that is refused leaves nothing.
 struct Parts<'a> {
+    writer: &'a PostgresWriter,
     rows: &'a Rows,
     transaction: &'a Transaction,
     /// What stands before the next part.
@@ -269,34 +266,25 @@ struct Parts<'a> {
     written: u64,
 }
 
-/// Why a part could not even be tried.
-enum Untried {
-    Server(tokio_postgres::Error),
-    Other(CommitError),
-}
-
 impl Parts<'_> {
-    /// Writes a part; or what the table has against it.
-    async fn write(&mut self, part: Range<usize>) -> Result<Result<(), tokio_postgres::Error>, Untried> {
-        let encoded = self.rows.encode(part).await.map_err(|error| Untried::Other(error.into()))?;
-        let encoded = encoded.map_err(|refused| Untried::Other(self.rows.rejected(refused)))?;
+    async fn write(&mut self, part: Range<usize>) -> Result<(), Failure> {
+        let encoded = self.rows.encode(part).await?.map_err(|refused| Failure::Other(self.rows.rejected(refused)))?;
         // Sent together, so that a part costs one round trip.
         let (began, done) = futures::join!(
             self.transaction.batch_execute(self.before),
             self.rows.target.statements.run(self.transaction, encoded)
         );
-        began.map_err(Untried::Server)?;
+        began.map_err(|error| self.writer.failed(&error))?;
         match done {
             Ok(count) => {
                 self.written += count;
                 self.before = "release savepoint part; savepoint part";
-                Ok(Ok(()))
+                Ok(())
             }
-            Err(error) if failure::is_of_rows(&error) => {
+            Err(error) => {
                 self.before = "rollback to savepoint part";
-                Ok(Err(error))
+                Err(self.writer.failure(error))
             }
-            Err(error) => Err(Untried::Server(error)),
         }
     }
 
