@@ -255,7 +255,7 @@ impl Committer {
     /// Stores a chunk of dead letters, however long it takes.
     async fn put(&mut self, id: &ChunkId, body: Bytes) {
         let (journal, live, clock) = (self.journal.clone(), self.live.clone(), self.clock.clone());
-        let mut stored = pin!(async move { store(&*journal, id, body, &live, &*clock).await });
+        let mut stored = pin!(store(&*journal, id, body, &live, &*clock));
         if tokio::time::timeout(PROMPT, &mut stored).await.is_err() {
             self.writer.release().await;
             stored.await;

@@ -123,8 +123,16 @@ impl Live {
         }
     }
 
-    pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
-        self.lock().trouble = trouble;
+    /// Since when stays as it is where something is shown already.
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        let mut inner = self.lock();
+        let since = inner.trouble.as_ref().map_or(trouble.since, |shown| shown.since);
+        inner.trouble = Some(Trouble { since, ..trouble });
+    }
+
+    /// Nothing is wrong any more.
+    pub(crate) fn well(&self) {
+        self.lock().trouble = None;
     }
 
     /// What was shown with this code is over.

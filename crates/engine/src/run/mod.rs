@@ -115,9 +115,8 @@ impl Run {
     fn trouble(&self, code: String, stage: String, message: String, attempts: u32, wait: u64) {
         let now = self.parts.clock.now();
         tracing::warn!(pipeline = %self.pipeline.id, %code, %stage, attempts, "{message}; trying again in {wait} ms");
-        let since = self.live.lock().trouble.as_ref().map_or(now, |trouble| trouble.since);
         let retry_at = Some(now.plus_millis(i64::try_from(wait).unwrap_or(i64::MAX)));
-        self.live.trouble(Some(Trouble { code, stage, message, since, attempts, retry_at }));
+        self.live.trouble(Trouble { code, stage, message, since: now, attempts, retry_at });
     }
 
     /// Opens everything and runs the lanes until they end or one fails.
@@ -154,7 +153,7 @@ impl Run {
             lanes = lanes => lanes?,
             () = self.stop.cancelled() => return Ok(Ended::Stopped),
         };
-        self.live.trouble(None);
+        self.live.well();
         let ended = try_join_all(lanes.into_iter().map(Lane::run)).await?;
         let stopped = ended.contains(&Ended::Stopped);
         Ok(if stopped { Ended::Stopped } else { Ended::Source })

@@ -40,15 +40,8 @@ pub(crate) async fn wait_for<T>(
         }
         shown = true;
         // Shown again each time: another lane may have been answered meanwhile.
-        let since = live.lock().trouble.as_ref().map_or(begun, |trouble| trouble.since);
-        live.trouble(Some(Trouble {
-            code: CODE.into(),
-            stage: stage.into(),
-            message,
-            since,
-            attempts: 0,
-            retry_at: None,
-        }));
+        let (code, stage) = (CODE.into(), stage.into());
+        live.trouble(Trouble { code, stage, message, since: begun, attempts: 0, retry_at: None });
     }
 }
 
@@ -61,15 +54,14 @@ pub(crate) async fn store(journal: &dyn Journal, id: &ChunkId, body: Bytes, live
         tracing::warn!(%id, %error, "dead letters can't be stored yet");
         attempts += 1;
         let now = clock.now();
-        let since = live.lock().trouble.as_ref().map_or(now, |trouble| trouble.since);
-        live.trouble(Some(Trouble {
+        live.trouble(Trouble {
             code: JOURNAL_DOWN.into(),
             stage: "journal".into(),
             message: error.to_string(),
-            since,
+            since: now,
             attempts,
             retry_at: Some(now.plus_millis(RETRY.as_millis() as i64)),
-        }));
+        });
         tokio::time::sleep(RETRY).await;
     }
     if attempts > 0 {
