@@ -1,5 +1,5 @@
 //! The JSON decoder: the verdict and the values of serde_json, the columns of arrow-json.
-use crate::records::{self, Members, depth, is_json};
+use crate::records::{self, Members, brackets, depth, is_json};
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     datatypes::{DataType, Float64Type, Int64Type, Schema},
@@ -71,27 +71,22 @@ fn too_deep(text: &str) -> bool {
     if depth(text) <= MAX_DEPTH {
         return false;
     }
-    let (mut level, mut quoted, mut escaped) = (0_usize, false, false);
-    let mut closing = Vec::new();
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'{' | b'[' if !quoted => {
+    let (mut level, mut closing) = (0_usize, Vec::new());
+    for (at, bracket) in brackets(text) {
+        match bracket {
+            b'{' | b'[' => {
                 level += 1;
-                closing.push(if byte == b'{' { '}' } else { ']' });
+                closing.push(if bracket == b'{' { '}' } else { ']' });
                 if level > MAX_DEPTH {
                     // The same, closed behind that bracket.
                     let closed: String = closing.iter().rev().collect();
                     return is_json(&format!("{}{closed}", &text[..=at]));
                 }
             }
-            b'}' | b']' if !quoted => {
+            _ => {
                 level = level.saturating_sub(1);
                 closing.pop();
             }
-            _ => {}
         }
     }
     false
