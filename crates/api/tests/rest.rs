@@ -345,6 +345,35 @@ async fn a_body_that_is_too_large_still_gets_its_answer() {
     }
 }
 
+/// Each may have 8 MiB, and all together 64 MiB, of which a little is lost: one of eight has to wait.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_not_read_while_those_under_way_may_fill_the_memory() {
+    let door = door();
+    call(&door, "POST", "/api/pipelines", pipeline("p")).await;
+    let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
+    let pushes = (0..8).map(|_| {
+        let (door, read, answered) = (door.clone(), events.clone(), events.clone());
+        let body = futures::stream::once(async move {
+            read.send(1).unwrap();
+            std::future::pending::<Result<Vec<u8>, std::io::Error>>().await
+        });
+        tokio::spawn(async move {
+            let answer = send(&door, "POST", "/api/pipelines/p/batches", &[], Body::from_stream(body)).await;
+            is_problem(&answer, 400, "invalid"); // it takes longer than a minute
+            answered.send(-1).unwrap();
+        })
+    });
+    let pushes: Vec<_> = pushes.collect();
+    futures::future::try_join_all(pushes).await.unwrap();
+    drop(events);
+    let (mut under_way, mut most) = (0, 0);
+    while let Some(change) = happened.recv().await {
+        under_way += change;
+        most = most.max(under_way);
+    }
+    assert!(under_way == 0 && most < 8, "{most} were read at once");
+}
+
 #[tokio::test]
 async fn the_description_has_every_path_and_every_path_is_there() {
     let door = door();

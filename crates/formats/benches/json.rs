@@ -71,13 +71,13 @@ fn decode(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let records = records();
     let rows: Vec<u32> = (0..ROWS as u32).collect();
-    let mut decoder = Decoder::new(vec![field(&["age"], Want::Number)], &Learned::default());
-    let age = decoder.decode(&records).columns.swap_remove(0).array;
-    let set = [encode::Column { name: "age", array: &age, raw: false }];
+    let decoder = Decoder::new(vec![field(&["age"], Want::Number)], &Learned::default());
+    let decoded = decoder.marking(["age"]).decode(&records);
+    let set = [encode::Column { name: "age", array: &decoded.columns[0].array, raw: false }];
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.bench_function("overlay of one field", |bench| {
-        bench.iter(|| encode::overlay(&records, &rows, &set, &[], None));
+        bench.iter(|| encode::overlay(&records, &rows, &set, &[], &decoded.marks));
     });
     group.bench_function("documents of one column", |bench| {
         bench.iter(|| encode::documents_from_columns(&set, ROWS));

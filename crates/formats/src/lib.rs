@@ -3,7 +3,8 @@ mod csv;
 pub mod decode;
 pub mod encode;
 mod json;
-mod keys;
+mod marks;
 pub mod pushed;
 
 pub use json::MAX_DEPTH;
+pub use marks::Marks;

@@ -121,7 +121,7 @@ pub struct BatchSpec {
 
 impl Default for BatchSpec {
     fn default() -> Self {
-        Self { max_records: 8_192, max_bytes: 8 << 20, linger: Millis(50) }
+        Self { max_records: 4_096, max_bytes: 8 << 20, linger: Millis(50) }
     }
 }
 

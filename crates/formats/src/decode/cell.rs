@@ -1,6 +1,6 @@
 //! Where a wanted value lies in the records, and what it is.
 use super::Key;
-use crate::{csv::undouble, json};
+use crate::{csv::undouble, json, marks::Marks};
 use dataflow_sdk::{
     batch::Dead,
     records::{Layout, Records, Span},
@@ -65,6 +65,7 @@ pub(super) struct Scanned {
     pub cells: Vec<Vec<Cell>>,
     pub broken: Vec<Dead>,
     pub keys: Vec<Key>,
+    pub marks: Marks,
 }
 
 /// The buffer of the records, as text where it is.

@@ -1,6 +1,9 @@
 //! Pass 1 over CSV records.
 use super::{Cell, Key, Scanned, Text, cell::Kind, misfit};
-use crate::csv::{Place, split};
+use crate::{
+    csv::{Place, split},
+    marks::Marks,
+};
 use dataflow_sdk::{
     batch::Dead,
     records::{CsvLayout, Records},
@@ -56,7 +59,7 @@ impl Scan {
         let names =
             layout.columns.iter().enumerate().filter(|(at, name)| good > 0 && !layout.columns[..*at].contains(name));
         let keys = names.map(|(_, name)| Key { name: name.clone(), records: good, last_row: last }).collect();
-        Scanned { cells, broken, keys }
+        Scanned { cells, broken, keys, marks: Marks::default() }
     }
 }
 

@@ -1,8 +1,12 @@
 //! Pass 1 over JSON records.
-use super::{Cell, Scanned, Text, misfit};
+use super::{
+    Cell, Scanned, Text,
+    keys::{Dictionary, NONE},
+    misfit,
+};
 use crate::{
     json::{self, Fault, MAX_DEPTH, Scanner, What, unescape},
-    keys::{Dictionary, NONE},
+    marks::{Mark, Marks},
 };
 use dataflow_sdk::{
     batch::Dead,
@@ -14,6 +18,8 @@ use dataflow_sdk::{
 pub(super) struct Scan {
     levels: Vec<Dictionary>,
     paths: usize,
+    /// Of the records so far.
+    marks: Marks,
     scratch: String,
 }
 
@@ -35,7 +41,14 @@ impl Scan {
                 }
             }
         }
-        Self { levels, paths: paths.len(), scratch: String::new() }
+        Self { levels, paths: paths.len(), marks: Marks::default(), scratch: String::new() }
+    }
+
+    /// Marks the top-level fields of these names. Of a name that is there twice the first counts.
+    pub(super) fn mark<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        for (at, name) in (0..).zip(names) {
+            self.levels[0].want(name).mark.get_or_insert(at);
+        }
     }
 
     pub(super) fn scan(&mut self, records: &Records, text: &Text<'_>) -> Scanned {
@@ -48,6 +61,7 @@ impl Scan {
                 Some(large) => Err(misfit::oversized(large)),
                 None => self.record(*span, text, row, &mut cells),
             };
+            self.marks.end_record(result.is_err());
             if let Err((code, cause)) = result {
                 self.levels[0].untouch(row);
                 for column in &mut cells {
@@ -58,7 +72,7 @@ impl Scan {
         }
         let mut keys = self.levels.iter_mut().map(Dictionary::finish);
         let keys = keys.by_ref().collect::<Vec<_>>().swap_remove(0);
-        Scanned { cells, broken, keys }
+        Scanned { cells, broken, keys, marks: std::mem::take(&mut self.marks) }
     }
 
     fn record(
@@ -101,6 +115,7 @@ impl Scan {
         let mut previous = NONE;
         loop {
             scanner.open_key()?;
+            let start = scanner.at() - 1;
             let dictionary = &mut self.levels[level];
             let id = match dictionary.expected(previous) {
                 Some((id, name)) if scanner.take_key(name) => id,
@@ -125,6 +140,7 @@ impl Scan {
             } else {
                 previous = id;
                 let (entry, again) = dictionary.touch(id, row);
+                let mark = entry.mark;
                 match (entry.slot, entry.child) {
                     (None, None) => {
                         scanner.value()?;
@@ -139,6 +155,9 @@ impl Scan {
                             cells[slot][row as usize] = Cell::of(token);
                         }
                     }
+                }
+                if let Some(name) = mark {
+                    self.marks.push(Mark { start: start as u32, end: scanner.at() as u32, name });
                 }
             }
             if !scanner.next_member()? {

@@ -6,6 +6,7 @@ mod cell;
 mod column;
 mod csv;
 mod json;
+mod keys;
 mod learning;
 mod misfit;
 mod number;
@@ -16,6 +17,7 @@ mod time;
 
 pub use learning::learned_key;
 
+use crate::marks::Marks;
 use arrow::array::ArrayRef;
 use cell::{Cell, Scanned, Text};
 use dataflow_core::types::{Learned, Type};
@@ -89,6 +91,8 @@ pub struct Decoded {
     /// Top-level keys of the records, in order of first appearance. At most 10,000, of up to 1,024 bytes: what is
     /// beyond is not tracked.
     pub keys: Vec<Key>,
+    /// Where the fields lie that were to be marked. CSV records have none.
+    pub marks: Marks,
     /// All that is known of types now, if it is more than before.
     pub learned: Option<Learned>,
 }
@@ -146,11 +150,18 @@ impl Decoder {
         }
     }
 
+    /// The same, noting where the top-level fields of these names lie in JSON records: what
+    /// [`overlay`](crate::encode::overlay) asks for.
+    pub fn marking<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.json.mark(names);
+        self
+    }
+
     /// Decodes records of any layout. Never fails: what can't be read is in [`Decoded::broken`], what doesn't fit in
     /// [`Column::misfits`].
     pub fn decode(&mut self, records: &Records) -> Decoded {
         let text = Text::of(records);
-        let Scanned { cells, broken, keys } = match &records.layout {
+        let Scanned { cells, broken, keys, marks } = match &records.layout {
             Layout::Json => self.json.scan(records, &text),
             Layout::Csv(layout) => self.csv.scan(records, &text, layout),
         };
@@ -182,6 +193,6 @@ impl Decoder {
             Column { array, misfits, present: values.present() }
         });
         let columns = columns.collect();
-        Decoded { columns, broken, keys, learned: more.then(|| self.learned.clone()) }
+        Decoded { columns, broken, keys, marks, learned: more.then(|| self.learned.clone()) }
     }
 }

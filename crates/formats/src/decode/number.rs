@@ -5,6 +5,17 @@ use std::borrow::Cow;
 /// Most digits of a decimal.
 const DIGITS: usize = 38;
 
+/// Ten to the power of the index.
+const TENS: [i128; DIGITS + 1] = {
+    let mut tens = [1; DIGITS + 1];
+    let mut at = 1;
+    while at <= DIGITS {
+        tens[at] = tens[at - 1] * 10;
+        at += 1;
+    }
+    tens
+};
+
 /// A number that a decimal may hold: `unscaled / 10^scale`, without needless zeros behind the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
@@ -36,7 +47,36 @@ fn plain(text: &str) -> bool {
 }
 
 /// The value of a number, if it has no more than 38 digits and no more than 38 of them behind the point.
+#[inline]
 pub(super) fn decimal(text: &str) -> Option<Decimal> {
+    short(text.as_bytes()).or_else(|| long(text))
+}
+
+/// The short way for most numbers there are: no more than 18 bytes of digits and a point.
+#[inline]
+fn short(text: &[u8]) -> Option<Decimal> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.len() > 18 {
+        return None;
+    }
+    let (mut value, mut point) = (0_i64, None);
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let mut scale = point.map_or(0, |point| digits.len() - point - 1);
+    while scale > 0 && value % 10 == 0 {
+        value /= 10;
+        scale -= 1;
+    }
+    let value = if digits.len() < text.len() { -value } else { value };
+    Some(Decimal { unscaled: value.into(), scale: scale as u32 })
+}
+
+fn long(text: &str) -> Option<Decimal> {
     let (negative, text) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
         Some(b'+') => (false, &text[1..]),
@@ -75,9 +115,9 @@ impl Decimal {
     /// Its digits with `scale` of them behind the point, if nothing is lost and no more than `precision` are needed.
     pub(super) fn rescale(self, precision: u8, scale: u8) -> Result<i128, &'static str> {
         let missing = u32::from(scale).checked_sub(self.scale).ok_or("which has more digits behind the point")?;
-        let unscaled = 10_i128.checked_pow(missing).and_then(|factor| self.unscaled.checked_mul(factor));
+        let unscaled = TENS.get(missing as usize).and_then(|factor| self.unscaled.checked_mul(*factor));
         unscaled
-            .filter(|unscaled| unscaled.unsigned_abs() < 10_u128.pow(u32::from(precision)))
+            .filter(|unscaled| unscaled.unsigned_abs() < TENS[usize::from(precision)].unsigned_abs())
             .ok_or("which has more digits before the point")
     }
 

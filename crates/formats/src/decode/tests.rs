@@ -487,3 +487,12 @@ fn broken_csv_records() {
 }
 
 mod oracles;
+
+proptest::proptest! {
+    /// Zeros in front change no value, but make the text too long for the short way.
+    #[test]
+    fn decimals_are_the_same_the_short_way(sign in "-?", whole in "[0-9]{1,9}", fraction in "(\\.[0-9]{0,8})?") {
+        let (short, long) = (format!("{sign}{whole}{fraction}"), format!("{sign}{}{whole}{fraction}", "0".repeat(18)));
+        proptest::prop_assert_eq!(number::decimal(&short), number::decimal(&long));
+    }
+}

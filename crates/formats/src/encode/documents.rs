@@ -1,6 +1,6 @@
 //! Documents of columns, and of records as they came.
 use super::{Column, Documents, overlay, value};
-use crate::decode::Misfit;
+use crate::{decode::Misfit, marks::Marks};
 use dataflow_sdk::records::{Layout, Records, Span};
 use memchr::memchr2;
 
@@ -39,7 +39,7 @@ pub(super) fn misfit(row: usize, name: &str, why: &str) -> Misfit {
 /// breaks between tokens, which become blanks); CSV with all values as strings, and null. JSON records are not checked.
 pub fn documents(records: &Records, rows: &[u32]) -> Documents {
     if let Layout::Csv(_) = records.layout {
-        return overlay(records, rows, &[], &[], None);
+        return overlay(records, rows, &[], &[], &Marks::default());
     }
     let spans: Vec<Span> = rows.iter().map(|row| records.spans[*row as usize]).collect();
     if spans.iter().all(|span| memchr2(b'\n', b'\r', span.of(&records.data)).is_none()) {

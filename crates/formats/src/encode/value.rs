@@ -258,24 +258,26 @@ fn float(value: impl serde::Serialize, finite: bool, out: &mut Vec<u8>) -> Resul
 
 /// A decimal, without zeros at the end of its fraction.
 fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
-    let mut text = value.unsigned_abs().to_string();
     if value < 0 {
         out.push(b'-');
     }
-    let Ok(scale @ 1..) = usize::try_from(scale) else {
-        out.extend_from_slice(text.as_bytes());
+    let start = out.len();
+    match u64::try_from(value.unsigned_abs()) {
+        Ok(short) => digits(short, out),
+        Err(_) => out.extend_from_slice(value.unsigned_abs().to_string().as_bytes()),
+    }
+    let Ok(mut fraction @ 1..) = usize::try_from(scale) else {
         out.extend(std::iter::repeat_n(b'0', if value == 0 { 0 } else { scale.unsigned_abs().into() }));
         return;
     };
-    if text.len() <= scale {
-        text.insert_str(0, &"0".repeat(scale + 1 - text.len()));
+    let missing = (fraction + 1).saturating_sub(out.len() - start);
+    out.splice(start..start, std::iter::repeat_n(b'0', missing));
+    while fraction > 0 && out.last() == Some(&b'0') {
+        out.pop();
+        fraction -= 1;
     }
-    let (whole, fraction) = text.split_at(text.len() - scale);
-    let fraction = fraction.trim_end_matches('0');
-    out.extend_from_slice(whole.as_bytes());
-    if !fraction.is_empty() {
-        out.push(b'.');
-        out.extend_from_slice(fraction.as_bytes());
+    if fraction > 0 {
+        out.insert(out.len() - fraction, b'.');
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 };
 
 /// How much is read at once.
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 256 << 10;
 
 /// What bounds a batch of this pipeline.
 pub(super) fn caps(cx: &Context) -> Caps {

@@ -4,6 +4,7 @@ use crate::expression::{Origin, Slot};
 use arrow::array::ArrayRef;
 use dataflow_core::types::{Learned, Type};
 use dataflow_formats::{
+    Marks,
     decode::{Decoder, Field, Want},
     encode,
 };
@@ -69,12 +70,19 @@ impl Documents {
         Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), csv: None }
     }
 
-    /// The documents of all rows.
+    /// The source fields that don't go through as they are written.
+    pub(crate) fn marked(&self) -> impl Iterator<Item = &str> {
+        let names = self.set.iter().map(|set| &set.name).chain(&self.removed);
+        names.filter(|_| self.open).map(String::as_str)
+    }
+
+    /// The documents of all rows. `marks` are those of the [`marked`](Self::marked) fields.
     /// Values that JSON can't hold become dead letters, or null and counted if `lenient`.
     pub(crate) fn make(
         &mut self,
         frame: &mut Frame<'_>,
         records: &Records,
+        marks: &Marks,
         lenient: bool,
         misfits: &mut Misfits,
     ) -> Payload {
@@ -100,7 +108,7 @@ impl Documents {
         };
         let made = match (self.open, columns.is_empty() && self.removed.is_empty()) {
             (true, true) => encode::documents(records, &rows()),
-            (true, false) => encode::overlay(records, &rows(), &columns, &self.removed, None),
+            (true, false) => encode::overlay(records, &rows(), &columns, &self.removed, marks),
             (false, _) => encode::documents_from_columns(&columns, frame.len()),
         };
         if lenient {
@@ -114,7 +122,7 @@ impl Documents {
             });
             let dead: Vec<Dead> = dead.collect();
             frame.kill(dead);
-            return self.make(frame, records, lenient, misfits);
+            return self.make(frame, records, marks, lenient, misfits);
         }
         Payload::Documents { data: made.data, spans: made.spans }
     }

@@ -67,9 +67,13 @@ pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, 
     };
     let inputs = builder.inputs;
     let fields: Vec<Field> = inputs.fields.into_iter().collect();
+    let mut decoder = Decoder::new(fields.clone(), &plan.learned);
+    if let run::Result::Documents(documents) = &result {
+        decoder = decoder.marking(documents.marked());
+    }
     Ok(Chain {
         watch: watch::Watch::new(inputs.named, &fields),
-        decoder: Decoder::new(fields, &plan.learned),
+        decoder,
         meta: meta::Meta::new(inputs.meta.into_iter().collect()),
         registers: inputs.registers.len(),
         steps: builder.steps,

@@ -170,7 +170,9 @@ impl transform::Program for Chain {
                 let unknown =
                     chain.unknown.as_ref().map(|unknown| unknown.apply(&chain.scope, decoded, frame, &records));
                 let payload = match &mut chain.result {
-                    Result::Documents(documents) => documents.make(frame, &records, chain.lenient, misfits),
+                    Result::Documents(documents) => {
+                        documents.make(frame, &records, &decoded.marks, chain.lenient, misfits)
+                    }
                     Result::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
                     Result::Unknown => Payload::Columns(super::target::nothing(frame.len())),
                 };

@@ -26,9 +26,9 @@ fn a_map_changes_what_it_names_and_nothing_else() {
     let map = |map: Value| documents(&run(json!([map]), &[line])).remove(0);
     assert_eq!(
         map(json!({"type": "map", "set": {"a": "a * 2", "z": "upper(d)"}, "remove": ["b"]})),
-        r#"{"a":3,"d":"x,\"y","a b":null,"z":"X,\"Y"}"#
+        r#"{"a":3,"d": "x,\"y", "a b": null,"z":"X,\"Y"}"#
     );
-    assert_eq!(map(json!({"type": "map", "remove": ["a", "a b"]})), r#"{"b":{"c": [1, "}"]},"d":"x,\"y"}"#);
+    assert_eq!(map(json!({"type": "map", "remove": ["a", "a b"]})), r#"{"b" : {"c": [1, "}"]}, "d": "x,\"y"}"#);
     assert_eq!(
         map(json!({"type": "map", "select": ["d", "a", "missing"]})),
         r#"{"d":"x,\"y","a":1.50,"missing":null}"#
@@ -66,10 +66,10 @@ fn a_query_selects() {
     let select = |query: &str| documents(&run(json!([{"type": "sql", "query": query}]), &[line])).remove(0);
     assert_eq!(select("SELECT * FROM input"), line);
     assert_eq!(select("select a, b.c, upper(b.c) as up from input"), r#"{"a":1.0,"c":"x","up":"X"}"#);
-    assert_eq!(select("SELECT *, a + 1 AS e FROM input"), r#"{"a":1.0,"b":{"c": "x"},"d":null,"e":2}"#);
-    assert_eq!(select("SELECT * EXCLUDE (a, d) FROM input"), r#"{"b":{"c": "x"}}"#);
-    assert_eq!(select("SELECT * EXCEPT (b) FROM input"), r#"{"a":1.0,"d":null}"#);
-    assert_eq!(select("SELECT * REPLACE (a * 2 AS a) FROM input"), r#"{"a":2,"b":{"c": "x"},"d":null}"#);
+    assert_eq!(select("SELECT *, a + 1 AS e FROM input"), r#"{"a": 1.0, "b": {"c": "x"}, "d": null,"e":2}"#);
+    assert_eq!(select("SELECT * EXCLUDE (a, d) FROM input"), r#"{"b": {"c": "x"}}"#);
+    assert_eq!(select("SELECT * EXCEPT (b) FROM input"), r#"{"a": 1.0,"d": null}"#);
+    assert_eq!(select("SELECT * REPLACE (a * 2 AS a) FROM input"), r#"{"a":2,"b": {"c": "x"}, "d": null}"#);
     assert_eq!(select("SELECT i.a, input FROM input AS i;"), r#"{"a":1.0,"input":null}"#);
     assert_eq!(select("SELECT input.b.c AS x, meta.offset AS o FROM input"), r#"{"x":"x","o":100}"#);
     assert_eq!(select("SELECT b AS a, a AS b FROM input"), r#"{"a":{"c": "x"},"b":1.0}"#);

@@ -1,19 +1,19 @@
 //! The keys that objects were seen to have, in the order in which they are expected next.
-use crate::decode::Key;
+use super::Key;
 use std::collections::HashMap;
 
 /// Most distinct names that are kept. The wanted ones are kept in any case.
-pub(crate) const MAX_KEYS: usize = 10_000;
+pub(super) const MAX_KEYS: usize = 10_000;
 
 /// Longest name that is kept, in bytes, unless it is wanted: bounds what hostile records can make us hold.
 const MAX_NAME: usize = 1_024;
 
 /// Stands for no key.
-pub(crate) const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// A key that was seen, or is wanted.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(super) struct Entry {
     pub name: Box<[u8]>,
     /// Whether JSON writes it without escapes.
     plain: bool,
@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub slot: Option<usize>,
     /// The dictionary of the objects that it has as values, if something in there is wanted.
     pub child: Option<usize>,
+    /// Which of the names to be marked it is, if any.
+    pub mark: Option<u32>,
     /// The key that followed the last time.
     next: u32,
     /// Records of this batch that have it.
@@ -34,7 +36,7 @@ pub(crate) struct Entry {
 
 /// The keys of all objects at one place.
 #[derive(Debug)]
-pub(crate) struct Dictionary {
+pub(super) struct Dictionary {
     entries: Vec<Entry>,
     ids: HashMap<Box<[u8]>, u32>,
     first: u32,
@@ -42,12 +44,12 @@ pub(crate) struct Dictionary {
 }
 
 impl Dictionary {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { entries: Vec::new(), ids: HashMap::new(), first: NONE, seen: 0 }
     }
 
     /// The entry of a key that is wanted.
-    pub(crate) fn want(&mut self, name: &str) -> &mut Entry {
+    pub(super) fn want(&mut self, name: &str) -> &mut Entry {
         let id = match self.ids.get(name.as_bytes()) {
             Some(id) => *id,
             None => self.add(name.as_bytes()),
@@ -65,6 +67,7 @@ impl Dictionary {
             plain,
             slot: None,
             child: None,
+            mark: None,
             next: NONE,
             records: 0,
             last_row: NONE,
@@ -76,13 +79,13 @@ impl Dictionary {
 
     /// The name expected behind the key `previous`, if it can be compared with what is written, and its id.
     #[inline]
-    pub(crate) fn expected(&self, previous: u32) -> Option<(u32, &[u8])> {
+    pub(super) fn expected(&self, previous: u32) -> Option<(u32, &[u8])> {
         let id = self.entries.get(previous as usize).map_or(self.first, |entry| entry.next);
         self.entries.get(id as usize).filter(|entry| entry.plain).map(|entry| (id, &*entry.name))
     }
 
     /// The id of a key that was not the expected one; [`NONE`] if it is one too many, or too long.
-    pub(crate) fn find(&mut self, name: &[u8], previous: u32) -> u32 {
+    pub(super) fn find(&mut self, name: &[u8], previous: u32) -> u32 {
         let id = match self.ids.get(name) {
             Some(id) => *id,
             None if self.entries.len() >= MAX_KEYS || name.len() > MAX_NAME => return NONE,
@@ -97,7 +100,7 @@ impl Dictionary {
 
     /// Notes that a record has a key; returns its entry, and whether the record had it before.
     #[inline]
-    pub(crate) fn touch(&mut self, id: u32, row: u32) -> (&Entry, bool) {
+    pub(super) fn touch(&mut self, id: u32, row: u32) -> (&Entry, bool) {
         let entry = &mut self.entries[id as usize];
         let again = entry.last_row == row;
         if !again {
@@ -113,25 +116,19 @@ impl Dictionary {
     }
 
     /// Takes back what was noted of a record that turned out broken.
-    pub(crate) fn untouch(&mut self, row: u32) {
+    pub(super) fn untouch(&mut self, row: u32) {
         for entry in self.entries.iter_mut().filter(|entry| entry.last_row == row) {
             entry.records -= 1;
             entry.last_row = entry.row_before;
         }
     }
 
-    /// The entry of a key; none of [`NONE`].
-    #[inline]
-    pub(crate) fn entry(&self, id: u32) -> Option<&Entry> {
-        self.entries.get(id as usize)
-    }
-
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }
 
     /// The keys of this batch, in order of first appearance. Then everything is counted anew.
-    pub(crate) fn finish(&mut self) -> Vec<Key> {
+    pub(super) fn finish(&mut self) -> Vec<Key> {
         let mut seen: Vec<&Entry> = self.entries.iter().filter(|entry| entry.records > 0).collect();
         seen.sort_by_key(|entry| entry.order);
         let keys = seen.iter().map(|entry| Key {
@@ -154,7 +151,7 @@ impl Dictionary {
 
     /// Makes room: keys that this batch did not have are dropped, and if that is of no use, all that are not wanted.
     fn forget(&mut self) {
-        let wanted = |entry: &Entry| entry.slot.is_some() || entry.child.is_some();
+        let wanted = |entry: &Entry| entry.slot.is_some() || entry.child.is_some() || entry.mark.is_some();
         let mut entries = std::mem::take(&mut self.entries);
         entries.retain(|entry| wanted(entry) || entry.records > 0);
         if entries.len() >= MAX_KEYS {
