@@ -22,15 +22,12 @@ impl Marks {
         self.marks.push(mark);
     }
 
-    /// Behind each record; of a broken one nothing is marked.
-    pub(crate) fn end_record(&mut self, broken: bool) {
-        if broken {
-            self.marks.truncate(self.ends.last().copied().unwrap_or(0));
-        }
+    /// Behind each record.
+    pub(crate) fn end_record(&mut self) {
         self.ends.push(self.marks.len());
     }
 
-    /// Those of a record, in the order in which they are written.
+    /// Those of a record that isn't broken, in the order in which they are written.
     pub(crate) fn of(&self, record: u32) -> &[Mark] {
         let record = record as usize;
         let start = if record == 0 { 0 } else { self.ends[record - 1] };

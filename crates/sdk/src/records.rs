@@ -18,7 +18,7 @@ impl Span {
 
     /// The slice `start..end`.
     pub fn new(start: usize, end: usize) -> Self {
-        debug_assert!(start <= end && end < u32::MAX as usize);
+        assert!(start <= end && end < u32::MAX as usize, "a buffer has less than 4 GiB");
         Self { start: start as u32, end: end as u32 }
     }
     /// Whether there is no value.

@@ -61,7 +61,7 @@ impl Scan {
                 Some(large) => Err(misfit::oversized(large)),
                 None => self.record(*span, text, row, &mut cells),
             };
-            self.marks.end_record(result.is_err());
+            self.marks.end_record();
             if let Err((code, cause)) = result {
                 self.levels[0].untouch(row);
                 for column in &mut cells {
@@ -70,8 +70,8 @@ impl Scan {
                 broken.push(Dead { row, stage: "decode".into(), code, cause });
             }
         }
-        let mut keys = self.levels.iter_mut().map(Dictionary::finish);
-        let keys = keys.by_ref().collect::<Vec<_>>().swap_remove(0);
+        let keys = self.levels[0].seen();
+        self.levels.iter_mut().for_each(Dictionary::reset);
         Scanned { cells, broken, keys, marks: std::mem::take(&mut self.marks) }
     }
 

@@ -40,12 +40,13 @@ pub(super) struct Dictionary {
     entries: Vec<Entry>,
     ids: HashMap<Box<[u8]>, u32>,
     first: u32,
-    seen: u32,
+    /// Keys of this batch so far.
+    order: u32,
 }
 
 impl Dictionary {
     pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), ids: HashMap::new(), first: NONE, seen: 0 }
+        Self { entries: Vec::new(), ids: HashMap::new(), first: NONE, order: 0 }
     }
 
     /// The entry of a key that is wanted.
@@ -105,8 +106,8 @@ impl Dictionary {
         let again = entry.last_row == row;
         if !again {
             if entry.records == 0 {
-                entry.order = self.seen;
-                self.seen += 1;
+                entry.order = self.order;
+                self.order += 1;
             }
             entry.records += 1;
             entry.row_before = entry.last_row;
@@ -127,8 +128,8 @@ impl Dictionary {
         self.entries.iter()
     }
 
-    /// The keys of this batch, in order of first appearance. Then everything is counted anew.
-    pub(super) fn finish(&mut self) -> Vec<Key> {
+    /// The keys of this batch, in order of first appearance.
+    pub(super) fn seen(&self) -> Vec<Key> {
         let mut seen: Vec<&Entry> = self.entries.iter().filter(|entry| entry.records > 0).collect();
         seen.sort_by_key(|entry| entry.order);
         let keys = seen.iter().map(|entry| Key {
@@ -136,17 +137,20 @@ impl Dictionary {
             records: entry.records,
             last_row: entry.last_row,
         });
-        let keys = keys.collect();
+        keys.collect()
+    }
+
+    /// From here on everything is counted anew.
+    pub(super) fn reset(&mut self) {
         if self.entries.len() >= MAX_KEYS {
             self.forget();
         }
-        self.seen = 0;
+        self.order = 0;
         for entry in &mut self.entries {
             entry.records = 0;
             entry.last_row = NONE;
             entry.row_before = NONE;
         }
-        keys
     }
 
     /// Makes room: keys that this batch did not have are dropped, and if that is of no use, all that are not wanted.

@@ -151,7 +151,7 @@ impl Decoder {
     }
 
     /// The same, noting where the top-level fields of these names lie in JSON records: what
-    /// [`overlay`](crate::encode::overlay) asks for.
+    /// [`overlay`](crate::encode::overlay) asks for. Called once.
     pub fn marking<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.json.mark(names);
         self

@@ -1,12 +1,10 @@
-//! Writing rows: as JSON documents, one on a line, and as CSV.
-mod csv;
+//! Writing rows as JSON documents, one on a line.
 mod documents;
 mod overlay;
 #[cfg(test)]
 mod tests;
 mod value;
 
-pub use csv::{csv_header, csv_rows};
 pub use documents::{documents, documents_from_columns, single_line};
 pub use overlay::overlay;
 

@@ -1,7 +1,7 @@
 //! Records with some of their fields replaced, added or left out.
 use super::{Column, Documents, documents::misfit, single_line, value};
 use crate::{
-    csv,
+    csv::{self, Place},
     decode::Misfit,
     json::write_string,
     marks::{Mark, Marks},
@@ -16,6 +16,9 @@ use memchr::{memchr, memrchr};
 /// `rows` are the records of the output rows, and the columns of `set` have one value per output row. JSON records must
 /// have been decoded without being broken, by a decoder that marked the names of `set` and then those of `remove`. CSV
 /// values become strings, or null; of a CSV record that can't be read there is a misfit and no document.
+///
+/// # Panics
+/// If `marks` are not those of these records.
 pub fn overlay(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[String], marks: &Marks) -> Documents {
     let mut overlay = Overlay {
         set: set
@@ -29,6 +32,7 @@ pub fn overlay(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[St
             .collect(),
         out: Vec::with_capacity(records.data.len() / records.len().max(1) * rows.len()),
         misfits: Vec::new(),
+        places: Vec::new(),
         scratch: String::new(),
     };
     let fields = match &records.layout {
@@ -39,7 +43,10 @@ pub fn overlay(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[St
     for (at, row) in rows.iter().enumerate() {
         let span = records.spans[*row as usize];
         let made = |overlay: &mut Overlay<'_>| match &records.layout {
-            Layout::Json => overlay.json(at, span, &records.data, marks.of(*row)),
+            Layout::Json => {
+                overlay.json(at, span, &records.data, marks.of(*row));
+                Ok(())
+            }
             Layout::Csv(layout) => overlay.csv(at, span, &records.data, layout, &fields),
         };
         spans.push(if span.is_null() { Span::NULL } else { overlay.document(at, made) });
@@ -52,6 +59,7 @@ struct Overlay<'a> {
     set: Vec<Set<'a>>,
     out: Vec<u8>,
     misfits: Vec<Misfit>,
+    places: Vec<Place>,
     scratch: String,
 }
 
@@ -103,10 +111,9 @@ impl Overlay<'_> {
         }
     }
 
-    fn json(&mut self, row: usize, span: Span, data: &[u8], marks: &[Mark]) -> Result<(), String> {
+    fn json(&mut self, row: usize, span: Span, data: &[u8], marks: &[Mark]) {
         let record = span.of(data);
-        let braces = memchr(b'{', record).zip(memrchr(b'}', record)).filter(|(open, close)| open < close);
-        let (open, close) = braces.ok_or("the record is not a JSON object")?;
+        let Some((open, close)) = memchr(b'{', record).zip(memrchr(b'}', record)) else { return };
         let mut from = span.start as usize + open + 1;
         for mark in marks {
             self.copy(&data[from..mark.start as usize]);
@@ -116,7 +123,6 @@ impl Overlay<'_> {
             from = mark.end as usize;
         }
         self.copy(&data[from..span.start as usize + close]);
-        Ok(())
     }
 
     /// The fields there are in a part of a record, without the commas and blanks around them.
@@ -129,9 +135,22 @@ impl Overlay<'_> {
     }
 
     fn csv(&mut self, row: usize, span: Span, data: &[u8], layout: &CsvLayout, fields: &[Field]) -> Result<(), String> {
-        let mut places = Vec::with_capacity(layout.columns.len());
-        csv::split(data, span.start as usize, span.end as usize, layout, &mut places).map_err(|(_, cause)| cause)?;
-        for (field, place) in fields.iter().zip(&places) {
+        let mut places = std::mem::take(&mut self.places);
+        let split = csv::split(data, span.start as usize, span.end as usize, layout, &mut places);
+        let written = split.map_err(|(_, cause)| cause).and_then(|()| self.fields(row, data, layout, fields, &places));
+        self.places = places;
+        written
+    }
+
+    fn fields(
+        &mut self,
+        row: usize,
+        data: &[u8],
+        layout: &CsvLayout,
+        fields: &[Field],
+        places: &[Place],
+    ) -> Result<(), String> {
+        for (field, place) in fields.iter().zip(places) {
             match field {
                 Field::Drop => {}
                 Field::Set(set) => self.write(*set, row),

@@ -96,7 +96,11 @@ impl<'a> Reader<'a> {
             Self::Bigint(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
             Self::Real(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
             Self::Double(array) => out.extend_from_slice(&array.value(row).to_be_bytes()),
-            Self::Decimal(array) => numeric::write(&array.value_as_string(row), out)?,
+            Self::Decimal(array) => {
+                if !numeric::write_short(array.value(row), array.scale(), out) {
+                    numeric::write(&array.value_as_string(row), out)?;
+                }
+            }
             Self::Number(array) => numeric::write(array.value(row), out)?,
             Self::Text(array) => write_text(array.value(row), out)?,
             Self::Jsonb(array) => {

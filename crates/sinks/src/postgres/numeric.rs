@@ -1,6 +1,34 @@
 //! Decimal numbers in PostgreSQL's binary form: digits of base 10,000, the weight of the first, the sign, and the
 //! number of decimal digits behind the point.
 
+/// Appends the binary form of `unscaled / 10^scale` if it is one of few digits, which most are. False: it is not.
+pub(super) fn write_short(unscaled: i128, scale: i8, out: &mut Vec<u8>) -> bool {
+    let short = u64::try_from(unscaled.unsigned_abs()).ok().filter(|digits| *digits <= u64::MAX / 1_000);
+    let (Some(digits), Ok(scale)) = (short, u16::try_from(scale)) else { return false };
+    let behind = scale.div_ceil(4); // groups behind the point
+    let mut rest = digits * 10_u64.pow(u32::from(behind * 4 - scale));
+    let mut weight = -(behind as i16); // of the last group
+    while rest > 0 && rest % 10_000 == 0 {
+        rest /= 10_000;
+        weight += 1;
+    }
+    let (mut groups, mut first) = ([0_i16; 5], 5);
+    while rest > 0 {
+        first -= 1;
+        groups[first] = (rest % 10_000) as i16;
+        rest /= 10_000;
+    }
+    let groups = &groups[first..];
+    weight = if groups.is_empty() { 0 } else { weight + groups.len() as i16 - 1 };
+    let sign: u16 = if unscaled < 0 { 0x4000 } else { 0 };
+    out.extend_from_slice(&(groups.len() as i16).to_be_bytes());
+    out.extend_from_slice(&weight.to_be_bytes());
+    out.extend_from_slice(&sign.to_be_bytes());
+    out.extend_from_slice(&scale.to_be_bytes());
+    groups.iter().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
+    true
+}
+
 /// Appends the binary form of a number as it is written.
 pub(super) fn write(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -56,7 +84,9 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::write;
+    use super::{write, write_short};
+    use arrow::datatypes::{Decimal128Type, DecimalType};
+    use proptest::prelude::*;
 
     fn numbers(text: &str) -> Vec<i16> {
         let mut out = Vec::new();
@@ -83,5 +113,21 @@ mod tests {
             assert!(write(text, &mut Vec::new()).is_err(), "{text}");
         }
         assert_eq!(numbers("0e999999999"), [0, 0, 0, 0]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_short_way_is_the_same(digits in any::<i64>(), shift in 0_u32..60, scale in 0_i8..=38) {
+            let unscaled = i128::from(digits >> shift);
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            if write_short(unscaled, scale, &mut short) {
+                write(&Decimal128Type::format_decimal(unscaled, 38, scale), &mut long).unwrap();
+                prop_assert_eq!(short, long);
+            } else {
+                prop_assert!(shift < 11, "{} is short", unscaled);
+            }
+        }
     }
 }

@@ -70,6 +70,11 @@ impl Documents {
         Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), csv: None }
     }
 
+    /// Whether the source's other fields are in them.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// The source fields that don't go through as they are written.
     pub(crate) fn marked(&self) -> impl Iterator<Item = &str> {
         let names = self.set.iter().map(|set| &set.name).chain(&self.removed);
@@ -137,11 +142,13 @@ impl Documents {
         misfits: &mut Misfits,
     ) -> Vec<Set> {
         if self.csv.as_ref().is_none_or(|(known, ..)| known != layout) {
-            let typed = |name: &&String| {
+            let typed = |(at, name): &(usize, &String)| {
                 let set = self.set.iter().any(|set| set.name == **name);
-                self.schema.contains_key(*name) && !set && !self.removed.contains(name)
+                let last = !layout.columns[at + 1..].contains(name); // of columns with the same name
+                last && self.schema.contains_key(*name) && !set && !self.removed.contains(name)
             };
-            let names: Vec<String> = layout.columns.iter().filter(typed).cloned().collect();
+            let names = layout.columns.iter().enumerate().filter(typed).map(|(_, name)| name.clone());
+            let names: Vec<String> = names.collect();
             let field = |name: &String| Field { path: vec![name.clone()], want: Want::As(self.schema[name]) };
             let decoder = Decoder::new(names.iter().map(field).collect(), &Learned::default());
             self.csv = Some((layout.clone(), names, decoder));

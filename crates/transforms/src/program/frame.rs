@@ -1,7 +1,7 @@
 //! The rows of one batch on their way through the steps.
 use crate::expression::Slot;
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, UInt32Array},
+    array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array},
     buffer::BooleanBuffer,
     compute::{filter, take},
 };
@@ -90,6 +90,17 @@ impl<'a> Frame<'a> {
             take(whole, rows, None).unwrap_or_else(|error| unreachable!("every row has a record: {error}"))
         });
         taken.clone()
+    }
+
+    /// Bytes of a row's texts in all columns but one: what one more row of the same record would take.
+    pub(crate) fn texts(&self, row: usize, but: Slot) -> usize {
+        let length = |array: &ArrayRef, at: usize| {
+            array.as_string_opt::<i32>().filter(|texts| texts.is_valid(at)).map_or(0, |texts| texts.value(at).len())
+        };
+        let record = self.record(row) as usize;
+        let fields = self.fields.iter().enumerate().filter(|(index, _)| Slot::Field(*index) != but);
+        let fields = fields.map(|(_, field)| length(&field.array, record));
+        fields.chain(self.registers.iter().flatten().map(|register| length(register, row))).sum()
     }
 
     /// Sets a computed column.

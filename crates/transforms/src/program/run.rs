@@ -65,6 +65,8 @@ impl Chain {
         let broken = std::mem::take(&mut decoded.broken);
         let (tombstones, broken): (Vec<Dead>, Vec<Dead>) = broken.into_iter().partition(|dead| dead.code == TOMBSTONE);
         frame.kill(broken);
+        let whole = matches!(&self.result, Result::Documents(documents) if documents.is_open());
+        let whole = whole.then_some(&**records);
         for Staged { stage, step } in &mut self.steps {
             if frame.len() == 0 {
                 fill(&mut frame, step);
@@ -85,7 +87,7 @@ impl Chain {
                 }
                 Step::Unnest { register, list } => {
                     kill_present(&mut frame, &tombstones);
-                    super::unnest::unnest(&mut frame, *register, *list, stage);
+                    super::unnest::unnest(&mut frame, *register, *list, whole, stage);
                 }
             }
         }

@@ -16,21 +16,37 @@ use serde_json::value::RawValue;
 
 /// The field that elements are put in to be decoded.
 const ELEMENT: &str = "e";
+const BEFORE: &[u8] = b"{\"e\":";
+
+/// Most bytes that the rows of one record may be, where each of them has texts, or all, of the record again (64 MiB).
+const MOST: usize = 64 << 20;
 
 /// Makes a row for each element of a list, given as JSON text; the elements are a new column of the narrowest type that
-/// holds them. A row with an empty list, or none, yields no rows. What is no list kills its record.
-pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, stage: &str) {
+/// holds them. A row with an empty list, or none, yields no rows. What is no list kills its record, and a list does of
+/// which too much would be made. `whole`: each row will have all of its record, which is one of these.
+pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole: Option<&Records>, stage: &str) {
     let lists = frame.column(Slot::Field(list));
     let lists = lists.as_string::<i32>();
     let mut rows = Vec::new();
     let mut dead = Vec::new();
     let (mut data, mut spans) = (Vec::with_capacity(2 * lists.value_data().len()), Vec::new());
     for row in (0..lists.len()).filter(|row| lists.is_valid(*row)) {
+        let again = frame.texts(row, Slot::Field(list))
+            + whole.map_or(0, |records| records.spans[frame.record(row) as usize].len());
         match serde_json::from_str::<Vec<&RawValue>>(lists.value(row)) {
+            Ok(list) if list.len().saturating_mul(again) > MOST => dead.push(Dead {
+                row: frame.record(row),
+                stage: stage.into(),
+                code: "too-large",
+                cause: format!(
+                    "unnest would make {} rows that have {again} bytes of the record each, which is more than {MOST} in all",
+                    list.len()
+                ),
+            }),
             Ok(list) => {
                 for element in list {
                     let start = data.len();
-                    data.extend_from_slice(format!("{{\"{ELEMENT}\":").as_bytes());
+                    data.extend_from_slice(BEFORE);
                     data.extend_from_slice(element.get().as_bytes());
                     data.push(b'}');
                     spans.push(Span::new(start, data.len()));

@@ -130,6 +130,55 @@ fn csv_records_become_documents() {
 }
 
 #[test]
+fn of_csv_columns_with_the_same_name_the_last_one_wins() {
+    let layout = CsvLayout {
+        delimiter: b',',
+        quote: b'"',
+        columns: vec!["a".into(), "b".into(), "a".into()],
+        null_values: Vec::new(),
+    };
+    let mut input = (*records(&["1,x,2"])).clone();
+    input.layout = Layout::Csv(Arc::new(layout));
+    let more = json!({"schema": {"a": "bigint"}, "source": {"type": "file", "format": "csv"}});
+    let made = program(&plan(spec(json!([]), more), Demand::Documents)).process(Arc::new(input));
+    assert_eq!(documents(&made), [r#"{"b":"x","a":2}"#]);
+}
+
+/// Each row has the whole record, or a text of it, again.
+#[test]
+fn unnest_that_would_make_too_much_is_a_dead_letter() {
+    let (text, list) = ("x".repeat(70_000), vec!["1"; 1_000].join(","));
+    let line = format!("{{\"id\":1,\"text\":\"{text}\",\"list\":[{list}]}}");
+    for query in
+        ["SELECT *, unnest(list) AS item FROM input", "SELECT upper(text) AS t, unnest(list) AS item FROM input"]
+    {
+        let made = run(json!([{"type": "sql", "query": query}]), &[&line, r#"{"id":2,"text":"y","list":[1]}"#]);
+        assert_eq!(documents(&made).len(), 1, "{query}");
+        let told = dead(&made).remove(0);
+        assert!(told.starts_with("0 transforms[0] too-large: unnest would make 1000 rows"), "{told}");
+    }
+    let few = run(json!([{"type": "sql", "query": "SELECT id, unnest(list) AS item FROM input"}]), &[&line]);
+    assert_eq!(documents(&few).len(), 1_000);
+}
+
+/// The decoder goes on from batch to batch, and marks fields in each.
+#[test]
+fn a_map_goes_on_over_batches_and_bad_records() {
+    let transforms = json!([{"type": "map", "set": {"b": "a"}, "remove": ["c"]}]);
+    let mut chain = program(&plan(spec(transforms, json!({})), Demand::Documents));
+    let first = chain.process(records(&["{\"c\":1,\"a\":", r#"{"a":1,"b":2,"c":3}"#]));
+    assert_eq!((documents(&first), first.dead.len()), (vec![r#"{"a":1,"b":1}"#.to_owned()], 1));
+    let second = chain.process(records(&[r#"{"c":3,"d":4,"c":5}"#, r#"{"b":[],"a":"x"}"#]));
+    assert_eq!(documents(&second), [r#"{"d":4,"b":null}"#, r#"{"b":"x","a":"x"}"#]);
+    // More names than are kept: those that are marked still are.
+    let many: String = (0..10_001).map(|n| format!("\"k{n}\":0,")).collect();
+    let third = chain.process(records(&[&format!("{{{many}\"c\":1,\"a\":7}}")]));
+    assert!(documents(&third)[0].ends_with("\"k10000\":0,\"a\":7,\"b\":7}"));
+    let fourth = chain.process(records(&[r#"{"c":3,"a":8}"#]));
+    assert_eq!(documents(&fourth), [r#"{"a":8,"b":8}"#]);
+}
+
+#[test]
 fn own_metadata_is_read() {
     let mut input = (*records(&["{}", "{}", "{}"])).clone();
     let (data, spans) =
