@@ -52,7 +52,7 @@ pub struct Claims {
     /// Counts of all earlier generations. So many dead letters at the head of the list are theirs.
     #[schema(value_type = Object)]
     pub earlier: Counters,
-    /// What was passed over in this generation, by an explicit choice.
+    /// What was passed over in this generation, by an explicit choice; or will be, where a lane is still at its `from`.
     #[schema(value_type = Vec<Object>)]
     pub lost: Vec<Lost>,
     /// When its transforms or types were changed in the middle of the generation (RFC 3339): it is not the work of one spec then.
@@ -65,11 +65,21 @@ pub struct Claims {
 struct Course {
     spec: Option<PipelineSpec>,
     started: bool,
+    /// What was passed over.
     lost: Vec<Lost>,
+    /// What no checkpoint has passed yet.
+    passing: Vec<Lost>,
     changed: Option<String>,
 }
 
 impl Course {
+    fn pass(&mut self, lane: &LaneProgress) {
+        let stays = |lost: &Lost| lane.positions.get(&lost.partition).is_none_or(|at| *at == lost.from);
+        let (passing, passed) = std::mem::take(&mut self.passing).into_iter().partition(stays);
+        self.passing = passing;
+        self.lost.extend::<Vec<_>>(passed);
+    }
+
     fn take(&mut self, event: &Event) {
         let begins = |spec: Option<PipelineSpec>| Self { spec, ..Self::default() };
         match &event.fact {
@@ -85,7 +95,13 @@ impl Course {
                 }
                 self.spec = Some(PipelineSpec::clone(spec));
             }
-            Fact::RecordsLost(lost) => self.lost.push(lost.clone()),
+            Fact::RecordsLost(lost) => {
+                // What no checkpoint has passed is found again, and there may be more of it by then.
+                self.passing.retain(|other| other.partition != lost.partition);
+                self.passing.push(lost.clone());
+            }
+            Fact::RunOpened { lanes, .. } => lanes.iter().for_each(|lane| self.pass(&lane.progress)),
+            Fact::BatchProcessed { lanes, .. } => lanes.iter().for_each(|lane| self.pass(lane)),
             _ => {}
         }
     }
@@ -119,7 +135,7 @@ pub(crate) async fn of(journal: &dyn Journal, state: &State) -> Result<Option<Cl
         begin: progress.begin.clone(),
         by_lane: progress.by_lane.values().cloned().collect(),
         earlier: progress.earlier,
-        lost: course.lost,
+        lost: course.lost.into_iter().chain(course.passing).collect(),
         changed: course.changed,
     }))
 }

@@ -1,6 +1,10 @@
 //! What a verification found.
 use crate::Options;
-use dataflow_core::{ledger::Counters, pipeline::event::LaneProgress, position::Partition};
+use dataflow_core::{
+    ledger::Counters,
+    pipeline::event::{LaneProgress, Lost},
+    position::Partition,
+};
 use dataflow_engine::claims::Claims;
 use dataflow_sdk::audit::{Finding, Findings};
 use schemars::JsonSchema;
@@ -129,7 +133,8 @@ impl Report {
 
     /// Holds the ledger against what was counted, and says how it all ends.
     pub(crate) fn conclude(&mut self, claims: &Claims, reached: &[LaneProgress]) {
-        self.counted.lost = claims.lost.iter().map(|lost| lost.records).sum();
+        let passed = |lost: &&Lost| reached.iter().all(|lane| lane.positions.get(&lost.partition) != Some(&lost.from));
+        self.counted.lost = claims.lost.iter().filter(passed).map(|lost| lost.records).sum();
         self.counted.read += self.counted.lost;
         let mut found = Counters::default();
         reached.iter().for_each(|lane| found.add(&lane.counters));

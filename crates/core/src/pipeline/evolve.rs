@@ -74,7 +74,10 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
             Some(state)
         }
         // The ledger counts lost records where their lane does, with the commit that passes over them.
-        Fact::RecordsLost(_) => running(&mut state).is_some().then_some(state),
+        Fact::RecordsLost(lost) => {
+            running(&mut state)?.pipeline.progress.lose(lost);
+            Some(state)
+        }
         Fact::DeadLettersJoined { first, count, into } => {
             state.pipeline_mut()?.progress.join(*first, *count, into)?;
             Some(state)
@@ -165,7 +168,7 @@ fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGenerat
     if runs && (!described || generation.is_some()) {
         return None;
     }
-    if pipeline.spec.source != spec.source {
+    if !pipeline.spec.source.reads_like(&spec.source) {
         // It was learned from other data.
         pipeline.learned = Learned::default();
     }

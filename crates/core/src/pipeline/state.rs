@@ -179,7 +179,7 @@ pub struct LastRun {
 impl Pipeline {
     /// Whether a change to `spec` (complete, with its name) starts a new generation: another source, sink or number of lanes.
     pub fn starts_generation(&self, spec: &PipelineSpec) -> bool {
-        spec.source != self.spec.source || spec.sink != self.spec.sink || spec.lanes != self.spec.lanes
+        !spec.source.reads_like(&self.spec.source) || spec.sink != self.spec.sink || spec.lanes != self.spec.lanes
     }
 
     /// Whether the sink must be asked what it has before a new generation starts ([`Settlement::NotNeeded`](super::command::Settlement::NotNeeded) is refused):

@@ -22,6 +22,20 @@ pub struct Component {
     pub config: Map<String, Value>,
 }
 
+impl Component {
+    /// The choice that every source leaves to the user: what is done if a position is not there any more.
+    const LOST: &str = "onPositionLost";
+
+    /// Whether this source reads the same records as `other`: they differ at most in what is done about a lost position.
+    pub fn reads_like(&self, other: &Self) -> bool {
+        let settings = |source: &Self| {
+            let settings = source.config.iter().filter(|(name, _)| *name != Self::LOST);
+            settings.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()
+        };
+        self.kind == other.kind && settings(self) == settings(other)
+    }
+}
+
 /// What a pipeline is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -94,16 +108,11 @@ impl PipelineSpec {
 
     /// Whether it makes the same of the same records as `other`: what they differ in is only how they are run.
     pub fn gives_like(&self, other: &Self) -> bool {
-        let what = |spec: &Self| {
-            (
-                spec.source.clone(),
-                spec.transforms.clone(),
-                spec.sink.clone(),
-                spec.schema.clone(),
-                spec.max_record_bytes,
-            )
-        };
-        what(self) == what(other) && self.on_type_mismatch == other.on_type_mismatch
+        let what =
+            |spec: &Self| (spec.transforms.clone(), spec.sink.clone(), spec.schema.clone(), spec.max_record_bytes);
+        self.source.reads_like(&other.source)
+            && what(self) == what(other)
+            && self.on_type_mismatch == other.on_type_mismatch
     }
 }
 

@@ -1,6 +1,9 @@
 //! Commands of users: gives them time, incarnation, lanes and settlement, and carries them out.
 use super::{Entity, answer, queries};
-use crate::region::{Action, AskError, Reply, ResetTo, UserCommand};
+use crate::{
+    region::{Action, AskError, Reply, ResetTo, UserCommand},
+    run::count_expired,
+};
 use dataflow_core::{
     id::Incarnation,
     pipeline::{Command, Rejected, Request, State, command::Settlement, decide},
@@ -8,6 +11,7 @@ use dataflow_core::{
     problem::Problem,
     spec::PipelineSpec,
 };
+use dataflow_sdk::source::Place;
 use tokio::sync::oneshot;
 
 impl Entity {
@@ -43,10 +47,14 @@ impl Entity {
                 self.check(&spec)?;
                 let incarnation = Incarnation::try_from(self.around.parts.rng.name())
                     .map_err(|error| AskError::Internal(error.to_string()))?;
-                let again = matches!(&*self.slot.state(), State::Deleted(_));
-                if again {
-                    // The node may have gone down between the end of the last one of this id and that of its chunks.
-                    self.forget_chunks(&format!("{}/", self.slot.pipeline)).await;
+                let last = match &*self.slot.state() {
+                    State::Deleted(deleted) => Some(deleted.incarnation.clone()),
+                    _ => None,
+                };
+                if let Some(last) = last {
+                    // The node may have gone down between the end of the last one of this id and that of its chunks. Only
+                    // of that one: another node may have made the next one already.
+                    self.forget_chunks(&format!("{}/{last}/", self.slot.pipeline)).await;
                 }
                 self.carry_out(to(Request::Create { spec, incarnation })).await?;
             }
@@ -146,15 +154,26 @@ impl Entity {
         } else {
             Settlement::NotNeeded
         };
+        let earliest = match place {
+            ResetTo::SinkToken | ResetTo::Journal => Positions::new(),
+            // What can't be asked for is not known to be lost.
+            ResetTo::Beginning | ResetTo::End | ResetTo::Positions(_) => {
+                self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default()
+            }
+        };
+        let settlement = match settlement {
+            Settlement::Settled { lanes } => Settlement::Settled { lanes: count_expired(lanes, &place, &earliest) },
+            unsettled => unsettled,
+        };
         let current = match &settlement {
             Settlement::Settled { lanes } => pipeline.progress.positions_with(lanes),
             Settlement::NotNeeded | Settlement::Unsettled { .. } => pipeline.progress.positions(),
         };
         let positions = match place {
-            ResetTo::Beginning => Positions::new(),
+            ResetTo::Beginning => earliest,
             ResetTo::SinkToken => current,
             ResetTo::Journal => pipeline.progress.positions(),
-            ResetTo::End => self.resolve_end(&pipeline).await?,
+            ResetTo::End => self.resolve(&pipeline, &Place::End).await?,
             ResetTo::Positions(named) => {
                 if named.is_empty() {
                     let problem = Problem::new("to.positions", "empty", "names no position").fix("name at least one");

@@ -106,19 +106,18 @@ impl Entity {
         }
     }
 
-    /// Behind the last record that the source has now.
-    pub(super) async fn resolve_end(&self, pipeline: &Pipeline) -> Result<Positions, AskError> {
+    /// Where the source begins or ends now.
+    pub(super) async fn resolve(&self, pipeline: &Pipeline, place: &Place) -> Result<Positions, AskError> {
         let source = self.around.parts.plugins.source(&pipeline.spec.source);
         let source = source.map_err(|problems| Rejected::Invalid { problems })?;
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
         let cx = self.context(pipeline, giving_up);
         let refused = |reason: String| {
-            let problem =
-                Problem::new("to", "source-unreachable", format!("the source can't be asked for its end: {reason}"));
-            AskError::Rejected(Rejected::Invalid { problems: vec![problem] })
+            let message = format!("the source can't be asked where it begins or ends: {reason}");
+            AskError::Rejected(Rejected::Invalid { problems: vec![Problem::new("to", "source-unreachable", message)] })
         };
-        match tokio::time::timeout(PATIENCE, source.resolve(&cx, &Place::End)).await {
+        match tokio::time::timeout(PATIENCE, source.resolve(&cx, place)).await {
             Ok(Ok(positions)) => Ok(positions),
             Ok(Err(error)) => Err(refused(error.to_string())),
             Err(_) => Err(refused(format!("no answer within {} s", PATIENCE.as_secs()))),
@@ -137,7 +136,7 @@ impl Entity {
         if strangers.is_empty() {
             return Ok(());
         }
-        let Ok(there) = self.resolve_end(pipeline).await else { return Ok(()) };
+        let Ok(there) = self.resolve(pipeline, &Place::End).await else { return Ok(()) };
         let known: Vec<&str> = there.keys().chain(current.keys()).map(|partition| &*partition.0).collect();
         let finding = |name: &str| {
             let problem =

@@ -9,7 +9,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{decide, recover};
+pub(crate) use recover::{count_expired, decide, recover};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;
@@ -140,7 +140,9 @@ impl Run {
             epoch: self.epoch,
             lanes: opened.iter().map(|(recovered, _)| recovered.clone()).collect(),
         };
-        self.reports.send(report).await.map_err(|_| Failure::Over)?;
+        let sending = self.reports.send(report);
+        let sent = wait_for("journal", "an event", &self.live, &*self.parts.clock, sending).await;
+        sent.map_err(|_| Failure::Over)?;
         self.show(&opened);
 
         let budget = Budget::new(self.pipeline.spec.max_in_flight_bytes);

@@ -4,6 +4,7 @@ use crate::{dead_letters::commit_of, region::ResetTo};
 use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneOpened, LaneProgress, Recovery},
+    position::{Partition, Position, Positions},
     token::Token,
 };
 use dataflow_sdk::sink::Kind;
@@ -131,6 +132,30 @@ fn left_lost(known: LaneProgress, target: &Counters) -> LaneProgress {
         ..known.counters
     };
     LaneProgress { counters, ..known }
+}
+
+/// Counts as lost what a lane has not read yet and the source has no longer, where the user goes on behind it. Only of
+/// sources whose offsets count records the first one is ever another than 0.
+pub(crate) fn count_expired(lanes: Vec<LaneProgress>, to: &ResetTo, earliest: &Positions) -> Vec<LaneProgress> {
+    let passes = |partition: &Partition, first: u64| match to {
+        ResetTo::Beginning | ResetTo::End => true,
+        ResetTo::Positions(named) => {
+            named.get(&*partition.0).and_then(|to| to.parse::<u64>().ok()).is_some_and(|to| to >= first)
+        }
+        ResetTo::SinkToken | ResetTo::Journal => false,
+    };
+    let expired = |(partition, at): (&Partition, &Position)| {
+        let (first, offset) = (earliest.get(partition)?.as_offset()?, at.as_offset()?);
+        // Of what was there before it was made anew, nobody knows how much was not read.
+        let same = at.identity.is_none() || at.identity == earliest.get(partition)?.identity;
+        (same && passes(partition, first)).then(|| first.saturating_sub(offset))
+    };
+    let counted = lanes.into_iter().map(|lane| {
+        let lost: u64 = lane.positions.iter().filter_map(expired).sum();
+        let counters = Counters { read: lane.counters.read + lost, lost: lane.counters.lost + lost, ..lane.counters };
+        LaneProgress { counters, ..lane }
+    });
+    counted.collect()
 }
 
 /// A token's content as a lane's progress.

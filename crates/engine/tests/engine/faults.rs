@@ -226,7 +226,7 @@ async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
     let choices = [
         ("journal", ResetTo::Journal, "31", 19),
         ("end", ResetTo::End, "36", 19),
-        ("beginning", ResetTo::Beginning, "", 0),
+        ("beginning", ResetTo::Beginning, "0", 0),
         ("a position", back("33"), "33", 19),
         ("an earlier position", back("7"), "7", 0),
     ];
@@ -317,7 +317,7 @@ async fn a_journal_that_answers_unknown_changes_nothing_in_the_result() {
     }
 }
 
-/// Whether it opens, commits, or defines columns.
+/// When it opens as well as when it commits.
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_does_not_answer_is_shown_until_it_does() {
     let mut house = House::new("silent").await;
@@ -368,6 +368,22 @@ async fn a_sink_that_hangs_holds_back_the_source_at_the_limit_of_bytes_in_flight
     tokio::time::sleep(Duration::from_secs(600)).await;
     let view = house.get().await;
     assert!(view.metrics.records_in_flight > 0 && view.metrics.records_in_flight < 100, "{:?}", view.metrics);
+}
+
+/// What waited for a slow commit is committed together, but no more than 8 MiB of it.
+#[tokio::test(start_paused = true)]
+async fn a_commit_of_several_batches_is_bounded_in_bytes() {
+    for (name, length, commits) in [("small-batches", 3, 2..6), ("large-batches", 3 << 20, 6..13)] {
+        let mut house = House::new(name).await;
+        let mut spec = house.spec();
+        spec["batch"]["maxRecords"] = json!(1);
+        house.store.fault_commits([Fault::Slow(Duration::from_secs(60))]);
+        house.feed.push("t/0", (0..12).map(|_| "x".repeat(length)));
+        house.create(spec).await;
+        house.start().await;
+        house.until(|view| view.metrics.records_delivered == 12).await;
+        assert!(commits.contains(&house.store.commits()), "{name}: {}", house.store.commits());
+    }
 }
 
 /// Another node on the same journal: it takes over all that the first one has.

@@ -119,10 +119,14 @@ async fn a_pipeline_made_again_under_its_id_never_trips_over_the_past() {
     assert!(matches!(house.act(Action::Delete).await, Err(AskError::Rejected(_))), "not while it runs");
     house.stop().await;
     assert!(matches!(house.act(Action::Delete).await, Ok(Reply::Deleted)));
-    let left = dataflow_core::chunk::ChunkId("p/before/1/0-0-1-1".into());
+    let last = house.store.tokens().pop().unwrap().fence.incarnation;
+    let left = dataflow_core::chunk::ChunkId(format!("p/{last}/1/0-0-1-1").as_str().into());
     house.journal.put_chunk(&left, "what a crash left behind".into()).await.unwrap();
+    // Of another node that has made the pipeline again already, which this one is too late to know.
+    let next = dataflow_core::chunk::ChunkId("p/next/1/0-0-1-1".into());
+    house.journal.put_chunk(&next, "pushed".into()).await.unwrap();
     let view = house.create(house.spec()).await;
-    assert_eq!(house.journal.chunks("p/").await.unwrap(), []);
+    assert_eq!(house.journal.chunks("p/").await.unwrap(), [next]);
     assert_eq!(view.metrics.records_read, 0);
     house.start().await;
     house.until(|view| view.metrics.records_delivered == 5).await;

@@ -4,13 +4,17 @@ use crate::{
     pipeline::{Command, Decision, Fact, Rejected, State, event::Lost},
 };
 
-/// Names what was passed over. The ledger counts it with the commit that passes over it.
+/// Names what is passed over, once: a run that ends before a checkpoint is behind it is followed by one that finds the same.
+/// The ledger counts it with the commit that passes over it.
 pub(in crate::pipeline) fn lost(
     state: &State,
     command: &Command,
     run: RunId,
     lost: &Lost,
 ) -> Result<Decision, Rejected> {
-    super::reported(state, run)?;
+    let known = &super::reported(state, run)?.pipeline.progress.passing;
+    if known.contains(lost) {
+        return Ok(Decision::default());
+    }
     Ok(Decision::of(command, [Fact::RecordsLost(lost.clone())]))
 }

@@ -29,7 +29,7 @@ pub(in crate::pipeline) fn update(
     }
     let generation = if pipeline.starts_generation(&spec) {
         let mut begin = match settlement {
-            _ if spec.source != pipeline.spec.source => Positions::new(),
+            _ if !spec.source.reads_like(&pipeline.spec.source) => Positions::new(),
             Settlement::Settled { lanes } => pipeline.progress.positions_with(lanes),
             Settlement::NotNeeded | Settlement::Unsettled { .. } => pipeline.progress.positions(),
         };

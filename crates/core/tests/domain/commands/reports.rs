@@ -2,7 +2,7 @@ use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{
         Command, Effect, Fact, Request, State, Status,
-        event::{LaneOpened, LaneProgress, Recovery},
+        event::{LaneOpened, LaneProgress, Lost, Recovery},
         testing::*,
     },
     spec::{PipelineSpec, RestartPolicy},
@@ -123,8 +123,15 @@ fn types_only_widen() {
 }
 
 #[test]
-fn lost_records_are_named() {
-    running().when(Request::ReportLost { run: RunId(10), lost: ten_lost() }).then([Fact::RecordsLost(ten_lost())]);
+fn lost_records_are_named_once() {
+    let lose = |lost| Request::ReportLost { run: RunId(10), lost };
+    let named = running().when(lose(ten_lost())).then([Fact::RecordsLost(ten_lost())]).after();
+    // A run that ends before a checkpoint is behind them is followed by one that finds the same, or more.
+    named.clone().when(lose(ten_lost())).then_nothing();
+    let more = Lost { records: 12, ..ten_lost() };
+    named.clone().when(lose(more.clone())).then([Fact::RecordsLost(more)]);
+    // Behind a checkpoint it is another loss.
+    named.and(processed(10, 1)).when(lose(ten_lost())).then([Fact::RecordsLost(ten_lost())]);
 }
 
 #[test]

@@ -82,8 +82,19 @@ impl<'a> Flow<'a> {
         let path = format!("/api/pipelines/{}/checkpoint", self.id);
         let (status, body) = self.node.request("PUT", &path, Some(&json!({"to": to}))).await;
         assert_eq!(status, 200, "{to}: {body}");
-        self.assert_in_history("CheckpointReset", "api").await;
+        let event = self.assert_in_history("CheckpointReset", "api").await;
+        let named = to.as_str().unwrap_or("positions");
+        assert_eq!(event["detail"]["to"], named, "{event}");
         self.until("reset", |_| true).await
+    }
+
+    /// Changes a setting of the source.
+    async fn change_source(&self, name: &str, value: Value) {
+        let path = format!("/api/pipelines/{}", self.id);
+        let mut spec = self.node.get(&path).await;
+        spec["source"][name] = value;
+        let (status, body) = self.node.request("PUT", &path, Some(&spec)).await;
+        assert_eq!(status, 200, "{body}");
     }
 
     async fn position(&self) -> u64 {

@@ -131,15 +131,24 @@ async fn a_topic_that_lost_the_position() {
         let there = if anew { 200..220 } else { 130..150 };
         let expired = if anew { 0 } else { 30 };
         let later = there.end..there.end + 10;
+        let all = times(&[(0..100, 1), (there.clone(), 1), (later.clone(), 1)]);
+        let half = times(&[(0..100, 1), (there.start + 10..there.end, 1), (later.clone(), 1)]);
+        let new = times(&[(0..100, 1), (later.clone(), 1)]);
+        // What `onPositionLost` says; otherwise the user's choice, once it has failed.
         for (choice, expected, lost) in [
-            ("fail", times(&[(0..100, 1), (there.clone(), 1), (later.clone(), 1)]), 0),
-            ("earliest", times(&[(0..100, 1), (there.clone(), 1), (later.clone(), 1)]), expired),
-            ("latest", times(&[(0..100, 1), (later.clone(), 1)]), expired + 20),
+            ("beginning", all.clone(), expired),
+            ("positions", half, expired),
+            ("end", new.clone(), expired),
+            ("changed", all.clone(), expired),
+            ("earliest", all, expired),
+            ("latest", new, expired + 20),
         ] {
             let id = format!("{}-{choice}", if anew { "anew" } else { "expired" });
             let mut topic = Topic::new(&format!("lost-{id}"), 1).await;
+            let chosen = ["earliest", "latest"].contains(&choice);
             let source = json!({
-                "type": "kafka", "brokers": BROKERS, "topic": topic.name, "onPositionLost": choice, "start": "earliest",
+                "type": "kafka", "brokers": BROKERS, "topic": topic.name, "start": "earliest",
+                "onPositionLost": if chosen { choice } else { "fail" },
             });
             let flow = Flow::from(&node, folder.path(), &id, source, sqlite).await;
             topic.send(0..100, line);
@@ -153,23 +162,35 @@ async fn a_topic_that_lost_the_position() {
             }
             topic.send(there.clone(), line);
             let (earliest, latest) = if anew { (0, 20) } else { (130, 150) };
-            if choice == "fail" {
+            if !chosen {
                 let error = flow.fails("position-lost").await;
                 let message = error["message"].as_str().unwrap();
                 assert!(message.contains("position 100") && message.contains(&topic.name), "{message}");
                 assert!(message.contains(&format!("there are {earliest}")), "{message}");
                 assert!(message.contains(&format!(" to {latest}")), "{message}");
                 assert!(error["fix"].as_str().unwrap().contains("onPositionLost"), "{error}");
-                flow.choose(json!("beginning")).await;
+                match choice {
+                    "changed" => flow.change_source("onPositionLost", json!("earliest")).await,
+                    "positions" => {
+                        let half = json!([{"partition": format!("{}/0", topic.name), "position": (earliest + 10).to_string()}]);
+                        flow.choose(json!({"positions": half})).await;
+                    }
+                    named => {
+                        flow.choose(json!(named)).await;
+                    }
+                }
             }
             flow.act("start").await;
-            if choice == "latest" {
-                flow.until("past what is lost", |view| count(view, "recordsLost") == lost).await;
+            if ["latest", "end"].contains(&choice) {
+                flow.until("past what is lost", |view| {
+                    view["status"] == "running" && count(view, "recordsLost") == lost
+                })
+                .await;
             }
             topic.send(later.clone(), line);
             let view = flow.delivered(expected.len() as u64).await;
             assert_eq!(count(&view, "recordsLost"), lost, "{id}");
-            if choice != "fail" {
+            if chosen || choice == "changed" {
                 let event = flow.assert_in_history("RecordsLost", "system").await;
                 assert_eq!(event["detail"]["records"], lost, "{event}");
                 assert!(event["detail"]["from"].to_string().contains("100"), "{event}");
