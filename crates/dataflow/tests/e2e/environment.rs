@@ -326,7 +326,7 @@ async fn a_full_disk_under_sinks_and_journal() {
     node.create_and_start(&spec("full-file", json!({"type": "file", "path": file}))).await;
     let table = json!({"type": "sqlite", "path": db, "table": "numbers", "mode": "append"});
     node.create_and_start(&spec("full-db", table)).await;
-    for _ in 0..2 {
+    for round in 0..2 {
         further(&node, "full-file").await;
         further(&node, "full-db").await;
         sinks.fill();
@@ -338,8 +338,13 @@ async fn a_full_disk_under_sinks_and_journal() {
         further(&node, "full-file").await;
         further(&node, "full-db").await;
         data.fill();
-        // Nothing is durable any more: commands are not answered as if they were, and what runs waits.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Nothing is durable any more: what runs waits, and says so; a command is not answered as if it were carried out.
+        for id in ["full-file", "full-db"] {
+            troubled(&node, id, &["journal-unavailable"]).await;
+        }
+        let late = spec(&format!("late-{round}"), json!({"type": "blackhole"}));
+        let asked = tokio::time::timeout(Duration::from_secs(3), node.request("POST", "/api/pipelines", Some(&late)));
+        assert!(asked.await.map_or(503, |(status, _)| status) >= 500, "it was carried out");
         data.free();
         further(&node, "full-file").await;
         further(&node, "full-db").await;

@@ -245,9 +245,11 @@ impl Committer {
     async fn discard(&mut self, token: Token) {
         let named = |chunk: &ChunkRef| self.token.chunks.iter().any(|known| known.id == chunk.id);
         let own: Vec<ChunkId> = token.chunks.into_iter().filter(|chunk| !named(chunk)).map(|chunk| chunk.id).collect();
-        if !own.is_empty()
-            && let Err(error) = self.journal.remove_chunks(&own).await
-        {
+        if own.is_empty() {
+            return;
+        }
+        let removing = self.journal.remove_chunks(&own);
+        if let Err(error) = wait_for("journal", "removing a chunk", &self.live, &*self.clock, removing).await {
             tracing::debug!(%error, "a chunk that nothing names stays until the next epoch");
         }
     }
@@ -265,7 +267,11 @@ impl Committer {
     /// Starts to journal where the lane is now; the next commit does not wait for it.
     async fn report(&mut self) -> Result<Reporting, Failure> {
         let handle = match self.kind {
-            Kind::Staged => self.writer.seal().await.map_err(|error| Failure::of("sink", error))?,
+            Kind::Staged => {
+                let sealing = self.writer.seal();
+                let sealed = wait_for("sink", "making its rows durable", &self.live, &*self.clock, sealing).await;
+                sealed.map_err(|error| Failure::of("sink", error))?
+            }
             Kind::Transactional | Kind::Keyed | Kind::Unfenced => None,
         };
         let token = self.token.clone();
@@ -284,7 +290,9 @@ impl Committer {
     async fn journalled(&mut self, sent: Sent, checkpoints: &watch::Sender<Positions>) -> Result<(), Failure> {
         let Sent { token, handle } = sent;
         if let Some(handle) = &handle {
-            self.writer.publish(handle).await.map_err(|error| Failure::of("sink", error))?;
+            let publishing = self.writer.publish(handle);
+            let published = wait_for("sink", "showing its rows", &self.live, &*self.clock, publishing).await;
+            published.map_err(|error| Failure::of("sink", error))?;
         }
         self.token.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
         if self.kind == Kind::Staged {
@@ -295,7 +303,9 @@ impl Committer {
     }
 
     async fn tell(&mut self, request: Request) -> Result<(), Failure> {
-        self.reports.send(request).await.map_err(|_| Failure::Over)
+        let sending = self.reports.send(request);
+        let sent = wait_for("journal", "an event", &self.live, &*self.clock, sending).await;
+        sent.map_err(|_| Failure::Over)
     }
 }
 

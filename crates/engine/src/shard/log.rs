@@ -272,13 +272,15 @@ impl Writer {
         let mut own = self.head.epoch;
         loop {
             // Who has been replaced may not take the shard back: it would only fence its successor.
-            match self.journal.epochs().await {
-                Ok(epochs) if epochs.iter().any(|(shard, epoch)| *shard == self.shard && *epoch > own) => {
+            if let Ok(epochs) = self.journal.epochs().await
+                && let Some((_, epoch)) = epochs.into_iter().find(|(shard, _)| *shard == self.shard)
+            {
+                if epoch > own {
                     return Settled::TakenOver;
                 }
-                _ => {}
+                own = epoch; // claims that failed so far have raised it so far
             }
-            // Also if its answer is lost.
+            // Of this claim only the answer may be lost.
             own = own.next();
             let looked = async {
                 let head = self.journal.claim(self.shard).await?;

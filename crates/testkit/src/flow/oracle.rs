@@ -4,8 +4,8 @@ use crate::program::{Node, Program, assert_balanced, count};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs};
 
-/// A dead letter: partition, place in it, stage.
-type Letter = (String, u64, String);
+/// A dead letter: partition, place in it, stage, the record as it came.
+type Letter = (String, u64, String, String);
 
 impl Flow {
     /// Proves that each record met its fate once: rows, dead letters, and every count of the ledger.
@@ -74,7 +74,10 @@ impl Flow {
         loop {
             let path = format!("/api/pipelines/{}/dead-letters?limit=1000&after={after}", Self::ID);
             let page = node.get(&path).await;
-            letters.extend(page["items"].as_array().into_iter().flatten().map(letter));
+            for item in page["items"].as_array().into_iter().flatten() {
+                let path = format!("/api/pipelines/{}/dead-letters/{}", Self::ID, item["number"]);
+                letters.push(letter(&node.get(&path).await));
+            }
             match page["next"].as_u64() {
                 Some(next) => after = next,
                 None => break,
@@ -101,7 +104,7 @@ impl Flow {
                     (_, Some(topic)) => (format!("{}/{partition}", topic.name), *offset),
                     _ => (self.input().display().to_string(), bytes),
                 };
-                letters.push((partition, position, bad.stage().into()));
+                letters.push((partition, position, bad.stage().into(), self.data.line(n)));
             }
             *offset += 1;
             bytes += self.data.line(n).len() as u64 + 1;
@@ -112,5 +115,5 @@ impl Flow {
 
 fn letter(item: &Value) -> Letter {
     let text = |name: &str| item[name].as_str().unwrap_or_else(|| panic!("no {name} in {item}")).to_owned();
-    (text("partition"), text("position").parse().expect("a number"), text("stage"))
+    (text("partition"), text("position").parse().expect("a number"), text("stage"), text("original"))
 }

@@ -76,7 +76,7 @@ impl Pair {
         Point::ALL.into_iter().filter(move |point| match point {
             Point::Ingest | Point::Collect => self.source == Place::Http,
             Point::Seal | Point::Publish => self.sink == Place::File,
-            Point::Define => self.sink == Place::Sqlite && !self.is_constrained(),
+            Point::Define => self.sink != Place::File,
             _ => true,
         })
     }

@@ -5,6 +5,7 @@ use crate::program::{Node, PATIENCE};
 use dataflow_core::{
     id::{PipelineId, RunId},
     pipeline::{State, Status, evolve},
+    position::Positions,
 };
 use dataflow_journal::{Journal, Sqlite};
 use serde::Deserialize;
@@ -22,8 +23,14 @@ pub struct Known {
     last_run: Option<RunId>,
     /// The number of the last commit that the journal knows of, by lane.
     journal: BTreeMap<u32, u64>,
+    /// Where the journal says that each lane is: partition and place.
+    positions: BTreeMap<u32, BTreeMap<String, String>>,
     /// The same of the sink's tokens, if it has any.
     tokens: Option<BTreeMap<u32, u64>>,
+}
+
+fn places(positions: &Positions) -> BTreeMap<String, String> {
+    positions.iter().map(|(partition, position)| (partition.to_string(), position.at.to_string())).collect()
 }
 
 /// A snapshot as the node stores it.
@@ -42,6 +49,11 @@ impl Flow {
             running: state.status() == Status::Running && !state.is_stopping(),
             last_run: pipeline.and_then(|pipeline| Some(pipeline.last_run.as_ref()?.run)),
             journal: lanes.into_iter().flatten().map(|(lane, progress)| (*lane, progress.sequence)).collect(),
+            positions: lanes
+                .into_iter()
+                .flatten()
+                .map(|(lane, progress)| (*lane, places(&progress.positions)))
+                .collect(),
             tokens: self.tokens().await,
         }
     }
@@ -90,6 +102,16 @@ impl Flow {
             for (name, expected) in expected.as_object().into_iter().flatten() {
                 let told = told.get(name).unwrap_or(&Value::Null);
                 assert_eq!(told, expected, "{name} of lane {lane} in {recovery:#}, where {known:?}");
+            }
+            // Where it really goes on. What only the sink knew is proved by the rows.
+            if decision != "tokenAdopted" {
+                let at = |position: &Value| {
+                    let text = |name: &str| position[name].as_str().unwrap_or_default().to_owned();
+                    (text("partition"), text("position"))
+                };
+                let told: BTreeMap<_, _> = told["positions"].as_array().into_iter().flatten().map(at).collect();
+                let expected = known.positions.get(&lane).cloned().unwrap_or_default();
+                assert_eq!(told, expected, "positions of lane {lane} in {recovery:#}, where {known:?}");
             }
         }
     }

@@ -13,8 +13,10 @@ use std::time::Duration;
 /// Longest wait for a point to be passed; who does not pass it by then never does.
 const PASSES: Duration = Duration::from_secs(5);
 
-/// All points that a pair may pass after its node has begun to serve.
-const POINTS: [&str; 20] = [
+/// The points that each pair passes once its node serves. The others are `claim`, before it serves; `define` and `ingest`,
+/// of which these pairs have none; `snapshot` and `collect`, which come after a quiet minute or not at all: that a snapshot
+/// of an older epoch is refused is in the journal's contract.
+const POINTS: [&str; 14] = [
     "before:source-open",
     "after:source-open",
     "before:sink-open",
@@ -23,19 +25,16 @@ const POINTS: [&str; 20] = [
     "after:prepare@2",
     "before:sink-commit@2",
     "after:sink-commit@2",
-    "before:seal",
-    "after:seal",
     "before:journal-append@2",
     "after:journal-append@2",
     "before:checkpoint",
     "after:checkpoint",
-    "before:publish",
-    "after:publish",
-    "before:snapshot",
-    "after:snapshot",
-    "before:collect",
-    "after:collect",
+    "before:schema-change",
+    "after:schema-change",
 ];
+
+/// Those of staged sinks beside them.
+const STAGED: [&str; 4] = ["before:seal", "after:seal", "before:publish", "after:publish"];
 
 /// Freezes a node at a point, has another take over, wakes the first (or kills it, if it is in the way); false if the point
 /// is not passed by this pair.
@@ -66,17 +65,14 @@ async fn haunt(point: &str, feed: Feed, target: Target, wake: bool) -> bool {
     passed
 }
 
-async fn haunt_all(target: impl AsyncFn() -> (Feed, Target)) {
-    let mut passed = 0;
-    for point in POINTS {
+async fn haunt_all(points: &[&str], target: impl AsyncFn() -> (Feed, Target)) {
+    for point in points {
         for wake in [true, false] {
             let (feed, target) = target().await;
-            let frozen = haunt(point, feed, target, wake).await;
-            println!("{point}: {}", if frozen { "exact" } else { "not passed" });
-            passed += u32::from(frozen);
+            assert!(haunt(point, feed, target, wake).await, "{point} is passed");
+            println!("{point}: exact");
         }
     }
-    assert!(passed >= 20, "only {passed} points were passed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,18 +107,18 @@ async fn a_zombie_with_two_lanes_from_kafka_to_postgres() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make test-long"]
 async fn a_zombie_with_a_file_at_every_point() {
-    haunt_all(async || (Feed::File, Target::File)).await;
+    haunt_all(&[&POINTS[..], &STAGED].concat(), async || (Feed::File, Target::File)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make test-long"]
 async fn a_zombie_with_a_sqlite_file_at_every_point() {
-    haunt_all(async || (Feed::File, Target::Sqlite)).await;
+    haunt_all(&POINTS, async || (Feed::File, Target::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make test-long"]
 async fn a_zombie_with_two_lanes_from_kafka_to_postgres_at_every_point() {
     let (true, Some(postgres)) = (servers::are_up(), Postgres::start().await) else { return };
-    haunt_all(async || kafka_to_postgres(&postgres).await).await;
+    haunt_all(&POINTS, async || kafka_to_postgres(&postgres).await).await;
 }
