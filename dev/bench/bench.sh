@@ -10,7 +10,6 @@ WORKLOADS=${WORKLOADS:-w1 w2 w3 kf http journal}
 
 export P DATA DATAFLOW THROUGHPUT PASS
 python3.11 -c '' || { say "python3.11 is missing: Flink and Pathway have packages for it"; exit 1; }
-if [[ ! $P/gen -nt $BENCH/gen/push.go ]]; then (cd "$BENCH/gen" && go build -o "$P/gen" .); fi
 prepare_data
 for peer in $PEERS; do "$BENCH/peers/$peer/run.sh" install; done
 

@@ -25,8 +25,9 @@ say() { printf '%s\n' "$*" >&2; }
 kafka() { "$P/gen" -kafka "$KAFKA" "$@"; }
 pg() { PGOPTIONS='-c client_min_messages=warning' psql -qAtX -v ON_ERROR_STOP=1 "$PGURI" -c "$1"; }
 
-# The database and the topic that the workloads read, made once.
+# Data, database and topic of the workloads, and what makes them; once.
 prepare_data() {
+  if [[ ! -x $P/gen || $(find "$BENCH/gen" -newer "$P/gen") ]]; then (cd "$BENCH/gen" && go build -o "$P/gen" .); fi
   [[ -s $DATA ]] || "$P/gen" -n "$N" -file "$DATA"
   [[ -s $EXPECT_FILE ]] || python3 "$BENCH/check.py" count "$DATA" >"$EXPECT_FILE"
   psql -qAtX "${PGURI/\/$DATABASE//dataflow}" -c "select 1 from pg_database where datname = '$DATABASE'" | grep -q 1 ||

@@ -12,8 +12,9 @@ use std::time::Duration;
 async fn sample(pair: Pair) {
     let folder = tempfile::tempdir().unwrap();
     let at_points: Vec<_> = Cell::of(pair).filter(|cell| matches!(cell.strike, Strike::At(_))).collect();
-    // Before the first point, after the second, before the third …
-    let sampled = at_points.chunks(2).enumerate().map(|(index, sides)| sides[index % 2]);
+    // Before the first point, after the second, before the third …; for half of the pairs the other way round.
+    let turn = Pair::ALL.iter().position(|other| *other == pair).unwrap() / 2;
+    let sampled = at_points.chunks(2).enumerate().map(|(index, sides)| sides[(index + turn) % 2]);
     let others = [Strike::Random, Strike::Restarts, Strike::Freeze, Strike::Terminate];
     let others = others.map(|strike| Cell { pair, strike });
     let campaign = Campaign {

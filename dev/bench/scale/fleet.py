@@ -1,6 +1,6 @@
 """Many pipelines on one node: what the API takes, what memory they need, how many connections they use, how fast the node is up again.
 
-    fleet.py [--running 200] [--idle 800] [--stopped 10000] [--seconds 60] [--write]
+    fleet.py [--running 200] [--idle 800] [--stopped 10000] [--seconds 60] [--awake 400] [--write]
 """
 import argparse, random, shutil, signal, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
@@ -170,7 +170,7 @@ def main():
                      [[kind, len(taken[kind]), ms(percentile(taken[kind], 0.5)), ms(percentile(taken[kind], 0.99)), ms(max(taken[kind]))] for kind in kinds])
         stopped_count = len(stopped) + len(rest) + len(run)
         text += "\n\n" + table(["", "measured"], [
-            ["connections to PostgreSQL at most (cap: 16), refused", f"{most}, {postgres.complaints()}"],
+            [f"connections to PostgreSQL at most (cap: {CAP}), refused", f"{most}, {postgres.complaints()}"],
             [f"{len(run)} pipelines started at once: until each has committed", f"{storm:.1f} s"],
             [f"memory of the process: empty; with {stopped_count:,} stopped ones; while all of this was going on", f"{empty:.0f}; {all_stopped:.0f}; {busy['rss']:.0f} MiB (peak {busy['peak']:.0f})"],
             ["memory per stopped pipeline", f"{(all_stopped - empty) * 1024 / stopped_count:.1f} KiB"],

@@ -137,8 +137,41 @@ async fn large_records_pass_in_bounded_memory() {
         let node = start(&path("data"));
         let id = format!("to-{}", sink["type"].as_str().unwrap());
         run(&node, &id, &path("in.jsonl"), sink, &records, Vec::new()).await;
-        let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
-        assert!(peak.parse::<u64>().unwrap() < 256 << 10, "{id} took {peak} kB");
+        assert_little_memory(&node, &id);
     }
+}
+
+/// Two million names, each of them in one record; nesting without end. Transforms and tables look at names, too.
+#[tokio::test]
+async fn many_names_and_deep_nesting_pass_in_bounded_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let names =
+        |record: u64| (0..1_000).map(|key| format!("\"key {record} {key}\":{key}")).collect::<Vec<_>>().join(",");
+    let many = (0..2_000).map(|id| (format!("{{\"id\":{id},{}}}", names(id)).into(), None));
+    let deep = (0..40).map(|_| (format!("{{\"a\":{}", "[".repeat(1_000_000)).into(), Some("too-deep")));
+    let records: Vec<Case> = many.chain(deep).collect();
+    let dead = file(&path("in.jsonl"), "", &records);
+    for sink in [
+        json!({"type": "file", "path": path("out.jsonl")}),
+        json!({"type": "sqlite", "path": path("out.db"), "table": "t", "mode": "append", "columns": {"id": "bigint"}}),
+    ] {
+        let node = start(&path("data"));
+        let id = format!("to-{}", sink["type"].as_str().unwrap());
+        let spec = json!({
+            "pipelineId": id, "source": {"type": "file", "path": path("in.jsonl")}, "sink": sink,
+            "transforms": [{"type": "filter", "condition": "id >= 0"}, {"type": "map", "set": {"twice": "id * 2"}, "remove": ["a"]}],
+        });
+        node.create_and_start(&spec).await;
+        let view = node.until(&id, "completed", is("completed")).await;
+        assert_balanced(&view);
+        assert_eq!((count(&view, "recordsDelivered"), dead_letters(&node, &id).await), (2_000, dead.clone()));
+        assert_little_memory(&node, &id);
+    }
+}
+
+fn assert_little_memory(node: &Node, id: &str) {
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
+    assert!(peak.parse::<u64>().unwrap() < 256 << 10, "{id} took {peak} kB");
 }
