@@ -4,7 +4,7 @@ use dataflow_core::{
     id::{Generation, Incarnation, PipelineId, Seq},
     ledger::Counters,
     pipeline::{
-        Event, Fact, Pipeline, State, Status,
+        Event, Fact, Passing, Pipeline, State, Status,
         event::{LaneProgress, Lost, NewGeneration},
     },
     position::Positions,
@@ -68,16 +68,13 @@ struct Course {
     /// What was passed over.
     lost: Vec<Lost>,
     /// What no checkpoint has passed yet.
-    passing: Vec<Lost>,
+    passing: Passing,
     changed: Option<String>,
 }
 
 impl Course {
     fn pass(&mut self, lane: &LaneProgress) {
-        let stays = |lost: &Lost| lane.positions.get(&lost.partition).is_none_or(|at| *at == lost.from);
-        let (passing, passed) = std::mem::take(&mut self.passing).into_iter().partition(stays);
-        self.passing = passing;
-        self.lost.extend::<Vec<_>>(passed);
+        self.lost.extend(self.passing.pass(&lane.positions));
     }
 
     fn take(&mut self, event: &Event) {
@@ -95,11 +92,7 @@ impl Course {
                 }
                 self.spec = Some(PipelineSpec::clone(spec));
             }
-            Fact::RecordsLost(lost) => {
-                // What no checkpoint has passed is found again, and there may be more of it by then.
-                self.passing.retain(|other| other.partition != lost.partition);
-                self.passing.push(lost.clone());
-            }
+            Fact::RecordsLost(lost) => self.passing.note(lost),
             Fact::RunOpened { lanes, .. } => lanes.iter().for_each(|lane| self.pass(&lane.progress)),
             Fact::BatchProcessed { lanes, .. } => lanes.iter().for_each(|lane| self.pass(lane)),
             _ => {}

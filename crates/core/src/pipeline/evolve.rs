@@ -75,7 +75,7 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
         }
         // The ledger counts lost records where their lane does, with the commit that passes over them.
         Fact::RecordsLost(lost) => {
-            running(&mut state)?.pipeline.progress.lose(lost);
+            running(&mut state)?.pipeline.progress.passing.note(lost);
             Some(state)
         }
         Fact::DeadLettersJoined { first, count, into } => {

@@ -1,5 +1,8 @@
 //! How far a pipeline is.
-use super::event::{LaneProgress, Lost, NewGeneration};
+use super::{
+    event::{LaneProgress, NewGeneration},
+    passing::Passing,
+};
 use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::Generation,
@@ -33,8 +36,8 @@ pub struct Progress {
     /// Chunks of dead letters in the order in which they were journalled; dead letter number n (from 1) is the n-th record over all.
     pub dead_letters: Vec<ChunkRef>,
     /// Records that were found lost, and that no checkpoint has passed yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub passing: Vec<Lost>,
+    #[serde(default, skip_serializing_if = "Passing::is_empty")]
+    pub passing: Passing,
 }
 
 impl Progress {
@@ -90,15 +93,9 @@ impl Progress {
             self.at = Some(at);
         }
         self.keep(&lane.chunks);
-        self.passing.retain(|lost| lane.positions.get(&lost.partition).is_none_or(|at| *at == lost.from));
+        self.passing.pass(&lane.positions);
         let known = self.by_lane.insert(lane.lane, LaneProgress { chunks: Vec::new(), ..lane.clone() });
         Some(lane.sequence > known.map_or(0, |known| known.sequence))
-    }
-
-    /// Notes that records are lost, until a checkpoint is behind them.
-    pub(super) fn lose(&mut self, lost: &Lost) {
-        self.passing.retain(|other| other.partition != lost.partition);
-        self.passing.push(lost.clone());
     }
 
     /// Starts a generation; none if it is not the next one.
@@ -120,7 +117,7 @@ impl Progress {
             lanes: None,
             by_lane: BTreeMap::new(),
             at: None,
-            passing: Vec::new(),
+            passing: Passing::default(),
         };
         Some(())
     }

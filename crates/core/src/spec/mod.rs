@@ -28,11 +28,9 @@ impl Component {
 
     /// Whether this source reads the same records as `other`: they differ at most in what is done about a lost position.
     pub fn reads_like(&self, other: &Self) -> bool {
-        let settings = |source: &Self| {
-            let settings = source.config.iter().filter(|(name, _)| *name != Self::LOST);
-            settings.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()
-        };
-        self.kind == other.kind && settings(self) == settings(other)
+        let settings = |source: &Self| source.config.keys().filter(|name| *name != Self::LOST).count();
+        let same = |(name, value): (&String, &Value)| name == Self::LOST || other.config.get(name) == Some(value);
+        self.kind == other.kind && settings(self) == settings(other) && self.config.iter().all(same)
     }
 }
 
@@ -108,10 +106,11 @@ impl PipelineSpec {
 
     /// Whether it makes the same of the same records as `other`: what they differ in is only how they are run.
     pub fn gives_like(&self, other: &Self) -> bool {
-        let what =
-            |spec: &Self| (spec.transforms.clone(), spec.sink.clone(), spec.schema.clone(), spec.max_record_bytes);
         self.source.reads_like(&other.source)
-            && what(self) == what(other)
+            && self.transforms == other.transforms
+            && self.sink == other.sink
+            && self.schema == other.schema
+            && self.max_record_bytes == other.max_record_bytes
             && self.on_type_mismatch == other.on_type_mismatch
     }
 }

@@ -19,14 +19,19 @@ pub(super) fn write_short(unscaled: i128, scale: i8, out: &mut Vec<u8>) -> bool 
         rest /= 10_000;
     }
     let groups = &groups[first..];
-    weight = if groups.is_empty() { 0 } else { weight + groups.len() as i16 - 1 };
-    let sign: u16 = if unscaled < 0 { 0x4000 } else { 0 };
+    put(groups, weight + groups.len() as i16 - 1, unscaled < 0, scale as i16, out);
+    true
+}
+
+/// Appends groups of four digits, of which the first has this weight; no group: zero.
+fn put(groups: &[i16], weight: i16, negative: bool, scale: i16, out: &mut Vec<u8>) {
+    let zero = groups.is_empty();
+    let sign: u16 = if negative && !zero { 0x4000 } else { 0 };
     out.extend_from_slice(&(groups.len() as i16).to_be_bytes());
-    out.extend_from_slice(&weight.to_be_bytes());
+    out.extend_from_slice(&(if zero { 0 } else { weight }).to_be_bytes());
     out.extend_from_slice(&sign.to_be_bytes());
     out.extend_from_slice(&scale.to_be_bytes());
     groups.iter().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
-    true
 }
 
 /// Appends the binary form of a number as it is written.
@@ -65,13 +70,7 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
     while groups.last() == Some(&0) {
         groups.pop();
     }
-    let zero = groups.is_empty();
-    let sign: u16 = if negative && !zero { 0x4000 } else { 0 };
-    out.extend_from_slice(&(groups.len() as i16).to_be_bytes());
-    out.extend_from_slice(&(if zero { 0 } else { weight as i16 }).to_be_bytes());
-    out.extend_from_slice(&sign.to_be_bytes());
-    out.extend_from_slice(&(scale as i16).to_be_bytes());
-    groups.iter().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
+    put(&groups, weight as i16, negative, scale as i16, out);
     Ok(())
 }
 

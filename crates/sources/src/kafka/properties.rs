@@ -89,14 +89,18 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
     problems
 }
 
+/// What a lane's library holds on top of what the run counts, in bytes: a sixteenth of what may be in flight, over all lanes.
+/// Its queue has 300 bytes more for each record, which are not counted: with small records that is as much again.
+pub(super) fn share(cx: &Context, lanes: u32) -> u64 {
+    (cx.max_in_flight_bytes / 16 / u64::from(lanes.max(1))).clamp(1, 1 << 30)
+}
+
 /// The settings of the client of one of `lanes` lanes.
 pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientConfig {
     let mut config = ClientConfig::new();
     // So that it tells when a topic is made anew: see `Told::hear`.
     config.set_log_level(RDKafkaLogLevel::Debug);
-    // What the library holds on top of what the run counts: a sixteenth of what may be in flight, over all lanes. Its
-    // queue has 300 bytes more for each record, which are not counted: with small records that is as much again.
-    let share = (cx.max_in_flight_bytes / 16 / u64::from(lanes.max(1))).clamp(1 << 20, 1 << 30);
+    let share = self::share(cx, lanes).max(1 << 20);
     config
         .set("fetch.message.max.bytes", (share / 4).clamp(256 << 10, 1 << 20).to_string())
         .set("fetch.wait.max.ms", "100")

@@ -5,7 +5,7 @@ use super::{
     gather::Caps,
     out::Out,
     poll::Poll,
-    start,
+    properties, start,
 };
 use async_trait::async_trait;
 use dataflow_core::position::{Partition, Positions};
@@ -47,8 +47,7 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
     let (to, from) = mpsc::channel(WAITING);
     let checkpointed = Arc::new(Mutex::new(None));
     let told = client.told.clone();
-    // As much as the library may hold: see `properties::client`.
-    let share = (cx.max_in_flight_bytes / 16 / u64::from(lanes)).clamp(1, 1 << 30) as usize;
+    let share = properties::share(cx, lanes) as usize;
     let mut poll = Poll {
         lane: lane.lane,
         lanes,

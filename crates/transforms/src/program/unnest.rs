@@ -16,7 +16,6 @@ use serde_json::value::RawValue;
 
 /// The field that elements are put in to be decoded.
 const ELEMENT: &str = "e";
-const BEFORE: &[u8] = b"{\"e\":";
 
 /// Most bytes that the rows of one record may be, where each of them has texts, or all, of the record again (64 MiB).
 const MOST: usize = 64 << 20;
@@ -27,6 +26,7 @@ const MOST: usize = 64 << 20;
 pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole: Option<&Records>, stage: &str) {
     let lists = frame.column(Slot::Field(list));
     let lists = lists.as_string::<i32>();
+    let before = format!("{{\"{ELEMENT}\":");
     let mut rows = Vec::new();
     let mut dead = Vec::new();
     let (mut data, mut spans) = (Vec::with_capacity(2 * lists.value_data().len()), Vec::new());
@@ -46,7 +46,7 @@ pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole:
             Ok(list) => {
                 for element in list {
                     let start = data.len();
-                    data.extend_from_slice(BEFORE);
+                    data.extend_from_slice(before.as_bytes());
                     data.extend_from_slice(element.get().as_bytes());
                     data.push(b'}');
                     spans.push(Span::new(start, data.len()));
