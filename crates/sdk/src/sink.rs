@@ -150,7 +150,7 @@ pub trait Writer: Send {
 /// What a commit did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// Rows inserted, updated or deleted (after the last record per key has won).
+    /// Rows inserted, updated or deleted. A sink may write each record of a key, or the last one only.
     pub rows_written: u64,
 }
 

@@ -279,7 +279,8 @@ async fn the_last_per_key_wins(subject: &dyn Subject) {
     let mut run = open(subject, 1).await;
     let outputs = [run.output(&[pair(1, "a"), pair(2, "b"), pair(1, "c")]), run.output(&[pair(3, "d"), pair(2, "e")])];
     let committed = run.writer.commit(&outputs, &token(&run.fence, 1)).await;
-    assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(3));
+    let written = committed.map(|committed| committed.rows_written).map_err(|error| error.to_string());
+    assert!(matches!(written, Ok(3..=5)), "a row is written for each key, or each record: {written:?}");
     expect(subject, &[(1, "c"), (2, "e"), (3, "d")], "the last record per key in a commit wins, over all outputs")
         .await;
     run.commit(2, &[pair(2, "f")]).await;

@@ -1,11 +1,10 @@
 //! Rows as lines of text.
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray};
 use dataflow_sdk::{
     Error,
     batch::{Output, Payload},
     sink::{CommitError, RejectedRow},
 };
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// Documents of all outputs, one a line, and their number.
@@ -51,75 +50,140 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
-    fn writer(self) -> csv::Writer<Vec<u8>> {
-        csv::WriterBuilder::new().delimiter(self.delimiter).quote(self.quote).from_writer(Vec::new())
-    }
-
     /// A line with these names.
-    pub(crate) fn header(self, columns: &[String]) -> Result<Vec<u8>, Error> {
-        let mut writer = self.writer();
-        writer.write_record(columns).map_err(|error| unwritable(&error))?;
-        finish(writer)
+    pub(crate) fn header(self, columns: &[String]) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.line(&mut text, columns.iter().map(|name| Some(name.as_str())));
+        text
     }
 
     /// Rows of all outputs, whose columns are JSON values, and their number.
-    pub(crate) fn rows(self, outputs: &[Output]) -> Result<(Vec<u8>, u64), Error> {
-        let mut writer = self.writer();
-        let mut rows = 0;
-        for output in outputs {
-            let Payload::Columns(batch) = &output.payload else { return Err(misfit()) };
-            for row in 0..batch.num_rows() {
-                self.row(&mut writer, batch, row)?;
+    ///
+    /// # Errors
+    /// [`CommitError::Rejected`] for rows with a string that is no text.
+    pub(crate) fn rows(self, outputs: &[Output]) -> Result<(Vec<u8>, u64), CommitError> {
+        let mut text = Vec::with_capacity(outputs.iter().map(size).sum());
+        let (mut rows, mut rejected) = (0, Vec::new());
+        for (index, output) in outputs.iter().enumerate() {
+            let Payload::Columns(batch) = &output.payload else { return Err(misfit().into()) };
+            let columns = batch.columns().iter().map(|column| column.as_string_opt::<i32>().ok_or_else(misfit));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let mut cells = Vec::with_capacity(columns.len());
+            'rows: for row in 0..batch.num_rows() {
+                cells.clear();
+                for (place, column) in columns.iter().enumerate() {
+                    let value = column.is_valid(row).then(|| column.value(row));
+                    match value.map_or(Ok(None), plain) {
+                        Ok(cell) => cells.push(cell),
+                        Err(cause) => {
+                            let cause = format!("column {}: {cause}", batch.schema().field(place).name());
+                            rejected.push(RejectedRow { output: index, row, cause });
+                            continue 'rows;
+                        }
+                    }
+                }
+                self.line(&mut text, cells.iter().map(|cell| cell.as_deref()));
                 rows += 1;
             }
         }
-        Ok((finish(writer)?, rows))
+        if rejected.is_empty() { Ok((text, rows)) } else { Err(CommitError::Rejected(rejected)) }
     }
 
-    fn row(self, writer: &mut csv::Writer<Vec<u8>>, batch: &RecordBatch, row: usize) -> Result<(), Error> {
-        for column in batch.columns() {
-            let column = column.as_string_opt::<i32>().ok_or_else(misfit)?;
-            let cell = if column.is_null(row) { Cow::Borrowed("") } else { plain(column.value(row)) };
-            writer.write_field(cell.as_bytes()).map_err(|error| unwritable(&error))?;
+    /// A line of these cells; none: NULL, which is nothing at all, but for the only cell of a line: an empty line is no
+    /// record.
+    fn line<'a>(self, text: &mut Vec<u8>, cells: impl ExactSizeIterator<Item = Option<&'a str>>) {
+        let only = cells.len() == 1;
+        for (place, cell) in cells.enumerate() {
+            if place > 0 {
+                text.push(self.delimiter);
+            }
+            match cell {
+                Some(cell) => self.cell(text, cell),
+                None if only => self.cell(text, ""),
+                None => {}
+            }
         }
-        writer.write_record(None::<&[u8]>).map_err(|error| unwritable(&error))
+        text.push(b'\n');
+    }
+
+    /// A text: in quotes where it would be read as something else without them, by us or by others.
+    fn cell(self, text: &mut Vec<u8>, cell: &str) {
+        let special = |byte: u8| byte == self.delimiter || byte == self.quote || byte == b'\n' || byte == b'\r';
+        let is_bare = !cell.is_empty()
+            && !cell.starts_with([' ', '\t', '\u{feff}'])
+            && !cell.ends_with([' ', '\t'])
+            && !cell.bytes().any(special);
+        if is_bare {
+            return text.extend_from_slice(cell.as_bytes());
+        }
+        text.push(self.quote);
+        for byte in cell.bytes() {
+            text.push(byte);
+            if byte == self.quote {
+                text.push(byte);
+            }
+        }
+        text.push(self.quote);
     }
 }
 
-fn finish(writer: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, Error> {
-    writer.into_inner().map_err(|error| unwritable(&error.into_error().into()))
-}
-
-fn unwritable(error: &csv::Error) -> Error {
-    Error::fatal("internal", format!("rows can't be written as CSV: {error}")).for_user()
-}
-
-/// A JSON value as plain text: a string's content, nothing for null, and whatever else as it is written.
-fn plain(json: &str) -> Cow<'_, str> {
-    match json.as_bytes().first() {
-        Some(b'"') if !json.contains('\\') && json.len() >= 2 => Cow::Borrowed(&json[1..json.len() - 1]),
-        Some(b'"') => serde_json::from_str::<String>(json).map_or(Cow::Borrowed(json), Cow::Owned),
-        Some(b'n') if serde_json::from_str::<&RawValue>(json).is_ok() => Cow::Borrowed(""),
+/// A JSON value as plain text: a string's content, none for null, and whatever else as it is written.
+fn plain(json: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
+    Ok(Some(match json.as_bytes() {
+        [b'"', content @ .., b'"'] if !content.contains(&b'\\') => Cow::Borrowed(&json[1..json.len() - 1]),
+        [b'"', ..] => Cow::Owned(serde_json::from_str(json).map_err(|_| "the string has half of a surrogate pair")?),
+        b"null" => return Ok(None),
         _ => Cow::Borrowed(json),
-    }
+    }))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    #![allow(clippy::unwrap_used)]
+    use super::{Csv, plain};
+    use proptest::{collection::vec, option, prelude::*};
 
     #[test]
     fn json_values_become_plain_cells() {
         let cases = [
-            ("\"a\"", "a"),
-            (r#""a\"b\n""#, "a\"b\n"),
-            ("null", ""),
-            ("12.50", "12.50"),
-            ("true", "true"),
-            ("[1]", "[1]"),
+            ("\"a\"", Some("a")),
+            (r#""a\"b\n""#, Some("a\"b\n")),
+            ("\"\"", Some("")),
+            ("null", None),
+            ("\"null\"", Some("null")),
+            ("12.50", Some("12.50")),
+            ("true", Some("true")),
+            ("[1]", Some("[1]")),
         ];
         for (json, cell) in cases {
-            assert_eq!(plain(json), cell);
+            assert_eq!(plain(json).unwrap().as_deref(), cell);
+        }
+        assert!(plain(r#""\ud800""#).is_err());
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "a", "", " ", "\t", "\"", "'", ",", ";", "\n", "\r", "\r\n", "\u{feff}", "\0", "ä", "😀", "\\", "#",
+            "null", "0", "-",
+        ]);
+        vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn another_parser_reads_what_was_written(
+            rows in (1_usize..5).prop_flat_map(|width| vec(vec(option::of(text()), width), 1..5)),
+            (delimiter, quote) in prop::sample::select(vec![(b',', b'"'), (b';', b'\''), (b'\t', b'"'), (b' ', b'"'), (b'a', b'0')]),
+        ) {
+            let csv = Csv { delimiter, quote };
+            let mut written = Vec::new();
+            rows.iter().for_each(|row| csv.line(&mut written, row.iter().map(Option::as_deref)));
+            let reader = csv::ReaderBuilder::new().has_headers(false).delimiter(delimiter).quote(quote).from_reader(&*written);
+            let read: Vec<Vec<String>> =
+                reader.into_records().map(|record| record.unwrap().iter().map(Into::into).collect()).collect();
+            let wanted: Vec<Vec<String>> =
+                rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect();
+            prop_assert_eq!(read, wanted);
         }
     }
 }

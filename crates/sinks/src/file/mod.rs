@@ -11,11 +11,13 @@ mod writer;
 
 pub use compression::Compression;
 
+use crate::table::Unknown;
 use async_trait::async_trait;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
     sink::{Kind, OpenLane, Opened, Sink},
+    transform::UnknownFields,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,6 +49,9 @@ pub struct FileSink {
     /// CSV: names of the fields to write, in order. By default those of the header that is there, otherwise all fields
     /// of the first batch.
     pub columns: Option<Vec<String>>,
+    /// CSV: what becomes of fields that are not among the columns; by default `ignore`. A header can't grow, so `add` is not
+    /// possible.
+    pub unknown_fields: Option<Unknown>,
 }
 
 /// How a record is written.
@@ -56,7 +61,8 @@ pub enum Format {
     /// One JSON document a line.
     #[default]
     Json,
-    /// One CSV record a line. Null and missing are empty; nested values are JSON.
+    /// One CSV record a line. Null and missing are nothing between two delimiters, an empty text is two quotes; nested
+    /// values are JSON.
     Csv,
 }
 
@@ -114,6 +120,18 @@ impl SinkConfig for FileSink {
                 Problem::new("columns", "not-applicable", "columns are for format: csv; JSON lines hold whole records");
             problems.push(problem.fix("set format: csv, or select fields with a map transform"));
         }
+        let unknown = |code: &str, message: &str| Problem::new("unknownFields", code, message);
+        match (self.format, self.unknown_fields) {
+            (Format::Json, Some(_)) => problems.push(
+                unknown("not-applicable", "unknownFields is for format: csv; JSON lines hold whole records")
+                    .fix("leave it out, or select fields with a map transform"),
+            ),
+            (Format::Csv, Some(Unknown::Add)) => problems.push(
+                unknown("not-possible", "no column can be added to a CSV file: its header is written once, and every line has as many fields")
+                    .fix("name all fields in columns, write JSON lines (format: json), or set unknownFields to ignore, dead or fail"),
+            ),
+            _ => {}
+        }
         if self.columns.as_ref().is_some_and(Vec::is_empty) {
             problems.push(
                 Problem::new("columns", "missing", "columns names no field").fix("name one or leave columns out"),
@@ -123,6 +141,9 @@ impl SinkConfig for FileSink {
     }
     fn build(self) -> Box<dyn Sink> {
         Box::new(self)
+    }
+    fn unknown_fields(&self) -> Option<UnknownFields> {
+        (self.format == Format::Csv).then(|| self.unknown_fields.unwrap_or_default().into())
     }
     fn target_fields() -> Option<&'static [&'static str]> {
         Some(&["path"])

@@ -199,4 +199,7 @@ fn findings_need_no_file() {
         ["path:missing", "delimiter:invalid", "columns:not-applicable"]
     );
     assert_eq!(check(json!({"path": "a", "format": "csv", "header": false})), ["columns:missing"]);
+    assert_eq!(check(json!({"path": "a", "unknownFields": "dead"})), ["unknownFields:not-applicable"]);
+    assert_eq!(check(json!({"path": "a", "format": "csv", "unknownFields": "add"})), ["unknownFields:not-possible"]);
+    assert!(check(json!({"path": "a", "format": "csv", "unknownFields": "dead"})).is_empty());
 }

@@ -46,7 +46,7 @@ impl FileWriter {
         let (rows, count) = csv.rows(outputs)?;
         match &self.columns {
             Some(columns) if self.header && self.handle.length == 0 && count > 0 => {
-                Ok(([csv.header(columns)?, rows].concat(), count))
+                Ok(([csv.header(columns), rows].concat(), count))
             }
             _ => Ok((rows, count)),
         }

@@ -34,7 +34,7 @@ impl Statements {
         let joined = |parts: Vec<String>| parts.join(", ");
         let (arrays, values, aliases) = (joined(arrays.collect()), joined(values.collect()), joined(aliases.collect()));
         let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
-        let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names) };
+        let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names, &[]) };
         let insert = format!(
             "insert into {table} ({columns}) select {values} from unnest({arrays}) as rows ({aliases}) {conflict}"
         );

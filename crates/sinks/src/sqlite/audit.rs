@@ -1,5 +1,12 @@
 //! Auditing a table: the expected rows are written to a temporary database, which has the target attached for reading.
-use super::{SqliteSink, cell::Reader, database::Database, failure, schema, writer::insert};
+use super::{
+    SqliteSink,
+    cell::Reader,
+    database::Database,
+    failure::{self, Blame},
+    schema,
+    writer::insert,
+};
 use crate::{
     blocking,
     table::{
@@ -35,6 +42,8 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
     let layout = audit::layout(&options, &found)?;
     let mut auditor = SqliteAuditor {
         path: config.path.clone(),
+        strict: schema::is_strict(&target.connection, &options.table)
+            .map_err(|error| target.failed("read the tables of", &error))?,
         table: options.table,
         compared: audit::compared(&layout, &wanted.volatile),
         layout: Arc::new(layout),
@@ -52,6 +61,7 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
 struct SqliteAuditor {
     path: PathBuf,
     table: String,
+    strict: bool,
     layout: Arc<Layout>,
     compared: Vec<usize>,
     /// Where expected rows are. Away while a thread works with it.
@@ -114,7 +124,11 @@ impl SqliteAuditor {
         let failed = |error: rusqlite::Error| self.failed(&error);
         let batches = keys::batches(outputs)?;
         let Some(batch) = batches.first() else { return Ok(()) };
-        let columns = layout.slots.iter().zip(batch.columns()).map(|(slot, column)| Reader::new(slot, column.as_ref()));
+        let columns = layout
+            .slots
+            .iter()
+            .zip(batch.columns())
+            .map(|(slot, column)| Reader::new(slot, self.strict, column.as_ref()));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let marks = vec!["?"; columns.len() + 2].join(", ");
         let mut insert =
@@ -214,8 +228,12 @@ impl SqliteAuditor {
         if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, outputs, &batches) {
             rows.into_iter().for_each(|row| causes[row.row] = Some(row.cause));
         }
-        let columns =
-            self.layout.slots.iter().zip(batch.columns()).map(|(slot, column)| Reader::new(slot, column.as_ref()));
+        let columns = self
+            .layout
+            .slots
+            .iter()
+            .zip(batch.columns())
+            .map(|(slot, column)| Reader::new(slot, self.strict, column.as_ref()));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for (row, cause) in causes.iter_mut().enumerate().filter(|(_, cause)| cause.is_none()) {
             *cause = self.refuses(&columns, row).map_err(|error| self.failed(&error))?;
@@ -231,7 +249,7 @@ impl SqliteAuditor {
         };
         let Some(judge) = &self.judge else { return Ok(None) };
         judge.execute_batch("savepoint judged")?;
-        let written = judge.prepare_cached(&insert(&self.layout, &self.table)).and_then(|mut statement| {
+        let written = judge.prepare_cached(&insert(&self.layout, &self.table, &[])).and_then(|mut statement| {
             values
                 .into_iter()
                 .enumerate()
@@ -239,7 +257,7 @@ impl SqliteAuditor {
             statement.raw_execute()
         });
         judge.execute_batch("rollback to judged; release judged")?;
-        Ok(written.err().filter(failure::is_of_row).map(|error| failure::words(&error)))
+        Ok(written.err().filter(|error| failure::blame(error) != Blame::World).map(|error| failure::words(&error)))
     }
 }
 

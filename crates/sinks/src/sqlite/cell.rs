@@ -1,5 +1,5 @@
 //! Values of arrow columns as SQLite stores them.
-use super::{time, types};
+use super::{affinity::Affinity, time, types};
 use crate::table::Slot;
 use arrow::{
     array::{
@@ -13,13 +13,21 @@ use dataflow_sdk::Error;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 /// An arrow column, ready to be read as SQLite stores it.
-pub(super) enum Reader<'a> {
+pub(super) struct Reader<'a> {
+    values: Values<'a>,
+    /// What SQLite may make of the values; none: it keeps whatever comes.
+    guard: Option<Affinity>,
+}
+
+enum Values<'a> {
     Boolean(&'a BooleanArray),
     Integer(&'a Int64Array),
     Real(&'a Float64Array),
     Text(&'a StringArray),
     /// Numbers as they are written.
     Number(&'a StringArray),
+    /// JSON texts, in a column that makes numbers of texts.
+    Json(&'a StringArray),
     /// JSON whose scalars are stored as themselves.
     Anything(&'a StringArray),
     Timestamp(&'a TimestampMicrosecondArray, &'static str),
@@ -28,28 +36,31 @@ pub(super) enum Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of a column that was asked for as `slot` says.
-    pub(super) fn new(slot: &Slot, array: &'a dyn Array) -> Result<Self, Error> {
-        let reader = match slot.column.ty {
-            Type::Boolean => array.as_boolean_opt().map(Self::Boolean),
-            Type::Bigint => array.as_primitive_opt::<Int64Type>().map(Self::Integer),
-            Type::Double => array.as_primitive_opt::<Float64Type>().map(Self::Real),
-            Type::Text => array.as_string_opt().map(Self::Text),
-            Type::Number => array.as_string_opt().map(Self::Number),
-            Type::Json if types::takes_anything(&slot.declared) => array.as_string_opt().map(Self::Anything),
-            Type::Json => array.as_string_opt().map(Self::Text),
+    /// A reader of a column that was asked for as `slot` says, of a table that is strict or not.
+    pub(super) fn new(slot: &Slot, strict: bool, array: &'a dyn Array) -> Result<Self, Error> {
+        let affinity = Affinity::of(&slot.declared, strict);
+        let as_they_come = matches!(affinity, Affinity::Text | Affinity::Blob);
+        let values = match slot.column.ty {
+            Type::Boolean => array.as_boolean_opt().map(Values::Boolean),
+            Type::Bigint => array.as_primitive_opt::<Int64Type>().map(Values::Integer),
+            Type::Double => array.as_primitive_opt::<Float64Type>().map(Values::Real),
+            Type::Text => array.as_string_opt().map(Values::Text),
+            Type::Number => array.as_string_opt().map(Values::Number),
+            Type::Json if types::takes_anything(&slot.declared) => array.as_string_opt().map(Values::Anything),
+            Type::Json if as_they_come => array.as_string_opt().map(Values::Text),
+            Type::Json => array.as_string_opt().map(Values::Json),
             Type::Timestamp => {
-                array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, "Z"))
+                array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Values::Timestamp(array, "Z"))
             }
             Type::Datetime => {
-                array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Self::Timestamp(array, ""))
+                array.as_primitive_opt::<TimestampMicrosecondType>().map(|array| Values::Timestamp(array, ""))
             }
-            Type::Date => array.as_primitive_opt::<Date32Type>().map(Self::Date),
-            Type::Binary => array.as_binary_opt().map(Self::Blob),
+            Type::Date => array.as_primitive_opt::<Date32Type>().map(Values::Date),
+            Type::Binary => array.as_binary_opt().map(Values::Blob),
             // No declared type is asked for as one of these.
             Type::Smallint | Type::Integer | Type::Real | Type::Decimal { .. } | Type::Uuid => None,
         };
-        reader.ok_or_else(|| {
+        let values = values.ok_or_else(|| {
             let message = format!(
                 "column {} came as {}, but was asked for as {}",
                 slot.column.name,
@@ -57,18 +68,27 @@ impl<'a> Reader<'a> {
                 slot.column.ty
             );
             Error::fatal("internal", message).for_user()
-        })
+        })?;
+        let safe = match (&values, affinity) {
+            (Values::Integer(_), Affinity::Integer | Affinity::Numeric | Affinity::Blob)
+            | (Values::Text(_), Affinity::Text | Affinity::Blob)
+            | (Values::Boolean(_), Affinity::Numeric)
+            // No date is a number.
+            | (Values::Timestamp(..) | Values::Date(_) | Values::Blob(_), _) => true,
+            _ => false,
+        };
+        Ok(Self { values, guard: (!safe).then_some(affinity) })
     }
 
     fn array(&self) -> &dyn Array {
-        match self {
-            Self::Boolean(array) => *array,
-            Self::Integer(array) => *array,
-            Self::Real(array) => *array,
-            Self::Text(array) | Self::Number(array) | Self::Anything(array) => *array,
-            Self::Timestamp(array, _) => *array,
-            Self::Date(array) => *array,
-            Self::Blob(array) => *array,
+        match &self.values {
+            Values::Boolean(array) => *array,
+            Values::Integer(array) => *array,
+            Values::Real(array) => *array,
+            Values::Text(array) | Values::Number(array) | Values::Json(array) | Values::Anything(array) => *array,
+            Values::Timestamp(array, _) => *array,
+            Values::Date(array) => *array,
+            Values::Blob(array) => *array,
         }
     }
 
@@ -77,17 +97,55 @@ impl<'a> Reader<'a> {
         if self.array().is_null(row) {
             return Ok(ToSqlOutput::Owned(Value::Null));
         }
-        Ok(match self {
-            Self::Boolean(array) => ToSqlOutput::Owned(Value::Integer(array.value(row).into())),
-            Self::Integer(array) => ToSqlOutput::Owned(Value::Integer(array.value(row))),
-            Self::Real(array) => ToSqlOutput::Owned(Value::Real(array.value(row))),
-            Self::Text(array) => text(array.value(row)),
-            Self::Number(array) => ToSqlOutput::Owned(number(array.value(row))?),
-            Self::Anything(array) => anything(array.value(row))?,
-            Self::Timestamp(array, zone) => ToSqlOutput::Owned(Value::Text(time::date_time(array.value(row), zone))),
-            Self::Date(array) => ToSqlOutput::Owned(Value::Text(time::date(array.value(row).into()))),
-            Self::Blob(array) => ToSqlOutput::Borrowed(ValueRef::Blob(array.value(row))),
-        })
+        let value = match &self.values {
+            Values::Boolean(array) => ToSqlOutput::Owned(Value::Integer(array.value(row).into())),
+            Values::Integer(array) => ToSqlOutput::Owned(Value::Integer(array.value(row))),
+            Values::Real(array) => ToSqlOutput::Owned(Value::Real(array.value(row))),
+            Values::Text(array) => text(array.value(row)),
+            Values::Number(array) => ToSqlOutput::Owned(number(array.value(row))?),
+            Values::Json(array) => json(array.value(row))?,
+            Values::Anything(array) => anything(array.value(row))?,
+            Values::Timestamp(array, zone) => ToSqlOutput::Owned(Value::Text(time::date_time(array.value(row), zone))),
+            Values::Date(array) => ToSqlOutput::Owned(Value::Text(time::date(array.value(row).into()))),
+            Values::Blob(array) => ToSqlOutput::Borrowed(ValueRef::Blob(array.value(row))),
+        };
+        match self.guard {
+            Some(affinity) => kept(value, affinity),
+            None => Ok(value),
+        }
+    }
+}
+
+/// A value that the column gives back as it is, or why it doesn't.
+fn kept(value: ToSqlOutput<'_>, affinity: Affinity) -> Result<ToSqlOutput<'_>, String> {
+    let stored = match &value {
+        ToSqlOutput::Borrowed(stored) => *stored,
+        ToSqlOutput::Owned(stored) => stored.into(),
+        _ => return Ok(value),
+    };
+    if affinity.keeps(stored) {
+        return Ok(value);
+    }
+    Err(match stored {
+        ValueRef::Text(text) => {
+            let text = shown(text);
+            format!(
+                "SQLite would make a number of the text {text:?} in a column of this type; one declared TEXT keeps it"
+            )
+        }
+        ValueRef::Integer(integer) => {
+            format!("{integer} can't be held exactly by a column of this type; INTEGER or TEXT holds it as it is")
+        }
+        _ => "not a number (NaN) would be stored as NULL".into(),
+    })
+}
+
+/// The beginning of a text.
+fn shown(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    match text.char_indices().nth(64) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into_owned(),
     }
 }
 
@@ -95,12 +153,20 @@ fn text(text: &str) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
 }
 
+/// A JSON value in a column that would make a number of a JSON text that is one.
+fn json(json: &str) -> Result<ToSqlOutput<'_>, String> {
+    match json.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => Ok(ToSqlOutput::Owned(number(json)?)),
+        _ => Ok(text(json)),
+    }
+}
+
 /// A JSON value in a column that takes anything.
 fn anything(json: &str) -> Result<ToSqlOutput<'_>, String> {
     Ok(match json.as_bytes().first() {
         Some(b'"') => match serde_json::from_str::<String>(json) {
             Ok(content) => ToSqlOutput::Owned(Value::Text(content)),
-            Err(_) => text(json),
+            Err(_) => return Err(format!("{} has half of a surrogate pair", shown(json.as_bytes()))),
         },
         Some(b'-' | b'0'..=b'9') => ToSqlOutput::Owned(number(json)?),
         _ => match json {
@@ -112,16 +178,21 @@ fn anything(json: &str) -> Result<ToSqlOutput<'_>, String> {
     })
 }
 
-/// A number as SQLite can hold it without loss: an integer of 64 bits, or a double that is written the same.
+/// A number as SQLite can hold it without loss: an integer of 64 bits, or a double that reads back as the same digits.
 fn number(text: &str) -> Result<Value, String> {
     if let Ok(integer) = text.parse::<i64>() {
         return Ok(Value::Integer(integer));
     }
-    let refused = || format!("{text} can't be held exactly by a number in SQLite; a TEXT column holds it as it is");
     let double: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
-    match double.is_finite() && digits(text) == digits(&format!("{double:e}")) {
+    let wanted = digits(text);
+    let count = wanted.1.len();
+    // No double has more digits.
+    match double.is_finite() && count <= 767 && wanted == digits(&format!("{double:.*e}", count.saturating_sub(1))) {
         true => Ok(Value::Real(double)),
-        false => Err(refused()),
+        false => {
+            let text = shown(text.as_bytes());
+            Err(format!("{text} can't be held exactly by a number in SQLite; a TEXT column holds it as it is"))
+        }
     }
 }
 
@@ -153,6 +224,8 @@ mod tests {
         assert_eq!(number("1E3"), Ok(Value::Real(1000.0)));
         assert_eq!(number("0.0"), Ok(Value::Real(0.0)));
         assert!(number("12345678901234567890.5").is_err_and(|cause| cause.contains("exactly")));
+        assert_eq!(number("48.053808600000004"), Ok(Value::Real(48.053_808_6)), "17 digits are read back as they were");
+        assert!(number("9007199254740993.0").is_err() && number("1e-400").is_err());
         assert_eq!(number("10000000000000000000"), Ok(Value::Real(1e19)));
         assert!(number("10000000000000000001").is_err());
     }

@@ -53,12 +53,29 @@ pub(super) fn moved(path: &Path) -> Error {
     Error::transient("file-moved", format!("{} was moved, removed or replaced", path.display()))
 }
 
-/// Whether the error is about the row that was written, so that the rest can go on without it.
-pub(super) fn is_of_row(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
-    )
+/// What an error at the writing of a row says of that row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The table refuses it, and nothing of it was written.
+    Row,
+    /// It came of the row, too, but something of the row may have been written, or the whole transaction may be gone: a
+    /// trigger may do so.
+    Deep,
+    /// It came of the world around: the file, the disk, a lock.
+    World,
+}
+
+/// Whether an error at the writing of a row is the row's. The statement was prepared without one, so that what is left is
+/// the row, what the table's triggers and checks do with it, or the world around.
+pub(super) fn blame(error: &rusqlite::Error) -> Blame {
+    use ErrorCode as Code;
+    let Some(cause) = error.sqlite_error() else { return Blame::World };
+    match cause.code {
+        Code::ConstraintViolation if cause.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_TRIGGER => Blame::Deep,
+        Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig => Blame::Row,
+        Code::Unknown => Blame::Deep,
+        _ => Blame::World,
+    }
 }
 
 /// SQLite's own words.

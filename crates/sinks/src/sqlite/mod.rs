@@ -1,8 +1,10 @@
 //! `sqlite`: rows of a table in a SQLite file.
+mod affinity;
 mod audit;
 mod cell;
 mod database;
 mod failure;
+mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -29,8 +31,9 @@ use std::path::PathBuf;
 /// Writes records to a table in a SQLite file.
 ///
 /// Types follow the declared type of each column: INTEGER, REAL, TEXT and BLOB as usual; BOOLEAN as 0 and 1; TIMESTAMP
-/// and DATETIME as RFC 3339 text in UTC; DATE as `2026-01-31`; JSON as text; NUMERIC and DECIMAL as the number itself, where a
-/// number that SQLite can't hold exactly is rejected rather than rounded; a column without a type takes anything.
+/// and DATETIME as RFC 3339 text in UTC; DATE as `2026-01-31`; JSON as text; NUMERIC and DECIMAL as the number itself; a
+/// column without a type takes anything. A value that the column would not give back as the same one is rejected: SQLite
+/// makes numbers of texts like `00501` in columns that are not declared TEXT or CHAR (STRING is not), and rounds numbers.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SqliteSink {
@@ -100,6 +103,16 @@ impl SinkConfig for SqliteSink {
             let problem =
                 Problem::new("table", "invalid", "a SQLite file has no schemas: the table's name can't have a dot");
             problems.push(problem.fix("give the name of the table alone"));
+        }
+        let names = self.columns.as_ref().map(Columns::names).unwrap_or_default();
+        let same =
+            |(at, name): &(usize, &&str)| names[..*at].iter().find(|one| one != name && one.eq_ignore_ascii_case(name));
+        if let Some((twice, name)) = names.iter().enumerate().find_map(|named| Some((same(&named)?, named.1))) {
+            let message = format!("{twice:?} and {name:?} are one column to SQLite, which takes no account of case");
+            problems.push(
+                Problem::new("columns", "repeated", message)
+                    .fix("leave one of them out, or rename it with a map transform"),
+            );
         }
         if self.table.to_ascii_lowercase().starts_with("sqlite_") {
             problems.push(Problem::new("table", "reserved", "names that begin with sqlite_ are SQLite's own"));

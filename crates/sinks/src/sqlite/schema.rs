@@ -35,6 +35,21 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
     Ok(Some(Found { columns, primary_key, unique }))
 }
 
+/// Whether the table is a strict one.
+pub(super) fn is_strict(db: &Connection, table: &str) -> Result<bool> {
+    let sql = "select strict from pragma_table_list(?1) where schema = 'main'";
+    Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+/// Columns of unique indexes that take other texts for equal (NOCASE, RTRIM).
+pub(super) fn folded(db: &Connection, table: &str) -> Result<Vec<String>> {
+    let mut statement = db.prepare(
+        "select distinct x.name from pragma_index_list(?1) i, pragma_index_xinfo(i.name) x \
+         where i.\"unique\" and x.key and x.name is not null and upper(x.coll) <> 'BINARY'",
+    )?;
+    statement.query_map([table], |row| row.get(0))?.collect()
+}
+
 fn unique_indexes(db: &Connection, table: &str) -> Result<Vec<Vec<String>>> {
     let mut statement = db.prepare("select name from pragma_index_list(?1) where \"unique\" and not partial")?;
     let names: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_>>()?;

@@ -205,8 +205,8 @@ async fn a_primary_key_is_the_key_and_generated_columns_are_left_out() {
     let Demand::Columns(columns) = &demand else { panic!("{demand:?}") };
     assert_eq!(columns.len(), 2);
     let output = output(&demand, 0, &[(Some(1), Some("a")), (Some(1), Some("b"))]);
-    let committed = writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
-    assert_eq!(committed.rows_written, 1);
+    writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
+    assert_eq!(target.rows().await, [(1, "b".into())]);
 }
 
 #[tokio::test]
@@ -288,6 +288,87 @@ async fn numbers_that_would_be_rounded_are_rejected() {
     );
 }
 
+/// Writes these rows as one commit, then again without those that are refused; why they are.
+async fn write(target: &Target, rows: &[(Option<i64>, Option<&str>)]) -> Vec<(usize, String)> {
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let output = output(&demand, 0, rows);
+    let Err(CommitError::Rejected(rejected)) =
+        writer.commit(std::slice::from_ref(&output), &token(&fence("p", 1), 1)).await
+    else {
+        return Vec::new();
+    };
+    let rest = output.retain(|row| rejected.iter().all(|refused| refused.row != row));
+    writer.commit(&[rest], &token(&fence("p", 1), 1)).await.unwrap();
+    rejected.into_iter().map(|refused| (refused.row, refused.cause)).collect()
+}
+
+#[tokio::test]
+async fn rows_are_written_in_the_order_of_their_arrival() {
+    let setup =
+        "create table users (id integer primary key, name text unique); insert into users values (1, 'x'), (2, 'y')";
+    let target = Target::new(Some(setup), json!({}));
+    assert_eq!(write(&target, &[(Some(2), Some("z")), (Some(1), Some("y"))]).await, []);
+    assert_eq!(target.rows().await, [(1, "y".into()), (2, "z".into())]);
+}
+
+#[tokio::test]
+async fn the_last_record_of_a_key_wins_by_the_tables_own_equality() {
+    let setup = "create table users (name text collate nocase primary key, id integer)";
+    for rows in [[(1, "ANN"), (2, "ann")], [(1, "ann"), (2, "ANN")]] {
+        let target = Target::new(Some(setup), json!({}));
+        let rows = rows.map(|(id, name)| (Some(id), Some(name)));
+        assert_eq!(write(&target, &rows).await, []);
+        assert_eq!(target.rows().await, [(2, rows[1].1.unwrap().into())]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_trigger_says_of_a_row_is_that_rows() {
+    let others = [
+        (Some(1), Some("a")),
+        (Some(2), Some("bad")),
+        (Some(3), Some("c")),
+        (Some(4), Some("bad")),
+        (Some(5), Some("e")),
+    ];
+    for trigger in [
+        "before insert on users when new.name = 'bad' begin select raise(abort, 'no bad name'); end",
+        "after insert on users when new.name = 'bad' begin insert into log values (new.id); select raise(fail, 'no bad name'); end",
+        "after insert on users when new.name = 'bad' begin insert into log values (new.id); select raise(rollback, 'no bad name'); end",
+        "after insert on users when new.name = 'bad' begin insert into log values (new.id); select json('no bad name'); end",
+        "after insert on users when new.name = 'bad' begin insert into log values (new.id); select abs(-9223372036854775807 - 1); end",
+    ] {
+        let setup = format!(
+            "create table users (id integer primary key, name text); create table log (id); create trigger t {trigger}"
+        );
+        let target = Target::new(Some(Box::leak(setup.into_boxed_str())), json!({}));
+        let refused = write(&target, &others).await;
+        assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1, 3], "{trigger}: {refused:?}");
+        assert_eq!(target.rows().await, [(1, "a".into()), (3, "c".into()), (5, "e".into())], "{trigger}");
+        let log: i64 = target.db().query_row("select count(*) from log", [], |row| row.get(0)).unwrap();
+        assert_eq!(log, 0, "nothing stays of a refused row: {trigger}");
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_can_not_run_is_no_fault_of_the_rows() {
+    let setup = "create table users (id integer primary key, name text); \
+        create trigger t after insert on users begin insert into gone values (1); end";
+    let target = Target::new(Some(setup), json!({}));
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let commit = writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])], &token(&fence("p", 1), 1)).await;
+    assert!(matches!(&commit, Err(CommitError::Failed(error)) if error.to_string().contains("gone")), "{commit:?}");
+}
+
+#[tokio::test]
+async fn of_names_that_are_one_to_sqlite_the_first_has_the_column() {
+    let target = Target::new(None, json!({}));
+    let Opened { mut writer, .. } = target.try_open(1).await.unwrap();
+    let columns = ["id", "ID", "name", "Name"].map(|name| Column { name: name.into(), ty: Type::Text });
+    let Demand::Columns(columns) = writer.define(&columns).await.unwrap() else { panic!() };
+    assert_eq!(columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "name"]);
+}
+
 #[test]
 fn findings_need_no_file() {
     let check = |config: serde_json::Value| {
@@ -299,6 +380,7 @@ fn findings_need_no_file() {
         check(json!({"path": "a", "table": "dataflow_tokens", "unknownFields": "add"})),
         ["table:reserved", "unknownFields:contradiction"]
     );
+    assert_eq!(check(json!({"path": "a", "table": "t", "columns": ["a", "A"]})), ["columns:repeated"]);
     assert_eq!(
         check(json!({"path": "a", "table": "t", "columns": ["a", "a"], "key": "b"})),
         ["columns:repeated", "key:unknown-column"]

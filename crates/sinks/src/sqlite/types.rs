@@ -1,25 +1,33 @@
 //! Types of columns: SQLite's declared types to ours and back.
+use super::affinity::Affinity;
 use dataflow_core::types::Type;
 
-/// The type that values of a column are asked for in, by its declared type.
+/// The type that values of a column are asked for in, by its declared type: first what it says to people (JSON, BOOLEAN,
+/// TIMESTAMP, …), as far as its affinity can hold that, then its affinity.
 pub(super) fn of_declared(declared: &str) -> Type {
+    let affinity = Affinity::of(declared, false);
     let declared = declared.to_ascii_uppercase();
     let has = |part: &str| declared.contains(part);
-    match declared.as_str() {
-        "" | "ANY" => Type::Json,
+    let speaks = matches!(affinity, Affinity::Numeric | Affinity::Text);
+    match affinity {
         _ if has("JSON") => Type::Json,
-        _ if has("BOOL") => Type::Boolean,
-        _ if has("WITHOUT TIME ZONE") => Type::Datetime,
-        _ if has("TIMESTAMP") || has("DATETIME") => Type::Timestamp,
-        "DATE" => Type::Date,
-        // SQLite's own rules for what a declared type means, in their order.
-        _ if has("INT") => Type::Bigint,
-        _ if has("CHAR") || has("CLOB") || has("TEXT") || has("STRING") || has("UUID") => Type::Text,
-        _ if has("BLOB") => Type::Binary,
-        _ if has("REAL") || has("FLOA") || has("DOUB") => Type::Double,
-        _ if has("NUMERIC") || has("DECIMAL") || has("NUMBER") => Type::Number,
-        _ => Type::Json,
+        Affinity::Numeric if has("BOOL") => Type::Boolean,
+        _ if speaks && has("WITHOUT TIME ZONE") => Type::Datetime,
+        _ if speaks && (has("TIMESTAMP") || has("DATETIME")) => Type::Timestamp,
+        _ if speaks && matches!(declared.as_str(), "DATE" | "DATE TEXT") => Type::Date,
+        Affinity::Integer if declared.split(|char: char| !char.is_ascii_alphabetic()).any(is_integer) => Type::Bigint,
+        Affinity::Text => Type::Text,
+        Affinity::Blob if !declared.is_empty() => Type::Binary,
+        Affinity::Real => Type::Double,
+        Affinity::Numeric if has("STRING") || has("UUID") || has("GUID") => Type::Text,
+        Affinity::Numeric if ["NUMERIC", "DEC", "NUMBER", "MONEY"].iter().any(|part| has(part)) => Type::Number,
+        Affinity::Integer | Affinity::Blob | Affinity::Numeric => Type::Json,
     }
+}
+
+/// Whether a word of a declared type means an integer; INTERVAL and POINT have INT in them by chance.
+fn is_integer(word: &str) -> bool {
+    word.ends_with("INTEGER") || word.ends_with("INT") && !word.ends_with("POINT")
 }
 
 /// Whether a column takes values of any type: it is asked for as JSON, and scalars are stored as themselves.
@@ -68,11 +76,20 @@ mod tests {
         for (declared, ty) in [
             ("varchar(20)", Type::Text),
             ("unsigned big int", Type::Bigint),
+            ("int8", Type::Bigint),
             ("decimal(10,2)", Type::Number),
             ("datetime", Type::Timestamp),
+            ("datetime text", Type::Timestamp),
+            ("string", Type::Text),
+            ("boolean text", Type::Text),
+            ("double precision", Type::Double),
+            ("bigint timestamp", Type::Bigint),
         ] {
             assert_eq!(of_declared(declared), ty, "{declared}");
         }
-        assert!(takes_anything("") && takes_anything("any") && takes_anything("MONEY") && !takes_anything("JSON"));
+        for declared in ["", "any", "POINT", "interval", "FLOATING POINT", "whatever"] {
+            assert!(takes_anything(declared), "{declared}");
+        }
+        assert!(!takes_anything("JSON"));
     }
 }

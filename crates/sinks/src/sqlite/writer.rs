@@ -1,11 +1,11 @@
 //! Opening and writing: token and rows in one transaction, the token first.
-use super::{SqliteSink, cell::Reader, database::Database, failure, schema, types};
+use super::{SqliteSink, database::Database, rows::Rows, schema, types};
 use crate::{
     blocking,
     table::{
         Layout, Options, Unknown, ddl,
         kept::Kept,
-        keys::{self, Place, reject},
+        keys::Place,
         layout::{missing_typed, new_columns},
     },
 };
@@ -22,13 +22,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
     let options = config.options();
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
-    let mut target = Target { db, options, layout: None, added: Vec::new(), kept: None };
+    let mut target = Target { db, options, table: None, added: Vec::new(), kept: None };
     let (token, warnings) = target.transaction(|target| {
         target.db.fence(&fence)?;
         let token = target.db.token(&fence)?;
         Ok((token, target.prepare(None)?))
     })?;
-    let demand = target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand);
+    let demand = target.demand();
     let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)), alive: Arc::default() });
     Ok(Opened { writer, token, demand, warnings, handle: None })
 }
@@ -38,14 +38,26 @@ struct Target {
     db: Database,
     options: Options,
     /// None: the table is missing, and made of the first batch.
-    layout: Option<Layout>,
+    table: Option<Table>,
     /// Columns that were added because records have them.
     added: Vec<String>,
     /// What a commit has written that was refused; its transaction is still open.
     kept: Option<Kept>,
 }
 
+/// How rows are written to a table.
+struct Table {
+    layout: Layout,
+    strict: bool,
+    /// The statement that writes a row.
+    insert: String,
+}
+
 impl Target {
+    fn demand(&self) -> Demand {
+        self.table.as_ref().map_or(Demand::AllColumns, |table| table.layout.demand())
+    }
+
     /// Runs `work` in a transaction; nothing of it stays if it fails, but what is kept for the next one.
     fn transaction<T, E: From<Error>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         if self.kept.take().is_some() {
@@ -64,12 +76,10 @@ impl Target {
 
     /// Commits what is kept of the commit before, if this one is the same but for the records that were refused.
     fn commit_kept(&mut self, outputs: &[Output], token: &Token) -> Result<Option<Committed>, Error> {
-        let (Some(kept), Some(layout)) = (&self.kept, &self.layout) else { return Ok(None) };
-        let same = keys::places(layout, outputs).is_ok_and(|places| kept.is(token, outputs, &places));
-        let rows_written = kept.written;
-        if !same {
+        let Some(kept) = self.kept.as_ref().filter(|kept| kept.is(token, outputs, &arrived(outputs))) else {
             return Ok(None);
-        }
+        };
+        let rows_written = kept.written;
         self.db.restate(&token.with_rows(rows_written))?;
         self.db.commit()?;
         self.kept = None;
@@ -94,7 +104,11 @@ impl Target {
             if !self.options.create_table {
                 return Err(self.missing(columns.as_deref()));
             }
-            let Some(columns) = columns else { return Ok(Vec::new()) };
+            let Some(mut columns) = columns else { return Ok(Vec::new()) };
+            // Of names that are one to SQLite the first one gets the column; fields of the others find none.
+            let names: Vec<String> = columns.iter().map(|column| column.name.to_ascii_lowercase()).collect();
+            let mut at = 0..;
+            columns.retain(|_| at.next().is_some_and(|at| !names[..at].contains(&names[at])));
             self.run(&ddl::create_table(&table, &columns, &self.options.key(), types::declare))?;
             found = describe(self)?;
         } else if let Some(there) = &found
@@ -115,7 +129,11 @@ impl Target {
         }
         let found = found.ok_or_else(|| self.missing(None))?;
         let (layout, warnings) = Layout::of(&self.options, &found, &self.added)?;
-        self.layout = Some(layout);
+        let failed = |error| self.db.failed("read the tables of", &error);
+        let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
+        let folded = schema::folded(&self.db.connection, &table).map_err(failed)?;
+        let insert = insert(&layout, &table, &folded);
+        self.table = Some(Table { layout, strict, insert });
         Ok(warnings)
     }
 
@@ -132,66 +150,51 @@ impl Target {
     }
 
     /// Writes token and rows, within a transaction.
-    fn write(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let Some(layout) = &self.layout else {
+    fn write(&mut self, outputs: &[Output], token: &Token, alive: &Alive) -> Result<Committed, CommitError> {
+        let Self { db, options, table, kept, .. } = self;
+        let Some(Table { layout, strict, insert }) = table else {
             return match outputs.iter().all(Output::is_empty) {
-                true => Ok(self.db.advance(token).map(|()| Committed::default())?),
+                true => Ok(db.advance(token).map(|()| Committed::default())?),
                 false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
             };
         };
-        let places = keys::places(layout, outputs)?;
-        let expected = places.len() as u64;
-        self.db.advance(&token.with_rows(expected))?;
-        let batches = keys::batches(outputs)?;
-        let columns = batches.iter().map(|batch| {
-            let columns = layout.slots.iter().zip(batch.columns());
-            columns.map(|(slot, column)| Reader::new(slot, column.as_ref())).collect::<Result<Vec<_>, _>>()
-        });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let failed =
-            |error: rusqlite::Error| self.db.failed(&format!("write to table {} of", self.options.table), &error);
-        let mut insert = self.db.connection.prepare_cached(&insert(layout, &self.options.table)).map_err(failed)?;
-        let (mut rows_written, mut rejected, mut refused) = (0, Vec::new(), Vec::new());
-        'rows: for (number, place) in places.iter().copied().enumerate() {
-            let Place { output, row } = place;
-            for (index, (column, slot)) in columns[output].iter().zip(&layout.slots).enumerate() {
-                match column.value(row) {
-                    Ok(value) => insert.raw_bind_parameter(index + 1, value).map_err(failed)?,
-                    Err(cause) => {
-                        let cause = format!("column {} ({}): {cause}", slot.column.name, slot.declared);
-                        rejected.push(reject(outputs, place, &cause));
-                        refused.push(number);
-                        continue 'rows;
-                    }
-                }
-            }
-            match insert.raw_execute() {
-                Ok(changed) => rows_written += changed as u64,
-                Err(error) if failure::is_of_row(&error) && !self.db.connection.is_autocommit() => {
-                    let cause = format!("table {} refuses it: {}", self.options.table, failure::words(&error));
-                    rejected.push(reject(outputs, place, &cause));
-                    refused.push(number);
-                }
-                Err(error) => return Err(failed(error).into()),
-            }
+        let mut rows = Rows::new(layout, *strict, outputs, arrived(outputs))?;
+        let expected = token.with_rows(rows.places.len() as u64);
+        db.advance(&expected)?;
+        let mut written = rows.write(db, &options.table, insert, false)?;
+        while written.is_none() {
+            db.roll_back();
+            db.begin()?;
+            alive.check()?;
+            db.advance(&expected)?;
+            written = rows.write(db, &options.table, insert, true)?;
         }
-        if !rejected.is_empty() {
-            drop(insert);
-            self.kept = Some(Kept::of(token, outputs, &places, &refused, rows_written));
-            return Err(CommitError::Rejected(rejected));
+        let rows_written = written.unwrap_or_default();
+        if !rows.refused.is_empty() {
+            let refused: Vec<usize> = rows.refused.keys().copied().collect();
+            *kept = Some(Kept::of(token, outputs, &rows.places, &refused, rows_written));
+            return Err(CommitError::Rejected(rows.rejected()));
         }
-        if rows_written != expected {
-            self.db.restate(&token.with_rows(rows_written))?;
+        if rows_written != rows.places.len() as u64 {
+            db.restate(&token.with_rows(rows_written))?;
         }
         Ok(Committed { rows_written })
     }
 }
 
-/// The statement that writes a row.
-pub(super) fn insert(layout: &Layout, table: &str) -> String {
+/// The rows of a commit in the order of their arrival. They are written in it, each of them: the last one of a key wins by
+/// the table's own equality, and a value that another unique index holds is free once the row that had it has another.
+fn arrived(outputs: &[Output]) -> Vec<Place> {
+    let sizes = outputs.iter().map(Output::len).enumerate();
+    sizes.flat_map(|(output, rows)| (0..rows).map(move |row| Place { output, row })).collect()
+}
+
+/// The statement that writes a row. A key of which `folded` says that other texts are equal to it becomes that of the last
+/// record.
+pub(super) fn insert(layout: &Layout, table: &str, folded: &[String]) -> String {
     let names: Vec<String> = layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
     let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
-    let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names) };
+    let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names, folded) };
     let marks = vec!["?"; names.len()].join(", ");
     format!("insert into {} ({}) values ({marks}) {conflict}", ddl::quote(table), ddl::quote_all(&names))
 }
@@ -235,7 +238,7 @@ impl Writer for SqliteWriter {
             target.transaction(|target| {
                 alive.check()?;
                 target.prepare(Some(&columns))?;
-                Ok(target.layout.as_ref().map_or(Demand::AllColumns, Layout::demand))
+                Ok(target.demand())
             })
         })
         .await
@@ -250,7 +253,7 @@ impl Writer for SqliteWriter {
             }
             target.transaction(|target| {
                 alive.check()?;
-                target.write(&outputs, &token)
+                target.write(&outputs, &token, alive)
             })
         })
         .await

@@ -40,15 +40,16 @@ pub fn unique_index(table: &str, columns: &[String]) -> String {
     format!("create unique index on {} ({})", quote_table(table), quote_all(columns))
 }
 
-/// What follows `insert into … values …` so that a row with the same key is replaced.
-pub fn on_conflict(key: &[String], columns: &[String]) -> String {
-    let others: Vec<String> = columns
+/// What follows `insert into … values …` so that a row with the same key is replaced. Of the key's columns, those that are
+/// `folded` are written, too: what is equal to the database may be written in another way.
+pub fn on_conflict(key: &[String], columns: &[String], folded: &[String]) -> String {
+    let written: Vec<String> = columns
         .iter()
-        .filter(|name| !key.contains(name))
+        .filter(|name| !key.contains(name) || folded.contains(name))
         .map(|name| format!("{0} = excluded.{0}", quote(name)))
         .collect();
-    match others.is_empty() {
+    match written.is_empty() {
         true => format!("on conflict ({}) do nothing", quote_all(key)),
-        false => format!("on conflict ({}) do update set {}", quote_all(key), others.join(", ")),
+        false => format!("on conflict ({}) do update set {}", quote_all(key), written.join(", ")),
     }
 }
