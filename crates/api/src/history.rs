@@ -4,18 +4,19 @@ use crate::{error::Error, params::Params, path, state::ApiState, views};
 use axum::{Json, extract::State};
 use dataflow_engine::{
     claims::Claims,
-    region::{Query, Reply},
+    region::{Order, Query, Reply},
     view::{HistoryPage, RecoveryView},
 };
 use dataflow_sdk::catalog::Role;
 
 /// Show a pipeline's history
 ///
-/// The events of its life, oldest first, each with time, actor and command.
+/// The events of its life, each with time, actor and command: the oldest first, or with `order=desc` the newest.
 #[utoipa::path(get, path = "/api/pipelines/{id}/history", tag = "history", params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
-        ("after" = Option<u64>, Query, description = "Only those after this number: `next` of the page before"),
+        ("order" = Option<String>, Query, description = "`asc` (default): the oldest first; `desc`: the newest first"),
+        ("after" = Option<u64>, Query, description = "Only those after this number, in the order asked for: `next` of the page before"),
     ), responses((status = 200, body = HistoryPage)))]
 pub(crate) async fn history(
     State(state): State<ApiState>,
@@ -23,9 +24,10 @@ pub(crate) async fn history(
     mut params: Params,
 ) -> Result<Json<HistoryPage>, Error> {
     let limit = params.limit();
-    let after = params.number("after", 0..=u64::MAX).unwrap_or(0);
+    let order = params.one_of("order", &[("asc", Order::Rising), ("desc", Order::Falling)]).unwrap_or_default();
+    let after = params.number("after", 0..=u64::MAX);
     params.finish()?;
-    match views::query(&state, &id, Query::History { after, limit }).await? {
+    match views::query(&state, &id, Query::History { order, after, limit }).await? {
         Reply::History(page) => {
             let items = page.items.into_iter().map(|item| views::shown_event(&state.catalog, item)).collect();
             Ok(Json(HistoryPage { items, next: page.next }))

@@ -21,9 +21,11 @@ mod system;
 mod validate;
 mod views;
 
+pub use error::ProblemDocument;
 pub use hosts::Hosts;
 pub use state::{ApiState, Readiness};
 pub use system::NodeView;
+pub use validate::findings;
 
 use axum::{
     Router,

@@ -1,7 +1,7 @@
 //! `/api/pipelines/{id}/start|stop|restart`.
 use crate::{error::Error, headers::Command, params::Params, path, state::ApiState, views};
 use axum::{extract::State, http::StatusCode, response::Response};
-use dataflow_core::id::PipelineId;
+use dataflow_core::{id::PipelineId, pipeline::Status};
 use dataflow_engine::{region::Action, view::PipelineView};
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
 /// Start a pipeline
 ///
-/// It goes on from its checkpoint. 409 if it runs already.
+/// It goes on from its checkpoint. 409 if it runs already, or with `idempotent` 200 and `DataFlow-Unchanged: true`.
 #[utoipa::path(post, path = "/api/pipelines/{id}/start", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
+        ("idempotent" = Option<bool>, Query, description = "A pipeline that runs already is no conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
     ), responses((status = 200, body = PipelineView)))]
@@ -20,19 +21,26 @@ pub(crate) async fn start(
     State(state): State<ApiState>,
     path::Pipeline(id): path::Pipeline,
     command: Command,
-    params: Params,
+    mut params: Params,
 ) -> Result<Response, Error> {
+    let idempotent = params.flag("idempotent");
     params.finish()?;
-    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, Action::Start)).await?)?;
-    Ok(views::answer(StatusCode::OK, &view))
+    match views::ask(&state, command.envelope(&id, Action::Start)).await {
+        Err(error) if idempotent && error.code() == "not-allowed" => {
+            views::already(&state, &id, error, |view| view.status == Status::Running && !view.stopping).await
+        }
+        reply => Ok(views::answer(StatusCode::OK, &views::pipeline(&state, reply?)?)),
+    }
 }
 
 /// Stop a pipeline
 ///
-/// What is under way is settled first. 202 with `stopping: true` if that takes longer than `wait`. 409 if it doesn't run.
+/// What is under way is settled first. 202 with `stopping: true` if that takes longer than `wait`. 409 if it doesn't run,
+/// or with `idempotent` 200 and `DataFlow-Unchanged: true`.
 #[utoipa::path(post, path = "/api/pipelines/{id}/stop", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`, or a number of seconds; default 10s"),
+        ("idempotent" = Option<bool>, Query, description = "A pipeline that doesn't run is no conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
     ), responses(
@@ -43,9 +51,15 @@ pub(crate) async fn stop(
     State(state): State<ApiState>,
     path::Pipeline(id): path::Pipeline,
     command: Command,
-    params: Params,
+    mut params: Params,
 ) -> Result<Response, Error> {
-    end(&state, &id, command, params, |wait| Action::Stop { wait }).await
+    let idempotent = params.flag("idempotent");
+    match end(&state, &id, command, params, |wait| Action::Stop { wait }).await {
+        Err(error) if idempotent && error.code() == "not-allowed" => {
+            views::already(&state, &id, error, |view| view.status != Status::Running).await
+        }
+        answer => answer,
+    }
 }
 
 /// Restart a pipeline

@@ -13,18 +13,21 @@ use dataflow_engine::{
 };
 use dataflow_sdk::check;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use utoipa::ToSchema;
+
+/// Longest wait for the causes of dead letters.
+const COUNTING: Duration = Duration::from_secs(3);
 
 /// What GET shows beside the spec.
 const SHOWN_ONLY: &[&str] =
-    &["status", "stopping", "version", "checkpoint", "metrics", "error", "warnings", "createdAt", "updatedAt"];
+    &["status", "stopping", "version", "checkpoint", "metrics", "error", "warnings", "deadLettersByCause", "createdAt", "updatedAt"];
 
 /// The answer to the making of a pipeline.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedView {
-    /// `created`.
+    /// `created`, or `unchanged` if there was the same one already.
     pub(crate) status: String,
     /// Its id.
     pub(crate) pipeline_id: String,
@@ -36,7 +39,7 @@ pub(crate) struct CreatedView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeletedView {
-    /// `deleted`.
+    /// `deleted`, or `absent` if there was none.
     pub(crate) status: String,
     /// Its id.
     pub(crate) pipeline_id: String,
@@ -80,28 +83,48 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
 /// Make a pipeline
 ///
 /// It is checked as a whole, and all findings are told at once; nothing is contacted. It doesn't run until it is started.
+/// 409 if the id is taken; with `idempotent`, 200 and `DataFlow-Unchanged: true` if the pipeline there is the same.
 #[utoipa::path(post, path = "/api/pipelines", tag = "pipelines",
     request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schema NewPipeline"),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing")),
-    responses((status = 201, body = CreatedView)))]
+    params(
+        ("idempotent" = Option<bool>, Query, description = "A pipeline of this id that is the same is no conflict"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
+    ),
+    responses(
+        (status = 200, description = "There is the same one already", body = CreatedView),
+        (status = 201, description = "It is made", body = CreatedView),
+    ))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
     command: Command,
-    params: Params,
+    mut params: Params,
     body::Json(value): body::Json,
 ) -> Result<Response, Error> {
+    let idempotent = params.flag("idempotent");
     params.finish()?;
     let (id, spec) = check::check_new(&value, &state.catalog, &state.connections, &*state.compiler)
         .map_err(|problems| Error::invalid(not_settable(problems)))?;
-    let action = Action::Create(Box::new(spec.named(&id)));
-    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
-    let version = view.version;
-    let created = CreatedView { status: "created".into(), pipeline_id: id.to_string(), pipeline: view };
-    let mut response = views::tagged((StatusCode::CREATED, Json(created)).into_response(), version);
-    if let Ok(location) = HeaderValue::try_from(format!("/api/pipelines/{id}")) {
+    let spec = spec.named(&id);
+    let reply = match views::ask(&state, command.envelope(&id, Action::Create(Box::new(spec.clone())))).await {
+        Err(error) if idempotent && error.code() == "already-exists" => {
+            let view = views::pipeline(&state, views::query(&state, &id, Query::State).await?)?;
+            return if view.is_of(&spec) { Ok(views::unchanged(made(StatusCode::OK, view))) } else { Err(error) };
+        }
+        reply => reply?,
+    };
+    Ok(made(StatusCode::CREATED, views::pipeline(&state, reply)?))
+}
+
+fn made(status: StatusCode, pipeline: PipelineView) -> Response {
+    let (version, pipeline_id) = (pipeline.version, pipeline.pipeline_id.clone());
+    let location = HeaderValue::try_from(format!("/api/pipelines/{pipeline_id}"));
+    let said = if status == StatusCode::CREATED { "created" } else { "unchanged" };
+    let created = CreatedView { status: said.into(), pipeline_id, pipeline };
+    let mut response = views::tagged((status, Json(created)).into_response(), version);
+    if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 /// Show a pipeline
@@ -115,7 +138,14 @@ pub(crate) async fn get(
     params: Params,
 ) -> Result<Response, Error> {
     params.finish()?;
-    let view = views::pipeline(&state, views::query(&state, &id, Query::State).await?)?;
+    let mut view = views::pipeline(&state, views::query(&state, &id, Query::State).await?)?;
+    if view.metrics.records_dead > 0 {
+        let counting = views::query(&state, &id, Query::Causes);
+        // Whatever keeps the journal from answering: the rest can be shown.
+        if let Ok(Ok(Reply::Causes(causes))) = tokio::time::timeout(COUNTING, counting).await {
+            view.dead_letters_by_cause = Some(causes);
+        }
+    }
     Ok(views::answer(StatusCode::OK, &view))
 }
 
@@ -167,9 +197,11 @@ pub(crate) async fn update(
 
 /// Delete a pipeline
 ///
-/// Only while it doesn't run. What it wrote stays; its id may be used again.
+/// Only while it doesn't run. What it wrote stays; its id may be used again. 404 if there is none; with `idempotent`, 200
+/// and the status `absent`.
 #[utoipa::path(delete, path = "/api/pipelines/{id}", tag = "pipelines", params(
         ("id" = String, Path, description = "The pipeline's id"),
+        ("idempotent" = Option<bool>, Query, description = "A pipeline that is not there is no error"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
     ), responses((status = 200, body = DeletedView)))]
@@ -177,12 +209,16 @@ pub(crate) async fn delete(
     State(state): State<ApiState>,
     path::Pipeline(id): path::Pipeline,
     command: Command,
-    params: Params,
-) -> Result<Json<DeletedView>, Error> {
+    mut params: Params,
+) -> Result<Response, Error> {
+    let idempotent = params.flag("idempotent");
     params.finish()?;
-    match views::ask(&state, command.envelope(&id, Action::Delete)).await? {
-        Reply::Deleted => Ok(Json(DeletedView { status: "deleted".into(), pipeline_id: id.to_string() })),
-        _ => Err(Error::unexpected_reply()),
+    let said = |status: &str| Json(DeletedView { status: status.into(), pipeline_id: id.to_string() }).into_response();
+    match views::ask(&state, command.envelope(&id, Action::Delete)).await {
+        Ok(Reply::Deleted) => Ok(said("deleted")),
+        Ok(_) => Err(Error::unexpected_reply()),
+        Err(error) if idempotent && error.code() == "not-found" => Ok(views::unchanged(said("absent"))),
+        Err(error) => Err(error),
     }
 }
 

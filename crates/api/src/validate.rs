@@ -2,7 +2,8 @@
 use crate::{body, error::Error, params::Params, state::ApiState};
 use axum::{Json, extract::State};
 use dataflow_engine::view::Findings;
-use dataflow_sdk::check;
+use dataflow_sdk::{Catalog, catalog::Connections, check, transform::Compiler};
+use serde_json::Value;
 
 /// Check a pipeline
 ///
@@ -16,14 +17,18 @@ pub(crate) async fn validate(
     body::Json(value): body::Json,
 ) -> Result<Json<Findings>, Error> {
     params.finish()?;
-    let (catalog, connections, compiler) = (&state.catalog, &state.connections, &*state.compiler);
+    Ok(Json(findings(&value, &state.catalog, &state.connections, &*state.compiler)))
+}
+
+/// All findings about a pipeline, for REST and for whoever has no node.
+pub fn findings(value: &Value, catalog: &Catalog, connections: &Connections, compiler: &dyn Compiler) -> Findings {
     let checked = if value.get("pipelineId").is_some() {
-        check::check_new(&value, catalog, connections, compiler).map(|(_, spec)| spec)
+        check::check_new(value, catalog, connections, compiler).map(|(_, spec)| spec)
     } else {
-        check::check_spec(&value, catalog, connections, compiler)
+        check::check_spec(value, catalog, connections, compiler)
     };
-    Ok(Json(match checked {
+    match checked {
         Ok(spec) => Findings { valid: true, problems: Vec::new(), warnings: check::warnings(&spec, catalog) },
         Err(problems) => Findings { valid: false, problems, warnings: Vec::new() },
-    }))
+    }
 }

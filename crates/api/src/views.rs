@@ -32,6 +32,26 @@ pub(crate) fn pipeline(state: &ApiState, reply: Reply) -> Result<PipelineView, E
     }
 }
 
+/// Says that a request changed nothing, as what it asked for is so already (`?idempotent=true`).
+pub(crate) const UNCHANGED: &str = "dataflow-unchanged";
+
+/// The answer where what was asked for may be so already: if `is` says so of the pipeline, it is no error.
+pub(crate) async fn already(
+    state: &ApiState,
+    id: &PipelineId,
+    error: Error,
+    is: impl Fn(&PipelineView) -> bool,
+) -> Result<Response, Error> {
+    let view = pipeline(state, query(state, id, Query::State).await?)?;
+    if is(&view) { Ok(unchanged(answer(StatusCode::OK, &view))) } else { Err(error) }
+}
+
+/// The same answer, marked as one to a request that changed nothing.
+pub(crate) fn unchanged(mut response: Response) -> Response {
+    response.headers_mut().insert(UNCHANGED, HeaderValue::from_static("true"));
+    response
+}
+
 /// The same view without secrets.
 pub(crate) fn shown(catalog: &Catalog, mut view: PipelineView) -> PipelineView {
     view.source = catalog.redact(Role::Source, &view.source);

@@ -100,6 +100,60 @@ async fn the_lifecycle_answers_with_the_pipeline() {
 }
 
 #[tokio::test]
+async fn what_is_so_already_is_no_conflict_for_who_says_so() {
+    let door = door();
+    let ask = async |method: &str, path: &str, body: Value| call(&door, method, &format!("/api/pipelines{path}"), body).await;
+    let unchanged = |answer: &Answer| {
+        assert_eq!((answer.status.as_u16(), answer.header("dataflow-unchanged")), (200, "true"), "{answer:?}");
+    };
+    let said = |answer: &Answer, status: u16| {
+        assert_eq!((answer.status.as_u16(), answer.header("dataflow-unchanged")), (status, ""), "{answer:?}");
+    };
+    said(&ask("POST", "?idempotent=true", pipeline("p")).await, 201);
+    let again = ask("POST", "?idempotent=true", pipeline("p")).await;
+    unchanged(&again);
+    assert_eq!((&again.body["status"], &again.body["pipeline"]["version"]), (&json!("unchanged"), &json!(1)));
+    let mut other = pipeline("p");
+    other["name"] = "P".into();
+    is_problem(&ask("POST", "?idempotent=true", other).await, 409, "already-exists");
+    is_problem(&ask("POST", "", pipeline("p")).await, 409, "already-exists");
+
+    unchanged(&ask("POST", "/p/stop?idempotent=true", Value::Null).await);
+    said(&ask("POST", "/p/start?idempotent=true", Value::Null).await, 200);
+    unchanged(&ask("POST", "/p/start?idempotent", Value::Null).await);
+    is_problem(&ask("POST", "/p/start?idempotent=false", Value::Null).await, 409, "not-allowed");
+    said(&ask("POST", "/p/stop?idempotent=true", Value::Null).await, 200);
+    is_problem(&ask("POST", "/none/start?idempotent=true", Value::Null).await, 404, "not-found");
+    is_problem(&ask("POST", "/away/start?idempotent=true", Value::Null).await, 503, "unavailable");
+
+    said(&ask("DELETE", "/p?idempotent=true", Value::Null).await, 200);
+    let absent = ask("DELETE", "/p?idempotent=true", Value::Null).await;
+    unchanged(&absent);
+    assert_eq!(absent.body, json!({"status": "absent", "pipelineId": "p"}));
+    is_problem(&ask("DELETE", "/p", Value::Null).await, 404, "not-found");
+}
+
+#[tokio::test]
+async fn a_history_is_paged_in_both_orders() {
+    let door = door();
+    call(&door, "POST", "/api/pipelines", pipeline("p")).await;
+    for (order, expected) in [("", [1, 2]), ("order=asc&", [1, 2]), ("order=desc&", [2, 1])] {
+        let (mut numbers, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/pipelines/p/history?{order}limit=1{after}");
+            let page = call(&door, "GET", &path, Value::Null).await.body;
+            numbers.extend(page["items"].as_array().unwrap().iter().map(|item| item["number"].as_u64().unwrap()));
+            match page["next"].as_u64() {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(numbers, expected, "{order}");
+    }
+    is_problem(&call(&door, "GET", "/api/pipelines/p/history?order=up", Value::Null).await, 400, "invalid");
+}
+
+#[tokio::test]
 async fn lists_are_paged_and_filtered() {
     let door = door();
     for id in ["a", "b", "c"] {

@@ -1,5 +1,10 @@
 //! What a pipeline claims to have done, for those who verify it: positions, counts and types, as the journal has them.
-use crate::{dead_letters, shard::load_pipeline, view::DeadLetter};
+use crate::{
+    causes::{self, DeadLettersByCause},
+    dead_letters,
+    shard::load_pipeline,
+    view::{DeadLetter, DeadLetterPage},
+};
 use dataflow_core::{
     id::{Generation, Incarnation, PipelineId, Seq},
     ledger::Counters,
@@ -155,6 +160,30 @@ impl<'a> Stored<'a> {
     /// If its history can't be read.
     pub async fn claims(&self) -> Result<Option<Claims>, Error> {
         of(self.journal, &self.state).await
+    }
+
+    /// Whether there is such a pipeline.
+    pub fn exists(&self) -> bool {
+        self.state.pipeline().is_some()
+    }
+
+    /// Its dead letters, counted by cause.
+    ///
+    /// # Errors
+    /// In words: if a chunk that the journal names is gone or damaged.
+    pub async fn causes(&self) -> Result<DeadLettersByCause, String> {
+        let Some(pipeline) = self.state.pipeline() else { return Ok(DeadLettersByCause::default()) };
+        let (incarnation, chunks) = causes::of(pipeline);
+        causes::Tally::default().count(self.journal, (&incarnation, &chunks), None).await
+    }
+
+    /// A page of its dead letters, without their bytes.
+    ///
+    /// # Errors
+    /// In words: if a chunk that the journal names is gone or damaged.
+    pub async fn page(&self, after: u64, limit: usize) -> Result<DeadLetterPage, String> {
+        let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
+        dead_letters::page(self.journal, chunks.unwrap_or_default(), after, limit).await
     }
 
     /// Its dead letters after number `after`, at most `limit`.

@@ -202,6 +202,25 @@ pub(crate) async fn list(
     Ok(found)
 }
 
+/// The letters of the first chunk that has any after number `after`, those only; none: there are no more.
+pub(crate) async fn next_chunk(
+    journal: &dyn Journal,
+    chunks: &[ChunkRef],
+    after: u64,
+) -> Result<Vec<DeadLetter>, String> {
+    let mut before = 0;
+    for chunk in chunks {
+        let end = before + chunk.records;
+        if end > after {
+            let letters = decode(&body(journal, chunk).await?).map_err(|error| unreadable(chunk, &error))?;
+            let numbered = (before + 1..=end).zip(letters).map(|(number, letter)| DeadLetter { number, ..letter });
+            return Ok(numbered.filter(|letter| letter.number > after).collect());
+        }
+        before = end;
+    }
+    Ok(Vec::new())
+}
+
 /// A page of them without their bytes.
 pub(crate) async fn page(
     journal: &dyn Journal,

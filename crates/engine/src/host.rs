@@ -1,6 +1,6 @@
 //! The local shard region: all 256 shards on this node, and their entities.
 use crate::{
-    entity::{Ask, Entity, Mail, Surroundings, at_once, view},
+    entity::{Ask, Entity, Mail, Surroundings, at_once, causes, view},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
     shard::{ShardLog, Slot, load_pipeline},
     view::{PipelinePage, PipelineView, RegionView},
@@ -137,7 +137,11 @@ impl LocalRegion {
 
     /// Answers a question; at once if that can be, as the entity may be waiting for the journal.
     async fn query(self: &Arc<Self>, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
-        match self.awake(pipeline).and_then(|slot| at_once(&self.around, &slot, &query)) {
+        let awake = self.awake(pipeline);
+        if let (Query::Causes, Some(slot)) = (&query, &awake) {
+            return causes(&self.around, slot).await;
+        }
+        match awake.and_then(|slot| at_once(&self.around, &slot, &query)) {
             Some(answer) => answer,
             None => self.send(pipeline, Ask::Query(query)).await,
         }

@@ -2,6 +2,7 @@
 //!
 //! A message for a pipeline goes through the [`ShardRegion`](region::ShardRegion) to its entity, which decides, has the
 //! events appended to its shard's log, and performs what follows: above all, the run, from source to checkpoint.
+pub mod causes;
 pub mod claims;
 mod dead_letters;
 mod directory;

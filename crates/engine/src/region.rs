@@ -1,4 +1,5 @@
 //! The one door to all pipelines, wherever they live.
+use crate::causes::DeadLettersByCause;
 use crate::claims::Claims;
 use crate::view::{DeadLetter, DeadLetterPage, HistoryPage, PipelinePage, PipelineView, ReceivedView, RecoveryView};
 use async_trait::async_trait;
@@ -118,15 +119,27 @@ pub enum ResetTo {
     Journal,
 }
 
+/// In which order events are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// The oldest first.
+    #[default]
+    Rising,
+    /// The newest first.
+    Falling,
+}
+
 /// A question about a pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Query {
     /// What it is and does now.
     State,
-    /// Its lifecycle, oldest first.
+    /// Its lifecycle.
     History {
-        /// Only what comes after this number.
-        after: u64,
+        /// In which order.
+        order: Order,
+        /// Only what comes after this number, in that order.
+        after: Option<u64>,
         /// At most so many.
         limit: usize,
     },
@@ -139,6 +152,8 @@ pub enum Query {
     },
     /// One dead letter.
     DeadLetter(u64),
+    /// Its dead letters, counted by cause.
+    Causes,
     /// Why the last run went on where it did.
     Recovery,
     /// What it claims to have done, for those who verify it.
@@ -160,6 +175,8 @@ pub enum Reply {
     DeadLetters(DeadLetterPage),
     /// To [`Query::DeadLetter`].
     DeadLetter(Box<DeadLetter>),
+    /// To [`Query::Causes`].
+    Causes(DeadLettersByCause),
     /// To [`Query::Recovery`].
     Recovery(Box<RecoveryView>),
     /// To [`Query::Claims`].

@@ -1,5 +1,6 @@
 //! What users are shown: the JSON of the REST API, the CLI and the web page.
-use dataflow_core::{pipeline::Status, problem::Problem, spec::Component, time::Timestamp};
+use crate::causes::DeadLettersByCause;
+use dataflow_core::{pipeline::Status, problem::Problem, spec::{Component, PipelineSpec}, time::Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,10 +53,36 @@ pub struct PipelineView {
     pub error: Option<ErrorView>,
     /// What is worth knowing.
     pub warnings: Vec<WarningView>,
+    /// Its dead letters, counted by cause. Not in lists, and only if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters_by_cause: Option<DeadLettersByCause>,
     /// When it was made.
     pub created_at: String,
     /// When it last changed.
     pub updated_at: String,
+}
+
+impl PipelineView {
+    /// Whether the pipeline is what the spec says. Of a secret that was given in place of a reference nobody can tell.
+    pub fn is_of(&self, spec: &PipelineSpec) -> bool {
+        let name_fits = self.name == spec.name || spec.name.is_empty() && self.name == self.pipeline_id;
+        name_fits
+            && self.description == spec.description
+            && self.labels == spec.labels
+            && self.source == spec.source
+            && self.transforms == spec.transforms
+            && self.sink == spec.sink
+            && self.settings == settings(spec)
+    }
+}
+
+/// What was set of a spec beside what has a place of its own.
+pub(crate) fn settings(spec: &PipelineSpec) -> serde_json::Map<String, Value> {
+    const SHOWN: [&str; 6] = ["name", "description", "labels", "source", "transforms", "sink"];
+    match serde_json::to_value(spec) {
+        Ok(Value::Object(all)) => all.into_iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())).collect(),
+        _ => serde_json::Map::new(),
+    }
 }
 
 /// How far a pipeline is.
@@ -169,7 +196,7 @@ pub struct ReceivedView {
 /// A page of a pipeline's lifecycle.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct HistoryPage {
-    /// Events, oldest first.
+    /// Events, in the order that was asked for.
     pub items: Vec<HistoryItem>,
     /// What to give as `after` for the next page.
     pub next: Option<u64>,

@@ -189,6 +189,15 @@ impl<J: Journal> Journal for Faulty<J> {
         self.meet(self.inner.history(pipeline, after, limit)).await
     }
 
+    async fn history_before(
+        &self,
+        pipeline: &PipelineId,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        self.meet(self.inner.history_before(pipeline, before, limit)).await
+    }
+
     async fn snapshot(
         &self,
         shard: ShardId,

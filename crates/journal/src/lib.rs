@@ -113,6 +113,14 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// They survive compaction.
     async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error>;
 
+    /// The same events from the newest on, before a place if there is one.
+    async fn history_before(
+        &self,
+        pipeline: &PipelineId,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error>;
+
     /// Stores the changed pipelines of a shard as they are after all events before `next`, and removes the snapshots of
     /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's and the head. Of progress before it, the last
     /// event of each [kind](stored::Kind) of each pipeline is kept, the rest is let go.

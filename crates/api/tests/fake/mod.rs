@@ -14,7 +14,8 @@ use dataflow_core::{
     spec::PipelineSpec,
 };
 use dataflow_engine::{
-    region::{Action, AskError, ListQuery, Message, Query, Reply, ResetTo, ShardRegion, ShardingEnvelope},
+    causes::DeadLettersByCause,
+    region::{Action, AskError, ListQuery, Message, Order, Query, Reply, ResetTo, ShardRegion, ShardingEnvelope},
     view::{
         CheckpointView, DeadLetter, DeadLetterPage, HistoryItem, HistoryPage, PipelinePage, PipelineView, PositionView,
         ReceivedView, RecoveryView, RegionView,
@@ -63,6 +64,7 @@ fn view(id: &PipelineId, spec: PipelineSpec, version: u64) -> PipelineView {
         metrics: Default::default(),
         error: None,
         warnings: Vec::new(),
+        dead_letters_by_cause: None,
         created_at: "2026-11-23T00:00:00Z".into(),
         updated_at: "2026-11-23T00:00:00Z".into(),
     }
@@ -189,18 +191,26 @@ fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
     };
     Ok(match query {
         Query::State => Reply::Pipeline(Box::new(view)),
-        Query::History { .. } => {
+        Query::Causes => Reply::Causes(DeadLettersByCause::default()),
+        Query::History { order, after, limit } => {
             let detail =
                 json!({"spec": {"source": view.source, "sink": {"type": "lines", "path": "x", "apiToken": "s3cret"}}});
-            let item = HistoryItem {
-                number: 1,
-                at: view.created_at,
+            let item = |number| HistoryItem {
+                number,
+                at: view.created_at.clone(),
                 actor: "api".into(),
                 command: "c1".into(),
                 event: "PipelineCreated".into(),
-                detail,
+                detail: detail.clone(),
             };
-            Reply::History(HistoryPage { items: vec![item], next: None })
+            let mut numbers: Vec<u64> = match order {
+                Order::Rising => (1..=2).filter(|number| *number > after.unwrap_or(0)).collect(),
+                Order::Falling => (1..=2).rev().filter(|number| *number < after.unwrap_or(u64::MAX)).collect(),
+            };
+            let more = numbers.len() > limit;
+            numbers.truncate(limit);
+            let next = numbers.last().copied().filter(|_| more);
+            Reply::History(HistoryPage { items: numbers.into_iter().map(item).collect(), next })
         }
         Query::DeadLetters { after, limit } => {
             let items = (after + 1..=2).take(limit).map(letter).map(|letter| DeadLetter { original: None, ..letter });

@@ -8,7 +8,7 @@ mod settle;
 mod show;
 mod supervise;
 
-pub(crate) use queries::{at_once, view};
+pub(crate) use queries::{at_once, causes, view};
 
 use crate::{
     directory::Directory,

@@ -1,8 +1,8 @@
 //! Questions about a pipeline.
 use super::{Entity, Surroundings, show};
 use crate::{
-    claims, dead_letters,
-    region::{AskError, Query, Reply},
+    causes as by_cause, claims, dead_letters,
+    region::{AskError, Order, Query, Reply},
     run::live::Live,
     shard::Slot,
     view::{HistoryItem, HistoryPage, PipelineView, rfc3339},
@@ -32,7 +32,8 @@ impl Entity {
                 let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
                 Ok(Reply::DeadLetter(Box::new(found)))
             }
-            Query::History { after, limit } => self.history(after, limit).await,
+            Query::Causes => causes(&self.around, &self.slot).await,
+            Query::History { order, after, limit } => self.history(order, after, limit).await,
             Query::Claims => {
                 let state = self.slot.state().clone();
                 let claims =
@@ -48,10 +49,14 @@ impl Entity {
     }
 
     /// A deleted pipeline has a history, too; one that never was has none.
-    async fn history(&self, after: u64, limit: usize) -> Result<Reply, AskError> {
-        let entries = self.around.parts.journal.history(&self.slot.pipeline, Seq(after), limit + 1).await;
+    async fn history(&self, order: Order, after: Option<u64>, limit: usize) -> Result<Reply, AskError> {
+        let (journal, pipeline) = (&self.around.parts.journal, &self.slot.pipeline);
+        let entries = match order {
+            Order::Rising => journal.history(pipeline, Seq(after.unwrap_or(0)), limit + 1).await,
+            Order::Falling => journal.history_before(pipeline, after.map(Seq), limit + 1).await,
+        };
         let mut entries = entries.map_err(|error| AskError::Unavailable(error.to_string()))?;
-        if entries.is_empty() && after == 0 {
+        if entries.is_empty() && matches!(after, None | Some(0)) {
             return Err(Rejected::NotFound.into());
         }
         let more = entries.len() > limit;
@@ -70,6 +75,14 @@ pub(crate) fn at_once(around: &Surroundings, slot: &Slot, query: &Query) -> Opti
         Query::Recovery => Some(recovery(slot)),
         _ => None,
     }
+}
+
+/// Its dead letters, counted by cause. Asks the journal, and nobody who may be waiting for it.
+pub(crate) async fn causes(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
+    let (incarnation, chunks) = by_cause::of(slot.state().pipeline().ok_or(Rejected::NotFound)?);
+    let mut tally = slot.causes.lock().await;
+    let counted = tally.count(&*around.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;
+    counted.map(Reply::Causes).map_err(AskError::Internal)
 }
 
 /// The pipeline as it is now.

@@ -4,7 +4,7 @@ use crate::{
     run::live::Live,
     view::{
         CheckpointView, ErrorView, LaneRecovery, MetricsView, PipelineView, PositionView, RecoveryView, WarningView,
-        rfc3339,
+        rfc3339, settings,
     },
 };
 use dataflow_core::{
@@ -14,10 +14,8 @@ use dataflow_core::{
         event::{LaneOpened, Recovery},
     },
     position::Positions,
-    spec::PipelineSpec,
     time::Timestamp,
 };
-use serde_json::{Map, Value};
 
 /// The view of a pipeline; none if there is none.
 pub(crate) fn pipeline(
@@ -47,18 +45,10 @@ pub(crate) fn pipeline(
         metrics,
         error: error(state, live),
         warnings: live.map_or_else(last_warnings, warnings),
+        dead_letters_by_cause: None,
         created_at: rfc3339(pipeline.created_at),
         updated_at: rfc3339(pipeline.updated_at),
     })
-}
-
-/// What was set of the spec beside what has a place of its own.
-fn settings(spec: &PipelineSpec) -> Map<String, Value> {
-    const SHOWN: [&str; 6] = ["name", "description", "labels", "source", "transforms", "sink"];
-    match serde_json::to_value(spec) {
-        Ok(Value::Object(all)) => all.into_iter().filter(|(name, _)| !SHOWN.contains(&name.as_str())).collect(),
-        _ => Map::new(),
-    }
 }
 
 fn checkpoint(pipeline: &Pipeline) -> CheckpointView {

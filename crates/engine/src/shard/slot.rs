@@ -1,6 +1,6 @@
 //! The state of one pipeline in memory. Only the shard's log writer changes it, when an event is durable: so it always
 //! equals the log, and a snapshot may be taken between any two appends.
-use crate::run::live::Live;
+use crate::{causes::Tally, run::live::Live};
 use dataflow_core::{
     id::PipelineId,
     pipeline::{CorruptHistory, Event, State, evolve},
@@ -15,11 +15,19 @@ pub(crate) struct Slot {
     state: Mutex<State>,
     live: Mutex<Option<Arc<Live>>>,
     changes: watch::Sender<u64>,
+    /// Its dead letters as far as somebody asked for their causes.
+    pub(crate) causes: tokio::sync::Mutex<Tally>,
 }
 
 impl Slot {
     pub(crate) fn new(pipeline: PipelineId, state: State) -> Arc<Self> {
-        Arc::new(Self { pipeline, state: Mutex::new(state), live: Mutex::default(), changes: watch::Sender::new(0) })
+        Arc::new(Self {
+            pipeline,
+            state: Mutex::new(state),
+            live: Mutex::default(),
+            changes: watch::Sender::new(0),
+            causes: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The state. Never held over an await.

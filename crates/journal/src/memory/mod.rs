@@ -77,6 +77,17 @@ impl Journal for Memory {
         rows.into_iter().map(|row| range::entry(shard, row)).collect()
     }
 
+    async fn history_before(
+        &self,
+        pipeline: &PipelineId,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let shard = ShardId::of(pipeline);
+        let rows = self.shelf().log(shard).history_before(pipeline, before, limit);
+        rows.into_iter().map(|row| range::entry(shard, row)).collect()
+    }
+
     async fn snapshot(
         &self,
         shard: ShardId,

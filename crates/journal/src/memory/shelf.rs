@@ -60,8 +60,12 @@ impl Log {
 
     pub(super) fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Vec<Row> {
         let rows = self.rows.range(after.next()..).map(|(_, row)| row);
-        let of_it = rows.filter(|row| row.pipeline == pipeline.as_str() && row.kind == Kind::Lifecycle.code());
-        of_it.take(limit).cloned().collect()
+        rows.filter(|row| is_lifecycle_of(pipeline, row)).take(limit).cloned().collect()
+    }
+
+    pub(super) fn history_before(&self, pipeline: &PipelineId, before: Option<Seq>, limit: usize) -> Vec<Row> {
+        let rows = self.rows.range(..before.unwrap_or(Seq(u64::MAX))).rev().map(|(_, row)| row);
+        rows.filter(|row| is_lifecycle_of(pipeline, row)).take(limit).cloned().collect()
     }
 
     /// Drops progress before a place, but for the last of each kind of each pipeline before it.
@@ -78,4 +82,8 @@ impl Log {
         }
         self.extent.compacted = before;
     }
+}
+
+fn is_lifecycle_of(pipeline: &PipelineId, row: &Row) -> bool {
+    row.pipeline == pipeline.as_str() && row.kind == Kind::Lifecycle.code()
 }

@@ -94,6 +94,18 @@ impl Journal for Sqlite {
         rows.into_iter().map(|row| range::entry(shard, row)).collect()
     }
 
+    async fn history_before(
+        &self,
+        pipeline: &PipelineId,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let shard = ShardId::of(pipeline);
+        let pipeline = pipeline.clone();
+        let rows = self.readers.run(move |db| statements::history_before(db, shard, &pipeline, before, limit)).await?;
+        rows.into_iter().map(|row| range::entry(shard, row)).collect()
+    }
+
     async fn snapshot(
         &self,
         shard: ShardId,

@@ -88,6 +88,23 @@ pub(super) fn history(
         .collect()
 }
 
+pub(super) const HISTORY_BEFORE: &str = "SELECT seq, pipeline, kind, body FROM log INDEXED BY log_history
+    WHERE pipeline = ?1 AND seq < ?2 AND kind = 0 AND shard = ?3 ORDER BY seq DESC LIMIT ?4";
+
+pub(super) fn history_before(
+    db: &Connection,
+    shard: ShardId,
+    pipeline: &PipelineId,
+    before: Option<Seq>,
+    limit: usize,
+) -> Result<Vec<Row>> {
+    // What is beyond all numbers there can be is before none of them.
+    let before = before.and_then(|before| i64::try_from(before.0).ok()).unwrap_or(i64::MAX);
+    db.prepare_cached(HISTORY_BEFORE)?
+        .query_map(params![pipeline.as_str(), before, shard.0, limited(limit)], row)?
+        .collect()
+}
+
 pub(super) fn snapshot(
     db: &Connection,
     shard: ShardId,

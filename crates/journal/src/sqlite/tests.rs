@@ -203,6 +203,7 @@ fn statements_use_their_indexes() {
     };
     insta::assert_snapshot!(plan(super::statements::READ), @"SEARCH log USING PRIMARY KEY (shard=? AND seq>?)");
     insta::assert_snapshot!(plan(super::statements::HISTORY), @"SEARCH log USING INDEX log_history (pipeline=? AND seq>?)");
+    insta::assert_snapshot!(plan(super::statements::HISTORY_BEFORE), @"SEARCH log USING INDEX log_history (pipeline=? AND seq<?)");
     insta::assert_snapshot!(plan(super::statements::SINCE), @"
     MERGE (UNION ALL)
     LEFT

@@ -52,6 +52,15 @@ impl Journal for Watched {
         self.inner.history(pipeline, after, limit).await
     }
 
+    async fn history_before(
+        &self,
+        pipeline: &PipelineId,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        self.inner.history_before(pipeline, before, limit).await
+    }
+
     async fn snapshot(
         &self,
         shard: ShardId,

@@ -187,6 +187,16 @@ pub async fn history_is_lifecycle(journal: &dyn Journal, other: &dyn Journal) {
                 assert!(found.iter().all(|entry| entry.pipeline == a));
                 assert_eq!(found.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected);
             }
+            for (before, limit, expected) in [
+                (None, 10, vec![8, 6, 1]),
+                (None, 2, vec![8, 6]),
+                (Some(u64::MAX), 1, vec![8]),
+                (Some(6), 10, vec![1]),
+                (Some(1), 10, vec![]),
+            ] {
+                let found = patient(|| journal.history_before(&a, before.map(Seq), limit)).await.expect("read");
+                assert_eq!(found.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected);
+            }
         }
     }
 }
