@@ -59,11 +59,7 @@ pub(crate) async fn get(
     if !raw {
         return Ok(Json(letter).into_response());
     }
-    let bytes = match (letter.original, letter.original_base64) {
-        (Some(text), _) => text.into_bytes(),
-        (None, Some(text)) => base64(&text).ok_or_else(Error::unexpected_reply)?,
-        (None, None) => Vec::new(),
-    };
+    let bytes = letter.bytes().unwrap_or_default();
     let name = format!("attachment; filename=\"{id}-{number}\"");
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, name.as_str())];
     Ok((headers, bytes).into_response())
@@ -76,41 +72,5 @@ async fn missing(state: &ApiState, id: &PipelineId, number: u64) -> Error {
             "list those there are: GET /api/pipelines/{id}/dead-letters, or `dataflow dead-letters list {id}`"
         )),
         Err(error) => error,
-    }
-}
-
-/// The bytes that a base64 text stands for (RFC 4648, padded or not).
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut held) = (0_u32, 0);
-    for c in text.bytes() {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn base64_is_read_as_it_is_written() {
-        for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")] {
-            assert_eq!(super::base64(text).as_deref(), Some(bytes.as_bytes()));
-        }
-        assert_eq!(super::base64("/+8="), Some(vec![0xff, 0xef]));
-        assert_eq!(super::base64("?"), None);
     }
 }

@@ -20,8 +20,18 @@ use utoipa::ToSchema;
 const COUNTING: Duration = Duration::from_secs(3);
 
 /// What GET shows beside the spec.
-const SHOWN_ONLY: &[&str] =
-    &["status", "stopping", "version", "checkpoint", "metrics", "error", "warnings", "deadLettersByCause", "createdAt", "updatedAt"];
+const SHOWN_ONLY: &[&str] = &[
+    "status",
+    "stopping",
+    "version",
+    "checkpoint",
+    "metrics",
+    "error",
+    "warnings",
+    "deadLettersByCause",
+    "createdAt",
+    "updatedAt",
+];
 
 /// The answer to the making of a pipeline.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -102,7 +102,8 @@ async fn the_lifecycle_answers_with_the_pipeline() {
 #[tokio::test]
 async fn what_is_so_already_is_no_conflict_for_who_says_so() {
     let door = door();
-    let ask = async |method: &str, path: &str, body: Value| call(&door, method, &format!("/api/pipelines{path}"), body).await;
+    let ask =
+        async |method: &str, path: &str, body: Value| call(&door, method, &format!("/api/pipelines{path}"), body).await;
     let unchanged = |answer: &Answer| {
         assert_eq!((answer.status.as_u16(), answer.header("dataflow-unchanged")), (200, "true"), "{answer:?}");
     };

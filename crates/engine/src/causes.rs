@@ -136,19 +136,13 @@ fn wording(cause: &str) -> String {
             '[' | '{' => nested(rest),
             // PostgreSQL names the row that is in the way: `Key (id)=(5) already exists`.
             '(' if words.ends_with('=') => rest.find(')').map_or(rest.len(), |end| end + 1),
-            '0'..='9' if begins_word => {
-                rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '…')).unwrap_or(rest.len())
-            }
+            '0'..='9' | '-' | '+' if begins_word => number(rest),
             _ => 0,
         };
         if value == 0 {
             words.push(first);
             rest = &rest[first.len_utf8()..];
         } else {
-            // A sign belongs to the number.
-            if first.is_ascii_digit() && words.ends_with(" -") {
-                words.pop();
-            }
             words.push('#');
             rest = &rest[value..];
         }
@@ -156,11 +150,25 @@ fn wording(cause: &str) -> String {
     words
 }
 
+/// Length of a number with its sign, or of what begins like one: `2026-01-01`. 0: there is none.
+fn number(text: &str) -> usize {
+    let unsigned = text.trim_start_matches(['-', '+']);
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    let mut before = ' ';
+    let end = unsigned.find(|c: char| {
+        let exponent = matches!(c, '-' | '+') && matches!(before, 'e' | 'E');
+        before = c;
+        !(exponent || c.is_ascii_alphanumeric() || matches!(c, '.' | '…'))
+    });
+    text.len() - unsigned.len() + end.unwrap_or(unsigned.len())
+}
+
 /// Length of a quoted text with its quotes. One that was shortened ends with an ellipsis, and may have no quote after it.
 fn quoted(text: &str) -> usize {
     let mut escaped = false;
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
+    for (at, c) in text.char_indices().skip(1) {
         match c {
             _ if escaped => escaped = false,
             '\\' => escaped = true,
@@ -222,11 +230,23 @@ mod tests {
     #[test]
     fn causes_that_differ_in_values_only_are_one() {
         let same = [
-            (r#"field "age" has the string "old", a number was asked for"#, r#"field "age" has the string "a \"b\"", a number was asked for"#),
-            (r#"field "age" has the string "old", a number was asked for"#, "field \"age\" has the string \"very lo…, a number was asked for"),
+            (
+                r#"field "age" has the string "old", a number was asked for"#,
+                r#"field "age" has the string "a \"b\"", a number was asked for"#,
+            ),
+            (
+                r#"field "age" has the string "old", a number was asked for"#,
+                "field \"age\" has the string \"very lo…, a number was asked for",
+            ),
             ("48.05 can't be held exactly", "-1.5e-7 can't be held exactly"),
-            ("field \"a\" has the array [1,[2]], text was asked for", "field \"a\" has the array [\"x]\",{\"b\":…, text was asked for"),
-            ("field \"a\" has the object {\"x\":1}, text was asked for", "field \"a\" has the object {}, text was asked for"),
+            (
+                "field \"a\" has the array [1,[2]], text was asked for",
+                "field \"a\" has the array [\"x]\",{\"b\":…, text was asked for",
+            ),
+            (
+                "field \"a\" has the object {\"x\":1}, text was asked for",
+                "field \"a\" has the object {}, text was asked for",
+            ),
             ("Key (id)=(5) already exists", "Key (id)=(a b) already exists"),
             ("expected a value at byte 0, found \"x\"", "expected a value at byte 17, found \"y\""),
         ];
@@ -238,7 +258,10 @@ mod tests {
     #[test]
     fn causes_of_other_fields_columns_and_words_are_told_apart() {
         let apart = [
-            (r#"field "age" has the string "old", a number was asked for"#, r#"field "size" has the string "old", a number was asked for"#),
+            (
+                r#"field "age" has the string "old", a number was asked for"#,
+                r#"field "size" has the string "old", a number was asked for"#,
+            ),
             ("column a1 (real): 5 does not fit", "column a2 (real): 5 does not fit"),
             (r#"violates unique constraint "one""#, r#"violates unique constraint "two""#),
             ("field \"a\" has true, text was asked for", "field \"a\" has null, text was asked for"),
@@ -255,7 +278,8 @@ mod tests {
             tally.take(letter(number, cause));
         }
         let shown = tally.shown();
-        let items: Vec<_> = shown.items.iter().map(|c| (c.records, c.example.number, c.example.cause.as_str())).collect();
+        let items: Vec<_> =
+            shown.items.iter().map(|c| (c.records, c.example.number, c.example.cause.as_str())).collect();
         assert_eq!((shown.counted, items), (3, vec![(2, 2, "5 is odd"), (1, 1, "x is missing")]));
         for number in 0..100 {
             tally.take(letter(number + 4, &format!("{} is wrong", "a".repeat(number as usize))));

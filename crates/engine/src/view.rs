@@ -1,6 +1,12 @@
 //! What users are shown: the JSON of the REST API, the CLI and the web page.
 use crate::causes::DeadLettersByCause;
-use dataflow_core::{pipeline::Status, problem::Problem, spec::{Component, PipelineSpec}, time::Timestamp};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use dataflow_core::{
+    pipeline::Status,
+    problem::Problem,
+    spec::{Component, PipelineSpec},
+    time::Timestamp,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -261,6 +267,17 @@ pub struct DeadLetter {
     /// The original bytes in base64, if they are not UTF-8. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_base64: Option<String>,
+}
+
+impl DeadLetter {
+    /// The original bytes, as far as they were kept; none of a letter from a list.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        match (&self.original, &self.original_base64) {
+            (Some(text), _) => Some(text.clone().into_bytes()),
+            (None, Some(text)) => BASE64_STANDARD.decode(text).ok(),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Why the last run went on where it did.

@@ -1,9 +1,10 @@
 //! The REST client behind the commands that talk to a node.
-use super::exit::Failure;
-use dataflow_core::{problem::Problem, spec::Millis};
+use super::exit::{Failure, Kind};
+use dataflow_api::ProblemDocument;
+use dataflow_core::spec::Millis;
 use dataflow_engine::view::PipelineView;
 use reqwest::{Method, StatusCode, Url, header};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -27,20 +28,19 @@ impl Server {
     }
 }
 
+/// The answer to a request that may find nothing to do.
+#[derive(Debug)]
+pub(super) struct Changed<T> {
+    pub(super) body: T,
+    /// What was asked for was so already.
+    pub(super) unchanged: bool,
+}
+
 /// A client of one node.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     base: Url,
     http: reqwest::Client,
-}
-
-/// A problem as the API sends it (RFC 9457), with all findings.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ApiProblem {
-    title: String,
-    detail: Option<String>,
-    problems: Vec<Problem>,
 }
 
 impl Client {
@@ -79,14 +79,20 @@ impl Client {
 
     /// Sends a request and reads the answer.
     pub(super) async fn send<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Failure> {
-        let url = self.url(request.path, request.query);
-        let text = self.exchange(request, url.clone()).await?;
-        serde_json::from_str(if text.is_empty() { "null" } else { &text }).map_err(|error| {
-            Failure::failed(format!("{url} answered something else than a DataFlow node would: {error}"))
-        })
+        self.change(request).await.map(|answer| answer.body)
     }
 
-    async fn exchange(&self, request: Request<'_>, url: Url) -> Result<String, Failure> {
+    /// Sends a request that may find nothing to do.
+    pub(super) async fn change<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Changed<T>, Failure> {
+        let url = self.url(request.path, request.query);
+        let (text, unchanged) = self.exchange(request, url.clone()).await?;
+        let body = serde_json::from_str(if text.is_empty() { "null" } else { &text }).map_err(|error| {
+            Failure::failed(format!("{url} answered something else than a DataFlow node would: {error}"))
+        })?;
+        Ok(Changed { body, unchanged })
+    }
+
+    async fn exchange(&self, request: Request<'_>, url: Url) -> Result<(String, bool), Failure> {
         let mut http = self.http.request(request.method.clone(), url.clone());
         if let Some(body) = request.body {
             http = http.json(body);
@@ -102,8 +108,9 @@ impl Client {
         }
         let answer = http.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
+        let unchanged = answer.headers().contains_key("dataflow-unchanged");
         let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
-        if status.is_success() { Ok(text) } else { Err(problem(status, &text, &url)) }
+        if status.is_success() { Ok((text, unchanged)) } else { Err(problem(status, &text, &url)) }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
@@ -112,7 +119,7 @@ impl Client {
             cause = inner;
         }
         let node = self.base.origin().ascii_serialization();
-        Failure::failed(format!("the node at {node} can't be reached: {cause}"))
+        Failure::new(Kind::Unreachable, format!("the node at {node} can't be reached: {cause}"))
             .fix("start one with `dataflow serve`, or name another with --server URL (or DATAFLOW_SERVER)")
     }
 
@@ -123,11 +130,12 @@ impl Client {
 }
 
 fn problem(status: StatusCode, text: &str, url: &Url) -> Failure {
-    let Ok(problem) = serde_json::from_str::<ApiProblem>(text) else {
+    let Ok(problem) = serde_json::from_str::<ProblemDocument>(text) else {
         return Failure::failed(format!("{url} answered {status}"));
     };
+    let answer = Some(Box::new(problem.clone()));
     // What the findings say is not said twice.
-    let summary = if problem.problems.iter().any(|found| !found.path.is_empty()) { None } else { problem.detail };
+    let summary = if problem.problems.iter().any(|found| !found.path.is_empty()) { None } else { Some(problem.detail) };
     let message = summary.filter(|detail| !detail.is_empty()).unwrap_or(problem.title);
     let (mut fix, mut problems) = (None, problem.problems);
     // A single finding that says what the message says has only its fix to add.
@@ -139,10 +147,11 @@ fn problem(status: StatusCode, text: &str, url: &Url) -> Failure {
         problems.clear();
     }
     Failure {
-        invalid: matches!(status.as_u16(), 400 | 413),
+        kind: if matches!(status.as_u16(), 400 | 413 | 422) { Kind::Invalid } else { Kind::Failed },
         message: if message.is_empty() { format!("{url} answered {status}") } else { message },
         fix,
         problems,
+        answer,
     }
 }
 

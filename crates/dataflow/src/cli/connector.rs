@@ -113,18 +113,24 @@ fn show(entries: &[Entry], kind: &str, name: &str, output: Output) -> Result<(),
             "kind": entry.kind, "type": entry.ty, "summary": entry.summary, "guarantee": entry.guarantee,
             "schema": entry.schema,
         })),
-        Output::Table => {
-            output::print(&format!("{} {}: {}\n", entry.kind, entry.ty, entry.summary));
-            if let Some(guarantee) = entry.guarantee {
-                output::print(&format!("{guarantee}\n"));
-            }
-            output::print(&format!(
-                "\n{}",
-                output::table(["FIELD", "TYPE", "DEFAULT", "MEANING"], &fields(&entry.schema))
-            ));
-        }
+        Output::Table => output::print(&manual(entry, output::terminal_width())),
     }
     Ok(())
+}
+
+/// What there is to know of it, in lines of at most `width`: its settings with type and default, each with its meaning below.
+fn manual(entry: &Entry, width: usize) -> String {
+    let mut text = output::wrapped(&format!("{} {}: {}", entry.kind, entry.ty, entry.summary), width, 0);
+    if let Some(guarantee) = entry.guarantee {
+        text.push_str(&format!("\n{}", output::wrapped(guarantee, width, 0)));
+    }
+    text.push_str("\nSettings (* must be given):\n");
+    for [name, ty, default, meaning] in fields(&entry.schema) {
+        let default = if default.is_empty() { default } else { format!(", default {default}") };
+        text.push_str(&format!("\n{}", output::wrapped(&format!("{name}  {ty}{default}"), width, 2)));
+        text.push_str(&output::wrapped(&meaning, width, 6));
+    }
+    text
 }
 
 /// The fields of a schema: name (`*`: required), type, default, first line of the description.
@@ -151,7 +157,7 @@ fn type_of(field: &Value, root: &Value) -> String {
             .iter()
             .map(|value| value.as_str().map_or_else(|| value.to_string(), Into::into))
             .collect::<Vec<_>>()
-            .join("|");
+            .join(" | ");
     }
     if let Some(value) = field.get("const") {
         return value.as_str().map_or_else(|| value.to_string(), Into::into);
@@ -161,15 +167,33 @@ fn type_of(field: &Value, root: &Value) -> String {
             let mut types: Vec<_> = branches.iter().map(|branch| type_of(branch, root)).collect();
             types.retain(|ty| ty != "null");
             types.dedup();
-            return types.join("|");
+            return types.join(" | ");
         }
     }
     match &field["type"] {
         Value::String(ty) if ty == "array" => format!("list of {}", type_of(&field["items"], root)),
         Value::String(ty) => ty.clone(),
         Value::Array(types) => {
-            types.iter().filter_map(Value::as_str).filter(|ty| *ty != "null").collect::<Vec<_>>().join("|")
+            types.iter().filter_map(Value::as_str).filter(|ty| *ty != "null").collect::<Vec<_>>().join(" | ")
         }
         _ => "any".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_manual_fits_the_terminal() {
+        for entry in entries() {
+            for width in [60, 80, 120] {
+                for line in manual(&entry, width).lines() {
+                    // A word that is longer than a line can't be broken.
+                    let fits = line.chars().count() <= width || line.split_whitespace().count() == 1;
+                    assert!(fits, "{} {}: {line:?}", entry.kind, entry.ty);
+                }
+            }
+        }
     }
 }

@@ -1,50 +1,136 @@
 //! `dataflow dead-letters`: records that could not be processed.
 use super::{
-    Outcome,
-    client::{Request, Server},
+    Outcome, causes,
+    client::{Client, Request, Server},
     exit::Failure,
     output::{self, Output},
+    stored::StoredPipeline,
 };
 use clap::Subcommand;
-use dataflow_engine::view::{DeadLetter, DeadLetterPage};
+use dataflow_core::id::PipelineId;
+use dataflow_engine::{
+    causes::DeadLettersByCause,
+    view::{DeadLetter, DeadLetterPage},
+};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List them, oldest first.
     List {
         #[command(flatten)]
-        server: Server,
-        /// The pipeline's id.
-        id: String,
+        of: Of,
         /// At most so many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000))]
         limit: u64,
         /// Only those after this number.
         #[arg(long, default_value_t = 0)]
         after: u64,
     },
+    /// Count them by cause, with an example of each.
+    Causes {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Show one with its original bytes.
     Get {
         #[command(flatten)]
-        server: Server,
-        /// The pipeline's id.
-        id: String,
+        of: Of,
         /// The dead letter's number.
         number: u64,
     },
+    /// Print the original bytes of all, a line each: to mend them, and to read them again from a file.
+    Export {
+        #[command(flatten)]
+        of: Of,
+        /// Only those after this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+}
+
+/// Whose dead letters.
+#[derive(Debug, clap::Args)]
+pub(super) struct Of {
+    #[command(flatten)]
+    server: Server,
+    /// The pipeline's id.
+    id: String,
+    /// Without a node: the data folder of `dataflow run`, or of a node that has stopped.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Failure> {
     match command {
-        Command::List { server, id, limit, after } => list(&server, &id, limit, after, output).await,
-        Command::Get { server, id, number } => get(&server, &id, number, output).await,
+        Command::List { of, limit, after } => list(&of.open().await?, &of, limit, after, output).await?,
+        Command::Causes { of } => by_cause(&of.open().await?, output).await?,
+        Command::Get { of, number } => get(&of.open().await?, number, output).await?,
+        Command::Export { of, after } => export(&of.open().await?, after).await?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// Where the dead letters are.
+enum Letters {
+    /// At a node.
+    Node { client: Client, id: String },
+    /// In a data folder.
+    Stored(Box<StoredPipeline>),
+}
+
+impl Of {
+    async fn open(&self) -> Result<Letters, Failure> {
+        let Some(folder) = &self.data_dir else {
+            return Ok(Letters::Node { client: self.server.client()?, id: self.id.clone() });
+        };
+        let id = PipelineId::try_from(self.id.as_str()).map_err(|error| Failure::invalid(error, Vec::new()))?;
+        Ok(Letters::Stored(Box::new(StoredPipeline::find(folder, id).await?)))
     }
 }
 
-async fn list(server: &Server, id: &str, limit: u64, after: u64, output: Output) -> Result<Outcome, Failure> {
-    let query = [("limit", limit.to_string()), ("after", after.to_string())];
-    let page: DeadLetterPage =
-        server.client()?.send(Request::get(&["pipelines", id, "dead-letters"]).query(&query)).await?;
+impl Letters {
+    async fn page(&self, after: u64, limit: u64) -> Result<DeadLetterPage, Failure> {
+        match self {
+            Self::Node { client, id } => {
+                let query = [("limit", limit.to_string()), ("after", after.to_string())];
+                client.send(Request::get(&["pipelines", id, "dead-letters"]).query(&query)).await
+            }
+            Self::Stored(stored) => stored.load().await?.page(after, limit as usize).await.map_err(Failure::failed),
+        }
+    }
+
+    async fn get(&self, number: u64) -> Result<DeadLetter, Failure> {
+        match self {
+            Self::Node { client, id } => {
+                client.send(Request::get(&["pipelines", id, "dead-letters", &number.to_string()])).await
+            }
+            Self::Stored(stored) => {
+                let after = number.checked_sub(1);
+                let found = match after {
+                    Some(after) => stored.load().await?.dead_letters(after, 1).await.map_err(Failure::failed)?.pop(),
+                    None => None,
+                };
+                found.ok_or_else(|| {
+                    Failure::failed(format!("the pipeline {:?} has no dead letter {number}", stored.id.as_str()))
+                })
+            }
+        }
+    }
+
+    async fn causes(&self) -> Result<DeadLettersByCause, Failure> {
+        match self {
+            Self::Node { client, id } => Ok(client.pipeline(id).await?.dead_letters_by_cause.unwrap_or_default()),
+            Self::Stored(stored) => stored.load().await?.causes().await.map_err(Failure::failed),
+        }
+    }
+}
+
+async fn list(letters: &Letters, of: &Of, limit: u64, after: u64, output: Output) -> Result<(), Failure> {
+    let page = letters.page(after, limit).await?;
     match output {
         Output::Json => output::json(&page),
         Output::Table => {
@@ -52,10 +138,12 @@ async fn list(server: &Server, id: &str, limit: u64, after: u64, output: Output)
             output::print(&output::table(["NUMBER", "AT", "STAGE", "PARTITION", "POSITION", "CODE", "CAUSE"], &rows));
             if let Some(next) = page.next {
                 eprintln!("there are more: --after {next}");
+            } else if rows.is_empty() && after == 0 {
+                eprintln!("{} has no dead letters", of.id);
             }
         }
     }
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 fn row(letter: DeadLetter) -> [String; 7] {
@@ -63,9 +151,17 @@ fn row(letter: DeadLetter) -> [String; 7] {
     [number.to_string(), at, stage, partition, position, code, cause]
 }
 
-async fn get(server: &Server, id: &str, number: u64, output: Output) -> Result<Outcome, Failure> {
-    let number = number.to_string();
-    let letter: DeadLetter = server.client()?.send(Request::get(&["pipelines", id, "dead-letters", &number])).await?;
+async fn by_cause(letters: &Letters, output: Output) -> Result<(), Failure> {
+    let found = letters.causes().await?;
+    match output {
+        Output::Json => output::json(&found),
+        Output::Table => output::print(&causes::text(&found)),
+    }
+    Ok(())
+}
+
+async fn get(letters: &Letters, number: u64, output: Output) -> Result<(), Failure> {
+    let letter = letters.get(number).await?;
     match output {
         Output::Json => output::json(&letter),
         Output::Table => {
@@ -88,5 +184,40 @@ async fn get(server: &Server, id: &str, number: u64, output: Output) -> Result<O
             ]));
         }
     }
-    Ok(Outcome::Done)
+    Ok(())
+}
+
+/// Letters that are asked for at once.
+const PAGE: u64 = 1_000;
+
+async fn export(letters: &Letters, mut after: u64) -> Result<(), Failure> {
+    let (mut kept, mut not_whole) = (0_u64, 0_u64);
+    loop {
+        let page = letters.page(after, PAGE).await?;
+        for listed in &page.items {
+            let letter = letters.get(listed.number).await?;
+            // Of a record over the limit only the head was kept, which is no record.
+            let Some(mut bytes) = letter.bytes().filter(|_| letter.hash.is_none()) else {
+                not_whole += 1;
+                continue;
+            };
+            kept += 1;
+            bytes.push(b'\n');
+            if io::stdout().lock().write_all(&bytes).is_err() {
+                return Ok(()); // the reader has gone away
+            }
+        }
+        match page.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    if not_whole > 0 {
+        eprintln!(
+            "{} without their bytes are left out: they had none, or were too large to be kept whole",
+            output::counted(not_whole, "dead letter")
+        );
+    }
+    eprintln!("{} exported", output::counted(kept, "dead letter"));
+    Ok(())
 }

@@ -86,7 +86,7 @@ async fn show(address: &str, files: &Files) -> Result<(), Failure> {
         return Err(super::progress::failure(&pipeline));
     }
     let metrics = &pipeline.metrics;
-    output::print(&format!("\n{}", pipeline::ledger(metrics)));
+    output::print(&format!("\n{}", pipeline::ledger(&pipeline)));
     let arrived = Arrived::read(&files.database)
         .map_err(|error| Failure::failed(format!("can't read {}: {error}", files.database.display())))?;
     output::print(&format!("\n{} rows in table {TABLE} of {}:\n", thousands(arrived.rows), files.database.display()));

@@ -1,7 +1,8 @@
 //! How a command ends: its exit code, and what it says about a failure.
 use super::output::Output;
+use crate::signals::Signal;
+use dataflow_api::ProblemDocument;
 use dataflow_core::problem::Problem;
-use serde_json::json;
 use std::{fmt::Display, future::Future, process::ExitCode};
 
 /// How a command that did its work ended.
@@ -13,6 +14,8 @@ pub(super) enum Outcome {
     DeadLetters,
     /// Done, and what was to be proven is not.
     NotProven,
+    /// Stopped by a signal before its end, with everything settled.
+    Stopped(Signal),
 }
 
 impl Outcome {
@@ -26,6 +29,37 @@ impl Outcome {
             Self::Done => ExitCode::SUCCESS,
             Self::DeadLetters => ExitCode::from(3),
             Self::NotProven => ExitCode::FAILURE,
+            // As shells have it for a program that a signal ends: 128 and the signal's number.
+            Self::Stopped(Signal::Interrupt) => ExitCode::from(130),
+            Self::Stopped(Signal::Terminate) => ExitCode::from(143),
+        }
+    }
+}
+
+/// What kind of failure it is: it decides the exit code, and the code and status of the JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The user's input is wrong.
+    Invalid,
+    /// The command line is wrong.
+    Usage,
+    /// Something failed.
+    Failed,
+    /// The node can't be reached.
+    Unreachable,
+    /// It was not over in time.
+    TimedOut,
+}
+
+impl Kind {
+    /// Stable code, the HTTP status that says the same, and title.
+    fn described(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::Invalid => ("invalid", 400, "the input is not valid"),
+            Self::Usage => ("usage", 400, "the command line is not valid"),
+            Self::Failed => ("failed", 500, "the command failed"),
+            Self::Unreachable => ("unreachable", 503, "the node can't be reached"),
+            Self::TimedOut => ("timed-out", 504, "it was not over in time"),
         }
     }
 }
@@ -33,25 +67,32 @@ impl Outcome {
 /// Why a command failed: a summary, and findings where there are any.
 #[derive(Debug)]
 pub struct Failure {
-    /// Whether the user's input is wrong (exit code 2), or something else failed (1).
-    pub invalid: bool,
+    /// What kind of failure it is.
+    pub kind: Kind,
     /// What failed, where and why.
     pub message: String,
     /// What to do about it.
     pub fix: Option<String>,
     /// All that is wrong with the input.
     pub problems: Vec<Problem>,
+    /// What the node answered, if it was a node that failed.
+    pub answer: Option<Box<ProblemDocument>>,
 }
 
 impl Failure {
+    /// A failure of a kind.
+    pub fn new(kind: Kind, message: impl Display) -> Self {
+        Self { kind, message: message.to_string(), fix: None, problems: Vec::new(), answer: None }
+    }
+
     /// Something failed.
     pub fn failed(message: impl Display) -> Self {
-        Self { invalid: false, message: message.to_string(), fix: None, problems: Vec::new() }
+        Self::new(Kind::Failed, message)
     }
 
     /// The input is wrong.
     pub fn invalid(message: impl Display, problems: Vec<Problem>) -> Self {
-        Self { invalid: true, message: message.to_string(), fix: None, problems }
+        Self { problems, ..Self::new(Kind::Invalid, message) }
     }
 
     /// The same failure, with what to do about it.
@@ -62,17 +103,40 @@ impl Failure {
     }
 
     pub(super) fn code(&self) -> ExitCode {
-        ExitCode::from(if self.invalid { 2 } else { 1 })
+        ExitCode::from(match self.kind {
+            Kind::Invalid | Kind::Usage => 2,
+            Kind::Failed | Kind::Unreachable => 1,
+            // As timeout(1) has it.
+            Kind::TimedOut => 124,
+        })
     }
 
     /// Prints the failure to stderr.
-    pub(super) fn print(&self, output: Output) {
+    pub(super) fn print(self, output: Output) {
         match output {
             Output::Table => eprint!("{self}"),
-            Output::Json => eprintln!(
-                "{}",
-                json!({"error": self.message, "fix": self.fix, "problems": self.problems, "invalid": self.invalid})
-            ),
+            Output::Json => {
+                let document = serde_json::to_string(&self.document());
+                eprintln!("{}", document.unwrap_or_else(|error| format!("{{\"detail\":\"{error}\"}}")));
+            }
+        }
+    }
+
+    /// The failure as the API would answer with it; that of a node is passed on as it came.
+    fn document(self) -> ProblemDocument {
+        if let Some(answer) = self.answer {
+            return *answer;
+        }
+        let (code, status, title) = self.kind.described();
+        let mut problems = self.problems;
+        problems.extend(self.fix.map(|fix| Problem::new("", code, self.message.clone()).fix(fix)));
+        ProblemDocument {
+            kind: "about:blank".into(),
+            title: title.into(),
+            status,
+            code: code.into(),
+            detail: self.message,
+            problems,
         }
     }
 }
@@ -81,18 +145,24 @@ impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "error: {}", self.message)?;
         for problem in &self.problems {
-            match problem.path.as_str() {
-                "" => writeln!(f, "  - {} [{}]", problem.message, problem.code)?,
-                path => writeln!(f, "  - {path}: {} [{}]", problem.message, problem.code)?,
-            }
-            if let Some(fix) = &problem.fix {
-                writeln!(f, "    fix: {fix}")?;
-            }
+            finding(f, problem)?;
         }
         if let Some(fix) = &self.fix {
             writeln!(f, "fix: {fix}")?;
         }
         Ok(())
+    }
+}
+
+/// One finding as people read it.
+pub(super) fn finding(to: &mut dyn std::fmt::Write, problem: &Problem) -> std::fmt::Result {
+    match problem.path.as_str() {
+        "" => writeln!(to, "  - {} [{}]", problem.message, problem.code)?,
+        path => writeln!(to, "  - {path}: {} [{}]", problem.message, problem.code)?,
+    }
+    match &problem.fix {
+        Some(fix) => writeln!(to, "    fix: {fix}"),
+        None => Ok(()),
     }
 }
 

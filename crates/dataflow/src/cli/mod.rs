@@ -1,4 +1,5 @@
 //! The command line: one file per subcommand.
+mod causes;
 mod checkpoint;
 mod client;
 mod completions;
@@ -14,18 +15,20 @@ mod progress;
 mod run;
 mod serve;
 mod spec_file;
+mod stored;
 mod verify;
 
 pub use exit::Failure;
 
-use clap::{Parser, Subcommand};
-use exit::Outcome;
+use clap::{CommandFactory, Parser, Subcommand};
+use exit::{Kind, Outcome};
 use output::Output;
 use std::process::ExitCode;
 
 /// Data pipelines that lose nothing and double nothing: source → transforms → sink.
 ///
-/// Exit codes: 0 done, 1 failed, 2 invalid input, 3 done, but with dead letters.
+/// Exit codes: 0 done, 1 failed, 2 invalid input, 3 done, but with dead letters, 124 timed out, 130 and 143 stopped by
+/// Ctrl-C and SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "dataflow", version, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
@@ -68,35 +71,68 @@ enum Command {
 
 /// Reads the arguments, does what they say, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let output = cli.output;
-    let result = match cli.command {
-        Command::Serve(args) => serve::main(args),
-        Command::Run(args) => run::main(args, output),
-        Command::Demo(args) => demo::main(args),
-        Command::Pipeline(command) => exit::block_on(pipeline::main(command, output)),
-        Command::Checkpoint(command) => exit::block_on(checkpoint::main(command, output)),
-        Command::DeadLetters(command) => exit::block_on(dead_letters::main(command, output)),
-        Command::Verify(args) => verify::main(args, output),
-        Command::Connector(command) => connector::main(&command, output),
-        Command::Completions(args) => completions::main(&args),
-        #[cfg(feature = "fault-points")]
-        Command::FaultPoints => fault_points::main(),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
     };
-    match result {
+    let output = cli.output;
+    match cli.command.perform(output) {
         Ok(outcome) => outcome.code(),
         Err(failure) => {
+            let code = failure.code();
             failure.print(output);
-            failure.code()
+            code
         }
     }
+}
+
+impl Command {
+    fn perform(self, output: Output) -> Result<Outcome, Failure> {
+        match self {
+            Self::Serve(args) => serve::main(args),
+            Self::Run(args) => run::main(args, output),
+            Self::Demo(args) => demo::main(args),
+            Self::Pipeline(command) => exit::block_on(pipeline::main(command, output)),
+            Self::Checkpoint(command) => exit::block_on(checkpoint::main(command, output)),
+            Self::DeadLetters(command) => exit::block_on(dead_letters::main(command, output)),
+            Self::Verify(args) => verify::main(args, output),
+            Self::Connector(command) => connector::main(&command, output),
+            Self::Completions(args) => completions::main(&args),
+            #[cfg(feature = "fault-points")]
+            Self::FaultPoints => fault_points::main(),
+        }
+    }
+}
+
+/// A command line that can't be read, or that asks for help.
+fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !asks_for_json() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let (message, help) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let failure = Failure::new(Kind::Usage, message.trim_start_matches("error: ").trim());
+    let failure = if help.is_empty() { failure } else { failure.fix(help.trim()) };
+    let code = failure.code();
+    failure.print(Output::Json);
+    code
+}
+
+/// Whether JSON is asked for on a command line that can't be read as a whole.
+fn asks_for_json() -> bool {
+    let args: Vec<_> = std::env::args_os().collect();
+    let given = args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+        || args.iter().any(|arg| arg == "--output=json");
+    let command = Cli::command();
+    let variable = command.get_arguments().find(|arg| arg.get_id() == "output").and_then(clap::Arg::get_env);
+    let text = variable.and_then(std::env::var_os);
+    given || text.is_some_and(|text| text == "json")
 }
 
 /// Whether the command line is well-formed: clap's own check of the definitions, for tests.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn definitions_are_consistent() {

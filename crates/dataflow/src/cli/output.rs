@@ -60,6 +60,43 @@ fn width(cell: &str) -> usize {
     cell.chars().count()
 }
 
+/// The width of the terminal that stdout is, 80 if it is none.
+pub(super) fn terminal_width() -> usize {
+    console::Term::stdout().size_checked().map_or(80, |(_, columns)| usize::from(columns))
+}
+
+/// A text broken into lines of at most `width`, each after `indent` blanks. A word that is longer has a line of its own.
+pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let blanks = " ".repeat(indent);
+    let mut lines = String::new();
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let length = self::width(word);
+        if used > 0 && used + 1 + length > width {
+            lines.push('\n');
+            used = 0;
+        }
+        if used == 0 {
+            lines.push_str(&blanks);
+            used = indent;
+        } else {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    if used > 0 {
+        lines.push('\n');
+    }
+    lines
+}
+
+/// A number of things: `1 row`, `1,000 rows`.
+pub(super) fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number with a comma between thousands.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -81,6 +118,13 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["a".to_owned(), "long".to_owned()], ["ünï".to_owned(), String::new()]];
         assert_eq!(table(["ID", "N"], &rows), "ID   N\na    long\nünï\n");
+    }
+
+    #[test]
+    fn texts_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 9, 2), "  one two\n  three\n");
+        assert_eq!(wrapped("a incomprehensibilities b", 8, 0), "a\nincomprehensibilities\nb\n");
+        assert_eq!(wrapped("", 8, 4), "");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Live progress of a pipeline, on stderr: a line that is redrawn on a terminal, a line a second elsewhere.
-use super::{exit::Failure, output::thousands};
+use super::{exit::Failure, output::thousands, pipeline};
 use dataflow_core::pipeline::Status;
 use dataflow_engine::view::PipelineView;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
+    collections::BTreeSet,
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -19,6 +20,8 @@ pub(super) struct Progress {
     /// The last state was not written, because it came too soon after the one before.
     owed: bool,
     error: Option<String>,
+    /// Messages of warnings that were said.
+    warned: BTreeSet<String>,
 }
 
 impl Progress {
@@ -28,10 +31,10 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { bar, last: None, owed: false, error: None }
+        Self { bar, last: None, owed: false, error: None, warned: BTreeSet::new() }
     }
 
-    /// Shows the pipeline as it is now; a new error stays on the screen.
+    /// Shows the pipeline as it is now; new errors and warnings stay on the screen.
     pub(super) fn update(&mut self, pipeline: &PipelineView) {
         let error = pipeline.error.as_ref().map(|error| {
             let retry = error.retry_at.as_ref().map_or(String::new(), |at| format!("; next attempt at {at}"));
@@ -43,6 +46,11 @@ impl Progress {
                 self.say(text);
             }
             self.error = error;
+        }
+        for warning in &pipeline.warnings {
+            if self.warned.insert(warning.message.clone()) {
+                self.say(&format!("warning: {}", pipeline::worded(warning)));
+            }
         }
         let line = line(pipeline);
         match &self.bar {

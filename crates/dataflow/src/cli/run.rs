@@ -5,14 +5,14 @@ use super::{
     output::{self, Output},
     pipeline, progress,
     progress::Progress,
-    serve, spec_file,
+    serve, spec_file, stored,
 };
 use crate::{
     data_dir::DataDir,
     node::{self, Node},
     plugins,
     settings::Overrides,
-    signals::Signals,
+    signals::{Signal, Signals},
 };
 use dataflow_core::{
     id::{Actor, CommandId, PipelineId},
@@ -20,10 +20,12 @@ use dataflow_core::{
     spec::PipelineSpec,
 };
 use dataflow_engine::{
+    causes::DeadLettersByCause,
     parts::Random,
     region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
-    view::PipelineView,
+    view::{PipelineView, WarningView},
 };
+use dataflow_sdk::check;
 use std::{sync::Arc, time::Duration};
 
 #[derive(Debug, clap::Args)]
@@ -66,41 +68,63 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
         .fix(format!("run it on a node: dataflow serve, then dataflow pipeline create {name} --start")));
     }
 
-    let folder = settings.data_dir.join("run").join(id.as_str());
+    let folder = stored::run_folder(&settings.data_dir, &id);
     let data = DataDir::lock(&folder).map_err(node::Error::from)?;
     let parts = node::parts(&settings, &connectors, &data)?;
     let node = Node::build(&settings, parts, Some(data)).await?;
+    let warnings = worth_knowing(&spec, &connectors);
     let door = Door { region: node.region(), id, random: Random::from_system() };
-    let result = to_the_end(&door, spec, &mut signals, &folder.display().to_string()).await;
+    let mut result = to_the_end(&door, spec, &mut signals, &folder.display().to_string()).await;
+    if let Ok(Ended { pipeline, .. }) = &mut result {
+        pipeline.warnings.splice(0..0, warnings);
+        pipeline.dead_letters_by_cause = door.causes(pipeline.metrics.records_dead).await;
+    }
     let drained = node.shutdown(settings.shutdown_timeout.into()).await;
-    let pipeline = result?;
+    let Ended { pipeline, signal } = result?;
 
     match output {
         Output::Json => output::json(&pipeline),
         // Stdout may be the pipeline's own sink.
-        Output::Table => eprint!("{}", pipeline::ledger(&pipeline.metrics)),
+        Output::Table => {
+            eprint!("{}", pipeline::notes(&pipeline, &format!(" --data-dir {}", settings.data_dir.display())));
+            eprint!("{}", pipeline::ledger(&pipeline));
+        }
     }
     if !drained {
         return Err(Failure::failed("not everything was settled in time; the next run settles it"));
     }
-    match pipeline.status {
-        Status::Failed => Err(progress::failure(&pipeline)),
-        _ => Ok(Outcome::of_dead(pipeline.metrics.records_dead)),
+    match (pipeline.status, signal) {
+        (Status::Failed, _) => Err(progress::failure(&pipeline)),
+        (Status::Completed, _) | (_, None) => Ok(Outcome::of_dead(pipeline.metrics.records_dead)),
+        (_, Some(signal)) => Ok(Outcome::Stopped(signal)),
     }
 }
 
+/// What the spec itself is warned of, said at once.
+fn worth_knowing(spec: &PipelineSpec, connectors: &plugins::Connectors) -> Vec<WarningView> {
+    let found = check::warnings(spec, &connectors.catalog);
+    let said = found.into_iter().map(|problem| WarningView {
+        code: problem.code.clone(),
+        message: problem.to_string(),
+        records: 0,
+    });
+    said.inspect(|warning| eprintln!("warning: {}", warning.message)).collect()
+}
+
+/// How the run ended: the pipeline as it is then, and the signal that stopped it.
+struct Ended {
+    pipeline: PipelineView,
+    signal: Option<Signal>,
+}
+
 /// Makes or changes the pipeline, starts it, and follows it until it is at rest or a signal comes.
-async fn to_the_end(
-    door: &Door,
-    spec: PipelineSpec,
-    signals: &mut Signals,
-    folder: &str,
-) -> Result<PipelineView, Failure> {
+async fn to_the_end(door: &Door, spec: PipelineSpec, signals: &mut Signals, folder: &str) -> Result<Ended, Failure> {
+    let by_itself = |pipeline| Ended { pipeline, signal: None };
     let before = door.prepare(spec).await?;
     if before.status == Status::Completed {
         eprintln!("{} is completed, and its file has not changed: nothing to do", door.id);
         eprintln!("to run it again from the beginning, remove {folder}");
-        return Ok(before);
+        return Ok(by_itself(before));
     }
     if before.status != Status::Running {
         door.start().await?;
@@ -110,15 +134,11 @@ async fn to_the_end(
     let done_before = before.metrics.batches;
     loop {
         let pipeline = door.view().await?;
-        let hopeless = pipeline.status == Status::Failed && pipeline.metrics.batches == done_before;
-        if hopeless {
-            progress.finish();
-            return Ok(pipeline);
-        }
         progress.update(&pipeline);
-        if progress::at_rest(&pipeline) {
+        let hopeless = pipeline.status == Status::Failed && pipeline.metrics.batches == done_before;
+        if hopeless || progress::at_rest(&pipeline) {
             progress.finish();
-            return Ok(pipeline);
+            return Ok(by_itself(pipeline));
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -126,10 +146,10 @@ async fn to_the_end(
                 progress.say(&format!("{signal}: stopping; run it again to go on from here"));
                 let stopped = tokio::select! {
                     stopped = door.stop(&pipeline) => stopped,
-                    signal = signals.next() => Err(Failure::failed(format!("stopped at once by a second {signal}"))),
+                    again = signals.next() => Err(Failure::failed(format!("stopped at once by a second {again}"))),
                 };
                 progress.finish();
-                return stopped;
+                return Ok(Ended { pipeline: stopped?, signal: Some(signal) });
             }
         }
     }
@@ -151,7 +171,7 @@ impl Door {
             Err(AskError::Rejected(Rejected::NotFound)) => return self.command(Action::Create(Box::new(spec))).await,
             Err(error) => return Err(failure(error)),
         };
-        if same(&view, &spec) {
+        if view.is_of(&spec) {
             return Ok(view);
         }
         let id = &self.id;
@@ -195,6 +215,21 @@ impl Door {
         }
     }
 
+    /// The dead letters by cause; none if there are none, or they can't be read.
+    async fn causes(&self, dead: u64) -> Option<DeadLettersByCause> {
+        let mut counted = 0;
+        while dead > 0 {
+            match self.ask(Message::Query(Query::Causes)).await {
+                Ok(Reply::Causes(causes)) if causes.counted < dead && causes.counted > counted => {
+                    counted = causes.counted
+                }
+                Ok(Reply::Causes(causes)) => return Some(causes),
+                Ok(_) | Err(_) => break,
+            }
+        }
+        None
+    }
+
     async fn command(&self, action: Action) -> Result<PipelineView, Failure> {
         match self.send(action).await {
             Ok(Reply::Pipeline(view)) => Ok(*view),
@@ -213,22 +248,6 @@ impl Door {
     async fn ask(&self, message: Message) -> Result<Reply, AskError> {
         self.region.ask(ShardingEnvelope { pipeline: self.id.clone(), message }).await
     }
-}
-
-/// Whether the pipeline is what the spec says.
-fn same(view: &PipelineView, spec: &PipelineSpec) -> bool {
-    let Ok(serde_json::Value::Object(mut fields)) = serde_json::to_value(spec) else { return false };
-    for name in ["name", "description", "labels", "source", "transforms", "sink"] {
-        fields.shift_remove(name);
-    }
-    let name_fits = view.name == spec.name || spec.name.is_empty() && view.name == view.pipeline_id;
-    name_fits
-        && view.description == spec.description
-        && view.labels == spec.labels
-        && view.source == spec.source
-        && view.transforms == spec.transforms
-        && view.sink == spec.sink
-        && view.settings == fields
 }
 
 fn unexpected() -> Failure {

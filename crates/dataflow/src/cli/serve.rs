@@ -56,7 +56,7 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let server = tokio::select! {
         started = Server::start(&settings, &connectors, data) => started?,
         signal = signals.next() => {
-            tracing::info!(signal, "stopped before it was up");
+            tracing::info!(%signal, "stopped before it was up");
             return Ok(Outcome::Done);
         }
     };
@@ -66,7 +66,7 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
         tracing::debug!("nobody reads stdout");
     }
     let signal = signals.next().await;
-    tracing::info!(signal, "stopping; send the signal again to stop without waiting");
+    tracing::info!(%signal, "stopping; send the signal again to stop without waiting");
     tokio::select! {
         drained = server.shutdown(settings.shutdown_timeout.into()) => match drained {
             true => {

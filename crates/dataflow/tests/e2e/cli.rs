@@ -62,6 +62,134 @@ async fn a_pipeline_lives_its_life_by_cli() {
 }
 
 #[tokio::test]
+async fn verbs_that_find_nothing_to_do_succeed_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let file = folder.path().join("endless.json");
+    let mut spec = json!({
+        "pipelineId": "endless", "sink": {"type": "blackhole"},
+        "source": {"type": "generate", "rate": 10, "schema": {"id": {"type": "sequence"}}},
+    });
+    fs::write(&file, spec.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let ask = |args: &[&str]| output(&[&["pipeline"], args, &["--server", &node.url]].concat());
+    let said = |args: &[&str], code: i32, words: &str| {
+        let (ended, stdout, stderr) = ask(args);
+        assert!(ended == code && (stdout + &stderr).contains(words), "{args:?}: {ended}, {stderr}");
+    };
+    said(&["create", file], 0, "created endless");
+    said(&["create", file], 0, "is there already, and is what the file says");
+    said(&["stop", "endless"], 0, "endless is configured already: nothing to do");
+    said(&["create", file, "--start"], 0, "running");
+    said(&["start", "endless"], 0, "endless is running already: nothing to do");
+    said(&["create", file, "--start"], 0, "nothing to do");
+    said(&["watch", "endless", "--timeout", "1s"], 124, "within 1s");
+    said(&["stop", "endless"], 0, "stopped");
+    said(&["stop", "endless"], 0, "endless is stopped already: nothing to do");
+    said(&["watch", "endless"], 0, "the ledger balances");
+    spec["name"] = json!("Other");
+    fs::write(file, spec.to_string()).unwrap();
+    said(&["create", file], 1, "dataflow pipeline update");
+    said(&["delete", "endless"], 0, "deleted endless");
+    said(&["delete", "endless"], 1, "no pipeline \"endless\"");
+    said(&["delete", "endless", "--ignore-not-found"], 0, "nothing to do");
+    said(&["start", "endless"], 1, "no pipeline \"endless\"");
+}
+
+#[tokio::test]
+async fn a_pipeline_that_fails_is_watched_to_its_end_and_shown_with_lag_and_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let missing = folder.path().join("missing.jsonl");
+    let spec = json!({
+        "pipelineId": "failing", "source": {"type": "file", "path": missing}, "sink": {"type": "blackhole"},
+        "restart": {"maxAttempts": 0},
+    });
+    let file = folder.path().join("failing.json");
+    fs::write(&file, spec.to_string()).unwrap();
+    let server = node.url.as_str();
+    let (code, _, stderr) = output(&["pipeline", "create", file.to_str().unwrap(), "--start", "--server", server]);
+    assert_eq!(code, 0, "{stderr}");
+    let (code, _, stderr) = output(&["pipeline", "watch", "failing", "--server", server, "--timeout", "1m"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("missing.jsonl"), "{stderr}");
+    let (_, stdout, _) = output(&["pipeline", "list", "--server", server]);
+    assert!(stdout.lines().next().unwrap().contains("LAG  WARNINGS"), "{stdout}");
+    let events = |order: &[&str]| -> Vec<u64> {
+        let page =
+            json_of(&[&["pipeline", "history", "failing", "--output", "json", "--server", server], order].concat());
+        page["items"].as_array().unwrap().iter().map(|item| item["number"].as_u64().unwrap()).collect()
+    };
+    let (rising, mut falling) = (events(&[]), events(&["--newest-first"]));
+    let newest = falling[0].to_string();
+    assert_eq!(events(&["--newest-first", "--after", &newest]), falling[1..]);
+    falling.reverse();
+    assert!(rising.len() > 2 && rising == falling, "{rising:?} {falling:?}");
+}
+
+/// Every failure that JSON is asked for has the shape that the API's have, on stderr.
+#[tokio::test]
+async fn failures_for_programs_have_the_shape_of_the_api() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("broken.json"), "{").unwrap();
+    fs::write(path("wrong.json"), r#"{"pipelineId":"x","source":{"type":"fil"},"sink":{"type":"stdout"}}"#).unwrap();
+    fs::write(path("config.toml"), "listn = 1").unwrap();
+    let (broken, wrong, config, none) = (path("broken.json"), path("wrong.json"), path("config.toml"), path("none"));
+    let (up, away) = (node.url.as_str(), "http://127.0.0.1:9");
+    let cases: &[(&[&str], i32, &str, u64)] = &[
+        (&["pipeline", "lst"], 2, "usage", 400),
+        (&["pipeline", "get"], 2, "usage", 400),
+        (&["pipeline", "watch", "x", "--timeout", "soon"], 2, "usage", 400),
+        (&["--nope"], 2, "usage", 400),
+        (&["pipeline", "list", "--server", away], 1, "unreachable", 503),
+        (&["pipeline", "list", "--server", "ftp://x"], 2, "invalid", 400),
+        (&["dead-letters", "list", "x", "--server", away], 1, "unreachable", 503),
+        (&["checkpoint", "set", "x", "--to", "a=1,b", "--server", up], 2, "invalid", 400),
+        (&["pipeline", "get", "none", "--server", up], 1, "not-found", 404),
+        (&["pipeline", "get", "a b", "--server", up], 2, "invalid", 400),
+        (&["pipeline", "create", &wrong, "--server", up], 2, "invalid", 400),
+        (&["pipeline", "create", &broken, "--server", up], 2, "invalid", 400),
+        (&["pipeline", "validate", &wrong], 2, "invalid", 400),
+        (&["pipeline", "update", &none, "--server", up], 2, "invalid", 400),
+        (&["run", &wrong], 2, "invalid", 400),
+        (&["run", &broken], 2, "invalid", 400),
+        (&["serve", "--config", &config], 2, "invalid", 400),
+        (&["verify", "none", "--server", away], 1, "failed", 500),
+        (&["connector", "show", "sink", "nope"], 2, "invalid", 400),
+        (&["dead-letters", "list", "x", "--data-dir", &none], 1, "failed", 500),
+        (&["completions", "nosh"], 2, "usage", 400),
+    ];
+    for (args, code, problem, status) in cases {
+        let (ended, stdout, stderr) = output(&[args, &["--output", "json"][..]].concat());
+        assert_eq!((ended, stdout.as_str()), (*code, ""), "{args:?}: {stderr}");
+        let document: Value =
+            serde_json::from_str(&stderr).unwrap_or_else(|error| panic!("{args:?}: {error}: {stderr}"));
+        assert_eq!((&document["code"], &document["status"]), (&json!(problem), &json!(status)), "{args:?}: {stderr}");
+        let fields: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(fields, ["type", "title", "status", "code", "detail", "problems"], "{args:?}");
+        for found in document["problems"].as_array().unwrap() {
+            assert!(found["path"].is_string() && found["code"].is_string() && found["message"].is_string(), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_file_is_checked_without_a_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pipeline.yaml");
+    let path = file.to_str().unwrap();
+    fs::write(&file, "pipelineId: x\nsource: {type: fil}\nsink: {type: stdot}\n").unwrap();
+    let (code, _, stderr) = output(&["pipeline", "validate", path]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("did you mean \"file\"") && stderr.contains("did you mean \"stdout\""), "{stderr}");
+    fs::write(&file, "pipelineId: x\nsource: {type: file, path: in.jsonl}\nsink: {type: stdout}\n").unwrap();
+    let (code, stdout, stderr) = output(&["pipeline", "validate", path]);
+    assert!(code == 0 && stdout.contains("is valid"), "{stdout}{stderr}");
+}
+
+#[tokio::test]
 async fn findings_of_the_node_are_printed_and_end_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let node = start(&folder.path().join("data"));

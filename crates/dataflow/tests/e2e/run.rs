@@ -107,6 +107,101 @@ fn dead_letters_make_it_end_with_3() {
     assert_eq!(case.rows(), 1);
 }
 
+const DIRTY: &str = "{\"id\":1,\"age\":20,\"zip\":1}\nnot json\n{\"id\":3,\"age\":\"old\"}\n{\"id\":4,\"age\":\"young\"}\n{\"id\":5,\"age\":30,\"zip\":2}\n";
+
+/// Records that leave a dead letter of two causes each, and a field that the table has no column for.
+fn dirty() -> (Case, Value) {
+    let case = Case::new(DIRTY);
+    let mut spec = case.spec();
+    spec["sink"]["columns"] = json!(["id", "age"]);
+    let table = rusqlite::Connection::open(case.database()).unwrap();
+    table.execute_batch("CREATE TABLE users (id INTEGER, age INTEGER)").unwrap();
+    spec["sink"].as_object_mut().unwrap().shift_remove("columns");
+    (case, spec)
+}
+
+#[test]
+fn warnings_and_causes_of_dead_letters_are_shown_with_what_to_do() {
+    let (case, spec) = dirty();
+    let (code, _, stderr) = case.run(&spec);
+    assert_eq!(code, 3, "{stderr}");
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert!(lines.last().unwrap().ends_with("; 1 warning"), "{stderr}");
+    assert!(stderr.contains("warning: the sink has no column zip") && stderr.contains("(2 records)"), "{stderr}");
+    let at = lines.iter().position(|line| line.starts_with("dead letters by cause")).expect(&stderr);
+    assert!(lines[at + 1].starts_with("  2  field \"age\" has the string \"old\""), "{stderr}");
+    assert!(lines[at + 2].contains("the first: number 2, ") && lines[at + 2].contains("in.jsonl at "), "{stderr}");
+    assert!(lines[at + 3].starts_with("  1  ") && lines[at + 3].contains("[decode, not-json]"), "{stderr}");
+    // What it says can be done, can be done.
+    let command = lines.iter().find_map(|line| line.trim().strip_prefix("list them: dataflow ")).expect(&stderr);
+    let (code, stdout, stderr) = output(&command.split(' ').collect::<Vec<_>>());
+    assert_eq!((code, stdout.lines().count()), (0, 4), "{stdout}{stderr}");
+    assert!(stdout.contains("not-json") && stdout.contains("transforms[0]"), "{stdout}");
+}
+
+#[test]
+fn the_summary_for_programs_has_warnings_and_causes() {
+    let (case, spec) = dirty();
+    fs::write(case.path("pipeline.json"), spec.to_string()).unwrap();
+    let (file, data) = (case.path("pipeline.json"), case.path("data"));
+    let run = ["run", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(), "--output", "json"];
+    let (code, stdout, stderr) = output(&run);
+    assert_eq!(code, 3, "{stderr}");
+    let summary: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(summary["warnings"][0]["records"], 2, "{summary:#}");
+    let causes = &summary["deadLettersByCause"];
+    assert_eq!((&causes["counted"], &causes["items"][0]["records"]), (&json!(3), &json!(2)), "{summary:#}");
+    assert_eq!(causes["items"][0]["example"]["number"], 2, "{summary:#}");
+}
+
+#[test]
+fn dead_letters_of_a_run_are_at_hand_without_a_node() {
+    let (case, spec) = dirty();
+    assert_eq!(case.run(&spec).0, 3);
+    let data = case.path("data");
+    let ask = |args: &[&str]| output(&[&["dead-letters"], args, &["--data-dir", data.to_str().unwrap()]].concat());
+    let (code, stdout, stderr) = ask(&["get", "one", "1"]);
+    assert!(code == 0 && stdout.contains("original   not json"), "{stdout}{stderr}");
+    let (code, stdout, _) = ask(&["list", "one", "--after", "1", "--limit", "1", "--output", "json"]);
+    let page: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &page["items"][0]["number"], &page["next"]), (0, &json!(2), &json!(2)), "{page:#}");
+    let (code, stdout, _) = ask(&["causes", "one"]);
+    assert!(code == 0 && stdout.contains("the first: number 2"), "{stdout}");
+    let (code, stdout, stderr) = ask(&["export", "one"]);
+    assert_eq!(
+        (code, stdout.as_str()),
+        (0, "not json\n{\"id\":3,\"age\":\"old\"}\n{\"id\":4,\"age\":\"young\"}\n"),
+        "{stderr}"
+    );
+    for (args, expected) in [(["get", "one", "9"], "no dead letter 9"), (["get", "two", "1"], "no pipeline \"two\"")] {
+        let (code, _, stderr) = ask(&args);
+        assert!(code == 1 && stderr.contains(expected), "{stderr}");
+    }
+    assert!(!data.join("run/two").exists(), "who only asks leaves nothing behind");
+}
+
+#[test]
+fn a_folder_that_a_run_has_open_is_told_with_the_process() {
+    let case = Case::new(GOOD);
+    let mut spec = case.spec();
+    spec["source"] = json!({"type": "generate", "rate": 10, "schema": {"age": {"type": "sequence"}}});
+    let (file, data) = (case.path("endless.json"), case.path("data"));
+    fs::write(&file, spec.to_string()).unwrap();
+    let run = ["run", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap()];
+    let mut child = dataflow(&run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while fs::read_to_string(data.join("run/one/lock")).unwrap_or_default().is_empty()
+        || !data.join("run/one/journal.db").exists()
+    {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, _, stderr) = output(&["dead-letters", "list", "one", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 1 && stderr.contains(&format!("in use by process {}", child.id())), "{stderr}");
+    signal_to(&child, "TERM");
+    assert_eq!(wait(&mut child).code(), Some(143));
+}
+
 #[test]
 fn a_wrong_file_ends_with_2_and_leaves_nothing_behind() {
     let case = Case::new(GOOD);
@@ -165,7 +260,7 @@ fn ctrl_c_settles_and_the_next_run_goes_on() {
         let mut child = dataflow(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         until_rows(&case.database(), written + 1_000);
         signal_to(&child, "INT");
-        assert_eq!(wait(&mut child).code(), Some(0));
+        assert_eq!(wait(&mut child).code(), Some(130));
         written = case.rows();
         // From the first record on, each once.
         assert_eq!(query(&case.database(), "SELECT count(DISTINCT id) FROM users"), written);

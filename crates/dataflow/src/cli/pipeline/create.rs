@@ -1,7 +1,7 @@
 //! `dataflow pipeline create`.
 use super::{Outcome, lifecycle};
 use crate::cli::{
-    client::{Request, Server},
+    client::{Changed, Request, Server},
     exit::Failure,
     output::{self, Output},
     spec_file::{self, SpecFile},
@@ -35,8 +35,13 @@ struct Created {
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let spec = spec_file::read(&args.file.path)?;
     let client = args.server.client()?;
-    let request = Request::post(&["pipelines"]).body(&spec).idempotency_key(args.idempotency_key.as_deref());
-    let created: Created = client.send(request).await?;
+    let query = [("idempotent", "true".to_owned())];
+    let request =
+        Request::post(&["pipelines"]).query(&query).body(&spec).idempotency_key(args.idempotency_key.as_deref());
+    let Changed { body: created, unchanged }: Changed<Created> = client.change(request).await?;
+    if unchanged {
+        eprintln!("{} is there already, and is what the file says", created.pipeline_id);
+    }
     if args.start {
         let pipeline = lifecycle::ask(&client, &created.pipeline_id, "start", None, None).await?;
         return Ok(super::show(&pipeline, output));
@@ -44,8 +49,8 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     match output {
         Output::Json => output::json(&created),
         Output::Table => output::print(&format!(
-            "created {}\nstart it with: dataflow pipeline start {}\n",
-            created.pipeline_id, created.pipeline_id
+            "{} {}\nstart it with: dataflow pipeline start {}\n",
+            created.status, created.pipeline_id, created.pipeline_id
         )),
     }
     Ok(Outcome::Done)

@@ -1,11 +1,11 @@
 //! `dataflow pipeline delete`.
 use super::Outcome;
 use crate::cli::{
-    client::{Request, Server},
+    client::{Changed, Request, Server},
     exit::Failure,
     output::{self, Output},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -16,13 +16,20 @@ pub(crate) struct Args {
     /// Only if the pipeline is at this version.
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
+    /// A pipeline that is not there is no failure.
+    #[arg(long)]
+    ignore_not_found: bool,
 }
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let path = ["pipelines", args.id.as_str()];
-    args.server.client()?.send::<Value>(Request::delete(&path).if_match(args.if_version)).await?;
+    let query = [("idempotent", "true".to_owned())];
+    let request = Request::delete(&path).if_match(args.if_version);
+    let request = request.query(if args.ignore_not_found { &query } else { &[] });
+    let Changed { body, unchanged }: Changed<Value> = args.server.client()?.change(request).await?;
     match output {
-        Output::Json => output::json(&json!({"status": "deleted", "pipelineId": args.id})),
+        Output::Json => output::json(&body),
+        Output::Table if unchanged => output::print(&format!("there is no {}: nothing to do\n", args.id)),
         Output::Table => output::print(&format!("deleted {}\n", args.id)),
     }
     Ok(Outcome::Done)

@@ -16,9 +16,12 @@ pub(crate) struct Args {
     /// At most so many events.
     #[arg(long, default_value_t = 100)]
     limit: u64,
-    /// Only events after this number.
-    #[arg(long, default_value_t = 0)]
-    after: u64,
+    /// The newest event first.
+    #[arg(long)]
+    newest_first: bool,
+    /// Only events after this number; with --newest-first, only those before it.
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<u64>,
 }
 
 /// Most characters of an event's detail in a table.
@@ -34,7 +37,9 @@ fn short(detail: &str) -> String {
 }
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
-    let query = [("limit", args.limit.to_string()), ("after", args.after.to_string())];
+    let mut query = vec![("limit", args.limit.to_string())];
+    query.extend(args.newest_first.then(|| ("order", "desc".to_owned())));
+    query.extend(args.after.map(|after| ("after", after.to_string())));
     let path = ["pipelines", args.id.as_str(), "history"];
     let page: HistoryPage = args.server.client()?.send(Request::get(&path).query(&query)).await?;
     match output {

@@ -1,7 +1,7 @@
 //! `dataflow pipeline start`, `stop` and `restart`.
 use super::Outcome;
 use crate::cli::{
-    client::{Client, Request, Server},
+    client::{Changed, Client, Request, Server},
     exit::Failure,
     output::Output,
 };
@@ -68,7 +68,7 @@ async fn act(target: Target, action: &str, wait: Option<String>, output: Output)
     Ok(super::show(&pipeline, output))
 }
 
-/// Asks the node to start, stop or restart a pipeline.
+/// Asks the node to start, stop or restart a pipeline; says so if there was nothing to do.
 pub(crate) async fn ask(
     client: &Client,
     id: &str,
@@ -76,6 +76,15 @@ pub(crate) async fn ask(
     wait: Option<String>,
     key: Option<&str>,
 ) -> Result<PipelineView, Failure> {
-    let query: Vec<_> = wait.into_iter().map(|wait| ("wait", wait)).collect();
-    client.send(Request::post(&["pipelines", id, action]).query(&query).idempotency_key(key)).await
+    let mut query: Vec<_> = wait.into_iter().map(|wait| ("wait", wait)).collect();
+    if action != "restart" {
+        query.push(("idempotent", "true".into()));
+    }
+    let path = ["pipelines", id, action];
+    let request = Request::post(&path).query(&query).idempotency_key(key);
+    let answer: Changed<PipelineView> = client.change(request).await?;
+    if answer.unchanged {
+        eprintln!("{id} is {} already: nothing to do", answer.body.status);
+    }
+    Ok(answer.body)
 }

@@ -1,5 +1,5 @@
 //! `dataflow pipeline list`.
-use super::Outcome;
+use super::{Outcome, show::lag_of};
 use crate::cli::{
     client::{Request, Server},
     exit::Failure,
@@ -45,7 +45,8 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     match output {
         Output::Json => output::json(&page),
         Output::Table => {
-            let headers = ["PIPELINE", "STATUS", "SOURCE", "SINK", "READ", "DELIVERED", "DEAD", "PER SECOND"];
+            let headers =
+                ["PIPELINE", "STATUS", "SOURCE", "SINK", "READ", "DELIVERED", "DEAD", "LAG", "WARNINGS", "PER SECOND"];
             let rows: Vec<_> = page.items.iter().map(row).collect();
             output::print(&output::table(headers, &rows));
             if let Some(next) = page.next {
@@ -56,7 +57,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     Ok(Outcome::Done)
 }
 
-fn row(pipeline: &PipelineView) -> [String; 8] {
+fn row(pipeline: &PipelineView) -> [String; 10] {
     let metrics = &pipeline.metrics;
     [
         pipeline.pipeline_id.clone(),
@@ -66,6 +67,8 @@ fn row(pipeline: &PipelineView) -> [String; 8] {
         thousands(metrics.records_read),
         thousands(metrics.records_delivered),
         thousands(metrics.records_dead),
+        metrics.lag.map_or_else(|| "-".into(), |lag| lag_of(lag, &pipeline.source.kind)),
+        pipeline.warnings.len().to_string(),
         format!("{:.0}", metrics.records_per_second),
     ]
 }

@@ -10,7 +10,7 @@ mod update;
 mod validate;
 mod watch;
 
-pub(super) use show::{ledger, show};
+pub(super) use show::{ledger, notes, show, worded};
 pub(super) use watch::follow;
 
 use super::{Outcome, exit::Failure, output::Output};
@@ -32,7 +32,7 @@ pub(super) enum Command {
     Stop(lifecycle::Stop),
     /// Stop a pipeline if it runs, and run it.
     Restart(lifecycle::Restart),
-    /// Follow a pipeline until it ends.
+    /// Follow a pipeline until it is at rest: exit code 1 if it has failed, 3 if it has dead letters, 124 after --timeout.
     Watch(watch::Args),
     /// Forget a pipeline; what it wrote stays.
     Delete(delete::Args),

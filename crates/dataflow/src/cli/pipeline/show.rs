@@ -1,8 +1,11 @@
 //! A pipeline as people read it.
 use super::Outcome;
-use crate::cli::output::{self, Output, thousands};
+use crate::cli::{
+    causes,
+    output::{self, Output, counted, thousands},
+};
 use dataflow_core::spec::Component;
-use dataflow_engine::view::{MetricsView, PipelineView};
+use dataflow_engine::view::{PipelineView, WarningView};
 
 /// Prints a pipeline.
 pub(crate) fn show(pipeline: &PipelineView, output: Output) -> Outcome {
@@ -31,16 +34,14 @@ fn text(pipeline: &PipelineView) -> String {
         rows.extend(error.fix.iter().map(|fix| ("fix", fix.clone())));
         rows.extend(error.retry_at.iter().map(|at| ("next attempt", at.clone())));
     }
-    for warning in &pipeline.warnings {
-        let records = match warning.records {
-            0 => String::new(),
-            records => format!(" ({} records)", thousands(records)),
-        };
-        rows.push(("warning", format!("{}{records}", warning.message)));
-    }
+    rows.extend(pipeline.metrics.lag.map(|lag| ("lag", lag_of(lag, &pipeline.source.kind))));
     let mut text = output::pairs(&rows);
     text.push('\n');
-    text.push_str(&ledger(&pipeline.metrics));
+    text.push_str(&ledger(pipeline));
+    let notes = notes(pipeline, "");
+    if !notes.is_empty() {
+        text.push_str(&format!("\n{notes}"));
+    }
     let positions: Vec<_> =
         pipeline.checkpoint.positions.iter().map(|p| [p.partition.clone(), p.position.clone()]).collect();
     if !positions.is_empty() {
@@ -55,8 +56,43 @@ fn component(component: &Component) -> String {
     std::iter::once(component.kind.to_string()).chain(config).collect()
 }
 
+/// What waits at the source: records, of files bytes.
+pub(crate) fn lag_of(lag: u64, source: &str) -> String {
+    format!("{} {}", thousands(lag), if source == "file" { "bytes" } else { "records" })
+}
+
+/// The warnings with their counts, and the dead letters by cause with how to look at them. `place` is what the commands
+/// need to find the pipeline.
+pub(crate) fn notes(pipeline: &PipelineView, place: &str) -> String {
+    let mut text = String::new();
+    for warning in &pipeline.warnings {
+        text.push_str(&format!("warning: {}\n", worded(warning)));
+    }
+    let Some(causes) = pipeline.dead_letters_by_cause.as_ref().filter(|causes| causes.counted > 0) else { return text };
+    let id = &pipeline.pipeline_id;
+    text.push_str(&match causes.counted < pipeline.metrics.records_dead {
+        true => format!("dead letters by cause (the first {}):\n", thousands(causes.counted)),
+        false => "dead letters by cause:\n".into(),
+    });
+    text.push_str(&causes::text(causes));
+    text.push_str(&format!(
+        "  list them: dataflow dead-letters list {id}{place}\n  \
+         get their bytes, to mend them and run them again: dataflow dead-letters export {id}{place}\n"
+    ));
+    text
+}
+
+/// A warning with the number of records that it is about.
+pub(crate) fn worded(warning: &WarningView) -> String {
+    match warning.records {
+        0 => warning.message.clone(),
+        records => format!("{} ({})", warning.message, counted(records, "record")),
+    }
+}
+
 /// The ledger as a sum: what was read, and what became of it.
-pub(crate) fn ledger(metrics: &MetricsView) -> String {
+pub(crate) fn ledger(pipeline: &PipelineView) -> String {
+    let metrics = &pipeline.metrics;
     let fates = [
         ("delivered", metrics.records_delivered),
         ("filtered", metrics.records_filtered),
@@ -73,23 +109,50 @@ pub(crate) fn ledger(metrics: &MetricsView) -> String {
     }
     text.push_str(if sum == metrics.records_read { "the ledger balances" } else { "THE LEDGER DOES NOT BALANCE" });
     text.push_str(&format!(
-        "; {} rows written in {} batches\n",
-        thousands(metrics.rows_written),
-        thousands(metrics.batches)
+        "; {} written in {}",
+        counted(metrics.rows_written, "row"),
+        match metrics.batches {
+            1 => "1 batch".into(),
+            several => format!("{} batches", thousands(several)),
+        }
     ));
+    if !pipeline.warnings.is_empty() {
+        text.push_str(&format!("; {}", counted(pipeline.warnings.len() as u64, "warning")));
+    }
+    text.push('\n');
     text
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use dataflow_engine::view::MetricsView;
+    use serde_json::json;
+
+    fn pipeline(metrics: serde_json::Value, warnings: serde_json::Value) -> PipelineView {
+        let mut all = serde_json::to_value(MetricsView::default()).unwrap();
+        all.as_object_mut().unwrap().extend(metrics.as_object().unwrap().clone());
+        let component = json!({"type": "file"});
+        serde_json::from_value(json!({
+            "pipelineId": "p", "name": "p", "description": "", "labels": {}, "status": "completed", "source": component,
+            "transforms": [], "sink": component, "version": 1, "metrics": all, "warnings": warnings, "error": null,
+            "checkpoint": {"generation": 1, "at": null, "positions": []}, "createdAt": "", "updatedAt": "",
+        }))
+        .unwrap()
+    }
 
     #[test]
     fn a_ledger_that_does_not_balance_says_so() {
-        let mut metrics = MetricsView { records_read: 1_500, records_delivered: 1_500, ..MetricsView::default() };
-        assert!(ledger(&metrics).contains("1,500  records read\n1,500  delivered\n    0  filtered\n"));
-        assert!(ledger(&metrics).contains("the ledger balances"));
-        metrics.records_dead = 1;
-        assert!(ledger(&metrics).contains("DOES NOT BALANCE"));
+        let counts = json!({"recordsRead": 1_500, "recordsDelivered": 1_500, "rowsWritten": 1, "batches": 1});
+        let text = ledger(&pipeline(counts.clone(), json!([])));
+        assert!(text.contains("1,500  records read\n1,500  delivered\n    0  filtered\n"), "{text}");
+        assert!(text.ends_with("the ledger balances; 1 row written in 1 batch\n"), "{text}");
+        let warnings = json!([{"code": "ignored-field", "message": "no column x", "records": 2}]);
+        let warned = pipeline(counts, warnings);
+        assert!(ledger(&warned).ends_with("; 1 warning\n"), "{}", ledger(&warned));
+        assert_eq!(notes(&warned, ""), "warning: no column x (2 records)\n");
+        let unbalanced = pipeline(json!({"recordsRead": 1, "recordsDelivered": 1, "recordsDead": 1}), json!([]));
+        assert!(ledger(&unbalanced).contains("DOES NOT BALANCE"));
     }
 }

@@ -2,11 +2,11 @@
 use super::Outcome;
 use crate::cli::{
     client::{Client, Server},
-    exit::Failure,
+    exit::{Failure, Kind},
     output::{self, Output},
     progress::{self, Progress},
 };
-use dataflow_core::pipeline::Status;
+use dataflow_core::{pipeline::Status, spec::Millis};
 use dataflow_engine::view::PipelineView;
 use std::time::Duration;
 
@@ -16,13 +16,24 @@ pub(crate) struct Args {
     server: Server,
     /// The pipeline's id.
     id: String,
+    /// Longest wait: `30s`, `10m`. After it, watching ends with exit code 124; the pipeline goes on.
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Millis>,
 }
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let client = args.server.client()?;
-    let pipeline = match output {
-        Output::Table => follow(&client, &args.id).await?,
-        Output::Json => follow_json(&client, &args.id).await?,
+    let following = async {
+        match output {
+            Output::Table => follow(&client, &args.id).await,
+            Output::Json => follow_json(&client, &args.id).await,
+        }
+    };
+    let pipeline = match args.timeout {
+        None => following.await?,
+        Some(most) => tokio::time::timeout(most.into(), following).await.map_err(|_| {
+            Failure::new(Kind::TimedOut, format!("{} has not come to its end within {most}", args.id))
+        })??,
     };
     if output == Output::Table {
         super::show(&pipeline, output);

@@ -10,14 +10,10 @@ use super::{
     progress::Share,
     run::QUIET,
     serve, spec_file,
+    stored::{self, StoredPipeline},
 };
-use crate::{
-    data_dir::{self, DataDir},
-    node, plugins,
-    settings::Overrides,
-};
+use crate::{node, plugins, settings::Overrides};
 use claimant::{Journal, Node};
-use dataflow_journal::sqlite::Sqlite;
 use dataflow_verify::{Claimant, Options, Report};
 use std::{path::PathBuf, sync::Arc};
 
@@ -55,17 +51,15 @@ async fn verify(args: Args, output: Output) -> Result<Outcome, Failure> {
             let value = spec_file::read(&file)?;
             let (id, _) = plugins::check_new(&connectors, &value)
                 .map_err(|problems| Failure::invalid(format!("{} is not valid", file.display()), problems))?;
-            let folder = settings.data_dir.join("run").join(id.as_str());
+            let folder = stored::run_folder(&settings.data_dir, &id);
             if !folder.exists() {
                 let message = format!("{id} has not run: there is no {}", folder.display());
                 return Err(
                     Failure::failed(message).fix("run it first: dataflow run FILE, or name its folder with --data-dir")
                 );
             }
-            let data = DataDir::lock(&folder).map_err(in_use)?;
-            let path = data.journal();
-            let journal = Sqlite::open(&path).map_err(|source| node::Error::Journal { path, source })?;
-            prove(&Journal { journal: &journal, id }, connectors, &options).await?
+            let stored = StoredPipeline::open(&folder, id)?;
+            prove(&Journal { journal: &stored.journal, id: stored.id.clone() }, connectors, &options).await?
         }
         (Some(id), None) => prove(&Node { client: args.server.client()?, id }, connectors, &options).await?,
         (None, None) => return Err(Failure::invalid("name a pipeline", Vec::new())),
@@ -82,15 +76,6 @@ async fn prove(claimant: &dyn Claimant, connectors: plugins::Connectors, options
     let proven = dataflow_verify::verify(claimant, Arc::new(connectors), options, |at| progress.update(at)).await;
     progress.finish();
     proven.map_err(failure)
-}
-
-fn in_use(error: data_dir::Error) -> Failure {
-    match error {
-        data_dir::Error::InUse { .. } => {
-            Failure::failed(error).fix("wait until it has ended, or stop it, and verify it then")
-        }
-        data_dir::Error::Io { .. } => node::Error::from(error).into(),
-    }
 }
 
 fn failure(error: dataflow_verify::Error) -> Failure {

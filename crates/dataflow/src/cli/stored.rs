@@ -1,0 +1,64 @@
+//! The journal of a data folder that no process has open: what a run or a stopped node has kept.
+use super::exit::Failure;
+use crate::{
+    data_dir::{self, DataDir},
+    node,
+};
+use dataflow_core::id::PipelineId;
+use dataflow_engine::claims::Stored;
+use dataflow_journal::sqlite::Sqlite;
+use std::path::{Path, PathBuf};
+
+/// A pipeline in the journal of a folder, which is locked meanwhile.
+#[derive(Debug)]
+pub(super) struct StoredPipeline {
+    pub(super) journal: Sqlite,
+    pub(super) id: PipelineId,
+    // Given back last.
+    _data: DataDir,
+}
+
+impl StoredPipeline {
+    /// Opens the folder of a run, or of a stopped node.
+    pub(super) fn open(folder: &Path, id: PipelineId) -> Result<Self, Failure> {
+        let data = DataDir::lock(folder).map_err(in_use)?;
+        let path = data.journal();
+        let journal = Sqlite::open(&path).map_err(|source| node::Error::Journal { path, source })?;
+        Ok(Self { journal, id, _data: data })
+    }
+
+    /// Finds the pipeline below a data folder: that of a run if there is one, otherwise that of the node.
+    pub(super) async fn find(data_dir: &Path, id: PipelineId) -> Result<Self, Failure> {
+        let folders = [run_folder(data_dir, &id), data_dir.join("node")];
+        for folder in folders.iter().filter(|folder| folder.join("journal.db").exists()) {
+            let found = Self::open(folder, id.clone())?;
+            if found.load().await?.exists() {
+                return Ok(found);
+            }
+        }
+        let message = format!("there is no pipeline {:?} in {}", id.as_str(), data_dir.display());
+        Err(Failure::failed(message).fix(
+            "give the data folder of `dataflow run` or of a node that has stopped; of a node that is up, ask without --data-dir",
+        ))
+    }
+
+    /// The pipeline as the journal has it.
+    pub(super) async fn load(&self) -> Result<Stored<'_>, Failure> {
+        let loaded = Stored::load(&self.journal, &self.id).await;
+        loaded.map_err(|error| Failure::failed(format!("can't read the journal: {error}")))
+    }
+}
+
+/// Where `dataflow run` keeps the state of a pipeline.
+pub(super) fn run_folder(data_dir: &Path, id: &PipelineId) -> PathBuf {
+    data_dir.join("run").join(id.as_str())
+}
+
+fn in_use(error: data_dir::Error) -> Failure {
+    match error {
+        data_dir::Error::InUse { .. } => {
+            Failure::failed(error).fix("wait until that process has ended, or stop it; then repeat this")
+        }
+        data_dir::Error::Io { .. } => node::Error::from(error).into(),
+    }
+}
