@@ -5,7 +5,11 @@ use axum::{
     http::{HeaderValue, Method, Response, StatusCode, header},
     response::IntoResponse,
 };
-use dataflow_core::{limits, pipeline::Rejected, problem::Problem};
+use dataflow_core::{
+    limits,
+    pipeline::{Rejected, rejected::GivenUp},
+    problem::Problem,
+};
 use dataflow_engine::region::AskError;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -54,10 +58,12 @@ kinds! {
     METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't take this method";
     ALREADY_EXISTS "already-exists" CONFLICT "there is one already";
     NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
-    BATCH_ID_REUSED "batch-id-reused" CONFLICT "the batchId was used for other content";
+    RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
     UNSETTLED "unsettled" CONFLICT "the sink could not be asked what it has";
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
     TOO_LARGE "too-large" PAYLOAD_TOO_LARGE "the body is too large";
+    BATCH_ID_REUSED "batch-id-reused" UNPROCESSABLE_ENTITY "the batchId was used for other content";
+    KEY_REUSED "idempotency-key-reused" UNPROCESSABLE_ENTITY "the idempotency key was used for another request";
     OVERLOADED "overloaded" TOO_MANY_REQUESTS "too much waits to be processed";
     INTERNAL "internal" INTERNAL_SERVER_ERROR "something is broken in the node";
     UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE "not reachable at the moment";
@@ -162,6 +168,11 @@ impl Error {
                 Self::new(VERSION_MISMATCH, detail).fix("get it again, look at what has changed, and repeat")
             }
             Rejected::Invalid { problems } => Self::invalid(problems),
+            Rejected::KeyReused => Self::new(KEY_REUSED, detail).fix("give each request an Idempotency-Key of its own"),
+            Rejected::ResetNeeded { positions } => Self {
+                problems: positions.iter().map(given_up).collect(),
+                ..Self::new(RESET_NEEDED, detail)
+            },
             Rejected::BatchIdReused => Self::new(BATCH_ID_REUSED, detail).fix("give other records another batchId"),
             Rejected::Overloaded { .. } => Self {
                 retry_after: Some(RETRY_AFTER_SECONDS),
@@ -215,6 +226,12 @@ impl IntoResponse for Error {
         }
         response
     }
+}
+
+/// A position that a change would give up.
+fn given_up(position: &GivenUp) -> Problem {
+    Problem::new("source", RESET_NEEDED.code, position.to_string())
+        .fix("repeat with ?reset=true (--reset) if that is meant; otherwise leave what is read as it was")
 }
 
 /// The answer to a request whose handler panicked.

@@ -98,7 +98,7 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
     request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schema NewPipeline"),
     params(
         ("idempotent" = Option<bool>, Query, description = "A pipeline of this id that is the same is no conflict"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
     ),
     responses(
         (status = 200, description = "There is the same one already", body = CreatedView),
@@ -162,16 +162,18 @@ pub(crate) async fn get(
 /// Change a pipeline
 ///
 /// The body is the whole spec, or what GET shows with changes to the spec in it: `status`, `metrics` and what else GET adds
-/// is passed over. While it runs, only name, description and labels may change. A change of the source, of the
-/// sink or of the number of lanes starts a new generation: another source is read from its beginning, the same source
-/// from where the old generation ended.
+/// is passed over. While it runs, only name, description and labels may change. A change of what the source reads, of what
+/// the sink writes and where, or of the number of lanes starts a new generation, which goes on where the old one ended.
+/// Where that is not possible, because a position says nothing to the changed source, the answer is 409 `reset-needed`
+/// with all those positions, unless `reset` is given.
 #[utoipa::path(put, path = "/api/pipelines/{id}", tag = "pipelines",
     request_body(content = Object, content_type = "application/json", description = "The spec; see the schema PipelineSpec"),
     params(
         ("id" = String, Path, description = "The pipeline's id"),
+        ("reset" = Option<bool>, Query, description = "Even if that gives up positions: what has none is read from where the source begins"),
         ("force" = Option<bool>, Query, description = "Start a new generation even if the sink can't be asked what it has of the old one"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
     ), responses((status = 200, body = PipelineView)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
@@ -181,6 +183,7 @@ pub(crate) async fn update(
     body::Json(mut value): body::Json,
 ) -> Result<Response, Error> {
     let force = params.flag("force");
+    let reset = params.flag("reset");
     params.finish()?;
     let mut problems = Vec::new();
     if let Some(fields) = value.as_object_mut() {
@@ -200,7 +203,7 @@ pub(crate) async fn update(
             return Err(Error::invalid(problems));
         }
     };
-    let action = Action::Update { spec: Box::new(spec.named(&id)), force };
+    let action = Action::Update { spec: Box::new(spec.named(&id)), reset, force };
     let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
     Ok(views::answer(StatusCode::OK, &view))
 }
@@ -213,7 +216,7 @@ pub(crate) async fn update(
         ("id" = String, Path, description = "The pipeline's id"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that is not there is no error"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
     ), responses((status = 200, body = DeletedView)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,

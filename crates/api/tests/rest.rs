@@ -223,7 +223,7 @@ async fn pushed_batches_have_one_effect() {
     let first = push("", batch.clone()).await;
     assert_eq!((first.status.as_u16(), &first.body), (200, &json!({"batchId": "b1", "accepted": 2, "position": "2"})));
     assert_eq!(push("", batch).await.body, first.body);
-    is_problem(&push("", json!({"batchId": "b1", "records": []})).await, 409, "batch-id-reused");
+    is_problem(&push("", json!({"batchId": "b1", "records": []})).await, 422, "batch-id-reused");
     let delivered = push("?wait=delivered", json!({"batchId": "b2", "records": []})).await;
     assert_eq!((delivered.status.as_u16(), &delivered.body["delivered"]), (200, &json!(true)));
     let not_yet = push("?wait=delivered&timeout=0ms", json!({"batchId": "b3", "records": []})).await;

@@ -1,5 +1,7 @@
 //! The connectors and transforms of this build: the one place that lists them.
 use dataflow_core::{
+    pipeline::command::Change,
+    position::Positions,
     problem::Problem,
     spec::{Component, PipelineSpec},
 };
@@ -74,6 +76,10 @@ impl Plugins for Connectors {
 
     fn compiler(&self) -> &dyn Compiler {
         &*self.compiler
+    }
+
+    fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change {
+        self.catalog.change(before, after, positions, &self.connections)
     }
 
     fn redact(&self, component: &Component) -> Component {

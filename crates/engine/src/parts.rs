@@ -2,6 +2,8 @@
 //! and the deterministic tests build the same node.
 use async_trait::async_trait;
 use dataflow_core::{
+    pipeline::command::Change,
+    position::Positions,
     problem::Problem,
     spec::{Component, PipelineSpec},
     time::Timestamp,
@@ -229,6 +231,8 @@ pub trait Plugins: Send + Sync + fmt::Debug {
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>>;
     /// The compiler of transforms.
     fn compiler(&self) -> &dyn Compiler;
+    /// What giving `after` the place of `before` changes, for a pipeline at these positions.
+    fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change;
     /// The component as it may be shown: without secrets.
     fn redact(&self, component: &Component) -> Component;
 }

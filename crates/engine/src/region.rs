@@ -11,6 +11,7 @@ use dataflow_core::{
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A message for a pipeline, addressed by its id alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,10 +49,12 @@ pub struct UserCommand {
 pub enum Action {
     /// Make a pipeline. Checked by the door before, and again here.
     Create(Box<PipelineSpec>),
-    /// Change it. `force`: even if the sink can't be asked what it has.
+    /// Change it.
     Update {
         /// What it is from now on.
         spec: Box<PipelineSpec>,
+        /// Even if that gives up positions.
+        reset: bool,
         /// Even if the sink can't be asked what it has.
         force: bool,
     },
@@ -90,6 +93,19 @@ pub enum Action {
         /// Answer only once the sink has committed them; at most this long.
         delivered: Option<Duration>,
     },
+}
+
+impl Action {
+    /// What tells it apart from another one under the same id: what is asked, not how long its answer is waited for.
+    pub fn hash(&self) -> u64 {
+        let asked = match self {
+            Self::Stop { .. } => &Self::Stop { wait: Duration::ZERO },
+            Self::Restart { .. } => &Self::Restart { wait: Duration::ZERO },
+            asked => asked,
+        };
+        let asked = serde_json::to_vec(asked).unwrap_or_else(|error| unreachable!("an action is plain JSON: {error}"));
+        xxh3_64(&asked)
+    }
 }
 
 mod body {

@@ -1,4 +1,5 @@
 //! The catalogue of connectors: a plain list of config types.
+mod change;
 mod connections;
 mod connector;
 mod redact;
@@ -14,11 +15,11 @@ pub use secrets::{NoSecrets, Secrets};
 use crate::{
     Problem, check,
     sink::{Kind, Sink},
-    source::Source,
+    source::{Kept, Place, Source},
     transform::UnknownFields,
 };
 use connector::Make;
-use dataflow_core::spec::Component;
+use dataflow_core::{position::Partition, spec::Component};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -40,6 +41,22 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     fn check(&self) -> Vec<Problem>;
     /// The source. Only called when there are no findings.
     fn build(self) -> Box<dyn Source>;
+    /// Whether it makes the same records of the same positions as `before`. If not, a new generation starts, which goes on
+    /// from the positions that are [kept](Self::keeps). Only what identifies what is read, and how, makes a difference:
+    /// by default nothing does.
+    fn reads_like(&self, before: &Self) -> bool {
+        let _ = before;
+        true
+    }
+    /// What becomes of the position that `before` has in a partition. Never touches the network.
+    fn keeps(&self, before: &Self, partition: &Partition) -> Kept {
+        let _ = (before, partition);
+        Kept::Yes
+    }
+    /// Where a partition begins that was never read.
+    fn begins(&self) -> Place {
+        Place::Beginning
+    }
 }
 
 /// The config struct of a sink: its manual. Field docs are the reference docs.
@@ -65,9 +82,10 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     fn unknown_fields(&self) -> Option<UnknownFields> {
         None
     }
-    /// What makes up the target: a change of it starts a new generation. By default the whole config.
-    fn target_fields() -> Option<&'static [&'static str]> {
-        None
+    /// Settings that change neither where it writes nor what. A change of any other one starts a new generation; of
+    /// credentials, none does.
+    fn tuning() -> &'static [&'static str] {
+        &[]
     }
 }
 
@@ -177,16 +195,6 @@ impl Catalog {
             Make::Sink { build, .. } => self.build(connector, component, connections, build),
             Make::Source { .. } => unreachable!("a sink's entry makes sinks"),
         }
-    }
-
-    /// What makes up a sink's target: its type and those of its settings that say where it writes. A change of this
-    /// starts a new generation.
-    pub fn sink_target(&self, component: &Component) -> Component {
-        let mut target = component.clone();
-        if let Some(fields) = self.get(Role::Sink, &component.kind).and_then(|sink| sink.target_fields) {
-            target.config.retain(|name, _| fields.contains(&name.as_str()) || name == "connection");
-        }
-        target
     }
 
     /// The same component fit to be shown: literal secrets and passwords in URLs hidden.

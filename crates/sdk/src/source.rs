@@ -33,6 +33,18 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error>;
 }
 
+/// What becomes of a position when the settings of its source change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Reading goes on from it.
+    Yes,
+    /// Its partition is not read any more. The position is kept for a source that reads it again, as long as something
+    /// else is read on.
+    Unread,
+    /// It says nothing any more: its partition is read from where the source begins.
+    No,
+}
+
 /// The part of a source that one lane reads, and from where.
 #[derive(Clone, Debug)]
 pub struct Assignment {
@@ -44,7 +56,7 @@ pub struct Assignment {
     pub positions: Positions,
 }
 
-/// Where to go on after a reset.
+/// Where to go on after a reset, and where a partition begins that was never read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Place {
@@ -52,6 +64,15 @@ pub enum Place {
     Beginning,
     /// From behind the last record that is there.
     End,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Beginning => "the beginning",
+            Self::End => "the end",
+        })
+    }
 }
 
 /// An open reader of one lane. The run calls [`read`](Self::read) again and again; between calls nothing is owed.

@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used)]
-use dataflow_core::spec::Component;
+use dataflow_core::{
+    pipeline::command::Change,
+    position::{Partition, Position},
+    spec::{Component, PipelineSpec},
+};
 use dataflow_sdk::{
     Catalog, Problem,
     catalog::{Connections, Role},
@@ -54,4 +58,92 @@ fn what_is_wrong_is_found() {
         "saslMechanism": "PLAIN", "saslUsername": "u", "saslPassword": "hush"});
     let problems = check(password, &none);
     assert_eq!(problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>(), ["source.saslPassword"]);
+}
+
+fn change(before: Value, after: Value, positions: &[&str]) -> Change {
+    let spec = |source: Value| -> PipelineSpec {
+        serde_json::from_value(json!({"source": source, "sink": {"type": "stdout"}})).unwrap()
+    };
+    let positions = positions.iter().map(|name| (Partition::from(*name), Position::offset(7))).collect();
+    catalog().change(&spec(before), &spec(after), &positions, &Connections::default())
+}
+
+#[test]
+fn a_tweak_of_a_source_changes_nothing_that_is_read() {
+    let file = json!({"type": "file", "path": "in/a.jsonl"});
+    let kafka = json!({"type": "kafka", "brokers": "a:1", "topic": "t"});
+    let generate = json!({"type": "generate", "count": 10});
+    let tweaks = [
+        (&file, json!({"compression": "auto", "format": null, "delimiter": ",", "header": true, "nullValues": [""]})),
+        (&file, json!({"pollInterval": "5s", "follow": true, "onPositionLost": "earliest"})),
+        (&kafka, json!({"brokers": ["b:2", "c:3"], "groupId": "g", "metadataInterval": "1s", "start": "latest"})),
+        (
+            &kafka,
+            json!({"properties": {"fetch.wait.max.ms": 5}, "onPositionLost": "latest", "topic": null, "topics": ["t"]}),
+        ),
+        (&kafka, json!({"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN", "saslPassword": "${env:PW}"})),
+        (&generate, json!({"count": 20, "rate": 5.0, "seed": 0, "partitions": 1})),
+        (&json!({"type": "http"}), json!({"maxPendingBytes": 5})),
+    ];
+    for (before, tweak) in tweaks {
+        let mut after = before.clone();
+        after.as_object_mut().unwrap().extend(tweak.as_object().unwrap().clone());
+        for (before, after) in [(before, &after), (&after, before)] {
+            let changed = change(before.clone(), after.clone(), &["in/a.jsonl", "t/0", "generate/0", "http"]);
+            assert!(!changed.source && changed.given_up.is_empty(), "{before} {after}: {changed:?}");
+        }
+    }
+}
+
+#[test]
+fn positions_stay_with_what_is_still_read() {
+    let file = |path: &str| json!({"type": "file", "path": path});
+    let topics = |topics: &[&str]| json!({"type": "kafka", "topics": topics});
+    // Before, after, positions, and those that are given up.
+    let cases = [
+        (file("in/*.jsonl"), file("in/[ab]*.jsonl"), vec!["in/a.jsonl", "in/b.jsonl", "in/c.jsonl"], vec![]),
+        (file("in/a.jsonl"), file("in/*"), vec!["in/a.jsonl"], vec![]),
+        (file("./in/*"), file("in/a.jsonl"), vec!["in/a.jsonl"], vec![]),
+        (file("in/*"), file("out/*"), vec!["in/a.jsonl"], vec!["in/a.jsonl"]),
+        (file("in/*"), file("*"), vec!["in/a.jsonl"], vec!["in/a.jsonl"]),
+        (
+            json!({"type": "file", "path": "a.gz", "compression": "none"}),
+            json!({"type": "file", "path": "a.gz", "compression": "gzip"}),
+            vec!["a.gz"],
+            vec!["a.gz"],
+        ),
+        (
+            json!({"type": "file", "path": "a.gz"}),
+            json!({"type": "file", "path": "a.gz", "compression": "gzip", "format": "csv"}),
+            vec!["a.gz"],
+            vec![],
+        ),
+        (topics(&["a"]), topics(&["a", "b"]), vec!["a/0", "a/1"], vec![]),
+        (topics(&["a", "b"]), topics(&["b"]), vec!["a/0", "b/0"], vec![]),
+        (topics(&["a"]), topics(&["b"]), vec!["a/0"], vec!["a/0"]),
+        (topics(&["a"]), topics(&["a.b"]), vec!["a/0"], vec!["a/0"]),
+        (
+            json!({"type": "generate", "seed": 1}),
+            json!({"type": "generate", "seed": 2}),
+            vec!["generate/0"],
+            vec!["generate/0"],
+        ),
+        (
+            json!({"type": "generate", "seed": 1}),
+            json!({"type": "generate", "partitions": 2}),
+            vec!["generate/0"],
+            vec!["generate/0"],
+        ),
+        (topics(&["a"]), json!({"type": "http"}), vec!["a/0"], vec!["a/0"]),
+    ];
+    for (before, after, positions, given_up) in cases {
+        let changed = change(before.clone(), after.clone(), &positions);
+        assert!(changed.source, "{before} {after}");
+        let found: Vec<_> = changed.given_up.keys().map(|partition| &*partition.0).collect();
+        assert_eq!(found, given_up, "{before} {after}");
+    }
+    let words =
+        |start| change(topics(&["a"]), json!({"type": "kafka", "topic": "b", "start": start}), &["a/0"]).given_up;
+    assert!(words("latest")["a/0"].ends_with("begins at the end"), "{:?}", words("latest"));
+    assert!(words("earliest")["a/0"].ends_with("begins at the beginning"));
 }

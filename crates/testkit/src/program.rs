@@ -115,15 +115,40 @@ impl Node {
         self.try_request(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
+    /// The same with headers.
+    pub async fn request_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> (u16, Value) {
+        let answer = self.send(method, path, body, headers).await;
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
     /// The same for a node that may end before it answers.
     ///
     /// # Errors
     /// If there is no whole answer.
     pub async fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
+        self.send(method, path, body, &[]).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<(u16, Value)> {
         let method = method.parse().expect("it is a method of HTTP");
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if let Some(body) = body {
             request = request.json(body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let answer = request.send().await?;
         let status = answer.status().as_u16();

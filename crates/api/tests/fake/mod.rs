@@ -8,8 +8,8 @@ use axum::{
 use dataflow_api::{ApiState, Hosts, NodeView, Readiness, router};
 use dataflow_core::{
     id::{CommandId, PipelineId},
-    pipeline::{Rejected, Status},
-    position::{Partition, Positions},
+    pipeline::{Rejected, Status, rejected::GivenUp},
+    position::{Partition, Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
 };
@@ -106,7 +106,11 @@ impl ShardRegion for Region {
         }
         match command.action {
             Action::Create(_) => unreachable!(),
-            Action::Update { spec, force } => {
+            Action::Update { spec, reset, force } => {
+                if spec.name == "elsewhere" && !reset {
+                    let position = GivenUp { partition: "a/0".into(), from: Position::offset(7), to: "the end".into() };
+                    return Err(Rejected::ResetNeeded { positions: vec![position] }.into());
+                }
                 if spec.name == "unsettled" && !force {
                     return Err(Rejected::Unsettled { reason: "connection refused".into() }.into());
                 }

@@ -3,12 +3,13 @@ use crate::{
     chunk::{ChunkId, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Incarnation, PipelineId, RunId},
     pipeline::event::{Cause, LaneOpened, LaneProgress, Lost},
-    position::Positions,
+    position::{Partition, Positions},
     spec::PipelineSpec,
     time::Timestamp,
     types::Learned,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A command: who asks what of which pipeline, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Command {
     pub pipeline: PipelineId,
     /// Its id: repeated, the command changes nothing.
     pub id: CommandId,
+    /// What tells its request apart from another one under the same id; none: the platform itself asks, and never twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<u64>,
     /// Who asks.
     pub actor: Actor,
     /// When it was asked.
@@ -44,11 +48,12 @@ pub enum Request {
     Update {
         /// What it is from now on.
         spec: Box<PipelineSpec>,
+        /// What that changes in what is read and written.
+        change: Change,
+        /// Even if positions are given up.
+        reset: bool,
         /// How the generation that ends was settled, if the change starts a new one.
         settlement: Settlement,
-        /// Positions that the new generation begins with, by the source's own reckoning. A partition that is missing goes
-        /// on where it was if the source is unchanged, otherwise it begins at its beginning.
-        positions: Positions,
     },
     /// Run it, from the checkpoint on.
     Start {
@@ -173,6 +178,19 @@ impl Request {
     }
 }
 
+/// What another spec changes in what is read and written, by the reckoning of source and sink: the domain doesn't know
+/// their settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// The source reads other records, or makes others of the same bytes.
+    pub source: bool,
+    /// The sink writes elsewhere, or other rows.
+    pub sink: bool,
+    /// Partitions whose positions say nothing to the source any more, and where it goes on instead, in words.
+    pub given_up: BTreeMap<Partition, String>,
+}
+
 /// How the generation that ends was settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -191,4 +209,14 @@ pub enum Settlement {
         /// The user wants it nevertheless.
         forced: bool,
     },
+}
+
+impl Settlement {
+    /// Where the sink has the lanes; none of them is known otherwise.
+    pub fn lanes(&self) -> &[LaneProgress] {
+        match self {
+            Self::Settled { lanes } => lanes,
+            Self::NotNeeded | Self::Unsettled { .. } => &[],
+        }
+    }
 }

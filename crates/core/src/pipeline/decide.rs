@@ -35,7 +35,8 @@ pub enum Effect {
 
 /// Says what follows from `command` in `state`.
 ///
-/// A user's command that was carried out before changes nothing and is no error, whatever the pipeline is by now.
+/// A user's command that was carried out before changes nothing and is no error, whatever the pipeline is by now; another
+/// one under its id is.
 ///
 /// # Errors
 /// [`Rejected`] if the command is not allowed; nothing has happened then.
@@ -49,12 +50,16 @@ pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejected> {
 /// # Errors
 /// [`Rejected`] if the command is not allowed; nothing has happened then.
 pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Result<Decision, Rejected> {
-    if command.request.is_remembered() && state.has_carried_out(&command.id) {
-        return Ok(Decision::default());
+    if command.request.is_remembered()
+        && let Some(before) = state.carried_out(&command.id)
+    {
+        return if before.hash == command.hash { Ok(Decision::default()) } else { Err(Rejected::KeyReused) };
     }
     match &command.request {
         Request::Create { spec, incarnation } => create::create(state, command, spec, incarnation),
-        Request::Update { spec, settlement, positions } => update::update(state, command, spec, settlement, positions),
+        Request::Update { spec, change, reset, settlement } => {
+            update::update(state, command, spec, change, *reset, settlement)
+        }
         Request::Start { lanes } => start::start(state, command, *lanes),
         Request::Stop => stop::stop(state, command),
         Request::Restart { lanes } => restart::restart(state, command, *lanes),

@@ -19,6 +19,8 @@ pub struct Event {
     pub actor: Actor,
     /// The command it follows from.
     pub command: CommandId,
+    /// What tells that command's request apart from another one under the same id.
+    pub hash: Option<u64>,
     /// What.
     pub fact: Fact,
 }
@@ -37,7 +39,7 @@ pub enum Fact {
     PipelineUpdated {
         /// What it is from now on.
         spec: Box<PipelineSpec>,
-        /// The generation that this starts, if it changes source or sink target.
+        /// The generation that this starts, if it changes what is read, where it goes, or the number of lanes.
         generation: Option<NewGeneration>,
     },
     /// It was told to run; from here on it is Running.
@@ -175,8 +177,11 @@ impl Fact {
 pub struct NewGeneration {
     /// Its number.
     pub generation: Generation,
-    /// Where it begins; a partition that is missing begins at its beginning.
+    /// Where it begins; a partition that is missing begins where the source begins.
     pub positions: Positions,
+    /// Where the old one was, where that says nothing to the source any more and a user gave it up.
+    #[serde(default, skip_serializing_if = "Positions::is_empty")]
+    pub given_up: Positions,
     /// What the sink had of the old one when it ended; its counts stay in the ledger.
     pub settled: Vec<LaneProgress>,
     /// The old one was not settled, for this reason, and a user forced it.

@@ -116,7 +116,7 @@ fn note(state: &mut State, event: &Event) {
         | Fact::StopRequested { .. }
         | Fact::PipelineStopped { .. }
         | Fact::CheckpointReset { .. }
-        | Fact::PipelineDeleted => remember(commands, &event.command, event.at),
+        | Fact::PipelineDeleted => remember(commands, event),
         Fact::BatchReceived { .. }
         | Fact::RunOpened { .. }
         | Fact::BatchProcessed { .. }
@@ -168,7 +168,8 @@ fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGenerat
     if runs && (!described || generation.is_some()) {
         return None;
     }
-    if !pipeline.spec.source.reads_like(&spec.source) {
+    let other = generation.is_some_and(|generation| !generation.given_up.is_empty());
+    if other || pipeline.spec.source.kind != spec.source.kind {
         // It was learned from other data.
         pipeline.learned = Learned::default();
     }

@@ -1,6 +1,11 @@
 //! Why a command was turned down.
-use crate::{pipeline::state::Status, problem::Problem};
+use crate::{
+    pipeline::{command::Change, state::Status},
+    position::{Partition, Position, Positions},
+    problem::Problem,
+};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Why a command was turned down. Nothing has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -36,6 +41,10 @@ pub enum Rejected {
         /// All that is wrong with it.
         problems: Vec<Problem>,
     },
+    /// The command's id was used for another request.
+    #[serde(rename = "idempotency-key-reused")]
+    #[error("this idempotency key was used before, for another request")]
+    KeyReused,
     /// The batch id was used for other content.
     #[error("this batchId was used before, with other content")]
     BatchIdReused,
@@ -53,9 +62,53 @@ pub enum Rejected {
         /// Why not.
         reason: String,
     },
+    /// The change gives up positions, and nobody said that it may.
+    #[error("the change gives up {}", told(positions))]
+    ResetNeeded {
+        /// All that it gives up.
+        positions: Vec<GivenUp>,
+    },
     /// A report of a run that is no longer the pipeline's.
     #[error("this run is over")]
     StaleRun,
+}
+
+/// A position that a change gives up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// Where.
+    pub partition: Partition,
+    /// Where the pipeline is.
+    pub from: Position,
+    /// Where it would go on, in words.
+    pub to: String,
+}
+
+impl GivenUp {
+    /// Turns a change down that gives up these positions.
+    pub(super) fn check(positions: &Positions, change: &Change) -> Result<(), Rejected> {
+        let given_up = positions.iter().filter_map(|(partition, from)| {
+            let to = change.given_up.get(partition)?.clone();
+            Some(Self { partition: partition.clone(), from: from.clone(), to })
+        });
+        let positions: Vec<_> = given_up.collect();
+        if positions.is_empty() { Ok(()) } else { Err(Rejected::ResetNeeded { positions }) }
+    }
+}
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} ({})", self.partition, self.from, self.to)
+    }
+}
+
+/// The first of them, and how many there are.
+fn told(positions: &[GivenUp]) -> String {
+    const MOST: usize = 10;
+    let first: Vec<String> = positions.iter().take(MOST).map(ToString::to_string).collect();
+    let more = positions.len().saturating_sub(MOST);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("the position of {}{more}", first.join(", "))
 }
 
 impl Rejected {
@@ -67,9 +120,11 @@ impl Rejected {
             Self::NotAllowed { .. } => "not-allowed",
             Self::VersionMismatch { .. } => "version-mismatch",
             Self::Invalid { .. } => "invalid",
+            Self::KeyReused => "idempotency-key-reused",
             Self::BatchIdReused => "batch-id-reused",
             Self::Overloaded { .. } => "overloaded",
             Self::Unsettled { .. } => "unsettled",
+            Self::ResetNeeded { .. } => "reset-needed",
             Self::StaleRun => "stale-run",
         }
     }

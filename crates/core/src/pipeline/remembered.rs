@@ -1,4 +1,5 @@
 //! Commands that were carried out, so that a repeated one is known.
+use super::event::Event;
 use crate::{
     id::CommandId,
     limits::{REMEMBERED_COMMANDS, REMEMBERED_COMMANDS_MS},
@@ -12,19 +13,23 @@ use std::collections::VecDeque;
 pub struct Remembered {
     /// Its id.
     pub id: CommandId,
+    /// What tells its request apart from others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<u64>,
     /// When.
     pub at: Timestamp,
 }
 
-/// Whether the command of this id was carried out.
-pub(super) fn knows(commands: &VecDeque<Remembered>, id: &CommandId) -> bool {
-    commands.iter().any(|known| known.id == *id)
+/// The command of this id, if it was carried out.
+pub(super) fn find<'a>(commands: &'a VecDeque<Remembered>, id: &CommandId) -> Option<&'a Remembered> {
+    commands.iter().find(|known| known.id == *id)
 }
 
 /// Remembers a command, and forgets those that are too old or too many.
-pub(super) fn remember(commands: &mut VecDeque<Remembered>, id: &CommandId, at: Timestamp) {
-    if !knows(commands, id) {
-        commands.push_back(Remembered { id: id.clone(), at });
+pub(super) fn remember(commands: &mut VecDeque<Remembered>, event: &Event) {
+    let Event { command: id, hash, at, .. } = event;
+    if find(commands, id).is_none() {
+        commands.push_back(Remembered { id: id.clone(), hash: *hash, at: *at });
     }
     let forgotten = at.plus_millis(-REMEMBERED_COMMANDS_MS);
     while commands.front().is_some_and(|oldest| commands.len() > REMEMBERED_COMMANDS || oldest.at < forgotten) {

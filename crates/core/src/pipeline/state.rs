@@ -7,7 +7,10 @@ pub use super::{
 };
 use crate::{
     id::{CommandId, Epoch, Incarnation, PipelineId, RunId},
-    pipeline::event::{Cause, LaneOpened, NewGeneration},
+    pipeline::{
+        command::Change,
+        event::{Cause, LaneOpened, NewGeneration},
+    },
     position::Position,
     spec::PipelineSpec,
     time::Timestamp,
@@ -177,9 +180,9 @@ pub struct LastRun {
 }
 
 impl Pipeline {
-    /// Whether a change to `spec` (complete, with its name) starts a new generation: another source, sink or number of lanes.
-    pub fn starts_generation(&self, spec: &PipelineSpec) -> bool {
-        !spec.source.reads_like(&self.spec.source) || spec.sink != self.spec.sink || spec.lanes != self.spec.lanes
+    /// Whether a change to `spec` starts a new generation: other records, another target or number of lanes.
+    pub fn starts_generation(&self, spec: &PipelineSpec, change: &Change) -> bool {
+        change.source || change.sink || spec.lanes != self.spec.lanes
     }
 
     /// Whether the sink must be asked what it has before a new generation starts ([`Settlement::NotNeeded`](super::command::Settlement::NotNeeded) is refused):
@@ -255,13 +258,13 @@ impl State {
         }
     }
 
-    /// Whether a user's command of this id was carried out before, on this pipeline or a deleted one of its id.
-    pub fn has_carried_out(&self, command: &CommandId) -> bool {
+    /// The user's command of this id that was carried out before, on this pipeline or a deleted one of its id.
+    pub fn carried_out(&self, command: &CommandId) -> Option<&Remembered> {
         match self {
-            Self::Empty => false,
-            Self::Deleted(deleted) => remembered::knows(&deleted.commands, command),
+            Self::Empty => None,
+            Self::Deleted(deleted) => remembered::find(&deleted.commands, command),
             Self::Configured(_) | Self::Running(_) | Self::Stopped(_) | Self::Failed(_) | Self::Completed(_) => {
-                self.pipeline().is_some_and(|pipeline| remembered::knows(&pipeline.commands, command))
+                self.pipeline().and_then(|pipeline| remembered::find(&pipeline.commands, command))
             }
         }
     }

@@ -146,7 +146,7 @@ impl Life {
                     2 => redirected(),
                     _ => spec(),
                 };
-                Request::Update { spec: Box::new(spec), settlement: self.settlement(*settle), positions: [].into() }
+                update_with(spec, self.settlement(*settle))
             }
             Ask::Start { .. } => Request::Start { lanes: 2 },
             Ask::Stop => Request::Stop,

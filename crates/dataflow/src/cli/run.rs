@@ -34,6 +34,9 @@ pub(super) struct Args {
     file: spec_file::SpecFile,
     #[command(flatten)]
     overrides: Overrides,
+    /// Go on even if the file was changed so that positions are given up: what has none is read from where the source begins.
+    #[arg(long)]
+    reset: bool,
 }
 
 /// The log where progress is shown: what pipelines have to say stands there already.
@@ -74,7 +77,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let node = Node::build(&settings, parts, Some(data)).await?;
     let warnings = worth_knowing(&spec, &connectors);
     let door = Door { region: node.region(), id, random: Random::from_system() };
-    let mut result = to_the_end(&door, spec, &mut signals, &folder.display().to_string()).await;
+    let mut result = to_the_end(&door, spec, args.reset, &mut signals, &folder.display().to_string()).await;
     if let Ok(Ended { pipeline, .. }) = &mut result {
         pipeline.warnings.splice(0..0, warnings);
         pipeline.dead_letters_by_cause = door.causes(pipeline.metrics.records_dead).await;
@@ -118,9 +121,15 @@ struct Ended {
 }
 
 /// Makes or changes the pipeline, starts it, and follows it until it is at rest or a signal comes.
-async fn to_the_end(door: &Door, spec: PipelineSpec, signals: &mut Signals, folder: &str) -> Result<Ended, Failure> {
+async fn to_the_end(
+    door: &Door,
+    spec: PipelineSpec,
+    reset: bool,
+    signals: &mut Signals,
+    folder: &str,
+) -> Result<Ended, Failure> {
     let by_itself = |pipeline| Ended { pipeline, signal: None };
-    let before = door.prepare(spec).await?;
+    let before = door.prepare(spec, reset).await?;
     if before.status == Status::Completed {
         eprintln!("{} is completed, and its file has not changed: nothing to do", door.id);
         eprintln!("to run it again from the beginning, remove {folder}");
@@ -164,7 +173,7 @@ struct Door {
 
 impl Door {
     /// Makes the pipeline, or changes it to the spec if it differs; returns it as it is then.
-    async fn prepare(&self, spec: PipelineSpec) -> Result<PipelineView, Failure> {
+    async fn prepare(&self, spec: PipelineSpec, reset: bool) -> Result<PipelineView, Failure> {
         let view = match self.ask(Message::Query(Query::State)).await {
             Ok(Reply::Pipeline(view)) => *view,
             Ok(_) => return Err(unexpected()),
@@ -174,12 +183,11 @@ impl Door {
         if view.is_of(&spec) {
             return Ok(view);
         }
-        let id = &self.id;
-        eprintln!("{id} has changed: it goes on where it was, or from the beginning if its source is another one");
+        eprintln!("{} has changed: it goes on where it was", self.id);
         if view.status == Status::Running {
             self.stop(&view).await?;
         }
-        let updated = self.command(Action::Update { spec: Box::new(spec), force: false }).await?;
+        let updated = self.command(Action::Update { spec: Box::new(spec), reset, force: false }).await?;
         // What only renames a completed pipeline leaves it completed; whoever changed it wants it run.
         if updated.status == Status::Completed { self.start().await } else { Ok(updated) }
     }
@@ -258,6 +266,9 @@ fn unexpected() -> Failure {
 fn failure(error: AskError) -> Failure {
     match error {
         AskError::Rejected(Rejected::Invalid { problems }) => Failure::invalid("the pipeline is not valid", problems),
+        AskError::Rejected(needed @ Rejected::ResetNeeded { .. }) => {
+            Failure::failed(needed).fix("run it with --reset if that is meant; otherwise leave what is read as it was")
+        }
         AskError::Rejected(Rejected::NotAllowed { fix: Some(fix), request, status }) => {
             Failure::failed(format!("can't {request} a pipeline that is {status}")).fix(fix)
         }

@@ -14,6 +14,7 @@ mod program;
 mod run;
 mod server;
 mod topic;
+mod tweaks;
 mod verify;
 mod verify_servers;
 #[cfg(feature = "fault-points")]

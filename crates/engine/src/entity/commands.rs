@@ -28,14 +28,20 @@ impl Entity {
 
     async fn user(&mut self, command: UserCommand) -> Result<Reply, AskError> {
         let UserCommand { id, actor, expected_version, action } = command;
-        // Who sends a command a second time gets the answer of the first, whatever the pipeline is by now.
-        if self.slot.state().has_carried_out(&id) {
-            return queries::state(&self.around, &self.slot).or_else(|_| Ok(Reply::Deleted));
+        let hash = Some(action.hash());
+        // Who sends a command a second time is answered as the first time, whatever the pipeline is by now.
+        let before = self.slot.state().carried_out(&id).map(|before| before.hash);
+        match before {
+            Some(known) if known != hash => return Err(Rejected::KeyReused.into()),
+            Some(_) if matches!(action, Action::Delete) => return Ok(Reply::Deleted),
+            Some(_) => return queries::state(&self.around, &self.slot),
+            None => {}
         }
         let (pipeline, at) = (self.slot.pipeline.clone(), self.around.parts.clock.now());
         let to = |request| Command {
             pipeline: pipeline.clone(),
             id: id.clone(),
+            hash,
             actor: actor.clone(),
             at,
             expected_version,
@@ -58,10 +64,11 @@ impl Entity {
                 }
                 self.carry_out(to(Request::Create { spec, incarnation })).await?;
             }
-            Action::Update { spec, force } => {
+            Action::Update { spec, reset, force } => {
                 self.check(&spec)?;
-                let settlement = self.settlement_of_update(&to, &spec, force).await?;
-                self.carry_out(to(Request::Update { spec, settlement, positions: Positions::new() })).await?;
+                let request = self.update(&to, spec, reset, force).await?;
+                let decision = self.carry_out(to(request.clone())).await?;
+                self.tell_changes(&request, &decision);
             }
             Action::Start => {
                 let lanes = self.choose_lanes().await;
@@ -116,25 +123,6 @@ impl Entity {
             return lanes;
         }
         self.ask_for_lanes(&pipeline).await
-    }
-
-    /// The settlement of an update; only asks the sink if the update is otherwise accepted and starts a generation.
-    async fn settlement_of_update(
-        &self,
-        to: &impl Fn(Request) -> Command,
-        spec: &PipelineSpec,
-        force: bool,
-    ) -> Result<Settlement, AskError> {
-        let spec = Box::new(spec.clone());
-        let forced = Settlement::Unsettled { reason: String::new(), forced: true };
-        let tentative = Request::Update { spec: spec.clone(), settlement: forced, positions: Positions::new() };
-        decide(&self.slot.state(), &to(tentative))?;
-        let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
-        let named = spec.named(&pipeline.id);
-        if !pipeline.starts_generation(&named) || !pipeline.needs_settlement() {
-            return Ok(Settlement::NotNeeded);
-        }
-        Ok(self.settle(&pipeline, None, force).await)
     }
 
     async fn reset(&self, to: &impl Fn(Request) -> Command, place: ResetTo, force: bool) -> Result<Request, AskError> {

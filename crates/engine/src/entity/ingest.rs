@@ -77,7 +77,9 @@ impl Entity {
         let chunk = ChunkId(format!("{}/{incarnation}/{}/in-{name}", self.slot.pipeline, self.log.epoch()).into());
         let bytes = body.len() as u64;
         let request = Request::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
-        let command = Command { pipeline: self.slot.pipeline.clone(), id, actor, at: now, expected_version, request };
+        // A batch is told apart by its own id and hash.
+        let pipeline = self.slot.pipeline.clone();
+        let command = Command { pipeline, id, hash: None, actor, at: now, expected_version, request };
         let decision = decide_after(&state, earlier, &command)?;
         let Some(Received { from, to, .. }) = decision.received else {
             return Err(AskError::Internal("a batch was taken without a place".into()));

@@ -7,6 +7,7 @@ mod queries;
 mod settle;
 mod show;
 mod supervise;
+mod update;
 
 pub(crate) use queries::{at_once, causes, view};
 
@@ -185,6 +186,7 @@ impl Entity {
         Command {
             pipeline: self.slot.pipeline.clone(),
             id: self.around.command_id(),
+            hash: None,
             actor: Actor::system(),
             at: self.around.parts.clock.now(),
             expected_version: None,

@@ -1,7 +1,8 @@
 //! A node on memory parts that can be crashed and built again.
 use dataflow_core::{
     id::{Actor, CommandId, PipelineId},
-    pipeline::Status,
+    pipeline::{Status, command::Change},
+    position::Positions,
     problem::Problem,
     spec::{Component, PipelineSpec},
     time::Timestamp,
@@ -14,8 +15,9 @@ use dataflow_engine::{
 };
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::{
-    SinkConfig, SourceConfig,
+    Catalog, SinkConfig, SourceConfig,
     batch::{Dead, Demand, Output, Payload, Processed},
+    catalog::Connections,
     records::Records,
     sink::Sink,
     source::Source,
@@ -112,6 +114,10 @@ impl Plugins for Simple {
     }
     fn compiler(&self) -> &dyn Compiler {
         &Obedient
+    }
+    fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change {
+        let catalog = Catalog::new().source::<MemorySource>().sink::<MemorySink>().sink::<KeyedMemorySink>();
+        catalog.change(before, after, positions, &Connections::default())
     }
     fn redact(&self, component: &Component) -> Component {
         component.clone()

@@ -20,6 +20,8 @@ pub(super) struct Event {
     at: i64,
     actor: String,
     command: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<u64>,
     fact: Fact,
 }
 
@@ -96,6 +98,7 @@ pub(super) fn decode(body: &str) -> Result<domain::Event, String> {
         at: Timestamp(stored.at),
         actor: Actor::try_from(stored.actor).map_err(|cause| cause.to_string())?,
         command: CommandId::try_from(stored.command).map_err(|cause| cause.to_string())?,
+        hash: stored.hash,
         fact: stored.fact.try_into()?,
     })
 }
@@ -108,6 +111,7 @@ impl TryFrom<&domain::Event> for Event {
             at: event.at.0,
             actor: event.actor.as_str().to_owned(),
             command: event.command.as_str().to_owned(),
+            hash: event.hash,
             fact: Fact::try_from(&event.fact)?,
         })
     }

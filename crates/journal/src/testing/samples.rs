@@ -21,6 +21,7 @@ pub fn event(command: &str, fact: Fact) -> Event {
         at: Timestamp(1_790_000_000_123),
         actor: "system".try_into().unwrap(),
         command: command.try_into().unwrap(),
+        hash: None,
         fact,
     }
 }
@@ -114,6 +115,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
     let generation = |unsettled: Option<&str>| NewGeneration {
         generation: Generation(2),
         positions: [("user-events/0".into(), Position::offset(5))].into(),
+        given_up: [].into(),
         settled: vec![LaneProgress { chunks: vec![], handle: None, ..lane(9) }],
         unsettled: unsettled.map(Into::into),
     };
@@ -150,7 +152,16 @@ pub fn all() -> Vec<(&'static str, Event)> {
         ("pipeline-updated", fact(Fact::PipelineUpdated { spec: spec(SMALL), generation: None })),
         (
             "pipeline-updated-generation",
-            fact(Fact::PipelineUpdated { spec: spec(SMALL), generation: Some(generation(None)) }),
+            Event {
+                hash: Some(u64::MAX),
+                ..fact(Fact::PipelineUpdated {
+                    spec: spec(SMALL),
+                    generation: Some(NewGeneration {
+                        given_up: [("orders/0".into(), Position::offset(7).of("topic 5"))].into(),
+                        ..generation(None)
+                    }),
+                })
+            },
         ),
         ("pipeline-started", fact(Fact::PipelineStarted { lanes: 4, attempt: 2 })),
         ("stop-requested", fact(Fact::StopRequested { restart: true })),

@@ -133,6 +133,10 @@ pub(super) struct Merged {
 }
 
 impl Merged {
+    pub(super) fn fields(self) -> Map<String, Value> {
+        self.fields
+    }
+
     pub(super) fn value(&self) -> Value {
         Value::Object(self.fields.clone())
     }

@@ -1,5 +1,8 @@
 //! A connector as the catalogue knows it: a config type with its type erased.
-use super::{SinkConfig, SourceConfig};
+use super::{
+    SinkConfig, SourceConfig,
+    change::{self, Reading},
+};
 use crate::{
     Problem,
     sink::{Kind, Sink},
@@ -45,8 +48,8 @@ pub struct Connector {
     pub kind: Option<Kind>,
     /// Which of the node's connections it may use, if any.
     pub connection: Option<&'static str>,
-    /// Fields that make up a sink's target; none: the whole config.
-    pub target_fields: Option<&'static [&'static str]>,
+    /// A sink's settings that change neither where it writes nor what.
+    pub(super) tuning: &'static [&'static str],
     pub(super) schema: Schema,
     pub(super) make: Make,
 }
@@ -58,7 +61,7 @@ pub type BuiltSink = (Box<dyn Sink>, Option<UnknownFields>);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Make {
-    Source { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<Box<dyn Source>> },
+    Source { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<Box<dyn Source>>, reading: Reading },
     Sink { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<BuiltSink> },
 }
 
@@ -71,7 +74,7 @@ impl Connector {
             guarantee: C::GUARANTEE,
             kind: None,
             connection: C::CONNECTION,
-            target_fields: None,
+            tuning: &[],
             schema: schemars::schema_for!(C),
             make: Make::Source {
                 check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),
@@ -80,6 +83,7 @@ impl Connector {
                     let problems = config.check();
                     if problems.is_empty() { Ok(config.build()) } else { Err(problems) }
                 },
+                reading: change::reading::<C>,
             },
         }
     }
@@ -92,7 +96,7 @@ impl Connector {
             guarantee: C::GUARANTEE,
             kind: Some(C::KIND),
             connection: C::CONNECTION,
-            target_fields: C::target_fields(),
+            tuning: C::tuning(),
             schema: schemars::schema_for!(C),
             make: Make::Sink {
                 check: |config| parse::<C>(config).map_or_else(|problems| problems, |config| config.check()),
@@ -134,12 +138,17 @@ impl Connector {
 
     /// Whether its own config has this field.
     pub(super) fn has_field(&self, name: &str) -> bool {
-        let properties = self.schema.as_object().and_then(|rules| rules.get("properties"));
-        properties.is_some_and(|properties| properties.get(name).is_some())
+        self.fields().any(|(field, _)| field == name)
+    }
+
+    /// The fields of its own config, with the schema of each.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let properties = self.schema.as_object().and_then(|rules| rules.get("properties")?.as_object());
+        properties.into_iter().flatten()
     }
 }
 
-fn parse<C: DeserializeOwned>(config: Value) -> Result<C, Vec<Problem>> {
+pub(super) fn parse<C: DeserializeOwned>(config: Value) -> Result<C, Vec<Problem>> {
     serde_path_to_error::deserialize(config).map_err(|error| {
         let path = error.path().to_string();
         let path = if path == "." { String::new() } else { path };

@@ -73,6 +73,16 @@ fn password(text: &str) -> Option<std::ops::Range<usize>> {
     (colon + 1 < at).then_some(colon + 1..at)
 }
 
+/// A URL without user and password, whether they are written out or refer to secrets; anything else as it is.
+pub(super) fn without_login(text: &str) -> String {
+    let Some(start) = text.find("://").map(|scheme| scheme + 3) else { return text.into() };
+    let end = start + end_of_authority(&text[start..]);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}{}", &text[..start], &text[start + at + 1..]),
+        None => text.into(),
+    }
+}
+
 fn end_of_authority(text: &str) -> usize {
     let mut inside = false;
     for (index, c) in text.char_indices() {

@@ -56,9 +56,24 @@ impl SourceConfig for TableSource {
 /// Writes lines.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code)]
 pub(crate) struct LineSink {
     /// The file to write.
     path: String,
+    /// Where else.
+    url: Option<String>,
+    /// Between records.
+    #[serde(default = "line_feed")]
+    separator: String,
+    /// How long to wait.
+    timeout: Option<u32>,
+    /// Password of the file.
+    #[schemars(extend("x-secret" = true))]
+    password: Option<String>,
+}
+
+fn line_feed() -> String {
+    "\n".into()
 }
 
 impl SinkConfig for LineSink {
@@ -73,8 +88,8 @@ impl SinkConfig for LineSink {
         drop(self.path);
         Box::new(Fake)
     }
-    fn target_fields() -> Option<&'static [&'static str]> {
-        Some(&["path"])
+    fn tuning() -> &'static [&'static str] {
+        &["timeout"]
     }
 }
 
@@ -228,4 +243,52 @@ fn the_shown_schema_has_type_and_connection() {
     let names: Vec<&String> = schema.as_value()["properties"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["type", "connection", "url", "table", "password", "keyPassword", "columns", "options"]);
     assert_eq!(schema.as_value()["required"], json!(["type", "url", "table"]));
+}
+
+#[test]
+fn a_sink_writes_like_before_but_for_tuning_credentials_and_defaults_written_out() {
+    let base = json!({"type": "lines", "path": "a", "url": "db://me:${env:PW}@here/x"});
+    let changes = |tweak: Value| {
+        let mut after = base.clone();
+        after.as_object_mut().unwrap().extend(tweak.as_object().unwrap().clone());
+        let spec = |sink: &Value| -> dataflow_core::spec::PipelineSpec {
+            serde_json::from_value(json!({"source": {"type": "table", "table": "t"}, "sink": sink})).unwrap()
+        };
+        catalog().change(&spec(&base), &spec(&after), &Positions::new(), &connections()).sink
+    };
+    for same in [
+        json!({}),
+        json!({"timeout": 5}),
+        json!({"separator": "\n"}),
+        json!({"password": "${env:PW}"}),
+        json!({"url": "db://you:${file:/run/pw}@here/x"}),
+        json!({"url": "db://here/x"}),
+    ] {
+        assert!(!changes(same.clone()), "{same}");
+    }
+    for other in [
+        json!({"path": "b"}),
+        json!({"separator": ";"}),
+        json!({"url": null}),
+        json!({"url": "db://me:${env:PW}@there/x"}),
+        json!({"type": "other"}),
+    ] {
+        assert!(changes(other.clone()), "{other}");
+    }
+}
+
+#[test]
+fn a_source_that_only_takes_other_settings_from_a_connection_reads_the_same() {
+    let change = |before: Value, after: Value| {
+        let spec = |source: Value| -> dataflow_core::spec::PipelineSpec {
+            serde_json::from_value(json!({"source": source, "sink": {"type": "lines", "path": "a"}})).unwrap()
+        };
+        let positions = Positions::from([("t".into(), dataflow_core::position::Position::offset(5))]);
+        catalog().change(&spec(before), &spec(after), &positions, &connections())
+    };
+    let table = json!({"type": "table", "table": "t"});
+    let connected = json!({"type": "table", "table": "t", "connection": "main"});
+    assert_eq!(change(table.clone(), connected), dataflow_core::pipeline::command::Change::default());
+    let other = change(json!({"type": "another"}), table);
+    assert!(other.source && other.given_up.contains_key("t"), "{other:?}");
 }

@@ -20,7 +20,7 @@ use dataflow_sdk::{
     transform::UnknownFields,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 
 /// Appends records to a file on the node's machine.
@@ -55,7 +55,7 @@ pub struct FileSink {
 }
 
 /// How a record is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One JSON document a line.
@@ -67,7 +67,7 @@ pub enum Format {
 }
 
 /// What to do if the file is there at first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IfExists {
     /// Write behind what is there.
@@ -144,9 +144,6 @@ impl SinkConfig for FileSink {
     }
     fn unknown_fields(&self) -> Option<UnknownFields> {
         (self.format == Format::Csv).then(|| self.unknown_fields.unwrap_or_default().into())
-    }
-    fn target_fields() -> Option<&'static [&'static str]> {
-        Some(&["path"])
     }
 }
 

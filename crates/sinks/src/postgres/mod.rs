@@ -137,8 +137,8 @@ impl SinkConfig for PostgresSink {
     fn unknown_fields(&self) -> Option<UnknownFields> {
         Some(self.unknown_fields.into())
     }
-    fn target_fields() -> Option<&'static [&'static str]> {
-        Some(&["url", "table"])
+    fn tuning() -> &'static [&'static str] {
+        &["fenceTimeout", "maxConnections"]
     }
 }
 

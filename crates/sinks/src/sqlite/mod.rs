@@ -125,8 +125,8 @@ impl SinkConfig for SqliteSink {
     fn unknown_fields(&self) -> Option<UnknownFields> {
         Some(self.unknown_fields.into())
     }
-    fn target_fields() -> Option<&'static [&'static str]> {
-        Some(&["path", "table"])
+    fn tuning() -> &'static [&'static str] {
+        &["fenceTimeout"]
     }
 }
 

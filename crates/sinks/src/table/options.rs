@@ -2,7 +2,7 @@
 use super::{Columns, Names};
 use dataflow_sdk::{Problem, transform::UnknownFields};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a record does to a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ pub enum Mode {
 }
 
 /// What becomes of fields that the table has no column for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
     /// They are left out, warned of and counted.

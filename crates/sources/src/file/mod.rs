@@ -29,7 +29,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
-    source::{Assignment, Place, Reader, Source},
+    source::{Assignment, Kept, Place, Reader, Source},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -185,6 +185,22 @@ impl SourceConfig for FileSource {
     fn build(self) -> Box<dyn Source> {
         Box::new(self)
     }
+
+    fn reads_like(&self, before: &Self) -> bool {
+        let how = |source: &Self| (source.format, source.delimiter, source.quote, source.header, source.compression);
+        self.path == before.path
+            && how(self) == how(before)
+            && (&self.columns, &self.null_values) == (&before.columns, &before.null_values)
+    }
+
+    /// A place in a file stays one, however its records are read, unless its bytes are counted otherwise.
+    fn keeps(&self, before: &Self, partition: &Partition) -> Kept {
+        let path = Path::new(&*partition.0);
+        if !self.may_match(path) {
+            return Kept::Unread;
+        }
+        if self.compression.of(path) == before.compression.of(path) { Kept::Yes } else { Kept::No }
+    }
 }
 
 impl FileSource {
@@ -201,6 +217,17 @@ impl FileSource {
         // Rotated files bear a number behind the extension.
         let name = name.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit());
         if name.ends_with(".csv") { Format::Csv } else { Format::Json }
+    }
+
+    /// Whether a file of this name is one to read.
+    fn may_match(&self, path: &Path) -> bool {
+        let literally = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
+        let pattern = || glob::Pattern::new(self.path.strip_prefix("./").unwrap_or(&self.path)).ok();
+        Path::new(&self.path) == path
+            || self.is_pattern()
+                && pattern().is_some_and(|pattern| {
+                    pattern.matches_path_with(path.strip_prefix("./").unwrap_or(path), literally)
+                })
     }
 
     /// The files that match now, by name.

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
-    source::{Assignment, Place, Reader, Source},
+    source::{Assignment, Kept, Place, Reader, Source},
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -182,6 +182,15 @@ impl SourceConfig for GenerateSource {
 
     fn build(self) -> Box<dyn Source> {
         Box::new(self)
+    }
+
+    fn reads_like(&self, before: &Self) -> bool {
+        (&self.schema, self.seed, self.partitions) == (&before.schema, before.seed, before.partitions)
+    }
+
+    /// Which record a number stands for depends on how many partitions take turns; what it holds, on fields and seed.
+    fn keeps(&self, before: &Self, _: &Partition) -> Kept {
+        if self.reads_like(before) { Kept::Yes } else { Kept::No }
     }
 }
 

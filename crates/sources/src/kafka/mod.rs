@@ -24,7 +24,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
-    source::{Assignment, Place, Reader, Source},
+    source::{Assignment, Kept, Place, Reader, Source},
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -218,6 +218,23 @@ impl SourceConfig for KafkaSource {
 
     fn build(self) -> Box<dyn Source> {
         Box::new(self)
+    }
+
+    /// Whatever brokers it asks: a topic is known by its id.
+    fn reads_like(&self, before: &Self) -> bool {
+        self.all_topics() == before.all_topics()
+    }
+
+    fn keeps(&self, _: &Self, partition: &Partition) -> Kept {
+        let topic = partition.0.rsplit_once('/').map(|(topic, _)| topic);
+        if topic.is_some_and(|topic| self.all_topics().contains(&topic)) { Kept::Yes } else { Kept::Unread }
+    }
+
+    fn begins(&self) -> Place {
+        match self.start {
+            Start::Earliest => Place::Beginning,
+            Start::Latest => Place::End,
+        }
     }
 }
 

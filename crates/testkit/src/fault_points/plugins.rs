@@ -2,6 +2,7 @@
 use super::{Faults, Point};
 use async_trait::async_trait;
 use dataflow_core::{
+    pipeline::command::Change,
     position::{Partition, Positions},
     problem::Problem,
     spec::{Component, PipelineSpec},
@@ -42,6 +43,10 @@ impl Plugins for Watched {
 
     fn compiler(&self) -> &dyn Compiler {
         self.inner.compiler()
+    }
+
+    fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change {
+        self.inner.change(before, after, positions)
     }
 
     fn redact(&self, component: &Component) -> Component {

@@ -5,7 +5,7 @@ use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     records::{Layout, Records, Slices, Span},
-    source::{Assignment, Place, Read, Reader, Source},
+    source::{Assignment, Kept, Place, Read, Reader, Source},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,6 +17,9 @@ use std::sync::Arc;
 pub struct MemorySource {
     /// Name of the [`Feed`] it reads.
     pub feed: String,
+    /// What makes no difference to what is read.
+    #[serde(default)]
+    pub pace: u32,
 }
 
 impl SourceConfig for MemorySource {
@@ -29,6 +32,12 @@ impl SourceConfig for MemorySource {
     }
     fn build(self) -> Box<dyn Source> {
         Box::new(Memory { feed: feed(&self.feed) })
+    }
+    fn reads_like(&self, before: &Self) -> bool {
+        self.feed == before.feed
+    }
+    fn keeps(&self, before: &Self, _: &Partition) -> Kept {
+        if self.feed == before.feed { Kept::Yes } else { Kept::No }
     }
 }
 

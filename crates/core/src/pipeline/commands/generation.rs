@@ -32,5 +32,11 @@ pub(super) fn begin(
     if spec.source.kind == Inbox::SOURCE {
         pipeline.inbox.clamp(&mut positions);
     }
-    Ok(NewGeneration { generation: pipeline.progress.generation.next(), positions, settled, unsettled })
+    Ok(NewGeneration {
+        generation: pipeline.progress.generation.next(),
+        positions,
+        given_up: Positions::new(),
+        settled,
+        unsettled,
+    })
 }

@@ -30,7 +30,13 @@ use crate::{
 impl Decision {
     /// These facts have happened, because of `command`.
     fn of(command: &Command, facts: impl IntoIterator<Item = Fact>) -> Self {
-        let event = |fact| Event { at: command.at, actor: command.actor.clone(), command: command.id.clone(), fact };
+        let event = |fact| Event {
+            at: command.at,
+            actor: command.actor.clone(),
+            command: command.id.clone(),
+            hash: command.hash,
+            fact,
+        };
         Self { events: facts.into_iter().map(event).collect(), ..Self::default() }
     }
 

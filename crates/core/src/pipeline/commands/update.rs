@@ -1,13 +1,17 @@
 //! Change what a pipeline is.
 use super::{generation, not_allowed};
 use crate::{
-    pipeline::{Command, Decision, Fact, Rejected, State, command::Settlement},
-    position::Positions,
+    pipeline::{
+        Command, Decision, Fact, Rejected, State,
+        command::{Change, Settlement},
+        rejected::GivenUp,
+    },
     spec::PipelineSpec,
 };
 
-/// While it runs, only name, description and labels. Another source, sink or number of lanes starts a new generation,
-/// which goes on where the old one ended as long as the source is the same.
+/// While it runs, only name, description and labels. Other records to read, another target or another number of lanes
+/// start a new generation, which goes on where the old one ended, but for positions that say nothing to the source any
+/// more: those are given up only if a user wants it.
 ///
 /// Afterwards a pipeline is what it was, except that a change of what it does makes a completed one stopped (there may be
 /// more to do now) and cancels the restart of a failed one (the user is at work on it, and starts it when done).
@@ -15,8 +19,9 @@ pub(in crate::pipeline) fn update(
     state: &State,
     command: &Command,
     spec: &PipelineSpec,
+    change: &Change,
+    reset: bool,
     settlement: &Settlement,
-    positions: &Positions,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     let spec = super::checked(spec, &pipeline.id)?;
@@ -27,16 +32,15 @@ pub(in crate::pipeline) fn update(
         let fix = "stop it first; only name, description and labels may change while it runs";
         return Err(not_allowed("update", state, fix));
     }
-    let generation = if pipeline.starts_generation(&spec) {
-        let mut begin = match settlement {
-            _ if !spec.source.reads_like(&pipeline.spec.source) => Positions::new(),
-            Settlement::Settled { lanes } => pipeline.progress.positions_with(lanes),
-            Settlement::NotNeeded | Settlement::Unsettled { .. } => pipeline.progress.positions(),
-        };
-        begin.extend(positions.clone());
-        Some(generation::begin(pipeline, &spec, begin, settlement)?)
-    } else {
-        None
-    };
-    Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation }]))
+    if !pipeline.starts_generation(&spec, change) {
+        return Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation: None }]));
+    }
+    let mut kept = pipeline.progress.positions_with(settlement.lanes());
+    let given_up = kept.extract_if(.., |partition, _| change.given_up.contains_key(partition)).collect();
+    if !reset {
+        GivenUp::check(&given_up, change)?;
+    }
+    let mut generation = generation::begin(pipeline, &spec, kept, settlement)?;
+    generation.given_up = given_up;
+    Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation: Some(generation) }]))
 }

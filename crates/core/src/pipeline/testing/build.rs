@@ -5,8 +5,9 @@ use crate::{
     ledger::Counters,
     pipeline::{
         Fact, Request,
-        command::Settlement,
+        command::{Change, Settlement},
         event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery},
+        state::Inbox,
     },
     position::{Position, Positions},
     spec::{Component, PipelineSpec},
@@ -14,6 +15,7 @@ use crate::{
     types::{Learned, Type},
 };
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// When the past of [`given`](super::given) begins: 2026-01-01T00:00:00Z.
 pub const EPOCH: Timestamp = Timestamp(1_767_225_600_000);
@@ -82,6 +84,11 @@ pub fn redirected() -> PipelineSpec {
     PipelineSpec { sink: component(json!({"type": "sqlite", "path": "orders.db", "table": "other"})), ..spec() }
 }
 
+/// [`spec`] with another source: a change that gives up positions.
+pub fn resourced() -> PipelineSpec {
+    PipelineSpec { source: component(json!({"type": "file", "path": "orders.jsonl"})), ..spec() }
+}
+
 /// A source, transform or sink.
 pub fn component(value: Value) -> Component {
     from_json(value)
@@ -140,7 +147,13 @@ pub fn lane_opened(progress: LaneProgress) -> LaneOpened {
 
 /// Generation number `number`, from `positions` on.
 pub fn generation(number: u64, positions: Positions) -> NewGeneration {
-    NewGeneration { generation: Generation(number), positions, settled: Vec::new(), unsettled: None }
+    NewGeneration {
+        generation: Generation(number),
+        positions,
+        given_up: Positions::new(),
+        settled: Vec::new(),
+        unsettled: None,
+    }
 }
 
 /// Why a run failed.
@@ -233,14 +246,28 @@ pub fn create() -> Request {
 
 /// Change it; a generation that ends was settled as lane 0 after `settled` commits.
 pub fn update(spec: PipelineSpec, settled: u64) -> Request {
-    let settlement = Settlement::Settled { lanes: vec![lane(settled)] };
-    Request::Update { spec: Box::new(spec), settlement, positions: Positions::new() }
+    update_with(spec, Settlement::Settled { lanes: vec![lane(settled)] })
 }
 
 /// Change it, with the sink out of reach.
 pub fn update_unsettled(spec: PipelineSpec, forced: bool) -> Request {
-    let settlement = Settlement::Unsettled { reason: "no route to host".into(), forced };
-    Request::Update { spec: Box::new(spec), settlement, positions: Positions::new() }
+    update_with(spec, Settlement::Unsettled { reason: "no route to host".into(), forced })
+}
+
+/// Change it to read something else, which says nothing to the position that it has.
+pub fn update_source(reset: bool) -> Request {
+    let change =
+        Change { source: true, sink: false, given_up: [(Inbox::PARTITION.into(), "the beginning".to_owned())].into() };
+    let settlement = Settlement::Settled { lanes: vec![lane(3)] };
+    Request::Update { spec: Box::new(resourced()), change, reset, settlement }
+}
+
+/// Change it, where what [`spec`] has of source and sink is all that matters to them.
+pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> Request {
+    let before = self::spec();
+    let change =
+        Change { source: spec.source != before.source, sink: spec.sink != before.sink, given_up: BTreeMap::new() };
+    Request::Update { spec: Box::new(spec), change, reset: false, settlement }
 }
 
 /// Run it, with three lanes if it may choose.

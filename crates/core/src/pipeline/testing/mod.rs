@@ -18,6 +18,7 @@ pub use table::{Cell, diagram, matrix, states, table};
 
 use super::{Command, Decision, Effect, Event, Fact, Rejected, State, decide, evolve};
 use crate::{id::Actor, time::Timestamp};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A pipeline with a past.
 #[derive(Clone, Debug)]
@@ -48,7 +49,9 @@ impl Given {
     pub fn and(self, fact: Fact) -> Self {
         let number = self.history.len() + 1;
         let at = EPOCH.plus_millis(1_000 * i64::try_from(number).unwrap_or(i64::MAX));
-        let event = Event { at, actor: usual_actor(&fact), command: command_id(&format!("given-{number}")), fact };
+        let (actor, command) = (usual_actor(&fact), command_id(&format!("given-{number}")));
+        let hash = (!actor.is_system()).then_some(number as u64);
+        let event = Event { at, actor, command, hash, fact };
         self.follow(event)
     }
 
@@ -185,7 +188,10 @@ impl From<super::Request> for Command {
             request if request.is_remembered() => user(),
             _ => Actor::system(),
         };
-        Self { pipeline: id(), id: command_id(UNNAMED), actor, at: NOW, expected_version: None, request }
+        let mut hasher = DefaultHasher::new();
+        format!("{request:?}").hash(&mut hasher);
+        let hash = Some(hasher.finish());
+        Self { pipeline: id(), id: command_id(UNNAMED), hash, actor, at: NOW, expected_version: None, request }
     }
 }
 
@@ -214,7 +220,7 @@ impl Command {
     /// The same, asked by the platform itself.
     #[must_use]
     pub fn by_system(mut self) -> Self {
-        self.actor = Actor::system();
+        (self.actor, self.hash) = (Actor::system(), None);
         self
     }
 }

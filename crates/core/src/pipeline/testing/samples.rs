@@ -22,7 +22,11 @@ pub fn samples() -> Vec<Event> {
         Fact::PipelineCreated { spec: Box::new(full_spec()), incarnation: incarnation() },
         Fact::PipelineUpdated {
             spec: Box::new(super::redirected()),
-            generation: Some(NewGeneration { settled: vec![full_lane(3)], ..generation(2, at(300)) }),
+            generation: Some(NewGeneration {
+                settled: vec![full_lane(3)],
+                given_up: [("orders/0".into(), Position::offset(300).of("5f3c"))].into(),
+                ..generation(2, at(300))
+            }),
         },
         Fact::PipelineStarted { lanes: 2, attempt: 1 },
         Fact::BatchReceived {
@@ -63,6 +67,7 @@ pub fn samples() -> Vec<Event> {
         at: EPOCH.plus_millis(1_000 * number),
         actor: user(),
         command: command_id(&format!("command-{number}")),
+        hash: Some(number.unsigned_abs()),
         fact,
     };
     (1_i64..).zip(facts).map(event).collect()

@@ -86,11 +86,14 @@ fn commands() -> Vec<(&'static str, Command)> {
     let lost = Request::ReportLost { run: RunId(10), lost: ten_lost() };
     vec![
         ("create", create().into()),
-        ("create, repeated by its id", Command::from(create()).named("given-1")),
+        ("create, repeated by its id", Command { hash: Some(1), ..Command::from(create()).named("given-1") }),
+        ("start, under the id of the create", Command::from(start()).named("given-1")),
         ("update nothing", update(spec(), 3).into()),
         ("update the description", update(described(), 3).into()),
         ("update a transform", update(refiltered(), 3).into()),
         ("update the sink", update(redirected(), 3).into()),
+        ("update the source, needs a reset", update_source(false).into()),
+        ("update the source, with a reset", update_source(true).into()),
         ("update the sink, out of reach", update_unsettled(redirected(), false).into()),
         ("update the sink, out of reach, forced", update_unsettled(redirected(), true).into()),
         ("start", start().into()),

@@ -7,10 +7,24 @@ use dataflow_core::{
 fn a_command_repeated_by_its_id_changes_nothing() {
     let running = given([]).when(Command::from(create()).named("a")).after();
     let running = running.when(Command::from(start()).named("b")).after();
-    let commands = [("a", create()), ("b", start()), ("a", stop()), ("b", Request::Delete)];
-    for (id, request) in commands {
+    for (id, request) in [("a", create()), ("b", start())] {
         running.clone().when(Command::from(request).named(id).only_at_version(99)).then_nothing();
     }
+}
+
+#[test]
+fn another_request_under_its_id_is_turned_down() {
+    let running = given([]).when(Command::from(create()).named("a")).after();
+    let running = running.when(Command::from(start()).named("b")).after();
+    let renamed = Request::Create { spec: Box::new(described()), incarnation: incarnation() };
+    let commands =
+        [("a", renamed), ("a", start()), ("a", stop()), ("b", Request::Delete), ("b", update(described(), 0))];
+    for (id, request) in commands {
+        running.clone().when(Command::from(request).named(id)).then_rejected("idempotency-key-reused");
+    }
+    // A request that was turned down leaves its id free.
+    running.clone().when(Command::from(start()).named("c")).then_rejected("not-allowed");
+    running.when(Command::from(stop()).named("c")).then([stop_requested()]);
 }
 
 #[test]
@@ -25,8 +39,8 @@ fn what_runs_and_the_policy_do_is_not_remembered() {
     let failed = given([created(), started(), opened(10, 0), failed_for_now()]);
     let after = failed.when(Command::from(start()).by_system().named("policy")).after();
     let after = after.when(Command::from(report_opened(11, 0)).named("r")).after();
-    assert!(!after.state.has_carried_out(&command_id("policy")));
-    assert!(!after.state.has_carried_out(&command_id("r")));
+    assert!(!after.state.carried_out(&command_id("policy")).is_some());
+    assert!(!after.state.carried_out(&command_id("r")).is_some());
 }
 
 #[test]
@@ -49,8 +63,8 @@ fn only_so_many_and_only_for_so_long() {
     let many = (0..REMEMBERED_COMMANDS).fold(given([created()]), |given, n| given.and(described(n)));
     let pipeline = many.state.pipeline().unwrap();
     assert_eq!(pipeline.commands.len(), REMEMBERED_COMMANDS);
-    assert!(!many.state.has_carried_out(&command_id("given-1")));
-    assert!(many.state.has_carried_out(&command_id("given-2")));
+    assert!(!many.state.carried_out(&command_id("given-1")).is_some());
+    assert!(many.state.carried_out(&command_id("given-2")).is_some());
 
     let next_day = pipeline.updated_at.plus_millis(REMEMBERED_COMMANDS_MS);
     let later = many.when(Command::from(start()).at(next_day)).after();

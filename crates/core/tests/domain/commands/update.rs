@@ -1,9 +1,12 @@
 use dataflow_core::{
-    id::Generation,
+    id::{Epoch, Generation, RunId},
     pipeline::{
-        Command, Fact, Rejected, Request, State, Status, command::Settlement, event::NewGeneration, testing::*,
+        Command, Fact, Rejected, Request, State, Status,
+        command::{Change, Settlement},
+        event::{LaneProgress, NewGeneration},
+        testing::*,
     },
-    position::Positions,
+    position::{Partition, Position},
     spec::PipelineSpec,
     types::{Learned, Type},
 };
@@ -55,48 +58,83 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     assert!(progress.by_lane.is_empty());
 }
 
+/// A pipeline that has read `a` and `b`.
+fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
+    let spec = PipelineSpec { source: component(json!({"type": "kafka", "topics": ["a", "b"]})), ..spec() };
+    let positions = [("a/0".into(), Position::offset(4)), ("b/0".into(), Position::offset(7))];
+    let lane = LaneProgress { positions: positions.into(), ..lane(4) };
+    let opened = Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(lane.clone())] };
+    let created = Fact::PipelineCreated { spec: Box::new(spec.clone()), incarnation: incarnation() };
+    (given([created, started(), opened, stop_requested(), stopped()]), spec, lane)
+}
+
+fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneProgress) -> Request {
+    let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
+    let change = Change { source: true, sink: false, given_up: given_up.collect() };
+    Request::Update { spec: Box::new(spec), change, reset, settlement: Settlement::Settled { lanes: vec![lane] } }
+}
+
 #[test]
-fn positions_of_an_unchanged_source_stay_and_those_of_another_do_not() {
-    let kafka = PipelineSpec { source: component(json!({"type": "kafka", "topic": "a"})), ..spec() };
-    let lane = |sequence| dataflow_core::pipeline::event::LaneProgress {
-        positions: [("a/0".into(), dataflow_core::position::Position::offset(sequence))].into(),
-        ..lane(sequence)
+fn a_tweak_of_the_source_is_the_same_generation() {
+    let (past, spec, lane) = reads_topics();
+    let tweaked = component(json!({"type": "kafka", "topics": ["a", "b"], "groupId": "g"}));
+    let spec = PipelineSpec { source: tweaked, ..spec };
+    let change = Request::Update {
+        spec: Box::new(spec.clone()),
+        change: Change::default(),
+        reset: false,
+        settlement: Settlement::NotNeeded,
     };
-    let past = given([
-        Fact::PipelineCreated { spec: Box::new(kafka.clone()), incarnation: incarnation() },
-        started(),
-        Fact::RunOpened {
-            run: dataflow_core::id::RunId(10),
-            epoch: dataflow_core::id::Epoch(7),
-            lanes: vec![lane_opened(lane(3))],
-        },
-        stop_requested(),
-        stopped(),
-    ]);
-    let change = |spec| Request::Update {
-        spec: Box::new(spec),
-        settlement: Settlement::Settled { lanes: vec![lane(4)] },
-        positions: Positions::new(),
+    let after = past.when(change).then([updated(spec)]).after();
+    assert_eq!(after.state.pipeline().unwrap().progress.positions(), lane.positions);
+}
+
+#[test]
+fn positions_stay_with_what_is_read_on() {
+    let (past, spec, lane) = reads_topics();
+    for other in [json!({"type": "kafka", "topics": ["a"]}), json!({"type": "kafka", "topics": ["a", "b", "c"]})] {
+        let spec = PipelineSpec { source: component(other), ..spec.clone() };
+        let after = past.clone().when(change_source(spec, &[], false, lane.clone())).after();
+        let progress = &after.state.pipeline().unwrap().progress;
+        assert_eq!((progress.generation, &progress.begin), (Generation(2), &lane.positions));
+    }
+}
+
+#[test]
+fn positions_are_given_up_only_on_purpose() {
+    let (past, spec, lane) = reads_topics();
+    let past = schema_known(past.and(started())).and(stop_requested()).and(stopped());
+    let spec = PipelineSpec { source: component(json!({"type": "kafka", "topic": "c"})), ..spec };
+    let update = |reset| change_source(spec.clone(), &["b/0", "x/0"], reset, lane.clone());
+    let rejected = past.clone().when(update(false)).then_rejected("reset-needed");
+    assert_eq!(rejected.to_string(), "the change gives up the position of b/0 at 7 (from the beginning)");
+
+    let begun = NewGeneration {
+        settled: vec![lane.clone()],
+        given_up: [("b/0".into(), Position::offset(7))].into(),
+        ..generation(2, [("a/0".into(), Position::offset(4))].into())
     };
-    let begin = |spec| {
-        let after = past.clone().when(change(spec)).after();
-        after.state.pipeline().unwrap().progress.begin.clone()
-    };
-    assert_eq!(begin(PipelineSpec { sink: redirected().sink, ..kafka.clone() }), lane(4).positions);
-    assert_eq!(begin(PipelineSpec { lanes: Some(2), ..kafka.clone() }), lane(4).positions);
-    let other = component(json!({"type": "kafka", "topic": "b"}));
-    assert_eq!(begin(PipelineSpec { source: other, ..kafka.clone() }), Positions::new());
+    let changed = Fact::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun) };
+    let after = past.when(update(true)).then([changed]).after();
+    assert_eq!(after.state.pipeline().unwrap().learned, Learned::default());
+}
+
+#[test]
+fn positions_that_only_the_sink_knows_are_given_up_on_purpose_too() {
+    let (past, spec, mut lane) = reads_topics();
+    lane.positions.insert("c/0".into(), Position::offset(1));
+    past.when(change_source(described_as(&spec), &["c/0"], false, lane)).then_rejected("reset-needed");
+}
+
+fn described_as(spec: &PipelineSpec) -> PipelineSpec {
+    PipelineSpec { description: "other".into(), ..spec.clone() }
 }
 
 #[test]
 fn the_old_generation_is_settled_or_given_up() {
     let rejected = ran().when(update_unsettled(redirected(), false)).then_rejected("unsettled");
     assert_eq!(rejected, Rejected::Unsettled { reason: "no route to host".into() });
-    let not_asked = Request::Update {
-        spec: Box::new(redirected()),
-        settlement: Settlement::NotNeeded,
-        positions: Positions::new(),
-    };
+    let not_asked = update_with(redirected(), Settlement::NotNeeded);
     ran().when(not_asked.clone()).then_rejected("unsettled");
 
     let forced = ran().when(update_unsettled(redirected(), true)).after();

@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Only if the pipeline is at this version.
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
+    /// Even if that gives up positions: what has none is read from where the source begins.
+    #[arg(long)]
+    reset: bool,
     /// Even if the sink can't be asked what it has (a change of source or sink).
     #[arg(long)]
     force: bool,
@@ -27,10 +30,12 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let id = spec_file::id_in(&spec).ok_or_else(|| {
         Failure::invalid("the file does not say which pipeline it is for", Vec::new()).fix("give it a pipelineId")
     })?;
-    let query = [("force", "true".to_owned())];
+    let query: Vec<_> = [("reset", args.reset), ("force", args.force)]
+        .into_iter()
+        .filter_map(|(name, given)| given.then(|| (name, "true".to_owned())))
+        .collect();
     let path = ["pipelines", id];
-    let request =
-        Request::put(&path).body(&spec).if_match(args.if_version).query(if args.force { &query } else { &[] });
+    let request = Request::put(&path).body(&spec).if_match(args.if_version).query(&query);
     let pipeline: PipelineView = args.server.client()?.send(request).await?;
     Ok(super::show(&pipeline, output))
 }

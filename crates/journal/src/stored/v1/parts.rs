@@ -220,6 +220,8 @@ impl From<LaneOpened> for domain::LaneOpened {
 pub(super) struct NewGeneration {
     generation: u64,
     positions: Positions,
+    #[serde(default, skip_serializing_if = "Positions::is_empty")]
+    given_up: Positions,
     settled: Vec<LaneProgress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<String>,
@@ -230,6 +232,7 @@ impl From<&domain::NewGeneration> for NewGeneration {
         Self {
             generation: new.generation.0,
             positions: store_positions(&new.positions),
+            given_up: store_positions(&new.given_up),
             settled: new.settled.iter().map(Into::into).collect(),
             unsettled: new.unsettled.clone(),
         }
@@ -241,6 +244,7 @@ impl From<NewGeneration> for domain::NewGeneration {
         Self {
             generation: Generation(stored.generation),
             positions: read_positions(stored.positions),
+            given_up: read_positions(stored.given_up),
             settled: stored.settled.into_iter().map(Into::into).collect(),
             unsettled: stored.unsettled,
         }

@@ -1,0 +1,244 @@
+//! Changes of a pipeline between its runs: what doesn't change what is read neither reads again nor passes over anything;
+//! what does, is done on purpose only.
+use crate::{
+    program::{Node, count, query, start},
+    topic::{BROKERS, Topic},
+};
+use dataflow_testkit::servers;
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+/// A pipeline into a SQLite file without a key, so that a record that is read twice shows.
+struct Flow<'a> {
+    node: &'a Node,
+    database: std::path::PathBuf,
+    spec: Value,
+}
+
+impl<'a> Flow<'a> {
+    async fn new(node: &'a Node, folder: &Path, source: Value) -> Self {
+        let database = folder.join("out.db");
+        let spec = json!({
+            "pipelineId": "p", "source": source, "checkpointInterval": "20ms", "batch": {"linger": "5ms"},
+            "sink": {"type": "sqlite", "path": database, "table": "t", "mode": "append"},
+        });
+        node.create_and_start(&spec).await;
+        Self { node, database, spec }
+    }
+
+    async fn until_delivered(&self, records: u64) {
+        self.node.until("p", "delivered", |view| count(view, "recordsDelivered") >= records).await;
+    }
+
+    async fn stop(&self) {
+        self.node.post("/api/pipelines/p/stop").await;
+    }
+
+    async fn start(&self) {
+        let (status, view) = self.node.post("/api/pipelines/p/start").await;
+        assert_eq!(status, 200, "{view:#}");
+    }
+
+    async fn change(&mut self, part: &str, tweak: &Value, query: &str) -> (u16, Value) {
+        self.spec[part].as_object_mut().unwrap().extend(tweak.as_object().unwrap().clone());
+        self.node.request("PUT", &format!("/api/pipelines/p{query}"), Some(&self.spec)).await
+    }
+
+    /// Stops, changes, and starts again, for each of the tweaks; `feed` adds ten records before each start.
+    async fn tweak(&mut self, part: &str, tweaks: &[Value], mut expected: u64, mut feed: impl FnMut()) -> u64 {
+        for tweak in tweaks {
+            self.stop().await;
+            let (status, view) = self.change(part, tweak, "").await;
+            assert_eq!(status, 200, "{tweak}: {view:#}");
+            feed();
+            expected += 10;
+            self.start().await;
+            self.until_delivered(expected).await;
+            assert_eq!(self.rows(), expected, "{tweak}");
+        }
+        expected
+    }
+
+    fn rows(&self) -> u64 {
+        query(&self.database, "SELECT count(*) FROM t").try_into().unwrap()
+    }
+}
+
+fn lines(from: u64, to: u64) -> String {
+    (from..to).map(|id| format!("{{\"id\":{id}}}\n")).collect()
+}
+
+#[tokio::test]
+async fn a_file_is_read_on_through_tweaks_and_patterns() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("a.jsonl");
+    fs::write(&input, lines(0, 1000)).unwrap();
+    let node = start(&folder.path().join("data"));
+    let mut flow = Flow::new(&node, folder.path(), json!({"type": "file", "path": input})).await;
+    flow.until_delivered(1000).await;
+
+    let mut next = 1000;
+    let mut feed = || {
+        fs::write(&input, lines(0, next + 10)).unwrap();
+        next += 10;
+    };
+    let tweaks = [
+        json!({"compression": "auto"}),
+        json!({"pollInterval": "30ms", "follow": true}),
+        json!({"format": "json"}),
+        json!({"onPositionLost": "latest"}),
+        json!({"path": folder.path().join("*.jsonl")}),
+    ];
+    let expected = flow.tweak("source", &tweaks, 1000, &mut feed).await;
+    let expected =
+        flow.tweak("sink", &[json!({"fenceTimeout": "3s"}), json!({"createTable": true})], expected, feed).await;
+
+    // What is read on no longer is given up on purpose only, and both positions are said.
+    flow.stop().await;
+    fs::create_dir(folder.path().join("other")).unwrap();
+    fs::write(folder.path().join("other/b.jsonl"), lines(0, 5)).unwrap();
+    let other = json!({"path": folder.path().join("other/*")});
+    let (status, refused) = flow.change("source", &other, "").await;
+    assert_eq!((status, &refused["code"]), (409, &json!("reset-needed")), "{refused:#}");
+    let at = fs::metadata(&input).unwrap().len().to_string();
+    let message = refused["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains(&at) && message.contains("the beginning"), "{message}");
+    let (status, changed) = flow.change("source", &other, "?reset=true").await;
+    assert_eq!(status, 200, "{changed:#}");
+    assert_eq!(changed["warnings"][0]["code"], "positions-given-up");
+    flow.start().await;
+    flow.until_delivered(expected + 5).await;
+    assert_eq!(flow.rows(), expected + 5);
+    let history = node.get("/api/pipelines/p/history").await;
+    let given_up = history["items"].as_array().unwrap().iter().find_map(|item| {
+        let given_up = item["detail"]["generation"]["givenUp"].as_object()?;
+        (item["event"] == "PipelineUpdated").then(|| given_up.clone())
+    });
+    assert_eq!(given_up.unwrap()[input.to_str().unwrap()]["at"], at);
+}
+
+#[tokio::test]
+async fn generated_records_go_on_through_tweaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let source = json!({"type": "generate", "count": 1000, "schema": {"id": {"type": "sequence"}}});
+    let mut flow = Flow::new(&node, folder.path(), source).await;
+    flow.until_delivered(1000).await;
+    let tweaks = [json!({"count": 1010}), json!({"count": 1020, "seed": 0}), json!({"count": 1030, "rate": 1e6})];
+    let expected = flow.tweak("source", &tweaks, 1000, || {}).await;
+    let (status, refused) = flow.change("source", &json!({"seed": 7}), "").await;
+    assert_eq!((status, &refused["code"]), (409, &json!("reset-needed")), "{refused:#}");
+    assert_eq!(query(&flow.database, "SELECT count(DISTINCT id) FROM t"), i64::try_from(expected).unwrap());
+}
+
+#[tokio::test]
+async fn pushed_records_go_on_through_tweaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let mut flow = Flow::new(&node, folder.path(), json!({"type": "http"})).await;
+    let push = async |name: &str, from: u64, to: u64| {
+        let records: Vec<_> = (from..to).map(|id| json!({"data": {"id": id}})).collect();
+        let body = json!({"batchId": name, "records": records});
+        let (status, answer) = node.request("POST", "/api/pipelines/p/batches", Some(&body)).await;
+        assert_eq!(status, 200, "{answer}");
+    };
+    push("first", 0, 1000).await;
+    flow.until_delivered(1000).await;
+    flow.stop().await;
+    push("second", 1000, 1010).await;
+    let (status, view) = flow.change("source", &json!({"maxPendingBytes": 1_000_000}), "").await;
+    assert_eq!(status, 200, "{view:#}");
+    flow.start().await;
+    flow.until_delivered(1010).await;
+    assert_eq!(flow.rows(), 1010);
+}
+
+#[tokio::test]
+async fn topics_are_read_on_through_tweaks_and_other_topics() {
+    if !servers::are_up() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let (first, second) = (Topic::new("tweaks-b", 2).await, Topic::new("tweaks-a", 2).await);
+    let line = |id| json!({"id": id}).to_string();
+    let source = json!({"type": "kafka", "brokers": BROKERS, "topic": first.name, "start": "latest"});
+    let mut flow = Flow::new(&node, folder.path(), source).await;
+    node.until("p", "at its beginning", |view| view["checkpoint"]["positions"][1].is_object()).await;
+    first.send(0..1000, line);
+    flow.until_delivered(1000).await;
+
+    // What is produced while it is stopped arrives, whatever is tweaked meanwhile.
+    let mut next = 1000;
+    let feed = || {
+        first.send(next..next + 10, line);
+        next += 10;
+    };
+    let tweaks = [
+        json!({"groupId": "another"}),
+        json!({"metadataInterval": "1s"}),
+        json!({"brokers": [BROKERS, "localhost:9092"]}),
+        json!({"properties": {"fetch.wait.max.ms": "50"}}),
+        json!({"topic": null, "topics": [first.name, second.name]}),
+    ];
+    let expected = flow.tweak("source", &tweaks, 1000, feed).await;
+    second.send(0..10, line);
+    flow.until_delivered(expected + 10).await;
+    assert_eq!(flow.rows(), expected + 10);
+
+    // A topic that is left out for a while is read on where it was.
+    flow.stop().await;
+    assert_eq!(flow.change("source", &json!({"topics": [first.name]}), "").await.0, 200);
+    flow.start().await;
+    second.send(10..20, line);
+    first.send(5000..5010, line);
+    flow.until_delivered(expected + 20).await;
+    flow.stop().await;
+    assert_eq!(flow.change("source", &json!({"topics": [second.name, first.name]}), "").await.0, 200);
+    flow.start().await;
+    flow.until_delivered(expected + 30).await;
+    assert_eq!(flow.rows(), expected + 30);
+
+    flow.stop().await;
+    let (status, refused) = flow.change("source", &json!({"topics": ["tweaks-none"]}), "").await;
+    assert_eq!((status, &refused["code"]), (409, &json!("reset-needed")), "{refused:#}");
+    first.remove().await;
+    second.remove().await;
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_its_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let spec = |description: &str| {
+        json!({
+            "pipelineId": "p", "description": description, "source": {"type": "http"},
+            "sink": {"type": "blackhole"},
+        })
+    };
+    let keyed = async |method: &str, path: &str, body: Option<&Value>| {
+        node.request_with(method, path, body, &[("Idempotency-Key", "k")]).await
+    };
+    let (status, made) = keyed("POST", "/api/pipelines", Some(&spec("a"))).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(keyed("POST", "/api/pipelines", Some(&spec("a"))).await, (201, made));
+    let others = [
+        ("POST", "/api/pipelines", Some(spec("b"))),
+        ("PUT", "/api/pipelines/p", Some(spec("a"))),
+        ("POST", "/api/pipelines/p/start", None),
+        ("PUT", "/api/pipelines/p/checkpoint", Some(json!({"to": "beginning"}))),
+        ("DELETE", "/api/pipelines/p", None),
+    ];
+    for (method, path, body) in others {
+        let (status, refused) = keyed(method, path, body.as_ref()).await;
+        assert_eq!((status, &refused["code"]), (422, &json!("idempotency-key-reused")), "{method} {path}: {refused}");
+    }
+    let (status, _) = node.request_with("DELETE", "/api/pipelines/p", None, &[("Idempotency-Key", "d")]).await;
+    assert_eq!(status, 200);
+    // The create's key is still known; what it made is gone.
+    assert_eq!(keyed("POST", "/api/pipelines", Some(&spec("a"))).await.0, 404);
+    assert_eq!(node.request("POST", "/api/pipelines", Some(&spec("c"))).await.0, 201);
+    let (status, deleted) = node.request_with("DELETE", "/api/pipelines/p", None, &[("Idempotency-Key", "d")]).await;
+    assert_eq!((status, &deleted["status"]), (200, &json!("deleted")));
+    assert_eq!(node.get("/api/pipelines/p").await["description"], "c");
+}

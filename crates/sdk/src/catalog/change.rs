@@ -1,0 +1,116 @@
+//! What another spec changes in what is read and written, compared after connections and defaults are filled in.
+use super::{
+    Catalog, Connections, Role, SourceConfig,
+    connector::{Connector, Make, parse},
+    redact,
+};
+use crate::source::{Kept, Place};
+use dataflow_core::{
+    pipeline::command::Change,
+    position::{Partition, Positions},
+    spec::{Component, PipelineSpec},
+};
+use serde_json::{Map, Value};
+
+/// What a source's settings say to those before them (none: of another type), and to the positions in these partitions.
+/// None: one of both can't be read, for instance where a secret stands for a number.
+pub(super) type Reading = fn(Option<Value>, Value, &[&Partition]) -> Option<Read>;
+
+pub(super) struct Read {
+    like: bool,
+    kept: Vec<Kept>,
+    begins: Place,
+}
+
+pub(super) fn reading<C: SourceConfig>(before: Option<Value>, after: Value, partitions: &[&Partition]) -> Option<Read> {
+    let after = parse::<C>(after).ok()?;
+    let before = before.map(parse::<C>).transpose().ok()?;
+    let keeps = |partition: &&Partition| before.as_ref().map_or(Kept::Unread, |before| after.keeps(before, partition));
+    Some(Read {
+        like: before.as_ref().is_some_and(|before| after.reads_like(before)),
+        kept: partitions.iter().map(keeps).collect(),
+        begins: after.begins(),
+    })
+}
+
+impl Catalog {
+    /// What giving `after` the place of `before` changes, for a pipeline at these positions. Never touches the network.
+    pub fn change(
+        &self,
+        before: &PipelineSpec,
+        after: &PipelineSpec,
+        positions: &Positions,
+        connections: &Connections,
+    ) -> Change {
+        let partitions: Vec<&Partition> = positions.keys().collect();
+        let Read { like, kept, begins } = self.read(&before.source, &after.source, &partitions, connections);
+        let goes_on = kept.contains(&Kept::Yes);
+        let given_up = partitions.into_iter().zip(kept).filter_map(|(partition, kept)| {
+            let instead = match kept {
+                Kept::No => format!("it would be read from {begins}"),
+                Kept::Unread if !goes_on => {
+                    format!("it would be read no longer; what is read instead begins at {begins}")
+                }
+                Kept::Yes | Kept::Unread => return None,
+            };
+            Some((partition.clone(), instead))
+        });
+        Change {
+            source: !like,
+            given_up: given_up.collect(),
+            sink: !self.writes_like(&before.sink, &after.sink, connections),
+        }
+    }
+
+    fn read(
+        &self,
+        before: &Component,
+        after: &Component,
+        partitions: &[&Partition],
+        connections: &Connections,
+    ) -> Read {
+        let same = before == after;
+        let unknown = || Read {
+            like: same,
+            kept: vec![if same { Kept::Yes } else { Kept::No }; partitions.len()],
+            begins: Place::Beginning,
+        };
+        let Some(connector) = self.get(Role::Source, &after.kind) else { return unknown() };
+        let Make::Source { reading, .. } = connector.make else { return unknown() };
+        let filled = |component| Value::Object(own(connector, component, connections));
+        let earlier = (before.kind == after.kind).then(|| filled(before));
+        reading(earlier, filled(after), partitions).unwrap_or_else(unknown)
+    }
+
+    /// Whether a sink writes the same to the same place: but for tuning and credentials, its settings are the same.
+    fn writes_like(&self, before: &Component, after: &Component, connections: &Connections) -> bool {
+        let Some(connector) = self.get(Role::Sink, &after.kind) else { return before == after };
+        let target = |component: &Component| {
+            let mut settings = own(connector, component, connections);
+            for (name, rules) in connector.fields() {
+                if let Some(default) = rules.get("default") {
+                    settings.entry(name).or_insert_with(|| default.clone());
+                }
+                if rules.get("x-secret").is_some() {
+                    settings.shift_remove(name);
+                }
+            }
+            settings.retain(|name, value| !value.is_null() && !connector.tuning.contains(&name.as_str()));
+            for text in settings.values_mut() {
+                if let Value::String(url) = text {
+                    *url = redact::without_login(url);
+                }
+            }
+            settings
+        };
+        before.kind == after.kind && target(before) == target(after)
+    }
+}
+
+/// The settings with those of the connection under them; as they stand where the connection is not there any more.
+fn own(connector: &Connector, component: &Component, connections: &Connections) -> Map<String, Value> {
+    match connections.merge(connector, component) {
+        Ok(merged) => merged.fields(),
+        Err(_) => component.config.clone(),
+    }
+}
