@@ -1,9 +1,13 @@
 //! What transforms make of records, and what a sink is given.
 use crate::records::{Records, Span};
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions, UInt32Array},
+    buffer::BooleanBuffer,
+    compute::take_arrays,
+};
 use bytes::Bytes;
 use dataflow_core::types::{Learned, Type};
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 /// What a sink wants of each output row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +70,60 @@ pub enum Payload {
         spans: Vec<Span>,
     },
     /// Columns in the order of the demand.
-    Columns(RecordBatch),
+    Columns(Cells),
+}
+
+/// Rows as columns: their values, and which of them are missing rather than NULL.
+#[derive(Clone, Debug)]
+pub struct Cells {
+    values: RecordBatch,
+    /// For each column, the rows whose record has no such field; none: all have it. Empty: that is so of all columns.
+    absent: Vec<Option<BooleanBuffer>>,
+}
+
+impl Cells {
+    /// Rows of which some may lack fields: `absent` has, for each column, the rows without it. Their values are NULL.
+    pub fn new(values: RecordBatch, absent: Vec<Option<BooleanBuffer>>) -> Self {
+        let absent = if absent.iter().all(Option::is_none) { Vec::new() } else { absent };
+        Self { values, absent }
+    }
+    /// The rows whose record has no such field; none: all have it.
+    pub fn absent(&self, column: usize) -> Option<&BooleanBuffer> {
+        self.absent.get(column)?.as_ref()
+    }
+    /// Whether the record of a row lacks a field.
+    pub fn is_absent(&self, column: usize, row: usize) -> bool {
+        self.absent(column).is_some_and(|absent| absent.value(row))
+    }
+    /// Whether no record lacks any field.
+    pub fn is_whole(&self) -> bool {
+        self.absent.is_empty()
+    }
+    /// These rows alone.
+    fn take(&self, rows: &[usize]) -> Self {
+        let indices = UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let values = take_arrays(self.values.columns(), &indices, None)
+            .and_then(|columns| RecordBatch::try_new_with_options(self.values.schema(), columns, &options))
+            .unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}"));
+        let taken = |absent: &BooleanBuffer| BooleanBuffer::collect_bool(rows.len(), |at| absent.value(rows[at]));
+        Self { values, absent: self.absent.iter().map(|absent| absent.as_ref().map(taken)).collect() }
+    }
+}
+
+impl From<RecordBatch> for Cells {
+    /// No record lacks any field.
+    fn from(values: RecordBatch) -> Self {
+        Self { values, absent: Vec::new() }
+    }
+}
+
+impl Deref for Cells {
+    type Target = RecordBatch;
+
+    fn deref(&self) -> &RecordBatch {
+        &self.values
+    }
 }
 
 impl Output {
@@ -90,17 +147,7 @@ impl Output {
             Payload::Documents { data, spans } => {
                 Payload::Documents { data: data.clone(), spans: kept.iter().map(|row| spans[*row]).collect() }
             }
-            Payload::Columns(batch) => {
-                let indices = arrow::array::UInt32Array::from_iter_values(kept.iter().map(|row| *row as u32));
-                let columns = arrow::compute::take_arrays(batch.columns(), &indices, None);
-                let taken = columns.and_then(|columns| {
-                    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(kept.len()));
-                    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
-                });
-                Payload::Columns(
-                    taken.unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}")),
-                )
-            }
+            Payload::Columns(cells) => Payload::Columns(cells.take(&kept)),
         };
         Self { records: self.records.clone(), rows: kept.iter().map(|row| self.rows[*row]).collect(), payload }
     }
@@ -117,8 +164,9 @@ pub struct Processed {
     pub dead: Vec<Dead>,
     /// What was learned of the types of fields, if that is more than was known before.
     pub learned: Option<Learned>,
-    /// Output fields that the sink has no column for, where the spec says that columns are to be added. If there are any,
-    /// nothing else in here counts: the engine has the sink add them, compiles again, and processes the records again.
+    /// Output fields that the sink has no column for, where the spec says that columns are to be added, or that the
+    /// pipeline is to fail. If there are any, nothing else in here counts: the engine has the sink add them, compiles
+    /// again, and processes the records again; or it fails.
     pub new_columns: Vec<Column>,
     /// Things worth a user's attention, each said once per run: a field that no record has had, an ignored field.
     pub warnings: Vec<Warning>,

@@ -65,6 +65,8 @@ pub enum UnknownFields {
     Add,
     /// The record is a dead letter.
     Dead,
+    /// The pipeline fails: see [`Processed::new_columns`].
+    Fail,
 }
 
 /// Compiled transforms: takes raw records, gives what the sink wants. Pure compute, called on compute threads, one call

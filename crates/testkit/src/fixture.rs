@@ -3,7 +3,10 @@ use arrow::array::{
     ArrayRef, Float64Array, Int16Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
     new_null_array,
 };
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::{
+    buffer::BooleanBuffer,
+    datatypes::{DataType, Field, Schema},
+};
 use dataflow_core::{
     id::{Epoch, Generation, Incarnation, PipelineId},
     ledger::Counters,
@@ -13,7 +16,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Records, Span,
-    batch::{Demand, Output, Payload, arrow_type},
+    batch::{Cells, Demand, Output, Payload, arrow_type},
     records::{Layout, Slices},
     sink::OpenLane,
 };
@@ -105,7 +108,8 @@ pub fn records(from: u64, rows: &[Pair<'_>]) -> Records {
     }
 }
 
-/// An output of these rows as a demand wants them: whole documents, or columns of which `id` and `name` have values.
+/// An output of these rows as a demand wants them: whole documents, or columns of which `id` and `name` have values;
+/// the records have no other fields.
 ///
 /// # Panics
 /// If the demand has types for `id` and `name` that these values don't fit.
@@ -122,7 +126,9 @@ pub fn output(demand: &Demand, from: u64, rows: &[Pair<'_>]) -> Output {
             let arrays = columns.iter().map(|column| array(&column.name, &arrow_type(column.ty), json(column), rows));
             let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
             let batch = RecordBatch::try_new_with_options(schema, arrays.collect(), &options);
-            Payload::Columns(batch.unwrap_or_else(|error| panic!("{error}")))
+            let missing = |column: &dataflow_sdk::batch::Column| !matches!(column.name.as_str(), "id" | "name");
+            let absent = columns.iter().map(|column| missing(column).then(|| BooleanBuffer::new_set(rows.len())));
+            Payload::Columns(Cells::new(batch.unwrap_or_else(|error| panic!("{error}")), absent.collect()))
         }
     };
     Output { records, rows: (0..rows.len() as u32).collect(), payload }

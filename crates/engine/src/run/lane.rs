@@ -11,7 +11,7 @@ use dataflow_sdk::{
     batch::{Column, Dead, Demand, Processed},
     records::Records,
     source::{Read, Reader},
-    transform::{Compiler, Plan, Program},
+    transform::{Compiler, Plan, Program, UnknownFields},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -209,6 +209,9 @@ async fn transform(
             if processed.new_columns.is_empty() {
                 break processed;
             }
+            if binding.plan.unknown_fields == Some(UnknownFields::Fail) {
+                return Err(unknown_fields(&processed.new_columns));
+            }
             let Some(demand) = define(&out, processed.new_columns).await else { return Ok(()) };
             binding.rebind(demand)?;
         };
@@ -220,6 +223,14 @@ async fn transform(
         }
     }
     Ok(())
+}
+
+/// Fields without a column, where the spec says that they are a failure.
+fn unknown_fields(columns: &[Column]) -> Failure {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let message = format!("records have fields that the sink has no column for: {}", names.join(", "));
+    let fix = "add the columns, leave the fields out with a map transform, or set unknownFields to ignore, add or dead";
+    Failure::decide("unknown-field", "sink", message, fix)
 }
 
 /// Rows of records without any field, while the sink's columns are not known: nobody can say what would hold them.

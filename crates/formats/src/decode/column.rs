@@ -11,6 +11,7 @@ use arrow::{
         ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
         PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
     },
+    buffer::BooleanBuffer,
     datatypes::{ArrowPrimitiveType, DataType, Int16Type, Int32Type, Int64Type},
 };
 use dataflow_core::types::Type;
@@ -31,6 +32,11 @@ impl<'a> Values<'a> {
     /// Number of records that have the field.
     pub(super) fn present(&self) -> u64 {
         self.cells.iter().filter(|cell| cell.kind != Kind::Missing).count() as u64
+    }
+
+    /// The records that don't have it.
+    pub(super) fn absent(&self) -> BooleanBuffer {
+        BooleanBuffer::collect_bool(self.cells.len(), |row| self.cells[row].kind == Kind::Missing)
     }
 
     /// Bytes of all values, for a buffer of the right size.

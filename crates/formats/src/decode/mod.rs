@@ -18,7 +18,7 @@ mod time;
 pub use learning::learned_key;
 
 use crate::marks::Marks;
-use arrow::array::ArrayRef;
+use arrow::{array::ArrayRef, buffer::BooleanBuffer};
 use cell::{Cell, Scanned, Text};
 use dataflow_core::types::{Learned, Type};
 use dataflow_sdk::{
@@ -106,6 +106,8 @@ pub struct Column {
     pub misfits: Vec<Misfit>,
     /// Number of records that have the field at all (null included).
     pub present: u64,
+    /// The records that don't have it; none: all do.
+    pub absent: Option<BooleanBuffer>,
 }
 
 /// A value that does not fit what was asked for.
@@ -190,7 +192,9 @@ impl Decoder {
                 Want::Literal => values.literals(),
                 Want::As(ty) => values.column(ty, Asked::exactly(ty)),
             };
-            Column { array, misfits, present: values.present() }
+            let present = values.present();
+            let absent = (present < records.len() as u64).then(|| values.absent());
+            Column { array, misfits, present, absent }
         });
         let columns = columns.collect();
         Decoded { columns, broken, keys, marks, learned: more.then(|| self.learned.clone()) }

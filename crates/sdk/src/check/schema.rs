@@ -180,7 +180,9 @@ impl<'a> Checker<'a> {
                 Some(Value::Bool(false)) => {
                     let finding =
                         Problem::new(join(path, name), "unknown-field", format!("there is no field {name:?}"));
-                    problems.push(match hint(name, &known) {
+                    let replaced = rules.get("x-replaced").and_then(|all| all.get(name)).and_then(Value::as_str);
+                    let replaced = replaced.map(|by| format!("write {by} instead"));
+                    problems.push(match replaced.or_else(|| hint(name, &known)) {
                         Some(hint) => finding.fix(hint),
                         None => finding.fix("leave it out"),
                     });

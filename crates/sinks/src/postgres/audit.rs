@@ -2,15 +2,15 @@
 //! compares the two.
 use super::{
     PostgresSink,
-    encode::Encoder,
+    encode::{Encoder, Refused},
     failure,
     pool::Server,
     schema::{self, Described},
-    statement::Statements,
+    statement::{Encoded, KNOWN, Statements},
     types::Wire,
 };
 use crate::table::{
-    Layout, Slot,
+    Layout, Order, Slot,
     audit::{self, Comparison, Differences, PARTITION, POSITION, Row},
     ddl::{quote, quote_all, quote_table},
     keys::{self, Place, reject},
@@ -24,7 +24,7 @@ use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
     audit::{Audit, Audited, Auditor, Findings, Origins},
-    batch::{Column, Demand, Output, Payload},
+    batch::{Cells, Column, Demand, Output, Payload},
     sink::CommitError,
 };
 use deadpool_postgres::Object;
@@ -50,10 +50,10 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let demand = layout.demand();
     let traced = traced(&layout);
     let mut all_wires = wires.clone();
-    all_wires.extend([("int4", 23), ("int8", 20)].map(|(base, oid)| Wire { base, oid, cast: None, copy: true }));
+    all_wires.extend([Wire::plain("int4", 23), Wire::plain("int8", 20)]);
     let auditor = PostgresAuditor {
-        expected: Statements::new(EXPECTED, &traced, &all_wires),
-        judge: Statements::new(JUDGE, &Layout { slots: layout.slots.clone(), key: Vec::new() }, &wires),
+        expected: Statements::traced(EXPECTED, &traced, &all_wires),
+        judge: Statements::new(JUDGE, &Layout { key: Vec::new(), ..layout.clone() }, &wires),
         compared: audit::compared(&layout, &wanted.volatile),
         traced,
         wires: all_wires,
@@ -74,8 +74,10 @@ fn traced(layout: &Layout) -> Layout {
     let mut traced = layout.clone();
     for (name, ty) in [(PARTITION, Type::Integer), (POSITION, Type::Bigint)] {
         let column = Column { name: name.into(), ty };
-        traced.slots.push(Slot { column, declared: ty.to_string(), not_null: true });
+        traced.slots.push(Slot { column, declared: ty.to_string(), not_null: true, has_default: false, exact: true });
     }
+    // So that of keys that only the server takes for equal the last one stays.
+    traced.arrival = true;
     if !traced.key.is_empty() {
         traced.key.push(layout.slots.len());
     }
@@ -110,10 +112,12 @@ impl PostgresAuditor {
         let mut sql = format!(
             "drop table if exists {EXPECTED}, {JUDGE}; \
              create temp table dataflow_expected as select {columns} from {target} with no data; \
-             alter table {EXPECTED} add {PARTITION} integer, add {POSITION} bigint; \
+             alter table {EXPECTED} add {PARTITION} integer, add {POSITION} bigint, add {KNOWN} varbit; \
              create temp table dataflow_judge (like {target} including constraints); "
         );
-        for column in unwritten {
+        // What has a default is left out of a row that does not say it; defaults themselves may change the target.
+        let filled = self.layout.slots.iter().filter(|slot| slot.has_default).map(|slot| slot.column.name.clone());
+        for column in unwritten.chain(filled) {
             sql.push_str(&format!("alter table {JUDGE} alter {} drop not null; ", quote(&column)));
         }
         if !traced.is_empty() {
@@ -135,39 +139,48 @@ impl PostgresAuditor {
         fields.push(Arc::new(Field::new(PARTITION, DataType::Int32, false)));
         fields.push(Arc::new(Field::new(POSITION, DataType::Int64, false)));
         let columns = batch.columns().iter().cloned().chain([partitions, positions]).collect();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
-        let batch = batch.map_err(|error| Error::fatal("internal", format!("rows can't be traced: {error}")))?;
-        Ok(Output { payload: Payload::Columns(batch), ..output.clone() })
+        let values = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+        let values = values.map_err(|error| Error::fatal("internal", format!("rows can't be traced: {error}")))?;
+        let absent = (0..values.num_columns()).map(|column| batch.absent(column).cloned());
+        let cells = Cells::new(values, absent.collect());
+        Ok(Output { payload: Payload::Columns(cells), ..output.clone() })
     }
 
     /// Writes rows to the table of expected rows.
     async fn write(&mut self, output: &Output) -> Result<(), CommitError> {
         let outputs = [self.trace(output)?];
-        let places = keys::places(&self.traced, &outputs)?;
-        let encoded = {
-            let batches = keys::batches(&outputs)?;
-            let encoder = Encoder::new(&self.traced.slots, &self.wires, &batches)?;
-            self.expected.encode(&encoder, &places)
-        };
-        let encoded = encoded.map_err(|refused| {
-            CommitError::Rejected(refused.iter().map(|(place, cause)| reject(&outputs, *place, cause)).collect())
-        })?;
-        let server = self.server.clone();
-        let failed = |error: &tokio_postgres::Error| server.failed("audit a table in", error);
-        match self.expected.run(&self.client, encoded).await {
-            Ok(_) => Ok(()),
-            Err(error) if failure::is_of_rows(&error) => {
-                let causes = self.causes(output).await?;
-                let refused = causes.into_iter().enumerate().filter_map(|(row, cause)| Some((row, cause?)));
-                let refused: Vec<_> =
-                    refused.map(|(row, cause)| reject(&outputs, Place { output: 0, row }, &cause)).collect();
-                match refused.is_empty() {
-                    true => Err(failed(&error).into()),
-                    false => Err(CommitError::Rejected(refused)),
+        let order = Order::of(&self.traced, &outputs)?;
+        for run in order.runs(0..order.places.len()) {
+            let places = &order.places[run.rows];
+            match self.expected.encode(&self.encoder(&outputs)?, &run.fields, places) {
+                Ok(encoded) => match encoded.run(&self.client).await {
+                    Ok(_) => continue,
+                    Err(error) if failure::may_be_of_rows(&error) => {}
+                    Err(error) => return Err(self.failed(&error).into()),
+                },
+                Err(refused) => {
+                    let refused = refused.iter().map(|(place, cause)| reject(&outputs, *place, cause));
+                    return Err(CommitError::Rejected(refused.collect()));
                 }
             }
-            Err(error) => Err(failed(&error).into()),
+            // There are rows that the table refuses, or keys that only the server takes for equal.
+            for place in places {
+                let encoded = self.expected.encode(&self.encoder(&outputs)?, &run.fields, std::slice::from_ref(place));
+                let Ok(encoded) = encoded else { continue };
+                if let Err(error) = encoded.run(&self.client).await {
+                    if !failure::may_be_of_rows(&error) {
+                        return Err(self.failed(&error).into());
+                    }
+                    let cause = failure::words_of(&error);
+                    return Err(CommitError::Rejected(vec![reject(&outputs, *place, &cause)]));
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn encoder<'a>(&'a self, outputs: &'a [Output]) -> Result<Encoder<'a>, Error> {
+        Encoder::new(&self.traced.slots, &self.wires, &keys::batches(outputs)?)
     }
 
     /// What the empty table says of each row.
@@ -178,11 +191,7 @@ impl PostgresAuditor {
             rows.into_iter().for_each(|row| causes[row.row] = Some(row.cause));
         }
         for (row, cause) in causes.iter_mut().enumerate().filter(|(_, cause)| cause.is_none()) {
-            let encoded = {
-                let batches = keys::batches(outputs)?;
-                let wires = &self.wires[..self.layout.slots.len()];
-                self.judge.encode(&Encoder::new(&self.layout.slots, wires, &batches)?, &[Place { output: 0, row }])
-            };
+            let encoded = self.judged(outputs, row)?;
             let encoded = match encoded {
                 Ok(encoded) => encoded,
                 Err(refused) => {
@@ -193,15 +202,23 @@ impl PostgresAuditor {
             let server = self.server.clone();
             let failed = |error: &tokio_postgres::Error| server.failed("audit a table in", error);
             self.client.batch_execute("begin").await.map_err(|error| failed(&error))?;
-            let written = self.judge.run(&self.client, encoded).await;
+            let written = encoded.run(&self.client).await;
             self.client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
             match written {
                 Ok(_) => {}
-                Err(error) if failure::is_of_rows(&error) => *cause = Some(failure::words_of(&error)),
+                Err(error) if failure::may_be_of_rows(&error) => *cause = Some(failure::words_of(&error)),
                 Err(error) => return Err(failed(&error)),
             }
         }
         Ok(causes)
+    }
+
+    /// What is sent to the empty table for one row.
+    fn judged(&self, outputs: &[Output], row: usize) -> Result<Result<Encoded, Refused>, Error> {
+        let batches = keys::batches(outputs)?;
+        let encoder = Encoder::new(&self.layout.slots, &self.wires[..self.layout.slots.len()], &batches)?;
+        let fields = (0..self.layout.slots.len()).filter(|slot| !batches[0].is_absent(*slot, row)).collect();
+        Ok(self.judge.encode(&encoder, &fields, &[Place { output: 0, row }]))
     }
 
     async fn compare(mut self) -> Result<Findings, Error> {
@@ -213,11 +230,19 @@ impl PostgresAuditor {
         let reading = reading.await.map_err(failed)?;
         // Types without equality, and json, of which it depends on how it is written, are compared as text.
         let plain = |place: usize| self.wires[place].copy && self.wires[place].base != "json";
+        let unknown = format!("select coalesce(bit_and({KNOWN})::text, '') from {EXPECTED}");
+        let unknown: String = reading.query_one(unknown.as_str(), &[]).await.map_err(failed)?.get(0);
+        // What a record did not say, its default, can't be told: without a key, not even of which row.
+        let compared = self.compared.iter().copied().filter(|place| {
+            !self.layout.key.is_empty() || !self.layout.slots[*place].has_default || !unknown[*place..].starts_with('0')
+        });
+        let compared: Vec<usize> = compared.collect();
         let comparison = Comparison {
             layout: &self.layout,
             target: &self.target,
             expected: EXPECTED,
-            compared: self.compared.clone(),
+            compared: compared.clone(),
+            known: Some(&|of, place| format!("substring({of}.{KNOWN} from {} for 1) = B'1'", place + 1)),
             comparable: &move |place, column| if plain(place) { column } else { format!("({column})::text") },
             text: |column| format!("({column})::text"),
         };
@@ -229,7 +254,7 @@ impl PostgresAuditor {
         let expected =
             number(if keyed { comparison.keys() } else { format!("select count(*) from {EXPECTED}") }).await?;
         let origins = std::mem::take(&mut self.origins);
-        let mut differences = Differences::new(&self.layout, &self.compared, origins, expected, found);
+        let mut differences = Differences::new(&self.layout, &compared, origins, expected, found);
         let width = self.layout.slots.len();
         let row = |found: &tokio_postgres::Row, from: usize, origin: Option<usize>| {
             let cells = (from..from + width).map(|at| found.get(at)).collect();

@@ -1,17 +1,17 @@
 //! Rows in PostgreSQL's binary form: as a COPY, or as one array per column.
-use super::{numeric, types::Wire};
+use super::{exact::Exact, list::List, numeric, types::Wire};
 use crate::table::{Slot, keys::Place};
 use arrow::{
     array::{
         Array, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
-        Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+        Int16Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
     },
     datatypes::{
         Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
     },
 };
 use dataflow_core::types::Type;
-use dataflow_sdk::Error;
+use dataflow_sdk::{Error, batch::Cells};
 
 /// Days and microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL begins to count.
 const EPOCH_DAYS: i32 = 10_957;
@@ -30,6 +30,8 @@ enum Reader<'a> {
     Text(&'a StringArray),
     /// JSON with the version byte of jsonb.
     Jsonb(&'a StringArray),
+    /// JSON arrays.
+    List(&'a StringArray, List),
     Uuid(&'a StringArray),
     Time(&'a TimestampMicrosecondArray),
     Date(&'a Date32Array),
@@ -47,6 +49,9 @@ impl<'a> Reader<'a> {
             Type::Double => array.as_primitive_opt::<Float64Type>().map(Self::Double),
             Type::Decimal { .. } => array.as_primitive_opt::<Decimal128Type>().map(Self::Decimal),
             Type::Number => array.as_string_opt().map(Self::Number),
+            Type::Json if wire.list.is_some() => {
+                array.as_string_opt().zip(wire.list).map(|(array, list)| Self::List(array, list))
+            }
             Type::Json if wire.base == "jsonb" => array.as_string_opt().map(Self::Jsonb),
             Type::Text | Type::Json => array.as_string_opt().map(Self::Text),
             Type::Uuid => array.as_string_opt().map(Self::Uuid),
@@ -75,14 +80,15 @@ impl<'a> Reader<'a> {
             Self::Double(array) => array.is_null(row),
             Self::Decimal(array) => array.is_null(row),
             Self::Number(array) | Self::Text(array) | Self::Jsonb(array) | Self::Uuid(array) => array.is_null(row),
+            Self::List(array, _) => array.is_null(row),
             Self::Time(array) => array.is_null(row),
             Self::Date(array) => array.is_null(row),
             Self::Bytes(array) => array.is_null(row),
         }
     }
 
-    /// Appends a value with its length before it.
-    fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    /// Appends a value with its length before it, if the column gives it back as it is.
+    fn write(&self, row: usize, exact: Exact, out: &mut Vec<u8>) -> Result<(), String> {
         if self.is_null(row) {
             out.extend_from_slice(&(-1i32).to_be_bytes());
             return Ok(());
@@ -101,8 +107,15 @@ impl<'a> Reader<'a> {
                     numeric::write(&array.value_as_string(row), out)?;
                 }
             }
-            Self::Number(array) => numeric::write(array.value(row), out)?,
-            Self::Text(array) => write_text(array.value(row), out)?,
+            Self::Number(array) => {
+                check(array.value(row), exact)?;
+                numeric::write(array.value(row), out)?;
+            }
+            Self::Text(array) => {
+                check(array.value(row), exact)?;
+                write_text(array.value(row), out)?;
+            }
+            Self::List(array, list) => out.extend_from_slice(list.write(array.value(row))?.as_bytes()),
             Self::Jsonb(array) => {
                 out.push(1);
                 write_text(array.value(row), out)?;
@@ -113,6 +126,7 @@ impl<'a> Reader<'a> {
                 out.extend_from_slice(uuid.as_bytes());
             }
             Self::Time(array) => {
+                exact.refuses_micros(array.value(row)).map_or(Ok(()), Err)?;
                 let micros = array.value(row).checked_sub(EPOCH_MICROS).ok_or("the time is out of range")?;
                 out.extend_from_slice(&micros.to_be_bytes());
             }
@@ -126,6 +140,13 @@ impl<'a> Reader<'a> {
         out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         Ok(())
     }
+}
+
+fn check(text: &str, exact: Exact) -> Result<(), String> {
+    if exact == Exact::Any {
+        return Ok(());
+    }
+    exact.refuses(text).map_or(Ok(()), Err)
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
@@ -148,8 +169,8 @@ pub(super) struct Encoder<'a> {
 pub(super) type Refused = Vec<(Place, String)>;
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(slots: &'a [Slot], wires: &'a [Wire], batches: &[&'a RecordBatch]) -> Result<Self, Error> {
-        let of_batch = |batch: &&'a RecordBatch| {
+    pub(super) fn new(slots: &'a [Slot], wires: &'a [Wire], batches: &[&'a Cells]) -> Result<Self, Error> {
+        let of_batch = |batch: &&'a Cells| {
             let columns = slots.iter().zip(wires).zip(batch.columns());
             columns.map(|((slot, wire), array)| Reader::new(slot, wire, array.as_ref())).collect()
         };
@@ -161,16 +182,17 @@ impl<'a> Encoder<'a> {
         format!("column {} ({}): {cause}", slot.column.name, slot.declared)
     }
 
-    /// The rows as the data of `copy … from stdin (format binary)`.
-    pub(super) fn copy(&self, places: &[Place]) -> Result<Vec<u8>, Refused> {
-        let mut out = Vec::with_capacity(places.len() * self.slots.len() * 12 + 32);
+    /// These fields of the rows as the data of `copy … from stdin (format binary)`.
+    pub(super) fn copy(&self, fields: &[usize], places: &[Place]) -> Result<Vec<u8>, Refused> {
+        let mut out = Vec::with_capacity(places.len() * fields.len() * 12 + 32);
         out.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
         let mut refused = Vec::new();
         for place in places {
-            out.extend_from_slice(&(self.slots.len() as i16).to_be_bytes());
-            for (slot, column) in self.columns[place.output].iter().enumerate() {
-                if let Err(cause) = column.write(place.row, &mut out) {
-                    refused.push((*place, self.refused(slot, &cause)));
+            out.extend_from_slice(&(fields.len() as i16).to_be_bytes());
+            for slot in fields {
+                let column = &self.columns[place.output][*slot];
+                if let Err(cause) = column.write(place.row, self.wires[*slot].exact, &mut out) {
+                    refused.push((*place, self.refused(*slot, &cause)));
                     break;
                 }
             }
@@ -179,18 +201,23 @@ impl<'a> Encoder<'a> {
         if refused.is_empty() { Ok(out) } else { Err(refused) }
     }
 
-    /// The rows as one array per column.
-    pub(super) fn arrays(&self, places: &[Place]) -> Result<Vec<Vec<u8>>, Refused> {
+    /// The rows as one array for each of these fields.
+    pub(super) fn arrays(&self, fields: &[usize], places: &[Place]) -> Result<Vec<Vec<u8>>, Refused> {
         let mut refused: Refused = Vec::new();
-        let arrays = (0..self.slots.len()).map(|slot| {
+        let arrays = fields.iter().copied().map(|slot| {
+            let exact = self.wires[slot].exact;
             let nulls = places.iter().any(|place| self.columns[place.output][slot].is_null(place.row));
             let mut out = Vec::with_capacity(places.len() * 12 + 20);
             // Dimensions, whether there are nulls, type of the elements, length and lower bound of the one dimension.
-            for number in [1, i32::from(nulls), self.wires[slot].oid as i32, places.len() as i32, 1] {
+            let dimensions = i32::from(!places.is_empty());
+            for number in [dimensions, i32::from(nulls), self.wires[slot].oid as i32, places.len() as i32, 1]
+                .into_iter()
+                .take(3 + 2 * dimensions as usize)
+            {
                 out.extend_from_slice(&number.to_be_bytes());
             }
             for place in places {
-                if let Err(cause) = self.columns[place.output][slot].write(place.row, &mut out) {
+                if let Err(cause) = self.columns[place.output][slot].write(place.row, exact, &mut out) {
                     refused.push((*place, self.refused(slot, &cause)));
                 }
             }

@@ -45,11 +45,25 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
     }
 }
 
-/// Whether the error is about rows that were written, so that the rest can go on without them.
-pub(super) fn is_of_rows(error: &tokio_postgres::Error) -> bool {
+/// Whether the error may be about rows that were written: what a single one of them brings about again is that row's,
+/// whatever the server calls it. Not so what passes, and what ends the session.
+pub(super) fn may_be_of_rows(error: &tokio_postgres::Error) -> bool {
     let Some(db) = error.as_db_error() else { return false };
-    // Data, constraints, two rows for one key, limits of a row, what triggers raise, WITH CHECK of views.
-    matches!(&db.code().code()[..2], "22" | "23" | "21" | "54" | "P0" | "44")
+    let code = db.code().code();
+    !matches!(&code[..2], "08" | "28" | "40" | "53" | "57" | "58")
+        && !matches!(code, "25006" | "25P03" | "55P03" | "55000")
+}
+
+/// Whether what all of so many rows share can be the matter of each of them: data, constraints, limits of a row, what
+/// triggers raise. Of a single row, only what says that something of the table is missing is not.
+pub(super) fn is_of_data(error: &tokio_postgres::Error, rows: usize) -> bool {
+    let Some(code) = error.code().map(SqlState::code) else { return false };
+    match &code[..2] {
+        "0A" | "25" | "26" | "2F" | "34" | "38" | "39" | "3B" | "42" | "55" | "F0" | "HV" | "XX" => {
+            rows == 1 && !matches!(code, "42P01" | "42703" | "42883" | "42704" | "3F000")
+        }
+        _ => true,
+    }
 }
 
 /// The row that a COPY failed at, from 0.

@@ -1,7 +1,9 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
 mod audit;
 mod encode;
+mod exact;
 mod failure;
+mod list;
 mod numeric;
 mod pool;
 mod schema;
@@ -13,7 +15,7 @@ mod transaction;
 mod types;
 mod writer;
 
-use crate::table::{Columns, Mode, Names, Options, Unknown};
+use crate::table::{Columns, Mode, Names, Naming, Options, Unknown};
 use async_trait::async_trait;
 use dataflow_core::{
     spec::Millis,
@@ -35,14 +37,15 @@ use serde::Deserialize;
 /// types can't be written yet.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("x-replaced" = {"addColumns": "unknownFields: add"}))]
 pub struct PostgresSink {
     /// Where the database is: `postgres://user:password@host:5432/database`. By default that of the node's connection.
     pub url: Option<String>,
     /// Name of the table, `users` or `sales.users`, exactly as it is written in the database.
     pub table: String,
-    /// Columns to write: their names, or names and types. By default all columns of the table that have no default (and
-    /// those of the key), or, where the table is missing, all top-level fields with the types of the first batch. Columns
-    /// with a default are left out unless they are named.
+    /// Columns to write: their names, or names and types. By default all columns of the table, or, where the table is
+    /// missing, all top-level fields with the types of the first batch. A field that a record does not have leaves its
+    /// column as it is, or at its default in a new row.
     pub columns: Option<Columns>,
     /// Key columns: one name or several. They need a unique index, and become the primary key of a table that is made.
     pub key: Option<Names>,
@@ -52,10 +55,8 @@ pub struct PostgresSink {
     /// Whether a missing table is made.
     #[serde(default = "yes")]
     pub create_table: bool,
-    /// Whether columns may be added to the table. Columns that are there are never changed.
-    #[serde(default)]
-    pub add_columns: bool,
-    /// What becomes of fields that the table has no column for.
+    /// What becomes of fields that the table has no column for. Columns that are there are never changed. A record of which
+    /// no field has a column is a dead letter.
     #[serde(default)]
     pub unknown_fields: Unknown,
     /// How long to wait for a lock of an earlier writer before it is broken.
@@ -73,6 +74,14 @@ impl std::fmt::Debug for PostgresSink {
         f.debug_struct("PostgresSink").field("table", &self.table).finish_non_exhaustive()
     }
 }
+
+/// PostgreSQL's rules for names, which are always quoted.
+const NAMING: Naming = Naming {
+    database: "PostgreSQL",
+    longest: Some(63),
+    taken: &["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"],
+    same: |a, b| a == b,
+};
 
 fn yes() -> bool {
     true
@@ -92,7 +101,6 @@ impl PostgresSink {
             key: self.key.clone(),
             mode: self.mode,
             create_table: self.create_table,
-            add_columns: self.add_columns,
             unknown_fields: self.unknown_fields,
         }
     }
@@ -111,7 +119,7 @@ impl SinkConfig for PostgresSink {
     const CONNECTION: Option<&'static str> = Some("postgres");
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = self.options().check();
+        let mut problems = self.options().check(&NAMING);
         match &self.url {
             Some(url) => problems.extend(pool::check_url(url)),
             None => {

@@ -3,19 +3,41 @@ use super::types::{self, Base, Wire};
 use crate::table::{Found, FoundColumn};
 use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
-const COLUMNS: &str = "select a.attname::text, b.typname::text, b.typtype::text, b.typcategory::text, \
-    case when t.typtype = 'd' then t.typtypmod else a.atttypmod end, format_type(a.atttypid, a.atttypmod), \
-    a.attnotnull or t.typnotnull, a.atthasdef or a.attidentity = 'd' or t.typdefault is not null, \
-    a.attidentity = 'a' or a.attgenerated <> '' \
-    from pg_attribute a join pg_type t on t.oid = a.atttypid \
-    join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end \
-    where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped order by a.attnum";
+/// Each column with the type that it has in the end, whatever domains are over it, and, of arrays, that of the elements.
+const COLUMNS: &str = "with recursive base (attnum, type, modifier, not_null, has_default) as ( \
+        select attnum, atttypid, atttypmod, attnotnull, \
+            atthasdef and attgenerated = '' or attidentity <> '' \
+        from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped \
+        union all \
+        select attnum, typbasetype, case modifier when -1 then typtypmod else modifier end, \
+            not_null or typnotnull, has_default or typdefault is not null \
+        from base join pg_type on oid = type where typtype = 'd'), \
+    element (array_type, type, modifier) as ( \
+        select t.oid, t.typelem, -1 from pg_type t where t.typcategory = 'A' and t.typlen = -1 and t.typelem <> 0 \
+            and t.oid in (select type from base) \
+        union all \
+        select array_type, typbasetype, case modifier when -1 then typtypmod else modifier end \
+        from element join pg_type on oid = type where typtype = 'd') \
+    select a.attname::text, b.not_null, b.has_default, a.attidentity = 'a' or a.attgenerated <> '', \
+        format_type(a.atttypid, a.atttypmod), coalesce(c.collisdeterministic, true), \
+        n.nspname::text, t.typname::text, t.typtype::text, b.modifier, format_type(t.oid, b.modifier), \
+        en.nspname::text, et.typname::text, et.typtype::text, e.modifier, format_type(et.oid, e.modifier) \
+    from base b join pg_type t on t.oid = b.type and t.typtype <> 'd' join pg_namespace n on n.oid = t.typnamespace \
+    join pg_attribute a on a.attrelid = to_regclass($1) and a.attnum = b.attnum \
+    left join pg_collation c on c.oid = a.attcollation \
+    left join (element e join pg_type et on et.oid = e.type and et.typtype <> 'd' \
+        join pg_namespace en on en.oid = et.typnamespace) on e.array_type = t.oid \
+    order by a.attnum";
 const INDEXES: &str = "select array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k (attnum, place) \
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where k.place <= i.indnkeyatts order by k.place), \
-    i.indisprimary, i.indimmediate and i.indpred is null and i.indexprs is null \
-    from pg_index i where i.indrelid = to_regclass($1) and i.indisunique and i.indisvalid";
+    i.indisprimary, i.indimmediate and i.indpred is null and i.indexprs is null and i.indisunique \
+    from pg_index i where i.indrelid = to_regclass($1) and (i.indisunique or i.indisexclusion) and i.indisvalid";
+/// Whether there are triggers of users, rules, or references of the table to itself.
+const ORDERED: &str = "select exists (select from pg_trigger where tgrelid = to_regclass($1) and not tgisinternal) \
+    or exists (select from pg_rewrite where ev_class = to_regclass($1)) \
+    or exists (select from pg_constraint where conrelid = to_regclass($1) and confrelid = conrelid)";
 
 /// A table, and how values of its columns travel.
 pub(super) struct Described {
@@ -30,32 +52,46 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
         return Ok(None);
     }
     let mut described = Described { found: Found::default(), wires: HashMap::new() };
+    let found = &mut described.found;
     for row in client.query(COLUMNS, &[&table]).await? {
-        let letter = |index: usize| row.get::<_, &str>(index).chars().next().unwrap_or_default();
-        let (name, declared): (String, String) = (row.get(0), row.get(5));
-        let base = Base {
-            name: row.get(1),
-            class: letter(2),
-            category: letter(3),
-            modifier: row.get(4),
-            declared: declared.clone(),
-        };
+        let (name, declared): (String, String) = (row.get(0), row.get(4));
+        let element = row.get::<_, Option<&str>>(12).map(|_| Box::new(base(&row, 11, true, None)));
+        let base = base(&row, 6, row.get(5), element);
         let known = types::of(&base);
         let ty = known.as_ref().map(|(ty, _)| *ty);
         if let Some((_, wire)) = known {
             described.wires.insert(name.clone(), wire);
         }
-        let (not_null, has_default, generated) = (row.get(6), row.get(7), row.get(8));
-        described.found.columns.push(FoundColumn { name, ty, declared, not_null, has_default, generated });
+        let (not_null, has_default, generated) = (row.get(1), row.get(2), row.get(3));
+        let exact = types::is_exact(&base);
+        found.columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated });
     }
+    let mut rules = 0;
     for row in client.query(INDEXES, &[&table]).await? {
+        rules += 1;
         let columns: Vec<String> = row.get(0);
         if row.get(1) {
-            described.found.primary_key.clone_from(&columns);
+            found.primary_key.clone_from(&columns);
         }
         if row.get(2) {
-            described.found.unique.push(columns);
+            found.unique.push(columns);
         }
     }
+    found.ordered = client.query_one(ORDERED, &[&table]).await?.get(0);
+    found.rules = rules;
     Ok(Some(described))
+}
+
+/// A type from these columns of a row on.
+fn base(row: &Row, from: usize, deterministic: bool, element: Option<Box<Base>>) -> Base {
+    let class = row.get::<_, &str>(from + 2).chars().next().unwrap_or_default();
+    Base {
+        schema: row.get(from),
+        name: row.get(from + 1),
+        class,
+        modifier: row.get(from + 3),
+        full: row.get(from + 4),
+        element,
+        deterministic,
+    }
 }

@@ -1,78 +1,188 @@
-//! The statements that write rows: COPY for many that are appended, otherwise one INSERT from arrays.
-use super::{encode::Encoder, types::Wire};
-use crate::table::{Layout, ddl, keys::Place};
+//! The statements that write rows: COPY for many that are appended, otherwise INSERT from arrays, for each set of fields
+//! that rows have.
+use super::{
+    encode::{Encoder, Refused},
+    types::Wire,
+};
+use crate::table::{Fields, Layout, ddl, keys::Place};
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::Object;
 use futures::SinkExt;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio_postgres::{
-    Error,
+    Error, Statement,
     types::{Format, IsNull, ToSql, Type},
 };
 
 /// From how many rows on a COPY is quicker than an INSERT, which needs one round trip less.
 const COPY_FROM: usize = 64;
+/// How many sets of fields have statements that connections keep. Of those beyond, each is prepared anew.
+const KEPT: usize = 100;
+
+/// A column of expected rows that says which of the others are known: a bit for each.
+pub(super) const KNOWN: &str = "dataflow_known";
 
 /// The statements for one layout of one table.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Statements {
-    insert: String,
+    /// Quoted.
+    table: String,
+    layout: Layout,
+    wires: Vec<Wire>,
+    /// Columns of the key of which values that differ may be equal to the server.
+    folded: Vec<String>,
+    /// Whether the table has the column [`KNOWN`], and takes any row.
+    traced: bool,
+    made: Mutex<HashMap<Fields, Arc<Texts>>>,
+}
+
+/// The statements for one set of fields.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// Run one after the other; the second only if the first has not written all rows.
+    insert: Vec<String>,
     /// None where COPY can't be used: rows with a key, columns that need a cast.
     copy: Option<String>,
+    /// Whether connections keep them prepared.
+    kept: bool,
 }
 
 impl Statements {
     /// The statements for a table, whose name comes quoted.
     pub(super) fn new(table: &str, layout: &Layout, wires: &[Wire]) -> Self {
-        let names: Vec<String> = layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
+        let (table, layout, wires) = (table.into(), layout.clone(), wires.to_vec());
+        let folded = layout.key.iter().map(|slot| &layout.slots[*slot]).filter(|slot| !slot.exact);
+        let folded = folded.map(|slot| slot.column.name.clone()).collect();
+        Self { folded, table, layout, wires, traced: false, made: Mutex::default() }
+    }
+
+    /// The statements for a table of expected rows.
+    pub(super) fn traced(table: &str, layout: &Layout, wires: &[Wire]) -> Self {
+        Self { traced: true, ..Self::new(table, layout, wires) }
+    }
+
+    /// What is sent for rows with these fields.
+    pub(super) fn encode(&self, encoder: &Encoder<'_>, fields: &Fields, places: &[Place]) -> Result<Encoded, Refused> {
+        let texts = self.texts(fields);
+        let rows = match texts.copy.is_some() && places.len() >= COPY_FROM {
+            true => Rows::Copy(encoder.copy(fields, places)?.into()),
+            false => Rows::Arrays(encoder.arrays(fields, places)?.into_iter().map(Binary).collect()),
+        };
+        Ok(Encoded { texts, rows, count: places.len() as u64 })
+    }
+
+    fn texts(&self, fields: &Fields) -> Arc<Texts> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(texts) = made.get(fields) {
+            return texts.clone();
+        }
+        if made.len() >= 2 * KEPT {
+            made.retain(|_, texts| texts.kept);
+        }
+        let texts = Arc::new(self.make(fields, made.len() < KEPT));
+        made.insert(fields.clone(), texts.clone());
+        texts
+    }
+
+    fn make(&self, fields: &Fields, kept: bool) -> Texts {
+        let Self { table, layout, wires, .. } = self;
+        let name = |slot: &usize| layout.slots[*slot].column.name.clone();
+        let names: Vec<String> = fields.iter().map(name).collect();
+        let key: Vec<String> = layout.key.iter().map(name).collect();
+        let joined = |parts: &mut dyn Iterator<Item = String>| parts.collect::<Vec<_>>().join(", ");
         let columns = ddl::quote_all(&names);
-        let arrays = wires.iter().enumerate().map(|(index, wire)| format!("${}::{}[]", index + 1, wire.base));
-        let values = wires.iter().enumerate().map(|(index, wire)| match &wire.cast {
-            Some(ty) => format!("c{index}::{ty}"),
-            None => format!("c{index}"),
-        });
-        let aliases = (0..wires.len()).map(|index| format!("c{index}"));
-        let joined = |parts: Vec<String>| parts.join(", ");
-        let (arrays, values, aliases) = (joined(arrays.collect()), joined(values.collect()), joined(aliases.collect()));
-        let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
-        let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names, &[]) };
-        let insert = format!(
-            "insert into {table} ({columns}) select {values} from unnest({arrays}) as rows ({aliases}) {conflict}"
-        );
-        let copied = key.is_empty() && wires.iter().all(|wire| wire.copy);
+        let values = joined(&mut fields.iter().map(|slot| wires[*slot].value(&format!("r.c{slot}"))));
+        let arrays = joined(&mut (1..).zip(&**fields).map(|(at, slot)| format!("${at}::{}[]", wires[*slot].base)));
+        let aliases = joined(&mut fields.iter().map(|slot| format!("c{slot}")));
+        let rows = format!("from unnest({arrays}) as r ({aliases})");
+        let is_upsert = !key.is_empty() && layout.key.iter().all(|slot| fields.contains(slot));
+        let lacks_required =
+            layout.slots.iter().enumerate().any(|(slot, column)| column.is_required() && !fields.contains(&slot));
+        let copied = key.is_empty() && !self.traced && fields.iter().all(|slot| wires[*slot].copy);
         let copy = copied.then(|| format!("copy {table} ({columns}) from stdin (format binary)"));
-        Self { insert, copy }
-    }
-
-    /// What is sent for these rows.
-    pub(super) fn encode(&self, encoder: &Encoder<'_>, places: &[Place]) -> Result<Encoded, super::encode::Refused> {
-        match self.copy.is_some() && places.len() >= COPY_FROM {
-            true => encoder.copy(places).map(|data| Encoded::Copy(data.into())),
-            false => encoder.arrays(places).map(|arrays| Encoded::Insert(arrays.into_iter().map(Binary).collect())),
-        }
-    }
-
-    /// Writes what was encoded; the number of rows.
-    pub(super) async fn run(&self, client: &Object, encoded: Encoded) -> Result<u64, Error> {
-        match (encoded, &self.copy) {
-            (Encoded::Copy(data), Some(copy)) => {
-                let statement = client.prepare_cached(copy).await?;
-                let mut to = std::pin::pin!(client.copy_in::<_, Bytes>(&statement).await?);
-                to.send(data).await?;
-                to.finish().await
+        let insert = format!("insert into {table} as t ({columns}) select {values} {rows}");
+        let insert = match is_upsert {
+            _ if self.traced => {
+                let has = |slot: usize| if fields.contains(&slot) { '1' } else { '0' };
+                let known: String = (0..layout.slots.len()).map(has).collect();
+                let insert =
+                    format!("insert into {table} as t ({columns}, {KNOWN}) select {values}, B'{known}' {rows}");
+                let set = names
+                    .iter()
+                    .filter(|name| !key.contains(name))
+                    .map(|name| format!("{0} = excluded.{0}", ddl::quote(name)));
+                let set = joined(&mut set.chain([format!("{KNOWN} = t.{KNOWN} | excluded.{KNOWN}")]));
+                match is_upsert {
+                    true => vec![format!("{insert} on conflict ({}) do update set {set}", ddl::quote_all(&key))],
+                    false => vec![insert],
+                }
             }
-            (Encoded::Copy(_), None) => unreachable!("only a table that takes a COPY is encoded for one"),
-            (Encoded::Insert(arrays), _) => {
-                let statement = client.prepare_cached(&self.insert).await?;
-                client.execute_raw(&statement, arrays.iter()).await
+            false => vec![insert],
+            // A row that lacks what a new one needs can only change one that is there.
+            true if lacks_required => {
+                let same = |slot: &usize| {
+                    format!("t.{} = {}", ddl::quote(&name(slot)), wires[*slot].comparable(&format!("r.c{slot}")))
+                };
+                let same = layout.key.iter().map(same).collect::<Vec<_>>().join(" and ");
+                let others = fields.iter().filter(|slot| !layout.key.contains(slot));
+                let others = others
+                    .map(|slot| format!("{} = {}", ddl::quote(&name(slot)), wires[*slot].value(&format!("r.c{slot}"))));
+                let mut others: Vec<String> = others.collect();
+                if others.is_empty() {
+                    others.extend(key.iter().map(|name| format!("{0} = t.{0}", ddl::quote(name))));
+                }
+                let update = format!("update {table} as t set {} {rows} where {same}", others.join(", "));
+                vec![update, format!("{insert} where not exists (select 1 from {table} as t where {same})")]
             }
-        }
+            true => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, &self.folded))],
+        };
+        Texts { insert, copy, kept }
     }
 }
 
 /// Rows as they are sent.
-pub(super) enum Encoded {
+pub(super) struct Encoded {
+    texts: Arc<Texts>,
+    rows: Rows,
+    count: u64,
+}
+
+enum Rows {
     Copy(Bytes),
-    Insert(Vec<Binary>),
+    Arrays(Vec<Binary>),
+}
+
+impl Encoded {
+    /// Writes what was encoded; the number of rows.
+    pub(super) async fn run(self, client: &Object) -> Result<u64, Error> {
+        let prepare = async |text: &str| match self.texts.kept {
+            true => client.prepare_cached(text).await,
+            false => client.prepare(text).await,
+        };
+        match (self.rows, &self.texts.copy) {
+            (Rows::Copy(data), Some(copy)) => {
+                let statement: Statement = prepare(copy).await?;
+                let mut to = std::pin::pin!(client.copy_in::<_, Bytes>(&statement).await?);
+                to.send(data).await?;
+                to.finish().await
+            }
+            (Rows::Copy(_), None) => unreachable!("only a table that takes a COPY is encoded for one"),
+            (Rows::Arrays(arrays), _) => {
+                let mut written = 0;
+                for (index, text) in self.texts.insert.iter().enumerate() {
+                    if index > 0 && written == self.count && self.count > 0 {
+                        break;
+                    }
+                    let statement: Statement = prepare(text).await?;
+                    written += client.execute_raw(&statement, arrays.iter()).await?;
+                }
+                Ok(written)
+            }
+        }
+    }
 }
 
 /// A parameter that is in binary form already.

@@ -1,4 +1,5 @@
 //! The table: found, made or widened.
+use super::NAMING;
 use super::{
     pool::Server,
     schema::{self, Described},
@@ -7,8 +8,8 @@ use super::{
     types::{self, Wire},
 };
 use crate::table::{
-    Layout, Options, Unknown, ddl,
-    layout::{missing_typed, new_columns},
+    Layout, Options, ddl,
+    layout::{columns_to_add, new_columns},
 };
 use dataflow_sdk::{
     Error,
@@ -87,7 +88,7 @@ fn changes(
 ) -> Result<Option<Vec<String>>, Error> {
     let table = &options.table;
     let Some(Described { found, .. }) = described else {
-        let columns = new_columns(options, columns)?;
+        let columns = new_columns(options, &NAMING, columns)?;
         let create = columns.map(|columns| ddl::create_table(table, &columns, &options.key(), types::declare));
         if !options.create_table {
             let message =
@@ -98,18 +99,8 @@ fn changes(
         }
         return Ok(create.map(|create| vec![create.replacen("create table", "create table if not exists", 1)]));
     };
-    if !options.add_columns {
-        return Ok(None);
-    }
-    let columns = columns.filter(|_| options.unknown_fields == Unknown::Add);
-    let unknown = |column: &&Column| found.columns.iter().all(|known| known.name != column.name);
-    let new: Vec<Column> = columns.unwrap_or_default().iter().filter(unknown).cloned().collect();
-    let asked = missing_typed(options, found);
-    // A column that another lane has added is asked for as well.
-    added.extend(columns.unwrap_or_default().iter().map(|column| column.name.clone()));
-    added.sort();
-    added.dedup();
-    let add = asked.iter().chain(&new).map(|column| {
+    let add = columns_to_add(options, &NAMING, found, columns, added)?;
+    let add = add.iter().map(|column| {
         ddl::add_column(table, column, types::declare).replacen("add column", "add column if not exists", 1)
     });
     let add: Vec<String> = add.collect();

@@ -1,4 +1,9 @@
 //! Types of columns: PostgreSQL's to ours and back, and how values travel.
+use super::{
+    exact::Exact,
+    list::{Element, List},
+};
+use crate::table::ddl::quote;
 use dataflow_core::types::Type;
 
 /// How values of a column travel.
@@ -8,38 +13,91 @@ pub(super) struct Wire {
     pub(super) base: &'static str,
     /// Its object id.
     pub(super) oid: u32,
-    /// The type to cast to, where PostgreSQL doesn't convert by itself.
-    pub(super) cast: Option<String>,
+    /// The column's type without its modifier, so that a cast to it cuts nothing.
+    pub(super) ty: String,
+    /// Whether it takes a cast to that type.
+    pub(super) cast: bool,
+    /// The type with its modifier, where only the server can say whether it gives a value back as it is.
+    pub(super) held: Option<String>,
     /// Whether COPY takes the binary form of `base` for this column.
     pub(super) copy: bool,
+    /// What the type holds exactly.
+    pub(super) exact: Exact,
+    /// Arrays: what becomes of JSON arrays.
+    pub(super) list: Option<List>,
 }
 
-/// A column's base type, as the catalogue has it.
+impl Wire {
+    /// Values of a type that PostgreSQL has in the same form.
+    pub(super) fn plain(base: &'static str, oid: u32) -> Self {
+        let ty = format!("pg_catalog.{base}");
+        Self { base, oid, ty, cast: false, held: None, copy: true, exact: Exact::Any, list: None }
+    }
+
+    /// The value of a column that is called `name` in the rows that are sent.
+    pub(super) fn value(&self, name: &str) -> String {
+        let ty = &self.ty;
+        match &self.held {
+            // The words become part of the message, as no value of the type has them.
+            Some(held) => format!(
+                "case when {name}::{ty} = ({name}::{ty})::{held} then {name}::{ty} \
+                 else ({name} || ' (which {held} does not give back as it is)')::{ty} end"
+            ),
+            None if self.cast => format!("{name}::{ty}"),
+            None => name.into(),
+        }
+    }
+
+    /// The same in the column's own type, to be compared with it.
+    pub(super) fn comparable(&self, name: &str) -> String {
+        format!("{name}::{}", self.ty)
+    }
+}
+
+/// A column's base type, as the catalogue has it: that of a domain is the one that it is over in the end.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
-    /// Name of the type, or of the one that a domain is over.
+    /// Schema of the type.
+    pub(super) schema: String,
+    /// Name of the type.
     pub(super) name: String,
-    /// `b`ase, `e`num, `d`omain, `c`omposite, `r`ange, …
+    /// `b`ase, `e`num, `c`omposite, `r`ange, `m`ultirange, …
     pub(super) class: char,
-    /// `A` for arrays, …
-    pub(super) category: char,
-    /// Modifier: precision and scale of numeric.
+    /// Modifier: precision and scale of numeric, length of varchar, …; -1: none.
     pub(super) modifier: i32,
-    /// In full, as in DDL.
-    pub(super) declared: String,
+    /// In full, with its modifier.
+    pub(super) full: String,
+    /// Of arrays: the elements' type.
+    pub(super) element: Option<Box<Base>>,
+    /// Whether texts that differ are never equal.
+    pub(super) deterministic: bool,
 }
 
 /// The type that values are asked for in, and how they travel; none if they can't.
 pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
-    let wire = |base, oid| Wire { base, oid, cast: None, copy: true };
+    let ty = format!("{}.{}", quote(&base.schema), quote(&base.name));
+    let exact = Exact::of(&base.name, base.modifier);
+    let wire = |name, oid| Wire { ty: ty.clone(), exact, ..Wire::plain(name, oid) };
+    let cast = |name, oid| Wire { cast: true, copy: false, ..wire(name, oid) };
+    let interval = |name: &str| (name == "interval" && base.modifier >= 0).then(|| base.full.clone());
+    if let Some(element) = &base.element {
+        let list = List {
+            element: Element::of(element)?,
+            exact: Exact::of(&element.name, base.modifier.max(element.modifier)),
+        };
+        let wire = Wire { held: interval(&element.name), list: Some(list), ..cast("text", 25) };
+        return Some((Type::Json, wire));
+    }
     Some(match base.name.as_str() {
         "bool" => (Type::Boolean, wire("bool", 16)),
         "int2" => (Type::Smallint, wire("int2", 21)),
         "int4" => (Type::Integer, wire("int4", 23)),
         "int8" => (Type::Bigint, wire("int8", 20)),
+        "oid" => (Type::Bigint, cast("int8", 20)),
         "float4" => (Type::Real, wire("float4", 700)),
         "float8" => (Type::Double, wire("float8", 701)),
         "numeric" => (numeric(base.modifier), wire("numeric", 1700)),
+        "money" => (Type::Decimal { precision: 19, scale: 2 }, cast("numeric", 1700)),
         "text" | "varchar" | "bpchar" | "citext" | "name" => (Type::Text, wire("text", 25)),
         "timestamptz" => (Type::Timestamp, wire("timestamptz", 1184)),
         "timestamp" => (Type::Datetime, wire("timestamp", 1114)),
@@ -48,23 +106,37 @@ pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
         "json" => (Type::Json, wire("json", 114)),
         "jsonb" => (Type::Json, wire("jsonb", 3802)),
         "bytea" => (Type::Binary, wire("bytea", 17)),
-        _ if base.class == 'e' => (Type::Text, Wire { cast: Some(base.declared.clone()), ..wire("text", 25) }),
+        "int2vector" | "oidvector" => return None,
+        _ if base.class == 'e' => (Type::Text, Wire { copy: true, ..cast("text", 25) }),
         // Other scalars, from their text.
-        _ if matches!(base.class, 'b' | 'r') && base.category != 'A' => {
-            (Type::Text, Wire { cast: Some(base.declared.clone()), copy: false, ..wire("text", 25) })
+        name if matches!(base.class, 'b' | 'r' | 'm') => {
+            (Type::Text, Wire { held: interval(name), ..cast("text", 25) })
         }
         _ => return None,
     })
 }
 
+/// Whether values of a type that the server takes for equal are equal as we compare them.
+pub(super) fn is_exact(base: &Base) -> bool {
+    match base.name.as_str() {
+        "text" | "varchar" | "name" => base.deterministic,
+        "bool" | "int2" | "int4" | "int8" | "oid" | "float4" | "float8" | "numeric" | "timestamptz" | "timestamp"
+        | "date" | "uuid" | "bytea" => true,
+        _ => base.class == 'e',
+    }
+}
+
+/// Precision and scale of a modifier of numeric.
+pub(super) fn precision_and_scale(modifier: i32) -> Option<(i32, i32)> {
+    // The scale has 11 bits, and a sign.
+    (modifier >= 4).then(|| ((modifier - 4) >> 16 & 0xffff, (((modifier - 4) & 0x7ff) ^ 1024) - 1024))
+}
+
 /// `numeric(p,s)`; without limits, or with some that are beyond us, any number.
 fn numeric(modifier: i32) -> Type {
-    if modifier < 4 {
-        return Type::Number;
-    }
-    let (precision, scale) = ((modifier - 4) >> 16 & 0xffff, (modifier - 4) & 0x7ff);
-    match (u8::try_from(precision), u8::try_from(scale)) {
-        (Ok(precision @ 1..=38), Ok(scale)) if scale <= precision => Type::Decimal { precision, scale },
+    let known = precision_and_scale(modifier).map(|(precision, scale)| (u8::try_from(precision), u8::try_from(scale)));
+    match known {
+        Some((Ok(precision @ 1..=38), Ok(scale))) if scale <= precision => Type::Decimal { precision, scale },
         _ => Type::Number,
     }
 }
@@ -101,5 +173,6 @@ mod tests {
         assert_eq!(numeric((10 << 16 | 2) + 4), Type::Decimal { precision: 10, scale: 2 });
         assert_eq!(numeric((50 << 16 | 2) + 4), Type::Number);
         assert_eq!(numeric((2 << 16 | 0x7fd) + 4), Type::Number); // numeric(2,-3)
+        assert_eq!(precision_and_scale((2 << 16 | 0x7fd) + 4), Some((2, -3)));
     }
 }

@@ -12,9 +12,9 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Layout, Options, Slot,
+        Layout, Options, Order, Slot,
         kept::Kept,
-        keys::{self, Place, reject},
+        keys::{self, reject},
     },
 };
 use async_trait::async_trait;
@@ -44,6 +44,10 @@ pub(super) async fn open(server: Server, options: Options, wait: Duration, fence
     Ok(Opened { writer, token, demand, warnings, handle: None })
 }
 
+/// How often a commit is tried again at once that stood in the way of another lane's: one of two that wait for each other
+/// is ended by the server.
+const MAX_CONFLICTS: usize = 5;
+
 /// The writer of one lane. Between commits it holds no connection, but for one that was refused.
 struct PostgresWriter {
     server: Server,
@@ -64,17 +68,30 @@ struct PostgresWriter {
 struct Rows {
     target: Arc<Target>,
     outputs: Arc<Vec<Output>>,
-    places: Arc<Vec<Place>>,
+    order: Arc<Order>,
 }
 
 impl Rows {
-    /// What is sent for a part of the rows. Runs where it may take its time.
-    async fn encode(&self, part: Range<usize>) -> Result<Result<Encoded, Refused>, Error> {
+    /// The number of rows.
+    fn len(&self) -> usize {
+        self.order.places.len()
+    }
+
+    /// What is sent for a part of the rows, each with where in the part it begins. Runs where it may take its time.
+    async fn encode(&self, part: Range<usize>) -> Result<Result<Vec<(usize, Encoded)>, Refused>, Error> {
         let rows = self.clone();
         let encode = move || {
             let batches = keys::batches(&rows.outputs)?;
             let encoder = Encoder::new(&rows.target.layout.slots, &rows.target.wires, &batches)?;
-            Ok(rows.target.statements.encode(&encoder, &rows.places[part]))
+            let (mut sent, mut refused) = (Vec::new(), Refused::new());
+            for run in rows.order.runs(part.clone()) {
+                let places = &rows.order.places[run.rows.clone()];
+                match rows.target.statements.encode(&encoder, &run.fields, places) {
+                    Ok(encoded) => sent.push((run.rows.start - part.start, encoded)),
+                    Err(more) => refused.extend(more),
+                }
+            }
+            Ok(if refused.is_empty() { Ok(sent) } else { Err(refused) })
         };
         blocking::run(encode).await?
     }
@@ -97,9 +114,35 @@ fn column_of(words: &str, slots: &[Slot]) -> String {
 
 /// Why a transaction, or a part of one, did not come about.
 enum Failure {
-    /// The table refuses some rows.
-    Rows(tokio_postgres::Error),
+    /// The table may refuse some rows; the server names one of them, or none.
+    Rows(tokio_postgres::Error, Option<usize>),
     Other(CommitError),
+}
+
+/// Sends rows one run after the other.
+async fn send(
+    transaction: &Transaction,
+    encoded: Vec<(usize, Encoded)>,
+) -> Result<u64, (tokio_postgres::Error, Option<usize>)> {
+    let mut written = 0;
+    for (start, encoded) in encoded {
+        let sent = encoded.run(transaction).await;
+        written += sent.map_err(|error| {
+            let named = failure::copy_line(&error).map(|line| start + line);
+            (error, named)
+        })?;
+    }
+    Ok(written)
+}
+
+impl Failure {
+    /// The failure of something that has no rows.
+    fn of_all(self, writer: &PostgresWriter) -> CommitError {
+        match self {
+            Self::Rows(error, _) => writer.failed(&error).into(),
+            Self::Other(error) => error,
+        }
+    }
 }
 
 impl From<Error> for Failure {
@@ -113,9 +156,9 @@ impl PostgresWriter {
         self.server.failed(&format!("write to table {} in", self.options.table), error)
     }
 
-    fn failure(&self, error: tokio_postgres::Error) -> Failure {
-        match failure::is_of_rows(&error) {
-            true => Failure::Rows(error),
+    fn failure(&self, (error, named): (tokio_postgres::Error, Option<usize>)) -> Failure {
+        match failure::may_be_of_rows(&error) {
+            true => Failure::Rows(error, named),
             false => self.failed(&error).into(),
         }
     }
@@ -129,17 +172,17 @@ impl PostgresWriter {
         };
         let outputs = Arc::new(outputs.to_vec());
         let (layout, of) = (target.clone(), outputs.clone());
-        let places = blocking::run(move || keys::places(&layout.layout, &of)).await??;
-        Ok(Some(Rows { target, outputs, places: Arc::new(places) }))
+        let order = blocking::run(move || Order::of(&layout.layout, &of)).await??;
+        Ok(Some(Rows { target, outputs, order: Arc::new(order) }))
     }
 
     /// Token and all rows in one transaction.
-    async fn write(&self, rows: Option<(&Rows, Encoded)>, token: &Token) -> Result<u64, Failure> {
+    async fn write(&self, rows: Option<(&Rows, Vec<(usize, Encoded)>)>, token: &Token) -> Result<u64, Failure> {
         let transaction = Transaction::begin(&self.server).await?;
-        let expected = rows.as_ref().map_or(0, |(rows, _)| rows.places.len() as u64);
+        let expected = rows.as_ref().map_or(0, |(rows, _)| rows.len() as u64);
         tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         let written = match rows {
-            Some((rows, encoded)) => match rows.target.statements.run(&transaction, encoded).await {
+            Some((_, encoded)) => match send(&transaction, encoded).await {
                 Ok(written) => written,
                 Err(error) => {
                     end(transaction).await;
@@ -149,25 +192,27 @@ impl PostgresWriter {
             None => 0,
         };
         self.restate(&transaction, token, expected, written).await?;
-        transaction.commit().await.map_err(|error| self.failure(error))?;
+        transaction.commit().await.map_err(|error| self.failure((error, None)))?;
         Ok(written)
     }
 
     /// The same in parts, after it failed as a whole: finds the rows that the table refuses, and keeps what it takes. If
     /// all are taken (two rows that only the database takes for the same key), the commit is done.
-    async fn search(&mut self, rows: &Rows, token: &Token, error: &tokio_postgres::Error) -> Result<u64, CommitError> {
+    async fn search(&mut self, rows: &Rows, token: &Token, named: Option<usize>) -> Result<u64, CommitError> {
         let transaction = Transaction::begin(&self.server).await?;
-        let expected = rows.places.len() as u64;
+        let expected = rows.len() as u64;
         tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         // What would only be noticed at the end is to be noticed at its row. What is kept must not be locked for long.
         let set = "set constraints all immediate; set local idle_in_transaction_session_timeout = '10s'";
         transaction.batch_execute(set).await.map_err(|error| self.failed(&error))?;
-        let mut search = Search::new(rows.places.len(), failure::copy_line(error));
+        let mut search = Search::new(rows.len(), named);
         let mut parts = Parts { writer: self, rows, transaction: &transaction, before: "savepoint part", written: 0 };
+        // What fails without any row is no matter of rows.
+        parts.write(0..0).await.map_err(|failure| failure.of_all(self))?;
         while let Some(part) = search.next() {
             match parts.write(part).await {
                 Ok(()) => search.accepted(),
-                Err(Failure::Rows(error)) => search.refused(failure::copy_line(&error), Refusal::of(&error)),
+                Err(Failure::Rows(error, named)) => search.refused(named, Refusal::of(error)),
                 Err(Failure::Other(error)) => return Err(error),
             }
         }
@@ -179,7 +224,7 @@ impl PostgresWriter {
                 if refusal.lacks_another {
                     match parts.write(row..row + 1).await {
                         Ok(()) => continue,
-                        Err(Failure::Rows(_)) => {}
+                        Err(Failure::Rows(..)) => {}
                         Err(Failure::Other(error)) => return Err(error),
                     }
                 }
@@ -191,6 +236,13 @@ impl PostgresWriter {
                 break;
             }
         }
+        // What all rows share, and is not about data, is the table's matter.
+        if search.found.len() == rows.len()
+            && let Some((_, refusal)) =
+                search.found.iter().find(|(_, refusal)| !failure::is_of_data(&refusal.error, rows.len()))
+        {
+            return Err(self.failed(&refusal.error).into());
+        }
         parts.end().await.map_err(|error| self.failed(&error))?;
         let written = parts.written;
         if search.found.is_empty() {
@@ -199,10 +251,13 @@ impl PostgresWriter {
             return Ok(written);
         }
         let found: Vec<usize> = search.found.iter().map(|(row, _)| *row).collect();
-        self.kept = Some((Kept::of(token, &rows.outputs, &rows.places, &found, written), transaction));
+        self.kept = Some((Kept::of(token, &rows.outputs, &rows.order.places, &found, written), transaction));
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
         let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
-        let found = search.found.iter().map(|(row, refusal)| (rows.places[*row], cause(&refusal.words)));
+        let found = search
+            .found
+            .iter()
+            .map(|(row, refusal)| (rows.order.places[*row], cause(&failure::words_of(&refusal.error))));
         Err(rows.rejected(found.collect()))
     }
 
@@ -210,7 +265,7 @@ impl PostgresWriter {
     async fn commit_kept(&mut self, rows: &Rows, token: &Token) -> Result<Option<u64>, Error> {
         let Some((kept, transaction)) = self.kept.take() else { return Ok(None) };
         let token = token.with_rows(kept.written);
-        let same = kept.is(&token, &rows.outputs, &rows.places);
+        let same = kept.is(&token, &rows.outputs, &rows.order.places);
         // Up to its commit nothing has happened: if its session is over, all is written anew.
         if !same || tokens::restate(&self.server, &transaction, &self.schema, &token).await.is_err() {
             end(transaction).await;
@@ -244,15 +299,15 @@ async fn end(transaction: Transaction) {
 
 /// Why a row was refused.
 struct Refusal {
-    words: String,
+    error: tokio_postgres::Error,
     /// It refers to a row that is not there.
     lacks_another: bool,
 }
 
 impl Refusal {
-    fn of(error: &tokio_postgres::Error) -> Self {
+    fn of(error: tokio_postgres::Error) -> Self {
         let lacks_another = error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION);
-        Self { words: failure::words_of(error), lacks_another }
+        Self { error, lacks_another }
     }
 }
 
@@ -270,10 +325,8 @@ impl Parts<'_> {
     async fn write(&mut self, part: Range<usize>) -> Result<(), Failure> {
         let encoded = self.rows.encode(part).await?.map_err(|refused| Failure::Other(self.rows.rejected(refused)))?;
         // Sent together, so that a part costs one round trip.
-        let (began, done) = futures::join!(
-            self.transaction.batch_execute(self.before),
-            self.rows.target.statements.run(self.transaction, encoded)
-        );
+        let (began, done) =
+            futures::join!(self.transaction.batch_execute(self.before), send(self.transaction, encoded));
         began.map_err(|error| self.writer.failed(&error))?;
         match done {
             Ok(count) => {
@@ -314,22 +367,30 @@ impl Writer for PostgresWriter {
             self.release().await;
             return match self.write(None, token).await {
                 Ok(rows_written) => Ok(Committed { rows_written }),
-                Err(Failure::Rows(error)) => Err(self.failed(&error).into()),
-                Err(Failure::Other(error)) => Err(error),
+                Err(failure) => Err(failure.of_all(self)),
             };
         };
         if let Some(rows_written) = self.commit_kept(&rows, token).await? {
             return Ok(Committed { rows_written });
         }
-        let encoded = rows.encode(0..rows.places.len()).await?.map_err(|refused| rows.rejected(refused))?;
-        match self.write(Some((&rows, encoded)), token).await {
-            Ok(rows_written) => Ok(Committed { rows_written }),
-            Err(Failure::Rows(error)) => {
-                let rows_written = self.search(&rows, token, &error).await?;
-                Ok(Committed { rows_written })
+        let mut conflicts = 0;
+        let written = loop {
+            let encoded = rows.encode(0..rows.len()).await?.map_err(|refused| rows.rejected(refused))?;
+            match self.write(Some((&rows, encoded)), token).await {
+                Err(Failure::Other(CommitError::Failed(Error::Transient { code: "conflict", .. })))
+                    if conflicts < MAX_CONFLICTS =>
+                {
+                    conflicts += 1;
+                }
+                written => break written,
             }
-            Err(Failure::Other(error)) => Err(error),
-        }
+        };
+        let rows_written = match written {
+            Ok(rows_written) => rows_written,
+            Err(Failure::Rows(_, named)) => self.search(&rows, token, named).await?,
+            Err(Failure::Other(error)) => return Err(error),
+        };
+        Ok(Committed { rows_written })
     }
 
     async fn release(&mut self) {

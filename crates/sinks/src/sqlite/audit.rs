@@ -5,7 +5,7 @@ use super::{
     database::Database,
     failure::{self, Blame},
     schema,
-    writer::insert,
+    writer::statements,
 };
 use crate::{
     blocking,
@@ -94,8 +94,9 @@ impl SqliteAuditor {
         };
         let strict = if strict { " strict" } else { "" };
         let create = format!(
-            "create table expected ({}, {PARTITION} integer, {POSITION} integer{unique}){strict}",
-            columns.join(", ")
+            "create table expected ({}, {PARTITION} integer, {POSITION} integer{}{unique}){strict}",
+            columns.join(", "),
+            (0..columns.len()).map(|place| format!(", {} integer", known(place))).collect::<String>(),
         );
         let sql = target.connection.query_row(
             "select sql from sqlite_schema where type = 'table' and name = ?1",
@@ -130,9 +131,6 @@ impl SqliteAuditor {
             .zip(batch.columns())
             .map(|(slot, column)| Reader::new(slot, self.strict, column.as_ref()));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let marks = vec!["?"; columns.len() + 2].join(", ");
-        let mut insert =
-            scratch.prepare_cached(&format!("insert or replace into expected values ({marks})")).map_err(failed)?;
         let mut rejected: Vec<RejectedRow> = Vec::new();
         // Rows that can't be stored are found before any is written.
         for row in 0..batch.num_rows() {
@@ -145,13 +143,15 @@ impl SqliteAuditor {
             return Err(CommitError::Rejected(rejected));
         }
         for row in 0..batch.num_rows() {
-            for (index, column) in columns.iter().enumerate() {
-                let value = column.value(row).map_err(|cause| Error::fatal("internal", cause))?;
+            let fields: Vec<usize> = (0..columns.len()).filter(|place| !batch.is_absent(*place, row)).collect();
+            let mut insert = scratch.prepare_cached(&expecting(layout, &fields)).map_err(failed)?;
+            for (index, place) in fields.iter().enumerate() {
+                let value = columns[*place].value(row).map_err(|cause| Error::fatal("internal", cause))?;
                 insert.raw_bind_parameter(index + 1, value).map_err(failed)?;
             }
             let position = output.records.offsets[output.rows[row] as usize];
-            insert.raw_bind_parameter(columns.len() + 1, partition).map_err(failed)?;
-            insert.raw_bind_parameter(columns.len() + 2, position as i64).map_err(failed)?;
+            insert.raw_bind_parameter(fields.len() + 1, partition).map_err(failed)?;
+            insert.raw_bind_parameter(fields.len() + 2, position as i64).map_err(failed)?;
             insert.raw_execute().map_err(failed)?;
         }
         Ok(())
@@ -163,11 +163,23 @@ impl SqliteAuditor {
         scratch.execute_batch("commit").map_err(failed)?;
         scratch.execute("attach ?1 as target", [uri(&self.path)]).map_err(failed)?;
         let target = format!("target.{}", quote(&self.table));
+        // What a record did not say, its default, can't be told: without a key, not even of which row.
+        let is_known = |place: usize| {
+            let sql = format!("select coalesce(min({0} is not null), 1) from main.expected", known(place));
+            scratch.query_row(&sql, [], |row| row.get::<_, bool>(0)).map_err(failed)
+        };
+        let mut compared = Vec::new();
+        for place in self.compared.iter().copied() {
+            if !self.layout.key.is_empty() || !self.layout.slots[place].has_default || is_known(place)? {
+                compared.push(place);
+            }
+        }
         let comparison = Comparison {
             layout: &self.layout,
             target: &target,
             expected: "main.expected",
-            compared: self.compared.clone(),
+            compared: compared.clone(),
+            known: Some(&|of, place| format!("{of}.{} is not null", known(place))),
             comparable: &|_, column| column,
             text: |column| column,
         };
@@ -178,7 +190,7 @@ impl SqliteAuditor {
         let keyed = !self.layout.key.is_empty();
         let expected = count(&if keyed { comparison.keys() } else { "select count(*) from main.expected".into() })?;
         let origins = std::mem::take(&mut self.origins);
-        let mut differences = Differences::new(&self.layout, &self.compared, origins, expected, found);
+        let mut differences = Differences::new(&self.layout, &compared, origins, expected, found);
         let width = self.layout.slots.len();
         let each =
             |sql: &str, of_row: &mut dyn FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>| -> rusqlite::Result<()> {
@@ -236,20 +248,23 @@ impl SqliteAuditor {
             .map(|(slot, column)| Reader::new(slot, self.strict, column.as_ref()));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         for (row, cause) in causes.iter_mut().enumerate().filter(|(_, cause)| cause.is_none()) {
-            *cause = self.refuses(&columns, row).map_err(|error| self.failed(&error))?;
+            let fields: Vec<usize> = (0..columns.len()).filter(|place| !batch.is_absent(*place, row)).collect();
+            *cause = self.refuses(&columns, &fields, row).map_err(|error| self.failed(&error))?;
         }
         Ok(causes)
     }
 
-    fn refuses(&self, columns: &[Reader<'_>], row: usize) -> rusqlite::Result<Option<String>> {
-        let values: Result<Vec<_>, String> = columns.iter().map(|column| column.value(row)).collect();
+    fn refuses(&self, columns: &[Reader<'_>], fields: &[usize], row: usize) -> rusqlite::Result<Option<String>> {
+        let values: Result<Vec<_>, String> = fields.iter().map(|place| columns[*place].value(row)).collect();
         let values = match values {
             Ok(values) => values,
             Err(cause) => return Ok(Some(cause)),
         };
         let Some(judge) = &self.judge else { return Ok(None) };
         judge.execute_batch("savepoint judged")?;
-        let written = judge.prepare_cached(&insert(&self.layout, &self.table, &[])).and_then(|mut statement| {
+        let layout = Layout { key: Vec::new(), ..(*self.layout).clone() };
+        let sql = statements(&layout, &self.table, fields, &[]).concat();
+        let written = judge.prepare_cached(&sql).and_then(|mut statement| {
             values
                 .into_iter()
                 .enumerate()
@@ -259,6 +274,30 @@ impl SqliteAuditor {
         judge.execute_batch("rollback to judged; release judged")?;
         Ok(written.err().filter(|error| failure::blame(error) != Blame::World).map(|error| failure::words(&error)))
     }
+}
+
+/// The column that says whether an expected row knows another one.
+fn known(place: usize) -> String {
+    format!("dataflow_known_{place}")
+}
+
+/// The statement that writes an expected row with these fields, over what an earlier record of its key and partition said.
+fn expecting(layout: &Layout, fields: &[usize]) -> String {
+    let name = |place: &usize| quote(&layout.slots[*place].column.name);
+    let mut names: Vec<String> = fields.iter().map(name).collect();
+    names.extend([PARTITION.into(), POSITION.into()]);
+    let values = vec!["?"; names.len()].join(", ");
+    let flags: String = fields.iter().map(|place| format!(", {}", known(*place))).collect();
+    let insert =
+        format!("insert into expected ({}{flags}) values ({values}{})", names.join(", "), ", 1".repeat(fields.len()));
+    if layout.key.is_empty() {
+        return insert;
+    }
+    let key: Vec<String> = layout.key.iter().map(name).collect();
+    let flags = fields.iter().map(|place| format!("{} = 1", known(*place)));
+    let set = names.iter().map(|name| format!("{name} = excluded.{name}")).chain(flags);
+    let set = set.collect::<Vec<_>>().join(", ");
+    format!("{insert} on conflict ({}, {PARTITION}) do update set {set}", key.join(", "))
 }
 
 /// The file, for reading only.

@@ -12,7 +12,7 @@ mod time;
 mod types;
 mod writer;
 
-use crate::table::{Columns, Mode, Names, Options, Unknown};
+use crate::table::{Columns, Mode, Names, Naming, Options, Unknown};
 use async_trait::async_trait;
 use dataflow_core::{
     spec::Millis,
@@ -36,14 +36,15 @@ use std::path::PathBuf;
 /// makes numbers of texts like `00501` in columns that are not declared TEXT or CHAR (STRING is not), and rounds numbers.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("x-replaced" = {"addColumns": "unknownFields: add"}))]
 pub struct SqliteSink {
     /// Path of the database file. It is made if it is missing; its folder must be there.
     pub path: PathBuf,
     /// Name of the table.
     pub table: String,
-    /// Columns to write: their names, or names and types. By default all columns of the table that have no default (and
-    /// those of the key), or, where the table is missing, all top-level fields with the types of the first batch. Columns
-    /// with a default are left out unless they are named.
+    /// Columns to write: their names, or names and types. By default all columns of the table, or, where the table is
+    /// missing, all top-level fields with the types of the first batch. A field that a record does not have leaves its
+    /// column as it is, or at its default in a new row.
     pub columns: Option<Columns>,
     /// Key columns: one name or several. They need a unique index, and become the primary key of a table that is made.
     pub key: Option<Names>,
@@ -53,16 +54,17 @@ pub struct SqliteSink {
     /// Whether a missing table is made.
     #[serde(default = "yes")]
     pub create_table: bool,
-    /// Whether columns may be added to the table. Columns that are there are never changed.
-    #[serde(default)]
-    pub add_columns: bool,
-    /// What becomes of fields that the table has no column for.
+    /// What becomes of fields that the table has no column for. Columns that are there are never changed. A record of which
+    /// no field has a column is a dead letter.
     #[serde(default)]
     pub unknown_fields: Unknown,
     /// How long to wait for whoever holds a lock on the file.
     #[serde(default = "ten_seconds")]
     pub fence_timeout: Millis,
 }
+
+/// SQLite's rules for names.
+const NAMING: Naming = Naming { database: "SQLite", longest: None, taken: &[], same: |a, b| a.eq_ignore_ascii_case(b) };
 
 fn yes() -> bool {
     true
@@ -79,7 +81,6 @@ impl SqliteSink {
             key: self.key.clone(),
             mode: self.mode,
             create_table: self.create_table,
-            add_columns: self.add_columns,
             unknown_fields: self.unknown_fields,
         }
     }
@@ -93,7 +94,7 @@ impl SinkConfig for SqliteSink {
          Void if somebody changes dataflow_tokens, or replaces the file by an older copy of it (which is noticed) and the checkpoint is then forced.";
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = self.options().check();
+        let mut problems = self.options().check(&NAMING);
         let path = self.path.to_string_lossy();
         if path.is_empty() || path == ":memory:" {
             let problem = Problem::new("path", "invalid", "records need a database in a file");
@@ -103,16 +104,6 @@ impl SinkConfig for SqliteSink {
             let problem =
                 Problem::new("table", "invalid", "a SQLite file has no schemas: the table's name can't have a dot");
             problems.push(problem.fix("give the name of the table alone"));
-        }
-        let names = self.columns.as_ref().map(Columns::names).unwrap_or_default();
-        let same =
-            |(at, name): &(usize, &&str)| names[..*at].iter().find(|one| one != name && one.eq_ignore_ascii_case(name));
-        if let Some((twice, name)) = names.iter().enumerate().find_map(|named| Some((same(&named)?, named.1))) {
-            let message = format!("{twice:?} and {name:?} are one column to SQLite, which takes no account of case");
-            problems.push(
-                Problem::new("columns", "repeated", message)
-                    .fix("leave one of them out, or rename it with a map transform"),
-            );
         }
         if self.table.to_ascii_lowercase().starts_with("sqlite_") {
             problems.push(Problem::new("table", "reserved", "names that begin with sqlite_ are SQLite's own"));

@@ -5,7 +5,7 @@ use super::{
     failure::{self, Blame},
 };
 use crate::table::{
-    Layout,
+    Fields, Layout, Order,
     keys::{self, Place, reject},
 };
 use dataflow_sdk::{
@@ -20,11 +20,12 @@ use std::collections::BTreeMap;
 pub(super) struct Rows<'a> {
     layout: &'a Layout,
     outputs: &'a [Output],
-    /// In the order in which they are written.
-    pub(super) places: Vec<Place>,
+    /// In the order of their arrival. They are written in it, each of them: the last one of a key wins by the table's own
+    /// equality, and a value that another unique index holds is free once the row that had it has another.
+    pub(super) order: Order,
     /// The columns of each output.
     columns: Vec<Vec<Reader<'a>>>,
-    /// Why, by the number of the row in `places`.
+    /// Why, by the number of the row in the order.
     pub(super) refused: BTreeMap<usize, String>,
 }
 
@@ -33,12 +34,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
-    pub(super) fn new(
-        layout: &'a Layout,
-        strict: bool,
-        outputs: &'a [Output],
-        places: Vec<Place>,
-    ) -> Result<Self, CommitError> {
+    pub(super) fn new(layout: &'a Layout, strict: bool, outputs: &'a [Output]) -> Result<Self, CommitError> {
         let batches = keys::batches(outputs)?;
         keys::refuse_nulls(layout, outputs, &batches)?;
         let columns = batches.iter().map(|batch| {
@@ -46,57 +42,74 @@ impl<'a> Rows<'a> {
             columns.map(|(slot, column)| Reader::new(slot, strict, column.as_ref())).collect::<Result<Vec<_>, _>>()
         });
         let columns = columns.collect::<Result<_, _>>()?;
-        Ok(Self { layout, outputs, places, columns, refused: BTreeMap::new() })
+        let order = Order::arrived(layout, outputs)?;
+        Ok(Self { layout, outputs, order, columns, refused: BTreeMap::new() })
     }
 
     /// Writes those that are not refused yet, within a transaction; how many rows changed. None: the transaction has to be
     /// begun anew, and the rows written again with `care`: so that nothing stays of a row whose trigger fails half-way.
-    pub(super) fn write(&mut self, db: &Database, table: &str, sql: &str, care: bool) -> Result<Option<u64>, Error> {
+    pub(super) fn write(
+        &mut self,
+        db: &Database,
+        table: &str,
+        sql: &impl Fn(&Fields) -> Vec<String>,
+        care: bool,
+    ) -> Result<Option<u64>, Error> {
         let failed = |error: rusqlite::Error| db.failed(&format!("write to table {table} of"), &error);
-        let run = |statement: &str| {
+        let step = |statement: &str| {
             db.connection.prepare_cached(statement).and_then(|mut statement| statement.execute([])).map_err(failed)
         };
-        let mut insert = db.connection.prepare_cached(sql).map_err(failed)?;
         let mut changed = 0;
-        for (number, Place { output, row }) in self.places.iter().copied().enumerate() {
-            if !self.refused.is_empty() && self.refused.contains_key(&number) {
-                continue;
-            }
-            if let Err(cause) = bind(&mut insert, &self.columns[output], self.layout, row).map_err(failed)? {
-                self.refused.insert(number, cause);
-                continue;
-            }
-            if care {
-                run("savepoint one_row")?;
-            }
-            let error = match insert.raw_execute() {
-                Ok(rows) => {
-                    changed += rows as u64;
-                    if care {
-                        run("release one_row")?;
-                    }
+        let runs: Vec<_> = self.order.runs(0..self.order.places.len()).collect();
+        for run in runs {
+            let sql = sql(&run.fields);
+            let prepared = sql.iter().map(|sql| db.connection.prepare_cached(sql));
+            let mut statements = prepared.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+            for number in run.rows {
+                let Place { output, row } = self.order.places[number];
+                if !self.refused.is_empty() && self.refused.contains_key(&number) {
                     continue;
                 }
-                Err(error) => error,
-            };
-            let lost = db.connection.is_autocommit();
-            match failure::blame(&error) {
-                Blame::World => return Err(failed(error)),
-                Blame::Deep if !care && !lost => {
-                    // What can't be prepared any more fails for every row: the table or a trigger was changed.
-                    db.connection.prepare(sql).map_err(failed)?;
+                let mut bound = Ok(());
+                for statement in &mut statements {
+                    bound = bind(statement, &self.columns[output], self.layout, &run.fields, row).map_err(failed)?;
+                }
+                if let Err(cause) = bound {
+                    self.refused.insert(number, cause);
+                    continue;
+                }
+                if care {
+                    step("savepoint one_row")?;
+                }
+                let error = match first(&mut statements) {
+                    Ok(rows) => {
+                        changed += rows as u64;
+                        if care {
+                            step("release one_row")?;
+                        }
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                let lost = db.connection.is_autocommit();
+                match failure::blame(&error) {
+                    Blame::World => return Err(failed(error)),
+                    Blame::Deep if !care && !lost => {
+                        // What can't be prepared any more fails for every row: the table or a trigger was changed.
+                        sql.iter().try_for_each(|sql| db.connection.prepare(sql).map(drop)).map_err(failed)?;
+                        return Ok(None);
+                    }
+                    Blame::Row | Blame::Deep => {
+                        self.refused.insert(number, format!("table {table} refuses it: {}", failure::words(&error)));
+                    }
+                }
+                if lost {
                     return Ok(None);
                 }
-                Blame::Row | Blame::Deep => {
-                    self.refused.insert(number, format!("table {table} refuses it: {}", failure::words(&error)));
+                if care {
+                    step("rollback to one_row")?;
+                    step("release one_row")?;
                 }
-            }
-            if lost {
-                return Ok(None);
-            }
-            if care {
-                run("rollback to one_row")?;
-                run("release one_row")?;
             }
         }
         Ok(Some(changed))
@@ -104,21 +117,36 @@ impl<'a> Rows<'a> {
 
     /// Those that are refused.
     pub(super) fn rejected(&self) -> Vec<RejectedRow> {
-        self.refused.iter().map(|(number, cause)| reject(self.outputs, self.places[*number], cause)).collect()
+        self.refused.iter().map(|(number, cause)| reject(self.outputs, self.order.places[*number], cause)).collect()
     }
 }
 
-/// Binds the values of a row; or why one of them can't be stored.
+/// Runs statements until one of them finds something to do.
+fn first(statements: &mut [CachedStatement<'_>]) -> rusqlite::Result<usize> {
+    for statement in statements {
+        match statement.raw_execute()? {
+            0 => {}
+            rows => return Ok(rows),
+        }
+    }
+    Ok(0)
+}
+
+/// Binds the values of a row for these fields; or why one of them can't be stored.
 pub(super) fn bind(
     insert: &mut CachedStatement<'_>,
     columns: &[Reader<'_>],
     layout: &Layout,
+    fields: &[usize],
     row: usize,
 ) -> rusqlite::Result<Result<(), String>> {
-    for (index, (column, slot)) in columns.iter().zip(&layout.slots).enumerate() {
-        match column.value(row) {
+    for (index, place) in fields.iter().enumerate() {
+        match columns[*place].value(row) {
             Ok(value) => insert.raw_bind_parameter(index + 1, value)?,
-            Err(cause) => return Ok(Err(format!("column {} ({}): {cause}", slot.column.name, slot.declared))),
+            Err(cause) => {
+                let slot = &layout.slots[*place];
+                return Ok(Err(format!("column {} ({}): {cause}", slot.column.name, slot.declared)));
+            }
         }
     }
     Ok(Ok(()))

@@ -24,7 +24,9 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
         }
         let ty = Some(types::of_declared(&declared));
         let (not_null, has_default) = (row.get(2)?, row.get(3)?);
-        columns.push(FoundColumn { name, ty, declared, not_null, has_default, generated: hidden != 0 });
+        // Keys that are equal for SQLite alone (another collation) are left to it: it has a single lane.
+        let (exact, generated) = (false, hidden != 0);
+        columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated });
     }
     primary_key.sort();
     let primary_key: Vec<String> = primary_key.into_iter().map(|(_, name)| name).collect();
@@ -32,7 +34,8 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
     if !primary_key.is_empty() {
         unique.push(primary_key.clone()); // an integer primary key is the row's id, without an index of its own
     }
-    Ok(Some(Found { columns, primary_key, unique }))
+    let rules = unique.len();
+    Ok(Some(Found { columns, primary_key, unique, rules, ordered: true }))
 }
 
 /// Whether the table is a strict one.

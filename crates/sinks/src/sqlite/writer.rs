@@ -1,12 +1,12 @@
 //! Opening and writing: token and rows in one transaction, the token first.
-use super::{SqliteSink, database::Database, rows::Rows, schema, types};
+use super::{NAMING, SqliteSink, database::Database, rows::Rows, schema, types};
 use crate::{
     blocking,
     table::{
-        Layout, Options, Unknown, ddl,
+        Fields, Layout, Options, ddl,
         kept::Kept,
-        keys::Place,
-        layout::{missing_typed, new_columns},
+        keys,
+        layout::{columns_to_add, new_columns},
     },
 };
 use async_trait::async_trait;
@@ -49,8 +49,8 @@ struct Target {
 struct Table {
     layout: Layout,
     strict: bool,
-    /// The statement that writes a row.
-    insert: String,
+    /// Columns of the key of which texts that differ may be equal.
+    folded: Vec<String>,
 }
 
 impl Target {
@@ -76,7 +76,7 @@ impl Target {
 
     /// Commits what is kept of the commit before, if this one is the same but for the records that were refused.
     fn commit_kept(&mut self, outputs: &[Output], token: &Token) -> Result<Option<Committed>, Error> {
-        let Some(kept) = self.kept.as_ref().filter(|kept| kept.is(token, outputs, &arrived(outputs))) else {
+        let Some(kept) = self.kept.as_ref().filter(|kept| kept.is(token, outputs, &keys::arrived(outputs))) else {
             return Ok(None);
         };
         let rows_written = kept.written;
@@ -100,31 +100,17 @@ impl Target {
         };
         let mut found = describe(self)?;
         if found.is_none() {
-            let columns = new_columns(&self.options, columns)?;
+            let columns = new_columns(&self.options, &NAMING, columns)?;
             if !self.options.create_table {
                 return Err(self.missing(columns.as_deref()));
             }
-            let Some(mut columns) = columns else { return Ok(Vec::new()) };
-            // Of names that are one to SQLite the first one gets the column; fields of the others find none.
-            let names: Vec<String> = columns.iter().map(|column| column.name.to_ascii_lowercase()).collect();
-            let mut at = 0..;
-            columns.retain(|_| at.next().is_some_and(|at| !names[..at].contains(&names[at])));
+            let Some(columns) = columns else { return Ok(Vec::new()) };
             self.run(&ddl::create_table(&table, &columns, &self.options.key(), types::declare))?;
             found = describe(self)?;
-        } else if let Some(there) = &found
-            && self.options.add_columns
-        {
-            let columns = columns.filter(|_| self.options.unknown_fields == Unknown::Add);
-            let asked = missing_typed(&self.options, there);
-            let unknown = |column: &&Column| there.columns.iter().all(|known| known.name != column.name);
-            let new: Vec<Column> = columns.unwrap_or_default().iter().filter(unknown).cloned().collect();
-            for column in asked.iter().chain(&new) {
-                self.run(&ddl::add_column(&table, column, types::declare))?;
+        } else if let Some(there) = &found {
+            for column in columns_to_add(&self.options, &NAMING, there, columns, &mut self.added)? {
+                self.run(&ddl::add_column(&table, &column, types::declare))?;
             }
-            // A column that an earlier writer added is asked for as well.
-            self.added.extend(columns.unwrap_or_default().iter().map(|column| column.name.clone()));
-            self.added.sort();
-            self.added.dedup();
             found = describe(self)?;
         }
         let found = found.ok_or_else(|| self.missing(None))?;
@@ -132,8 +118,7 @@ impl Target {
         let failed = |error| self.db.failed("read the tables of", &error);
         let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
         let folded = schema::folded(&self.db.connection, &table).map_err(failed)?;
-        let insert = insert(&layout, &table, &folded);
-        self.table = Some(Table { layout, strict, insert });
+        self.table = Some(Table { layout, strict, folded });
         Ok(warnings)
     }
 
@@ -152,51 +137,62 @@ impl Target {
     /// Writes token and rows, within a transaction.
     fn write(&mut self, outputs: &[Output], token: &Token, alive: &Alive) -> Result<Committed, CommitError> {
         let Self { db, options, table, kept, .. } = self;
-        let Some(Table { layout, strict, insert }) = table else {
+        let Some(Table { layout, strict, folded }) = table else {
             return match outputs.iter().all(Output::is_empty) {
                 true => Ok(db.advance(token).map(|()| Committed::default())?),
                 false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
             };
         };
-        let mut rows = Rows::new(layout, *strict, outputs, arrived(outputs))?;
-        let expected = token.with_rows(rows.places.len() as u64);
+        let mut rows = Rows::new(layout, *strict, outputs)?;
+        let expected = token.with_rows(rows.order.places.len() as u64);
         db.advance(&expected)?;
-        let mut written = rows.write(db, &options.table, insert, false)?;
+        let sql = |fields: &Fields| statements(layout, &options.table, fields, folded);
+        let mut written = rows.write(db, &options.table, &sql, false)?;
         while written.is_none() {
             db.roll_back();
             db.begin()?;
             alive.check()?;
             db.advance(&expected)?;
-            written = rows.write(db, &options.table, insert, true)?;
+            written = rows.write(db, &options.table, &sql, true)?;
         }
         let rows_written = written.unwrap_or_default();
         if !rows.refused.is_empty() {
             let refused: Vec<usize> = rows.refused.keys().copied().collect();
-            *kept = Some(Kept::of(token, outputs, &rows.places, &refused, rows_written));
+            *kept = Some(Kept::of(token, outputs, &rows.order.places, &refused, rows_written));
             return Err(CommitError::Rejected(rows.rejected()));
         }
-        if rows_written != rows.places.len() as u64 {
+        if rows_written != rows.order.places.len() as u64 {
             db.restate(&token.with_rows(rows_written))?;
         }
         Ok(Committed { rows_written })
     }
 }
 
-/// The rows of a commit in the order of their arrival. They are written in it, each of them: the last one of a key wins by
-/// the table's own equality, and a value that another unique index holds is free once the row that had it has another.
-fn arrived(outputs: &[Output]) -> Vec<Place> {
-    let sizes = outputs.iter().map(Output::len).enumerate();
-    sizes.flat_map(|(output, rows)| (0..rows).map(move |row| Place { output, row })).collect()
-}
-
-/// The statement that writes a row. A key of which `folded` says that other texts are equal to it becomes that of the last
-/// record.
-pub(super) fn insert(layout: &Layout, table: &str, folded: &[String]) -> String {
-    let names: Vec<String> = layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
-    let key: Vec<String> = layout.key.iter().map(|place| names[*place].clone()).collect();
-    let conflict = if key.is_empty() { String::new() } else { ddl::on_conflict(&key, &names, folded) };
-    let marks = vec!["?"; names.len()].join(", ");
-    format!("insert into {} ({}) values ({marks}) {conflict}", ddl::quote(table), ddl::quote_all(&names))
+/// The statements that write a row with these fields, of which the first one that finds something to do is enough. A key of
+/// which `folded` says that other texts are equal to it becomes that of the last record.
+pub(super) fn statements(layout: &Layout, table: &str, fields: &[usize], folded: &[String]) -> Vec<String> {
+    let name = |place: &usize| layout.slots[*place].column.name.clone();
+    let names: Vec<String> = fields.iter().map(name).collect();
+    let key: Vec<String> = layout.key.iter().map(name).collect();
+    let marks: Vec<String> = (1..=names.len()).map(|number| format!("?{number}")).collect();
+    let table = ddl::quote(table);
+    let insert = format!("insert into {table} ({}) values ({})", ddl::quote_all(&names), marks.join(", "));
+    let lacks_required =
+        layout.slots.iter().enumerate().any(|(place, slot)| slot.is_required() && !fields.contains(&place));
+    match key.is_empty() || !key.iter().all(|name| names.contains(name)) {
+        true => vec![insert],
+        // A row that lacks what a new one needs can only change one that is there.
+        false if lacks_required => {
+            let set = |wanted: bool| {
+                let parts = names.iter().zip(&marks).filter(|(name, _)| key.contains(name) == wanted);
+                parts.map(|(name, mark)| format!("{} = {mark}", ddl::quote(name))).collect::<Vec<_>>()
+            };
+            let (same, others) = (set(true), set(false));
+            let others = if others.is_empty() { &same } else { &others };
+            vec![format!("update {table} set {} where {}", others.join(", "), same.join(" and ")), insert]
+        }
+        false => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, folded))],
+    }
 }
 
 /// The writer of one lane.

@@ -1,14 +1,17 @@
-//! Which rows of a commit are written: the last one per key, and none that the table is known to refuse.
+//! Which rows of a commit are refused from the start, and what makes two keys the same.
 use super::Layout;
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch},
+    array::{Array, ArrayRef, AsArray, StringArray},
+    datatypes::{DataType, Float32Type, Float64Type},
     row::{RowConverter, Rows, SortField},
 };
+use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
-    batch::{Output, Payload},
+    batch::{Cells, Output, Payload},
     sink::{CommitError, RejectedRow},
 };
+use std::sync::Arc;
 
 /// A row of a commit: which output, which row of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,70 +22,70 @@ pub struct Place {
     pub row: usize,
 }
 
+/// All rows, in the order of their arrival.
+pub fn arrived(outputs: &[Output]) -> Vec<Place> {
+    let sizes = outputs.iter().map(Output::len).enumerate();
+    sizes.flat_map(|(output, rows)| (0..rows).map(move |row| Place { output, row })).collect()
+}
+
 /// The columns of every output, in the order of the demand.
 ///
 /// # Errors
 /// [`Error::Fatal`] if an output is none of columns.
-pub fn batches(outputs: &[Output]) -> Result<Vec<&RecordBatch>, Error> {
-    let batch = |output: &Output| match output.payload {
-        Payload::Columns(_) => Ok(()),
-        Payload::Documents { .. } => {
-            Err(Error::fatal("internal", "the sink was given documents where it asked for columns").for_user())
-        }
-    };
-    outputs.iter().try_for_each(batch)?;
-    Ok(outputs
-        .iter()
-        .filter_map(|output| match &output.payload {
-            Payload::Columns(batch) => Some(batch),
-            Payload::Documents { .. } => None,
-        })
-        .collect())
+pub fn batches(outputs: &[Output]) -> Result<Vec<&Cells>, Error> {
+    let cells = outputs.iter().map(|output| match &output.payload {
+        Payload::Columns(cells) => Some(cells),
+        Payload::Documents { .. } => None,
+    });
+    let batches: Option<Vec<&Cells>> = cells.collect();
+    batches
+        .ok_or_else(|| Error::fatal("internal", "the sink was given documents where it asked for columns").for_user())
 }
 
-/// The rows to write: in their order, or, where there is a key, in that of the keys.
+/// The keys of the rows of each output, in a form in which equal ones are the same bytes. What only the database takes
+/// for equal (another case, another collation) differs here.
 ///
 /// # Errors
-/// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
-pub fn places(layout: &Layout, outputs: &[Output]) -> Result<Vec<Place>, CommitError> {
-    let batches = batches(outputs)?;
-    refuse_nulls(layout, outputs, &batches)?;
-    let sizes = batches.iter().map(|batch| batch.num_rows()).enumerate();
-    let all = sizes.flat_map(|(output, rows)| (0..rows).map(move |row| Place { output, row }));
-    if layout.key.is_empty() || batches.is_empty() {
-        return Ok(all.collect());
-    }
-    let failed = |error| CommitError::Failed(Error::fatal("internal", format!("keys can't be compared: {error}")));
-    let schema = batches[0].schema();
+/// [`Error::Fatal`] if a key has a type that has no order.
+pub fn of_rows(layout: &Layout, batches: &[&Cells]) -> Result<Vec<Rows>, Error> {
+    let failed = |error| Error::fatal("internal", format!("keys can't be compared: {error}"));
+    let Some(first) = batches.first() else { return Ok(Vec::new()) };
+    let schema = first.schema();
     let fields = layout.key.iter().map(|place| SortField::new(schema.field(*place).data_type().clone()));
     let converter = RowConverter::new(fields.collect()).map_err(failed)?;
-    let keys: Vec<Rows> = batches
-        .iter()
-        .map(|batch| {
-            let columns: Vec<ArrayRef> = layout.key.iter().map(|place| batch.column(*place).clone()).collect();
-            converter.convert_columns(&columns).map_err(failed)
-        })
-        .collect::<Result<_, _>>()?;
-    let key = |place: &Place| keys[place.output].row(place.row);
-    let mut all: Vec<Place> = all.collect();
-    // In the order of their keys, so that lanes that write the same keys lock them in the same order. The sort is
-    // stable: of those with the same key the last one stays last.
-    all.sort_by(|a, b| key(a).cmp(&key(b)));
-    let mut last: Vec<Place> = Vec::with_capacity(all.len());
-    for place in all {
-        match last.last_mut() {
-            Some(earlier) if key(earlier) == key(&place) => *earlier = place,
-            _ => last.push(place),
-        }
-    }
-    Ok(last)
+    let rows = batches.iter().map(|batch| {
+        let column = |place: &usize| comparable(layout.slots[*place].column.ty, batch.column(*place));
+        let columns: Vec<ArrayRef> = layout.key.iter().map(column).collect();
+        converter.convert_columns(&columns).map_err(failed)
+    });
+    rows.collect()
 }
 
-/// Turns down rows without a key, or with NULL where the table refuses it.
+/// A column in which values that are equal are written the same.
+fn comparable(ty: Type, column: &ArrayRef) -> ArrayRef {
+    let texts = |same: fn(&str) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter(column.as_string::<i32>().iter().map(|text| text.map(same))))
+    };
+    match (ty, column.data_type()) {
+        (Type::Uuid, DataType::Utf8) => texts(|text| text.replace('-', "").to_ascii_lowercase()),
+        (Type::Number, DataType::Utf8) => texts(super::decimal::canonical),
+        // There is a zero below zero, which is equal to the other.
+        (Type::Real, DataType::Float32) => {
+            Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0)) as _
+        }
+        (Type::Double, DataType::Float64) => {
+            Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0)) as _
+        }
+        _ => column.clone(),
+    }
+}
+
+/// Turns down rows without a key, or with NULL where the table refuses it. Whether a field that is missing does any harm
+/// in an upsert only the table can say: its row may be there.
 ///
 /// # Errors
 /// [`CommitError::Rejected`] with all of them.
-pub fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&RecordBatch]) -> Result<(), CommitError> {
+pub fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&Cells]) -> Result<(), CommitError> {
     let mut rejected = Vec::new();
     for (output, batch) in batches.iter().enumerate() {
         for (place, slot) in layout.slots.iter().enumerate() {
@@ -90,11 +93,13 @@ pub fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&RecordBatch
             if column.null_count() == 0 || !(key || slot.not_null) {
                 continue;
             }
-            for row in (0..column.len()).filter(|row| column.is_null(*row)) {
+            let filled = |row| batch.is_absent(place, row) && (slot.has_default || !key && !layout.key.is_empty());
+            for row in (0..column.len()).filter(|row| column.is_null(*row) && !filled(*row)) {
                 let name = &slot.column.name;
+                let is = if batch.is_absent(place, row) { "missing" } else { "null" };
                 let cause = match key {
-                    true => format!("key column {name} is null"),
-                    false => format!("column {name} ({}) is null, which the table refuses", slot.declared),
+                    true => format!("key column {name} is {is}"),
+                    false => format!("column {name} ({}) is {is}, which the table refuses", slot.declared),
                 };
                 rejected.push(reject(outputs, Place { output, row }, &cause));
             }

@@ -1,5 +1,5 @@
 //! How what a spec says meets the table that is there: which columns are written, of which types, by which key.
-use super::{Columns, Mode, Options, ddl};
+use super::{Columns, Mode, Naming, Options, ddl};
 use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
@@ -15,6 +15,10 @@ pub struct Found {
     pub primary_key: Vec<String>,
     /// Columns of each unique index on plain columns without condition, the primary key included.
     pub unique: Vec<Vec<String>>,
+    /// How many rules there are that one row may break for another: unique indexes, the key's included, and the like.
+    pub rules: usize,
+    /// Whether something else can tell in which order rows are written: a trigger, a reference of the table to itself.
+    pub ordered: bool,
 }
 
 /// A column as its database describes it.
@@ -28,8 +32,10 @@ pub struct FoundColumn {
     pub declared: String,
     /// Whether it refuses NULL.
     pub not_null: bool,
-    /// Whether it has a default: such a column is only written if it is named.
+    /// Whether it has a default, which a row gets whose record has no such field.
     pub has_default: bool,
+    /// Whether values that the database takes for equal are equal to us, too.
+    pub exact: bool,
     /// Whether only the database may write it.
     pub generated: bool,
 }
@@ -41,6 +47,8 @@ pub struct Layout {
     pub slots: Vec<Slot>,
     /// Places of the key's columns in [`Self::slots`]; empty: rows are appended.
     pub key: Vec<usize>,
+    /// Whether rows are written in the order in which they came, because the table can tell another one.
+    pub arrival: bool,
 }
 
 /// A column that is written.
@@ -52,6 +60,17 @@ pub struct Slot {
     pub declared: String,
     /// Whether it refuses NULL.
     pub not_null: bool,
+    /// Whether it has a default, which a row gets whose record has no such field.
+    pub has_default: bool,
+    /// Whether values that the database takes for equal are equal to us, too.
+    pub exact: bool,
+}
+
+impl Slot {
+    /// Whether a new row needs a value for it.
+    pub fn is_required(&self) -> bool {
+        self.not_null && !self.has_default
+    }
 }
 
 impl Layout {
@@ -74,10 +93,17 @@ impl Layout {
                     column.name, column.declared
                 );
                 return Err(Error::fatal("unsupported-type", message)
-                    .fix("name the columns to write in columns, without this one, or change its type"));
+                    .fix("name the columns to write in columns, without this one, or change its type")
+                    .for_user());
             };
             let column_of = Column { name: column.name.clone(), ty };
-            slots.push(Slot { column: column_of, declared: column.declared.clone(), not_null: column.not_null });
+            slots.push(Slot {
+                column: column_of,
+                declared: column.declared.clone(),
+                not_null: column.not_null,
+                has_default: column.has_default,
+                exact: column.exact,
+            });
         }
         if let Some(name) = added.iter().find(|name| slots.iter().all(|slot| slot.column.name != **name)) {
             // Otherwise it would be asked for again with every batch.
@@ -100,20 +126,17 @@ impl Layout {
             records: 0,
         });
         let warnings = warnings.collect();
-        Ok((Self { slots, key }, warnings))
+        let others = found.rules > usize::from(!key.is_empty());
+        let arrival = found.ordered || others || !key.iter().all(|place| slots[*place].exact);
+        Ok((Self { slots, key, arrival }, warnings))
     }
 }
 
 /// The columns to write, in order.
 fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<Vec<&'a FoundColumn>, Error> {
     let table = &options.table;
-    let key = options.key();
     let Some(named) = &options.columns else {
-        let wanted = |column: &&FoundColumn| {
-            let named = [&key, &found.primary_key].iter().any(|names| names.contains(&column.name));
-            !column.generated && (!column.has_default || named || added.contains(&column.name))
-        };
-        let chosen: Vec<_> = found.columns.iter().filter(wanted).collect();
+        let chosen: Vec<_> = found.columns.iter().filter(|column| !column.generated).collect();
         return match chosen.is_empty() {
             true => {
                 Err(Error::fatal("no-columns", format!("table {table} has no column that can be written")).for_user())
@@ -136,7 +159,7 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
                     let near = found.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&name));
                     let hint = match near {
                         Some(near) => format!("names are case-sensitive: write {}", near.name),
-                        None => "add it to the table, set addColumns: true, or leave it out of columns".into(),
+                        None => "add it to the table, set unknownFields: add, or leave it out of columns".into(),
                     };
                     Err(Error::fatal("column-missing", format!("table {table} has no column {name}")).fix(hint))
                 }
@@ -145,11 +168,33 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
     named.collect()
 }
 
-/// Columns that `columns` names with a type and the table lacks: they can be added.
-pub fn missing_typed(options: &Options, found: &Found) -> Vec<Column> {
-    let Some(Columns::Types(types)) = &options.columns else { return Vec::new() };
-    let missing = types.iter().filter(|(name, _)| found.columns.iter().all(|column| column.name != **name));
-    missing.map(|(name, ty)| Column { name: name.clone(), ty: ty.0 }).collect()
+/// Columns to add to a table that is there: those that `columns` names with a type and it lacks, and `new` ones that
+/// records have. `added` learns what is to be written from here on, also what another lane has added.
+///
+/// # Errors
+/// [`Error::Fatal`] if the database can't have such a column.
+pub fn columns_to_add(
+    options: &Options,
+    naming: &Naming,
+    found: &Found,
+    new: Option<&[Column]>,
+    added: &mut Vec<String>,
+) -> Result<Vec<Column>, Error> {
+    if !options.adds_columns() {
+        return Ok(Vec::new());
+    }
+    let new = new.unwrap_or_default();
+    added.extend(new.iter().map(|column| column.name.clone()));
+    added.sort();
+    added.dedup();
+    let typed = match &options.columns {
+        Some(Columns::Types(types)) => types.iter().map(|(name, ty)| Column { name: name.clone(), ty: ty.0 }).collect(),
+        _ => Vec::new(),
+    };
+    let lacking = |column: &Column| found.columns.iter().all(|known| known.name != column.name);
+    let columns: Vec<Column> = typed.into_iter().chain(new.iter().cloned()).filter(lacking).collect();
+    naming.refuse(&options.table, &columns, found.columns.iter().map(|column| column.name.as_str()))?;
+    Ok(columns)
 }
 
 /// Places of the key's columns; none if rows are appended.
@@ -195,7 +240,7 @@ fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, E
 ///
 /// # Errors
 /// [`Error::Fatal`] if there is no column, or none for a part of the key.
-pub fn new_columns(options: &Options, first: Option<&[Column]>) -> Result<Option<Vec<Column>>, Error> {
+pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>) -> Result<Option<Vec<Column>>, Error> {
     let columns = match (&options.columns, first) {
         (Some(Columns::Types(types)), _) => {
             types.iter().map(|(name, ty)| Column { name: name.clone(), ty: ty.0 }).collect()
@@ -211,8 +256,14 @@ pub fn new_columns(options: &Options, first: Option<&[Column]>) -> Result<Option
                 .collect()
         }
     };
-    let columns: Vec<Column> = columns;
     let table = &options.table;
+    // Of names that are one to the database the first one gets the column; fields of the others find none.
+    let mut columns: Vec<Column> = columns;
+    let mut at = 0..;
+    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let first = |at: usize| !names[..at].iter().any(|earlier| (naming.same)(earlier, &names[at]));
+    columns.retain(|_| at.next().is_some_and(first));
+    naming.refuse(table, &columns, std::iter::empty())?;
     if columns.is_empty() {
         let message = format!("table {table} can't be made: the first batch has no fields");
         return Err(Error::fatal("no-columns", message).fix("give columns with their types, or make the table"));

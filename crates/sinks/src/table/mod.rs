@@ -3,12 +3,17 @@
 pub mod audit;
 pub mod columns;
 pub mod ddl;
+pub mod decimal;
 pub mod kept;
 pub mod keys;
 pub mod layout;
+pub mod naming;
 pub mod options;
+pub mod order;
 pub mod tokens;
 
 pub use columns::{ColumnType, Columns, Names};
 pub use layout::{Found, FoundColumn, Layout, Slot};
+pub use naming::Naming;
 pub use options::{Mode, Options, Unknown};
+pub use order::{Fields, Order};

@@ -1,5 +1,5 @@
 //! How a spec describes the table to write to.
-use super::{Columns, Names};
+use super::{Columns, Names, Naming};
 use dataflow_sdk::{Problem, transform::UnknownFields};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,10 +21,12 @@ pub enum Unknown {
     /// They are left out, warned of and counted.
     #[default]
     Ignore,
-    /// A column is added; needs `addColumns: true`.
+    /// A column is added to the table.
     Add,
     /// The record becomes a dead letter.
     Dead,
+    /// The pipeline fails.
+    Fail,
 }
 
 impl From<Unknown> for UnknownFields {
@@ -33,6 +35,7 @@ impl From<Unknown> for UnknownFields {
             Unknown::Ignore => Self::Ignore,
             Unknown::Add => Self::Add,
             Unknown::Dead => Self::Dead,
+            Unknown::Fail => Self::Fail,
         }
     }
 }
@@ -50,8 +53,6 @@ pub struct Options {
     pub mode: Option<Mode>,
     /// Whether a missing table is made.
     pub create_table: bool,
-    /// Whether columns may be added.
-    pub add_columns: bool,
     /// What becomes of fields without a column.
     pub unknown_fields: Unknown,
 }
@@ -62,9 +63,14 @@ impl Options {
         self.key.as_ref().map(Names::to_vec).unwrap_or_default()
     }
 
+    /// Whether columns may be added.
+    pub fn adds_columns(&self) -> bool {
+        self.unknown_fields == Unknown::Add
+    }
+
     /// Findings that need no connection.
-    pub fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+    pub fn check(&self, naming: &Naming) -> Vec<Problem> {
+        let mut problems = naming.check(self);
         let mut found = |path: &str, code: &str, message: String, fix: &str| {
             problems.push(Problem::new(path, code, message).fix(fix));
         };
@@ -78,15 +84,6 @@ impl Options {
         }
         if self.table == super::tokens::TABLE || self.table.ends_with(".dataflow_tokens") {
             found("table", "reserved", "dataflow_tokens is where progress is kept".into(), "write to another table");
-        }
-        if self.unknown_fields == Unknown::Add && !self.add_columns {
-            let message = "unknownFields: add makes columns, which addColumns: false forbids".into();
-            found(
-                "unknownFields",
-                "contradiction",
-                message,
-                "set addColumns: true, or unknownFields to ignore or dead",
-            );
         }
         let columns = self.columns.as_ref().map(Columns::names);
         if columns.as_ref().is_some_and(Vec::is_empty) {

@@ -20,8 +20,7 @@ impl Flow {
     /// The sink in the spec.
     pub(super) fn sink(&self) -> Value {
         let table = |kind: &str, name: &str, place: Value| {
-            let mut sink =
-                json!({"type": kind, "table": "rows", "mode": "append", "unknownFields": "add", "addColumns": true});
+            let mut sink = json!({"type": kind, "table": "rows", "mode": "append", "unknownFields": "add"});
             sink[name] = place;
             sink
         };

@@ -92,6 +92,14 @@ impl<'a> Frame<'a> {
         taken.clone()
     }
 
+    /// The rows whose record does not have a field; none: all do.
+    pub(crate) fn absent(&self, field: usize) -> Option<BooleanBuffer> {
+        let absent = self.fields[field].absent.as_ref()?;
+        let Some(rows) = self.rows() else { return Some(absent.clone()) };
+        let of_rows = BooleanBuffer::collect_bool(rows.len(), |row| absent.value(rows[row] as usize));
+        (of_rows.count_set_bits() > 0).then_some(of_rows)
+    }
+
     /// Bytes of a row's texts in all columns but one: what one more row of the same record would take.
     pub(crate) fn texts(&self, row: usize, but: Slot) -> usize {
         let length = |array: &ArrayRef, at: usize| {

@@ -6,7 +6,7 @@ use super::{
     meta::Meta,
     misfits::Misfits,
     target::Target,
-    unknown::Unknown,
+    unknown::{self, Unknown},
     watch::Watch,
 };
 use crate::expression::{Expression, Scope, evaluate};
@@ -169,8 +169,12 @@ impl transform::Program for Chain {
         let total = records.len();
         let ((rows, payload, unknown), decoded, dead, misfits) =
             self.run(&records, |chain, decoded, frame, misfits| {
-                let unknown =
-                    chain.unknown.as_ref().map(|unknown| unknown.apply(&chain.scope, decoded, frame, &records));
+                let unknown = match (&chain.unknown, &chain.result) {
+                    (Some(unknown), Result::Columns(target)) => {
+                        unknown.apply(&chain.scope, decoded, target, frame, &records)
+                    }
+                    _ => unknown::Found::default(),
+                };
                 let payload = match &mut chain.result {
                     Result::Documents(documents) => {
                         documents.make(frame, &records, &decoded.marks, chain.lenient, misfits)
@@ -179,7 +183,7 @@ impl transform::Program for Chain {
                     Result::Unknown => Payload::Columns(super::target::nothing(frame.len())),
                 };
                 let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
-                (rows, payload, unknown.unwrap_or_default())
+                (rows, payload, unknown)
             });
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());

@@ -3,12 +3,13 @@ use super::{convert, frame::Frame};
 use crate::expression::{Inputs, Origin, Scope, Slot};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
+    buffer::BooleanBuffer,
     compute::{is_not_null, kernels::zip::zip},
     datatypes::{Field, Schema, SchemaRef},
 };
 use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
-use dataflow_sdk::batch::{Column, Dead, arrow_type};
+use dataflow_sdk::batch::{Cells, Column, Dead, arrow_type};
 use std::sync::Arc;
 
 /// Where the values of a sink's column come from.
@@ -51,13 +52,28 @@ impl Target {
         self.columns.iter().map(|(column, _)| column.name.clone()).collect()
     }
 
+    /// The rows whose record has no field for a column; none: all have one. What is computed is always there.
+    fn absent(source: Source, frame: &Frame<'_>) -> Option<BooleanBuffer> {
+        match source {
+            Source::Field(field) => frame.absent(field),
+            Source::Either(key, path) => Some(&frame.absent(key)? & &frame.absent(path)?),
+            Source::Register(_) => None,
+            Source::Nothing => Some(BooleanBuffer::new_set(frame.len())),
+        }
+    }
+
+    /// The records that have no field for any column, by row.
+    pub(crate) fn bare(&self, frame: &Frame<'_>) -> Vec<usize> {
+        let mut bare: Option<BooleanBuffer> = None;
+        for (_, source) in &self.columns {
+            let Some(absent) = Self::absent(*source, frame) else { return Vec::new() };
+            bare = Some(bare.map_or_else(|| absent.clone(), |bare| &bare & &absent));
+        }
+        bare.map_or_else(|| (0..frame.len()).collect(), |bare| bare.set_indices().collect())
+    }
+
     /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`.
-    pub(crate) fn make(
-        &self,
-        frame: &mut Frame<'_>,
-        lenient: bool,
-        misfits: &mut super::misfits::Misfits,
-    ) -> RecordBatch {
+    pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> Cells {
         for (column, source) in &self.columns {
             let fields = match *source {
                 Source::Field(field) => [Some(field), None],
@@ -114,16 +130,18 @@ impl Target {
             });
         let arrays = arrays.collect();
         let options = RecordBatchOptions::new().with_row_count(Some(frame.len()));
-        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
-            .unwrap_or_else(|error| unreachable!("every column is made in the type that the sink asked for: {error}"))
+        let values = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+            .unwrap_or_else(|error| unreachable!("every column is made in the type that the sink asked for: {error}"));
+        Cells::new(values, self.columns.iter().map(|(_, source)| Self::absent(*source, frame)).collect())
     }
 }
 
 /// Rows without any column.
-pub(crate) fn nothing(rows: usize) -> RecordBatch {
+pub(crate) fn nothing(rows: usize) -> Cells {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
         .unwrap_or_else(|error| unreachable!("no column can be of a wrong length: {error}"))
+        .into()
 }
 
 fn source(column: &Column, scope: &Scope, inputs: &mut Inputs) -> Source {

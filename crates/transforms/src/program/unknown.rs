@@ -11,6 +11,9 @@ use dataflow_sdk::{
 };
 use std::collections::HashSet;
 
+/// Most fields of a record that are named.
+const MAX_NAMED: usize = 5;
+
 /// What becomes of output fields without a column.
 #[derive(Debug)]
 pub(crate) struct Unknown {
@@ -38,10 +41,51 @@ impl Unknown {
     }
 
     /// Kills records, or says which columns to add or what was left out.
-    pub(crate) fn apply(&self, scope: &Scope, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) -> Found {
+    pub(crate) fn apply(
+        &self,
+        scope: &Scope,
+        decoded: &Decoded,
+        target: &Target,
+        frame: &mut Frame<'_>,
+        records: &Records,
+    ) -> Found {
         if frame.len() == 0 {
             return Found::default();
         }
+        let found = self.unknown(scope, decoded, frame, records);
+        if found.columns.is_empty() {
+            self.kill_bare(target, frame, records);
+        }
+        found
+    }
+
+    /// A record of which nothing would be written has not arrived anywhere.
+    fn kill_bare(&self, target: &Target, frame: &mut Frame<'_>, records: &Records) {
+        let mut bare: Vec<u32> = target.bare(frame).into_iter().map(|row| frame.record(row)).collect();
+        bare.dedup();
+        let dead = |row| {
+            let keys = keys_of(records, row);
+            let named = |name: &String| match self.column_like(name) {
+                Some(column) => format!("{name}: there is {column}, and names are case-sensitive"),
+                None => name.clone(),
+            };
+            let cause = match keys.iter().take(MAX_NAMED).map(named).collect::<Vec<_>>().join("; ") {
+                named if named.is_empty() => "the record has no fields".into(),
+                named => format!("the sink has no column for any field of the record ({named})"),
+            };
+            Dead { row, stage: "sink".into(), code: "no-fields", cause }
+        };
+        let dead: Vec<Dead> = bare.into_iter().map(dead).collect();
+        frame.kill(dead);
+    }
+
+    /// A column whose name differs from a field's in case only.
+    fn column_like(&self, field: &str) -> Option<&str> {
+        let like = |column: &&String| column.as_str() != field && column.to_lowercase() == field.to_lowercase();
+        self.covered.iter().find(like).map(String::as_str)
+    }
+
+    fn unknown(&self, scope: &Scope, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) -> Found {
         let set: HashSet<&str> = self.covered.iter().map(String::as_str).collect();
         let unknown = |name: &str| {
             scope.open
@@ -64,7 +108,9 @@ impl Unknown {
                 self.kill(&keys, frame, records);
                 Found::default()
             }
-            UnknownFields::Add => Found { columns: self.add(&keys, frame, records), warnings: Vec::new() },
+            UnknownFields::Add | UnknownFields::Fail => {
+                Found { columns: self.add(&keys, frame, records), warnings: Vec::new() }
+            }
         }
     }
 
@@ -73,7 +119,12 @@ impl Unknown {
         let warning = |(name, records): (&str, u64)| Warning {
             code: "ignored-field",
             subject: name.into(),
-            message: format!("the sink has no column {name}: the field is left out"),
+            message: match self.column_like(name) {
+                Some(column) => format!(
+                    "the sink has no column {name}: the field is left out; there is {column}, and names are case-sensitive"
+                ),
+                None => format!("the sink has no column {name}: the field is left out"),
+            },
             records,
         };
         keys.iter().copied().chain(extra).map(warning).collect()
@@ -108,4 +159,14 @@ impl Unknown {
         }
         columns
     }
+}
+
+/// The top-level fields of a record.
+fn keys_of(records: &Records, row: u32) -> Vec<String> {
+    let mut one = Records::empty(records.partition.clone(), records.from.clone(), records.layout.clone());
+    one.data = records.data.clone();
+    one.spans = vec![records.spans[row as usize]];
+    one.offsets = vec![0];
+    let keys = Decoder::new(Vec::new(), &Learned::default()).decode(&one).keys;
+    keys.into_iter().map(|key| key.name).collect()
 }

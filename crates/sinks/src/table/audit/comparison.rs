@@ -21,9 +21,14 @@ pub struct Comparison<'a> {
     pub compared: Vec<usize>,
     /// An expression of a column's type (by place) in a form that has equality.
     pub comparable: &'a (dyn Fn(usize, String) -> String + Sync),
+    /// An expression that says whether an expected row knows a column, by table and place; none: all know all.
+    pub known: Option<&'a Known>,
     /// An expression in a form that can be read as text.
     pub text: fn(String) -> String,
 }
+
+/// See [`Comparison::known`].
+pub type Known = dyn Fn(&str, usize) -> String + Sync;
 
 impl std::fmt::Debug for Comparison<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,12 +46,27 @@ impl Comparison<'_> {
         cells.collect::<Vec<_>>().join(", ")
     }
 
-    fn same(&self, places: &[usize], a: &str, b: &str) -> String {
-        let same = places.iter().map(|place| {
-            let of = |table| (self.comparable)(*place, self.column(table, *place));
-            format!("{} is not distinct from {}", of(a), of(b))
+    /// The cells of an expected row, of which those that it does not know are as those found.
+    fn cells_known(&self, expected: &str, found: &str) -> String {
+        let Some(known) = self.known else { return self.cells(expected) };
+        let cells = (0..self.layout.slots.len()).map(|place| {
+            let [a, b] = [expected, found].map(|of| (self.text)(self.column(of, place)));
+            format!("case when {} then {a} else {b} end", known(expected, place))
         });
-        match places.is_empty() {
+        cells.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a row of the target is as an expected one says. What that does not know may be anything.
+    fn same(&self, expected: &str, found: &str) -> String {
+        let same = self.compared.iter().map(|place| {
+            let of = |table| (self.comparable)(*place, self.column(table, *place));
+            let same = format!("{} is not distinct from {}", of(expected), of(found));
+            match self.known {
+                Some(known) => format!("(not {} or {same})", known(expected, *place)),
+                None => same,
+            }
+        });
+        match self.compared.is_empty() {
             true => "true".into(),
             false => same.collect::<Vec<_>>().join(" and "),
         }
@@ -58,10 +78,39 @@ impl Comparison<'_> {
         same.collect::<Vec<_>>().join(" and ")
     }
 
+    /// Whether the database may have made the key of a row.
+    fn may_be_keyless(&self) -> bool {
+        self.layout.key.iter().any(|place| self.layout.slots[*place].has_default)
+    }
+
+    /// Whether an expected row is one whose key the database has made.
+    fn keyless(&self, of: &str) -> String {
+        let missing = self.layout.key.iter().map(|place| format!("{} is null", self.column(of, *place)));
+        missing.collect::<Vec<_>>().join(" or ")
+    }
+
+    /// Whether an expected row speaks of a row of the target: one whose key nobody knows, of any with its content.
+    fn matches(&self, expected: &str, found: &str) -> String {
+        let same_key = self.same_key(expected, found);
+        match self.may_be_keyless() {
+            true => format!("({same_key} or ({}) and {})", self.keyless(expected), self.same(expected, found)),
+            false => same_key,
+        }
+    }
+
     /// With a key: (number of keys that should be there).
     pub fn keys(&self) -> String {
         let key = self.layout.key.iter().map(|place| self.column("e", *place)).collect::<Vec<_>>().join(", ");
-        format!("select count(*) from (select distinct {key} from {} e) k", self.expected)
+        let keyless = match self.may_be_keyless() {
+            true => format!(" + (select count(*) from {} e where {})", self.expected, self.keyless("e")),
+            false => String::new(),
+        };
+        let known = self.layout.key.iter().map(|place| format!("{} is not null", self.column("e", *place)));
+        let known = known.collect::<Vec<_>>().join(" and ");
+        format!(
+            "select (select count(*) from (select distinct {key} from {} e where {known}) k){keyless}",
+            self.expected
+        )
     }
 
     /// With a key: (cells, origin) of rows that are not there.
@@ -72,7 +121,7 @@ impl Comparison<'_> {
             origin("e"),
             self.expected,
             self.target,
-            self.same_key("t", "e"),
+            self.matches("e", "t"),
             self.is_first(),
         )
     }
@@ -82,7 +131,7 @@ impl Comparison<'_> {
         format!(
             "select {}, {}, {} from {} e join {} t on {} where {} and not exists (select 1 from {} o where {} and {}) \
              order by e.{PARTITION}, e.{POSITION}",
-            self.cells("e"),
+            self.cells_known("e", "t"),
             self.cells("t"),
             origin("e"),
             self.expected,
@@ -91,13 +140,13 @@ impl Comparison<'_> {
             self.is_first(),
             self.expected,
             self.same_key("o", "e"),
-            self.same(&self.compared, "o", "t"),
+            self.same("o", "t"),
         )
     }
 
     /// With a key: (cells) of rows that nothing explains.
     pub fn unexpected(&self) -> String {
-        let (cells, same) = (self.cells("t"), self.same_key("e", "t"));
+        let (cells, same) = (self.cells("t"), self.matches("e", "t"));
         format!(
             "select {cells} from {} t where not exists (select 1 from {} e where {same})",
             self.target, self.expected

@@ -2,7 +2,7 @@
 mod comparison;
 mod differences;
 
-pub use comparison::{Comparison, PARTITION, POSITION};
+pub use comparison::{Comparison, Known, PARTITION, POSITION};
 pub use differences::{Differences, Row};
 
 use super::{Found, Layout, Options, Unknown};
@@ -21,10 +21,10 @@ use dataflow_sdk::{
 pub fn layout(options: &Options, found: &Found) -> Result<Layout, Error> {
     let added: Vec<String> = match options.unknown_fields {
         Unknown::Add => {
-            let added = found.columns.iter().filter(|column| !column.generated && !column.has_default);
+            let added = found.columns.iter().filter(|column| !column.generated);
             added.map(|column| column.name.clone()).collect()
         }
-        Unknown::Ignore | Unknown::Dead => Vec::new(),
+        Unknown::Ignore | Unknown::Dead | Unknown::Fail => Vec::new(),
     };
     Layout::of(options, found, &added).map(|(layout, _)| layout)
 }

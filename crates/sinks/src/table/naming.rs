@@ -1,0 +1,86 @@
+//! What a database lets names be.
+use super::{Columns, Options};
+use dataflow_sdk::{Error, Problem, batch::Column};
+
+/// The rules of a database for names of tables and columns.
+#[derive(Debug)]
+pub struct Naming {
+    /// Whose rules they are.
+    pub database: &'static str,
+    /// Most bytes of a name: what is beyond is cut off without a word.
+    pub longest: Option<usize>,
+    /// Names that no column can have, because each table has such a column of its own.
+    pub taken: &'static [&'static str],
+    /// Whether two names are one for the database.
+    pub same: fn(&str, &str) -> bool,
+}
+
+impl Naming {
+    fn too_long(&self, name: &str) -> Option<String> {
+        let longest = self.longest.filter(|longest| name.len() > *longest)?;
+        Some(format!("has {} bytes, and {} cuts names at {longest}", name.len(), self.database))
+    }
+
+    /// Why a column can't have a name.
+    fn fault(&self, name: &str) -> Option<String> {
+        let taken = self.taken.iter().any(|taken| (self.same)(taken, name));
+        let taken = taken.then(|| format!("is the name of a column that {} has in each table", self.database));
+        self.too_long(name).or(taken)
+    }
+
+    /// Findings about the names in a spec.
+    pub fn check(&self, options: &Options) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for part in options.table.split('.') {
+            if let Some(fault) = self.too_long(part) {
+                let problem = Problem::new("table", "name-too-long", format!("{part:?} {fault}"));
+                problems.push(problem.fix("give the table a shorter name"));
+            }
+        }
+        let columns = options.columns.as_ref().map(Columns::names).unwrap_or_default();
+        let key = options.key();
+        let key = key.iter().map(String::as_str).collect();
+        for (path, names) in [("columns", columns), ("key", key)] {
+            for (at, name) in names.iter().enumerate() {
+                if let Some(fault) = self.fault(name) {
+                    let problem = Problem::new(path, "column-name", format!("{name:?} {fault}"));
+                    problems.push(problem.fix("rename the field with a map transform, and name the column so"));
+                }
+                if let Some(other) = names[..at].iter().find(|other| *other != name && (self.same)(other, name)) {
+                    let message = format!("{other:?} and {name:?} are the same name for {}", self.database);
+                    let problem = Problem::new(path, "repeated", message);
+                    problems.push(problem.fix("leave one of them out, or rename its field with a map transform"));
+                }
+            }
+        }
+        problems
+    }
+
+    /// Refuses to make columns that the database would call otherwise, or one like another that is `there`.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] that names the field and how to rename it.
+    pub fn refuse<'a>(
+        &self,
+        table: &str,
+        columns: &'a [Column],
+        there: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<(), Error> {
+        for (at, Column { name, .. }) in columns.iter().enumerate() {
+            let others = columns[..at].iter().map(|column| column.name.as_str()).chain(there.clone());
+            let twin = others.into_iter().find(|other| *other != name && (self.same)(other, name));
+            let twin = twin.map(|other| format!("is the same name as {other} for {}", self.database));
+            if let Some(fault) = self.fault(name).or(twin) {
+                let message = format!("table {table} can't have a column for the field {name:?}, which {fault}");
+                let fix = format!(
+                    "rename the field with a map transform ({{\"set\": {{\"<new name>\": {0:?}}}, \"remove\": [{1:?}]}}), leave \
+                     it out of columns, or set unknownFields: ignore",
+                    super::ddl::quote(name),
+                    name
+                );
+                return Err(Error::fatal("column-name", message).fix(fix).for_user());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Connections, and what a user may not do.
+use crate::target::*;
+
+#[tokio::test]
+async fn a_token_table_that_can_not_be_made_shows_its_ddl() {
+    let Some(target) = Target::new("create table users (id int, name text)", json!({})).await else { return };
+    let role = format!("poor_{}", target.schema);
+    let grant = format!(
+        "create role {role} login password 'poor'; grant usage on schema {0} to {role}; grant all on users to {role}",
+        target.schema
+    );
+    if target.client.batch_execute(&grant).await.is_err() {
+        return; // the user of the tests may not make roles
+    }
+    let url = target.url().replace("dataflow:dataflow@", &format!("{role}:poor@"));
+    let sink: PostgresSink = serde_json::from_value(json!({"url": url, "table": "users"})).unwrap();
+    let error = sink.build().open(&context("p"), open_lane(&fence("p", 1))).await.unwrap_err();
+    let Error::Fatal { code, fix: Some(fix), .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*code, "access-denied");
+    assert!(fix.contains("create table") && fix.contains("dataflow_tokens") && fix.contains("primary key"), "{fix}");
+    target
+        .client
+        .batch_execute(&format!("drop schema {} cascade; drop owned by {role}; drop role {role}", target.schema))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_is_made_anew() {
+    let Some(target) = Target::new("create table users (id int, name text)", json!({})).await else { return };
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let application =
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dataflow' and query like $1";
+    target.client.query(application, &[&format!("%{}%", target.schema)]).await.unwrap();
+    let mut sequence = 1;
+    for attempt in 0.. {
+        assert!(attempt < 20, "it does not recover");
+        match writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])], &token(&fence("p", 1), sequence)).await {
+            Ok(_) if sequence == 3 => break,
+            Ok(_) => sequence += 1,
+            Err(error) => {
+                assert!(matches!(&error, CommitError::Failed(Error::Transient { .. })), "{error:?}");
+                let opened = target.try_open(1).await.unwrap();
+                sequence = opened.token.map_or(0, |token| token.sequence) + 1;
+                writer = opened.writer;
+            }
+        }
+    }
+    assert_eq!(target.rows().await.len(), 3);
+    target.drop().await;
+}
+
+#[tokio::test]
+async fn servers_that_can_not_be_reached_are_named_without_the_password() {
+    let open = |url: &str| {
+        let sink: PostgresSink = serde_json::from_value(json!({"url": url, "table": "users"})).unwrap();
+        async move { sink.build().open(&context("p"), open_lane(&fence("p", 1))).await.unwrap_err() }
+    };
+    let error = open("postgres://me:secret@127.0.0.1:1/db").await;
+    assert!(matches!(&error, Error::Transient { code: "unreachable", .. }), "{error:?}");
+    assert!(error.to_string().contains("127.0.0.1:1/db") && !error.to_string().contains("secret"), "{error}");
+    if connect().await.is_none() {
+        return;
+    }
+    let error = open(&SERVER.replace("/dataflow", "/nowhere_at_all")).await;
+    assert!(error.code() == "access-denied" || error.code() == "database-missing", "{error:?}");
+    let error = open("postgres://dataflow:dataflow@127.0.0.1:5432/nowhere_at_all").await;
+    assert_eq!(error.code(), "database-missing", "{error}");
+}
+
+/// However many pipelines there are: a server that lets in few clients is never asked for more.
+#[tokio::test]
+async fn many_lanes_share_a_few_connections() {
+    let Some(target) = Target::new("create table users (id bigint, name text)", json!({})).await else { return };
+    let config = json!({"table": "users", "url": format!("{}&application_name={}", target.url(), target.schema), "maxConnections": 3});
+    let sink: PostgresSink = serde_json::from_value(config).unwrap();
+    let work = futures::future::join_all((0..50).map(|lane| {
+        let sink = sink.clone().build();
+        async move {
+            let fence = fence(&format!("p{lane}"), 1);
+            let mut opened = sink.open(&context("p"), open_lane(&fence)).await.unwrap();
+            for sequence in 1..=5 {
+                let rows = [output(&opened.demand, 0, &[(Some(lane), Some("a"))])];
+                opened.writer.commit(&rows, &token(&fence, sequence)).await.unwrap();
+            }
+        }
+    }));
+    let mut most = 0;
+    let watch = async {
+        loop {
+            let count = "select count(*) from pg_stat_activity where application_name = $1";
+            most = most.max(target.client.query_one(count, &[&target.schema]).await.unwrap().get::<_, i64>(0));
+        }
+    };
+    tokio::select! {
+        _ = work => {}
+        _ = watch => {}
+    }
+    assert_eq!(target.texts("select count(*)::text from users").await, [Some("250".into())]);
+    assert!((1..=3).contains(&most), "{most}");
+    target.drop().await;
+}

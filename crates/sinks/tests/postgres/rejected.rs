@@ -1,0 +1,99 @@
+//! Rows that the table refuses.
+use crate::target::*;
+
+#[tokio::test]
+async fn deferred_and_foreign_keys_are_traced_to_their_rows() {
+    let setup = "create table names (name text primary key); insert into names values ('Ann'), ('Bob'), ('Cid'), ('Dan'), ('x'), \
+        (E'B\"ob, \\\\ \u{e4}\u{1f600}\\n'), ('lost'), ('lost, too'), ('zombie'); \
+        create table users (id int, name text constraint users_name references names deferrable initially deferred) -- refused";
+    conforms(setup, json!({})).await;
+}
+
+/// Whether a row is taken does not depend on a bad one beside it.
+#[tokio::test]
+async fn a_row_that_refers_to_one_behind_it_is_taken() {
+    let setup = "create table users (id bigint primary key, name text check (name <> 'refused'), \
+        boss bigint generated always as (case when id < 10 then id + 1 end) stored references users (id))";
+    let Some(target) = Target::new(setup, json!({})).await else { return };
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    // 1 refers to 2, that to 3, that to 4, and so on to 10, which refers to none; 20 is bad.
+    let rows: Vec<_> = (1..=10).map(|id| (Some(id), Some("x"))).chain([(Some(20), Some("refused"))]).collect();
+    let outputs = [output(&demand, 0, &rows)];
+    let Err(CommitError::Rejected(refused)) = writer.commit(&outputs, &token(&fence("p", 1), 1)).await else {
+        panic!("a bad row was taken")
+    };
+    assert_eq!(refused.iter().map(|row| row.row).collect::<Vec<_>>(), [10], "{refused:?}");
+    let rest = [outputs[0].retain(|row| row != 10)];
+    assert_eq!(writer.commit(&rest, &token(&fence("p", 1), 1)).await.unwrap().rows_written, 10);
+    assert_eq!(target.rows().await.len(), 10);
+    target.drop().await;
+}
+
+/// What is kept of a refused commit may go: the rest is written anew.
+#[tokio::test]
+async fn what_is_kept_of_a_refused_commit_may_be_lost() {
+    let setup = "create table users (id bigint, name text check (name <> 'refused'))";
+    let Some(target) = Target::new(setup, json!({})).await else { return };
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    for (sequence, lose) in [(1, true), (2, false)] {
+        let outputs = [output(&demand, 0, &[(Some(1), Some("a")), (Some(2), Some("refused")), (Some(3), Some("c"))])];
+        let refused = writer.commit(&outputs, &token(&fence("p", 1), sequence)).await;
+        assert!(matches!(refused, Err(CommitError::Rejected(_))), "{refused:?}");
+        match lose {
+            true => {
+                let end = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction' \
+                    and pid in (select pid from pg_locks where relation = to_regclass($1)::oid)";
+                let table = format!("{}.users", target.schema);
+                let ended = target.client.query(end, &[&table]).await.unwrap();
+                assert_eq!(ended.len(), 1, "the session that keeps it");
+            }
+            false => writer.release().await,
+        }
+        let rest = [outputs[0].retain(|row| row != 1)];
+        assert_eq!(writer.commit(&rest, &token(&fence("p", 1), sequence)).await.unwrap().rows_written, 2);
+    }
+    assert_eq!(target.rows().await.len(), 4);
+    target.drop().await;
+}
+
+#[tokio::test]
+async fn rows_that_can_not_be_stored_name_column_type_and_record() {
+    let Some(target) = Target::new("create table users (id bigint not null, name varchar(5))", json!({})).await else {
+        return;
+    };
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    for (count, name, expected) in [
+        (
+            3,
+            "nul\0",
+            "column name (character varying(5)): it has the character U+0000, which PostgreSQL can't store (record 1)",
+        ),
+        (
+            3,
+            "too long",
+            "column name (character varying(5)): \"too long\" would not be kept as it is: it has more than 5 characters (record 1)",
+        ),
+        (
+            500,
+            "too long",
+            "column name (character varying(5)): \"too long\" would not be kept as it is: it has more than 5 characters (record 1)",
+        ),
+    ] {
+        let rows: Vec<_> = (0..count).map(|id| (Some(id), Some(if id == 1 { name } else { "ok" }))).collect();
+        let Err(CommitError::Rejected(rows)) =
+            writer.commit(&[output(&demand, 0, &rows)], &token(&fence("p", 1), 1)).await
+        else {
+            panic!()
+        };
+        let causes: Vec<_> = rows.iter().map(|row| (row.row, row.cause.as_str())).collect();
+        assert_eq!(causes, [(1, expected)]);
+    }
+    let Err(CommitError::Rejected(rows)) =
+        writer.commit(&[output(&demand, 0, &[(None, Some("a"))])], &token(&fence("p", 1), 1)).await
+    else {
+        panic!()
+    };
+    assert_eq!(rows[0].cause, "column id (bigint) is null, which the table refuses (record p/0/0)");
+    drop(writer); // what it keeps of the refused commit holds locks
+    target.drop().await;
+}

@@ -1,0 +1,142 @@
+//! Tables that are there, made or widened.
+use crate::target::*;
+
+#[tokio::test]
+async fn it_conforms_with_a_table_that_it_makes() {
+    conforms("", json!({})).await;
+    conforms("", json!({"key": "id"})).await;
+}
+
+#[tokio::test]
+async fn it_conforms_with_a_table_that_is_there() {
+    conforms("create table users (id bigint, name varchar(20) check (name <> 'refused'))", json!({})).await;
+    conforms("create table users (id int primary key, name text check (name <> 'refused'))", json!({"key": ["id"]}))
+        .await;
+    conforms(
+        "create domain word as text check (value <> 'refused'); create table users (id smallint unique, name word)",
+        json!({"key": "id"}),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_table_is_made_with_the_types_of_the_first_batch_and_widened_on_demand() {
+    let more = json!({"key": "id", "unknownFields": "add", "table": "sales.Users"});
+    let Some(target) = Target::new("drop schema if exists sales cascade; create schema sales", more).await else {
+        return;
+    };
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    assert_eq!(demand, Demand::AllColumns);
+    let column = |name: &str, ty| Column { name: name.into(), ty };
+    let first = [
+        column("id", Type::Integer),
+        column("price", Type::Decimal { precision: 3, scale: 1 }),
+        column("camelCase", Type::Json),
+    ];
+    let made = writer.define(&first).await.unwrap();
+    let expected = [column("id", Type::Bigint), column("price", Type::Number), column("camelCase", Type::Json)];
+    assert_eq!(made, Demand::Columns(expected.to_vec()));
+    // Another lane, which has not seen the table being made.
+    let widened = writer.define(&[column("at", Type::Timestamp)]).await.unwrap();
+    let expected = [&expected[..], &[column("at", Type::Timestamp)]].concat();
+    assert_eq!(widened, Demand::Columns(expected.clone()));
+    let reopened = target.try_open(2).await.unwrap();
+    assert_eq!(reopened.demand, Demand::Columns(expected));
+    let tokens = target.texts("select to_regclass('sales.dataflow_tokens')::text").await;
+    assert_eq!(tokens, [Some("sales.dataflow_tokens".into())], "tokens lie beside the table");
+    target.client.batch_execute("drop schema sales cascade").await.unwrap();
+    target.drop().await;
+}
+
+#[tokio::test]
+async fn lanes_that_make_the_same_table_at_once_share_it() {
+    let Some(target) = Target::new("", json!({})).await else { return };
+    let lane = |lane| {
+        let sink = target.sink();
+        async move {
+            let fence = dataflow_core::token::Fence { lane, ..fence("p", 1) };
+            let Opened { mut writer, .. } = sink.open(&context("p"), open_lane(&fence)).await.unwrap();
+            let columns =
+                [("id", Type::Bigint), ("name", Type::Text)].map(|(name, ty)| Column { name: name.into(), ty });
+            let demand = writer.define(&columns).await.unwrap();
+            let rows = [(Some(i64::from(lane)), Some("x"))];
+            writer.commit(&[output(&demand, 0, &rows)], &token(&fence, 1)).await.unwrap();
+        }
+    };
+    futures::join!(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5));
+    assert_eq!(target.rows().await.len(), 6);
+    target.drop().await;
+}
+
+#[tokio::test]
+async fn tables_that_do_not_fit_are_named() {
+    let cases = [
+        (
+            "",
+            json!({"createTable": false, "columns": {"id": "bigint", "price": "decimal(10,2)"}, "key": "id"}),
+            "table-missing",
+            "numeric(10,2)",
+        ),
+        (
+            "create table users (id int, name text)",
+            json!({"key": "id"}),
+            "no-unique-index",
+            "create unique index on \"users\" (\"id\")",
+        ),
+        ("create table users (id int, name text)", json!({"key": "Id"}), "column-missing", "key"),
+        ("create table users (id int, name text)", json!({"columns": ["id", "Name"]}), "column-missing", "write name"),
+        (
+            "create type pair as (a int, b int); create table users (id int, tags pair)",
+            json!({}),
+            "unsupported-type",
+            "columns",
+        ),
+        (
+            "create table users (id int, n int generated always as (id + 1) stored)",
+            json!({"columns": ["id", "n"]}),
+            "generated-column",
+            "leave",
+        ),
+        (
+            "create table users (id int, name text); create unique index on users (id) where id > 5",
+            json!({"key": "id"}),
+            "no-unique-index",
+            "run",
+        ),
+    ];
+    for (setup, more, code, hint) in cases {
+        let Some(target) = Target::new(setup, more).await else { return };
+        let error = target.try_open(1).await.unwrap_err();
+        let Error::Fatal { code: found, fix: Some(fix), .. } = &error else { panic!("{setup}: {error:?}") };
+        assert_eq!((*found, fix.contains(hint)), (code, true), "{setup}: {error} ({fix})");
+        target.drop().await;
+    }
+}
+
+#[tokio::test]
+async fn columns_with_a_default_and_identities_are_left_to_the_database() {
+    let setup = "create table users (nr int generated always as identity, id int, name text, at timestamptz default now(), \
+        twice int generated always as (id * 2) stored, n serial)";
+    let Some(target) = Target::new(setup, json!({})).await else { return };
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let Demand::Columns(columns) = &demand else { panic!("{demand:?}") };
+    assert_eq!(columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "name", "at", "n"]);
+    writer.commit(&[output(&demand, 0, &[(Some(1), Some("a"))])], &token(&fence("p", 1), 1)).await.unwrap();
+    assert_eq!(target.texts("select (at is not null)::text from users").await, [Some("true".into())]);
+    target.drop().await;
+}
+
+#[test]
+fn findings_need_no_server() {
+    let check = |config: serde_json::Value| {
+        let problems = serde_json::from_value::<PostgresSink>(config).unwrap().check();
+        problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(check(json!({"table": "users"})), ["url:missing"]);
+    assert_eq!(check(json!({"table": "a.b.c", "url": "mysql://x"})), ["url:invalid", "table:invalid"]);
+    assert_eq!(check(json!({"table": "users", "url": "postgres://u:p@h/d?sslmode=require"})), ["url:no-tls"]);
+    assert_eq!(
+        check(json!({"table": "users", "url": "postgres://u:p@h/d", "maxConnections": 0})),
+        ["maxConnections:too-few"]
+    );
+}
