@@ -23,23 +23,17 @@ pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
         "nvl2" => rest(&[Class::Literal], Class::Any),
         // They take anything and write it as text.
         "concat" | "concat_ws" | "arrow_typeof" => rest(&[], Class::Literal),
-        "to_char" => rest(&[Class::Time], Class::Text),
+        "strftime" => rest(&[Class::Time], Class::Text),
         "date_part" | "date_trunc" => rest(&[Class::Text], Class::Time),
         "date_bin" => rest(&[Class::Any], Class::Time),
         "gcd" | "lcm" => rest(&[], Class::Integer),
-        "from_unixtime" => rest(&[Class::Integer], Class::Text),
-        "to_timestamp"
-        | "to_timestamp_seconds"
-        | "to_timestamp_millis"
-        | "to_timestamp_micros"
-        | "to_timestamp_nanos"
-        | "to_date"
-        | "to_unixtime"
-        | "to_time" => rest(&[Class::Any], Class::Text),
-        "arrow_cast" | "arrow_try_cast" => rest(&[Class::Literal], Class::Text),
+        // A number of seconds or a text, as each record has it.
+        "to_timestamp" | "to_timestamp_seconds" | "to_timestamp_millis" | "to_timestamp_micros" | "from_unixtime" => {
+            rest(&[Class::Literal], Class::Text)
+        }
         "encode" | "decode" => rest(&[], Class::Text),
         "round" | "trunc" => rest(&[Class::Number], Class::Integer),
-        "floor" | "ceil" | "abs" | "power" | "log" | "signum" => rest(&[], Class::Number),
+        "floor" | "ceil" | "abs" | "power" | "log" | "sign" => rest(&[], Class::Number),
         _ => match classes(&function.signature().type_signature, count) {
             Some(classes) => Arguments::Each(classes),
             None if matches!(function.signature().type_signature, TypeSignature::Comparable(_)) => Arguments::Alike,

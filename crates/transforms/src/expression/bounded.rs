@@ -47,6 +47,18 @@ impl Bounded {
     }
 }
 
+/// A negative length is none; the functions take it for a huge one.
+fn none_negative(mut arguments: ScalarFunctionArgs) -> Result<ScalarFunctionArgs> {
+    let Some(count) = arguments.args.get_mut(1) else { return Ok(arguments) };
+    let counts = cast(&count.to_array(arguments.number_rows)?, &DataType::Int64)?;
+    let counts = counts.as_primitive::<Int64Type>();
+    if counts.iter().flatten().any(|count| count < 0) {
+        let kept = counts.unary::<_, Int64Type>(|count| count.max(0));
+        *count = ColumnarValue::Array(cast(&kept, &count.data_type())?);
+    }
+    Ok(arguments)
+}
+
 /// Length of each text in bytes.
 fn lengths(texts: &ArrayRef) -> Result<Vec<usize>> {
     let lengths = cast(&arrow::compute::kernels::length::length(texts)?, &DataType::Int64)?;
@@ -81,6 +93,6 @@ impl ScalarUDFImpl for Bounded {
         if sizes.len() > 1 && sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size)) > MOST_TOGETHER {
             return exec_err!("{} would make too much at once", self.name());
         }
-        self.function.invoke_with_args(arguments)
+        self.function.invoke_with_args(none_negative(arguments)?)
     }
 }

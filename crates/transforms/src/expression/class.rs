@@ -95,7 +95,7 @@ impl Class {
             Self::Number => "double",
             Self::Integer => "bigint",
             Self::Boolean => "boolean",
-            Self::Time => "timestamp",
+            Self::Time => "timestamptz",
             Self::Any | Self::Text | Self::Literal | Self::Interval => "text",
         }
     }

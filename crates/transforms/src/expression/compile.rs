@@ -1,7 +1,7 @@
 //! Compiling an expression for the types that its columns have.
 use super::{
     Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, evaluate::said, explain::explain,
-    literal::written_out, stack::roomy,
+    fold::folded, guard::Guarded, literal::written_out, stack::roomy,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{
@@ -13,7 +13,10 @@ use datafusion_expr::{
     simplify::SimplifyContext,
 };
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions::BinaryExpr};
+use datafusion_physical_expr::{
+    PhysicalExpr, ScalarFunctionExpr, create_physical_expr,
+    expressions::{BinaryExpr, CastExpr},
+};
 use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{self, Spanned},
@@ -200,23 +203,28 @@ fn planned(
     let schema = Arc::new(Schema::new(fields));
     let columns = Arc::new(DFSchema::try_from(schema.clone())?);
     let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
-    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(columns.clone()).build());
-    let logical = simplifier.coerce(logical.transform_up(written_out)?.data, &columns)?;
+    let cx = SimplifyContext::builder().with_schema(columns.clone()).build();
+    let logical = ExprSimplifier::new(cx.clone()).coerce(logical.transform_up(written_out)?.data, &columns)?;
     logical.get_type(&columns)?;
-    let logical = simplifier.simplify(logical)?;
+    let logical = folded(logical, &cx)?;
     let physical =
         create_physical_expr(&logical, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
-    let physical = physical.transform_up(checked)?.data;
+    let physical = physical.transform_up(|expr| checked(expr, &schema))?.data;
     let ty = physical.data_type(&schema)?;
     Ok(Compiled { physical, schema, ty })
 }
 
-/// Arithmetic that fails on overflow, instead of going on with a wrong number.
-fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
-    Ok(match expr.downcast_ref::<BinaryExpr>() {
-        Some(binary) => Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true))),
-        None => Transformed::no(expr),
-    })
+/// Arithmetic, casts and functions that fail on overflow, instead of going on with a wrong value.
+pub(super) fn checked(
+    expr: Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
+    let expr: Arc<dyn PhysicalExpr> = match expr.downcast_ref::<BinaryExpr>() {
+        Some(binary) => Arc::new(binary.clone().with_fail_on_overflow(true)),
+        None if expr.is::<CastExpr>() || expr.is::<ScalarFunctionExpr>() => expr,
+        None => return Ok(Transformed::no(expr)),
+    };
+    Ok(Transformed::yes(Guarded::around(expr, schema)))
 }
 
 /// Whether it multiplies: digits behind the point add up, more than a decimal may have.

@@ -7,7 +7,7 @@ use datafusion_common::{Result, cast::as_float64_array};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
 /// The name it has among the functions.
-pub(super) const DIVIDE: &str = "divide";
+pub(super) const DIVIDE: &str = "quotient of";
 
 /// `divide(a, b)`: the quotient of two doubles; fails if b is 0.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,11 @@ impl ScalarUDFImpl for Divide {
         if numbers.iter().enumerate().any(|(row, number)| *number == 0.0 && zero(row)) {
             return Err(ArrowError::DivideByZero.into());
         }
-        Ok(ColumnarValue::Array(div(dividend, divisor)?))
+        let quotients = div(dividend, divisor)?;
+        let (whole, parts) = (as_float64_array(dividend)?, as_float64_array(&quotients)?);
+        if parts.iter().zip(whole).any(|(part, whole)| part == Some(0.0) && whole != Some(0.0)) {
+            return datafusion_common::exec_err!("the result is too near to zero for a double");
+        }
+        Ok(ColumnarValue::Array(quotients))
     }
 }

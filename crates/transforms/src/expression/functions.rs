@@ -2,6 +2,8 @@
 use super::{
     bounded::{Bounded, GROWING},
     divide::{DIVIDE, Divide},
+    own,
+    rounded::Rounded,
     whole::{POSITIONAL, WHOLE, Whole},
 };
 use arrow::datatypes::DataType;
@@ -57,6 +59,148 @@ const AGGREGATES: &[&str] = &[
 ];
 const WINDOWS: &[&str] = &["cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number"];
 
+/// The functions that can be called, by what they are about. `docs/guides/expressions.md` lists them, and each has been held
+/// against PostgreSQL, where that has it.
+pub(crate) const CALLABLE: &[(&str, &[&str])] = &[
+    (
+        "Text",
+        &[
+            "ascii",
+            "bit_length",
+            "btrim",
+            "char_length",
+            "character_length",
+            "chr",
+            "concat",
+            "concat_ws",
+            "contains",
+            "ends_with",
+            "initcap",
+            "left",
+            "length",
+            "levenshtein",
+            "lower",
+            "lpad",
+            "ltrim",
+            "octet_length",
+            "overlay",
+            "position",
+            "repeat",
+            "replace",
+            "reverse",
+            "right",
+            "rpad",
+            "rtrim",
+            "split_part",
+            "starts_with",
+            "strpos",
+            "substr",
+            "substring",
+            "to_hex",
+            "translate",
+            "trim",
+            "upper",
+        ],
+    ),
+    ("Patterns", &["regexp_count", "regexp_instr", "regexp_like", "regexp_replace", "regexp_substr"]),
+    (
+        "Numbers",
+        &[
+            "abs",
+            "acos",
+            "acosh",
+            "asin",
+            "asinh",
+            "atan",
+            "atan2",
+            "atanh",
+            "cbrt",
+            "ceil",
+            "ceiling",
+            "cos",
+            "cosh",
+            "cot",
+            "degrees",
+            "exp",
+            "factorial",
+            "floor",
+            "gcd",
+            "lcm",
+            "ln",
+            "log",
+            "log10",
+            "log2",
+            "mod",
+            "pi",
+            "pow",
+            "power",
+            "radians",
+            "round",
+            "sign",
+            "signum",
+            "sin",
+            "sinh",
+            "sqrt",
+            "tan",
+            "tanh",
+            "trunc",
+        ],
+    ),
+    (
+        "Times",
+        &[
+            "current_date",
+            "current_timestamp",
+            "date_bin",
+            "date_part",
+            "date_trunc",
+            "extract",
+            "from_unixtime",
+            "localtimestamp",
+            "make_date",
+            "now",
+            "strftime",
+            "to_char",
+            "to_date",
+            "to_timestamp",
+            "to_timestamp_micros",
+            "to_timestamp_millis",
+            "to_timestamp_seconds",
+            "today",
+        ],
+    ),
+    ("Choices", &["coalesce", "greatest", "ifnull", "least", "nullif", "nvl", "nvl2"]),
+    ("Bytes", &["decode", "encode", "md5", "sha224", "sha256", "sha384", "sha512"]),
+    ("Lists", &["array_to_string", "cardinality", "make_array", "string_to_array"]),
+    ("Chance", &["gen_random_uuid", "random", "uuid"]),
+    ("Types", &["arrow_typeof"]),
+];
+
+/// Other names of functions.
+const ALIASES: &[(&str, &str)] =
+    &[("ceiling", "ceil"), ("gen_random_uuid", "uuid"), ("ifnull", "nvl"), ("pow", "power"), ("signum", "sign")];
+
+/// What to write instead of functions that are known elsewhere.
+const INSTEAD: &[(&str, &str)] = &[
+    ("instr", "strpos(text, part)"),
+    ("to_unixtime", "extract(epoch from time)"),
+    ("to_timestamp_nanos", "to_timestamp_micros(number / 1000)"),
+    ("to_local_time", "time at time zone 'Europe/Berlin'"),
+    ("date_format", "strftime(time, format), or to_char"),
+    ("regexp_match", "regexp_substr(text, pattern), or regexp_replace(text, pattern, '\\1')"),
+    ("regexp_matches", "regexp_substr(text, pattern)"),
+    ("div", "trunc(a / b)"),
+    ("isnan", "nothing: numbers are finite here"),
+    ("if", "case when … then … else … end"),
+    ("iif", "case when … then … else … end"),
+    ("substr_index", "split_part(text, separator, n)"),
+    ("len", "length(text)"),
+    ("datediff", "the difference of times: a - b"),
+    ("dateadd", "time + interval '1 day'"),
+    ("format", "concat(…)"),
+    ("arrow_cast", "cast(value as type)"),
+];
+
 /// Functions of a query's run or of the engine's own, which mean nothing for a record by itself. `now()` and its like are
 /// the record's time, and no functions.
 const WITHOUT_MEANING: &[&str] = &[
@@ -96,7 +240,7 @@ pub(crate) enum Known {
     Aggregate,
     /// A function of a row and its neighbours.
     Window,
-    /// No function at all; the nearest one there is.
+    /// No function at all; what to do about it.
     Unknown(Option<String>),
 }
 
@@ -104,6 +248,8 @@ impl Functions {
     /// All of them.
     pub(crate) fn new() -> Self {
         let mut scalar = HashMap::new();
+        let mut options = ConfigOptions::default();
+        options.execution.time_zone = Some("UTC".into());
         let nested = datafusion_functions_nested::all_default_nested_functions();
         for function in datafusion_functions::all_default_functions().into_iter().chain(nested) {
             let function = match GROWING.contains(&function.name()) {
@@ -118,6 +264,17 @@ impl Functions {
         for name in WITHOUT_MEANING {
             scalar.remove(*name);
         }
+        for function in own::all() {
+            scalar.insert(function.name().into(), function);
+        }
+        if let Some(round) = scalar.get("round").cloned() {
+            scalar.insert("round".into(), Arc::new(ScalarUDF::from(Rounded::new(round))));
+        }
+        for (alias, name) in ALIASES {
+            if let Some(function) = scalar.get(*name).cloned() {
+                scalar.insert((*alias).into(), function);
+            }
+        }
         scalar.insert(DIVIDE.into(), Arc::new(ScalarUDF::from(Divide::new())));
         scalar.insert(WHOLE.into(), Arc::new(ScalarUDF::from(Whole::new(false))));
         scalar.insert(POSITIONAL.into(), Arc::new(ScalarUDF::from(Whole::new(true))));
@@ -130,22 +287,22 @@ impl Functions {
                 Arc::new(DatetimeFunctionPlanner),
                 Arc::new(UnicodeFunctionPlanner),
             ],
-            options: ConfigOptions::default(),
+            options,
         }
     }
 
     /// What a name, in any case, stands for.
     pub(crate) fn find(&self, name: &str) -> Known {
         let name = name.to_lowercase();
-        match self.scalar.get(&name) {
+        let callable = || CALLABLE.iter().flat_map(|(_, names)| *names).copied();
+        match self.scalar.get(&name).filter(|_| callable().any(|known| known == name)) {
             Some(function) => Known::Scalar(function.clone()),
             None if AGGREGATES.contains(&name.as_str()) => Known::Aggregate,
             None if WINDOWS.contains(&name.as_str()) => Known::Window,
-            None => {
-                let mut names: Vec<&str> = self.scalar.keys().map(String::as_str).collect();
-                names.sort_unstable();
-                Known::Unknown(dataflow_sdk::check::nearest(&name, names).map(String::from))
-            }
+            None => Known::Unknown(match INSTEAD.iter().find(|(known, _)| *known == name) {
+                Some((_, instead)) => Some(format!("write {instead}")),
+                None => dataflow_sdk::check::nearest(&name, callable()).map(|near| format!("did you mean {near}?")),
+            }),
         }
     }
 

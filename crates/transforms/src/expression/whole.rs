@@ -1,25 +1,29 @@
 //! Text that is cast to an integer or decimal: a number is taken by its value, not by how it is written.
 //!
-//! What is cast is read as its text, which may be `18.0` or `1e3`. As every other cast of a number to an integer does,
-//! this one drops what is behind the point.
+//! What is cast is read as its text, which may be `18.0` or `1e3`. To an integer a number is rounded, as SQL has it: halves
+//! away from zero, those of a double to the even neighbour.
 use arrow::{
     array::{ArrayRef, StringArray},
     compute::cast,
-    datatypes::DataType,
+    datatypes::{DataType, Float64Type},
 };
-use datafusion_common::{Result, cast::as_string_array, exec_err};
+use datafusion_common::{
+    Result,
+    cast::{as_float64_array, as_string_array},
+    exec_err,
+};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use std::{borrow::Cow, sync::Arc};
 
 /// The names they have among the functions.
-pub(super) const WHOLE: &str = "whole";
-pub(super) const POSITIONAL: &str = "positional";
+pub(super) const WHOLE: &str = "whole number of";
+pub(super) const POSITIONAL: &str = "positional number of";
 
 /// More digits than any integer or decimal has, on either side of the point.
 const DIGITS: usize = 80;
 
-/// `whole(text)`: the integer part of a number with a point or an exponent. `positional(text)`: such a number without
-/// exponent. Every other text stays as it is.
+/// `whole(number or text)`: the integer next to a number. `positional(text)`: a number without exponent. Every other text
+/// stays as it is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Whole {
     signature: Signature,
@@ -29,7 +33,11 @@ pub(super) struct Whole {
 impl Whole {
     /// [`WHOLE`], or [`POSITIONAL`] with the `fraction`.
     pub(super) fn new(fraction: bool) -> Self {
-        Self { signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable), fraction }
+        let signature = match fraction {
+            true => Signature::exact(vec![DataType::Utf8], Volatility::Immutable),
+            false => Signature::any(1, Volatility::Immutable),
+        };
+        Self { signature, fraction }
     }
 }
 
@@ -40,12 +48,26 @@ impl ScalarUDFImpl for Whole {
     fn signature(&self) -> &Signature {
         &self.signature
     }
-    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(match &arguments[0] {
+            DataType::Decimal128(..) => DataType::Decimal128(38, 0),
+            ty if ty.is_string() => DataType::Utf8,
+            other => other.clone(),
+        })
     }
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
         let [texts] = arrays.as_slice() else { return exec_err!("{} takes one text", self.name()) };
+        match texts.data_type() {
+            // Casting to fewer digits rounds.
+            DataType::Decimal128(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal128(38, 0))?)),
+            DataType::Float64 => {
+                let rounded = as_float64_array(texts)?.unary::<_, Float64Type>(f64::round_ties_even);
+                return Ok(ColumnarValue::Array(Arc::new(rounded)));
+            }
+            ty if !ty.is_string() => return Ok(ColumnarValue::Array(texts.clone())),
+            _ => {}
+        }
         let texts = cast(texts, &DataType::Utf8)?;
         let texts_in = as_string_array(&texts)?;
         let odd = |byte: u8| matches!(byte, b'e' | b'E') || byte == b'.' && !self.fraction;
@@ -57,12 +79,32 @@ impl ScalarUDFImpl for Whole {
     }
 }
 
-/// A number without exponent, with or without its `fraction`; the text itself if it is none, or far too large.
+/// A number without exponent, with its `fraction` or rounded; the text itself if it is none, or far too large.
 fn number(text: &str, fraction: bool) -> Cow<'_, str> {
-    positional(text.trim(), fraction).map_or(Cow::Borrowed(text), Cow::Owned)
+    let number = positional(text.trim());
+    let number = number.map(|number| if fraction { number } else { rounded(&number) });
+    number.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-fn positional(text: &str, fraction: bool) -> Option<String> {
+/// The integer next to a number; the one farther from zero, if there are two.
+fn rounded(number: &str) -> String {
+    let Some((whole, fraction)) = number.split_once('.') else { return number.into() };
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    if !fraction.starts_with(|digit: char| digit >= '5') {
+        return if digits == "0" { "0".into() } else { whole.into() };
+    }
+    let kept = digits.trim_end_matches('9');
+    let zeros = "0".repeat(digits.len() - kept.len());
+    match kept.char_indices().next_back() {
+        Some((last, digit)) => {
+            let next = char::from_digit(digit.to_digit(10).unwrap_or(0) + 1, 10).unwrap_or('0');
+            format!("{sign}{}{next}{zeros}", &kept[..last])
+        }
+        None => format!("{sign}1{zeros}"),
+    }
+}
+
+fn positional(text: &str) -> Option<String> {
     let (sign, number) = match text.strip_prefix('-') {
         Some(number) => ("-", number),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
@@ -93,7 +135,7 @@ fn positional(text: &str, fraction: bool) -> Option<String> {
     if part.is_empty() {
         part.push('0');
     }
-    if fraction && padding <= DIGITS {
+    if padding <= DIGITS {
         let behind: String = std::iter::repeat_n('0', padding).chain(significant().skip(point)).collect();
         let behind = behind.trim_end_matches('0');
         if !behind.is_empty() {
@@ -108,19 +150,23 @@ mod tests {
     use super::number;
 
     #[test]
-    fn the_integer_part_of_a_number_is_exact() {
+    fn a_number_is_rounded_to_an_integer_exactly() {
         for (text, part) in [
             ("18.0", "18"),
             ("1e3", "1000"),
-            ("-19.99", "-19"),
-            ("-0.5", "0"),
+            ("-19.99", "-20"),
+            ("19.49999999999999999999", "19"),
+            ("-0.5", "-1"),
+            ("-0.4", "0"),
+            ("999.5", "1000"),
+            ("2.5", "3"),
             ("0e999999", "0"),
-            ("1.25E+1", "12"),
+            ("1.25E+1", "13"),
             ("125e-2", "1"),
             ("1e-400", "0"),
-            (".5", "0"),
+            (".5", "1"),
             ("5.", "5"),
-            ("9223372036854775807.9", "9223372036854775807"),
+            ("9223372036854775807.4", "9223372036854775807"),
             ("0000000000000000000000000000000000000000000001.0", "1"),
             // What is no number stays as it is, for the cast to complain of.
             ("1e400", "1e400"),

@@ -10,8 +10,8 @@ use crate::expression::{
 use datafusion_expr::ScalarUDF;
 use datafusion_sql::sqlparser::{
     ast::{
-        CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-        ObjectNamePart, Spanned, Value,
+        BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+        ObjectName, ObjectNamePart, Spanned, Value,
     },
     tokenizer::{Location, Span},
 };
@@ -31,6 +31,10 @@ impl Demand<'_> {
                 false => self.now(expr, &written, time, place),
             };
         }
+        if let Some(class) = self.rewritten(&name, expr) {
+            return class;
+        }
+        let Expr::Function(call) = expr else { return None };
         let function = match self.cx.functions.find(&name) {
             Known::Scalar(function) => function,
             Known::Aggregate => return self.fail(across_rows(&written, "an aggregate").at(place)),
@@ -42,7 +46,7 @@ impl Demand<'_> {
             Known::Unknown(near) => {
                 let finding = Finding::new("unknown-function", format!("there is no function {written}")).at(place);
                 return self.fail(match near {
-                    Some(near) => finding.fix(format!("did you mean {near}?")),
+                    Some(fix) => finding.fix(fix),
                     None => finding,
                 });
             }
@@ -90,10 +94,32 @@ impl Demand<'_> {
         match arguments(function, members.len()) {
             Arguments::Alike => self.alike(&mut members, want, by),
             Arguments::Each(classes) => {
-                self.each(members.into_iter().zip(classes), by)?;
+                self.each(members.iter_mut().map(|member| &mut **member).zip(classes), by)?;
+                if let (Some(pattern), true) = (members.get(1), function.name().starts_with("regexp_")) {
+                    self.pattern(pattern, "")?;
+                }
                 Some(Class::Text)
             }
         }
+    }
+
+    /// Calls that are written as something else.
+    fn rewritten(&mut self, name: &str, expr: &mut Expr) -> Option<Option<Class>> {
+        let Expr::Function(call) = &mut *expr else { return None };
+        let FunctionArguments::List(list) = &call.args else { return None };
+        let arguments = list.args.iter().map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => Some(argument.clone()),
+            _ => None,
+        });
+        let mut arguments: Vec<Expr> = arguments.collect::<Option<_>>()?;
+        if let ("mod", [_, _]) = (name, arguments.as_slice()) {
+            let right = Box::new(Expr::Nested(Box::new(arguments.pop()?)));
+            let left = Box::new(Expr::Nested(Box::new(arguments.pop()?)));
+            *expr = Expr::BinaryOp { left, op: BinaryOperator::Modulo, right };
+            return Some(self.binary(expr));
+        }
+        let mut arguments: Vec<&mut Expr> = arguments.iter_mut().collect();
+        self.of_time(name, expr, &mut arguments)
     }
 
     fn has_arguments(&self, call: &Function) -> bool {

@@ -3,8 +3,11 @@
 //! A walk over the syntax tree, from the outside with what is asked for, and back with what is there. Names become names of columns;
 //! the same field used in two ways becomes two columns.
 mod calls;
+mod format;
+mod moments;
 mod names;
 mod operators;
+mod patterns;
 
 pub(crate) use names::path;
 
@@ -14,8 +17,11 @@ use super::{
     finding::Finding,
     functions::Functions,
     inputs::{Inputs, Slot},
+    own::numbers::NEGATIVE,
     scope::Scope,
 };
+use operators::{call, in_microseconds, take};
+
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflow_core::types::Type;
 use datafusion_common::{DFSchema, DataFusionError};
@@ -106,7 +112,7 @@ impl<'a> Demand<'a> {
     }
 
     fn step(&mut self, expr: &mut Expr, want: Class) -> Option<Class> {
-        use Class::{Any, Boolean, Integer, Literal, Number, Text, Time};
+        use Class::{Any, Boolean, Integer, Literal, Number, Text};
         if let Some(path) = path(expr) {
             return self.reference(expr, &path, want);
         }
@@ -126,6 +132,9 @@ impl<'a> Demand<'a> {
             Expr::UnaryOp { op, expr: inner } => {
                 let by = op.to_string();
                 self.demand(inner, Number, &by)?;
+                if *op == UnaryOperator::Minus && !matches!(bare(inner), Expr::Value(_)) {
+                    *expr = call(NEGATIVE, [take(inner)], place);
+                }
                 self.planned(expr)
             }
             Expr::IsTrue(inner)
@@ -151,27 +160,21 @@ impl<'a> Demand<'a> {
                 self.alike(&mut [inner, low, high], Any, "BETWEEN")?;
                 self.planned(expr)
             }
-            Expr::Like { expr: inner, pattern, .. }
-            | Expr::ILike { expr: inner, pattern, .. }
-            | Expr::SimilarTo { expr: inner, pattern, .. }
-            | Expr::RLike { expr: inner, pattern, .. } => {
-                self.each([(&mut **inner, Text), (&mut **pattern, Text)], "LIKE")?;
+            Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } | Expr::RLike { .. } => self.like(expr),
+            Expr::Cast { .. } => self.cast(expr),
+            Expr::TypedString(typed) => {
+                in_microseconds(&mut typed.data_type);
                 self.planned(expr)
             }
-            Expr::Cast { .. } => self.cast(expr),
-            Expr::TypedString(_) => self.planned(expr),
             Expr::Interval(interval) => {
                 self.walk(&mut interval.value, Any)?;
                 self.planned(expr)
             }
-            Expr::Extract { expr: inner, .. } => {
-                self.demand(inner, Time, "EXTRACT")?;
-                self.planned(expr)
+            Expr::Extract { field, expr: inner, .. } => {
+                let (name, time) = (field.to_string(), take(inner));
+                self.part(expr, &name, time)
             }
-            Expr::AtTimeZone { timestamp, time_zone } => {
-                self.each([(&mut **timestamp, Time), (&mut **time_zone, Text)], "AT TIME ZONE")?;
-                self.planned(expr)
-            }
+            Expr::AtTimeZone { .. } => self.at_zone(expr),
             Expr::Ceil { expr: inner, .. } | Expr::Floor { expr: inner, .. } => {
                 self.demand(inner, Number, "rounding")?;
                 self.planned(expr)
@@ -270,6 +273,9 @@ impl<'a> Demand<'a> {
         }
         if sound && class == Class::Interval {
             self.comparable(members)?;
+        }
+        if sound && class == Class::Time {
+            self.same_times(members);
         }
         sound.then_some(class)
     }

@@ -5,18 +5,20 @@ use crate::expression::{
     divide::DIVIDE,
     explain::shortened,
     finding::Finding,
+    own::moments::WITHOUT_OFFSET,
     whole::{POSITIONAL, WHOLE},
 };
+use arrow::datatypes::DataType as ArrowType;
 use datafusion_sql::sqlparser::{
     ast::{
-        BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-        FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, Value,
+        BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+        FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TimezoneInfo, Value,
     },
     tokenizer::{Location, Span},
 };
 
 /// A call of a function of ours.
-fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place: Location) -> Expr {
+pub(super) fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place: Location) -> Expr {
     let args = arguments.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
     Expr::Function(Function {
         name: ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(Span::new(place, place), name))]),
@@ -30,7 +32,7 @@ fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place: Location) 
     })
 }
 
-/// How the text of a number has to be written, to be cast to a type that takes no other way.
+/// How a number has to be written, to be cast to a type that takes no other way.
 fn as_number(ty: &DataType) -> Option<&'static str> {
     use DataType as Ty;
     match ty {
@@ -41,8 +43,60 @@ fn as_number(ty: &DataType) -> Option<&'static str> {
     }
 }
 
-fn take(expr: &mut Expr) -> Expr {
+/// Times are kept in microseconds: the engine's own nanoseconds end in 2262.
+pub(super) fn in_microseconds(ty: &mut DataType) {
+    if let DataType::Timestamp(precision @ None, _) = ty {
+        *precision = Some(6);
+    }
+}
+
+/// Why a type can't be cast to, and what to write instead.
+fn refused(ty: &DataType, inner: &Expr) -> Option<(String, String)> {
+    use DataType as Ty;
+    let text = shortened(inner);
+    match ty {
+        Ty::Char(_) | Ty::Character(_) => {
+            Some(("char(n) fills up with blanks or cuts".into(), format!("write left({text}, n)")))
+        }
+        Ty::Varchar(Some(_)) | Ty::CharacterVarying(Some(_)) | Ty::CharVarying(Some(_)) | Ty::Nvarchar(Some(_)) => {
+            Some(("varchar(n) would cut the text".into(), format!("write left({text}, n), or cast it to text")))
+        }
+        Ty::Decimal(info) | Ty::Numeric(info) | Ty::Dec(info) => match info {
+            ExactNumberInfo::None => Some((
+                format!("{ty} says neither how many digits it has nor how many of them behind the point"),
+                "write decimal(38, 10), for instance".into(),
+            )),
+            ExactNumberInfo::Precision(precision) if (1..=38).contains(precision) => None,
+            ExactNumberInfo::PrecisionAndScale(precision, scale)
+                if (1..=38).contains(precision) && (0..=*precision as i64).contains(scale) =>
+            {
+                None
+            }
+            _ => Some((
+                format!("{ty} is not possible"),
+                "a decimal has up to 38 digits, from none to all of them behind the point".into(),
+            )),
+        },
+        Ty::Timestamp(Some(precision), _) if *precision != 6 => Some((
+            format!("{ty} is not possible: times are kept in microseconds"),
+            "write timestamp, and date_trunc to cut it".into(),
+        )),
+        _ => None,
+    }
+}
+
+pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+fn as_time(date: Expr, zone: TimezoneInfo) -> Expr {
+    let data_type = DataType::Timestamp(Some(6), zone);
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(date), data_type, array: false, format: None }
+}
+
+/// A text in quotes.
+pub(super) fn text(text: String) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text).into())
 }
 
 impl Demand<'_> {
@@ -50,13 +104,38 @@ impl Demand<'_> {
     pub(super) fn cast(&mut self, expr: &mut Expr) -> Option<Class> {
         let Expr::Cast { expr: inner, data_type, .. } = expr else { return None };
         let place = inner.span().start;
+        if let Some((why, fix)) = refused(data_type, inner) {
+            return self.fail(Finding::new("unsupported", why).fix(fix).at(place));
+        }
         self.walk(inner, Class::Literal)?;
-        if let Some(function) = as_number(data_type)
-            && self.data_type(inner).is_ok_and(|ty| ty.is_string())
-        {
-            **inner = call(function, [take(inner)], place);
+        let is_text = |demand: &Self, inner: &Expr| demand.data_type(inner).is_ok_and(|ty| ty.is_string());
+        match as_number(data_type) {
+            Some(WHOLE) => **inner = call(WHOLE, [take(inner)], place),
+            Some(function) if is_text(self, inner) => **inner = call(function, [take(inner)], place),
+            Some(_) => {}
+            None => {
+                use TimezoneInfo::{None as Unsaid, WithoutTimeZone};
+                if matches!(data_type, DataType::Timestamp(_, Unsaid | WithoutTimeZone) | DataType::Datetime(_))
+                    && is_text(self, inner)
+                {
+                    **inner = call(WITHOUT_OFFSET, [take(inner)], place);
+                }
+                in_microseconds(data_type);
+            }
         }
         self.planned(expr)
+    }
+
+    /// Of times that are put together or compared, dates are taken as the times at which they begin.
+    pub(super) fn same_times(&mut self, members: &mut [&mut Expr]) {
+        let types: Vec<Option<ArrowType>> = members.iter().map(|member| self.data_type(member).ok()).collect();
+        let Some(time) = types.iter().flatten().find(|ty| matches!(ty, ArrowType::Timestamp(..))) else { return };
+        let zone = if matches!(time, ArrowType::Timestamp(_, None)) { TimezoneInfo::None } else { TimezoneInfo::Tz };
+        for (member, ty) in members.iter_mut().zip(&types) {
+            if *ty == Some(ArrowType::Date32) {
+                **member = as_time(take(member), zone);
+            }
+        }
     }
 
     pub(super) fn binary(&mut self, expr: &mut Expr) -> Option<Class> {
@@ -69,24 +148,22 @@ impl Demand<'_> {
                 self.each([(&mut **left, Class::Boolean), (&mut **right, Class::Boolean)], &by)?;
                 return Some(Class::Boolean);
             }
-            Op::StringConcat
-            | Op::PGRegexMatch
-            | Op::PGRegexIMatch
-            | Op::PGRegexNotMatch
-            | Op::PGRegexNotIMatch
-            | Op::PGLikeMatch
-            | Op::PGILikeMatch
-            | Op::PGNotLikeMatch
-            | Op::PGNotILikeMatch => {
+            Op::StringConcat => self.each([(&mut **left, Class::Text), (&mut **right, Class::Text)], &by)?,
+            Op::PGRegexMatch | Op::PGRegexIMatch | Op::PGRegexNotMatch | Op::PGRegexNotIMatch => {
                 self.each([(&mut **left, Class::Text), (&mut **right, Class::Text)], &by)?;
+                return self.regular(expr);
             }
             Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::Spaceship => {
                 self.alike(&mut [left, right], Class::Any, &by)?;
             }
-            Op::Plus | Op::Minus => self.sum(left, right, &by)?,
+            Op::Plus | Op::Minus => {
+                self.sum(left, right, &by)?;
+                self.date_and_interval(left, right);
+            }
             Op::Divide => {
                 self.each([(&mut **left, Class::Number), (&mut **right, Class::Number)], &by)?;
-                if self.varies(left) || self.varies(right) {
+                let whole = |side: &Expr| self.data_type(side).is_ok_and(|ty| ty.is_integer() || ty.is_null());
+                if self.varies(left) || self.varies(right) || !whole(left) || !whole(right) {
                     *expr = call(DIVIDE, [take(left), take(right)], place);
                 }
             }
@@ -103,6 +180,17 @@ impl Demand<'_> {
             _ => return self.fail(Finding::new("unsupported", format!("there is no operator {by}")).at(place)),
         }
         self.planned(expr)
+    }
+
+    /// A date and an interval make a time.
+    fn date_and_interval(&self, left: &mut Expr, right: &mut Expr) {
+        let is = |side: &Expr, class| self.data_type(side).is_ok_and(|ty| Class::of(&ty) == class);
+        let date = |side: &Expr| self.data_type(side).is_ok_and(|ty| ty == ArrowType::Date32);
+        if date(left) && is(right, Class::Interval) {
+            *left = as_time(take(left), TimezoneInfo::None);
+        } else if date(right) && is(left, Class::Interval) {
+            *right = as_time(take(right), TimezoneInfo::None);
+        }
     }
 
     /// Numbers, or a time and an interval.

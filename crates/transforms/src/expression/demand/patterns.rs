@@ -1,0 +1,130 @@
+//! LIKE and its kin.
+use super::{
+    Demand,
+    operators::{call, take, text},
+};
+use crate::expression::{
+    class::Class,
+    finding::Finding,
+    own::patterns::{MATCHES, SIMILAR, wrong, wrong_similar},
+};
+use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
+
+impl Demand<'_> {
+    /// LIKE, ILIKE, SIMILAR TO and RLIKE.
+    pub(super) fn like(&mut self, expr: &mut Expr) -> Option<Class> {
+        let place = expr.span().start;
+        let (by, inner, pattern, escape) = match expr {
+            Expr::Like { expr, pattern, escape_char, any: false, .. } => ("LIKE", expr, pattern, escape_char.take()),
+            Expr::ILike { expr, pattern, escape_char, any: false, .. } => ("ILIKE", expr, pattern, escape_char.take()),
+            Expr::SimilarTo { expr, pattern, escape_char, .. } => ("SIMILAR TO", expr, pattern, escape_char.take()),
+            other => {
+                let finding = Finding::new("unsupported", format!("there is no operator as in {other}"));
+                return self.fail(finding.fix("write text ~ pattern, or text LIKE pattern").at(place));
+            }
+        };
+        self.each([(&mut **inner, Class::Text), (&mut **pattern, Class::Text)], by)?;
+        let escape = match escape.map(escape_char) {
+            None => Some('\\'),
+            Some(Some(escape)) => escape,
+            Some(None) => {
+                let finding = Finding::new("syntax", "ESCAPE takes one character, or none as ''");
+                return self.fail(finding.at(place));
+            }
+        };
+        match expr {
+            Expr::SimilarTo { negated, expr: inner, pattern, .. } => {
+                if let Some(why) = literal(pattern).and_then(|pattern| wrong_similar(&pattern, escape)) {
+                    let place = pattern.span().start;
+                    return self.fail(Finding::new("syntax", why).at(place));
+                }
+                let escape = escape.map(String::from).unwrap_or_default();
+                let found = call(SIMILAR, [take(inner), take(pattern), text(escape)], place);
+                *expr = not_if(*negated, found);
+            }
+            Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => match literal(pattern) {
+                Some(written) => match with_backslash(&written, escape) {
+                    Some(pattern_text) => **pattern = text(pattern_text),
+                    None => {
+                        let finding = Finding::new("syntax", "the pattern ends with its escape character");
+                        return self.fail(finding.fix("write it twice for the character itself").at(place));
+                    }
+                },
+                None if escape == Some('\\') => {}
+                None => {
+                    let finding = Finding::new("unsupported", "ESCAPE is possible with a pattern in quotes only");
+                    return self.fail(finding.fix("write the pattern in quotes, or escape with a backslash").at(place));
+                }
+            },
+            _ => {}
+        }
+        self.planned(expr)
+    }
+
+    /// `~` and its kin.
+    pub(super) fn regular(&mut self, expr: &mut Expr) -> Option<Class> {
+        let place = expr.span().start;
+        let Expr::BinaryOp { left, op, right } = expr else { return None };
+        let (negated, flags) = match op {
+            BinaryOperator::PGRegexMatch => (false, ""),
+            BinaryOperator::PGRegexIMatch => (false, "i"),
+            BinaryOperator::PGRegexNotMatch => (true, ""),
+            _ => (true, "i"),
+        };
+        self.pattern(right, flags)?;
+        *expr = not_if(negated, call(MATCHES, [take(left), take(right), text(flags.into())], place));
+        self.planned(expr)
+    }
+}
+
+impl Demand<'_> {
+    /// A pattern that is written in quotes is right or wrong before any record comes.
+    pub(super) fn pattern(&mut self, pattern: &Expr, flags: &str) -> Option<()> {
+        match literal(pattern).and_then(|written| wrong(&written, flags)) {
+            None => Some(()),
+            Some(why) => {
+                self.findings.push(Finding::new("syntax", why).at(pattern.span().start));
+                None
+            }
+        }
+    }
+}
+
+fn not_if(negated: bool, expr: Expr) -> Expr {
+    match negated {
+        true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) },
+        false => expr,
+    }
+}
+
+/// The escape character; none in it: there is none. None: that is no escape character.
+fn escape_char(value: ValueWithSpan) -> Option<Option<char>> {
+    let text = value.value.into_string()?;
+    let mut chars = text.chars();
+    let first = chars.next();
+    chars.next().is_none().then_some(first)
+}
+
+pub(super) fn literal(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// The pattern as it is written with a backslash; none if nothing follows its last escape character.
+fn with_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
+    let mut made = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(next) = chars.next() {
+        if Some(next) == escape {
+            made.push('\\');
+            made.push(chars.next()?);
+        } else if next == '\\' {
+            made.push_str("\\\\");
+        } else {
+            made.push(next);
+        }
+    }
+    Some(made)
+}

@@ -1,0 +1,77 @@
+//! Computes constant parts of an expression once.
+//!
+//! The engine's own simplifier does more than that, and some of its rules don't hold for NULL: it takes
+//! `not (i in (5) and i in (6))` for true whatever `i` is. So it is not asked.
+use super::compile::checked;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion_common::{
+    DFSchema, Result, ScalarValue,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
+use datafusion_expr::{
+    Expr, Volatility,
+    execution_props::ExecutionProps,
+    physical_planning_context::PhysicalPlanningContext,
+    simplify::{ExprSimplifyResult, SimplifyContext},
+};
+use datafusion_physical_expr::create_physical_expr;
+use std::sync::Arc;
+
+/// Functions that exist only as what they are rewritten to.
+const REWRITTEN: &[&str] = &["coalesce", "nvl", "nvl2"];
+
+/// The expression with its constant parts computed. What fails is left, to fail for each record.
+pub(super) fn folded(expr: Expr, cx: &SimplifyContext) -> Result<Expr> {
+    expr.transform_up(|expr| {
+        let expr = match rewritten(expr, cx)? {
+            whole if whole.transformed => folded(whole.data, cx)?,
+            whole => whole.data,
+        };
+        Ok(match constant(&expr)?.then(|| value(&expr)).flatten() {
+            Some(value) => Transformed::yes(Expr::Literal(value, None)),
+            None => Transformed::no(expr),
+        })
+    })
+    .map(|done| done.data)
+}
+
+fn rewritten(expr: Expr, cx: &SimplifyContext) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
+    if !REWRITTEN.contains(&call.func.name()) {
+        return Ok(Transformed::no(Expr::ScalarFunction(call)));
+    }
+    Ok(match call.func.simplify(call.args, cx)? {
+        ExprSimplifyResult::Simplified(expr) => Transformed::yes(expr),
+        ExprSimplifyResult::Original(args) => {
+            call.args = args;
+            Transformed::no(Expr::ScalarFunction(call))
+        }
+    })
+}
+
+/// Whether all that it is made of is constant.
+fn constant(expr: &Expr) -> Result<bool> {
+    let stable = match expr {
+        Expr::Literal(..) | Expr::Column(_) => false,
+        Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
+        _ => true,
+    };
+    let mut literal = true;
+    expr.apply_children(|child| {
+        literal &= matches!(child, Expr::Literal(..));
+        Ok(if literal { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    Ok(stable && literal)
+}
+
+fn value(expr: &Expr) -> Option<ScalarValue> {
+    let nothing = Arc::new(arrow::datatypes::Schema::empty());
+    let schema = DFSchema::try_from(nothing.clone()).ok()?;
+    let cx = (ExecutionProps::new(), PhysicalPlanningContext::default());
+    let physical =
+        create_physical_expr(expr, &schema, &cx.0, &cx.1).ok()?.transform_up(|expr| checked(expr, &nothing)).ok()?.data;
+    let one = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(nothing, Vec::new(), &one).ok()?;
+    let array = physical.evaluate(&row).ok()?.into_array(1).ok()?;
+    ScalarValue::try_from_array(&array, 0).ok()
+}

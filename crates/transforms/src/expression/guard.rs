@@ -1,0 +1,159 @@
+//! Results that SQL takes for an error: doubles that are not finite or too near to zero, and times out of the years 1 to 9999.
+use arrow::{
+    array::{Array, ArrayRef, AsArray, PrimitiveArray},
+    datatypes::{
+        ArrowPrimitiveType, DataType, Date32Type, Float32Type, Float64Type, Schema, TimeUnit, TimestampMicrosecondType,
+    },
+    record_batch::RecordBatch,
+};
+use datafusion_common::{Result, exec_err};
+use datafusion_expr::{ColumnarValue, Operator};
+use datafusion_physical_expr::{
+    PhysicalExpr,
+    expressions::{BinaryExpr, CastExpr},
+};
+use std::{
+    fmt::{Display, Formatter},
+    sync::Arc,
+};
+
+/// Midnight of 0001-01-01, in days and in microseconds since 1970; and of 10000-01-01.
+const DAYS: std::ops::Range<i32> = -719_162..2_932_897;
+const MICROS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+
+/// An expression whose result is looked at.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    inner: Arc<dyn PhysicalExpr>,
+}
+
+// As the engine's own expressions do it, which a derived one can't.
+impl PartialEq for Guarded {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner.eq(&other.inner)
+    }
+}
+impl Eq for Guarded {}
+impl std::hash::Hash for Guarded {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.inner.hash(state);
+    }
+}
+
+impl Guarded {
+    /// Looks at the result, if it is of a type that can go wrong.
+    pub(super) fn around(inner: Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn PhysicalExpr> {
+        match inner.data_type(schema) {
+            Ok(
+                DataType::Float64
+                | DataType::Float32
+                | DataType::Date32
+                | DataType::Timestamp(TimeUnit::Microsecond, _),
+            ) => Arc::new(Self { inner }),
+            _ => inner,
+        }
+    }
+
+    fn look(&self, result: &ArrayRef, batch: &RecordBatch) -> Result<()> {
+        match result.data_type() {
+            DataType::Float64 => {
+                let numbers = result.as_primitive::<Float64Type>();
+                if let Some(number) = first(numbers, |number| !number.is_finite()) {
+                    return exec_err!("the result is no finite number ({number})");
+                }
+                if first(numbers, |number| number == 0.0).is_some() && self.underflows(numbers, batch)? {
+                    return exec_err!("the result is too near to zero for a double");
+                }
+            }
+            DataType::Float32 => {
+                let numbers = result.as_primitive::<Float32Type>();
+                let zero = first(numbers, |number| number == 0.0).is_some();
+                if first(numbers, |number| !number.is_finite()).is_some() || zero && self.vanishes(numbers, batch)? {
+                    return exec_err!("the result is too large or too near to zero for a real");
+                }
+            }
+            DataType::Date32 if first(result.as_primitive::<Date32Type>(), |day| !DAYS.contains(&day)).is_some() => {
+                return exec_err!("the result is a date before year 1 or after year 9999");
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _)
+                if first(result.as_primitive::<TimestampMicrosecondType>(), |time| !MICROS.contains(&time))
+                    .is_some() =>
+            {
+                return exec_err!("the result is a time before year 1 or after year 9999");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a number that is not zero became zero by a cast.
+    fn vanishes(&self, numbers: &PrimitiveArray<Float32Type>, batch: &RecordBatch) -> Result<bool> {
+        let Some(cast) = self.inner.downcast_ref::<CastExpr>() else { return Ok(false) };
+        let from = cast.expr().evaluate(batch)?.into_array(numbers.len())?;
+        let Some(from) = from.as_primitive_opt::<Float64Type>() else { return Ok(false) };
+        Ok((0..numbers.len()).any(|row| numbers.is_valid(row) && numbers.value(row) == 0.0 && from.value(row) != 0.0))
+    }
+
+    /// Whether a product is zero of numbers that are not.
+    fn underflows(&self, products: &PrimitiveArray<Float64Type>, batch: &RecordBatch) -> Result<bool> {
+        let Some(binary) = self.inner.downcast_ref::<BinaryExpr>().filter(|it| *it.op() == Operator::Multiply) else {
+            return Ok(false);
+        };
+        let side = |expr: &Arc<dyn PhysicalExpr>| expr.evaluate(batch)?.into_array(products.len());
+        let (left, right) = (side(binary.left())?, side(binary.right())?);
+        let (Some(left), Some(right)) =
+            (left.as_primitive_opt::<Float64Type>(), right.as_primitive_opt::<Float64Type>())
+        else {
+            return Ok(false);
+        };
+        let zero = |row: &usize| products.is_valid(*row) && products.value(*row) == 0.0;
+        let mut rows = (0..products.len()).filter(zero);
+        Ok(rows.any(|row| left.value(row) != 0.0 && right.value(row) != 0.0))
+    }
+}
+
+/// The first value that is wrong.
+fn first<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, wrong: impl Fn(T::Native) -> bool) -> Option<T::Native> {
+    // Most often none is, whatever stands where a value is NULL.
+    if !values.values().iter().any(|value| wrong(*value)) {
+        return None;
+    }
+    values.iter().flatten().find(|value| wrong(*value))
+}
+
+impl Display for Guarded {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl PhysicalExpr for Guarded {
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.inner.data_type(schema)
+    }
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.inner.nullable(schema)
+    }
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let result = self.inner.evaluate(batch)?;
+        let rows = match &result {
+            ColumnarValue::Scalar(_) => 1,
+            ColumnarValue::Array(array) => array.len(),
+        };
+        let array = result.clone().into_array(rows)?;
+        self.look(&array, batch)?;
+        Ok(result)
+    }
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.inner]
+    }
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        match children.pop() {
+            Some(inner) => Ok(Arc::new(Self { inner })),
+            None => Ok(self),
+        }
+    }
+    fn fmt_sql(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt_sql(f)
+    }
+}

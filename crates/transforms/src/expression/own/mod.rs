@@ -1,0 +1,99 @@
+//! Functions of ours: what the engine doesn't have, or has otherwise than SQL.
+mod bytes;
+pub(super) mod moments;
+pub(super) mod numbers;
+pub(super) mod patterns;
+mod regex;
+mod texts;
+mod zone;
+
+use arrow::{array::ArrayRef, datatypes::DataType};
+use datafusion_common::Result;
+use datafusion_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+/// The type of the result, by those of the arguments.
+type Returns = dyn Fn(&[DataType]) -> DataType + Send + Sync;
+/// What is made of whole columns.
+type Run = dyn Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync;
+
+/// A function: what it takes, what it gives, and what it makes of whole columns.
+pub(super) struct Own {
+    name: &'static str,
+    signature: Signature,
+    returns: Box<Returns>,
+    run: Box<Run>,
+}
+
+impl Own {
+    /// A function that takes one of these lists of types.
+    pub(super) fn of(
+        name: &'static str,
+        takes: &[&[DataType]],
+        returns: DataType,
+        run: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Arc<ScalarUDF> {
+        let takes = takes.iter().map(|types| TypeSignature::Exact(types.to_vec())).collect();
+        let signature = Signature::one_of(takes, Volatility::Immutable);
+        let returns = Box::new(move |_: &[DataType]| returns.clone());
+        Arc::new(ScalarUDF::from(Self { name, signature, returns, run: Box::new(run) }))
+    }
+
+    /// A function that takes any types, in one of these numbers, and gives what they say.
+    fn of_any(
+        name: &'static str,
+        counts: &[usize],
+        returns: impl Fn(&[DataType]) -> DataType + Send + Sync + 'static,
+        run: impl Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Arc<ScalarUDF> {
+        let takes = counts.iter().map(|count| TypeSignature::Any(*count)).collect();
+        let signature = Signature::one_of(takes, Volatility::Immutable);
+        Arc::new(ScalarUDF::from(Self { name, signature, returns: Box::new(returns), run: Box::new(run) }))
+    }
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    [patterns::all(), numbers::all(), texts::all(), moments::all(), bytes::all()].concat()
+}
+
+impl ScalarUDFImpl for Own {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok((self.returns)(arguments))
+    }
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
+        (self.run)(&arrays).map(ColumnarValue::Array)
+    }
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+// A function is known by its name.
+impl PartialEq for Own {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for Own {}
+impl Hash for Own {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}

@@ -1,0 +1,111 @@
+//! Functions of numbers.
+use super::Own;
+use arrow::{
+    array::{ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray},
+    compute::{cast, kernels::numeric::neg},
+    datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type},
+};
+use datafusion_common::{DataFusionError, Result, exec_err};
+use datafusion_expr::ScalarUDF;
+use std::sync::Arc;
+
+/// `-x`, which fails where an integer has no counterpart.
+pub(in crate::expression) const NEGATIVE: &str = "negative of";
+
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    use DataType::Float64;
+    vec![
+        Own::of_any(NEGATIVE, &[1], same, |columns| Ok(neg(&numbers(&columns[0])?)?)),
+        Own::of_any("floor", &[1], whole, |columns| part(&columns[0], f64::floor, i128::div_euclid)),
+        Own::of_any("ceil", &[1], whole, |columns| {
+            part(&columns[0], f64::ceil, |value, unit| -(-value).div_euclid(unit))
+        }),
+        Own::of_any("sign", &[1], sign_type, |columns| sign(&columns[0])),
+        Own::of("exp", &[&[Float64]], Float64, |columns| doubles(&columns[0], |x| nonzero(x.exp(), true))),
+        Own::of("power", &[&[Float64, Float64]], Float64, |columns| {
+            let powers = columns[0].as_primitive::<Float64Type>().iter().zip(columns[1].as_primitive::<Float64Type>());
+            let powers = powers.map(|(x, y)| x.zip(y).map(|(x, y)| power(x, y)).transpose());
+            Ok(Arc::new(powers.collect::<Result<Float64Array>>()?))
+        }),
+    ]
+}
+
+/// A number without a value is one of any type.
+fn same(types: &[DataType]) -> DataType {
+    if types[0] == DataType::Null { DataType::Float64 } else { types[0].clone() }
+}
+
+fn whole(types: &[DataType]) -> DataType {
+    match same(types) {
+        DataType::Decimal128(..) => DataType::Decimal128(38, 0),
+        other => other,
+    }
+}
+
+fn sign_type(types: &[DataType]) -> DataType {
+    if matches!(same(types), DataType::Float64) { DataType::Float64 } else { DataType::Int64 }
+}
+
+fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
+    Ok(cast(column, &same(&[column.data_type().clone()]))?)
+}
+
+/// Rounds decimals by their `unit` (a power of ten) and doubles; integers are whole.
+fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i128) -> Result<ArrayRef> {
+    let column = numbers(column)?;
+    match column.data_type() {
+        DataType::Decimal128(_, scale) => {
+            let unit = 10_i128.pow((*scale).max(0) as u32);
+            let parts =
+                column.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(|value| decimal(value, unit));
+            Ok(Arc::new(parts.with_precision_and_scale(38, 0)?))
+        }
+        DataType::Float64 => doubles(&column, |x| Ok(double(x))),
+        _ => Ok(column),
+    }
+}
+
+fn sign(column: &ArrayRef) -> Result<ArrayRef> {
+    let column = numbers(column)?;
+    match column.data_type() {
+        DataType::Decimal128(..) => {
+            let values: &Decimal128Array = column.as_primitive();
+            Ok(Arc::new(values.unary::<_, Int64Type>(|value| value.signum() as i64)))
+        }
+        DataType::Float64 => doubles(&column, |x| Ok(if x == 0.0 { 0.0 } else { x.signum() })),
+        ty if ty.is_integer() => {
+            let values = cast(&column, &DataType::Int64)?;
+            Ok(Arc::new(values.as_primitive::<Int64Type>().unary::<_, Int64Type>(i64::signum)))
+        }
+        ty => exec_err!("sign takes a number, not {ty}"),
+    }
+}
+
+fn doubles(column: &ArrayRef, of: impl Fn(f64) -> Result<f64>) -> Result<ArrayRef> {
+    Ok(Arc::new(mapped(column.as_primitive::<Float64Type>(), of)?))
+}
+
+/// What is under NULL is not looked at.
+fn mapped<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<T>,
+    of: impl Fn(T::Native) -> Result<T::Native>,
+) -> Result<PrimitiveArray<T>> {
+    values.iter().map(|value| value.map(&of).transpose()).collect()
+}
+
+fn nonzero(result: f64, expected: bool) -> Result<f64> {
+    if result == 0.0 && expected {
+        return exec_err!("the result is too near to zero for a double");
+    }
+    Ok(result)
+}
+
+fn power(x: f64, y: f64) -> Result<f64> {
+    if x == 0.0 && y < 0.0 {
+        return Err(DataFusionError::Execution("zero to a negative power is no number".into()));
+    }
+    if x < 0.0 && y.fract() != 0.0 {
+        return exec_err!("a negative number to a power that is not whole is no real number");
+    }
+    nonzero(x.powf(y), x != 0.0)
+}

@@ -1,0 +1,113 @@
+//! The deviations that `docs/guides/expressions.md` lists.
+use crate::{oracle::Verdict, ours::Fate};
+
+const GUIDE: &str = include_str!("../../../../docs/guides/expressions.md");
+
+/// What an example says where there is no value.
+const ERROR: &str = "an error";
+
+/// A line of the table.
+#[derive(Clone, Debug)]
+pub struct Example {
+    pub kind: String,
+    pub expression: String,
+    pub here: String,
+    pub there: String,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub examples: Vec<Example>,
+}
+
+/// Which differences a kind covers: the expression, what PostgreSQL says, and what became of the record.
+type Covers = fn(&str, &Verdict, &Fate) -> bool;
+
+const KINDS: &[(&str, Covers)] = &[
+    ("finite", |_, _, fate| {
+        dead(
+            fate,
+            &[
+                "no finite number",
+                "too large or too near to zero for a real",
+                "cannot cast string 'NaN'",
+                "cannot cast string 'inf'",
+            ],
+        )
+    }),
+    ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "of the years 1 to 9999"])),
+    ("zones", |_, _, fate| dead(fate, &["the rules of time zones are known until"])),
+    ("digits", |_, verdict, fate| {
+        !matches!(verdict, Verdict::Error(_))
+            && dead(fate, &["overflow happened on", "Decimal", "decimal", "FACTORIAL"])
+    }),
+    ("iso", |_, _, fate| {
+        dead(
+            fate,
+            &["error parsing timestamp", "error parsing date", "is not written in that format", "to value of Date32"],
+        )
+    }),
+    ("offset", |_, _, fate| dead(fate, &["which a timestamp has not"])),
+    ("escape", |_, _, fate| dead(fate, &["it ends with the escape character"])),
+    ("spelling", |expression, verdict, fate| {
+        let text = expression.contains("as text") || expression.contains("concat(");
+        text && matches!((verdict, fate), (Verdict::Value(Some(_), ty), Fate::Value(Some(_))) if ty == "text")
+    }),
+    ("integers", |_, verdict, fate| {
+        matches!(verdict, Verdict::Error(why) if why.starts_with("invalid input syntax for type") && why.contains("int"))
+            && matches!(fate, Fate::Value(_))
+    }),
+    ("hexadecimal", |_, _, fate| dead(fate, &["cannot cast string '0x", "cannot cast string '0X"])),
+];
+
+fn dead(fate: &Fate, causes: &[&str]) -> bool {
+    matches!(fate, Fate::Dead(cause) if causes.iter().any(|known| cause.contains(known)))
+}
+
+impl Listed {
+    /// Reads the table; its kinds are those that are known here.
+    pub fn read() -> Self {
+        let (_, table) = GUIDE.split_once("## Where it differs from PostgreSQL").unwrap();
+        let lines = table.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `"));
+        let plain = |cell: &str| cell.trim().trim_matches('`').replace("\\|", "|");
+        let example = |line: &str| {
+            let cells: Vec<String> = line.split(" | ").map(|cell| plain(cell.trim_start_matches("| "))).collect();
+            let [kind, expression, here, there, _why] = cells.as_slice() else { panic!("five cells: {line}") };
+            Example { kind: kind.clone(), expression: expression.clone(), here: here.clone(), there: there.clone() }
+        };
+        let examples: Vec<Example> = lines.map(example).collect();
+        for (kind, _) in KINDS {
+            assert!(examples.iter().any(|example| example.kind == *kind), "{kind} is in no line of the guide");
+        }
+        for Example { kind, .. } in &examples {
+            assert!(KINDS.iter().any(|(known, _)| known == kind), "{kind} is not known to the test");
+        }
+        Self { examples }
+    }
+
+    /// Whether a difference is of a listed kind.
+    pub fn covers(&self, expression: &str, verdict: &Verdict, fate: &Fate) -> bool {
+        self.examples.iter().any(|example| {
+            KINDS.iter().any(|(kind, covers)| *kind == example.kind && covers(expression, verdict, fate))
+        })
+    }
+}
+
+/// A fate as the table writes it.
+pub fn shown(fate: &Fate) -> String {
+    match fate {
+        Fate::Value(None) => "NULL".into(),
+        Fate::Value(Some(text)) => serde_json::from_str::<String>(text).unwrap_or_else(|_| text.clone()),
+        Fate::Dead(_) => ERROR.into(),
+    }
+}
+
+/// A verdict as the table writes it.
+pub fn shown_there(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Value(None, _) => "NULL".into(),
+        Verdict::Value(Some(text), _) => text.clone(),
+        Verdict::Error(_) | Verdict::Refused(_) => ERROR.into(),
+    }
+}

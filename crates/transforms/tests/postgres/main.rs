@@ -1,0 +1,151 @@
+//! SQL means what SQL says: expressions are evaluated by the program and by a real PostgreSQL, which shares no code with it. Where
+//! the two differ is listed, with an example each, in `docs/guides/expressions.md`, and nowhere else.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, unreachable_pub)] // a test has no node whose task or setting it could be
+mod listed;
+mod oracle;
+mod ours;
+mod same;
+mod templates;
+mod values;
+
+use listed::Listed;
+use oracle::{Oracle, Verdict};
+use ours::Fate;
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
+};
+use templates::Expression;
+use values::Row;
+
+/// How a finding begins that says that there is no such thing here.
+const REFUSED: &str = "refused: ";
+
+/// The rows for which PostgreSQL and the program differ and which are not listed; what refuses the expression, if anything does.
+fn deviations(oracle: &Oracle, listed: &Listed, expression: &Expression, rows: &[Row]) -> Vec<String> {
+    let fates = match ours::evaluate(&expression.ours, rows) {
+        Ok(fates) => fates,
+        Err(why) => return vec![format!("{REFUSED}{why}")],
+    };
+    let verdicts = oracle.evaluate(&expression.theirs, rows);
+    let rows = rows.iter().zip(verdicts.iter().zip(&fates));
+    let different = rows
+        .filter(|(_, (verdict, fate))| !same::same(verdict, fate) && !listed.covers(&expression.ours, verdict, fate));
+    let said = |(row, (verdict, fate)): (&Row, (&Verdict, &Fate))| {
+        let (ours, row) = (&expression.ours, row.of(&expression.ours));
+        format!("{ours}\n      of {row}\n      PostgreSQL {verdict:?}\n      here       {fate:?}")
+    };
+    different.map(said).collect()
+}
+
+fn rows(count: usize) -> Vec<Row> {
+    let mut runner = TestRunner::deterministic();
+    let row = values::row();
+    (0..count).map(|_| row.new_tree(&mut runner).unwrap().current()).collect()
+}
+
+/// A session with PostgreSQL. The engine panics at some values, which is caught: only the test's own panics are shown.
+fn oracle() -> Option<Oracle> {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let shown = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.location().is_some_and(|place| place.file().contains("tests/")) {
+                shown(panic);
+            }
+        }));
+    });
+    Oracle::connect()
+}
+
+#[test]
+fn every_operation_gives_what_postgresql_gives() {
+    let Some(oracle) = oracle() else { return };
+    let (listed, rows) = (Listed::read(), rows(120));
+    let mut found = Vec::new();
+    for template in templates::all() {
+        let expression = template.of_columns();
+        match &oracle.evaluate(&expression.theirs, &rows[..1])[0] {
+            Verdict::Refused(why) => found.push(format!("   {} is none of PostgreSQL: {why}", expression.theirs)),
+            _ => {
+                let different = deviations(&oracle, &listed, &expression, &rows);
+                if let Some(first) = different.first().filter(|first| !(template.refused && first.starts_with(REFUSED)))
+                {
+                    found.push(format!("   {} DIFFER: {first}", different.len()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// Expressions nested in each other, over any values.
+fn nested(count: u32, rng: TestRng) {
+    let Some(oracle) = oracle() else { return };
+    let listed = Listed::read();
+    let config = Config { cases: count, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let cases = (templates::nested(2), prop::collection::vec(values::row(), 12));
+    let refused = std::cell::Cell::new(0);
+    let outcome = runner.run(&cases, |(expression, rows)| {
+        let different = deviations(&oracle, &listed, &expression, &rows);
+        match different.first() {
+            Some(first) if first.starts_with(REFUSED) => {
+                refused.set(refused.get() + 1);
+                Ok(())
+            }
+            Some(first) => Err(TestCaseError::fail(first.clone())),
+            None => Ok(()),
+        }
+    });
+    if let Err(TestError::Fail(why, (expression, _))) = outcome {
+        panic!("{why}\n      PostgreSQL is asked {}", expression.theirs);
+    }
+    let refused = refused.get();
+    assert!(refused < count / 10, "{refused} of {count} expressions are refused");
+}
+
+#[test]
+fn nested_expressions_give_what_postgresql_gives() {
+    nested(200, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+}
+
+#[test]
+#[ignore = "minutes: `make test-long`"]
+fn many_nested_expressions_give_what_postgresql_gives() {
+    nested(20_000, TestRng::from_seed(RngAlgorithm::ChaCha, &rand_seed()));
+}
+
+/// Another one each time, as it is shown when the test fails.
+fn rand_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos().to_le_bytes();
+    seed[..16].copy_from_slice(&now);
+    eprintln!("seed {seed:?}");
+    seed
+}
+
+#[test]
+fn each_listed_deviation_is_one() {
+    let Some(oracle) = oracle() else { return };
+    let listed = Listed::read();
+    let row = Row(vec![None; values::COLUMNS.len()]);
+    let mut wrong = Vec::new();
+    for example in &listed.examples {
+        let verdict = oracle.evaluate(&example.expression, std::slice::from_ref(&row)).remove(0);
+        let fate = ours::evaluate(&example.expression, std::slice::from_ref(&row));
+        let fate = match fate {
+            Ok(mut fates) => fates.remove(0),
+            Err(why) => Fate::Dead(why),
+        };
+        let (here, there) = (listed::shown(&fate), listed::shown_there(&verdict));
+        if here != example.here || there != example.there || same::same(&verdict, &fate) {
+            wrong.push(format!("{}: here {here}, PostgreSQL {there}", example.expression));
+        }
+        if !listed.covers(&example.expression, &verdict, &fate) {
+            wrong.push(format!("{}: {fate:?} is of another kind", example.expression));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
