@@ -1,7 +1,7 @@
 //! Bodies of requests, read up to a limit.
 use crate::error::Error;
 use axum::{
-    body::Body,
+    body::BodyDataStream,
     extract::{FromRequest, Request},
     http::header,
 };
@@ -24,7 +24,9 @@ pub(crate) struct Json(pub(crate) Value);
 impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = Error;
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let body = read(request, MAX_BODY).await?;
+        let mut body = Coming::of(request, MAX_BODY)?;
+        body.take(usize::MAX, PATIENCE).await?;
+        let body = body.whole()?;
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Error::malformed_json("the body is empty"));
         }
@@ -36,22 +38,27 @@ impl<S: Send + Sync> FromRequest<S> for Json {
 #[derive(Debug)]
 pub(crate) struct Batch(pub(crate) Bytes, pub(crate) SemaphorePermit<'static>);
 
-/// KiB of batches that are under way, from the first byte to the answer. More have to wait before they are read.
+/// KiB of batches that are under way, from their share on to the answer. More have to wait before they are read on.
 static UNDER_WAY: Semaphore = Semaphore::const_new(64 << 10);
-/// Who sends more slowly may not keep others waiting.
+/// So much of a body is read before it gets its share: who sends nothing keeps nobody waiting.
+const BEGINNING: usize = 64 << 10;
+/// Longest wait for the next piece of a body; with a share, which others wait for.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_WITH_SHARE: Duration = Duration::from_secs(5);
+/// Longest for a body in all.
 const SLOWEST: Duration = Duration::from_secs(60);
 
 impl<S: Send + Sync> FromRequest<S> for Batch {
     type Rejection = Error;
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let most = announced(&request).unwrap_or(limits::MAX_BATCH_BODY).min(limits::MAX_BATCH_BODY);
-        let share = UNDER_WAY.acquire_many((most >> 10) as u32 + 1).await;
+        let mut body = Coming::of(request, limits::MAX_BATCH_BODY)?;
+        body.take(BEGINNING, PATIENCE).await?;
+        let needed = if body.ended { body.length.min(most) } else { most };
+        let share = UNDER_WAY.acquire_many((needed >> 10) as u32 + 1).await;
         let share = share.unwrap_or_else(|_| unreachable!("it is never closed"));
-        let body = tokio::time::timeout(SLOWEST, read(request, limits::MAX_BATCH_BODY)).await.map_err(|_| {
-            let message = format!("the body did not come within {SLOWEST:?}");
-            Error::invalid(vec![Problem::new("", "invalid-value", message)])
-        })?;
-        Ok(Self(body?, share))
+        body.take(usize::MAX, PATIENCE_WITH_SHARE).await?;
+        Ok(Self(body.whole()?, share))
     }
 }
 
@@ -60,33 +67,58 @@ fn announced(request: &Request) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn read(request: Request, most: usize) -> Result<Bytes, Error> {
-    let announced = announced(&request);
-    if announced.is_some_and(|length| length > MAX_DISCARDED) {
-        return Err(Error::too_large(most));
-    }
-    let expects_go_ahead = request.headers().contains_key(header::EXPECT);
-    if expects_go_ahead && announced.is_some_and(|length| length > most) {
-        return Err(Error::too_large(most));
-    }
-    collect(request.into_body(), most).await
+/// A body that comes in.
+struct Coming {
+    pieces: BodyDataStream,
+    most: usize,
+    bytes: BytesMut,
+    length: usize,
+    ended: bool,
 }
 
-async fn collect(body: Body, most: usize) -> Result<Bytes, Error> {
-    let mut stream = body.into_data_stream();
-    let (mut whole, mut length) = (BytesMut::new(), 0_usize);
-    while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|error| {
-            Error::invalid(vec![Problem::new("", "invalid-value", format!("the body could not be read: {error}"))])
-        })?;
-        length += piece.len();
-        if length > MAX_DISCARDED {
-            break;
-        } else if length > most {
-            whole.clear();
-        } else {
-            whole.extend_from_slice(&piece);
+impl Coming {
+    fn of(request: Request, most: usize) -> Result<Self, Error> {
+        let announced = announced(&request);
+        let expects_go_ahead = request.headers().contains_key(header::EXPECT);
+        let largest = if expects_go_ahead { most } else { MAX_DISCARDED };
+        if announced.is_some_and(|length| length > largest) {
+            return Err(Error::too_large(most));
         }
+        let pieces = request.into_body().into_data_stream();
+        Ok(Self { pieces, most, bytes: BytesMut::new(), length: 0, ended: false })
     }
-    if length > most { Err(Error::too_large(most)) } else { Ok(whole.freeze()) }
+
+    /// Takes in pieces until there are more than `bytes`, or all.
+    async fn take(&mut self, bytes: usize, patience: Duration) -> Result<(), Error> {
+        let taking = async {
+            while !self.ended && self.length <= bytes {
+                let late = |_| Error::too_slow(format!("nothing more of the body came within {patience:?}"));
+                match tokio::time::timeout(patience, self.pieces.next()).await.map_err(late)? {
+                    Some(piece) => self.add(&piece.map_err(broken)?),
+                    None => self.ended = true,
+                }
+            }
+            Ok(())
+        };
+        let late = |_| Error::too_slow(format!("the body did not come within {SLOWEST:?}"));
+        tokio::time::timeout(SLOWEST, taking).await.map_err(late)?
+    }
+
+    fn add(&mut self, piece: &[u8]) {
+        self.length += piece.len();
+        if self.length > self.most {
+            self.bytes.clear();
+        } else {
+            self.bytes.extend_from_slice(piece);
+        }
+        self.ended |= self.length > MAX_DISCARDED;
+    }
+
+    fn whole(self) -> Result<Bytes, Error> {
+        if self.length > self.most { Err(Error::too_large(self.most)) } else { Ok(self.bytes.freeze()) }
+    }
+}
+
+fn broken(error: axum::Error) -> Error {
+    Error::invalid(vec![Problem::new("", "invalid-value", format!("the body could not be read: {error}"))])
 }

@@ -61,6 +61,7 @@ kinds! {
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
     UNSETTLED "unsettled" CONFLICT "the sink could not be asked what it has";
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
+    TOO_SLOW "too-slow" REQUEST_TIMEOUT "the request comes too slowly";
     TOO_LARGE "too-large" PAYLOAD_TOO_LARGE "the body is too large";
     BATCH_ID_REUSED "batch-id-reused" UNPROCESSABLE_ENTITY "the batchId was used for other content";
     KEY_REUSED "idempotency-key-reused" UNPROCESSABLE_ENTITY "the idempotency key was used for another request";
@@ -122,6 +123,18 @@ impl Error {
 
     pub(crate) fn unknown_method(method: &Method, path: &str) -> Self {
         Self::new(METHOD_NOT_ALLOWED, format!("{path} doesn't take {method}")).fix("see /api/docs for what it takes")
+    }
+
+    pub(crate) fn bad_host(count: usize) -> Self {
+        Self::invalid(vec![
+            Problem::new("Host", "invalid-value", format!("is there {count} times"))
+                .fix("send the header exactly once, as HTTP/1.1 asks"),
+        ])
+    }
+
+    /// The body takes too long.
+    pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(TOO_SLOW, detail)
     }
 
     pub(crate) fn host_not_allowed(host: &str) -> Self {

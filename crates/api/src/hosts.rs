@@ -6,7 +6,7 @@
 use crate::{error::Error, state::ApiState};
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, Method, Version, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -55,6 +55,11 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
 
 /// Refuses what no client on this machine would send.
 pub(crate) async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    // Two would let each reader on the way believe another one.
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
+        return Error::bad_host(hosts).into_response();
+    }
     let authority = request.uri().authority().map(ToString::to_string);
     let host = text(request.headers(), header::HOST);
     for name in host.iter().chain(&authority) {

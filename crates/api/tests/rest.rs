@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 mod fake;
 
-use axum::body::Body;
+use axum::{body::Body, http::Request};
 use fake::{Answer, call, door, send};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 fn pipeline(id: &str) -> Value {
     json!({
@@ -367,6 +368,14 @@ async fn only_this_machine_may_call_and_no_foreign_page() {
     for host in ["evil.test", "evil.test:8080", "10.0.0.1", "127.0.0.1.evil.test", "[2001:db8::1]:8080", ""] {
         is_problem(&live(host).await, 403, "host-not-allowed");
     }
+    let twice = [("host", "localhost"), ("host", "localhost")];
+    is_problem(&send(&door, "GET", "/health/live", &twice, "").await, 400, "invalid");
+    let none = Request::builder().uri("/health/live").body(Body::empty()).unwrap();
+    assert_eq!(door.clone().oneshot(none).await.unwrap().status(), 400);
+    for target in ["http://evil.test/health/live", "http://localhost@evil.test/health/live", "http://a:b@localhost/x"] {
+        is_problem(&send(&door, "GET", target, &[("host", "localhost")], "").await, 403, "host-not-allowed");
+    }
+    assert_eq!(send(&door, "GET", "http://localhost/health/live", &[("host", "localhost")], "").await.status, 200);
     let start = async |origin: &str| {
         let headers = [("host", "localhost:8080"), ("origin", origin)];
         send(&door, "POST", "/api/pipelines/p/start", &headers, Body::empty()).await

@@ -1,6 +1,7 @@
 //! The REST door of a node: opened when the node is up, closed before it goes down.
+mod connections;
+
 use crate::{node::Node, plugins::Connectors, settings::Settings};
-use axum::Router;
 use dataflow_api::{ApiState, Hosts, NodeView, Readiness};
 use dataflow_core::{id::CommandId, shard::SHARDS};
 use dataflow_engine::{
@@ -49,13 +50,13 @@ impl Door {
             connections: connectors.connections.clone(),
             compiler: connectors.compiler.clone(),
             node: Arc::new(describe(settings, parts.clock.clone())),
-            metrics: Arc::new(move || metrics.render()),
+            metrics: Arc::new(all_metrics(node.region(), metrics)),
             readiness: Arc::new(readiness(node.region(), closing.clone())),
             command_id: Arc::new(command_ids(parts.rng.clone())),
             hosts: Hosts::loopback(settings.hosts.clone()),
         };
         let (close, closed) = oneshot::channel();
-        let serving = serve(listener, dataflow_api::router(state), closed);
+        let serving = connections::serve(listener, dataflow_api::router(state), parts.spawner.clone(), closed);
         let task = parts.spawner.spawn("api", Box::pin(serving));
         Ok(Self { address, closing, close, task })
     }
@@ -78,25 +79,22 @@ impl Door {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router, closed: oneshot::Receiver<()>) {
-    let until_closed = async {
-        // A door that was dropped is closed, too.
-        closed.await.unwrap_or_default();
-    };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(until_closed).await {
-        tracing::error!(%error, "the API has ended");
-    }
+/// What the process counts, and what the pipelines do.
+fn all_metrics(region: Arc<dyn ShardRegion>, process: PrometheusHandle) -> impl Fn() -> String + Send + Sync + use<> {
+    move || process.render() + &region.metrics()
 }
 
-/// Ready is a node that owns all shards, as there is no other that could, and isn't stopping.
+/// Ready is a node that owns all shards, as there is no other that could, can write its journal, and isn't stopping.
 fn readiness(region: Arc<dyn ShardRegion>, closing: Arc<AtomicBool>) -> impl Fn() -> Readiness + Send + Sync + use<> {
     move || {
         if closing.load(Ordering::Relaxed) {
             return Readiness::NotReady("the node is stopping".into());
         }
-        match region.overview().shards_owned {
-            SHARDS => Readiness::Ready,
-            owned => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
+        let overview = region.overview();
+        match (overview.shards_owned, overview.unwritable) {
+            (SHARDS, None) => Readiness::Ready,
+            (SHARDS, Some(why)) => Readiness::NotReady(format!("the journal can't be written: {why}")),
+            (owned, _) => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
         }
     }
 }

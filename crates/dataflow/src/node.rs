@@ -6,6 +6,7 @@ use crate::{
     data_dir::{self, DataDir},
     plugins::Connectors,
     settings::{Environment, Settings},
+    telemetry,
 };
 use dataflow_core::problem::Problem;
 use dataflow_engine::{
@@ -14,7 +15,10 @@ use dataflow_engine::{
     region::ShardRegion,
 };
 use dataflow_journal::sqlite::Sqlite;
-use dataflow_sdk::catalog::Connections;
+use dataflow_sdk::{
+    Paths,
+    catalog::{Connections, Reach},
+};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// A node that is up.
@@ -52,9 +56,22 @@ pub enum Error {
 ///
 /// # Errors
 /// What is wrong with the connections.
-pub fn connectors(settings: &Settings) -> Result<Connectors, Error> {
+pub fn connectors(settings: &Settings, whose: Whose) -> Result<Connectors, Error> {
     let connections = Connections::new(settings.connections.clone(), Arc::new(Environment));
-    Connectors::new(connections).map_err(Error::Settings)
+    let reach = match whose {
+        Whose::Users => Reach::default(),
+        Whose::Anyones => settings.reach(connections.secret_files()),
+    };
+    Connectors::new(connections.within(reach).telling(telemetry::secrets())).map_err(Error::Settings)
+}
+
+/// Whose pipelines they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Of the user who started the process: they may reach what the user may.
+    Users,
+    /// Of whoever reaches the API: they may reach what the settings say.
+    Anyones,
 }
 
 /// What a node is made of when it runs for real: the journal in its folder, and the machine's clock, chance, threads and
@@ -85,11 +102,12 @@ impl Node {
     ///
     /// # Errors
     /// If the journal can't be read.
-    pub async fn build(settings: &Settings, parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
-        let own_files = data.as_ref().map(DataDir::own_files).unwrap_or_default();
+    pub async fn build(settings: &Settings, paths: &Paths, parts: Parts, data: Option<DataDir>) -> Result<Self, Error> {
+        let mut paths = paths.clone();
+        paths.own.extend(data.iter().flat_map(DataDir::own_files));
         let path = data.as_ref().map(DataDir::journal).unwrap_or_default();
         let default_lanes = u32::try_from(settings.threads()).unwrap_or(u32::MAX);
-        let settings = EngineSettings { own_files, default_lanes };
+        let settings = EngineSettings { paths: Arc::new(paths), default_lanes };
         let engine = Engine::start(settings, parts).await.map_err(|source| Error::Journal { path, source })?;
         Ok(Self { engine, _data: data })
     }

@@ -1,13 +1,40 @@
 //! What the node says about itself: the log on stderr, and metrics.
 use crate::settings::{Log, LogFormat};
+use dataflow_sdk::catalog::Known;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use std::io::IsTerminal;
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{Arc, LazyLock},
+};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// What the log must not show, whoever writes to it: the libraries that connectors use, too.
+static SECRETS: LazyLock<Arc<Known>> = LazyLock::new(Arc::default);
+
+/// Where secrets are to be noted that the log must not show.
+pub fn secrets() -> Arc<Known> {
+    SECRETS.clone()
+}
+
+/// Stderr, without secrets. Each write is a whole line of the log.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        io::stderr().write_all(SECRETS.hide(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// Starts the log. A second call changes nothing.
 pub fn log_to_stderr(log: &Log) {
     let filter = EnvFilter::new(&log.level);
-    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let to_stderr = tracing_subscriber::fmt::layer().with_writer(|| Stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
         LogFormat::Text => registry.with(to_stderr.with_ansi(std::io::stderr().is_terminal())).try_init(),

@@ -42,7 +42,6 @@ fn examples_that_need_no_server_run() {
         // From a folder of its own, where the paths in the examples lead to copies.
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("examples")).unwrap();
-        std::fs::create_dir_all(folder.path().join("dataflow-data")).unwrap();
         for name in ["users.jsonl", "products.csv"] {
             std::fs::copy(path.with_file_name(name), folder.path().join("examples").join(name)).unwrap();
         }

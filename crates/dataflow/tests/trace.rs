@@ -54,7 +54,7 @@ async fn node(journal: &Memory, seed: u64) -> (Node, Arc<Mortal>) {
         plugins: Arc::new(plugins),
     };
     let settings = Settings { compute_threads: Some(2), ..Settings::default() };
-    (Node::build(&settings, parts, None).await.unwrap(), tasks)
+    (Node::build(&settings, &Default::default(), parts, None).await.unwrap(), tasks)
 }
 
 fn id() -> PipelineId {

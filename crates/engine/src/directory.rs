@@ -2,6 +2,7 @@
 use crate::{region::ListQuery, view::WarningView};
 use dataflow_core::{
     id::PipelineId,
+    ledger::Counters,
     pipeline::{State, Status},
 };
 use std::{
@@ -9,7 +10,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Id, status and labels of every pipeline, for listing; and what the last run of each warned of.
+/// Id, status and labels of every pipeline, for listing; what the last run of each warned of, and what it has counted since
+/// the node started.
 #[derive(Debug, Default)]
 pub(crate) struct Directory(Mutex<BTreeMap<PipelineId, Summary>>);
 
@@ -18,6 +20,16 @@ struct Summary {
     status: Status,
     labels: BTreeMap<String, String>,
     warnings: Vec<WarningView>,
+    flow: Flow,
+}
+
+/// What a pipeline's runs have done since the node started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flow {
+    /// What became durable.
+    pub(crate) counters: Counters,
+    /// Runs that ended by a failure.
+    pub(crate) failures: u64,
 }
 
 impl Directory {
@@ -30,8 +42,9 @@ impl Directory {
         match state.pipeline() {
             Some(known) => {
                 let mut all = self.lock();
-                let warnings = all.remove(pipeline).map_or_else(Vec::new, |summary| summary.warnings);
-                let summary = Summary { status: state.status(), labels: known.spec.labels.clone(), warnings };
+                let (warnings, flow) =
+                    all.remove(pipeline).map_or_else(Default::default, |summary| (summary.warnings, summary.flow));
+                let summary = Summary { status: state.status(), labels: known.spec.labels.clone(), warnings, flow };
                 all.insert(pipeline.clone(), summary);
             }
             None => {
@@ -50,6 +63,20 @@ impl Directory {
     /// What the last run has warned of.
     pub(crate) fn warnings(&self, pipeline: &PipelineId) -> Vec<WarningView> {
         self.lock().get(pipeline).map_or_else(Vec::new, |summary| summary.warnings.clone())
+    }
+
+    /// Adds to what a pipeline has done. Nothing is kept of one that is gone.
+    pub(crate) fn count(&self, pipeline: &PipelineId, add: impl FnOnce(&mut Flow)) {
+        if let Some(summary) = self.lock().get_mut(pipeline) {
+            add(&mut summary.flow);
+        }
+    }
+
+    /// What each pipeline that has run has done.
+    pub(crate) fn flows(&self) -> Vec<(PipelineId, Flow)> {
+        let all = self.lock();
+        let ran = all.iter().filter(|(_, Summary { flow, .. })| flow.failures > 0 || flow.counters.batches > 0);
+        ran.map(|(id, summary)| (id.clone(), summary.flow)).collect()
     }
 
     /// Ids of the pipelines that a query is for, one more than its limit.

@@ -9,26 +9,22 @@ use crate::{
 };
 use dataflow_core::{pipeline::State, shard::ShardId};
 use dataflow_journal::{Error, Journal};
+use dataflow_sdk::Paths;
 use futures::{StreamExt, stream};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Shards claimed and loaded at once.
 const LOADS: usize = 64;
 
-/// How often it is looked whether this node still owns its shards.
+/// How often it is looked whether this node can write its journal and still owns its shards.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the engine is told of its node.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// Files of the node's own, which no connector may touch.
-    pub own_files: BTreeSet<PathBuf>,
+    /// Which files pipelines may touch.
+    pub paths: Arc<Paths>,
     /// Most lanes that a pipeline gets where its spec names none: the node's cores.
     pub default_lanes: u32,
 }
@@ -39,12 +35,13 @@ pub struct Engine {
     region: Region,
 }
 
-/// Looks again and again whether this node still owns its shards. One that was frozen (or its machine) may have been
+/// Looks again and again whether this node can write its journal, and still owns its shards. One that was frozen (or its machine) may have been
 /// replaced meanwhile, and must let go of files and locks even if it has nothing to write.
 async fn watch_ownership(region: Region, journal: Arc<dyn Journal>, closing: CancellationToken) {
     let looking = async {
         loop {
             tokio::time::sleep(LOOK).await;
+            region.note_unwritable(journal.unwritable());
             match journal.epochs().await {
                 Ok(epochs) => region.seen(&epochs),
                 Err(error) => tracing::debug!(%error, "whether this node still owns its shards is not known"),
@@ -58,10 +55,10 @@ async fn watch_ownership(region: Region, journal: Arc<dyn Journal>, closing: Can
 }
 
 impl Default for EngineSettings {
-    /// No files of its own; as many lanes as the machine has cores.
+    /// All files; as many lanes as the machine has cores.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { own_files: BTreeSet::new(), default_lanes: u32::try_from(cores).unwrap_or(1) }
+        Self { paths: Arc::default(), default_lanes: u32::try_from(cores).unwrap_or(1) }
     }
 }
 
@@ -73,7 +70,7 @@ impl Engine {
     pub async fn start(settings: EngineSettings, parts: Parts) -> Result<Self, Error> {
         let directory = Arc::new(Directory::default());
         let around = Surroundings {
-            own_files: Arc::new(settings.own_files),
+            paths: settings.paths,
             default_lanes: settings.default_lanes.max(1),
             directory: directory.clone(),
             closing: CancellationToken::new(),

@@ -3,6 +3,7 @@ use crate::{
     entity::{Ask, Entity, Mail, Surroundings, at_once, causes, view},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
     shard::{ShardLog, Slot, load_pipeline},
+    telemetry,
     view::{PipelinePage, PipelineView, RegionView},
 };
 use async_trait::async_trait;
@@ -52,7 +53,7 @@ impl Region {
     /// The region of these shards' logs, in order.
     pub(crate) fn new(logs: Vec<ShardLog>, around: Surroundings) -> Self {
         let shards = logs.into_iter().map(|log| Shard { log, entities: Mutex::default() }).collect();
-        Self(Arc::new(LocalRegion { shards, around, entities: TaskTracker::new() }))
+        Self(Arc::new(LocalRegion { shards, around, entities: TaskTracker::new(), unwritable: Mutex::default() }))
     }
 
     /// The journal has these epochs: shards that another node owns by now are let go.
@@ -62,6 +63,17 @@ impl Region {
                 shard.log.seen(*epoch);
             }
         }
+    }
+
+    /// Why the journal can't be written now, if it can't: the log says when that begins and ends.
+    pub(crate) fn note_unwritable(&self, why: Option<String>) {
+        let mut known = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &why) {
+            (None, Some(why)) => tracing::error!("the journal can't be written, so the node is not ready: {why}"),
+            (Some(_), None) => tracing::info!("the journal can be written again"),
+            _ => {}
+        }
+        *known = why;
     }
 
     /// Takes a pipeline into memory that goes on by itself.
@@ -86,6 +98,8 @@ struct LocalRegion {
     shards: Vec<Shard>,
     around: Surroundings,
     entities: TaskTracker,
+    /// Why the journal can't be written.
+    unwritable: Mutex<Option<String>>,
 }
 
 impl LocalRegion {
@@ -311,7 +325,12 @@ impl ShardRegion for Region {
             by_status,
             entities,
             runs: self.0.shards.iter().map(running).sum(),
+            unwritable: self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
+    }
+
+    fn metrics(&self) -> String {
+        telemetry::metrics(&self.0.around.directory.flows())
     }
 
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64 {

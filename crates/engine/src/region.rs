@@ -236,6 +236,8 @@ pub trait ShardRegion: Send + Sync {
     async fn list(&self, query: ListQuery) -> Result<PipelinePage, AskError>;
     /// Who owns what, for `GET /api/system`: shards owned, pipelines known, entities in memory, runs.
     fn overview(&self) -> crate::view::RegionView;
+    /// What the pipelines that there are have done since the node started, as Prometheus reads it.
+    fn metrics(&self) -> String;
     /// Completes whenever a pipeline's view may have changed since `seen`; returns the new number. For watchers.
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64;
 }

@@ -1,5 +1,5 @@
 //! What operators see of pipelines beside the API: a line in the log for each change, and what the metrics mean.
-use crate::view::rfc3339;
+use crate::{directory::Flow, view::rfc3339};
 use dataflow_core::{
     id::PipelineId,
     ledger::Counters,
@@ -8,41 +8,55 @@ use dataflow_core::{
 
 /// Tells the recorder of metrics what each of the engine's means. To be called once it is installed.
 pub fn describe_metrics() {
-    for (name, meaning) in [
-        ("dataflow_records_read_total", "Records read from the source and committed since the node started"),
-        ("dataflow_records_filtered_total", "Records dropped on purpose by a transform"),
-        ("dataflow_records_delivered_total", "Records whose rows the sink has committed"),
-        ("dataflow_records_absorbed_total", "Records taken into durable state"),
-        ("dataflow_records_dead_total", "Records kept as dead letters"),
-        (
-            "dataflow_records_lost_total",
-            "Records that were no longer at the source and were passed over, as the spec allows",
-        ),
-        ("dataflow_rows_written_total", "Rows that the sink has committed"),
-        ("dataflow_bytes_read_total", "Bytes of the records read"),
-        ("dataflow_batches_total", "Commits to the sink"),
-        ("dataflow_run_failures_total", "Runs that ended by a failure"),
-    ] {
-        metrics::describe_counter!(name, meaning);
-    }
     metrics::describe_gauge!("dataflow_runs", "Pipelines that have a run on this node now");
 }
 
-/// Exports what has become durable of a pipeline's records.
-pub(crate) fn count(pipeline: &PipelineId, before: &Counters, now: &Counters) {
-    let labels = [("pipeline", pipeline.to_string())];
-    for (name, now, before) in [
-        ("dataflow_records_read_total", now.read, before.read),
-        ("dataflow_records_filtered_total", now.filtered, before.filtered),
-        ("dataflow_records_delivered_total", now.delivered, before.delivered),
-        ("dataflow_records_absorbed_total", now.absorbed, before.absorbed),
-        ("dataflow_records_dead_total", now.dead, before.dead),
-        ("dataflow_records_lost_total", now.lost, before.lost),
-        ("dataflow_rows_written_total", now.rows_written, before.rows_written),
-        ("dataflow_bytes_read_total", now.bytes_read, before.bytes_read),
-        ("dataflow_batches_total", now.batches, before.batches),
+type Count = fn(&Flow) -> u64;
+
+/// What is counted of each pipeline: name, meaning, where it is.
+const COUNTED: [(&str, &str, Count); 10] = [
+    ("records_read", "Records read from the source and committed since the node started", |flow| flow.counters.read),
+    ("records_filtered", "Records dropped on purpose by a transform", |flow| flow.counters.filtered),
+    ("records_delivered", "Records whose rows the sink has committed", |flow| flow.counters.delivered),
+    ("records_absorbed", "Records taken into durable state", |flow| flow.counters.absorbed),
+    ("records_dead", "Records kept as dead letters", |flow| flow.counters.dead),
+    ("records_lost", "Records that were no longer at the source and were passed over, as the spec allows", |flow| {
+        flow.counters.lost
+    }),
+    ("rows_written", "Rows that the sink has committed", |flow| flow.counters.rows_written),
+    ("bytes_read", "Bytes of the records read", |flow| flow.counters.bytes_read),
+    ("batches", "Commits to the sink", |flow| flow.counters.batches),
+    ("run_failures", "Runs that ended by a failure", |flow| flow.failures),
+];
+
+/// What the pipelines that there are have done, as Prometheus reads it.
+pub(crate) fn metrics(flows: &[(PipelineId, Flow)]) -> String {
+    let mut text = String::new();
+    for (name, meaning, count) in COUNTED {
+        let name = format!("dataflow_{name}_total");
+        text.push_str(&format!("# HELP {name} {meaning}\n# TYPE {name} counter\n"));
+        for (pipeline, flow) in flows {
+            text.push_str(&format!("{name}{{pipeline=\"{pipeline}\"}} {}\n", count(flow)));
+        }
+    }
+    text
+}
+
+/// Notes what has become durable of a pipeline's records.
+pub(crate) fn count(flow: &mut Flow, before: &Counters, now: &Counters) {
+    let total = &mut flow.counters;
+    for (total, now, before) in [
+        (&mut total.read, now.read, before.read),
+        (&mut total.filtered, now.filtered, before.filtered),
+        (&mut total.delivered, now.delivered, before.delivered),
+        (&mut total.absorbed, now.absorbed, before.absorbed),
+        (&mut total.dead, now.dead, before.dead),
+        (&mut total.lost, now.lost, before.lost),
+        (&mut total.rows_written, now.rows_written, before.rows_written),
+        (&mut total.bytes_read, now.bytes_read, before.bytes_read),
+        (&mut total.batches, now.batches, before.batches),
     ] {
-        metrics::counter!(name, &labels).increment(now.saturating_sub(before));
+        *total += now.saturating_sub(before);
     }
 }
 

@@ -328,6 +328,9 @@ pub struct RegionView {
     pub entities: usize,
     /// Runs under way.
     pub runs: usize,
+    /// Why the journal can't be written now, if it can't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwritable: Option<String>,
 }
 
 /// All findings about a spec.

@@ -233,6 +233,10 @@ impl<J: Journal> Journal for Faulty<J> {
         self.meet(self.inner.chunks(prefix)).await
     }
 
+    fn unwritable(&self) -> Option<String> {
+        self.inner.unwritable()
+    }
+
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {
         self.meet(self.inner.remove_chunks(ids)).await
     }

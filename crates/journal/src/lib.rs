@@ -154,6 +154,11 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Names of all chunks that begin so.
     async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error>;
 
+    /// Why nothing can be written now, as far as that can be told without writing.
+    fn unwritable(&self) -> Option<String> {
+        None
+    }
+
     /// Removes chunks; those that are not there are fine. One may be there again after a power cut.
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error>;
 }

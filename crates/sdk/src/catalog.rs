@@ -2,15 +2,21 @@
 mod change;
 mod connections;
 mod connector;
+mod guard;
+mod marks;
+mod passwords;
+mod reach;
 mod redact;
-mod secrets;
+mod redactor;
+pub(crate) mod secrets;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use connections::Connections;
 pub use connector::{BuiltSink, Connector, Role};
-pub use redact::REDACTED;
-pub use secrets::{NoSecrets, Secrets};
+pub use reach::Reach;
+pub use redactor::{Known, REDACTED};
+pub use secrets::{NoSecrets, Secrets, look_up};
 
 use crate::{
     Problem, check,
@@ -20,13 +26,16 @@ use crate::{
 };
 use connector::Make;
 use dataflow_core::{position::Partition, spec::Component};
+use redactor::Redactor;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The config struct of a source: its manual. Field docs are the reference docs.
 ///
-/// A field that holds a secret says so: `#[schemars(extend("x-secret" = true))]`.
+/// A field says by `#[schemars(extend("x-secret" = true))]` that it holds a secret, by `"x-address"` that it says which server to
+/// speak to (a password may be part of it), and by `"x-path"` that it names files of the node's machine.
 pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     /// Its `type`.
     const TYPE: &'static str;
@@ -61,7 +70,7 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
 
 /// The config struct of a sink: its manual. Field docs are the reference docs.
 ///
-/// A field that holds a secret says so: `#[schemars(extend("x-secret" = true))]`.
+/// Its fields are marked like those of a [`SourceConfig`].
 pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     /// Its `type`.
     const TYPE: &'static str;
@@ -141,9 +150,17 @@ impl Catalog {
             Ok(merged) => merged,
             Err(problem) => return vec![problem.under(path)],
         };
+        let (reach, schema) = (connections.reach(), connector.schema.as_value());
+        let own = Value::Object(merged.own.clone());
         let mut problems = check::against_schema(&merged.value(), &connector.schema, "");
-        problems.extend(secrets::check(&merged.value()));
+        problems.extend(secrets::check(&own, schema, reach));
+        problems.extend(secrets::check_unlimited(&Value::Object(merged.given.clone())));
         problems.extend(redact::literals(connector, component));
+        marks::visit(&mut own.clone(), Some(schema), &mut |path, text, mark| {
+            if mark.path && !text.is_empty() {
+                problems.extend(reach.paths.check(text, path));
+            }
+        });
         if problems.is_empty() {
             let check = match connector.make {
                 Make::Source { check, .. } | Make::Sink { check, .. } => check,
@@ -154,7 +171,11 @@ impl Catalog {
                 !(merged.refers_to_secret(&problem.path) || problem.path.is_empty() && whole_unknown)
             }));
         }
-        problems.into_iter().map(|problem| merged.locate(problem, path)).collect()
+        if problems.is_empty() {
+            return problems;
+        }
+        let redactor = connector.redactor(&merged.value(), Vec::new());
+        problems.into_iter().map(|problem| merged.locate(hide(&redactor, problem), path)).collect()
     }
 
     /// The source that a component describes, its secrets looked up.
@@ -168,7 +189,9 @@ impl Catalog {
     ) -> Result<Box<dyn Source>, Vec<Problem>> {
         let connector = self.known(Role::Source, component).map_err(|problem| vec![problem])?;
         match connector.make {
-            Make::Source { build, .. } => self.build(connector, component, connections, build),
+            Make::Source { build, .. } => self
+                .build(connector, component, connections, build)
+                .map(|(source, redactor)| guard::source(source, &redactor)),
             Make::Sink { .. } => unreachable!("a source's entry makes sources"),
         }
     }
@@ -192,7 +215,9 @@ impl Catalog {
     ) -> Result<BuiltSink, Vec<Problem>> {
         let connector = self.known(Role::Sink, component).map_err(|problem| vec![problem])?;
         match connector.make {
-            Make::Sink { build, .. } => self.build(connector, component, connections, build),
+            Make::Sink { build, .. } => self
+                .build(connector, component, connections, build)
+                .map(|((sink, unknown_fields), redactor)| (guard::sink(sink, &redactor), unknown_fields)),
             Make::Source { .. } => unreachable!("a sink's entry makes sinks"),
         }
     }
@@ -226,14 +251,39 @@ impl Catalog {
         component: &Component,
         connections: &Connections,
         build: fn(Value) -> Result<T, Vec<Problem>>,
-    ) -> Result<T, Vec<Problem>> {
+    ) -> Result<(T, Arc<Redactor>), Vec<Problem>> {
         let merged = connections.merge(connector, component).map_err(|problem| vec![problem])?;
-        let findings = |problems: Vec<Problem>| -> Vec<Problem> {
-            problems.into_iter().map(|problem| merged.locate(problem, "")).collect()
-        };
-        let (config, found) = secrets::resolve(&merged.value(), connections.secrets()).map_err(findings)?;
-        let problems = check::against_schema(&config, &connector.schema, "");
+        let schema = connector.schema.as_value();
+        let (mut own, mut given) = (Value::Object(merged.own.clone()), Value::Object(merged.given.clone()));
+        let reach = Some(connections.reach());
+        let mut lookup =
+            secrets::Lookup { secrets: connections.secrets(), reach, found: Vec::new(), problems: Vec::new() };
+        lookup.in_places(&mut own, schema);
+        lookup.reach = None;
+        lookup.everywhere(&mut given, schema);
+        let fields = [own, given].into_iter().filter_map(|fields| fields.as_object().cloned()).flatten();
+        let config: Value = fields.collect();
+
+        let redactor = Arc::new(connector.redactor(&config, lookup.found));
+        connections.known().add(&redactor);
+        let mut problems = lookup.problems;
+        if problems.is_empty() {
+            problems = check::against_schema(&config, &connector.schema, "");
+        }
         let built = if problems.is_empty() { build(config) } else { Err(problems) };
-        built.map_err(|problems| findings(problems.into_iter().map(|problem| found.hide(problem)).collect()))
+        let located = |problem| merged.locate(hide(&redactor, problem), "");
+        match built {
+            Ok(built) => Ok((built, redactor)),
+            Err(problems) => Err(problems.into_iter().map(located).collect()),
+        }
     }
+}
+
+/// The same finding without any secret in it.
+fn hide(redactor: &Redactor, mut problem: Problem) -> Problem {
+    if !redactor.is_empty() {
+        problem.message = redactor.owned(problem.message);
+        problem.fix = problem.fix.map(|fix| redactor.owned(fix));
+    }
+    problem
 }

@@ -1,10 +1,10 @@
 //! What a connector is given of the node it runs on.
-use crate::inbox::Inbox;
+use crate::{inbox::Inbox, paths::Paths};
 use dataflow_core::{
     id::{Incarnation, PipelineId},
     spec::BatchSpec,
 };
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// What a connector is given of the node it runs on.
@@ -20,8 +20,8 @@ pub struct Context {
     pub max_record_bytes: u64,
     /// Most bytes that may be read and not yet committed.
     pub max_in_flight_bytes: u64,
-    /// Files of the node's own, which no connector may touch.
-    pub own_files: Arc<BTreeSet<PathBuf>>,
+    /// Which files it may touch. To be asked before each is opened.
+    pub paths: Arc<Paths>,
     /// Whether records are read a second time, to verify what became of them: as fast as they can be.
     pub again: bool,
     /// What was pushed to this pipeline.

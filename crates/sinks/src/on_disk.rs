@@ -1,12 +1,6 @@
 //! Files of users: which they are, and why they can't be opened.
 use dataflow_sdk::Error;
-use std::{
-    collections::BTreeSet,
-    fs::Metadata,
-    io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{fs::Metadata, io, os::unix::fs::MetadataExt, path::Path};
 
 /// What a file is known by, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,29 +13,6 @@ impl From<&Metadata> for FileId {
     fn from(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
-}
-
-/// The path without symbolic links, also if the file itself is not there yet.
-pub(crate) fn resolved(path: &Path) -> PathBuf {
-    if let Ok(whole) = path.canonicalize() {
-        return whole;
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (parent.canonicalize(), path.file_name()) {
-        (Ok(parent), Some(name)) => parent.join(name),
-        _ => path.into(),
-    }
-}
-
-/// Refuses a file of the node's own, under whatever name it is given.
-pub(crate) fn refuse_own(path: &Path, own_files: &BTreeSet<PathBuf>) -> Result<(), Error> {
-    let id = |path: &Path| std::fs::metadata(path).ok().map(|metadata| FileId::from(&metadata));
-    let (place, file) = (resolved(path), id(path));
-    if own_files.iter().any(|own| resolved(own) == place || (file.is_some() && id(own) == file)) {
-        let message = format!("{} is a file of this node's own, which no pipeline may write to", path.display());
-        return Err(Error::fatal("own-file", message).fix("choose another path").for_user());
-    }
-    Ok(())
 }
 
 /// Why a file can't be opened or written, with what to do about it.

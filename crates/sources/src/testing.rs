@@ -17,7 +17,7 @@ pub(crate) fn context() -> Context {
         batch: BatchSpec::default(),
         max_record_bytes: 16 << 20,
         max_in_flight_bytes: 64 << 20,
-        own_files: Default::default(),
+        paths: Default::default(),
         again: false,
         inbox: None,
         stop: Default::default(),

@@ -33,7 +33,7 @@ pub fn context(pipeline: &str) -> Context {
         batch: BatchSpec::default(),
         max_record_bytes: 16 << 20,
         max_in_flight_bytes: 64 << 20,
-        own_files: Arc::default(),
+        paths: Arc::default(),
         again: false,
         inbox: None,
         stop: tokio_util::sync::CancellationToken::new(),

@@ -70,7 +70,8 @@ impl Program {
         let folder = folder.to_str().expect("the folder's name is UTF-8");
         let mut command =
             self.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", folder, "--log-level", self.log_level]);
-        command.args(args).envs(variables.iter().copied()).stdout(Stdio::piped());
+        // Tests keep their files in folders of their own.
+        command.args(args).env("DATAFLOW_PATHS_ALLOW", "/").envs(variables.iter().copied()).stdout(Stdio::piped());
         if let Some(log) = &self.log {
             command.stderr(appended(log));
         }

@@ -122,7 +122,7 @@ pub async fn verify(
         batch: claims.spec.batch,
         max_record_bytes: claims.spec.max_record_bytes,
         max_in_flight_bytes: claims.spec.max_in_flight_bytes,
-        own_files: Arc::default(),
+        paths: Arc::default(),
         again: true,
         inbox: pushed::inbox(&claims, options).await?,
         stop,

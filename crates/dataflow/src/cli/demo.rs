@@ -7,7 +7,11 @@ use super::{
     pipeline,
     serve::{self, Server},
 };
-use crate::{data_dir::DataDir, node, settings::Overrides};
+use crate::{
+    data_dir::DataDir,
+    node::{self, Whose},
+    settings::{Overrides, PathSettings, Settings},
+};
 use dataflow_core::pipeline::Status;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -41,9 +45,11 @@ pub(super) fn main(mut args: Args) -> Result<Outcome, Failure> {
 async fn demo(args: Args) -> Result<Outcome, Failure> {
     let settings = serve::load(&args.overrides, args.listen.as_deref())?;
     let mut signals = serve::signals()?;
-    let connectors = node::connectors(&settings)?;
     let files = Files::new(&settings.data_dir.join("demo"));
-    let data = DataDir::lock(&files.folder.join("node")).map_err(node::Error::from)?;
+    let paths = PathSettings { allow: Some(vec![files.folder.clone()]) };
+    let settings = Settings { data_dir: files.folder.join("node"), paths, ..settings };
+    let connectors = node::connectors(&settings, Whose::Anyones)?;
+    let data = DataDir::lock(&settings.data_dir).map_err(node::Error::from)?;
     files.prepare().map_err(|error| Failure::failed(format!("can't prepare {}: {error}", files.folder.display())))?;
     let server = Server::start(&settings, &connectors, data).await?;
     let address = server.url();

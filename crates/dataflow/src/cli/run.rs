@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     data_dir::DataDir,
-    node::{self, Node},
+    node::{self, Node, Whose},
     plugins,
     settings::Overrides,
     signals::{Signal, Signals},
@@ -59,7 +59,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let name = args.file.path.display();
 
     // Checked before the folder is made: a file that is wrong leaves nothing behind.
-    let connectors = node::connectors(&settings)?;
+    let connectors = node::connectors(&settings, Whose::Users)?;
     let (id, spec) = plugins::check_new(&connectors, &value)
         .map_err(|problems| Failure::invalid(format!("{name} is not valid"), problems))?;
     // Nobody could push to it: only a node has the listener.
@@ -74,7 +74,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let folder = stored::run_folder(&settings.data_dir, &id);
     let data = DataDir::lock(&folder).map_err(node::Error::from)?;
     let parts = node::parts(&settings, &connectors, &data)?;
-    let node = Node::build(&settings, parts, Some(data)).await?;
+    let node = Node::build(&settings, &connectors.connections.reach().paths, parts, Some(data)).await?;
     let warnings = worth_knowing(&spec, &connectors);
     let door = Door { region: node.region(), id, random: Random::from_system() };
     let mut result = to_the_end(&door, spec, args.reset, &mut signals, &folder.display().to_string()).await;

@@ -3,7 +3,7 @@ use super::{Outcome, exit::Failure};
 use crate::{
     data_dir::{self, DataDir},
     door::Door,
-    node::{self, Node},
+    node::{self, Node, Whose},
     plugins::Connectors,
     settings::{self, Overrides, Settings},
     signals::Signals,
@@ -51,7 +51,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let mut signals = signals()?;
     // Checked before the folder is made: settings that are wrong leave nothing behind.
-    let connectors = node::connectors(&settings)?;
+    let connectors = node::connectors(&settings, Whose::Anyones)?;
     let data = DataDir::lock(&settings.data_dir.join("node")).map_err(node::Error::from)?;
     let server = tokio::select! {
         started = Server::start(&settings, &connectors, data) => started?,
@@ -99,7 +99,7 @@ impl Server {
         // Before any pipeline runs, so that an address in use stops nothing that has begun.
         let listener = parts.net.listen(settings.listen).await.map_err(|error| taken(settings.listen, &error))?;
         let metrics = telemetry::record_metrics().map_err(Failure::failed)?;
-        let node = Node::build(settings, parts.clone(), Some(data)).await?;
+        let node = Node::build(settings, &connectors.connections.reach().paths, parts.clone(), Some(data)).await?;
         let door = Door::open(&node, settings, connectors, &parts, metrics, listener).map_err(Failure::failed)?;
         Ok(Self { node, door })
     }

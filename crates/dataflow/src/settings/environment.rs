@@ -3,14 +3,26 @@ use dataflow_core::problem::Problem;
 use dataflow_sdk::check;
 use serde_json::{Map, Value, json};
 
-/// Variable, path of the setting, whether it is a number.
-const VARIABLES: [(&str, &str, bool); 6] = [
-    ("DATAFLOW_LISTEN", "/listen", false),
-    ("DATAFLOW_DATA_DIR", "/dataDir", false),
-    ("DATAFLOW_SHUTDOWN_TIMEOUT", "/shutdownTimeout", false),
-    ("DATAFLOW_COMPUTE_THREADS", "/computeThreads", true),
-    ("DATAFLOW_LOG_LEVEL", "/log/level", false),
-    ("DATAFLOW_LOG_FORMAT", "/log/format", false),
+/// How a variable holds its setting.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Number,
+    /// With colons between, as folders are listed everywhere.
+    List,
+}
+
+/// Variable, path of the setting, form.
+const VARIABLES: [(&str, &str, Form); 9] = [
+    ("DATAFLOW_LISTEN", "/listen", Form::Text),
+    ("DATAFLOW_DATA_DIR", "/dataDir", Form::Text),
+    ("DATAFLOW_SHUTDOWN_TIMEOUT", "/shutdownTimeout", Form::Text),
+    ("DATAFLOW_COMPUTE_THREADS", "/computeThreads", Form::Number),
+    ("DATAFLOW_LOG_LEVEL", "/log/level", Form::Text),
+    ("DATAFLOW_LOG_FORMAT", "/log/format", Form::Text),
+    ("DATAFLOW_SECRETS_FILES", "/secrets/files", Form::List),
+    ("DATAFLOW_SECRETS_ENV", "/secrets/env", Form::List),
+    ("DATAFLOW_PATHS_ALLOW", "/paths/allow", Form::List),
 ];
 /// Other variables that the program and its tests read, so that they are not taken for misspelt ones.
 const OTHERS: [&str; 4] = ["DATAFLOW_CONFIG", "DATAFLOW_SERVER", "DATAFLOW_OUTPUT", "DATAFLOW_FAULT"];
@@ -24,9 +36,10 @@ pub(super) fn overlay(
 ) -> (Vec<Problem>, Vec<String>) {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     for (name, value) in variables.filter(|(name, _)| name.starts_with("DATAFLOW_")) {
-        if let Some((_, path, number)) = VARIABLES.iter().find(|(known, ..)| *known == name) {
-            let value = match value.parse::<u64>() {
-                Ok(value) if *number => json!(value),
+        if let Some((_, path, form)) = VARIABLES.iter().find(|(known, ..)| *known == name) {
+            let value = match (form, value.parse::<u64>()) {
+                (Form::Number, Ok(number)) => json!(number),
+                (Form::List, _) => value.split(':').filter(|entry| !entry.is_empty()).collect(),
                 _ => json!(value),
             };
             set(settings, path, value);

@@ -2,7 +2,10 @@
 use super::{Environment, Settings, environment};
 use crate::plugins::catalog;
 use dataflow_core::{problem::Problem, spec::Millis};
-use dataflow_sdk::{catalog::Connections, check};
+use dataflow_sdk::{
+    catalog::{Connections, look_up},
+    check,
+};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -34,7 +37,7 @@ pub fn load(
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<(Settings, Vec<String>), Vec<Problem>> {
     let mut value = match &overrides.config {
-        Some(path) => read(path)?,
+        Some(path) => with_secrets(read(path)?)?,
         None => json!({}),
     };
     let (mut problems, warnings) = environment::overlay(&mut value, variables);
@@ -61,7 +64,7 @@ pub fn load(
         return Err(problems);
     }
     serde_json::from_value(value)
-        .map(|settings| (settings, warnings))
+        .map(|settings| (Settings { file: overrides.config.clone(), ..settings }, warnings))
         .map_err(|error| vec![Problem::new("", "invalid", error.to_string())])
 }
 
@@ -71,6 +74,16 @@ fn check_connections(value: &Value) -> Vec<Problem> {
         |_| Vec::new(), // the schema has said why not
         |by_kind| catalog().check_connections(&Connections::new(by_kind, Arc::new(Environment))),
     )
+}
+
+/// The settings with their references looked up, but for connections: those are looked up each time that one is used.
+fn with_secrets(mut value: Value) -> Result<Value, Vec<Problem>> {
+    let connections = value.as_object_mut().and_then(|fields| fields.remove("connections"));
+    let mut value = look_up(value, &Environment)?;
+    if let (Some(fields), Some(connections)) = (value.as_object_mut(), connections) {
+        fields.insert("connections".into(), connections);
+    }
+    Ok(value)
 }
 
 fn read(path: &Path) -> Result<Value, Vec<Problem>> {

@@ -11,9 +11,16 @@
 //!
 //! [connections.kafka.default]
 //! brokers = "kafka-1:9092,kafka-2:9092"
+//!
+//! [secrets]
+//! files = ["/etc/dataflow/secrets"]
+//!
+//! [paths]
+//! allow = ["/var/spool/dataflow"]
 //! ```
 mod environment;
 mod load;
+mod reach;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -50,8 +57,37 @@ pub struct Settings {
     pub compute_threads: Option<usize>,
     /// What is logged to stderr, and how.
     pub log: Log,
+    /// Which secrets pipelines may refer to. Connections are the operator's own, and may refer to any.
+    pub secrets: SecretSettings,
+    /// Which files pipelines may read and write.
+    pub paths: PathSettings,
     /// Servers that pipelines may name (`"connection": "main"`), by kind and name.
     pub connections: Connections,
+    /// The file that the settings were read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
+}
+
+/// Which secrets pipelines may refer to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SecretSettings {
+    /// Folders that the file of a `${file:path}` may be in. Default: `secrets` beside the settings file, or in the working
+    /// folder if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<PathBuf>>,
+    /// Names that may stand in `${env:NAME}`. Default: none.
+    pub env: Vec<String>,
+}
+
+/// Which files pipelines may read and write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PathSettings {
+    /// Folders of files that sources and sinks may use. Default: the working folder. The node's own data, its settings and
+    /// its secrets are never among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<PathBuf>>,
 }
 
 impl Default for Settings {
@@ -63,7 +99,10 @@ impl Default for Settings {
             shutdown_timeout: Millis(45_000),
             compute_threads: None,
             log: Log::default(),
+            secrets: SecretSettings::default(),
+            paths: PathSettings::default(),
             connections: Connections::new(),
+            file: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod cli;
 mod crash;
+mod door;
 mod environment;
 #[cfg(feature = "fault-points")]
 mod fault_points;
@@ -12,6 +13,7 @@ mod lost;
 mod process;
 mod program;
 mod run;
+mod secrets;
 mod server;
 mod topic;
 mod tweaks;

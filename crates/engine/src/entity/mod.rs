@@ -23,7 +23,8 @@ use dataflow_core::{
     pipeline::{Command, Decision, Effect, Event, Request, State, decide},
     time::Timestamp,
 };
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use dataflow_sdk::Paths;
+use std::{sync::Arc, time::Duration};
 use supervise::ActiveRun;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +50,7 @@ pub(crate) struct Surroundings {
     pub(crate) parts: Parts,
     pub(crate) directory: Arc<Directory>,
     /// Files that no connector may touch.
-    pub(crate) own_files: Arc<BTreeSet<PathBuf>>,
+    pub(crate) paths: Arc<Paths>,
     /// Most lanes that a pipeline gets by default.
     pub(crate) default_lanes: u32,
     /// The node goes down: runs end after what is under way, and nothing is taken any more.

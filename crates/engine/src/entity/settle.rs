@@ -155,6 +155,6 @@ impl Entity {
 
     fn context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
         let inbox = super::inbox::EntityInbox { slot: self.slot.clone(), journal: self.around.parts.journal.clone() };
-        context(pipeline, self.around.own_files.clone(), Some(std::sync::Arc::new(inbox)), stop)
+        context(pipeline, self.around.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
     }
 }

@@ -78,12 +78,12 @@ impl Entity {
         let (reports, inbox) = Reports::channel();
         let (give, end) = oneshot::channel();
         let stop = CancellationToken::new();
-        let live = Arc::new(Live::new(self.slot.pipeline.clone()));
+        let live = Arc::new(Live::new(self.slot.pipeline.clone(), self.around.directory.clone()));
         let run = Run {
             pipeline,
             epoch: self.log.epoch(),
             parts: self.around.parts.clone(),
-            own_files: self.around.own_files.clone(),
+            paths: self.around.paths.clone(),
             inbox: Arc::new(EntityInbox { slot: self.slot.clone(), journal: self.around.parts.journal.clone() }),
             reports,
             live: live.clone(),
@@ -207,8 +207,7 @@ impl Entity {
             End::Failed(run, cause) => {
                 let Cause { code, stage, fix, message, .. } = &cause;
                 tracing::error!(pipeline = %self.slot.pipeline, stage, code, fix, "{message}");
-                metrics::counter!("dataflow_run_failures_total", "pipeline" => self.slot.pipeline.to_string())
-                    .increment(1);
+                self.around.directory.count(&self.slot.pipeline, |flow| flow.failures += 1);
                 let restart_in = self.restart_in();
                 self.report(Request::ReportFailed { run, cause, restart_in }).await
             }

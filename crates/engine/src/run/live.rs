@@ -1,10 +1,10 @@
 //! What a run says of itself while it runs: the ledger ahead of the journal, what is in flight, what is wrong.
-use crate::telemetry;
+use crate::{directory::Directory, telemetry};
 use dataflow_core::{id::PipelineId, ledger::Counters, position::Positions, time::Timestamp, token::Token};
 use dataflow_sdk::batch::Warning;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
 
@@ -17,6 +17,7 @@ const MAX_WARNINGS: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Live {
     pipeline: PipelineId,
+    directory: Arc<Directory>,
     inner: Mutex<Inner>,
     committed: watch::Sender<u64>,
 }
@@ -58,8 +59,8 @@ pub(crate) struct Trouble {
 }
 
 impl Live {
-    pub(crate) fn new(pipeline: PipelineId) -> Self {
-        Self { pipeline, inner: Mutex::default(), committed: watch::Sender::new(0) }
+    pub(crate) fn new(pipeline: PipelineId, directory: Arc<Directory>) -> Self {
+        Self { pipeline, directory, inner: Mutex::default(), committed: watch::Sender::new(0) }
     }
 
     /// All of it, consistently. Never held over an await.
@@ -83,7 +84,7 @@ impl Live {
             inner.note(now);
             before
         };
-        telemetry::count(&self.pipeline, &before, &token.counters);
+        self.directory.count(&self.pipeline, |flow| telemetry::count(flow, &before, &token.counters));
         self.committed.send_modify(|commits| *commits += 1);
     }
 
@@ -98,7 +99,7 @@ impl Live {
         };
         for (lane, known) in before {
             if let Some(lane) = lanes.get(&lane) {
-                telemetry::count(&self.pipeline, &known.committed, &lane.committed);
+                self.directory.count(&self.pipeline, |flow| telemetry::count(flow, &known.committed, &lane.committed));
             }
         }
     }

@@ -22,7 +22,7 @@ use dataflow_core::{
     token::{Fence, Token},
 };
 use dataflow_sdk::{
-    Context,
+    Context, Paths,
     inbox::Inbox,
     sink::{OpenLane, Opened},
     source::{Assignment, Source},
@@ -33,7 +33,7 @@ use lane::{Binding, Budget, Ended, Lane, compile_with};
 use live::{LaneLive, Live, Trouble};
 use patience::wait_for;
 use report::{Known, Refused, Reports};
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// First and longest wait after a failure that may pass, in milliseconds.
@@ -45,7 +45,7 @@ pub(crate) struct Run {
     pub(crate) pipeline: Pipeline,
     pub(crate) epoch: Epoch,
     pub(crate) parts: Parts,
-    pub(crate) own_files: Arc<BTreeSet<PathBuf>>,
+    pub(crate) paths: Arc<Paths>,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) reports: Reports,
     pub(crate) live: Arc<Live>,
@@ -127,7 +127,7 @@ impl Run {
         let built = plugins.sink(&self.pipeline.spec.sink).map_err(|problems| Failure::invalid("sink", &problems))?;
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        let cx = context(&self.pipeline, self.own_files.clone(), Some(self.inbox.clone()), giving_up);
+        let cx = context(&self.pipeline, self.paths.clone(), Some(self.inbox.clone()), giving_up);
         let lanes = self.pipeline.progress.lanes.unwrap_or(1);
 
         let opened = try_join_all((0..lanes).map(|lane| self.open_sink(&built, &cx, run, lane)));
@@ -281,7 +281,7 @@ pub(crate) fn fence(pipeline: &Pipeline, epoch: Epoch, lane: u32) -> Fence {
 /// What a connector of this pipeline is given of the node.
 pub(crate) fn context(
     pipeline: &Pipeline,
-    own_files: Arc<BTreeSet<PathBuf>>,
+    paths: Arc<Paths>,
     inbox: Option<Arc<dyn Inbox>>,
     stop: CancellationToken,
 ) -> Context {
@@ -291,7 +291,7 @@ pub(crate) fn context(
         batch: pipeline.spec.batch,
         max_record_bytes: pipeline.spec.max_record_bytes,
         max_in_flight_bytes: pipeline.spec.max_in_flight_bytes,
-        own_files,
+        paths,
         again: false,
         inbox,
         stop,

@@ -3,6 +3,7 @@
 //! One thread writes: it takes all that waits, whatever the shard, and commits it in one transaction.
 //! Two threads read. Decision and figures: `docs/adr/0003-shard-log.md`.
 mod failure;
+mod health;
 mod readers;
 mod schema;
 mod statements;
@@ -17,8 +18,12 @@ use dataflow_core::{
     pipeline::Event,
     shard::ShardId,
 };
+use health::Health;
 use readers::Readers;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use writer::{Durable, Writer};
 
 /// A log in one SQLite file (WAL, `synchronous=FULL`). Dropping it waits until what was submitted is written.
@@ -28,6 +33,7 @@ use writer::{Durable, Writer};
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
+    health: Arc<Health>,
     // The writer is dropped last: who closes the file last moves the write-ahead log into the database.
     readers: Readers,
     writer: Writer,
@@ -43,7 +49,9 @@ impl Sqlite {
         let db = schema::open(path)?;
         let reading =
             (0..readers::THREADS).map(|_| schema::open_to_read(path)).collect::<Result<_, _>>().map_err(in_file)?;
-        Ok(Self { path: path.to_owned(), readers: Readers::start(path, reading)?, writer: Writer::start(path, db)? })
+        let health = Arc::new(Health::of(path));
+        let writer = Writer::start(path, db, health.clone())?;
+        Ok(Self { path: path.to_owned(), readers: Readers::start(path, reading)?, health, writer })
     }
 
     /// The files it keeps: the database, its write-ahead log, and that one's index.
@@ -159,6 +167,10 @@ impl Journal for Sqlite {
         let prefix = prefix.to_owned();
         let names = self.readers.run(move |db| statements::chunks(db, &prefix)).await?;
         Ok(names.into_iter().map(|name| ChunkId(name.into())).collect())
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.health.unwritable()
     }
 
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {

@@ -1,10 +1,11 @@
 //! The one thread that writes: group commit over all shards.
-use super::failure;
+use super::{failure, health::Health};
 use crate::Error;
 use rusqlite::Connection;
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     thread::JoinHandle,
 };
 use tokio::sync::{
@@ -82,9 +83,9 @@ fn stopped() -> Error {
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(path: &Path, db: Connection) -> Result<Self, Error> {
+    pub(super) fn start(path: &Path, db: Connection, health: Arc<Health>) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let mut writing = Writing { db, path: path.into(), waiting };
+        let mut writing = Writing { db, path: path.into(), waiting, health };
         let thread = std::thread::Builder::new()
             .name("journal-writer".into())
             .spawn(move || writing.write())
@@ -130,6 +131,7 @@ struct Writing {
     db: Connection,
     path: PathBuf,
     waiting: mpsc::Receiver<Box<dyn Job>>,
+    health: Arc<Health>,
 }
 
 /// Where a transaction failed.
@@ -183,6 +185,7 @@ impl Writing {
                 }
             }
         };
+        self.health.note(&how);
         for job in group {
             job.settle(how.clone());
         }
@@ -209,6 +212,7 @@ impl Writing {
         loop {
             match self.step("BEGIN IMMEDIATE") {
                 Err(cause) if failure::is_locked(&cause) && !self.waiting.is_closed() => {
+                    self.health.locked();
                     tracing::warn!(
                         "the journal {}; nothing can be written before it lets go",
                         failure::locked(&self.path)

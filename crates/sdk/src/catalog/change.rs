@@ -2,7 +2,7 @@
 use super::{
     Catalog, Connections, Role, SourceConfig,
     connector::{Connector, Make, parse},
-    redact,
+    passwords::without_login,
 };
 use crate::source::{Kept, Place};
 use dataflow_core::{
@@ -98,7 +98,7 @@ impl Catalog {
             settings.retain(|name, value| !value.is_null() && !connector.tuning.contains(&name.as_str()));
             for text in settings.values_mut() {
                 if let Value::String(url) = text {
-                    *url = redact::without_login(url);
+                    *url = without_login(url);
                 }
             }
             settings

@@ -1,18 +1,21 @@
 //! Named connections of a node: what connectors of one kind share, so that specs needn't say it.
-use super::{Connector, NoSecrets, Secrets, secrets};
+use super::{Connector, Known, NoSecrets, Reach, Secrets, secrets};
 use crate::check::{Problem, join, nearest};
 use dataflow_core::spec::Component;
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 /// The name of the connection that is used when none is named.
 const DEFAULT: &str = "default";
 
-/// Named connection settings by kind: `connections.<kind>.<name>` of the node's settings; and where secrets are looked up.
+/// Named connection settings by kind: `connections.<kind>.<name>` of the node's settings; where secrets are looked up, what
+/// pipelines may reach, and which secrets were given to connectors.
 #[derive(Clone, Debug)]
 pub struct Connections {
     by_kind: BTreeMap<String, BTreeMap<String, Map<String, Value>>>,
     secrets: Arc<dyn Secrets>,
+    reach: Reach,
+    known: Arc<Known>,
 }
 
 impl Default for Connections {
@@ -24,7 +27,25 @@ impl Default for Connections {
 impl Connections {
     /// The connections of a node's settings, by kind (`kafka`, `postgres`) and name.
     pub fn new(by_kind: BTreeMap<String, BTreeMap<String, Map<String, Value>>>, secrets: Arc<dyn Secrets>) -> Self {
-        Self { by_kind, secrets }
+        Self { by_kind, secrets, reach: Reach::default(), known: Arc::default() }
+    }
+
+    /// The same connections, where pipelines may reach no more than this.
+    #[must_use]
+    pub fn within(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// The same connections; secrets that are given to connectors are kept here, so that the log can leave them out.
+    #[must_use]
+    pub fn telling(self, known: Arc<Known>) -> Self {
+        Self { known, ..self }
+    }
+
+    /// The files that the connections take their secrets from.
+    pub fn secret_files(&self) -> Vec<PathBuf> {
+        let fields = self.by_kind.values().flat_map(BTreeMap::values);
+        fields.flat_map(|fields| secrets::files(&Value::Object(fields.clone()))).collect()
     }
 
     /// The same connections with one more.
@@ -38,10 +59,19 @@ impl Connections {
         &*self.secrets
     }
 
-    /// The connector's config: the connection's fields under those that the component gives itself.
+    /// What pipelines may reach.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// The connector's config: its own fields, and those of its connection that it doesn't give itself.
     pub(super) fn merge(&self, connector: &Connector, component: &Component) -> Result<Merged, Problem> {
         let mut own = component.config.clone();
-        let Some(kind) = connector.connection else { return Ok(Merged { fields: own, connection: None }) };
+        let Some(kind) = connector.connection else { return Ok(Merged { own, given: Map::new(), place: None }) };
         let named = self.by_kind.get(kind);
         let name = match own.shift_remove("connection") {
             None | Some(Value::Null) => None,
@@ -50,24 +80,26 @@ impl Connections {
                 return Err(Problem::new("connection", "wrong-type", "must be a string, the name of a connection"));
             }
         };
-        let fields = match &name {
-            // A component that says itself where to connect gets nothing of the default: its password is not for that server.
-            None => {
-                let default = named.and_then(|named| named.get(DEFAULT));
-                default.filter(|fields| !fields.keys().any(|field| is_address(field) && own.contains_key(field)))
+        // Who says itself where to connect gets nothing of a connection: its login is not for that server.
+        let address = own.iter().find(|(field, value)| connector.is_address(field) && !value.is_null());
+        let fields = match (&name, address) {
+            (None, Some(_)) => None,
+            (None, None) => named.and_then(|named| named.get(DEFAULT)),
+            (Some(name), None) => {
+                Some(named.and_then(|named| named.get(name)).ok_or_else(|| self.unknown(kind, name))?)
             }
-            Some(name) => Some(named.and_then(|named| named.get(name)).ok_or_else(|| self.unknown(kind, name))?),
+            (Some(_), Some((field, _))) => {
+                let message = "names another server than the connection, whose login is not for it";
+                let fix = format!("leave out `{field}`, or `connection`");
+                return Err(Problem::new(field, "contradiction", message).fix(fix));
+            }
         };
-        let place = format!("connections.{kind}.{}", name.as_deref().unwrap_or(DEFAULT));
-        let mut from = Vec::new();
         // Connectors of one kind share a connection, but not every field of it means something to each of them.
-        for (field, value) in fields.into_iter().flatten().filter(|(field, _)| connector.has_field(field)) {
-            if !own.contains_key(field) {
-                own.insert(field.clone(), value.clone());
-                from.push(field.clone());
-            }
-        }
-        Ok(Merged { fields: own, connection: Some((place, from)) })
+        let given = fields.into_iter().flatten();
+        let given = given.filter(|(field, _)| connector.has_field(field) && !own.contains_key(*field));
+        let given = given.map(|(field, value)| (field.clone(), value.clone())).collect();
+        let place = format!("connections.{kind}.{}", name.as_deref().unwrap_or(DEFAULT));
+        Ok(Merged { own, given, place: Some(place) })
     }
 
     fn unknown(&self, kind: &str, name: &str) -> Problem {
@@ -119,17 +151,15 @@ impl Connections {
     }
 }
 
-/// Fields that say which server a connection is to.
-fn is_address(field: &str) -> bool {
-    matches!(field, "brokers" | "url" | "host" | "endpoint")
-}
-
 /// A config with its connection's fields, and where each comes from.
 #[derive(Debug)]
 pub(super) struct Merged {
-    fields: Map<String, Value>,
-    /// Path of the connection, and the fields that it gave.
-    connection: Option<(String, Vec<String>)>,
+    /// What the component says itself.
+    pub(super) own: Map<String, Value>,
+    /// What its connection adds.
+    pub(super) given: Map<String, Value>,
+    /// Path of the connection.
+    place: Option<String>,
 }
 
 impl Merged {
@@ -137,29 +167,29 @@ impl Merged {
         self.fields
     }
 
-    pub(super) fn value(&self) -> Value {
-        Value::Object(self.fields.clone())
+    pub(super) fn fields(self) -> Map<String, Value> {
+        self.own.into_iter().chain(self.given).collect()
     }
 
-    fn top<'a>(&self, path: &'a str) -> &'a str {
-        path.split(['.', '[']).next().unwrap_or(path)
+    pub(super) fn value(&self) -> Value {
+        self.own.iter().chain(&self.given).map(|(field, value)| (field.clone(), value.clone())).collect()
     }
 
     /// Whether the field that a path leads to holds a reference to a secret.
     pub(super) fn refers_to_secret(&self, path: &str) -> bool {
-        self.fields.get(self.top(path)).is_some_and(secrets::any)
+        let top = top(path);
+        self.own.get(top).or_else(|| self.given.get(top)).is_some_and(secrets::any)
     }
 
     /// A finding seen from the spec's root, or from that of the node's settings, where the connection gave the field.
     pub(super) fn locate(&self, problem: Problem, path: &str) -> Problem {
-        let top = self.top(&problem.path);
-        match &self.connection {
-            Some((place, from)) if from.iter().any(|field| field == top) => {
+        match &self.place {
+            Some(place) if self.given.contains_key(top(&problem.path)) => {
                 let mut problem = problem.under(place);
                 problem.message = format!("{} (in the node's settings)", problem.message);
                 problem
             }
-            Some((place, _)) if problem.code == "missing-field" => {
+            Some(place) if problem.code == "missing-field" => {
                 let fix = match &problem.fix {
                     Some(fix) => format!("{fix}; here, or in [{place}] of the node's settings"),
                     None => format!("give it here, or in [{place}] of the node's settings"),
@@ -169,4 +199,9 @@ impl Merged {
             _ => problem.under(path),
         }
     }
+}
+
+/// The first field of a path.
+fn top(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or(path)
 }

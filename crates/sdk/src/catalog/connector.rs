@@ -2,6 +2,9 @@
 use super::{
     SinkConfig, SourceConfig,
     change::{self, Reading},
+    marks::{self, visit},
+    redactor::Redactor,
+    secrets::refers,
 };
 use crate::{
     Problem,
@@ -119,7 +122,8 @@ impl Connector {
         if let Some(kind) = self.connection {
             let description = format!(
                 "Which of the node's {kind} connections to use (`connections.{kind}.<name>` in its settings). \
-                 Fields given here win over the connection's. Default: `default`, if there is one."
+                 Fields given here win over the connection's, but for the address of the server: a connection's login is for its \
+                 own server only. Default: `default`, if there is one and no address is given here."
             );
             properties.insert("connection".into(), serde_json::json!({"type": "string", "description": description}));
         }
@@ -134,6 +138,32 @@ impl Connector {
             names.insert(0, "type".into());
         }
         schema
+    }
+
+    /// Whether a field of its config says which server to speak to.
+    pub(super) fn is_address(&self, name: &str) -> bool {
+        marks::is_address(self.schema.as_value(), name)
+    }
+
+    /// Keeps the secrets of a config out of texts: those that stand in it, and `more`, which were looked up for it.
+    pub(super) fn redactor(&self, config: &Value, more: Vec<String>) -> Redactor {
+        let manual = self.schema.as_value().to_string();
+        let (mut secrets, mut open) = (more, vec![manual, self.guarantee.into(), self.summary.into()]);
+        visit(&mut config.clone(), Some(self.schema.as_value()), &mut |_, text, mark| {
+            let mut shown = 0;
+            for place in mark.secret_places(text) {
+                open.push(text[shown..place.range.start].into());
+                shown = place.range.end;
+                let secret = &text[place.range];
+                // The name of a secret is none.
+                if !refers(secret) {
+                    secrets.push(secret.into());
+                }
+            }
+            open.push(text[shown..].into());
+        });
+        let open: Vec<&str> = open.iter().map(String::as_str).collect();
+        Redactor::new(secrets, &open)
     }
 
     /// Whether its own config has this field.

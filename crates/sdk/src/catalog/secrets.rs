@@ -1,7 +1,15 @@
 //! References to secrets: `${env:NAME}` and `${file:path}`, looked up only when a connector is built.
+use super::{
+    Reach,
+    marks::{self, Mark},
+    passwords::{Written, write},
+};
 use crate::check::{Problem, join};
 use serde_json::Value;
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Where secrets are looked up. The binary gives the real one.
 pub trait Secrets: Send + Sync + std::fmt::Debug {
@@ -36,7 +44,7 @@ enum Piece<'a> {
 }
 
 /// The pieces of a text. `$${` stands for `${` itself.
-fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
+fn pieces(text: &str) -> Result<Vec<Piece<'_>>, &'static str> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -48,14 +56,14 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
         }
         pieces.push(Piece::Text(&rest[..at]));
         let Some(end) = rest[at..].find('}') else {
-            return Err(format!("the reference {:?} has no closing brace", &rest[at..]));
+            return Err("a reference has no closing brace");
         };
         let reference = &rest[at + 2..at + end];
         pieces.push(match reference.split_once(':') {
-            Some((_, "")) => return Err(format!("the reference \"${{{reference}}}\" names nothing")),
+            Some((_, "")) => return Err("a reference names nothing"),
             Some(("env", name)) => Piece::Env(name),
             Some(("file", path)) => Piece::File(path),
-            _ => return Err(format!("\"${{{reference}}}\" is no reference that is known")),
+            _ => return Err("a reference is neither to a variable nor to a file"),
         });
         rest = &rest[at + end + 1..];
     }
@@ -83,103 +91,204 @@ pub(super) fn any(value: &Value) -> bool {
     }
 }
 
-/// Findings about how references are written.
-pub(super) fn check(value: &Value) -> Vec<Problem> {
+/// What looks like a reference in a text where none is looked up.
+fn misplaced(text: &str) -> Option<&str> {
+    let starts = |kind: &str| text.find(&format!("${{{kind}:"));
+    let at = starts("env").into_iter().chain(starts("file")).min()?;
+    let end = text[at..].find('}')?;
+    Some(&text[at..=at + end])
+}
+
+fn not_here(path: &str, reference: &str, fix: String) -> Problem {
+    let message = format!("{reference} is a reference to a secret, and none is looked up here");
+    Problem::new(path, "reference-not-allowed", message).fix(fix)
+}
+
+/// Findings about references in what is not a source or sink: none is looked up there, neither in values nor in names.
+pub(crate) fn none(value: &Value, path: &str) -> Vec<Problem> {
+    const FIX: &str = "write the value itself; references are for the secret fields of a source or sink, and the password in \
+        its URL";
+    let finding = |path: &str, text: &str| misplaced(text).map(|reference| not_here(path, reference, FIX.into()));
+    match value {
+        Value::String(text) => finding(path, text).into_iter().collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, item)| none(item, &format!("{path}[{index}]"))).collect()
+        }
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| finding(path, name).into_iter().chain(none(value, &join(path, name))))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}
+
+/// Findings about the references of a component's own config: how they are written, where they stand, and whether a
+/// pipeline may refer to what they name.
+pub(super) fn check(config: &Value, schema: &Value, reach: &Reach) -> Vec<Problem> {
     let mut problems = Vec::new();
-    each_text(value, "", &mut |path, text| {
-        if let Err(message) = pieces(text) {
-            let fix = "write ${env:NAME} or ${file:path}; $${ stands for ${ itself";
-            problems.push(Problem::new(path, "invalid-reference", message).fix(fix));
+    marks::visit(&mut config.clone(), Some(schema), &mut |path, text, mark| {
+        let mut open = String::new();
+        let mut shown = 0;
+        for place in mark.secret_places(text) {
+            open.push_str(&text[shown..place.range.start]);
+            shown = place.range.end;
+            problems.extend(check_secret(&text[place.range], reach).into_iter().map(|problem| problem.under(path)));
+        }
+        open.push_str(&text[shown..]);
+        if let Some(reference) = misplaced(&open) {
+            let fix = match marks::fields_for_secrets(schema).as_slice() {
+                [] => "write the value itself; this connector has no fields for secrets".into(),
+                fields => format!("write the value itself; references are for {}", fields.join(", ")),
+            };
+            problems.push(not_here(path, reference, fix));
         }
     });
     problems
 }
 
-fn each_text(value: &Value, path: &str, visit: &mut impl FnMut(&str, &str)) {
-    match value {
-        Value::String(text) => visit(path, text),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                each_text(item, &format!("{path}[{index}]"), visit);
+/// Findings about how the references of a connection of the settings are written.
+pub(super) fn check_unlimited(config: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    marks::visit(&mut config.clone(), None, &mut |path, text, _| {
+        problems.extend(pieces(text).err().map(|message| invalid(message).under(path)));
+    });
+    problems
+}
+
+fn invalid(message: &str) -> Problem {
+    let fix = "write ${env:NAME} or ${file:path}; $${ stands for ${ itself";
+    Problem::new("", "invalid-reference", message).fix(fix)
+}
+
+fn check_secret(text: &str, reach: &Reach) -> Vec<Problem> {
+    let pieces = match pieces(text) {
+        Ok(pieces) => pieces,
+        Err(message) => return vec![invalid(message)],
+    };
+    let refused = pieces.into_iter().filter_map(|piece| match piece {
+        Piece::Text(_) => None,
+        Piece::Env(name) => reach.env(name).err(),
+        Piece::File(path) => reach.file(Path::new(path)).err(),
+    });
+    refused.collect()
+}
+
+/// Files that the references of a value name.
+pub(super) fn files(value: &Value) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    marks::visit(&mut value.clone(), None, &mut |_, text, _| {
+        let named = pieces(text).unwrap_or_default().into_iter().filter_map(|piece| match piece {
+            Piece::File(path) => Some(PathBuf::from(path)),
+            Piece::Text(_) | Piece::Env(_) => None,
+        });
+        files.extend(named);
+    });
+    files
+}
+
+/// Looks up what references stand for.
+pub(super) struct Lookup<'a> {
+    pub(super) secrets: &'a dyn Secrets,
+    /// What may be referred to; none: the operator's own references.
+    pub(super) reach: Option<&'a Reach>,
+    /// What was found.
+    pub(super) found: Vec<String>,
+    /// What could not be looked up.
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Lookup<'_> {
+    /// Replaces the references of a component's own config, where they may stand.
+    pub(super) fn in_places(&mut self, config: &mut Value, schema: &Value) {
+        marks::visit(config, Some(schema), &mut |path, text, mark| {
+            for place in mark.secret_places(text).into_iter().rev() {
+                let looked_up = self.text(&text[place.range.clone()], path, place.written);
+                text.replace_range(place.range, &looked_up);
             }
-        }
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                each_text(value, &join(path, name), visit);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        });
     }
-}
 
-/// What references stood for, so that it can be kept out of messages.
-#[derive(Default)]
-pub(super) struct Found(Vec<String>);
-
-impl Found {
-    /// The same finding without any secret in it.
-    pub(super) fn hide(&self, mut problem: Problem) -> Problem {
-        for secret in self.0.iter().filter(|secret| !secret.is_empty()) {
-            problem.message = problem.message.replace(secret.as_str(), super::REDACTED);
-            problem.fix = problem.fix.map(|fix| fix.replace(secret.as_str(), super::REDACTED));
-        }
-        problem
-    }
-}
-
-/// The value with every reference replaced by what it stands for.
-pub(super) fn resolve(value: &Value, secrets: &dyn Secrets) -> Result<(Value, Found), Vec<Problem>> {
-    let (mut found, mut problems) = (Found::default(), Vec::new());
-    let resolved = walk(value, "", secrets, &mut found, &mut problems);
-    if problems.is_empty() { Ok((resolved, found)) } else { Err(problems) }
-}
-
-fn walk(value: &Value, path: &str, secrets: &dyn Secrets, found: &mut Found, problems: &mut Vec<Problem>) -> Value {
-    match value {
-        Value::String(text) => match text_of(text, secrets, found) {
-            Ok(text) => Value::String(text),
-            Err(problem) => {
-                problems.push(problem.under(path));
-                Value::Null
+    /// Replaces the references of a connection of the settings, wherever they stand.
+    pub(super) fn everywhere(&mut self, config: &mut Value, schema: &Value) {
+        self.in_places(config, schema);
+        marks::visit(config, Some(schema), &mut |path, text, mark| {
+            if mark.secret {
+                return; // done
             }
-        },
-        Value::Array(items) => {
-            let items = items.iter().enumerate();
-            items.map(|(index, item)| walk(item, &format!("{path}[{index}]"), secrets, found, problems)).collect()
-        }
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(name, value)| (name.clone(), walk(value, &join(path, name), secrets, found, problems)))
-                .collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-    }
-}
-
-fn text_of(text: &str, secrets: &dyn Secrets, found: &mut Found) -> Result<String, Problem> {
-    let pieces = pieces(text).map_err(|message| Problem::new("", "invalid-reference", message))?;
-    let mut whole = String::new();
-    for piece in pieces {
-        let secret = match piece {
-            Piece::Text(text) => {
-                whole.push_str(text);
-                continue;
+            let before = self.found.len();
+            *text = self.outside(text, path, mark);
+            // Of an address, only the password is a secret.
+            if mark.address || mark.path {
+                self.found.truncate(before);
             }
-            Piece::Env(name) => secrets.env(name).ok_or_else(|| {
-                Problem::new("", "secret-missing", format!("the environment variable {name} is not set"))
-                    .fix(format!("set {name} in the environment of the node and start it again"))
-            })?,
-            Piece::File(path) => match secrets.file(Path::new(path)) {
-                Ok(text) => text.trim_end_matches(['\n', '\r']).to_owned(),
-                Err(error) => {
-                    let problem = Problem::new("", "secret-missing", format!("the file {path} can't be read: {error}"));
-                    return Err(problem.fix("put the secret there, readable by the node"));
-                }
-            },
+        });
+    }
+
+    /// Replaces what is not in the place of a password: those places are done, and may hold anything by now.
+    fn outside(&mut self, text: &str, path: &str, mark: Mark) -> String {
+        let (mut whole, mut shown) = (String::new(), 0);
+        for place in mark.secret_places(text) {
+            whole.push_str(&self.text(&text[shown..place.range.start], path, Written::Plain));
+            whole.push_str(&text[place.range.clone()]);
+            shown = place.range.end;
+        }
+        whole.push_str(&self.text(&text[shown..], path, Written::Plain));
+        whole
+    }
+
+    fn text(&mut self, text: &str, path: &str, written: Written) -> String {
+        let pieces = match pieces(text) {
+            Ok(pieces) => pieces,
+            Err(message) => {
+                self.problems.push(invalid(message).under(path));
+                return String::new();
+            }
         };
-        whole.push_str(&secret);
-        found.0.push(secret);
+        let mut whole = String::new();
+        for piece in pieces {
+            let secret = match piece {
+                Piece::Text(text) => {
+                    whole.push_str(text);
+                    continue;
+                }
+                Piece::Env(name) => self.env(name),
+                Piece::File(file) => self.file(Path::new(file)),
+            };
+            match secret {
+                Ok(secret) => {
+                    whole.push_str(&write(&secret, written));
+                    self.found.push(secret);
+                }
+                Err(problem) => self.problems.push(problem.under(path)),
+            }
+        }
+        whole
     }
-    Ok(whole)
+
+    fn env(&self, name: &str) -> Result<String, Problem> {
+        self.reach.map_or(Ok(()), |reach| reach.env(name))?;
+        self.secrets.env(name).ok_or_else(|| {
+            Problem::new("", "secret-missing", format!("the environment variable {name} is not set"))
+                .fix(format!("set {name} in the environment of the node and start it again"))
+        })
+    }
+
+    fn file(&self, path: &Path) -> Result<String, Problem> {
+        let place = self.reach.map_or(Ok(path.to_owned()), |reach| reach.file(path))?;
+        let text = self.secrets.file(&place).map_err(|error| {
+            let message = format!("the file {} can't be read: {error}", path.display());
+            Problem::new("", "secret-missing", message).fix("put the secret there, readable by the node")
+        })?;
+        Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    }
+}
+
+/// The value with every reference looked up, for settings that are the operator's own.
+///
+/// # Errors
+/// What could not be looked up.
+pub fn look_up(mut value: Value, secrets: &dyn Secrets) -> Result<Value, Vec<Problem>> {
+    let mut lookup = Lookup { secrets, reach: None, found: Vec::new(), problems: Vec::new() };
+    lookup.everywhere(&mut value, &Value::Null);
+    if lookup.problems.is_empty() { Ok(value) } else { Err(lookup.problems) }
 }

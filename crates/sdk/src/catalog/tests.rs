@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 #[allow(dead_code)]
 pub(crate) struct TableSource {
     /// Where the server is.
+    #[schemars(extend("x-address" = true))]
     url: String,
     /// The table to read.
     table: String,
@@ -59,6 +60,7 @@ impl SourceConfig for TableSource {
 #[allow(dead_code)]
 pub(crate) struct LineSink {
     /// The file to write.
+    #[schemars(extend("x-path" = true))]
     path: String,
     /// Where else.
     url: Option<String>,

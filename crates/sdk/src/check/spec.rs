@@ -1,7 +1,7 @@
 //! A whole spec: the one check behind REST, CLI and engine.
 use super::{Problem, against_schema, schema::join};
 use crate::{
-    catalog::{Catalog, Connections, Role},
+    catalog::{Catalog, Connections, Role, secrets},
     sink::Kind,
     transform::Compiler,
 };
@@ -88,6 +88,9 @@ fn check(
         if let Some(component) = fields.get(name).and_then(component) {
             problems.extend(catalog.check_component(role, &component, connections, name));
         }
+    }
+    for (name, value) in fields.iter().filter(|(name, _)| !["source", "sink"].contains(&name.as_str())) {
+        problems.extend(secrets::none(value, name));
     }
     let mut rest = value.clone();
     loop {

@@ -28,6 +28,7 @@ use std::{path::PathBuf, sync::Arc};
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileSink {
     /// Path of the file. Its folder must be there; the file is made.
+    #[schemars(extend("x-path" = true))]
     pub path: PathBuf,
     /// How a record is written.
     #[serde(default)]
@@ -156,11 +157,11 @@ impl Sink for FileSink {
         true
     }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        let (config, own_files) = (self.clone(), cx.own_files.clone());
+        let (config, paths) = (self.clone(), cx.paths.clone());
         let handle = lane.journalled.and_then(|progress| progress.handle);
         let asking = Arc::new(());
         let wanted = Arc::downgrade(&asking);
-        let opened = crate::blocking::run(move || open::open(&config, &own_files, handle, &wanted)).await;
+        let opened = crate::blocking::run(move || open::open(&config, &paths, handle, &wanted)).await;
         drop(asking);
         opened?
     }

@@ -3,16 +3,15 @@ use super::{Compression, FileSink, Format, IfExists, handle::Handle, lines::Csv,
 use crate::on_disk::{self, FileId};
 use dataflow_core::types::Type;
 use dataflow_sdk::{
-    Error,
+    Error, Paths,
     batch::{Column, Demand},
     sink::Opened,
 };
 use std::{
-    collections::BTreeSet,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Seek, SeekFrom},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Weak,
 };
 
@@ -23,12 +22,12 @@ const RESET: &str = "put the file back as it was, or choose: set the checkpoint 
 /// and must not cut back what a later writer has written since.
 pub(super) fn open(
     config: &FileSink,
-    own_files: &BTreeSet<PathBuf>,
+    paths: &Paths,
     journalled: Option<serde_json::Value>,
     wanted: &Weak<()>,
 ) -> Result<Opened, Error> {
     let path = &config.path;
-    on_disk::refuse_own(path, own_files)?;
+    paths.admit(path)?;
     let journalled = journalled.map(Handle::from_json).transpose()?;
     let mut file = match (&journalled, path.exists()) {
         (Some(handle), false) => return Err(gone(path, handle)),

@@ -40,6 +40,7 @@ use serde::Deserialize;
 #[schemars(extend("x-replaced" = {"addColumns": "unknownFields: add"}))]
 pub struct PostgresSink {
     /// Where the database is: `postgres://user:password@host:5432/database`. By default that of the node's connection.
+    #[schemars(extend("x-address" = true))]
     pub url: Option<String>,
     /// Name of the table, `users` or `sales.users`, exactly as it is written in the database.
     pub table: String,

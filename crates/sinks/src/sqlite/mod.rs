@@ -39,6 +39,7 @@ use std::path::PathBuf;
 #[schemars(extend("x-replaced" = {"addColumns": "unknownFields: add"}))]
 pub struct SqliteSink {
     /// Path of the database file. It is made if it is missing; its folder must be there.
+    #[schemars(extend("x-path" = true))]
     pub path: PathBuf,
     /// Name of the table.
     pub table: String,
@@ -131,14 +132,15 @@ impl Sink for SqliteSink {
         true
     }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        let (config, own_files) = (self.clone(), cx.own_files.clone());
+        let (config, paths) = (self.clone(), cx.paths.clone());
         crate::blocking::run(move || {
-            crate::on_disk::refuse_own(&config.path, &own_files)?;
+            paths.admit(&config.path)?;
             writer::open(&config, lane.fence)
         })
         .await?
     }
-    async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+    async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        cx.paths.admit(&self.path)?;
         let (path, wait, fence) = (self.path.clone(), self.fence_timeout.into(), fence.clone());
         crate::blocking::run(move || database::Database::look(&path, wait)?.map_or(Ok(None), |db| db.token(&fence)))
             .await?

@@ -243,7 +243,7 @@ async fn the_nodes_own_file_is_refused_under_any_name() {
     std::os::unix::fs::symlink(&own, folder.path().join("link.db")).unwrap();
     std::fs::hard_link(&own, folder.path().join("hard.db")).unwrap();
     let mut cx = context("p");
-    cx.own_files = Arc::new([own].into());
+    cx.paths = Arc::new(dataflow_sdk::Paths { own: vec![own], ..Default::default() });
     for name in ["journal.db", "link.db", "hard.db", "../{}/journal.db"] {
         let name = name.replace("{}", &folder.path().file_name().unwrap().to_string_lossy());
         let error =

@@ -41,6 +41,7 @@ use std::path::{Path, PathBuf};
 pub struct FileSource {
     /// Path of a file, or a pattern with `*`, `?`, `[…]` or `**`. The files that match are read in the order of their
     /// names.
+    #[schemars(extend("x-path" = true))]
     pub path: String,
     /// How records are written. Default: by the name (`.csv`; `.json`, `.jsonl`, `.ndjson`), otherwise `json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,6 +282,7 @@ impl Source for FileSource {
         if lane.lane != 0 {
             return Ok(Box::new(Nothing { bounded: !self.follow }));
         }
+        cx.paths.admit_pattern(&self.path)?;
         let (source, cx) = (self.clone(), cx.clone());
         match self.follow {
             true => {
@@ -294,14 +296,15 @@ impl Source for FileSource {
         }
     }
 
-    async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
-        let (source, to) = (self.clone(), to.clone());
+    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+        cx.paths.admit_pattern(&self.path)?;
+        let (source, cx, to) = (self.clone(), cx.clone(), to.clone());
         blocking("file", move || {
             let files = source.some_matches()?;
             let place = |path: PathBuf| {
                 let position = match to {
                     Place::Beginning => dataflow_core::position::Position::offset(0),
-                    Place::End => tail::end(&source, &path)?,
+                    Place::End => tail::end(&source, &cx, &path)?,
                 };
                 Ok((partition(&path), position))
             };

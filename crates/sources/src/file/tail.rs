@@ -29,7 +29,7 @@ pub(super) fn caps(cx: &Context) -> Caps {
     Caps { records: cx.batch.max_records.max(1) as usize, bytes, record_bytes }
 }
 
-/// Opens a file for reading, unless it is one of the node's own.
+/// Opens a file for reading, if pipelines may.
 pub(super) fn open(path: &Path, cx: &Context) -> Result<File, Error> {
     let name = path.display().to_string();
     // Before it is opened: a pipe would wait for its writer.
@@ -41,21 +41,14 @@ pub(super) fn open(path: &Path, cx: &Context) -> Result<File, Error> {
         let error = Error::fatal("not-a-file", format!("{name} is a pipe or device, which can't be read again"));
         return Err(error.fix("give a regular file"));
     }
-    let file = File::open(path).map_err(|error| failed(&name, 0, error))?;
-    match path.canonicalize() {
-        Ok(path) if cx.own_files.contains(&path) => {
-            Err(Error::fatal("own-file", format!("{name} is a file of the node's own"))
-                .fix("give a file of yours")
-                .for_user())
-        }
-        _ => Ok(file),
-    }
+    cx.paths.admit(path)?;
+    File::open(path).map_err(|error| failed(&name, 0, error))
 }
 
 /// The position behind the last record that is there.
-pub(super) fn end(source: &FileSource, path: &Path) -> Result<Position, Error> {
+pub(super) fn end(source: &FileSource, cx: &Context, path: &Path) -> Result<Position, Error> {
     let failed = |error| failed(&path.display().to_string(), 0, error);
-    let file = File::open(path).map_err(failed)?;
+    let file = open(path, cx)?;
     let identity = Identity::of(&file).map_err(failed)?;
     let end = match source.follow {
         true => last_line_break(&file).map_err(failed)?,

@@ -234,7 +234,7 @@ async fn a_record_over_the_limit_is_kept_by_its_head() {
 async fn an_own_file_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut cx = context();
-    cx.own_files = std::sync::Arc::new([file.path().canonicalize().unwrap()].into());
+    cx.paths = dataflow_sdk::Paths { own: vec![file.path().into()], ..Default::default() }.into();
     let opened = source(file.path(), json!({})).build().open(&cx, lane(&Positions::new())).await;
     assert_eq!(opened.err().unwrap().code(), "own-file");
 }

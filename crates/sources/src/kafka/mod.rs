@@ -37,6 +37,7 @@ use std::sync::Arc;
 pub struct KafkaSource {
     /// Brokers to ask first, as a list or separated by commas: `host:port`. Usually from the node's connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-address" = true))]
     pub brokers: Option<Names>,
     /// The topic to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

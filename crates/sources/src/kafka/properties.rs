@@ -73,6 +73,10 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
             problems.push(Problem::new(path, "owned", format!("{name} can't be set")).fix(*instead));
         } else if name.starts_with("ssl.") || name.starts_with("enable.ssl.") {
             problems.push(Problem::new(path, "unsupported", "this build has no TLS for Kafka"));
+        } else if reaches_machine(name) {
+            let problem = Problem::new(path, "owned", format!("{name} can't be set"));
+            problems
+                .push(problem.fix("leave it out: the library would use files or run commands of the node's machine"));
         } else if name.starts_with("test.") {
             problems.push(
                 Problem::new(path, "owned", format!("{name} can't be set"))
@@ -87,6 +91,12 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Whether the library takes files or commands of the node's machine from a setting.
+fn reaches_machine(name: &str) -> bool {
+    let parts = ["location", "paths", "path", "file", "keytab", "cmd"];
+    name.starts_with("plugin.") || name.split('.').any(|part| parts.contains(&part))
 }
 
 /// What a lane's library holds on top of what the run counts, in bytes: a sixteenth of what may be in flight, over all lanes.

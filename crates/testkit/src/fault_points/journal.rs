@@ -99,6 +99,10 @@ impl Journal for Watched {
         self.inner.chunks(prefix).await
     }
 
+    fn unwritable(&self) -> Option<String> {
+        self.inner.unwritable()
+    }
+
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {
         self.faults.with(Point::Collect, self.inner.remove_chunks(ids)).await
     }

@@ -44,7 +44,7 @@ pub(super) fn main(mut args: Args, output: Output) -> Result<Outcome, Failure> {
 
 async fn verify(args: Args, output: Output) -> Result<Outcome, Failure> {
     let settings = serve::load(&args.overrides, None)?;
-    let connectors = node::connectors(&settings)?;
+    let connectors = node::connectors(&settings, node::Whose::Users)?;
     let options = Options { shared: args.shared, records: args.records };
     let report = match (args.id, args.file) {
         (_, Some(file)) => {

@@ -1,0 +1,75 @@
+//! Whether the journal can be written: by how its last transaction went, and by a look at its files and their disk.
+use super::failure;
+use crate::Error;
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+/// A disk with less free space than this is full: a transaction needs as much.
+const LEAST_SPACE: u64 = 1 << 20;
+
+/// What is known of a journal's health.
+#[derive(Debug)]
+pub(super) struct Health {
+    path: PathBuf,
+    /// The database and its log, as they were when they were first seen.
+    files: Mutex<Vec<(PathBuf, (u64, u64))>>,
+    /// Why the last transaction failed.
+    failure: Mutex<Option<String>>,
+}
+
+impl Health {
+    pub(super) fn of(path: &Path) -> Self {
+        Self { path: path.into(), files: Mutex::default(), failure: Mutex::default() }
+    }
+
+    /// How a transaction went.
+    pub(super) fn note(&self, how: &Result<(), Error>) {
+        let failure = match how {
+            Ok(()) => None,
+            Err(Error::Unavailable(why) | Error::Corrupt(why)) => Some(why.clone()),
+            Err(error @ Error::Fenced { .. }) => Some(error.to_string()),
+        };
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Another process has the file locked.
+    pub(super) fn locked(&self) {
+        self.note(&Err(Error::Unavailable(failure::locked(&self.path))));
+    }
+
+    /// Why nothing can be written now.
+    pub(super) fn unwritable(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.or_else(|| self.replaced()).or_else(|| self.no_room())
+    }
+
+    /// SQLite would go on writing to files that nobody finds any more.
+    fn replaced(&self) -> Option<String> {
+        let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in dataflow_locks::database_files(&self.path).into_iter().take(2) {
+            let now = identity(&path);
+            match (known.iter().find(|(seen, _)| *seen == path), now) {
+                (Some((_, then)), now) if now != Some(*then) => {
+                    return Some(format!("{} was removed or replaced; stop the node and put it back", path.display()));
+                }
+                (None, Some(now)) => known.push((path, now)),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn no_room(&self) -> Option<String> {
+        let disk = statvfs(&self.path).ok()?;
+        let shown = self.path.display();
+        if disk.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Some(format!("{shown} is on a file system that is read-only"));
+        }
+        (disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_SPACE).then(|| format!("the disk of {shown} is full"))
+    }
+}

@@ -1,0 +1,185 @@
+//! A connector whose texts have no secrets in them: all that it says passes through here.
+//!
+//! Whoever adds a method to one of these traits forwards it here, too.
+use super::redactor::Redactor;
+use crate::{
+    Context, Error,
+    audit::{Audit, Audited, Auditor, Example, Finding, Findings},
+    batch::{Column, Demand, Output},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
+    source::{Assignment, Place, Read, Reader, Source},
+};
+use async_trait::async_trait;
+use dataflow_core::{
+    position::{Partition, Positions},
+    token::{Fence, Token},
+};
+use serde_json::Value;
+use std::sync::Arc;
+
+impl Redactor {
+    fn error(&self, error: Error) -> Error {
+        match error {
+            Error::Transient { code, message } => Error::Transient { code, message: self.owned(message) },
+            Error::Fatal { code, message, fix, retryable } => {
+                Error::Fatal { code, message: self.owned(message), fix: fix.map(|fix| self.owned(fix)), retryable }
+            }
+            Error::Fenced(message) => Error::Fenced(self.owned(message)),
+            Error::PositionLost { partition, wanted, earliest, latest, reason } => {
+                Error::PositionLost { partition, wanted, earliest, latest, reason: self.owned(reason) }
+            }
+        }
+    }
+
+    fn commit_error(&self, error: CommitError) -> CommitError {
+        match error {
+            CommitError::Failed(error) => CommitError::Failed(self.error(error)),
+            CommitError::Rejected(rows) => CommitError::Rejected(
+                rows.into_iter().map(|row| RejectedRow { cause: self.owned(row.cause), ..row }).collect(),
+            ),
+        }
+    }
+
+    fn findings(&self, findings: Findings) -> Findings {
+        let one = |text: Option<String>| text.map(|text| self.owned(text));
+        let example = |example: Example| Example { place: one(example.place), ..example };
+        let finding =
+            |finding: Finding| Finding { examples: finding.examples.into_iter().map(example).collect(), ..finding };
+        Findings {
+            lost: finding(findings.lost),
+            doubled: finding(findings.doubled),
+            altered: finding(findings.altered),
+            unexpected: finding(findings.unexpected),
+            ..findings
+        }
+    }
+}
+
+/// A part of a connector, and the secrets that it was given.
+#[derive(Debug)]
+struct Guarded<T> {
+    inner: T,
+    redactor: Arc<Redactor>,
+}
+
+/// The same source, saying nothing of its secrets.
+pub(super) fn source(inner: Box<dyn Source>, redactor: &Arc<Redactor>) -> Box<dyn Source> {
+    if redactor.is_empty() { inner } else { Box::new(Guarded { inner, redactor: redactor.clone() }) }
+}
+
+/// The same sink, saying nothing of its secrets.
+pub(super) fn sink(inner: Box<dyn Sink>, redactor: &Arc<Redactor>) -> Box<dyn Sink> {
+    if redactor.is_empty() { inner } else { Box::new(Guarded { inner, redactor: redactor.clone() }) }
+}
+
+#[async_trait]
+impl Source for Guarded<Box<dyn Source>> {
+    fn single_lane(&self) -> bool {
+        self.inner.single_lane()
+    }
+
+    async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error> {
+        self.inner.partitions(cx).await.map_err(|error| self.redactor.error(error))
+    }
+
+    async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
+        let inner = self.inner.open(cx, lane).await.map_err(|error| self.redactor.error(error))?;
+        Ok(Box::new(Guarded { inner, redactor: self.redactor.clone() }))
+    }
+
+    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+        self.inner.resolve(cx, to).await.map_err(|error| self.redactor.error(error))
+    }
+}
+
+#[async_trait]
+impl Reader for Guarded<Box<dyn Reader>> {
+    async fn read(&mut self) -> Result<Read, Error> {
+        self.inner.read().await.map_err(|error| self.redactor.error(error))
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.inner.lag()
+    }
+
+    fn checkpointed(&mut self, positions: &Positions) {
+        self.inner.checkpointed(positions);
+    }
+}
+
+#[async_trait]
+impl Sink for Guarded<Box<dyn Sink>> {
+    fn kind(&self) -> Kind {
+        self.inner.kind()
+    }
+
+    fn single_lane(&self) -> bool {
+        self.inner.single_lane()
+    }
+
+    async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
+        let mut opened = self.inner.open(cx, lane).await.map_err(|error| self.redactor.error(error))?;
+        for warning in &mut opened.warnings {
+            warning.subject = self.redactor.owned(std::mem::take(&mut warning.subject));
+            warning.message = self.redactor.owned(std::mem::take(&mut warning.message));
+        }
+        Ok(Opened { writer: Box::new(Guarded { inner: opened.writer, redactor: self.redactor.clone() }), ..opened })
+    }
+
+    async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
+        self.inner.token(cx, fence).await.map_err(|error| self.redactor.error(error))
+    }
+
+    async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        let audited = self.inner.audit(cx, audit).await.map_err(|error| self.redactor.error(error))?;
+        let guard = |Audited { auditor: inner, demand }| Audited {
+            auditor: Box::new(Guarded { inner, redactor: self.redactor.clone() }),
+            demand,
+        };
+        Ok(audited.map(guard))
+    }
+}
+
+#[async_trait]
+impl Writer for Guarded<Box<dyn Writer>> {
+    async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
+        self.inner.define(columns).await.map_err(|error| self.redactor.error(error))
+    }
+
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        self.inner.commit(outputs, token).await.map_err(|error| self.redactor.commit_error(error))
+    }
+
+    async fn release(&mut self) {
+        self.inner.release().await;
+    }
+
+    async fn seal(&mut self) -> Result<Option<Value>, Error> {
+        self.inner.seal().await.map_err(|error| self.redactor.error(error))
+    }
+
+    async fn publish(&mut self, handle: &Value) -> Result<(), Error> {
+        self.inner.publish(handle).await.map_err(|error| self.redactor.error(error))
+    }
+
+    async fn close(self: Box<Self>) {
+        self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl Auditor for Guarded<Box<dyn Auditor>> {
+    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError> {
+        self.inner.expect(outputs).await.map_err(|error| self.redactor.commit_error(error))
+    }
+
+    async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
+        let refusals = self.inner.refusals(output).await.map_err(|error| self.redactor.error(error))?;
+        Ok(refusals.into_iter().map(|cause| cause.map(|cause| self.redactor.owned(cause))).collect())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Findings, Error> {
+        let Self { inner, redactor } = *self;
+        inner.finish().await.map(|findings| redactor.findings(findings)).map_err(|error| redactor.error(error))
+    }
+}

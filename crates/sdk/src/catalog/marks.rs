@@ -1,0 +1,141 @@
+//! What the schema of a connector says of each text of a config: whether it is a secret, a server's address, a path.
+use super::passwords::{Place, Written, named_like_a_secret, places};
+use crate::check::join;
+use serde_json::Value;
+
+/// What a text is, by the marks of its field and of those around it (`x-secret`, `x-address`, `x-path`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// A secret as a whole.
+    pub(super) secret: bool,
+    /// Says which server to speak to; a password may be part of it.
+    pub(super) address: bool,
+    /// A file of the node's machine, or a pattern of some.
+    pub(super) path: bool,
+}
+
+impl Mark {
+    fn of(schema: &Value) -> Self {
+        let marked = |name: &str| schema.get(name) == Some(&Value::Bool(true));
+        Self { secret: marked("x-secret"), address: marked("x-address"), path: marked("x-path") }
+    }
+
+    fn or(self, inner: Self) -> Self {
+        Self {
+            secret: self.secret || inner.secret,
+            address: self.address || inner.address,
+            path: self.path || inner.path,
+        }
+    }
+
+    fn any(self) -> bool {
+        self != Self::default()
+    }
+
+    /// Where a secret may stand in a text that is marked so, and be referred to.
+    pub(super) fn secret_places(self, text: &str) -> Vec<Place> {
+        match self {
+            Self { secret: true, .. } => vec![Place { range: 0..text.len(), written: Written::Plain }],
+            Self { address: true, .. } => places(text),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Visits every text of a config with its path and marks.
+pub(super) fn visit(config: &mut Value, schema: Option<&Value>, found: &mut impl FnMut(&str, &mut String, Mark)) {
+    let nothing = Value::Null;
+    walk(config, schema, schema.unwrap_or(&nothing), "", Mark::default(), found);
+}
+
+/// The top-level fields of a schema that are marked as a server's address.
+pub(super) fn is_address(schema: &Value, field: &str) -> bool {
+    let field = schema.get("properties").and_then(|fields| fields.get(field));
+    field.is_some_and(|field| Mark::of(field).address)
+}
+
+/// The top-level fields of a schema that take references, for users to read.
+pub(super) fn fields_for_secrets(schema: &Value) -> Vec<String> {
+    let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let described = fields.filter_map(|(name, field)| match Mark::of(field) {
+        Mark { secret: true, .. } => Some(format!("`{name}`")),
+        Mark { address: true, .. } => Some(format!("the password in `{name}`")),
+        _ => None,
+    });
+    described.collect()
+}
+
+fn walk(
+    value: &mut Value,
+    schema: Option<&Value>,
+    root: &Value,
+    path: &str,
+    around: Mark,
+    found: &mut impl FnMut(&str, &mut String, Mark),
+) {
+    let schema = schema.map(|schema| part(schema, root, value));
+    let mark = around.or(schema.map(Mark::of).unwrap_or_default());
+    match value {
+        Value::String(text) => found(path, text, mark),
+        Value::Array(items) => {
+            let schema = schema.and_then(|schema| schema.get("items"));
+            for (index, item) in items.iter_mut().enumerate() {
+                walk(item, schema, root, &format!("{path}[{index}]"), mark, found);
+            }
+        }
+        Value::Object(fields) => {
+            let known = schema.and_then(|schema| schema.get("properties"));
+            let free = schema.and_then(|schema| schema.get("additionalProperties")).filter(|rest| rest.is_object());
+            for (name, value) in fields.iter_mut() {
+                let field = known.and_then(|known| known.get(name)).or(free);
+                let by_name =
+                    value.is_string() && named_like_a_secret(name) && field.is_none_or(|field| any_text(field, root));
+                let mark = Mark { secret: mark.secret || by_name, ..mark };
+                walk(value, field, root, &join(path, name), mark, found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Whether a schema takes any text, and not only some (the type of a column that is called `password`).
+fn any_text(schema: &Value, root: &Value) -> bool {
+    let some = ["pattern", "enum", "const", "format"];
+    let plain = |schema: &&Value| some.iter().all(|key| schema.get(key).is_none()) && takes(schema, "string");
+    branches(schema, root, 0).iter().any(plain)
+}
+
+fn takes(schema: &Value, ty: &str) -> bool {
+    match schema.get("type") {
+        Some(Value::String(only)) => only == ty,
+        Some(Value::Array(types)) => types.iter().any(|one| one == ty),
+        _ => false,
+    }
+}
+
+/// The part of a schema that a value is read by.
+fn part<'a>(schema: &'a Value, root: &'a Value, value: &Value) -> &'a Value {
+    let ty = match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Null | Value::Bool(_) | Value::Number(_) => return schema,
+    };
+    // A mark stands beside a reference, not behind it.
+    if Mark::of(schema).any() {
+        return schema;
+    }
+    branches(schema, root, 0).into_iter().find(|branch| takes(branch, ty)).unwrap_or(schema)
+}
+
+/// What a schema comes down to: references followed, alternatives side by side.
+fn branches<'a>(schema: &'a Value, root: &'a Value, depth: usize) -> Vec<&'a Value> {
+    if depth > 8 {
+        return Vec::new();
+    }
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|name| root.pointer(name.strip_prefix('#')?));
+    let alternatives = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    let mut all = vec![schema];
+    all.extend(target.into_iter().chain(alternatives).flat_map(|branch| branches(branch, root, depth + 1)));
+    all
+}
