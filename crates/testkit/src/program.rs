@@ -33,6 +33,13 @@ impl Program {
         self
     }
 
+    /// The same, with so much in the log of its nodes.
+    #[must_use]
+    pub fn log_level(mut self, level: &'static str) -> Self {
+        self.log_level = level;
+        self
+    }
+
     /// A call with these arguments.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.path);

@@ -90,7 +90,7 @@ fn base(connector: &Connector, server: SocketAddr) -> Value {
         "postgres" => json!({"table": "secrets"}),
         "kafka" => json!({
             "brokers": server.to_string(), "topic": "secrets", "securityProtocol": "SASL_PLAINTEXT",
-            "saslMechanism": "PLAIN", "saslUsername": "me", "saslPassword": "${file:secrets/none}"
+            "saslMechanism": "PLAIN", "saslUsername": "me", "saslPassword": "${env:PLANTED_0}"
         }),
         // Of a connector that nobody has described here: whatever its schema requires.
         _ => {
@@ -158,7 +158,7 @@ fn around(role: Role, id: &str, component: Value) -> Value {
         Role::Source => (component, json!({"type": "blackhole"})),
         Role::Sink => (json!({"type": "generate", "count": 10}), component),
     };
-    json!({"pipelineId": id, "source": source, "sink": sink, "restart": {"policy": "never"}})
+    json!({"pipelineId": id, "source": source, "sink": sink, "restart": {"maxAttempts": 0}})
 }
 
 /// Asks a node for all that it can say of a pipeline.
@@ -194,11 +194,11 @@ fn files_below(folder: &Path) -> Vec<u8> {
 }
 
 fn assert_hidden(what: &str, bytes: &[u8], secrets: usize) {
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
     for needle in (0..secrets).flat_map(needles) {
-        let found = bytes.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle.as_bytes()));
-        if let Some(at) = found {
-            let around = &bytes[at.saturating_sub(300)..(at + 200).min(bytes.len())];
-            panic!("{what} has {needle}: …{}…", String::from_utf8_lossy(around));
+        if let Some(at) = text.find(&needle.to_lowercase()) {
+            let around: String = text[..at].chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
+            panic!("{what} has {needle}: …{around}…");
         }
     }
 }
@@ -225,8 +225,8 @@ async fn no_secret_is_written_sent_or_shown() {
     variables.push((format!("PLANTED_{}", in_settings + 1), whole));
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (config, log) = (at("dataflow.toml"), at("log"));
-    let args = ["--config", config.to_str().unwrap(), "--log-level", "trace,h2=off"];
-    let node = program().log_to(&log).node_with(&at("data"), &args, &variables);
+    let args = ["--config", config.to_str().unwrap()];
+    let node = program().log_to(&log).log_level("trace").node_with(&at("data"), &args, &variables);
 
     let mut said = String::new();
     let mut started = Vec::new();
@@ -331,10 +331,7 @@ async fn references_and_files_are_for_their_places_only() {
             add("transforms", json!([{"type": "filter", "condition": "a = '${env:SOME}'"}])),
             "transforms[0].condition reference-not-allowed",
         ),
-        (
-            add("transforms", json!([{"type": "map", "set": own}])),
-            "transforms[0].set[\"${env:SOME}\"] reference-not-allowed",
-        ),
+        (add("transforms", json!([{"type": "map", "set": own}])), "transforms[0].set reference-not-allowed"),
         (add("transforms", json!([{"type": "filter", "condition": "id = '${x}' or '${' = ''"}])), ""),
         (postgres("postgres://${env:SOME}:x@127.0.0.1/c"), "sink.url reference-not-allowed; sink.url literal-secret"),
         (postgres("postgres://a@${env:SOME}/c"), "sink.url reference-not-allowed"),

@@ -44,8 +44,8 @@ fn in_urls(text: &str) -> impl Iterator<Item = Place> {
         let ends = |c: char| matches!(c, '/' | '?' | '#' | '"' | '\'' | '`' | '<' | '>') || c.is_whitespace();
         let authority = &text[start..start + until(&text[start..], ends)];
         let at = authority.rfind('@')?;
-        let colon = authority[..at].find(':')?;
-        Some(Place { range: start + colon + 1..start + at, written: Written::InUrl })
+        let colon = until(&authority[..at], |c| c == ':');
+        (colon < at).then(|| Place { range: start + colon + 1..start + at, written: Written::InUrl })
     })
 }
 
@@ -205,11 +205,13 @@ mod tests {
 
     #[test]
     fn passwords_are_found_wherever_they_stand() {
-        let cases: [(&str, &[&str]); 18] = [
+        let cases: [(&str, &[&str]); 20] = [
             ("db://me:hunter2@here/x?y=z", &["hunter2"]),
             ("can't reach db://me:p:w@here: refused", &["p:w"]),
             ("db://me:${file:/run/pw}@here", &["${file:/run/pw}"]),
             ("db://me:p@ss@here/", &["p@ss"]),
+            ("db://${env:U}:pw@here/", &["pw"]),
+            ("db://${env:U}@here/", &[]),
             ("db://here:5432/x", &[]),
             ("db://me@here", &[]),
             ("db://me:@here", &[]),
