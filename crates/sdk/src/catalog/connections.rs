@@ -164,10 +164,6 @@ pub(super) struct Merged {
 
 impl Merged {
     pub(super) fn fields(self) -> Map<String, Value> {
-        self.fields
-    }
-
-    pub(super) fn fields(self) -> Map<String, Value> {
         self.own.into_iter().chain(self.given).collect()
     }
 

@@ -34,7 +34,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         Some(url) => Client::new(&url)?.send(Request::post(&["pipelines", "validate"]).body(&spec)).await?,
         None => {
             let overrides = Overrides { config: args.config, log_level: Some(QUIET.into()), ..Overrides::default() };
-            let connectors = node::connectors(&serve::load(&overrides, None)?)?;
+            let connectors = node::connectors(&serve::load(&overrides, None)?, node::Whose::Users)?;
             dataflow_api::findings(&spec, &connectors.catalog, &connectors.connections, &*connectors.compiler)
         }
     };
