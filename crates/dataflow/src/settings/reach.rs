@@ -17,7 +17,7 @@ impl Settings {
         own.extend(self.file.clone());
         own.extend(secret_files);
         own.extend(files.iter().cloned());
-        let allowed = self.paths.allow.clone().unwrap_or_else(|| vec![PathBuf::from(".")]);
+        let allowed = self.paths.allow.clone().unwrap_or_else(working_folder);
         Reach {
             secret_files: Some(files.iter().map(|folder| absolute(folder)).collect()),
             secret_env: Some(self.secrets.env.clone()),
@@ -33,6 +33,11 @@ impl Settings {
         let folder = self.file.as_deref().and_then(Path::parent);
         folder.map_or_else(|| name.into(), |folder| folder.join(name))
     }
+}
+
+/// The working folder; not the root, where services are started: that would be everything.
+fn working_folder() -> Vec<PathBuf> {
+    std::env::current_dir().into_iter().filter(|folder| folder.parent().is_some()).collect()
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Faults of the world around a node: servers that go down, networks that swallow and cut, full disks, a node that is
 //! frozen. After each, the pipeline goes on by itself, and every record is there exactly once.
 use crate::{
-    program::{Node, assert_balanced, count, query, start},
+    program::{Node, assert_balanced, count, program, query, start},
     server::{Kafka, Postgres},
 };
 use dataflow_testkit::proxy::{Mode, Proxy};
@@ -48,6 +48,40 @@ async fn troubled(node: &Node, id: &str, codes: &[&str]) -> Value {
     let view = node.until(id, &format!("in trouble for {codes:?}"), fits).await;
     assert_eq!(view["status"], "running", "{view:#}");
     view["error"].clone()
+}
+
+/// Waits until the node is ready, or is not because of its journal.
+async fn ready(node: &Node, ready: bool) {
+    for _ in 0..1_000 {
+        let (status, said) = node.request("GET", "/health/ready", None).await;
+        if (status == 200) == ready {
+            assert!(ready || said["reason"].as_str().unwrap().contains("journal"), "{said}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("whether the node is ready never became {ready}");
+}
+
+/// A journal whose file is gone is written on, but nobody finds it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_journal_was_removed_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let node = program().log_to(&log).node(&data);
+    ready(&node, true).await;
+    for name in ["journal.db", "journal.db-wal"] {
+        let (there, away) = (data.join("node").join(name), folder.path().join("away"));
+        fs::rename(&there, &away).unwrap();
+        ready(&node, false).await;
+        let (_, said) = node.request("GET", "/health/ready", None).await;
+        assert!(said["reason"].as_str().unwrap().contains(there.to_str().unwrap()), "{said}");
+        fs::rename(&away, &there).unwrap();
+        ready(&node, true).await;
+    }
+    let said = fs::read_to_string(log).unwrap();
+    assert_eq!(said.matches("the journal can't be written, so the node is not ready").count(), 2, "{said}");
+    assert_eq!(said.matches("the journal can be written again").count(), 2, "{said}");
 }
 
 /// Stops it; how many records it has read. The ledger balances, and each dead letter is there exactly once.
@@ -345,7 +379,9 @@ async fn a_full_disk_under_sinks_and_journal() {
         let late = spec(&format!("late-{round}"), json!({"type": "blackhole"}));
         let asked = tokio::time::timeout(Duration::from_secs(3), node.request("POST", "/api/pipelines", Some(&late)));
         assert!(asked.await.map_or(503, |(status, _)| status) >= 500, "it was carried out");
+        ready(&node, false).await;
         data.free();
+        ready(&node, true).await;
         further(&node, "full-file").await;
         further(&node, "full-db").await;
     }

@@ -59,6 +59,24 @@ async fn a_file_flows_through_a_filter_into_sqlite() {
     let again = node.get("/api/pipelines/adults").await;
     assert_eq!(count(&again, "recordsRead"), 10_000);
     assert_eq!(again["status"], "completed");
+
+    // Of what is deleted, nothing is counted any more.
+    let of_adults = async || node.get("/metrics").await.as_str().unwrap().contains("pipeline=\"adults\"");
+    let twice = json!({
+        "pipelineId": "twice", "source": {"type": "generate", "count": 10}, "sink": {"type": "blackhole"}
+    });
+    for _ in 0..2 {
+        node.create_and_start(&twice).await;
+        node.until("twice", "completed", is("completed")).await;
+        let metrics = node.get("/metrics").await;
+        assert!(
+            metrics.as_str().unwrap().contains("dataflow_records_read_total{pipeline=\"twice\"} 10\n"),
+            "{metrics}"
+        );
+        assert_eq!(node.request("DELETE", "/api/pipelines/twice", None).await.0, 200);
+        assert!(!node.get("/metrics").await.as_str().unwrap().contains("twice"));
+    }
+    assert!(!of_adults().await, "it has not run on this node");
 }
 
 #[tokio::test]

@@ -22,8 +22,11 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// Of a journal that was just opened.
     pub(super) fn of(path: &Path) -> Self {
-        Self { path: path.into(), files: Mutex::default(), failure: Mutex::default() }
+        let health = Self { path: path.into(), files: Mutex::default(), failure: Mutex::default() };
+        health.replaced(); // sees the files for the first time
+        health
     }
 
     /// How a transaction went.

@@ -8,6 +8,7 @@ use base64::{
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
+    fmt,
     ops::Range,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -25,12 +26,17 @@ const WORD: usize = 4;
 ///
 /// What is written openly anyway (the user's name, a word of the connector's manual) is hidden only where a password stands,
 /// even if a secret is the same or holds it: hiding it elsewhere would tell more than it hides.
-#[derive(Debug)]
 pub(crate) struct Redactor {
     secrets: Vec<String>,
     finder: Option<AhoCorasick>,
     /// Of each pattern of the finder: whether it counts only as a word of its own.
     words: Vec<bool>,
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").field("secrets", &self.secrets.len()).finish_non_exhaustive()
+    }
 }
 
 impl Redactor {
