@@ -226,7 +226,7 @@ async fn no_secret_is_written_sent_or_shown() {
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (config, log) = (at("dataflow.toml"), at("log"));
     let args = ["--config", config.to_str().unwrap()];
-    let node = program().log_to(&log).log_level("trace").node_with(&at("data"), &args, &variables);
+    let node = program().log_to(&log).log_level("debug").node_with(&at("data"), &args, &variables);
 
     let mut said = String::new();
     let mut started = Vec::new();
