@@ -2,12 +2,12 @@
 use crate::{
     Error,
     batch::{Demand, Output},
-    sink::CommitError,
 };
 use async_trait::async_trait;
 use dataflow_core::pipeline::event::LaneProgress;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Most examples of each kind of finding; the others are only counted.
 pub const MAX_EXAMPLES: usize = 100;
@@ -25,7 +25,7 @@ pub struct Audit {
 pub struct Audited {
     /// The auditor.
     pub auditor: Box<dyn Auditor>,
-    /// What the auditor wants of each row: what the target's writer would want now.
+    /// What the target's writer would want of each row now: which records it could not have taken shows by that.
     pub demand: Demand,
 }
 
@@ -38,14 +38,16 @@ impl std::fmt::Debug for Audited {
 /// Compares what a target holds with the rows that it should hold.
 #[async_trait]
 pub trait Auditor: Send {
-    /// Rows that should be there. Those of one partition come in their order; how those of several are mingled says
+    /// Rows that should be there, as [documents](crate::batch::Payload::Documents): what the records say, whatever the
+    /// target's writer would ask for. Those of one partition come in their order; how those of several are mingled says
     /// nothing about the order in which they were written.
     ///
     /// # Errors
-    /// [`CommitError::Rejected`] for rows that the writer itself would not have taken; nothing is taken in then.
-    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError>;
+    /// If they can't be kept.
+    async fn expect(&mut self, rows: &Output) -> Result<(), Error>;
 
-    /// For each row, why the target would refuse it, as far as that can be told without writing to it.
+    /// For each row, in the shape of the [demand](Audited::demand), why the target would refuse it, as far as that can be
+    /// told without writing to it.
     ///
     /// # Errors
     /// If the target can't be asked.
@@ -74,6 +76,46 @@ pub struct Findings {
     pub altered: Finding,
     /// Rows that are there and that nothing explains.
     pub unexpected: Finding,
+    /// Fields that records have and that the target has no place for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwritten: Vec<Unwritten>,
+}
+
+/// A field that records have and that the target has no place for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unwritten {
+    /// Its name.
+    pub field: String,
+    /// How many rows should have it.
+    pub records: u64,
+    /// The first of them.
+    #[serde(flatten)]
+    pub example: Example,
+}
+
+/// Collects fields that the target has no place for, at most 1,000 of them.
+#[derive(Clone, Debug, Default)]
+pub struct Leftovers(BTreeMap<String, Unwritten>);
+
+impl Leftovers {
+    /// Most fields that are named.
+    const MOST: usize = 1_000;
+
+    /// Notes that a row from `origin` has a field without a place.
+    pub fn note(&mut self, field: &str, origin: Origin, origins: &Origins) {
+        if let Some(known) = self.0.get_mut(field) {
+            known.records += 1;
+        } else if self.0.len() < Self::MOST {
+            let found = Unwritten { field: field.into(), records: 1, example: origins.example(origin) };
+            self.0.insert(field.into(), found);
+        }
+    }
+
+    /// All of them, by name.
+    pub fn into_vec(self) -> Vec<Unwritten> {
+        self.0.into_values().collect()
+    }
 }
 
 /// How often something was found, and where.

@@ -183,6 +183,31 @@ impl Records {
         }
         self.oversized.retain(|oversized| (oversized.row as usize) < len);
     }
+    /// These records alone, which share the buffers. They cover the same interval.
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        let slices = |slices: &Option<Slices>| {
+            slices
+                .as_ref()
+                .map(|slices| Slices { data: slices.data.clone(), spans: slices.spans[rows.clone()].to_vec() })
+        };
+        let oversized = self.oversized.iter().filter(|oversized| rows.contains(&(oversized.row as usize)));
+        Self {
+            partition: self.partition.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            data: self.data.clone(),
+            spans: self.spans[rows.clone()].to_vec(),
+            offsets: self.offsets[rows.clone()].to_vec(),
+            keys: slices(&self.keys),
+            timestamps: self.timestamps.as_ref().map(|timestamps| timestamps[rows.clone()].to_vec()),
+            metadata: slices(&self.metadata),
+            shared: self.shared.clone(),
+            layout: self.layout.clone(),
+            oversized: oversized.map(|one| Oversized { row: one.row - rows.start as u32, ..one.clone() }).collect(),
+            bytes_read: 0,
+            lost: None,
+        }
+    }
     /// Bytes that these records hold in memory.
     pub fn weight(&self) -> usize {
         self.data.len()

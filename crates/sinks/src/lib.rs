@@ -1,6 +1,7 @@
 //! Where records go: one folder per sink. A sink's config struct is its manual.
 pub mod blackhole;
 mod blocking;
+mod document;
 pub mod file;
 mod on_disk;
 pub mod postgres;

@@ -3,7 +3,9 @@
 //!
 //! Of what the run believed only this is taken: which spec, which types, from which positions to which. Its ledger and
 //! its dead letters are claims, to be proven like the rows. `docs/adr/0008-verify.md` says why.
+mod again;
 mod letters;
+mod lossy;
 mod pushed;
 mod range;
 mod replay;

@@ -1,14 +1,20 @@
 //! Reading the range again, running the transforms again, and naming each row that should be there to the auditor.
-use crate::{Error, Progress, letters::Letters, range::Range, report::Report};
+use crate::{
+    Error, Progress,
+    again::{Again, Outcome},
+    letters::Letters,
+    lossy::Lossy,
+    range::Range,
+    report::Report,
+};
 use dataflow_core::position::{Partition, Position};
 use dataflow_engine::{claims::Claims, parts::Plugins};
 use dataflow_sdk::{
     Context, Error as ConnectorError, Records,
     audit::{Audited, Auditor, Findings},
-    batch::{Dead, Output, Payload, Processed},
-    sink::CommitError,
+    batch::{Dead, Output, Payload},
     source::{Assignment, Read, Reader, Source},
-    transform::{Plan, Program, UnknownFields},
+    transform::{Plan, UnknownFields},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -19,10 +25,10 @@ const TRIES: u32 = 5;
 
 pub(crate) struct Replay<'a> {
     claims: &'a Claims,
-    plugins: Arc<dyn Plugins>,
-    plan: Plan,
-    program: Option<Box<dyn Program>>,
+    /// Away while a thread works with it.
+    again: Option<Again>,
     auditor: Box<dyn Auditor>,
+    lossy: Lossy,
     range: Range,
 }
 
@@ -42,15 +48,8 @@ impl<'a> Replay<'a> {
             unknown_fields,
             learned: claims.learned.clone(),
         };
-        let mut replay = Self { claims, plugins, plan, program: None, auditor: audited.auditor, range };
-        replay.compile()?;
-        Ok(replay)
-    }
-
-    fn compile(&mut self) -> Result<(), Error> {
-        let compiled = self.plugins.compiler().compile(&self.plan);
-        self.program = Some(compiled.map_err(|problems| Error::Invalid { part: "transforms", problems })?);
-        Ok(())
+        let again = Some(Again::new(plugins, plan)?);
+        Ok(Self { claims, again, auditor: audited.auditor, lossy: Lossy::default(), range })
     }
 
     /// Reads all lanes, one after the other.
@@ -156,85 +155,94 @@ impl<'a> Replay<'a> {
         letters: &mut Letters,
         report: &mut Report,
     ) -> Result<(), Stopped> {
-        let mut processed = self.transform(records.clone()).await?;
-        if !processed.new_columns.is_empty() {
-            let names: Vec<_> = processed.new_columns.iter().map(|column| column.name.as_str()).collect();
+        // What the sink may have turned down: what is listed, and what is not listed yet.
+        let place = |row: &u32| records.offsets[*row as usize];
+        let is_doubtful =
+            |row: &u32| place(row) >= unlisted_from || letters.turned_down(&records.partition, place(row)).is_some();
+        let doubtful: Arc<BTreeSet<u32>> = Arc::new((0..records.len() as u32).filter(is_doubtful).collect());
+        let mut outcome = self.run_again(&records, &doubtful).await?;
+        if !outcome.new_columns.is_empty() {
+            let names: Vec<_> = outcome.new_columns.iter().map(|column| column.name.as_str()).collect();
             report.cannot(format!("the target has no column for {}, which records have", names.join(", ")));
-            self.plan.unknown_fields = Some(UnknownFields::Ignore);
-            self.compile().map_err(Stopped::Other)?;
-            processed = self.transform(records.clone()).await?;
+            self.again.as_mut().map_or(Ok(()), Again::ignore_unknown).map_err(Stopped::Other)?;
+            outcome = self.run_again(&records, &doubtful).await?;
         }
-        let Processed { output, filtered, mut dead, .. } = processed;
-        let mut rows = output;
-        let refused = self.refused(&rows, letters, report).await?;
-        rows = without(&rows, &mut dead, refused);
-        while let Err(error) = self.auditor.expect(std::slice::from_ref(&rows)).await {
-            match error {
-                CommitError::Failed(error) => return Err(Stopped::Other(Error::Connector { part: "sink", error })),
-                CommitError::Rejected(rejected) => {
-                    let rejected = rejected.into_iter().filter_map(|refused| {
-                        Some(Dead {
-                            row: *rows.rows.get(refused.row)?,
-                            stage: "sink".into(),
-                            code: "rejected",
-                            cause: refused.cause,
-                        })
-                    });
-                    let rejected = rejected.collect();
-                    rows = without(&rows, &mut dead, rejected);
-                }
-            }
+        let Outcome { said, asked, filtered, mut dead, unsaid, .. } = outcome;
+        for asked in &asked {
+            let refused = self.refused(asked, unlisted_from, letters, report).await?;
+            dead.extend(refused);
         }
+        dead.sort_by_key(|dead| dead.row);
+        dead.dedup_by_key(|dead| dead.row);
+        let gone: BTreeSet<u32> = dead.iter().map(|dead| dead.row).collect();
+        let rows = if gone.is_empty() { said } else { said.retain(|row| !gone.contains(&said.rows[row])) };
+        for record in &unsaid {
+            let at = place(record);
+            report.missing(
+                &records.partition,
+                at,
+                at + 1,
+                "what it says can't be written as JSON, so that it can't be compared",
+            );
+        }
+        self.lossy.look(&rows);
+        self.auditor.expect(&rows).await.map_err(|error| Stopped::Other(Error::Connector { part: "sink", error }))?;
         for dead in &dead {
-            letters.expect(&records, dead, records.offsets[dead.row as usize] >= unlisted_from);
+            letters.expect(&records, dead, place(&dead.row) >= unlisted_from);
         }
         let counted = &mut report.counted;
         counted.read += records.len() as u64;
         counted.filtered += filtered;
         counted.dead += dead.len() as u64;
-        counted.delivered += rows.records_delivered();
+        counted.delivered += rows.records_delivered() + unsaid.len() as u64;
         Ok(())
     }
 
-    async fn transform(&mut self, records: Arc<Records>) -> Result<Processed, Stopped> {
-        let Some(mut program) = self.program.take() else {
+    async fn run_again(&mut self, records: &Arc<Records>, doubtful: &Arc<BTreeSet<u32>>) -> Result<Outcome, Stopped> {
+        let Some(mut again) = self.again.take() else {
             return Err(Stopped::Other(Error::Claims("the program is gone".into())));
         };
+        let (records, doubtful) = (records.clone(), doubtful.clone());
         let work = tokio::task::spawn_blocking(move || {
-            let processed = program.process(records);
-            (program, processed)
+            let outcome = again.run(&records, &doubtful);
+            (again, outcome)
         });
-        let (program, processed) =
+        let (again, outcome) =
             work.await.map_err(|error| Stopped::Other(Error::Claims(format!("the transforms broke off: {error}"))))?;
-        self.program = Some(program);
-        Ok(processed)
+        self.again = Some(again);
+        Ok(outcome)
     }
 
-    /// Records that, as the list of dead letters says, the sink has turned down. What it would not turn down now is not proven.
-    async fn refused(&mut self, output: &Output, letters: &Letters, report: &mut Report) -> Result<Vec<Dead>, Stopped> {
-        let records = &output.records;
-        let code = |row: usize| letters.turned_down(&records.partition, records.offsets[output.rows[row] as usize]);
-        let listed = output.retain(|row| code(row).is_some());
-        if listed.is_empty() {
-            return Ok(Vec::new());
-        }
-        let refusals = self.auditor.refusals(&listed).await;
+    /// The records among these that the sink has turned down: those that the list of dead letters names, and those that are
+    /// not listed yet which it would turn down now. What is listed and would not be turned down now is not proven.
+    async fn refused(
+        &mut self,
+        asked: &Output,
+        unlisted_from: u64,
+        letters: &Letters,
+        report: &mut Report,
+    ) -> Result<Vec<Dead>, Stopped> {
+        let records = &asked.records;
+        let refusals = self.auditor.refusals(asked).await;
         let refusals = refusals.map_err(|error| Stopped::Other(Error::Connector { part: "sink", error }))?;
         let mut dead: Vec<Dead> = Vec::new();
-        let all: BTreeSet<u32> = listed.rows.iter().copied().collect();
+        let all: BTreeSet<u32> = asked.rows.iter().copied().collect();
         for record in all {
             let position = records.offsets[record as usize];
-            let code = letters.turned_down(&records.partition, position).unwrap_or_default();
-            let own = (0..listed.len()).filter(|row| listed.rows[*row] == record);
-            let proven = match code {
-                "no-fields" => own.clone().all(|row| is_bare(&listed.payload, row)),
+            let listed = letters.turned_down(&records.partition, position);
+            let own = (0..asked.len()).filter(|row| asked.rows[*row] == record);
+            let refused = match listed {
+                Some("no-fields") => own.clone().all(|row| is_bare(&asked.payload, row)),
                 _ => own.clone().any(|row| refusals.get(row).is_some_and(Option::is_some)),
             };
-            if !proven {
+            if listed.is_none() && !(refused && position >= unlisted_from) {
+                continue;
+            }
+            if !refused {
                 let reason = "the list of dead letters says that the sink has turned this record down, and it can't be told that it would do so again";
                 report.missing(&records.partition, position, position + 1, reason);
             }
-            let code = if code == "no-fields" { "no-fields" } else { "rejected" };
+            let code = if listed == Some("no-fields") { "no-fields" } else { "rejected" };
             dead.push(Dead { row: record, stage: "sink".into(), code, cause: String::new() });
         }
         Ok(dead)
@@ -242,7 +250,9 @@ impl<'a> Replay<'a> {
 
     /// What the auditor found.
     pub(crate) async fn finish(self) -> Result<Findings, ConnectorError> {
-        self.auditor.finish().await
+        let mut findings = self.auditor.finish().await?;
+        self.lossy.add_to(&mut findings.altered);
+        Ok(findings)
     }
 }
 
@@ -252,21 +262,6 @@ fn is_bare(payload: &Payload, row: usize) -> bool {
         Payload::Documents { data, spans } => spans[row].of(data) == b"{}",
         Payload::Columns(batch) => batch.columns().iter().all(|column| column.is_null(row)),
     }
-}
-
-/// The rows without those of records that are dead, which join the others.
-fn without(rows: &Output, dead: &mut Vec<Dead>, more: Vec<Dead>) -> Output {
-    if more.is_empty() {
-        return rows.clone();
-    }
-    let gone: BTreeSet<u32> = more.iter().map(|dead| dead.row).collect();
-    let kept = rows.retain(|row| !gone.contains(&rows.rows[row]));
-    for new in more {
-        if !dead.iter().any(|known| known.row == new.row) {
-            dead.push(new);
-        }
-    }
-    kept
 }
 
 fn number(position: &Position) -> u64 {

@@ -4,6 +4,7 @@ use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
     position::Partition,
+    spec::Component,
 };
 use dataflow_engine::claims::Claims;
 use dataflow_sdk::audit::{Finding, Findings};
@@ -26,6 +27,9 @@ pub struct Report {
     pub rows: Findings,
     /// Rows that nothing explains, or that are there once more, are not held against the pipeline (`--shared`).
     pub shared: bool,
+    /// Whether the spec says that fields without a column are left out (`columns`, or `unknownFields: ignore`): fields that
+    /// were not written are then listed, and not held against the pipeline.
+    pub leaves_out: bool,
     /// Its dead letters.
     pub dead_letters: LetterFindings,
     /// Its counts: what the ledger says, and what the range gives.
@@ -105,6 +109,7 @@ impl Report {
             pipeline_id: claims.pipeline_id.to_string(),
             generation: claims.generation.0,
             shared: options.shared,
+            leaves_out: leaves_out(&claims.spec.sink),
             ..Self::default()
         };
         if let Some(at) = &claims.changed {
@@ -166,9 +171,16 @@ impl Report {
         let (rows, letters) = (&self.rows, &self.dead_letters);
         none(&[&rows.lost, &rows.altered])
             && (self.shared || none(&[&rows.doubled, &rows.unexpected]))
+            && (self.leaves_out || rows.unwritten.is_empty())
             && none(&[&letters.lost, &letters.doubled, &letters.altered, &letters.unexpected])
             && self.ledger.values().all(|count| count.expected == count.found)
             && self.tokens.is_empty()
             && self.unverifiable.is_empty()
     }
+}
+
+/// Whether the spec of a sink says itself that fields without a column are left out.
+fn leaves_out(sink: &Component) -> bool {
+    let says = |field: &str| sink.config.get(field);
+    says("columns").is_some() || says("unknownFields").is_some_and(|rule| rule == "ignore")
 }

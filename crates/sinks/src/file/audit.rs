@@ -5,17 +5,17 @@
 use super::{
     FileSink, Format,
     handle::Handle,
-    lines::Csv,
+    lines::{Csv, documents},
     open::demand,
-    ruled::{Line, Reading, Rule},
+    ruled::{Reading, Rule},
 };
 use crate::blocking;
 use async_trait::async_trait;
 use dataflow_sdk::{
     Error,
-    audit::{Audit, Audited, Auditor, Example, Findings, MAX_EXAMPLES, Origin, Origins, shown},
+    audit::{Audit, Audited, Auditor, Example, Findings, Leftovers, MAX_EXAMPLES, Origin, Origins, shown},
     batch::{Demand, Output, Payload},
-    sink::{CommitError, RejectedRow},
+    sink::CommitError,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -58,6 +58,7 @@ pub(super) fn open(config: &FileSink, audit: &Audit) -> Result<Audited, Error> {
         rule,
         origins: Origins::default(),
         last: HashMap::new(),
+        leftovers: Leftovers::default(),
         missing: Vec::new(),
         texts: Vec::new(),
         expected: 0,
@@ -92,6 +93,7 @@ struct FileAuditor {
     groups: Option<Groups>,
     /// The last line of each partition.
     last: HashMap<u32, u32>,
+    leftovers: Leftovers,
     missing: Vec<Missing>,
     /// The texts of the first of them.
     texts: Vec<Vec<u8>>,
@@ -99,9 +101,10 @@ struct FileAuditor {
 }
 
 impl FileAuditor {
-    fn expect_row(&mut self, origin: Origin, text: &[u8]) {
+    fn expect_row(&mut self, origin: Origin, document: &[u8]) {
         self.expected += 1;
-        let hash = self.rule.fingerprint(&Line { text, ended: true, beyond: false });
+        self.rule.leftovers(document, |field| self.leftovers.note(field, origin, &self.origins));
+        let hash = self.rule.fingerprint_of(document);
         let last = self.last.get(&origin.partition).copied();
         let next = last.map_or(0, |last| last + 1) as usize;
         let follows = self.hashes.get(next) == Some(&hash) && self.claims[next] == UNCLAIMED;
@@ -114,7 +117,7 @@ impl FileAuditor {
             None => {
                 self.missing.push(Missing { origin, after: last.unwrap_or(NONE) });
                 if self.texts.len() < MAX_EXAMPLES {
-                    self.texts.push(text.to_vec());
+                    self.texts.push(document.to_vec());
                 }
             }
         }
@@ -203,6 +206,7 @@ impl FileAuditor {
             });
         }
         self.illustrate(&mut findings, &shown_lines)?;
+        findings.unwritten = self.leftovers.clone().into_vec();
         Ok(findings)
     }
 
@@ -227,7 +231,8 @@ impl FileAuditor {
             let beyond = if line >= self.beyond { ", beyond the length that the journal counts" } else { "" };
             example.place = Some(format!("line {}{beyond}", self.reading.number(line)));
             if let Some(expected) = &example.expected {
-                example.fields = self.rule.differences(expected.as_bytes(), text);
+                let whole = self.texts.iter().find(|text| shown(text) == *expected);
+                example.fields = self.rule.differences(whole.map_or(expected.as_bytes(), Vec::as_slice), text);
             }
         }
         Ok(())
@@ -236,50 +241,29 @@ impl FileAuditor {
 
 #[async_trait]
 impl Auditor for FileAuditor {
-    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError> {
-        let mut rows = Vec::new();
-        for (index, output) in outputs.iter().enumerate() {
-            let rejected =
-                |row| RejectedRow { output: index, row, cause: "the record has no value (tombstone)".into() };
-            if let Payload::Documents { spans, .. } = &output.payload {
-                rows.extend(spans.iter().enumerate().filter(|(_, span)| span.is_null()).map(|(row, _)| rejected(row)));
-            }
-        }
-        if !rows.is_empty() {
-            return Err(CommitError::Rejected(rows));
-        }
-        for output in outputs {
-            let partition = self.origins.partition(output);
-            let origin = |row: usize| Origin { partition, position: output.records.offsets[output.rows[row] as usize] };
-            match (&output.payload, self.rule.csv) {
-                (Payload::Documents { data, spans }, None) => {
-                    for (row, span) in spans.iter().enumerate() {
-                        self.expect_row(origin(row), span.of(data));
-                    }
-                }
-                (Payload::Columns(_), Some(csv)) => {
-                    let (text, _) = csv.rows(std::slice::from_ref(output))?;
-                    let mut rest = text.as_slice();
-                    let mut row = 0;
-                    while let Some((line, after)) = self.rule.split(rest) {
-                        self.expect_row(origin(row), line);
-                        (rest, row) = (after, row + 1);
-                    }
-                }
-                _ => return Err(super::lines::misfit().into()),
-            }
+    async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
+        let partition = self.origins.partition(rows);
+        let Payload::Documents { data, spans } = &rows.payload else { return Err(super::lines::misfit()) };
+        for (span, record) in spans.iter().zip(&rows.rows) {
+            let origin = Origin { partition, position: rows.records.offsets[*record as usize] };
+            self.expect_row(origin, span.of(data));
         }
         Ok(())
     }
 
     async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
-        let of_row = |row: usize| match &output.payload {
-            Payload::Documents { spans, .. } => {
-                spans.get(row).filter(|span| span.is_null()).map(|_| "tombstone".into())
-            }
-            Payload::Columns(_) => None,
+        let mut causes = vec![None; output.len()];
+        let outputs = std::slice::from_ref(output);
+        let refused = match self.rule.csv {
+            Some(csv) => csv.rows(outputs).map(drop),
+            None => documents(outputs).map(drop),
         };
-        Ok((0..output.len()).map(of_row).collect())
+        match refused {
+            Ok(()) => {}
+            Err(CommitError::Rejected(rows)) => rows.into_iter().for_each(|row| causes[row.row] = Some(row.cause)),
+            Err(CommitError::Failed(error)) => return Err(error),
+        }
+        Ok(causes)
     }
 
     async fn finish(self: Box<Self>) -> Result<Findings, Error> {

@@ -1,6 +1,6 @@
 //! A file as an audit reads it: line by line from where the generation began, and what makes two lines equal.
 use super::{Compression, FileSink, Format, handle::Handle, lines::Csv};
-use crate::on_disk;
+use crate::{document::Document, on_disk};
 use dataflow_sdk::{
     Error,
     audit::{Difference, shown},
@@ -150,18 +150,6 @@ impl Rule {
         }
     }
 
-    /// The first line of a text, and what follows it.
-    pub(super) fn split<'a>(&self, text: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-        let mut from = 0;
-        loop {
-            let end = from + text[from..].iter().position(|byte| *byte == b'\n')?;
-            match self.is_open(&text[..=end]) {
-                true => from = end + 1,
-                false => return Some((&text[..end], &text[end + 1..])),
-            }
-        }
-    }
-
     /// Whether a line break is inside quotes: a quote that is part of a value is doubled.
     fn is_open(&self, text: &[u8]) -> bool {
         self.csv.is_some_and(|csv| text.iter().filter(|byte| **byte == csv.quote).count() % 2 == 1)
@@ -169,43 +157,85 @@ impl Rule {
 
     /// What two lines have in common if they are equal, and otherwise not.
     pub(super) fn fingerprint(&self, line: &Line<'_>) -> u128 {
-        let hash = match self.volatile.is_empty() {
-            true => xxh3_128(line.text),
-            false => {
-                let mut hash = Xxh3::new();
-                for (name, value) in self.fields(line.text).into_iter().flatten() {
-                    if !self.volatile.contains(&name) {
-                        hash.update(name.as_bytes());
-                        hash.update(&[0]);
-                        hash.update(value.as_bytes());
-                        hash.update(&[0]);
-                    }
-                }
-                hash.digest128()
+        let hash = match (self.csv, self.volatile.is_empty()) {
+            (None, true) => xxh3_128(line.text),
+            (None, false) => {
+                self.hash(self.named(line.text).iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))))
             }
+            (Some(csv), _) => match cells(line.text, csv).filter(|cells| cells.len() == self.columns.len()) {
+                Some(cells) => {
+                    self.hash(self.columns.iter().map(String::as_str).zip(cells.iter().map(Option::as_deref)))
+                }
+                None => !xxh3_128(line.text),
+            },
         };
         if line.ended { hash } else { !hash }
     }
 
-    /// The fields of a line; none if it has not the form of one.
-    fn fields(&self, text: &[u8]) -> Option<IndexMap<String, String>> {
+    /// The fingerprint of the line that a document should be.
+    pub(super) fn fingerprint_of(&self, document: &[u8]) -> u128 {
         match self.csv {
-            None => {
-                let fields: IndexMap<String, Box<RawValue>> = serde_json::from_slice(text).ok()?;
-                Some(fields.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect())
-            }
-            Some(csv) => {
-                let mut reader = csv::ReaderBuilder::new();
-                let reader = reader.has_headers(false).delimiter(csv.delimiter).quote(csv.quote).from_reader(text);
-                let record = reader.into_records().next()?.ok()?;
-                Some(self.columns.iter().cloned().zip(record.iter().map(Into::into)).collect())
+            None => self.fingerprint(&Line { text: document, ended: true, beyond: false }),
+            Some(_) => {
+                let said = self.said(document);
+                self.hash(self.columns.iter().map(String::as_str).zip(said.iter().map(Option::as_deref)))
             }
         }
     }
 
-    /// The fields in which two lines differ.
-    pub(super) fn differences(&self, expected: &[u8], found: &[u8]) -> Vec<Difference> {
-        let (Some(expected), Some(found)) = (self.fields(expected), self.fields(found)) else { return Vec::new() };
+    fn hash<'a>(&self, fields: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> u128 {
+        let mut hash = Xxh3::new();
+        for (name, value) in fields.filter(|(name, _)| !self.volatile.iter().any(|volatile| volatile == name)) {
+            hash.update(name.as_bytes());
+            hash.update(&value.map_or(u64::MAX, |value| value.len() as u64).to_le_bytes());
+            hash.update(value.unwrap_or_default().as_bytes());
+        }
+        hash.digest128()
+    }
+
+    /// What a document says of each column of a CSV file: the content of a string, whatever else as it is written.
+    fn said(&self, document: &[u8]) -> Vec<Option<String>> {
+        let document = Document::read(document);
+        let cell = |name: &String| match document.get(name)? {
+            null if null == "null" => None,
+            json if json.starts_with('"') => Some(serde_json::from_str(&json).unwrap_or(json)),
+            json => Some(json),
+        };
+        self.columns
+            .iter()
+            .map(cell)
+            .map(|cell| cell.filter(|cell| !cell.is_empty() || self.columns.len() > 1))
+            .collect()
+    }
+
+    /// The fields of a document that the file has no column for.
+    pub(super) fn leftovers(&self, document: &[u8], mut each: impl FnMut(&str)) {
+        if self.csv.is_some() {
+            Document::read(document).without(self.columns.iter().map(String::as_str)).for_each(&mut each);
+        }
+    }
+
+    /// The fields of a line; none if it has not the form of one.
+    fn named(&self, text: &[u8]) -> IndexMap<String, String> {
+        match self.csv {
+            None => {
+                let fields: IndexMap<String, Box<RawValue>> = serde_json::from_slice(text).unwrap_or_default();
+                fields.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect()
+            }
+            Some(csv) => named(&self.columns, cells(text, csv).unwrap_or_default()),
+        }
+    }
+
+    /// The fields in which a line differs from the document that it should be.
+    pub(super) fn differences(&self, document: &[u8], found: &[u8]) -> Vec<Difference> {
+        let expected = match self.csv {
+            None => self.named(document),
+            Some(_) => named(&self.columns, self.said(document)),
+        };
+        let found = self.named(found);
+        if expected.is_empty() || found.is_empty() {
+            return Vec::new();
+        }
         let names = expected.keys().chain(found.keys().filter(|name| !expected.contains_key(*name)));
         let differing = names.filter(|name| !self.volatile.contains(name) && expected.get(*name) != found.get(*name));
         let value =
@@ -218,4 +248,45 @@ impl Rule {
             })
             .collect()
     }
+}
+
+fn named(columns: &[String], cells: Vec<Option<String>>) -> IndexMap<String, String> {
+    columns.iter().cloned().zip(cells).filter_map(|(name, cell)| Some((name, cell?))).collect()
+}
+
+/// The cells of a CSV line; none: nothing at all, which is NULL. An only cell can't be nothing. None if it is no CSV.
+fn cells(line: &[u8], csv: Csv) -> Option<Vec<Option<String>>> {
+    let mut cells = Vec::new();
+    let mut rest = line;
+    loop {
+        let quoted = rest.first() == Some(&csv.quote);
+        let mut cell = Vec::new();
+        if quoted {
+            rest = &rest[1..];
+            loop {
+                let end = rest.iter().position(|byte| *byte == csv.quote)?;
+                cell.extend_from_slice(&rest[..end]);
+                rest = &rest[end + 1..];
+                if rest.first() != Some(&csv.quote) {
+                    break;
+                }
+                cell.push(csv.quote);
+                rest = &rest[1..];
+            }
+        } else {
+            let end = rest.iter().position(|byte| *byte == csv.delimiter).unwrap_or(rest.len());
+            cell.extend_from_slice(&rest[..end]);
+            rest = &rest[end..];
+        }
+        cells.push(Some(String::from_utf8(cell).ok()?).filter(|cell| quoted || !cell.is_empty()));
+        match rest.split_first() {
+            None => break,
+            Some((delimiter, more)) if *delimiter == csv.delimiter => rest = more,
+            Some(_) => return None,
+        }
+    }
+    if let [only] = cells.as_mut_slice() {
+        *only = only.take().filter(|only| !only.is_empty());
+    }
+    Some(cells)
 }

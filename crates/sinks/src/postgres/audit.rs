@@ -1,101 +1,160 @@
-//! Auditing a table: the expected rows are written to a temporary table with the very same encoding, and the database
-//! compares the two.
+//! Auditing a table: its rows are read one by one as the server's own text, and held against what the records say.
 use super::{
     PostgresSink,
     encode::{Encoder, Refused},
     failure,
     pool::Server,
     schema::{self, Described},
-    statement::{Encoded, KNOWN, Statements},
+    statement::{Encoded, Statements},
     types::Wire,
 };
-use crate::table::{
-    Layout, Order, Slot,
-    audit::{self, Comparison, Differences, PARTITION, POSITION, Row},
-    ddl::{quote, quote_all, quote_table},
-    keys::{self, Place, reject},
-};
-use arrow::{
-    array::{ArrayRef, Int32Array, Int64Array, RecordBatch},
-    datatypes::{DataType, Field, Schema},
+use crate::{
+    blocking,
+    table::{
+        Layout,
+        audit::{self, Cell, Class, Column, Expected, Said},
+        ddl::{quote, quote_table},
+        keys::{self, Place},
+    },
 };
 use async_trait::async_trait;
-use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
-    audit::{Audit, Audited, Auditor, Findings, Origins},
-    batch::{Cells, Column, Demand, Output, Payload},
+    audit::{Audit, Audited, Auditor, Findings},
+    batch::{Demand, Output},
     sink::CommitError,
 };
 use deadpool_postgres::Object;
 use futures::TryStreamExt;
-use std::{pin::pin, sync::Arc};
+use std::{collections::BTreeMap, pin::pin};
 use tokio_postgres::IsolationLevel;
 
-const EXPECTED: &str = "pg_temp.dataflow_expected";
 const JUDGE: &str = "pg_temp.dataflow_judge";
+/// How the server writes values down.
+const PLAIN: &str = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
+    set extra_float_digits = 1";
+/// Each column's type, whatever domains are over it, and, of an array, that of its elements.
+const TYPES: &str = "with recursive base (name, type) as ( \
+        select attname, atttypid from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped \
+        union all select name, typbasetype from base join pg_type on oid = type where typtype = 'd'), \
+    element (name, type) as ( \
+        select name, typelem from base join pg_type on oid = type where typcategory = 'A' and typlen = -1 and typelem <> 0 \
+        union all select name, typbasetype from element join pg_type on oid = type where typtype = 'd') \
+    select b.name::text, t.typname::text, t.typtype::text, format_type(t.oid, null), et.typname::text, et.typtype::text \
+    from base b join pg_type t on t.oid = b.type and t.typtype <> 'd' \
+    left join (element e join pg_type et on et.oid = e.type and et.typtype <> 'd') on e.name = b.name";
 
-/// Opens the target for reading, and makes the table of expected rows.
+/// How a column is compared.
+struct Compared {
+    class: Class,
+    /// The type whose own text the server is asked for, where one value can be written in several ways.
+    spelling: Option<String>,
+}
+
+/// What a type holds; none: only the server knows when two values of it are the same.
+fn class(name: &str, kind: &str) -> Option<Class> {
+    Some(match name {
+        "bool" => Class::Boolean,
+        "int2" | "int4" | "int8" | "numeric" | "oid" => Class::Number,
+        "float4" => Class::Real,
+        "float8" => Class::Double,
+        "text" | "varchar" | "citext" | "name" => Class::Text,
+        "bpchar" => Class::Padded,
+        "timestamptz" => Class::Instant,
+        "timestamp" => Class::Datetime,
+        "date" => Class::Date,
+        "uuid" => Class::Uuid,
+        "json" | "jsonb" => Class::Json,
+        "bytea" => Class::Bytes,
+        _ if kind == "e" => Class::Text,
+        _ => return None,
+    })
+}
+
+/// The same, that arrays can be made of.
+fn element(name: &str, kind: &str) -> &'static Class {
+    match class(name, kind).unwrap_or(Class::Text) {
+        Class::Boolean => &Class::Boolean,
+        Class::Number => &Class::Number,
+        Class::Real => &Class::Real,
+        Class::Double => &Class::Double,
+        Class::Padded => &Class::Padded,
+        Class::Instant => &Class::Instant,
+        Class::Datetime => &Class::Datetime,
+        Class::Date => &Class::Date,
+        Class::Uuid => &Class::Uuid,
+        Class::Json => &Class::Json,
+        _ => &Class::Text,
+    }
+}
+
+async fn types(client: &Object, target: &str) -> Result<BTreeMap<String, Compared>, tokio_postgres::Error> {
+    let compared = |row: &tokio_postgres::Row| {
+        let (name, kind, full): (&str, &str, String) = (row.get(1), row.get(2), row.get(3));
+        if let (Some(of), Some(kind)) = (row.get::<_, Option<&str>>(4), row.get::<_, Option<&str>>(5)) {
+            return Compared { class: Class::List(element(of, kind)), spelling: None };
+        }
+        match class(name, kind) {
+            Some(class) => Compared { class, spelling: None },
+            // Without a length: a cast to it would cut.
+            None if name == "bit" => Compared { class: Class::Text, spelling: Some("varbit".into()) },
+            None => Compared { class: Class::Text, spelling: Some(full) },
+        }
+    };
+    Ok(client.query(TYPES, &[&target]).await?.iter().map(|row| (row.get(0), compared(row))).collect())
+}
+
+/// Opens the target for reading, and makes an empty table with its rules.
 pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audited, Error> {
     let (server, options) = (config.server()?, config.options());
     let client = server.connection().await?;
     let target = quote_table(&options.table);
-    let described = schema::describe(&client, &target).await;
-    let described = described.map_err(|error| server.failed("look at the table in", &error))?;
-    let Some(Described { found, mut wires }) = described else {
-        return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Columns(Vec::new()) });
+    let failed = |error: tokio_postgres::Error| server.failed("look at the table in", &error);
+    let Some(Described { found, mut wires }) = schema::describe(&client, &target).await.map_err(failed)? else {
+        return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents });
     };
     let layout = audit::layout(&options, &found)?;
+    let types = types(&client, &target).await.map_err(failed)?;
+    client.batch_execute(PLAIN).await.map_err(failed)?;
+    let (mut columns, mut spellings) = (Vec::new(), Vec::new());
+    for place in audit::compared(&options, &found, &layout) {
+        let column = &found.columns[place];
+        let Some(Compared { class, spelling }) = types.get(&column.name) else { continue };
+        columns.push(Column { name: column.name.clone(), class: *class, fills: column.has_default, folds: !column.exact });
+        spellings.push(spelling.clone());
+    }
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let demand = layout.demand();
-    let traced = traced(&layout);
-    let mut all_wires = wires.clone();
-    all_wires.extend([Wire::plain("int4", 23), Wire::plain("int8", 20)]);
-    let auditor = PostgresAuditor {
-        expected: Statements::traced(EXPECTED, &traced, &all_wires),
+    let mut auditor = PostgresAuditor {
         judge: Statements::new(JUDGE, &Layout { key: Vec::new(), ..layout.clone() }, &wires),
-        compared: audit::compared(&layout, &wanted.volatile),
-        traced,
-        wires: all_wires,
+        expected: Some(Expected::new(columns.clone(), &audit::key(&layout), &wanted.volatile)?),
+        columns,
+        spellings,
+        wires,
         layout,
         server,
         client,
         target,
-        origins: Origins::default(),
     };
-    let unwritten =
-        found.columns.iter().filter(|column| auditor.layout.slots.iter().all(|slot| slot.column.name != column.name));
+    let written: Vec<String> = auditor.layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
+    let unwritten = found.columns.iter().filter(|column| column.has_default || !written.contains(&column.name));
     auditor.prepare(unwritten.map(|column| column.name.clone())).await?;
     Ok(Audited { auditor: Box::new(auditor), demand })
 }
 
-/// The layout of the expected rows: with where each comes from, and the last one per key of each partition.
-fn traced(layout: &Layout) -> Layout {
-    let mut traced = layout.clone();
-    for (name, ty) in [(PARTITION, Type::Integer), (POSITION, Type::Bigint)] {
-        let column = Column { name: name.into(), ty };
-        traced.slots.push(Slot { column, declared: ty.to_string(), not_null: true, has_default: false, exact: true });
-    }
-    // So that of keys that only the server takes for equal the last one stays.
-    traced.arrival = true;
-    if !traced.key.is_empty() {
-        traced.key.push(layout.slots.len());
-    }
-    traced
-}
-
 struct PostgresAuditor {
     server: Server,
-    /// One connection for all: temporary tables belong to it.
+    /// One connection for all: temporary tables and settings belong to it.
     client: Object,
     target: String,
     layout: Layout,
-    compared: Vec<usize>,
-    traced: Layout,
     wires: Vec<Wire>,
-    expected: Statements,
     judge: Statements,
-    origins: Origins,
+    columns: Vec<Column>,
+    /// For each column, the type whose own text the server is asked for.
+    spellings: Vec<Option<String>>,
+    /// Away while a thread works with it.
+    expected: Option<Expected>,
 }
 
 impl PostgresAuditor {
@@ -103,84 +162,54 @@ impl PostgresAuditor {
         self.server.failed("audit a table in", error)
     }
 
-    /// Makes the temporary tables: of the expected rows, and an empty one with the target's rules.
-    async fn prepare(&self, unwritten: impl Iterator<Item = String>) -> Result<(), Error> {
-        let names: Vec<String> = self.layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
-        let traced: Vec<String> =
-            self.traced.key.iter().map(|place| self.traced.slots[*place].column.name.clone()).collect();
-        let (target, columns) = (&self.target, quote_all(&names));
+    /// Makes an empty table with the target's rules. What a row does not say, its defaults fill; these may change the
+    /// target, so that they are left out.
+    async fn prepare(&mut self, unwritten: impl Iterator<Item = String>) -> Result<(), Error> {
+        let target = &self.target;
         let mut sql = format!(
-            "drop table if exists {EXPECTED}, {JUDGE}; \
-             create temp table dataflow_expected as select {columns} from {target} with no data; \
-             alter table {EXPECTED} add {PARTITION} integer, add {POSITION} bigint, add {KNOWN} varbit; \
-             create temp table dataflow_judge (like {target} including constraints); "
+            "drop table if exists {JUDGE}; create temp table dataflow_judge (like {target} including constraints); "
         );
-        // What has a default is left out of a row that does not say it; defaults themselves may change the target.
-        let filled = self.layout.slots.iter().filter(|slot| slot.has_default).map(|slot| slot.column.name.clone());
-        for column in unwritten.chain(filled) {
+        for column in unwritten {
             sql.push_str(&format!("alter table {JUDGE} alter {} drop not null; ", quote(&column)));
-        }
-        if !traced.is_empty() {
-            sql.push_str(&format!("create unique index on {EXPECTED} ({}); ", quote_all(&traced)));
         }
         self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))
     }
 
-    /// The same rows with where they come from.
-    fn trace(&mut self, output: &Output) -> Result<Output, Error> {
-        let partition = self.origins.partition(output);
-        let Payload::Columns(batch) = &output.payload else {
-            return Err(Error::fatal("internal", "the sink was given documents where it asked for columns").for_user());
-        };
-        let positions = output.rows.iter().map(|record| output.records.offsets[*record as usize] as i64);
-        let partitions: ArrayRef = Arc::new(Int32Array::from(vec![partition as i32; output.len()]));
-        let positions: ArrayRef = Arc::new(Int64Array::from_iter_values(positions));
-        let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new(PARTITION, DataType::Int32, false)));
-        fields.push(Arc::new(Field::new(POSITION, DataType::Int64, false)));
-        let columns = batch.columns().iter().cloned().chain([partitions, positions]).collect();
-        let values = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
-        let values = values.map_err(|error| Error::fatal("internal", format!("rows can't be traced: {error}")))?;
-        let absent = (0..values.num_columns()).map(|column| batch.absent(column).cloned());
-        let cells = Cells::new(values, absent.collect());
-        Ok(Output { payload: Payload::Columns(cells), ..output.clone() })
-    }
-
-    /// Writes rows to the table of expected rows.
-    async fn write(&mut self, output: &Output) -> Result<(), CommitError> {
-        let outputs = [self.trace(output)?];
-        let order = Order::of(&self.traced, &outputs)?;
-        for run in order.runs(0..order.places.len()) {
-            let places = &order.places[run.rows];
-            match self.expected.encode(&self.encoder(&outputs)?, &run.fields, places) {
-                Ok(encoded) => match encoded.run(&self.client).await {
-                    Ok(_) => continue,
-                    Err(error) if failure::may_be_of_rows(&error) => {}
-                    Err(error) => return Err(self.failed(&error).into()),
-                },
-                Err(refused) => {
-                    let refused = refused.iter().map(|(place, cause)| reject(&outputs, *place, cause));
-                    return Err(CommitError::Rejected(refused.collect()));
+    /// Writes values down as the server does, where only it knows which are the same.
+    async fn spell(&mut self, rows: &mut [Said]) -> Result<(), Error> {
+        for place in 0..self.spellings.len() {
+            let Some(ty) = self.spellings[place].clone() else { continue };
+            let texts: Vec<&str> =
+                rows.iter().filter_map(|row| row.cells[place].as_deref()?.strip_prefix('t')).collect();
+            let mut spelt = self.spelt(&ty, &texts).await;
+            if spelt.is_none() {
+                let mut each = Vec::with_capacity(texts.len());
+                for text in &texts {
+                    let one = self.spelt(&ty, std::slice::from_ref(text)).await;
+                    each.push(one.and_then(|one| one.into_iter().next()).flatten());
                 }
+                spelt = Some(each);
             }
-            // There are rows that the table refuses, or keys that only the server takes for equal.
-            for place in places {
-                let encoded = self.expected.encode(&self.encoder(&outputs)?, &run.fields, std::slice::from_ref(place));
-                let Ok(encoded) = encoded else { continue };
-                if let Err(error) = encoded.run(&self.client).await {
-                    if !failure::may_be_of_rows(&error) {
-                        return Err(self.failed(&error).into());
-                    }
-                    let cause = failure::words_of(&error);
-                    return Err(CommitError::Rejected(vec![reject(&outputs, *place, &cause)]));
+            let mut spelt = spelt.unwrap_or_default().into_iter();
+            for row in rows.iter_mut() {
+                let Some(cell) = row.cells[place].as_mut().filter(|cell| cell.starts_with('t')) else { continue };
+                if let Some(Some(text)) = spelt.next() {
+                    *cell = format!("t{text}");
                 }
             }
         }
         Ok(())
     }
 
-    fn encoder<'a>(&'a self, outputs: &'a [Output]) -> Result<Encoder<'a>, Error> {
-        Encoder::new(&self.traced.slots, &self.wires, &keys::batches(outputs)?)
+    /// These texts as the server writes them; none: one of them is none of this type.
+    async fn spelt(&mut self, ty: &str, texts: &[&str]) -> Option<Vec<Option<String>>> {
+        if texts.is_empty() {
+            return Some(Vec::new());
+        }
+        let sql =
+            format!("select text::{ty}::text from unnest($1::text[]) with ordinality t (text, place) order by place");
+        let rows = self.client.query(&sql, &[&texts]).await.ok()?;
+        Some(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// What the empty table says of each row.
@@ -216,7 +245,7 @@ impl PostgresAuditor {
     /// What is sent to the empty table for one row.
     fn judged(&self, outputs: &[Output], row: usize) -> Result<Result<Encoded, Refused>, Error> {
         let batches = keys::batches(outputs)?;
-        let encoder = Encoder::new(&self.layout.slots, &self.wires[..self.layout.slots.len()], &batches)?;
+        let encoder = Encoder::new(&self.layout.slots, &self.wires, &batches)?;
         let fields = (0..self.layout.slots.len()).filter(|slot| !batches[0].is_absent(*slot, row)).collect();
         Ok(self.judge.encode(&encoder, &fields, &[Place { output: 0, row }]))
     }
@@ -224,74 +253,42 @@ impl PostgresAuditor {
     async fn compare(mut self) -> Result<Findings, Error> {
         let server = self.server.clone();
         let failed = |error: tokio_postgres::Error| server.failed("audit a table in", &error);
-        self.client.batch_execute(&format!("analyze {EXPECTED}")).await.map_err(failed)?;
-        // One snapshot for all that is compared.
-        let reading = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start();
-        let reading = reading.await.map_err(failed)?;
-        // Types without equality, and json, of which it depends on how it is written, are compared as text.
-        let plain = |place: usize| self.wires[place].copy && self.wires[place].base != "json";
-        let unknown = format!("select coalesce(bit_and({KNOWN})::text, '') from {EXPECTED}");
-        let unknown: String = reading.query_one(unknown.as_str(), &[]).await.map_err(failed)?.get(0);
-        // What a record did not say, its default, can't be told: without a key, not even of which row.
-        let compared = self.compared.iter().copied().filter(|place| {
-            !self.layout.key.is_empty() || !self.layout.slots[*place].has_default || !unknown[*place..].starts_with('0')
+        let Some(mut expected) = self.expected.take() else { return Ok(Findings::default()) };
+        expected.begin()?;
+        let reading = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let reading = reading.start().await.map_err(failed)?;
+        let columns = self.columns.iter().map(|column| match column.class {
+            Class::List(_) => format!("to_jsonb({})::text", quote(&column.name)),
+            _ => format!("{}::text", quote(&column.name)),
         });
-        let compared: Vec<usize> = compared.collect();
-        let comparison = Comparison {
-            layout: &self.layout,
-            target: &self.target,
-            expected: EXPECTED,
-            compared: compared.clone(),
-            known: Some(&|of, place| format!("substring({of}.{KNOWN} from {} for 1) = B'1'", place + 1)),
-            comparable: &move |place, column| if plain(place) { column } else { format!("({column})::text") },
-            text: |column| format!("({column})::text"),
-        };
-        let keyed = !self.layout.key.is_empty();
-        let number = async |sql: String| {
-            Ok::<_, Error>(reading.query_one(sql.as_str(), &[]).await.map_err(failed)?.get::<_, i64>(0) as u64)
-        };
-        let found = number(format!("select count(*) from {}", self.target)).await?;
-        let expected =
-            number(if keyed { comparison.keys() } else { format!("select count(*) from {EXPECTED}") }).await?;
-        let origins = std::mem::take(&mut self.origins);
-        let mut differences = Differences::new(&self.layout, &compared, origins, expected, found);
-        let width = self.layout.slots.len();
-        let row = |found: &tokio_postgres::Row, from: usize, origin: Option<usize>| {
-            let cells = (from..from + width).map(|at| found.get(at)).collect();
-            Row::new(cells, origin.and_then(|at| found.get::<_, Option<&str>>(at)))
-        };
-        let queries = match keyed {
-            true => vec![comparison.lost(), comparison.altered(), comparison.unexpected()],
-            false => vec![comparison.numbers()],
-        };
-        for (kind, sql) in queries.into_iter().enumerate() {
-            let none: [&str; 0] = [];
+        let sql = format!("select {} from {}", columns.collect::<Vec<_>>().join(", "), self.target);
+        let none: [&str; 0] = [];
+        {
             let mut rows = pin!(reading.query_raw(sql.as_str(), none).await.map_err(failed)?);
-            while let Some(found) = rows.try_next().await.map_err(failed)? {
-                match (keyed, kind) {
-                    (false, _) => {
-                        let (wanted, there): (i64, i64) = (found.get(width), found.get(width + 1));
-                        differences.number(row(&found, 0, Some(width + 2)), wanted as u64, there as u64);
-                    }
-                    (true, 0) => differences.lost(row(&found, 0, Some(width))),
-                    (true, 1) => differences.altered(&row(&found, 0, Some(2 * width)), &row(&found, width, None)),
-                    (true, _) => differences.unexpected(row(&found, 0, None)),
-                }
+            while let Some(row) = rows.try_next().await.map_err(failed)? {
+                let cell = |(at, column): (usize, &Column)| -> Cell {
+                    let text: Option<&str> = row.get(at);
+                    text.map(|text| match column.class {
+                        Class::Bytes => format!("x{}", text.trim_start_matches("\\x")),
+                        class => class.stored_text(text),
+                    })
+                };
+                expected.found(self.columns.iter().enumerate().map(cell).collect())?;
             }
         }
         reading.rollback().await.map_err(failed)?;
-        self.client.batch_execute(&format!("drop table {EXPECTED}, {JUDGE}")).await.map_err(failed)?;
-        Ok(differences.finish())
+        self.client.batch_execute(&format!("drop table {JUDGE}; reset all")).await.map_err(failed)?;
+        blocking::run(move || expected.finish()).await?
     }
 }
 
 #[async_trait]
 impl Auditor for PostgresAuditor {
-    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError> {
-        for output in outputs.iter().filter(|output| !output.is_empty()) {
-            self.write(output).await?;
-        }
-        Ok(())
+    async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
+        let Some(expected) = &mut self.expected else { return Ok(()) };
+        let mut said = expected.said(rows)?;
+        self.spell(&mut said).await?;
+        self.expected.as_mut().map_or(Ok(()), |expected| expected.keep(said))
     }
 
     async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {

@@ -1,74 +1,105 @@
-//! Auditing a table: the expected rows are written to a temporary database, which has the target attached for reading.
+//! Auditing a table: its rows are read one by one, and held against what the records say.
 use super::{
     SqliteSink,
     cell::Reader,
     database::Database,
     failure::{self, Blame},
-    schema,
+    schema, types,
     writer::statements,
 };
 use crate::{
     blocking,
     table::{
-        Layout,
-        audit::{self, Comparison, Differences, PARTITION, POSITION, Row},
+        FoundColumn, Layout,
+        audit::{self, Cell, Class, Column, Expected},
         ddl::{quote, quote_all},
-        keys::{self, reject},
+        keys,
     },
 };
 use async_trait::async_trait;
+use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
-    audit::{Audit, Audited, Auditor, Findings, Origins},
+    audit::{Audit, Audited, Auditor, Findings},
     batch::{Demand, Output},
-    sink::{CommitError, RejectedRow},
+    sink::CommitError,
 };
 use rusqlite::{Connection, types::ValueRef};
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-/// Opens the target for reading, and makes the table of expected rows.
+/// Opens the target for reading.
 pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error> {
     let options = config.options();
     let target = Database::look(&config.path, config.fence_timeout.into())?;
+    let failed = |error: &rusqlite::Error| failure::classify("read the tables of", &config.path, error);
     let found = match &target {
-        Some(target) => schema::describe(&target.connection, &options.table)
-            .map_err(|error| target.failed("read the tables of", &error))?,
+        Some(target) => schema::describe(&target.connection, &options.table).map_err(|error| failed(&error))?,
         None => None,
     };
     let (Some(target), Some(found)) = (target, found) else {
-        let auditor = audit::Gone::default();
-        return Ok(Audited { auditor: Box::new(auditor), demand: Demand::Columns(Vec::new()) });
+        return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents });
     };
     let layout = audit::layout(&options, &found)?;
-    let mut auditor = SqliteAuditor {
-        path: config.path.clone(),
-        strict: schema::is_strict(&target.connection, &options.table)
-            .map_err(|error| target.failed("read the tables of", &error))?,
-        table: options.table,
-        compared: audit::compared(&layout, &wanted.volatile),
-        layout: Arc::new(layout),
-        scratch: Some(
-            Connection::open("").map_err(|error| failure::classify("open a scratch file for", &config.path, &error))?,
-        ),
-        judge: None,
-        origins: Origins::default(),
+    let numbered = matches!(found.primary_key.as_slice(), [only] if is_row_id(&found.columns, only));
+    let column = |place: usize| {
+        let FoundColumn { name, declared, has_default, exact, .. } = &found.columns[place];
+        let fills = *has_default || numbered && found.primary_key.contains(name);
+        Column { name: name.clone(), class: class(declared), fills, folds: !exact }
     };
-    auditor.prepare(&target)?;
-    let demand = auditor.layout.demand();
+    let columns: Vec<Column> = audit::compared(&options, &found, &layout).into_iter().map(column).collect();
+    let demand = layout.demand();
+    let auditor = SqliteAuditor {
+        path: config.path.clone(),
+        strict: schema::is_strict(&target.connection, &options.table).map_err(|error| failed(&error))?,
+        judge: judge(&target.connection, &options.table).map_err(|error| failed(&error))?,
+        expected: Expected::new(columns.clone(), &audit::key(&layout), &wanted.volatile)?,
+        table: options.table,
+        layout,
+        columns,
+        target,
+    };
     Ok(Audited { auditor: Box::new(auditor), demand })
+}
+
+/// Whether the only column of a primary key is the number of the row, which SQLite makes where a record has none.
+fn is_row_id(columns: &[FoundColumn], key: &str) -> bool {
+    columns.iter().any(|column| column.name == key && column.declared.eq_ignore_ascii_case("integer"))
+}
+
+/// An empty table like the target, to see which rows it refuses. A view has no rules of its own.
+fn judge(target: &Connection, table: &str) -> rusqlite::Result<Option<Connection>> {
+    let sql = "select sql from sqlite_schema where type = 'table' and name = ?1";
+    let Ok(sql) = target.query_row(sql, [table], |row| row.get::<_, String>(0)) else { return Ok(None) };
+    let judge = Connection::open_in_memory()?;
+    judge.execute_batch("pragma foreign_keys = off")?;
+    Ok(judge.execute_batch(&sql).is_ok().then_some(judge))
+}
+
+/// What a column of a declared type holds.
+fn class(declared: &str) -> Class {
+    match types::of_declared(declared) {
+        Type::Boolean => Class::Boolean,
+        Type::Text => Class::Text,
+        Type::Timestamp => Class::Instant,
+        Type::Datetime => Class::Datetime,
+        Type::Date => Class::Date,
+        Type::Binary => Class::Bytes,
+        Type::Json if !types::takes_anything(declared) => Class::Json,
+        Type::Json => Class::Anything,
+        _ => Class::Double,
+    }
 }
 
 struct SqliteAuditor {
     path: PathBuf,
+    target: Database,
     table: String,
     strict: bool,
-    layout: Arc<Layout>,
-    compared: Vec<usize>,
-    /// Where expected rows are. Away while a thread works with it.
-    scratch: Option<Connection>,
-    /// An empty table like the target, to see which rows it refuses.
+    layout: Layout,
+    columns: Vec<Column>,
+    expected: Expected,
+    /// An empty table like the target.
     judge: Option<Connection>,
-    origins: Origins,
 }
 
 impl SqliteAuditor {
@@ -76,159 +107,19 @@ impl SqliteAuditor {
         failure::classify("audit", &self.path, error)
     }
 
-    /// Makes the table of expected rows: columns declared as the target's, so that values are stored alike.
-    fn prepare(&mut self, target: &Database) -> Result<(), Error> {
-        let strict = target
-            .connection
-            .query_row("select strict from pragma_table_list(?1) where schema = 'main'", [&self.table], |row| {
-                row.get::<_, bool>(0)
-            })
-            .unwrap_or(false);
-        let columns = self.layout.slots.iter().map(|slot| format!("{} {}", quote(&slot.column.name), slot.declared));
-        let columns: Vec<String> = columns.collect();
-        let names: Vec<String> = self.layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
-        let key: Vec<String> = self.layout.key.iter().map(|place| names[*place].clone()).collect();
-        let unique = match key.is_empty() {
-            true => String::new(),
-            false => format!(", unique ({}, {PARTITION})", quote_all(&key)),
-        };
-        let strict = if strict { " strict" } else { "" };
-        let create = format!(
-            "create table expected ({}, {PARTITION} integer, {POSITION} integer{}{unique}){strict}",
-            columns.join(", "),
-            (0..columns.len()).map(|place| format!(", {} integer", known(place))).collect::<String>(),
-        );
-        let sql = target.connection.query_row(
-            "select sql from sqlite_schema where type = 'table' and name = ?1",
-            [&self.table],
-            |row| row.get::<_, String>(0),
-        );
-        let made = (|| {
-            let Some(scratch) = &self.scratch else { return Ok(None) };
-            scratch.execute_batch("pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000")?;
-            scratch.execute_batch(&create)?;
-            scratch.execute_batch("begin")?;
-            let judge = Connection::open_in_memory()?;
-            judge.execute_batch("pragma foreign_keys = off")?;
-            // A view has no rules of its own.
-            Ok(sql.ok().and_then(|sql| judge.execute_batch(&sql).ok()).map(|()| judge))
-        })();
-        self.judge = made.map_err(|error: rusqlite::Error| self.failed(&error))?;
-        Ok(())
-    }
-
-    /// Writes the rows of one output to the table of expected rows.
-    fn write(&self, scratch: &Connection, output: &Output, partition: u32) -> Result<(), CommitError> {
-        let layout = &self.layout;
-        let outputs = std::slice::from_ref(output);
-        keys::refuse_nulls(layout, outputs, &keys::batches(outputs)?)?;
-        let failed = |error: rusqlite::Error| self.failed(&error);
-        let batches = keys::batches(outputs)?;
-        let Some(batch) = batches.first() else { return Ok(()) };
-        let columns = layout
-            .slots
-            .iter()
-            .zip(batch.columns())
-            .map(|(slot, column)| Reader::new(slot, self.strict, column.as_ref()));
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let mut rejected: Vec<RejectedRow> = Vec::new();
-        // Rows that can't be stored are found before any is written.
-        for row in 0..batch.num_rows() {
-            let refused = columns.iter().zip(&layout.slots).find_map(|(column, slot)| {
-                column.value(row).err().map(|cause| format!("column {} ({}): {cause}", slot.column.name, slot.declared))
-            });
-            rejected.extend(refused.map(|cause| reject(outputs, keys::Place { output: 0, row }, &cause)));
+    fn compare(self) -> Result<Findings, Error> {
+        let Self { mut expected, target, table, columns, path, .. } = self;
+        let failed = |error: rusqlite::Error| failure::classify("audit", &path, &error);
+        expected.begin()?;
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let sql = format!("select {} from {}", quote_all(&names), quote(&table));
+        let mut statement = target.connection.prepare(&sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let cells = columns.iter().enumerate().map(|(at, column)| Ok(cell(column.class, row.get_ref(at)?)));
+            expected.found(cells.collect::<rusqlite::Result<_>>().map_err(failed)?)?;
         }
-        if !rejected.is_empty() {
-            return Err(CommitError::Rejected(rejected));
-        }
-        for row in 0..batch.num_rows() {
-            let fields: Vec<usize> = (0..columns.len()).filter(|place| !batch.is_absent(*place, row)).collect();
-            let mut insert = scratch.prepare_cached(&expecting(layout, &fields)).map_err(failed)?;
-            for (index, place) in fields.iter().enumerate() {
-                let value = columns[*place].value(row).map_err(|cause| Error::fatal("internal", cause))?;
-                insert.raw_bind_parameter(index + 1, value).map_err(failed)?;
-            }
-            let position = output.records.offsets[output.rows[row] as usize];
-            insert.raw_bind_parameter(fields.len() + 1, partition).map_err(failed)?;
-            insert.raw_bind_parameter(fields.len() + 2, position as i64).map_err(failed)?;
-            insert.raw_execute().map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    fn compare(&mut self) -> Result<Findings, Error> {
-        let Some(scratch) = self.scratch.take() else { return Ok(Findings::default()) };
-        let failed = |error: rusqlite::Error| failure::classify("audit", &self.path, &error);
-        scratch.execute_batch("commit").map_err(failed)?;
-        scratch.execute("attach ?1 as target", [uri(&self.path)]).map_err(failed)?;
-        let target = format!("target.{}", quote(&self.table));
-        // What a record did not say, its default, can't be told: without a key, not even of which row.
-        let is_known = |place: usize| {
-            let sql = format!("select coalesce(min({0} is not null), 1) from main.expected", known(place));
-            scratch.query_row(&sql, [], |row| row.get::<_, bool>(0)).map_err(failed)
-        };
-        let mut compared = Vec::new();
-        for place in self.compared.iter().copied() {
-            if !self.layout.key.is_empty() || !self.layout.slots[place].has_default || is_known(place)? {
-                compared.push(place);
-            }
-        }
-        let comparison = Comparison {
-            layout: &self.layout,
-            target: &target,
-            expected: "main.expected",
-            compared: compared.clone(),
-            known: Some(&|of, place| format!("{of}.{} is not null", known(place))),
-            comparable: &|_, column| column,
-            text: |column| column,
-        };
-        let count = |sql: &str| {
-            scratch.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|count| count as u64).map_err(failed)
-        };
-        let found = count(&format!("select count(*) from {target}"))?;
-        let keyed = !self.layout.key.is_empty();
-        let expected = count(&if keyed { comparison.keys() } else { "select count(*) from main.expected".into() })?;
-        let origins = std::mem::take(&mut self.origins);
-        let mut differences = Differences::new(&self.layout, &compared, origins, expected, found);
-        let width = self.layout.slots.len();
-        let each =
-            |sql: &str, of_row: &mut dyn FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>| -> rusqlite::Result<()> {
-                let mut statement = scratch.prepare(sql)?;
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    of_row(row)?;
-                }
-                Ok(())
-            };
-        let row = |row: &rusqlite::Row<'_>, from: usize, origin: Option<usize>| -> rusqlite::Result<Row> {
-            let cells = (from..from + width).map(|at| row.get_ref(at).map(cell)).collect::<Result<_, _>>()?;
-            let origin: Option<String> = origin.map_or(Ok(None), |at| row.get(at))?;
-            Ok(Row::new(cells, origin.as_deref()))
-        };
-        let compared: rusqlite::Result<()> = (|| {
-            if !keyed {
-                return each(&comparison.numbers(), &mut |found| {
-                    let (wanted, there): (i64, i64) = (found.get(width)?, found.get(width + 1)?);
-                    differences.number(row(found, 0, Some(width + 2))?, wanted as u64, there as u64);
-                    Ok(())
-                });
-            }
-            each(&comparison.lost(), &mut |found| {
-                differences.lost(row(found, 0, Some(width))?);
-                Ok(())
-            })?;
-            each(&comparison.altered(), &mut |found| {
-                differences.altered(&row(found, 0, Some(2 * width))?, &row(found, width, None)?);
-                Ok(())
-            })?;
-            each(&comparison.unexpected(), &mut |found| {
-                differences.unexpected(row(found, 0, None)?);
-                Ok(())
-            })
-        })();
-        compared.map_err(failed)?;
-        Ok(differences.finish())
+        expected.finish()
     }
 
     /// What the empty table says of each row.
@@ -262,7 +153,7 @@ impl SqliteAuditor {
         };
         let Some(judge) = &self.judge else { return Ok(None) };
         judge.execute_batch("savepoint judged")?;
-        let layout = Layout { key: Vec::new(), ..(*self.layout).clone() };
+        let layout = Layout { key: Vec::new(), ..self.layout.clone() };
         let sql = statements(&layout, &self.table, fields, &[]).concat();
         let written = judge.prepare_cached(&sql).and_then(|mut statement| {
             values
@@ -276,69 +167,29 @@ impl SqliteAuditor {
     }
 }
 
-/// The column that says whether an expected row knows another one.
-fn known(place: usize) -> String {
-    format!("dataflow_known_{place}")
-}
-
-/// The statement that writes an expected row with these fields, over what an earlier record of its key and partition said.
-fn expecting(layout: &Layout, fields: &[usize]) -> String {
-    let name = |place: &usize| quote(&layout.slots[*place].column.name);
-    let mut names: Vec<String> = fields.iter().map(name).collect();
-    names.extend([PARTITION.into(), POSITION.into()]);
-    let values = vec!["?"; names.len()].join(", ");
-    let flags: String = fields.iter().map(|place| format!(", {}", known(*place))).collect();
-    let insert =
-        format!("insert into expected ({}{flags}) values ({values}{})", names.join(", "), ", 1".repeat(fields.len()));
-    if layout.key.is_empty() {
-        return insert;
-    }
-    let key: Vec<String> = layout.key.iter().map(name).collect();
-    let flags = fields.iter().map(|place| format!("{} = 1", known(*place)));
-    let set = names.iter().map(|name| format!("{name} = excluded.{name}")).chain(flags);
-    let set = set.collect::<Vec<_>>().join(", ");
-    format!("{insert} on conflict ({}, {PARTITION}) do update set {set}", key.join(", "))
-}
-
-/// The file, for reading only.
-fn uri(path: &std::path::Path) -> String {
-    let mut uri = String::from("file:");
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(*byte as char),
-            byte => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri + "?mode=ro"
-}
-
-fn cell(value: ValueRef<'_>) -> Option<String> {
+/// A value that the column gives back.
+fn cell(class: Class, value: ValueRef<'_>) -> Cell {
     Some(match value {
         ValueRef::Null => return None,
-        ValueRef::Integer(integer) => integer.to_string(),
-        ValueRef::Real(real) => format!("{real:?}"),
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        ValueRef::Blob(blob) => blob.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ValueRef::Integer(integer) => class.stored_integer(integer),
+        ValueRef::Real(real) => class.stored_double(real),
+        ValueRef::Text(text) => class.stored_text(&String::from_utf8_lossy(text)),
+        ValueRef::Blob(blob) => class.stored_bytes(blob),
     })
 }
 
 #[async_trait]
 impl Auditor for SqliteAuditor {
-    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError> {
-        for output in outputs {
-            let partition = self.origins.partition(output);
-            if let Some(scratch) = &self.scratch {
-                self.write(scratch, output, partition)?;
-            }
-        }
-        Ok(())
+    async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
+        let said = self.expected.said(rows)?;
+        self.expected.keep(said)
     }
 
     async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
         self.judge(output)
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Findings, Error> {
+    async fn finish(self: Box<Self>) -> Result<Findings, Error> {
         blocking::run(move || self.compare()).await?
     }
 }

@@ -1,6 +1,6 @@
 //! A report as people read it.
 use crate::cli::output::{table, thousands};
-use dataflow_sdk::audit::{Example, Finding};
+use dataflow_sdk::audit::{Example, Finding, Unwritten};
 use dataflow_verify::{Missing, Report};
 
 /// Most examples that are printed of each finding.
@@ -30,6 +30,18 @@ pub(super) fn text(report: &Report) -> String {
     ];
     for (what, finding) in findings {
         section(&mut text, what, finding);
+    }
+    if !rows.unwritten.is_empty() {
+        let chosen = if report.leaves_out { ", as the spec says" } else { "" };
+        text.push_str(&format!("\nfields that were not written{chosen}: {}\n", rows.unwritten.len()));
+        for Unwritten { field, records, example } in rows.unwritten.iter().take(MOST) {
+            text.push_str(&format!("  {field}, of {} rows; first {}\n", thousands(*records), one(example)));
+        }
+        if !report.leaves_out {
+            text.push_str(
+                "  the target has no column for them: add it, or say that they are to be left out (unknownFields: ignore)\n",
+            );
+        }
     }
     for token in &report.tokens {
         let sink = token.sink.map_or_else(|| "none".into(), |sequence| format!("commit {sequence}"));

@@ -1,151 +1,147 @@
-//! What the queries found, on its way to findings.
-use crate::table::Layout;
-use dataflow_sdk::audit::{Difference, Example, Finding, Findings, MAX_EXAMPLES, Origin, Origins, shown};
+//! Rows that are not as they should be, on their way to findings.
+use super::value::{ABSENT, Cell, shown};
+use dataflow_sdk::audit::{self, Difference, Example, Finding, Findings, MAX_EXAMPLES, Origin, Origins};
 
 /// Most lost and unexpected rows among which altered ones are looked for, where there is no key.
 const MOST_PAIRS: usize = 1_000;
 
-/// A row as the database gives it, as text.
+/// A row, and where it comes from.
 #[derive(Clone, Debug)]
-pub struct Row {
-    /// Its cells; none: NULL.
-    pub cells: Vec<Option<String>>,
-    /// Where it comes from.
-    pub origin: Option<Origin>,
+pub(super) struct Row {
+    pub(super) cells: Vec<Cell>,
+    pub(super) origin: Option<Origin>,
 }
 
-impl Row {
-    /// A row, and its origin as [`Comparison`](super::Comparison)'s queries give it.
-    pub fn new(cells: Vec<Option<String>>, origin: Option<&str>) -> Self {
-        let parse = |text: &str| {
-            let (partition, position) = text.split_once(':')?;
-            Some(Origin { partition: partition.parse().ok()?, position: position.parse().ok()? })
-        };
-        Self { cells, origin: origin.and_then(parse) }
-    }
-}
-
-/// Rows that are not as they should be, on their way to findings.
-#[derive(Debug)]
-pub struct Differences {
+/// Rows that are not as they should be.
+pub(super) struct Differences {
     names: Vec<String>,
     key: Vec<usize>,
     compared: Vec<usize>,
-    origins: Origins,
-    findings: Findings,
+    pub(super) findings: Findings,
+    /// Examples whose partition is still a number.
+    examples: [Vec<(Option<Origin>, Example)>; 4],
     /// Without a key: rows that may turn out to be altered ones.
     lost: Vec<Row>,
     unexpected: Vec<Row>,
 }
 
+/// Which finding an example is of.
+#[derive(Clone, Copy)]
+enum Kind {
+    Lost,
+    Doubled,
+    Altered,
+    Unexpected,
+}
+
 impl Differences {
-    /// Of a table with this layout.
-    pub fn new(layout: &Layout, compared: &[usize], origins: Origins, expected: u64, found: u64) -> Self {
-        Self {
-            names: layout.slots.iter().map(|slot| slot.column.name.clone()).collect(),
-            key: layout.key.clone(),
-            compared: compared.to_vec(),
-            origins,
-            findings: Findings { expected, found, ..Findings::default() },
-            lost: Vec::new(),
-            unexpected: Vec::new(),
+    pub(super) fn new(names: Vec<String>, key: Vec<usize>, compared: Vec<usize>) -> Self {
+        let (findings, examples) = (Findings::default(), Default::default());
+        Self { names, key, compared, findings, examples, lost: Vec::new(), unexpected: Vec::new() }
+    }
+
+    fn add(&mut self, kind: Kind, expected: Option<&Row>, found: Option<&Row>) {
+        let Findings { lost, doubled, altered, unexpected, .. } = &mut self.findings;
+        let finding = match kind {
+            Kind::Lost => lost,
+            Kind::Doubled => doubled,
+            Kind::Altered => altered,
+            Kind::Unexpected => unexpected,
+        };
+        finding.count += 1;
+        if self.examples[kind as usize].len() < MAX_EXAMPLES {
+            let example = self.example(expected, found);
+            let origin = expected.or(found).and_then(|row| row.origin);
+            self.examples[kind as usize].push((origin, example));
         }
     }
 
     /// A row that is not there.
-    pub fn lost(&mut self, row: Row) {
+    pub(super) fn lost(&mut self, row: Row) {
         match self.key.is_empty() && self.lost.len() < MOST_PAIRS {
             true => self.lost.push(row),
-            false => {
-                let example = self.example(Some(&row), None);
-                self.findings.lost.add(|| example);
-            }
+            false => self.add(Kind::Lost, Some(&row), None),
         }
     }
 
     /// A row that nothing explains.
-    pub fn unexpected(&mut self, row: Row) {
+    pub(super) fn unexpected(&mut self, row: Row) {
         match self.key.is_empty() && self.unexpected.len() < MOST_PAIRS {
             true => self.unexpected.push(row),
-            false => {
-                let example = self.example(None, Some(&row));
-                self.findings.unexpected.add(|| example);
-            }
+            false => self.add(Kind::Unexpected, None, Some(&row)),
         }
+    }
+
+    /// A row that is there once more than it should be; its origin is that of its twin.
+    pub(super) fn doubled(&mut self, row: &Row) {
+        self.add(Kind::Doubled, None, Some(row));
     }
 
     /// A row that is there with other content.
-    pub fn altered(&mut self, expected: &Row, found: &Row) {
-        let example = self.example(Some(expected), Some(found));
-        self.findings.altered.add(|| example);
-    }
-
-    /// A row of which there are `there` where there should be `wanted`.
-    pub fn number(&mut self, row: Row, wanted: u64, there: u64) {
-        if wanted == 0 {
-            (0..there).for_each(|_| self.unexpected(row.clone()));
-        }
-        (there..wanted).for_each(|_| self.lost(row.clone()));
-        for _ in wanted.max(1)..there {
-            if wanted > 0 {
-                let example = Example { expected: None, ..self.example(Some(&row), Some(&row)) };
-                self.findings.doubled.add(|| example);
-            }
-        }
+    pub(super) fn altered(&mut self, expected: &Row, found: &Row) {
+        self.add(Kind::Altered, Some(expected), Some(found));
     }
 
     /// All of it. Without a key, a lost row and an unexpected one that have most in common are one that was altered.
-    pub fn finish(mut self) -> Findings {
+    pub(super) fn finish(mut self, origins: &Origins) -> Findings {
         let mut unexpected = std::mem::take(&mut self.unexpected);
         for row in std::mem::take(&mut self.lost) {
-            let common = |other: &Row| self.compared.iter().filter(|at| row.cells[**at] == other.cells[**at]).count();
+            let common =
+                |other: &Row| self.compared.iter().filter(|at| same(&row.cells[**at], &other.cells[**at])).count();
             let nearest = unexpected.iter().enumerate().max_by_key(|(_, other)| common(other));
             let enough = nearest.filter(|(_, other)| common(other) * 2 >= self.compared.len() && common(other) > 0);
             match enough.map(|(index, _)| index) {
                 Some(index) => {
                     let other = unexpected.swap_remove(index);
-                    self.altered(&row, &other);
+                    self.add(Kind::Altered, Some(&row), Some(&other));
                 }
-                None => {
-                    let example = self.example(Some(&row), None);
-                    self.findings.lost.add(|| example);
-                }
+                None => self.add(Kind::Lost, Some(&row), None),
             }
         }
         for row in unexpected {
-            let example = self.example(None, Some(&row));
-            self.findings.unexpected.add(|| example);
+            self.add(Kind::Unexpected, None, Some(&row));
         }
-        let first = |finding: &mut Finding| {
-            finding.examples.sort_by(|a, b| (&a.partition, a.position).cmp(&(&b.partition, b.position)));
-            finding.examples.truncate(MAX_EXAMPLES);
-        };
-        let Findings { lost, doubled, altered, unexpected, .. } = &mut self.findings;
-        [lost, doubled, altered, unexpected].into_iter().for_each(first);
-        self.findings
+        let mut findings = self.findings;
+        let Findings { lost, doubled, altered, unexpected, .. } = &mut findings;
+        let all: [&mut Finding; 4] = [lost, doubled, altered, unexpected];
+        for (finding, mut examples) in all.into_iter().zip(self.examples) {
+            examples.sort_by_key(|(origin, _)| *origin);
+            let located = examples.into_iter().map(|(origin, example)| {
+                let from = origin.map_or_else(Example::default, |origin| origins.example(origin));
+                Example { partition: from.partition, position: from.position, ..example }
+            });
+            finding.examples = located.collect();
+        }
+        findings
     }
 
     fn example(&self, expected: Option<&Row>, found: Option<&Row>) -> Example {
-        let origin =
-            expected.and_then(|row| row.origin).map_or_else(Example::default, |origin| self.origins.example(origin));
-        let key = self
-            .key
-            .iter()
-            .filter_map(|at| Some((at, found.or(expected)?.cells[*at].clone())))
-            .map(|(at, cell)| format!("{} = {}", self.names[*at], value(cell.as_ref())));
-        let key: Vec<String> = key.collect();
+        let key = self.key.iter().filter_map(|at| Some((at, found.or(expected)?.cells[*at].as_deref())));
+        let key: Vec<String> = key.map(|(at, cell)| format!("{} = {}", self.names[*at], shown(cell))).collect();
         let text = |row: &Row| {
-            let cells =
-                self.names.iter().zip(&row.cells).map(|(name, cell)| format!("{name} = {}", value(cell.as_ref())));
-            cells.collect::<Vec<_>>().join(", ")
+            let cells = self.names.iter().zip(&row.cells).filter(|(_, cell)| cell.as_deref() != Some(ABSENT));
+            let cells: Vec<String> = cells.map(|(name, cell)| format!("{name} = {}", shown(cell.as_deref()))).collect();
+            audit::shown(cells.join(", ").as_bytes())
         };
         let fields = match (expected, found) {
             (Some(expected), Some(found)) => {
-                let differing = self.compared.iter().filter(|at| expected.cells[**at] != found.cells[**at]);
-                let difference = |at: &usize| Difference {
-                    field: self.names[*at].clone(),
-                    expected: Some(value(expected.cells[*at].as_ref())),
-                    found: Some(value(found.cells[*at].as_ref())),
+                let differing = self.compared.iter().filter(|at| !same(&expected.cells[**at], &found.cells[**at]));
+                let difference = |at: &usize| {
+                    let (expected, found) = (expected.cells[*at].as_deref(), found.cells[*at].as_deref());
+                    // The same words in another type.
+                    let alike = shown(expected) == shown(found);
+                    let words = |cell: Option<&str>| match cell.and_then(|cell| cell.chars().next()).filter(|_| alike) {
+                        Some('n') => format!("the number {}", shown(cell)),
+                        Some('t') => format!("the text {:?}", shown(cell)),
+                        Some('j') => format!("the JSON {}", shown(cell)),
+                        Some('x') => format!("the bytes {}", shown(cell)),
+                        _ => shown(cell),
+                    };
+                    Difference {
+                        field: self.names[*at].clone(),
+                        expected: Some(words(expected)),
+                        found: Some(words(found)),
+                    }
                 };
                 differing.map(difference).collect()
             }
@@ -153,14 +149,15 @@ impl Differences {
         };
         Example {
             place: (!key.is_empty()).then(|| key.join(", ")),
-            expected: expected.map(|row| shown(text(row).as_bytes())),
-            found: found.map(|row| shown(text(row).as_bytes())),
+            expected: expected.map(text),
+            found: found.map(text),
             fields,
-            ..origin
+            ..Example::default()
         }
     }
 }
 
-fn value(cell: Option<&String>) -> String {
-    cell.map_or_else(|| "NULL".into(), |cell| shown(cell.as_bytes()))
+/// Whether a cell is as it should be; what a record doesn't say may be anything.
+fn same(expected: &Cell, found: &Cell) -> bool {
+    expected == found || expected.as_deref() == Some(ABSENT)
 }

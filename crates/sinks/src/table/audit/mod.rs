@@ -1,9 +1,11 @@
-//! Auditing a table: the rows that should be there are in a table of their own, and the database compares the two.
-mod comparison;
+//! Auditing a table: what the records say is kept in a scratch file, and each row of the target is held against it, value
+//! by value, in a spelling that nothing which writes knows of.
 mod differences;
+mod expected;
+mod value;
 
-pub use comparison::{Comparison, Known, PARTITION, POSITION};
-pub use differences::{Differences, Row};
+pub use expected::{Column, Expected, Said};
+pub use value::{Cell, Class};
 
 use super::{Found, Layout, Options, Unknown};
 use async_trait::async_trait;
@@ -11,7 +13,6 @@ use dataflow_sdk::{
     Error,
     audit::{Auditor, Example, Findings, Origin, Origins},
     batch::Output,
-    sink::CommitError,
 };
 
 /// The layout with which a table was written to: with all columns that may have been added because records have them.
@@ -29,9 +30,20 @@ pub fn layout(options: &Options, found: &Found) -> Result<Layout, Error> {
     Layout::of(options, found, &added).map(|(layout, _)| layout)
 }
 
-/// The columns that can be compared, by place: all but those that are other ones each time a record is read.
-pub fn compared(layout: &Layout, volatile: &[String]) -> Vec<usize> {
-    (0..layout.slots.len()).filter(|place| !volatile.contains(&layout.slots[*place].column.name)).collect()
+/// The columns that are compared, by place in what was found: all that a field could fill, whether they are written or
+/// not, unless the spec says which ones are.
+pub fn compared(options: &Options, found: &Found, layout: &Layout) -> Vec<usize> {
+    let named = |name: &str| layout.slots.iter().any(|slot| slot.column.name == name);
+    let wanted = |place: &usize| {
+        let column = &found.columns[*place];
+        !column.generated && (options.columns.is_none() || named(&column.name))
+    };
+    (0..found.columns.len()).filter(wanted).collect()
+}
+
+/// Names of the key's columns.
+pub fn key(layout: &Layout) -> Vec<String> {
+    layout.key.iter().map(|place| layout.slots[*place].column.name.clone()).collect()
 }
 
 /// The auditor of a table that is not there: every row is lost.
@@ -43,16 +55,13 @@ pub struct Gone {
 
 #[async_trait]
 impl Auditor for Gone {
-    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError> {
-        for output in outputs {
-            let partition = self.origins.partition(output);
-            for record in &output.rows {
-                let origin = Origin { partition, position: output.records.offsets[*record as usize] };
-                self.findings.expected += 1;
-                let example =
-                    || Example { place: Some("the table is not there".into()), ..self.origins.example(origin) };
-                self.findings.lost.add(example);
-            }
+    async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
+        let partition = self.origins.partition(rows);
+        for record in &rows.rows {
+            let origin = Origin { partition, position: rows.records.offsets[*record as usize] };
+            self.findings.expected += 1;
+            let example = || Example { place: Some("the table is not there".into()), ..self.origins.example(origin) };
+            self.findings.lost.add(example);
         }
         Ok(())
     }

@@ -1,0 +1,329 @@
+//! The rows that should be there, in a scratch file, and how each row of the target is held against them.
+use super::{
+    differences::{Differences, Row},
+    value::{ABSENT, Cell, Class},
+};
+use crate::document::Document;
+use dataflow_sdk::{
+    Error,
+    audit::{Findings, Leftovers, Origin, Origins},
+    batch::{Output, Payload},
+    records::Layout,
+};
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use xxhash_rust::xxh3::Xxh3;
+
+/// A column of the target that is compared.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub class: Class,
+    /// Whether it has a value of its own where a record has no such field.
+    pub fills: bool,
+    /// Whether texts that differ in case only are the same key.
+    pub folds: bool,
+}
+
+/// What a row that should be there says of each column.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// In the order of the columns.
+    pub cells: Vec<Cell>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// The rows that should be there. With a key: what each partition's records of a key come to, one after the other.
+pub struct Expected {
+    scratch: Connection,
+    columns: Vec<Column>,
+    /// Places of the key's columns; empty: rows are appended.
+    key: Vec<usize>,
+    /// Columns that are not compared, by place: they are other ones each time a record is read.
+    volatile: Vec<bool>,
+    origins: Origins,
+    leftovers: Leftovers,
+    differences: Differences,
+}
+
+impl std::fmt::Debug for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Expected").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+fn failed(error: &rusqlite::Error) -> Error {
+    Error::transient("scratch", format!("the rows that should be there can't be kept in a scratch file: {error}"))
+}
+
+impl Expected {
+    /// None yet, of a table with these columns and this key.
+    ///
+    /// # Errors
+    /// If no scratch file can be made.
+    pub fn new(columns: Vec<Column>, key: &[String], volatile: &[String]) -> Result<Self, Error> {
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let key: Vec<usize> = key.iter().filter_map(place).collect();
+        let volatile: Vec<bool> = columns.iter().map(|column| volatile.contains(&column.name)).collect();
+        let compared = (0..columns.len()).filter(|place| !volatile[*place]).collect();
+        let names = columns.iter().map(|column| column.name.clone()).collect();
+        let differences = Differences::new(names, key.clone(), compared);
+        let make = || {
+            let scratch = Connection::open("")?;
+            scratch.execute_batch(
+                "pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000; \
+                 create table keyed (key text, partition int, position int, cells text, seen int default 0, \
+                    primary key (key, partition)) without rowid; \
+                 create table appended (id integer primary key, hash blob, partition int, position int, cells text, claimed int default 0); \
+                 begin",
+            )?;
+            Ok(scratch)
+        };
+        let scratch = make().map_err(|error| failed(&error))?;
+        let (origins, leftovers) = (Origins::default(), Leftovers::default());
+        Ok(Self { scratch, columns, key, volatile, origins, leftovers, differences })
+    }
+
+    /// What rows that should be there say of each column, of documents.
+    ///
+    /// # Errors
+    /// If they are none.
+    pub fn said(&mut self, rows: &Output) -> Result<Vec<Said>, Error> {
+        let Payload::Documents { data, spans } = &rows.payload else {
+            return Err(Error::fatal("internal", "an audit was given columns where it asked for documents").for_user());
+        };
+        let untyped = matches!(rows.records.layout, Layout::Csv(_));
+        let partition = self.origins.partition(rows);
+        let said = spans.iter().zip(&rows.rows).map(|(span, record)| {
+            let origin = Origin { partition, position: rows.records.offsets[*record as usize] };
+            Said { cells: self.cells(span.of(data), untyped, origin), origin }
+        });
+        Ok(said.collect())
+    }
+
+    /// Keeps rows that should be there.
+    ///
+    /// # Errors
+    /// If there is no room for them.
+    pub fn keep(&mut self, rows: Vec<Said>) -> Result<(), Error> {
+        for Said { cells, origin } in rows {
+            let kept = if self.key.is_empty() { self.append(&cells, origin) } else { self.upsert(cells, origin) };
+            kept.map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// What a record says of each column.
+    fn cells(&mut self, document: &[u8], untyped: bool, origin: Origin) -> Vec<Cell> {
+        let document = Document::read(document);
+        for field in document.without(self.columns.iter().map(|column| column.name.as_str())) {
+            self.leftovers.note(field, origin, &self.origins);
+        }
+        let cell = |column: &Column| match document.get(&column.name) {
+            Some(json) => column.class.said(&json, untyped),
+            None => Some(ABSENT.to_owned()),
+        };
+        self.columns.iter().map(cell).collect()
+    }
+
+    fn upsert(&self, mut cells: Vec<Cell>, origin: Origin) -> Result<()> {
+        let key = self.key_of(&cells);
+        let mut known = self.scratch.prepare_cached("select cells from keyed where key = ?1 and partition = ?2")?;
+        let known: Option<String> = known.query_row(params![key, origin.partition], |row| row.get(0)).optional()?;
+        if let Some(known) = known {
+            // What a record doesn't say stays as it was.
+            let before = unpacked(&known);
+            for (cell, before) in cells.iter_mut().zip(before).filter(|(cell, _)| is_absent(cell)) {
+                *cell = before;
+            }
+        }
+        let mut insert = self.scratch.prepare_cached("insert or replace into keyed values (?1, ?2, ?3, ?4, 0)")?;
+        insert.execute(params![key, origin.partition, origin.position as i64, packed(&cells)]).map(drop)
+    }
+
+    fn append(&self, cells: &[Cell], origin: Origin) -> Result<()> {
+        let whole = !self.columns.iter().zip(cells).any(|(column, cell)| column.fills && is_absent(cell));
+        let mut insert = self
+            .scratch
+            .prepare_cached("insert into appended (hash, partition, position, cells) values (?1, ?2, ?3, ?4)")?;
+        insert
+            .execute(params![self.hash(cells, whole), origin.partition, origin.position as i64, packed(cells)])
+            .map(drop)
+    }
+
+    /// What rows with the same cells have in common: those that the target fills by itself count only if `whole`.
+    fn hash(&self, cells: &[Cell], whole: bool) -> Vec<u8> {
+        let mut hash = Xxh3::new();
+        hash.update(&[u8::from(whole)]);
+        for ((column, cell), volatile) in self.columns.iter().zip(cells).zip(&self.volatile) {
+            if *volatile || column.fills && !whole {
+                continue;
+            }
+            match cell.as_deref().filter(|cell| *cell != ABSENT) {
+                Some(cell) => {
+                    hash.update(&(cell.len() as u64).to_le_bytes());
+                    hash.update(cell.as_bytes());
+                }
+                None => hash.update(&u64::MAX.to_le_bytes()),
+            }
+        }
+        hash.digest128().to_le_bytes().to_vec()
+    }
+
+    fn key_of(&self, cells: &[Cell]) -> String {
+        let mut key = String::new();
+        for place in &self.key {
+            let cell = cells[*place].as_deref().unwrap_or(ABSENT);
+            let folded = if self.columns[*place].folds { cell.to_lowercase() } else { cell.into() };
+            key.push_str(&format!("{}:{folded}", folded.len()));
+        }
+        key
+    }
+
+    /// All that should be there is known; rows of the target come next.
+    ///
+    /// # Errors
+    /// If the scratch file can't be written.
+    pub fn begin(&mut self) -> Result<(), Error> {
+        let made = self.scratch.execute_batch("create index by_hash on appended (hash, claimed, id)");
+        made.map_err(|error| failed(&error))
+    }
+
+    /// A row of the target: its columns in their order.
+    ///
+    /// # Errors
+    /// If the scratch file can't be read.
+    pub fn found(&mut self, cells: Vec<Cell>) -> Result<(), Error> {
+        self.differences.findings.found += 1;
+        let held = if self.key.is_empty() { self.held_against_rows(cells) } else { self.held_against_key(cells) };
+        held.map_err(|error| failed(&error))
+    }
+
+    fn held_against_key(&mut self, cells: Vec<Cell>) -> Result<()> {
+        let key = self.key_of(&cells);
+        let mut of_key = self
+            .scratch
+            .prepare_cached("select cells, partition, position from keyed where key = ?1 order by partition")?;
+        let known = of_key.query_map([&key], |row| {
+            let origin = Origin { partition: row.get(1)?, position: row.get::<_, i64>(2)? as u64 };
+            Ok(Row { cells: unpacked(&row.get::<_, String>(0)?), origin: Some(origin) })
+        })?;
+        let known: Vec<Row> = known.collect::<Result<_>>()?;
+        drop(of_key);
+        let found = Row { cells, origin: None };
+        let Some(first) = known.first() else {
+            self.differences.unexpected(found);
+            return Ok(());
+        };
+        self.scratch.prepare_cached("update keyed set seen = 1 where key = ?1")?.execute([&key])?;
+        // Which partition's was written last can't be known; what one of them doesn't say may be another's.
+        let says = |row: &Row, place: usize| row.cells[place] == found.cells[place];
+        let silent = |row: &Row, place: usize| is_absent(&row.cells[place]);
+        let explains = |row: &Row| {
+            self.compared().all(|place| match silent(row, place) {
+                true => known.iter().all(|other| silent(other, place)) || known.iter().any(|other| says(other, place)),
+                false => says(row, place),
+            })
+        };
+        if !known.iter().any(explains) {
+            self.differences.altered(first, &found);
+        }
+        Ok(())
+    }
+
+    fn compared(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.columns.len()).filter(|place| !self.volatile[*place])
+    }
+
+    fn held_against_rows(&mut self, cells: Vec<Cell>) -> Result<()> {
+        let fits = |wanted: &[Cell]| {
+            self.compared().all(|place| {
+                let filled = is_absent(&wanted[place]);
+                filled && self.columns[place].fills || wanted[place] == cells[place] || filled && cells[place].is_none()
+            })
+        };
+        let mut claim = None;
+        {
+            let mut candidates = self
+                .scratch
+                .prepare_cached("select id, cells from appended where hash = ?1 and claimed = 0 order by id")?;
+            for whole in [true, false] {
+                let mut rows = candidates.query([self.hash(&cells, whole)])?;
+                while let Some(row) = rows.next()? {
+                    if fits(&unpacked(row.get_ref(1)?.as_str()?)) {
+                        claim = Some(row.get::<_, i64>(0)?);
+                        break;
+                    }
+                }
+                if claim.is_some() {
+                    break;
+                }
+            }
+        }
+        if let Some(id) = claim {
+            return self
+                .scratch
+                .prepare_cached("update appended set claimed = 1 where id = ?1")?
+                .execute([id])
+                .map(drop);
+        }
+        let sql = "select partition, position from appended where hash = ?1 and claimed = 1 order by id limit 1";
+        let origin =
+            |row: &rusqlite::Row<'_>| Ok(Origin { partition: row.get(0)?, position: row.get::<_, i64>(1)? as u64 });
+        let twin = self.scratch.prepare_cached(sql)?.query_row([self.hash(&cells, true)], origin).optional()?;
+        let row = Row { cells, origin: twin };
+        match twin {
+            Some(_) => self.differences.doubled(&row),
+            None => self.differences.unexpected(row),
+        }
+        Ok(())
+    }
+
+    /// What was found, once every row of the target has come.
+    ///
+    /// # Errors
+    /// If the scratch file can't be read.
+    pub fn finish(mut self) -> Result<Findings, Error> {
+        let number =
+            |sql: &str| self.scratch.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|number| number as u64);
+        let keyed = !self.key.is_empty();
+        let (count, missing) = match keyed {
+            true => (
+                "select count(distinct key) from keyed",
+                "select cells, partition, min(position) from keyed where seen = 0 group by key order by partition, position",
+            ),
+            false => (
+                "select count(*) from appended",
+                "select cells, partition, position from appended where claimed = 0 order by partition, position",
+            ),
+        };
+        let mut missed = || {
+            self.differences.findings.expected = number(count)?;
+            let mut statement = self.scratch.prepare(missing)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let origin = Origin { partition: row.get(1)?, position: row.get::<_, i64>(2)? as u64 };
+                self.differences.lost(Row { cells: unpacked(row.get_ref(0)?.as_str()?), origin: Some(origin) });
+            }
+            Ok(())
+        };
+        missed().map_err(|error: rusqlite::Error| failed(&error))?;
+        let mut findings = self.differences.finish(&self.origins);
+        findings.unwritten = self.leftovers.into_vec();
+        Ok(findings)
+    }
+}
+
+fn is_absent(cell: &Cell) -> bool {
+    cell.as_deref() == Some(ABSENT)
+}
+
+fn packed(cells: &[Cell]) -> String {
+    serde_json::to_string(cells).unwrap_or_default()
+}
+
+fn unpacked(cells: &str) -> Vec<Cell> {
+    serde_json::from_str(cells).unwrap_or_default()
+}

@@ -1,0 +1,385 @@
+//! Values as an audit compares them: what a record says, and what a column gives back, each in one spelling.
+//!
+//! Shares nothing with what writes and decodes them: what is wrong there must show here.
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use jiff::{Timestamp, civil, tz::TimeZone};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// What a column holds, as far as it matters for whether two values are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Each value as what it is.
+    Anything,
+    /// Text.
+    Text,
+    /// Text whose blanks at the end say nothing.
+    Padded,
+    /// Numbers of any length.
+    Number,
+    /// Numbers as doubles, and integers of 64 bits.
+    Double,
+    /// Numbers as floating point of 32 bits.
+    Real,
+    /// true and false.
+    Boolean,
+    /// Points in time.
+    Instant,
+    /// Dates and times without a zone.
+    Datetime,
+    /// Calendar dates.
+    Date,
+    /// Bytes; in records as base64.
+    Bytes,
+    /// UUIDs.
+    Uuid,
+    /// JSON, in whatever layout.
+    Json,
+    /// Arrays of one of these, which are given back as JSON.
+    List(&'static Class),
+}
+
+/// A value in one spelling, after a letter for its kind; none: NULL.
+pub type Cell = Option<String>;
+
+/// The cell of a field that a record doesn't have.
+pub(super) const ABSENT: &str = "-";
+
+/// A cell as people read it.
+pub(super) fn shown(cell: Option<&str>) -> String {
+    match cell {
+        None => "NULL".into(),
+        Some(ABSENT) => "nothing".into(),
+        Some(cell) => dataflow_sdk::audit::shown(cell.get(1..).unwrap_or_default().as_bytes()),
+    }
+}
+
+impl Class {
+    /// What a record says, of a JSON value. The values of a record that is `untyped` (CSV) are texts, which stand for what
+    /// they spell.
+    pub fn said(self, json: &str, untyped: bool) -> Cell {
+        match json.as_bytes().first()? {
+            b'n' => None,
+            b'"' => Some(match serde_json::from_str::<String>(json) {
+                Ok(text) => self.of_string(&text, json, untyped),
+                Err(_) => text(json),
+            }),
+            b't' | b'f' => Some(match self {
+                Self::Boolean => boolean(json),
+                Self::Json => canonical(json),
+                Self::Anything => number(if json == "true" { "1" } else { "0" }),
+                _ => text(json),
+            }),
+            b'{' | b'[' => Some(match self {
+                Self::Json => canonical(json),
+                Self::List(class) => list(json, |element| class.said(element, untyped)),
+                _ => text(json),
+            }),
+            _ => Some(match self {
+                Self::Text | Self::Padded => text(json),
+                Self::Json => canonical(json),
+                _ => self.number(json),
+            }),
+        }
+    }
+
+    fn of_string(self, string: &str, json: &str, untyped: bool) -> String {
+        match self {
+            Self::Json if untyped && string.starts_with(['{', '[']) => canonical(string),
+            Self::List(_) if untyped && string.starts_with('[') => self.said(string, untyped).unwrap_or_default(),
+            Self::Json => canonical(json),
+            Self::Number | Self::Double | Self::Real if untyped && spells_number(string) => self.number(string),
+            Self::Boolean if untyped => word(string).map_or_else(|| text(string), boolean),
+            _ => self.of_text(string),
+        }
+    }
+
+    /// What a column gives back as a text.
+    pub fn stored_text(self, stored: &str) -> String {
+        match self {
+            Self::Json => canonical(stored),
+            Self::List(class) => list(stored, |element| class.stored_element(element)),
+            Self::Number | Self::Double | Self::Real if spells_number(stored) => self.number(stored),
+            Self::Boolean if matches!(stored, "true" | "false") => boolean(stored),
+            _ => self.of_text(stored),
+        }
+    }
+
+    /// An element of an array that is given back as JSON.
+    fn stored_element(self, json: &str) -> Cell {
+        match json.as_bytes().first()? {
+            b'n' => None,
+            b'[' if self != Self::Json => Some(list(json, |element| self.stored_element(element))),
+            b'"' if self != Self::Json => {
+                Some(self.stored_text(&serde_json::from_str::<String>(json).unwrap_or_default()))
+            }
+            _ => Some(self.stored_text(json)),
+        }
+    }
+
+    /// What a column gives back as an integer.
+    pub fn stored_integer(self, stored: i64) -> String {
+        match self {
+            Self::Boolean if stored == 0 => boolean("false"),
+            Self::Boolean if stored == 1 => boolean("true"),
+            Self::Json => canonical(&stored.to_string()),
+            _ => self.number(&stored.to_string()),
+        }
+    }
+
+    /// What a column gives back as a double.
+    pub fn stored_double(self, stored: f64) -> String {
+        // Below 2^63 an integer is meant as one, whichever way it is kept.
+        let digits = match stored.fract() == 0.0 && stored.abs() < 9.3e18 {
+            true => format!("{stored:.0}"),
+            false => format!("{stored:e}"),
+        };
+        if self == Self::Json { canonical(&digits) } else { number(&digits) }
+    }
+
+    /// What a column gives back as bytes.
+    pub fn stored_bytes(self, stored: &[u8]) -> String {
+        bytes(stored)
+    }
+
+    fn of_text(self, string: &str) -> String {
+        let known = match self {
+            Self::Instant => instant(string).map(|instant| format!("i{instant}")),
+            Self::Datetime => datetime(string).map(|datetime| format!("d{datetime}")),
+            Self::Date => string
+                .parse::<civil::Date>()
+                .ok()
+                .filter(|date| date.to_string() == string)
+                .map(|date| format!("d{date}")),
+            Self::Bytes => base64(string).map(|decoded| bytes(&decoded)),
+            Self::Uuid => uuid(string),
+            Self::Padded => Some(text(string.trim_end_matches(' '))),
+            _ => None,
+        };
+        known.unwrap_or_else(|| text(string))
+    }
+
+    /// A number: where the column rounds, that of the nearest value that it has, if it gives back all digits.
+    fn number(self, digits: &str) -> String {
+        let exact = number(digits);
+        let is_integer = exact.get(1..).is_some_and(|digits| digits.parse::<i64>().is_ok());
+        let count = exact.bytes().filter(u8::is_ascii_digit).count();
+        let same = |written: String| number(&written) == exact;
+        let precision = significant(digits).saturating_sub(1);
+        match self {
+            Self::Double | Self::Anything if !is_integer && count < 800 => match digits.parse::<f64>() {
+                Ok(double) if same(format!("{double:.precision$e}")) => number(&format!("{double:e}")),
+                _ => exact,
+            },
+            Self::Real if count < 800 => match digits.parse::<f32>() {
+                Ok(real) if same(format!("{real:.precision$e}")) => number(&format!("{real:e}")),
+                _ => exact,
+            },
+            _ => exact,
+        }
+    }
+}
+
+fn list(json: &str, element: impl Fn(&str) -> Cell) -> String {
+    match serde_json::from_str::<Vec<&RawValue>>(json) {
+        Ok(elements) => {
+            let elements = elements.into_iter().map(|json| match json.get() {
+                nested if nested.starts_with('[') => list(nested, &element as &dyn Fn(&str) -> Cell),
+                json => element(json).unwrap_or_else(|| "NULL".into()),
+            });
+            format!("l{}", serde_json::json!(elements.collect::<Vec<String>>()))
+        }
+        Err(_) => text(json),
+    }
+}
+
+fn text(text: &str) -> String {
+    format!("t{text}")
+}
+
+fn boolean(word: &str) -> String {
+    format!("b{word}")
+}
+
+fn bytes(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::from("x"), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// What a word of a CSV file stands for.
+fn word(word: &str) -> Option<&'static str> {
+    match word.trim_ascii().to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "1" => Some("true"),
+        "false" | "f" | "no" | "n" | "0" => Some("false"),
+        _ => None,
+    }
+}
+
+/// Whether a text is a number, spelt as JSON spells them: nothing of it is lost if it is taken for one.
+fn spells_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.starts_with(|first: char| first.is_ascii_digit())
+        && serde_json::from_str::<&RawValue>(text).is_ok_and(|json| json.get() == text)
+}
+
+/// The digits of a number without zeros at either end, where the point is, and whether it is negative.
+fn taken_apart(text: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent =
+        exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') { i64::MIN / 4 } else { i64::MAX / 4 });
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    let point = exponent + whole.len() as i64 - (all.len() - digits.len()) as i64;
+    match digits.trim_end_matches('0') {
+        "" => (false, String::new(), 0),
+        digits => (negative, digits.into(), point),
+    }
+}
+
+fn significant(text: &str) -> usize {
+    taken_apart(text).1.len()
+}
+
+/// A number by its value.
+fn number(text: &str) -> String {
+    let (negative, digits, point) = taken_apart(text);
+    let sign = if negative { "-" } else { "" };
+    let length = digits.len() as i64;
+    let plain = match point {
+        _ if digits.is_empty() => "0".into(),
+        point if point >= length && point < 40 => digits + &"0".repeat((point - length) as usize),
+        point if point > 0 && point < length => format!("{}.{}", &digits[..point as usize], &digits[point as usize..]),
+        point if point <= 0 && point > -40 => format!("0.{}{digits}", "0".repeat(point.unsigned_abs() as usize)),
+        point => format!("0.{digits}e{point}"),
+    };
+    format!("n{sign}{plain}")
+}
+
+/// A JSON value without its layout: names in order, the last of those given twice, numbers by value.
+fn canonical(json: &str) -> String {
+    let mut out = String::from("j");
+    write(json, &mut out);
+    out
+}
+
+fn write(json: &str, out: &mut String) {
+    match json.trim_ascii().as_bytes().first() {
+        Some(b'{') => match serde_json::from_str::<BTreeMap<String, &RawValue>>(json) {
+            Ok(fields) => {
+                out.push('{');
+                for (name, value) in fields {
+                    out.push_str(&serde_json::Value::from(name).to_string());
+                    out.push(':');
+                    write(value.get(), out);
+                    out.push(',');
+                }
+                out.push('}');
+            }
+            Err(_) => out.push_str(json),
+        },
+        Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(json) {
+            Ok(items) => {
+                out.push('[');
+                for value in items {
+                    write(value.get(), out);
+                    out.push(',');
+                }
+                out.push(']');
+            }
+            Err(_) => out.push_str(json),
+        },
+        Some(b'"') => match serde_json::from_str::<String>(json) {
+            Ok(string) => out.push_str(&serde_json::Value::from(string).to_string()),
+            Err(_) => out.push_str(json),
+        },
+        Some(b'-' | b'0'..=b'9') => out.push_str(&number(json.trim_ascii())),
+        _ => out.push_str(json.trim_ascii()),
+    }
+}
+
+/// A point in time; without a zone it is of UTC.
+fn instant(text: &str) -> Option<Timestamp> {
+    // A leap second is the first one of the next minute.
+    let leap = text.get(16..19) == Some(":60");
+    let plain = if leap { format!("{}:59{}", &text[..16], &text[19..]) } else { text.to_owned() };
+    let found = plain.parse::<Timestamp>().ok().or_else(|| {
+        let civil = plain.parse::<civil::DateTime>().ok()?;
+        civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    })?;
+    if leap { found.checked_add(jiff::SignedDuration::from_secs(1)).ok() } else { Some(found) }
+}
+
+/// A date and time; with a zone it is that of UTC.
+fn datetime(text: &str) -> Option<civil::DateTime> {
+    instant(text).map(|instant| TimeZone::UTC.to_datetime(instant))
+}
+
+fn uuid(text: &str) -> Option<String> {
+    let bare = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
+    let digits: String = bare.chars().filter(|char| *char != '-').map(|char| char.to_ascii_lowercase()).collect();
+    (digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| format!("u{digits}"))
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    GeneralPurpose::new(&alphabet::STANDARD, config).decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Class;
+
+    #[test]
+    fn the_same_value_has_one_spelling() {
+        for (class, said, untyped, stored) in [
+            (Class::Number, "12.50", false, "12.5"),
+            (Class::Number, "1e3", false, "1000"),
+            (Class::Number, "-0", false, "0"),
+            (Class::Number, "\"7\"", true, "7"),
+            (Class::Instant, "\"2026-01-02T03:04:05+02:00\"", false, "2026-01-02 01:04:05+00"),
+            (Class::Instant, "\"2026-01-02 03:04:05.60\"", false, "2026-01-02T03:04:05.6Z"),
+            (Class::Datetime, "\"2026-01-02T03:04:05\"", false, "2026-01-02 03:04:05"),
+            (Class::Date, "\"2026-01-02\"", false, "2026-01-02"),
+            (Class::Uuid, "\"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11\"", false, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+            (Class::Json, r#"{"b": 1.0, "a": "\u0041", "b": 2}"#, false, r#"{"a":"A","b":2}"#),
+            (Class::Json, "\"x\"", true, "\"x\""),
+            (Class::Boolean, "\"yes\"", true, "true"),
+            (Class::Text, "\"00501\"", false, "00501"),
+            (Class::Padded, "\"ab\"", false, "ab  "),
+            (Class::Real, "0.1", false, "0.1"),
+            (Class::Double, "48.053808600000004", false, "48.0538086"),
+        ] {
+            assert_eq!(class.said(said, untyped), Some(class.stored_text(stored)), "{class:?} {said} {stored}");
+        }
+    }
+
+    #[test]
+    fn another_value_has_another_spelling() {
+        for (class, said, untyped, stored) in [
+            (Class::Number, "1.239", false, "1.24"),
+            (Class::Number, "\"01067\"", true, "1067"),
+            (Class::Number, "\"+49351\"", true, "49351"),
+            (Class::Number, "\"7\"", false, "7"),
+            (Class::Double, "9007199254740993.0", false, "9007199254740992"),
+            (Class::Double, "1e-400", false, "0"),
+            (Class::Real, "16777217", false, "16777216"),
+            (Class::Text, "\"abcd\"", false, "abc"),
+            (Class::Text, "null", false, ""),
+            (Class::Instant, "\"2026-01-02T03:04:05.123456789Z\"", false, "2026-01-02T03:04:05.123456Z"),
+            (Class::Json, "\"1\"", false, "1"),
+        ] {
+            assert_ne!(class.said(said, untyped), Some(class.stored_text(stored)), "{class:?} {said} {stored}");
+        }
+        assert_ne!(Class::Anything.said("\"00501\"", false), Some(Class::Anything.stored_integer(501)));
+        assert_ne!(Class::Text.said("\"1e5\"", false), Some(Class::Text.stored_double(100_000.0)));
+        assert_eq!(Class::Double.said("1.0", false), Some(Class::Double.stored_integer(1)));
+        assert_eq!(
+            Class::Double.said("9007199254740994", false),
+            Some(Class::Double.stored_double(9_007_199_254_740_994.0))
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! Running the transforms again, record by record: what a record comes to depends on itself and the spec alone, so nothing
+//! that stood beside it in the run may show.
+use crate::Error;
+use dataflow_core::types::Learned;
+use dataflow_engine::parts::Plugins;
+use dataflow_sdk::{
+    Records, Span,
+    batch::{Column, Dead, Demand, Output, Payload, Processed},
+    transform::{Plan, Program, UnknownFields},
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// The transforms, twice: with what the sink asks for, which tells what becomes of each record, and with nothing asked
+/// for but what the records say.
+pub(crate) struct Again {
+    plugins: Arc<dyn Plugins>,
+    plan: Plan,
+    fates: Box<dyn Program>,
+    says: Box<dyn Program>,
+}
+
+/// What became of records.
+pub(crate) struct Outcome {
+    /// What those that are to be written say, as documents.
+    pub(crate) said: Output,
+    /// The same, in the shape that the sink asks for: of the records that it may have turned down.
+    pub(crate) asked: Vec<Output>,
+    pub(crate) dead: Vec<Dead>,
+    pub(crate) filtered: u64,
+    /// Fields that the sink should have added a column for.
+    pub(crate) new_columns: Vec<Column>,
+    /// Records that are to be written, but of which no document can be made.
+    pub(crate) unsaid: Vec<u32>,
+}
+
+impl Again {
+    pub(crate) fn new(plugins: Arc<dyn Plugins>, plan: Plan) -> Result<Self, Error> {
+        let plan = Plan { learned: Learned::default(), ..plan };
+        let [fates, says] = compile(&*plugins, &plan)?;
+        Ok(Self { plugins, plan, fates, says })
+    }
+
+    /// Fields without a column are left out from here on.
+    pub(crate) fn ignore_unknown(&mut self) -> Result<(), Error> {
+        self.plan.unknown_fields = Some(UnknownFields::Ignore);
+        [self.fates, self.says] = compile(&*self.plugins, &self.plan)?;
+        Ok(())
+    }
+
+    /// Runs the transforms over records. `doubtful` are those that the sink may have turned down.
+    pub(crate) fn run(&mut self, records: &Arc<Records>, doubtful: &BTreeSet<u32>) -> Outcome {
+        let mut outcome = Outcome {
+            said: Output {
+                records: records.clone(),
+                rows: Vec::new(),
+                payload: Payload::Documents { data: records.data.clone(), spans: Vec::new() },
+            },
+            asked: Vec::new(),
+            dead: Vec::new(),
+            filtered: 0,
+            new_columns: Vec::new(),
+            unsaid: Vec::new(),
+        };
+        // Without transforms nothing is computed that a neighbour could show in.
+        let length = if self.plan.transforms.is_empty() { records.len() } else { 1 };
+        let (mut text, mut spans) = (Vec::new(), Vec::new());
+        for start in (0..records.len()).step_by(length) {
+            let part = match length == records.len() {
+                true => records.clone(),
+                false => Arc::new(records.slice(start..(start + length).min(records.len()))),
+            };
+            let Processed { output, filtered, dead, new_columns, .. } = self.fates.process(part.clone());
+            if !new_columns.is_empty() {
+                outcome.new_columns = new_columns;
+                return outcome;
+            }
+            let whole = |row: u32| row + start as u32;
+            outcome.filtered += filtered;
+            outcome.dead.extend(dead.into_iter().map(|dead| Dead { row: whole(dead.row), ..dead }));
+            let alive: BTreeSet<u32> = output.rows.iter().copied().collect();
+            let said = match (&output.payload, &self.plan.demand) {
+                (Payload::Documents { .. }, Demand::Documents) => output.clone(),
+                _ => self.says.process(part).output,
+            };
+            if let Payload::Documents { data, spans: of_part } = &said.payload {
+                for (span, row) in of_part.iter().zip(&said.rows).filter(|(_, row)| alive.contains(row)) {
+                    let from = text.len();
+                    text.extend_from_slice(span.of(data));
+                    spans.push(if span.is_null() { Span::NULL } else { Span::new(from, text.len()) });
+                    outcome.said.rows.push(whole(*row));
+                }
+            }
+            outcome.unsaid.extend(alive.iter().filter(|row| !said.rows.contains(row)).map(|row| whole(*row)));
+            if output.rows.iter().any(|row| doubtful.contains(&whole(*row))) {
+                let mut asked = output.retain(|row| doubtful.contains(&whole(output.rows[row])));
+                asked.rows.iter_mut().for_each(|row| *row = whole(*row));
+                outcome.asked.push(Output { records: records.clone(), ..asked });
+            }
+        }
+        outcome.said.payload = Payload::Documents { data: text.into(), spans };
+        outcome
+    }
+}
+
+fn compile(plugins: &dyn Plugins, plan: &Plan) -> Result<[Box<dyn Program>; 2], Error> {
+    let says = Plan { demand: Demand::Documents, unknown_fields: None, ..plan.clone() };
+    let program = |plan: &Plan| {
+        plugins.compiler().compile(plan).map_err(|problems| Error::Invalid { part: "transforms", problems })
+    };
+    Ok([program(plan)?, program(&says)?])
+}

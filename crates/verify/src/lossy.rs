@@ -1,0 +1,63 @@
+//! Bytes that became U+FFFD on their way into a row: what told two keys or ids apart may be gone with them.
+use dataflow_sdk::{
+    Records,
+    audit::{Example, Finding, MAX_EXAMPLES, shown},
+    batch::{Output, Payload},
+};
+
+/// U+FFFD, which stands for bytes that are no text.
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+/// Rows with characters that stand for bytes which are not in them.
+#[derive(Debug, Default)]
+pub(crate) struct Lossy(Finding);
+
+impl Lossy {
+    /// Looks at rows as documents.
+    pub(crate) fn look(&mut self, rows: &Output) {
+        let Payload::Documents { data, spans } = &rows.payload else { return };
+        if !contains(data, REPLACEMENT) {
+            return;
+        }
+        for (span, record) in spans.iter().zip(&rows.rows) {
+            let (document, row) = (span.of(data), *record as usize);
+            if contains(document, REPLACEMENT) && !has_it_already(&rows.records, row) {
+                self.0.add(|| Example {
+                    partition: Some(rows.records.partition.to_string()),
+                    position: Some(rows.records.offsets[row]),
+                    place: Some("U+FFFD stands for bytes of its key or metadata that are no text".into()),
+                    expected: rows.records.keys.as_ref().and_then(|keys| keys.get(row)).map(hex),
+                    found: Some(shown(document)),
+                    ..Example::default()
+                });
+            }
+        }
+    }
+
+    /// Adds what was found to the rows that were altered.
+    pub(crate) fn add_to(self, altered: &mut Finding) {
+        altered.count += self.0.count;
+        altered.examples.extend(self.0.examples);
+        altered.examples.truncate(MAX_EXAMPLES);
+    }
+}
+
+/// Whether a record has the character itself: written or escaped, in its data, its key or its metadata.
+fn has_it_already(records: &Records, row: usize) -> bool {
+    let parts = [
+        records.bytes(row),
+        records.keys.as_ref().and_then(|keys| keys.get(row)),
+        records.metadata.as_ref().and_then(|metadata| metadata.get(row)),
+    ];
+    let escaped = |part: &[u8]| contains(&part.to_ascii_lowercase(), b"\\ufffd");
+    parts.into_iter().flatten().any(|part| contains(part, REPLACEMENT) || escaped(part))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
+    format!("key 0x{digits}")
+}
