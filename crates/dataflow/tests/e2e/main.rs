@@ -19,5 +19,6 @@ mod topic;
 mod tweaks;
 mod verify;
 mod verify_servers;
+mod verify_values;
 #[cfg(feature = "fault-points")]
 mod zombies;

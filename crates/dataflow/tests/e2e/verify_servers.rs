@@ -201,7 +201,7 @@ async fn rows_that_the_table_refuses_are_dead_letters_that_are_proven() {
     }
     let case = Case::new("refused").await;
     case.client.batch_execute("create table users (id bigint, n int check (n <> 1049), age int)").await.unwrap();
-    case.run(json!({"type": "postgres", "table": "users"})).await;
+    case.run(json!({"type": "postgres", "table": "users", "unknownFields": "ignore"})).await;
     let report = case.verify();
     assert_eq!(
         (&report["verified"], &report["deadLetters"]["found"]),

@@ -169,8 +169,8 @@ impl Writer for Guarded<Box<dyn Writer>> {
 
 #[async_trait]
 impl Auditor for Guarded<Box<dyn Auditor>> {
-    async fn expect(&mut self, outputs: &[Output]) -> Result<(), CommitError> {
-        self.inner.expect(outputs).await.map_err(|error| self.redactor.commit_error(error))
+    async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
+        self.inner.expect(rows).await.map_err(|error| self.redactor.error(error))
     }
 
     async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {

@@ -120,7 +120,12 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     for place in audit::compared(&options, &found, &layout) {
         let column = &found.columns[place];
         let Some(Compared { class, spelling }) = types.get(&column.name) else { continue };
-        columns.push(Column { name: column.name.clone(), class: *class, fills: column.has_default, folds: !column.exact });
+        columns.push(Column {
+            name: column.name.clone(),
+            class: *class,
+            fills: column.has_default,
+            folds: !column.exact,
+        });
         spellings.push(spelling.clone());
     }
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();

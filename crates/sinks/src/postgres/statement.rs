@@ -22,9 +22,6 @@ const COPY_FROM: usize = 64;
 /// How many sets of fields have statements that connections keep. Of those beyond, each is prepared anew.
 const KEPT: usize = 100;
 
-/// A column of expected rows that says which of the others are known: a bit for each.
-pub(super) const KNOWN: &str = "dataflow_known";
-
 /// The statements for one layout of one table.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -34,8 +31,6 @@ pub(super) struct Statements {
     wires: Vec<Wire>,
     /// Columns of the key of which values that differ may be equal to the server.
     folded: Vec<String>,
-    /// Whether the table has the column [`KNOWN`], and takes any row.
-    traced: bool,
     made: Mutex<HashMap<Fields, Arc<Texts>>>,
 }
 
@@ -56,12 +51,7 @@ impl Statements {
         let (table, layout, wires) = (table.into(), layout.clone(), wires.to_vec());
         let folded = layout.key.iter().map(|slot| &layout.slots[*slot]).filter(|slot| !slot.exact);
         let folded = folded.map(|slot| slot.column.name.clone()).collect();
-        Self { folded, table, layout, wires, traced: false, made: Mutex::default() }
-    }
-
-    /// The statements for a table of expected rows.
-    pub(super) fn traced(table: &str, layout: &Layout, wires: &[Wire]) -> Self {
-        Self { traced: true, ..Self::new(table, layout, wires) }
+        Self { folded, table, layout, wires, made: Mutex::default() }
     }
 
     /// What is sent for rows with these fields.
@@ -101,25 +91,10 @@ impl Statements {
         let is_upsert = !key.is_empty() && layout.key.iter().all(|slot| fields.contains(slot));
         let lacks_required =
             layout.slots.iter().enumerate().any(|(slot, column)| column.is_required() && !fields.contains(&slot));
-        let copied = key.is_empty() && !self.traced && fields.iter().all(|slot| wires[*slot].copy);
+        let copied = key.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
         let copy = copied.then(|| format!("copy {table} ({columns}) from stdin (format binary)"));
         let insert = format!("insert into {table} as t ({columns}) select {values} {rows}");
         let insert = match is_upsert {
-            _ if self.traced => {
-                let has = |slot: usize| if fields.contains(&slot) { '1' } else { '0' };
-                let known: String = (0..layout.slots.len()).map(has).collect();
-                let insert =
-                    format!("insert into {table} as t ({columns}, {KNOWN}) select {values}, B'{known}' {rows}");
-                let set = names
-                    .iter()
-                    .filter(|name| !key.contains(name))
-                    .map(|name| format!("{0} = excluded.{0}", ddl::quote(name)));
-                let set = joined(&mut set.chain([format!("{KNOWN} = t.{KNOWN} | excluded.{KNOWN}")]));
-                match is_upsert {
-                    true => vec![format!("{insert} on conflict ({}) do update set {set}", ddl::quote_all(&key))],
-                    false => vec![insert],
-                }
-            }
             false => vec![insert],
             // A row that lacks what a new one needs can only change one that is there.
             true if lacks_required => {

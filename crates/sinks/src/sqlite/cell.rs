@@ -185,6 +185,9 @@ fn number(text: &str) -> Result<Value, String> {
     }
     let double: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
     let wanted = digits(text);
+    if let Some(integer) = integer(&wanted) {
+        return Ok(Value::Integer(integer));
+    }
     let count = wanted.1.len();
     // No double has more digits.
     match double.is_finite() && count <= 767 && wanted == digits(&format!("{double:.*e}", count.saturating_sub(1))) {
@@ -194,6 +197,15 @@ fn number(text: &str) -> Result<Value, String> {
             Err(format!("{text} can't be held exactly by a number in SQLite; a TEXT column holds it as it is"))
         }
     }
+}
+
+/// The integer of 64 bits that a number is, however it is written: SQLite makes one of a double, too, with all the digits
+/// that the double has by chance.
+fn integer((negative, digits, exponent): &(bool, String, i64)) -> Option<i64> {
+    let zeros = usize::try_from(*exponent).ok().filter(|zeros| *zeros < 20)?;
+    format!("{}{}{}", if *negative { "-" } else { "" }, if digits.is_empty() { "0" } else { digits }, "0".repeat(zeros))
+        .parse()
+        .ok()
 }
 
 /// The digits of a number without zeros at either end, and the power of ten behind the last one.
@@ -221,11 +233,13 @@ mod tests {
         assert_eq!(number("18.50"), Ok(Value::Real(18.5)));
         assert_eq!(number("-0.30000000000000004"), Ok(Value::Real(-0.300_000_000_000_000_04)));
         assert_eq!(number("1e400").ok(), None);
-        assert_eq!(number("1E3"), Ok(Value::Real(1000.0)));
-        assert_eq!(number("0.0"), Ok(Value::Real(0.0)));
+        assert_eq!(number("1E3"), Ok(Value::Integer(1000)));
+        assert_eq!(number("0.0"), Ok(Value::Integer(0)));
+        assert_eq!(number("-4.825730070377955e18"), Ok(Value::Integer(-4_825_730_070_377_955_000)));
         assert!(number("12345678901234567890.5").is_err_and(|cause| cause.contains("exactly")));
         assert_eq!(number("48.053808600000004"), Ok(Value::Real(48.053_808_6)), "17 digits are read back as they were");
-        assert!(number("9007199254740993.0").is_err() && number("1e-400").is_err());
+        assert_eq!(number("9007199254740993.0"), Ok(Value::Integer(9_007_199_254_740_993)));
+        assert!(number("1e-400").is_err());
         assert_eq!(number("10000000000000000000"), Ok(Value::Real(1e19)));
         assert!(number("10000000000000000001").is_err());
     }

@@ -1,0 +1,165 @@
+//! `dataflow verify` compares with what the records say: values that were cut, rounded, retyped or emptied on their way
+//! are found, and so are fields that never arrived.
+use crate::program::output;
+use serde_json::{Value, json};
+use std::fs;
+use tempfile::TempDir;
+
+/// Runs a pipeline over these lines, does something to what it wrote, and verifies it.
+fn verified(name: &str, lines: &str, more: &Value, sink: &Value, change: impl FnOnce(&TempDir)) -> (i32, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path(name), lines).unwrap();
+    let mut spec = json!({"pipelineId": "one", "source": {"type": "file", "path": path(name)}, "sink": sink, "batch": {"maxRecords": 1}});
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    spec["sink"]["path"] = json!(path(spec["sink"]["path"].as_str().unwrap()));
+    if name.ends_with(".csv") {
+        spec["source"]["format"] = json!("csv");
+    }
+    if let Some(setup) = spec["sink"].as_object_mut().unwrap().remove("setup") {
+        sql(&folder, setup.as_str().unwrap());
+    }
+    fs::write(path("pipeline.json"), spec.to_string()).unwrap();
+    let (data, file) = (path("data").display().to_string(), path("pipeline.json").display().to_string());
+    let (code, _, stderr) = output(&["run", "--data-dir", &data, &file]);
+    assert!(matches!(code, 0 | 3), "{stderr}");
+    change(&folder);
+    let (code, stdout, stderr) = output(&["verify", "--data-dir", &data, "--output", "json", "--file", &file]);
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stdout}{stderr}")))
+}
+
+fn sql(folder: &TempDir, sql: &str) {
+    rusqlite::Connection::open(folder.path().join("out.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+const RECORDS: &str = concat!(
+    r#"{"id":1,"name":"Ann Smith","zip":"00501","price":12.345,"at":"2026-01-02T03:04:05.678Z","day":"2026-01-02","ok":true,"tags":{"b":[1,2],"a":"x"},"raw":7}"#,
+    "\n",
+    r#"{"id":2,"name":"","zip":"1e5","price":9007199254740993,"at":"2026-01-02 03:04:05+02:00","ok":false,"tags":"x","raw":"7"}"#,
+    "\n",
+    r#"{"id":3,"name":null,"price":0.1,"raw":[1]}"#,
+    "\n"
+);
+const TABLE: &str = "create table t (id integer, name text, zip text, price numeric, at timestamp, day date, ok boolean, tags json text, raw, unique (id))";
+
+#[test]
+fn what_is_as_the_records_say_is_proven() {
+    for mode in ["append", "upsert"] {
+        let mut sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "mode": mode, "setup": TABLE});
+        if mode == "upsert" {
+            sink["key"] = json!("id");
+        }
+        let (code, report) = verified("in.jsonl", RECORDS, &json!({}), &sink, |_| {});
+        assert_eq!((code, &report["found"]), (0, &json!(3)), "{report:#}");
+    }
+}
+
+#[test]
+fn a_value_that_was_cut_rounded_retyped_or_emptied_is_found() {
+    for (change, id, field) in [
+        ("name = substr(name, 1, 3)", 1, "name"),
+        ("name = null", 1, "name"),
+        ("name = null", 2, "name"),
+        ("name = ''", 3, "name"),
+        ("name = name || ' '", 1, "name"),
+        ("zip = '501'", 1, "zip"),
+        ("price = round(price, 2)", 1, "price"),
+        ("price = cast(price as real)", 2, "price"),
+        ("price = 0", 3, "price"),
+        ("at = '2026-01-02T03:04:05Z'", 1, "at"),
+        ("at = '2026-01-02T03:04:05Z'", 2, "at"),
+        ("day = '2026-01-03'", 1, "day"),
+        ("ok = 0", 1, "ok"),
+        ("tags = '{\"a\":\"x\",\"b\":[1]}'", 1, "tags"),
+        ("tags = 'x'", 2, "tags"),
+        ("raw = '7'", 1, "raw"),
+        ("raw = 7", 2, "raw"),
+        ("raw = x'07'", 2, "raw"),
+    ] {
+        for mode in ["append", "upsert"] {
+            let mut sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "mode": mode, "setup": TABLE});
+            if mode == "upsert" {
+                sink["key"] = json!("id");
+            }
+            let change = |folder: &TempDir| sql(folder, &format!("update t set {change} where id = {id}"));
+            let (code, report) = verified("in.jsonl", RECORDS, &json!({}), &sink, change);
+            let altered = &report["altered"];
+            assert_eq!((code, &altered["count"]), (1, &json!(1)), "{field} of {id}, {mode}: {report:#}");
+            assert_eq!(altered["examples"][0]["fields"][0]["field"], field, "{report:#}");
+        }
+    }
+}
+
+#[test]
+fn a_field_that_has_no_place_is_found_unless_it_is_left_out_on_purpose() {
+    let lines = "{\"id\":1}\n{\"id\":2,\"email\":\"a@example.org\"}\n";
+    let csv = json!({"type": "file", "path": "out.csv", "format": "csv"});
+    let table = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": "create table t (id integer)"});
+    for sink in [csv, table] {
+        let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+        let unwritten = &report["unwritten"][0];
+        assert_eq!((code, &unwritten["field"], &unwritten["records"]), (1, &json!("email"), &json!(1)), "{report:#}");
+        let mut sink = sink;
+        sink["unknownFields"] = json!("ignore");
+        let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+        assert_eq!((code, &report["unwritten"][0]["field"]), (0, &json!("email")), "{report:#}");
+        sink["unknownFields"] = json!("dead");
+        let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+        assert_eq!((code, &report["deadLetters"]["found"]), (0, &json!(1)), "{report:#}");
+    }
+}
+
+#[test]
+fn csv_texts_stand_for_what_they_spell() {
+    let lines = "id,zip,price\n1,10115,12.50\n2,01067,7\n";
+    let sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": "create table t (id integer, zip text, price numeric)"});
+    let (code, report) = verified("in.csv", lines, &json!({}), &sink, |_| {});
+    assert_eq!(code, 0, "{report:#}");
+    let (code, report) =
+        verified("in.csv", lines, &json!({}), &sink, |folder| sql(folder, "update t set zip = '1067' where id = 2"));
+    assert_eq!((code, &report["altered"]["count"]), (1, &json!(1)), "{report:#}");
+}
+
+#[test]
+fn a_csv_cell_that_was_emptied_or_changed_is_found() {
+    let lines = "{\"id\":1,\"a\":\"\",\"b\":null}\n{\"id\":2,\"a\":\"x, \\\"y\\\"\\n\",\"b\":\"z\"}\n";
+    let sink = json!({"type": "file", "path": "out.csv", "format": "csv"});
+    let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+    assert_eq!(code, 0, "{report:#}");
+    for (from, to) in [("1,\"\",", "1,,"), ("1,\"\",", "1,\"\",\"\""), (",z", ","), ("\n\"", "\""), ("x, ", "x,")] {
+        let change = |folder: &TempDir| {
+            let path = folder.path().join("out.csv");
+            fs::write(&path, fs::read_to_string(&path).unwrap().replacen(from, to, 1)).unwrap();
+        };
+        let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, change);
+        assert_eq!((code, &report["altered"]["count"]), (1, &json!(1)), "{from:?}: {report:#}");
+    }
+}
+
+#[test]
+fn what_a_neighbour_changed_is_found() {
+    let lines = "{\"id\":1,\"balance\":19.99}\n{\"id\":2,\"balance\":0.123456789}\n";
+    let more = json!({"transforms": [{"type": "map", "set": {"cents": "cast(balance * 100 as bigint)"}}], "batch": {"maxRecords": 10}});
+    let sink = json!({"type": "file", "path": "out.jsonl"});
+    let change = |folder: &TempDir| {
+        let path = folder.path().join("out.jsonl");
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace("1999", "1998")).unwrap();
+    };
+    let (code, report) = verified("in.jsonl", lines, &more, &sink, change);
+    assert_eq!((code, &report["altered"]["count"]), (1, &json!(1)), "{report:#}");
+    assert_eq!(report["altered"]["examples"][0]["fields"][0]["expected"], "1999", "{report:#}");
+}
+
+#[test]
+fn a_later_record_that_lacks_a_field_leaves_it_as_it_was() {
+    let lines = "{\"id\":1,\"name\":\"Ann\"}\n{\"id\":1,\"age\":7}\n";
+    let sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "key": "id",
+        "setup": "create table t (id integer primary key, name text, age integer default 3)"});
+    let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+    assert_eq!(code, 0, "{report:#}");
+    for change in ["name = null", "age = 3"] {
+        let change = |folder: &TempDir| sql(folder, &format!("update t set {change}"));
+        let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, change);
+        assert_eq!((code, &report["altered"]["count"]), (1, &json!(1)), "{report:#}");
+    }
+}
