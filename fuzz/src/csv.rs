@@ -1,7 +1,6 @@
 //! CSV, from the bytes of a file to columns: the records and fields of the csv crate, and what RFC 4180 forbids is dead.
 use crate::records;
 use arrow::array::{Array, AsArray};
-use dataflow_core::types::Learned;
 use dataflow_formats::decode::{Decoder, Field, Want};
 use dataflow_sdk::records::{CsvLayout, Layout};
 use dataflow_sources::file::testing as split;
@@ -23,7 +22,7 @@ pub fn check(data: &[u8]) {
     let fields = fields.into_iter().chain(more).collect();
     let layout = CsvLayout { delimiter: b',', quote: b'"', columns, null_values: Vec::new() };
     let records = records::of(found.iter().map(|record| &*record.bytes), Layout::Csv(Arc::new(layout)));
-    let decoded = Decoder::new(fields, &Learned::default()).decode(&records);
+    let decoded = Decoder::new(fields).decode(&records);
     let mut broken = decoded.broken.iter().peekable();
     for (row, (record, fields)) in found.iter().zip(&expected).enumerate() {
         let dead = broken.next_if(|dead| dead.row == row as u32).map(|dead| dead.code);
@@ -39,7 +38,7 @@ pub fn check(data: &[u8]) {
                 }
             }
         }
-        assert!(dead.is_none() || decoded.columns.iter().all(|column| column.array.is_null(row)));
+        assert!(dead.is_none() || decoded.columns.iter().all(|column| crate::json::is_null(column, row)));
     }
     assert_eq!(broken.next(), None);
 }

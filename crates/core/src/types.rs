@@ -1,4 +1,4 @@
-//! Types of fields, as users and sinks name them; and what a pipeline has learned about its fields.
+//! Types of fields, as users and sinks name them; and what a pipeline has learned about its sink's columns.
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -65,19 +65,23 @@ impl fmt::Display for Type {
     }
 }
 
-/// What was learned from the data: the type each field was used with, by its use (`age#number`, `city#infer`).
-/// Only ever [widens](widen).
+/// The columns that a sink was to make of the data, by name, with the types that the data had; none: no record has had a
+/// value yet. Types of expressions never depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Learned(pub BTreeMap<String, Type>);
+pub struct Learned(pub BTreeMap<String, Option<Type>>);
 
 impl Learned {
     /// Takes in what another lane learned; true if that changed anything.
     pub fn merge(&mut self, other: &Self) -> bool {
         let mut changed = false;
-        for (field, ty) in &other.0 {
-            let next = self.0.get(field).map_or(*ty, |known| widen(*known, *ty));
-            changed |= self.0.insert(field.clone(), next) != Some(next);
+        for (column, ty) in &other.0 {
+            let known = self.0.get(column).copied().flatten();
+            let next = match (known, *ty) {
+                (Some(known), Some(ty)) => Some(widen(known, ty)),
+                (known, ty) => known.or(ty),
+            };
+            changed |= self.0.insert(column.clone(), next) != Some(next);
         }
         changed
     }

@@ -2,10 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dataflow_core::{
-    position::Position,
-    types::{Learned, Type},
-};
+use dataflow_core::{position::Position, types::Type};
 use dataflow_formats::{
     decode::{Decoder, Field, Want},
     encode, pushed,
@@ -62,7 +59,7 @@ fn decode(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(records.data.len() as u64));
     group.bench_function("UTF-8 alone", |bench| bench.iter(|| std::str::from_utf8(&records.data).is_ok()));
     for (what, fields) in cases {
-        let mut decoder = Decoder::new(fields, &Learned::default());
+        let mut decoder = Decoder::new(fields);
         group.bench_function(what, |bench| bench.iter(|| decoder.decode(&records)));
     }
     group.finish();
@@ -71,7 +68,7 @@ fn decode(criterion: &mut Criterion) {
 fn encode(criterion: &mut Criterion) {
     let records = records();
     let rows: Vec<u32> = (0..ROWS as u32).collect();
-    let decoder = Decoder::new(vec![field(&["age"], Want::Number)], &Learned::default());
+    let decoder = Decoder::new(vec![field(&["age"], Want::Number)]);
     let decoded = decoder.marking(["age"]).decode(&records);
     let set = [encode::Column { name: "age", array: &decoded.columns[0].array, raw: false }];
     let mut group = criterion.benchmark_group("encode");

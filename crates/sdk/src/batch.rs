@@ -29,6 +29,15 @@ pub struct Column {
     pub ty: Type,
 }
 
+/// Columns for output fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inferred {
+    /// The columns, of the types that are declared, that SQL names, or that the data has, with room for more.
+    pub columns: Vec<Column>,
+    /// What of it only the data says; also of fields that have no value yet, and so no column.
+    pub learned: Learned,
+}
+
 /// The arrow type in which a sink gets a column of this type.
 pub fn arrow_type(ty: Type) -> arrow::datatypes::DataType {
     use arrow::datatypes::{DataType, TimeUnit};
@@ -162,12 +171,11 @@ pub struct Processed {
     pub filtered: u64,
     /// Records that could not be processed. By rising row, each at most once, and in no output row.
     pub dead: Vec<Dead>,
-    /// What was learned of the types of fields, if that is more than was known before.
-    pub learned: Option<Learned>,
     /// Output fields that the sink has no column for, where the spec says that columns are to be added, or that the
-    /// pipeline is to fail. If there are any, nothing else in here counts: the engine has the sink add them, compiles
-    /// again, and processes the records again; or it fails.
-    pub new_columns: Vec<Column>,
+    /// pipeline is to fail; and such as had no value yet when its columns were made. If there are columns among them,
+    /// nothing else in here counts: the engine has the sink add them, compiles again, and processes the records again; or
+    /// it fails.
+    pub new_columns: Inferred,
     /// Things worth a user's attention, each said once per run: a field that no record has had, an ignored field.
     pub warnings: Vec<Warning>,
 }

@@ -73,8 +73,8 @@ pub struct Records {
     pub offsets: Vec<u64>,
     /// Ids given with the records (Kafka keys, ids of pushed records); where there is none, `partition/offset` is the id.
     pub keys: Option<Slices>,
-    /// Time of each record, milliseconds since the Unix epoch, where the source has one.
-    pub timestamps: Option<Vec<i64>>,
+    /// Time of each record, milliseconds since the Unix epoch, where it has one; none if the source never has any.
+    pub timestamps: Option<Vec<Option<i64>>>,
     /// Metadata of each record as a JSON object, where it has any of its own (Kafka headers, metadata of pushed records).
     pub metadata: Option<Slices>,
     /// Metadata that all of them share: `topic`, `partition`, `file`, …

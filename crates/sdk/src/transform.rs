@@ -1,7 +1,7 @@
 //! Transforms: what is done to each record between source and sink.
 use crate::{
     Problem,
-    batch::{Column, Demand, Processed},
+    batch::{Demand, Inferred, Processed},
     records::Records,
 };
 use dataflow_core::{
@@ -52,7 +52,7 @@ pub struct Plan {
     pub demand: Demand,
     /// What becomes of output fields that the sink did not ask for (table sinks); none: nothing is said about them.
     pub unknown_fields: Option<UnknownFields>,
-    /// What earlier runs learned of the types.
+    /// What this run and earlier ones have learned of the sink's columns.
     pub learned: Learned,
 }
 
@@ -72,9 +72,9 @@ pub enum UnknownFields {
 /// Compiled transforms: takes raw records, gives what the sink wants. Pure compute, called on compute threads, one call
 /// at a time; each lane has its own.
 pub trait Program: Send {
-    /// All top-level output fields of these records with the narrowest types that hold them (at most 1,000), for a
-    /// sink that demanded [`Demand::AllColumns`]. Records that turn out dead or filtered are not looked at.
-    fn infer(&mut self, records: &Arc<Records>) -> Vec<Column>;
+    /// Columns for all top-level output fields of these records (at most 1,000), for a sink that demanded
+    /// [`Demand::AllColumns`]. Records that turn out dead or filtered are not looked at.
+    fn infer(&mut self, records: &Arc<Records>) -> Inferred;
 
     /// Runs decode, transforms and the making of what the sink wants. Every record is in the output, filtered, or dead.
     fn process(&mut self, records: Arc<Records>) -> Processed;

@@ -207,7 +207,7 @@ async fn records_come_with_key_headers_time_and_place() {
     assert_eq!(rows.len(), 4);
     let (first, row) = rows[0];
     assert_eq!(first.id(row), "k");
-    assert_eq!(first.timestamps.as_ref().unwrap()[row], 1_234);
+    assert_eq!(first.timestamps.as_ref().unwrap()[row], Some(1_234));
     let metadata: Value = serde_json::from_slice(first.metadata.as_ref().unwrap().get(row).unwrap()).unwrap();
     assert_eq!(metadata, json!({"headers": {"trace": "7", "none": null}}));
     assert_eq!(first.shared[0], ("topic".to_owned(), topic.name.clone()));

@@ -1,9 +1,6 @@
 //! Hostile input has the verdict that the table says, and that serde_json and the csv crate have.
 #![allow(clippy::unwrap_used)]
-use dataflow_core::{
-    position::Position,
-    types::{Learned, Type},
-};
+use dataflow_core::{position::Position, types::Type};
 use dataflow_formats::decode::{Decoder, Field, Want};
 use dataflow_sdk::records::{Layout, Records, Span};
 use dataflow_testkit::hostile;
@@ -17,7 +14,7 @@ fn json_has_the_verdict_of_rfc_8259() {
         records.spans.push(Span::new(0, text.len()));
         records.offsets.push(0);
         records.data = text.clone().into();
-        let decoded = Decoder::new(fields, &Learned::default()).decode(&records);
+        let decoded = Decoder::new(fields).decode(&records);
         let found: Vec<&str> = decoded.broken.iter().map(|dead| dead.code).collect();
         let said = String::from_utf8_lossy(&text[..text.len().min(200)]);
         assert_eq!(found, Vec::from_iter(code), "{said:?}");

@@ -1,7 +1,6 @@
 //! Running the transforms again, record by record: what a record comes to depends on itself and the spec alone, so nothing
 //! that stood beside it in the run may show.
 use crate::Error;
-use dataflow_core::types::Learned;
 use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Records, Span,
@@ -35,7 +34,6 @@ pub(crate) struct Outcome {
 
 impl Again {
     pub(crate) fn new(plugins: Arc<dyn Plugins>, plan: Plan) -> Result<Self, Error> {
-        let plan = Plan { learned: Learned::default(), ..plan };
         let [fates, says] = compile(&*plugins, &plan)?;
         Ok(Self { plugins, plan, fates, says })
     }
@@ -70,8 +68,8 @@ impl Again {
                 false => Arc::new(records.slice(start..(start + length).min(records.len()))),
             };
             let Processed { output, filtered, dead, new_columns, .. } = self.fates.process(part.clone());
-            if !new_columns.is_empty() {
-                outcome.new_columns = new_columns;
+            if !new_columns.columns.is_empty() {
+                outcome.new_columns = new_columns.columns;
                 return outcome;
             }
             let whole = |row: u32| row + start as u32;

@@ -23,7 +23,7 @@ use dataflow_core::{
 };
 use dataflow_journal::Journal;
 use dataflow_sdk::{
-    batch::{Column, Dead, Demand, Output, Processed},
+    batch::{Dead, Demand, Inferred, Output, Processed},
     sink::{CommitError, Kind, RejectedRow, Writer},
 };
 use futures::future::{BoxFuture, OptionFuture};
@@ -48,7 +48,7 @@ pub(crate) enum ToCommit {
     /// A batch.
     Batch(InFlight<Processed>),
     /// The sink is to define columns, behind all batches before.
-    Define { columns: Vec<Column>, answer: oneshot::Sender<Demand> },
+    Define { found: Inferred, answer: oneshot::Sender<Demand> },
 }
 
 /// The commit stage of one lane.
@@ -144,11 +144,13 @@ impl Committer {
                     bytes += more;
                     together.push(batch);
                 }
-                ToCommit::Define { columns, answer } => {
+                ToCommit::Define { found: Inferred { columns, learned }, answer } => {
                     if !together.is_empty() {
                         self.commit(std::mem::take(&mut together)).await?;
                         bytes = 0;
                     }
+                    // The next run is to know of which types the columns were made.
+                    self.tell(Request::ReportSchema { run: self.run, learned }).await?;
                     let defining = self.writer.define(&columns);
                     let defined = wait_for("sink", "making its columns", &self.live, &*self.clock, defining).await;
                     let demand = defined.map_err(|error| Failure::of("sink", error))?;
@@ -169,11 +171,8 @@ impl Committer {
         let mut fates = Vec::with_capacity(batches.len());
         let mut permits = Vec::with_capacity(batches.len());
         for InFlight { load: batch, permit } in batches {
-            let Processed { output, filtered, dead, learned, new_columns: _, warnings } = batch;
+            let Processed { output, filtered, dead, new_columns: _, warnings } = batch;
             self.live.warn(warnings);
-            if let Some(learned) = learned {
-                self.tell(Request::ReportSchema { run: self.run, learned }).await?;
-            }
             let records = &output.records;
             if let Some(lost) = &records.lost {
                 let lost = event::Lost {

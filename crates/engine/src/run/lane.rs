@@ -8,7 +8,7 @@ use super::{
 use crate::parts::{Compute, compute};
 use dataflow_core::position::Positions;
 use dataflow_sdk::{
-    batch::{Column, Dead, Demand, Processed},
+    batch::{Dead, Demand, Inferred, Processed},
     records::Records,
     source::{Read, Reader},
     transform::{Compiler, Plan, Program, UnknownFields},
@@ -190,8 +190,8 @@ async fn transform(
     while let Some(InFlight { load, permit }) = raw.recv().await {
         let records = Arc::new(load);
         if binding.plan.demand == Demand::AllColumns {
-            if let Some(columns) = infer(&mut binding, &on, &records).await? {
-                let Some(demand) = define(&out, columns).await else { return Ok(()) };
+            if let Some(found) = infer(&mut binding, &on, &records).await? {
+                let Some(demand) = define(&out, found, &mut binding.plan).await else { return Ok(()) };
                 binding.rebind(demand)?;
             } else {
                 // Nothing to make a table of yet: only filtered and dead records, and such as have no field.
@@ -206,18 +206,21 @@ async fn transform(
         }
         let processed = loop {
             let processed = process(&mut binding, &on, records.clone()).await?;
-            if processed.new_columns.is_empty() {
+            if processed.new_columns.columns.is_empty() {
+                // Fields without any value so far are watched for one from here on.
+                if binding.plan.learned.merge(&processed.new_columns.learned) {
+                    binding.rebind(binding.plan.demand.clone())?;
+                }
                 break processed;
             }
-            if binding.plan.unknown_fields == Some(UnknownFields::Fail) {
-                return Err(unknown_fields(&processed.new_columns));
+            if binding.plan.unknown_fields == Some(UnknownFields::Fail)
+                && let Some(failure) = unknown_fields(&processed.new_columns, &binding.plan)
+            {
+                return Err(failure);
             }
-            let Some(demand) = define(&out, processed.new_columns).await else { return Ok(()) };
+            let Some(demand) = define(&out, processed.new_columns, &mut binding.plan).await else { return Ok(()) };
             binding.rebind(demand)?;
         };
-        if let Some(learned) = &processed.learned {
-            binding.plan.learned.merge(learned);
-        }
         if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
             return Ok(()); // the commit stage has failed and says why
         }
@@ -226,11 +229,17 @@ async fn transform(
 }
 
 /// Fields without a column, where the spec says that they are a failure.
-fn unknown_fields(columns: &[Column]) -> Failure {
-    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+fn unknown_fields(found: &Inferred, plan: &Plan) -> Option<Failure> {
+    // A field that had no value yet when the columns were made is none of them.
+    let waits = |name: &str| plan.learned.0.get(name) == Some(&None);
+    let names = found.columns.iter().map(|column| column.name.as_str()).filter(|name| !waits(name));
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() {
+        return None;
+    }
     let message = format!("records have fields that the sink has no column for: {}", names.join(", "));
     let fix = "add the columns, leave the fields out with a map transform, or set unknownFields to ignore, add or dead";
-    Failure::decide("unknown-field", "sink", message, fix)
+    Some(Failure::decide("unknown-field", "sink", message, fix))
 }
 
 /// Rows of records without any field, while the sink's columns are not known: nobody can say what would hold them.
@@ -263,22 +272,23 @@ async fn infer(
     binding: &mut Binding,
     on: &Arc<dyn Compute>,
     records: &Arc<Records>,
-) -> Result<Option<Vec<Column>>, Failure> {
+) -> Result<Option<Inferred>, Failure> {
     let mut program = std::mem::replace(&mut binding.program, Box::new(Gone));
     let records = records.clone();
-    let (program, columns) = compute(&**on, move || {
-        let columns = program.infer(&records);
-        (program, columns)
+    let (program, found) = compute(&**on, move || {
+        let found = program.infer(&records);
+        (program, found)
     })
     .await;
     binding.program = program;
-    Ok((!columns.is_empty()).then_some(columns))
+    Ok((!found.columns.is_empty()).then_some(found))
 }
 
 /// Has the sink define columns, behind all commits before; none: the commit stage is gone.
-async fn define(out: &mpsc::Sender<ToCommit>, columns: Vec<Column>) -> Option<Demand> {
+async fn define(out: &mpsc::Sender<ToCommit>, found: Inferred, plan: &mut Plan) -> Option<Demand> {
     let (answer, demand) = oneshot::channel();
-    out.send(ToCommit::Define { columns, answer }).await.ok()?;
+    plan.learned.merge(&found.learned);
+    out.send(ToCommit::Define { found, answer }).await.ok()?;
     demand.await.ok()
 }
 
@@ -286,7 +296,7 @@ async fn define(out: &mpsc::Sender<ToCommit>, columns: Vec<Column>) -> Option<De
 struct Gone;
 
 impl Program for Gone {
-    fn infer(&mut self, _: &Arc<Records>) -> Vec<Column> {
+    fn infer(&mut self, _: &Arc<Records>) -> Inferred {
         unreachable!("a program is used by one call at a time")
     }
     fn process(&mut self, _: Arc<Records>) -> Processed {

@@ -83,7 +83,8 @@ mod tests {
             .into_iter()
             .chain([Type::Decimal { precision: 38, scale: 9 }, Type::Number, Type::Text, Type::Timestamp])
             .chain([Type::Datetime, Type::Date, Type::Binary, Type::Uuid, Type::Json]);
-        let types = Learned(types.map(|ty| (format!("{ty}#infer"), ty)).collect());
+        let types = types.map(|ty| (ty.to_string(), Some(ty)));
+        let types = Learned(types.chain([("pending".to_owned(), None)]).collect());
         samples().into_iter().filter_map(move |event| match event.fact {
             Fact::RunOpened { run, epoch, mut lanes } => {
                 for (number, decision) in (2..).zip([Recovery::Fresh, Recovery::Journal, Recovery::AtLeastOnce]) {

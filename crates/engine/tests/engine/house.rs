@@ -16,7 +16,7 @@ use dataflow_engine::{
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::{
     Catalog, SinkConfig, SourceConfig,
-    batch::{Dead, Demand, Output, Payload, Processed},
+    batch::{Dead, Demand, Inferred, Output, Payload, Processed},
     catalog::Connections,
     records::Records,
     sink::Sink,
@@ -67,8 +67,8 @@ impl Compiler for Obedient {
 struct Obedience;
 
 impl Program for Obedience {
-    fn infer(&mut self, _: &Arc<Records>) -> Vec<dataflow_sdk::batch::Column> {
-        Vec::new()
+    fn infer(&mut self, _: &Arc<Records>) -> Inferred {
+        Inferred::default()
     }
     fn process(&mut self, records: Arc<Records>) -> Processed {
         let (mut rows, mut dead, mut filtered) = (Vec::new(), Vec::new(), 0);
@@ -85,7 +85,7 @@ impl Program for Obedience {
         let spans = rows.iter().map(|row| records.spans[*row as usize]).collect();
         let payload = Payload::Documents { data: records.data.clone(), spans };
         let output = Output { records, rows, payload };
-        Processed { output, filtered, dead, learned: None, new_columns: Vec::new(), warnings: Vec::new() }
+        Processed { output, filtered, dead, new_columns: Inferred::default(), warnings: Vec::new() }
     }
 }
 

@@ -89,6 +89,11 @@ impl<'a> Text<'a> {
         Self { data: &records.data, whole, quote }
     }
 
+    /// A buffer that is text as a whole.
+    pub(super) fn of_all(data: &'a [u8]) -> Self {
+        Self { data, whole: std::str::from_utf8(data).ok(), quote: b'"' }
+    }
+
     pub(super) fn data(&self) -> &'a [u8] {
         self.data
     }

@@ -1,9 +1,10 @@
 //! Pass 2: columns of a type that is known.
 use super::{
-    Cell, Misfit, Text,
+    Cell, Misfit, Text, Want,
     cell::Kind,
     misfit::{self, Asked, CLASS, SURROGATE, Why},
     number, scalar, time,
+    varied::Value,
 };
 use crate::json;
 use arrow::{
@@ -23,8 +24,9 @@ use std::sync::Arc;
 pub(super) struct Values<'a> {
     pub cells: &'a [Cell],
     pub text: &'a Text<'a>,
+    pub within: Option<&'static str>,
     pub path: &'a [String],
-    /// Whether untyped text is a number or boolean only if JSON writes it so: otherwise something of it would be lost.
+    /// Whether untyped text is a number or boolean only if it is written as one: otherwise something of it would be lost.
     pub strict: bool,
 }
 
@@ -51,11 +53,20 @@ impl<'a> Values<'a> {
         for (row, cell) in (0..).zip(self.cells) {
             let value = (!matches!(cell.kind, Kind::Missing | Kind::Null)).then_some(*cell);
             if let Err(why) = append(value) {
-                misfits.push(Misfit { row, cause: misfit::cause(self.path, *cell, self.text, asked, why) });
+                misfits.push(self.misfit(row, *cell, asked, why));
                 append(None).unwrap_or_else(|why| unreachable!("every builder takes NULL: {why}"));
             }
         }
         misfits
+    }
+
+    #[cold]
+    pub(super) fn misfit(&self, row: u32, cell: Cell, asked: Asked, why: Why) -> Misfit {
+        let mut path = self.path.join(".");
+        if let Some(within) = self.within {
+            path = format!("{within}.{path}");
+        }
+        Misfit { row, cause: misfit::cause(&path, cell, self.text, asked, why) }
     }
 
     /// The content of a string, or of untyped text.
@@ -82,10 +93,42 @@ impl<'a> Values<'a> {
             Kind::Untyped | Kind::Doubled => {
                 let text = self.text.content(cell, scratch).unwrap_or_default();
                 let text = if self.strict { text } else { text.trim_ascii() };
-                let is_number = if self.strict { number::is_json_number(text) } else { number::is_number(text) };
+                let is_number = if self.strict { number::is_plain(text) } else { number::is_number(text) };
                 if is_number { Ok(text) } else { Err(CLASS) }
             }
             _ => Err(CLASS),
+        }
+    }
+
+    /// The integer that a number is, if it is written with digits only: the short way for most numbers there are.
+    #[inline]
+    pub(super) fn integer(&self, cell: Cell, scratch: &mut String) -> Option<i64> {
+        number::integer(self.number(cell, scratch).ok()?)
+    }
+
+    /// A value that is there, in the type that it has by itself.
+    pub(super) fn own<'s>(&self, cell: Cell, want: Want, scratch: &'s mut String) -> Result<Value<'s>, Why>
+    where
+        'a: 's,
+    {
+        match (want, cell.kind) {
+            (Want::Time, _) => time::point(self.string(cell, scratch)?),
+            (Want::Number, _) => number::own(self.number(cell, scratch)?),
+            (_, Kind::Missing | Kind::Null) => Ok(Value::Null),
+            (_, Kind::True) => Ok(Value::Boolean(true)),
+            (_, Kind::False) => Ok(Value::Boolean(false)),
+            (_, Kind::Number) => number::own(self.text.raw(cell)),
+            (_, Kind::String | Kind::Escaped) => Ok(Value::Text(self.string(cell, scratch)?)),
+            (_, Kind::Object | Kind::Array) => Ok(Value::Json(self.text.raw(cell))),
+            (_, Kind::Untyped | Kind::Doubled) => {
+                let text = self.text.content(cell, scratch).unwrap_or_default();
+                Ok(match text {
+                    "true" => Value::Boolean(true),
+                    "false" => Value::Boolean(false),
+                    text if number::is_plain(text) => number::own(text).unwrap_or(Value::Text(text)),
+                    text => Value::Text(text),
+                })
+            }
         }
     }
 
@@ -197,8 +240,9 @@ impl<'a> Values<'a> {
 
     fn times(&self, asked: Asked, ty: Type) -> (ArrayRef, Vec<Misfit>) {
         let builder = TimestampMicrosecondBuilder::with_capacity(self.cells.len()).with_data_type(arrow_type(ty));
-        self.primitives(asked, builder, |cell, scratch| {
-            time::timestamp(self.string(cell, scratch)?).ok_or("which is not written as in RFC 3339")
+        self.primitives(asked, builder, |cell, scratch| match time::point(self.string(cell, scratch)?)? {
+            Value::Micros(Some(micros)) => Ok(micros),
+            _ => Err("which is finer than the microseconds that the type holds"),
         })
     }
 

@@ -1,5 +1,5 @@
 //! What is said of values and records that don't fit.
-use super::{Cell, Text, cell::Kind};
+use super::{Cell, Text, cell::Kind, number, remedy};
 use dataflow_core::types::Type;
 use dataflow_sdk::records::Oversized;
 
@@ -45,6 +45,18 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// Whether it is a number of some kind.
+    pub(super) fn is_number(self) -> bool {
+        matches!(self.what, "a number" | "an integer")
+    }
+
+    /// Whether it is a time or a date.
+    pub(super) fn is_time(self) -> bool {
+        matches!(self.what, "a point in time" | "a date and time" | "a date")
+    }
+}
+
 /// Why a value of the right class doesn't fit; empty: it is of another class.
 pub(super) type Why = &'static str;
 
@@ -55,8 +67,7 @@ pub(super) const SURROGATE: Why = "which has half of a surrogate pair";
 
 /// Field, value and what it should have been.
 #[cold]
-pub(super) fn cause(path: &[String], cell: Cell, text: &Text<'_>, asked: Asked, why: Why) -> String {
-    let path = path.join(".");
+pub(super) fn cause(path: &str, cell: Cell, text: &Text<'_>, asked: Asked, why: Why) -> String {
     let value = match cell.kind {
         Kind::String | Kind::Escaped => format!("the string {}", shortened(text.json(cell))),
         Kind::Number => format!("the number {}", shortened(text.raw(cell))),
@@ -68,14 +79,28 @@ pub(super) fn cause(path: &[String], cell: Cell, text: &Text<'_>, asked: Asked, 
         Kind::Null | Kind::Missing => "null".into(),
     };
     let ty = asked.ty.map(|ty| format!(" ({ty})")).unwrap_or_default();
-    let mut cause = format!("field {path:?} has {value}");
+    let mut cause = if path.is_empty() { value } else { format!("field {path:?} has {value}") };
     if !why.is_empty() {
         cause.push(' ');
         cause.push_str(why);
     }
     cause.push_str(&format!(", {}{ty} was asked for", asked.what));
     let scalar = !matches!(cell.kind, Kind::Object | Kind::Array | Kind::Untyped | Kind::Doubled);
-    if let Some(cast) = asked.cast.filter(|_| why.is_empty() && scalar) {
+    // A string that is no number doesn't become one by a cast.
+    let is_word = matches!(cell.kind, Kind::String | Kind::Escaped) && !number::is_number(text.raw(cell).trim_ascii());
+    let remedy = match cell.kind {
+        _ if path.is_empty() => None,
+        Kind::String | Kind::Escaped => remedy::remedy(path, text.raw(cell), false, asked),
+        Kind::Untyped | Kind::Doubled => remedy::remedy(path, text.raw(cell), true, asked),
+        Kind::Number if asked.is_time() => remedy::epoch(path, text.raw(cell)),
+        _ => None,
+    };
+    if let Some(remedy) = remedy.filter(|_| why.is_empty() || asked.is_time()) {
+        cause.push_str("; ");
+        cause.push_str(&remedy);
+    } else if let Some(cast) = asked.cast.filter(|_| why.is_empty() && scalar && !(asked.is_number() && is_word)) {
+        let whole = number::integer(text.raw(cell)).is_some();
+        let cast = if cast == "double" && asked.ty.is_none() && whole { "bigint" } else { cast };
         cause.push_str(&format!("; use cast({path} as {cast})"));
     }
     cause

@@ -7,20 +7,25 @@ mod column;
 mod csv;
 mod json;
 mod keys;
-mod learning;
 mod misfit;
 mod number;
+mod remedy;
 mod scalar;
 #[cfg(test)]
 mod tests;
 mod time;
+mod varied;
 
-pub use learning::learned_key;
+pub use varied::JSON;
 
 use crate::marks::Marks;
-use arrow::{array::ArrayRef, buffer::BooleanBuffer};
+use arrow::{
+    array::{Array, ArrayRef, StringArray},
+    buffer::BooleanBuffer,
+};
 use cell::{Cell, Scanned, Text};
-use dataflow_core::types::{Learned, Type};
+use column::Values;
+use dataflow_core::types::{Type, widen};
 use dataflow_sdk::{
     batch::Dead,
     records::{Layout, Records},
@@ -45,23 +50,24 @@ pub struct Field {
 /// text is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Want {
-    /// Numbers: bigint while all are integers that fit, then decimal (19 or more digits before the point, 38 in all),
-    /// then double. Learned, and only widens. Once double, a number written with digits only is a misfit if a double
-    /// doesn't hold it exactly. CSV: also with a plus sign, leading zeros, and blanks around.
+    /// Numbers, each of a type of its own, whatever the others are: bigint if it is an integer that fits, otherwise decimal
+    /// (one of a few scales, so that there are few types), and double only where no decimal holds it and a double does.
+    /// NULL is a bigint. CSV: also with a plus sign, leading zeros, and blanks around.
     Number,
     /// JSON strings (CSV: the text).
     Text,
     /// true and false (CSV: their words, and `t f yes no y n 1 0`, in any case and with blanks around).
     Boolean,
     /// Points in time, from text: RFC 3339; `2026-01-02 03:04:05.6` without a zone and `2026-01-02` are taken as UTC.
-    /// What is finer than a microsecond is cut off.
+    /// In microseconds, but for those that are finer: they are in nanoseconds.
     Time,
     /// Anything scalar, as its text: a string's content, a number as written. For `cast(x as …)`. Nested: its JSON text.
     Literal,
-    /// The narrowest type that holds all values; learned, and only widens. Mixed or nested: [`Type::Json`]. CSV: numbers as
-    /// JSON writes them, true, false; everything else, and what is mixed, is text.
-    /// Until there is a value, a column of type text without any, and nothing is learned.
+    /// Each value of a type of its own: a number as above, true and false, text, and JSON text where it is nested. NULL is
+    /// of the null type. CSV: numbers as JSON writes them without an exponent, true, false; everything else is text.
     Infer,
+    /// Exactly this type; of CSV values only those that are written as the type is: `007` is no bigint, and `yes` no boolean.
+    Strict(Type),
     /// Exactly this type. [`Type::Json`] is the JSON text of any value, as it is written; a CSV value is a JSON string,
     /// unless it is a JSON object or array. [`Type::Number`] is a number as JSON writes it.
     As(Type),
@@ -74,7 +80,8 @@ pub struct Decoder {
     /// For each field, which of the scanned paths it is.
     slots: Vec<usize>,
     paths: Vec<Vec<String>>,
-    learned: Learned,
+    /// What a field is called in causes, but for its path: `meta`.
+    within: Option<&'static str>,
     json: json::Scan,
     csv: csv::Scan,
 }
@@ -93,15 +100,16 @@ pub struct Decoded {
     pub keys: Vec<Key>,
     /// Where the fields lie that were to be marked. CSV records have none.
     pub marks: Marks,
-    /// All that is known of types now, if it is more than before.
-    pub learned: Option<Learned>,
 }
 
 /// A decoded column.
 #[derive(Debug)]
 pub struct Column {
-    /// Its values.
+    /// Its values. Where each has a type of its own and they differ: a dense union, in which the field named [`JSON`] has
+    /// JSON texts.
     pub array: ArrayRef,
+    /// Whether all its texts are JSON, of values with a type of their own.
+    pub json: bool,
     /// Values that don't fit. By rising row. Whether that kills the record is for who uses the column to say.
     pub misfits: Vec<Misfit>,
     /// Number of records that have the field at all (null included).
@@ -130,9 +138,20 @@ pub struct Key {
     pub last_row: u32,
 }
 
+/// Texts taken as a type, as untyped ones of a source are. What doesn't fit is NULL and a misfit.
+pub fn texts(texts: &StringArray, ty: Type) -> (ArrayRef, Vec<Misfit>) {
+    let cell = |row: usize| {
+        let (start, end) = (texts.value_offsets()[row] as u32, texts.value_offsets()[row + 1] as u32);
+        Cell { start, end, kind: if texts.is_null(row) { cell::Kind::Null } else { cell::Kind::Untyped } }
+    };
+    let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
+    let text = Text::of_all(texts.value_data());
+    Values { cells: &cells, text: &text, within: None, path: &[], strict: false }.column(ty, Asked::exactly(ty))
+}
+
 impl Decoder {
-    /// A decoder of these fields that goes on from what is known of their types.
-    pub fn new(fields: Vec<Field>, learned: &Learned) -> Self {
+    /// A decoder of these fields.
+    pub fn new(fields: Vec<Field>) -> Self {
         let mut paths: Vec<Vec<String>> = Vec::new();
         let slots = fields.iter().map(|field| match paths.iter().position(|path| *path == field.path) {
             Some(slot) => slot,
@@ -142,14 +161,7 @@ impl Decoder {
             }
         });
         let slots = slots.collect();
-        Self {
-            slots,
-            json: json::Scan::new(&paths),
-            csv: csv::Scan::new(&paths),
-            fields,
-            paths,
-            learned: learned.clone(),
-        }
+        Self { slots, json: json::Scan::new(&paths), csv: csv::Scan::new(&paths), fields, paths, within: None }
     }
 
     /// The same, noting where the top-level fields of these names lie in JSON records: what
@@ -159,44 +171,69 @@ impl Decoder {
         self
     }
 
+    /// The same, calling its fields in causes those of something: `meta`.
+    pub fn within(mut self, what: &'static str) -> Self {
+        self.within = Some(what);
+        self
+    }
+
     /// Decodes records of any layout. Never fails: what can't be read is in [`Decoded::broken`], what doesn't fit in
     /// [`Column::misfits`].
     pub fn decode(&mut self, records: &Records) -> Decoded {
         let text = Text::of(records);
-        let Scanned { cells, broken, keys, marks } = match &records.layout {
-            Layout::Json => self.json.scan(records, &text),
-            Layout::Csv(layout) => self.csv.scan(records, &text, layout),
-        };
-        let mut more = false;
+        let Scanned { cells, broken, keys, marks } = self.scan(records, &text);
         let columns = self.fields.iter().zip(&self.slots).map(|(field, slot)| {
-            let values = column::Values {
+            let values = Values {
                 cells: &cells[*slot],
                 text: &text,
+                within: self.within,
                 path: &self.paths[*slot],
-                strict: field.want == Want::Infer,
+                strict: matches!(field.want, Want::Infer | Want::Strict(_)),
             };
+            let mut json = false;
             let (array, misfits) = match field.want {
-                Want::Number | Want::Infer => {
-                    let key = learned_key(field);
-                    let known = self.learned.0.get(&key).copied();
-                    let (array, misfits, ty) = learning::column(&values, field.want, known);
-                    if let Some(ty) = ty.filter(|ty| known != Some(*ty)) {
-                        self.learned.0.insert(key, ty);
-                        more = true;
-                    }
+                Want::Number | Want::Infer | Want::Time => {
+                    let (array, all_json, misfits) = varied::column(&values, field.want);
+                    json = all_json;
                     (array, misfits)
                 }
                 Want::Text => values.column(Type::Text, Asked::class("text", "text")),
                 Want::Boolean => values.column(Type::Boolean, Asked::class("a boolean", "boolean")),
-                Want::Time => values.column(Type::Timestamp, Asked { what: "a point in time", ty: None, cast: None }),
                 Want::Literal => values.literals(),
-                Want::As(ty) => values.column(ty, Asked::exactly(ty)),
+                Want::As(ty) | Want::Strict(ty) => values.column(ty, Asked::exactly(ty)),
             };
             let present = values.present();
             let absent = (present < records.len() as u64).then(|| values.absent());
-            Column { array, misfits, present, absent }
+            Column { array, json, misfits, present, absent }
         });
         let columns = columns.collect();
-        Decoded { columns, broken, keys, marks, learned: more.then(|| self.learned.clone()) }
+        Decoded { columns, broken, keys, marks }
+    }
+
+    /// For each field the narrowest type that holds all its values, each taken as [`Want::Infer`] takes it; none while no
+    /// value says anything. What is mixed is JSON, of CSV text.
+    pub fn types(&mut self, records: &Records) -> Vec<Option<Type>> {
+        let text = Text::of(records);
+        let cells = self.scan(records, &text).cells;
+        let untyped = matches!(records.layout, Layout::Csv(_));
+        let mut scratch = String::new();
+        let ty = |slot: &usize| {
+            let cells = &cells[*slot];
+            let path = &self.paths[*slot];
+            let values = Values { cells, text: &text, within: self.within, path, strict: true };
+            let types = cells.iter().filter_map(|cell| values.own(*cell, Want::Infer, &mut scratch).ok()?.ty());
+            types.reduce(|a, b| match widen(a, b) {
+                Type::Json if untyped => Type::Text,
+                ty => ty,
+            })
+        };
+        self.slots.iter().map(ty).collect()
+    }
+
+    fn scan(&mut self, records: &Records, text: &Text<'_>) -> Scanned {
+        match &records.layout {
+            Layout::Json => self.json.scan(records, text),
+            Layout::Csv(layout) => self.csv.scan(records, text, layout),
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Numbers by value, from their text.
-use dataflow_core::types::Type;
+use super::{misfit::Why, varied::Value};
 use std::borrow::Cow;
 
 /// Most digits of a decimal.
@@ -121,46 +121,128 @@ impl Decimal {
             .ok_or("which has more digits before the point")
     }
 
-    /// The type that holds it: bigint if that does.
-    pub(super) fn ty(self) -> Type {
-        if self.integer().is_some() {
-            return Type::Bigint;
-        }
+    /// Precision and scale of the decimal type that a number has by itself: the first of [`SCALES`] that holds it, or else one
+    /// of 38 digits, if there is one.
+    pub(super) fn shape(self) -> Option<(u8, u8)> {
         let digits = self.unscaled.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
-        // An integer that is no bigint has to make the column wider than a bigint, also if both have 19 digits.
-        let whole = digits.saturating_sub(self.scale).max(if self.scale == 0 { 20 } else { 19 });
-        match u8::try_from(whole + self.scale) {
-            Ok(precision @ ..=38) => Type::Decimal { precision, scale: self.scale as u8 },
-            _ => Type::Double,
+        let whole = digits.saturating_sub(self.scale);
+        let scale = u8::try_from(self.scale).ok()?;
+        match SCALES.into_iter().find(|known| scale <= *known) {
+            Some(known) if scale > 0 && whole <= WHOLE => Some((WHOLE as u8 + known, known)),
+            _ => (whole + self.scale <= DIGITS as u32).then_some((DIGITS as u8, scale)),
         }
     }
 }
 
-/// The double that is nearest, if the number is in range; of one written with digits only, if the double is that very
-/// integer.
-pub(super) fn double(text: &str) -> Result<f64, &'static str> {
+/// Digits before the point of decimals with a known scale: those of a bigint.
+const WHOLE: u32 = 19;
+
+/// Few scales for all numbers there are, so that those of a batch have few types: amounts, rates, coordinates.
+const SCALES: [u8; 3] = [2, 8, 18];
+
+/// A number in the type that it has by itself: a function of its value alone.
+pub(super) fn own(text: &str) -> Result<Value<'static>, Why> {
+    if let Some(value) = integer(text) {
+        return Ok(Value::Bigint(Some(value)));
+    }
+    if let Some(decimal) = decimal(text) {
+        if let Some(value) = decimal.integer() {
+            return Ok(Value::Bigint(Some(value)));
+        }
+        if let Some((precision, scale)) = decimal.shape() {
+            return Ok(Value::Decimal { unscaled: decimal.rescale(precision, scale)?, precision, scale });
+        }
+    }
+    double(text).map(Value::Double)
+}
+
+/// The double that a number is: it is written with these very digits, of up to 17, or is exactly that number.
+pub(super) fn double(text: &str) -> Result<f64, Why> {
     let value: f64 = text.parse().map_err(|_| "")?;
     if !value.is_finite() {
         return Err("which is out of range");
     }
-    // Below 2^53 every integer is a double.
-    if value.abs() < 9_007_199_254_740_992.0 || !plain(text) || format!("{value:.0}") == trimmed(text) {
+    // Of up to 15 digits no two numbers are the same double.
+    let sure = value == 0.0 || (f64::MIN_POSITIVE..).contains(&value.abs());
+    if sure && digits(text) <= if value == 0.0 { 0 } else { 15 } {
         return Ok(value);
     }
-    Err("which is an integer that a double does not hold exactly")
+    let number = Scientific::of(text);
+    let exact = || Scientific::of(&format!("{value:.770e}"));
+    let rounded = |digits: usize| Scientific::of(&format!("{value:.digits$e}"));
+    match number.is_that_of(17, rounded, exact) {
+        true => Ok(value),
+        false => Err("which a double does not hold exactly"),
+    }
 }
 
-/// The 32-bit floating-point number that is nearest, by the same rules.
-pub(super) fn real(text: &str) -> Result<f32, &'static str> {
+/// The 32-bit floating-point number that a number is, by the same rule.
+pub(super) fn real(text: &str) -> Result<f32, Why> {
     let value: f32 = text.parse().map_err(|_| "")?;
     if !value.is_finite() {
         return Err("which is out of range");
     }
-    // Below 2^24 every integer is a real.
-    if value.abs() < 16_777_216.0 || !plain(text) || format!("{value:.0}") == trimmed(text) {
+    let sure = value == 0.0 || (f32::MIN_POSITIVE..).contains(&value.abs());
+    if sure && digits(text) <= if value == 0.0 { 0 } else { 6 } {
         return Ok(value);
     }
-    Err("which is an integer that a real does not hold exactly")
+    let number = Scientific::of(text);
+    let exact = || Scientific::of(&format!("{value:.150e}"));
+    let rounded = |digits: usize| Scientific::of(&format!("{value:.digits$e}"));
+    match number.is_that_of(9, rounded, exact) {
+        true => Ok(value),
+        false => Err("which a real does not hold exactly"),
+    }
+}
+
+/// Digits of a number from the first that is no zero on, its exponent left aside.
+fn digits(text: &str) -> usize {
+    let mantissa = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    mantissa.filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count()
+}
+
+/// A number as its digits, without zeros around them, and the exponent of the first.
+#[derive(PartialEq, Eq)]
+struct Scientific {
+    negative: bool,
+    digits: Vec<u8>,
+    exponent: i64,
+}
+
+impl Scientific {
+    /// Whether it is how a floating-point number is written: `rounded` to as many digits (behind the first), at most `most`,
+    /// or `exact`. Halfway between two, it may be either.
+    fn is_that_of(&self, most: usize, rounded: impl Fn(usize) -> Self, exact: impl Fn() -> Self) -> bool {
+        let count = self.digits.len();
+        if count <= most && rounded(count.saturating_sub(1)) == *self {
+            return true;
+        }
+        let exact = exact();
+        if exact == *self {
+            return true;
+        }
+        let halfway = exact.digits.len() == count + 1 && exact.digits.last() == Some(&b'5') && count <= most;
+        let whole = |digits: &[u8]| digits.iter().fold(0_u64, |whole, digit| whole * 10 + u64::from(digit - b'0'));
+        halfway
+            && (exact.negative, exact.exponent) == (self.negative, self.exponent)
+            && whole(&self.digits).checked_sub(whole(&exact.digits[..count])).is_some_and(|above| above <= 1)
+    }
+
+    fn of(text: &str) -> Self {
+        let negative = text.starts_with('-');
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let mantissa = mantissa.trim_start_matches(['-', '+']);
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let zeros = whole.bytes().chain(fraction.bytes()).take_while(|digit| *digit == b'0').count();
+        let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).skip(zeros).collect();
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+        }
+        // An exponent beyond an i64 is that of no double.
+        let exponent = exponent.parse().unwrap_or(i64::MAX).saturating_add(whole.len() as i64 - zeros as i64 - 1);
+        let exponent = if digits.is_empty() { 0 } else { exponent };
+        Self { negative: negative && !digits.is_empty(), digits, exponent }
+    }
 }
 
 /// A number without plus sign and leading zeros.
@@ -200,4 +282,9 @@ pub(super) fn is_json_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let leading_zero = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     is_number(text) && !text.starts_with('+') && !leading_zero
+}
+
+/// The same without an exponent: `1e5` may as well be the name of something.
+pub(super) fn is_plain(text: &str) -> bool {
+    is_json_number(text) && !text.contains(['e', 'E'])
 }

@@ -1,4 +1,5 @@
 //! Dates and points in time from their text.
+use super::{misfit::Why, varied::Value};
 
 const DAY: i64 = 86_400;
 const MICROS: i64 = 1_000_000;
@@ -54,21 +55,23 @@ impl Parts<'_> {
         Some(days(year, month, day))
     }
 
-    /// `03:04:05.678`, in microseconds. A leap second is the first one of the next minute.
-    fn time(&mut self) -> Option<i64> {
+    /// `03:04:05.678`: seconds, and picoseconds if there are any. A leap second is the first one of the next minute.
+    fn time(&mut self) -> Option<(i64, Fraction)> {
         let hour = self.number(2).filter(|hour| *hour < 24)?;
         self.take(b":")?;
         let minute = self.number(2).filter(|minute| *minute < 60)?;
         self.take(b":")?;
         let second = self.number(2).filter(|second| *second <= 60)?;
-        let mut micros = 0;
+        let mut fraction = Fraction::default();
         if self.take(b".").is_some() {
             let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let kept = length.min(6);
-            micros = self.number(kept).filter(|_| length > 0)? * 10_i64.pow(6 - kept as u32);
-            self.0 = &self.0[length - kept..];
+            let (digits, rest) = self.0.split_at_checked(length).filter(|(digits, _)| !digits.is_empty())?;
+            let digit = |at: usize| i64::from(digits.get(at).map_or(0, |digit| digit - b'0'));
+            fraction.nanos = (0..9).fold(0, |nanos, at| nanos * 10 + digit(at));
+            fraction.finer = digits.iter().skip(9).any(|digit| *digit != b'0');
+            self.0 = rest;
         }
-        Some((hour * 3_600 + minute * 60 + second) * MICROS + micros)
+        Some((hour * 3_600 + minute * 60 + second, fraction))
     }
 
     /// `Z`, `+01:00`, `+0100` or `+01`, in seconds east of UTC; none if there is no zone.
@@ -100,15 +103,37 @@ pub(super) fn date(text: &str) -> Option<i32> {
     parts.0.is_empty().then(|| i32::try_from(days).ok()).flatten()
 }
 
-/// Microseconds since 1970-01-01T00:00:00Z of RFC 3339 text. Without a zone, and of a date: as UTC.
-pub(super) fn timestamp(text: &str) -> Option<i64> {
+/// A point in time, of RFC 3339 text: in microseconds, or in nanoseconds if it is that fine. Without a zone, and of a date:
+/// as UTC.
+pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
+    let (seconds, fraction) = seconds(text).ok_or("which is not written as in RFC 3339")?;
+    if fraction.finer {
+        return Err("which is finer than a nanosecond");
+    }
+    if fraction.nanos % 1_000 == 0 {
+        return Ok(Value::Micros(Some(seconds * MICROS + fraction.nanos / 1_000)));
+    }
+    let nanos = seconds.checked_mul(1_000 * MICROS).and_then(|nanos| nanos.checked_add(fraction.nanos));
+    nanos.map(Value::Nanos).ok_or("which is finer than a microsecond, as only a time between 1677 and 2262 can be")
+}
+
+/// What is behind the second.
+#[derive(Clone, Copy, Default)]
+struct Fraction {
+    nanos: i64,
+    /// Whether there is still more.
+    finer: bool,
+}
+
+/// Seconds since 1970-01-01T00:00:00Z, and what is behind the second.
+fn seconds(text: &str) -> Option<(i64, Fraction)> {
     let mut parts = Parts(text.as_bytes());
-    let midnight = parts.date()? * DAY * MICROS;
+    let midnight = parts.date()? * DAY;
     if parts.0.is_empty() {
-        return Some(midnight);
+        return Some((midnight, Fraction::default()));
     }
     parts.take(b"Tt ")?;
-    let time = parts.time()?;
+    let (time, fraction) = parts.time()?;
     let east = parts.zone()?.unwrap_or(0);
-    parts.0.is_empty().then_some(midnight + time - east * MICROS)
+    parts.0.is_empty().then_some((midnight + time - east, fraction))
 }

@@ -9,7 +9,7 @@ use arrow::{
     },
     datatypes::{DataType, Field, Int32Type},
 };
-use dataflow_core::{position::Position, types::Learned};
+use dataflow_core::position::Position;
 use dataflow_sdk::records::{CsvLayout, Layout, Records};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn values(array: impl arrow::array::Array + 'static) -> Vec<String> {
 /// What [`overlay`] makes of records once they have been decoded.
 fn overlaid(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[String]) -> Documents {
     let names = set.iter().map(|column| column.name).chain(remove.iter().map(String::as_str));
-    let decoded = Decoder::new(Vec::new(), &Learned::default()).marking(names).decode(records);
+    let decoded = Decoder::new(Vec::new()).marking(names).decode(records);
     overlay(records, rows, set, remove, &decoded.marks)
 }
 
@@ -244,7 +244,7 @@ proptest! {
         let mut came = Records::empty("p/0".into(), Position::offset(0), Layout::Json);
         (came.data, came.spans) = (documents.data, documents.spans);
         let fields = names.iter().zip(&columns).map(|(name, (_, ty))| Wanted { path: vec![(*name).into()], want: Want::As(*ty) });
-        let decoded = Decoder::new(fields.collect(), &Learned::default()).decode(&came);
+        let decoded = Decoder::new(fields.collect()).decode(&came);
         for (column, (array, _)) in decoded.columns.iter().zip(&columns) {
             prop_assert_eq!(&column.misfits, &[]);
             prop_assert_eq!(&column.array, array);

@@ -1,5 +1,5 @@
 //! Values of columns as text and as JSON.
-use crate::json::write_string;
+use crate::{decode::JSON, json::write_string};
 use arrow::{
     array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait},
     datatypes::{
@@ -28,6 +28,11 @@ pub(super) enum Form<'a> {
 
 /// How the values of a column are written as JSON: NULL as null, texts of a `raw` column as they are.
 pub(super) fn json<'a>(array: &'a ArrayRef, raw: bool) -> Write<'a> {
+    if let (Some(union), DataType::Union(fields, _)) = (array.as_union_opt(), array.data_type()) {
+        let parts: Vec<Write<'a>> =
+            fields.iter().map(|(id, field)| json(union.child(id), field.name() == JSON)).collect();
+        return Box::new(move |row, out| parts[union.type_id(row) as usize](union.value_offset(row), out));
+    }
     let write: Write<'a> = match form(array) {
         Form::Text(text) if raw => Box::new(move |row, out| {
             out.extend_from_slice(text(row).as_bytes());

@@ -65,7 +65,7 @@ enum Fact {
         lanes: Vec<LaneProgress>,
     },
     SchemaChanged {
-        learned: BTreeMap<String, Type>,
+        learned: BTreeMap<String, Option<Type>>,
     },
     RecordsLost {
         partition: String,
@@ -148,7 +148,7 @@ impl TryFrom<&domain::Fact> for Fact {
                 Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect() }
             }
             From::SchemaChanged { learned } => Self::SchemaChanged {
-                learned: learned.0.iter().map(|(field, ty)| (field.clone(), (*ty).into())).collect(),
+                learned: learned.0.iter().map(|(column, ty)| (column.clone(), ty.map(Into::into))).collect(),
             },
             From::RecordsLost(lost) => Self::RecordsLost {
                 partition: lost.partition.to_string(),
@@ -204,7 +204,7 @@ impl TryFrom<Fact> for domain::Fact {
                 Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect() }
             }
             Fact::SchemaChanged { learned } => Self::SchemaChanged {
-                learned: Learned(learned.into_iter().map(|(field, ty)| (field, ty.into())).collect()),
+                learned: Learned(learned.into_iter().map(|(column, ty)| (column, ty.map(Into::into))).collect()),
             },
             Fact::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {
                 partition: partition.as_str().into(),

@@ -143,7 +143,8 @@ pub fn all() -> Vec<(&'static str, Event)> {
         Type::Uuid,
         Type::Json,
     ];
-    let learned = Learned(types.into_iter().map(|ty| (format!("{ty}#infer"), ty)).collect());
+    let columns = types.into_iter().map(|ty| (ty.to_string(), Some(ty)));
+    let learned = Learned(columns.chain([("pending".to_owned(), None)]).collect());
     let incarnation = || "k3v9".try_into().unwrap();
     let fact = |fact| event("c-1", fact);
     vec![

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Layout, Options, Order, Slot,
+        Layout, Options, Order, Slot, Unknown,
         kept::Kept,
         keys::{self, reject},
     },
@@ -354,6 +354,10 @@ impl Parts<'_> {
 impl Writer for PostgresWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         self.release().await;
+        if self.target.is_some() {
+            // Fields that find no column, or had no value when the table was made: whoever asks wants them added.
+            self.options.unknown_fields = Unknown::Add;
+        }
         let mut client = self.server.connection().await?;
         let prepared =
             target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added, self.wait)

@@ -246,9 +246,9 @@ pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>)
             types.iter().map(|(name, ty)| Column { name: name.clone(), ty: ty.0 }).collect()
         }
         (_, None) => return Ok(None),
-        (None, Some(first)) => first.iter().map(roomy).collect(),
+        (None, Some(first)) => first.to_vec(),
         (Some(Columns::Names(names)), Some(first)) => {
-            let of_first = |name: &String| first.iter().find(|column| column.name == *name).map(roomy);
+            let of_first = |name: &String| first.iter().find(|column| column.name == *name).cloned();
             // What the first batch doesn't have may turn out to be anything.
             names
                 .iter()
@@ -278,15 +278,4 @@ pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>)
         return Err(Error::fatal("key-missing", message).fix("give key").for_user());
     }
     Ok(Some(columns))
-}
-
-/// The column with room for more than the first batch had: the next one may have larger numbers.
-pub fn roomy(column: &Column) -> Column {
-    let ty = match column.ty {
-        Type::Smallint | Type::Integer => Type::Bigint,
-        Type::Real => Type::Double,
-        Type::Decimal { .. } => Type::Number,
-        other => other,
-    };
-    Column { name: column.name.clone(), ty }
 }

@@ -91,7 +91,7 @@ struct Batch {
     offsets: Vec<u64>,
     keys: Column,
     metadata: Column,
-    timestamps: Vec<i64>,
+    timestamps: Vec<Option<i64>>,
     oversized: Vec<Oversized>,
     bytes_read: u64,
 }
@@ -108,7 +108,7 @@ impl Batch {
         self.offsets.push(number);
         self.keys.push(record.id.as_ref().map(String::as_bytes));
         self.metadata.push(metadata);
-        self.timestamps.push(pushed.at);
+        self.timestamps.push(Some(pushed.at));
         self.bytes_read += (data.len() + metadata.map_or(0, <[u8]>::len)) as u64;
     }
 }

@@ -88,7 +88,7 @@ async fn small_pushes_become_one_batch() {
     assert_eq!((batch.oversized[0].row, batch.oversized[0].length), (3, 2_002));
     assert_eq!(batch.metadata.as_ref().unwrap().get(0).unwrap(), br#"{"m":1}"#);
     assert_eq!(batch.metadata.as_ref().unwrap().get(1), None);
-    assert_eq!(batch.timestamps.as_ref().unwrap(), &[1_000, 1_000, 1_002, 1_002, 1_002, 1_005]);
+    assert_eq!(batch.timestamps.as_ref().unwrap(), &[1_000, 1_000, 1_002, 1_002, 1_002, 1_005].map(Some));
 }
 
 #[tokio::test]

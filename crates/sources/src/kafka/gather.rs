@@ -44,7 +44,7 @@ pub(super) struct Gather {
     offsets: Vec<u64>,
     keys: Column,
     metadata: Column,
-    timestamps: Vec<i64>,
+    timestamps: Vec<Option<i64>>,
     oversized: Vec<Oversized>,
     bytes_read: u64,
     expected: usize,
@@ -117,7 +117,7 @@ impl Gather {
         self.offsets.push(message.offset() as u64);
         self.keys.push(message.key());
         self.metadata.push(metadata(message).as_deref());
-        self.timestamps.extend(message.timestamp().to_millis());
+        self.timestamps.push(message.timestamp().to_millis());
         self.bytes_read += (message.payload_len() + message.key_len()) as u64;
         self.to = message.offset() + 1;
     }
@@ -139,8 +139,7 @@ impl Gather {
         records.offsets = std::mem::take(&mut self.offsets);
         records.keys = self.keys.take();
         records.metadata = self.metadata.take();
-        let timestamps = std::mem::take(&mut self.timestamps);
-        records.timestamps = (timestamps.len() == records.spans.len()).then_some(timestamps);
+        records.timestamps = Some(std::mem::take(&mut self.timestamps));
         records.oversized = std::mem::take(&mut self.oversized);
         records.bytes_read = std::mem::take(&mut self.bytes_read);
         records.shared = self.shared.clone();

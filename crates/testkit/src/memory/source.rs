@@ -142,7 +142,7 @@ fn records(inner: &Inner, partition: &Partition, from: usize, to: usize) -> Reco
         spans,
         offsets: (from as u64..to as u64).collect(),
         keys: Some(Slices { data: keys.into(), spans: key_spans }),
-        timestamps: Some(fed.iter().map(|record| record.timestamp).collect()),
+        timestamps: Some(fed.iter().map(|record| Some(record.timestamp)).collect()),
         ..Records::empty(partition.clone(), Position::offset(from as u64), Layout::Json)
     }
 }

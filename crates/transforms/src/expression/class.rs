@@ -108,7 +108,7 @@ pub(crate) fn default_type(want: Want) -> DataType {
         Want::Text | Want::Literal | Want::Infer => DataType::Utf8,
         Want::Boolean => DataType::Boolean,
         Want::Time => time(),
-        Want::As(ty) => arrow_type(ty),
+        Want::As(ty) | Want::Strict(ty) => arrow_type(ty),
     }
 }
 

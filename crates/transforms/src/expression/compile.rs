@@ -1,15 +1,17 @@
 //! Compiling an expression for the types that its columns have.
 use super::{
-    Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, evaluate::said, explain::explain,
-    fold::folded, guard::Guarded, literal::written_out, stack::roomy,
+    Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, doubles::beside_doubles, evaluate::said,
+    explain::explain, fold::folded, guard::Guarded, literal::written_out, stack::roomy,
 };
+use crate::program::type_of;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use dataflow_core::types::Type;
 use datafusion_common::{
-    DFSchema, DataFusionError,
+    DFSchema, DataFusionError, ScalarValue,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    ExprSchemable, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
+    Expr, ExprSchemable, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
     simplify::SimplifyContext,
 };
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
@@ -22,17 +24,17 @@ use datafusion_sql::{
     sqlparser::ast::{self, Spanned},
 };
 use std::{
+    collections::HashMap,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-/// How many compiled forms an expression keeps. Types only widen, so few are ever needed.
-const MAX_COMPILED: usize = 8;
+/// How many compiled forms an expression keeps: values have few types, but an expression may read several columns.
+const MAX_COMPILED: usize = 256;
 
-/// Most digits behind the point of a number that is multiplied as a decimal: of four such, the product still has six
-/// digits before the point.
-const MAX_SCALE: i8 = 8;
+/// Most digits behind the point of a product of decimals: it still has six digits before the point.
+const MAX_SCALE: i8 = 32;
 
 /// An expression whose names are resolved and whose uses of fields are typed.
 #[derive(Debug)]
@@ -43,14 +45,17 @@ pub(crate) struct Expression {
     pub(crate) class: Class,
     /// The type of its result as long as no data says otherwise.
     pub(crate) default_type: DataType,
+    /// The type of its result, if it is the same whatever the data is.
+    pub(crate) fixed: Option<Type>,
     /// The columns it reads, in the order that [`Compiled::evaluate`] takes them.
     pub(crate) slots: Vec<Slot>,
     /// What these columns are called: the names of the fields.
     pub(crate) names: Vec<String>,
     tree: ast::Expr,
-    multiplies: bool,
+    /// How many multiplications there are.
+    products: i8,
     functions: Arc<Functions>,
-    compiled: Vec<(Vec<DataType>, Result<Compiled, String>)>,
+    compiled: HashMap<Vec<DataType>, Result<Compiled, String>>,
 }
 
 /// An expression for columns of certain types.
@@ -90,10 +95,11 @@ impl Expression {
             let compiled = compile(cx.functions, &tree, &names, &types)
                 .map_err(|error| vec![Finding::new("type-mismatch", explain(&error)).at(place)])?;
             let default_type = plain(&compiled.ty);
-            let compiled = vec![(types, Ok(compiled))];
-            let functions = cx.functions.clone();
-            let multiplies = multiplies(&tree);
-            Ok(Self { text: text.clone(), class, default_type, slots, names, tree, multiplies, functions, compiled })
+            let fixed = Some(&compiled.ty).filter(|ty| **ty != DataType::Null).map(type_of);
+            let compiled = HashMap::from([(types, Ok(compiled))]);
+            let (functions, products) = (cx.functions.clone(), products(&tree));
+            let text = text.clone();
+            Ok(Self { text, class, default_type, fixed, slots, names, tree, products, functions, compiled })
         };
         let mut expression = attempt(&tree, inputs)?;
         for number in [DataType::Decimal128(38, 2), DataType::Float64] {
@@ -102,11 +108,19 @@ impl Expression {
                 false => inputs.default_type(*slot),
             });
             let types = types.collect();
-            if expression.compiled(types).is_err() {
-                // It works with whole numbers only: that is what is asked for, then.
-                expression.pin_integers(inputs);
-                break;
+            let fixed = expression.fixed;
+            match expression.compiled(types).map(|compiled| type_of(&compiled.ty)) {
+                Ok(ty) => expression.fixed = fixed.filter(|fixed| *fixed == ty),
+                Err(_) => {
+                    // It works with whole numbers only: that is what is asked for, then.
+                    expression.pin_integers(inputs);
+                    expression.fixed = fixed;
+                    break;
+                }
             }
+        }
+        if expression.slots.iter().any(|slot| inputs.is_open(*slot)) {
+            expression.fixed = None;
         }
         Ok(expression)
     }
@@ -119,8 +133,8 @@ impl Expression {
     /// Whether it gives another result each time, as random() does.
     pub(crate) fn is_volatile(&self) -> bool {
         self.compiled
-            .iter()
-            .filter_map(|(_, compiled)| compiled.as_ref().ok())
+            .values()
+            .filter_map(|compiled| compiled.as_ref().ok())
             .any(|compiled| volatile(&compiled.physical))
     }
 
@@ -143,38 +157,37 @@ impl Expression {
         }
     }
 
-    /// The types in which columns of these types are best taken: decimals that may be multiplied to more digits than a
-    /// decimal has are taken as doubles, and so are all where it isn't possible otherwise.
-    pub(crate) fn takes(&mut self, types: &[DataType]) -> Vec<DataType> {
-        let as_double = |most: i8| {
-            types.iter().map(move |ty| match ty {
-                DataType::Decimal128(_, scale) if *scale > most => DataType::Float64,
-                other => other.clone(),
-            })
-        };
-        let types: Vec<DataType> = as_double(if self.multiplies { MAX_SCALE } else { i8::MAX }).collect();
-        match self.compiled(types.clone()) {
-            Ok(_) => types,
-            Err(_) => as_double(-1).collect(),
-        }
-    }
-
     /// The expression for columns of these types; made once.
     ///
     /// # Errors
     /// Why it isn't possible with these types.
     pub(crate) fn compiled(&mut self, types: Vec<DataType>) -> Result<&Compiled, String> {
-        let known = self.compiled.iter().position(|(known, _)| *known == types);
-        let index = known.unwrap_or_else(|| {
-            let compiled = roomy(|| compile(&self.functions, &self.tree, &self.names, &types));
-            let compiled = compiled.map_err(|error| explain(&error));
-            if self.compiled.len() == MAX_COMPILED {
-                drop(self.compiled.remove(0));
-            }
-            self.compiled.push((types, compiled));
-            self.compiled.len() - 1
+        if self.compiled.len() >= MAX_COMPILED && !self.compiled.contains_key(&types) {
+            self.compiled.clear();
+        }
+        let (functions, tree, names, products) = (&self.functions, &self.tree, &self.names, self.products);
+        let compiled = self.compiled.entry(types).or_insert_with_key(|types| {
+            let as_double = |most: i8| {
+                types.iter().map(move |ty| match ty {
+                    DataType::Decimal128(_, scale) if *scale > most => DataType::Float64,
+                    other => other.clone(),
+                })
+            };
+            // Decimals that may be multiplied to more digits than a decimal has are taken as doubles, and so are all where it
+            // isn't possible otherwise. NULL without a type is text for what takes nothing else.
+            let most = if products > 0 { MAX_SCALE / (products + 1) } else { i8::MAX };
+            let ways: [Vec<DataType>; 3] =
+                [as_double(most).collect(), as_double(-1).collect(), types.iter().map(plain).collect()];
+            let tried: Result<Compiled, DataFusionError> = roomy(|| {
+                let compile = |types: &Vec<DataType>| compile(functions, tree, names, types);
+                compile(&ways[0]).or_else(|error| match ways[1..].iter().find_map(|types| compile(types).ok()) {
+                    Some(compiled) => Ok(compiled),
+                    None => Err(error),
+                })
+            });
+            tried.map_err(|error| explain(&error))
         });
-        self.compiled[index].1.as_ref().map_err(Clone::clone)
+        compiled.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -204,7 +217,9 @@ fn planned(
     let columns = Arc::new(DFSchema::try_from(schema.clone())?);
     let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
     let cx = SimplifyContext::builder().with_schema(columns.clone()).build();
-    let logical = ExprSimplifier::new(cx.clone()).coerce(logical.transform_up(written_out)?.data, &columns)?;
+    let logical = logical.transform_up(|expr| without_type(expr, &schema))?.data.transform_up(written_out)?.data;
+    let logical = logical.transform_up(|expr| beside_doubles(expr, &columns))?.data;
+    let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;
     logical.get_type(&columns)?;
     let logical = folded(logical, &cx)?;
     let physical =
@@ -212,6 +227,16 @@ fn planned(
     let physical = physical.transform_up(|expr| checked(expr, &schema))?.data;
     let ty = physical.data_type(&schema)?;
     Ok(Compiled { physical, schema, ty })
+}
+
+/// NULL instead of a column of nothing else: it takes the type of what is beside it.
+fn without_type(expr: Expr, schema: &Schema) -> Result<Transformed<Expr>, DataFusionError> {
+    match &expr {
+        Expr::Column(column) if schema.field_with_name(&column.name)?.data_type() == &DataType::Null => {
+            Ok(Transformed::yes(Expr::Literal(ScalarValue::Null, None)))
+        }
+        _ => Ok(Transformed::no(expr)),
+    }
 }
 
 /// Arithmetic, casts and functions that fail on overflow, instead of going on with a wrong value.
@@ -227,15 +252,16 @@ pub(super) fn checked(
     Ok(Transformed::yes(Guarded::around(expr, schema)))
 }
 
-/// Whether it multiplies: digits behind the point add up, more than a decimal may have.
-fn multiplies(tree: &ast::Expr) -> bool {
-    let found = ast::visit_expressions(tree, |part| match part {
-        ast::Expr::BinaryOp { op: ast::BinaryOperator::Multiply | ast::BinaryOperator::Modulo, .. } => {
-            ControlFlow::Break(())
+/// How many multiplications there are, up to a hundred: digits behind the point add up, to more than a decimal may have.
+fn products(tree: &ast::Expr) -> i8 {
+    let mut count = 0;
+    let _all = ast::visit_expressions(tree, |part| {
+        if let ast::Expr::BinaryOp { op: ast::BinaryOperator::Multiply | ast::BinaryOperator::Modulo, .. } = part {
+            count = 100.min(count + 1);
         }
-        _ => ControlFlow::Continue(()),
+        ControlFlow::<()>::Continue(())
     });
-    found.is_break()
+    count
 }
 
 /// The type in which results are kept: one of several encodings of text.

@@ -1,7 +1,8 @@
 //! Evaluating an expression on columns; and finding the rows that it fails on.
 use super::compile::{Compiled, plain};
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array},
+    array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array},
+    buffer::BooleanBuffer,
     compute::{cast, concat},
     datatypes::DataType,
 };
@@ -19,7 +20,13 @@ pub(crate) struct Failure {
 
 impl Compiled {
     /// The result for each row, NULL where it failed, and the rows where it failed.
-    pub(crate) fn evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> (ArrayRef, Vec<Failure>) {
+    pub(crate) fn evaluate(&self, mut columns: Vec<ArrayRef>, rows: usize) -> (ArrayRef, Vec<Failure>) {
+        for (column, field) in columns.iter_mut().zip(self.schema.fields()) {
+            if column.data_type() != field.data_type() {
+                *column = cast(column, field.data_type())
+                    .unwrap_or_else(|error| unreachable!("a decimal can be had as a double, NULL as text: {error}"));
+            }
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = match RecordBatch::try_new_with_options(self.schema.clone(), columns, &options) {
             Ok(batch) => batch,
@@ -31,8 +38,8 @@ impl Compiled {
     }
 
     /// The type of the result.
-    pub(crate) fn result_type(&self) -> DataType {
-        plain(&self.ty)
+    fn result_type(&self) -> DataType {
+        if self.ty == DataType::Null { DataType::Null } else { plain(&self.ty) }
     }
 
     /// Halves what fails until the rows are found.
@@ -76,10 +83,12 @@ pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// Whether each row is true; NULL is not.
-pub(crate) fn is_true(result: &ArrayRef) -> Option<arrow::buffer::BooleanBuffer> {
-    let flags = result.as_any().downcast_ref::<arrow::array::BooleanArray>()?;
-    Some(match flags.nulls() {
-        Some(valid) => flags.values() & valid.inner(),
-        None => flags.values().clone(),
-    })
+pub(crate) fn is_true(result: &ArrayRef) -> BooleanBuffer {
+    match result.as_boolean_opt() {
+        Some(flags) => match flags.nulls() {
+            Some(valid) => flags.values() & valid.inner(),
+            None => flags.values().clone(),
+        },
+        None => BooleanBuffer::new_unset(result.len()),
+    }
 }

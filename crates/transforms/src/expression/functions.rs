@@ -5,6 +5,7 @@ use super::{
     own,
     rounded::Rounded,
     whole::{POSITIONAL, WHOLE, Whole},
+    written::{WRITTEN, Written},
 };
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, TableReference, config::ConfigOptions, plan_err};
@@ -276,6 +277,7 @@ impl Functions {
             }
         }
         scalar.insert(DIVIDE.into(), Arc::new(ScalarUDF::from(Divide::new())));
+        scalar.insert(WRITTEN.into(), Arc::new(ScalarUDF::from(Written::new())));
         scalar.insert(WHOLE.into(), Arc::new(ScalarUDF::from(Whole::new(false))));
         scalar.insert(POSITIONAL.into(), Arc::new(ScalarUDF::from(Whole::new(true))));
         Self {

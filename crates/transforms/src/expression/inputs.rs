@@ -1,6 +1,7 @@
 //! The columns that expressions and sinks ask for, each known by a number.
 use super::class::{Class, default_type};
 use arrow::datatypes::DataType;
+use dataflow_core::types::Type;
 use dataflow_formats::decode::{Field, Want};
 use indexmap::IndexSet;
 
@@ -15,6 +16,17 @@ pub(crate) enum Slot {
     Register(usize),
 }
 
+/// What is known of a computed column before there is any data.
+#[derive(Clone, Debug)]
+pub(crate) struct Register {
+    /// Its class.
+    pub(crate) class: Class,
+    /// Its type as long as no data says otherwise.
+    pub(crate) default_type: DataType,
+    /// Its type, if it is the same whatever the data is.
+    pub(crate) fixed: Option<Type>,
+}
+
 /// All columns that a program needs besides those that it computes, and what is known of those.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
@@ -22,8 +34,8 @@ pub(crate) struct Inputs {
     pub(crate) fields: IndexSet<Field>,
     /// Metadata, by path.
     pub(crate) meta: IndexSet<Field>,
-    /// Computed columns: their class, and their type as long as no data says otherwise.
-    pub(crate) registers: Vec<(Class, DataType)>,
+    /// Computed columns.
+    pub(crate) registers: Vec<Register>,
     /// Paths of source fields that expressions name.
     pub(crate) named: IndexSet<Vec<String>>,
 }
@@ -42,7 +54,7 @@ impl Inputs {
         match slot {
             Slot::Field(index) => default_type(self.fields[index].want),
             Slot::Meta(index) => default_type(self.meta[index].want),
-            Slot::Register(index) => self.registers[index].1.clone(),
+            Slot::Register(index) => self.registers[index].default_type.clone(),
         }
     }
     /// Whether data may give a column another numeric type than its default.
@@ -50,7 +62,20 @@ impl Inputs {
         match slot {
             Slot::Field(index) => self.fields[index].want == Want::Number,
             Slot::Meta(index) => self.meta[index].want == Want::Number,
-            Slot::Register(index) => self.registers[index].0 == Class::Number,
+            Slot::Register(index) => {
+                self.registers[index].class == Class::Number && self.registers[index].fixed.is_none()
+            }
+        }
+    }
+    /// Whether data may give a column a type of any class.
+    pub(crate) fn is_open(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Field(index) => self.fields[index].want == Want::Infer,
+            Slot::Meta(index) => self.meta[index].want == Want::Infer,
+            Slot::Register(index) => {
+                let Register { class, fixed, .. } = &self.registers[index];
+                fixed.is_none() && *class != Class::Number
+            }
         }
     }
 }

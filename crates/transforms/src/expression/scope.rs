@@ -8,6 +8,9 @@ use std::collections::BTreeSet;
 /// The name behind which a record's metadata is found.
 pub(crate) const META: &str = "meta";
 
+/// The name, which nobody can write, of the record's time where it stands for the present time.
+pub(crate) const NOW: &str = "now()";
+
 /// Where an output field comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {

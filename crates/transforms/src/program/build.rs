@@ -1,5 +1,5 @@
 //! Puts the steps of a program together, transform by transform.
-use crate::expression::{Class, Context, Expression, Finding, Inputs, Origin, Scope, Slot, parse, path};
+use crate::expression::{Class, Context, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path};
 use dataflow_core::{spec::Component, types::Type};
 use dataflow_formats::decode::Want;
 use dataflow_sdk::{Problem, transform::Volatile};
@@ -167,14 +167,18 @@ impl<'a> Builder<'a> {
         if let (Some(Slot::Register(register)), true) = (expression.slots.first(), expression.is_column()) {
             return Some(Origin::Register(*register));
         }
-        let register = self.register(expression.class, expression.default_type.clone());
+        let register = self.register(Register {
+            class: expression.class,
+            default_type: expression.default_type.clone(),
+            fixed: expression.fixed,
+        });
         self.step(Step::Compute { register, expression });
         Some(Origin::Register(register))
     }
 
     /// A new column.
-    pub(crate) fn register(&mut self, class: Class, ty: arrow::datatypes::DataType) -> usize {
-        self.inputs.registers.push((class, ty));
+    pub(crate) fn register(&mut self, register: Register) -> usize {
+        self.inputs.registers.push(register);
         self.inputs.registers.len() - 1
     }
 

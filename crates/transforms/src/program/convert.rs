@@ -1,42 +1,98 @@
 //! Computed columns in the type that a sink asks for.
+use crate::expression::written;
 use arrow::{
-    array::{Array, ArrayRef, StringArray},
-    compute::{CastOptions, cast_with_options},
-    datatypes::DataType,
+    array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray, new_null_array},
+    compute::{CastOptions, cast_with_options, interleave, nullif},
+    datatypes::{DataType, Decimal128Type},
     util::display::{ArrayFormatter, FormatOptions},
 };
 use dataflow_core::types::Type;
-use dataflow_formats::encode;
+use dataflow_formats::{
+    decode::{self, JSON},
+    encode,
+};
 use dataflow_sdk::batch::arrow_type;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-/// The column in a type, and the rows (with their values) that don't fit it; they are NULL.
-pub(crate) fn to(column: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
-    if ty == Type::Json {
-        return json(column);
-    }
-    let target = arrow_type(ty);
-    if column.data_type() == &target {
-        return (column.clone(), Vec::new());
-    }
-    let Some(converted) = cast(column, &target) else {
-        let failed = (0..column.len()).filter(|row| column.is_valid(*row)).map(|row| (row, shown(column, row)));
-        return (arrow::array::new_null_array(&target, column.len()), failed.collect());
+/// The column in a type, and the rows (with the reason) that don't fit it; they are NULL. Nothing is rounded, cut or made
+/// another value. Texts of a `raw` column are JSON.
+pub(crate) fn to(column: &ArrayRef, ty: Type, raw: bool) -> (ArrayRef, Vec<(usize, String)>) {
+    let (Some(union), DataType::Union(fields, _)) = (column.as_union_opt(), column.data_type()) else {
+        return of_one_type(column, ty, raw);
     };
-    // A number that isn't whole doesn't become one by itself.
-    let whole = target.is_integer() && (column.data_type().is_floating() || column.data_type().is_decimal());
-    let back = if whole { cast(&converted, column.data_type()) } else { None };
+    let parts = fields.iter().map(|(id, field)| of_one_type(union.child(id), ty, field.name() == JSON));
+    let (parts, failed): (Vec<ArrayRef>, Vec<Vec<(usize, String)>>) = parts.unzip();
+    let failed: Vec<HashMap<usize, String>> = failed.into_iter().map(|part| part.into_iter().collect()).collect();
+    let places: Vec<(usize, usize)> =
+        (0..union.len()).map(|row| (union.type_id(row) as usize, union.value_offset(row))).collect();
+    let arrays: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    let whole = interleave(&arrays, &places).unwrap_or_else(|error| unreachable!("all parts are of one type: {error}"));
+    let failed = places.iter().enumerate().filter_map(|(row, (part, at))| Some((row, failed[*part].get(at)?.clone())));
+    (whole, failed.collect())
+}
+
+fn of_one_type(column: &ArrayRef, ty: Type, raw: bool) -> (ArrayRef, Vec<(usize, String)>) {
+    let (from, target) = (column.data_type(), arrow_type(ty));
+    match ty {
+        _ if from == &DataType::Null => (new_null_array(&target, column.len()), Vec::new()),
+        Type::Json if raw => (column.clone(), Vec::new()),
+        Type::Json => json(column),
+        Type::Text if from.is_decimal() => (written::shortest(&text(column)), Vec::new()),
+        // A text is taken as a source's would be.
+        _ if from == &DataType::Utf8 && ty != Type::Text => read(column, ty),
+        // What has no scale, or another base, goes by its text, which is the shortest that gives the same number again.
+        Type::Real | Type::Decimal { .. } if from.is_floating() && from != &target => read(&text(column), ty),
+        Type::Number if from.is_numeric() => read(&written::shortest(&text(column)), ty),
+        Type::Double | Type::Real if from.is_decimal() => match short(column).filter(|_| ty == Type::Double) {
+            Some(doubles) => (doubles, Vec::new()),
+            None => read(&text(column), ty),
+        },
+        _ if from == &target => (column.clone(), Vec::new()),
+        _ => same(column, &target),
+    }
+}
+
+/// The column in another type; a value that doesn't come back the same doesn't fit.
+fn same(column: &ArrayRef, target: &DataType) -> (ArrayRef, Vec<(usize, String)>) {
+    let failure = |row| (row, format!("{} does not fit", shown(column, row)));
+    let valid = |row: &usize| column.is_valid(*row);
+    let Some(converted) = cast(column, target) else {
+        return (new_null_array(target, column.len()), (0..column.len()).filter(valid).map(failure).collect());
+    };
+    let back = if target.is_string() { None } else { cast(&converted, column.data_type()) };
     if converted.null_count() == column.null_count() && back.as_ref().is_none_or(|back| back == column) {
         return (converted, Vec::new());
     }
     let changed = |row| back.as_ref().is_some_and(|back| back.slice(row, 1) != column.slice(row, 1));
     let failed: Vec<usize> =
-        (0..column.len()).filter(|row| column.is_valid(*row) && (converted.is_null(*row) || changed(*row))).collect();
-    let keep =
-        arrow::array::BooleanArray::from_iter((0..column.len()).map(|row| Some(failed.binary_search(&row).is_ok())));
-    let converted = arrow::compute::nullif(&converted, &keep)
-        .unwrap_or_else(|error| unreachable!("there is a flag for each row: {error}"));
-    (converted, failed.into_iter().map(|row| (row, shown(column, row))).collect())
+        (0..column.len()).filter(valid).filter(|row| converted.is_null(*row) || changed(*row)).collect();
+    let drop = BooleanArray::from_iter((0..column.len()).map(|row| Some(failed.binary_search(&row).is_ok())));
+    let converted =
+        nullif(&converted, &drop).unwrap_or_else(|error| unreachable!("there is a flag for each row: {error}"));
+    (converted, failed.into_iter().map(failure).collect())
+}
+
+/// Texts taken as a type.
+fn read(texts: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
+    let (column, misfits) = decode::texts(texts.as_string(), ty);
+    (column, misfits.into_iter().map(|misfit| (misfit.row as usize, misfit.cause)).collect())
+}
+
+/// Doubles of decimals of up to 15 digits, each of which has one of its own.
+fn short(column: &ArrayRef) -> Option<ArrayRef> {
+    let DataType::Decimal128(_, scale @ 0..=22) = column.data_type() else { return None };
+    let (decimals, power) = (column.as_primitive::<Decimal128Type>(), 10_f64.powi(i32::from(*scale)));
+    let doubles: Float64Array = decimals
+        .try_unary(|unscaled| match unscaled.unsigned_abs() {
+            ..1_000_000_000_000_000 => Ok(unscaled as f64 / power),
+            _ => Err(()),
+        })
+        .ok()?;
+    Some(Arc::new(doubles))
+}
+
+fn text(column: &ArrayRef) -> ArrayRef {
+    cast(column, &DataType::Utf8).unwrap_or_else(|| new_null_array(&DataType::Utf8, column.len()))
 }
 
 /// The type that holds a computed column.
@@ -83,5 +139,6 @@ fn json(column: &ArrayRef) -> (ArrayRef, Vec<(usize, String)>) {
         let null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
         (!null && failed.binary_search_by_key(&row, |(row, _)| *row).is_err()).then_some(text)
     });
-    (Arc::new(StringArray::from_iter(texts)), failed)
+    let texts = StringArray::from_iter(texts);
+    (Arc::new(texts), failed.into_iter().map(|(row, value)| (row, format!("{value} does not fit"))).collect())
 }

@@ -2,7 +2,7 @@
 use super::{build::Builder, frame::Frame, misfits::Misfits};
 use crate::expression::{Origin, Slot};
 use arrow::array::ArrayRef;
-use dataflow_core::types::{Learned, Type};
+use dataflow_core::types::Type;
 use dataflow_formats::{
     Marks,
     decode::{Decoder, Field, Want},
@@ -150,7 +150,7 @@ impl Documents {
             let names = layout.columns.iter().enumerate().filter(typed).map(|(_, name)| name.clone());
             let names: Vec<String> = names.collect();
             let field = |name: &String| Field { path: vec![name.clone()], want: Want::As(self.schema[name]) };
-            let decoder = Decoder::new(names.iter().map(field).collect(), &Learned::default());
+            let decoder = Decoder::new(names.iter().map(field).collect());
             self.csv = Some((layout.clone(), names, decoder));
         }
         let Some((_, names, decoder)) = self.csv.as_mut().filter(|(_, names, _)| !names.is_empty()) else {

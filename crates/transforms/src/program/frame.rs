@@ -15,7 +15,7 @@ pub(crate) struct Frame<'a> {
     /// Decoded fields, a value for each record.
     fields: &'a [decode::Column],
     /// Metadata, a value for each record.
-    meta: &'a [ArrayRef],
+    meta: &'a [decode::Column],
     /// The record of each row, never falling; none while every record is one row.
     rows: Option<UInt32Array>,
     len: usize,
@@ -31,7 +31,12 @@ pub(crate) struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// All records, one row each.
-    pub(crate) fn new(fields: &'a [decode::Column], meta: &'a [ArrayRef], registers: usize, records: usize) -> Self {
+    pub(crate) fn new(
+        fields: &'a [decode::Column],
+        meta: &'a [decode::Column],
+        registers: usize,
+        records: usize,
+    ) -> Self {
         Self {
             fields,
             meta,
@@ -67,11 +72,12 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The decoded field behind a column, if it is one.
+    /// The decoded field, or piece of metadata, behind a column, if it is one.
     pub(crate) fn field(&self, slot: Slot) -> Option<&'a decode::Column> {
         match slot {
             Slot::Field(index) => Some(&self.fields[index]),
-            Slot::Meta(_) | Slot::Register(_) => None,
+            Slot::Meta(index) => Some(&self.meta[index]),
+            Slot::Register(_) => None,
         }
     }
 
@@ -83,7 +89,7 @@ impl<'a> Frame<'a> {
                 None => unreachable!("a column is computed before it is read"),
             },
             Slot::Field(index) => &self.fields[index].array,
-            Slot::Meta(index) => &self.meta[index],
+            Slot::Meta(index) => &self.meta[index].array,
         };
         let Some(rows) = &self.rows else { return whole.clone() };
         let taken = self.taken.entry(slot).or_insert_with(|| {

@@ -1,64 +1,93 @@
-//! Which output fields there are, and of which types.
-use super::{Chain, convert, frame::Frame};
+//! Which output fields there are, and of which types the columns for them are.
+//!
+//! A declared type comes first, then the type that SQL names, then the data: with room for more than it had, and of what has
+//! a value only. A field without any value so far waits for one.
+use super::{Chain, convert, frame::Frame, groups};
 use crate::expression::{Origin, Slot};
-use dataflow_core::types::{Learned, Type};
-use dataflow_formats::decode::{Decoder, Field, Want, learned_key};
-use dataflow_sdk::{Records, batch::Column};
+use arrow::array::{Array, ArrayRef};
+use dataflow_core::types::{Type, widen};
+use dataflow_formats::decode::{Decoder, Field, JSON, Want};
+use dataflow_sdk::{
+    Records,
+    batch::{Column, Inferred},
+};
 use std::sync::Arc;
 
 /// Most columns that are inferred.
 const MAX_COLUMNS: usize = 1_000;
 
 /// All top-level output fields of the records that come through, in order: the source's, then those that were set.
-pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Vec<Column> {
-    let (columns, ..) = chain.run(records, |chain, _, frame, _| {
-        let scope = &chain.scope;
-        let mut columns = Vec::new();
+pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Inferred {
+    let (found, ..) = chain.run(records, |chain, _, frame, _| {
         if frame.len() == 0 {
-            return columns;
+            return Inferred::default();
         }
+        let mut fields: Vec<(String, Origin)> = Vec::new();
+        let scope = &chain.scope;
         if scope.open {
-            let left = left(frame, records);
-            let keys = Decoder::new(Vec::new(), &Learned::default()).decode(&left).keys.into_iter().map(|key| key.name);
+            let keys = Decoder::new(Vec::new()).decode(&left(frame, records)).keys.into_iter().map(|key| key.name);
             let names = keys.filter(|name| !scope.removed.contains(name) && !scope.columns.contains_key(name));
-            columns = typed(names.take(MAX_COLUMNS).map(|name| vec![name]).collect(), &left, &chain.learned);
+            fields.extend(names.take(MAX_COLUMNS).map(|name| (name.clone(), Origin::Field(vec![name]))));
         }
-        for (name, origin) in scope.columns.iter().take(MAX_COLUMNS - columns.len()) {
-            let ty = match origin {
-                Origin::Register(register) => convert::type_of(frame.column(Slot::Register(*register)).data_type()),
-                Origin::Field(field) => path(field.clone(), frame, records),
-            };
-            columns.push(Column { name: name.clone(), ty });
-        }
-        columns
+        let set = scope.columns.iter().map(|(name, origin)| (name.clone(), origin.clone()));
+        fields.extend(set.take(MAX_COLUMNS - fields.len()));
+        of(&fields, chain, frame, records)
     });
-    columns
+    found
 }
 
-/// The columns of these top-level fields, in the records that have rows, that any of them has.
-pub(super) fn fields(names: Vec<String>, frame: &Frame<'_>, records: &Records, learned: &Learned) -> Vec<Column> {
-    let left = left(frame, records);
-    let keys = Decoder::new(Vec::new(), learned).decode(&left).keys;
-    let there = names.into_iter().filter(|name| keys.iter().any(|key| key.name == *name));
-    typed(there.map(|name| vec![name]).collect(), &left, learned)
+/// The columns of these output fields.
+pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'_>, records: &Records) -> Inferred {
+    let paths = fields.iter().filter_map(|(_, origin)| match origin {
+        Origin::Field(path) if declared(chain, path).is_none() => Some(path.clone()),
+        Origin::Field(_) | Origin::Register(_) => None,
+    });
+    let wanted: Vec<Field> = paths.map(|path| Field { path, want: Want::Infer }).collect();
+    let mut types = Decoder::new(wanted).types(&left(frame, records)).into_iter();
+    let mut found = Inferred::default();
+    for (name, origin) in fields {
+        let named = match origin {
+            Origin::Field(path) => declared(chain, path),
+            Origin::Register(register) => chain.registers[*register].fixed,
+        };
+        if let Some(ty) = named {
+            found.columns.push(Column { name: name.clone(), ty });
+            continue;
+        }
+        let ty = match origin {
+            Origin::Field(_) => types.next().flatten(),
+            Origin::Register(register) => {
+                let slot = Slot::Register(*register);
+                if frame.is_json(slot) { Some(Type::Json) } else { type_of(&frame.column(slot)) }
+            }
+        };
+        let ty = ty.map(roomy);
+        found.columns.extend(ty.map(|ty| Column { name: name.clone(), ty }));
+        found.learned.0.insert(name.clone(), ty);
+    }
+    found
 }
 
-/// The type of one field, in the records that have rows.
-pub(super) fn path(path: Vec<String>, frame: &Frame<'_>, records: &Records) -> Type {
-    let columns = typed(vec![path], &left(frame, records), &Learned::default());
-    columns.first().map_or(Type::Text, |column| column.ty)
+fn declared(chain: &Chain, path: &[String]) -> Option<Type> {
+    chain.schema.get(&path.join(".")).copied()
 }
 
-fn typed(paths: Vec<Vec<String>>, records: &Records, learned: &Learned) -> Vec<Column> {
-    let fields: Vec<Field> = paths.into_iter().map(|path| Field { path, want: Want::Infer }).collect();
-    let found = Decoder::new(fields.clone(), learned).decode(records).learned;
-    let known = found.as_ref().unwrap_or(learned);
-    let column = |field: Field| {
-        // A field without any value so far is text.
-        let ty = known.0.get(&learned_key(&field)).copied().unwrap_or(Type::Text);
-        Column { name: field.path.join("."), ty }
-    };
-    fields.into_iter().map(column).collect()
+/// The narrowest type that holds the values of a computed column; none if it has none.
+fn type_of(column: &ArrayRef) -> Option<Type> {
+    let parts = groups::parts(column).into_iter().filter(|(_, values)| values.logical_null_count() < values.len());
+    let types =
+        parts.map(|(name, values)| if name == JSON { Type::Json } else { convert::type_of(values.data_type()) });
+    types.reduce(widen)
+}
+
+/// The type with room for more than the data had so far: what comes next may be larger.
+fn roomy(ty: Type) -> Type {
+    match ty {
+        Type::Smallint | Type::Integer => Type::Bigint,
+        Type::Real => Type::Double,
+        Type::Decimal { .. } => Type::Number,
+        other => other,
+    }
 }
 
 /// The records that have rows.

@@ -1,12 +1,14 @@
 //! Metadata of records as columns.
-use crate::expression::class::{default_type, time};
+use crate::expression::{
+    class::{default_type, time},
+    scope::{META, NOW},
+};
 use arrow::{
     array::{Array, ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array},
     compute::{CastOptions, cast_with_options},
     datatypes::DataType,
 };
-use dataflow_core::types::Learned;
-use dataflow_formats::decode::{Decoder, Field};
+use dataflow_formats::decode::{Column, Decoder, Field, Misfit};
 use dataflow_sdk::records::{Layout, Records};
 use std::sync::Arc;
 
@@ -20,11 +22,11 @@ pub(crate) struct Meta {
 
 impl Meta {
     pub(crate) fn new(fields: Vec<Field>) -> Self {
-        Self { decoder: Decoder::new(fields.clone(), &Learned::default()), fields }
+        Self { decoder: Decoder::new(fields.clone()).within(META), fields }
     }
 
     /// The columns, a value for each record. What a record has no metadata of is NULL.
-    pub(crate) fn columns(&mut self, records: &Records) -> Vec<ArrayRef> {
+    pub(crate) fn columns(&mut self, records: &Records) -> Vec<Column> {
         if self.fields.is_empty() {
             return Vec::new();
         }
@@ -34,14 +36,41 @@ impl Meta {
             objects.spans = metadata.spans.clone();
             self.decoder.decode(&objects).columns
         });
-        let column = |(index, field): (usize, &Field)| {
+        let mut own = own.map(Vec::into_iter);
+        let column = |field: &Field| {
+            let own = own.as_mut().and_then(Iterator::next);
+            if field.path == [NOW] {
+                return present(records);
+            }
             let ty = default_type(field.want);
-            let given = given(field, records).or_else(|| shared(field, records));
-            let given = given.or_else(|| own.as_ref().map(|columns| columns[index].array.clone()));
-            given.map_or_else(|| new_null_array(&ty, records.len()), |column| as_type(column, &ty))
+            match (given(field, records).or_else(|| shared(field, records)), own) {
+                (Some(column), _) => plain(as_type(column, &ty)),
+                (None, Some(own)) => own,
+                (None, None) => plain(new_null_array(&ty, records.len())),
+            }
         };
-        self.fields.iter().enumerate().map(column).collect()
+        self.fields.iter().map(column).collect()
     }
+}
+
+/// A column in which all is as it should be.
+fn plain(array: ArrayRef) -> Column {
+    Column { array, json: false, misfits: Vec::new(), present: 0, absent: None }
+}
+
+/// The time of each record, which stands for the present time: a record without one can't go through what asks for it.
+fn present(records: &Records) -> Column {
+    let times = times(records).unwrap_or_else(|| new_null_array(&time(), records.len()));
+    let cause = "the record has no time at its source, and now() is that time; use a field that holds a time";
+    let without = (0..records.len()).filter(|row| times.is_null(*row));
+    let misfits = without.map(|row| Misfit { row: row as u32, cause: cause.into() }).collect();
+    Column { misfits, ..plain(times) }
+}
+
+/// The time of each record; none if the source has none.
+fn times(records: &Records) -> Option<ArrayRef> {
+    let times = records.timestamps.as_ref()?.iter().map(|ms| ms.and_then(|ms| ms.checked_mul(1_000)));
+    Some(Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC")))
 }
 
 /// What every source gives in the same place.
@@ -49,10 +78,7 @@ fn given(field: &Field, records: &Records) -> Option<ArrayRef> {
     let [name] = field.path.as_slice() else { return None };
     Some(match name.as_str() {
         "offset" => Arc::new(Int64Array::from_iter_values(records.offsets.iter().map(|offset| *offset as i64))),
-        "timestamp" => {
-            let times = records.timestamps.as_ref()?.iter().map(|ms| ms.checked_mul(1_000));
-            Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC"))
-        }
+        "timestamp" => times(records)?,
         "key" => {
             let keys = records.keys.as_ref()?;
             let mut column = StringBuilder::with_capacity(records.len(), keys.data.len());
@@ -79,9 +105,7 @@ fn shared(field: &Field, records: &Records) -> Option<ArrayRef> {
 }
 
 fn as_type(column: ArrayRef, ty: &DataType) -> ArrayRef {
-    // The number of a decoded column may have been learned to be wider than the default: it stays so.
-    let wider = ty.is_numeric() && column.data_type().is_numeric();
-    if column.data_type() == ty || wider || (*ty == time() && matches!(column.data_type(), DataType::Timestamp(..))) {
+    if column.data_type() == ty {
         return column;
     }
     let options = CastOptions { safe: true, ..CastOptions::default() };

@@ -3,6 +3,7 @@ mod build;
 mod convert;
 mod documents;
 mod frame;
+mod groups;
 mod infer;
 mod meta;
 mod misfits;
@@ -15,6 +16,7 @@ mod unnest;
 mod watch;
 
 pub(crate) use build::{Builder, Step};
+pub(crate) use convert::type_of;
 pub(crate) use run::Chain;
 
 use crate::{
@@ -24,7 +26,8 @@ use crate::{
 use dataflow_core::spec::{Component, OnTypeMismatch, PipelineSpec};
 use dataflow_formats::decode::{Decoder, Field};
 use dataflow_sdk::{Problem, batch::Demand, transform::Plan};
-use std::sync::Arc;
+use serde_json::Value;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Plans all transforms of a spec. Its problems are in the builder.
 pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
@@ -43,6 +46,22 @@ pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], 
     builder
 }
 
+/// The columns whose types were taken from the data, and that nobody has named since.
+fn learned(plan: &Plan) -> BTreeSet<String> {
+    let columns = plan.spec.sink.config.get("columns").and_then(Value::as_object);
+    let named = |name: &&String| {
+        plan.spec.schema.contains_key(*name) || columns.is_some_and(|columns| columns.contains_key(*name))
+    };
+    plan.learned
+        .0
+        .iter()
+        .filter(|(_, ty)| ty.is_some())
+        .map(|(name, _)| name)
+        .filter(|name| !named(name))
+        .cloned()
+        .collect()
+}
+
 /// The program for a plan.
 ///
 /// # Errors
@@ -54,20 +73,18 @@ pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, 
     }
     let result = match &plan.demand {
         Demand::Documents => run::Result::Documents(Box::new(documents::Documents::new(&mut builder))),
-        Demand::Columns(columns) => {
-            run::Result::Columns(target::Target::new(columns, &builder.scope, &mut builder.inputs))
-        }
+        Demand::Columns(columns) => run::Result::Columns(target::Target::new(columns, learned(plan), &mut builder)),
         Demand::AllColumns => run::Result::Unknown,
     };
     let unknown = match (&result, plan.unknown_fields, &plan.demand) {
         (run::Result::Columns(target), Some(rule), Demand::Columns(_)) => {
-            Some(unknown::Unknown::new(rule, target, &builder.scope))
+            Some(unknown::Unknown::new(rule, target, &builder.scope, &plan.learned, &mut builder.inputs))
         }
         _ => None,
     };
     let inputs = builder.inputs;
     let fields: Vec<Field> = inputs.fields.into_iter().collect();
-    let mut decoder = Decoder::new(fields.clone(), &plan.learned);
+    let mut decoder = Decoder::new(fields.clone());
     if let run::Result::Documents(documents) = &result {
         decoder = decoder.marking(documents.marked());
     }
@@ -75,12 +92,12 @@ pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, 
         watch: watch::Watch::new(inputs.named, &fields),
         decoder,
         meta: meta::Meta::new(inputs.meta.into_iter().collect()),
-        registers: inputs.registers.len(),
+        registers: inputs.registers,
         steps: builder.steps,
         scope: builder.scope,
         result,
         lenient: plan.spec.on_type_mismatch == OnTypeMismatch::Null,
         unknown,
-        learned: plan.learned.clone(),
+        schema: plan.spec.schema.clone(),
     })
 }

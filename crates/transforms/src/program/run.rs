@@ -3,22 +3,27 @@ use super::{
     build::{Staged, Step},
     documents::Documents,
     frame::Frame,
+    groups::{self, Group},
     meta::Meta,
     misfits::Misfits,
     target::Target,
     unknown::{self, Unknown},
     watch::Watch,
 };
-use crate::expression::{Expression, Scope, evaluate};
-use arrow::{array::ArrayRef, datatypes::DataType};
-use dataflow_core::types::Learned;
+use crate::expression::{Expression, Register, Scope, evaluate, evaluate::Failure};
+use arrow::{
+    array::{Array, ArrayRef, new_null_array},
+    datatypes::DataType,
+};
+use dataflow_core::types::Type;
 use dataflow_formats::decode::{Decoded, Decoder};
 use dataflow_sdk::{
     Records,
-    batch::{Column, Dead, Output, Payload, Processed},
+    batch::{Dead, Inferred, Output, Payload, Processed},
     transform,
 };
-use std::sync::Arc;
+use indexmap::IndexMap;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The code of records without data.
 const TOMBSTONE: &str = "tombstone";
@@ -40,7 +45,8 @@ pub(crate) struct Chain {
     pub(super) steps: Vec<Staged>,
     pub(super) decoder: Decoder,
     pub(super) meta: Meta,
-    pub(super) registers: usize,
+    /// The computed columns.
+    pub(super) registers: Vec<Register>,
     /// The output fields.
     pub(super) scope: Scope,
     pub(super) result: Result,
@@ -48,7 +54,8 @@ pub(crate) struct Chain {
     pub(super) lenient: bool,
     pub(super) unknown: Option<Unknown>,
     pub(super) watch: Watch,
-    pub(super) learned: Learned,
+    /// Declared types of source fields.
+    pub(super) schema: IndexMap<String, Type>,
 }
 
 impl Chain {
@@ -61,7 +68,7 @@ impl Chain {
         let mut decoded = self.decoder.decode(records);
         let meta = self.meta.columns(records);
         let mut misfits = Misfits::default();
-        let mut frame = Frame::new(&decoded.columns, &meta, self.registers, records.len());
+        let mut frame = Frame::new(&decoded.columns, &meta, self.registers.len(), records.len());
         let broken = std::mem::take(&mut decoded.broken);
         let (tombstones, broken): (Vec<Dead>, Vec<Dead>) = broken.into_iter().partition(|dead| dead.code == TOMBSTONE);
         frame.kill(broken);
@@ -75,9 +82,7 @@ impl Chain {
             match step {
                 Step::Filter(condition) => {
                     let (result, dead) = evaluate(&mut frame, condition, stage, self.lenient, &mut misfits);
-                    if let Some(keep) = evaluate::is_true(&result) {
-                        frame.keep(keep);
-                    }
+                    frame.keep(evaluate::is_true(&result));
                     frame.kill(dead);
                 }
                 Step::Compute { register, expression } => {
@@ -118,35 +123,49 @@ fn evaluate(
         }
     }
     let columns: Vec<ArrayRef> = expression.slots.iter().map(|slot| frame.column(*slot)).collect();
-    let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
-    let types = expression.takes(&types);
-    let taken = columns.into_iter().zip(&types).map(|(column, ty)| match column.data_type() == ty {
-        true => column,
-        false => arrow::compute::cast(&column, ty)
-            .unwrap_or_else(|error| unreachable!("a decimal can be had as a double: {error}")),
-    });
-    let columns: Vec<ArrayRef> = taken.collect();
-    let default = expression.default_type.clone();
-    let dead = |row, cause: &str, text: &str| Dead {
-        row,
-        stage: stage.into(),
-        code: "expression",
-        cause: format!("{text}: {cause}"),
+    let Some(groups) = groups::groups(&columns) else {
+        let (result, failures) = of_one_type(expression, columns, frame.len());
+        let dead = failures.into_iter().map(|failure| failed(frame, expression, stage, failure.row, &failure.cause));
+        return (result, dead.collect());
     };
-    let text = expression.text.clone();
-    match expression.compiled(types) {
-        Ok(compiled) => {
-            let (result, failures) = compiled.evaluate(columns, frame.len());
-            let failed = failures.iter().map(|failure| dead(frame.record(failure.row), &failure.cause, &text));
-            let failed = failed.collect();
-            (result, failed)
+    let (mut results, mut dead, mut types) = (Vec::with_capacity(groups.len()), Vec::new(), BTreeSet::new());
+    for Group { rows, columns } in groups {
+        let (mut result, mut failures) = of_one_type(expression, columns, rows.len());
+        types.insert(result.data_type().to_string());
+        if types.len() > MAX_TYPES {
+            let cause = || format!("its results have more than {MAX_TYPES} types, the last {}", result.data_type());
+            failures = (0..rows.len()).map(|row| Failure { row, cause: cause() }).collect();
+            result = new_null_array(&expression.default_type, rows.len());
         }
-        // The data has types that the expression can't be had for.
-        Err(why) => {
-            let failed = (0..frame.len()).map(|row| dead(frame.record(row), &why, &text)).collect();
-            (arrow::array::new_null_array(&default, frame.len()), failed)
+        let place = |row: usize| rows.value(row) as usize;
+        dead.extend(
+            failures.iter().map(|failure| failed(frame, expression, stage, place(failure.row), &failure.cause)),
+        );
+        results.push((rows, result));
+    }
+    (groups::together(&results, frame.len()), dead)
+}
+
+/// Most types that the results of an expression have in a batch. More are nobody's numbers.
+const MAX_TYPES: usize = 100;
+
+/// The result for each row, where the values of each column have one type, and the rows where it failed.
+fn of_one_type(expression: &mut Expression, columns: Vec<ArrayRef>, rows: usize) -> (ArrayRef, Vec<Failure>) {
+    let types = columns.iter().map(|column| column.data_type().clone()).collect();
+    let default = expression.default_type.clone();
+    match expression.compiled(types) {
+        Ok(compiled) => compiled.evaluate(columns, rows),
+        // The expression can't be had for values of these types.
+        Err(cause) => {
+            let failures = (0..rows).map(|row| Failure { row, cause: cause.clone() });
+            (new_null_array(&default, rows), failures.collect())
         }
     }
+}
+
+fn failed(frame: &Frame<'_>, expression: &Expression, stage: &str, row: usize, cause: &str) -> Dead {
+    let cause = format!("{}: {cause}", expression.text);
+    Dead { row: frame.record(row), stage: stage.into(), code: "expression", cause }
 }
 
 /// Without any row there is nothing to compute, but later steps read the columns.
@@ -161,7 +180,7 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
 }
 
 impl transform::Program for Chain {
-    fn infer(&mut self, records: &Arc<Records>) -> Vec<Column> {
+    fn infer(&mut self, records: &Arc<Records>) -> Inferred {
         super::infer::columns(self, records)
     }
 
@@ -171,7 +190,7 @@ impl transform::Program for Chain {
             self.run(&records, |chain, decoded, frame, misfits| {
                 let unknown = match (&chain.unknown, &chain.result) {
                     (Some(unknown), Result::Columns(target)) => {
-                        unknown.apply(&chain.scope, decoded, target, frame, &records)
+                        unknown.apply(chain, decoded, target, frame, &records)
                     }
                     _ => unknown::Found::default(),
                 };
@@ -188,11 +207,8 @@ impl transform::Program for Chain {
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());
         warnings.extend(unknown.warnings);
-        if let Some(learned) = &decoded.learned {
-            self.learned = learned.clone();
-        }
         let output = Output { records, rows, payload };
         let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
-        Processed { output, filtered, dead, learned: decoded.learned, new_columns: unknown.columns, warnings }
+        Processed { output, filtered, dead, new_columns: unknown.columns, warnings }
     }
 }

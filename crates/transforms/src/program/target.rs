@@ -1,5 +1,5 @@
 //! The columns that a sink asks for: where each comes from, and making them.
-use super::{convert, frame::Frame};
+use super::{build::Builder, convert, frame::Frame};
 use crate::expression::{Inputs, Origin, Scope, Slot};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
@@ -7,10 +7,9 @@ use arrow::{
     compute::{is_not_null, kernels::zip::zip},
     datatypes::{Field, Schema, SchemaRef},
 };
-use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
 use dataflow_sdk::batch::{Cells, Column, Dead, arrow_type};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Where the values of a sink's column come from.
 #[derive(Clone, Copy, Debug)]
@@ -30,15 +29,37 @@ enum Source {
 pub(crate) struct Target {
     columns: Vec<(Column, Source)>,
     schema: SchemaRef,
+    /// Columns whose types were taken from the data, and nobody has named since.
+    learned: BTreeSet<String>,
 }
 
 impl Target {
     /// Finds out where each column comes from.
-    pub(crate) fn new(columns: &[Column], scope: &Scope, inputs: &mut Inputs) -> Self {
+    pub(crate) fn new(columns: &[Column], learned: BTreeSet<String>, builder: &mut Builder<'_>) -> Self {
+        let Builder { cx, scope, inputs, .. } = builder;
         let fields: Vec<Field> =
             columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true)).collect();
-        let columns = columns.iter().map(|column| (column.clone(), source(column, scope, inputs))).collect();
-        Self { columns, schema: Arc::new(Schema::new(fields)) }
+        let source = |column: &Column| {
+            // An untyped value goes into a type that nobody has named only as it is written.
+            let want = match cx.untyped && learned.contains(&column.name) {
+                true => Want::Strict(column.ty),
+                false => Want::As(column.ty),
+            };
+            (column.clone(), source(column, want, scope, inputs))
+        };
+        let columns = columns.iter().map(source).collect();
+        Self { columns, schema: Arc::new(Schema::new(fields)), learned }
+    }
+
+    /// Why a value doesn't fit a column, and what to do if its type was taken from the data.
+    fn cause(&self, column: &Column, why: &str) -> String {
+        let Column { name, ty } = column;
+        match self.learned.contains(name) {
+            true => format!(
+                "column {name} ({ty}): {why}; the first values made the column {ty}: to have another type, name it in the sink's columns, as in {name:?}: \"text\""
+            ),
+            false => format!("column {name} ({ty}): {why}"),
+        }
     }
 
     /// Whether a top-level field goes into a column, or some of it does.
@@ -82,7 +103,7 @@ impl Target {
             };
             for field in fields.into_iter().flatten() {
                 let Some(decoded) = frame.field(Slot::Field(field)) else { continue };
-                let about = |cause: &str| format!("column {} ({}): {cause}", column.name, column.ty);
+                let about = |cause: &str| self.cause(column, cause);
                 misfits.take(frame, decoded, "sink", &column.name, lenient, about);
             }
         }
@@ -95,12 +116,9 @@ impl Target {
                 continue;
             };
             let computed = frame.column(Slot::Register(register));
-            let (values, failed) = match column.ty {
-                Type::Json if frame.is_json(Slot::Register(register)) => (computed, Vec::new()),
-                ty => convert::to(&computed, ty),
-            };
-            for (row, value) in failed {
-                let cause = format!("column {} ({}): {value} does not fit", column.name, column.ty);
+            let (values, failed) = convert::to(&computed, column.ty, frame.is_json(Slot::Register(register)));
+            for (row, why) in failed {
+                let cause = self.cause(column, &why);
                 match lenient {
                     true => misfits.count(&column.name, &cause),
                     false => {
@@ -144,8 +162,7 @@ pub(crate) fn nothing(rows: usize) -> Cells {
         .into()
 }
 
-fn source(column: &Column, scope: &Scope, inputs: &mut Inputs) -> Source {
-    let want = Want::As(column.ty);
+fn source(column: &Column, want: Want, scope: &Scope, inputs: &mut Inputs) -> Source {
     match scope.columns.get(&column.name) {
         Some(Origin::Register(register)) => return Source::Register(*register),
         Some(Origin::Field(path)) => return Source::Field(inputs.field(path.clone(), want)),

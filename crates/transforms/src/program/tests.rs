@@ -23,6 +23,7 @@ mod columns;
 mod dirty;
 mod documents;
 mod expressions;
+mod neighbours;
 mod properties;
 mod warnings;
 
@@ -67,7 +68,7 @@ fn records(lines: &[&str]) -> Arc<Records> {
         data.push(b'\n');
     }
     records.data = data.into();
-    records.timestamps = Some((0..lines.len() as i64).map(|row| 1_700_000_000_000 + row * 1000).collect());
+    records.timestamps = Some((0..lines.len() as i64).map(|row| Some(1_700_000_000_000 + row * 1000)).collect());
     records.shared = Arc::new(vec![("topic".into(), "events".into()), ("partition".into(), "0".into())]);
     Arc::new(records)
 }

@@ -1,12 +1,12 @@
 //! Output fields that a table sink has no column for.
-use super::{convert, frame::Frame, infer, target::Target};
-use crate::expression::{Origin, Scope, Slot};
+use super::{Chain, frame::Frame, infer, target::Target};
+use crate::expression::{Inputs, Origin, Scope, Slot};
 use arrow::array::Array;
 use dataflow_core::types::{Learned, Type};
 use dataflow_formats::decode::{Decoded, Decoder, Field, Want};
 use dataflow_sdk::{
     Records,
-    batch::{Column, Dead, Warning},
+    batch::{Dead, Inferred, Warning},
     transform::UnknownFields,
 };
 use std::collections::HashSet;
@@ -22,28 +22,53 @@ pub(crate) struct Unknown {
     covered: Vec<String>,
     /// Set or selected fields that no column takes.
     extra: Vec<(String, Origin)>,
+    /// Fields that had no value yet when the sink's columns were made: they get one as soon as they have a value. And
+    /// where it would be.
+    pending: Vec<(String, Origin, Slot)>,
 }
 
 /// What came of them in one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Columns to be added.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Inferred,
     /// What was left out.
     pub(crate) warnings: Vec<Warning>,
 }
 
 impl Unknown {
-    pub(crate) fn new(rule: UnknownFields, target: &Target, scope: &Scope) -> Self {
-        let extra = scope.columns.iter().filter(|(name, _)| !target.covers(name));
+    pub(crate) fn new(
+        rule: UnknownFields,
+        target: &Target,
+        scope: &Scope,
+        learned: &Learned,
+        inputs: &mut Inputs,
+    ) -> Self {
+        let mut covered = target.names();
+        let pending =
+            learned.0.iter().filter(|(name, ty)| ty.is_none() && !target.covers(name)).filter_map(|(name, _)| {
+                let origin = match scope.columns.get(name) {
+                    Some(origin) => origin.clone(),
+                    None if scope.open && !scope.removed.contains(name) => Origin::Field(vec![name.clone()]),
+                    None => return None,
+                };
+                let slot = match &origin {
+                    Origin::Field(path) => Slot::Field(inputs.field(path.clone(), Want::As(Type::Json))),
+                    Origin::Register(register) => Slot::Register(*register),
+                };
+                Some((name.clone(), origin, slot))
+            });
+        let pending: Vec<(String, Origin, Slot)> = pending.collect();
+        covered.extend(pending.iter().map(|(name, ..)| name.clone()));
+        let extra = scope.columns.iter().filter(|(name, _)| !target.covers(name) && !covered.contains(name));
         let extra = extra.map(|(name, origin)| (name.clone(), origin.clone())).collect();
-        Self { rule, covered: target.names(), extra }
+        Self { rule, covered, extra, pending }
     }
 
     /// Kills records, or says which columns to add or what was left out.
     pub(crate) fn apply(
         &self,
-        scope: &Scope,
+        chain: &Chain,
         decoded: &Decoded,
         target: &Target,
         frame: &mut Frame<'_>,
@@ -52,8 +77,8 @@ impl Unknown {
         if frame.len() == 0 {
             return Found::default();
         }
-        let found = self.unknown(scope, decoded, frame, records);
-        if found.columns.is_empty() {
+        let found = self.unknown(chain, decoded, frame, records);
+        if found.columns.columns.is_empty() {
             self.kill_bare(target, frame, records);
         }
         found
@@ -85,7 +110,8 @@ impl Unknown {
         self.covered.iter().find(like).map(String::as_str)
     }
 
-    fn unknown(&self, scope: &Scope, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) -> Found {
+    fn unknown(&self, chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) -> Found {
+        let scope = &chain.scope;
         let set: HashSet<&str> = self.covered.iter().map(String::as_str).collect();
         let unknown = |name: &str| {
             scope.open
@@ -99,19 +125,27 @@ impl Unknown {
         };
         let keys: Vec<(&str, u64)> =
             decoded.keys.iter().filter(|key| unknown(&key.name)).map(|key| (key.name.as_str(), key.records)).collect();
-        if keys.is_empty() && self.extra.is_empty() {
-            return Found::default();
-        }
+        let mut found = Found::default();
         match self.rule {
-            UnknownFields::Ignore => Found { warnings: self.ignored(&keys, frame.len()), columns: Vec::new() },
-            UnknownFields::Dead => {
-                self.kill(&keys, frame, records);
-                Found::default()
-            }
-            UnknownFields::Add | UnknownFields::Fail => {
-                Found { columns: self.add(&keys, frame, records), warnings: Vec::new() }
+            UnknownFields::Ignore => found.warnings = self.ignored(&keys, frame.len()),
+            UnknownFields::Dead => self.kill(&keys, frame, records),
+            UnknownFields::Add | UnknownFields::Fail => {}
+        }
+        let mut fields: Vec<(String, Origin)> = Vec::new();
+        if matches!(self.rule, UnknownFields::Add | UnknownFields::Fail) && !(keys.is_empty() && self.extra.is_empty()) {
+            fields.extend(keys.iter().map(|(name, _)| ((*name).to_owned(), Origin::Field(vec![(*name).to_owned()]))));
+            fields.extend(self.extra.iter().cloned());
+        }
+        for (name, origin, slot) in &self.pending {
+            let column = frame.column(*slot);
+            if column.logical_null_count() < column.len() {
+                fields.push((name.clone(), origin.clone()));
             }
         }
+        if !fields.is_empty() {
+            found.columns = infer::of(&fields, chain, frame, records);
+        }
+        found
     }
 
     fn ignored(&self, keys: &[(&str, u64)], rows: usize) -> Vec<Warning> {
@@ -137,27 +171,17 @@ impl Unknown {
             let all: Vec<Dead> = (0..frame.len()).map(|row| dead(frame.record(row), name)).collect();
             return frame.kill(all);
         }
+        if keys.is_empty() {
+            return;
+        }
         let fields = keys.iter().map(|(name, _)| Field { path: vec![(*name).into()], want: Want::As(Type::Json) });
-        let found = Decoder::new(fields.collect(), &Learned::default()).decode(records);
+        let found = Decoder::new(fields.collect()).decode(records);
         let mut all = Vec::new();
         for ((name, _), column) in keys.iter().zip(&found.columns) {
             let rows = (0..records.len()).filter(|row| column.array.is_valid(*row) && frame.has(*row as u32));
             all.extend(rows.map(|row| dead(row as u32, name)));
         }
         frame.kill(all);
-    }
-
-    fn add(&self, keys: &[(&str, u64)], frame: &mut Frame<'_>, records: &Records) -> Vec<Column> {
-        let names = keys.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let mut columns = infer::fields(names, frame, records, &Learned::default());
-        for (name, origin) in &self.extra {
-            let ty = match origin {
-                Origin::Register(register) => convert::type_of(frame.column(Slot::Register(*register)).data_type()),
-                Origin::Field(path) => infer::path(path.clone(), frame, records),
-            };
-            columns.push(Column { name: name.clone(), ty });
-        }
-        columns
     }
 }
 
@@ -167,6 +191,6 @@ fn keys_of(records: &Records, row: u32) -> Vec<String> {
     one.data = records.data.clone();
     one.spans = vec![records.spans[row as usize]];
     one.offsets = vec![0];
-    let keys = Decoder::new(Vec::new(), &Learned::default()).decode(&one).keys;
+    let keys = Decoder::new(Vec::new()).decode(&one).keys;
     keys.into_iter().map(|key| key.name).collect()
 }

@@ -2,11 +2,8 @@
 use super::frame::Frame;
 use crate::expression::Slot;
 use arrow::array::{Array, AsArray, UInt32Array};
-use dataflow_core::{
-    position::Position,
-    types::{Learned, Type},
-};
-use dataflow_formats::decode::{Decoder, Field, Want, learned_key};
+use dataflow_core::position::Position;
+use dataflow_formats::decode::{Decoder, Field, Want};
 use dataflow_sdk::{
     Records,
     batch::Dead,
@@ -20,8 +17,8 @@ const ELEMENT: &str = "e";
 /// Most bytes that the rows of one record may be, where each of them has texts, or all, of the record again (64 MiB).
 const MOST: usize = 64 << 20;
 
-/// Makes a row for each element of a list, given as JSON text; the elements are a new column of the narrowest type that
-/// holds them. A row with an empty list, or none, yields no rows. What is no list kills its record, and a list does of
+/// Makes a row for each element of a list, given as JSON text; the elements are a new column, each of the type
+/// that it has by itself. A row with an empty list, or none, yields no rows. What is no list kills its record, and a list does of
 /// which too much would be made. `whole`: each row will have all of its record, which is one of these.
 pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole: Option<&Records>, stage: &str) {
     let lists = frame.column(Slot::Field(list));
@@ -65,11 +62,10 @@ pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole:
     elements.offsets = vec![0; spans.len()];
     (elements.data, elements.spans) = (data.into(), spans);
     let field = Field { path: vec![ELEMENT.into()], want: Want::Infer };
-    let key = learned_key(&field);
-    let mut decoded = Decoder::new(vec![field], &Learned::default()).decode(&elements);
+    let mut decoded = Decoder::new(vec![field]).decode(&elements);
     frame.repeat(&UInt32Array::from(rows));
     if let Some(column) = decoded.columns.pop() {
-        match decoded.learned.is_some_and(|learned| learned.0.get(&key) == Some(&Type::Json)) {
+        match column.json {
             true => frame.set_json(register, column.array),
             false => frame.set(register, column.array),
         }

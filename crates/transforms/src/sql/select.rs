@@ -1,6 +1,6 @@
 //! The one kind of query that works row by row: `SELECT … FROM input WHERE …`.
 use crate::{
-    expression::{Class, Finding, Origin, Scope, path},
+    expression::{Class, Finding, Origin, Register, Scope, path},
     program::{Builder, Step},
 };
 use datafusion_sql::sqlparser::{
@@ -140,7 +140,11 @@ impl Projection<'_, '_> {
         };
         self.builder.inputs.named.insert(field.clone());
         let list = self.builder.raw(field);
-        let register = self.builder.register(Class::Any, arrow::datatypes::DataType::Utf8);
+        let register = self.builder.register(Register {
+            class: Class::Any,
+            default_type: arrow::datatypes::DataType::Utf8,
+            fixed: None,
+        });
         self.unnest = Some((register, list));
         Some(Origin::Register(register))
     }

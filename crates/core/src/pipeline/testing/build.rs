@@ -169,7 +169,7 @@ pub fn cause(retryable: bool) -> Cause {
 
 /// What a run has learned.
 pub fn learned(ty: Type) -> Learned {
-    Learned([("amount#number".to_owned(), ty)].into())
+    Learned([("amount".to_owned(), Some(ty)), ("note".to_owned(), None)].into())
 }
 
 /// Records that are no longer there.

@@ -55,7 +55,7 @@ proptest! {
         let texts: Vec<String> =
             pieces.iter().map(|piece| format!("{{\"a\":1,\"b\":{}}}", String::from_utf8_lossy(piece))).collect();
         let fields = vec![field(&["a"], Want::Number), field(&["b", "a"], Want::Infer)];
-        let decoded = Decoder::new(fields, &Learned::default()).decode(&json(&texts));
+        let decoded = Decoder::new(fields).decode(&json(&texts));
         let broken: Vec<u32> = decoded.broken.iter().map(|dead| dead.row).collect();
         let expected = (0..).zip(&texts).filter(|(_, text)| serde_json::from_str::<serde_json::Map<_, _>>(text).is_err());
         prop_assert_eq!(broken, expected.map(|(row, _)| row).collect::<Vec<u32>>());
@@ -89,7 +89,7 @@ proptest! {
             field(&["e"], Want::As(Type::Double)),
             field(&["inner", "d"], Want::As(Type::Integer)),
         ];
-        let decoded = Decoder::new(fields, &Learned::default()).decode(&json(&texts));
+        let decoded = Decoder::new(fields).decode(&json(&texts));
         for (at, column) in decoded.columns.iter().enumerate() {
             prop_assert_eq!(&column.misfits, &[]);
             let expected = if at == 4 { oracle.column(4).as_struct().column(0) } else { oracle.column(at) };

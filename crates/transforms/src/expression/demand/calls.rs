@@ -5,7 +5,7 @@ use crate::expression::{
     class::Class,
     finding::Finding,
     functions::Known,
-    scope::META,
+    scope::{META, NOW},
 };
 use datafusion_expr::ScalarUDF;
 use datafusion_sql::sqlparser::{
@@ -94,7 +94,11 @@ impl Demand<'_> {
         match arguments(function, members.len()) {
             Arguments::Alike => self.alike(&mut members, want, by),
             Arguments::Each(classes) => {
+                let texts = matches!(function.name(), "concat" | "concat_ws");
                 self.each(members.iter_mut().map(|member| &mut **member).zip(classes), by)?;
+                if texts {
+                    members.iter_mut().for_each(|member| self.write(member));
+                }
                 if let (Some(pattern), true) = (members.get(1), function.name().starts_with("regexp_")) {
                     self.pattern(pattern, "")?;
                 }
@@ -136,7 +140,7 @@ impl Demand<'_> {
             let finding = Finding::new("no-source-time", message).at(place);
             return self.fail(finding.fix("use a field of the records that holds a time"));
         }
-        let path = [Ident::new(META), Ident::new("timestamp")].map(|mut ident| {
+        let path = [Ident::new(META), Ident::new(NOW)].map(|mut ident| {
             ident.span = place_span(place);
             ident
         });

@@ -1,6 +1,10 @@
 //! Names: what they stand for, and the columns that take their place.
 use super::Demand;
-use crate::expression::{class::Class, inputs::Slot, scope::Target};
+use crate::expression::{
+    class::Class,
+    inputs::Slot,
+    scope::{NOW, Target},
+};
 use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
 use datafusion_sql::sqlparser::ast::{
@@ -15,7 +19,7 @@ impl Demand<'_> {
             return match self.scope.resolve(&path, self.qualifiers) {
                 Ok(Target::Field(path)) => self.cx.declared(&path).is_none(),
                 Ok(Target::Meta(path)) => known_meta(&path).is_none(),
-                Ok(Target::Register(register)) => self.inputs.registers[register].0 == Class::Any,
+                Ok(Target::Register(register)) => self.inputs.registers[register].class == Class::Any,
                 Err(_) => true,
             };
         }
@@ -41,7 +45,10 @@ impl Demand<'_> {
     pub(super) fn varies(&self, expr: &Expr) -> bool {
         let varying = |ident: &Ident| {
             let slot = self.slots.iter().find(|(_, name)| **name == ident.value);
-            slot.is_some_and(|(slot, _)| self.inputs.is_number(*slot))
+            slot.is_some_and(|(slot, _)| match slot {
+                Slot::Register(_) => self.inputs.is_number(*slot) || self.inputs.is_open(*slot),
+                Slot::Field(_) | Slot::Meta(_) => self.inputs.is_number(*slot),
+            })
         };
         let found = visit_expressions(expr, |part| match part {
             Expr::Identifier(ident) if varying(ident) => ControlFlow::Break(()),
@@ -71,12 +78,12 @@ impl Demand<'_> {
                     None if want == Class::Any => (Want::Literal, Class::Any),
                     None => (want.want(), want),
                 };
-                let name = format!("meta.{}", path.join("."));
+                let name = if path == [NOW] { NOW.into() } else { format!("meta.{}", path.join(".")) };
                 (Slot::Meta(self.inputs.meta(path, want)), name, class)
             }
             Ok(Target::Register(register)) => {
                 let name = path.last().map(|ident| ident.value.clone()).unwrap_or_default();
-                (Slot::Register(register), name, self.inputs.registers[register].0)
+                (Slot::Register(register), name, self.inputs.registers[register].class)
             }
         };
         let name = match self.slots.get(&slot) {
@@ -124,7 +131,7 @@ fn known_meta(path: &[String]) -> Option<Class> {
     match path {
         [name] => match name.as_str() {
             "offset" | "partition" => Some(Class::Integer),
-            "timestamp" => Some(Class::Time),
+            "timestamp" | NOW => Some(Class::Time),
             "key" | "topic" | "id" | "file" => Some(Class::Text),
             _ => None,
         },

@@ -1,5 +1,5 @@
 //! Operators: what they ask of their operands.
-use super::Demand;
+use super::{Demand, bare};
 use crate::expression::{
     class::Class,
     divide::DIVIDE,
@@ -7,6 +7,7 @@ use crate::expression::{
     finding::Finding,
     own::moments::WITHOUT_OFFSET,
     whole::{POSITIONAL, WHOLE},
+    written::WRITTEN,
 };
 use arrow::datatypes::DataType as ArrowType;
 use datafusion_sql::sqlparser::{
@@ -85,6 +86,11 @@ fn refused(ty: &DataType, inner: &Expr) -> Option<(String, String)> {
     }
 }
 
+fn is_text(ty: &DataType) -> bool {
+    use DataType as Ty;
+    matches!(ty, Ty::Text | Ty::Varchar(_) | Ty::Char(_) | Ty::String(_) | Ty::CharVarying(_) | Ty::CharacterVarying(_))
+}
+
 pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(Value::Null.into()))
 }
@@ -108,15 +114,16 @@ impl Demand<'_> {
             return self.fail(Finding::new("unsupported", why).fix(fix).at(place));
         }
         self.walk(inner, Class::Literal)?;
-        let is_text = |demand: &Self, inner: &Expr| demand.data_type(inner).is_ok_and(|ty| ty.is_string());
+        let from_text = |demand: &Self, inner: &Expr| demand.data_type(inner).is_ok_and(|ty| ty.is_string());
         match as_number(data_type) {
             Some(WHOLE) => **inner = call(WHOLE, [take(inner)], place),
-            Some(function) if is_text(self, inner) => **inner = call(function, [take(inner)], place),
+            Some(function) if from_text(self, inner) => **inner = call(function, [take(inner)], place),
             Some(_) => {}
+            None if is_text(data_type) => self.write(inner),
             None => {
                 use TimezoneInfo::{None as Unsaid, WithoutTimeZone};
                 if matches!(data_type, DataType::Timestamp(_, Unsaid | WithoutTimeZone) | DataType::Datetime(_))
-                    && is_text(self, inner)
+                    && from_text(self, inner)
                 {
                     **inner = call(WITHOUT_OFFSET, [take(inner)], place);
                 }
@@ -135,6 +142,14 @@ impl Demand<'_> {
             if *ty == Some(ArrowType::Date32) {
                 **member = as_time(take(member), zone);
             }
+        }
+    }
+
+    /// What is to be text, if it has no scale of its own, is written without needless zeros.
+    pub(super) fn write(&mut self, expr: &mut Expr) {
+        if !matches!(bare(expr), Expr::Cast { .. }) && self.varies(expr) {
+            let place = expr.span().start;
+            *expr = call(WRITTEN, [take(expr)], place);
         }
     }
 

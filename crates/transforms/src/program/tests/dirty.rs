@@ -62,7 +62,7 @@ fn misfits_can_be_taken_as_null() {
 }
 
 #[test]
-fn a_number_may_widen_from_batch_to_batch() {
+fn a_number_may_have_another_type_from_batch_to_batch() {
     let mut program = program(&plan(
         spec(json!([{"type": "map", "set": {"x": "a + 1"}, "select": ["x"]}]), json!({})),
         Demand::Documents,
@@ -70,7 +70,6 @@ fn a_number_may_widen_from_batch_to_batch() {
     assert_eq!(documents(&program.process(records(&[r#"{"a": 1}"#]))), [r#"{"x":2}"#]);
     let wider = program.process(records(&[r#"{"a": 1.5}"#, r#"{"a": 2}"#]));
     assert_eq!(documents(&wider), [r#"{"x":2.5}"#, r#"{"x":3}"#]);
-    assert!(wider.learned.is_some());
     assert_eq!(documents(&program.process(records(&[r#"{"a": 1e300}"#]))), [r#"{"x":1e+300}"#]);
 }
 

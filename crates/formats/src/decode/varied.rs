@@ -1,0 +1,262 @@
+//! Columns in which each value has the type that it has by itself, whatever its neighbours are.
+//!
+//! Where all have the same type the column is one of that type, otherwise a dense union of one column per type. A number
+//! is a bigint, a decimal or a double; decimals have one of a few scales, so that a batch of amounts has few types.
+use super::{
+    Misfit, Want,
+    cell::Kind,
+    column::Values,
+    misfit::{Asked, Why},
+};
+use arrow::{
+    array::{
+        ArrayBuilder, ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, NullArray,
+        StringBuilder, TimestampMicrosecondBuilder, TimestampNanosecondBuilder, UnionArray,
+    },
+    buffer::ScalarBuffer,
+    datatypes::{DataType, Field, TimeUnit, UnionFields},
+};
+use dataflow_core::types::Type;
+use dataflow_sdk::batch::arrow_type;
+use std::sync::Arc;
+
+/// The name of a union's field whose texts are JSON.
+pub const JSON: &str = "json";
+
+/// A value in the type that it has by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    /// NULL where nothing tells a type.
+    Null,
+    Boolean(bool),
+    /// An integer; NULL where a number is asked for.
+    Bigint(Option<i64>),
+    Decimal {
+        unscaled: i128,
+        precision: u8,
+        scale: u8,
+    },
+    Double(f64),
+    Text(&'a str),
+    /// The JSON text of an object or array.
+    Json(&'a str),
+    /// A point in time; NULL where one is asked for.
+    Micros(Option<i64>),
+    /// A point in time that is finer than a microsecond.
+    Nanos(i64),
+}
+
+impl Value<'_> {
+    /// Its type; none for NULL.
+    pub(super) fn ty(self) -> Option<Type> {
+        Some(match self {
+            Self::Null | Self::Bigint(None) | Self::Micros(None) => return None,
+            Self::Boolean(_) => Type::Boolean,
+            Self::Bigint(Some(_)) => Type::Bigint,
+            Self::Decimal { precision, scale, .. } => Type::Decimal { precision, scale },
+            Self::Double(_) => Type::Double,
+            Self::Text(_) => Type::Text,
+            Self::Json(_) => Type::Json,
+            Self::Micros(Some(_)) | Self::Nanos(_) => Type::Timestamp,
+        })
+    }
+}
+
+/// The values of one type.
+enum Part {
+    Null(usize),
+    Boolean(BooleanBuilder),
+    Bigint(Int64Builder),
+    Decimal(u8, u8, Decimal128Builder),
+    Double(Float64Builder),
+    Text(StringBuilder),
+    Json(StringBuilder),
+    Micros(TimestampMicrosecondBuilder),
+    Nanos(TimestampNanosecondBuilder),
+}
+
+impl Part {
+    fn of(value: Value<'_>) -> Self {
+        match value {
+            Value::Null => Self::Null(0),
+            Value::Boolean(_) => Self::Boolean(BooleanBuilder::new()),
+            Value::Bigint(_) => Self::Bigint(Int64Builder::new()),
+            Value::Decimal { precision, scale, .. } => {
+                let ty = DataType::Decimal128(precision, scale as i8);
+                Self::Decimal(precision, scale, Decimal128Builder::new().with_data_type(ty))
+            }
+            Value::Double(_) => Self::Double(Float64Builder::new()),
+            Value::Text(_) => Self::Text(StringBuilder::new()),
+            Value::Json(_) => Self::Json(StringBuilder::new()),
+            Value::Micros(_) => {
+                Self::Micros(TimestampMicrosecondBuilder::new().with_data_type(arrow_type(Type::Timestamp)))
+            }
+            Value::Nanos(_) => {
+                let ty = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+                Self::Nanos(TimestampNanosecondBuilder::new().with_data_type(ty))
+            }
+        }
+    }
+
+    /// Takes a value of its type; false: it is of another one.
+    #[inline]
+    fn push(&mut self, value: Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Null(count), Value::Null) => *count += 1,
+            (Self::Boolean(builder), Value::Boolean(value)) => builder.append_value(value),
+            (Self::Bigint(builder), Value::Bigint(value)) => builder.append_option(value),
+            (Self::Decimal(p, s, builder), Value::Decimal { unscaled, precision, scale })
+                if (*p, *s) == (precision, scale) =>
+            {
+                builder.append_value(unscaled);
+            }
+            (Self::Double(builder), Value::Double(value)) => builder.append_value(value),
+            (Self::Text(builder), Value::Text(value)) | (Self::Json(builder), Value::Json(value)) => {
+                builder.append_value(value);
+            }
+            (Self::Micros(builder), Value::Micros(value)) => builder.append_option(value),
+            (Self::Nanos(builder), Value::Nanos(value)) => builder.append_value(value),
+            _ => return false,
+        }
+        true
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Null(count) => *count,
+            Self::Boolean(builder) => builder.len(),
+            Self::Bigint(builder) => builder.len(),
+            Self::Decimal(.., builder) => builder.len(),
+            Self::Double(builder) => builder.len(),
+            Self::Text(builder) | Self::Json(builder) => builder.len(),
+            Self::Micros(builder) => builder.len(),
+            Self::Nanos(builder) => builder.len(),
+        }
+    }
+
+    /// The name of its field in a union, and its values.
+    fn finish(self) -> (&'static str, ArrayRef) {
+        match self {
+            Self::Null(count) => ("null", Arc::new(NullArray::new(count))),
+            Self::Boolean(mut builder) => ("boolean", Arc::new(builder.finish())),
+            Self::Bigint(mut builder) => ("bigint", Arc::new(builder.finish())),
+            Self::Decimal(.., mut builder) => ("decimal", Arc::new(builder.finish())),
+            Self::Double(mut builder) => ("double", Arc::new(builder.finish())),
+            Self::Text(mut builder) => ("text", Arc::new(builder.finish())),
+            Self::Json(mut builder) => (JSON, Arc::new(builder.finish())),
+            Self::Micros(mut builder) => ("timestamp", Arc::new(builder.finish())),
+            Self::Nanos(mut builder) => ("nanoseconds", Arc::new(builder.finish())),
+        }
+    }
+}
+
+/// A column in the making.
+struct Varied {
+    parts: Vec<Part>,
+    /// The part of the value before, which most values go to.
+    last: usize,
+    /// Of each row, its part and its place there.
+    ids: Vec<i8>,
+    offsets: Vec<i32>,
+}
+
+impl Varied {
+    /// A column that begins with integers.
+    fn integers(begin: Int64Builder, rows: usize) -> Self {
+        let (mut ids, mut offsets) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        ids.resize(begin.len(), 0);
+        offsets.extend(0..begin.len() as i32);
+        Self { parts: vec![Part::Bigint(begin)], last: 0, ids, offsets }
+    }
+
+    fn new(rows: usize) -> Self {
+        Self { parts: Vec::new(), last: 0, ids: Vec::with_capacity(rows), offsets: Vec::with_capacity(rows) }
+    }
+
+    #[inline]
+    fn push(&mut self, value: Value<'_>) {
+        if self.parts.get_mut(self.last).is_none_or(|part| !part.push(value)) {
+            self.last = match self.parts.iter_mut().position(|part| part.push(value)) {
+                Some(at) => at,
+                None => {
+                    let mut part = Part::of(value);
+                    part.push(value);
+                    self.parts.push(part);
+                    self.parts.len() - 1
+                }
+            };
+        }
+        self.ids.push(self.last as i8);
+        self.offsets.push(self.parts[self.last].len() as i32 - 1);
+    }
+
+    /// The column; true if all its texts are JSON.
+    fn finish(mut self) -> (ArrayRef, bool) {
+        // What has no value is no type of the column. Only the first part can be such a one.
+        if self.parts.len() > 1 && self.parts[0].len() == 0 {
+            self.parts.remove(0);
+            self.ids.iter_mut().for_each(|id| *id -= 1);
+        }
+        if self.parts.len() <= 1 {
+            let (name, array) = self.parts.pop().unwrap_or(Part::Null(0)).finish();
+            return (array, name == JSON);
+        }
+        let (fields, children): (Vec<Field>, Vec<ArrayRef>) = self
+            .parts
+            .into_iter()
+            .map(Part::finish)
+            .map(|(name, array)| (Field::new(name, array.data_type().clone(), true), array))
+            .unzip();
+        let fields = UnionFields::from_fields(fields);
+        let (ids, offsets) = (ScalarBuffer::from(self.ids), Some(ScalarBuffer::from(self.offsets)));
+        let union = UnionArray::try_new(fields, ids, offsets, children)
+            .unwrap_or_else(|error| unreachable!("each row is in one part: {error}"));
+        (Arc::new(union), false)
+    }
+}
+
+/// A column of values in their own types, and whether all of them are JSON texts.
+pub(super) fn column(values: &Values<'_>, want: Want) -> (ArrayRef, bool, Vec<Misfit>) {
+    let rows = values.cells.len();
+    let mut scratch = String::new();
+    let (null, mut varied, first) = match want {
+        Want::Number => {
+            let mut begin = Int64Builder::with_capacity(rows);
+            let integers = values.cells.iter().take_while(|cell| match cell.kind {
+                Kind::Missing | Kind::Null => {
+                    begin.append_null();
+                    true
+                }
+                _ => values.integer(**cell, &mut scratch).is_some_and(|value| {
+                    begin.append_value(value);
+                    true
+                }),
+            });
+            let integers = integers.count();
+            if integers == rows {
+                return (Arc::new(begin.finish()), false, Vec::new());
+            }
+            (Value::Bigint(None), Varied::integers(begin, rows), integers)
+        }
+        Want::Time => (Value::Micros(None), Varied::new(rows), 0),
+        _ => (Value::Null, Varied::new(rows), 0),
+    };
+    let asked = match want {
+        Want::Time => Asked { what: "a point in time", ty: None, cast: None },
+        Want::Number => Asked::class("a number", "double"),
+        _ => Asked { what: "a value", ty: None, cast: None },
+    };
+    let mut misfits = Vec::new();
+    for (row, cell) in values.cells.iter().enumerate().skip(first) {
+        let value = match cell.kind {
+            Kind::Missing | Kind::Null => Ok(null),
+            _ => values.own(*cell, want, &mut scratch),
+        };
+        varied.push(value.unwrap_or_else(|why: Why| {
+            misfits.push(values.misfit(row as u32, *cell, asked, why));
+            null
+        }));
+    }
+    let (array, json) = varied.finish();
+    (array, json, misfits)
+}

@@ -1,0 +1,54 @@
+//! Text of numbers that have no scale of their own.
+//!
+//! 1.5 and 1.50 are the same number, and calculated it may have any scale: its text has no needless zeros. Who wants them
+//! casts to a decimal with a scale first.
+use arrow::{
+    array::{ArrayRef, AsArray, StringArray},
+    compute::cast,
+    datatypes::DataType,
+};
+use datafusion_common::{Result, exec_err};
+use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use std::sync::Arc;
+
+/// The name it has among the functions.
+pub(super) const WRITTEN: &str = "written";
+
+/// `written(a)`: the text of a value; that of a decimal without zeros at its end.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Written {
+    signature: Signature,
+}
+
+impl Written {
+    pub(super) fn new() -> Self {
+        Self { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for Written {
+    fn name(&self) -> &str {
+        WRITTEN
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
+        let [values] = arrays.as_slice() else { return exec_err!("{WRITTEN} takes one value") };
+        let texts = cast(values, &DataType::Utf8)?;
+        Ok(ColumnarValue::Array(if values.data_type().is_decimal() { shortest(&texts) } else { texts }))
+    }
+}
+
+/// Texts of decimals without zeros at their ends.
+pub(crate) fn shortest(texts: &ArrayRef) -> ArrayRef {
+    let short = |text| match str::contains(text, '.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => text,
+    };
+    Arc::new(texts.as_string::<i32>().iter().map(|text| text.map(short)).collect::<StringArray>())
+}
