@@ -1,6 +1,6 @@
 //! CSV, from the bytes of a file to columns: the records and fields of the csv crate, and what RFC 4180 forbids is dead.
 use crate::records;
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use dataflow_formats::decode::{Decoder, Field, Want};
 use dataflow_sdk::records::{CsvLayout, Layout};
 use dataflow_sources::file::testing as split;

@@ -189,9 +189,7 @@ impl transform::Program for Chain {
         let ((rows, payload, unknown), decoded, dead, misfits) =
             self.run(&records, |chain, decoded, frame, misfits| {
                 let unknown = match (&chain.unknown, &chain.result) {
-                    (Some(unknown), Result::Columns(target)) => {
-                        unknown.apply(chain, decoded, target, frame, &records)
-                    }
+                    (Some(unknown), Result::Columns(target)) => unknown.apply(chain, decoded, target, frame, &records),
                     _ => unknown::Found::default(),
                 };
                 let payload = match &mut chain.result {

@@ -132,7 +132,8 @@ impl Unknown {
             UnknownFields::Add | UnknownFields::Fail => {}
         }
         let mut fields: Vec<(String, Origin)> = Vec::new();
-        if matches!(self.rule, UnknownFields::Add | UnknownFields::Fail) && !(keys.is_empty() && self.extra.is_empty()) {
+        if matches!(self.rule, UnknownFields::Add | UnknownFields::Fail) && !(keys.is_empty() && self.extra.is_empty())
+        {
             fields.extend(keys.iter().map(|(name, _)| ((*name).to_owned(), Origin::Field(vec![(*name).to_owned()]))));
             fields.extend(self.extra.iter().cloned());
         }
