@@ -12,7 +12,7 @@ use super::{
 };
 use crate::expression::{Expression, Register, Scope, evaluate, evaluate::Failure};
 use arrow::{
-    array::{Array, ArrayRef, new_null_array},
+    array::{Array, ArrayRef, new_empty_array, new_null_array},
     datatypes::DataType,
 };
 use dataflow_core::types::Type;
@@ -122,6 +122,9 @@ fn evaluate(
             misfits.take(frame, column, stage, field, lenient, str::to_owned);
         }
     }
+    if frame.len() == 0 {
+        return (new_empty_array(&expression.default_type), Vec::new());
+    }
     let columns: Vec<ArrayRef> = expression.slots.iter().map(|slot| frame.column(*slot)).collect();
     let Some(groups) = groups::groups(&columns) else {
         let (result, failures) = of_one_type(expression, columns, frame.len());
@@ -173,9 +176,9 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
     match step {
         Step::Filter(_) => {}
         Step::Compute { register, expression } => {
-            frame.set(*register, arrow::array::new_empty_array(&expression.default_type));
+            frame.set(*register, new_empty_array(&expression.default_type));
         }
-        Step::Unnest { register, .. } => frame.set(*register, arrow::array::new_empty_array(&DataType::Utf8)),
+        Step::Unnest { register, .. } => frame.set(*register, new_empty_array(&DataType::Utf8)),
     }
 }
 
