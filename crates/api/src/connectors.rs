@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 /// What may stand for `{kind}`.
-const KINDS: [&str; 3] = ["source", "transform", "sink"];
+pub(crate) const KINDS: [&str; 3] = ["source", "transform", "sink"];
 
 /// The catalogue.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

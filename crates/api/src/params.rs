@@ -9,9 +9,9 @@ use dataflow_sdk::check::nearest;
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 /// Largest page.
-const MAX_PAGE: u64 = 1_000;
+pub(crate) const MAX_PAGE: u64 = 1_000;
 /// Page if nothing is said.
-const DEFAULT_PAGE: u64 = 100;
+pub(crate) const DEFAULT_PAGE: u64 = 100;
 /// Longest that an answer may be waited for.
 const MAX_WAIT: Millis = Millis(600_000);
 

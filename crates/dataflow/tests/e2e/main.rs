@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod cli;
 mod crash;
+mod described;
 mod door;
 mod environment;
 #[cfg(feature = "fault-points")]
