@@ -44,6 +44,8 @@ fn may_answer(code: &str, path: &str, method: &str, operation: &Value) -> bool {
         "already-exists" => path == "/api/pipelines" && changes,
         "batch-id-reused" | "overloaded" => path.ends_with("/batches"),
         "unsettled" => method == "put",
+        "reset-needed" => method == "put" && path.ends_with("{id}"),
+        "idempotency-key-reused" => takes("Idempotency-Key"),
         "version-mismatch" => takes("If-Match"),
         _ => changes && of_one,
     }
