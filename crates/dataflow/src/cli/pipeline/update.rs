@@ -32,7 +32,8 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     })?;
     let query: Vec<_> = [("reset", args.reset), ("force", args.force)]
         .into_iter()
-        .filter_map(|(name, given)| given.then(|| (name, "true".to_owned())))
+        .filter(|(_, given)| *given)
+        .map(|(name, _)| (name, "true".to_owned()))
         .collect();
     let path = ["pipelines", id];
     let request = Request::put(&path).body(&spec).if_match(args.if_version).query(&query);
