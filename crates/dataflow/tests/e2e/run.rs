@@ -64,8 +64,8 @@ fn a_bounded_pipeline_ends_with_0_and_says_so_when_repeated() {
 }
 
 #[test]
-fn records_without_fields_are_dead_letters_of_a_table_whenever_they_come() {
-    for (sink, dead) in [("sqlite", "3  dead letters"), ("file", "2  dead letters")] {
+fn records_without_fields_are_dead_letters_whenever_they_come() {
+    for sink in ["sqlite", "file"] {
         let case = Case::new("{}\n{}\n{\"id\":1}\n{}\n");
         let mut spec = case.spec();
         spec["transforms"] = json!([]);
@@ -75,9 +75,9 @@ fn records_without_fields_are_dead_letters_of_a_table_whenever_they_come() {
         }
         let (code, _, stderr) = case.run(&spec);
         assert_eq!(code, 3, "{stderr}");
-        assert!(stderr.contains(dead) && stderr.contains("the ledger balances"), "{stderr}");
+        assert!(stderr.contains("3  dead letters") && stderr.contains("the ledger balances"), "{stderr}");
         match sink {
-            "file" => assert_eq!(fs::read_to_string(case.path("out.csv")).unwrap(), "id\n1\n\"\"\n"),
+            "file" => assert_eq!(fs::read_to_string(case.path("out.csv")).unwrap(), "id\n1\n"),
             _ => assert_eq!(case.rows(), 1),
         }
     }
