@@ -83,6 +83,9 @@ pub struct Records {
     pub layout: Layout,
     /// Records larger than `maxRecordBytes`: their slice holds only the head. By rising row.
     pub oversized: Vec<Oversized>,
+    /// The record, always the last, that had no line break at the end of its file, where the spec says that such a one is
+    /// dead.
+    pub unfinished: Option<u32>,
     /// Bytes read for these records, framing included.
     pub bytes_read: u64,
     /// Records between `from` and the first record that are no longer there and were passed over by choice.
@@ -147,6 +150,7 @@ impl Records {
             shared: Arc::default(),
             layout,
             oversized: Vec::new(),
+            unfinished: None,
             bytes_read: 0,
             lost: None,
         }
@@ -182,6 +186,7 @@ impl Records {
             slices.spans.truncate(len);
         }
         self.oversized.retain(|oversized| (oversized.row as usize) < len);
+        self.unfinished = self.unfinished.filter(|row| (*row as usize) < len);
     }
     /// These records alone, which share the buffers. They cover the same interval.
     pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {

@@ -1,5 +1,5 @@
 //! Sources: where records come from.
-use crate::{Context, Error, Records};
+use crate::{Context, Error, Records, batch::Warning};
 use async_trait::async_trait;
 use dataflow_core::position::{Partition, Positions};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,12 @@ pub trait Reader: Send {
     /// Number of records (or, for files, bytes) that wait at the source, if it can be told without asking it.
     fn lag(&self) -> Option<u64> {
         None
+    }
+
+    /// What a user should know that stops nothing (a directory among the files), each said once. Asked after each
+    /// [`read`](Self::read).
+    fn warnings(&mut self) -> Vec<Warning> {
+        Vec::new()
     }
 
     /// These positions are in the journal. For tools that watch a consumer group; nothing depends on it.

@@ -2,6 +2,7 @@
 use async_trait::async_trait;
 use dataflow_sdk::{
     Error, Records,
+    batch::Warning,
     source::{Read, Reader},
 };
 use std::time::Duration;
@@ -24,6 +25,10 @@ pub(crate) trait Work: Send + 'static {
     fn step(&mut self) -> Result<Step, Error>;
     /// What waits at the source behind the last step.
     fn lag(&self) -> Option<u64>;
+    /// What a user should know of the last step.
+    fn warnings(&mut self) -> Vec<Warning> {
+        Vec::new()
+    }
 }
 
 /// A reader that has the next step done while the last one's records are taken care of.
@@ -31,6 +36,7 @@ pub(crate) trait Work: Send + 'static {
 pub(crate) struct Ahead<W> {
     state: State<W>,
     lag: Option<u64>,
+    warnings: Vec<Warning>,
 }
 
 #[derive(Debug)]
@@ -44,7 +50,7 @@ enum State<W> {
 impl<W: Work> Ahead<W> {
     /// A reader over `work`.
     pub(crate) fn new(work: W) -> Self {
-        Self { lag: work.lag(), state: State::Resting(work) }
+        Self { lag: work.lag(), state: State::Resting(work), warnings: Vec::new() }
     }
 
     fn start(&mut self) {
@@ -65,8 +71,9 @@ impl<W: Work> Ahead<W> {
         };
         let done = task.await;
         self.state = State::Gone;
-        let (work, step) = done.map_err(|panic| Error::fatal("internal", format!("the reader failed: {panic}")))?;
+        let (mut work, step) = done.map_err(|panic| Error::fatal("internal", format!("the reader failed: {panic}")))?;
         self.lag = work.lag();
+        self.warnings.extend(work.warnings());
         self.state = State::Resting(work);
         step
     }
@@ -89,6 +96,10 @@ impl<W: Work> Reader for Ahead<W> {
 
     fn lag(&self) -> Option<u64> {
         self.lag
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings)
     }
 }
 

@@ -130,11 +130,8 @@ async fn to_the_end(
 ) -> Result<Ended, Failure> {
     let by_itself = |pipeline| Ended { pipeline, signal: None };
     let before = door.prepare(spec, reset).await?;
-    if before.status == Status::Completed {
-        eprintln!("{} is completed, and its file has not changed: nothing to do", door.id);
-        eprintln!("to run it again from the beginning, remove {folder}");
-        return Ok(by_itself(before));
-    }
+    // Its source may have got more since it was completed.
+    let completed = before.status == Status::Completed;
     if before.status != Status::Running {
         door.start().await?;
     }
@@ -147,6 +144,11 @@ async fn to_the_end(
         let hopeless = pipeline.status == Status::Failed && pipeline.metrics.batches == done_before;
         if hopeless || progress::at_rest(&pipeline) {
             progress.finish();
+            let nothing_new = pipeline.metrics.records_read == before.metrics.records_read;
+            if completed && nothing_new && pipeline.status == Status::Completed {
+                eprintln!("{} was completed, and there is nothing new: nothing to do", door.id);
+                eprintln!("to run it again from the beginning, remove {folder}");
+            }
             return Ok(by_itself(pipeline));
         }
         tokio::select! {

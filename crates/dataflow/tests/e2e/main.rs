@@ -7,6 +7,7 @@ mod door;
 mod environment;
 #[cfg(feature = "fault-points")]
 mod fault_points;
+mod files;
 mod flow;
 mod hostile;
 mod kafka_to_postgres;

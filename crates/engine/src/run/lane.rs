@@ -122,6 +122,7 @@ async fn read(stage: ReadStage) -> Result<Ended, Failure> {
             }
             read = reader.read() => read.map_err(|error| Failure::of("source", error))?,
         };
+        live.warn(reader.warnings());
         let Read::Records(records) = read else { return Ok(Ended::Source) };
         continues(&positions, &records)?;
         positions.insert(records.partition.clone(), records.to.clone());

@@ -36,6 +36,8 @@ impl Scan {
         for (row, span) in (0_u32..).zip(&records.spans) {
             let result = if let Some(large) = oversized.next_if(|large| large.row == row) {
                 Err(misfit::oversized(large))
+            } else if records.unfinished == Some(row) {
+                Err(misfit::unfinished())
             } else if span.is_null() {
                 Err(("tombstone", "the record has no data (a tombstone)".into()))
             } else {

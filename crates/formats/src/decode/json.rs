@@ -59,6 +59,7 @@ impl Scan {
             let large = oversized.next_if(|large| large.row == row);
             let result = match large {
                 Some(large) => Err(misfit::oversized(large)),
+                None if records.unfinished == Some(row) => Err(misfit::unfinished()),
                 None => self.record(*span, text, row, &mut cells),
             };
             self.marks.end_record();

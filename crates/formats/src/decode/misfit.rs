@@ -113,6 +113,14 @@ fn shortened(value: &str) -> String {
     }
 }
 
+/// Why a last line without a line break is broken, where the spec says so.
+pub(super) fn unfinished() -> (&'static str, String) {
+    (
+        "unfinished",
+        "the file ends without a line break after this record, which may be half-written (lastLine: dead)".into(),
+    )
+}
+
 /// Why a record over the limit is broken.
 pub(super) fn oversized(large: &Oversized) -> (&'static str, String) {
     let Oversized { length, hash, .. } = large;

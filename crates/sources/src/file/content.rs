@@ -1,7 +1,6 @@
 //! The bytes of a file, decompressed.
-use super::Compression;
+use super::{Compression, gzip::Members, names::name};
 use dataflow_sdk::Error;
-use flate2::bufread::MultiGzDecoder;
 use std::{
     fmt,
     fs::File,
@@ -9,6 +8,10 @@ use std::{
     path::Path,
 };
 
+/// The code of an error for want of file descriptors.
+pub(super) const TOO_MANY_FILES: &str = "too-many-files";
+/// EMFILE: of the process; ENFILE: of the system.
+const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 /// How much is read of a compressed file at once.
 const BUFFER: usize = 256 << 10;
 
@@ -24,7 +27,7 @@ pub(crate) struct Content {
 
 enum Bytes {
     Plain(File),
-    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+    Gzip(Box<Members<BufReader<File>>>),
     Zstd(Box<zstd::Decoder<'static, BufReader<File>>>),
 }
 
@@ -37,21 +40,21 @@ impl fmt::Debug for Content {
 impl Content {
     /// The content of `file` from the decompressed offset `at` on. If there are fewer bytes, the error is how many.
     pub(crate) fn new(path: &Path, file: File, compression: Compression, at: u64) -> Result<Result<Self, u64>, Error> {
-        let failed = |error| failed(&path.display().to_string(), 0, error);
+        let failed = |error| failed(&name(path), 0, error);
         let length = file.metadata().map_err(failed)?.len();
         let mut file = file;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         let bytes = match compression.of(path) {
             // An empty file is no broken one.
             _ if length == 0 => Bytes::Plain(file),
-            Compression::Gzip => Bytes::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file)))),
+            Compression::Gzip => Bytes::Gzip(Box::new(Members::new(BufReader::with_capacity(BUFFER, file)))),
             Compression::Zstd => {
                 let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, file)).map_err(failed)?;
                 Bytes::Zstd(Box::new(decoder))
             }
             Compression::None | Compression::Auto => Bytes::Plain(file),
         };
-        let mut content = Self { name: path.display().to_string(), bytes, at: 0, broken: None };
+        let mut content = Self { name: name(path), bytes, at: 0, broken: None };
         Ok(content.skip(at, length)?.map(|()| content))
     }
 
@@ -79,7 +82,7 @@ impl Content {
         loop {
             let read = match &mut self.bytes {
                 Bytes::Plain(file) => file.read(block),
-                Bytes::Gzip(decoder) => decoder.read(block),
+                Bytes::Gzip(members) => members.read(block),
                 Bytes::Zstd(decoder) => decoder.read(block),
             };
             match read {
@@ -127,14 +130,20 @@ impl Content {
     pub(crate) fn file(&self) -> &File {
         match &self.bytes {
             Bytes::Plain(file) => file,
-            Bytes::Gzip(decoder) => decoder.get_ref().get_ref(),
+            Bytes::Gzip(members) => members.get_ref().get_ref(),
             Bytes::Zstd(decoder) => decoder.get_ref().get_ref(),
         }
     }
 }
 
 fn corrupt(name: &str, at: u64, error: &io::Error) -> Error {
-    Error::fatal("file-corrupt", format!("{name} can't be decompressed behind byte {at} of its content: {error}"))
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        let message =
+            format!("{name} is cut short: its compressed data ends in the middle, after byte {at} of its content");
+        return Error::fatal("file-cut-short", message)
+            .fix("wait until the file is whole, or put a whole one in its place");
+    }
+    Error::fatal("file-corrupt", format!("{name} can't be decompressed after byte {at} of its content: {error}"))
         .fix("put a whole file in its place, or set `compression` if the name misleads")
 }
 
@@ -147,6 +156,10 @@ pub(crate) fn failed(name: &str, at: u64, error: io::Error) -> Error {
         io::ErrorKind::PermissionDenied => Error::fatal("access-denied", format!("{name} may not be read: {error}"))
             .fix("let the user that DataFlow runs as read it"),
         io::ErrorKind::IsADirectory => is_directory(name),
+        _ if error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code)) => {
+            Error::fatal(TOO_MANY_FILES, format!("{name} can't be opened: {error}"))
+                .fix("raise the limit of open files (`ulimit -n`, or LimitNOFILE of systemd)")
+        }
         _ => Error::transient("io", format!("{name} can't be read at byte {at}: {error}")),
     }
 }

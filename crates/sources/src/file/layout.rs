@@ -2,6 +2,7 @@
 use super::{
     Compression, FileSource, Format,
     content::Content,
+    names::name,
     split::{Caps, Dialect, Splitter},
 };
 use dataflow_sdk::{
@@ -43,8 +44,8 @@ fn header(
     dialect: Dialect,
     finite: bool,
 ) -> Result<Option<(Vec<String>, u64)>, Error> {
-    let name = path.display();
-    let clone = file.try_clone().map_err(|error| super::content::failed(&name.to_string(), 0, error))?;
+    let name = name(path);
+    let clone = file.try_clone().map_err(|error| super::content::failed(&name, 0, error))?;
     let Ok(mut content) = Content::new(path, clone, compression, 0)? else { return Ok(None) };
     let caps = Caps { records: 1, bytes: usize::MAX, record_bytes: MAX_HEADER };
     let mut splitter = Splitter::new(0, Some(dialect), caps);

@@ -3,9 +3,14 @@
 //! A partition is a file, named by its path; its position is the (decompressed) byte offset, with what the file is
 //! known by. Where that becomes a checkpoint is the engine's matter.
 mod content;
+mod copies;
 mod follow;
+mod gzip;
 mod identity;
 mod layout;
+mod lost;
+mod matches;
+mod names;
 mod rotation;
 mod slot;
 mod split;
@@ -29,6 +34,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
+    batch::Warning,
     source::{Assignment, Kept, Place, Reader, Source},
 };
 use schemars::JsonSchema;
@@ -74,9 +80,24 @@ pub struct FileSource {
     /// How often growing files are looked at.
     #[serde(default = "poll_interval")]
     pub poll_interval: Millis,
-    /// What to do when a file was truncated or replaced under its checkpoint.
+    /// What to do when a file was truncated or replaced under its checkpoint, or removed before it was read to its end.
     #[serde(default)]
     pub on_position_lost: OnPositionLost,
+    /// What a last line without a line break is, in a file that won't grow (one that is not followed, or was rotated).
+    #[serde(default)]
+    pub last_line: LastLine,
+}
+
+/// What a last line without a line break is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LastLine {
+    /// A record. Where it was cut off in the middle, JSON is a dead letter anyhow, and so is CSV with too few fields; of
+    /// CSV that is cut off in its last field nobody can tell. If it grows after it was taken, that is a lost position.
+    #[default]
+    Take,
+    /// A dead letter (`unfinished`), as it may be half-written.
+    Dead,
 }
 
 /// How records are written in a file.
@@ -206,7 +227,7 @@ impl SourceConfig for FileSource {
 
 impl FileSource {
     fn is_pattern(&self) -> bool {
-        self.path.contains(['*', '?', '['])
+        matches::is_pattern(&self.path)
     }
 
     fn format_of(&self, path: &Path) -> Format {
@@ -227,48 +248,38 @@ impl FileSource {
         Path::new(&self.path) == path
             || self.is_pattern()
                 && pattern().is_some_and(|pattern| {
-                    pattern.matches_path_with(path.strip_prefix("./").unwrap_or(path), literally)
+                    pattern.matches_with(&path.strip_prefix("./").unwrap_or(path).to_string_lossy(), literally)
                 })
     }
 
-    /// The files that match now, by name.
-    fn matches(&self) -> Result<Vec<PathBuf>, Error> {
+    /// The files that match now, by name, and what else does.
+    fn matches(&self) -> Result<(Vec<PathBuf>, Vec<Warning>), Error> {
         let path = PathBuf::from(&self.path);
         if !self.is_pattern() || path.exists() {
             return match std::fs::metadata(&path) {
-                Ok(meta) if meta.is_dir() => Err(content::is_directory(&self.path)),
-                Ok(_) => Ok(vec![path]),
-                Err(error) => Err(content::failed(&self.path, 0, error)),
+                Ok(meta) if meta.is_dir() => Err(content::is_directory(&names::name(&path))),
+                Ok(_) => Ok((vec![path], Vec::new())),
+                Err(error) => Err(content::failed(&names::name(&path), 0, error)),
             };
         }
-        let invalid = |error| Error::fatal("bad-pattern", format!("{:?} is no valid pattern: {error}", self.path));
-        let mut files = Vec::new();
-        for found in glob::glob(&self.path).map_err(invalid)? {
-            match found {
-                Ok(path) if path.is_dir() => {}
-                Ok(path) => files.push(path),
-                Err(error) => {
-                    let name = error.path().display().to_string();
-                    return Err(content::failed(&name, 0, error.into()));
-                }
-            }
-        }
-        files.sort();
-        Ok(files)
+        let found = matches::find(&self.path)?;
+        let warning = |folder: PathBuf| Warning {
+            code: "is-a-directory",
+            subject: names::name(&folder),
+            message: format!("{} matches `path`, but is a directory: what is in it is not read", names::name(&folder)),
+            records: 0,
+        };
+        Ok((found.files, found.folders.into_iter().map(warning).collect()))
     }
 
     /// The same, of which there must be one.
-    fn some_matches(&self) -> Result<Vec<PathBuf>, Error> {
+    fn some_matches(&self) -> Result<(Vec<PathBuf>, Vec<Warning>), Error> {
         match self.matches()? {
-            files if files.is_empty() => Err(Error::fatal("no-match", format!("no file matches {:?}", self.path))
+            (files, _) if files.is_empty() => Err(Error::fatal("no-match", format!("no file matches {:?}", self.path))
                 .fix("correct `path`, or put a file there")),
-            files => Ok(files),
+            matches => Ok(matches),
         }
     }
-}
-
-fn partition(path: &Path) -> Partition {
-    Partition(path.to_string_lossy().into())
 }
 
 #[async_trait]
@@ -300,13 +311,13 @@ impl Source for FileSource {
         cx.paths.admit_pattern(&self.path)?;
         let (source, cx, to) = (self.clone(), cx.clone(), to.clone());
         blocking("file", move || {
-            let files = source.some_matches()?;
+            let (files, _) = source.some_matches()?;
             let place = |path: PathBuf| {
                 let position = match to {
                     Place::Beginning => dataflow_core::position::Position::offset(0),
-                    Place::End => tail::end(&source, &cx, &path)?,
+                    Place::End => lost::end(&source, &cx, &path)?,
                 };
-                Ok((partition(&path), position))
+                Ok((names::partition(&path), position))
             };
             files.into_iter().map(place).collect()
         })

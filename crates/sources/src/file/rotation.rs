@@ -1,21 +1,28 @@
 //! Files that stood at a path and were rotated away before anybody looked: they are found by their names and times.
-use super::identity::Identity;
+use super::{
+    copies::begins,
+    identity::{Identity, PIECE, read_before},
+};
 use std::{
     fs::{self, File, Metadata},
     io,
-    path::Path,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
 };
 
 /// A file that was read to its end and has been replaced.
 #[derive(Debug)]
 pub(super) struct Left {
-    file: File,
     meta: Metadata,
+    /// Its first bytes, up to 1 KiB.
+    head: Vec<u8>,
 }
 
 impl Left {
     pub(super) fn new(file: &File) -> io::Result<Self> {
-        Ok(Self { file: file.try_clone()?, meta: file.metadata()? })
+        let meta = file.metadata()?;
+        let head = read_before(file, meta.len().min(PIECE as u64))?.unwrap_or_default();
+        Ok(Self { meta, head })
     }
 
     /// The oldest file that stood at `path` after this one and before `next`, which is there now, and is not one of those
@@ -26,22 +33,21 @@ impl Left {
         next: &File,
         followed: impl Fn(&Path) -> bool,
     ) -> io::Result<Option<File>> {
-        let (folder, next) = (folder(path), next.metadata()?);
+        let (after, next) = (next, next.metadata()?);
+        // This one may be a copy that was made of `next`, before it was truncated: then so are those that came later.
+        let copied = is_later(&next, &self.meta);
         let mut oldest: Option<(Metadata, File)> = None;
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let there = path.with_file_name(entry.file_name());
-            // An entry that vanishes meanwhile is not the one.
-            if is_rotated_name(path, &there)
-                && !followed(&there)
-                && let Ok(meta) = entry.metadata()
+        for there in rotated(path)? {
+            if !followed(&there)
+                && let Ok(meta) = fs::symlink_metadata(&there)
                 && meta.is_file()
                 && meta.len() > 0
                 && is_later(&self.meta, &meta)
-                && !is_later(&next, &meta)
+                && (copied || !is_later(&next, &meta))
                 && oldest.as_ref().is_none_or(|(oldest, _)| is_later(&meta, oldest))
-                && let Ok(file) = File::open(entry.path())
+                && let Ok(file) = File::open(&there)
                 && !self.is_copied(&meta, &file)?
+                && !(copied && begins(after, &file, meta.len())?)
             {
                 oldest = Some((meta, file));
             }
@@ -51,11 +57,26 @@ impl Left {
 
     /// Whether a file is a copy of this one, as it was at some time: nothing new.
     fn is_copied(&self, meta: &Metadata, file: &File) -> io::Result<bool> {
-        match Identity::of(file)? {
-            Some(identity) if meta.len() <= self.meta.len() => identity.begins(&self.file),
-            _ => Ok(false),
-        }
+        let head = read_before(file, meta.len().min(PIECE as u64))?;
+        Ok(meta.len() <= self.meta.len() && head.is_some_and(|head| self.head.starts_with(&head)))
     }
+}
+
+/// The files beside `path` that bear the name of an older generation.
+pub(super) fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let there = fs::read_dir(folder(path))?.map(|entry| Ok(path.with_file_name(entry?.file_name())));
+    there.filter(|there| there.as_ref().map_or(true, |there| is_rotated_name(path, there))).collect()
+}
+
+/// The path of the file that is known by this, in the folder where it was.
+pub(super) fn find(path: &Path, known: &Identity) -> Option<PathBuf> {
+    let mut there = fs::read_dir(folder(path)).ok()?.flatten();
+    there.find_map(|entry| {
+        // An entry that vanishes meanwhile is not the one.
+        let meta = entry.metadata().ok().filter(|meta| meta.is_file() && known.is_inode(meta));
+        let is = meta.is_some() && File::open(entry.path()).and_then(|file| known.is(&file)).unwrap_or(false);
+        is.then(|| path.with_file_name(entry.file_name()))
+    })
 }
 
 /// The folder that a path is in.
@@ -73,16 +94,17 @@ fn is_later(a: &Metadata, b: &Metadata) -> bool {
 
 /// Whether `there` is what tools that rotate `path` would call an older generation: `app.log.1`, `app.log-20261231`,
 /// `app-2026-12-31.log`.
-fn is_rotated_name(path: &Path, there: &Path) -> bool {
-    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
-    let (Some(base), Some(name)) = (name(path), name(there)) else { return false };
-    let (stem, extension) = base.rfind('.').map_or((&*base, ""), |dot| base.split_at(dot));
-    let behind = name.strip_prefix(&*base);
+pub(super) fn is_rotated_name(path: &Path, there: &Path) -> bool {
+    let (Some(base), Some(name)) = (path.file_name(), there.file_name()) else { return false };
+    let (base, name) = (base.as_bytes(), name.as_bytes());
+    let (stem, extension) = base.split_at(base.iter().rposition(|byte| *byte == b'.').unwrap_or(base.len()));
+    let after = name.strip_prefix(base);
     let between = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension));
-    let tells = |text: &str| {
-        text.contains(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || "._-:+TZ".contains(c))
+    let tells = |text: &[u8]| {
+        text.iter().any(u8::is_ascii_digit)
+            && text.iter().all(|byte| byte.is_ascii_digit() || b"._-:+TZ".contains(byte))
     };
-    behind.is_some_and(tells) || between.is_some_and(tells)
+    after.is_some_and(tells) || between.is_some_and(tells)
 }
 
 #[cfg(test)]

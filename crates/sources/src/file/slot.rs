@@ -1,12 +1,13 @@
 //! A path that is followed: which file is read under it, and what becomes of it when another takes its place.
 use super::{
     identity::Identity,
-    rotation::{Left, folder},
+    names::partition,
+    rotation::{self, Left},
     tail::Tail,
 };
 use dataflow_core::position::{Partition, Position};
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
     path::PathBuf,
@@ -19,18 +20,41 @@ use tokio::time::Instant;
 pub(super) struct Slot {
     pub(super) path: PathBuf,
     pub(super) partition: Partition,
-    /// Behind what was read under this path; none if nothing ever was.
+    /// After what was read under this path; none if nothing ever was.
     pub(super) position: Option<Position>,
+    /// What is known by the position.
+    pub(super) known: Option<Identity>,
     pub(super) tail: Option<Box<Tail>>,
     /// Since when the open file is known to be replaced.
     pub(super) replaced: Option<Instant>,
     /// The file of `position`, read to its end, where another one takes its place.
     pub(super) rotated: Option<Left>,
+    /// The file as it was when it was closed, read to its end.
+    closed: Option<Metadata>,
+    /// When it was last read: its turn.
+    pub(super) used: u64,
+    /// Of a copy of another file that is followed: its length and when it was written, as they were compared.
+    pub(super) copy: Option<(u64, i64, i64)>,
 }
 
 impl Slot {
     pub(super) fn new(path: PathBuf, position: Option<Position>) -> Self {
-        Self { partition: super::partition(&path), path, position, tail: None, replaced: None, rotated: None }
+        let mut slot = Self {
+            partition: partition(&path),
+            path,
+            position: None,
+            known: None,
+            tail: None,
+            replaced: None,
+            rotated: None,
+            closed: None,
+            used: 0,
+            copy: None,
+        };
+        if let Some(position) = position {
+            slot.reached(position);
+        }
+        slot
     }
 
     /// Whether the open file was replaced by another one, or deleted, so long ago that nobody writes to it any more.
@@ -50,23 +74,53 @@ impl Slot {
         Ok(self.replaced.get_or_insert_with(Instant::now).elapsed() >= grace)
     }
 
+    /// What the file of this position is known by.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.tail.as_ref().map(|tail| tail.identity).or(self.known)
+    }
+
+    /// How far it was read.
+    pub(super) fn at(&self) -> u64 {
+        self.position.as_ref().and_then(Position::as_offset).unwrap_or(0)
+    }
+
+    /// Records that were read, or passed over.
+    pub(super) fn reached(&mut self, position: Position) {
+        self.known = position.identity.as_ref().and_then(|text| text.parse().ok());
+        self.position = Some(position);
+    }
+
+    /// Lets go of the open file: it is opened again when it is its turn, or, if it was read to its end, when it changes.
+    pub(super) fn close(&mut self) {
+        self.closed = self.tail.take().and_then(|tail| tail.at_end());
+    }
+
+    /// The open file was read to its end, and another one has its name.
+    pub(super) fn left(&mut self, file: &File) -> io::Result<()> {
+        (self.rotated, self.replaced) = (Some(Left::new(file)?), None);
+        Ok(())
+    }
+
+    /// Bytes that wait, if that can be told.
+    pub(super) fn lag(&self) -> Option<u64> {
+        self.tail.as_ref().map_or(Some(0), |tail| tail.lag())
+    }
+
+    /// Whether nothing has happened since it was closed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let Some(closed) = &self.closed else { return false };
+        let what =
+            |meta: &Metadata| (meta.dev(), meta.ino(), meta.len(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+        fs::metadata(&self.path).is_ok_and(|meta| what(&meta) == what(closed))
+    }
+
     /// The file of this position, if it is not `file` and lies under another name in the same folder.
     pub(super) fn renamed(&self, file: &File) -> io::Result<Option<File>> {
-        let known = self.position.as_ref().and_then(|position| position.identity.as_ref()?.parse::<Identity>().ok());
-        let Some(known) = known else { return Ok(None) };
-        if known.is_inode(&file.metadata()?) {
-            return Ok(None);
-        }
-        for entry in fs::read_dir(folder(&self.path))? {
-            let entry = entry?;
-            // An entry that vanishes meanwhile is not the one.
-            if entry.metadata().is_ok_and(|meta| meta.is_file() && known.is_inode(&meta))
-                && let Ok(file) = File::open(entry.path())
-                && known.is(&file)?
-            {
-                return Ok(Some(file));
+        match &self.known {
+            Some(known) if !known.is_inode(&file.metadata()?) => {
+                Ok(rotation::find(&self.path, known).and_then(|path| File::open(path).ok()))
             }
+            _ => Ok(None),
         }
-        Ok(None)
     }
 }

@@ -1,26 +1,25 @@
 //! One file, read from a place on.
 use super::{
-    FileSource,
+    FileSource, LastLine,
     content::{Content, failed},
-    identity::Identity,
+    identity::{Identity, PIECE, read_before},
+    lost::{Lost, moved},
+    names::{name, partition},
     split::{Caps, Splitter},
 };
-use crate::lost::OnPositionLost;
 use bytes::Bytes;
 use dataflow_core::position::{Partition, Position};
-use dataflow_sdk::{
-    Context, Error, Records,
-    records::{Layout, Lost},
-};
+use dataflow_sdk::{Context, Error, Records, records::Layout};
 use std::{
-    fs::File,
-    io::{Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    fs::{File, Metadata},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
     sync::Arc,
 };
 
 /// How much is read at once.
-const BLOCK: usize = 256 << 10;
+pub(super) const BLOCK: usize = 256 << 10;
 
 /// What bounds a batch of this pipeline.
 pub(super) fn caps(cx: &Context) -> Caps {
@@ -31,60 +30,23 @@ pub(super) fn caps(cx: &Context) -> Caps {
 
 /// Opens a file for reading, if pipelines may.
 pub(super) fn open(path: &Path, cx: &Context) -> Result<File, Error> {
-    let name = path.display().to_string();
+    let name = name(path);
     // Before it is opened: a pipe would wait for its writer.
     let meta = std::fs::metadata(path).map_err(|error| failed(&name, 0, error))?;
     if meta.is_dir() {
         return Err(super::content::is_directory(&name));
     }
     if !meta.is_file() {
-        let error = Error::fatal("not-a-file", format!("{name} is a pipe or device, which can't be read again"));
-        return Err(error.fix("give a regular file"));
+        let error =
+            Error::fatal("not-a-file", format!("{name} is a pipe, socket or device, which can't be read again"));
+        return Err(error.fix("give a regular file, or a pattern that matches regular files only"));
     }
     cx.paths.admit(path)?;
     File::open(path).map_err(|error| failed(&name, 0, error))
 }
 
-/// The position behind the last record that is there.
-pub(super) fn end(source: &FileSource, cx: &Context, path: &Path) -> Result<Position, Error> {
-    let failed = |error| failed(&path.display().to_string(), 0, error);
-    let file = open(path, cx)?;
-    let identity = Identity::of(&file).map_err(failed)?;
-    let end = match source.follow {
-        true => last_line_break(&file).map_err(failed)?,
-        false => length(source, path, &file)?,
-    };
-    Ok(position(end, identity))
-}
-
-/// Number of bytes in a file, decompressed.
-fn length(source: &FileSource, path: &Path, file: &File) -> Result<u64, Error> {
-    let file = file.try_clone().map_err(|error| failed(&path.display().to_string(), 0, error))?;
-    match Content::new(path, file, source.compression, u64::MAX)? {
-        Err(length) => Ok(length),
-        Ok(_) => Ok(u64::MAX),
-    }
-}
-
-/// Where the line begins that has no line break yet.
-fn last_line_break(file: &File) -> std::io::Result<u64> {
-    let mut file = file;
-    let mut end = file.metadata()?.len();
-    let mut block = vec![0; 64 << 10];
-    while end > 0 {
-        let begin = end.saturating_sub(block.len() as u64);
-        file.seek(SeekFrom::Start(begin))?;
-        let block = &mut block[..(end - begin) as usize];
-        file.read_exact(block)?;
-        if let Some(at) = memchr::memrchr(b'\n', block) {
-            return Ok(begin + at as u64 + 1);
-        }
-        end = begin;
-    }
-    Ok(0)
-}
-
-fn position(at: u64, identity: Option<Identity>) -> Position {
+/// A place in a file.
+pub(super) fn position(at: u64, identity: Option<Identity>) -> Position {
     match identity {
         Some(identity) => Position::offset(at).of(&identity.to_string()),
         None => Position::offset(at),
@@ -102,25 +64,40 @@ pub(super) enum Opened {
     Empty,
 }
 
+/// How an open file differs from what was read of it.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) reason: String,
+    /// It is shorter than it was, or empty.
+    pub(super) truncated: bool,
+    /// Whether it was read to its end when it was last looked at.
+    pub(super) was_read: bool,
+}
+
 /// One file, read from a place on.
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) partition: Partition,
-    path: PathBuf,
     content: Content,
     splitter: Splitter,
+    /// At the position.
     pub(super) identity: Identity,
     layout: Layout,
     shared: Arc<Vec<(String, String)>>,
-    /// Behind the last records taken.
+    /// After the last records taken.
     pub(super) position: Position,
-    at: u64,
+    pub(super) at: u64,
+    /// The last bytes before it, up to 1 KiB.
+    recent: Vec<u8>,
+    /// How long the file was when it was last looked at.
+    length: u64,
     /// Whether it won't grow: then its last line needs no line break.
     pub(super) finite: bool,
+    last_line: LastLine,
 }
 
 impl Tail {
-    /// Goes on with `file`, which was found under `path`, at a position.
+    /// Goes on with `file`, which is read as `path`, at a position.
     pub(super) fn open(
         source: &FileSource,
         caps: Caps,
@@ -128,53 +105,57 @@ impl Tail {
         file: File,
         from: Option<Position>,
     ) -> Result<Opened, Error> {
-        let name = path.display().to_string();
+        let name = name(path);
         let failed = |error| failed(&name, 0, error);
-        let partition = super::partition(path);
         let finite = !source.follow;
         let from = from.unwrap_or(Position::offset(0));
         let Some(at) = from.as_offset() else {
             let error = Error::fatal("bad-position", format!("position {from} of {name} is not a byte offset"));
             return Err(error.fix("set the checkpoint to a number of bytes").for_user());
         };
-        let known = from.identity.as_ref().map(|text| text.parse::<Identity>());
-        let identity = match known {
-            Some(Ok(known)) if known.is(&file).map_err(failed)? => Some(known),
-            Some(known) => {
-                let meta = file.metadata().map_err(failed)?;
-                let same = known.is_ok_and(|known| known.is_inode(&meta));
-                let reason = if same { "the file was written anew" } else { "another file has taken its place" };
-                return moved(source, path, &file, partition, from, reason).map(Opened::Moved);
+        let lost = |reason: &str| moved(source, path, &file, Lost { wanted: from.clone(), reason }).map(Opened::Moved);
+        let mut ended = false;
+        if let Some(known) = identity(&from, &name)? {
+            if !known.is(&file).map_err(failed)? {
+                let same = known.is_inode(&file.metadata().map_err(failed)?);
+                return lost(if same { "the file was written anew" } else { "another file has taken its place" });
             }
-            None => Identity::of(&file).map_err(failed)?,
-        };
-        let Some(identity) = identity else {
-            return match at {
-                0 => Ok(Opened::Empty),
-                _ => moved(source, path, &file, partition, from, "the file is empty").map(Opened::Moved),
-            };
-        };
+            ended = known.ended;
+        }
+        let meta = file.metadata().map_err(failed)?;
+        if meta.len() == 0 {
+            return if at == 0 { Ok(Opened::Empty) } else { lost("the file is empty") };
+        }
         let Some((layout, begin)) = source.layout(path, &file, finite)? else { return Ok(Opened::Empty) };
         let start = at.max(begin);
         let clone = file.try_clone().map_err(failed)?;
         let content = match Content::new(path, clone, source.compression, start)? {
             Ok(content) => content,
-            Err(length) => {
-                let reason = format!("the file has only {length} bytes");
-                return moved(source, path, &file, partition, from, &reason).map(Opened::Moved);
-            }
+            Err(length) => return lost(&format!("the file has only {length} bytes")),
         };
+        // Of a compressed file the whole is known; it doesn't grow.
+        let known_to = if content.is_compressed() { meta.len() } else { at };
+        let Some(identity) = Identity::of(&file, known_to).map_err(failed)? else { return Ok(Opened::Empty) };
+        let recent = match content.is_compressed() {
+            true => Vec::new(),
+            false => read_before(&file, start).map_err(failed)?.unwrap_or_default(),
+        };
+        if ended && !content.is_compressed() && is_torn(&file, at, &recent).map_err(failed)? {
+            return lost("its last line had no line break and was taken as whole, and has grown since");
+        }
         Ok(Opened::Ready(Box::new(Self {
             shared: Arc::new(vec![("file".into(), name)]),
             finite: finite || content.is_compressed(),
-            partition,
-            path: path.into(),
+            partition: partition(path),
             content,
             splitter: Splitter::new(start, source.dialect(path), caps),
-            identity,
+            identity: identity.ending(ended),
             layout,
             position: from,
             at,
+            recent,
+            length: meta.len(),
+            last_line: source.last_line,
         })))
     }
 
@@ -182,26 +163,43 @@ impl Tail {
     pub(super) fn next(&mut self) -> Result<Option<Box<Records>>, Error> {
         loop {
             if self.splitter.scan() {
-                return Ok(Some(self.take()));
+                return self.take(false).map(Some);
             }
             match self.content.append(&mut self.splitter.buffer, BLOCK) {
-                Err(_) if self.splitter.is_ready() => return Ok(Some(self.take())),
+                Err(_) if self.splitter.is_ready() => return self.take(false).map(Some),
                 Err(error) => return Err(error),
-                Ok(0) => {
-                    let ready = if self.finite { self.splitter.finish() } else { self.splitter.is_ready() };
-                    return Ok(ready.then(|| self.take()));
+                Ok(0) if self.finite => {
+                    // That it was read to its end is part of the position, and said once.
+                    let ready = self.splitter.finish() || self.at > 0 && !self.identity.ended;
+                    return if ready { self.take(true).map(Some) } else { Ok(None) };
                 }
+                Ok(0) if self.splitter.is_ready() => return self.take(false).map(Some),
+                Ok(0) => return Ok(None),
                 Ok(_) => {}
             }
         }
     }
 
-    fn take(&mut self) -> Box<Records> {
+    fn take(&mut self, ended: bool) -> Result<Box<Records>, Error> {
         let split = self.splitter.take();
+        let failed = |error| failed(&self.partition.0, self.at, error);
+        if !self.content.is_compressed() {
+            self.recent = match split.oversized.is_empty() {
+                true => last_piece(std::mem::take(&mut self.recent), &split.data),
+                false => read_before(self.content.file(), split.to).map_err(failed)?.unwrap_or_default(),
+            };
+            self.identity = self.identity.at(self.content.file(), split.to, &self.recent).map_err(failed)?;
+        }
+        let ended = ended && self.splitter.end() == split.to;
+        self.identity.ended = ended;
         let to = position(split.to, Some(self.identity));
         let from = std::mem::replace(&mut self.position, to.clone());
         let mut records = Records::empty(self.partition.clone(), from, self.layout.clone());
         records.to = to;
+        let last = split.spans.last().filter(|_| ended && self.last_line == LastLine::Dead);
+        if last.is_some_and(|last| !split.data[last.end as usize..].contains(&b'\n')) {
+            records.unfinished = Some(split.spans.len() as u32 - 1);
+        }
         records.data = Bytes::from(split.data);
         records.spans = split.spans;
         records.offsets = split.offsets;
@@ -209,7 +207,7 @@ impl Tail {
         records.shared = self.shared.clone();
         records.bytes_read = split.to - self.at;
         self.at = split.to;
-        Box::new(records)
+        Ok(Box::new(records))
     }
 
     /// Bytes that were not taken yet, if that can be told.
@@ -224,70 +222,51 @@ impl Tail {
     }
 
     /// Whether the file still holds what was read of it, as far as can be seen; otherwise why not.
-    pub(super) fn changed(&self) -> std::io::Result<Option<String>> {
-        let length = self.file().metadata()?.len();
-        if !self.content.is_compressed() && length < self.splitter.end() {
-            return Ok(Some(format!("the file was truncated to {length} bytes")));
-        }
-        Ok((!self.identity.is(self.file())?).then(|| "the file was written anew".into()))
+    pub(super) fn changed(&mut self) -> io::Result<Option<Changed>> {
+        let meta = self.file().metadata()?;
+        let truncated = meta.len() < self.length && !self.content.is_compressed();
+        let reason = match truncated || meta.len() < self.splitter.end() && !self.content.is_compressed() {
+            true => format!("the file was truncated to {} bytes", meta.len()),
+            false if !self.identity.is_in(self.file())? => "the file was written anew".into(),
+            false => {
+                self.length = meta.len();
+                self.identity.seen(&meta);
+                return Ok(None);
+            }
+        };
+        Ok(Some(Changed { reason, truncated, was_read: self.at == self.length }))
     }
 
-    /// The position was lost in a file that is open.
-    pub(super) fn moved(&self, source: &FileSource, from: Position, reason: &str) -> Result<Box<Records>, Error> {
-        moved(source, &self.path, self.file(), self.partition.clone(), from, reason)
+    /// The file as it is now, if it was read to its end.
+    pub(super) fn at_end(&self) -> Option<Metadata> {
+        let meta = self.file().metadata().ok()?;
+        (!self.content.is_compressed() && meta.len() == self.splitter.end()).then_some(meta)
     }
 }
 
-/// What follows from a lost position: the failure, or the interval that passes over what is lost.
-fn moved(
-    source: &FileSource,
-    path: &Path,
-    file: &File,
-    partition: Partition,
-    wanted: Position,
-    reason: &str,
-) -> Result<Box<Records>, Error> {
-    let identity = Identity::of(file).map_err(|error| failed(&path.display().to_string(), 0, error))?;
-    let earliest = position(0, identity);
-    let latest = position(length(source, path, file)?, identity);
-    // How many records a file held that is gone can't be known; those that are there and passed over can.
-    let (to, lost) = match source.on_position_lost {
-        OnPositionLost::Fail => {
-            return Err(Error::PositionLost { partition, wanted, earliest, latest, reason: reason.into() });
-        }
-        OnPositionLost::Earliest => (earliest, 0),
-        OnPositionLost::Latest => {
-            let (count, end) = whole_records(source, path, file)?;
-            (position(end, identity), count)
-        }
+/// What a file is known by at a position; none if only its name is known.
+pub(super) fn identity(position: &Position, name: &str) -> Result<Option<Identity>, Error> {
+    let Some(text) = &position.identity else { return Ok(None) };
+    let unknown = |()| {
+        let message =
+            format!("position {position} of {name} was written by another version, which knows files by {text:?}");
+        Error::fatal("bad-position", message).fix("go on with that version, or set the checkpoint").for_user()
     };
-    tracing::warn!(%partition, %wanted, %to, reason, "position lost; going on");
-    let mut records = Records::empty(partition, wanted, Layout::Json);
-    records.to = to.clone();
-    records.lost = Some(Lost { records: lost, to });
-    Ok(Box::new(records))
+    text.parse().map(Some).map_err(unknown)
 }
 
-/// Number of records in a file, and the offset behind the last: a line that may still grow is none yet.
-fn whole_records(source: &FileSource, path: &Path, file: &File) -> Result<(u64, u64), Error> {
-    let clone = file.try_clone().map_err(|error| failed(&path.display().to_string(), 0, error))?;
-    let Ok(mut content) = Content::new(path, clone, source.compression, 0)? else { return Ok((0, 0)) };
-    let dialect = source.dialect(path);
-    let caps = Caps { records: 8192, bytes: 8 * BLOCK, record_bytes: BLOCK };
-    let mut splitter = Splitter::new(0, dialect, caps);
-    let (mut records, mut end) = (0, 0);
-    loop {
-        if !splitter.scan() {
-            if content.append(&mut splitter.buffer, BLOCK)? > 0 {
-                continue;
-            }
-            if !(if source.follow { splitter.is_ready() } else { splitter.finish() }) {
-                break;
-            }
-        }
-        let split = splitter.take();
-        (records, end) = (records + split.spans.len() as u64, split.to);
-    }
-    let header = u64::from(dialect.is_some() && source.header);
-    Ok((records.saturating_sub(header), end))
+/// The last bytes of those before and what follows them.
+fn last_piece(mut recent: Vec<u8>, data: &[u8]) -> Vec<u8> {
+    let new = &data[data.len().saturating_sub(PIECE)..];
+    recent.drain(..(recent.len() + new.len()).saturating_sub(PIECE).min(recent.len()));
+    recent.extend_from_slice(new);
+    recent
+}
+
+/// Whether a line that was taken as whole, without a line break, has grown.
+fn is_torn(file: &File, at: u64, recent: &[u8]) -> io::Result<bool> {
+    let mut next = [0; 2];
+    let read = file.read_at(&mut next, at)?;
+    let goes_on = !matches!(&next[..read], [] | [b'\n', ..] | b"\r\n");
+    Ok(goes_on && recent.last().is_some_and(|last| *last != b'\n'))
 }

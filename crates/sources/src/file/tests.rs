@@ -11,6 +11,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{fs, io::Write, path::Path, time::Duration};
 
+mod model;
+mod names;
+mod once;
+
 /// Longest wait for what surely comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing may come until it is believed that nothing does.
@@ -129,7 +133,7 @@ async fn compressed_files_may_have_several_members() {
                 Err(error) => break error,
             }
         };
-        assert_eq!(error.code(), "file-corrupt", "{error}");
+        assert_eq!(error.code(), "file-cut-short", "{error}");
     }
 }
 
@@ -411,7 +415,13 @@ async fn a_file_truncated_while_followed_is_noticed() {
     let mut reader =
         open(&source(&path, json!({"follow": true, "pollInterval": "10ms"})), &Positions::new()).await.unwrap();
     assert_eq!(texts(&some(&mut *reader, 2).await), ["1", "2"]);
+    // Read to its end: it goes on, and that it was truncated is said.
     fs::write(&path, "3\n").unwrap();
+    let batches = some(&mut *reader, 2).await;
+    assert_eq!((texts(&batches), batches[0].lost.as_ref().map(|lost| lost.records)), (vec!["3".to_owned()], Some(0)));
+    append(&path, "hal");
+    assert!(some(&mut *reader, 0).await.is_empty());
+    fs::write(&path, "").unwrap();
     let error = tokio::time::timeout(PATIENCE, reader.read()).await.unwrap().unwrap_err();
     assert_eq!(error.code(), "position-lost");
 

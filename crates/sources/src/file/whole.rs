@@ -1,13 +1,26 @@
 //! Files as they are: all that match when the reader is opened, one after the other, then the end.
+//!
+//! A file that has several names is read under the first one. One whose position is known under another name goes on
+//! under that; where something else has that name now, an interval without records says of the new name that it was read,
+//! and then that file begins. One that is gone before it was read to its end is a lost position.
 use super::{
     FileSource,
+    identity::Identity,
+    lost,
+    names::{self, name, partition},
+    rotation,
     split::Caps,
-    tail::{self, Opened, Tail},
+    tail::{self, Opened, Tail, position},
 };
 use crate::ahead::{Step, Work};
-use dataflow_core::position::{Position, Positions};
-use dataflow_sdk::{Context, Error};
-use std::{collections::VecDeque, path::PathBuf};
+use dataflow_core::position::{Partition, Position, Positions};
+use dataflow_sdk::{Context, Error, Records, batch::Warning, records::Layout};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::{self, File, Metadata},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug)]
 pub(super) struct Whole {
@@ -15,55 +28,229 @@ pub(super) struct Whole {
     cx: Context,
     caps: Caps,
     positions: Positions,
-    files: VecDeque<PathBuf>,
+    jobs: VecDeque<Job>,
     current: Option<Box<Tail>>,
     /// Bytes in the files that were not opened yet; none if some are compressed.
     waiting: Option<u64>,
+    warnings: Vec<Warning>,
+}
+
+/// What is to be done for a file.
+#[derive(Debug)]
+enum Job {
+    /// The file `at` is read as `path`.
+    Read { path: PathBuf, at: PathBuf },
+    /// All of the file that is now `path` was read as `from`.
+    Known { path: PathBuf, from: Partition },
+    /// The file that had this path was read; another one begins there.
+    Begin { path: PathBuf },
+    /// It is gone before its end.
+    Gone { partition: Partition },
 }
 
 impl Whole {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
-        let files: VecDeque<PathBuf> = source.some_matches()?.into();
-        let mut whole =
-            Self { caps: tail::caps(cx), source, cx: cx.clone(), positions, files, current: None, waiting: None };
-        whole.waiting = whole.files.iter().map(|path| whole.size(path)).sum();
+        let (files, warnings) = source.some_matches()?;
+        let jobs = plan(&files, &positions)?;
+        let mut whole = Self {
+            caps: tail::caps(cx),
+            source,
+            cx: cx.clone(),
+            positions,
+            jobs,
+            current: None,
+            waiting: None,
+            warnings,
+        };
+        whole.waiting = whole.jobs.iter().map(|job| whole.size(job)).sum();
         // Whatever is wrong with the first file is said at once.
-        if let Some(path) = whole.files.front() {
-            tail::open(path, cx)?;
+        if let Some(Job::Read { at, .. }) = whole.jobs.front() {
+            tail::open(at, cx)?;
         }
         Ok(whole)
     }
 
-    fn size(&self, path: &PathBuf) -> Option<u64> {
+    fn size(&self, job: &Job) -> Option<u64> {
+        let Job::Read { path, at } = job else { return Some(0) };
         if self.source.compression.of(path) != super::Compression::None {
             return None;
         }
-        let at = self.positions.get(&super::partition(path)).and_then(Position::as_offset).unwrap_or(0);
-        Some(std::fs::metadata(path).ok()?.len().saturating_sub(at))
+        let from = self.positions.get(&partition(path)).and_then(Position::as_offset).unwrap_or(0);
+        Some(fs::metadata(at).ok()?.len().saturating_sub(from))
     }
+
+    /// Does a job, or its first part; an interval comes of it where it is one.
+    fn start(&mut self, job: Job) -> Result<Option<Box<Records>>, Error> {
+        match job {
+            Job::Read { path, at } => {
+                let own = partition(&path);
+                let from = self.positions.get(&own).cloned();
+                let file = match tail::open(&at, &self.cx) {
+                    Err(error) if error.code() == "file-missing" && !is_link(&at) => {
+                        let from = from.unwrap_or(Position::offset(0));
+                        return lost::gone(&self.source, own, from, "the file was there and was removed").map(Some);
+                    }
+                    file => file?,
+                };
+                match Tail::open(&self.source, self.caps, &path, file, from)? {
+                    Opened::Ready(tail) => self.current = Some(tail),
+                    Opened::Empty => {}
+                    Opened::Moved(records) => {
+                        self.jobs.push_front(Job::Read { path, at });
+                        return Ok(Some(records));
+                    }
+                }
+                Ok(None)
+            }
+            Job::Known { path, from } => {
+                let own = partition(&path);
+                let begin = self.positions.get(&own).cloned().unwrap_or(Position::offset(0));
+                Ok(self.positions.get(&from).map(|to| between(own, begin, to.clone())))
+            }
+            Job::Begin { path } => {
+                let failed = |error| super::content::failed(&name(&path), 0, error);
+                let known = Identity::of(&tail::open(&path, &self.cx)?, 0).map_err(failed)?;
+                let begin = self.positions.get(&partition(&path)).cloned().unwrap_or(Position::offset(0));
+                let records = known.map(|known| between(partition(&path), begin, position(0, Some(known))));
+                self.jobs.push_front(Job::Read { at: path.clone(), path });
+                Ok(records)
+            }
+            Job::Gone { partition } => {
+                let from = self.positions.get(&partition).cloned().unwrap_or(Position::offset(0));
+                lost::gone(&self.source, partition, from, "the file was removed before it was read to its end")
+                    .map(Some)
+            }
+        }
+    }
+}
+
+/// An interval without records.
+fn between(partition: Partition, from: Position, to: Position) -> Box<Records> {
+    let mut records = Records::empty(partition, from, Layout::Json);
+    records.to = to;
+    Box::new(records)
+}
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+}
+
+/// What is to be done for the files that match, given what was read of which.
+fn plan(files: &[PathBuf], positions: &Positions) -> Result<VecDeque<Job>, Error> {
+    let mut known = BTreeMap::new();
+    for (partition, position) in positions {
+        if let Some(identity) = tail::identity(position, &partition.0)? {
+            known.insert(partition, (identity, position.as_offset().unwrap_or(0)));
+        }
+    }
+    // The files that are there, each under all its names.
+    let mut there: Vec<(&PathBuf, Option<Metadata>)> = Vec::new();
+    let mut owners: BTreeMap<(u64, u64), &Partition> = BTreeMap::new();
+    for path in files {
+        let Ok(meta) = fs::metadata(path) else {
+            there.push((path, None));
+            continue;
+        };
+        let inode = (meta.dev(), meta.ino());
+        let candidates = known.iter().filter(|(_, (identity, _))| identity.is_inode(&meta));
+        // Where it is known under several names, it was read furthest under the one that counts.
+        let best = candidates.max_by_key(|(partition, (_, at))| (*at, ***partition == names::partition(path)));
+        if let Some((owner, (identity, _))) = best
+            && !owners.contains_key(&inode)
+            && File::open(path).and_then(|file| identity.is(&file)).unwrap_or(false)
+        {
+            owners.insert(inode, owner);
+        }
+        there.push((path, Some(meta)));
+    }
+    let mut seen = BTreeSet::new();
+    let (mut jobs, mut later) = (VecDeque::new(), Vec::new());
+    let mut read = |path: PathBuf, at: &Path| jobs.push_back(Job::Read { path, at: at.to_owned() });
+    for (path, meta) in &there {
+        let own = partition(path);
+        let inode = meta.as_ref().map(|meta| (meta.dev(), meta.ino()));
+        if inode.is_some_and(|inode| !seen.insert(inode)) {
+            continue; // another name of a file that was dealt with
+        }
+        let stale = known.get(&own).map(|(identity, _)| identity);
+        match inode.and_then(|inode| owners.get(&inode)) {
+            Some(owner) if **owner != own => {
+                let former = names::path(&owner.0);
+                read(former.clone(), path);
+                if files.contains(&former) {
+                    later.push(Job::Known { path: path.to_path_buf(), from: (*owner).clone() });
+                }
+            }
+            Some(_) => read(path.to_path_buf(), path),
+            None if stale.is_some_and(|_| owners.values().any(|owner| **owner == own)) => {
+                later.push(Job::Begin { path: path.to_path_buf() });
+            }
+            None => match stale.and_then(|identity| rotation::find(path, identity)) {
+                Some(at) => {
+                    read(path.to_path_buf(), &at);
+                    later.push(Job::Begin { path: path.to_path_buf() });
+                }
+                None => read(path.to_path_buf(), path),
+            },
+        }
+    }
+    for (partition, (identity, at)) in &known {
+        let path = names::path(&partition.0);
+        let further = || {
+            let mut others = known.iter().filter(|(other, _)| other != &partition);
+            others.any(|(_, (other, reached))| other.is_same_inode(identity) && reached >= at)
+        };
+        let done =
+            identity.ended || files.contains(&path) || owners.values().any(|owner| owner == partition) || further();
+        if !done {
+            match rotation::find(&path, identity) {
+                Some(at) => jobs.push_back(Job::Read { path, at }),
+                None => jobs.push_back(Job::Gone { partition: (*partition).clone() }),
+            }
+        }
+    }
+    // Names of which both the old and the new file matter: what was read is said of the new name before the old name moves on.
+    later.sort_by_key(|job| matches!(job, Job::Begin { .. }));
+    jobs.extend(later);
+    Ok(jobs)
 }
 
 impl Work for Whole {
     fn step(&mut self) -> Result<Step, Error> {
         loop {
-            if let Some(tail) = &mut self.current {
-                match tail.next()? {
-                    Some(records) => return Ok(Step::Records(records)),
-                    None => self.current = None,
+            let records = match &mut self.current {
+                Some(tail) => {
+                    let next = tail.next()?;
+                    let failed = |error| super::content::failed(&self.source.path, 0, error);
+                    // Looked at after it was read: what was read of a file that was written anew meanwhile is no record.
+                    if let Some(changed) = tail.changed().map_err(failed)? {
+                        let path = names::path(&tail.partition.0);
+                        let wanted = self.positions.get(&tail.partition).cloned().unwrap_or(Position::offset(0));
+                        let lost = lost::Lost { wanted, reason: &changed.reason };
+                        let records = lost::moved(&self.source, &path, tail.file(), lost)?;
+                        self.jobs.push_front(Job::Read { at: path.clone(), path });
+                        self.current = None;
+                        Some(records)
+                    } else {
+                        next
+                    }
                 }
-            }
-            let Some(path) = self.files.pop_front() else { return Ok(Step::End) };
-            self.waiting = self.waiting.map(|waiting| waiting.saturating_sub(self.size(&path).unwrap_or(0)));
-            let partition = super::partition(&path);
-            let from = self.positions.get(&partition).cloned();
-            match Tail::open(&self.source, self.caps, &path, tail::open(&path, &self.cx)?, from)? {
-                Opened::Ready(tail) => self.current = Some(tail),
-                Opened::Empty => {}
-                Opened::Moved(records) => {
-                    self.positions.insert(partition, records.to.clone());
-                    self.files.push_front(path);
+                None => {
+                    let Some(job) = self.jobs.pop_front() else { return Ok(Step::End) };
+                    self.waiting = self.waiting.map(|waiting| waiting.saturating_sub(self.size(&job).unwrap_or(0)));
+                    let records = self.start(job)?;
+                    if records.is_none() {
+                        continue;
+                    }
+                    records
+                }
+            };
+            match records {
+                Some(records) => {
+                    self.positions.insert(records.partition.clone(), records.to.clone());
                     return Ok(Step::Records(records));
                 }
+                None => self.current = None,
             }
         }
     }
@@ -74,5 +261,9 @@ impl Work for Whole {
             None => 0,
         };
         Some(current + self.waiting?)
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings)
     }
 }

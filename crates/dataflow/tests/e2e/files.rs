@@ -1,0 +1,114 @@
+//! Files as a source: what their names, their number and their ends do to what is read of them.
+use crate::program::{dataflow, output, query};
+use serde_json::{Value, json};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+struct Case {
+    folder: TempDir,
+}
+
+impl Case {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("in")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn input(&self, name: &[u8], text: &str) {
+        fs::write(self.path("in").join(OsStr::from_bytes(name)), text).unwrap();
+    }
+
+    fn args(&self, more: &Value) -> [String; 4] {
+        let mut source = json!({"type": "file", "path": self.path("in/*.jsonl")});
+        source.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let sink = json!({"type": "sqlite", "path": self.path("out.db"), "table": "lines", "mode": "append"});
+        let spec = json!({"pipelineId": "files", "source": source, "sink": sink});
+        let file = self.path("pipeline.json");
+        fs::write(&file, spec.to_string()).unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        ["run".into(), text(&file), "--data-dir".into(), text(&self.path("data"))]
+    }
+
+    fn run(&self, more: &Value) -> (i32, String) {
+        let args = self.args(more);
+        let (code, _, stderr) = output(&args.each_ref().map(String::as_str));
+        (code, stderr)
+    }
+
+    fn rows(&self) -> i64 {
+        query(&self.path("out.db"), "SELECT count(*) FROM lines")
+    }
+}
+
+#[test]
+fn a_file_that_matches_later_is_read_by_the_next_run() {
+    let case = Case::new();
+    case.input(b"a.jsonl", "{\"id\":1}\n{\"id\":2}\n");
+    for (file, rows) in [("a", 2), ("b", 3), ("c", 4)] {
+        if file != "a" {
+            case.input(format!("{file}.jsonl").as_bytes(), "{\"id\":3}\n");
+        }
+        let (code, stderr) = case.run(&json!({}));
+        assert_eq!((code, case.rows()), (0, rows), "{stderr}");
+        assert!(!stderr.contains("nothing to do"), "{stderr}");
+    }
+    let (code, stderr) = case.run(&json!({}));
+    assert_eq!((code, case.rows()), (0, 4), "{stderr}");
+    assert!(stderr.contains("nothing to do"), "{stderr}");
+}
+
+#[test]
+fn names_links_and_ends() {
+    let case = Case::new();
+    case.input(b"caf\xe9.jsonl", "{\"id\":1}\n");
+    case.input(b"b.jsonl", "{\"id\":2}\n{\"id\":3}");
+    std::os::unix::fs::symlink("b.jsonl", case.path("in/a.jsonl")).unwrap();
+    fs::create_dir(case.path("in/c.jsonl")).unwrap();
+    let (code, stderr) = case.run(&json!({"lastLine": "dead"}));
+    assert_eq!((code, case.rows()), (3, 2), "{stderr}");
+    // What can't be read is no end.
+    std::os::unix::fs::symlink("nowhere", case.path("in/d.jsonl")).unwrap();
+    let (code, stderr) = case.run(&json!({"lastLine": "dead"}));
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("d.jsonl"), "{stderr}");
+}
+
+#[test]
+fn more_files_than_may_be_open_are_followed() {
+    let case = Case::new();
+    for nth in 0..300 {
+        case.input(format!("{nth}.jsonl").as_bytes(), &format!("{{\"id\":{nth}}}\n"));
+    }
+    let args = case.args(&json!({"follow": true, "pollInterval": "20ms"}));
+    let program = dataflow(&[]).get_program().to_owned();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 128; exec \"$@\"", "sh"]).arg(program).args(args);
+    let mut child = limited.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !case.path("out.db").exists() || count(&case.path("out.db")) < 300 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "they are not all read");
+        assert!(child.try_wait().unwrap().is_none(), "it goes on");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(query(&case.path("out.db"), "SELECT count(DISTINCT id) FROM lines"), 300);
+    assert_eq!(case.rows(), 300);
+}
+
+fn count(database: &Path) -> i64 {
+    let open = rusqlite::Connection::open_with_flags(database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
+    open.and_then(|open| open.query_row("SELECT count(*) FROM lines", [], |row| row.get(0))).unwrap_or(0)
+}

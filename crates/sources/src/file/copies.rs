@@ -1,0 +1,128 @@
+//! Files that are followed and have more than one name, or a copy.
+//!
+//! Equal content alone makes no copy: two files with the same content are two files. One is a copy only if
+//! - its name is that of an older generation of a file that is followed (`app.log.1` of `app.log`), and that file begins
+//!   with all that it holds: it is not read as long as that is so; or
+//! - a file that is followed was truncated or written anew, and the other, written no earlier, holds what was read of it.
+//!   Then what was not read yet is read from the copy.
+use super::{
+    follow::Follow,
+    identity::Identity,
+    rotation::{is_rotated_name, rotated},
+    tail::position,
+};
+use dataflow_core::position::Position;
+use dataflow_sdk::{Records, records::Layout};
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, BufRead, BufReader, Seek},
+    os::unix::fs::MetadataExt,
+};
+
+/// What a file is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// A file of its own.
+    No,
+    /// A copy, of which it can't be told yet what was read.
+    Wait,
+    /// A copy of what was read.
+    Known,
+}
+
+impl Follow {
+    /// Whether a file that has no position of its own has another name (a link), under which it is read.
+    pub(super) fn is_read_elsewhere(&self, k: usize, meta: &Metadata) -> bool {
+        let mut others = self.slots.iter().enumerate().filter(|(other, _)| *other != k);
+        others.any(|(_, slot)| slot.rotated.is_none() && slot.identity().is_some_and(|known| known.is_inode(meta)))
+    }
+
+    /// What a file is to the others: a copy of one that is followed holds nothing new.
+    pub(super) fn copied(&mut self, k: usize, file: &File, meta: &Metadata) -> io::Result<Copied> {
+        let state = (meta.len(), meta.mtime(), meta.mtime_nsec());
+        for other in 0..self.slots.len() {
+            let (slot, own) = (&self.slots[other], &self.slots[k]);
+            let Some(known) = slot.identity() else { continue };
+            if other == k || !is_rotated_name(&slot.path, &own.path) {
+                continue;
+            }
+            let Ok(original) = File::open(&slot.path) else { continue };
+            // Otherwise the one before it is still being read, and it comes next.
+            let begun = known.is_inode(&original.metadata()?);
+            if begun && !known.is_in(&original)? {
+                if own.position.is_none() && known.is_copied(file)? {
+                    return Ok(Copied::Wait); // the other one goes on in it in a moment
+                }
+            } else if own.copy == Some(state) {
+                // It was the same at the last look: nobody copies any more.
+                let read = begun && slot.at() >= meta.len() && own.at() < meta.len();
+                return Ok(if read { Copied::Known } else { Copied::Wait });
+            } else if begins(&original, file, meta.len())? {
+                self.slots[k].copy = Some(state);
+                return Ok(Copied::Wait);
+            }
+        }
+        Ok(Copied::No)
+    }
+
+    /// The interval that leads from a file that holds no longer what was read of it to its copy, if there is one.
+    pub(super) fn to_copy(&self, k: usize) -> io::Result<Option<Box<Records>>> {
+        let slot = &self.slots[k];
+        let (Some(known), Some(from)) = (slot.known, &slot.position) else { return Ok(None) };
+        let at = from.as_offset().unwrap_or(0);
+        // What was read of it as a file of its own is not read again.
+        let is_read = |meta: &Metadata| {
+            let mut slots = self.slots.iter().filter(|slot| slot.at() > at);
+            slots.any(|slot| slot.identity().is_some_and(|known| known.is_inode(meta)))
+        };
+        let mut best: Option<(Metadata, Identity)> = None;
+        for path in rotated(&slot.path)? {
+            if !fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && !is_read(&meta)) {
+                continue;
+            }
+            // An entry that vanishes meanwhile is not the one.
+            let Ok(file) = File::open(&path) else { continue };
+            let meta = file.metadata()?;
+            let newer = best.as_ref().is_none_or(|(best, _)| later(&meta, best));
+            if newer
+                && meta.len() >= at
+                && known.is_copied(&file)?
+                && let Some(identity) = Identity::of(&file, at)?
+            {
+                best = Some((meta, identity));
+            }
+        }
+        Ok(best.map(|(_, identity)| Box::new(into(slot.partition.clone(), from, identity))))
+    }
+}
+
+fn into(partition: dataflow_core::position::Partition, from: &Position, identity: Identity) -> Records {
+    let mut records = Records::empty(partition, from.clone(), Layout::Json);
+    records.to = position(from.as_offset().unwrap_or(0), Some(identity));
+    records
+}
+
+fn later(a: &Metadata, b: &Metadata) -> bool {
+    (a.mtime(), a.mtime_nsec()) > (b.mtime(), b.mtime_nsec())
+}
+
+/// Whether `original` begins with all the `length` bytes of `copy`.
+pub(super) fn begins(original: &File, copy: &File, length: u64) -> io::Result<bool> {
+    if original.metadata()?.len() < length {
+        return Ok(false);
+    }
+    let whole = |mut file: File| file.rewind().map(|()| BufReader::with_capacity(64 << 10, file));
+    let (mut original, mut copy) = (whole(original.try_clone()?)?, whole(copy.try_clone()?)?);
+    let mut left = length;
+    while left > 0 {
+        let (a, b) = (original.fill_buf()?, copy.fill_buf()?);
+        let count = a.len().min(b.len()).min(usize::try_from(left).unwrap_or(usize::MAX));
+        if count == 0 || a[..count] != b[..count] {
+            return Ok(false);
+        }
+        original.consume(count);
+        copy.consume(count);
+        left -= count as u64;
+    }
+    Ok(true)
+}

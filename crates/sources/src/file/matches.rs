@@ -1,0 +1,126 @@
+//! Which files a pattern matches. Names are bytes: one that is no UTF-8 matches like any other.
+use super::{content::failed, names::name};
+use dataflow_sdk::Error;
+use glob::Pattern;
+use std::{
+    fs::{self, DirEntry},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// What a pattern matches.
+#[derive(Debug, Default)]
+pub(super) struct Matches {
+    /// All but directories, by path. Whether they can be read is seen when they are opened.
+    pub(super) files: Vec<PathBuf>,
+    /// Directories, which are not read.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// Whether a path is a pattern.
+pub(super) fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+/// What is there now that matches.
+pub(super) fn find(pattern: &str) -> Result<Matches, Error> {
+    let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+    let root = if pattern.starts_with('/') { Path::new("/") } else { Path::new("") };
+    let mut matches = Matches::default();
+    walk(root, &parts, &mut matches)?;
+    for found in [&mut matches.files, &mut matches.folders] {
+        found.sort();
+        found.dedup();
+    }
+    Ok(matches)
+}
+
+fn walk(folder: &Path, parts: &[&str], matches: &mut Matches) -> Result<(), Error> {
+    let [part, rest @ ..] = parts else { return Ok(()) };
+    if *part == "**" {
+        // Any number of folders; links among them are not followed, as they may lead back. At the end: all that is below.
+        for entry in entries(folder)? {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                walk(&entry.path(), parts, matches)?;
+            }
+        }
+        return walk(folder, if rest.is_empty() { &["*"] } else { rest }, matches);
+    }
+    if !is_pattern(part) {
+        return step(folder.join(part), rest, matches);
+    }
+    let pattern = Pattern::new(part)
+        .map_err(|error| Error::fatal("bad-pattern", format!("{part:?} is no valid pattern: {error}")))?;
+    for entry in entries(folder)? {
+        if pattern.matches(&entry.file_name().to_string_lossy()) {
+            step(folder.join(entry.file_name()), rest, matches)?;
+        }
+    }
+    Ok(())
+}
+
+/// Goes on below a path that matches so far.
+fn step(path: PathBuf, rest: &[&str], matches: &mut Matches) -> Result<(), Error> {
+    match fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() && !rest.is_empty() => return walk(&path, rest, matches),
+        Ok(meta) if meta.is_dir() => matches.folders.push(path),
+        Ok(_) if rest.is_empty() => matches.files.push(path),
+        Ok(_) => {}
+        // It has vanished meanwhile, or was never there; what can't be looked at says why when it is opened.
+        Err(_) if rest.is_empty() && fs::symlink_metadata(&path).is_err() => {}
+        Err(_) if rest.is_empty() => matches.files.push(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(&name(&path), 0, error)),
+    }
+    Ok(())
+}
+
+/// What is in a folder; nothing, if it is not there or is none.
+fn entries(folder: &Path) -> Result<Vec<DirEntry>, Error> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match fs::read_dir(folder).and_then(Iterator::collect) {
+        Ok(entries) => Ok(entries),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(failed(&name(folder), 0, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    #[test]
+    fn patterns_match_as_a_shell_would() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["a.json", "b.csv", "x/a.json", "x/y/c.json", "x/y/[1].json", ".hidden.json"] {
+            fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(path), "").unwrap();
+        }
+        fs::write(dir.path().join(OsStr::from_bytes(b"caf\xe9.json")), "").unwrap();
+        std::os::unix::fs::symlink("..", dir.path().join("x/back")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("x/dangling")).unwrap();
+        let found = |pattern: &str| {
+            let found = find(&format!("{}/{pattern}", dir.path().display())).unwrap();
+            let names = |paths: Vec<PathBuf>| {
+                paths.iter().map(|path| name(path.strip_prefix(dir.path()).unwrap())).collect::<Vec<_>>().join(" ")
+            };
+            (names(found.files), names(found.folders))
+        };
+        for (pattern, files, folders) in [
+            ("*.json", ".hidden.json a.json caf\\xE9.json", ""),
+            ("caf?.json", "caf\\xE9.json", ""),
+            ("[ab].*", "a.json b.csv", ""),
+            ("x/*", "x/a.json x/dangling", "x/back x/y"),
+            ("*/a.json", "x/a.json", ""),
+            ("**/?.json", "a.json x/a.json x/y/c.json", ""),
+            ("x/**", "x/a.json x/dangling x/y/[1].json x/y/c.json", "x/back x/y"),
+            ("x/y/[[]*", "x/y/[1].json", ""),
+            ("nothing/*", "", ""),
+            ("a.json/*", "", ""),
+        ] {
+            assert_eq!(found(pattern), (files.to_owned(), folders.to_owned()), "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What files are called in positions, metadata and messages.
+//!
+//! A path is bytes, a name is text. A path that is UTF-8 is its own name; a byte that is not, a control character and a
+//! backslash are written `\xE9`, `\x0A`, `\\`, so that no two paths have the same name, and a name can be printed.
+use dataflow_core::position::Partition;
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+/// The name of a path.
+pub(super) fn name(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '\\' => name.push_str("\\\\"),
+                control if control.is_ascii_control() => escape(&mut name, control as u8),
+                other => name.push(other),
+            }
+        }
+        for byte in chunk.invalid() {
+            escape(&mut name, *byte);
+        }
+    }
+    name
+}
+
+fn escape(name: &mut String, byte: u8) {
+    name.push_str(&format!("\\x{byte:02X}"));
+}
+
+/// The path that has a name.
+pub(super) fn path(name: &str) -> PathBuf {
+    let (mut bytes, mut rest) = (Vec::new(), name);
+    while let Some(at) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = &rest[at + 1..];
+        let hex = rest.strip_prefix('x').and_then(|rest| rest.get(..2));
+        if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            bytes.push(byte);
+            rest = &rest[3..];
+        } else {
+            bytes.push(b'\\');
+            rest = rest.strip_prefix('\\').unwrap_or(rest);
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    OsString::from_vec(bytes).into()
+}
+
+/// The partition of a file: its name.
+pub(super) fn partition(path: &Path) -> Partition {
+    Partition(name(path).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn names_can_be_read() {
+        for (bytes, expected) in [
+            (b"logs/caf\xc3\xa9.jsonl".as_slice(), "logs/café.jsonl"),
+            (b"logs/caf\xe9.jsonl", "logs/caf\\xE9.jsonl"),
+            (b"a\nb", "a\\x0Ab"),
+            (b"a\\xE9", "a\\\\xE9"),
+        ] {
+            assert_eq!(name(Path::new(OsStr::from_bytes(bytes))), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_has_one_path(bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\\'), Just(b'x'), Just(b'E')], 0..12)) {
+            let given = Path::new(OsStr::from_bytes(&bytes));
+            prop_assert_eq!(path(&name(given)), given);
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Whatever is done to the files, in whatever order, and wherever the reader is stopped: each line is read once.
+use super::*;
+use crate::{
+    ahead::{Step, Work},
+    file::follow::Follow,
+};
+use std::{os::unix::fs::symlink, path::PathBuf};
+
+/// Looks without anything new until nothing more is expected; more than a replaced file's grace.
+const IDLE: u32 = 12;
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// So many lines.
+    Append(u8),
+    /// A line, of which the rest comes with the next lines.
+    Half,
+    /// By a new name.
+    Rename,
+    /// By a copy, and truncation.
+    CopyTruncate,
+    /// Somebody copies it by that name, and does no more, which is seen.
+    Copy,
+    /// Another name of the file.
+    Link,
+    Symlink,
+    /// The oldest one, if it was read.
+    Remove,
+    /// All that is there is read.
+    Read,
+    /// Only so many batches are.
+    Some(u8),
+    /// The reader begins anew; the last batches of so many were not kept.
+    Restart(u8),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (1..5u8).prop_map(Event::Append),
+        1 => Just(Event::Half),
+        3 => Just(Event::Rename),
+        3 => Just(Event::CopyTruncate),
+        1 => Just(Event::Copy),
+        1 => Just(Event::Link),
+        1 => Just(Event::Symlink),
+        2 => Just(Event::Remove),
+        5 => Just(Event::Read),
+        3 => (1..4u8).prop_map(Event::Some),
+        3 => (0..4u8).prop_map(Event::Restart),
+    ]
+}
+
+struct Model {
+    dir: tempfile::TempDir,
+    source: FileSource,
+    work: Option<Follow>,
+    /// What was read and kept before the work began, and what came since.
+    positions: Positions,
+    texts: Vec<String>,
+    since: Vec<Records>,
+    written: u32,
+    half: bool,
+    links: u32,
+    /// Generations that were removed.
+    generations: u32,
+    read_through: bool,
+}
+
+impl Model {
+    fn new(pattern: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        append(&dir.path().join("app.log"), "start\n");
+        let name = if pattern { "app.log*" } else { "app.log" };
+        let source = source(
+            &dir.path().join(name),
+            json!({"follow": true, "pollInterval": 1, "format": "json", "onPositionLost": "fail"}),
+        );
+        let mut model = Self {
+            dir,
+            source,
+            work: None,
+            positions: Positions::new(),
+            texts: Vec::new(),
+            since: Vec::new(),
+            written: 0,
+            half: false,
+            links: 0,
+            generations: 0,
+            read_through: false,
+        };
+        // Without a pattern nobody knows of files that had another name before the first look.
+        if !pattern {
+            model.apply(Event::Read);
+        }
+        model
+    }
+
+    fn path(&self, nth: u32) -> PathBuf {
+        match nth {
+            0 => self.dir.path().join("app.log"),
+            nth => self.dir.path().join(format!("app.log.{nth}")),
+        }
+    }
+
+    fn append(&mut self, lines: u8) {
+        let mut text = String::new();
+        for _ in 0..lines {
+            let begun = std::mem::take(&mut self.half);
+            text += &if begun { "rest\n".to_owned() } else { format!("line {}\n", self.written) };
+            self.written += 1;
+        }
+        append(&self.path(0), &text);
+    }
+
+    /// All that was begun is ended before the file goes.
+    fn end_line(&mut self) {
+        if self.half {
+            self.append(1);
+        }
+    }
+
+    fn shift(&mut self) {
+        self.end_line();
+        std::thread::sleep(Duration::from_millis(10)); // rotations are further apart than a file system's clock ticks
+        for nth in (1..=self.generations).rev() {
+            fs::rename(self.path(nth), self.path(nth + 1)).unwrap();
+        }
+        self.generations += 1;
+    }
+
+    fn apply(&mut self, event: Event) {
+        let changes = !matches!(event, Event::Read | Event::Some(_) | Event::Restart(_) | Event::Remove);
+        self.read_through &= !changes;
+        match event {
+            Event::Append(lines) => self.append(lines),
+            Event::Half => {
+                self.end_line();
+                append(&self.path(0), &format!("line {} ", self.written));
+                self.half = true;
+            }
+            Event::Rename => {
+                self.shift();
+                fs::rename(self.path(0), self.path(1)).unwrap();
+                self.append(1);
+            }
+            Event::CopyTruncate => {
+                self.shift();
+                fs::copy(self.path(0), self.path(1)).unwrap();
+                fs::OpenOptions::new().write(true).open(self.path(0)).unwrap().set_len(0).unwrap();
+                self.append(1);
+            }
+            // One that is not seen while its original is there is a file of its own.
+            Event::Copy => {
+                self.shift();
+                fs::copy(self.path(0), self.path(1)).unwrap();
+                self.apply(Event::Read);
+            }
+            Event::Link | Event::Symlink => {
+                self.links += 1;
+                let link = self.dir.path().join(format!("app.log.link{}", self.links));
+                match event {
+                    Event::Link => fs::hard_link(self.path(0), link).unwrap(),
+                    _ => symlink("app.log", link).unwrap(),
+                }
+            }
+            Event::Remove if self.read_through && self.generations > 0 => {
+                fs::remove_file(self.path(self.generations)).unwrap();
+                self.generations -= 1;
+            }
+            Event::Remove => {}
+            Event::Read => {
+                self.read(usize::MAX);
+                self.keep(0);
+                self.read_through = true;
+            }
+            Event::Some(batches) => self.read(batches.into()),
+            Event::Restart(forget) => {
+                self.keep(forget.into());
+                self.work = None;
+            }
+        }
+    }
+
+    fn read(&mut self, most: usize) {
+        let mut cx = context();
+        cx.batch.max_records = 2;
+        let positions = &self.positions;
+        let source = &self.source;
+        let work = self.work.get_or_insert_with(|| Follow::new(source.clone(), &cx, positions.clone()).unwrap());
+        let (mut read, mut idle) = (0, 0);
+        while read < most && idle < IDLE {
+            match work.step().unwrap() {
+                Step::Records(records) => {
+                    self.since.push(*records);
+                    (read, idle) = (read + 1, 0);
+                }
+                Step::Idle(pause) => {
+                    std::thread::sleep(pause);
+                    idle += 1;
+                }
+                Step::End => panic!("a followed file has no end"),
+            }
+        }
+    }
+
+    /// Keeps what was read but for the last batches.
+    fn keep(&mut self, forget: usize) {
+        self.since.truncate(self.since.len().saturating_sub(forget));
+        let kept = std::mem::take(&mut self.since);
+        assert!(kept.iter().all(|batch| batch.lost.is_none()), "nothing was lost");
+        remember(&mut self.positions, &kept);
+        self.texts.extend(texts(&kept));
+    }
+
+    fn check(mut self) {
+        self.end_line();
+        self.read(usize::MAX);
+        self.keep(0);
+        let mut read: Vec<u32> = Vec::new();
+        for text in &self.texts {
+            match text.as_str() {
+                "start" => read.push(0),
+                line => read.push(1 + line.split(' ').nth(1).unwrap().parse::<u32>().unwrap()),
+            }
+        }
+        read.sort_unstable();
+        assert_eq!(read, (0..=self.written).collect::<Vec<_>>(), "{:#?}", self.texts);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn each_line_is_read_once(pattern in any::<bool>(), events in prop::collection::vec(event(), 1..14), copy in any::<bool>()) {
+        let mut model = Model::new(pattern);
+        for event in &events {
+            // One way of rotating, as in life.
+            model.apply(match event {
+                Event::Rename | Event::CopyTruncate => if copy { Event::CopyTruncate } else { Event::Rename },
+                other => *other,
+            });
+        }
+        model.check();
+    }
+}
+
+#[test]
+fn orders_of_events_that_are_worth_a_name() {
+    use Event::*;
+    for (what, pattern, events) in [
+        ("a copy of what was read", true, vec![Append(3), Read, CopyTruncate, Read]),
+        ("a copy of what was not read yet", true, vec![Append(3), Some(1), CopyTruncate, Read]),
+        ("the same, without a pattern", false, vec![Append(3), Some(1), CopyTruncate, Read]),
+        ("while nobody looked", true, vec![Append(3), Read, Append(2), Restart(0), CopyTruncate, Append(1), Read]),
+        (
+            "twice while nobody looked",
+            true,
+            vec![Append(3), Read, Restart(0), CopyTruncate, Append(2), CopyTruncate, Read],
+        ),
+        (
+            "a copy that is seen before its original is truncated",
+            true,
+            vec![Append(3), Read, Copy, Read, Append(2), Read],
+        ),
+        ("a copy before a rename", true, vec![Append(3), Read, Copy, Read, Restart(0), Rename, Read, Restart(0), Read]),
+    ] {
+        println!("{what}");
+        let mut model = Model::new(pattern);
+        events.into_iter().for_each(|event| model.apply(event));
+        model.check();
+    }
+}

@@ -1,0 +1,77 @@
+//! Names that are no text, and what is no file.
+use super::*;
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, os::unix::fs::symlink, path::PathBuf};
+
+#[tokio::test]
+async fn names_that_are_no_utf8_are_read_like_any_other() {
+    for follow in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &[u8]| -> PathBuf { dir.path().join(OsStr::from_bytes(name)) };
+        fs::write(path(b"caf\xe9.json"), "1\n2\n").unwrap();
+        fs::write(path(b"caf\xe8.json"), "3\n").unwrap();
+        fs::write(path(b"line\nbreak.json"), "4\n").unwrap();
+        let source = source(&dir.path().join("*.json"), json!({"follow": follow, "pollInterval": "10ms"}));
+        let mut positions = Positions::new();
+        for (expected, files) in [(4, 3), (1, 1)] {
+            let mut reader = open(&source, &positions).await.unwrap();
+            let batches = match follow {
+                true => some(&mut *reader, expected).await,
+                false => read_all(&mut *reader).await.unwrap(),
+            };
+            remember(&mut positions, &batches);
+            assert_eq!(texts(&batches).len(), expected);
+            assert_eq!(batches.iter().filter(|batch| !batch.is_empty()).count(), files);
+            for batch in batches {
+                assert_eq!(batch.shared[0].1, *batch.partition.0);
+            }
+            append(&path(b"caf\xe9.json"), "5\n");
+        }
+        let names: Vec<_> = positions.keys().map(|name| name.0.rsplit('/').next().unwrap().to_owned()).collect();
+        assert_eq!(names, ["caf\\xE8.json", "caf\\xE9.json", "line\\x0Abreak.json"]);
+    }
+}
+
+#[tokio::test]
+async fn what_matches_and_is_no_file_is_not_passed_over_in_silence() {
+    let matched = |make: &dyn Fn(&Path)| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.json"), "1\n").unwrap();
+        make(&dir.path().join("b.json"));
+        dir
+    };
+    let fifo = |path: &Path| {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let socket = |path: &Path| {
+        std::os::unix::net::UnixListener::bind(path).unwrap();
+    };
+    let link = |path: &Path| symlink("nowhere", path).unwrap();
+    let circle = |path: &Path| symlink(path, path).unwrap();
+    let device = |path: &Path| symlink("/dev/zero", path).unwrap();
+    let folder = |path: &Path| fs::create_dir(path).unwrap();
+    let cases: [(&dyn Fn(&Path), Result<&str, &str>); 6] = [
+        (&fifo, Err("not-a-file")),
+        (&socket, Err("not-a-file")),
+        (&device, Err("not-a-file")),
+        (&link, Err("file-missing")),
+        (&circle, Err("io")),
+        (&folder, Ok("is-a-directory")),
+    ];
+    for (make, expected) in cases {
+        let dir = matched(make);
+        let mut reader = open(&source(&dir.path().join("*.json"), json!({})), &Positions::new()).await.unwrap();
+        let (read, warnings) = (read_all(&mut *reader).await, reader.warnings());
+        match expected {
+            Ok(code) => {
+                assert_eq!(read.unwrap().len(), 1);
+                assert_eq!(warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), [code]);
+                assert!(warnings[0].message.contains("b.json"));
+            }
+            Err(code) => {
+                let error = read.unwrap_err();
+                assert_eq!(error.code(), code, "{error}");
+                assert!(error.to_string().contains("b.json"), "{error}");
+            }
+        }
+    }
+}

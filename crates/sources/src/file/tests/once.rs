@@ -1,0 +1,257 @@
+//! Files that are read once: whatever their names, each is read to its end, and no further.
+use super::*;
+use std::os::unix::fs::symlink;
+
+/// What was read, and how far.
+#[derive(Default)]
+struct Reading {
+    positions: Positions,
+    texts: Vec<String>,
+    lost: usize,
+}
+
+impl Reading {
+    /// Reads on: all, or so many batches of one record each.
+    async fn on(&mut self, source: &FileSource, most: usize) -> Result<(), Error> {
+        let mut cx = context();
+        cx.batch.max_records = 1;
+        let mut reader = source.clone().build().open(&cx, lane(&self.positions)).await?;
+        let mut batches = Vec::new();
+        while batches.len() < most
+            && let Read::Records(records) = reader.read().await?
+        {
+            batches.push(records);
+        }
+        remember(&mut self.positions, &batches);
+        self.texts.extend(texts(&batches));
+        self.lost += batches.iter().filter(|batch| batch.lost.is_some()).count();
+        Ok(())
+    }
+}
+
+const ALL: usize = usize::MAX;
+
+fn lines(name: &str, ids: std::ops::Range<u32>) -> String {
+    ids.map(|id| format!("\"{name}{id}\"\n")).collect()
+}
+
+#[tokio::test]
+async fn a_file_with_several_names_is_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("b.json"), lines("b", 0..2)).unwrap();
+    symlink("b.json", path("a.json")).unwrap();
+    fs::hard_link(path("b.json"), path("c.json")).unwrap();
+    // Of the same content, but another file.
+    fs::write(path("d.json"), lines("b", 0..2)).unwrap();
+    let mut reading = Reading::default();
+    for follow in [false, true] {
+        let mut reading = Reading::default();
+        let source = source(&path("*.json"), json!({"follow": follow, "pollInterval": "10ms"}));
+        match follow {
+            false => reading.on(&source, ALL).await.unwrap(),
+            true => {
+                let mut reader = open(&source, &Positions::new()).await.unwrap();
+                reading.texts = texts(&some(&mut *reader, 4).await);
+            }
+        }
+        assert_eq!(reading.texts.concat(), "\"b0\"\"b1\"".repeat(2), "follow: {follow}");
+    }
+    // Nor under the other names later.
+    let source = source(&path("*.json"), json!({}));
+    reading.on(&source, 1).await.unwrap();
+    fs::remove_file(path("a.json")).unwrap();
+    for _ in 0..2 {
+        reading.on(&source, ALL).await.unwrap();
+        assert_eq!(reading.texts.concat(), "\"b0\"\"b1\"".repeat(2));
+    }
+}
+
+#[tokio::test]
+async fn a_half_read_file_goes_on_under_its_new_name() {
+    for (what, new, replaced) in [
+        ("matched", "z.json", false),
+        ("matched, before it", "0.json", false),
+        ("not matched any more", "b.done", false),
+        ("replaced", "z.json", true),
+        ("replaced, before it", "0.json", true),
+        ("replaced, not matched any more", "b.done", true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("a.json"), lines("a", 0..3)).unwrap();
+        fs::write(path("b.json"), lines("b", 0..3)).unwrap();
+        let source = source(&path("*.json"), json!({}));
+        let mut reading = Reading::default();
+        reading.on(&source, 5).await.unwrap();
+        assert_eq!(reading.texts.last().unwrap(), "\"b0\"", "{what}");
+        fs::rename(path("b.json"), path(new)).unwrap();
+        if replaced {
+            fs::write(path("b.json"), lines("n", 0..2)).unwrap();
+        }
+        for more in [2, 1, ALL, ALL] {
+            reading.on(&source, more).await.unwrap();
+        }
+        let mut expected = lines("a", 0..3) + &lines("b", 0..3);
+        if replaced {
+            expected += &lines("n", 0..2);
+        }
+        reading.texts.sort();
+        assert_eq!(reading.texts.join("\n") + "\n", expected, "{what}");
+        assert_eq!(reading.lost, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_before_its_end_is_a_lost_position() {
+    for choice in ["fail", "earliest", "latest"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["a", "b", "c"] {
+            fs::write(path(&format!("{name}.json")), lines(name, 0..3)).unwrap();
+        }
+        let source = source(&path("*.json"), json!({"onPositionLost": choice}));
+        let mut reading = Reading::default();
+        reading.on(&source, 5).await.unwrap();
+        // All of a was read, one of b, nothing of c.
+        for name in ["a.json", "b.json"] {
+            fs::remove_file(path(name)).unwrap();
+        }
+        let went_on = reading.on(&source, ALL).await;
+        match choice {
+            "fail" => {
+                let error = went_on.unwrap_err();
+                let Error::PositionLost { partition, reason, .. } = &error else { panic!("{error}") };
+                assert!(partition.0.ends_with("b.json") && reason.contains("removed"), "{error}");
+            }
+            _ => {
+                went_on.unwrap();
+                assert_eq!((reading.lost, reading.texts.last().unwrap().as_str()), (1, "\"c2\""));
+                reading.on(&source, ALL).await.unwrap();
+                assert_eq!((reading.lost, reading.texts.len()), (1, 7), "said once");
+            }
+        }
+    }
+}
+
+/// An inode is used again at once by some file systems; a file of the same length and beginning is another one.
+#[tokio::test]
+async fn another_file_in_the_place_of_one_is_noticed() {
+    let head = "x".repeat(2_000);
+    let whole = |middle: &str| format!("\"{head}\"\n\"{middle}1\"\n\"{middle}2\"\n\"{middle}3\"\n");
+    for again in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        fs::write(&path, whole("a")).unwrap();
+        let source = source(&path, json!({}));
+        let mut reading = Reading::default();
+        reading.on(&source, 2).await.unwrap();
+        if again {
+            fs::remove_file(&path).unwrap();
+        }
+        fs::write(&path, whole("b")).unwrap();
+        let error = reading.on(&source, ALL).await.unwrap_err();
+        assert_eq!(error.code(), "position-lost");
+    }
+}
+
+/// Removed and made anew under another name: the inode may be the same, the bytes are, the file isn't.
+#[tokio::test]
+async fn the_same_export_of_another_day_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let source = source(&path("*.json"), json!({}));
+    let mut reading = Reading::default();
+    for day in 1..=3 {
+        fs::write(path(&format!("{day}.json")), lines("a", 0..2)).unwrap();
+        reading.on(&source, ALL).await.unwrap();
+        assert_eq!(reading.texts.len(), 2 * day);
+        fs::remove_file(path(&format!("{day}.json"))).unwrap();
+        std::thread::sleep(Duration::from_millis(20)); // a file system's clock ticks
+    }
+}
+
+#[tokio::test]
+async fn a_last_line_that_grows_after_it_was_taken_is_noticed() {
+    for (rest, lost) in [("\n", false), ("\r\n", false), ("\n\"b\"\n", false), ("2\"\n", true), ("2", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        fs::write(&path, "id,n\n1,ab\n2,a").unwrap();
+        let source = source(&path, json!({}));
+        let mut reading = Reading::default();
+        reading.on(&source, ALL).await.unwrap();
+        assert_eq!(reading.texts, ["1,ab", "2,a"]);
+        append(&path, rest);
+        match reading.on(&source, ALL).await {
+            Ok(()) => assert!(!lost, "{rest:?}"),
+            Err(error) => assert!(lost && error.to_string().contains("line break"), "{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_follows_compressed_data() {
+    let text = b"{\"a\":1}\n{\"a\":2}\n";
+    for (tail, expected) in [
+        (Vec::new(), Ok(2)),
+        (vec![0; 10], Ok(2)),
+        (vec![0; 1 << 20], Ok(2)),
+        ([vec![0; 512], gzip(b"{\"a\":3}\n")].concat(), Ok(3)),
+        (b"garbage".to_vec(), Err("file-corrupt")),
+        ([vec![0; 512], b"garbage".to_vec()].concat(), Err("file-corrupt")),
+        (gzip(text)[..9].to_vec(), Err("file-cut-short")),
+        (gzip(text)[..20].to_vec(), Err("file-cut-short")),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json.gz");
+        fs::write(&path, [gzip(text), tail].concat()).unwrap();
+        let mut reading = Reading::default();
+        let read = reading.on(&source(&path, json!({})), ALL).await;
+        assert_eq!(read.map(|()| reading.texts.len()).map_err(|error| error.code()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_last_line_without_a_line_break_is_what_the_spec_says() {
+    for (name, text, unfinished) in [
+        ("a.json", "{\"a\":1}\n{\"a\":2}", true),
+        ("a.json", "{\"a\":1}\n{\"a\":2}\n", false),
+        ("a.json", "{\"a\":1}\n{\"a\":2}\n  ", false),
+        ("a.json", "{\"a\":2}", true),
+        ("a.csv", "id\n1\n2", true),
+        ("a.csv", "id\n1\n2\n\n", false),
+        ("a.json.gz", "{\"a\":1}\n{\"a\":2}", true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        fs::write(&path, if name.ends_with("gz") { gzip(text.as_bytes()) } else { text.into() }).unwrap();
+        for (last_line, dead) in [("take", false), ("dead", unfinished)] {
+            let batches = all(&source(&path, json!({"lastLine": last_line})), &Positions::new()).await;
+            let last = batches.last().unwrap();
+            assert_eq!(last.unfinished, dead.then(|| last.len() as u32 - 1), "{text:?} {last_line}");
+        }
+    }
+}
+
+/// Also where the number of files that may be open is far less than that of the files.
+#[tokio::test]
+async fn many_files_are_followed_in_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |k: usize| dir.path().join(format!("{k}.log"));
+    let write = |text: &str| (0..200).for_each(|k| append(&path(k), &format!("{text} {k}\n")));
+    write("first");
+    let source = source(&dir.path().join("*.log"), json!({"follow": true, "pollInterval": "10ms"}));
+    let mut reader = open(&source, &Positions::new()).await.unwrap();
+    let mut positions = Positions::new();
+    for round in ["second", "third", "none"] {
+        let batches = some(&mut *reader, 200).await;
+        remember(&mut positions, &batches);
+        let mut texts = texts(&batches);
+        texts.dedup();
+        assert_eq!(texts.len(), 200, "before the {round}");
+        let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let open = open.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.starts_with(dir.path()))).count();
+        assert!((1..=64).contains(&open), "{open} are open");
+        write(round);
+    }
+}
