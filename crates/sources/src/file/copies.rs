@@ -33,8 +33,16 @@ pub(super) enum Copied {
 impl Follow {
     /// Whether a file that has no position of its own has another name (a link), under which it is read.
     pub(super) fn is_read_elsewhere(&self, k: usize, meta: &Metadata) -> bool {
+        let own = &self.slots[k];
+        let may_be_linked = meta.nlink() > 1 || fs::symlink_metadata(&own.path).is_ok_and(|meta| meta.is_symlink());
+        let same = |there: Metadata| (there.dev(), there.ino()) == (meta.dev(), meta.ino());
         let mut others = self.slots.iter().enumerate().filter(|(other, _)| *other != k);
-        others.any(|(_, slot)| slot.rotated.is_none() && slot.identity().is_some_and(|known| known.is_inode(meta)))
+        others.any(|(_, slot)| {
+            // Or will be, once the file before it is.
+            let next = may_be_linked && own.position.is_none() && slot.position.is_some();
+            slot.rotated.is_none() && slot.identity().is_some_and(|known| known.is_inode(meta))
+                || next && fs::metadata(&slot.path).is_ok_and(same)
+        })
     }
 
     /// What a file is to the others: a copy of one that is followed holds nothing new.

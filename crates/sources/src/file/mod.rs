@@ -70,11 +70,13 @@ pub struct FileSource {
     /// How files are compressed. Default `auto`: by the name (`.gz`, `.zst`).
     #[serde(default)]
     pub compression: Compression,
-    /// false: the files as they are when the pipeline starts, then the pipeline is completed. true: go on for ever, with
+    /// false: the files that match when the pipeline starts, each to the end that it has when it is reached, then the
+    /// pipeline is completed; what comes later is read by the next start. true: go on for ever, with
     /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names, but
     /// not compressed ones). A file that was rotated away before it was looked at is read if it got a number or a date
     /// (`app.log.1`, `app.log-20261231`, `app-20261231.log`); one that was also compressed or removed by then can't be
-    /// known. A line counts once its line break is there. Each file that is followed is held open.
+    /// known. A line counts once its line break is there. At most 64 files are held open; the others are opened when
+    /// they have changed, and one that is removed meanwhile is not read to its end.
     #[serde(default)]
     pub follow: bool,
     /// How often growing files are looked at.
@@ -155,10 +157,14 @@ fn poll_interval() -> Millis {
 impl SourceConfig for FileSource {
     const TYPE: &'static str = "file";
     const SUMMARY: &'static str = "Reads records from files: JSON lines or CSV, plain, gzip or zstd, whole or growing.";
-    const GUARANTEE: &'static str = "A file is known by device, inode and the hash of its first KiB, and its position is \
-        the (decompressed) byte offset, so that reading goes on exactly where it was. Bytes changed before the position \
-        are not seen. A file truncated or replaced under its checkpoint is noticed (`onPositionLost`); with `follow`, a \
-        file that is truncated and at once written past its former length with the same first KiB is not.";
+    const GUARANTEE: &'static str = "A file is known by device, inode, the time when it was made, its first KiB and the \
+        last KiB before the position, which is the (decompressed) byte offset; so reading goes on exactly where it was, \
+        also when the file was renamed in its folder. A file with several names (links) is read once; two files with the \
+        same content are two files. Changes of other bytes before the position are not seen. A file truncated, replaced or \
+        removed before it was read to its end is noticed (`onPositionLost`). With `follow`, a file that `copytruncate` \
+        has copied to the name of an older generation (`app.log.1`) is read to its end in the copy; without a copy, one \
+        that had been read to its end goes on at its beginning, and the history says so. Names that are no UTF-8 are \
+        written with `\\xE9` for such bytes, and `\\\\` for a backslash.";
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

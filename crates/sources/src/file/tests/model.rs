@@ -40,7 +40,6 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Half),
         3 => Just(Event::Rename),
         3 => Just(Event::CopyTruncate),
-        1 => Just(Event::Copy),
         1 => Just(Event::Link),
         1 => Just(Event::Symlink),
         2 => Just(Event::Remove),

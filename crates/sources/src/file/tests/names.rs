@@ -49,7 +49,8 @@ async fn what_matches_and_is_no_file_is_not_passed_over_in_silence() {
     let circle = |path: &Path| symlink(path, path).unwrap();
     let device = |path: &Path| symlink("/dev/zero", path).unwrap();
     let folder = |path: &Path| fs::create_dir(path).unwrap();
-    let cases: [(&dyn Fn(&Path), Result<&str, &str>); 6] = [
+    type Case<'a> = (&'a dyn Fn(&Path), Result<&'a str, &'a str>);
+    let cases: [Case<'_>; 6] = [
         (&fifo, Err("not-a-file")),
         (&socket, Err("not-a-file")),
         (&device, Err("not-a-file")),
