@@ -209,6 +209,10 @@ impl Records {
             shared: self.shared.clone(),
             layout: self.layout.clone(),
             oversized: oversized.map(|one| Oversized { row: one.row - rows.start as u32, ..one.clone() }).collect(),
+            unfinished: self
+                .unfinished
+                .filter(|row| rows.contains(&(*row as usize)))
+                .map(|row| row - rows.start as u32),
             bytes_read: 0,
             lost: None,
         }

@@ -223,7 +223,7 @@ impl SourceConfig for FileSource {
 
     /// A place in a file stays one, however its records are read, unless its bytes are counted otherwise.
     fn keeps(&self, before: &Self, partition: &Partition) -> Kept {
-        let path = Path::new(&*partition.0);
+        let path = &names::path(&partition.0);
         if !self.may_match(path) {
             return Kept::Unread;
         }
