@@ -1,11 +1,13 @@
 //! Writing rows as JSON documents, one on a line.
 mod documents;
+mod edit;
 mod overlay;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use documents::{documents, documents_from_columns, single_line};
+pub use edit::edited;
 pub use overlay::overlay;
 
 use crate::decode::Misfit;
@@ -22,6 +24,8 @@ pub struct Column<'a> {
     pub array: &'a ArrayRef,
     /// Its texts are JSON and go in as they are, not as strings. Only for columns of text.
     pub raw: bool,
+    /// A record without the field goes without it, where the value is NULL.
+    pub optional: bool,
 }
 
 /// Rows as JSON documents, each without a line break.

@@ -6,12 +6,13 @@ use crate::{
     json::write_string,
     marks::{Mark, Marks},
 };
+use arrow::array::{Array, ArrayRef};
 use dataflow_sdk::records::{CsvLayout, Layout, Records, Span};
 use memchr::{memchr, memrchr};
 
 /// Copies records, as they are written, into new documents: fields that `set` names get its values in the same place, or
 /// at the end if the record doesn't have them; those in `remove` are left out. Names are top-level keys, also if there is
-/// a dot in them: parts of nested objects can't be set or removed.
+/// a dot in them.
 ///
 /// `rows` are the records of the output rows, and the columns of `set` have one value per output row. JSON records must
 /// have been decoded without being broken, by a decoder that marked the names of `set` and then those of `remove`. CSV
@@ -27,6 +28,7 @@ pub fn overlay(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[St
                 name: column.name,
                 key: value::key(column.name),
                 write: value::json(column.array, column.raw),
+                optional: column.optional.then_some(column.array),
                 done: false,
             })
             .collect(),
@@ -67,6 +69,8 @@ struct Set<'a> {
     name: &'a str,
     key: Vec<u8>,
     write: value::Write<'a>,
+    /// The values, if a record may go without.
+    optional: Option<&'a ArrayRef>,
     /// Written in this row.
     done: bool,
 }
@@ -84,7 +88,9 @@ impl Overlay<'_> {
             return Span::NULL;
         }
         for set in 0..self.set.len() {
-            self.write(set, row);
+            if self.set[set].optional.is_none_or(|values| values.is_valid(row)) {
+                self.write(set, row);
+            }
         }
         self.out.push(b'}');
         Span::new(start, self.out.len())

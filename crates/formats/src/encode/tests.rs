@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 fn column<'a>(name: &'a str, array: &'a ArrayRef) -> Column<'a> {
-    Column { name, array, raw: false }
+    Column { name, array, raw: false, optional: false }
 }
 
 fn texts(documents: &Documents) -> Vec<&str> {
@@ -119,7 +119,7 @@ fn what_json_has_no_number_for_is_a_misfit() {
 #[test]
 fn raw_columns_are_spliced_on_one_line() {
     let json: ArrayRef = Arc::new(StringArray::from(vec![Some("{\"a\":\n [1,\r2]}"), None]));
-    let documents = documents_from_columns(&[Column { name: "j", array: &json, raw: true }], 2);
+    let documents = documents_from_columns(&[Column { name: "j", array: &json, raw: true, optional: false }], 2);
     assert_eq!(texts(&documents), ["{\"j\":{\"a\":  [1, 2]}}", "{\"j\":null}"]);
 }
 
@@ -208,7 +208,7 @@ proptest! {
         let new: ArrayRef = Arc::new(StringArray::from_iter_values(values.iter().map(|(_, value)| value.to_string())));
         let rows: Vec<u32> = (0..values.len() as u32).collect();
         let names: Vec<String> = remove.iter().map(|name| (*name).into()).collect();
-        let made = overlaid(&came, &rows, &[Column { name: "b", array: &new, raw: true }], &names);
+        let made = overlaid(&came, &rows, &[Column { name: "b", array: &new, raw: true, optional: false }], &names);
         for ((text, pretty), (_, value)) in texts(&made).into_iter().zip(&pretty).zip(&values) {
             // What serde_json reads, as it doesn't read all doubles as they were written.
             let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();

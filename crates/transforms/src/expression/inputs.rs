@@ -38,6 +38,8 @@ pub(crate) struct Inputs {
     pub(crate) registers: Vec<Register>,
     /// Paths of source fields that expressions name.
     pub(crate) named: IndexSet<Vec<String>>,
+    /// Paths of source fields that are removed.
+    pub(crate) removed: IndexSet<Vec<String>>,
 }
 
 impl Inputs {

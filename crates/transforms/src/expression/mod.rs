@@ -30,4 +30,4 @@ pub(crate) use demand::{Context, path};
 pub(crate) use finding::Finding;
 pub(crate) use functions::Functions;
 pub(crate) use inputs::{Inputs, Register, Slot};
-pub(crate) use scope::{Origin, Scope};
+pub(crate) use scope::{Edited, Origin, Scope, Within};

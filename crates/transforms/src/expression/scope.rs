@@ -18,6 +18,47 @@ pub(crate) enum Origin {
     Field(Vec<String>),
     /// A computed column.
     Register(usize),
+    /// An object in which fields were set or removed.
+    Edited(Edited),
+}
+
+/// An object of the source in which fields were set or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edited {
+    /// The column with the objects as they are now, as JSON texts.
+    pub(crate) register: usize,
+    /// The column of the source with the objects as they were.
+    pub(crate) raw: usize,
+    /// Where they were.
+    pub(crate) base: Vec<String>,
+    /// Where in them something was set, and to what, or removed.
+    pub(crate) changed: Vec<(Vec<String>, Option<Origin>)>,
+}
+
+/// What has become of a field within an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    /// It is as it was.
+    Unchanged,
+    /// It was set, or removed.
+    Changed(Option<Origin>),
+    /// Something in it was changed, or something that it was in.
+    Partly,
+}
+
+impl Edited {
+    /// What has become of the field at a path.
+    pub(crate) fn within(&self, path: &[String]) -> Within {
+        for (changed, value) in self.changed.iter().rev() {
+            if changed == path {
+                return Within::Changed(value.clone());
+            }
+            if changed.starts_with(path) || path.starts_with(changed) {
+                return Within::Partly;
+            }
+        }
+        Within::Unchanged
+    }
 }
 
 /// The fields of a record at one place in the chain of transforms.
@@ -70,6 +111,21 @@ impl Scope {
         match self.columns.get(&first.value) {
             Some(Origin::Field(base)) => Ok(Target::Field([base.clone(), names(rest)].concat())),
             Some(Origin::Register(register)) if rest.is_empty() => Ok(Target::Register(*register)),
+            Some(Origin::Edited(edited)) if rest.is_empty() => Ok(Target::Register(edited.register)),
+            Some(Origin::Edited(edited)) => {
+                let within = names(rest);
+                let whole = names(path).join(".");
+                let finding = |message: String| Err(Finding::new("unknown-field", message).at(place));
+                match edited.within(&within) {
+                    Within::Unchanged => Ok(Target::Field([edited.base.clone(), within].concat())),
+                    Within::Changed(Some(Origin::Field(path))) => Ok(Target::Field(path)),
+                    Within::Changed(Some(Origin::Register(register) | Origin::Edited(Edited { register, .. }))) => {
+                        Ok(Target::Register(register))
+                    }
+                    Within::Changed(None) => finding(format!("field {whole} was removed by an earlier transform")),
+                    Within::Partly => finding(format!("a part of {whole} was changed by an earlier transform")),
+                }
+            }
             Some(Origin::Register(_)) => {
                 let message = format!("{} is computed by an earlier transform and has no fields", first.value);
                 Err(Finding::new("unknown-field", message).at(place))
@@ -82,7 +138,7 @@ impl Scope {
     fn unknown(&self, name: &str) -> Finding {
         let message = match self.removed.contains(name) {
             true => format!("field {name} was removed by an earlier transform"),
-            false => format!("there is no field {name} behind the earlier transforms"),
+            false => format!("there is no field {name} after the earlier transforms"),
         };
         let finding = Finding::new("unknown-field", message);
         match nearest(name, self.columns.keys().map(String::as_str)) {
@@ -93,6 +149,11 @@ impl Scope {
                 finding.fix(format!("known: {}", known.join(", ")))
             }
         }
+    }
+
+    /// Whether a field of the source is there as it was.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.open && !self.removed.contains(name) && !self.columns.contains_key(name)
     }
 
     /// Sets a field.

@@ -1,4 +1,6 @@
 //! `map`: sets, removes and selects fields.
+mod path;
+
 use crate::{
     expression::{Finding, Origin, Scope},
     program::Builder,
@@ -11,14 +13,16 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MapConfig {
-    /// Fields to set, each to the value of a SQL expression: `{"total": "price * quantity", "name": "upper(name)"}`. Each
-    /// expression sees what those before it have set. A name is one key, also with a dot in it.
+    /// Fields to set, each to the value of a SQL expression: `{"total": "price * quantity", "address.city": "upper(address.city)"}`.
+    /// Each expression sees what those before it have set. `a.b` is field b of the object a, which is made where there is none;
+    /// `"a.b"` in double quotes is a key with a dot.
     #[serde(default)]
     set: IndexMap<String, String>,
-    /// Top-level fields to leave out.
+    /// Fields to leave out: `a.b` is field b of the object a, `"a.b"` in double quotes a key with a dot.
     #[serde(default)]
     remove: Vec<String>,
     /// The only fields to keep, in this order; none given: all. A field that a record doesn't have is null.
+    /// Whole fields only: a key with a dot in it is written in double quotes.
     #[serde(default)]
     select: Vec<String>,
 }
@@ -31,17 +35,37 @@ impl MapConfig {
         }
         for (name, text) in &self.set {
             let field = format!("set.{name}");
+            let path = builder.note(&field, path::path(name));
             if let Some(tree) = builder.parse(text, &field)
                 && let Some(origin) = builder.value(tree, &[], &field)
+                && let Some(path) = path
             {
-                builder.scope.set(name, origin);
+                match path.as_slice() {
+                    [name] => builder.scope.set(name, origin),
+                    path => {
+                        let edited = builder.edit(path, Some(origin));
+                        builder.note(&field, edited);
+                    }
+                }
             }
         }
         for (index, name) in self.remove.iter().enumerate() {
-            if !known(&builder.scope, name) {
-                builder.problem(&format!("remove[{index}]"), unknown(name));
+            let field = format!("remove[{index}]");
+            match builder.note(&field, path::path(name)).as_deref() {
+                None => {}
+                Some([name]) => {
+                    if !known(&builder.scope, name) {
+                        builder.problem(&field, unknown(name));
+                    } else if builder.scope.has(name) {
+                        builder.inputs.removed.insert(vec![name.clone()]);
+                    }
+                    builder.scope.remove(name);
+                }
+                Some(path) => {
+                    let edited = builder.edit(path, None);
+                    builder.note(&field, edited);
+                }
             }
-            builder.scope.remove(name);
         }
         if !self.select.is_empty() {
             self.keep_selected(builder);
@@ -52,6 +76,19 @@ impl MapConfig {
         let mut selected = IndexMap::new();
         for (index, name) in self.select.iter().enumerate() {
             let field = format!("select[{index}]");
+            let name = match builder.note(&field, path::path(name)).as_deref() {
+                None => continue,
+                Some([name]) => name.clone(),
+                Some(_) => {
+                    let finding =
+                        Finding::new("unsupported", format!("{name} is a part of a field, which can't be selected"));
+                    let fix =
+                        "set a field to it and select that one; a key with a dot in it is written in double quotes";
+                    builder.problem(&field, finding.fix(fix));
+                    continue;
+                }
+            };
+            let name = &name;
             if !known(&builder.scope, name) {
                 builder.problem(&field, unknown(name));
                 continue;
@@ -74,5 +111,5 @@ fn known(scope: &Scope, name: &str) -> bool {
 }
 
 fn unknown(name: &str) -> Finding {
-    Finding::new("unknown-field", format!("there is no field {name} behind the earlier transforms"))
+    Finding::new("unknown-field", format!("there is no field {name} after the earlier transforms"))
 }

@@ -1,5 +1,8 @@
 //! Puts the steps of a program together, transform by transform.
-use crate::expression::{Class, Context, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path};
+use super::edit::Edit;
+use crate::expression::{
+    Class, Context, Edited, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path,
+};
 use dataflow_core::{spec::Component, types::Type};
 use dataflow_formats::decode::Want;
 use dataflow_sdk::{Problem, transform::Volatile};
@@ -26,6 +29,8 @@ pub(crate) enum Step {
         /// The list, as JSON text.
         list: usize,
     },
+    /// A field within an object is set or removed.
+    Edit(Edit),
 }
 
 /// A step, and the transform that it belongs to.
@@ -71,6 +76,11 @@ impl<'a> Builder<'a> {
         self.problems.push(finding.problem(field).under(&self.stage));
     }
 
+    /// What went well; what didn't is noted.
+    pub(crate) fn note<T>(&mut self, field: &str, outcome: Result<T, Finding>) -> Option<T> {
+        outcome.map_err(|finding| self.problem(field, finding)).ok()
+    }
+
     /// A typed expression in the present scope; none, and noted, if something is wrong with it.
     pub(crate) fn expression(
         &mut self,
@@ -108,6 +118,12 @@ impl<'a> Builder<'a> {
                         registers.insert(*register);
                     }
                 }
+                Step::Edit(edit) => {
+                    let from = |slot: Slot| matches!(slot, Slot::Register(from) if registers.contains(&from));
+                    if from(edit.object) || edit.value.is_some_and(from) {
+                        registers.insert(edit.register);
+                    }
+                }
                 Step::Unnest { register, list } => {
                     if registers.contains(list) {
                         volatile.rows = true;
@@ -117,7 +133,10 @@ impl<'a> Builder<'a> {
             }
         }
         let columns = self.scope.columns.iter();
-        let made = columns.filter(|(_, origin)| matches!(origin, Origin::Register(at) if registers.contains(at)));
+        let made = columns.filter(|(_, origin)| match origin {
+            Origin::Register(at) | Origin::Edited(Edited { register: at, .. }) => registers.contains(at),
+            Origin::Field(_) => false,
+        });
         volatile.fields = made.map(|(name, _)| name.clone()).collect();
         volatile
     }
@@ -174,6 +193,58 @@ impl<'a> Builder<'a> {
         });
         self.step(Step::Compute { register, expression });
         Some(Origin::Register(register))
+    }
+
+    /// Sets a field within an object to a value, or removes it.
+    ///
+    /// # Errors
+    /// Nothing can be set or removed there.
+    pub(crate) fn edit(&mut self, path: &[String], value: Option<Origin>) -> Result<(), Finding> {
+        let (Some(top), true) = (path.first(), path.len() > 1) else { return Ok(()) };
+        if self.cx.untyped {
+            let finding =
+                Finding::new("unsupported", format!("fields of CSV records have no fields: {}", path.join(".")));
+            return Err(finding.fix("write a name with a point in it between double quotes"));
+        }
+        let (object, base, raw, mut changed) = match self.scope.columns.get(top) {
+            Some(Origin::Edited(it)) => (Slot::Register(it.register), it.base.clone(), it.raw, it.changed.clone()),
+            Some(Origin::Register(_)) => {
+                let message = format!("{top} is computed by an earlier transform and has no fields");
+                return Err(Finding::new("unknown-field", message));
+            }
+            Some(Origin::Field(base)) => {
+                let base = base.clone();
+                let raw = self.raw(base.clone());
+                (Slot::Field(raw), base, raw, Vec::new())
+            }
+            None if self.scope.has(top) => {
+                let raw = self.raw(vec![top.clone()]);
+                (Slot::Field(raw), vec![top.clone()], raw, Vec::new())
+            }
+            None => {
+                return Err(Finding::new(
+                    "unknown-field",
+                    format!("there is no field {top} after the earlier transforms"),
+                ));
+            }
+        };
+        if value.is_none() {
+            let whole = [base.as_slice(), &path[1..]].concat();
+            self.raw(whole.clone());
+            self.inputs.removed.insert(whole);
+        }
+        let slot = value.clone().map(|origin| match origin {
+            Origin::Register(register) | Origin::Edited(Edited { register, .. }) => Slot::Register(register),
+            Origin::Field(path) => Slot::Field(self.raw(path)),
+        });
+        let default_type = arrow::datatypes::DataType::Utf8;
+        let register = self.register(Register { class: Class::Any, default_type, fixed: Some(Type::Json) });
+        let within = path[1..].to_vec();
+        changed.retain(|(known, _)| !known.starts_with(&within));
+        changed.push((within.clone(), value));
+        self.step(Step::Edit(Edit { register, object, path: within, value: slot }));
+        self.scope.columns.insert(top.clone(), Origin::Edited(Edited { register, raw, base, changed }));
+        Ok(())
     }
 
     /// A new column.

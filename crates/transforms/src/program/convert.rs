@@ -130,7 +130,10 @@ fn cast(column: &ArrayRef, ty: &DataType) -> Option<ArrayRef> {
 /// Each value as its JSON text, and the rows that JSON can't hold. NULL stays NULL.
 fn json(column: &ArrayRef) -> (ArrayRef, Vec<(usize, String)>) {
     const OPEN: &str = "{\"v\":";
-    let made = encode::documents_from_columns(&[encode::Column { name: "v", array: column, raw: false }], column.len());
+    let made = encode::documents_from_columns(
+        &[encode::Column { name: "v", array: column, raw: false, optional: false }],
+        column.len(),
+    );
     let failed: Vec<(usize, String)> =
         made.misfits.iter().map(|misfit| misfit.row as usize).map(|row| (row, shown(column, row))).collect();
     let nulls = column.logical_nulls();

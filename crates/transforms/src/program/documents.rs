@@ -38,6 +38,8 @@ struct Source {
     slot: Slot,
     /// Its texts are JSON.
     raw: bool,
+    /// A record without the field goes without it.
+    optional: bool,
 }
 
 /// A field to be written.
@@ -46,6 +48,14 @@ struct Set {
     array: ArrayRef,
     /// Its texts are JSON.
     raw: bool,
+    /// A record without the field goes without it.
+    optional: bool,
+}
+
+impl Set {
+    fn column(&self) -> encode::Column<'_> {
+        encode::Column { name: &self.name, array: &self.array, raw: self.raw, optional: self.optional }
+    }
 }
 
 /// Whether texts of a column of this type are JSON.
@@ -57,12 +67,13 @@ impl Documents {
     pub(crate) fn new(builder: &mut Builder<'_>) -> Self {
         let scope = builder.scope.clone();
         let source = |(name, origin): (String, Origin)| match origin {
-            Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false },
+            Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false, optional: false },
+            Origin::Edited(edited) => Source { name, slot: Slot::Register(edited.register), raw: true, optional: true },
             Origin::Field(path) => {
                 // JSON goes through as it is written; of untyped text a declared type makes a JSON value.
                 let ty = builder.cx.declared(&path).filter(|_| builder.cx.untyped).unwrap_or(Type::Json);
                 let slot = Slot::Field(builder.inputs.field(path, Want::As(ty)));
-                Source { name, slot, raw: is_json(ty) }
+                Source { name, slot, raw: is_json(ty), optional: false }
             }
         };
         let set = scope.columns.into_iter().map(source).collect();
@@ -100,13 +111,13 @@ impl Documents {
         if let (Layout::Csv(layout), true) = (&records.layout, self.open) {
             set = self.declared(layout, frame, records, lenient, misfits);
         }
-        set.extend(self.set.iter().map(|Source { name, slot, raw }| Set {
+        set.extend(self.set.iter().map(|Source { name, slot, raw, optional }| Set {
             name: name.clone(),
             array: frame.column(*slot),
             raw: *raw || frame.is_json(*slot),
+            optional: *optional,
         }));
-        let columns: Vec<encode::Column<'_>> =
-            set.iter().map(|set| encode::Column { name: &set.name, array: &set.array, raw: set.raw }).collect();
+        let columns: Vec<encode::Column<'_>> = set.iter().map(Set::column).collect();
         let rows = || match frame.rows() {
             Some(rows) => Cow::Borrowed(rows),
             None => Cow::Owned((0..records.len() as u32).collect()),
@@ -168,6 +179,7 @@ impl Documents {
             name: name.clone(),
             array: whole.column(Slot::Field(index)),
             raw: is_json(self.schema[name]),
+            optional: false,
         };
         names.iter().enumerate().map(field).collect()
     }

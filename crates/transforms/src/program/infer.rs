@@ -40,7 +40,7 @@ pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Inferred {
 pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'_>, records: &Records) -> Inferred {
     let paths = fields.iter().filter_map(|(_, origin)| match origin {
         Origin::Field(path) if declared(chain, path).is_none() => Some(path.clone()),
-        Origin::Field(_) | Origin::Register(_) => None,
+        Origin::Field(_) | Origin::Register(_) | Origin::Edited(_) => None,
     });
     let wanted: Vec<Field> = paths.map(|path| Field { path, want: Want::Infer }).collect();
     let mut types = Decoder::new(wanted).types(&left(frame, records)).into_iter();
@@ -49,12 +49,14 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
         let named = match origin {
             Origin::Field(path) => declared(chain, path),
             Origin::Register(register) => chain.registers[*register].fixed,
+            Origin::Edited(_) => Some(Type::Json),
         };
         if let Some(ty) = named {
             found.columns.push(Column { name: name.clone(), ty });
             continue;
         }
         let ty = match origin {
+            Origin::Edited(_) => Some(Type::Json),
             Origin::Field(_) => types.next().flatten(),
             Origin::Register(register) => {
                 let slot = Slot::Register(*register);

@@ -2,6 +2,7 @@
 mod build;
 mod convert;
 mod documents;
+mod edit;
 mod frame;
 mod groups;
 mod infer;
@@ -89,7 +90,7 @@ pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, 
         decoder = decoder.marking(documents.marked());
     }
     Ok(Chain {
-        watch: watch::Watch::new(inputs.named, &fields),
+        watch: watch::Watch::new(inputs.named, inputs.removed, &fields),
         decoder,
         meta: meta::Meta::new(inputs.meta.into_iter().collect()),
         registers: inputs.registers,

@@ -90,6 +90,7 @@ impl Chain {
                     frame.set(*register, result);
                     frame.kill(dead);
                 }
+                Step::Edit(edit) => edit.run(&mut frame, stage),
                 Step::Unnest { register, list } => {
                     kill_present(&mut frame, &tombstones);
                     super::unnest::unnest(&mut frame, *register, *list, whole, stage);
@@ -178,6 +179,7 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
         Step::Compute { register, expression } => {
             frame.set(*register, new_empty_array(&expression.default_type));
         }
+        Step::Edit(edit) => frame.set_json(edit.register, new_empty_array(&DataType::Utf8)),
         Step::Unnest { register, .. } => frame.set(*register, new_empty_array(&DataType::Utf8)),
     }
 }

@@ -1,6 +1,6 @@
 //! The columns that a sink asks for: where each comes from, and making them.
 use super::{build::Builder, convert, frame::Frame};
-use crate::expression::{Inputs, Origin, Scope, Slot};
+use crate::expression::{Edited, Inputs, Origin, Scope, Slot, Within};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
@@ -20,6 +20,8 @@ enum Source {
     Either(usize, usize),
     /// A computed column.
     Register(usize),
+    /// An object of a source field in which something was set or removed.
+    Edited(usize, usize),
     /// Nothing has that name.
     Nothing,
 }
@@ -79,6 +81,7 @@ impl Target {
             Source::Field(field) => frame.absent(field),
             Source::Either(key, path) => Some(&frame.absent(key)? & &frame.absent(path)?),
             Source::Register(_) => None,
+            Source::Edited(_, field) => frame.absent(field),
             Source::Nothing => Some(BooleanBuffer::new_set(frame.len())),
         }
     }
@@ -99,7 +102,7 @@ impl Target {
             let fields = match *source {
                 Source::Field(field) => [Some(field), None],
                 Source::Either(key, path) => [Some(key), Some(path)],
-                Source::Register(_) | Source::Nothing => [None, None],
+                Source::Register(_) | Source::Edited(..) | Source::Nothing => [None, None],
             };
             for field in fields.into_iter().flatten() {
                 let Some(decoded) = frame.field(Slot::Field(field)) else { continue };
@@ -111,7 +114,7 @@ impl Target {
         let mut converted: Vec<Option<ArrayRef>> = Vec::with_capacity(self.columns.len());
         let mut dead = Vec::new();
         for (column, source) in &self.columns {
-            let Source::Register(register) = *source else {
+            let (Source::Register(register) | Source::Edited(register, _)) = *source else {
                 converted.push(None);
                 continue;
             };
@@ -144,7 +147,9 @@ impl Target {
                 (Source::Either(key, path), None) => {
                     either(&frame.column(Slot::Field(key)), &frame.column(Slot::Field(path)))
                 }
-                (Source::Register(_) | Source::Nothing, None) => new_null_array(&arrow_type(column.ty), frame.len()),
+                (Source::Register(_) | Source::Edited(..) | Source::Nothing, None) => {
+                    new_null_array(&arrow_type(column.ty), frame.len())
+                }
             });
         let arrays = arrays.collect();
         let options = RecordBatchOptions::new().with_row_count(Some(frame.len()));
@@ -166,9 +171,23 @@ fn source(column: &Column, want: Want, scope: &Scope, inputs: &mut Inputs) -> So
     match scope.columns.get(&column.name) {
         Some(Origin::Register(register)) => return Source::Register(*register),
         Some(Origin::Field(path)) => return Source::Field(inputs.field(path.clone(), want)),
+        Some(Origin::Edited(edited)) => return Source::Edited(edited.register, edited.raw),
         None => {}
     }
     let key = (scope.open && !scope.removed.contains(&column.name)).then(|| vec![column.name.clone()]);
+    if let Some((top, rest)) = column.name.split_once('.')
+        && let Some(Origin::Edited(edited)) = scope.columns.get(top)
+    {
+        let rest: Vec<String> = rest.split('.').map(String::from).collect();
+        match edited.within(&rest) {
+            Within::Changed(Some(Origin::Field(path))) => return Source::Field(inputs.field(path, want)),
+            Within::Changed(Some(Origin::Register(register) | Origin::Edited(Edited { register, .. }))) => {
+                return Source::Register(register);
+            }
+            Within::Changed(None) | Within::Partly => return Source::Nothing,
+            Within::Unchanged => {}
+        }
+    }
     let path: Option<Vec<String>> = column
         .name
         .contains('.')
@@ -177,6 +196,7 @@ fn source(column: &Column, want: Want, scope: &Scope, inputs: &mut Inputs) -> So
             let (first, rest) = parts.split_first()?;
             match scope.columns.get(first) {
                 Some(Origin::Field(base)) => Some([base.as_slice(), rest].concat()),
+                Some(Origin::Edited(edited)) => Some([edited.base.as_slice(), rest].concat()),
                 Some(Origin::Register(_)) => None,
                 None => (scope.open && !scope.removed.contains(first)).then_some(parts),
             }

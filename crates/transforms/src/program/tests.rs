@@ -24,6 +24,7 @@ mod dirty;
 mod documents;
 mod expressions;
 mod neighbours;
+mod paths;
 mod properties;
 mod warnings;
 

@@ -1,6 +1,6 @@
 //! Output fields that a table sink has no column for.
 use super::{Chain, frame::Frame, infer, target::Target};
-use crate::expression::{Inputs, Origin, Scope, Slot};
+use crate::expression::{Edited, Inputs, Origin, Scope, Slot};
 use arrow::array::Array;
 use dataflow_core::types::{Learned, Type};
 use dataflow_formats::decode::{Decoded, Decoder, Field, Want};
@@ -54,7 +54,7 @@ impl Unknown {
                 };
                 let slot = match &origin {
                     Origin::Field(path) => Slot::Field(inputs.field(path.clone(), Want::As(Type::Json))),
-                    Origin::Register(register) => Slot::Register(*register),
+                    Origin::Register(register) | Origin::Edited(Edited { register, .. }) => Slot::Register(*register),
                 };
                 Some((name.clone(), origin, slot))
             });

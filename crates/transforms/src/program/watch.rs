@@ -8,6 +8,8 @@ struct Unseen {
     path: Vec<String>,
     /// Columns that would have it.
     columns: Vec<usize>,
+    /// Whether it is removed, instead of being read.
+    removed: bool,
 }
 
 /// Watches for fields that no record has.
@@ -17,13 +19,19 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches these paths; `fields` is what is decoded.
-    pub(crate) fn new(named: impl IntoIterator<Item = Vec<String>>, fields: &[Field]) -> Self {
-        let unseen = named.into_iter().map(|path| {
+    /// Watches the paths that are read and those that are removed; `fields` is what is decoded.
+    pub(crate) fn new(
+        named: impl IntoIterator<Item = Vec<String>>,
+        removed: impl IntoIterator<Item = Vec<String>>,
+        fields: &[Field],
+    ) -> Self {
+        let unseen = |path: Vec<String>, removed: bool| {
             let columns = fields.iter().enumerate().filter(|(_, field)| field.path == path).map(|(column, _)| column);
-            Unseen { columns: columns.collect(), path }
-        });
-        Self { unseen: unseen.filter(|unseen| !unseen.columns.is_empty()).collect() }
+            Unseen { columns: columns.collect(), path, removed }
+        };
+        let named = named.into_iter().map(|path| unseen(path, false)).filter(|unseen| !unseen.columns.is_empty());
+        let removed = removed.into_iter().map(|path| unseen(path, true));
+        Self { unseen: named.chain(removed).collect() }
     }
 
     /// What to say after a batch. A field is spoken of once, when the first batch has come without it.
@@ -32,7 +40,14 @@ impl Watch {
             return Vec::new();
         }
         let unseen = std::mem::take(&mut self.unseen).into_iter();
-        let present = |unseen: &Unseen| unseen.columns.iter().map(|column| decoded.columns[*column].present).max();
+        // A top-level field that is removed is not decoded, but its name is seen.
+        let named = |unseen: &Unseen| match unseen.path.as_slice() {
+            [name] => decoded.keys.iter().find(|key| key.name == *name).map(|key| key.records),
+            _ => None,
+        };
+        let present = |unseen: &Unseen| {
+            unseen.columns.iter().map(|column| decoded.columns[*column].present).chain(named(unseen)).max()
+        };
         let (missing, seen): (Vec<_>, Vec<_>) = unseen.partition(|unseen| present(unseen).unwrap_or(0) == 0);
         let variants = seen.iter().filter_map(|seen| variant(seen, present(seen).unwrap_or(0), decoded, records));
         let variants: Vec<Warning> = variants.collect();
@@ -49,6 +64,7 @@ impl Watch {
             };
             // A key with a dot in it is no path: it needs quotes.
             let near = near.map(|near| if near.contains('.') { format!("{near:?}") } else { near.into() });
+            let then = if unseen.removed { "there is nothing to remove" } else { "it is taken as NULL" };
             let message = match near.as_deref() {
                 Some(near) if near.eq_ignore_ascii_case(first) => {
                     format!(
@@ -56,11 +72,9 @@ impl Watch {
                     )
                 }
                 Some(near) => {
-                    format!(
-                        "none of the first {records} records has a field {name}: it is taken as NULL; did you mean {near}?"
-                    )
+                    format!("none of the first {records} records has a field {name}: {then}; did you mean {near}?")
                 }
-                None => format!("none of the first {records} records has a field {name}: it is taken as NULL"),
+                None => format!("none of the first {records} records has a field {name}: {then}"),
             };
             Warning { code: "unknown-field", subject: name, message, records: records as u64 }
         };

@@ -236,12 +236,13 @@ fn table(from: &[TableWithJoins]) -> Result<String, Finding> {
 }
 
 fn joined() -> Finding {
-    Finding::new("unsupported", "a join is not possible row by row").fix("use a `join` transform")
+    Finding::new("unsupported", "a join is not possible row by row")
+        .fix("look the other records up before they come here, or in the database that they go to")
 }
 
 fn aggregated(what: &str) -> Finding {
     let message = format!("{what} is not possible: the result would depend on which records come together in a batch");
-    Finding::new("unsupported", message).fix("use an `aggregate` transform")
+    Finding::new("unsupported", message).fix("leave it to the database or the program that the records go to")
 }
 
 /// What a query has that a row by itself can't have.

@@ -165,7 +165,7 @@ fn source_time(name: &str) -> Option<&'static str> {
 
 fn across_rows(what: &str, kind: &str) -> Finding {
     let message = format!("{what} is {kind}: its result would depend on which records come together in a batch");
-    Finding::new("unsupported", message).fix("use an `aggregate` transform")
+    Finding::new("unsupported", message).fix("leave it to the database or the program that the records go to")
 }
 
 fn place_span(place: Location) -> Span {

@@ -203,7 +203,7 @@ impl<'a> Demand<'a> {
             Expr::Function(_) => self.function(expr, want),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 let finding = Finding::new("unsupported", "a subquery can't be part of a row-wise expression");
-                self.fail(finding.fix("a `join` transform looks things up in other tables").at(place))
+                self.fail(finding.fix("look things up in the database that the records go to").at(place))
             }
             Expr::CompoundFieldAccess { .. } | Expr::JsonAccess { .. } => {
                 let finding = Finding::new("unsupported", format!("{} can't be read", shortened(expr)));

@@ -1,0 +1,151 @@
+//! Setting or removing one field within a JSON object; every other byte stays as it is.
+use crate::json::{Kind, Scanner, Token, unescape, write_string};
+use std::ops::Range;
+
+/// A JSON text in which the field at a path, counted from the text's own fields, is set to a JSON text, or removed. Objects on
+/// the way to it are made where there are none, or null.
+///
+/// # Errors
+/// Something on the way to a field that is set is no object.
+pub fn edited(text: &str, path: &[String], value: Option<&str>) -> Result<String, String> {
+    let mut made = Vec::with_capacity(text.len() + value.map_or(0, str::len));
+    edit(text, path, value, &mut made)?;
+    String::from_utf8(made).map_err(|_| "the text is not UTF-8".into())
+}
+
+/// A member of an object: where it, and its value, lies.
+struct Member {
+    whole: Range<usize>,
+    value: Range<usize>,
+    named: bool,
+}
+
+fn edit(text: &str, path: &[String], value: Option<&str>, made: &mut Vec<u8>) -> Result<(), String> {
+    let Some((name, rest)) = path.split_first() else {
+        made.extend_from_slice(value.unwrap_or("null").as_bytes());
+        return Ok(());
+    };
+    if !text.trim_start().starts_with('{') {
+        return match value {
+            None => {
+                made.extend_from_slice(text.as_bytes());
+                Ok(())
+            }
+            Some(value) if text.trim() == "null" => {
+                nested(path, value, made);
+                Ok(())
+            }
+            Some(_) => Err(format!("{name} can't be set in a value that is no object")),
+        };
+    }
+    let members = members(text, name).ok_or("the text is no JSON")?;
+    let removes = value.is_none() && rest.is_empty() && members.iter().any(|member| member.named);
+    if removes {
+        let kept: Vec<&str> = members.iter().filter(|it| !it.named).map(|it| &text[it.whole.clone()]).collect();
+        made.push(b'{');
+        made.extend_from_slice(kept.join(",").as_bytes());
+        made.push(b'}');
+        return Ok(());
+    }
+    let mut from = 0;
+    for member in members.iter().filter(|member| member.named) {
+        made.extend_from_slice(&text.as_bytes()[from..member.value.start]);
+        edit(&text[member.value.clone()], rest, value, made)?;
+        from = member.value.end;
+    }
+    match value {
+        Some(value) if !members.iter().any(|member| member.named) => {
+            let end = members.last().map_or_else(|| text.find('{').map_or(0, |at| at + 1), |last| last.whole.end);
+            made.extend_from_slice(&text.as_bytes()[..end]);
+            if !members.is_empty() {
+                made.push(b',');
+            }
+            field(path, value, made);
+            made.extend_from_slice(&text.as_bytes()[end..]);
+        }
+        _ => made.extend_from_slice(&text.as_bytes()[from..]),
+    }
+    Ok(())
+}
+
+/// An object with one field at a path.
+fn nested(path: &[String], value: &str, made: &mut Vec<u8>) {
+    if path.is_empty() {
+        return made.extend_from_slice(value.as_bytes());
+    }
+    made.push(b'{');
+    field(path, value, made);
+    made.push(b'}');
+}
+
+fn field(path: &[String], value: &str, made: &mut Vec<u8>) {
+    if let Some((name, rest)) = path.split_first() {
+        write_string(name, made);
+        made.push(b':');
+        nested(rest, value, made);
+    }
+}
+
+/// The members of an object; none if the text is no JSON.
+fn members(text: &str, name: &str) -> Option<Vec<Member>> {
+    let mut scanner = Scanner::new(text.as_bytes(), text.find('{')? + 1);
+    let mut members = Vec::new();
+    if scanner.blank() == b'}' {
+        return Some(members);
+    }
+    loop {
+        scanner.blank();
+        let start = scanner.at();
+        scanner.open_key().ok()?;
+        let key = scanner.string().ok()?;
+        scanner.colon().ok()?;
+        let value = scanner.at();
+        scanner.value().ok()?;
+        let end = scanner.at();
+        members.push(Member { whole: start..end, value: value..end, named: is(text, key, name) });
+        if !scanner.next_member().ok()? {
+            return Some(members);
+        }
+    }
+}
+
+fn is(text: &str, key: Token, name: &str) -> bool {
+    let raw = &text[key.start..key.end];
+    if key.kind != Kind::Escaped {
+        return raw == name;
+    }
+    let mut plain = String::new();
+    unescape(raw, &mut plain) && plain == name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::edited;
+
+    fn edit(text: &str, path: &[&str], value: Option<&str>) -> String {
+        let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
+        edited(text, &path, value).unwrap_or_else(|why| why)
+    }
+
+    #[test]
+    fn only_the_field_at_the_path_changes() {
+        let cases: &[(&str, &[&str], Option<&str>, &str)] = &[
+            (r#"{"a": 1.0, "b" :2}"#, &["a"], None, r#"{"b" :2}"#),
+            (r#"{"a":1}"#, &["a"], None, "{}"),
+            (r#"{"b": 1.50 }"#, &["a"], None, r#"{"b": 1.50 }"#),
+            (r#"{"b": {"a": 1, "c":1e3}, "d": 2}"#, &["b", "a"], None, r#"{"b": {"c":1e3}, "d": 2}"#),
+            (r#"{"a":1,"\u0061":2,"b":3}"#, &["a"], None, r#"{"b":3}"#),
+            ("[1]", &["a"], None, "[1]"),
+            (r#"{"a": 1, "b": 2.0}"#, &["a"], Some("\"x\""), r#"{"a": "x", "b": 2.0}"#),
+            (r#"{ "b": 2.0 }"#, &["a"], Some("1"), r#"{ "b": 2.0,"a":1 }"#),
+            ("{ }", &["a", "b"], Some("1"), r#"{"a":{"b":1} }"#),
+            ("null", &["a", "b"], Some("1"), r#"{"a":{"b":1}}"#),
+            (r#"{"a": null}"#, &["a", "b"], Some("1"), r#"{"a": {"b":1}}"#),
+            (r#"{"a": 3}"#, &["a", "b"], Some("1"), "b can't be set in a value that is no object"),
+            (r#"{"a": 3}"#, &["a", "b"], None, r#"{"a": 3}"#),
+        ];
+        for (text, path, value, expected) in cases {
+            assert_eq!(edit(text, path, *value), *expected, "{text} {path:?} {value:?}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Fields within objects, set or removed.
+use super::{convert, frame::Frame};
+use crate::expression::Slot;
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use dataflow_core::types::Type;
+use dataflow_formats::encode;
+use dataflow_sdk::batch::Dead;
+use std::sync::Arc;
+
+/// A change of a field within an object.
+#[derive(Debug)]
+pub(crate) struct Edit {
+    /// The number of the column with the changed objects, as JSON texts; NULL: there is nothing to change.
+    pub(crate) register: usize,
+    /// The objects, as JSON texts.
+    pub(crate) object: Slot,
+    /// Where in it.
+    pub(crate) path: Vec<String>,
+    /// The value that is set; none: the field is removed.
+    pub(crate) value: Option<Slot>,
+}
+
+impl Edit {
+    /// Makes the column; what can't be changed is dead.
+    pub(crate) fn run(&self, frame: &mut Frame<'_>, stage: &str) {
+        let mut failed = Vec::new();
+        let values = self.value.map(|value| {
+            let column = frame.column(value);
+            let raw = matches!(value, Slot::Field(_)) || frame.is_json(value);
+            let (texts, misfits) = convert::to(&column, Type::Json, raw);
+            failed.extend(misfits);
+            texts
+        });
+        let objects = frame.column(self.object);
+        let objects = objects.as_string::<i32>();
+        let text = |column: &ArrayRef, row: usize| {
+            let texts = column.as_string::<i32>();
+            if texts.is_valid(row) { texts.value(row).to_owned() } else { "null".into() }
+        };
+        let changed: StringArray = (0..objects.len())
+            .map(|row| {
+                let object = objects.is_valid(row).then(|| objects.value(row));
+                let value = values.as_ref().map(|values| text(values, row));
+                let made = match (object, &value) {
+                    (None, None) => return None,
+                    (object, value) => encode::edited(object.unwrap_or("null"), &self.path, value.as_deref()),
+                };
+                made.map_err(|why| failed.push((row, why))).ok()
+            })
+            .collect();
+        frame.set_json(self.register, Arc::new(changed));
+        let dead = failed.into_iter().map(|(row, cause)| Dead {
+            row: frame.record(row),
+            stage: stage.into(),
+            code: "type-mismatch",
+            cause,
+        });
+        let dead: Vec<Dead> = dead.collect();
+        frame.kill(dead);
+    }
+}
