@@ -30,7 +30,7 @@ pub(crate) struct CheckpointReset {
 pub(crate) enum ResetTarget {
     /// From the source's first record.
     Beginning,
-    /// From behind the source's last record.
+    /// After the source's last record.
     End,
     /// From what the sink's token says.
     SinkToken,

@@ -192,7 +192,7 @@ pub struct ReceivedView {
     pub batch_id: String,
     /// Number of records taken in.
     pub accepted: u64,
-    /// Position behind its last record.
+    /// Position after its last record.
     pub position: String,
     /// Whether the sink has committed them; only there if it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

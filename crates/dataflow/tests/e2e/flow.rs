@@ -98,3 +98,23 @@ async fn a_wrong_pipeline_gets_all_findings_at_once() {
     }
     assert_eq!(node.get("/api/pipelines").await["items"], json!([]));
 }
+
+/// The example that needs a node, with its table where the test keeps its files.
+#[tokio::test]
+async fn the_http_example_takes_what_is_pushed() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let example = include_str!("../../../../examples/http-to-sqlite.yaml");
+    let mut spec: serde_json::Value = serde_yaml_ng::from_str(example).unwrap();
+    let orders = folder.path().join("orders.db");
+    spec["sink"]["path"] = json!(orders);
+    node.create_and_start(&spec).await;
+    let order = |amount: i64| json!({"orderId": "a", "amount": amount});
+    let records = [order(5), order(-1), order(7)].map(|data| json!({"data": data}));
+    let batch = json!({"batchId": "b1", "records": records});
+    let path = "/api/pipelines/pushed-orders/batches?wait=delivered";
+    let (status, answer) = node.request("POST", path, Some(&batch)).await;
+    assert_eq!((status, &answer["delivered"]), (200, &json!(true)), "{answer}");
+    assert_eq!(query(&orders, "SELECT count(*) FROM orders"), 1);
+    assert_eq!(query(&orders, "SELECT amount FROM orders"), 7, "a later record of an order wins");
+}

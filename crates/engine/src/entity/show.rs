@@ -166,7 +166,7 @@ fn lane(opened: &LaneOpened) -> LaneRecovery {
             "tokenAdopted",
             format!(
                 "the sink's token, at commit {}, was ahead of the journal's checkpoint, at commit {journal}: what the sink \
-                 had committed counts, so the run went on behind it",
+                 had committed counts, so the run went on after it",
                 opened.token_sequence.unwrap_or_default()
             ),
         ),
