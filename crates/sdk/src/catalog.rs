@@ -45,6 +45,8 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     const GUARANTEE: &'static str;
     /// Which of the node's connections it may use (`kafka`, `postgres`), if any.
     const CONNECTION: Option<&'static str> = None;
+    /// What its records have behind `meta.`, beside `id`, `offset` and `partition`, which all have; none: anything.
+    const METADATA: Option<&'static [&'static str]> = None;
 
     /// Findings that the schema can't tell. Never touches the network.
     fn check(&self) -> Vec<Problem>;

@@ -16,6 +16,12 @@ pub trait Compiler: Send + Sync + std::fmt::Debug {
     /// type), with paths from the spec's root: `transforms[0].condition`. Never touches the network.
     fn check(&self, spec: &PipelineSpec) -> Vec<Problem>;
 
+    /// What the transforms of a spec read of the metadata of records: where they do, and the name behind `meta.`.
+    fn metadata(&self, spec: &PipelineSpec) -> Vec<(String, String)> {
+        let _ = spec;
+        Vec::new()
+    }
+
     /// What the transforms of a spec make anew each time that a record is read.
     fn volatile(&self, spec: &PipelineSpec) -> Volatile {
         let _ = spec;

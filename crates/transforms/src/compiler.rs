@@ -40,6 +40,10 @@ impl Compiler for SqlCompiler {
         })
     }
 
+    fn metadata(&self, spec: &PipelineSpec) -> Vec<(String, String)> {
+        roomy(|| program::plan(&self.functions, &spec.transforms, spec).metadata)
+    }
+
     fn volatile(&self, spec: &PipelineSpec) -> Volatile {
         roomy(|| program::plan(&self.functions, &spec.transforms, spec).volatile())
     }

@@ -53,6 +53,8 @@ pub struct Connector {
     pub connection: Option<&'static str>,
     /// A sink's settings that change neither where it writes nor what.
     pub(super) tuning: &'static [&'static str],
+    /// What a source's records have behind `meta.`; none: anything.
+    pub(crate) metadata: Option<&'static [&'static str]>,
     pub(super) schema: Schema,
     pub(super) make: Make,
 }
@@ -77,6 +79,7 @@ impl Connector {
             guarantee: C::GUARANTEE,
             kind: None,
             connection: C::CONNECTION,
+            metadata: C::METADATA,
             tuning: &[],
             schema: schemars::schema_for!(C),
             make: Make::Source {
@@ -99,6 +102,7 @@ impl Connector {
             guarantee: C::GUARANTEE,
             kind: Some(C::KIND),
             connection: C::CONNECTION,
+            metadata: None,
             tuning: C::tuning(),
             schema: schemars::schema_for!(C),
             make: Make::Sink {

@@ -97,6 +97,7 @@ fn check(
         let error = match serde_path_to_error::deserialize::<_, PipelineSpec>(&rest) {
             Ok(spec) => {
                 problems.extend(compiler.check(&spec));
+                problems.extend(metadata(&spec, catalog, compiler));
                 problems.extend(spec::check(&spec));
                 if rest == *value {
                     problems.extend(together(&spec, catalog, connections));
@@ -126,6 +127,26 @@ fn check(
             return Err(problems);
         }
     }
+}
+
+/// Findings about metadata that the source's records don't have.
+fn metadata(spec: &PipelineSpec, catalog: &Catalog, compiler: &dyn Compiler) -> Vec<Problem> {
+    const OF_ALL: [&str; 3] = ["id", "offset", "partition"];
+    let source = &spec.source.kind;
+    let Some(known) = catalog.get(Role::Source, source).and_then(|source| source.metadata) else { return Vec::new() };
+    let known = || OF_ALL.iter().chain(known).copied();
+    let read = compiler.metadata(spec).into_iter();
+    let unknown = read.filter(|(_, name)| known().all(|known| known != name));
+    let finding = |(path, name): (String, String)| {
+        let message = format!("the records of a {source} source have no meta.{name}");
+        let finding = Problem::new(path, "unknown-metadata", message);
+        match super::nearest(&name, known()) {
+            Some(near) => finding.fix(format!("did you mean meta.{near}?")),
+            None => finding
+                .fix(format!("known: {}", known().map(|name| format!("meta.{name}")).collect::<Vec<_>>().join(", "))),
+        }
+    };
+    unknown.map(finding).collect()
 }
 
 /// The place of a field in an object: the pointer to the object, and the field's name.

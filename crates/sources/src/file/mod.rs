@@ -165,6 +165,7 @@ impl SourceConfig for FileSource {
         has copied to the name of an older generation (`app.log.1`) is read to its end in the copy; without a copy, one \
         that had been read to its end goes on at its beginning, and the history says so. Names that are no UTF-8 are \
         written with `\\xE9` for such bytes, and `\\\\` for a backslash.";
+    const METADATA: Option<&'static [&'static str]> = Some(&["file"]);
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

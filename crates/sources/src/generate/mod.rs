@@ -139,6 +139,7 @@ impl SourceConfig for GenerateSource {
     const GUARANTEE: &'static str = "A record depends only on the seed and its number, and the position is the number \
         of records before it: after any crash the same records follow. A change of schema or seed changes the records \
         that were not read yet.";
+    const METADATA: Option<&'static [&'static str]> = Some(&[]);
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

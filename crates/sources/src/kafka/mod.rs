@@ -182,6 +182,7 @@ impl SourceConfig for KafkaSource {
         (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is made anew and filled past \
         the checkpoint can't be told from the old one.";
     const CONNECTION: Option<&'static str> = Some("kafka");
+    const METADATA: Option<&'static [&'static str]> = Some(&["key", "timestamp", "topic", "headers"]);
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

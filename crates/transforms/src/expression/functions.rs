@@ -357,3 +357,20 @@ impl ContextProvider for Functions {
         Vec::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CALLABLE;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_guide_lists_the_functions_there_are() {
+        let guide = include_str!("../../../../docs/guides/expressions.md");
+        let (_, after) = guide.split_once("## Functions").unwrap();
+        let table: Vec<&str> =
+            after.lines().skip_while(|line| !line.starts_with("| ")).take_while(|line| line.starts_with('|')).collect();
+        let listed: BTreeSet<&str> = table.iter().flat_map(|line| line.split('`').skip(1).step_by(2)).collect();
+        let known: BTreeSet<&str> = CALLABLE.iter().flat_map(|(_, names)| *names).copied().collect();
+        assert_eq!(listed, known);
+    }
+}

@@ -51,6 +51,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) inputs: Inputs,
     pub(crate) steps: Vec<Staged>,
     pub(crate) problems: Vec<Problem>,
+    /// Where metadata is read, and the names behind `meta.`.
+    pub(crate) metadata: Vec<(String, String)>,
     /// The transform at hand: `transforms[1]`.
     stage: String,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Builder<'a> {
 impl<'a> Builder<'a> {
     pub(crate) fn new(cx: Context<'a>) -> Self {
         let (scope, inputs) = (Scope::source(), Inputs::default());
-        Self { cx, scope, inputs, steps: Vec::new(), problems: Vec::new(), stage: String::new() }
+        Self { cx, scope, inputs, steps: Vec::new(), problems: Vec::new(), metadata: Vec::new(), stage: String::new() }
     }
 
     /// Goes on to the next transform.
@@ -91,7 +93,11 @@ impl<'a> Builder<'a> {
         field: &str,
     ) -> Option<Expression> {
         let scope = &self.scope;
-        match Expression::new(self.cx, scope, qualifiers, &mut self.inputs, tree, want, by) {
+        let known = self.inputs.meta.len();
+        let expression = Expression::new(self.cx, scope, qualifiers, &mut self.inputs, tree, want, by);
+        let read = self.inputs.meta.iter().skip(known).filter_map(|field| field.path.first());
+        self.metadata.extend(read.map(|name| (format!("{}.{field}", self.stage), name.clone())));
+        match expression {
             Ok(expression) => Some(expression),
             Err(findings) => {
                 for finding in findings {
@@ -154,7 +160,7 @@ impl<'a> Builder<'a> {
             let problem = Problem::new("sink.key", "volatile-key", message);
             self.problems.push(
                 problem
-                    .fix("take a field of the records, or meta.id, which stays the same when a record is read again"),
+                    .fix("take fields of the records, or where a record stands: meta.partition and meta.offset, of Kafka with meta.topic"),
             );
         }
     }

@@ -339,3 +339,11 @@ fn a_key_that_is_another_one_each_time_is_refused() {
     assert_eq!(codes(json!([{"type": "map", "set": {"id": "uuid()"}}]), json!("id")), ["sink.key volatile-key"]);
     assert_eq!(codes(random, json!(["name"])), Vec::<String>::new());
 }
+
+#[test]
+fn what_is_read_of_metadata_is_known() {
+    let transforms = json!([{"type": "filter", "condition": "meta.topc = 'x' and meta.offset > 3"}, {"type": "map", "set": {"k": "meta.headers.trace"}}]);
+    let read = COMPILER.metadata(&spec(transforms, json!({})));
+    let read: Vec<String> = read.into_iter().map(|(place, name)| format!("{place} {name}")).collect();
+    assert_eq!(read, ["transforms[0].condition topc", "transforms[0].condition offset", "transforms[1].set.k headers"]);
+}
