@@ -20,14 +20,22 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
         serde_json::from_str(&text)
             .map_err(|error| Failure::invalid(format!("{name} is not valid JSON: {error}"), Vec::new()))?
     } else {
-        serde_yaml_ng::from_str(&text)
-            .map_err(|error| Failure::invalid(format!("{name} is not valid YAML: {error}"), Vec::new()))?
+        from_yaml(&text).map_err(|error| Failure::invalid(format!("{name} is not valid YAML: {error}"), Vec::new()))?
     };
     if value.is_object() {
         Ok(value)
     } else {
         Err(Failure::invalid(format!("{name} must hold one object"), Vec::new()))
     }
+}
+
+fn from_yaml(text: &str) -> Result<Value, serde_yaml_ng::Error> {
+    let mut spec: Value = serde_yaml_ng::from_str(text)?;
+    // YAML reads a bare null as nothing; here it is the name of a choice.
+    if let Some(choice @ Value::Null) = spec.get_mut("onTypeMismatch") {
+        *choice = "null".into();
+    }
+    Ok(spec)
 }
 
 /// The `pipelineId` of a spec, if it has one.
@@ -41,4 +49,18 @@ pub(super) struct SpecFile {
     /// JSON or YAML file with the pipeline; `-` reads stdin.
     #[arg(value_name = "FILE")]
     pub(super) path: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_bare_null_is_the_choice_of_that_name() {
+        for text in ["onTypeMismatch: null", "onTypeMismatch: \"null\"", "onTypeMismatch:"] {
+            assert_eq!(
+                super::from_yaml(text).map(|spec| spec["onTypeMismatch"].clone()).ok(),
+                Some("null".into()),
+                "{text}"
+            );
+        }
+    }
 }

@@ -26,6 +26,7 @@ mod expressions;
 mod neighbours;
 mod paths;
 mod properties;
+mod types;
 mod warnings;
 
 static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);

@@ -296,7 +296,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(5_000))]
+    #![proptest_config(config(2_000))]
     #[test]
     #[ignore = "takes minutes: make test-long"]
     fn neighbours_make_no_difference_in_many_cases((case, order, cuts) in shuffled()) {

@@ -1,0 +1,173 @@
+//! Types: of values in expressions, of literals beside them, of the columns that a sink makes.
+use super::*;
+use dataflow_core::types::Type::{Bigint, Boolean, Datetime, Decimal, Double, Integer, Number, Real, Text, Timestamp};
+
+fn csv(lines: &[&str], header: &[&str]) -> Arc<Records> {
+    let mut records = Arc::unwrap_or_clone(records(lines));
+    records.layout = Layout::Csv(Arc::new(CsvLayout {
+        delimiter: b',',
+        quote: b'"',
+        columns: header.iter().map(|name| (*name).to_owned()).collect(),
+        null_values: vec![String::new()],
+    }));
+    Arc::new(records)
+}
+
+#[test]
+fn a_neighbour_changes_no_cent() {
+    let map = json!([{"type": "map", "set": {"x": "cast(balance * 100 as bigint)"}, "select": ["x"]}]);
+    let lines = [r#"{"balance": 0.123456789}"#, r#"{"balance": 19.99}"#, r#"{"balance": 1e300}"#, r#"{"balance": 5}"#];
+    let together = run(map.clone(), &lines);
+    assert_eq!(documents(&together), [r#"{"x":12}"#, r#"{"x":1999}"#, r#"{"x":500}"#]);
+    assert_eq!(documents(&run(map, &lines[1..2])), [r#"{"x":1999}"#]);
+}
+
+#[test]
+fn a_decimal_beside_a_double_is_a_double() {
+    let more = json!({"schema": {"x": "double"}});
+    for condition in [
+        "x > 0.0",
+        "x in (1e-20, 2e15, 0.5)",
+        "x between 0.0 and 2000000000000000.5",
+        "case x when 0.0 then false else true end",
+        "coalesce(x, 0.5) > 0.25 - 0.25",
+        "x + 0.5 > 0.25 - x",
+        "greatest(x, 0.0) > 0.0",
+        "x * 0.5 > n * 0.0",
+    ] {
+        let filter = json!([{"type": "filter", "condition": condition}]);
+        let lines = [r#"{"x": 1e-20, "n": 1.5}"#, r#"{"x": 2e15, "n": 3}"#];
+        let processed = program(&plan(spec(filter, more.clone()), Demand::Documents)).process(records(&lines));
+        assert_eq!((documents(&processed).len(), dead(&processed)), (2, vec![]), "{condition}");
+    }
+}
+
+#[test]
+fn only_the_record_without_a_time_lacks_it() {
+    let mut timed = Arc::unwrap_or_clone(records(&["{}", "{}", "{}"]));
+    timed.timestamps.as_mut().unwrap()[1] = None;
+    let timed = Arc::new(timed);
+    let go = |condition: &str| {
+        let filter = json!([{"type": "filter", "condition": condition}]);
+        let processed = program(&plan(spec(filter, json!({})), Demand::Documents)).process(timed.clone());
+        (processed.output.rows.clone(), processed.filtered, dead(&processed))
+    };
+    assert_eq!(go("meta.timestamp >= '2020-01-01'"), (vec![0, 2], 1, vec![]));
+    let (passed, filtered, dead) = go("now() >= '2020-01-01'");
+    assert_eq!((passed, filtered), (vec![0, 2], 0));
+    assert_eq!(dead.len(), 1);
+    assert!(dead[0].starts_with("1 transforms[0] type-mismatch: the record has no time at its source"), "{dead:?}");
+}
+
+#[test]
+fn numbers_that_were_calculated_are_written_without_needless_zeros() {
+    let map = json!([{"type": "map", "set": {"x": "cast(a * 2 as text)", "y": "concat('EUR ', a * 2)",
+        "z": "cast(cast(a as decimal(10, 2)) as text)"}, "select": ["x", "y", "z"]}]);
+    let processed = run(map, &[r#"{"a": 1.5}"#, r#"{"a": 1.125}"#, r#"{"a": 7}"#]);
+    let expected = [
+        r#"{"x":"3","y":"EUR 3","z":"1.50"}"#,
+        r#"{"x":"2.25","y":"EUR 2.25","z":"1.13"}"#,
+        r#"{"x":"14","y":"EUR 14","z":"7.00"}"#,
+    ];
+    assert_eq!(documents(&processed), expected);
+}
+
+#[test]
+fn what_is_computed_is_never_rounded_into_a_column() {
+    let decimal = Decimal { precision: 10, scale: 2 };
+    for (expression, ty, fits) in [
+        ("a * 1", decimal, false),
+        ("a + 0.001", decimal, true),
+        ("cast(0.1 as double) + 0.2", decimal, false),
+        ("cast(1.1 as double)", decimal, true),
+        ("cast(0.1 as double)", Real, true),
+        ("cast(0.1 as double) + 0.2", Real, false),
+        ("a * 1", Double, true),
+        ("id + 0", Double, false),
+        ("a * 1", Bigint, false),
+        ("fine + interval '1 second'", Timestamp, false),
+        ("t", Timestamp, true),
+        ("coalesce(nothing, null)", Bigint, true),
+        ("case when a > 1 then nothing end", decimal, true),
+        ("'12' || '5'", Bigint, true),
+        ("'12' || 'x'", Number, false),
+    ] {
+        let map = json!([{"type": "map", "set": {"x": expression}}]);
+        let found = COMPILER.check(&spec(map.clone(), json!({})));
+        assert!(found.is_empty(), "{}", all(&found));
+        let demand = Demand::Columns(vec![column("x", ty)]);
+        let line = r#"{"a": 1.239, "id": 9007199254740993, "t": "2026-01-02T03:04:05Z", "fine": "2026-01-02T03:04:05.123456789Z"}"#;
+        let processed = program(&plan(spec(map, json!({})), demand)).process(records(&[line]));
+        assert_eq!(dead(&processed).is_empty(), fits, "{expression} as {ty}: {:?}", dead(&processed));
+    }
+}
+
+/// What a sink's table is made of.
+fn inferred(transforms: Value, more: Value, records: &Arc<Records>) -> (Vec<Column>, Learned) {
+    let found = program(&plan(spec(transforms, more), Demand::AllColumns)).infer(records);
+    (found.columns, found.learned)
+}
+
+#[test]
+fn declared_types_come_first_then_those_of_sql_then_the_data() {
+    let map = json!([{"type": "map", "set": {"i": "cast(age as integer)", "at": "cast(t as timestamptz)", "local": "cast(t as timestamp)",
+        "up": "upper(name)", "none": "cast(nothing as decimal(12, 3))", "sum": "age + 1", "null": "null", "seen": "age > 3"}}]);
+    let lines = records(&[r#"{"age": 1, "t": "2026-01-02T03:04:05Z", "zip": "01067", "price": 1.5, "empty": null}"#]);
+    let (columns, learned) = inferred(map, json!({"schema": {"zip": "text", "price": "double"}}), &lines);
+    let expected = [
+        column("age", Bigint),
+        column("t", Text),
+        column("zip", Text),
+        column("price", Double),
+        column("i", Integer),
+        column("at", Timestamp),
+        column("local", Datetime),
+        column("up", Text),
+        column("none", Decimal { precision: 12, scale: 3 }),
+        column("sum", Bigint),
+        column("seen", Boolean),
+    ];
+    assert_eq!(columns, expected);
+    let of_data: Vec<(&str, Option<Type>)> = learned.0.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
+    assert_eq!(
+        of_data,
+        [("age", Some(Bigint)), ("empty", None), ("null", None), ("sum", Some(Bigint)), ("t", Some(Text))]
+    );
+}
+
+#[test]
+fn a_field_of_nulls_waits_for_a_value() {
+    let empty = json!([]);
+    let (columns, learned) = inferred(empty.clone(), json!({}), &records(&[r#"{"id": 1, "amount": null}"#]));
+    assert_eq!(columns, [column("id", Bigint)]);
+    let mut plan = plan(spec(empty, json!({})), Demand::Columns(columns));
+    (plan.unknown_fields, plan.learned) = (Some(UnknownFields::Ignore), learned);
+    let still = program(&plan).process(records(&[r#"{"id": 2, "amount": null, "other": 1}"#]));
+    assert_eq!((still.new_columns.columns, still.dead), (vec![], vec![]));
+    let now = program(&plan).process(records(&[r#"{"id": 2, "amount": 6.5, "other": 1}"#]));
+    assert_eq!(now.new_columns.columns, [column("amount", Number)], "other is ignored, as before");
+    assert_eq!(now.new_columns.learned.0, [("amount".to_owned(), Some(Number))].into());
+}
+
+#[test]
+fn an_untyped_value_goes_into_a_learned_column_only_as_it_is_written() {
+    let header = ["id", "zip", "phone"];
+    let more = json!({"source": {"type": "file", "format": "csv"}});
+    let first = csv(&["1,10115,49301"], &header);
+    let (columns, learned) = inferred(json!([]), more.clone(), &first);
+    assert_eq!(columns, [column("id", Bigint), column("zip", Bigint), column("phone", Bigint)]);
+    let go = |more: &Value, columns: &[Column]| {
+        let mut plan = plan(spec(json!([]), more.clone()), Demand::Columns(columns.to_vec()));
+        plan.learned = learned.clone();
+        program(&plan).process(csv(&["2,01067,+49351", "3,5,6"], &header))
+    };
+    let strict = go(&more, &columns);
+    assert_eq!(table(&strict), ["3|5|6"]);
+    assert!(dead(&strict)[0].ends_with(r#"name it in the sink's columns, as in "zip": "text""#), "{:?}", dead(&strict));
+    let declared = json!({"source": more["source"], "schema": {"zip": "text"}});
+    let (columns, _) = inferred(json!([]), declared, &first);
+    assert_eq!(columns[1], column("zip", Text));
+    let named = json!({"source": more["source"], "sink": {"type": "stdout", "columns": {"id": "bigint", "zip": "bigint", "phone": "bigint"}}});
+    let lax = go(&named, &[column("zip", Bigint), column("phone", Bigint)]);
+    assert_eq!(table(&lax), ["1067|49351", "5|6"], "who names a number's type gets a number");
+}
