@@ -3,6 +3,7 @@ use crate::settings::{Log, LogFormat};
 use dataflow_sdk::catalog::Known;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use std::{
+    backtrace::Backtrace,
     io::{self, IsTerminal, Write},
     sync::{Arc, LazyLock},
 };
@@ -43,6 +44,11 @@ pub fn log_to_stderr(log: &Log) {
     if started.is_err() {
         tracing::debug!("the log was started before");
     }
+    // What a library says as it panics may hold a secret, too.
+    std::panic::set_hook(Box::new(|panic| {
+        let said = format!("{panic}\n{}\n", Backtrace::capture());
+        drop(Stderr.write_all(said.as_bytes()));
+    }));
 }
 
 /// Starts recording metrics, once per process; the handle renders them for Prometheus.

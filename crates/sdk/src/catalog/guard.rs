@@ -15,7 +15,7 @@ use dataflow_core::{
     token::{Fence, Token},
 };
 use serde_json::Value;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 impl Redactor {
     fn error(&self, error: Error) -> Error {
@@ -56,10 +56,16 @@ impl Redactor {
 }
 
 /// A part of a connector, and the secrets that it was given.
-#[derive(Debug)]
 struct Guarded<T> {
     inner: T,
     redactor: Arc<Redactor>,
+}
+
+/// Without the connector, whose settings hold the secrets.
+impl<T> fmt::Debug for Guarded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").field("redactor", &self.redactor).finish_non_exhaustive()
+    }
 }
 
 /// The same source, saying nothing of its secrets.

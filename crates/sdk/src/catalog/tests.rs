@@ -201,6 +201,148 @@ fn secrets_are_looked_up_only_when_a_connector_is_built() {
     assert_eq!(problems[0].message, "\"http://me:***@here\" must begin with db://");
 }
 
+/// Says its password whenever it says something.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Chatty {
+    /// Its password.
+    #[schemars(extend("x-secret" = true))]
+    password: String,
+}
+
+impl Chatty {
+    fn error(&self) -> Error {
+        Error::fatal("test", format!("no: {}", self.password)).fix(format!("not {:?}", self.password))
+    }
+}
+
+impl SourceConfig for Chatty {
+    const TYPE: &'static str = "chatty";
+    const SUMMARY: &'static str = "Talks.";
+    const GUARANTEE: &'static str = "None.";
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn build(self) -> Box<dyn source::Source> {
+        Box::new(self)
+    }
+}
+
+impl SinkConfig for Chatty {
+    const TYPE: &'static str = "chatty";
+    const SUMMARY: &'static str = "Talks.";
+    const KIND: Kind = Kind::Unfenced;
+    const GUARANTEE: &'static str = "None.";
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(self)
+    }
+}
+
+#[async_trait]
+impl source::Source for Chatty {
+    async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
+        Err(Error::transient("test", self.password.clone()))
+    }
+    async fn open(&self, _: &Context, _: source::Assignment) -> Result<Box<dyn source::Reader>, Error> {
+        Ok(Box::new(self.clone()))
+    }
+    async fn resolve(&self, _: &Context, _: &source::Place) -> Result<Positions, Error> {
+        Err(Error::Fenced(self.password.clone()))
+    }
+}
+
+#[async_trait]
+impl source::Reader for Chatty {
+    async fn read(&mut self) -> Result<source::Read, Error> {
+        Err(self.error())
+    }
+}
+
+#[async_trait]
+impl Sink for Chatty {
+    fn kind(&self) -> Kind {
+        Kind::Unfenced
+    }
+    async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
+        let (subject, message) = (self.password.clone(), format!("mind {}", self.password));
+        let warnings = vec![crate::batch::Warning { code: "test", subject, message, records: 0 }];
+        let demand = crate::batch::Demand::Documents;
+        Ok(sink::Opened { writer: Box::new(self.clone()), token: None, demand, warnings, handle: None })
+    }
+}
+
+#[async_trait]
+impl sink::Writer for Chatty {
+    async fn commit(
+        &mut self,
+        _: &[crate::batch::Output],
+        _: &dataflow_core::token::Token,
+    ) -> Result<sink::Committed, sink::CommitError> {
+        let cause = format!("no {}", self.password);
+        Err(sink::CommitError::Rejected(vec![sink::RejectedRow { output: 0, row: 0, cause }]))
+    }
+    async fn seal(&mut self) -> Result<Option<Value>, Error> {
+        Err(self.error())
+    }
+    async fn close(self: Box<Self>) {}
+}
+
+fn context() -> Context {
+    let spec: dataflow_core::spec::PipelineSpec =
+        serde_json::from_value(json!({"source": {"type": "chatty"}, "sink": {"type": "chatty"}})).unwrap();
+    Context {
+        pipeline: "p".try_into().unwrap(),
+        incarnation: "i".try_into().unwrap(),
+        batch: spec.batch,
+        max_record_bytes: spec.max_record_bytes,
+        max_in_flight_bytes: spec.max_in_flight_bytes,
+        paths: Arc::default(),
+        again: false,
+        inbox: None,
+        stop: tokio_util::sync::CancellationToken::new(),
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
+    let catalog = Catalog::new().source::<Chatty>().sink::<Chatty>();
+    let chatty = component(json!({"type": "chatty", "password": "${env:PW}"}));
+    let cx = context();
+    let mut said = Vec::new();
+
+    let source = catalog.build_source(&chatty, &connections()).unwrap();
+    said.push(source.partitions(&cx).await.unwrap_err());
+    said.push(source.resolve(&cx, &source::Place::End).await.unwrap_err());
+    let lane = source::Assignment { lane: 0, lanes: 1, positions: Positions::new() };
+    said.push(source.open(&cx, lane).await.unwrap().read().await.unwrap_err());
+
+    let sink = catalog.build_sink(&chatty, &connections()).unwrap();
+    let fence = dataflow_core::token::Fence {
+        pipeline: cx.pipeline.clone(),
+        incarnation: cx.incarnation.clone(),
+        generation: dataflow_core::id::Generation(1),
+        lane: 0,
+        epoch: dataflow_core::id::Epoch(1),
+    };
+    let lane = sink::OpenLane { fence: fence.clone(), journalled: None, version_base: 0 };
+    let mut opened = sink.open(&cx, lane).await.unwrap();
+    let token = dataflow_core::token::Token {
+        fence,
+        sequence: 1,
+        positions: Positions::new(),
+        counters: Default::default(),
+        chunks: Vec::new(),
+    };
+    said.push(opened.writer.seal().await.unwrap_err());
+    let refused = opened.writer.commit(&[], &token).await.unwrap_err();
+    let said = format!("{said:?} {refused:?} {:?} {source:?}", opened.warnings);
+    assert!(!said.contains("hunter2"), "{said}");
+    assert_eq!(said.matches(REDACTED).count(), 9, "{said}");
+}
+
 #[test]
 fn views_hide_literal_secrets_and_keep_references() {
     let shown = catalog().redact(
