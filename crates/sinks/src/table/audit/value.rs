@@ -326,7 +326,8 @@ fn uuid(text: &str) -> Option<String> {
 
 fn base64(text: &str) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    GeneralPurpose::new(&alphabet::STANDARD, config).decode(text).ok()
+    let decode = |alphabet| GeneralPurpose::new(alphabet, config).decode(text).ok();
+    decode(&alphabet::STANDARD).or_else(|| decode(&alphabet::URL_SAFE))
 }
 
 #[cfg(test)]
