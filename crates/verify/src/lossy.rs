@@ -61,3 +61,41 @@ fn hex(bytes: &[u8]) -> String {
     let digits: String = bytes.iter().take(64).map(|byte| format!("{byte:02x}")).collect();
     format!("key 0x{digits}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Lossy;
+    use dataflow_core::position::Position;
+    use dataflow_sdk::{
+        Records, Span,
+        audit::Finding,
+        batch::{Output, Payload},
+        records::{Layout, Slices},
+    };
+    use std::sync::Arc;
+
+    fn found(key: &[u8], record: &str, document: &str) -> u64 {
+        let records = Records {
+            data: record.to_owned().into(),
+            spans: vec![Span::new(0, record.len())],
+            offsets: vec![7],
+            keys: Some(Slices { data: key.to_vec().into(), spans: vec![Span::new(0, key.len())] }),
+            ..Records::empty("t/0".into(), Position::offset(7), Layout::Json)
+        };
+        let payload =
+            Payload::Documents { data: document.to_owned().into(), spans: vec![Span::new(0, document.len())] };
+        let (mut lossy, mut altered) = (Lossy::default(), Finding::default());
+        lossy.look(&Output { records: Arc::new(records), rows: vec![0], payload });
+        lossy.add_to(&mut altered);
+        altered.count
+    }
+
+    #[test]
+    fn bytes_that_became_a_character_are_found() {
+        assert_eq!(found(&[0, 0, 0, 0, 0, 0, 1, 0x90], "{}", "{\"k\":\"\u{fffd}\"}"), 1);
+        assert_eq!(found(b"key", "{}", "{\"k\":\"key\"}"), 0);
+        assert_eq!(found(b"key", "{\"a\":\"\u{fffd}\"}", "{\"a\":\"\u{fffd}\"}"), 0, "it was there before");
+        assert_eq!(found(b"key", r#"{"a":"\uFFFD"}"#, "{\"a\":\"\u{fffd}\"}"), 0, "it was there, escaped");
+        assert_eq!(found("\u{fffd}".as_bytes(), "{}", "{\"k\":\"\u{fffd}\"}"), 0, "the key has it");
+    }
+}

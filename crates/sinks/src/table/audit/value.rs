@@ -187,10 +187,14 @@ fn list(json: &str, element: impl Fn(&str) -> Cell) -> String {
     match serde_json::from_str::<Vec<&RawValue>>(json) {
         Ok(elements) => {
             let elements = elements.into_iter().map(|json| match json.get() {
-                nested if nested.starts_with('[') => list(nested, &element as &dyn Fn(&str) -> Cell),
-                json => element(json).unwrap_or_else(|| "NULL".into()),
+                nested if nested.starts_with('[') => list(nested, &element as &dyn Fn(&str) -> Cell).split_off(1),
+                json => match element(json) {
+                    None => "null".into(),
+                    Some(number) if number.starts_with('n') => number[1..].into(),
+                    Some(other) => serde_json::json!(other[1..]).to_string(),
+                },
             });
-            format!("l{}", serde_json::json!(elements.collect::<Vec<String>>()))
+            format!("l[{}]", elements.collect::<Vec<String>>().join(","))
         }
         Err(_) => text(json),
     }
@@ -271,11 +275,11 @@ fn write(json: &str, out: &mut String) {
         Some(b'{') => match serde_json::from_str::<BTreeMap<String, &RawValue>>(json) {
             Ok(fields) => {
                 out.push('{');
-                for (name, value) in fields {
+                for (at, (name, value)) in fields.into_iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
                     out.push_str(&serde_json::Value::from(name).to_string());
                     out.push(':');
                     write(value.get(), out);
-                    out.push(',');
                 }
                 out.push('}');
             }
@@ -284,9 +288,9 @@ fn write(json: &str, out: &mut String) {
         Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(json) {
             Ok(items) => {
                 out.push('[');
-                for value in items {
+                for (at, value) in items.into_iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
                     write(value.get(), out);
-                    out.push(',');
                 }
                 out.push(']');
             }
@@ -296,7 +300,7 @@ fn write(json: &str, out: &mut String) {
             Ok(string) => out.push_str(&serde_json::Value::from(string).to_string()),
             Err(_) => out.push_str(json),
         },
-        Some(b'-' | b'0'..=b'9') => out.push_str(&number(json.trim_ascii())),
+        Some(b'-' | b'0'..=b'9') => out.push_str(&number(json.trim_ascii())[1..]),
         _ => out.push_str(json.trim_ascii()),
     }
 }
@@ -353,6 +357,8 @@ mod tests {
             (Class::Padded, "\"ab\"", false, "ab  "),
             (Class::Real, "0.1", false, "0.1"),
             (Class::Double, "48.053808600000004", false, "48.0538086"),
+            (Class::List(&Class::Number), "[1.0, null, [2]]", false, "[1, null, [2.0]]"),
+            (Class::List(&Class::Instant), "[\"2026-01-02T03:04:05Z\"]", false, "[\"2026-01-02T03:04:05+00:00\"]"),
         ] {
             assert_eq!(class.said(said, untyped), Some(class.stored_text(stored)), "{class:?} {said} {stored}");
         }
@@ -372,6 +378,7 @@ mod tests {
             (Class::Text, "null", false, ""),
             (Class::Instant, "\"2026-01-02T03:04:05.123456789Z\"", false, "2026-01-02T03:04:05.123456Z"),
             (Class::Json, "\"1\"", false, "1"),
+            (Class::List(&Class::Text), "[\"a\", \"b\"]", false, "[\"a,b\"]"),
         ] {
             assert_ne!(class.said(said, untyped), Some(class.stored_text(stored)), "{class:?} {said} {stored}");
         }
