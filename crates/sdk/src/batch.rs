@@ -34,8 +34,19 @@ pub struct Column {
 pub struct Inferred {
     /// The columns, of the types that are declared, that SQL names, or that the data has, with room for more.
     pub columns: Vec<Column>,
-    /// What of it only the data says; also of fields that have no value yet, and so no column.
+    /// The names of all fields, in order; also of those that have no value yet, and so no type.
+    pub fields: Vec<String>,
+    /// What of it only the data says; also of fields that have no value yet.
     pub learned: Learned,
+}
+
+impl Inferred {
+    /// Columns of all fields, for a target whose columns have names and no types.
+    pub fn named(&self) -> Vec<Column> {
+        let column = |name: &String| self.columns.iter().find(|column| column.name == *name).cloned();
+        let named = |name: &String| column(name).unwrap_or_else(|| Column { name: name.clone(), ty: Type::Json });
+        self.fields.iter().map(named).collect()
+    }
 }
 
 /// The arrow type in which a sink gets a column of this type.

@@ -110,6 +110,11 @@ pub trait Writer: Send {
         Err(Error::fatal("internal", "this sink has no columns to define").for_user())
     }
 
+    /// Whether its columns have names and no types: then a field that has only been null so far is one of them, too.
+    fn is_untyped(&self) -> bool {
+        false
+    }
+
     /// Writes one commit. When this returns, a transactional sink has data and token durably and together; a keyed sink
     /// has the data durably; a staged one has taken it; an unfenced one has written it.
     ///

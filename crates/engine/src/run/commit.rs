@@ -144,13 +144,14 @@ impl Committer {
                     bytes += more;
                     together.push(batch);
                 }
-                ToCommit::Define { found: Inferred { columns, learned }, answer } => {
+                ToCommit::Define { found, answer } => {
                     if !together.is_empty() {
                         self.commit(std::mem::take(&mut together)).await?;
                         bytes = 0;
                     }
                     // The next run is to know of which types the columns were made.
-                    self.tell(Request::ReportSchema { run: self.run, learned }).await?;
+                    let columns = if self.writer.is_untyped() { found.named() } else { found.columns };
+                    self.tell(Request::ReportSchema { run: self.run, learned: found.learned }).await?;
                     let defining = self.writer.define(&columns);
                     let defined = wait_for("sink", "making its columns", &self.live, &*self.clock, defining).await;
                     let demand = defined.map_err(|error| Failure::of("sink", error))?;

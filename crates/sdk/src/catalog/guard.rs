@@ -148,6 +148,10 @@ impl Sink for Guarded<Box<dyn Sink>> {
 
 #[async_trait]
 impl Writer for Guarded<Box<dyn Writer>> {
+    fn is_untyped(&self) -> bool {
+        self.inner.is_untyped()
+    }
+
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         self.inner.define(columns).await.map_err(|error| self.redactor.error(error))
     }

@@ -55,6 +55,10 @@ impl FileWriter {
 
 #[async_trait]
 impl Writer for FileWriter {
+    fn is_untyped(&self) -> bool {
+        true
+    }
+
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         let known = self.columns.get_or_insert_with(|| columns.iter().map(|column| column.name.clone()).collect());
         Ok(demand(known))

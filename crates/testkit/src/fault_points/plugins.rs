@@ -112,6 +112,10 @@ struct WatchedWriter {
 
 #[async_trait]
 impl Writer for WatchedWriter {
+    fn is_untyped(&self) -> bool {
+        self.inner.is_untyped()
+    }
+
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         self.faults.with(Point::Define, self.inner.define(columns)).await
     }

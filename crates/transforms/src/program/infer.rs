@@ -46,6 +46,7 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
     let mut types = Decoder::new(wanted).types(&left(frame, records)).into_iter();
     let mut found = Inferred::default();
     for (name, origin) in fields {
+        found.fields.push(name.clone());
         let named = match origin {
             Origin::Field(path) => declared(chain, path),
             Origin::Register(register) => chain.registers[*register].fixed,
