@@ -4,7 +4,7 @@
 //! so that asking again costs what was added since.
 use crate::{dead_letters, view::DeadLetter};
 use dataflow_core::{chunk::ChunkRef, id::Incarnation, pipeline::Pipeline};
-use dataflow_journal::Journal;
+use dataflow_journal::{Error, Journal};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
@@ -73,7 +73,7 @@ impl Tally {
         journal: &dyn Journal,
         pipeline: (&Incarnation, &[ChunkRef]),
         patience: Option<Duration>,
-    ) -> Result<DeadLettersByCause, String> {
+    ) -> Result<DeadLettersByCause, Error> {
         let (incarnation, chunks) = pipeline;
         if self.incarnation.as_ref() != Some(incarnation) {
             *self = Self { incarnation: Some(incarnation.clone()), ..Self::default() };

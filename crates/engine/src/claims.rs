@@ -170,8 +170,8 @@ impl<'a> Stored<'a> {
     /// Its dead letters, counted by cause.
     ///
     /// # Errors
-    /// In words: if a chunk that the journal names is gone or damaged.
-    pub async fn causes(&self) -> Result<DeadLettersByCause, String> {
+    /// If a chunk that the journal names is gone or damaged.
+    pub async fn causes(&self) -> Result<DeadLettersByCause, Error> {
         let Some(pipeline) = self.state.pipeline() else { return Ok(DeadLettersByCause::default()) };
         let (incarnation, chunks) = causes::of(pipeline);
         causes::Tally::default().count(self.journal, (&incarnation, &chunks), None).await
@@ -180,8 +180,8 @@ impl<'a> Stored<'a> {
     /// A page of its dead letters, without their bytes.
     ///
     /// # Errors
-    /// In words: if a chunk that the journal names is gone or damaged.
-    pub async fn page(&self, after: u64, limit: usize) -> Result<DeadLetterPage, String> {
+    /// If a chunk that the journal names is gone or damaged.
+    pub async fn page(&self, after: u64, limit: usize) -> Result<DeadLetterPage, Error> {
         let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
         dead_letters::page(self.journal, chunks.unwrap_or_default(), after, limit).await
     }
@@ -189,8 +189,8 @@ impl<'a> Stored<'a> {
     /// Its dead letters after number `after`, at most `limit`.
     ///
     /// # Errors
-    /// In words: if a chunk that the journal names is gone or damaged.
-    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, String> {
+    /// If a chunk that the journal names is gone or damaged.
+    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
         dead_letters::list(self.journal, chunks.unwrap_or_default(), after, limit).await
     }

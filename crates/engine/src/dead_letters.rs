@@ -8,7 +8,7 @@ use dataflow_core::{
     time::Timestamp,
     token::Fence,
 };
-use dataflow_journal::Journal;
+use dataflow_journal::{Error, Journal};
 use dataflow_sdk::{batch::Dead, records::Records};
 use serde::{Deserialize, Serialize};
 
@@ -150,7 +150,7 @@ pub(crate) async fn join(journal: &dyn Journal, chunks: &[ChunkRef]) -> Result<(
     let (mut count, mut bytes, mut joined) = (0, 0, Vec::new());
     for chunk in chunks {
         let body = match journal.chunk(&chunk.id).await {
-            Err(error @ dataflow_journal::Error::Unavailable(_)) => return Err(error.to_string()),
+            Err(error @ Error::Unavailable(_)) => return Err(error.to_string()),
             Ok(Some(body)) => body,
             Ok(None) | Err(_) => break,
         };
@@ -166,13 +166,13 @@ pub(crate) async fn join(journal: &dyn Journal, chunks: &[ChunkRef]) -> Result<(
     Ok((count, body.into()))
 }
 
-async fn body(journal: &dyn Journal, chunk: &ChunkRef) -> Result<Bytes, String> {
-    let body = journal.chunk(&chunk.id).await.map_err(|error| error.to_string())?;
-    body.ok_or_else(|| format!("the chunk {} is named by the journal but is not there", chunk.id))
+async fn body(journal: &dyn Journal, chunk: &ChunkRef) -> Result<Bytes, Error> {
+    let missing = || Error::Corrupt(format!("the chunk {} is named but is not there", chunk.id));
+    journal.chunk(&chunk.id).await?.ok_or_else(missing)
 }
 
-fn unreadable(chunk: &ChunkRef, error: &serde_json::Error) -> String {
-    format!("the chunk {} can't be read: {error}", chunk.id)
+fn unreadable(chunk: &ChunkRef, error: &serde_json::Error) -> Error {
+    Error::Corrupt(format!("the chunk {} can't be read: {error}", chunk.id))
 }
 
 /// The dead letters after number `after`, at most `limit`, with their bytes.
@@ -181,7 +181,7 @@ pub(crate) async fn list(
     chunks: &[ChunkRef],
     after: u64,
     limit: usize,
-) -> Result<Vec<DeadLetter>, String> {
+) -> Result<Vec<DeadLetter>, Error> {
     let mut found = Vec::new();
     let mut before = 0;
     for chunk in chunks {
@@ -207,7 +207,7 @@ pub(crate) async fn next_chunk(
     journal: &dyn Journal,
     chunks: &[ChunkRef],
     after: u64,
-) -> Result<Vec<DeadLetter>, String> {
+) -> Result<Vec<DeadLetter>, Error> {
     let mut before = 0;
     for chunk in chunks {
         let end = before + chunk.records;
@@ -227,7 +227,7 @@ pub(crate) async fn page(
     chunks: &[ChunkRef],
     after: u64,
     limit: usize,
-) -> Result<DeadLetterPage, String> {
+) -> Result<DeadLetterPage, Error> {
     let items = list(journal, chunks, after, limit).await?;
     let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
     let next = items.last().map(|letter| letter.number).filter(|last| *last < total);

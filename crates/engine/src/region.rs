@@ -213,6 +213,18 @@ pub enum AskError {
     Internal(String),
 }
 
+/// Only a journal that is away may be asked again.
+impl From<dataflow_journal::Error> for AskError {
+    fn from(error: dataflow_journal::Error) -> Self {
+        match error {
+            dataflow_journal::Error::Corrupt(_) => Self::Internal(error.to_string()),
+            dataflow_journal::Error::Unavailable(_) | dataflow_journal::Error::Fenced { .. } => {
+                Self::Unavailable(error.to_string())
+            }
+        }
+    }
+}
+
 /// Which pipelines to list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ListQuery {

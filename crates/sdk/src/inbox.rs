@@ -24,6 +24,13 @@ pub trait Inbox: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`Error::Transient`] if the journal can't be read, [`Error::Fatal`] if the records are gone.
     async fn next(&self, from: u64) -> Result<Pushed, Error>;
+    /// Number of the first record that is still kept.
+    ///
+    /// # Errors
+    /// If it can't be told.
+    async fn first(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
     /// Number of records received so far.
     async fn received(&self) -> Result<u64, Error>;
 }

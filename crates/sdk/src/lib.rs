@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod check;
 pub mod context;
 pub mod error;
+pub mod extent;
 pub mod inbox;
 pub mod paths;
 pub mod records;

@@ -1,4 +1,7 @@
 //! Raw records as a source reads them: original bytes by slice, ids, metadata, and the interval they cover.
+pub mod key;
+pub use key::KeyFormat;
+
 use bytes::Bytes;
 use dataflow_core::position::{Partition, Position};
 use std::sync::Arc;
@@ -73,6 +76,8 @@ pub struct Records {
     pub offsets: Vec<u64>,
     /// Ids given with the records (Kafka keys, ids of pushed records); where there is none, `partition/offset` is the id.
     pub keys: Option<Slices>,
+    /// What the bytes of [`Self::keys`] stand for.
+    pub key_format: KeyFormat,
     /// Time of each record, milliseconds since the Unix epoch, where it has one; none if the source never has any.
     pub timestamps: Option<Vec<Option<i64>>>,
     /// Metadata of each record as a JSON object, where it has any of its own (Kafka headers, metadata of pushed records).
@@ -145,6 +150,7 @@ impl Records {
             spans: Vec::new(),
             offsets: Vec::new(),
             keys: None,
+            key_format: KeyFormat::Text,
             timestamps: None,
             metadata: None,
             shared: Arc::default(),
@@ -168,12 +174,16 @@ impl Records {
         let span = self.spans[row];
         (!span.is_null()).then(|| span.of(&self.data))
     }
-    /// The id of a record: its key as text, otherwise `partition/offset`.
+    /// The id of a record: its key ([`key::id`]), otherwise [where it is](Self::place).
     pub fn id(&self, row: usize) -> String {
         match self.keys.as_ref().and_then(|keys| keys.get(row)) {
-            Some(key) => String::from_utf8_lossy(key).into_owned(),
-            None => format!("{}/{}", self.partition, self.offsets[row]),
+            Some(key) => key::id(key),
+            None => self.place(row),
         }
+    }
+    /// Where a record is: `partition/offset`. No other record of the source is there.
+    pub fn place(&self, row: usize) -> String {
+        format!("{}/{}", self.partition, self.offsets[row])
     }
     /// Lets go of all but the first `len` records. The interval stays as it is.
     pub fn truncate(&mut self, len: usize) {
@@ -204,6 +214,7 @@ impl Records {
             spans: self.spans[rows.clone()].to_vec(),
             offsets: self.offsets[rows.clone()].to_vec(),
             keys: slices(&self.keys),
+            key_format: self.key_format,
             timestamps: self.timestamps.as_ref().map(|timestamps| timestamps[rows.clone()].to_vec()),
             metadata: slices(&self.metadata),
             shared: self.shared.clone(),

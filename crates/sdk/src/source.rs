@@ -1,8 +1,13 @@
 //! Sources: where records come from.
-use crate::{Context, Error, Records, batch::Warning};
+use crate::{
+    Context, Error, Problem, Records,
+    batch::Warning,
+    extent::{self, Extent, Extents},
+};
 use async_trait::async_trait;
 use dataflow_core::position::{Partition, Positions};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A checked source, ready to be opened. Holds no connection.
 #[async_trait]
@@ -31,6 +36,32 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If the server can't be asked.
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error>;
+
+    /// What there is of each partition.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
+        let first = self.resolve(cx, &Place::Beginning).await?;
+        let mut last = self.resolve(cx, &Place::End).await?;
+        let extent = |(partition, first)| {
+            let last = last.remove(&partition);
+            (partition, Extent { first, last })
+        };
+        Ok(first.into_iter().map(extent).collect())
+    }
+
+    /// The positions that a user names, as this source takes them; or all that is wrong with them.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn place(
+        &self,
+        cx: &Context,
+        named: &BTreeMap<String, String>,
+    ) -> Result<Result<Positions, Vec<Problem>>, Error> {
+        Ok(extent::place(&self.extents(cx).await?, named))
+    }
 }
 
 /// What becomes of a position when the settings of its source change.

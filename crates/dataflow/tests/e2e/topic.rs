@@ -1,8 +1,9 @@
 //! A topic of a test's own in the Kafka that is up for all tests.
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    message::OwnedHeaders,
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use std::time::Duration;
@@ -54,6 +55,23 @@ impl Topic {
                 record = refused;
             }
         }
+        self.producer.flush(PATIENCE).unwrap();
+    }
+
+    /// It has so many partitions from here on.
+    pub(crate) async fn grow(&mut self, partitions: u64) {
+        self.partitions = partitions;
+        let more = NewPartitions::new(&self.name, usize::try_from(partitions).unwrap());
+        let grown = self.admin.create_partitions([&more], &options()).await.unwrap();
+        assert!(grown.iter().all(Result::is_ok), "{grown:?}");
+        // The one before may not know them for a while.
+        self.producer = config().create().unwrap();
+    }
+
+    /// One record with this key and these headers.
+    pub(crate) fn send_keyed(&self, key: &[u8], headers: OwnedHeaders, payload: &str) {
+        let record = BaseRecord::<[u8], str>::to(&self.name).partition(0).key(key).payload(payload).headers(headers);
+        self.producer.send(record).map_err(|(error, _)| error).unwrap();
         self.producer.flush(PATIENCE).unwrap();
     }
 

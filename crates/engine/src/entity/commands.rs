@@ -137,6 +137,14 @@ impl Entity {
         let forced = Settlement::Unsettled { reason: String::new(), forced: true };
         decide(&self.slot.state(), &to(request(Positions::new(), forced)))?;
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
+        let named = match &place {
+            ResetTo::Positions(named) if named.is_empty() => {
+                let problem = Problem::new("to.positions", "empty", "names no position").fix("name at least one");
+                return Err(Rejected::Invalid { problems: vec![problem] }.into());
+            }
+            ResetTo::Positions(named) => self.place_named(&pipeline, named, force).await?,
+            _ => Positions::new(),
+        };
         let settlement = if pipeline.needs_settlement() {
             self.settle(&pipeline, Some(&place), force).await
         } else {
@@ -153,26 +161,15 @@ impl Entity {
             Settlement::Settled { lanes } => Settlement::Settled { lanes: count_expired(lanes, &place, &earliest) },
             unsettled => unsettled,
         };
-        let current = match &settlement {
-            Settlement::Settled { lanes } => pipeline.progress.positions_with(lanes),
-            Settlement::NotNeeded | Settlement::Unsettled { .. } => pipeline.progress.positions(),
-        };
+        let current = pipeline.progress.positions_with(settlement.lanes());
         let positions = match place {
             ResetTo::Beginning => earliest,
             ResetTo::SinkToken => current,
             ResetTo::Journal => pipeline.progress.positions(),
             ResetTo::End => self.resolve(&pipeline, &Place::End).await?,
-            ResetTo::Positions(named) => {
-                if named.is_empty() {
-                    let problem = Problem::new("to.positions", "empty", "names no position").fix("name at least one");
-                    return Err(Rejected::Invalid { problems: vec![problem] }.into());
-                }
-                self.check_partitions(&pipeline, &current, named.keys().map(String::as_str)).await?;
+            ResetTo::Positions(_) => {
                 let mut positions = current;
-                for (partition, at) in named {
-                    let position = dataflow_core::position::Position { at: at.as_str().into(), identity: None };
-                    positions.insert(partition.as_str().into(), position);
-                }
+                positions.extend(named);
                 positions
             }
         };

@@ -74,6 +74,10 @@ impl Inbox for EntityInbox {
         Ok(Pushed { from, to, at, body })
     }
 
+    async fn first(&self) -> Result<u64, Error> {
+        Ok(self.slot.state().pipeline().map_or(0, |pipeline| pipeline.inbox.first()))
+    }
+
     async fn received(&self) -> Result<u64, Error> {
         Ok(self.slot.state().pipeline().map_or(0, |pipeline| pipeline.inbox.received))
     }

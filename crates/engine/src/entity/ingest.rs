@@ -102,7 +102,7 @@ impl Entity {
         let stored = try_join_all(
             bodies.into_iter().map(|(chunk, body)| async move { journal.stage_chunk(&chunk, body).await }),
         );
-        stored.await.map_err(|error| AskError::Unavailable(error.to_string()))?;
+        stored.await?;
         self.append(events).await
     }
 }

@@ -22,13 +22,13 @@ impl Entity {
             Query::Recovery => recovery(&self.slot),
             Query::DeadLetters { after, limit } => {
                 let chunks = self.chunks()?;
-                let page = dead_letters::page(journal, &chunks, after, limit).await.map_err(AskError::Internal)?;
+                let page = dead_letters::page(journal, &chunks, after, limit).await?;
                 Ok(Reply::DeadLetters(page))
             }
             Query::DeadLetter(number) => {
                 let chunks = self.chunks()?;
                 let after = number.checked_sub(1).ok_or(Rejected::NotFound)?;
-                let found = dead_letters::list(journal, &chunks, after, 1).await.map_err(AskError::Internal)?;
+                let found = dead_letters::list(journal, &chunks, after, 1).await?;
                 let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
                 Ok(Reply::DeadLetter(Box::new(found)))
             }
@@ -36,8 +36,7 @@ impl Entity {
             Query::History { order, after, limit } => self.history(order, after, limit).await,
             Query::Claims => {
                 let state = self.slot.state().clone();
-                let claims =
-                    claims::of(journal, &state).await.map_err(|error| AskError::Unavailable(error.to_string()))?;
+                let claims = claims::of(journal, &state).await?;
                 Ok(Reply::Claims(Box::new(claims.ok_or(Rejected::NotFound)?)))
             }
         }
@@ -55,7 +54,7 @@ impl Entity {
             Order::Rising => journal.history(pipeline, Seq(after.unwrap_or(0)), limit + 1).await,
             Order::Falling => journal.history_before(pipeline, after.map(Seq), limit + 1).await,
         };
-        let mut entries = entries.map_err(|error| AskError::Unavailable(error.to_string()))?;
+        let mut entries = entries?;
         if entries.is_empty() && matches!(after, None | Some(0)) {
             return Err(Rejected::NotFound.into());
         }
@@ -82,7 +81,7 @@ pub(crate) async fn causes(around: &Surroundings, slot: &Slot) -> Result<Reply, 
     let (incarnation, chunks) = by_cause::of(slot.state().pipeline().ok_or(Rejected::NotFound)?);
     let mut tally = slot.causes.lock().await;
     let counted = tally.count(&*around.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;
-    counted.map(Reply::Causes).map_err(AskError::Internal)
+    Ok(Reply::Causes(counted?))
 }
 
 /// The pipeline as it is now.

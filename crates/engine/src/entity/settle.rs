@@ -10,17 +10,16 @@ use dataflow_core::{
         command::Settlement,
         event::{Cause, LaneProgress},
     },
-    position::Positions,
+    position::{Position, Positions},
     problem::Problem,
 };
 use dataflow_sdk::{
     Context, Error,
-    check::nearest,
     sink::{OpenLane, Sink},
-    source::Place,
+    source::{Place, Source},
 };
-use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use std::{collections::BTreeMap, time::Duration};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Longest wait for a server that is asked on behalf of a pipeline that does not run.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -108,53 +107,58 @@ impl Entity {
 
     /// Where the source begins or ends now.
     pub(super) async fn resolve(&self, pipeline: &Pipeline, place: &Place) -> Result<Positions, AskError> {
-        let source = self.around.parts.plugins.source(&pipeline.spec.source);
-        let source = source.map_err(|problems| Rejected::Invalid { problems })?;
-        let giving_up = CancellationToken::new();
-        let _end = giving_up.clone().drop_guard();
-        let cx = self.context(pipeline, giving_up);
-        let refused = |reason: String| {
-            let message = format!("the source can't be asked where it begins or ends: {reason}");
-            AskError::Rejected(Rejected::Invalid { problems: vec![Problem::new("to", "source-unreachable", message)] })
-        };
-        match tokio::time::timeout(PATIENCE, source.resolve(&cx, place)).await {
-            Ok(Ok(positions)) => Ok(positions),
-            Ok(Err(error)) => Err(refused(error.to_string())),
-            Err(_) => Err(refused(format!("no answer within {} s", PATIENCE.as_secs()))),
+        let (source, cx, _end) = self.source(pipeline)?;
+        let answer = patiently(source.resolve(&cx, place)).await;
+        answer.map_err(|why| unreachable("where it begins or ends", &why).into())
+    }
+
+    /// The positions that a user names, as the source takes them. `forced`: one that can't be asked is taken at the user's
+    /// word.
+    pub(super) async fn place_named(
+        &self,
+        pipeline: &Pipeline,
+        named: &BTreeMap<String, String>,
+        forced: bool,
+    ) -> Result<Positions, AskError> {
+        let (source, cx, _end) = self.source(pipeline)?;
+        match patiently(source.place(&cx, named)).await {
+            Ok(placed) => placed.map_err(|problems| Rejected::Invalid { problems }.into()),
+            Err(_) if forced => {
+                let position = |at: &String| Position { at: at.as_str().into(), identity: None };
+                Ok(named.iter().map(|(partition, at)| (partition.as_str().into(), position(at))).collect())
+            }
+            Err(why) => Err(unreachable("what it has", &why).into()),
         }
     }
 
-    /// Whether the source has these partitions: a position of a misspelt one would be kept, and change nothing. A source
-    /// that can't be asked is taken at the user's word.
-    pub(super) async fn check_partitions(
-        &self,
-        pipeline: &Pipeline,
-        current: &Positions,
-        named: impl Iterator<Item = &str>,
-    ) -> Result<(), Rejected> {
-        let strangers: Vec<&str> = named.filter(|name| !current.contains_key(*name)).collect();
-        if strangers.is_empty() {
-            return Ok(());
-        }
-        let Ok(there) = self.resolve(pipeline, &Place::End).await else { return Ok(()) };
-        let known: Vec<&str> = there.keys().chain(current.keys()).map(|partition| &*partition.0).collect();
-        let finding = |name: &str| {
-            let problem =
-                Problem::new("to.positions", "unknown-partition", format!("the source has no partition {name:?}"));
-            match nearest(name, known.iter().copied()) {
-                Some(meant) => problem.fix(format!("did you mean {meant:?}?")),
-                None if known.is_empty() => problem.fix("the source has no partitions yet: choose \"beginning\""),
-                None => {
-                    problem.fix(format!("there are: {}", known.iter().take(10).copied().collect::<Vec<_>>().join(", ")))
-                }
-            }
-        };
-        let problems: Vec<_> = strangers.into_iter().filter(|name| !known.contains(name)).map(finding).collect();
-        if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
+    /// The source of a pipeline that does not run, and what it is asked with; it gives up when the guard goes.
+    fn source(&self, pipeline: &Pipeline) -> Result<(Box<dyn Source>, Context, DropGuard), AskError> {
+        let source = self.around.parts.plugins.source(&pipeline.spec.source);
+        let source = source.map_err(|problems| Rejected::Invalid { problems })?;
+        let giving_up = CancellationToken::new();
+        let cx = self.context(pipeline, giving_up.clone());
+        Ok((source, cx, giving_up.drop_guard()))
     }
 
     fn context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
         let inbox = super::inbox::EntityInbox { slot: self.slot.clone(), journal: self.around.parts.journal.clone() };
         context(pipeline, self.around.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
+    }
+}
+
+/// An answer, or why there is none.
+async fn patiently<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// The source has no answer.
+fn unreachable(asked: &str, why: &str) -> Rejected {
+    let message = format!("the source can't be asked {asked}: {why}");
+    let problem = Problem::new("to", "source-unreachable", message);
+    Rejected::Invalid {
+        problems: vec![problem.fix("make the source reachable and repeat; positions that are named may be forced")],
     }
 }

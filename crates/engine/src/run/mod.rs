@@ -232,7 +232,10 @@ impl Run {
         let program = Binding::new(plan, Arc::new(move |plan: &Plan| compile_with(plugins.compiler(), plan)))?;
 
         let lanes = pipeline.progress.lanes.unwrap_or(1);
-        let assignment = Assignment { lane: number, lanes, positions: positions.clone() };
+        // A lane that has none of a topic's partitions yet must know that others of it were read.
+        let mut known = pipeline.progress.positions();
+        known.extend(positions.clone());
+        let assignment = Assignment { lane: number, lanes, positions: known };
         let reader = source.open(cx, assignment).await.map_err(|error| Failure::of("source", error))?;
 
         let token = Token {

@@ -49,7 +49,7 @@ async fn a_position_of_a_partition_that_is_not_there_is_refused() {
     match house.act(Action::ResetCheckpoint { to, force: false }).await {
         Err(AskError::Rejected(Rejected::Invalid { problems })) => {
             assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to.positions", "unknown-partition"));
-            assert_eq!(problems[0].fix.as_deref(), Some("did you mean \"t/0\"?"));
+            assert_eq!(problems[0].fix.as_deref(), Some("did you mean \"t/0\"? There are: t/0 (0 to 10)"));
         }
         other => panic!("{other:?}"),
     }

@@ -9,7 +9,10 @@ use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
     shard::ShardId,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 /// All logs and chunks.
 #[derive(Debug, Default)]
@@ -59,7 +62,7 @@ impl Log {
     }
 
     pub(super) fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Vec<Row> {
-        let rows = self.rows.range(after.next()..).map(|(_, row)| row);
+        let rows = self.rows.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, row)| row);
         rows.filter(|row| is_lifecycle_of(pipeline, row)).take(limit).cloned().collect()
     }
 

@@ -83,9 +83,9 @@ pub(super) fn history(
     after: Seq,
     limit: usize,
 ) -> Result<Vec<Row>> {
-    db.prepare_cached(HISTORY)?
-        .query_map(params![pipeline.as_str(), signed(after.0)?, shard.0, limited(limit)], row)?
-        .collect()
+    // No event has a number beyond.
+    let Ok(after) = i64::try_from(after.0) else { return Ok(Vec::new()) };
+    db.prepare_cached(HISTORY)?.query_map(params![pipeline.as_str(), after, shard.0, limited(limit)], row)?.collect()
 }
 
 pub(super) const HISTORY_BEFORE: &str = "SELECT seq, pipeline, kind, body FROM log INDEXED BY log_history

@@ -29,17 +29,22 @@ use crate::{
 };
 use async_trait::async_trait;
 use dataflow_core::{
-    position::{Partition, Positions},
+    position::{Partition, Position, Positions},
     spec::Millis,
 };
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     batch::Warning,
+    extent,
     source::{Assignment, Kept, Place, Reader, Source},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 /// Reads records from files: JSON (one object a line) or CSV, plain, gzip or zstd.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -248,6 +253,19 @@ impl FileSource {
         if name.ends_with(".csv") { Format::Csv } else { Format::Json }
     }
 
+    /// Whether a line of a file begins there, as far as can be told.
+    fn begins_record(&self, partition: &Partition, at: &Position) -> Result<bool, Error> {
+        let path = &names::path(&partition.0);
+        let Some(before) = at.as_offset().and_then(|at| at.checked_sub(1)) else { return Ok(true) };
+        if self.compression.of(path) != Compression::None {
+            return Ok(true);
+        }
+        let mut byte = [0];
+        let read = std::fs::File::open(path).and_then(|file| file.read_exact_at(&mut byte, before));
+        read.map_err(|error| content::failed(&partition.0, before, error))?;
+        Ok(byte == *b"\n")
+    }
+
     /// Whether a file of this name is one to read.
     fn may_match(&self, path: &Path) -> bool {
         let literally = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
@@ -312,6 +330,40 @@ impl Source for FileSource {
                 Ok(Box::new(Ahead::new(work)))
             }
         }
+    }
+
+    /// A place in the middle of a line is no position: the rest of the line would be taken for a record.
+    async fn place(
+        &self,
+        cx: &Context,
+        named: &BTreeMap<String, String>,
+    ) -> Result<Result<Positions, Vec<Problem>>, Error> {
+        let extents = self.extents(cx).await?;
+        let (mut placed, mut problems) = (Positions::new(), Vec::new());
+        for (partition, at) in named {
+            match extent::place(&extents, &BTreeMap::from([(partition.clone(), at.clone())])) {
+                // The file is known by what lies before the position, which is read when it is opened there.
+                Ok(position) => {
+                    placed.extend(position.into_iter().map(|(name, at)| (name, Position { identity: None, ..at })))
+                }
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        let source = self.clone();
+        blocking("file", move || {
+            for (partition, at) in &placed {
+                let end = extents.get(partition).and_then(|extent| extent.last.as_ref());
+                if end.is_some_and(|end| end.at == at.at) || source.begins_record(partition, at)? {
+                    continue;
+                }
+                let message = format!("{partition}: {at} lies in the middle of a line");
+                let problem = Problem::new("to.positions", "bad-position", message);
+                let there = extents.get(partition).map_or_else(String::new, ToString::to_string);
+                problems.push(problem.fix(format!("there are {there}: give the place of the first byte of a line")));
+            }
+            Ok(if problems.is_empty() { Ok(placed) } else { Err(problems) })
+        })
+        .await
     }
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
+    extent::{Extent, Extents},
     source::{Assignment, Kept, Place, Reader, Source},
 };
 use indexmap::IndexMap;
@@ -230,5 +231,10 @@ impl Source for GenerateSource {
             },
         };
         (0..self.partitions).map(place).collect()
+    }
+
+    async fn extents(&self, _: &Context) -> Result<Extents, Error> {
+        let extent = |p| Extent { first: Position::offset(0), last: self.share(p).map(Position::offset) };
+        Ok((0..self.partitions).map(|p| (Self::partition(p), extent(p))).collect())
     }
 }

@@ -79,7 +79,7 @@ impl Source for HttpSource {
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
         let at = match to {
-            Place::Beginning => 0,
+            Place::Beginning => inbox(cx)?.first().await?,
             Place::End => inbox(cx)?.received().await?,
         };
         Ok(Positions::from([(partition(), Position::offset(at))]))

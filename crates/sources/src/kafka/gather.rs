@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dataflow_core::position::Partition;
 use dataflow_sdk::{
     Records,
-    records::{Layout, Oversized, Span},
+    records::{KeyFormat, Layout, Oversized, Span},
 };
 use rdkafka::{
     Message,
@@ -34,6 +34,7 @@ pub(super) struct Gather {
     /// What its topic is known by.
     pub(super) id: Option<Arc<str>>,
     shared: Arc<Vec<(String, String)>>,
+    key_format: KeyFormat,
     /// Where the last batch ended, and behind the last record gathered.
     from: i64,
     to: i64,
@@ -51,7 +52,7 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub(super) fn new(found: &Found, from: i64) -> Self {
+    pub(super) fn new(found: &Found, from: i64, key_format: KeyFormat) -> Self {
         let (topic, number) = (&*found.topic, found.number);
         let shared = vec![("topic".to_owned(), topic.to_owned()), ("partition".to_owned(), number.to_string())];
         Self {
@@ -60,6 +61,7 @@ impl Gather {
             topic: topic.to_owned(),
             number,
             shared: Arc::new(shared),
+            key_format,
             from,
             to: from,
             since: None,
@@ -138,6 +140,7 @@ impl Gather {
         records.spans = std::mem::take(&mut self.spans);
         records.offsets = std::mem::take(&mut self.offsets);
         records.keys = self.keys.take();
+        records.key_format = self.key_format;
         records.metadata = self.metadata.take();
         records.timestamps = Some(std::mem::take(&mut self.timestamps));
         records.oversized = std::mem::take(&mut self.oversized);
@@ -147,16 +150,9 @@ impl Gather {
     }
 }
 
-/// Headers as a JSON object; of those with the same name, the last.
+/// Headers as a JSON object.
 fn metadata(message: &BorrowedMessage<'_>) -> Option<Vec<u8>> {
     let headers = message.headers()?;
-    let mut object = serde_json::Map::new();
-    for header in headers.iter() {
-        let value = match header.value {
-            Some(value) => String::from_utf8_lossy(value).into_owned().into(),
-            None => serde_json::Value::Null,
-        };
-        object.insert(header.key.to_owned(), value);
-    }
+    let object = super::headers::object(headers.iter().map(|header| (header.key, header.value)));
     (!object.is_empty()).then(|| serde_json::json!({ "headers": object }).to_string().into_bytes())
 }

@@ -5,6 +5,7 @@
 //! (`gather`).
 mod client;
 mod gather;
+mod headers;
 mod out;
 mod poll;
 mod properties;
@@ -24,6 +25,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
+    records::KeyFormat,
     source::{Assignment, Kept, Place, Reader, Source},
 };
 use indexmap::IndexMap;
@@ -48,6 +50,10 @@ pub struct KafkaSource {
     /// Where a partition begins that was never read.
     #[serde(default)]
     pub start: Start,
+    /// What the bytes of keys stand for: `meta.key` is that. A record whose key is something else is a dead letter where
+    /// its key is asked for.
+    #[serde(default)]
+    pub key_format: KeyFormat,
     /// What to do when a position is not in the log any more: its records have expired, or the topic was made anew.
     #[serde(default)]
     pub on_position_lost: OnPositionLost,
@@ -224,7 +230,7 @@ impl SourceConfig for KafkaSource {
 
     /// Whatever brokers it asks: a topic is known by its id.
     fn reads_like(&self, before: &Self) -> bool {
-        self.all_topics() == before.all_topics()
+        self.all_topics() == before.all_topics() && self.key_format == before.key_format
     }
 
     fn keeps(&self, _: &Self, partition: &Partition) -> Kept {

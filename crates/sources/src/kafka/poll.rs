@@ -60,7 +60,7 @@ impl Poll {
             let added = list.add_partition_offset(&found.topic, found.number, Offset::Offset(*offset));
             added.map_err(|error| self.client.failed(&found.topic, &error))?;
             self.by_place.entry(found.topic.clone()).or_default().insert(found.number, self.gathers.len());
-            self.gathers.push(Gather::new(found, *offset));
+            self.gathers.push(Gather::new(found, *offset, self.source.key_format));
         }
         self.client.consumer.incremental_assign(&list).map_err(|error| self.client.failed("the assignment", &error))
     }

@@ -12,12 +12,13 @@ use dataflow_engine::parts::{BuiltSink, Plugins};
 use dataflow_sdk::{
     Context, Error,
     batch::{Column, Demand, Output},
+    extent::Extents,
     sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
     source::{Assignment, Place, Reader, Source},
     transform::Compiler,
 };
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Connectors with points around what they open and write.
 #[derive(Debug)]
@@ -76,6 +77,18 @@ impl Source for WatchedSource {
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
         self.inner.resolve(cx, to).await
+    }
+
+    async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
+        self.inner.extents(cx).await
+    }
+
+    async fn place(
+        &self,
+        cx: &Context,
+        named: &BTreeMap<String, String>,
+    ) -> Result<Result<Positions, Vec<Problem>>, Error> {
+        self.inner.place(cx, named).await
     }
 }
 

@@ -130,6 +130,11 @@ impl Expression {
         super::path(&self.tree).is_some()
     }
 
+    /// The column that it is, if it is but that.
+    pub(crate) fn column(&self) -> Option<Slot> {
+        self.is_column().then(|| self.slots.first().copied())?
+    }
+
     /// Whether it gives another result each time, as random() does.
     pub(crate) fn is_volatile(&self) -> bool {
         self.compiled

@@ -133,7 +133,8 @@ impl<'a> Frame<'a> {
     pub(crate) fn is_json(&self, slot: Slot) -> bool {
         match slot {
             Slot::Register(register) => self.json.contains(&register),
-            Slot::Field(_) | Slot::Meta(_) => false,
+            Slot::Meta(index) => self.meta[index].json,
+            Slot::Field(_) => false,
         }
     }
 

@@ -8,8 +8,9 @@ use arrow::{
     compute::{CastOptions, cast_with_options},
     datatypes::DataType,
 };
-use dataflow_formats::decode::{Column, Decoder, Field, Misfit};
-use dataflow_sdk::records::{Layout, Records};
+use dataflow_core::types::Type;
+use dataflow_formats::decode::{Column, Decoder, Field, Misfit, Want};
+use dataflow_sdk::records::{KeyFormat, Layout, Records};
 use std::sync::Arc;
 
 /// Makes columns of metadata.
@@ -42,10 +43,13 @@ impl Meta {
             if field.path == [NOW] {
                 return present(records);
             }
+            if field.path == ["key"] && records.keys.is_some() {
+                return keys(records, &default_type(field.want));
+            }
             let ty = default_type(field.want);
             match (given(field, records).or_else(|| shared(field, records)), own) {
                 (Some(column), _) => plain(as_type(column, &ty)),
-                (None, Some(own)) => own,
+                (None, Some(own)) => Column { json: field.want == Want::As(Type::Json), ..own },
                 (None, None) => plain(new_null_array(&ty, records.len())),
             }
         };
@@ -56,6 +60,23 @@ impl Meta {
 /// A column in which all is as it should be.
 fn plain(array: ArrayRef) -> Column {
     Column { array, json: false, misfits: Vec::new(), present: 0, absent: None }
+}
+
+/// The key of each record: one whose bytes are not what keys are can't go through what asks for it.
+fn keys(records: &Records, ty: &DataType) -> Column {
+    let key = |row| records.keys.as_ref().and_then(|keys| keys.get(row));
+    let (mut texts, mut misfits) = (StringBuilder::new(), Vec::new());
+    for row in 0..records.len() {
+        match key(row).map(|key| records.key_format.text(key)).transpose() {
+            Ok(text) => texts.append_option(text),
+            Err(cause) => {
+                texts.append_null();
+                misfits.push(Misfit { row: row as u32, cause });
+            }
+        }
+    }
+    let json = records.key_format == KeyFormat::Json;
+    Column { misfits, json, ..plain(as_type(Arc::new(texts.finish()), ty)) }
 }
 
 /// The time of each record, which stands for the present time: a record without one can't go through what asks for it.
@@ -79,14 +100,7 @@ fn given(field: &Field, records: &Records) -> Option<ArrayRef> {
     Some(match name.as_str() {
         "offset" => Arc::new(Int64Array::from_iter_values(records.offsets.iter().map(|offset| *offset as i64))),
         "timestamp" => times(records)?,
-        "key" => {
-            let keys = records.keys.as_ref()?;
-            let mut column = StringBuilder::with_capacity(records.len(), keys.data.len());
-            for row in 0..records.len() {
-                column.append_option(keys.get(row).map(String::from_utf8_lossy));
-            }
-            Arc::new(column.finish())
-        }
+        "position" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.place(row)))),
         "id" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.id(row)))),
         // Sources that have no number of it have its name.
         "partition" if !records.shared.iter().any(|(key, _)| key == "partition") => {

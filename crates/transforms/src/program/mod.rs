@@ -26,14 +26,15 @@ use crate::{
 };
 use dataflow_core::spec::{Component, OnTypeMismatch, PipelineSpec};
 use dataflow_formats::decode::{Decoder, Field};
-use dataflow_sdk::{Problem, batch::Demand, transform::Plan};
+use dataflow_sdk::{Problem, batch::Demand, records::KeyFormat, transform::Plan};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Plans all transforms of a spec. Its problems are in the builder.
 pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
     let untyped = spec.source.config.get("format").is_some_and(|format| format == "csv");
-    let cx = Context { functions, schema: &spec.schema, source: &spec.source.kind, untyped };
+    let key = KeyFormat::of(&spec.source).ty();
+    let cx = Context { functions, schema: &spec.schema, source: &spec.source.kind, key, untyped };
     let mut builder = Builder::new(cx);
     for (index, component) in transforms.iter().enumerate() {
         builder.enter(format!("transforms[{index}]"));

@@ -87,7 +87,10 @@ impl Chain {
                 }
                 Step::Compute { register, expression } => {
                     let (result, dead) = evaluate(&mut frame, expression, stage, self.lenient, &mut misfits);
-                    frame.set(*register, result);
+                    match expression.column().is_some_and(|slot| frame.is_json(slot)) {
+                        true => frame.set_json(*register, result),
+                        false => frame.set(*register, result),
+                    }
                     frame.kill(dead);
                 }
                 Step::Edit(edit) => edit.run(&mut frame, stage),

@@ -42,7 +42,7 @@ fn it_is_no_change_of_the_pipeline() {
     let after = given([created()]).when(Command::from(ingest("a", 1)).named("push")).after();
     let pipeline = after.state.pipeline().unwrap();
     assert_eq!((pipeline.version, pipeline.updated_at), (1, EPOCH.plus_millis(1_000)));
-    assert!(!after.state.carried_out(&command_id("push")).is_some());
+    assert!(after.state.carried_out(&command_id("push")).is_none());
 }
 
 #[test]

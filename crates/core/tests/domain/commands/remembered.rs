@@ -39,8 +39,8 @@ fn what_runs_and_the_policy_do_is_not_remembered() {
     let failed = given([created(), started(), opened(10, 0), failed_for_now()]);
     let after = failed.when(Command::from(start()).by_system().named("policy")).after();
     let after = after.when(Command::from(report_opened(11, 0)).named("r")).after();
-    assert!(!after.state.carried_out(&command_id("policy")).is_some());
-    assert!(!after.state.carried_out(&command_id("r")).is_some());
+    assert!(after.state.carried_out(&command_id("policy")).is_none());
+    assert!(after.state.carried_out(&command_id("r")).is_none());
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn only_so_many_and_only_for_so_long() {
     let many = (0..REMEMBERED_COMMANDS).fold(given([created()]), |given, n| given.and(described(n)));
     let pipeline = many.state.pipeline().unwrap();
     assert_eq!(pipeline.commands.len(), REMEMBERED_COMMANDS);
-    assert!(!many.state.carried_out(&command_id("given-1")).is_some());
+    assert!(many.state.carried_out(&command_id("given-1")).is_none());
     assert!(many.state.carried_out(&command_id("given-2")).is_some());
 
     let next_day = pipeline.updated_at.plus_millis(REMEMBERED_COMMANDS_MS);

@@ -53,6 +53,6 @@ impl Claimant for Journal<'_> {
     }
 
     async fn dead_letters(&self, after: u64) -> Result<Vec<DeadLetter>, Error> {
-        self.stored().await?.dead_letters(after, PAGE).await.map_err(Error::Claims)
+        self.stored().await?.dead_letters(after, PAGE).await.map_err(|error| Error::Claims(error.to_string()))
     }
 }

@@ -118,3 +118,13 @@ pub async fn every_event_comes_back(journal: &dyn Journal, _: &dyn Journal) {
     let stored = all(journal, SHARD, Seq(1)).await.into_iter().map(|entry| (entry.pipeline, entry.event));
     assert_eq!(stored.collect::<Vec<_>>(), events);
 }
+
+/// A history begins behind any number there is, also behind those that no event will ever have.
+pub async fn a_history_may_begin_anywhere(journal: &dyn Journal, _: &dyn Journal) {
+    let name = pipeline(SHARD, 0);
+    let mut owner = Owner::claim(journal, SHARD).await;
+    owner.append(&[(name.clone(), lifecycle("a")), (name.clone(), lifecycle("b"))]).await;
+    for (after, found) in [(0, 2), (1, 1), (2, 0), (i64::MAX as u64, 0), (1 << 63, 0), (u64::MAX, 0)] {
+        assert_eq!(patient(|| journal.history(&name, Seq(after), 10)).await.expect("read").len(), found, "{after}");
+    }
+}

@@ -17,7 +17,8 @@ macro_rules! journal_contract {
     ($make:expr) => {
         $crate::journal_contract!(@ $make;
             log: appends_are_read_in_order, reads_are_limited_and_go_on, shards_do_not_mix, many_shards_at_once,
-                many_at_once_on_one_shard, an_empty_append_only_checks_the_head, every_event_comes_back;
+                many_at_once_on_one_shard, an_empty_append_only_checks_the_head, every_event_comes_back,
+                a_history_may_begin_anywhere;
             fencing: a_claim_raises_the_epoch, a_stale_epoch_writes_nothing, a_stale_place_writes_nothing,
                 an_unclaimed_shard_takes_nothing, the_zombie_is_fenced, a_zombies_snapshot_is_refused;
             compaction: snapshots_come_back, a_snapshot_replaces_and_removes, a_pipeline_is_loaded_alone,

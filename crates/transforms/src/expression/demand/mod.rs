@@ -45,6 +45,8 @@ pub(crate) struct Context<'a> {
     pub(crate) schema: &'a IndexMap<String, Type>,
     /// The type of the source.
     pub(crate) source: &'a str,
+    /// What the keys of its records are.
+    pub(crate) key: Type,
     /// Whether its values are texts without a type.
     pub(crate) untyped: bool,
 }

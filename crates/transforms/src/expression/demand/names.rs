@@ -18,7 +18,7 @@ impl Demand<'_> {
         if let Some(path) = path(expr) {
             return match self.scope.resolve(&path, self.qualifiers) {
                 Ok(Target::Field(path)) => self.cx.declared(&path).is_none(),
-                Ok(Target::Meta(path)) => known_meta(&path).is_none(),
+                Ok(Target::Meta(path)) => self.known_meta(&path).is_none(),
                 Ok(Target::Register(register)) => self.inputs.registers[register].class == Class::Any,
                 Err(_) => true,
             };
@@ -57,6 +57,19 @@ impl Demand<'_> {
         found.is_break()
     }
 
+    /// The type of metadata that every source knows by the same name.
+    fn known_meta(&self, path: &[String]) -> Option<Type> {
+        let [name] = path else { return None };
+        match name.as_str() {
+            "offset" | "partition" => Some(Type::Bigint),
+            "timestamp" | NOW => Some(Type::Timestamp),
+            "key" => Some(self.cx.key),
+            "headers" => Some(Type::Json),
+            "topic" | "id" | "position" | "file" => Some(Type::Text),
+            _ => None,
+        }
+    }
+
     /// Puts a column in the place of a name.
     pub(super) fn reference(&mut self, expr: &mut Expr, path: &[Ident], want: Class) -> Option<Class> {
         let span = expr.span();
@@ -73,8 +86,9 @@ impl Demand<'_> {
                 (Slot::Field(self.inputs.field(path, want)), name, class)
             }
             Ok(Target::Meta(path)) => {
-                let (want, class) = match known_meta(&path) {
-                    Some(class) => (class.want(), class),
+                let (want, class) = match self.known_meta(&path) {
+                    Some(Type::Json) => (Want::As(Type::Json), Class::Any),
+                    Some(ty) => (Class::of_type(ty).want(), Class::of_type(ty)),
                     None if want == Class::Any => (Want::Literal, Class::Any),
                     None => (want.want(), want),
                 };
@@ -122,19 +136,6 @@ pub(crate) fn path(expr: &Expr) -> Option<Vec<Ident>> {
             }
             Some(idents)
         }
-        _ => None,
-    }
-}
-
-/// The class of metadata that every source knows by the same name.
-fn known_meta(path: &[String]) -> Option<Class> {
-    match path {
-        [name] => match name.as_str() {
-            "offset" | "partition" => Some(Class::Integer),
-            "timestamp" | NOW => Some(Class::Time),
-            "key" | "topic" | "id" | "file" => Some(Class::Text),
-            _ => None,
-        },
         _ => None,
     }
 }

@@ -1,0 +1,118 @@
+//! What a source has of each partition, and positions that users name, held against it.
+use crate::{Problem, check::nearest};
+use dataflow_core::position::{Partition, Position, Positions};
+use std::collections::BTreeMap;
+
+/// What there is of a partition: reading can go on from the first position to the last one, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Before the first record that is there.
+    pub first: Position,
+    /// Behind the last record; none: there is no end.
+    pub last: Option<Position>,
+}
+
+impl std::fmt::Display for Extent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.last {
+            Some(last) => write!(f, "{} to {last}", self.first),
+            None => write!(f, "{} and more", self.first),
+        }
+    }
+}
+
+/// What there is of each partition.
+pub type Extents = BTreeMap<Partition, Extent>;
+
+/// Most partitions that a finding names.
+const SHOWN: usize = 10;
+
+/// The positions that a user names, where positions are whole numbers; each is tied to what its partition is known by.
+///
+/// # Errors
+/// All that is wrong with them, each with what is there.
+pub fn place(extents: &Extents, named: &BTreeMap<String, String>) -> Result<Positions, Vec<Problem>> {
+    let (mut positions, mut problems) = (Positions::new(), Vec::new());
+    for (partition, at) in named {
+        match extents.get(partition.as_str()).ok_or_else(|| unknown(extents, partition)) {
+            Ok(extent) => match within(extent, at) {
+                Ok(position) => _ = positions.insert(partition.as_str().into(), position),
+                Err(wrong) => {
+                    let problem = Problem::new("to.positions", "bad-position", format!("{partition}: {wrong}"));
+                    problems.push(problem.fix(format!("there are {extent}")));
+                }
+            },
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(positions) } else { Err(problems) }
+}
+
+fn within(extent: &Extent, at: &str) -> Result<Position, String> {
+    let digits = !at.is_empty() && at.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits {
+        return Err(format!("{at:?} is no position: a whole number is"));
+    }
+    let number = |position: &Position| position.as_offset().unwrap_or(0);
+    let last = extent.last.as_ref();
+    match at.parse::<u64>() {
+        Ok(offset) if offset < number(&extent.first) => {
+            Err(format!("what is before {} is not there any more, and {at} is", extent.first))
+        }
+        Ok(offset) if last.is_none_or(|last| offset <= number(last)) => {
+            let identity = last.unwrap_or(&extent.first).identity.clone();
+            Ok(Position { identity, ..Position::offset(offset) })
+        }
+        _ => Err(format!("{at} lies beyond the end")),
+    }
+}
+
+fn unknown(extents: &Extents, partition: &str) -> Problem {
+    let problem =
+        Problem::new("to.positions", "unknown-partition", format!("the source has no partition {partition:?}"));
+    let known = extents.iter().take(SHOWN).map(|(name, extent)| format!("{name} ({extent})")).collect::<Vec<_>>();
+    match nearest(partition, extents.keys().map(|name| &*name.0)) {
+        _ if known.is_empty() => problem.fix("the source has no partitions yet: choose \"beginning\""),
+        Some(meant) => problem.fix(format!("did you mean {meant:?}? There are: {}", known.join(", "))),
+        None => problem.fix(format!("there are: {}", known.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn extents() -> Extents {
+        let extent = |first: u64, last: Option<u64>| Extent {
+            first: Position::offset(first).of("id"),
+            last: last.map(|last| Position::offset(last).of("id")),
+        };
+        [("t/0".into(), extent(5, Some(9))), ("t/1".into(), extent(0, None))].into()
+    }
+
+    fn named(positions: &[(&str, &str)]) -> BTreeMap<String, String> {
+        positions.iter().map(|(partition, at)| ((*partition).to_owned(), (*at).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_position_is_a_number_within_what_is_there() {
+        for at in ["5", "9", "007"] {
+            let placed = place(&extents(), &named(&[("t/0", at)])).unwrap();
+            assert_eq!(placed["t/0"], Position::offset(at.parse().unwrap()).of("id"), "{at}");
+        }
+        assert!(place(&extents(), &named(&[("t/1", "18446744073709551615")])).is_ok());
+        for at in ["", " ", "abc", "-1", "+5", "5.0", "0x5", "4", "10", "18446744073709551616", "٥"] {
+            let problems = place(&extents(), &named(&[("t/0", at)])).unwrap_err();
+            assert_eq!(problems[0].fix.as_deref(), Some("there are 5 to 9"), "{at}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let wrong = named(&[("t/0", "x"), ("t/1", "3"), ("t/2", "3"), ("u/0", "")]);
+        let problems = place(&extents(), &wrong).unwrap_err();
+        let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(said.join("\n"));
+    }
+}
