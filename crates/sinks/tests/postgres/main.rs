@@ -1,9 +1,12 @@
 //! The `postgres` sink against a real server: each test in a schema of its own.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test has no node whose task or setting it could be
 mod connections;
+mod json;
 mod keys;
 mod locks;
+mod missing;
 mod rejected;
+mod round_trip;
 mod tables;
 mod target;
 mod types;

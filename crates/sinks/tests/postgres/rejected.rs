@@ -1,5 +1,5 @@
 //! Rows that the table refuses.
-use crate::target::*;
+use crate::{json::write, target::*};
 
 #[tokio::test]
 async fn deferred_and_foreign_keys_are_traced_to_their_rows() {
@@ -96,4 +96,51 @@ async fn rows_that_can_not_be_stored_name_column_type_and_record() {
     assert_eq!(rows[0].cause, "column id (bigint) is null, which the table refuses (record p/0/0)");
     drop(writer); // what it keeps of the refused commit holds locks
     target.drop().await;
+}
+
+/// What a single row brings about by itself is that row's, whatever the server calls it.
+#[tokio::test]
+async fn a_row_error_is_what_one_row_brings_about() {
+    for code in ["45000", "XX000", "42501", "42P01", "0A000", "55006", "F0000", "P0001"] {
+        for together in [2, 100] {
+            let setup = format!(
+                "create table users (id int, name text); \
+                 create function check_it() returns trigger language plpgsql as $$ begin \
+                 if new.name = 'bad' then raise exception 'not this one' using errcode = '{code}'; end if; return new; end $$; \
+                 create trigger check_it before insert on users for each row execute function check_it()"
+            );
+            let Some(target) = Target::new(&setup, json!({})).await else { return };
+            let documents: Vec<String> = (0..70)
+                .map(|id| format!("{{\"id\":{id},\"name\":\"{}\"}}", if id % 30 == 7 { "bad" } else { "ok" }))
+                .collect();
+            let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+            let refused = write(&target, &documents, together).await;
+            assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [7, 37, 67], "{code}");
+            assert!(refused[0].1.contains("not this one"), "{refused:?}");
+            assert_eq!(target.rows().await.len(), 67);
+            target.drop().await;
+        }
+    }
+}
+
+/// What every row brings about, and what fails without any, is no matter of rows.
+#[tokio::test]
+async fn what_is_wrong_with_the_table_is_no_row_error() {
+    let trigger = "create table users (id int, name text); create function broken() returns trigger language plpgsql as \
+        $$ begin insert into nowhere values (1); return new; end $$; \
+        create trigger broken before insert on users for each row execute function broken()";
+    for (setup, then) in [("create table users (id int, name text)", "drop table users"), (trigger, "select 1")] {
+        for rows in [1, 3, 100] {
+            let Some(target) = Target::new(setup, json!({})).await else { return };
+            let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+            target.client.batch_execute(then).await.unwrap();
+            let rows: Vec<_> = (0..rows).map(|id| (Some(id), Some("x"))).collect();
+            let failed = writer.commit(&[output(&demand, 0, &rows)], &token(&fence("p", 1), 1)).await;
+            assert!(
+                matches!(&failed, Err(CommitError::Failed(Error::Fatal { code: "table-missing", .. }))),
+                "{failed:?}"
+            );
+            target.drop().await;
+        }
+    }
 }

@@ -131,6 +131,16 @@ fn findings_need_no_server() {
         let problems = serde_json::from_value::<PostgresSink>(config).unwrap().check();
         problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
     };
+    let named = |more: serde_json::Value| {
+        let mut config = json!({"table": "users", "url": "postgres://u:p@h/d"});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        check(config)
+    };
+    let long = "ä".repeat(32);
+    assert_eq!(named(json!({"table": long})), ["table:name-too-long"]);
+    assert_eq!(named(json!({"columns": [long, "id"]})), ["columns:column-name"]);
+    assert_eq!(named(json!({"columns": ["xmin", "id"]})), ["columns:column-name"]);
+    assert_eq!(named(json!({"columns": ["ä".repeat(31), "Id", "id", "XMIN"]})), Vec::<String>::new());
     assert_eq!(check(json!({"table": "users"})), ["url:missing"]);
     assert_eq!(check(json!({"table": "a.b.c", "url": "mysql://x"})), ["url:invalid", "table:invalid"]);
     assert_eq!(check(json!({"table": "users", "url": "postgres://u:p@h/d?sslmode=require"})), ["url:no-tls"]);
@@ -138,4 +148,29 @@ fn findings_need_no_server() {
         check(json!({"table": "users", "url": "postgres://u:p@h/d", "maxConnections": 0})),
         ["maxConnections:too-few"]
     );
+}
+
+/// What the server would call otherwise is refused with the fix that works.
+#[tokio::test]
+async fn fields_that_can_be_no_column_are_named() {
+    for name in ["xmin", "ctid", "a_name_of_seventy_bytes_which_is_more_than_the_server_takes_for_a_name"] {
+        let column = Column { name: name.into(), ty: Type::Text };
+        for (setup, more) in [("", json!({})), ("create table users (id int)", json!({"unknownFields": "add"}))] {
+            let Some(target) = Target::new(setup, more).await else { return };
+            let mut opened = target.try_open(1).await.unwrap();
+            let error = opened.writer.define(std::slice::from_ref(&column)).await.unwrap_err();
+            let Error::Fatal { code, fix: Some(fix), retryable: false, .. } = &error else { panic!("{error:?}") };
+            assert!(*code == "column-name" && fix.contains("\"remove\"") && fix.contains(name), "{fix}");
+            target.drop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_can_not_be_written_fails_for_good() {
+    let setup = "create type pair as (a int, b int); create table users (id int, tags pair)";
+    let Some(target) = Target::new(setup, json!({})).await else { return };
+    let error = target.try_open(1).await.unwrap_err();
+    assert!(matches!(&error, Error::Fatal { code: "unsupported-type", retryable: false, .. }), "{error:?}");
+    target.drop().await;
 }
