@@ -94,3 +94,63 @@ fn unknown_fields_are_ignored_added_or_fatal() {
     let added = go(UnknownFields::Add, &lines);
     assert_eq!(added.new_columns.columns, [column("b", Type::Text), column("d", Type::Number)]);
 }
+
+/// Names of the columns that each row has no field for.
+fn absent(processed: &Processed) -> Vec<String> {
+    let Payload::Columns(cells) = &processed.output.payload else { panic!("no columns") };
+    let schema = cells.schema();
+    let of_row = |row: usize| {
+        let names = schema.fields().iter().enumerate().filter(|(column, _)| cells.is_absent(*column, row));
+        names.map(|(_, field)| field.name().as_str()).collect::<Vec<_>>().join(",")
+    };
+    (0..cells.num_rows()).map(of_row).collect()
+}
+
+#[test]
+fn a_field_that_is_missing_is_told_from_null() {
+    let transforms = json!([{"type": "filter", "condition": "id > 0"}, {"type": "map", "set": {"full": "name", "twice": "age * 2"}, "remove": ["secret"]}]);
+    let columns = ["id", "name", "full", "twice", "secret", "a.b", "nobody"].map(|name| column(name, Type::Json));
+    let lines = [
+        r#"{"id": 1, "name": null, "age": 1, "secret": 1, "a": {"b": null}}"#,
+        r#"{"id": 0}"#,
+        r#"{"id": 2, "a.b": 1}"#,
+        r#"{"id": 3, "name": "x", "a": {"c": 1}}"#,
+    ];
+    let found = program(&plan(spec(transforms, json!({})), Demand::Columns(columns.into()))).process(records(&lines));
+    assert_eq!(absent(&found), ["secret,nobody", "name,full,secret,nobody", "secret,a.b,nobody"]);
+    let whole = [column("id", Type::Bigint)];
+    let found = program(&plan(spec(json!([]), json!({})), Demand::Columns(whole.into()))).process(records(&lines));
+    let Payload::Columns(cells) = &found.output.payload else { panic!("no columns") };
+    assert!(cells.is_whole());
+}
+
+#[test]
+fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
+    let go = |rule, transforms| {
+        let mut plan = plan(
+            spec(transforms, json!({})),
+            Demand::Columns(vec![column("userId", Type::Bigint), column("Name", Type::Text)]),
+        );
+        plan.unknown_fields = Some(rule);
+        let lines = [r#"{"userid": 1, "name": "x"}"#, r#"{"userId": 2}"#, "{}", r#"{"Name": null, "other": 1}"#];
+        program(&plan).process(records(&lines))
+    };
+    let found = go(UnknownFields::Ignore, json!([]));
+    assert_eq!(
+        dead(&found),
+        [
+            "0 sink no-fields: the sink has no column for any field of the record (userid: there is userId, and names are case-sensitive; name: there is Name, and names are case-sensitive)",
+            "2 sink no-fields: the record has no fields"
+        ]
+    );
+    assert_eq!(table(&found), ["2|-", "-|-"]);
+    assert!(found.warnings.iter().any(|warning| warning.subject == "userid" && warning.message.contains("userId")));
+    // What is computed is always there.
+    let computed = go(UnknownFields::Ignore, json!([{"type": "map", "set": {"Name": "upper(name)"}}]));
+    assert_eq!(computed.dead, []);
+    let failing = go(UnknownFields::Fail, json!([]));
+    assert_eq!(
+        failing.new_columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
+        ["userid", "name", "other"]
+    );
+}
