@@ -131,6 +131,11 @@ enum Rows {
 }
 
 impl Encoded {
+    /// Whether it is a COPY.
+    pub(super) fn is_copy(&self) -> bool {
+        matches!(self.rows, Rows::Copy(_))
+    }
+
     /// Writes what was encoded; the number of rows.
     pub(super) async fn run(self, client: &Object) -> Result<u64, Error> {
         let prepare = async |text: &str| match self.texts.kept {

@@ -15,6 +15,7 @@ use crate::{
         Layout, Options, Order, Slot, Unknown,
         kept::Kept,
         keys::{self, reject},
+        order::Run,
     },
 };
 use async_trait::async_trait;
@@ -77,14 +78,17 @@ impl Rows {
         self.order.places.len()
     }
 
-    /// What is sent for a part of the rows, each with where in the part it begins. Runs where it may take its time.
+    /// What is sent for a part of the rows, each with where in the part it begins; for none of them, a statement without
+    /// rows. Runs where it may take its time.
     async fn encode(&self, part: Range<usize>) -> Result<Result<Vec<(usize, Encoded)>, Refused>, Error> {
         let rows = self.clone();
         let encode = move || {
             let batches = keys::batches(&rows.outputs)?;
             let encoder = Encoder::new(&rows.target.layout.slots, &rows.target.wires, &batches)?;
             let (mut sent, mut refused) = (Vec::new(), Refused::new());
-            for run in rows.order.runs(part.clone()) {
+            let none = rows.order.runs(0..rows.len()).take(usize::from(part.is_empty()));
+            let none = none.map(|run| Run { rows: 0..0, ..run });
+            for run in rows.order.runs(part.clone()).chain(none) {
                 let places = &rows.order.places[run.rows.clone()];
                 match rows.target.statements.encode(&encoder, &run.fields, places) {
                     Ok(encoded) => sent.push((run.rows.start - part.start, encoded)),
@@ -182,13 +186,20 @@ impl PostgresWriter {
         let expected = rows.as_ref().map_or(0, |(rows, _)| rows.len() as u64);
         tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         let written = match rows {
-            Some((_, encoded)) => match send(&transaction, encoded).await {
-                Ok(written) => written,
-                Err(error) => {
-                    end(transaction).await;
-                    return Err(self.failure(error));
+            Some((_, encoded)) => {
+                let copies = encoded.iter().any(|(_, encoded)| encoded.is_copy());
+                match send(&transaction, encoded).await {
+                    Ok(written) => written,
+                    Err(failed) => {
+                        // A COPY that can't begin leaves the client an answer behind: its connection goes.
+                        match copies && failed.1.is_none() {
+                            true => drop(transaction),
+                            false => end(transaction).await,
+                        }
+                        return Err(self.failure(failed));
+                    }
                 }
-            },
+            }
             None => 0,
         };
         self.restate(&transaction, token, expected, written).await?;

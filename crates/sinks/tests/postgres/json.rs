@@ -10,9 +10,8 @@ use dataflow_sdk::{
 };
 use std::sync::Arc;
 
-/// An output of these documents, and which of them have values that the column is not asked for with.
-pub(crate) fn decoded(demand: &Demand, documents: &[String]) -> (Output, Vec<usize>) {
-    let Demand::Columns(columns) = demand else { panic!("{demand:?}") };
+/// An output of these documents as they are.
+pub(crate) fn documents(documents: &[String]) -> Output {
     let mut records = Records::empty("p/0".into(), Position::offset(0), Layout::Json);
     let mut data = Vec::new();
     for (row, document) in documents.iter().enumerate() {
@@ -21,8 +20,16 @@ pub(crate) fn decoded(demand: &Demand, documents: &[String]) -> (Output, Vec<usi
         data.extend_from_slice(document.as_bytes());
     }
     (records.data, records.to) = (data.into(), Position::offset(documents.len() as u64));
+    let payload = Payload::Documents { data: records.data.clone(), spans: records.spans.clone() };
+    Output { records: Arc::new(records), rows: (0..documents.len() as u32).collect(), payload }
+}
+
+/// An output of these documents, and which of them have values that the column is not asked for with.
+pub(crate) fn decoded(demand: &Demand, documents: &[String]) -> (Output, Vec<usize>) {
+    let Demand::Columns(columns) = demand else { panic!("{demand:?}") };
+    let output = self::documents(documents);
     let field = |column: &Column| Field { path: vec![column.name.clone()], want: Want::As(column.ty) };
-    let found = Decoder::new(columns.iter().map(field).collect(), &Learned::default()).decode(&records);
+    let found = Decoder::new(columns.iter().map(field).collect(), &Learned::default()).decode(&output.records);
     assert!(found.broken.is_empty(), "{:?}", found.broken);
     let fields = columns.iter().map(|column| ArrowField::new(&column.name, arrow_type(column.ty), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
@@ -30,8 +37,7 @@ pub(crate) fn decoded(demand: &Demand, documents: &[String]) -> (Output, Vec<usi
     let misfits = misfits.collect();
     let (arrays, absent) = found.columns.into_iter().map(|column| (column.array, column.absent)).unzip();
     let payload = Payload::Columns(Cells::new(RecordBatch::try_new(schema, arrays).unwrap(), absent));
-    let rows = (0..documents.len() as u32).collect();
-    (Output { records: Arc::new(records), rows, payload }, misfits)
+    (Output { payload, ..output }, misfits)
 }
 
 /// What is written of documents that come one after the other: commits of so many, each with what it refuses (by its place
