@@ -150,7 +150,7 @@ fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
     assert_eq!(computed.dead, []);
     let failing = go(UnknownFields::Fail, json!([]));
     assert_eq!(
-        failing.new_columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
+        failing.new_columns.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
         ["userid", "name", "other"]
     );
 }
