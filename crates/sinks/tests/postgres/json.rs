@@ -1,7 +1,7 @@
 //! Records as they come, decoded as the sink asks for them.
 use crate::target::*;
 use arrow::datatypes::{Field as ArrowField, Schema};
-use dataflow_core::{position::Position, types::Learned};
+use dataflow_core::position::Position;
 use dataflow_formats::decode::{Decoder, Field, Want};
 use dataflow_sdk::{
     Records, Span,
@@ -29,7 +29,7 @@ pub(crate) fn decoded(demand: &Demand, documents: &[String]) -> (Output, Vec<usi
     let Demand::Columns(columns) = demand else { panic!("{demand:?}") };
     let output = self::documents(documents);
     let field = |column: &Column| Field { path: vec![column.name.clone()], want: Want::As(column.ty) };
-    let found = Decoder::new(columns.iter().map(field).collect(), &Learned::default()).decode(&output.records);
+    let found = Decoder::new(columns.iter().map(field).collect()).decode(&output.records);
     assert!(found.broken.is_empty(), "{:?}", found.broken);
     let fields = columns.iter().map(|column| ArrowField::new(&column.name, arrow_type(column.ty), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
