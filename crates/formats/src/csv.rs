@@ -64,7 +64,7 @@ pub(crate) fn split(
     Err(("csv-fields", format!("the record has {found} fields, the header has {columns}")))
 }
 
-/// The field behind an opening quote.
+/// The field after an opening quote.
 fn quoted(
     data: &[u8],
     start: usize,
@@ -88,7 +88,7 @@ fn quoted(
                 doubled = true;
                 at += 2;
             }
-            Some(next) if *next != layout.delimiter => return broken("goes on behind its closing quote", at + 1),
+            Some(next) if *next != layout.delimiter => return broken("goes on after its closing quote", at + 1),
             _ => return Ok(Place { start, end: at, quoted: true, doubled }),
         }
     }

@@ -98,7 +98,7 @@ impl Scan {
         read.map_err(|fault| not_json(fault, bytes, start))
     }
 
-    /// Reads an object from behind its brace on.
+    /// Reads an object from after its brace on.
     fn object(
         &mut self,
         scanner: &mut Scanner<'_>,

@@ -78,7 +78,7 @@ impl Dictionary {
         id
     }
 
-    /// The name expected behind the key `previous`, if it can be compared with what is written, and its id.
+    /// The name expected after the key `previous`, if it can be compared with what is written, and its id.
     #[inline]
     pub(super) fn expected(&self, previous: u32) -> Option<(u32, &[u8])> {
         let id = self.entries.get(previous as usize).map_or(self.first, |entry| entry.next);

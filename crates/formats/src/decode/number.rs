@@ -16,7 +16,7 @@ const TENS: [i128; DIGITS + 1] = {
     tens
 };
 
-/// A number that a decimal may hold: `unscaled / 10^scale`, without needless zeros behind the point.
+/// A number that a decimal may hold: `unscaled / 10^scale`, without needless zeros after the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
     pub unscaled: i128,
@@ -46,7 +46,7 @@ fn plain(text: &str) -> bool {
     !text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
 }
 
-/// The value of a number, if it has no more than 38 digits and no more than 38 of them behind the point.
+/// The value of a number, if it has no more than 38 digits and no more than 38 of them after the point.
 #[inline]
 pub(super) fn decimal(text: &str) -> Option<Decimal> {
     short(text.as_bytes()).or_else(|| long(text))
@@ -112,9 +112,9 @@ impl Decimal {
         if self.scale == 0 { self.unscaled.try_into().ok() } else { None }
     }
 
-    /// Its digits with `scale` of them behind the point, if nothing is lost and no more than `precision` are needed.
+    /// Its digits with `scale` of them after the point, if nothing is lost and no more than `precision` are needed.
     pub(super) fn rescale(self, precision: u8, scale: u8) -> Result<i128, &'static str> {
-        let missing = u32::from(scale).checked_sub(self.scale).ok_or("which has more digits behind the point")?;
+        let missing = u32::from(scale).checked_sub(self.scale).ok_or("which has more digits after the point")?;
         let unscaled = TENS.get(missing as usize).and_then(|factor| self.unscaled.checked_mul(*factor));
         unscaled
             .filter(|unscaled| unscaled.unsigned_abs() < TENS[usize::from(precision)].unsigned_abs())
@@ -210,7 +210,7 @@ struct Scientific {
 }
 
 impl Scientific {
-    /// Whether it is how a floating-point number is written: `rounded` to as many digits (behind the first), at most `most`,
+    /// Whether it is how a floating-point number is written: `rounded` to as many digits (after the first), at most `most`,
     /// or `exact`. Halfway between two, it may be either.
     fn is_that_of(&self, most: usize, rounded: impl Fn(usize) -> Self, exact: impl Fn() -> Self) -> bool {
         let count = self.digits.len();

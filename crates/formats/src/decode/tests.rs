@@ -592,7 +592,7 @@ fn broken_csv_records() {
     let codes: Vec<_> = decoded.broken.iter().map(|dead| (dead.row, dead.code)).collect();
     assert_eq!(codes, [(1, "csv-fields"), (2, "csv-fields"), (3, "not-csv"), (4, "not-csv")]);
     assert_eq!(decoded.broken[1].cause, "the record has 3 fields, the header has 2");
-    assert_eq!(decoded.broken[3].cause, "field 1 (a) goes on behind its closing quote at byte 3");
+    assert_eq!(decoded.broken[3].cause, "field 1 (a) goes on after its closing quote at byte 3");
     let values = texts(&decoded.columns[1].array);
     assert_eq!(values[5..], [None, None, Some("\""), Some("a\"b")]);
     assert_eq!(decoded.keys[0], Key { name: "a".into(), records: 5, last_row: 8 });

@@ -117,7 +117,7 @@ pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
     nanos.map(Value::Nanos).ok_or("which is finer than a microsecond, as only a time between 1677 and 2262 can be")
 }
 
-/// What is behind the second.
+/// What is after the second.
 #[derive(Clone, Copy, Default)]
 struct Fraction {
     nanos: i64,
@@ -125,7 +125,7 @@ struct Fraction {
     finer: bool,
 }
 
-/// Seconds since 1970-01-01T00:00:00Z, and what is behind the second.
+/// Seconds since 1970-01-01T00:00:00Z, and what is after the second.
 fn seconds(text: &str) -> Option<(i64, Fraction)> {
     let mut parts = Parts(text.as_bytes());
     let midnight = parts.date()? * DAY;

@@ -3,13 +3,13 @@ use crate::json::{Kind, Scanner, Token, unescape, write_string};
 use std::ops::Range;
 
 /// A JSON text in which the field at a path, counted from the text's own fields, is set to a JSON text, or removed. Objects on
-/// the way to it are made where there are none, or null.
+/// the way to it are made where there are none, or null; if `lenient`, instead of what is no object, too.
 ///
 /// # Errors
 /// Something on the way to a field that is set is no object.
-pub fn edited(text: &str, path: &[String], value: Option<&str>) -> Result<String, String> {
+pub fn edited(text: &str, path: &[String], value: Option<&str>, lenient: bool) -> Result<String, String> {
     let mut made = Vec::with_capacity(text.len() + value.map_or(0, str::len));
-    edit(text, path, value, &mut made)?;
+    edit(text, path, value, lenient, &mut made)?;
     String::from_utf8(made).map_err(|_| "the text is not UTF-8".into())
 }
 
@@ -20,7 +20,7 @@ struct Member {
     named: bool,
 }
 
-fn edit(text: &str, path: &[String], value: Option<&str>, made: &mut Vec<u8>) -> Result<(), String> {
+fn edit(text: &str, path: &[String], value: Option<&str>, lenient: bool, made: &mut Vec<u8>) -> Result<(), String> {
     let Some((name, rest)) = path.split_first() else {
         made.extend_from_slice(value.unwrap_or("null").as_bytes());
         return Ok(());
@@ -31,7 +31,7 @@ fn edit(text: &str, path: &[String], value: Option<&str>, made: &mut Vec<u8>) ->
                 made.extend_from_slice(text.as_bytes());
                 Ok(())
             }
-            Some(value) if text.trim() == "null" => {
+            Some(value) if lenient || text.trim() == "null" => {
                 nested(path, value, made);
                 Ok(())
             }
@@ -50,7 +50,7 @@ fn edit(text: &str, path: &[String], value: Option<&str>, made: &mut Vec<u8>) ->
     let mut from = 0;
     for member in members.iter().filter(|member| member.named) {
         made.extend_from_slice(&text.as_bytes()[from..member.value.start]);
-        edit(&text[member.value.clone()], rest, value, made)?;
+        edit(&text[member.value.clone()], rest, value, lenient, made)?;
         from = member.value.end;
     }
     match value {
@@ -124,7 +124,7 @@ mod tests {
 
     fn edit(text: &str, path: &[&str], value: Option<&str>) -> String {
         let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
-        edited(text, &path, value).unwrap_or_else(|why| why)
+        edited(text, &path, value, false).unwrap_or_else(|why| why)
     }
 
     #[test]

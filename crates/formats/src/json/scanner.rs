@@ -41,7 +41,7 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
-    /// Passes blanks and returns the byte behind them.
+    /// Passes blanks and returns the byte after them.
     #[inline]
     pub(crate) fn blank(&mut self) -> u8 {
         let byte = self.peek();
@@ -109,7 +109,7 @@ impl<'a> Scanner<'a> {
         there
     }
 
-    /// Passes the colon behind a key, and the blanks around it.
+    /// Passes the colon after a key, and the blanks around it.
     #[inline]
     pub(crate) fn colon(&mut self) -> Result<(), Fault> {
         if self.blank() != b':' {
@@ -120,7 +120,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Behind a member of an object: true at the next one, false behind the object.
+    /// After a member of an object: true at the next one, false after the object.
     #[inline]
     pub(crate) fn next_member(&mut self) -> Result<bool, Fault> {
         let byte = self.blank();
@@ -131,7 +131,7 @@ impl<'a> Scanner<'a> {
         Ok(byte == b',')
     }
 
-    /// Behind an item of an array: true at the next one, false behind the array.
+    /// After an item of an array: true at the next one, false after the array.
     #[inline]
     pub(crate) fn next_item(&mut self) -> Result<bool, Fault> {
         let byte = self.blank();
@@ -189,7 +189,7 @@ impl<'a> Scanner<'a> {
         self.at += match rest.first() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(b'u') if rest.len() >= 5 && rest[1..5].iter().all(u8::is_ascii_hexdigit) => 6,
-            Some(b'u') => return Err(self.expected("four hexadecimal digits behind \\u")),
+            Some(b'u') => return Err(self.expected("four hexadecimal digits after \\u")),
             _ => return Err(self.expected("an escape that JSON has (\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u)")),
         };
         Ok(())

@@ -274,7 +274,7 @@ impl Parts {
     }
 }
 
-/// Passes an opening brace; true at a key, false behind an empty object.
+/// Passes an opening brace; true at a key, false after an empty object.
 fn open(scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
     scanner.step();
     if scanner.blank() == b'}' {

@@ -138,6 +138,12 @@ fn metadata(spec: &PipelineSpec, catalog: &Catalog, compiler: &dyn Compiler) -> 
     let read = compiler.metadata(spec).into_iter();
     let unknown = read.filter(|(_, name)| known().all(|known| known != name));
     let finding = |(path, name): (String, String)| {
+        if name == "timestamp" {
+            let message =
+                format!("the records of a {source} source have no time: no meta.timestamp, which now() is too");
+            let finding = Problem::new(path, "no-source-time", message);
+            return finding.fix("use a field of the records that holds a time");
+        }
         let message = format!("the records of a {source} source have no meta.{name}");
         let finding = Problem::new(path, "unknown-metadata", message);
         match super::nearest(&name, known()) {

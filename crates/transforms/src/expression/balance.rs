@@ -1,4 +1,4 @@
-//! Keeps syntax trees shallow: everything behind the parser goes down them by recursion.
+//! Keeps syntax trees shallow: everything after the parser goes down them by recursion.
 use super::finding::Finding;
 use datafusion_sql::sqlparser::{
     ast::{BinaryOperator, Expr, Spanned, Value, VisitMut, VisitorMut},

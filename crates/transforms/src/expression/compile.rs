@@ -33,7 +33,7 @@ use std::{
 /// How many compiled forms an expression keeps: values have few types, but an expression may read several columns.
 const MAX_COMPILED: usize = 256;
 
-/// Most digits behind the point of a product of decimals: it still has six digits before the point.
+/// Most digits after the point of a product of decimals: it still has six digits before the point.
 const MAX_SCALE: i8 = 32;
 
 /// An expression whose names are resolved and whose uses of fields are typed.
@@ -226,7 +226,8 @@ fn planned(
     let logical = logical.transform_up(|expr| beside_doubles(expr, &columns))?.data;
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;
     logical.get_type(&columns)?;
-    let logical = folded(logical, &cx)?;
+    // The type of some functions depends on an argument that is a literal only once it is folded.
+    let logical = ExprSimplifier::new(cx.clone()).coerce(folded(logical, &cx)?, &columns)?;
     let physical =
         create_physical_expr(&logical, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
     let physical = physical.transform_up(|expr| checked(expr, &schema))?.data;
@@ -257,7 +258,7 @@ pub(super) fn checked(
     Ok(Transformed::yes(Guarded::around(expr, schema)))
 }
 
-/// How many multiplications there are, up to a hundred: digits behind the point add up, to more than a decimal may have.
+/// How many multiplications there are, up to a hundred: digits after the point add up, to more than a decimal may have.
 fn products(tree: &ast::Expr) -> i8 {
     let mut count = 0;
     let _all = ast::visit_expressions(tree, |part| {

@@ -62,7 +62,7 @@ fn parse<T: VisitMut>(
     match next.token {
         Token::EOF => balance(&mut tree).map(|()| tree),
         token => {
-            let finding = Finding::new("syntax", format!("unexpected `{token}` behind {what}")).at(next.span.start);
+            let finding = Finding::new("syntax", format!("unexpected `{token}` after {what}")).at(next.span.start);
             Err(match token {
                 Token::Word(_) | Token::Number(..) if what == EXPRESSION => {
                     finding.fix("join conditions with AND or OR, and quote names with special characters")

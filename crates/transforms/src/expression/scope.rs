@@ -5,7 +5,7 @@ use datafusion_sql::sqlparser::{ast::Ident, tokenizer::Location};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 
-/// The name behind which a record's metadata is found.
+/// The name under which a record's metadata is found.
 pub(crate) const META: &str = "meta";
 
 /// The name, which nobody can write, of the record's time where it stands for the present time.

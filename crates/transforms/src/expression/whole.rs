@@ -113,12 +113,12 @@ fn positional(text: &str) -> Option<String> {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
         None => (number, 0),
     };
-    let (before, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = || before.bytes().chain(behind.bytes());
-    if before.is_empty() && behind.is_empty() || !digits().all(|digit| digit.is_ascii_digit()) {
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = || before.bytes().chain(after.bytes());
+    if before.is_empty() && after.is_empty() || !digits().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    let count = before.len() + behind.len();
+    let count = before.len() + after.len();
     let zeros = digits().take_while(|digit| *digit == b'0').count();
     if zeros == count {
         return Some("0".into());
@@ -136,10 +136,10 @@ fn positional(text: &str) -> Option<String> {
         part.push('0');
     }
     if padding <= DIGITS {
-        let behind: String = std::iter::repeat_n('0', padding).chain(significant().skip(point)).collect();
-        let behind = behind.trim_end_matches('0');
-        if !behind.is_empty() {
-            part = format!("{part}.{behind}");
+        let after: String = std::iter::repeat_n('0', padding).chain(significant().skip(point)).collect();
+        let after = after.trim_end_matches('0');
+        if !after.is_empty() {
+            part = format!("{part}.{after}");
         }
     }
     Some(if part == "0" { part } else { format!("{sign}{part}") })

@@ -1,7 +1,7 @@
 //! Puts the steps of a program together, transform by transform.
 use super::edit::Edit;
 use crate::expression::{
-    Class, Context, Edited, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path,
+    Class, Context, Edited, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path, scope::NOW,
 };
 use dataflow_core::{spec::Component, types::Type};
 use dataflow_formats::decode::Want;
@@ -46,12 +46,12 @@ pub(crate) struct Staged {
 #[derive(Debug)]
 pub(crate) struct Builder<'a> {
     pub(crate) cx: Context<'a>,
-    /// The fields there are behind the transforms so far.
+    /// The fields there are after the transforms so far.
     pub(crate) scope: Scope,
     pub(crate) inputs: Inputs,
     pub(crate) steps: Vec<Staged>,
     pub(crate) problems: Vec<Problem>,
-    /// Where metadata is read, and the names behind `meta.`.
+    /// Where metadata is read, and the names after `meta.`.
     pub(crate) metadata: Vec<(String, String)>,
     /// The transform at hand: `transforms[1]`.
     stage: String,
@@ -96,7 +96,9 @@ impl<'a> Builder<'a> {
         let known = self.inputs.meta.len();
         let expression = Expression::new(self.cx, scope, qualifiers, &mut self.inputs, tree, want, by);
         let read = self.inputs.meta.iter().skip(known).filter_map(|field| field.path.first());
-        self.metadata.extend(read.map(|name| (format!("{}.{field}", self.stage), name.clone())));
+        // The present time is the record's.
+        let name = |name: &String| if name == NOW { "timestamp".into() } else { name.clone() };
+        self.metadata.extend(read.map(|read| (format!("{}.{field}", self.stage), name(read))));
         match expression {
             Ok(expression) => Some(expression),
             Err(findings) => {

@@ -1,5 +1,5 @@
 //! Fields within objects, set or removed.
-use super::{convert, frame::Frame};
+use super::{convert, frame::Frame, misfits::Misfits};
 use crate::expression::Slot;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use dataflow_core::types::Type;
@@ -21,14 +21,19 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    /// Makes the column; what can't be changed is dead.
-    pub(crate) fn run(&self, frame: &mut Frame<'_>, stage: &str) {
+    /// Makes the column. A value that doesn't fit is NULL if `lenient`; what else can't be changed is dead.
+    pub(crate) fn run(&self, frame: &mut Frame<'_>, stage: &str, lenient: bool, misfits: &mut Misfits) {
         let mut failed = Vec::new();
         let values = self.value.map(|value| {
             let column = frame.column(value);
             let raw = matches!(value, Slot::Field(_)) || frame.is_json(value);
-            let (texts, misfits) = convert::to(&column, Type::Json, raw);
-            failed.extend(misfits);
+            let (texts, unfit) = convert::to(&column, Type::Json, raw);
+            if lenient {
+                let field = self.path.join(".");
+                unfit.iter().for_each(|(_, cause)| misfits.count(&field, cause));
+            } else {
+                failed.extend(unfit);
+            }
             texts
         });
         let objects = frame.column(self.object);
@@ -41,11 +46,17 @@ impl Edit {
             .map(|row| {
                 let object = objects.is_valid(row).then(|| objects.value(row));
                 let value = values.as_ref().map(|values| text(values, row));
-                let made = match (object, &value) {
-                    (None, None) => return None,
-                    (object, value) => encode::edited(object.unwrap_or("null"), &self.path, value.as_deref()),
-                };
-                made.map_err(|why| failed.push((row, why))).ok()
+                if object.is_none() && value.is_none() {
+                    return None;
+                }
+                let edited = |lenient| encode::edited(object.unwrap_or("null"), &self.path, value.as_deref(), lenient);
+                match edited(false) {
+                    Err(why) if lenient => {
+                        misfits.count(&self.path.join("."), &why);
+                        edited(true).ok()
+                    }
+                    made => made.map_err(|why| failed.push((row, why))).ok(),
+                }
             })
             .collect();
         frame.set_json(self.register, Arc::new(changed));

@@ -34,7 +34,7 @@ use std::{collections::BTreeSet, sync::Arc};
 pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
     let untyped = spec.source.config.get("format").is_some_and(|format| format == "csv");
     let key = KeyFormat::of(&spec.source).ty();
-    let cx = Context { functions, schema: &spec.schema, source: &spec.source.kind, key, untyped };
+    let cx = Context { functions, schema: &spec.schema, key, untyped };
     let mut builder = Builder::new(cx);
     for (index, component) in transforms.iter().enumerate() {
         builder.enter(format!("transforms[{index}]"));

@@ -93,7 +93,7 @@ impl Chain {
                     }
                     frame.kill(dead);
                 }
-                Step::Edit(edit) => edit.run(&mut frame, stage),
+                Step::Edit(edit) => edit.run(&mut frame, stage, self.lenient, &mut misfits),
                 Step::Unnest { register, list } => {
                     kill_present(&mut frame, &tombstones);
                     super::unnest::unnest(&mut frame, *register, *list, whole, stage);

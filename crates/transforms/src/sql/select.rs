@@ -54,7 +54,7 @@ struct Projection<'a, 'b> {
     builder: &'a mut Builder<'b>,
     qualifiers: Vec<String>,
     star: bool,
-    /// The fields behind the query.
+    /// The fields after the query.
     scope: Scope,
     unnest: Option<(usize, usize)>,
 }
@@ -154,7 +154,7 @@ impl Projection<'_, '_> {
             opt_ilike, opt_exclude, opt_except, opt_replace, opt_rename, opt_alias, ..
         } = options;
         if opt_ilike.is_some() || opt_rename.is_some() || opt_alias.is_some() {
-            let finding = Finding::new("unsupported", "behind * only EXCLUDE, EXCEPT and REPLACE are possible");
+            let finding = Finding::new("unsupported", "after * only EXCLUDE, EXCEPT and REPLACE are possible");
             return self.builder.problem(FIELD, finding);
         }
         self.star = true;

@@ -114,16 +114,10 @@ fn nested_expressions_give_what_postgresql_gives() {
 #[test]
 #[ignore = "minutes: `make test-long`"]
 fn many_nested_expressions_give_what_postgresql_gives() {
-    nested(20_000, TestRng::from_seed(RngAlgorithm::ChaCha, &rand_seed()));
-}
-
-/// Another one each time, as it is shown when the test fails.
-fn rand_seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos().to_le_bytes();
-    seed[..16].copy_from_slice(&now);
-    eprintln!("seed {seed:?}");
-    seed
+    let count = |name: &str, default| std::env::var(name).map_or(default, |value| value.parse().unwrap());
+    let (cases, seed) = (count("CASES", 5_000), count("SEED", 1));
+    eprintln!("CASES={cases} SEED={seed}");
+    nested(cases, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed as u8; 32]));
 }
 
 #[test]

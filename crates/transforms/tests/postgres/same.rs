@@ -1,6 +1,8 @@
 //! Whether two values are the same, however they are written.
 use crate::{oracle::Verdict, ours::Fate};
+use regex::{Captures, Regex};
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// Most that two doubles may differ by: libraries round the last digit of a logarithm differently.
 const RELATIVE: f64 = 1e-13;
@@ -51,4 +53,13 @@ fn plain(text: &str) -> String {
 fn moment(text: &str) -> String {
     let text = text.replacen('T', " ", 1);
     text.strip_suffix('Z').or_else(|| text.strip_suffix("+00")).unwrap_or(&text).to_owned()
+}
+
+/// A text with its numbers and times spelled in one way.
+pub fn spelling(text: &str) -> String {
+    static TIME: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d+)?)(Z|\+00)?").unwrap());
+    static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\d+(\.\d+)?([eE][+-]?\d+)?").unwrap());
+    let text = TIME.replace_all(text, "$1 $2");
+    NUMBER.replace_all(&text, |number: &Captures<'_>| plain(&number[0])).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Expressions with holes, from `templates.txt`. `{i}` takes an integer, by the letters of [`Class::of`]; behind `=>` stands how PostgreSQL writes it,
+//! Expressions with holes, from `templates.txt`. `{i}` takes an integer, by the letters of [`Class::of`]; after `=>` stands how PostgreSQL writes it,
 //! where that differs, with the holes by number.
 use crate::values::{COLUMNS, Class, quoted};
 use proptest::{prelude::*, sample::select};

@@ -28,7 +28,7 @@ impl Demand<'_> {
         if let Some(time) = source_time(&name) {
             return match self.has_arguments(call) {
                 true => self.fail(Finding::new("syntax", format!("{written} takes no arguments")).at(place)),
-                false => self.now(expr, &written, time, place),
+                false => self.now(expr, time, place),
             };
         }
         if let Some(class) = self.rewritten(&name, expr) {
@@ -131,15 +131,7 @@ impl Demand<'_> {
     }
 
     /// The time of the record stands for the present time.
-    fn now(&mut self, expr: &mut Expr, written: &str, kind: &str, place: Location) -> Option<Class> {
-        if !self.cx.has_time() {
-            let message = format!(
-                "{written}() is the time of the record at its source, and a {} source has none",
-                self.cx.source
-            );
-            let finding = Finding::new("no-source-time", message).at(place);
-            return self.fail(finding.fix("use a field of the records that holds a time"));
-        }
+    fn now(&mut self, expr: &mut Expr, kind: &str, place: Location) -> Option<Class> {
         let path = [Ident::new(META), Ident::new(NOW)].map(|mut ident| {
             ident.span = place_span(place);
             ident

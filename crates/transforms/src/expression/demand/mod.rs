@@ -43,8 +43,6 @@ pub(crate) struct Context<'a> {
     pub(crate) functions: &'a Arc<Functions>,
     /// Declared types of source fields.
     pub(crate) schema: &'a IndexMap<String, Type>,
-    /// The type of the source.
-    pub(crate) source: &'a str,
     /// What the keys of its records are.
     pub(crate) key: Type,
     /// Whether its values are texts without a type.
@@ -58,11 +56,6 @@ impl Context<'_> {
             [name] => self.schema.get(name).copied(),
             path => self.schema.get(&path.join(".")).copied(),
         }
-    }
-
-    /// Whether the source's records have a time.
-    fn has_time(&self) -> bool {
-        !matches!(self.source, "file" | "generate")
     }
 }
 

@@ -64,7 +64,7 @@ fn refused(ty: &DataType, inner: &Expr) -> Option<(String, String)> {
         }
         Ty::Decimal(info) | Ty::Numeric(info) | Ty::Dec(info) => match info {
             ExactNumberInfo::None => Some((
-                format!("{ty} says neither how many digits it has nor how many of them behind the point"),
+                format!("{ty} says neither how many digits it has nor how many of them after the point"),
                 "write decimal(38, 10), for instance".into(),
             )),
             ExactNumberInfo::Precision(precision) if (1..=38).contains(precision) => None,
@@ -75,7 +75,7 @@ fn refused(ty: &DataType, inner: &Expr) -> Option<(String, String)> {
             }
             _ => Some((
                 format!("{ty} is not possible"),
-                "a decimal has up to 38 digits, from none to all of them behind the point".into(),
+                "a decimal has up to 38 digits, from none to all of them after the point".into(),
             )),
         },
         Ty::Timestamp(Some(precision), _) if *precision != 6 => Some((

@@ -6,7 +6,7 @@ use super::{
 use crate::expression::{
     class::Class,
     finding::Finding,
-    own::patterns::{MATCHES, SIMILAR, wrong, wrong_similar},
+    own::patterns::{MATCHES, SIMILAR, WITH_BACKSLASH, with_backslash, wrong, wrong_similar},
 };
 use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
 
@@ -50,10 +50,9 @@ impl Demand<'_> {
                         return self.fail(finding.fix("write it twice for the character itself").at(place));
                     }
                 },
-                None if escape == Some('\\') => {}
                 None => {
-                    let finding = Finding::new("unsupported", "ESCAPE is possible with a pattern in quotes only");
-                    return self.fail(finding.fix("write the pattern in quotes, or escape with a backslash").at(place));
+                    let escape = escape.map(String::from).unwrap_or_default();
+                    **pattern = call(WITH_BACKSLASH, [take(pattern), text(escape)], place);
                 }
             },
             _ => {}
@@ -110,21 +109,4 @@ pub(super) fn literal(expr: &Expr) -> Option<String> {
         Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => Some(text.clone()),
         _ => None,
     }
-}
-
-/// The pattern as it is written with a backslash; none if nothing follows its last escape character.
-fn with_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
-    let mut made = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(next) = chars.next() {
-        if Some(next) == escape {
-            made.push('\\');
-            made.push(chars.next()?);
-        } else if next == '\\' {
-            made.push_str("\\\\");
-        } else {
-            made.push(next);
-        }
-    }
-    Some(made)
 }

@@ -8,7 +8,11 @@ use arrow::{
     compute::cast,
     datatypes::DataType::{Binary, Utf8},
 };
-use datafusion_common::{Result, exec_err};
+use base64::{
+    Engine as _, alphabet,
+    engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD},
+};
+use datafusion_common::{DataFusionError, Result, exec_err};
 use datafusion_expr::ScalarUDF;
 use md5::Md5;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -16,7 +20,6 @@ use std::sync::Arc;
 
 /// Characters of a line of base64.
 const LINE: usize = 76;
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -83,42 +86,18 @@ fn from_hex(text: &str) -> Result<Vec<u8>> {
     Ok(made)
 }
 
+/// In lines, as MIME has it.
 fn base64(bytes: &[u8]) -> String {
-    let mut made = String::with_capacity(bytes.len() * 4 / 3 + 4);
-    for (index, three) in bytes.chunks(3).enumerate() {
-        if index > 0 && index * 4 % LINE == 0 {
-            made.push('\n');
-        }
-        let bits = (0..3).fold(0_u32, |bits, at| bits << 8 | u32::from(three.get(at).copied().unwrap_or(0)));
-        for at in 0..4 {
-            let sixth = BASE64[(bits >> (18 - 6 * at)) as usize & 63];
-            made.push(if at > three.len() { '=' } else { sixth as char });
-        }
+    let mut text = STANDARD.encode(bytes);
+    for end in (1..text.len().div_ceil(LINE)).rev() {
+        text.insert(end * LINE, '\n');
     }
-    made
+    text
 }
 
 fn from_base64(text: &str) -> Result<Vec<u8>> {
-    let mut made = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut count, mut padding) = (0_u32, 0, 0);
-    for byte in text.bytes().filter(|byte| !blank(*byte)) {
-        let sixth = match BASE64.iter().position(|known| *known == byte) {
-            Some(sixth) if padding == 0 => sixth as u32,
-            None if byte == b'=' && count >= 2 => {
-                padding += 1;
-                0
-            }
-            _ => return exec_err!("{text:?} is not base64"),
-        };
-        (bits, count) = (bits << 6 | sixth, count + 1);
-        if count == 4 {
-            let three = bits.to_be_bytes();
-            made.extend_from_slice(&three[1..4 - padding.min(2)]);
-            (bits, count) = (0, 0);
-        }
-    }
-    if count != 0 || padding > 2 {
-        return exec_err!("{text:?} is not base64");
-    }
-    Ok(made)
+    const LENIENT: GeneralPurpose =
+        GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+    let written: Vec<u8> = text.bytes().filter(|byte| !blank(*byte)).collect();
+    LENIENT.decode(written).map_err(|_| DataFusionError::Execution(format!("{text:?} is not base64")))
 }

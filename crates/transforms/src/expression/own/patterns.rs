@@ -22,6 +22,9 @@ pub(in crate::expression) const MATCHES: &str = "regular match";
 /// `text SIMILAR TO pattern ESCAPE escape`.
 pub(in crate::expression) const SIMILAR: &str = "similar match";
 
+/// A pattern of LIKE and its escape character: the pattern as it is written with a backslash.
+pub(in crate::expression) const WITH_BACKSLASH: &str = "pattern with backslash";
+
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     let two = [Utf8, Utf8];
     let three = [Utf8, Utf8, Utf8];
@@ -29,6 +32,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         Own::of(MATCHES, &[&three], Boolean, |columns| matches(columns, Syntax::Regular)),
         Own::of("regexp_like", &[&two, &three], Boolean, |columns| matches(columns, Syntax::Regular)),
         Own::of(SIMILAR, &[&three], Boolean, similar),
+        Own::of(WITH_BACKSLASH, &[&two], Utf8, written),
         Own::of("regexp_replace", &[&three, &[Utf8, Utf8, Utf8, Utf8]], Utf8, replace),
         Own::of("regexp_count", &[&two, &[Utf8, Utf8, Int64], &[Utf8, Utf8, Int64, Utf8]], Int64, count),
         Own::of("regexp_substr", &[&two], Utf8, substr),
@@ -181,4 +185,32 @@ fn position(columns: &[ArrayRef]) -> Result<ArrayRef> {
         Ok(Some(found.map_or(0, |found| text[..found.start()].chars().count() as i64 + 1)))
     });
     Ok(Arc::new(found.collect::<Result<Int64Array>>()?))
+}
+
+fn written(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let made = texts::<2>(columns)?.map(|row| {
+        let Some([pattern, escape]) = row else { return Ok(None) };
+        match with_backslash(pattern, escape.chars().next()) {
+            Some(made) => Ok(Some(made)),
+            None => exec_err!("{pattern:?} is not a pattern: it ends with the escape character"),
+        }
+    });
+    Ok(Arc::new(made.collect::<Result<StringArray>>()?))
+}
+
+/// The pattern as it is written with a backslash; none if it ends with the escape character.
+pub(in crate::expression) fn with_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
+    let mut made = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(next) = chars.next() {
+        if Some(next) == escape {
+            made.push('\\');
+            made.push(chars.next()?);
+        } else if next == '\\' {
+            made.push_str("\\\\");
+        } else {
+            made.push(next);
+        }
+    }
+    Some(made)
 }

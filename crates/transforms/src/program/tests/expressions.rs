@@ -275,10 +275,11 @@ fn a_query_that_does_not_work_row_by_row_is_refused() {
 }
 
 #[test]
-fn the_present_time_needs_a_source_that_has_one() {
-    let transforms = json!([{"type": "filter", "condition": "created < now()"}]);
-    let found = COMPILER.check(&spec(transforms, json!({"source": {"type": "file", "path": "x"}})));
-    insta::assert_snapshot!(all(&found));
+fn the_present_time_is_read_of_the_metadata_of_records() {
+    let transforms = json!([{"type": "filter", "condition": "created < now() and meta.key = 'x'"}]);
+    let read = COMPILER.metadata(&spec(transforms, json!({})));
+    let read: Vec<(&str, &str)> = read.iter().map(|(path, name)| (path.as_str(), name.as_str())).collect();
+    assert_eq!(read, [("transforms[0].condition", "timestamp"), ("transforms[0].condition", "key")]);
 }
 
 #[test]

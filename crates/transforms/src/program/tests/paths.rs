@@ -110,3 +110,15 @@ fn columns_of_a_table_are_those_of_the_changed_object() {
     let processed = program.process(records(&[r#"{"a":{"n":1,"m":5,"secret":"x"}}"#, "{}"]));
     assert_eq!(table(&processed), [r#"2|-|5|{"n":2,"m":5}"#, r#"-|-|-|{"n":null}"#]);
 }
+
+#[test]
+fn what_is_no_object_on_the_way_to_a_field_is_null_where_misfits_are() {
+    let spec = spec(json!([{"type": "map", "set": {"a.b.c": "1"}}]), json!({"onTypeMismatch": "null"}));
+    let lines = [r#"{"a":{"b":3,"d":4}}"#, r#"{"a":"x"}"#, r#"{"a":{"b":{}}}"#];
+    let processed = program(&plan(spec, Demand::Documents)).process(records(&lines));
+    let expected = [r#"{"a":{"b":{"c":1},"d":4}}"#, r#"{"a":{"b":{"c":1}}}"#, r#"{"a":{"b":{"c":1}}}"#];
+    assert_eq!(documents(&processed), expected);
+    let warned: Vec<(&str, u64)> = processed.warnings.iter().map(|it| (it.code, it.records)).collect();
+    assert_eq!(warned, [("type-mismatch", 2)]);
+    assert!(processed.dead.is_empty());
+}
