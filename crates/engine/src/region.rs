@@ -10,6 +10,7 @@ use dataflow_core::{
     spec::PipelineSpec,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -98,14 +99,34 @@ pub enum Action {
 impl Action {
     /// What tells it apart from another one under the same id: what is asked, not how long its answer is waited for.
     pub fn hash(&self) -> u64 {
-        let asked = match self {
-            Self::Stop { .. } => &Self::Stop { wait: Duration::ZERO },
-            Self::Restart { .. } => &Self::Restart { wait: Duration::ZERO },
-            asked => asked,
-        };
-        let asked = serde_json::to_vec(asked).unwrap_or_else(|error| unreachable!("an action is plain JSON: {error}"));
-        xxh3_64(&asked)
+        xxh3_64(self.asked().to_string().as_bytes())
     }
+
+    /// The request in a form of its own, whose hashes are stored: objects are sorted, and what is not asked is left away,
+    /// so that a request that is repeated to a later version is still the same.
+    fn asked(&self) -> Value {
+        let mut asked = match self {
+            Self::Create(spec) => json!(["create", spec]),
+            Self::Update { spec, reset, force } => {
+                json!(["update", spec, flags(&[("reset", *reset), ("force", *force)])])
+            }
+            Self::Start => json!(["start"]),
+            Self::Stop { wait: _ } => json!(["stop"]),
+            Self::Restart { wait: _ } => json!(["restart"]),
+            Self::ResetCheckpoint { to, force } => json!(["reset-checkpoint", to, flags(&[("force", *force)])]),
+            Self::Delete => json!(["delete"]),
+            Self::Ingest { batch_id, records, hash, body: _, delivered: _ } => {
+                json!(["ingest", batch_id, records, hash])
+            }
+        };
+        asked.sort_all_objects();
+        asked
+    }
+}
+
+/// Those that are set.
+fn flags<'a>(flags: &[(&'a str, bool)]) -> Vec<&'a str> {
+    flags.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect()
 }
 
 mod body {
@@ -252,4 +273,66 @@ pub trait ShardRegion: Send + Sync {
     fn metrics(&self) -> String;
     /// Completes whenever a pipeline's view may have changed since `seen`; returns the new number. For watchers.
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn spec(text: &str) -> Box<PipelineSpec> {
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// Hashes are stored with events: a request that is repeated to a later version must get the one it had.
+    #[test]
+    fn a_request_has_the_same_hash_in_all_versions() {
+        let least = r#"{"source":{"type":"file","path":"a.json"},"sink":{"type":"file","path":"b.json"}}"#;
+        let most = r#"{"name":"n","description":"d","labels":{"b":"1","a":"2"},
+            "source":{"type":"kafka","topics":["t"],"brokers":["b:9092"]},
+            "transforms":[{"type":"filter","condition":"age > 18"}],
+            "sink":{"type":"postgres","connection":"pg","table":"t"},
+            "schema":{"z":"bigint","a":"text"},"onTypeMismatch":"null",
+            "batch":{"maxRecords":10,"maxBytes":1000,"linger":"1s"},"lanes":2,"checkpointInterval":"2s",
+            "stopTimeout":"3s","maxRecordBytes":2000,"maxInFlightBytes":100000,"restart":{"maxAttempts":1}}"#;
+        let wait = Duration::from_secs(9);
+        let positions = BTreeMap::from([("t/0".to_owned(), "7".to_owned())]);
+        let reset = |to| Action::ResetCheckpoint { to, force: false };
+        let actions = [
+            Action::Create(spec(least)),
+            Action::Create(spec(most)),
+            Action::Update { spec: spec(least), reset: false, force: false },
+            Action::Update { spec: spec(least), reset: true, force: true },
+            Action::Start,
+            Action::Stop { wait },
+            Action::Restart { wait },
+            reset(ResetTo::Beginning),
+            reset(ResetTo::End),
+            reset(ResetTo::Positions(positions)),
+            reset(ResetTo::SinkToken),
+            reset(ResetTo::Journal),
+            Action::ResetCheckpoint { to: ResetTo::Journal, force: true },
+            Action::Delete,
+            Action::Ingest {
+                batch_id: BatchId::try_from("b-1").unwrap(),
+                records: 2,
+                hash: "9f86d081884c7d65".into(),
+                body: Bytes::from_static(b"[{},{}]"),
+                delivered: Some(wait),
+            },
+        ];
+        let hashes: String =
+            actions.iter().map(|action| format!("{:016x} {}\n", action.hash(), action.asked())).collect();
+        assert_eq!(hashes, include_str!("../golden/request-hashes.txt"));
+    }
+
+    #[test]
+    fn the_order_of_settings_is_no_other_request() {
+        let hash = |text: &str| Action::Create(spec(text)).hash();
+        let sink = r#""sink":{"type":"file","path":"b.json"}"#;
+        let one = format!(r#"{{"source":{{"type":"file","path":"a.json"}},{sink}}}"#);
+        let other = format!(r#"{{{sink},"source":{{"path":"a.json","type":"file"}}}}"#);
+        assert_eq!(hash(&one), hash(&other));
+        assert_ne!(hash(&one), hash(&one.replace("a.json", "c.json")));
+    }
 }

@@ -122,7 +122,7 @@ pub trait Reader: Send {
     }
 
     /// What a user should know that stops nothing (a directory among the files), each said once. Asked after each
-    /// [`read`](Self::read).
+    /// [`read`](Self::read), and every now and then while nothing comes.
     fn warnings(&mut self) -> Vec<Warning> {
         Vec::new()
     }

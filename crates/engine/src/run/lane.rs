@@ -118,12 +118,15 @@ async fn read(stage: ReadStage) -> Result<Ended, Failure> {
             _ = look.tick() => {
                 let lag = reader.lag();
                 live.lane(lane, |live| live.lag = lag);
+                live.warn(reader.warnings());
                 continue;
             }
-            read = reader.read() => read.map_err(|error| Failure::of("source", error))?,
+            read = reader.read() => read,
         };
         live.warn(reader.warnings());
-        let Read::Records(records) = read else { return Ok(Ended::Source) };
+        let Read::Records(records) = read.map_err(|error| Failure::of("source", error))? else {
+            return Ok(Ended::Source);
+        };
         continues(&positions, &records)?;
         positions.insert(records.partition.clone(), records.to.clone());
         let permit = tokio::select! {

@@ -3,9 +3,10 @@
 //! Whoever adds a method to one of these traits forwards it here, too.
 use super::redactor::Redactor;
 use crate::{
-    Context, Error,
+    Context, Error, Problem,
     audit::{Audit, Audited, Auditor, Example, Finding, Findings},
-    batch::{Column, Demand, Output},
+    batch::{Column, Demand, Output, Warning},
+    extent::Extents,
     sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
     source::{Assignment, Place, Read, Reader, Source},
 };
@@ -15,7 +16,7 @@ use dataflow_core::{
     token::{Fence, Token},
 };
 use serde_json::Value;
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 impl Redactor {
     fn error(&self, error: Error) -> Error {
@@ -29,6 +30,15 @@ impl Redactor {
                 Error::PositionLost { partition, wanted, earliest, latest, reason: self.owned(reason) }
             }
         }
+    }
+
+    fn warning(&self, warning: Warning) -> Warning {
+        Warning { subject: self.owned(warning.subject), message: self.owned(warning.message), ..warning }
+    }
+
+    fn problem(&self, problem: Problem) -> Problem {
+        let fix = problem.fix.map(|fix| self.owned(fix));
+        Problem { message: self.owned(problem.message), fix, ..problem }
     }
 
     fn commit_error(&self, error: CommitError) -> CommitError {
@@ -96,6 +106,19 @@ impl Source for Guarded<Box<dyn Source>> {
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
         self.inner.resolve(cx, to).await.map_err(|error| self.redactor.error(error))
     }
+
+    async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
+        self.inner.extents(cx).await.map_err(|error| self.redactor.error(error))
+    }
+
+    async fn place(
+        &self,
+        cx: &Context,
+        named: &BTreeMap<String, String>,
+    ) -> Result<Result<Positions, Vec<Problem>>, Error> {
+        let placed = self.inner.place(cx, named).await.map_err(|error| self.redactor.error(error))?;
+        Ok(placed.map_err(|problems| problems.into_iter().map(|problem| self.redactor.problem(problem)).collect()))
+    }
 }
 
 #[async_trait]
@@ -106,6 +129,10 @@ impl Reader for Guarded<Box<dyn Reader>> {
 
     fn lag(&self) -> Option<u64> {
         self.inner.lag()
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        self.inner.warnings().into_iter().map(|warning| self.redactor.warning(warning)).collect()
     }
 
     fn checkpointed(&mut self, positions: &Positions) {
@@ -125,10 +152,7 @@ impl Sink for Guarded<Box<dyn Sink>> {
 
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let mut opened = self.inner.open(cx, lane).await.map_err(|error| self.redactor.error(error))?;
-        for warning in &mut opened.warnings {
-            warning.subject = self.redactor.owned(std::mem::take(&mut warning.subject));
-            warning.message = self.redactor.owned(std::mem::take(&mut warning.message));
-        }
+        opened.warnings = opened.warnings.into_iter().map(|warning| self.redactor.warning(warning)).collect();
         Ok(Opened { writer: Box::new(Guarded { inner: opened.writer, redactor: self.redactor.clone() }), ..opened })
     }
 

@@ -9,13 +9,13 @@ use super::{
     follow::Follow,
     identity::Identity,
     rotation::{is_rotated_name, rotated},
-    tail::position,
+    tail::{self, position},
 };
 use dataflow_core::position::Position;
 use dataflow_sdk::{Records, records::Layout};
 use std::{
     fs::{self, File, Metadata},
-    io::{self, BufRead, BufReader, Seek},
+    io::{self, BufRead, BufReader, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
 };
 
@@ -28,6 +28,34 @@ pub(super) enum Copied {
     Wait,
     /// A copy of what was read.
     Known,
+}
+
+/// What a file and its copy were when they were compared, and equal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compared {
+    /// Device and inode of the original and of the copy.
+    files: [(u64, u64); 2],
+    /// How long the copy was.
+    length: u64,
+    /// When it was written.
+    written: (i64, i64),
+}
+
+impl Compared {
+    fn new(original: &Metadata, copy: &Metadata) -> Self {
+        let files = [original, copy].map(|meta| (meta.dev(), meta.ino()));
+        Self { files, length: copy.len(), written: written(copy) }
+    }
+
+    /// Whether these are the same files, and the copy may have grown.
+    fn is_of(&self, original: &Metadata, copy: &Metadata) -> bool {
+        let now = Self::new(original, copy);
+        self.files == now.files && self.length <= now.length
+    }
+}
+
+fn written(meta: &Metadata) -> (i64, i64) {
+    (meta.mtime(), meta.mtime_nsec())
 }
 
 impl Follow {
@@ -47,27 +75,34 @@ impl Follow {
 
     /// What a file is to the others: a copy of one that is followed holds nothing new.
     pub(super) fn copied(&mut self, k: usize, file: &File, meta: &Metadata) -> io::Result<Copied> {
-        let state = (meta.len(), meta.mtime(), meta.mtime_nsec());
         for other in 0..self.slots.len() {
             let (slot, own) = (&self.slots[other], &self.slots[k]);
             let Some(known) = slot.identity() else { continue };
             if other == k || !is_rotated_name(&slot.path, &own.path) {
                 continue;
             }
-            let Ok(original) = File::open(&slot.path) else { continue };
+            let Ok(original) = tail::open(&slot.path, &self.cx) else { continue };
             // Otherwise the one before it is still being read, and it comes next.
-            let begun = known.is_inode(&original.metadata()?);
+            let of = original.metadata()?;
+            let begun = known.is_inode(&of);
+            let compared = own.copy.filter(|compared| compared.is_of(&of, meta));
             if begun && !known.is_in(&original)? {
                 if own.position.is_none() && known.is_copied(file)? {
                     return Ok(Copied::Wait); // the other one goes on in it in a moment
                 }
-            } else if own.copy == Some(state) {
-                // It was the same at the last look: nobody copies any more.
-                let read = begun && slot.at() >= meta.len() && own.at() < meta.len();
-                return Ok(if read { Copied::Known } else { Copied::Wait });
-            } else if begins(&original, file, meta.len())? {
-                self.slots[k].copy = Some(state);
+                continue;
+            }
+            // It was the same at the last look: nobody copies any more.
+            let done =
+                compared.is_some_and(|compared| (compared.length, compared.written) == (meta.len(), written(meta)));
+            if done && !(begun && slot.at() >= meta.len() && own.at() < meta.len()) {
                 return Ok(Copied::Wait);
+            }
+            // While it grows only what is new in it is compared; all of it is, once, before it is said to hold nothing new.
+            let equal = compared.filter(|_| !done).map_or(0, |compared| compared.length);
+            if begins(&original, file, equal, meta.len())? {
+                self.slots[k].copy = Some(Compared::new(&of, meta));
+                return Ok(if done { Copied::Known } else { Copied::Wait });
             }
         }
         Ok(Copied::No)
@@ -89,7 +124,7 @@ impl Follow {
                 continue;
             }
             // An entry that vanishes meanwhile is not the one.
-            let Ok(file) = File::open(&path) else { continue };
+            let Ok(file) = tail::open(&path, &self.cx) else { continue };
             let meta = file.metadata()?;
             let newer = best.as_ref().is_none_or(|(best, _)| later(&meta, best));
             if newer
@@ -111,17 +146,17 @@ fn into(partition: dataflow_core::position::Partition, from: &Position, identity
 }
 
 fn later(a: &Metadata, b: &Metadata) -> bool {
-    (a.mtime(), a.mtime_nsec()) > (b.mtime(), b.mtime_nsec())
+    written(a) > written(b)
 }
 
-/// Whether `original` begins with all the `length` bytes of `copy`.
-pub(super) fn begins(original: &File, copy: &File, length: u64) -> io::Result<bool> {
+/// Whether `original` begins with all the `length` bytes of `copy`, of which so many are known to be `equal`.
+pub(super) fn begins(original: &File, copy: &File, equal: u64, length: u64) -> io::Result<bool> {
     if original.metadata()?.len() < length {
         return Ok(false);
     }
-    let whole = |mut file: File| file.rewind().map(|()| BufReader::with_capacity(64 << 10, file));
+    let whole = |mut file: File| file.seek(SeekFrom::Start(equal)).map(|_| BufReader::with_capacity(64 << 10, file));
     let (mut original, mut copy) = (whole(original.try_clone()?)?, whole(copy.try_clone()?)?);
-    let mut left = length;
+    let mut left = length.saturating_sub(equal);
     while left > 0 {
         let (a, b) = (original.fill_buf()?, copy.fill_buf()?);
         let count = a.len().min(b.len()).min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -27,7 +27,7 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -43,7 +43,7 @@ const OPEN: usize = 64;
 #[derive(Debug)]
 pub(super) struct Follow {
     pub(super) source: FileSource,
-    cx: Context,
+    pub(super) cx: Context,
     caps: Caps,
     positions: Positions,
     pub(super) slots: Vec<Slot>,
@@ -63,7 +63,12 @@ pub(super) struct Follow {
 impl Follow {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
         let (files, warnings) = source.some_matches()?;
-        tail::open(&files[0], cx)?;
+        // Whatever is wrong with the first file is said at once; one that is not there (yet, or any more) is waited for.
+        if let Err(error) = tail::open(&files[0], cx)
+            && error.code() != "file-missing"
+        {
+            return Err(error);
+        }
         let mut known = VecDeque::new();
         for (partition, position) in &positions {
             if let Some(identity) = tail::identity(position, &partition.0)? {
@@ -232,7 +237,7 @@ impl Follow {
                 }
                 // It was renamed, and nothing has taken its place yet.
                 let slot = &self.slots[k];
-                match slot.known.and_then(|known| rotation::find(&slot.path, &known)) {
+                match slot.known.and_then(|known| rotation::find(&slot.path, &known, &self.cx)) {
                     Some(path) if slot.rotated.is_none() => tail::open(&path, &self.cx)?,
                     _ => return Ok(None),
                 }
@@ -244,7 +249,10 @@ impl Follow {
         let failed = |error| failed(&partition.0, 0, error);
         if slot.rotated.is_some() || slot.position.is_none() || slot.copy.is_some() {
             let between = match &slot.rotated {
-                Some(left) => left.successor(&slot.path, &file, |path| self.paths.contains(path)).map_err(failed)?,
+                Some(left) => {
+                    let followed = |path: &Path| self.paths.contains(path);
+                    left.successor(&slot.path, &file, followed, &self.cx).map_err(failed)?
+                }
                 None => None,
             };
             let file = between.as_ref().unwrap_or(&file);
@@ -259,7 +267,7 @@ impl Follow {
                 return Ok(Some(Box::new(records)));
             }
         }
-        let renamed = self.slots[k].renamed(&file).map_err(failed)?;
+        let renamed = self.slots[k].renamed(&file, &self.cx).map_err(failed)?;
         if let (None, Some(known)) = (&renamed, self.slots[k].known)
             && !known.is(&file).map_err(failed)?
             && let Some(records) = self.to_copy(k).map_err(failed)?

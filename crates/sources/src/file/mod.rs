@@ -254,27 +254,31 @@ impl FileSource {
     }
 
     /// Whether a line of a file begins there, as far as can be told.
-    fn begins_record(&self, partition: &Partition, at: &Position) -> Result<bool, Error> {
+    fn begins_record(&self, cx: &Context, partition: &Partition, at: &Position) -> Result<bool, Error> {
         let path = &names::path(&partition.0);
         let Some(before) = at.as_offset().and_then(|at| at.checked_sub(1)) else { return Ok(true) };
         if self.compression.of(path) != Compression::None {
             return Ok(true);
         }
         let mut byte = [0];
-        let read = std::fs::File::open(path).and_then(|file| file.read_exact_at(&mut byte, before));
-        read.map_err(|error| content::failed(&partition.0, before, error))?;
+        let file = tail::open(path, cx)?;
+        file.read_exact_at(&mut byte, before).map_err(|error| content::failed(&partition.0, before, error))?;
         Ok(byte == *b"\n")
     }
 
     /// Whether a file of this name is one to read.
     fn may_match(&self, path: &Path) -> bool {
         let literally = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
-        let pattern = || glob::Pattern::new(self.path.strip_prefix("./").unwrap_or(&self.path)).ok();
-        Path::new(&self.path) == path
+        // Without what makes no difference: `./in//a` is `in/a`.
+        let plain = |path: &Path| {
+            let parts = path.components().filter(|part| *part != std::path::Component::CurDir);
+            parts.collect::<PathBuf>().to_string_lossy().into_owned()
+        };
+        let pattern = plain(Path::new(&self.path));
+        let path = plain(path);
+        pattern == path
             || self.is_pattern()
-                && pattern().is_some_and(|pattern| {
-                    pattern.matches_with(&path.strip_prefix("./").unwrap_or(path).to_string_lossy(), literally)
-                })
+                && glob::Pattern::new(&pattern).is_ok_and(|pattern| pattern.matches_with(&path, literally))
     }
 
     /// The files that match now, by name, and what else does.
@@ -349,11 +353,11 @@ impl Source for FileSource {
                 Err(wrong) => problems.extend(wrong),
             }
         }
-        let source = self.clone();
+        let (source, cx) = (self.clone(), cx.clone());
         blocking("file", move || {
             for (partition, at) in &placed {
                 let end = extents.get(partition).and_then(|extent| extent.last.as_ref());
-                if end.is_some_and(|end| end.at == at.at) || source.begins_record(partition, at)? {
+                if end.is_some_and(|end| end.at == at.at) || source.begins_record(&cx, partition, at)? {
                     continue;
                 }
                 let message = format!("{partition}: {at} lies in the middle of a line");

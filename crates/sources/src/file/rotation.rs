@@ -2,7 +2,9 @@
 use super::{
     copies::begins,
     identity::{Identity, PIECE, read_before},
+    tail,
 };
+use dataflow_sdk::Context;
 use std::{
     fs::{self, File, Metadata},
     io,
@@ -32,6 +34,7 @@ impl Left {
         path: &Path,
         next: &File,
         followed: impl Fn(&Path) -> bool,
+        cx: &Context,
     ) -> io::Result<Option<File>> {
         let (after, next) = (next, next.metadata()?);
         // This one may be a copy that was made of `next`, before it was truncated: then so are those that came later.
@@ -45,9 +48,9 @@ impl Left {
                 && is_later(&self.meta, &meta)
                 && (copied || !is_later(&next, &meta))
                 && oldest.as_ref().is_none_or(|(oldest, _)| is_later(&meta, oldest))
-                && let Ok(file) = File::open(&there)
+                && let Ok(file) = tail::open(&there, cx)
                 && !self.is_copied(&meta, &file)?
-                && !(copied && begins(after, &file, meta.len())?)
+                && !(copied && begins(after, &file, 0, meta.len())?)
             {
                 oldest = Some((meta, file));
             }
@@ -69,12 +72,14 @@ pub(super) fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The path of the file that is known by this, in the folder where it was.
-pub(super) fn find(path: &Path, known: &Identity) -> Option<PathBuf> {
+pub(super) fn find(path: &Path, known: &Identity, cx: &Context) -> Option<PathBuf> {
     let mut there = fs::read_dir(folder(path)).ok()?.flatten();
     there.find_map(|entry| {
         // An entry that vanishes meanwhile is not the one.
         let meta = entry.metadata().ok().filter(|meta| meta.is_file() && known.is_inode(meta));
-        let is = meta.is_some() && File::open(entry.path()).and_then(|file| known.is(&file)).unwrap_or(false);
+        let is = meta.is_some()
+            && tail::open(&path.with_file_name(entry.file_name()), cx)
+                .is_ok_and(|file| known.is(&file).unwrap_or(false));
         is.then(|| path.with_file_name(entry.file_name()))
     })
 }

@@ -1,11 +1,13 @@
 //! A path that is followed: which file is read under it, and what becomes of it when another takes its place.
 use super::{
+    copies::Compared,
     identity::Identity,
     names::partition,
     rotation::{self, Left},
-    tail::Tail,
+    tail::{self, Tail},
 };
 use dataflow_core::position::{Partition, Position};
+use dataflow_sdk::Context;
 use std::{
     fs::{self, File, Metadata},
     io,
@@ -33,8 +35,8 @@ pub(super) struct Slot {
     closed: Option<Metadata>,
     /// When it was last read: its turn.
     pub(super) used: u64,
-    /// Of a copy of another file that is followed: its length and when it was written, as they were compared.
-    pub(super) copy: Option<(u64, i64, i64)>,
+    /// Of a copy of another file that is followed: how far the two are known to be equal.
+    pub(super) copy: Option<Compared>,
 }
 
 impl Slot {
@@ -115,10 +117,10 @@ impl Slot {
     }
 
     /// The file of this position, if it is not `file` and lies under another name in the same folder.
-    pub(super) fn renamed(&self, file: &File) -> io::Result<Option<File>> {
+    pub(super) fn renamed(&self, file: &File, cx: &Context) -> io::Result<Option<File>> {
         match &self.known {
             Some(known) if !known.is_inode(&file.metadata()?) => {
-                Ok(rotation::find(&self.path, known).and_then(|path| File::open(path).ok()))
+                Ok(rotation::find(&self.path, known, cx).and_then(|path| tail::open(&path, cx).ok()))
             }
             _ => Ok(None),
         }

@@ -3,7 +3,7 @@ use super::FileSource;
 use crate::testing::{context, lane, read_all, texts};
 use dataflow_core::position::{Position, Positions};
 use dataflow_sdk::{
-    Error, Records, SourceConfig,
+    Context, Error, Paths, Records, SourceConfig,
     records::Layout,
     source::{Place, Read, Reader},
 };
@@ -241,6 +241,42 @@ async fn an_own_file_is_refused() {
     cx.paths = dataflow_sdk::Paths { own: vec![file.path().into()], ..Default::default() }.into();
     let opened = source(file.path(), json!({})).build().open(&cx, lane(&Positions::new())).await;
     assert_eq!(opened.err().unwrap().code(), "own-file");
+}
+
+/// Whatever leads to it: a file that was rotated away is looked for among those beside it.
+#[tokio::test]
+async fn a_link_to_an_own_file_is_no_older_generation() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let cx = Context { paths: Paths { own: vec![path("own")], ..Default::default() }.into(), ..context() };
+    for pattern in ["app.log", "app.log*"] {
+        append(&path("app.log"), "1\n");
+        let source = source(&path(pattern), json!({"follow": true, "pollInterval": "10ms"}));
+        let mut reader = source.build().open(&cx, lane(&Positions::new())).await.unwrap();
+        let mut read = some(&mut *reader, 1).await;
+        append(&path("own"), "secret\n");
+        fs::hard_link(path("own"), path("app.log.1")).unwrap();
+        std::thread::sleep(Duration::from_millis(20)); // more than a tick of the file system's clock
+        append(&path("new"), "2\n");
+        fs::rename(path("new"), path("app.log")).unwrap();
+        loop {
+            match tokio::time::timeout(PATIENCE, reader.read()).await.unwrap() {
+                Ok(Read::Records(records)) => read.push(records),
+                Ok(Read::End) => panic!("a followed file has no end"),
+                Err(error) => {
+                    assert_eq!((error.code(), pattern), ("own-file", "app.log*"));
+                    break;
+                }
+            }
+            if texts(&read).len() == 2 {
+                break;
+            }
+        }
+        assert!(!texts(&read).contains(&"secret".to_owned()), "{pattern}: {:?}", texts(&read));
+        for name in ["app.log", "app.log.1", "own"] {
+            fs::remove_file(path(name)).unwrap();
+        }
+    }
 }
 
 #[test]

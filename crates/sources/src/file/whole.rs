@@ -17,7 +17,7 @@ use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{Context, Error, Records, batch::Warning, records::Layout};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fs::{self, File, Metadata},
+    fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -51,7 +51,7 @@ enum Job {
 impl Whole {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
         let (files, warnings) = source.some_matches()?;
-        let jobs = plan(&files, &positions)?;
+        let jobs = plan(&source, &files, &positions, cx)?;
         let mut whole = Self {
             caps: tail::caps(cx),
             source,
@@ -64,8 +64,11 @@ impl Whole {
         };
         whole.waiting = whole.jobs.iter().map(|job| whole.size(job)).sum();
         // Whatever is wrong with the first file is said at once.
-        if let Some(Job::Read { at, .. }) = whole.jobs.front() {
-            tail::open(at, cx)?;
+        if let Some(Job::Read { at, .. }) = whole.jobs.front()
+            && let Err(error) = tail::open(at, cx)
+            && !(error.code() == "file-missing" && !is_link(at))
+        {
+            return Err(error);
         }
         Ok(whole)
     }
@@ -136,7 +139,7 @@ fn is_link(path: &Path) -> bool {
 }
 
 /// What is to be done for the files that match, given what was read of which.
-fn plan(files: &[PathBuf], positions: &Positions) -> Result<VecDeque<Job>, Error> {
+fn plan(source: &FileSource, files: &[PathBuf], positions: &Positions, cx: &Context) -> Result<VecDeque<Job>, Error> {
     let mut known = BTreeMap::new();
     for (partition, position) in positions {
         if let Some(identity) = tail::identity(position, &partition.0)? {
@@ -157,7 +160,7 @@ fn plan(files: &[PathBuf], positions: &Positions) -> Result<VecDeque<Job>, Error
         let best = candidates.max_by_key(|(partition, (_, at))| (*at, ***partition == names::partition(path)));
         if let Some((owner, (identity, _))) = best
             && !owners.contains_key(&inode)
-            && File::open(path).and_then(|file| identity.is(&file)).unwrap_or(false)
+            && tail::open(path, cx).is_ok_and(|file| identity.is(&file).unwrap_or(false))
         {
             owners.insert(inode, owner);
         }
@@ -185,7 +188,7 @@ fn plan(files: &[PathBuf], positions: &Positions) -> Result<VecDeque<Job>, Error
             None if stale.is_some_and(|_| owners.values().any(|owner| **owner == own)) => {
                 later.push(Job::Begin { path: path.to_path_buf() });
             }
-            None => match stale.and_then(|identity| rotation::find(path, identity)) {
+            None => match stale.and_then(|identity| rotation::find(path, identity, cx)) {
                 Some(at) => {
                     read(path.to_path_buf(), &at);
                     later.push(Job::Begin { path: path.to_path_buf() });
@@ -202,8 +205,9 @@ fn plan(files: &[PathBuf], positions: &Positions) -> Result<VecDeque<Job>, Error
         };
         let done =
             identity.ended || files.contains(&path) || owners.values().any(|owner| owner == partition) || further();
-        if !done {
-            match rotation::find(&path, identity) {
+        // One that is not wanted any more is left where it is.
+        if !done && source.may_match(&path) {
+            match rotation::find(&path, identity, cx) {
                 Some(at) => jobs.push_back(Job::Read { path, at }),
                 None => jobs.push_back(Job::Gone { partition: (*partition).clone() }),
             }

@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-static FEEDS: Named<Feed> = Named::new();
+pub(super) static FEEDS: Named<Feed> = Named::new();
 
 /// The feed of this name.
 pub fn feed(name: &str) -> Arc<Feed> {

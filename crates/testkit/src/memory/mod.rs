@@ -15,6 +15,12 @@ pub use sink::{KeyedMemorySink, MemorySink};
 pub use source::MemorySource;
 pub use store::{Store, store};
 
+/// Forgets the feed and the store of a name: who mentions it next gets new ones.
+pub fn forget(name: &str) {
+    feed::FEEDS.forget(name);
+    store::STORES.forget(name);
+}
+
 /// Adds the memory connectors to a catalogue, as `memory` (source, transactional sink) and `memoryKeyed` (keyed sink).
 pub fn register(catalog: &mut dataflow_sdk::Catalog) {
     *catalog = std::mem::take(catalog).source::<MemorySource>().sink::<MemorySink>().sink::<KeyedMemorySink>();

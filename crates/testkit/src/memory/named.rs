@@ -16,4 +16,9 @@ impl<T: Default> Named<T> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get_or_insert_default().entry(name.into()).or_default().clone()
     }
+
+    pub(super) fn forget(&self, name: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get_or_insert_default().remove(name);
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-static STORES: Named<Store> = Named::new();
+pub(super) static STORES: Named<Store> = Named::new();
 
 /// The store of this name.
 pub fn store(name: &str) -> Arc<Store> {

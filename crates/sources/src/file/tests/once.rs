@@ -134,6 +134,51 @@ async fn a_file_that_is_gone_before_its_end_is_a_lost_position() {
     }
 }
 
+/// What was begun before the pattern was narrowed is left where it is, also if it is gone.
+#[tokio::test]
+async fn a_file_that_is_not_wanted_any_more_is_left() {
+    for (narrow, gone) in [("a*.json", false), ("a*.json", true), ("/./a*.json", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["a", "b"] {
+            fs::write(path(&format!("{name}.json")), lines(name, 0..3)).unwrap();
+        }
+        let mut reading = Reading::default();
+        reading.on(&source(&path("*.json"), json!({})), 5).await.unwrap();
+        assert_eq!(reading.texts.last().unwrap(), "\"b0\"");
+        fs::write(path("a2.json"), lines("c", 0..1)).unwrap();
+        if gone {
+            fs::remove_file(path("b.json")).unwrap();
+        }
+        let narrow: FileSource =
+            serde_json::from_value(json!({"path": format!("{}/{narrow}", dir.path().display())})).unwrap();
+        reading.on(&narrow, ALL).await.unwrap();
+        assert_eq!(reading.texts[4..], ["\"c0\""], "gone: {gone}");
+    }
+}
+
+/// A link that leads nowhere is said and waited for, wherever it sorts.
+#[tokio::test]
+async fn a_link_to_nothing_stops_no_file_that_is_followed() {
+    for link in ["0.json", "z.json"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("a.json"), lines("a", 0..2)).unwrap();
+        symlink("later", path(link)).unwrap();
+        let source = source(&path("*.json"), json!({"follow": true, "pollInterval": "10ms"}));
+        let mut reader = open(&source, &Positions::new()).await.unwrap();
+        let mut read = some(&mut *reader, 2).await;
+        // Nothing comes, but it is said all the same.
+        tokio::time::timeout(QUIET, reader.read()).await.unwrap_err();
+        let warnings = reader.warnings();
+        let codes: Vec<_> = warnings.iter().map(|warning| warning.code).collect();
+        assert_eq!(codes, ["dangling-link"], "{link}");
+        fs::write(path("later"), lines("l", 0..1)).unwrap();
+        read.extend(some(&mut *reader, 1).await);
+        assert_eq!(texts(&read), ["\"a0\"", "\"a1\"", "\"l0\""], "{link}");
+    }
+}
+
 /// An inode is used again at once by some file systems; a file of the same length and beginning is another one.
 #[tokio::test]
 async fn another_file_in_the_place_of_one_is_noticed() {
