@@ -27,7 +27,9 @@ async fn dead_letters(node: &Node, id: &str) -> Vec<(String, String)> {
         .unwrap()
         .iter()
         .map(|letter| {
-            assert_eq!(letter["stage"], "decode", "{letter}");
+            // A record without fields can be read, but no sink has a place for it.
+            let stage = if letter["code"] == "no-fields" { "sink" } else { "decode" };
+            assert_eq!(letter["stage"], stage, "{letter}");
             (text(&letter["position"]), text(&letter["code"]))
         })
         .collect()

@@ -34,7 +34,7 @@ async fn the_last_record_of_a_key_wins_by_the_servers_own_equality() {
         ("numeric[]", "[1.0]", "[1]", Some("{1}")),
     ] {
         for together in [1, 10] {
-            let extension = if ty == "citext" { "create extension citext;" } else { "" };
+            let extension = if ty == "citext" { extension_statement(ty) } else { String::new() };
             let setup = format!("{extension} create table users (k {ty} primary key, v int)");
             let Some(target) = Target::new(&setup, json!({"key": "k"})).await else { return };
             let documents = [

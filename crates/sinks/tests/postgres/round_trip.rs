@@ -374,7 +374,7 @@ async fn what_a_column_takes_it_gives_back() {
     let mut wrong = Vec::new();
     for Case(ty, printed, same, patterns, taken, refused) in CASES {
         let extension = matches!(*ty, "citext" | "hstore" | "ltree");
-        let extension = if extension { format!("create extension {ty};") } else { String::new() };
+        let extension = if extension { extension_statement(ty) } else { String::new() };
         // Two tables: many rows that are appended are copied where that can be.
         for (more, key) in [(json!({"columns": ["id", "v"], "key": "id"}), " primary key"), (json!({}), "")] {
             if key.is_empty() && !extension.is_empty() {

@@ -37,6 +37,13 @@ pub(crate) async fn connect() -> Option<Client> {
     }
 }
 
+/// A statement that sees to an extension. A database has each once, so it stays: another test may use it at the same time.
+pub(crate) fn extension_statement(name: &str) -> String {
+    format!(
+        "select pg_advisory_lock(7041); create extension if not exists {name} schema public; select pg_advisory_unlock(7041);"
+    )
+}
+
 pub(crate) struct Target {
     pub(crate) client: Client,
     pub(crate) schema: String,
@@ -51,13 +58,13 @@ impl Target {
         let client = connect().await?;
         let schema = format!("sink_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let begin = format!(
-            "drop schema if exists {schema} cascade; create schema {schema}; set search_path to {schema}; {setup}"
+            "drop schema if exists {schema} cascade; create schema {schema}; set search_path to {schema}, public; {setup}"
         );
         client.batch_execute(&begin).await.unwrap();
         Some(Self { client, schema, more, refuses: setup.contains("refused") })
     }
     pub(crate) fn url(&self) -> String {
-        format!("{SERVER}?options=-csearch_path%3D{}", self.schema)
+        format!("{SERVER}?options=-csearch_path%3D{}%2Cpublic", self.schema)
     }
     pub(crate) async fn try_open(&self, epoch: u64) -> Result<Opened, Error> {
         self.sink().open(&context("p"), open_lane(&fence("p", epoch))).await

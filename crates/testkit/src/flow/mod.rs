@@ -49,7 +49,7 @@ impl Flow {
             _ => None,
         };
         let database = match pair.sink {
-            Place::Postgres => Some(Database::fresh(name, folder.join("password")).await),
+            Place::Postgres => Some(Database::fresh(name, folder.join("secrets/password")).await),
             _ => None,
         };
         let flow = Self { pair, data, folder: folder.to_owned(), topic, database, pushed: 0 };
@@ -66,6 +66,11 @@ impl Flow {
     /// The node's data folder.
     pub fn data_dir(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// The folder of the secrets that its spec refers to.
+    pub fn secrets(&self) -> String {
+        self.folder.join("secrets").to_string_lossy().into_owned()
     }
 
     fn input(&self) -> PathBuf {

@@ -77,6 +77,8 @@ impl Pair {
             Point::Ingest | Point::Collect => self.source == Place::Http,
             Point::Seal | Point::Publish => self.sink == Place::File,
             Point::Define => self.sink != Place::File,
+            // Only the columns of a table that the sink makes have types that are learned.
+            Point::SchemaChange => self.sink != Place::File && !self.is_constrained(),
             _ => true,
         })
     }

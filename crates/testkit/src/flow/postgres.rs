@@ -15,6 +15,9 @@ impl Database {
     pub(super) async fn fresh(name: &str, password: PathBuf) -> Self {
         let admin = connect("dataflow").await;
         let there = admin.query_opt("select 1 from pg_database where datname = $1", &[&name]).await;
+        if let Some(folder) = password.parent() {
+            std::fs::create_dir_all(folder).expect("the folder of secrets can be made");
+        }
         std::fs::write(&password, "dataflow").expect("the password can be written");
         let database = Self { name: name.into(), password };
         if there.expect("the server answers").is_none() {

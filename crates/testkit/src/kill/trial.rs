@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
@@ -46,7 +47,8 @@ impl Clean {
     pub async fn run(program: &Program, pair: Pair, records: u64, folder: &Path) -> Self {
         let mut flow = prepare(pair, records, folder).await;
         let begun = Instant::now();
-        let mut node = program.node_with(&flow.data_dir(), &[], &[(VARIABLE, "count")]);
+        let mut node =
+            start(program, &flow, "count").unwrap_or_else(|status| panic!("the node ended by itself: {status}"));
         let view = match flow.drive(&mut node).await {
             Driven::Through(view) => view,
             Driven::Died(status) => panic!("the node ended by itself: {status}"),
@@ -160,7 +162,7 @@ impl Trial {
     /// Lets the flow go on to its end, and proves it.
     async fn end(&self, flow: &mut Flow, program: &Program) {
         let known = flow.known().await;
-        let mut node = program.node(&flow.data_dir());
+        let mut node = start(program, flow, "").unwrap_or_else(|status| panic!("the node ended by itself: {status}"));
         flow.prove_recovery(&node, &known).await;
         match flow.drive(&mut node).await {
             Driven::Through(view) => flow.prove(&node, &view).await,
@@ -177,6 +179,14 @@ async fn prepare(pair: Pair, records: u64, folder: &Path) -> Flow {
     Flow::prepare(pair, records, folder, &database).await
 }
 
+/// Starts a node whose pipelines may look up the flow's password, with a fault to come; "" for none.
+fn start(program: &Program, flow: &Flow, fault: &str) -> Result<Node, ExitStatus> {
+    let secrets = flow.secrets();
+    let mut variables = vec![("DATAFLOW_SECRETS_FILES", &*secrets)];
+    variables.extend((!fault.is_empty()).then_some((VARIABLE, fault)));
+    program.try_node(&flow.data_dir(), &[], &variables)
+}
+
 /// A life of a node.
 struct Life {
     driven: Driven,
@@ -188,7 +198,7 @@ struct Life {
 async fn live(flow: &mut Flow, program: &Program, fault: &str, blow: Option<(Duration, Blow)>) -> Life {
     let known = flow.known().await;
     let begun = Instant::now();
-    let mut node = match program.try_node(&flow.data_dir(), &[], &[(VARIABLE, fault)]) {
+    let mut node = match start(program, flow, fault) {
         Ok(node) => node,
         Err(status) => return Life { driven: Driven::Died(status), struck: true },
     };
