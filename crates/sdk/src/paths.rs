@@ -41,7 +41,7 @@ impl Paths {
     /// # Errors
     /// If not, with what to do.
     pub fn admit(&self, path: &Path) -> Result<(), Error> {
-        self.judge(path).map_err(Refused::error)
+        self.judge(path, &path.display().to_string()).map_err(Refused::error)
     }
 
     /// The same for a path that may be a pattern: what is before its first wildcard is looked at, and nothing after it may
@@ -55,30 +55,46 @@ impl Paths {
 
     /// A finding about the field at `path`, if its value may not be used.
     pub(crate) fn check(&self, pattern: &str, path: &str) -> Option<Problem> {
+        if pattern.contains('\0') {
+            let problem = Problem::new(path, "invalid", "a path can't have a NUL character");
+            return Some(problem.fix("remove \\u0000 from the path"));
+        }
         let refused = self.judge_pattern(pattern).err()?;
         Some(Problem::new(path, refused.code, refused.message).fix(refused.fix))
     }
 
-    fn judge(&self, path: &Path) -> Result<(), Refused> {
-        let shown = path.display();
+    /// `shown` is what users wrote.
+    fn judge(&self, path: &Path, shown: &str) -> Result<(), Refused> {
         let Ok(place) = real(path) else {
             return Err(self.outside(path, format!("{shown} is a link that leads nowhere")));
         };
-        let file = identity(path);
-        let own = |own: &PathBuf| place.starts_with(real_or_as_is(own)) || file.is_some() && identity(own) == file;
-        if self.own.iter().any(own) {
+        if self.is_own(path, &place) {
             return Err(Refused {
                 code: "own-file",
-                message: format!("{shown} is a file of this node's own, which no pipeline may touch"),
+                message: format!("{shown} is of this node's own files, which no pipeline may touch"),
                 fix: "choose a path outside of the node's data, settings and secrets".into(),
             });
         }
         match &self.allowed {
             Some(folders) if !folders.iter().any(|folder| place.starts_with(real_or_as_is(folder))) => {
-                Err(self.outside(path, format!("{shown} is not in a folder that pipelines may use")))
+                let leads = match std::path::absolute(path) {
+                    Ok(written) if written != place => format!(" leads to {}, which", place.display()),
+                    _ => String::new(),
+                };
+                Err(self.outside(&place, format!("{shown}{leads} is not in a folder that pipelines may use")))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a path leads to a file of the node's own, by whatever name.
+    fn is_own(&self, path: &Path, place: &Path) -> bool {
+        if self.own.iter().any(|own| place.starts_with(real_or_as_is(own))) {
+            return true;
+        }
+        let Ok(file) = fs::metadata(path) else { return false };
+        // Only a file with several names can be one of them by a name outside.
+        file.is_file() && file.nlink() > 1 && self.own.iter().any(|own| holds(own, (file.dev(), file.ino())))
     }
 
     fn judge_pattern(&self, pattern: &str) -> Result<(), Refused> {
@@ -92,23 +108,18 @@ impl Paths {
                 fix: "write the folder itself before the first wildcard, without \"..\"".into(),
             });
         }
+        // Some of the node's own files may be below the folder of a pattern: those are not admitted themselves.
         match parts[..wild].iter().collect::<PathBuf>() {
-            whole if wild == parts.len() => self.judge(&whole),
-            folder if folder.as_os_str().is_empty() => self.admit_folder(Path::new("."), pattern),
-            folder => self.admit_folder(&folder, pattern),
+            whole if wild == parts.len() => self.judge(&whole, pattern),
+            folder if folder.as_os_str().is_empty() => self.judge(Path::new("."), pattern),
+            folder => self.judge(&folder, pattern),
         }
     }
 
-    /// Whether the files of a folder may be listed. Some of the node's own may be below it: those are not admitted themselves.
-    fn admit_folder(&self, folder: &Path, pattern: &str) -> Result<(), Refused> {
-        let refused = |_| self.outside(folder, format!("{pattern:?} is not in a folder that pipelines may use"));
-        self.judge(folder).map_err(refused)
-    }
-
-    fn outside(&self, path: &Path, message: String) -> Refused {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        let folder = if absolute.is_dir() { absolute.as_path() } else { absolute.parent().unwrap_or(&absolute) };
-        let allowed: Vec<String> = self.allowed.iter().flatten().map(|folder| folder.display().to_string()).collect();
+    fn outside(&self, place: &Path, message: String) -> Refused {
+        let folder = if place.is_dir() { place } else { place.parent().unwrap_or(place) };
+        let shown = |folder: &PathBuf| real_or_as_is(folder).display().to_string();
+        let allowed: Vec<String> = self.allowed.iter().flatten().map(shown).collect();
         let fix = format!(
             "add {:?} to paths.allow in the node's settings, or choose a path below {}",
             folder.display().to_string(),
@@ -118,9 +129,14 @@ impl Paths {
     }
 }
 
-/// Device and inode: what a file is, whatever its name.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| (file.dev(), file.ino()))
+/// Whether a file, by its device and inode, is at a path or below it.
+fn holds(path: &Path, file: (u64, u64)) -> bool {
+    if fs::metadata(path).is_ok_and(|here| (here.dev(), here.ino()) == file) {
+        return true;
+    }
+    // Links to folders are not followed: they may lead round.
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|here| here.is_dir());
+    is_folder && fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|entry| holds(&entry.path(), file)))
 }
 
 fn real_or_as_is(path: &Path) -> PathBuf {
@@ -182,9 +198,14 @@ mod tests {
         symlink("loop", at("in/loop")).unwrap();
         symlink(at("in/sub"), at("out/back")).unwrap();
         fs::hard_link(at("in/own/state"), at("in/hard")).unwrap();
-        let paths = Paths { allowed: Some(vec![at("in")]), own: vec![at("in/own"), at("in/own/state")] };
+        fs::create_dir_all(at("secrets/deep")).unwrap();
+        fs::write(at("secrets/deep/pw"), "x").unwrap();
+        fs::hard_link(at("secrets/deep/pw"), at("in/pw")).unwrap();
+        fs::hard_link(at("in/file"), at("in/twice")).unwrap();
+        let paths = Paths { allowed: Some(vec![at("in")]), own: vec![at("in/own"), at("in/own/state"), at("secrets")] };
         let allowed = [
             "in/file",
+            "in/twice",
             "in/new",
             "in/no/such/folder/file",
             "in/sub/../file",
@@ -216,6 +237,7 @@ mod tests {
             "in/own/new",
             "in/own/*",
             "in/hard",
+            "in/pw",
             "in/sub/../own/state",
         ];
         for path in refused {
@@ -223,7 +245,50 @@ mod tests {
             assert!(paths.admit_pattern(path.to_str().unwrap()).is_err(), "{path:?}");
         }
         let free = Paths { allowed: None, own: vec![at("in/own/state")] };
-        assert_eq!(free.judge(&at("out/file")), Ok(()));
-        assert_eq!(free.judge(&at("in/hard")).unwrap_err().code, "own-file");
+        assert_eq!(free.judge(&at("out/file"), "x"), Ok(()));
+        assert_eq!(free.judge(&at("in/hard"), "x").unwrap_err().code, "own-file");
+    }
+
+    #[test]
+    fn a_refusal_says_where_a_path_leads_and_what_would_help() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for name in ["in", "out", "data/node"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        symlink(root.join("out/later"), root.join("in/link")).unwrap();
+        symlink(root.join("in"), root.join("alias")).unwrap();
+        let paths = Paths { allowed: Some(vec![root.join("alias")]), own: vec![root.join("data")] };
+        let said = |path: &str| {
+            let refused = paths.judge_pattern(&root.join(path).display().to_string()).unwrap_err();
+            format!("{}: {}; {}", refused.code, refused.message, refused.fix).replace(&root.display().to_string(), "")
+        };
+        let allowed = "in the node's settings, or choose a path below /in";
+        let cases = [
+            (
+                "in/link",
+                format!(
+                    "path-not-allowed: /in/link leads to /out/later, which is not in a folder that pipelines may use; \
+                     add \"/out\" to paths.allow {allowed}"
+                ),
+            ),
+            (
+                "out/*.json",
+                format!(
+                    "path-not-allowed: /out/*.json is not in a folder that pipelines may use; \
+                     add \"/out\" to paths.allow {allowed}"
+                ),
+            ),
+            (
+                "data/**",
+                "own-file: /data/** is of this node's own files, which no pipeline may touch; \
+                 choose a path outside of the node's data, settings and secrets"
+                    .to_owned(),
+            ),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(said(path), expected);
+        }
+        assert_eq!(paths.check("in/\0x", "path").unwrap().code, "invalid");
     }
 }

@@ -361,7 +361,7 @@ async fn references_and_files_are_for_their_places_only() {
         (file(at("in/../elsewhere")), "source.path path-not-allowed"),
         (file(at("in/*/../../elsewhere")), "source.path path-not-allowed"),
         (file(at("secrets/pw")), "source.path own-file"),
-        (file(at("data/node/*")), "source.path path-not-allowed"),
+        (file(at("data/node/*")), "source.path own-file"),
         (file(at("in/*.jsonl")), ""),
         (set("/sink", json!({"type": "file", "path": "/etc/cron.d/x"})), "sink.path path-not-allowed"),
         (set("/sink", json!({"type": "file", "path": at("dataflow.toml")})), "sink.path own-file"),
@@ -371,6 +371,14 @@ async fn references_and_files_are_for_their_places_only() {
             "sink.path own-file",
         ),
         (set("/sink", json!({"type": "sqlite", "table": "t", "path": at("in/new.db")})), ""),
+        (
+            set(
+                "/sink",
+                json!({"type": "sqlite", "table": "t", "path": format!("file:{}", at("data/node/journal.db"))}),
+            ),
+            "sink.path path-not-allowed",
+        ),
+        (file(at("in/\0x")), "source.path invalid"),
     ];
     for (spec, expected) in cases {
         let (_, findings) = node.request("POST", "/api/pipelines/validate", Some(&spec)).await;

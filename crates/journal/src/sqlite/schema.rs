@@ -48,7 +48,7 @@ const TABLES: &str = "
 /// Opens the file to write, and makes its tables if it is new.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let in_file = |cause| failure::of(path, "can't be opened", &cause);
-    let mut db = Connection::open(path).map_err(in_file)?;
+    let mut db = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(in_file)?;
     db.busy_timeout(BUSY).map_err(in_file)?;
     if is_empty(&db).map_err(in_file)? {
         create(&mut db).map_err(in_file)?;
@@ -60,11 +60,18 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
 
 /// Opens the file once more, to read only.
 pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let db = connect(path, OpenFlags::empty())?;
     db.busy_timeout(BUSY)?;
     db.pragma_update(None, "query_only", true)?;
     db.set_prepared_statement_cache_capacity(32);
     Ok(db)
+}
+
+/// A connection to the file of this very name: SQLite takes some relative names for something else, `file:…` for a URI.
+fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    let absolute = std::path::absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.into()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(absolute, flags | more)
 }
 
 fn settings(db: &Connection) -> rusqlite::Result<()> {

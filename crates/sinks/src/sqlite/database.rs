@@ -38,6 +38,13 @@ fn file_id(path: &Path) -> Option<FileId> {
     std::fs::metadata(path).ok().map(|file| FileId::from(&file))
 }
 
+/// Opens the file of this very name: SQLite takes some names for something else (`file:…` for a URI, whatever the flags;
+/// `:memory:`), but none that begins at the root.
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let absolute = std::path::absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.into()))?;
+    Connection::open_with_flags(absolute, flags)
+}
+
 impl Database {
     /// Opens the file for writing, and makes it if it is missing and may be made.
     pub(super) fn open(path: &Path, wait: Duration, create: bool) -> Result<Self, Error> {
@@ -45,7 +52,7 @@ impl Database {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
         let failed = |error| failure::classify("open", path, &error);
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let connection = connect(path, flags).map_err(failed)?;
         connection.busy_timeout(wait).map_err(failed)?;
         if fresh {
             // A journal mode that somebody chose is left alone.
@@ -61,7 +68,7 @@ impl Database {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).and_then(|connection| {
+        let connection = connect(path, flags).and_then(|connection| {
             connection.busy_timeout(wait)?;
             Ok(connection)
         });

@@ -97,9 +97,9 @@ impl SinkConfig for SqliteSink {
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.options().check(&NAMING);
         let path = self.path.to_string_lossy();
-        if path.is_empty() || path == ":memory:" {
-            let problem = Problem::new("path", "invalid", "records need a database in a file");
-            problems.push(problem.fix("give the path of a file"));
+        if path.is_empty() || path == ":memory:" || path.starts_with("file:") {
+            let problem = Problem::new("path", "invalid", "records need a database in a file, given by its path");
+            problems.push(problem.fix("give the path of a file, such as /data/out.db; no URI"));
         }
         if self.table.contains('.') {
             let problem =
@@ -145,7 +145,8 @@ impl Sink for SqliteSink {
         crate::blocking::run(move || database::Database::look(&path, wait)?.map_or(Ok(None), |db| db.token(&fence)))
             .await?
     }
-    async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+    async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        cx.paths.admit(&self.path)?;
         let config = self.clone();
         crate::blocking::run(move || audit::open(&config, &audit).map(Some)).await?
     }

@@ -376,6 +376,9 @@ fn findings_need_no_file() {
         problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
     };
     assert_eq!(check(json!({"path": ":memory:", "table": "a.b"})), ["path:invalid", "table:invalid"]);
+    for path in ["", "file:x.db", "file:/tmp/x.db?mode=rwc", "file:%2Ftmp%2Fx.db", "file:///tmp/x.db"] {
+        assert_eq!(check(json!({"path": path, "table": "a"})), ["path:invalid"], "{path}");
+    }
     assert_eq!(check(json!({"path": "a", "table": "dataflow_tokens", "unknownFields": "add"})), ["table:reserved"]);
     assert_eq!(check(json!({"path": "a", "table": "t", "columns": ["a", "A"]})), ["columns:repeated"]);
     assert_eq!(
@@ -406,4 +409,18 @@ async fn a_commit_of_a_dropped_writer_that_waits_for_the_file_never_happens() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(target.rows().await.len(), opened.token.map_or(0, |_| 1));
     assert_eq!(target.rows().await, [], "the dropped writer could not commit any more");
+}
+
+/// SQLite would take such a name for a URI, and open a file that nobody was asked about.
+#[test]
+fn a_name_that_looks_like_a_uri_opens_no_other_file() {
+    let folder = TempDir::new().unwrap();
+    let other = folder.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("create table t (a)").unwrap();
+    let other = other.display();
+    for name in [format!("file:{other}"), format!("file://{other}"), format!("file:{other}?mode=rwc")] {
+        let (path, wait) = (PathBuf::from(&name), Duration::ZERO);
+        assert!(super::database::Database::open(&path, wait, true).is_err(), "{name}");
+        assert!(super::database::Database::look(&path, wait).unwrap().is_none(), "{name}");
+    }
 }
