@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// The config struct of a source: its manual. Field docs are the reference docs.
 ///
 /// A field says by `#[schemars(extend("x-secret" = true))]` that it holds a secret, by `"x-address"` that it says which server to
-/// speak to (a password may be part of it), and by `"x-path"` that it names files of the node's machine.
+/// speak to (a password may be part of it, unless it is marked `"host"`), and by `"x-path"` that it names files of the node's machine.
 pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     /// Its `type`.
     const TYPE: &'static str;

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) struct Mark {
     /// A secret as a whole.
     pub(super) secret: bool,
-    /// Says which server to speak to; a password may be part of it.
+    /// Says which server to speak to; a password may be part of it, unless the mark is `"host"`.
     pub(super) address: bool,
     /// A file of the node's machine, or a pattern of some.
     pub(super) path: bool,
@@ -17,7 +17,7 @@ pub(super) struct Mark {
 impl Mark {
     fn of(schema: &Value) -> Self {
         let marked = |name: &str| schema.get(name) == Some(&Value::Bool(true));
-        Self { secret: marked("x-secret"), address: marked("x-address"), path: marked("x-path") }
+        Self { secret: marked("x-secret"), address: schema.get("x-address").is_some(), path: marked("x-path") }
     }
 
     fn or(self, inner: Self) -> Self {
@@ -59,7 +59,7 @@ pub(super) fn fields_for_secrets(schema: &Value) -> Vec<String> {
     let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     let described = fields.filter_map(|(name, field)| match Mark::of(field) {
         Mark { secret: true, .. } => Some(format!("`{name}`")),
-        Mark { address: true, .. } => Some(format!("the password in `{name}`")),
+        Mark { address: true, .. } if field["x-address"] != "host" => Some(format!("the password in `{name}`")),
         _ => None,
     });
     described.collect()

@@ -59,9 +59,10 @@ fn in_settings(text: &str) -> impl Iterator<Item = Place> {
         }
         let before = before.trim_end_matches(['"', '\\']);
         let name = before
-            .rfind(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)))
+            .rfind(|c: char| !(c.is_ascii_alphanumeric() || "_-.%".contains(c)))
             .map_or(0, |at| at + char_len(before, at));
-        if !is_secret_setting(&before[name..]) {
+        // In a URL, names may be percent-encoded, too.
+        if !is_secret_setting(&String::from_utf8_lossy(&decoded(&before[name..]))) {
             return None;
         }
         let in_url = text[..name].ends_with(['?', '&']);
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn passwords_are_found_wherever_they_stand() {
-        let cases: [(&str, &[&str]); 20] = [
+        let cases: [(&str, &[&str]); 23] = [
             ("db://me:hunter2@here/x?y=z", &["hunter2"]),
             ("can't reach db://me:p:w@here: refused", &["p:w"]),
             ("db://me:${file:/run/pw}@here", &["${file:/run/pw}"]),
@@ -216,6 +217,9 @@ mod tests {
             ("db://me@here", &[]),
             ("db://me:@here", &[]),
             ("db://me@h/d?sslmode=x&password=p%40s&sslpassword=q#f", &["p%40s", "q"]),
+            ("db://me@h/d?passwor%64=pw&x=y", &["pw"]),
+            ("db://me@h/d?x=y&%70assword=${env:PW}", &["${env:PW}"]),
+            ("db://me@h/d?%50%41%53%53%57%4f%52%44=pw", &["pw"]),
             ("host=here password=pw user=me", &["pw"]),
             (r"host=here password = 'it\'s me' user=me", &[r"it\'s me"]),
             ("PASSWORD=x", &["x"]),

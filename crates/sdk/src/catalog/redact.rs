@@ -44,11 +44,11 @@ pub(super) fn redact(connector: Option<&Connector>, component: &Component) -> Co
 /// What a text holds that is secret and no reference.
 fn literal(text: &str, mark: Mark) -> Option<&'static str> {
     let passwords = places(text);
-    if passwords.iter().any(|place| !secrets::refers(&text[place.range.clone()])) {
+    if passwords.iter().any(|place| !secrets::only_refers(&text[place.range.clone()])) {
         return Some(if text.contains("://") { "the password in this URL" } else { "the password in this text" })
             .filter(|_| !mark.path);
     }
-    let whole = mark.secret && passwords.is_empty() && !text.is_empty() && !secrets::refers(text);
+    let whole = mark.secret && passwords.is_empty() && !text.is_empty() && !secrets::only_refers(text);
     whole.then_some("this secret")
 }
 
@@ -60,7 +60,7 @@ fn hidden(text: &str) -> String {
     }
     let mut hidden = text.to_owned();
     for place in places.into_iter().rev() {
-        if !secrets::refers(&text[place.range.clone()]) {
+        if !secrets::only_refers(&text[place.range.clone()]) {
             hidden.replace_range(place.range, REDACTED);
         }
     }

@@ -76,6 +76,14 @@ pub(super) fn refers(text: &str) -> bool {
     pieces(text).is_ok_and(|pieces| pieces.iter().any(|piece| !matches!(piece, Piece::Text(_))))
 }
 
+/// Whether a text refers to secrets, and says nothing of one itself.
+pub(super) fn only_refers(text: &str) -> bool {
+    refers(text)
+        && pieces(text).is_ok_and(|pieces| {
+            pieces.iter().all(|piece| matches!(piece, Piece::Text("")) || !matches!(piece, Piece::Text(_)))
+        })
+}
+
 /// Whether a text has a reference that can't be read.
 pub(super) fn malformed(text: &str) -> bool {
     pieces(text).is_err()

@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub struct KafkaSource {
     /// Brokers to ask first, as a list or separated by commas: `host:port`. Usually from the node's connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-address" = true))]
+    #[schemars(extend("x-address" = "host"))]
     pub brokers: Option<Names>,
     /// The topic to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -196,6 +196,12 @@ impl SourceConfig for KafkaSource {
             let problem = Problem::new("brokers", "missing", "is missing");
             problems.push(problem.fix("give brokers here, or set [connections.kafka.default] in the node's settings"));
         }
+        // What is wrong is not shown: it may be a login.
+        if !self.broker_list().into_iter().all(is_host) {
+            let problem = Problem::new("brokers", "invalid", "a broker is not written as host:port");
+            problems
+                .push(problem.fix("write host:port of each broker; a login is given by saslUsername and saslPassword"));
+        }
         if self.topic.is_some() && !self.topics.is_empty() {
             problems
                 .push(Problem::new("topics", "contradiction", "can't be given beside `topic`").fix("give one of both"));
@@ -244,6 +250,12 @@ impl SourceConfig for KafkaSource {
             Start::Latest => Place::End,
         }
     }
+}
+
+/// Whether a broker is written as the client takes it: a host or an address, a port, a protocol.
+fn is_host(broker: &str) -> bool {
+    let broker = broker.split_once("://").map_or(broker, |(_, host)| host);
+    !broker.is_empty() && broker.chars().all(|c| c.is_alphanumeric() || ".-_:[]%".contains(c))
 }
 
 impl KafkaSource {

@@ -23,6 +23,12 @@ fn paths(config: Value) -> Vec<String> {
 fn the_reference_example_needs_only_a_connection() {
     assert!(check(json!({"brokers": "a:9092, b:9092", "topic": "user-events"})).is_empty());
     assert!(check(json!({"brokers": ["a:9092"], "topics": ["a", "b"]})).is_empty());
+    assert!(check(json!({"brokers": "PLAINTEXT://a-b.c_d, [::1]:9092", "topic": "a"})).is_empty());
+    for brokers in ["u:hush@a:9092", "a:9092,u@b", "a/b", "SASL_SSL://u:hush@a"] {
+        let problems = check(json!({"brokers": brokers, "topic": "a"}));
+        assert_eq!((problems.len(), problems[0].path.as_str()), (1, "brokers"), "{problems:?}");
+        assert!(!format!("{problems:?}").contains("hush"), "{problems:?}");
+    }
     let problems = check(json!({"topic": "user-events"}));
     assert_eq!(problems[0].path, "brokers");
     assert!(problems[0].fix.as_ref().unwrap().contains("connections.kafka.default"));
