@@ -2,8 +2,9 @@
 //! code that docs/guides/records.md says; a push that is no JSON is refused as a whole.
 use crate::program::{Node, assert_balanced, count, is, query, start};
 use dataflow_testkit::hostile::{self, Case};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{collections::HashMap, fs, path::Path};
 
 /// A file of these records behind a header; of each dead letter, where it should be and its code.
 fn file(path: &Path, header: &str, cases: &[Case]) -> Vec<(String, String)> {
@@ -27,7 +28,6 @@ async fn dead_letters(node: &Node, id: &str) -> Vec<(String, String)> {
         .unwrap()
         .iter()
         .map(|letter| {
-            // A record without fields can be read, but no sink has a place for it.
             let stage = if letter["code"] == "no-fields" { "sink" } else { "decode" };
             assert_eq!(letter["stage"], stage, "{letter}");
             (text(&letter["position"]), text(&letter["code"]))
@@ -64,9 +64,22 @@ async fn json_files_are_read_by_the_letter() {
 
     let sink =
         json!({"type": "sqlite", "path": path("out.db"), "table": "t", "mode": "append", "columns": {"a": "json"}});
+    // A record of which no field has a column is delivered nowhere.
+    let cases: Vec<Case> = cases
+        .into_iter()
+        .map(|(text, code)| (code.or(unwanted(&text)), text))
+        .map(|(code, text)| (text, code))
+        .collect();
+    let dead = file(&path("in.jsonl"), "", &cases);
     run(&node, "to-sqlite", &path("in.jsonl"), sink, &cases, dead).await;
     let rows = cases.iter().filter(|(_, code)| code.is_none()).count();
     assert_eq!(query(&path("out.db"), "SELECT count(*) FROM t"), rows as i64);
+}
+
+/// The code of an object without a field `a`.
+fn unwanted(text: &[u8]) -> Option<&'static str> {
+    let object = serde_json::from_slice::<HashMap<String, IgnoredAny>>(text);
+    object.is_ok_and(|object| !object.contains_key("a")).then_some("no-fields")
 }
 
 #[tokio::test]

@@ -131,7 +131,7 @@ fn check(
 
 /// Findings about metadata that the source's records don't have.
 fn metadata(spec: &PipelineSpec, catalog: &Catalog, compiler: &dyn Compiler) -> Vec<Problem> {
-    const OF_ALL: [&str; 3] = ["id", "offset", "partition"];
+    const OF_ALL: [&str; 4] = ["id", "offset", "partition", "position"];
     let source = &spec.source.kind;
     let Some(known) = catalog.get(Role::Source, source).and_then(|source| source.metadata) else { return Vec::new() };
     let known = || OF_ALL.iter().chain(known).copied();
