@@ -1,5 +1,5 @@
 //! Where a wanted value lies in the records, and what it is.
-use super::Key;
+use super::{Key, Untracked};
 use crate::{csv::undouble, json, marks::Marks};
 use dataflow_sdk::{
     batch::Dead,
@@ -65,6 +65,7 @@ pub(super) struct Scanned {
     pub cells: Vec<Vec<Cell>>,
     pub broken: Vec<Dead>,
     pub keys: Vec<Key>,
+    pub untracked: Vec<Untracked>,
     pub marks: Marks,
 }
 

@@ -132,6 +132,26 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// The type of a column that holds a value, and others of its kind that may come; none for NULL. Every value has one.
+    pub(super) fn roomy(&self, cell: Cell, scratch: &mut String) -> Option<Type> {
+        let number = |text: &str| match number::own(text) {
+            Ok(Value::Bigint(_)) => Type::Bigint,
+            _ => Type::Number,
+        };
+        Some(match cell.kind {
+            Kind::Missing | Kind::Null => return None,
+            Kind::True | Kind::False => Type::Boolean,
+            Kind::Number => number(self.text.raw(cell)),
+            Kind::String | Kind::Escaped => Type::Text,
+            Kind::Object | Kind::Array => Type::Json,
+            Kind::Untyped | Kind::Doubled => match self.text.content(cell, scratch).unwrap_or_default() {
+                "true" | "false" => Type::Boolean,
+                text if number::is_plain(text) => number(text),
+                _ => Type::Text,
+            },
+        })
+    }
+
     fn texts(
         &self,
         asked: Asked,

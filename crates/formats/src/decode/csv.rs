@@ -61,7 +61,7 @@ impl Scan {
         let names =
             layout.columns.iter().enumerate().filter(|(at, name)| good > 0 && !layout.columns[..*at].contains(name));
         let keys = names.map(|(_, name)| Key { name: name.clone(), records: good, last_row: last }).collect();
-        Scanned { cells, broken, keys, marks: Marks::default() }
+        Scanned { cells, broken, keys, untracked: Vec::new(), marks: Marks::default() }
     }
 }
 

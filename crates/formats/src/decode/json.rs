@@ -1,6 +1,6 @@
 //! Pass 1 over JSON records.
 use super::{
-    Cell, Scanned, Text,
+    Cell, Scanned, Text, Untracked,
     keys::{Dictionary, NONE},
     misfit,
 };
@@ -20,6 +20,7 @@ pub(super) struct Scan {
     paths: usize,
     /// Of the records so far.
     marks: Marks,
+    untracked: Vec<Untracked>,
     scratch: String,
 }
 
@@ -41,7 +42,7 @@ impl Scan {
                 }
             }
         }
-        Self { levels, paths: paths.len(), marks: Marks::default(), scratch: String::new() }
+        Self { levels, paths: paths.len(), marks: Marks::default(), untracked: Vec::new(), scratch: String::new() }
     }
 
     /// Marks the top-level fields of these names. Of a name that is there twice the first counts.
@@ -65,6 +66,7 @@ impl Scan {
             self.marks.end_record();
             if let Err((code, cause)) = result {
                 self.levels[0].untouch(row);
+                while self.untracked.pop_if(|key| key.row == row).is_some() {}
                 for column in &mut cells {
                     column[row as usize] = Cell::MISSING;
                 }
@@ -73,7 +75,8 @@ impl Scan {
         }
         let keys = self.levels[0].seen();
         self.levels.iter_mut().for_each(Dictionary::reset);
-        Scanned { cells, broken, keys, marks: std::mem::take(&mut self.marks) }
+        let untracked = std::mem::take(&mut self.untracked);
+        Scanned { cells, broken, keys, untracked, marks: std::mem::take(&mut self.marks) }
     }
 
     fn record(
@@ -123,7 +126,7 @@ impl Scan {
                 _ => {
                     let token = scanner.string()?;
                     let raw = text.slice(token.start as u32, token.end as u32);
-                    if token.kind == json::Kind::Escaped {
+                    let id = if token.kind == json::Kind::Escaped {
                         // Half of a surrogate pair is no name that anybody can ask for.
                         if unescape(raw, &mut self.scratch) {
                             dictionary.find(self.scratch.as_bytes(), previous)
@@ -132,7 +135,11 @@ impl Scan {
                         }
                     } else {
                         dictionary.find(raw.as_bytes(), previous)
+                    };
+                    if id == NONE && level == 0 {
+                        self.untracked.push(Untracked { row, name: Span::new(token.start, token.end) });
                     }
+                    id
                 }
             };
             scanner.colon()?;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 pub(super) const MAX_KEYS: usize = 10_000;
 
 /// Longest name that is kept, in bytes, unless it is wanted: bounds what hostile records can make us hold.
-const MAX_NAME: usize = 1_024;
+pub const MAX_NAME: usize = 1_024;
 
 /// Stands for no key.
 pub(super) const NONE: u32 = u32::MAX;

@@ -16,6 +16,7 @@ mod tests;
 mod time;
 mod varied;
 
+pub use keys::MAX_NAME;
 pub use varied::JSON;
 
 use crate::marks::Marks;
@@ -28,7 +29,7 @@ use column::Values;
 use dataflow_core::types::{Type, widen};
 use dataflow_sdk::{
     batch::Dead,
-    records::{Layout, Records},
+    records::{Layout, Records, Span},
 };
 use misfit::Asked;
 
@@ -96,10 +97,22 @@ pub struct Decoded {
     /// `csv-fields` (too few or too many) and `not-csv` (quotes that don't match).
     pub broken: Vec<Dead>,
     /// Top-level keys of the records, in order of first appearance. At most 10,000, of up to 1,024 bytes: what is
-    /// beyond is not tracked.
+    /// beyond is in [`Self::untracked`].
     pub keys: Vec<Key>,
+    /// The top-level keys that are not tracked, as they are written: one key too many, or too long, or with half of a
+    /// surrogate pair, which nobody can ask for. By rising row.
+    pub untracked: Vec<Untracked>,
     /// Where the fields lie that were to be marked. CSV records have none.
     pub marks: Marks,
+}
+
+/// A top-level key that is not tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untracked {
+    /// The record that has it.
+    pub row: u32,
+    /// Where in the buffer of the records its name is written, between the quotes.
+    pub name: Span,
 }
 
 /// A decoded column.
@@ -181,7 +194,7 @@ impl Decoder {
     /// [`Column::misfits`].
     pub fn decode(&mut self, records: &Records) -> Decoded {
         let text = Text::of(records);
-        let Scanned { cells, broken, keys, marks } = self.scan(records, &text);
+        let Scanned { cells, broken, keys, untracked, marks } = self.scan(records, &text);
         let columns = self.fields.iter().zip(&self.slots).map(|(field, slot)| {
             let values = Values {
                 cells: &cells[*slot],
@@ -207,11 +220,11 @@ impl Decoder {
             Column { array, json, misfits, present, absent }
         });
         let columns = columns.collect();
-        Decoded { columns, broken, keys, marks }
+        Decoded { columns, broken, keys, untracked, marks }
     }
 
-    /// For each field the narrowest type that holds all its values, each taken as [`Want::Infer`] takes it; none while no
-    /// value says anything. What is mixed is JSON, of CSV text.
+    /// For each field the type of a column that holds all its values, whatever they are, with room for more: a bigint for
+    /// integers that fit, otherwise a number. What is mixed is JSON, of CSV text. None while there is no value but null.
     pub fn types(&mut self, records: &Records) -> Vec<Option<Type>> {
         let text = Text::of(records);
         let cells = self.scan(records, &text).cells;
@@ -221,7 +234,7 @@ impl Decoder {
             let cells = &cells[*slot];
             let path = &self.paths[*slot];
             let values = Values { cells, text: &text, within: self.within, path, strict: true };
-            let types = cells.iter().filter_map(|cell| values.own(*cell, Want::Infer, &mut scratch).ok()?.ty());
+            let types = cells.iter().filter_map(|cell| values.roomy(*cell, &mut scratch));
             types.reduce(|a, b| match widen(a, b) {
                 Type::Json if untyped => Type::Text,
                 ty => ty,

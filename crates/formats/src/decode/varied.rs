@@ -46,22 +46,6 @@ pub(super) enum Value<'a> {
     Nanos(i64),
 }
 
-impl Value<'_> {
-    /// Its type; none for NULL.
-    pub(super) fn ty(self) -> Option<Type> {
-        Some(match self {
-            Self::Null | Self::Bigint(None) | Self::Micros(None) => return None,
-            Self::Boolean(_) => Type::Boolean,
-            Self::Bigint(Some(_)) => Type::Bigint,
-            Self::Decimal { precision, scale, .. } => Type::Decimal { precision, scale },
-            Self::Double(_) => Type::Double,
-            Self::Text(_) => Type::Text,
-            Self::Json(_) => Type::Json,
-            Self::Micros(Some(_)) | Self::Nanos(_) => Type::Timestamp,
-        })
-    }
-}
-
 /// The values of one type.
 enum Part {
     Null(usize),

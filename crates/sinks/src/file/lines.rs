@@ -74,6 +74,15 @@ impl Csv {
                 for (place, column) in columns.iter().enumerate() {
                     let value = column.is_valid(row).then(|| column.value(row));
                     match value.map_or(Ok(None), plain) {
+                        Ok(None) if columns.len() == 1 => {
+                            let name = batch.schema().field(place).name().clone();
+                            let cause = format!(
+                                "column {name}: the line of a null would be empty, and so no record; in a file of one column only a text \
+                                 can be written: set the field with a map transform, as in coalesce({name}, '')"
+                            );
+                            rejected.push(RejectedRow { output: index, row, cause });
+                            continue 'rows;
+                        }
                         Ok(cell) => cells.push(cell),
                         Err(cause) => {
                             let cause = format!("column {}: {cause}", batch.schema().field(place).name());

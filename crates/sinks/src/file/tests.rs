@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use dataflow_core::{ledger::Counters, pipeline::event::LaneProgress};
 use dataflow_sdk::{
     Error, SinkConfig,
-    sink::{OpenLane, Opened, Sink},
+    sink::{CommitError, OpenLane, Opened, Sink},
 };
 use dataflow_testkit::{
     conformance::{self, Subject},
@@ -202,4 +202,14 @@ fn findings_need_no_file() {
     assert_eq!(check(json!({"path": "a", "unknownFields": "dead"})), ["unknownFields:not-applicable"]);
     assert_eq!(check(json!({"path": "a", "format": "csv", "unknownFields": "add"})), ["unknownFields:not-possible"]);
     assert!(check(json!({"path": "a", "format": "csv", "unknownFields": "dead"})).is_empty());
+}
+
+#[tokio::test]
+async fn a_null_alone_on_its_line_is_told_from_an_empty_text() {
+    let target = Target::new("out.csv", json!({"format": "csv", "columns": ["name"]}));
+    let Opened { mut writer, demand, .. } = target.try_open(None).await.unwrap();
+    let outputs = [output(&demand, 0, &[(Some(1), Some("")), (Some(2), None)])];
+    let error = writer.commit(&outputs, &token(&fence("p", 1), 1)).await.unwrap_err();
+    let CommitError::Rejected(rows) = &error else { panic!("{error:?}") };
+    assert!(rows.len() == 1 && rows[0].row == 1 && rows[0].cause.contains("column name"), "{rows:?}");
 }

@@ -103,6 +103,7 @@ impl PostgresSink {
             mode: self.mode,
             create_table: self.create_table,
             unknown_fields: self.unknown_fields,
+            grows: false,
         }
     }
 

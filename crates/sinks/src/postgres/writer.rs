@@ -12,7 +12,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Layout, Options, Order, Slot, Unknown,
+        Layout, Options, Order, Slot,
         kept::Kept,
         keys::{self, reject},
         order::Run,
@@ -366,8 +366,7 @@ impl Writer for PostgresWriter {
     async fn define(&mut self, columns: &[Column]) -> Result<Demand, Error> {
         self.release().await;
         if self.target.is_some() {
-            // Fields that find no column, or had no value when the table was made: whoever asks wants them added.
-            self.options.unknown_fields = Unknown::Add;
+            self.options.grows = true;
         }
         let mut client = self.server.connection().await?;
         let prepared =

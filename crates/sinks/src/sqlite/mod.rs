@@ -83,6 +83,7 @@ impl SqliteSink {
             mode: self.mode,
             create_table: self.create_table,
             unknown_fields: self.unknown_fields,
+            grows: false,
         }
     }
 }

@@ -3,7 +3,7 @@ use super::{NAMING, SqliteSink, database::Database, rows::Rows, schema, types};
 use crate::{
     blocking,
     table::{
-        Fields, Layout, Options, Unknown, ddl,
+        Fields, Layout, Options, ddl,
         kept::Kept,
         keys,
         layout::{columns_to_add, new_columns},
@@ -234,8 +234,7 @@ impl Writer for SqliteWriter {
             target.transaction(|target| {
                 alive.check()?;
                 if target.table.is_some() {
-                    // Fields that find no column, or had no value when the table was made: whoever asks wants them added.
-                    target.options.unknown_fields = Unknown::Add;
+                    target.options.grows = true;
                 }
                 target.prepare(Some(&columns))?;
                 Ok(target.demand())

@@ -23,6 +23,9 @@ impl Naming {
 
     /// Why a column can't have a name.
     fn fault(&self, name: &str) -> Option<String> {
+        if name.is_empty() || name.contains('\0') {
+            return Some(format!("is no name of a column for {}", self.database));
+        }
         let taken = self.taken.iter().any(|taken| (self.same)(taken, name));
         let taken = taken.then(|| format!("is the name of a column that {} has in each table", self.database));
         self.too_long(name).or(taken)
@@ -67,10 +70,7 @@ impl Naming {
         there: impl Iterator<Item = &'a str> + Clone,
     ) -> Result<(), Error> {
         for (at, Column { name, .. }) in columns.iter().enumerate() {
-            let others = columns[..at].iter().map(|column| column.name.as_str()).chain(there.clone());
-            let twin = others.into_iter().find(|other| *other != name && (self.same)(other, name));
-            let twin = twin.map(|other| format!("is the same name as {other} for {}", self.database));
-            if let Some(fault) = self.fault(name).or(twin) {
+            if let Some(fault) = self.fault_among(columns, at, there.clone()) {
                 let message = format!("table {table} can't have a column for the field {name:?}, which {fault}");
                 let fix = format!(
                     "rename the field with a map transform ({{\"set\": {{\"<new name>\": {0:?}}}, \"remove\": [{1:?}]}}), leave \
@@ -82,5 +82,24 @@ impl Naming {
             }
         }
         Ok(())
+    }
+
+    /// Those of the columns that the database can have beside the others, and those that are `there`.
+    pub fn admitted<'a>(&self, columns: &'a [Column], there: impl Iterator<Item = &'a str> + Clone) -> Vec<Column> {
+        let admitted = |at: &usize| self.fault_among(columns, *at, there.clone()).is_none();
+        (0..columns.len()).filter(admitted).map(|at| columns[at].clone()).collect()
+    }
+
+    /// Why there can't be such a column beside those before it, and those that are `there`.
+    fn fault_among<'a>(
+        &self,
+        columns: &'a [Column],
+        at: usize,
+        there: impl Iterator<Item = &'a str>,
+    ) -> Option<String> {
+        let name = columns[at].name.as_str();
+        let mut others = columns[..at].iter().map(|column| column.name.as_str()).chain(there);
+        let twin = others.find(|other| *other != name && (self.same)(other, name));
+        self.fault(name).or(twin.map(|other| format!("is the same name as {other} for {}", self.database)))
     }
 }

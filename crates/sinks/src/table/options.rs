@@ -55,6 +55,8 @@ pub struct Options {
     pub create_table: bool,
     /// What becomes of fields without a column.
     pub unknown_fields: Unknown,
+    /// Whether columns are added for fields that had no value yet when the table was made, whatever `unknown_fields` says.
+    pub grows: bool,
 }
 
 impl Options {
@@ -65,7 +67,7 @@ impl Options {
 
     /// Whether columns may be added.
     pub fn adds_columns(&self) -> bool {
-        self.unknown_fields == Unknown::Add
+        self.grows || self.unknown_fields == Unknown::Add
     }
 
     /// Findings that need no connection.
@@ -89,13 +91,7 @@ impl Options {
         if columns.as_ref().is_some_and(Vec::is_empty) {
             found("columns", "missing", "columns names no column".into(), "name one, or leave columns out");
         }
-        let names = columns.iter().flatten().map(|name| ("columns", *name));
         let key = self.key();
-        for (path, name) in names.chain(key.iter().map(|name| ("key", name.as_str()))) {
-            if name.is_empty() || name.contains('\0') {
-                found(path, "invalid", format!("{name:?} is no name of a column"), "give each column a name");
-            }
-        }
         for (path, names) in
             [("columns", columns.clone().unwrap_or_default()), ("key", key.iter().map(String::as_str).collect())]
         {

@@ -166,6 +166,20 @@ async fn fields_that_can_be_no_column_are_named() {
     }
 }
 
+/// Beside others, a field whose name can't be had is one without a column.
+#[tokio::test]
+async fn a_field_that_can_be_no_column_has_none() {
+    let columns = ["id", "", "a\0b", "xmin", "n"].map(|name| Column { name: name.into(), ty: Type::Bigint });
+    for (setup, expected) in [("", vec!["id", "n"]), ("create table users (id bigint)", vec!["id", "n"])] {
+        let Some(target) = Target::new(setup, json!({"unknownFields": "dead"})).await else { return };
+        let mut opened = target.try_open(1).await.unwrap();
+        let demand = opened.writer.define(&columns).await.unwrap();
+        let Demand::Columns(defined) = &demand else { panic!("{demand:?}") };
+        assert_eq!(defined.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), expected, "{setup}");
+        target.drop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_type_that_can_not_be_written_fails_for_good() {
     let setup = "create type pair as (a int, b int); create table users (id int, tags pair)";

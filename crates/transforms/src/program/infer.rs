@@ -64,7 +64,6 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
                 if frame.is_json(slot) { Some(Type::Json) } else { type_of(&frame.column(slot)) }
             }
         };
-        let ty = ty.map(roomy);
         found.columns.extend(ty.map(|ty| Column { name: name.clone(), ty }));
         found.learned.0.insert(name.clone(), ty);
     }
@@ -75,11 +74,11 @@ fn declared(chain: &Chain, path: &[String]) -> Option<Type> {
     chain.schema.get(&path.join(".")).copied()
 }
 
-/// The narrowest type that holds the values of a computed column; none if it has none.
+/// The type that holds the values of a computed column, with room for more; none if it has none.
 fn type_of(column: &ArrayRef) -> Option<Type> {
     let parts = groups::parts(column).into_iter().filter(|(_, values)| values.logical_null_count() < values.len());
     let types =
-        parts.map(|(name, values)| if name == JSON { Type::Json } else { convert::type_of(values.data_type()) });
+        parts.map(|(name, values)| if name == JSON { Type::Json } else { roomy(convert::type_of(values.data_type())) });
     types.reduce(widen)
 }
 

@@ -3,13 +3,16 @@ use super::{Chain, frame::Frame, infer, target::Target};
 use crate::expression::{Edited, Inputs, Origin, Scope, Slot};
 use arrow::array::Array;
 use dataflow_core::types::{Learned, Type};
-use dataflow_formats::decode::{Decoded, Decoder, Field, Want};
+use dataflow_formats::decode::{Decoded, Decoder, Field, MAX_NAME, Untracked, Want};
 use dataflow_sdk::{
     Records,
-    batch::{Dead, Inferred, Warning},
+    batch::{Column, Dead, Inferred, Warning},
     transform::UnknownFields,
 };
 use std::collections::HashSet;
+
+/// Characters of a long name that are shown.
+const SHOWN: usize = 64;
 
 /// Most fields of a record that are named.
 const MAX_NAMED: usize = 5;
@@ -131,6 +134,7 @@ impl Unknown {
             UnknownFields::Dead => self.kill(&keys, frame, records),
             UnknownFields::Add | UnknownFields::Fail => {}
         }
+        self.untracked(chain, decoded, frame, records, &mut found);
         let mut fields: Vec<(String, Origin)> = Vec::new();
         if matches!(self.rule, UnknownFields::Add | UnknownFields::Fail) && !(keys.is_empty() && self.extra.is_empty())
         {
@@ -144,9 +148,57 @@ impl Unknown {
             }
         }
         if !fields.is_empty() {
-            found.columns = infer::of(&fields, chain, frame, records);
+            let of_fields = infer::of(&fields, chain, frame, records);
+            found.columns.columns.extend(of_fields.columns);
+            found.columns.fields.extend(of_fields.fields);
+            found.columns.learned = of_fields.learned;
         }
         found
+    }
+
+    /// Fields whose names are not tracked never have a column.
+    fn untracked(&self, chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records, found: &mut Found) {
+        if !chain.scope.open || decoded.untracked.is_empty() {
+            return;
+        }
+        let name = |key: &Untracked| String::from_utf8_lossy(key.name.of(&records.data)).into_owned();
+        let here =
+            decoded.untracked.iter().filter(|key| frame.has(key.row) && !chain.scope.removed.contains(&name(key)));
+        let here: Vec<Untracked> = here.copied().collect();
+        let Some(first) = here.first() else { return };
+        let shown = |key: &Untracked| match (name(key), key.name.len()) {
+            (name, length) if length > MAX_NAME => {
+                let begin: String = name.chars().take(SHOWN).collect();
+                (
+                    format!("{begin}…"),
+                    format!("{begin}…, whose name has {length} bytes, more than the {MAX_NAME} of a column"),
+                )
+            }
+            (name, _) if name.contains('\\') => {
+                (name.clone(), format!("{name}, whose name has half of a surrogate pair"))
+            }
+            (name, _) => (name.clone(), format!("{name}, which is one of too many")),
+        };
+        let (subject, what) = shown(first);
+        match self.rule {
+            UnknownFields::Ignore | UnknownFields::Add => {
+                let mut rows: Vec<u32> = here.iter().map(|key| key.row).collect();
+                rows.dedup();
+                found.warnings.push(Warning {
+                    code: "ignored-field",
+                    message: format!("the sink can't have a column for the field {what}: it is left out"),
+                    subject,
+                    records: rows.len() as u64,
+                });
+            }
+            UnknownFields::Dead => frame.kill(here.iter().map(|key| Dead {
+                row: key.row,
+                stage: "sink".into(),
+                code: "unknown-field",
+                cause: format!("the sink can't have a column for the field {}", shown(key).1),
+            })),
+            UnknownFields::Fail => found.columns.columns.push(Column { name: subject, ty: Type::Json }),
+        }
     }
 
     fn ignored(&self, keys: &[(&str, u64)], rows: usize) -> Vec<Warning> {

@@ -171,3 +171,68 @@ fn an_untyped_value_goes_into_a_learned_column_only_as_it_is_written() {
     let lax = go(&named, &[column("zip", Bigint), column("phone", Bigint)]);
     assert_eq!(table(&lax), ["1067|49351", "5|6"], "who names a number's type gets a number");
 }
+
+#[test]
+fn every_value_has_a_column_that_keeps_it_or_says_why_not() {
+    let digits = "1234567890".repeat(5);
+    for (value, ty) in [
+        ("1e400", Number),
+        ("1e309", Number),
+        ("1e-324", Number),
+        ("1e-400", Number),
+        ("1e300", Number),
+        ("9007199254740993e300", Number),
+        (digits.as_str(), Number),
+        ("0.1234567890123456789012345", Number),
+        ("-0", Bigint),
+        (r#""\ud800""#, Text),
+    ] {
+        let line = format!(r#"{{"id": 1, "f": {value}}}"#);
+        let (columns, learned) = inferred(json!([]), json!({}), &records(&[&line]));
+        assert_eq!(columns, [column("id", Bigint), column("f", ty)], "{value}");
+        for rule in [UnknownFields::Ignore, UnknownFields::Add, UnknownFields::Dead, UnknownFields::Fail] {
+            let mut plan = plan(spec(json!([]), json!({})), Demand::Columns(columns.clone()));
+            (plan.unknown_fields, plan.learned) = (Some(rule), learned.clone());
+            let processed = program(&plan).process(records(&[&line]));
+            match ty {
+                Text => assert!(dead(&processed)[0].contains(r#"field "f" has the string "\ud800""#), "{processed:?}"),
+                _ => assert_eq!(table(&processed), [format!("1|{}", if value == "-0" { "0" } else { value })]),
+            }
+        }
+    }
+}
+
+#[test]
+fn no_value_beside_others_takes_room_from_what_comes() {
+    let first =
+        records(&[r#"{"n": 12, "m": 1.5}"#, r#"{"n": 0.1234567890123456789012345, "m": 1e300}"#, r#"{"n": 1e30}"#]);
+    let (columns, _) = inferred(json!([]), json!({}), &first);
+    assert_eq!(columns, [column("n", Number), column("m", Number)]);
+    let more = json!({"source": {"type": "file", "format": "csv"}});
+    let (columns, _) = inferred(json!([]), more, &csv(&["1.50", "1.0", "-0", "0.1234567890123456789012345"], &["n"]));
+    assert_eq!(columns, [column("n", Number)]);
+}
+
+#[test]
+fn a_field_whose_name_is_not_tracked_follows_the_rule() {
+    let long = "n".repeat(1_025);
+    let lines = [format!(r#"{{"id": 1, "{long}": 5}}"#), r#"{"id": 2, "\ud800": 5}"#.into(), r#"{"id": 3}"#.into()];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let go = |rule| {
+        let mut plan = plan(spec(json!([]), json!({})), Demand::Columns(vec![column("id", Bigint)]));
+        plan.unknown_fields = Some(rule);
+        program(&plan).process(records(&lines))
+    };
+    for rule in [UnknownFields::Ignore, UnknownFields::Add] {
+        let warnings = go(rule).warnings;
+        assert!(warnings.iter().any(|it| it.code == "ignored-field" && it.records == 2), "{warnings:?}");
+    }
+    let processed = go(UnknownFields::Dead);
+    assert_eq!(table(&processed), ["3"]);
+    assert!(dead(&processed)[0].contains("1025 bytes") && dead(&processed)[1].contains("surrogate"), "{processed:?}");
+    assert_eq!(go(UnknownFields::Fail).new_columns.columns.len(), 1);
+    let mut plan =
+        plan(spec(json!([{"type": "map", "remove": [long]}]), json!({})), Demand::Columns(vec![column("id", Bigint)]));
+    plan.unknown_fields = Some(UnknownFields::Dead);
+    assert_eq!(table(&program(&plan).process(records(&lines))), ["1", "3"]);
+}
