@@ -208,9 +208,9 @@ impl Unknown {
             subject: name.into(),
             message: match self.column_like(name) {
                 Some(column) => format!(
-                    "the sink has no column {name}: the field is left out; there is {column}, and names are case-sensitive"
+                    "the sink has no column {name} that records can fill: the field is left out; there is {column}, and names are case-sensitive"
                 ),
-                None => format!("the sink has no column {name}: the field is left out"),
+                None => format!("the sink has no column {name} that records can fill: the field is left out"),
             },
             records,
         };
@@ -218,7 +218,7 @@ impl Unknown {
     }
 
     fn kill(&self, keys: &[(&str, u64)], frame: &mut Frame<'_>, records: &Records) {
-        let cause = |name: &str| format!("the sink has no column {name}");
+        let cause = |name: &str| format!("the sink has no column {name} that records can fill");
         let dead = |row, name: &str| Dead { row, stage: "sink".into(), code: "unknown-field", cause: cause(name) };
         if let Some((name, _)) = self.extra.first() {
             let all: Vec<Dead> = (0..frame.len()).map(|row| dead(frame.record(row), name)).collect();

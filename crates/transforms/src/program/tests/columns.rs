@@ -88,7 +88,10 @@ fn unknown_fields_are_ignored_added_or_fatal() {
     assert_eq!(table(&dead_ones), ["2"]);
     assert_eq!(
         dead(&dead_ones),
-        ["0 sink unknown-field: the sink has no column b", "3 sink unknown-field: the sink has no column b"]
+        [
+            "0 sink unknown-field: the sink has no column b that records can fill",
+            "3 sink unknown-field: the sink has no column b that records can fill"
+        ]
     );
     assert_eq!(dead_ones.filtered, 1);
     let added = go(UnknownFields::Add, &lines);
