@@ -156,6 +156,11 @@ impl Scope {
         self.open && !self.removed.contains(name) && !self.columns.contains_key(name)
     }
 
+    /// Whether there may be a field of that name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.columns.contains_key(name) || (self.open && !self.removed.contains(name))
+    }
+
     /// Sets a field.
     pub(crate) fn set(&mut self, name: &str, origin: Origin) {
         self.columns.insert(name.into(), origin);

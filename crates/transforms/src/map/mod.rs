@@ -54,7 +54,7 @@ impl MapConfig {
             match builder.note(&field, path::path(name)).as_deref() {
                 None => {}
                 Some([name]) => {
-                    if !known(&builder.scope, name) {
+                    if !builder.scope.knows(name) {
                         builder.problem(&field, unknown(name));
                     } else if builder.scope.has(name) {
                         builder.inputs.removed.insert(vec![name.clone()]);
@@ -89,7 +89,7 @@ impl MapConfig {
                 }
             };
             let name = &name;
-            if !known(&builder.scope, name) {
+            if !builder.scope.knows(name) {
                 builder.problem(&field, unknown(name));
                 continue;
             }
@@ -104,10 +104,6 @@ impl MapConfig {
         }
         builder.scope = Scope { open: false, columns: selected, removed: Default::default() };
     }
-}
-
-fn known(scope: &Scope, name: &str) -> bool {
-    scope.columns.contains_key(name) || (scope.open && !scope.removed.contains(name))
 }
 
 fn unknown(name: &str) -> Finding {

@@ -6,12 +6,11 @@ use crate::{
 use datafusion_sql::sqlparser::{
     ast::{
         ExceptSelectItem, ExcludeSelectItem, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-        ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableFactor,
-        TableWithJoins, WildcardAdditionalOptions,
+        ObjectName, Query, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned,
+        TableAlias, TableFactor, TableWithJoins, WildcardAdditionalOptions,
     },
     tokenizer::Location,
 };
-use indexmap::IndexMap;
 
 /// The name that the records go by.
 const INPUT: &str = "input";
@@ -105,8 +104,7 @@ impl Projection<'_, '_> {
         };
         match origin {
             // `*` has it already.
-            Some(Origin::Field(path))
-                if self.star && path == [name.as_str()] && !self.builder.scope.columns.contains_key(&name) => {}
+            Some(Origin::Field(path)) if self.star && path == [name.as_str()] && self.scope.has(&name) => {}
             Some(origin) => self.scope.set(&name, origin),
             None => {}
         }
@@ -151,30 +149,43 @@ impl Projection<'_, '_> {
 
     fn wildcard(&mut self, options: WildcardAdditionalOptions) {
         let WildcardAdditionalOptions {
-            opt_ilike, opt_exclude, opt_except, opt_replace, opt_rename, opt_alias, ..
+            wildcard_token: _,
+            opt_ilike,
+            opt_exclude,
+            opt_except,
+            opt_replace,
+            opt_rename,
+            opt_alias,
         } = options;
         if opt_ilike.is_some() || opt_rename.is_some() || opt_alias.is_some() {
             let finding = Finding::new("unsupported", "after * only EXCLUDE, EXCEPT and REPLACE are possible");
             return self.builder.problem(FIELD, finding);
         }
         self.star = true;
-        let selected = std::mem::take(&mut self.scope.columns);
-        let Scope { open, columns, removed } = self.builder.scope.clone();
-        self.scope = Scope { open, columns: IndexMap::new(), removed };
-        // What was selected before the star stays before it.
-        for (name, origin) in selected.into_iter().chain(columns) {
-            self.scope.columns.entry(name).or_insert(origin);
-        }
-        let excluded: Vec<String> = match opt_exclude {
-            Some(ExcludeSelectItem::Single(name)) => vec![plain(&name)],
-            Some(ExcludeSelectItem::Multiple(names)) => names.iter().map(plain).collect(),
+        let mut all = self.builder.scope.clone();
+        let excluded: Vec<Ident> = match opt_exclude {
+            Some(ExcludeSelectItem::Single(name)) => vec![last(name)],
+            Some(ExcludeSelectItem::Multiple(names)) => names.into_iter().map(last).collect(),
             None => Vec::new(),
         };
         let excepted = opt_except.into_iter().flat_map(|ExceptSelectItem { first_element, additional_elements }| {
-            std::iter::once(first_element).chain(additional_elements).map(|ident| ident.value)
+            std::iter::once(first_element).chain(additional_elements)
         });
-        for name in excluded.into_iter().chain(excepted) {
-            self.scope.remove(&name);
+        for Ident { value: name, span, .. } in excluded.into_iter().chain(excepted) {
+            if !all.knows(&name) {
+                let message = format!("there is no field {name} to leave out");
+                self.builder.problem(FIELD, Finding::new("unknown-field", message).at(span.start));
+            } else if all.has(&name) {
+                self.builder.inputs.removed.insert(vec![name.clone()]);
+            }
+            all.remove(&name);
+        }
+        // What was selected before the star stays before it.
+        let selected = std::mem::take(&mut self.scope.columns);
+        let Scope { open, columns, removed } = all;
+        self.scope = Scope { open, columns: selected, removed };
+        for (name, origin) in columns {
+            self.scope.columns.entry(name).or_insert(origin);
         }
         for replaced in opt_replace.into_iter().flat_map(|replace| replace.items) {
             self.column(replaced.expr, replaced.column_name.value, Location::new(0, 0));
@@ -201,6 +212,11 @@ fn unnested(expr: &Expr) -> Option<&Expr> {
     }
 }
 
+/// The name of a field that is left out.
+fn last(name: ObjectName) -> Ident {
+    Ident { value: plain(&name), ..Ident::with_span(name.span(), "") }
+}
+
 /// The name of a field, without quotes.
 fn plain(name: &ObjectName) -> String {
     name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect::<Vec<_>>().join(".")
@@ -219,8 +235,38 @@ fn table(from: &[TableWithJoins]) -> Result<String, Finding> {
         return Err(joined());
     }
     match relation {
-        TableFactor::Table { name, alias, args: None, .. } if plain(name) == INPUT => {
-            Ok(alias.as_ref().map_or_else(|| INPUT.into(), |alias| alias.name.value.clone()))
+        TableFactor::Table {
+            name,
+            alias,
+            args,
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+        } if plain(name) == INPUT => {
+            let named = match alias {
+                None => Some(INPUT.into()),
+                Some(TableAlias { explicit: _, name, columns, at }) => {
+                    (columns.is_empty() && at.is_none()).then(|| name.value.clone())
+                }
+            };
+            let bare = args.is_none()
+                && with_hints.is_empty()
+                && version.is_none()
+                && !with_ordinality
+                && partitions.is_empty()
+                && json_path.is_none()
+                && sample.is_none()
+                && index_hints.is_empty();
+            named.filter(|_| bare).ok_or_else(|| {
+                let message = format!("{relation} is not possible: records are read one by one, as they are");
+                Finding::new("unsupported", message)
+                    .fix("write FROM input, or FROM input AS name")
+                    .at(name.span().start)
+            })
         }
         TableFactor::Table { name, .. } => {
             let place = name.span().start;
@@ -245,43 +291,99 @@ fn aggregated(what: &str) -> Finding {
     Finding::new("unsupported", message).fix("leave it to the database or the program that the records go to")
 }
 
-/// What a query has that a row by itself can't have.
+fn only_select() -> Finding {
+    Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible")
+}
+
+/// What a query has that a row by itself can't have. Each part is named, so that none is ignored.
 fn refused(query: &Query) -> Vec<Finding> {
-    let found = [
-        (query.order_by.is_some(), "ORDER BY"),
-        (query.limit_clause.is_some(), "LIMIT"),
-        (query.fetch.is_some(), "FETCH"),
-    ];
+    let Query {
+        with,
+        body: _,
+        order_by,
+        limit_clause,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    let found = [(order_by.is_some(), "ORDER BY"), (limit_clause.is_some(), "LIMIT"), (fetch.is_some(), "FETCH")];
     let mut findings: Vec<Finding> =
         found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
-    if query.with.is_some() {
+    if with.is_some() {
         let finding = Finding::new("unsupported", "WITH is not possible");
         findings.push(finding.fix("put a `sql` transform before this one"));
     }
-    if !query.pipe_operators.is_empty() || query.for_clause.is_some() || !query.locks.is_empty() {
-        findings.push(Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible"));
+    let other = [
+        !locks.is_empty(),
+        for_clause.is_some(),
+        settings.is_some(),
+        format_clause.is_some(),
+        !pipe_operators.is_empty(),
+    ];
+    if other.contains(&true) {
+        findings.push(only_select());
     }
     findings
 }
 
 fn refused_in(select: &Select) -> Vec<Finding> {
-    let grouped = match &select.group_by {
+    let Select {
+        select_token: _,
+        optimizer_hints,
+        distinct,
+        select_modifiers,
+        top,
+        top_before_distinct: _,
+        projection: _,
+        exclude,
+        into,
+        from: _,
+        lateral_views,
+        prewhere,
+        selection: _,
+        connect_by,
+        group_by,
+        cluster_by,
+        distribute_by,
+        sort_by,
+        having,
+        named_window,
+        qualify,
+        window_before_qualify: _,
+        value_table_mode,
+        flavor,
+    } = select;
+    let grouped = match group_by {
         GroupByExpr::All(_) => true,
         GroupByExpr::Expressions(by, modifiers) => !by.is_empty() || !modifiers.is_empty(),
     };
     let found = [
-        (select.distinct.is_some(), "DISTINCT"),
+        (distinct.is_some(), "DISTINCT"),
         (grouped, "GROUP BY"),
-        (select.having.is_some(), "HAVING"),
-        (select.qualify.is_some(), "QUALIFY"),
-        (select.top.is_some(), "TOP"),
-        (!select.sort_by.is_empty() || !select.cluster_by.is_empty() || !select.distribute_by.is_empty(), "SORT BY"),
-        (!select.named_window.is_empty(), "WINDOW"),
+        (having.is_some(), "HAVING"),
+        (qualify.is_some(), "QUALIFY"),
+        (top.is_some(), "TOP"),
+        (!sort_by.is_empty() || !cluster_by.is_empty() || !distribute_by.is_empty(), "SORT BY"),
+        (!named_window.is_empty(), "WINDOW"),
     ];
     let mut findings: Vec<Finding> =
         found.into_iter().filter(|(is, _)| *is).map(|(_, what)| aggregated(what)).collect();
-    if select.into.is_some() || !select.lateral_views.is_empty() || select.prewhere.is_some() {
-        findings.push(Finding::new("unsupported", "only SELECT … FROM input WHERE … is possible"));
+    let other = [
+        !optimizer_hints.is_empty(),
+        select_modifiers.is_some(),
+        exclude.is_some(),
+        into.is_some(),
+        !lateral_views.is_empty(),
+        prewhere.is_some(),
+        !connect_by.is_empty(),
+        value_table_mode.is_some(),
+        *flavor != SelectFlavor::Standard,
+    ];
+    if other.contains(&true) {
+        findings.push(only_select());
     }
     findings
 }

@@ -67,6 +67,9 @@ impl Demand<'_> {
         by: &str,
         place: Location,
     ) -> Option<Class> {
+        if call.parameters != FunctionArguments::None {
+            return self.fail(Finding::new("syntax", format!("{by} takes its arguments once")).at(place));
+        }
         if call.filter.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
             return self.fail(Finding::new("syntax", format!("{by} is no aggregate")).at(place));
         }

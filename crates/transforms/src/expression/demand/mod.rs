@@ -17,10 +17,9 @@ use super::{
     finding::Finding,
     functions::Functions,
     inputs::{Inputs, Slot},
-    own::numbers::NEGATIVE,
     scope::Scope,
 };
-use operators::{call, in_microseconds, take};
+use operators::{in_microseconds, take};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflow_core::types::Type;
@@ -123,15 +122,7 @@ impl<'a> Demand<'a> {
                 _ => Some(Text),
             },
             Expr::BinaryOp { .. } => self.binary(expr),
-            Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } => self.demand(inner, Boolean, "NOT"),
-            Expr::UnaryOp { op, expr: inner } => {
-                let by = op.to_string();
-                self.demand(inner, Number, &by)?;
-                if *op == UnaryOperator::Minus && !matches!(bare(inner), Expr::Value(_)) {
-                    *expr = call(NEGATIVE, [take(inner)], place);
-                }
-                self.planned(expr)
-            }
+            Expr::UnaryOp { .. } => self.unary(expr),
             Expr::IsTrue(inner)
             | Expr::IsNotTrue(inner)
             | Expr::IsFalse(inner)
@@ -147,11 +138,13 @@ impl<'a> Demand<'a> {
                 self.planned(expr)
             }
             Expr::InList { expr: inner, list, .. } => {
+                self.clear(inner, "IN")?;
                 let mut members: Vec<&mut Expr> = std::iter::once(&mut **inner).chain(list.iter_mut()).collect();
                 self.alike(&mut members, Any, "IN")?;
                 self.planned(expr)
             }
             Expr::Between { expr: inner, low, high, .. } => {
+                self.clear(inner, "BETWEEN")?;
                 self.alike(&mut [inner, low, high], Any, "BETWEEN")?;
                 self.planned(expr)
             }
@@ -182,6 +175,9 @@ impl<'a> Demand<'a> {
                 let numbers = [substring_from, substring_for].into_iter().flatten().map(|part| (&mut **part, Integer));
                 self.each(std::iter::once((&mut **inner, Text)).chain(numbers), "SUBSTRING")?;
                 self.planned(expr)
+            }
+            Expr::Trim { trim_characters: Some(more), .. } if more.len() > 1 => {
+                self.fail(Finding::new("syntax", "TRIM takes a text and the characters").at(place))
             }
             Expr::Trim { expr: inner, trim_what, trim_characters, .. } => {
                 let what = trim_what.iter_mut().map(|part| &mut **part).chain(trim_characters.iter_mut().flatten());

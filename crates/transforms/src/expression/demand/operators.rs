@@ -5,7 +5,7 @@ use crate::expression::{
     divide::DIVIDE,
     explain::shortened,
     finding::Finding,
-    own::moments::WITHOUT_OFFSET,
+    own::{moments::WITHOUT_OFFSET, numbers::NEGATIVE},
     whole::{POSITIONAL, WHOLE},
     written::WRITTEN,
 };
@@ -13,7 +13,8 @@ use arrow::datatypes::DataType as ArrowType;
 use datafusion_sql::sqlparser::{
     ast::{
         BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-        FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TimezoneInfo, Value,
+        FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TimezoneInfo,
+        UnaryOperator, Value,
     },
     tokenizer::{Location, Span},
 };
@@ -168,7 +169,7 @@ impl Demand<'_> {
                 self.each([(&mut **left, Class::Text), (&mut **right, Class::Text)], &by)?;
                 return self.regular(expr);
             }
-            Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::Spaceship => {
+            Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => {
                 self.alike(&mut [left, right], Class::Any, &by)?;
             }
             Op::Plus | Op::Minus => {
@@ -185,16 +186,121 @@ impl Demand<'_> {
             Op::Multiply | Op::Modulo => {
                 self.each([(&mut **left, Class::Number), (&mut **right, Class::Number)], &by)?;
             }
-            Op::BitwiseAnd | Op::BitwiseOr | Op::BitwiseXor | Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight => {
+            Op::BitwiseAnd | Op::BitwiseOr | Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight => {
+                self.unmixed(left, op, place)?;
+                self.unmixed(right, op, place)?;
                 self.each([(&mut **left, Class::Integer), (&mut **right, Class::Integer)], &by)?;
             }
-            Op::Arrow | Op::LongArrow | Op::HashArrow | Op::HashLongArrow => {
-                let finding = Finding::new("unsupported", format!("there is no operator {by}"));
-                return self.fail(finding.fix("fields of objects are read as a.b").at(place));
+            // Each by its name, so that a new one of the parser is not let through unseen.
+            Op::BitwiseXor | Op::PGExp => return self.no_operator(&by, "write power(a, b)", place),
+            Op::DuckIntegerDivide | Op::MyIntegerDivide => {
+                return self.no_operator(&by, "write trunc(a / b)", place);
             }
-            _ => return self.fail(Finding::new("unsupported", format!("there is no operator {by}")).at(place)),
+            Op::Spaceship => return self.no_operator(&by, "write a is not distinct from b", place),
+            Op::Xor => return self.no_operator(&by, "write a <> b", place),
+            Op::PGBitwiseXor => return self.no_operator(&by, "write (a | b) - (a & b)", place),
+            Op::PGLikeMatch | Op::PGNotLikeMatch => return self.no_operator(&by, "write [not] like", place),
+            Op::PGILikeMatch | Op::PGNotILikeMatch => return self.no_operator(&by, "write [not] ilike", place),
+            Op::PGStartsWith => return self.no_operator(&by, "write starts_with(text, part)", place),
+            Op::Match | Op::Regexp => return self.no_operator(&by, "write text ~ pattern", place),
+            Op::Assignment => return self.no_operator(&by, "compare with a single =", place),
+            Op::Arrow | Op::LongArrow | Op::HashArrow | Op::HashLongArrow => {
+                return self.no_operator(&by, "fields of objects are read as a.b", place);
+            }
+            Op::Custom(_)
+            | Op::PGOverlap
+            | Op::AtAt
+            | Op::AtArrow
+            | Op::ArrowAt
+            | Op::HashMinus
+            | Op::AtQuestion
+            | Op::Question
+            | Op::QuestionAnd
+            | Op::QuestionPipe
+            | Op::PGCustomBinaryOperator(_)
+            | Op::Overlaps
+            | Op::DoubleHash
+            | Op::LtDashGt
+            | Op::AndLt
+            | Op::AndGt
+            | Op::LtLtPipe
+            | Op::PipeGtGt
+            | Op::AndLtPipe
+            | Op::PipeAndGt
+            | Op::LtCaret
+            | Op::GtCaret
+            | Op::QuestionHash
+            | Op::QuestionDash
+            | Op::QuestionDashPipe
+            | Op::QuestionDoublePipe
+            | Op::At
+            | Op::TildeEq => {
+                return self.no_operator(&by, "write it with the operators and functions of the guide", place);
+            }
         }
         self.planned(expr)
+    }
+
+    /// A sign, or another operator before its operand.
+    pub(super) fn unary(&mut self, expr: &mut Expr) -> Option<Class> {
+        use UnaryOperator as Op;
+        let place = expr.span().start;
+        let Expr::UnaryOp { op, expr: inner } = expr else { return None };
+        let by = op.to_string();
+        match op {
+            Op::Not => return self.demand(inner, Class::Boolean, "NOT"),
+            Op::Plus | Op::Minus => {}
+            Op::BangNot => return self.no_operator(&by, "write not", place),
+            Op::BitwiseNot => return self.no_operator(&by, "write -a - 1", place),
+            Op::PGAbs => return self.no_operator(&by, "write abs(a)", place),
+            Op::PGSquareRoot => return self.no_operator(&by, "write sqrt(a)", place),
+            Op::PGCubeRoot => return self.no_operator(&by, "write cbrt(a)", place),
+            Op::PGPostfixFactorial | Op::PGPrefixFactorial => {
+                return self.no_operator(&by, "write factorial(a)", place);
+            }
+            Op::AtDashAt | Op::DoubleAt | Op::Hash | Op::QuestionDash | Op::QuestionPipe => {
+                return self.no_operator(&by, "write it with the operators and functions of the guide", place);
+            }
+        }
+        let minus = *op == Op::Minus;
+        self.demand(inner, Class::Number, &by)?;
+        if minus && !matches!(bare(inner), Expr::Value(_)) {
+            *expr = call(NEGATIVE, [take(inner)], place);
+        }
+        self.planned(expr)
+    }
+
+    fn no_operator(&mut self, op: &str, fix: &str, place: Location) -> Option<Class> {
+        self.fail(Finding::new("unsupported", format!("there is no operator {op}")).fix(fix).at(place))
+    }
+
+    /// PostgreSQL applies operators on bits from left to right, the parser some before others: it takes parentheses to mean the same.
+    fn unmixed(&mut self, operand: &Expr, op: &BinaryOperator, place: Location) -> Option<()> {
+        use BinaryOperator as Op;
+        let bits =
+            |op: &Op| matches!(op, Op::BitwiseAnd | Op::BitwiseOr | Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight);
+        match operand {
+            Expr::BinaryOp { op: other, .. } if other != op && bits(other) => {
+                let message = format!("{op} beside {other} means this to some and that to others");
+                self.fail(Finding::new("unsupported", message).fix("put parentheses around one of them").at(place))?;
+                None
+            }
+            _ => Some(()),
+        }
+    }
+
+    /// PostgreSQL takes `a = b in (…)` for `a = (b in (…))`, the parser for `(a = b) in (…)`.
+    pub(super) fn clear(&mut self, inner: &Expr, by: &str) -> Option<()> {
+        use BinaryOperator as Op;
+        match inner {
+            Expr::BinaryOp { op: op @ (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq), .. } => {
+                let message = format!("{op} beside {by} means this to some and that to others");
+                let finding = Finding::new("unsupported", message).fix("put parentheses around one of them");
+                self.fail(finding.at(inner.span().start))?;
+                None
+            }
+            _ => Some(()),
+        }
     }
 
     /// A date and an interval make a time.

@@ -68,6 +68,9 @@ fn a_query_selects() {
     assert_eq!(select("select a, b.c, upper(b.c) as up from input"), r#"{"a":1.0,"c":"x","up":"X"}"#);
     assert_eq!(select("SELECT *, a + 1 AS e FROM input"), r#"{"a": 1.0, "b": {"c": "x"}, "d": null,"e":2}"#);
     assert_eq!(select("SELECT * EXCLUDE (a, d) FROM input"), r#"{"b": {"c": "x"}}"#);
+    assert_eq!(select("SELECT * EXCLUDE (a), a FROM input"), r#"{"a":1.0,"b": {"c": "x"}, "d": null}"#);
+    assert_eq!(select("SELECT a, * EXCLUDE (a, b) FROM input"), r#"{"a":1.0,"d": null}"#);
+    assert_eq!(select("SELECT * EXCLUDE (a), d AS a FROM input"), r#"{"a":null,"b": {"c": "x"}, "d": null}"#);
     assert_eq!(select("SELECT * EXCEPT (b) FROM input"), r#"{"a": 1.0,"d": null}"#);
     assert_eq!(select("SELECT * REPLACE (a * 2 AS a) FROM input"), r#"{"a":2,"b": {"c": "x"}, "d": null}"#);
     assert_eq!(select("SELECT i.a, input FROM input AS i;"), r#"{"a":1.0,"input":null}"#);

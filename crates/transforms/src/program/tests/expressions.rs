@@ -348,3 +348,151 @@ fn what_is_read_of_metadata_is_known() {
     let read: Vec<String> = read.into_iter().map(|(place, name)| format!("{place} {name}")).collect();
     assert_eq!(read, ["transforms[0].condition topc", "transforms[0].condition offset", "transforms[1].set.k headers"]);
 }
+
+/// The compiler knows all operators of the parser's trees (see `demand::operators`); these are those of its grammar.
+#[test]
+fn an_operator_that_is_not_of_the_guide_is_refused() {
+    for op in [
+        "^",
+        "#",
+        "//",
+        "DIV",
+        "XOR",
+        "<=>",
+        ":=",
+        "~~",
+        "!~~",
+        "~~*",
+        "!~~*",
+        "^@",
+        "->",
+        "->>",
+        "#>",
+        "#>>",
+        "@>",
+        "<@",
+        "#-",
+        "@?",
+        "@@",
+        "?",
+        "?&",
+        "?|",
+        "&&",
+        "##",
+        "<->",
+        "&<",
+        "&>",
+        "<<|",
+        "|>>",
+        "&<|",
+        "|&>",
+        "<^",
+        ">^",
+        "?#",
+        "?-",
+        "?-|",
+        "?||",
+        "~=",
+        "OVERLAPS",
+        "OPERATOR(pg_catalog.+)",
+        "REGEXP",
+        "RLIKE",
+        "MATCH",
+        "MEMBER OF",
+        "COLLATE",
+    ] {
+        let said = problems(json!([{"type": "filter", "condition": format!("(a {op} b) is not null")}]));
+        assert!(said.contains("transforms[0].condition"), "a {op} b is let through");
+    }
+    for op in ["@", "|/", "||/", "!!", "!", "~", "#", "@-@", "@@", "?-", "?|", "**"] {
+        let said = problems(json!([{"type": "filter", "condition": format!("({op} a) is not null")}]));
+        assert!(said.contains("transforms[0].condition"), "{op} a is let through");
+    }
+    let fixed = |condition: &str| problems(json!([{"type": "filter", "condition": condition}]));
+    assert!(fixed("a ^ 2 > 5").contains("write power(a, b)"), "{}", fixed("a ^ 2 > 5"));
+    for unclear in ["a | b & c > 0", "a & b << 1 > 0", "a = b in (true)", "a < b between false and true"] {
+        assert!(fixed(unclear).contains("put parentheses"), "{unclear}: {}", fixed(unclear));
+    }
+    for clear in ["a | b | c > 0", "a | (b & c) > 0", "a = (b in (true))", "(a = b) in (true)"] {
+        assert_eq!(fixed(clear), "", "{clear}");
+    }
+}
+
+#[test]
+fn a_part_of_an_expression_is_never_ignored() {
+    let mut through = Vec::new();
+    for ignored in [
+        "cast(a as text format 'YYYY')",
+        "ceil(a to day)",
+        "floor(a, 2)",
+        "upper(a) filter (where a = 'x')",
+        "upper(distinct a)",
+        "upper(a order by a)",
+        "a collate \"C\"",
+        "upper(a)(b)",
+        "a like any ('x')",
+        "interval '1' year to month",
+        "interval '1.23456789' second(2)",
+        "cast(a as timestamp(3))",
+        "cast(a as text array)",
+        "a in unnest(b)",
+        "a = any (b)",
+        "a is json",
+        "a is normalized",
+        "convert(a, char)",
+        "trim(a, 'x', 'y')",
+        "upper(a) within group (order by a)",
+        "upper(a) ignore nulls",
+        "upper(x => a)",
+        "substring(a from '[0-9]+')",
+        "extract(year from a, b)",
+        "date '2024-01-01' at local",
+        "(a, b) = (1, 2)",
+    ] {
+        let said = problems(json!([{"type": "map", "set": {"x": ignored}}]));
+        if !said.contains("transforms[0].set.x") {
+            through.push(ignored);
+        }
+    }
+    assert_eq!(through, [""; 0]);
+}
+
+#[test]
+fn a_clause_is_never_ignored() {
+    let mut through = Vec::new();
+    for query in [
+        "select id from input tablesample (0 percent)",
+        "select id from input tablesample bernoulli (0)",
+        "select id from input as i (x)",
+        "select id from input with (nolock)",
+        "select id from input partition (p)",
+        "select id from input for system_time as of '2020-01-01'",
+        "select id from input with ordinality",
+        "select id from input use index (i)",
+        "select id from input()",
+        "select as struct id from input",
+        "select id from input connect by id = 1",
+        "select id from input limit 1",
+        "select id from input settings a = 1",
+        "select id from input format null",
+        "select id from input for update",
+        "select top 1 id from input",
+        "select id from input qualify id = 1",
+        "select id into x from input",
+        "from input select id",
+        "select id from input prewhere id = 1",
+        "select * ilike 'a%' from input",
+        "select * rename (a as b) from input",
+        "select id from only input",
+        "select id from input, input",
+        "select id from input union all select id from input",
+        "values (1)",
+        "table input",
+    ] {
+        let said = problems(json!([{"type": "sql", "query": query}]));
+        if !said.contains("transforms[0].query") {
+            through.push(query);
+        }
+    }
+    assert_eq!(through, [""; 0]);
+}

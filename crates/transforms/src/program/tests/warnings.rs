@@ -53,3 +53,14 @@ fn a_key_with_a_dot_in_it_is_named_as_it_has_to_be_written() {
     let said = warned("user.name = 'x'", &[r#"{"user.name": "x", "user": {}}"#]);
     assert!(said.ends_with("did you mean \"user.name\"?"), "{said}");
 }
+
+#[test]
+fn a_field_that_is_left_out_and_that_no_record_has_is_spoken_of() {
+    for excluded in ["* exclude (agee)", "* except (agee)", "*, age as a", "* exclude age"] {
+        let query = format!("select {excluded} from input");
+        let processed = run(json!([{"type": "sql", "query": query}]), &[r#"{"age": 1}"#]);
+        assert_eq!(processed.warnings.len(), usize::from(excluded.contains("agee")), "{query}");
+    }
+    let twice = json!([{"type": "sql", "query": "select a from input"}, {"type": "sql", "query": "select * exclude (b) from input"}]);
+    assert!(problems(twice).contains("there is no field b to leave out"));
+}
