@@ -78,16 +78,16 @@ impl Rows {
         self.order.places.len()
     }
 
-    /// What is sent for a part of the rows, each with where in the part it begins; for none of them, a statement without
-    /// rows. Runs where it may take its time.
+    /// What is sent for a part of the rows, each with where in the part it begins; for none of them, statements without
+    /// rows for each set of fields. Runs where it may take its time.
     async fn encode(&self, part: Range<usize>) -> Result<Result<Vec<(usize, Encoded)>, Refused>, Error> {
         let rows = self.clone();
         let encode = move || {
             let batches = keys::batches(&rows.outputs)?;
             let encoder = Encoder::new(&rows.target.layout.slots, &rows.target.wires, &batches)?;
             let (mut sent, mut refused) = (Vec::new(), Refused::new());
-            let none = rows.order.runs(0..rows.len()).take(usize::from(part.is_empty()));
-            let none = none.map(|run| Run { rows: 0..0, ..run });
+            let none = rows.order.sets().filter(|_| part.is_empty());
+            let none = none.map(|fields| Run { fields: fields.clone(), rows: part.clone() });
             for run in rows.order.runs(part.clone()).chain(none) {
                 let places = &rows.order.places[run.rows.clone()];
                 match rows.target.statements.encode(&encoder, &run.fields, places) {

@@ -84,6 +84,11 @@ impl Order {
         Self { places, runs }
     }
 
+    /// The sets of fields that rows have, each of them once.
+    pub fn sets(&self) -> impl Iterator<Item = &Fields> {
+        self.runs.iter().map(|run| &run.fields).collect::<IndexSet<_>>().into_iter()
+    }
+
     /// The runs of a part of the rows.
     pub fn runs(&self, part: Range<usize>) -> impl Iterator<Item = Run> + '_ {
         let first = self.runs.partition_point(|run| run.rows.end <= part.start);

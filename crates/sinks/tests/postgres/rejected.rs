@@ -1,5 +1,8 @@
 //! Rows that the table refuses.
-use crate::{json::write, target::*};
+use crate::{
+    json::{decoded, write},
+    target::*,
+};
 
 #[tokio::test]
 async fn deferred_and_foreign_keys_are_traced_to_their_rows() {
@@ -143,4 +146,55 @@ async fn what_is_wrong_with_the_table_is_no_row_error() {
             target.drop().await;
         }
     }
+}
+
+/// What was changed after the table was looked at fails the pipeline, however few rows the commit has, whatever fields they
+/// have, and however they are sent.
+#[tokio::test]
+async fn what_was_taken_from_the_table_is_no_row_error() {
+    let Some(client) = connect().await else { return };
+    let role = format!("sink_test_{}", std::process::id());
+    client.batch_execute(&format!("create role {role}")).await.unwrap();
+    let keyed = "create table users (id int, name text, extra int default 1, constraint users_id unique (id))";
+    let plain = "create table users (id int, name text, extra int default 1)";
+    let document = |id: usize| match id % 4 {
+        0 => format!("{{\"id\":{id},\"name\":\"x\"}}"),
+        1 => format!("{{\"id\":{id},\"name\":\"x\",\"extra\":2}}"),
+        2 => format!("{{\"id\":{id}}}"),
+        _ => format!("{{\"id\":{id},\"extra\":3}}"),
+    };
+    for (setup, key, then, code) in [
+        (plain, None, "drop table users", "table-missing"),
+        (plain, None, "alter table users drop column extra", "column-missing"),
+        (plain, None, "revoke insert on users from", "access-denied"),
+        (keyed, Some("id"), "drop table users", "table-missing"),
+        (keyed, Some("id"), "alter table users drop column extra", "column-missing"),
+        (keyed, Some("id"), "alter table users drop constraint users_id", "postgres"),
+        (keyed, Some("id"), "revoke insert on users from", "access-denied"),
+        (keyed, Some("id"), "revoke update on users from", "access-denied"),
+    ] {
+        // Where all rows have all fields, many are copied; of the last two, the second alone has `extra`.
+        for (first, rows, step) in [(1, 1, 1), (1, 4, 1), (1, 300, 1), (1, 100, 4), (4, 2, 3)] {
+            let more = key.map_or(json!({}), |key| json!({"key": key}));
+            let Some(mut target) = Target::new(setup, more).await else { return };
+            let grant = format!("grant all on schema {} to {role}; grant all on users to {role}", target.schema);
+            target.client.batch_execute(&grant).await.unwrap();
+            target.role = Some(role.clone());
+            let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+            let then = if then.ends_with("from") { format!("{then} {role}") } else { then.into() };
+            target.client.batch_execute(&then).await.unwrap();
+            let documents: Vec<String> = (0..rows).map(|at| document(first + at * step)).collect();
+            let (output, misfits) = decoded(&demand, &documents);
+            assert!(misfits.is_empty());
+            let failed = writer.commit(&[output], &token(&fence("p", 1), 1)).await;
+            let found = match &failed {
+                Err(CommitError::Failed(Error::Fatal { code, .. })) => code,
+                _ => "not failed",
+            };
+            assert_eq!(found, code, "{then}, {rows} rows: {failed:?}");
+            drop(writer);
+            target.drop().await;
+        }
+    }
+    client.batch_execute(&format!("drop role {role}")).await.unwrap();
 }

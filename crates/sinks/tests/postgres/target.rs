@@ -49,6 +49,8 @@ pub(crate) struct Target {
     pub(crate) schema: String,
     pub(crate) more: serde_json::Value,
     pub(crate) refuses: bool,
+    /// Whom the sink acts as; none: the user of the url.
+    pub(crate) role: Option<String>,
 }
 
 impl Target {
@@ -61,10 +63,11 @@ impl Target {
             "drop schema if exists {schema} cascade; create schema {schema}; set search_path to {schema}, public; {setup}"
         );
         client.batch_execute(&begin).await.unwrap();
-        Some(Self { client, schema, more, refuses: setup.contains("refused") })
+        Some(Self { client, schema, more, refuses: setup.contains("refused"), role: None })
     }
     pub(crate) fn url(&self) -> String {
-        format!("{SERVER}?options=-csearch_path%3D{}%2Cpublic", self.schema)
+        let role = self.role.as_ref().map_or(String::new(), |role| format!("%20-crole%3D{role}"));
+        format!("{SERVER}?options=-csearch_path%3D{}%2Cpublic{role}", self.schema)
     }
     pub(crate) async fn try_open(&self, epoch: u64) -> Result<Opened, Error> {
         self.sink().open(&context("p"), open_lane(&fence("p", epoch))).await
