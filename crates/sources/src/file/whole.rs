@@ -66,7 +66,7 @@ impl Whole {
         // Whatever is wrong with the first file is said at once.
         if let Some(Job::Read { at, .. }) = whole.jobs.front()
             && let Err(error) = tail::open(at, cx)
-            && !(error.code() == "file-missing" && !is_link(at))
+            && (error.code() != "file-missing" || is_link(at))
         {
             return Err(error);
         }
