@@ -148,7 +148,12 @@ impl Error {
 
     /// The region answered something that wasn't asked for.
     pub(crate) fn unexpected_reply() -> Self {
-        Self::new(INTERNAL, "internal error: unexpected reply from the pipeline")
+        Self::internal("unexpected reply from the pipeline")
+    }
+
+    /// A defect of this program.
+    pub(crate) fn internal(what: impl std::fmt::Display) -> Self {
+        Self::new(INTERNAL, format!("internal error: {what}"))
     }
 
     /// An answer of the region about a pipeline.

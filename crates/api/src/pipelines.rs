@@ -112,7 +112,9 @@ pub(crate) async fn create(
 ) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");
     params.finish()?;
-    let (id, spec) = check::check_new(&value, &state.catalog, &state.connections, &*state.compiler)
+    let (id, spec) = state
+        .checking(move |state| check::check_new(&value, &state.catalog, &state.connections, &*state.compiler))
+        .await?
         .map_err(|problems| Error::invalid(not_settable(problems)))?;
     let spec = spec.named(&id);
     let reply = match views::ask(&state, command.envelope(&id, Action::Create(Box::new(spec.clone())))).await {
@@ -195,7 +197,10 @@ pub(crate) async fn update(
         let message = format!("is {given}, but the path says {:?}", id.as_str());
         problems.push(Problem::new("pipelineId", "id-mismatch", message).fix("leave it out: an id can't be changed"));
     }
-    let spec = match check::check_spec(&value, &state.catalog, &state.connections, &*state.compiler) {
+    let checked = state
+        .checking(move |state| check::check_spec(&value, &state.catalog, &state.connections, &*state.compiler))
+        .await?;
+    let spec = match checked {
         Ok(spec) if problems.is_empty() => spec,
         Ok(_) => return Err(Error::invalid(problems)),
         Err(more) => {

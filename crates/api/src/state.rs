@@ -1,5 +1,5 @@
 //! What the door is given of the node it belongs to.
-use crate::{hosts::Hosts, system::NodeView};
+use crate::{error::Error, hosts::Hosts, system::NodeView};
 use dataflow_core::id::CommandId;
 use dataflow_engine::region::ShardRegion;
 use dataflow_sdk::{Catalog, catalog::Connections, transform::Compiler};
@@ -26,6 +26,18 @@ pub struct ApiState {
     pub command_id: Arc<dyn Fn() -> CommandId + Send + Sync>,
     /// The names by which this door may be called.
     pub hosts: Hosts,
+}
+
+impl ApiState {
+    /// Checks what a user wrote, on a thread that may block: it looks at the file system, and a long text takes its time.
+    pub(crate) async fn checking<T: Send + 'static>(
+        &self,
+        check: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let state = self.clone();
+        let checked = tokio::task::spawn_blocking(move || check(&state)).await;
+        checked.map_err(|error| Error::internal(format!("the check broke off: {error}")))
+    }
 }
 
 impl fmt::Debug for ApiState {

@@ -17,7 +17,7 @@ pub(crate) async fn validate(
     body::Json(value): body::Json,
 ) -> Result<Json<Findings>, Error> {
     params.finish()?;
-    Ok(Json(findings(&value, &state.catalog, &state.connections, &*state.compiler)))
+    Ok(Json(state.checking(move |state| findings(&value, &state.catalog, &state.connections, &*state.compiler)).await?))
 }
 
 /// All findings about a pipeline, for REST and for whoever has no node.

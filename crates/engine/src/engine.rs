@@ -41,7 +41,12 @@ async fn watch_ownership(region: Region, journal: Arc<dyn Journal>, closing: Can
     let looking = async {
         loop {
             tokio::time::sleep(LOOK).await;
-            region.note_unwritable(journal.unwritable());
+            // It looks at files and their disk.
+            let looked = journal.clone();
+            match tokio::task::spawn_blocking(move || looked.unwritable()).await {
+                Ok(why) => region.note_unwritable(why),
+                Err(error) => tracing::error!(%error, "whether the journal can be written is not known"),
+            }
             match journal.epochs().await {
                 Ok(epochs) => region.seen(&epochs),
                 Err(error) => tracing::debug!(%error, "whether this node still owns its shards is not known"),

@@ -154,7 +154,8 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Names of all chunks that begin so.
     async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error>;
 
-    /// Why nothing can be written now, as far as that can be told without writing.
+    /// Why nothing can be written now, as far as is known: how the last write went, and what a look at the files tells. May
+    /// block. After a failure, each call has a write tried that changes nothing; how that went, the next call tells.
     fn unwritable(&self) -> Option<String> {
         None
     }

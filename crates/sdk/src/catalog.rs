@@ -84,6 +84,8 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     const GUARANTEE: &'static str;
     /// Which of the node's connections it may use (`postgres`), if any.
     const CONNECTION: Option<&'static str> = None;
+    /// Whether only one lane can write to it.
+    const SINGLE_LANE: bool = false;
 
     /// Findings that the schema can't tell. Never touches the network.
     fn check(&self) -> Vec<Problem>;
@@ -153,6 +155,9 @@ impl Catalog {
             Err(problem) => return vec![problem.under(path)],
         };
         let (reach, schema) = (connections.reach(), connector.schema.as_value());
+        if let Some(problem) = secrets::too_long(&merged.value(), schema) {
+            return vec![merged.locate(problem, path)];
+        }
         let own = Value::Object(merged.own.clone());
         let mut problems = check::against_schema(&merged.value(), &connector.schema, "");
         problems.extend(secrets::check(&own, schema, reach));
@@ -177,7 +182,7 @@ impl Catalog {
             return problems;
         }
         let redactor = connector.redactor(&merged.value(), Vec::new());
-        problems.into_iter().map(|problem| merged.locate(hide(&redactor, problem), path)).collect()
+        problems.into_iter().map(|problem| merged.locate(redactor.problem(problem), path)).collect()
     }
 
     /// The source that a component describes, its secrets looked up.
@@ -266,26 +271,22 @@ impl Catalog {
         let fields = [own, given].into_iter().filter_map(|fields| fields.as_object().cloned()).flatten();
         let config: Value = fields.collect();
 
+        if let Some(problem) = secrets::too_long(&config, schema) {
+            return Err(vec![merged.locate(problem, "")]);
+        }
         let redactor = Arc::new(connector.redactor(&config, lookup.found));
-        connections.known().add(&redactor);
         let mut problems = lookup.problems;
         if problems.is_empty() {
             problems = check::against_schema(&config, &connector.schema, "");
         }
         let built = if problems.is_empty() { build(config) } else { Err(problems) };
-        let located = |problem| merged.locate(hide(&redactor, problem), "");
+        let located = |problem| merged.locate(redactor.problem(problem), "");
         match built {
-            Ok(built) => Ok((built, redactor)),
+            Ok(built) => {
+                connections.known().add(&redactor);
+                Ok((built, redactor))
+            }
             Err(problems) => Err(problems.into_iter().map(located).collect()),
         }
     }
-}
-
-/// The same finding without any secret in it.
-fn hide(redactor: &Redactor, mut problem: Problem) -> Problem {
-    if !redactor.is_empty() {
-        problem.message = redactor.owned(problem.message);
-        problem.fix = problem.fix.map(|fix| redactor.owned(fix));
-    }
-    problem
 }

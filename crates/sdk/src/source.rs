@@ -123,9 +123,7 @@ pub trait Reader: Send {
 
     /// What a user should know that stops nothing (a directory among the files), each said once. Asked after each
     /// [`read`](Self::read), and every now and then while nothing comes.
-    fn warnings(&mut self) -> Vec<Warning> {
-        Vec::new()
-    }
+    fn warnings(&mut self) -> Vec<Warning>;
 
     /// These positions are in the journal. For tools that watch a consumer group; nothing depends on it.
     fn checkpointed(&mut self, positions: &Positions) {

@@ -118,4 +118,8 @@ impl Reader for Nothing {
             false => std::future::pending().await,
         }
     }
+
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+        Vec::new()
+    }
 }

@@ -62,6 +62,10 @@ impl Reader for PushReader {
         self.at = pushed.to;
         Ok(Read::Records(records))
     }
+
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+        Vec::new()
+    }
 }
 
 fn push(id: &str, lines: &[&str], delivered: Option<Duration>) -> Action {

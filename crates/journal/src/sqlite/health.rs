@@ -50,6 +50,11 @@ impl Health {
         failure.or_else(|| self.replaced()).or_else(|| self.no_room())
     }
 
+    /// Whether the last transaction failed: only another one can tell that the next would not.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// SQLite would go on writing to files that nobody finds any more.
     fn replaced(&self) -> Option<String> {
         let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));

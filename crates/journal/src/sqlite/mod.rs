@@ -170,7 +170,11 @@ impl Journal for Sqlite {
     }
 
     fn unwritable(&self) -> Option<String> {
-        self.health.unwritable()
+        let why = self.health.unwritable();
+        if self.health.has_failed() {
+            self.writer.try_again();
+        }
+        why
     }
 
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {

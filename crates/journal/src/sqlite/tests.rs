@@ -235,3 +235,21 @@ async fn a_locked_journal_can_be_opened_and_read() {
     holder.execute_batch("ROLLBACK").unwrap();
     claiming.await.unwrap();
 }
+
+/// Nobody writes to a journal that is said to be out of order, so it finds out by itself that it is in order again.
+#[tokio::test]
+async fn a_failure_is_over_although_nobody_writes() {
+    let (_folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let full = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+    let failed = journal.writer.submit(Durable::AtOnce, 0, move |_| Err::<(), _>(full())).await;
+    assert!(failed.unwrap_err().to_string().contains("free space"));
+    assert!(journal.unwritable().unwrap().contains("free space"));
+    for _ in 0..3_000 {
+        if journal.unwritable().is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("still {:?}", journal.unwritable());
+}

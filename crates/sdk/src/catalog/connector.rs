@@ -51,6 +51,8 @@ pub struct Connector {
     pub kind: Option<Kind>,
     /// Which of the node's connections it may use, if any.
     pub connection: Option<&'static str>,
+    /// Whether only one lane can write to it (sinks).
+    pub single_lane: bool,
     /// A sink's settings that change neither where it writes nor what.
     pub(super) tuning: &'static [&'static str],
     /// What a source's records have behind `meta.`; none: anything.
@@ -80,6 +82,7 @@ impl Connector {
             kind: None,
             connection: C::CONNECTION,
             metadata: C::METADATA,
+            single_lane: false,
             tuning: &[],
             schema: schemars::schema_for!(C),
             make: Make::Source {
@@ -103,6 +106,7 @@ impl Connector {
             kind: Some(C::KIND),
             connection: C::CONNECTION,
             metadata: None,
+            single_lane: C::SINGLE_LANE,
             tuning: C::tuning(),
             schema: schemars::schema_for!(C),
             make: Make::Sink {

@@ -4,7 +4,7 @@
 use super::redactor::Redactor;
 use crate::{
     Context, Error, Problem,
-    audit::{Audit, Audited, Auditor, Example, Finding, Findings},
+    audit::{Audit, Audited, Auditor, Example, Finding, Findings, Unwritten},
     batch::{Column, Demand, Output, Warning},
     extent::Extents,
     sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
@@ -32,13 +32,12 @@ impl Redactor {
         }
     }
 
-    fn warning(&self, warning: Warning) -> Warning {
-        Warning { subject: self.owned(warning.subject), message: self.owned(warning.message), ..warning }
-    }
-
-    fn problem(&self, problem: Problem) -> Problem {
-        let fix = problem.fix.map(|fix| self.owned(fix));
-        Problem { message: self.owned(problem.message), fix, ..problem }
+    /// The same finding without any secret in it.
+    pub(super) fn problem(&self, problem: Problem) -> Problem {
+        if self.is_empty() {
+            return problem;
+        }
+        Problem { message: self.owned(problem.message), fix: problem.fix.map(|fix| self.owned(fix)), ..problem }
     }
 
     fn commit_error(&self, error: CommitError) -> CommitError {
@@ -50,17 +49,25 @@ impl Redactor {
         }
     }
 
+    fn warning(&self, warning: Warning) -> Warning {
+        Warning { subject: self.owned(warning.subject), message: self.owned(warning.message), ..warning }
+    }
+
+    /// Of rows and fields, which are the user's data, nothing is hidden; only where in the target they are.
     fn findings(&self, findings: Findings) -> Findings {
-        let one = |text: Option<String>| text.map(|text| self.owned(text));
-        let example = |example: Example| Example { place: one(example.place), ..example };
+        let example = |example: Example| Example { place: example.place.map(|place| self.owned(place)), ..example };
         let finding =
             |finding: Finding| Finding { examples: finding.examples.into_iter().map(example).collect(), ..finding };
+        let unwritten = |field: Unwritten| Unwritten { example: example(field.example), ..field };
+        let Findings { expected, found, lost, doubled, altered, unexpected, unwritten: fields } = findings;
         Findings {
-            lost: finding(findings.lost),
-            doubled: finding(findings.doubled),
-            altered: finding(findings.altered),
-            unexpected: finding(findings.unexpected),
-            ..findings
+            expected,
+            found,
+            lost: finding(lost),
+            doubled: finding(doubled),
+            altered: finding(altered),
+            unexpected: finding(unexpected),
+            unwritten: fields.into_iter().map(unwritten).collect(),
         }
     }
 }
@@ -151,9 +158,10 @@ impl Sink for Guarded<Box<dyn Sink>> {
     }
 
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        let mut opened = self.inner.open(cx, lane).await.map_err(|error| self.redactor.error(error))?;
-        opened.warnings = opened.warnings.into_iter().map(|warning| self.redactor.warning(warning)).collect();
-        Ok(Opened { writer: Box::new(Guarded { inner: opened.writer, redactor: self.redactor.clone() }), ..opened })
+        let opened = self.inner.open(cx, lane).await.map_err(|error| self.redactor.error(error))?;
+        let warnings = opened.warnings.into_iter().map(|warning| self.redactor.warning(warning)).collect();
+        let writer = Box::new(Guarded { inner: opened.writer, redactor: self.redactor.clone() });
+        Ok(Opened { writer, warnings, ..opened })
     }
 
     async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {

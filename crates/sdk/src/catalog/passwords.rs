@@ -50,7 +50,12 @@ fn in_urls(text: &str) -> impl Iterator<Item = Place> {
 }
 
 fn in_settings(text: &str) -> impl Iterator<Item = Place> {
+    let mut end = 0;
     text.match_indices(['=', ':']).filter_map(move |(sign, which)| {
+        // Part of the last one: it was looked through already, and may be long.
+        if sign < end {
+            return None;
+        }
         let before = text[..sign].trim_end();
         let quoted = before.ends_with('"');
         // `password: wrong` are words; `"password": "…"` is JSON.
@@ -68,7 +73,7 @@ fn in_settings(text: &str) -> impl Iterator<Item = Place> {
         let in_url = text[..name].ends_with(['?', '&']);
         let value = sign + 1 + (text[sign + 1..].len() - text[sign + 1..].trim_start().len());
         let rest = &text[value..];
-        let (start, end) = match rest.chars().next() {
+        let (from, to) = match rest.chars().next() {
             Some(quote @ ('\'' | '"')) if !in_url => (1, 1 + closing(&rest[1..], quote)),
             Some('\\') if rest.starts_with("\\\"") => (2, 2 + rest[2..].find("\\\"").unwrap_or(rest.len() - 2)),
             _ if in_url => (0, until(rest, |c| matches!(c, '&' | '#' | '"' | '\'') || c.is_whitespace())),
@@ -79,7 +84,8 @@ fn in_settings(text: &str) -> impl Iterator<Item = Place> {
             (false, "=") => Written::InList,
             (false, _) => Written::Plain,
         };
-        Some(Place { range: value + start..value + end, written })
+        end = value + to;
+        Some(Place { range: value + from..end, written })
     })
 }
 
@@ -92,13 +98,24 @@ fn until(text: &str, mut ends: impl FnMut(char) -> bool) -> usize {
     let mut inside = false;
     for (index, c) in text.char_indices() {
         match c {
-            '{' if text[..index].ends_with('$') => inside = true,
+            '{' if text[..index].ends_with('$') => inside = inside || is_closed(&text[index + 1..]),
             '}' => inside = false,
             _ if !inside && ends(c) => return index,
             _ => {}
         }
     }
     text.len()
+}
+
+/// Whether the reference that a text goes on with has an end, before another begins.
+fn is_closed(text: &str) -> bool {
+    let mut dollar = false;
+    let brace = text.find(|c| {
+        let opens = dollar && c == '{';
+        dollar = c == '$';
+        opens || c == '}'
+    });
+    brace.is_some_and(|at| text[at..].starts_with('}'))
 }
 
 /// Where a value without quotes ends, references and what is escaped passed over.

@@ -58,11 +58,11 @@ fn hidden(text: &str) -> String {
     if places.is_empty() {
         return REDACTED.into();
     }
-    let mut hidden = text.to_owned();
-    for place in places.into_iter().rev() {
-        if !secrets::only_refers(&text[place.range.clone()]) {
-            hidden.replace_range(place.range, REDACTED);
-        }
+    let (mut hidden, mut shown) = (String::new(), 0);
+    for place in places.into_iter().filter(|place| !secrets::only_refers(&text[place.range.clone()])) {
+        hidden.push_str(&text[shown..place.range.start]);
+        hidden.push_str(REDACTED);
+        shown = place.range.end;
     }
-    hidden
+    hidden + &text[shown..]
 }

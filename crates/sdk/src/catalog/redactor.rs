@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeSet, HashSet},
     fmt,
     ops::Range,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, Weak},
 };
 
 /// What is shown in the place of a secret.
@@ -43,14 +43,25 @@ impl Redactor {
     /// A redactor of these secrets; `open` is all that may be shown.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>, open: &[&str]) -> Self {
         let secrets: BTreeSet<String> = secrets.into_iter().filter(|secret| !secret.is_empty()).collect();
-        let pieces: HashSet<&[u8]> = open.iter().flat_map(|text| text.as_bytes().windows(PIECE)).collect();
-        let is_open = |word: &[u8]| open.iter().any(|text| occurs_as_word(text.as_bytes(), word));
-        let (mut patterns, mut words) = (BTreeSet::new(), BTreeSet::new());
+        let (mut patterns, mut words) = (HashSet::new(), HashSet::new());
         for form in secrets.iter().flat_map(|secret| forms(secret)) {
             if form.len() >= PIECE {
-                patterns.extend(form.windows(PIECE).filter(|piece| !pieces.contains(piece)).map(<[u8]>::to_vec));
-            } else if form.len() >= WORD && !is_open(&form) {
+                patterns.extend(form.windows(PIECE).map(<[u8]>::to_vec));
+            } else if form.len() >= WORD {
                 words.insert(form);
+            }
+        }
+        for text in open.iter().map(|text| text.as_bytes()) {
+            for piece in text.windows(PIECE) {
+                patterns.remove(piece);
+            }
+            // Each length once: there may be many words, and much that is open.
+            for length in if words.is_empty() { PIECE..PIECE } else { WORD..PIECE } {
+                for (at, word) in text.windows(length).enumerate() {
+                    if words.contains(word) && is_word(text, &(at..at + length)) {
+                        words.remove(word);
+                    }
+                }
             }
         }
         let flags = std::iter::repeat_n(false, patterns.len()).chain(std::iter::repeat_n(true, words.len())).collect();
@@ -93,10 +104,6 @@ impl Redactor {
 fn is_word(text: &[u8], range: &Range<usize>) -> bool {
     let joins = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
     !joins(range.start.checked_sub(1).and_then(|at| text.get(at))) && !joins(text.get(range.end))
-}
-
-fn occurs_as_word(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).enumerate().any(|(at, window)| window == word && is_word(text, &(at..at + word.len())))
 }
 
 /// The text with stars in the place of each range; those that touch are one.
@@ -179,23 +186,26 @@ fn base64(bytes: &[u8], before: usize) -> [Vec<u8>; 2] {
     [middle(STANDARD_NO_PAD.encode(&whole)), middle(URL_SAFE_NO_PAD.encode(&whole))]
 }
 
-/// All secrets that the connectors of a process were given: what its log must not show.
+/// All secrets that the connectors of a process have: what its log must not show.
 #[derive(Debug, Default)]
-pub struct Known(RwLock<Vec<Arc<Redactor>>>);
+pub struct Known(RwLock<Vec<Weak<Redactor>>>);
 
 impl Known {
-    /// Keeps the secrets of a redactor out of the log from here on.
+    /// Keeps the secrets of a redactor out of the log, as long as its connector is there.
     pub(crate) fn add(&self, redactor: &Arc<Redactor>) {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if !all.iter().any(|known| known.secrets == redactor.secrets) {
-            all.push(redactor.clone());
+        if redactor.is_empty() {
+            return;
         }
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(redactor));
     }
 
     /// The same text without any secret.
     pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut ranges: Vec<Range<usize>> = all.iter().flat_map(|redactor| redactor.known(text)).collect();
+        let mut ranges: Vec<Range<usize>> =
+            all.iter().filter_map(Weak::upgrade).flat_map(|redactor| redactor.known(text)).collect();
         ranges.extend(places(text).into_iter().map(|place| place.range));
         without(text, ranges)
     }

@@ -35,6 +35,25 @@ impl Secrets for NoSecrets {
     }
 }
 
+/// Most bytes of a secret that is looked up, and of all texts of a component in which secrets may stand: every piece of a
+/// secret is looked for in every way of writing it.
+const MOST_BYTES: usize = 8 << 10;
+
+/// A finding about the text that is too much for the places of secrets, looked up or not.
+pub(super) fn too_long(config: &Value, schema: &Value) -> Option<Problem> {
+    let (mut bytes, mut problem) = (0, None);
+    marks::visit(&mut config.clone(), Some(schema), &mut |path, text, mark| {
+        if mark.secret || mark.address {
+            bytes += text.len();
+            if bytes > MOST_BYTES && problem.is_none() {
+                let message = format!("makes the addresses and secrets here longer than {MOST_BYTES} bytes in all");
+                problem = Some(Problem::new(path, "too-long", message).fix("shorten it"));
+            }
+        }
+    });
+    problem
+}
+
 /// A piece of a text with references.
 #[derive(Debug, PartialEq)]
 enum Piece<'a> {
@@ -263,6 +282,10 @@ impl Lookup<'_> {
                 Piece::File(file) => self.file(Path::new(file)),
             };
             match secret {
+                Ok(secret) if secret.len() > MOST_BYTES => {
+                    let message = format!("the secret has {} bytes, more than {MOST_BYTES}", secret.len());
+                    self.problems.push(Problem::new(path, "too-long", message).fix("refer to the secret alone"));
+                }
                 Ok(secret) => {
                     whole.push_str(&write(&secret, written));
                     self.found.push(secret);

@@ -83,6 +83,7 @@ impl SinkConfig for LineSink {
     const SUMMARY: &'static str = "Writes lines.";
     const KIND: Kind = Kind::Unfenced;
     const GUARANTEE: &'static str = "At least once.";
+    const SINGLE_LANE: bool = true;
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
@@ -117,7 +118,7 @@ impl Sink for Fake {
         Kind::Unfenced
     }
     fn single_lane(&self) -> bool {
-        true
+        LineSink::SINGLE_LANE
     }
     async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
         Err(Error::fatal("test", "never opened"))
@@ -211,6 +212,11 @@ struct Chatty {
 }
 
 impl Chatty {
+    fn warning(&self) -> crate::batch::Warning {
+        let (subject, message) = (self.password.clone(), format!("mind {}", self.password));
+        crate::batch::Warning { code: "test", subject, message, records: 0 }
+    }
+
     fn error(&self) -> Error {
         Error::fatal("test", format!("no: {}", self.password)).fix(format!("not {:?}", self.password))
     }
@@ -252,12 +258,21 @@ impl source::Source for Chatty {
     async fn resolve(&self, _: &Context, _: &source::Place) -> Result<Positions, Error> {
         Err(Error::Fenced(self.password.clone()))
     }
+    async fn extents(&self, _: &Context) -> Result<crate::extent::Extents, Error> {
+        Err(self.error())
+    }
+    async fn place(&self, _: &Context, _: &BTreeMap<String, String>) -> Result<Result<Positions, Vec<Problem>>, Error> {
+        Ok(Err(vec![Problem::new("", "test", self.password.clone()).fix(self.password.clone())]))
+    }
 }
 
 #[async_trait]
 impl source::Reader for Chatty {
     async fn read(&mut self) -> Result<source::Read, Error> {
         Err(self.error())
+    }
+    fn warnings(&mut self) -> Vec<crate::batch::Warning> {
+        vec![self.warning()]
     }
 }
 
@@ -267,8 +282,7 @@ impl Sink for Chatty {
         Kind::Unfenced
     }
     async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
-        let (subject, message) = (self.password.clone(), format!("mind {}", self.password));
-        let warnings = vec![crate::batch::Warning { code: "test", subject, message, records: 0 }];
+        let warnings = vec![self.warning()];
         let demand = crate::batch::Demand::Documents;
         Ok(sink::Opened { writer: Box::new(self.clone()), token: None, demand, warnings, handle: None })
     }
@@ -317,7 +331,11 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
     said.push(source.partitions(&cx).await.unwrap_err());
     said.push(source.resolve(&cx, &source::Place::End).await.unwrap_err());
     let lane = source::Assignment { lane: 0, lanes: 1, positions: Positions::new() };
-    said.push(source.open(&cx, lane).await.unwrap().read().await.unwrap_err());
+    let mut reader = source.open(&cx, lane).await.unwrap();
+    said.push(reader.read().await.unwrap_err());
+    said.push(source.extents(&cx).await.unwrap_err());
+    let placed = source.place(&cx, &BTreeMap::new()).await.unwrap().unwrap_err();
+    let warned = reader.warnings();
 
     let sink = catalog.build_sink(&chatty, &connections()).unwrap();
     let fence = dataflow_core::token::Fence {
@@ -338,9 +356,9 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
     };
     said.push(opened.writer.seal().await.unwrap_err());
     let refused = opened.writer.commit(&[], &token).await.unwrap_err();
-    let said = format!("{said:?} {refused:?} {:?} {source:?}", opened.warnings);
+    let said = format!("{said:?} {refused:?} {:?} {source:?} {placed:?} {warned:?}", opened.warnings);
     assert!(!said.contains("hunter2"), "{said}");
-    assert_eq!(said.matches(REDACTED).count(), 9, "{said}");
+    assert_eq!(said.matches(REDACTED).count(), 15, "{said}");
 }
 
 #[test]
@@ -435,4 +453,70 @@ fn a_source_that_only_takes_other_settings_from_a_connection_reads_the_same() {
     assert_eq!(change(table.clone(), connected), dataflow_core::pipeline::command::Change::default());
     let other = change(json!({"type": "another"}), table);
     assert!(other.source && other.given_up.contains_key("t"), "{other:?}");
+}
+
+#[test]
+fn the_log_leaves_out_the_secrets_of_connectors_that_are_there() {
+    let known = Arc::new(Known::default());
+    let connections = connections().telling(known.clone());
+    let sink = |password: &str| component(json!({"type": "lines", "path": "/x", "password": password}));
+    let text = "hunter2 can't write the journal of words";
+    let problems = catalog().check_component(Role::Sink, &sink("journal of words"), &connections, "");
+    assert_eq!(problems[0].code, "literal-secret");
+    assert_eq!(known.hide(text), text);
+    let mut wrong = sink("${env:PW}");
+    wrong.config.insert("timeout".into(), json!("soon"));
+    assert!(catalog().build_sink(&wrong, &connections).is_err());
+    assert_eq!(known.hide(text), text);
+    let built = catalog().build_sink(&sink("${env:PW}"), &connections).unwrap();
+    assert_eq!(known.hide(text), "*** can't write the journal of words");
+    drop(built);
+    assert_eq!(known.hide(text), text);
+}
+
+/// Each of these would take minutes if the time grew by the square of the length.
+#[test]
+fn long_texts_are_checked_in_little_time() {
+    const BYTES: usize = 1 << 18;
+    let begun = std::time::Instant::now();
+    let long = |piece: &str| piece.repeat(BYTES / piece.len());
+    let pieces = [
+        "x",
+        "password=",
+        "password='",
+        "password = ",
+        "?password=",
+        "\"password\":",
+        "password=a ",
+        "a://",
+        "a://${",
+        "a://b:c@d ",
+        "${",
+        "$${",
+        "${env:A}",
+        "'",
+        "\\",
+        "=",
+        " ",
+        "://",
+        "a:b@",
+    ];
+    for text in pieces.into_iter().flat_map(|piece| [long(piece), long(piece) + "}@x"]) {
+        for field in ["url", "table", "password", "columns"] {
+            let mut value = json!({"type": "table", "url": "db://x", "table": "t"});
+            value[field] = text.as_str().into();
+            let problems = findings(value);
+            let shown: String = text.chars().take(20).collect();
+            let said = problems.iter().map(String::len).sum::<usize>();
+            assert!(said < 10_000, "{field} {shown}: {said} bytes of findings");
+            assert!(
+                !matches!(field, "url" | "password") || problems.iter().any(|said| said.contains("8192 bytes")),
+                "{shown}"
+            );
+        }
+    }
+    let many: Vec<Value> = (0..BYTES / 16).map(|number| json!(format!("password={number}"))).collect();
+    findings(json!({"type": "table", "url": "db://x", "table": "t", "columns": many}));
+    findings(json!({"type": "table", "url": "db://x", "table": "t", long("name"): many}));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it took {:?}", begun.elapsed());
 }

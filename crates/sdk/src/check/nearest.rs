@@ -1,10 +1,17 @@
 //! What somebody may have meant.
 
+/// The longest name that is compared with others.
+const MOST_BYTES: usize = 200;
+
 /// The known name that is most like `name`, if any is like it: case, `-` and `_` don't count, one letter in three may differ,
 /// but not the only one.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    // Nobody means a known name by one that is much longer, and comparing takes time and memory by the length.
+    if name.len() > MOST_BYTES {
+        return None;
+    }
     let wanted = plain(name);
     known
         .into_iter()

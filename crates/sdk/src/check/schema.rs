@@ -2,10 +2,11 @@
 use super::{
     Problem,
     nearest::hint,
-    value::{count, mismatch, out_of_range, unknown, unknown_value, wrong_type},
+    value::{count, mismatch, out_of_range, shown, unknown, unknown_value, wrong_type},
 };
 use schemars::Schema;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// All findings about a value, by the schema of the type that it is to become. `path` is where the value stands.
 ///
@@ -179,7 +180,7 @@ impl<'a> Checker<'a> {
             match rest {
                 Some(Value::Bool(false)) => {
                     let finding =
-                        Problem::new(join(path, name), "unknown-field", format!("there is no field {name:?}"));
+                        Problem::new(join(path, name), "unknown-field", format!("there is no field {:?}", shown(name)));
                     let replaced = rules.get("x-replaced").and_then(|all| all.get(name)).and_then(Value::as_str);
                     let replaced = replaced.map(|by| format!("write {by} instead"));
                     problems.push(match replaced.or_else(|| hint(name, &known)) {
@@ -225,7 +226,10 @@ impl<'a> Checker<'a> {
             }
         }
         if rules.get("uniqueItems") == Some(&Value::Bool(true))
-            && let Some(index) = (1..items.len()).find(|index| items[..*index].contains(&items[*index]))
+            && let Some(index) = {
+                let mut seen = HashSet::new();
+                items.iter().position(|item| !seen.insert(item))
+            }
         {
             problems.push(Problem::new(format!("{path}[{index}]"), "duplicate", "is there twice"));
         }
@@ -239,6 +243,8 @@ fn branches<'a>(rules: &'a Map<String, Value>, key: &str) -> &'a [Value] {
 
 /// The path of a field: `a.b`, or `a["b c"]` where the name is no plain one.
 pub(crate) fn join(path: &str, name: &str) -> String {
+    // A path is made for everything below it: it must not be long.
+    let name = &*shown(name);
     let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
     match (path, plain) {
         ("", true) => name.into(),

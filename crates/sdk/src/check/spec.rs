@@ -13,6 +13,9 @@ use schemars::Schema;
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
+/// So many fields that can't be read are left out to look at the others; each costs a look at the whole spec.
+const MOST_LEFT_OUT: usize = 50;
+
 /// Ids that would hide a path of the API.
 const RESERVED: [&str; 1] = ["validate"];
 
@@ -93,6 +96,7 @@ fn check(
         problems.extend(secrets::none(value, name));
     }
     let mut rest = value.clone();
+    let mut left_out = 0;
     loop {
         let error = match serde_path_to_error::deserialize::<_, PipelineSpec>(&rest) {
             Ok(spec) => {
@@ -100,7 +104,7 @@ fn check(
                 problems.extend(metadata(&spec, catalog, compiler));
                 problems.extend(spec::check(&spec));
                 if rest == *value {
-                    problems.extend(together(&spec, catalog, connections));
+                    problems.extend(together(&spec, catalog));
                 }
                 return if problems.is_empty() { Ok(spec) } else { Err(problems) };
             }
@@ -120,7 +124,8 @@ fn check(
             problems.push(Problem::new(path, "invalid-value", error.into_inner().to_string()));
         }
         // What is wrong in one field doesn't keep the others from being checked.
-        if !leaf.is_some_and(|(parent, name)| remove(&mut rest, &parent, &name)) {
+        left_out += 1;
+        if left_out > MOST_LEFT_OUT || !leaf.is_some_and(|(parent, name)| remove(&mut rest, &parent, &name)) {
             if let Some(rest) = flow_only(fields) {
                 problems.extend(compiler.check(&rest));
             }
@@ -212,10 +217,10 @@ fn flow_only(fields: &Map<String, Value>) -> Option<PipelineSpec> {
 }
 
 /// What doesn't go together, although each part is right by itself.
-fn together(spec: &PipelineSpec, catalog: &Catalog, connections: &Connections) -> Vec<Problem> {
+fn together(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(lanes @ 2..) = spec.lanes
-        && catalog.build_sink(&spec.sink, connections).is_ok_and(|sink| sink.single_lane())
+        && catalog.get(Role::Sink, &spec.sink.kind).is_some_and(|sink| sink.single_lane)
     {
         let message = format!("the {} sink can be written by one lane only, not by {lanes}", spec.sink.kind);
         problems.push(Problem::new("lanes", "single-lane", message).fix("leave out lanes, or choose another sink"));

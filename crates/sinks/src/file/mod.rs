@@ -97,6 +97,7 @@ impl SinkConfig for FileSink {
     const GUARANTEE: &'static str = "Exactly once: each checkpoint makes the file durable and remembers its length; after a crash it is cut back to that \
          length and goes on from there. Void if somebody else writes to the file or replaces it while the pipeline exists; \
          a reader that follows the file may see records that a crash takes back and writes again.";
+    const SINGLE_LANE: bool = true;
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -154,7 +155,7 @@ impl Sink for FileSink {
         Kind::Staged
     }
     fn single_lane(&self) -> bool {
-        true
+        Self::SINGLE_LANE
     }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, paths) = (self.clone(), cx.paths.clone());

@@ -94,6 +94,7 @@ impl SinkConfig for SqliteSink {
     const KIND: Kind = Kind::Transactional;
     const GUARANTEE: &'static str = "Exactly once: rows and progress (table dataflow_tokens, in the same file) become durable in one transaction. \
          Void if somebody changes dataflow_tokens, or replaces the file by an older copy of it (which is noticed) and the checkpoint is then forced.";
+    const SINGLE_LANE: bool = true;
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.options().check(&NAMING);
@@ -130,7 +131,7 @@ impl Sink for SqliteSink {
     }
     /// SQLite has one writer at a time.
     fn single_lane(&self) -> bool {
-        true
+        Self::SINGLE_LANE
     }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, paths) = (self.clone(), cx.paths.clone());

@@ -148,4 +148,8 @@ impl Reader for HttpReader {
     fn lag(&self) -> Option<u64> {
         Some(self.received.saturating_sub(self.at))
     }
+
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+        Vec::new()
+    }
 }

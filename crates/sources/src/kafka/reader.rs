@@ -107,4 +107,8 @@ impl Reader for KafkaReader {
     fn checkpointed(&mut self, positions: &Positions) {
         *self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner) = Some(positions.clone());
     }
+
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+        Vec::new()
+    }
 }

@@ -185,4 +185,8 @@ impl Reader for MemoryReader {
         });
         Some(waiting.sum())
     }
+
+    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
+        Vec::new()
+    }
 }
