@@ -76,10 +76,12 @@ async fn json_files_are_read_by_the_letter() {
     assert_eq!(query(&path("out.db"), "SELECT count(*) FROM t"), rows as i64);
 }
 
-/// The code of an object without a field `a`.
+/// The code of an object without a field `a`. Names with half of a surrogate pair are too much for serde_json.
 fn unwanted(text: &[u8]) -> Option<&'static str> {
+    let named = || text.windows(3).any(|part| part == b"\"a\"");
     let object = serde_json::from_slice::<HashMap<String, IgnoredAny>>(text);
-    object.is_ok_and(|object| !object.contains_key("a")).then_some("no-fields")
+    let has = object.map_or_else(|_| named(), |object| object.contains_key("a"));
+    (!has).then_some("no-fields")
 }
 
 #[tokio::test]
