@@ -102,10 +102,18 @@ async fn hundreds_of_half_open_connections_lock_nobody_out() {
         let held: Vec<TcpStream> =
             (0..700).map(|number| open(beginnings[if round == 0 { number % 4 } else { round - 1 }])).collect();
         let answers = async {
-            assert_eq!(node.get("/health/live").await["status"], "live");
             let batch = json!({"batchId": format!("b{round}"), "records": [{"data": {"a": 1}}]});
-            let (status, taken) = node.request("POST", "/api/pipelines/p/batches", Some(&batch)).await;
-            assert_eq!(status, 200, "{taken}");
+            for (method, path, body) in
+                [("GET", "/health/live", None), ("POST", "/api/pipelines/p/batches", Some(&batch))]
+            {
+                // A connection that idles in the client's pool may have had to make room for the others.
+                let (status, said) = loop {
+                    if let Ok(answer) = node.try_request(method, path, body).await {
+                        break answer;
+                    }
+                };
+                assert_eq!(status, 200, "{said}");
+            }
         };
         // While all of them are held.
         tokio::time::timeout(Duration::from_secs(120), answers).await.expect("an answer in spite of the others");
