@@ -19,7 +19,7 @@ impl From<&Metadata> for FileId {
 pub(crate) fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind;
     let message = format!("can't {doing} {}: {error}", path.display());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder(path);
     match error.kind() {
         ErrorKind::NotFound => {
             Error::fatal("folder-missing", message).fix(format!("make the folder: mkdir -p {}", folder.display()))
@@ -35,4 +35,9 @@ pub(crate) fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::transient("disk-full", message),
         _ => Error::transient("io", message),
     }
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

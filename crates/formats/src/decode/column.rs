@@ -260,10 +260,7 @@ impl<'a> Values<'a> {
 
     fn times(&self, asked: Asked, ty: Type) -> (ArrayRef, Vec<Misfit>) {
         let builder = TimestampMicrosecondBuilder::with_capacity(self.cells.len()).with_data_type(arrow_type(ty));
-        self.primitives(asked, builder, |cell, scratch| match time::point(self.string(cell, scratch)?)? {
-            Value::Micros(Some(micros)) => Ok(micros),
-            _ => Err("which is finer than the microseconds that the type holds"),
-        })
+        self.primitives(asked, builder, |cell, scratch| time::micros(self.string(cell, scratch)?))
     }
 
     /// JSON values as they are written. Untyped text is a JSON string, unless it is a JSON object or array.
@@ -325,7 +322,7 @@ impl<'a> Values<'a> {
             Type::Text => self.strings(asked),
             Type::Timestamp | Type::Datetime => self.times(asked, ty),
             Type::Date => self.primitives(asked, Date32Builder::with_capacity(rows), |cell, scratch| {
-                time::date(self.string(cell, scratch)?).ok_or("which is no date like 2026-01-02")
+                time::days(self.string(cell, scratch)?).ok_or("which is no date like 2026-01-02")
             }),
             Type::Uuid => self.texts(asked, |cell, scratch, builder| {
                 let text = self.string(cell, scratch)?;

@@ -17,6 +17,8 @@ mod time;
 mod varied;
 
 pub use keys::MAX_NAME;
+pub use number::{double, real};
+pub use time::{days, micros};
 pub use varied::JSON;
 
 use crate::marks::Marks;

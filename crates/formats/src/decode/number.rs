@@ -157,7 +157,10 @@ pub(super) fn own(text: &str) -> Result<Value<'static>, Why> {
 }
 
 /// The double that a number is: it is written with these very digits, of up to 17, or is exactly that number.
-pub(super) fn double(text: &str) -> Result<f64, Why> {
+///
+/// # Errors
+/// Why there is none; empty: the text is no number.
+pub fn double(text: &str) -> Result<f64, &'static str> {
     let value: f64 = text.parse().map_err(|_| "")?;
     if !value.is_finite() {
         return Err("which is out of range");
@@ -177,7 +180,10 @@ pub(super) fn double(text: &str) -> Result<f64, Why> {
 }
 
 /// The 32-bit floating-point number that a number is, by the same rule.
-pub(super) fn real(text: &str) -> Result<f32, Why> {
+///
+/// # Errors
+/// Why there is none; empty: the text is no number.
+pub fn real(text: &str) -> Result<f32, &'static str> {
     let value: f32 = text.parse().map_err(|_| "")?;
     if !value.is_finite() {
         return Err("which is out of range");

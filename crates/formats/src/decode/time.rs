@@ -5,7 +5,7 @@ const DAY: i64 = 86_400;
 const MICROS: i64 = 1_000_000;
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
+fn days_of(year: i64, month: i64, day: i64) -> i64 {
     // Years begin in March, so that the leap day is the last of its year.
     let year = if month <= 2 { year - 1 } else { year };
     let month = (month + 9) % 12;
@@ -52,7 +52,7 @@ impl Parts<'_> {
         let month = self.number(2).filter(|month| (1..=12).contains(month))?;
         self.take(b"-")?;
         let day = self.number(2).filter(|day| (1..=month_length(year, month)).contains(day))?;
-        Some(days(year, month, day))
+        Some(days_of(year, month, day))
     }
 
     /// `03:04:05.678`: seconds, and picoseconds if there are any. A leap second is the first one of the next minute.
@@ -97,10 +97,21 @@ impl Parts<'_> {
 }
 
 /// Days since 1970-01-01 of `2026-01-02`.
-pub(super) fn date(text: &str) -> Option<i32> {
+pub fn days(text: &str) -> Option<i32> {
     let mut parts = Parts(text.as_bytes());
     let days = parts.date()?;
     parts.0.is_empty().then(|| i32::try_from(days).ok()).flatten()
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z of a point in time in RFC 3339 text. Without a zone, and of a date: as UTC.
+///
+/// # Errors
+/// Why there are none.
+pub fn micros(text: &str) -> Result<i64, &'static str> {
+    match point(text)? {
+        Value::Micros(Some(micros)) => Ok(micros),
+        _ => Err("which is finer than the microseconds that the type holds"),
+    }
 }
 
 /// A point in time, of RFC 3339 text: in microseconds, or in nanoseconds if it is that fine. Without a zone, and of a date:

@@ -88,7 +88,7 @@ fn open_or_create(path: &Path) -> Result<File, Error> {
     let opened = open(false).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => open(true).and_then(|file| {
             // A file that is made must be found again after a crash of the machine.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder = on_disk::folder(path);
             File::open(folder).and_then(|folder| folder.sync_all())?;
             Ok(file)
         }),

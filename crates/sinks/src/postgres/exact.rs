@@ -1,6 +1,11 @@
 //! What a type holds exactly. PostgreSQL cuts or rounds what is beyond without a word; here it is told.
-use super::types::precision_and_scale;
-use crate::table::decimal::{Decimal, canonical};
+use super::{
+    moment::{Moment, too_fine},
+    types::precision_and_scale,
+};
+use crate::table::{decimal::Decimal, shown::shown};
+use dataflow_formats::decode;
+use std::borrow::Cow;
 
 /// What a type holds exactly, of values that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,46 +20,67 @@ pub(super) enum Exact {
     Characters(usize),
     /// Texts of so many characters, filled up with blanks.
     Padded(usize),
-    /// Times with so many digits of a second, which do not depend on when they are read.
+    /// Times with so many digits of a second.
+    Time(Moment, u32),
+    /// Ranges of times.
+    Times(Moment),
+    /// Durations with so many digits of a second.
     Fraction(u32),
     /// Numbers that the nearest double, or single, is written as.
     Double,
     Single,
     /// Addresses of eight bytes: those of six become others.
     EightBytes,
-    /// Numbers without a sign: one below zero becomes another.
-    Unsigned,
+    /// Integers from 0 to this: others become others.
+    Unsigned(u64),
 }
-
-/// Words that stand for another time each time they are read.
-const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 
 impl Exact {
     /// Of a type of this name with this modifier.
     pub(super) fn of(name: &str, modifier: i32) -> Self {
         let length = usize::try_from(modifier - 4).ok().filter(|_| modifier >= 4);
+        if let Some(moment) = Moment::of(name) {
+            return Self::Time(moment, u32::try_from(modifier).unwrap_or(6));
+        }
         match name {
             "numeric" => precision_and_scale(modifier).map_or(Self::Any, |(_, scale)| Self::Scale(scale)),
             "name" => Self::Bytes(63),
             "char" => Self::Bytes(1),
             "varchar" => length.map_or(Self::Any, Self::Characters),
             "bpchar" => length.map_or(Self::Any, Self::Padded),
-            "timestamp" | "timestamptz" | "time" | "timetz" => Self::Fraction(u32::try_from(modifier).unwrap_or(6)),
-            "interval" | "tsrange" | "tstzrange" | "tsmultirange" | "tstzmultirange" | "daterange"
-            | "datemultirange" | "date" => Self::Fraction(6),
+            "interval" => Self::Fraction(6),
             "point" | "line" | "lseg" | "box" | "path" | "polygon" | "circle" | "float8" => Self::Double,
             "float4" => Self::Single,
             "macaddr8" => Self::EightBytes,
-            "xid" | "cid" | "xid8" => Self::Unsigned,
+            "xid" | "cid" => Self::Unsigned(u32::MAX.into()),
+            "xid8" => Self::Unsigned(u64::MAX),
             _ => Self::Any,
         }
     }
 
-    /// Why the type would not give a text back as it is.
-    pub(super) fn refuses(self, text: &str) -> Option<String> {
+    /// Of ranges and multiranges of a type of this name.
+    pub(super) fn of_range(bounds: &str) -> Self {
+        match Self::of(bounds, -1) {
+            Self::Time(moment, _) => Self::Times(moment),
+            exact => exact,
+        }
+    }
+
+    /// A text as PostgreSQL reads the same value; or why the type would not give it back as it is.
+    pub(super) fn read(self, text: &str) -> Result<Cow<'_, str>, String> {
+        let read = match self {
+            Self::Any => return Ok(Cow::Borrowed(text)),
+            Self::Time(moment, digits) => moment.read(text, digits),
+            Self::Times(moment) => bounds(text, moment),
+            _ => return self.refuses(text).map_or(Ok(Cow::Borrowed(text)), Err),
+        };
+        read.map(Cow::Owned).map_err(|why| format!("{:?} would not be kept as it is: {why}", shown(text)))
+    }
+
+    fn refuses(self, text: &str) -> Option<String> {
         let lost = |why: String| Some(format!("{:?} would not be kept as it is: {why}", shown(text)));
         match self {
-            Self::Any => None,
+            Self::Any | Self::Time(..) | Self::Times(_) => None,
             Self::Scale(scale) => match Decimal::of(text) {
                 Some(number) if !number.has_scale(scale.into()) => {
                     lost(format!("the column rounds to {scale} digits after the point"))
@@ -75,38 +101,51 @@ impl Exact {
                 _ => None,
             },
             Self::Fraction(digits) => {
-                let moment = words(text).find(|word| MOMENTS.iter().any(|moment| moment.eq_ignore_ascii_case(word)));
-                if let Some(word) = moment {
-                    return lost(format!("{word} is another time each time it is read"));
-                }
                 let finer = fractions(text).any(|fraction| fraction.trim_end_matches('0').len() > digits as usize);
                 if finer { lost(format!("the column holds {digits} digits of a second")) } else { None }
             }
             Self::Double => numbers(text)
-                .find(|number| !same(number, number.parse::<f64>().ok().map(|double| format!("{double:e}"))))
+                .find(|number| decode::double(number).is_err_and(|why| !why.is_empty()))
                 .and_then(|number| lost(format!("no double is written as {}", shown(number)))),
             Self::Single => numbers(text)
-                .find(|number| !same(number, number.parse::<f32>().ok().map(|single| format!("{single:e}"))))
+                .find(|number| decode::real(number).is_err_and(|why| !why.is_empty()))
                 .and_then(|number| lost(format!("no single is written as {}", shown(number)))),
             Self::EightBytes if text.bytes().filter(u8::is_ascii_hexdigit).count() != 16 => {
                 lost("the address does not have eight bytes".into())
             }
-            Self::Unsigned if text.trim_start().starts_with('-') => lost("the column has no numbers below zero".into()),
-            Self::Bytes(_) | Self::Characters(_) | Self::EightBytes | Self::Unsigned => None,
+            Self::Unsigned(most)
+                if !text.parse::<u64>().is_ok_and(|number| number <= most && number.to_string() == text) =>
+            {
+                lost(format!("it is no integer from 0 to {most}, as these are written"))
+            }
+            Self::Bytes(_) | Self::Characters(_) | Self::EightBytes | Self::Unsigned(_) => None,
         }
     }
 
     /// Why the type would not give a time back as it is.
     pub(super) fn refuses_micros(self, micros: i64) -> Option<String> {
-        let Self::Fraction(digits) = self else { return None };
-        let step = 10_i64.pow(6_u32.saturating_sub(digits));
-        (micros % step != 0)
-            .then(|| format!("the time would not be kept as it is: the column holds {digits} digits of a second"))
+        let Self::Time(_, digits) = self else { return None };
+        too_fine(micros, digits).map(|why| format!("the time would not be kept as it is: {why}"))
     }
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|letter: char| !letter.is_ascii_alphabetic())
+/// A range or multirange whose bounds are read as values of the type are.
+fn bounds(text: &str, moment: Moment) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len() + 2);
+    for part in text.split_inclusive(['{', '}', '[', ']', '(', ')', ',']) {
+        let (bound, end) = match part.char_indices().last() {
+            Some((at, end)) if "{}[](),".contains(end) => part.split_at(at),
+            _ => (part, ""),
+        };
+        let bound = bound.trim().trim_matches('"');
+        let none = ["", "empty", "infinity", "-infinity"].iter().any(|none| bound.eq_ignore_ascii_case(none));
+        match none {
+            true => out.push_str(bound),
+            false => out.push_str(&moment.read_bound(bound)?),
+        }
+        out.push_str(end);
+    }
+    Ok(out)
 }
 
 /// The digits after each point.
@@ -118,18 +157,6 @@ fn fractions(text: &str) -> impl Iterator<Item = &str> {
 fn numbers(text: &str) -> impl Iterator<Item = &str> {
     let part = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '+' | '-' | 'e' | 'E');
     text.split(move |letter| !part(letter)).filter(|number| number.bytes().any(|byte| byte.is_ascii_digit()))
-}
-
-/// Whether a number is the one that a float is written as. What is no number is for the server to refuse.
-fn same(number: &str, float: Option<String>) -> bool {
-    float.is_none_or(|float| canonical(number) == canonical(&float))
-}
-
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(64) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
-    }
 }
 
 #[cfg(test)]
@@ -146,7 +173,20 @@ mod tests {
             ("char", -1, &["a", ""], &["ab", "ä"]),
             ("varchar", 7, &["abc", "a  "], &["abc "]),
             ("bpchar", 7, &["ab", "ab ", ""], &["abcd", "a "]),
-            ("time", -1, &["10:00:00.123456", "10:00:00.1234560"], &["10:00:00.1234567", "now"]),
+            (
+                "time",
+                -1,
+                &["10:00:00.123456", "10:00:00.1234560", "3:04 PM", "24:00:00"],
+                &["10:00:00.1234567", "now", "2026-01-02 03:04:05", "03:04:05+02", "03:04:05 Europe/Rome", "10:00:60"],
+            ),
+            (
+                "timetz",
+                -1,
+                &["10:00:00.5+02", "10:00Z", "10:00 -03:30", "10:00"],
+                &["2026-01-02 03:04:05+02", "10:00 Europe/Rome", "now"],
+            ),
+            ("date", -1, &["2026-01-02"], &["2026-01-02 03:04:05", "2026-01-02T00:00:00Z", "today"]),
+            ("xid", -1, &["0", "4294967295"], &["-1", "4294967296", "010", "0x10", "12abc"]),
             ("time", 0, &["10:00", "10:00:00.0"], &["10:00:00.5"]),
             (
                 "point",
@@ -159,12 +199,35 @@ mod tests {
         ] {
             let exact = Exact::of(name, modifier);
             for text in taken {
-                assert_eq!(exact.refuses(text), None, "{name} {text}");
+                assert!(exact.read(text).is_ok(), "{name} {text}");
             }
             for text in refused {
-                assert!(exact.refuses(text).is_some(), "{name} {text}");
+                assert!(exact.read(text).is_err(), "{name} {text}");
             }
         }
-        assert!(Exact::Fraction(3).refuses_micros(1_000).is_none() && Exact::Fraction(3).refuses_micros(1).is_some());
+        let millis = Exact::of("timestamp", 3);
+        assert!(millis.refuses_micros(1_000).is_none() && millis.refuses_micros(1).is_some());
+    }
+
+    #[test]
+    fn times_are_read_as_those_of_a_column_of_their_own() {
+        let local = "2026-01-02T01:04:05";
+        assert_eq!(Exact::of("timestamp", -1).read("2026-01-02T03:04:05+02:00").ok().as_deref(), Some(local));
+        for (bounds, range, expected) in [
+            ("date", "[2026-01-02,2026-01-03)", Some("[2026-01-02,2026-01-03)")),
+            ("date", "[2026-01-02 03:04:05,)", None),
+            ("timestamp", "(,\"2026-01-02 03:04:05\"]", Some("(,2026-01-02T03:04:05]")),
+            ("timestamp", "[2026-01-02 03:04:05+02,)", None),
+            (
+                "timestamptz",
+                "{[2026-01-02 03:04:05+02,infinity),empty}",
+                Some("{[2026-01-02T01:04:05Z,infinity),empty}"),
+            ),
+            ("timestamptz", "[now,)", None),
+            ("time", "[03:04:05+02,)", None),
+            ("float8", "[9007199254740993,)", None),
+        ] {
+            assert_eq!(Exact::of_range(bounds).read(range).ok().as_deref(), expected, "{range}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! JSON arrays as PostgreSQL writes its own: `[1, null, "a"]` as `{1,NULL,"a"}`.
 use super::{exact::Exact, types::Base};
-use crate::table::decimal::Decimal;
+use crate::table::{decimal::Decimal, shown::shown};
 use serde_json::value::RawValue;
 
 /// Most digits of an integer.
@@ -96,9 +96,7 @@ impl List {
         if text.contains('\0') {
             return Err("it has the character U+0000, which PostgreSQL can't store".into());
         }
-        if let Some(why) = self.exact.refuses(&text) {
-            return Err(format!("its element {why}"));
-        }
+        let text = self.exact.read(&text).map_err(|why| format!("its element {why}"))?;
         out.push('"');
         for letter in text.chars() {
             if matches!(letter, '"' | '\\') {
@@ -108,13 +106,6 @@ impl List {
         }
         out.push('"');
         Ok(())
-    }
-}
-
-fn shown(json: &str) -> String {
-    match json.char_indices().nth(64) {
-        Some((end, _)) => format!("{}…", &json[..end]),
-        None => json.into(),
     }
 }
 

@@ -4,6 +4,7 @@ mod encode;
 mod exact;
 mod failure;
 mod list;
+mod moment;
 mod numeric;
 mod pool;
 mod schema;

@@ -23,7 +23,9 @@ const COLUMNS: &str = "with recursive base (attnum, type, modifier, not_null, ha
     select a.attname::text, b.not_null, b.has_default, a.attidentity = 'a' or a.attgenerated <> '', \
         format_type(a.atttypid, a.atttypmod), coalesce(c.collisdeterministic, true), \
         n.nspname::text, t.typname::text, t.typtype::text, b.modifier, format_type(t.oid, b.modifier), \
-        en.nspname::text, et.typname::text, et.typtype::text, e.modifier, format_type(et.oid, e.modifier) \
+        (select s.typname::text from pg_range join pg_type s on s.oid = rngsubtype where t.oid in (rngtypid, rngmultitypid)), \
+        en.nspname::text, et.typname::text, et.typtype::text, e.modifier, format_type(et.oid, e.modifier), \
+        (select s.typname::text from pg_range join pg_type s on s.oid = rngsubtype where et.oid in (rngtypid, rngmultitypid)) \
     from base b join pg_type t on t.oid = b.type and t.typtype <> 'd' join pg_namespace n on n.oid = t.typnamespace \
     join pg_attribute a on a.attrelid = to_regclass($1) and a.attnum = b.attnum \
     left join pg_collation c on c.oid = a.attcollation \
@@ -55,7 +57,7 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
     let found = &mut described.found;
     for row in client.query(COLUMNS, &[&table]).await? {
         let (name, declared): (String, String) = (row.get(0), row.get(4));
-        let element = row.get::<_, Option<&str>>(12).map(|_| Box::new(base(&row, 11, true, None)));
+        let element = row.get::<_, Option<&str>>(13).map(|_| Box::new(base(&row, 12, true, None)));
         let base = base(&row, 6, row.get(5), element);
         let known = types::of(&base);
         let ty = known.as_ref().map(|(ty, _)| *ty);
@@ -91,6 +93,7 @@ fn base(row: &Row, from: usize, deterministic: bool, element: Option<Box<Base>>)
         class,
         modifier: row.get(from + 3),
         full: row.get(from + 4),
+        bounds: row.get(from + 5),
         element,
         deterministic,
     }

@@ -67,6 +67,8 @@ pub(super) struct Base {
     pub(super) modifier: i32,
     /// In full, with its modifier.
     pub(super) full: String,
+    /// Of ranges and multiranges: the name of their bounds' type.
+    pub(super) bounds: Option<String>,
     /// Of arrays: the elements' type.
     pub(super) element: Option<Box<Base>>,
     /// Whether texts that differ are never equal.
@@ -76,15 +78,17 @@ pub(super) struct Base {
 /// The type that values are asked for in, and how they travel; none if they can't.
 pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
     let ty = format!("{}.{}", quote(&base.schema), quote(&base.name));
-    let exact = Exact::of(&base.name, base.modifier);
+    let exact_of = |base: &Base, modifier| match &base.bounds {
+        Some(bounds) => Exact::of_range(bounds),
+        None => Exact::of(&base.name, modifier),
+    };
+    let exact = exact_of(base, base.modifier);
     let wire = |name, oid| Wire { ty: ty.clone(), exact, ..Wire::plain(name, oid) };
     let cast = |name, oid| Wire { cast: true, copy: false, ..wire(name, oid) };
     let interval = |name: &str| (name == "interval" && base.modifier >= 0).then(|| base.full.clone());
     if let Some(element) = &base.element {
-        let list = List {
-            element: Element::of(element)?,
-            exact: Exact::of(&element.name, base.modifier.max(element.modifier)),
-        };
+        let list =
+            List { element: Element::of(element)?, exact: exact_of(element, base.modifier.max(element.modifier)) };
         let wire = Wire { held: interval(&element.name), list: Some(list), ..cast("text", 25) };
         return Some((Type::Json, wire));
     }

@@ -1,6 +1,6 @@
 //! Values of arrow columns as SQLite stores them.
-use super::{affinity::Affinity, time, types};
-use crate::table::Slot;
+use super::{affinity::Affinity, types};
+use crate::table::{Slot, decimal::Decimal, shown::shown, time};
 use arrow::{
     array::{
         Array, AsArray, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
@@ -9,8 +9,12 @@ use arrow::{
     datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType},
 };
 use dataflow_core::types::Type;
+use dataflow_formats::decode;
 use dataflow_sdk::Error;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+
+/// Most digits of an integer of 64 bits.
+const INTEGER_DIGITS: usize = 19;
 
 /// An arrow column, ready to be read as SQLite stores it.
 pub(super) struct Reader<'a> {
@@ -128,7 +132,7 @@ fn kept(value: ToSqlOutput<'_>, affinity: Affinity) -> Result<ToSqlOutput<'_>, S
     }
     Err(match stored {
         ValueRef::Text(text) => {
-            let text = shown(text);
+            let text = shown(&String::from_utf8_lossy(text));
             format!(
                 "SQLite would make a number of the text {text:?} in a column of this type; one declared TEXT keeps it"
             )
@@ -138,15 +142,6 @@ fn kept(value: ToSqlOutput<'_>, affinity: Affinity) -> Result<ToSqlOutput<'_>, S
         }
         _ => "not a number (NaN) would be stored as NULL".into(),
     })
-}
-
-/// The beginning of a text.
-fn shown(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    match text.char_indices().nth(64) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into_owned(),
-    }
 }
 
 fn text(text: &str) -> ToSqlOutput<'_> {
@@ -166,7 +161,7 @@ fn anything(json: &str) -> Result<ToSqlOutput<'_>, String> {
     Ok(match json.as_bytes().first() {
         Some(b'"') => match serde_json::from_str::<String>(json) {
             Ok(content) => ToSqlOutput::Owned(Value::Text(content)),
-            Err(_) => return Err(format!("{} has half of a surrogate pair", shown(json.as_bytes()))),
+            Err(_) => return Err(format!("{} has half of a surrogate pair", shown(json))),
         },
         Some(b'-' | b'0'..=b'9') => ToSqlOutput::Owned(number(json)?),
         _ => match json {
@@ -183,44 +178,15 @@ fn number(text: &str) -> Result<Value, String> {
     if let Ok(integer) = text.parse::<i64>() {
         return Ok(Value::Integer(integer));
     }
-    let double: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
-    let wanted = digits(text);
-    if let Some(integer) = integer(&wanted) {
+    // SQLite makes an integer of a double, too, with all the digits that the double has by chance.
+    let integer = Decimal::of(text).and_then(|number| number.integer(INTEGER_DIGITS)?.parse().ok());
+    if let Some(integer) = integer {
         return Ok(Value::Integer(integer));
     }
-    let count = wanted.1.len();
-    // No double has more digits.
-    match double.is_finite() && count <= 767 && wanted == digits(&format!("{double:.*e}", count.saturating_sub(1))) {
-        true => Ok(Value::Real(double)),
-        false => {
-            let text = shown(text.as_bytes());
-            Err(format!("{text} can't be held exactly by a number in SQLite; a TEXT column holds it as it is"))
-        }
-    }
-}
-
-/// The integer of 64 bits that a number is, however it is written: SQLite makes one of a double, too, with all the digits
-/// that the double has by chance.
-fn integer((negative, digits, exponent): &(bool, String, i64)) -> Option<i64> {
-    let zeros = usize::try_from(*exponent).ok().filter(|zeros| *zeros < 20)?;
-    format!("{}{}{}", if *negative { "-" } else { "" }, if digits.is_empty() { "0" } else { digits }, "0".repeat(zeros))
-        .parse()
-        .ok()
-}
-
-/// The digits of a number without zeros at either end, and the power of ten behind the last one.
-fn digits(text: &str) -> (bool, String, i64) {
-    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (negative, mantissa) = (mantissa.starts_with('-'), mantissa.trim_start_matches(['-', '+']));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let exponent = exponent.parse::<i64>().unwrap_or(i64::MAX / 2).saturating_sub(fraction.len() as i64);
-    let all = format!("{whole}{fraction}");
-    let kept = all.trim_end_matches('0');
-    let exponent = exponent.saturating_add((all.len() - kept.len()) as i64);
-    match kept.trim_start_matches('0') {
-        "" => (false, String::new(), 0),
-        digits => (negative, digits.into(), exponent),
-    }
+    decode::double(text).map(Value::Real).map_err(|_| {
+        let text = shown(text);
+        format!("{text} can't be held exactly by a number in SQLite; a TEXT column holds it as it is")
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod time;
 mod types;
 mod writer;
 

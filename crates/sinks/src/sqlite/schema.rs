@@ -28,6 +28,14 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
         let (exact, generated) = (false, hidden != 0);
         columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated });
     }
+    if let [(_, key)] = primary_key.as_slice()
+        && has_row_ids(db, table)?
+        && let Some(column) = columns.iter_mut().find(|column| column.name == *key)
+        && column.declared.eq_ignore_ascii_case("integer")
+    {
+        // It is the row's id: one that is missing SQLite makes, but of an explicit null it would make one, too.
+        (column.not_null, column.has_default) = (true, true);
+    }
     primary_key.sort();
     let primary_key: Vec<String> = primary_key.into_iter().map(|(_, name)| name).collect();
     let mut unique = unique_indexes(db, table)?;
@@ -41,6 +49,12 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
 /// Whether the table is a strict one.
 pub(super) fn is_strict(db: &Connection, table: &str) -> Result<bool> {
     let sql = "select strict from pragma_table_list(?1) where schema = 'main'";
+    Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+/// Whether rows have ids of their own.
+fn has_row_ids(db: &Connection, table: &str) -> Result<bool> {
+    let sql = "select not wr from pragma_table_list(?1) where schema = 'main'";
     Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 

@@ -10,6 +10,8 @@ pub mod layout;
 pub mod naming;
 pub mod options;
 pub mod order;
+pub mod shown;
+pub mod time;
 pub mod tokens;
 
 pub use columns::{ColumnType, Columns, Names};

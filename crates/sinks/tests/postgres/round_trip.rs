@@ -17,10 +17,15 @@ enum Same {
     Letters,
     /// The same number, however it is written.
     Number,
-    /// The same numbers in the same order, in a text.
+    /// A number that the one printed is, written with as many digits: of 64 bits, of 32.
+    Double,
+    Single,
+    /// Such numbers of 64 bits in the same order, in a text.
     Numbers,
     /// The same time: the letter between date and time, zeros at the end and `Z` don't count.
     Time,
+    /// Arrays of the same points in time.
+    Instants,
     /// The text, filled up with blanks.
     Padded(usize),
     /// Equal for the server, as a value of this type.
@@ -61,17 +66,17 @@ const CASES: &[Case] = &[
     Case(
         "real",
         "v::text",
-        Same::Number,
-        &["-?[1-9][0-9]{0,2}(\\.[0-9]{1,2})?"],
-        &["0.1", "1e30"],
+        Same::Single,
+        &["-?[1-9][0-9]{0,2}(\\.[0-9]{1,2})?", SMALL, NUMBER],
+        &["0.1", "1e30", "1.50e1"],
         &["16777217", "1e39"],
     ),
     Case(
         "double precision",
         "v::text",
-        Same::Number,
-        &["-?[1-9][0-9]{0,5}(\\.[0-9]{1,8})?"],
-        &["0.1", "1e300"],
+        Same::Double,
+        &["-?[1-9][0-9]{0,5}(\\.[0-9]{1,8})?", SMALL, NUMBER],
+        &["0.1", "1e300", "1.50e1", "0.30000000000000004"],
         &["9007199254740993", "1e400"],
     ),
     Case(
@@ -127,7 +132,94 @@ const CASES: &[Case] = &[
         &["\"2024-02-29\""],
         &["\"2023-02-29\"", "\"today\""],
     ),
-    Case("time", "v::text", Same::Time, &[TIME], &["\"12:00:00.123456\""], &["\"12:00:00.1234567\"", "\"now\""]),
+    Case(
+        "time",
+        "v::text",
+        Same::Time,
+        &[TIME],
+        &["\"12:00:00.123456\""],
+        &[
+            "\"12:00:00.1234567\"",
+            "\"now\"",
+            "\"2026-01-02 03:04:05\"",
+            "\"03:04:05+02\"",
+            "\"2026-01-02 03:04:05+02\"",
+            "\"03:04:05 Europe/Rome\"",
+        ],
+    ),
+    Case(
+        "timetz",
+        "v::text",
+        Same::Server("timetz"),
+        &["\"0[0-9]:00:00(\\.[0-9]{1,8})?[+]0[0-9]\""],
+        &["\"03:04:05+02\""],
+        &["\"2026-01-02 03:04:05+02\"", "\"now\""],
+    ),
+    Case(
+        "xid",
+        "v::text",
+        Same::Text,
+        &["\"[1-9][0-9]{0,11}\""],
+        &["\"4294967295\""],
+        &["\"4294967296\"", "\"-1\"", "\"010\"", "\"1a\""],
+    ),
+    Case(
+        "time[]",
+        "to_jsonb(v)::text",
+        Same::Json,
+        &["\\[\"0[0-9]:00:0[0-9]\"\\]"],
+        &["[\"03:04:05\",null]"],
+        &["[\"2026-01-02 03:04:05+02\"]", "[\"03:04:05+02\"]"],
+    ),
+    Case(
+        "date[]",
+        "to_jsonb(v)::text",
+        Same::Json,
+        &["\\[\"2026-0[1-9]-[0-3][0-9]\"\\]"],
+        &["[\"2026-01-02\"]"],
+        &["[\"2026-01-02 03:04:05+02\"]", "[\"2026-01-02T00:00:00Z\"]", "[\"today\"]"],
+    ),
+    Case(
+        "timestamp[]",
+        "to_jsonb(v)::text",
+        Same::Instants,
+        &["\\[\"2026-01-02[T ]0[0-9]:04:05(\\.[0-9]{1,8})?([+]0[0-9]|Z)?\"\\]"],
+        &["[\"2026-01-02T03:04:05+02:00\"]", "[\"2026-01-02\"]"],
+        &["[\"2026-01-02T03:04:05.1234567\"]", "[\"now\"]", "[\"2026-01-02 03:04:05 Europe/Rome\"]"],
+    ),
+    Case(
+        "timestamptz(3)[]",
+        "to_jsonb(v)::text",
+        Same::Instants,
+        &["\\[\"2026-01-02[T ]0[0-9]:04:05(\\.[0-9]{1,8})?([+]0[0-9]|Z)?\"\\]"],
+        &["[\"2026-01-02T03:04:05+02:00\"]"],
+        &["[\"2026-01-02T03:04:05.1234\"]"],
+    ),
+    Case(
+        "daterange",
+        "v::text",
+        Same::Server("daterange"),
+        &["\"\\[2026-0[1-9]-[0-3][0-9],2027-01-01[\\])]\""],
+        &["\"empty\"", "\"(,)\"", "\"[2026-01-02,infinity)\""],
+        &["\"[2026-01-02 03:04:05,)\"", "\"[today,)\""],
+    ),
+    Case(
+        "tstzrange",
+        "v::text",
+        Same::Server("tstzrange"),
+        &["\"\\[2024-01-01 00:00:00\\.[0-9]{1,8}[+]0[0-9],\\)\""],
+        &[],
+        &["\"[2024-01-01 00:00:00.1234567+02,)\""],
+    ),
+    Case(
+        "tsmultirange[]",
+        "to_jsonb(v)::text",
+        Same::Text,
+        &[],
+        &["[]"],
+        &["[\"{[2024-01-01T00:00:00+02,)}\"]", "[\"[today,)\"]"],
+    ),
+    Case("floats", "v::text", Same::Numbers, &[], &["\"[0.5,1.5)\""], &["\"[9007199254740993,)\""]),
     Case("time(0)", "v::text", Same::Time, &[TIME], &["\"12:00:00.0\""], &["\"12:00:00.5\""]),
     Case("timestamptz", "v::text", Same::Time, &[STAMP], &["\"2026-01-02T03:04:05.678901Z\""], &["\"now\""]),
     Case(
@@ -274,7 +366,7 @@ const CASES: &[Case] = &[
         Same::Server("tsrange"),
         &["\"\\[2024-01-01 00:00:00\\.[0-9]{1,6},2025-01-01\\]\""],
         &[],
-        &["\"[2024-01-01 00:00:00.1234567,2025-01-01]\"", "\"[now,)\""],
+        &["\"[2024-01-01 00:00:00.1234567,2025-01-01]\"", "\"[now,)\"", "\"[2024-01-01 00:00:00+02,)\""],
     ),
     Case(
         "int4multirange",
@@ -365,7 +457,8 @@ const CASES: &[Case] = &[
 ];
 
 const SETUP: &str = "create type mood as enum ('sad', 'glad'); create domain word as varchar(3) check (value <> 'no'); \
-    create domain short_word as word check (length(value) < 3); create domain cents as numeric(60,2);";
+    create domain short_word as word check (length(value) < 3); create domain cents as numeric(60,2); \
+    create type floats as range (subtype = float8);";
 
 #[tokio::test]
 async fn what_a_column_takes_it_gives_back() {
@@ -424,8 +517,14 @@ async fn is_same(target: &Target, same: Same, value: &str, found: &str) -> bool 
         Same::Text => text == found,
         Same::Letters => text.eq_ignore_ascii_case(found),
         Same::Number => number(&text) == number(found),
-        Same::Numbers => numbers(&text) == numbers(found),
+        Same::Double => is_double(&text, found),
+        Same::Single => is_written(&text, found, |digits| format!("{:.digits$e}", found.parse::<f32>().unwrap())),
+        Same::Numbers => {
+            let (texts, found) = (numbers(&text), numbers(found));
+            texts.len() == found.len() && texts.iter().zip(found).all(|(text, found)| is_double(text, found))
+        }
         Same::Time => time(&text) == time(found),
+        Same::Instants => instants(value) == instants(found),
         Same::Padded(width) => format!("{text:width$}") == found,
         Same::Json => {
             let [a, b] = [value, found].map(|json| serde_json::from_str::<serde_json::Value>(json).unwrap());
@@ -465,9 +564,18 @@ fn number(text: &str) -> (bool, String, i64) {
     if kept.is_empty() { (false, kept, 0) } else { (negative, kept, exponent) }
 }
 
-fn numbers(text: &str) -> Vec<(bool, String, i64)> {
-    let parts = text.split(['(', ')', ',', '<', '>', '[', ']', ' ']);
-    parts.filter(|part| !part.is_empty()).map(number).collect()
+fn numbers(text: &str) -> Vec<&str> {
+    text.split(['(', ')', ',', '<', '>', '[', ']', ' ']).filter(|part| !part.is_empty()).collect()
+}
+
+fn is_double(text: &str, found: &str) -> bool {
+    is_written(text, found, |digits| format!("{:.digits$e}", found.parse::<f64>().unwrap()))
+}
+
+/// Whether what is found is the number, or is once `written` with as many digits behind the first.
+fn is_written(text: &str, found: &str, written: impl Fn(usize) -> String) -> bool {
+    let wanted = number(text);
+    wanted == number(found) || wanted == number(&written(wanted.1.len().saturating_sub(1)))
 }
 
 fn time(text: &str) -> String {
@@ -476,6 +584,16 @@ fn time(text: &str) -> String {
         true => text.trim_end_matches('0').trim_end_matches('.').into(),
         false => text,
     }
+}
+
+/// The points in time of a JSON array; those without a zone are in UTC.
+fn instants(json: &str) -> Vec<Option<jiff::Timestamp>> {
+    let texts: Vec<Option<String>> = serde_json::from_str(json).unwrap();
+    let instant = |text: String| {
+        let texts = [text.clone(), format!("{text}Z"), format!("{text}T00:00:00Z")];
+        texts.iter().find_map(|text| text.parse().ok()).unwrap()
+    };
+    texts.into_iter().map(|text| text.map(instant)).collect()
 }
 
 /// Numbers of JSON may be written in several ways.

@@ -1,7 +1,7 @@
 //! Dates and times as text.
 
 /// `2026-01-31`, from days since 1970-01-01.
-pub(super) fn date(days: i64) -> String {
+pub fn date(days: i64) -> String {
     let (year, month, day) = civil(days);
     match year {
         0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
@@ -10,7 +10,7 @@ pub(super) fn date(days: i64) -> String {
 }
 
 /// `2026-01-31T10:20:30.5` with `zone` behind it, from microseconds since 1970-01-01T00:00:00.
-pub(super) fn date_time(micros: i64, zone: &str) -> String {
+pub fn date_time(micros: i64, zone: &str) -> String {
     const DAY: i64 = 86_400_000_000;
     let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
     let (seconds, fraction) = (rest / 1_000_000, rest % 1_000_000);

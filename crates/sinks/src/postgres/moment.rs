@@ -1,0 +1,91 @@
+//! Times in text. PostgreSQL drops what a type does not hold without a word: the date and zone of a `time`, the clock of a
+//! `date`, the zone of a `timestamp`. Here it is told, or read as scalar columns of the type are.
+use crate::table::time::{date, date_time};
+use dataflow_formats::decode;
+
+/// What a type holds of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// `date`.
+    Date,
+    /// `timestamp`.
+    Local,
+    /// `timestamptz`.
+    Zoned,
+    /// `time`.
+    Clock,
+    /// `timetz`.
+    ZonedClock,
+}
+
+impl Moment {
+    /// Of a type of this name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "date" => Self::Date,
+            "timestamp" => Self::Local,
+            "timestamptz" => Self::Zoned,
+            "time" => Self::Clock,
+            "timetz" => Self::ZonedClock,
+            _ => return None,
+        })
+    }
+
+    /// A text as PostgreSQL reads the same time, with so many digits of a second; or why the type does not hold it.
+    pub(super) fn read(self, text: &str, digits: u32) -> Result<String, String> {
+        let point = |zone| match decode::micros(text) {
+            Ok(micros) => too_fine(micros, digits).map_or(Ok(date_time(micros, zone)), |why| Err(why.into())),
+            Err(why) => Err(why.to_owned()),
+        };
+        match self {
+            Self::Date => {
+                decode::days(text).map(|days| date(days.into())).ok_or("which is no date like 2026-01-02".into())
+            }
+            Self::Local => point(""),
+            Self::Zoned => point("Z"),
+            Self::Clock | Self::ZonedClock => self.clock(text.trim(), digits),
+        }
+    }
+
+    /// The same for a bound of a range, of which the zone counts, too.
+    pub(super) fn read_bound(self, text: &str) -> Result<String, String> {
+        match self == Self::Local && text.get(10..).is_some_and(|clock| clock.contains(['Z', 'z', '+', '-'])) {
+            true => Err("whose zone the column does not hold".into()),
+            false => self.read(text, 6),
+        }
+    }
+
+    fn clock(self, text: &str, digits: u32) -> Result<String, String> {
+        let zone = text.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, ':' | '.'));
+        let (clock, zone) = text.split_at(zone.unwrap_or(text.len()));
+        let (whole, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+        let parts: Vec<&str> = whole.split(':').collect();
+        if !(2..=3).contains(&parts.len())
+            || !parts.iter().all(|part| matches!(part.len(), 1 | 2))
+            || parts[2..] == ["60"]
+        {
+            return Err("which is no time like 03:04:05".into());
+        }
+        if fraction.trim_end_matches('0').len() > digits as usize || fraction.contains('.') {
+            return Err(format!("which has more than {digits} digits of a second"));
+        }
+        let zone = zone.trim_start();
+        let is_offset = || {
+            let offset = zone.strip_prefix(['+', '-']).unwrap_or_default();
+            zone.eq_ignore_ascii_case("z")
+                || !offset.is_empty() && offset.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
+        };
+        match self {
+            _ if ["", "am", "pm"].iter().any(|half| zone.eq_ignore_ascii_case(half)) => Ok(text.into()),
+            Self::ZonedClock if is_offset() => Ok(text.into()),
+            Self::ZonedClock => Err("which has more than a time and an offset like +02".into()),
+            _ => Err("which has more than a time".into()),
+        }
+    }
+}
+
+/// Why so many digits of a second don't hold a time.
+pub(super) fn too_fine(micros: i64, digits: u32) -> Option<String> {
+    let step = 10_i64.pow(6_u32.saturating_sub(digits));
+    (micros % step != 0).then(|| format!("which has more than {digits} digits of a second"))
+}
