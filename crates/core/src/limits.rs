@@ -12,6 +12,10 @@ pub const MAX_DESCRIPTION: usize = 4_096;
 pub const MAX_LABELS: usize = 64;
 /// Most transforms of a pipeline.
 pub const MAX_TRANSFORMS: usize = 64;
+/// Most expressions of a pipeline's transforms, each column that a query computes being one.
+pub const MAX_EXPRESSIONS: usize = 2_000;
+/// Longest expression or query, in bytes (64 KiB).
+pub const MAX_EXPRESSION: usize = 64 * 1024;
 /// Most lanes of a pipeline.
 pub const MAX_LANES: u32 = 64;
 /// Command ids remembered per pipeline.

@@ -7,6 +7,7 @@ use crate::{
 };
 use dataflow_core::{
     id::PipelineId,
+    limits::MAX_TRANSFORMS,
     spec::{self, Component, PipelineSpec},
 };
 use schemars::Schema;
@@ -100,8 +101,10 @@ fn check(
     loop {
         let error = match serde_path_to_error::deserialize::<_, PipelineSpec>(&rest) {
             Ok(spec) => {
-                problems.extend(compiler.check(&spec));
-                problems.extend(metadata(&spec, catalog, compiler));
+                if spec.transforms.len() <= MAX_TRANSFORMS {
+                    problems.extend(compiler.check(&spec));
+                    problems.extend(metadata(&spec, catalog, compiler));
+                }
                 problems.extend(spec::check(&spec));
                 if rest == *value {
                     problems.extend(together(&spec, catalog));
@@ -126,7 +129,7 @@ fn check(
         // What is wrong in one field doesn't keep the others from being checked.
         left_out += 1;
         if left_out > MOST_LEFT_OUT || !leaf.is_some_and(|(parent, name)| remove(&mut rest, &parent, &name)) {
-            if let Some(rest) = flow_only(fields) {
+            if let Some(rest) = flow_only(fields).filter(|rest| rest.transforms.len() <= MAX_TRANSFORMS) {
                 problems.extend(compiler.check(&rest));
             }
             return Err(problems);

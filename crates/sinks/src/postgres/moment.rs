@@ -34,7 +34,7 @@ impl Moment {
     /// A text as PostgreSQL reads the same time, with so many digits of a second; or why the type does not hold it.
     pub(super) fn read(self, text: &str, digits: u32) -> Result<String, String> {
         let point = |zone| match decode::micros(text) {
-            Ok(micros) => too_fine(micros, digits).map_or(Ok(date_time(micros, zone)), |why| Err(why.into())),
+            Ok(micros) => too_fine(micros, digits).map_or(Ok(date_time(micros, zone)), Err),
             Err(why) => Err(why.to_owned()),
         };
         match self {

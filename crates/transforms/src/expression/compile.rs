@@ -1,7 +1,7 @@
 //! Compiling an expression for the types that its columns have.
 use super::{
-    Class, Context, Finding, Functions, Inputs, Scope, Slot, demand::Demand, doubles::beside_doubles, evaluate::said,
-    explain::explain, fold::folded, guard::Guarded, literal::written_out, stack::roomy,
+    Class, Context, Finding, Functions, Inputs, Scope, Slot, bounded::weight, demand::Demand, doubles::beside_doubles,
+    evaluate::said, explain::explain, fold::folded, guard::Guarded, literal::written_out, stack::roomy,
 };
 use crate::program::type_of;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -17,7 +17,7 @@ use datafusion_expr::{
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_physical_expr::{
     PhysicalExpr, ScalarFunctionExpr, create_physical_expr,
-    expressions::{BinaryExpr, CastExpr},
+    expressions::{BinaryExpr, CastExpr, Literal},
 };
 use datafusion_sql::{
     planner::PlannerContext,
@@ -66,6 +66,8 @@ pub(crate) struct Compiled {
     pub(super) schema: SchemaRef,
     /// The type of its result.
     pub(super) ty: DataType,
+    /// Bytes of its constants: functions repeat them for each row.
+    pub(super) constants: usize,
 }
 
 impl Expression {
@@ -232,7 +234,16 @@ fn planned(
         create_physical_expr(&logical, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
     let physical = physical.transform_up(|expr| checked(expr, &schema))?.data;
     let ty = physical.data_type(&schema)?;
-    Ok(Compiled { physical, schema, ty })
+    let constants = constants(&physical)?;
+    Ok(Compiled { physical, schema, ty, constants })
+}
+
+/// Bytes of the constants in an expression.
+fn constants(expr: &Arc<dyn PhysicalExpr>) -> Result<usize, DataFusionError> {
+    if let Some(literal) = expr.downcast_ref::<Literal>() {
+        return Ok(weight(&literal.value().to_array()?));
+    }
+    expr.children().into_iter().try_fold(0, |sum: usize, part| Ok(sum.saturating_add(constants(part)?)))
 }
 
 /// NULL instead of a column of nothing else: it takes the type of what is beside it.

@@ -1,5 +1,8 @@
 //! Evaluating an expression on columns; and finding the rows that it fails on.
-use super::compile::{Compiled, plain};
+use super::{
+    bounded::{MOST, MOST_OF_BATCH, weight},
+    compile::{Compiled, plain},
+};
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
@@ -7,6 +10,7 @@ use arrow::{
     datatypes::DataType,
 };
 use datafusion_common::DataFusionError;
+use datafusion_expr::ColumnarValue;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A row that an expression failed on.
@@ -32,8 +36,8 @@ impl Compiled {
             Ok(batch) => batch,
             Err(error) => unreachable!("an expression is compiled for the types of its columns: {error}"),
         };
-        let mut failures = Vec::new();
-        let result = self.isolating(&batch, 0, &mut failures);
+        let (mut failures, mut room) = (Vec::new(), MOST_OF_BATCH);
+        let result = self.isolating(&batch, 0, &mut room, &mut failures);
         (result, failures)
     }
 
@@ -42,11 +46,23 @@ impl Compiled {
         if self.ty == DataType::Null { DataType::Null } else { plain(&self.ty) }
     }
 
-    /// Halves what fails until the rows are found.
-    fn isolating(&self, batch: &RecordBatch, first: usize, failures: &mut Vec<Failure>) -> ArrayRef {
+    /// Halves what is too large and what fails, until the rows are found.
+    fn isolating(&self, batch: &RecordBatch, first: usize, room: &mut usize, failures: &mut Vec<Failure>) -> ArrayRef {
         let rows = batch.num_rows();
-        let error = match self.attempt(batch) {
-            Ok(result) => return result,
+        let taken =
+            batch.columns().iter().map(weight).sum::<usize>().saturating_add(self.constants.saturating_mul(rows));
+        let attempt = match rows > 1 && taken > MOST {
+            true => Err(DataFusionError::Execution("too much at once".into())),
+            false => self.attempt(batch),
+        };
+        let error = match attempt.map(|result| (weight(&result), result)) {
+            Ok((bytes, result)) if bytes <= *room => {
+                *room -= bytes;
+                return result;
+            }
+            Ok(_) => DataFusionError::Execution(format!(
+                "the results of a batch would be more than {MOST_OF_BATCH} bytes: make batch.maxRecords smaller"
+            )),
             Err(error) => error,
         };
         if rows <= 1 {
@@ -56,8 +72,8 @@ impl Compiled {
             return new_null_array(&self.result_type(), rows);
         }
         let half = rows / 2;
-        let left = self.isolating(&batch.slice(0, half), first, failures);
-        let right = self.isolating(&batch.slice(half, rows - half), first + half, failures);
+        let left = self.isolating(&batch.slice(0, half), first, room, failures);
+        let right = self.isolating(&batch.slice(half, rows - half), first + half, room, failures);
         match concat(&[left.as_ref(), right.as_ref()]) {
             Ok(both) => both,
             Err(error) => unreachable!("both halves have the expression's type: {error}"),
@@ -69,8 +85,14 @@ impl Compiled {
         // Some functions of the engine panic on absurd arguments, as lpad does on a huge length: that is the record's fault,
         // and must not end the run.
         let result = catch_unwind(AssertUnwindSafe(|| self.physical.evaluate(batch)))
-            .unwrap_or_else(|panic| Err(DataFusionError::Execution(said(&*panic).into())))?
-            .into_array(rows)?;
+            .unwrap_or_else(|panic| Err(DataFusionError::Execution(said(&*panic).into())))?;
+        if let ColumnarValue::Scalar(value) = &result
+            && rows > 1
+            && weight(&value.to_array()?).saturating_mul(rows) > MOST
+        {
+            return Err(DataFusionError::Execution("too much at once".into()));
+        }
+        let result = result.into_array(rows)?;
         let ty = self.result_type();
         if result.data_type() == &ty { Ok(result) } else { Ok(cast(&result, &ty)?) }
     }

@@ -2,10 +2,10 @@
 //!
 //! The engine's own simplifier does more than that, and some of its rules don't hold for NULL: it takes
 //! `not (i in (5) and i in (6))` for true whatever `i` is. So it is not asked.
-use super::compile::checked;
+use super::{bounded::weight, compile::checked};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion_common::{
-    DFSchema, Result, ScalarValue,
+    DFSchema, Result, ScalarValue, plan_err,
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Functions that exist only as what they are rewritten to.
 const REWRITTEN: &[&str] = &["coalesce", "nvl", "nvl2"];
 
+/// Largest constant that is computed, in bytes (1 MiB): it is kept as long as the pipeline runs.
+const MOST_CONSTANT: usize = 1 << 20;
+
 /// The expression with its constant parts computed. What fails is left, to fail for each record.
 pub(super) fn folded(expr: Expr, cx: &SimplifyContext) -> Result<Expr> {
     expr.transform_up(|expr| {
@@ -28,7 +31,13 @@ pub(super) fn folded(expr: Expr, cx: &SimplifyContext) -> Result<Expr> {
             whole => whole.data,
         };
         Ok(match constant(&expr)?.then(|| value(&expr)).flatten() {
-            Some(value) => Transformed::yes(Expr::Literal(value, None)),
+            Some(value) => {
+                let bytes = weight(&value.to_array()?);
+                if bytes > MOST_CONSTANT {
+                    return plan_err!("a constant would be {bytes} bytes, at most {MOST_CONSTANT} are possible");
+                }
+                Transformed::yes(Expr::Literal(value, None))
+            }
             None => Transformed::no(expr),
         })
     })

@@ -253,10 +253,7 @@ impl Functions {
         options.execution.time_zone = Some("UTC".into());
         let nested = datafusion_functions_nested::all_default_nested_functions();
         for function in datafusion_functions::all_default_functions().into_iter().chain(nested) {
-            let function = match GROWING.contains(&function.name()) {
-                true => Arc::new(ScalarUDF::from(Bounded::new(function))),
-                false => function,
-            };
+            let function = bounded(function);
             for name in function.aliases() {
                 scalar.insert(name.to_lowercase(), function.clone());
             }
@@ -266,7 +263,7 @@ impl Functions {
             scalar.remove(*name);
         }
         for function in own::all() {
-            scalar.insert(function.name().into(), function);
+            scalar.insert(function.name().into(), bounded(function));
         }
         if let Some(round) = scalar.get("round").cloned() {
             scalar.insert("round".into(), Arc::new(ScalarUDF::from(Rounded::new(round))));
@@ -316,6 +313,14 @@ impl Functions {
             .with_parse_float_as_decimal(true)
             .with_map_string_types_to_utf8view(false);
         SqlToRel::new_with_options(self, options)
+    }
+}
+
+/// The function; one that can make a multiple of what it is given is kept from making too much.
+fn bounded(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    match GROWING.contains(&function.name()) {
+        true => Arc::new(ScalarUDF::from(Bounded::new(function))),
+        false => function,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Results that SQL takes for an error: doubles that are not finite or too near to zero, and times out of the years 1 to 9999.
+//! Results that are taken for an error: those too large, doubles that are not finite or too near to zero, and times out of the years 1 to 9999.
+use super::bounded::{MOST, weight};
 use arrow::{
     array::{Array, ArrayRef, AsArray, PrimitiveArray},
     datatypes::{
@@ -48,7 +49,14 @@ impl Guarded {
                 DataType::Float64
                 | DataType::Float32
                 | DataType::Date32
-                | DataType::Timestamp(TimeUnit::Microsecond, _),
+                | DataType::Timestamp(TimeUnit::Microsecond, _)
+                | DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Utf8View
+                | DataType::Binary
+                | DataType::LargeBinary
+                | DataType::BinaryView
+                | DataType::List(_),
             ) => Arc::new(Self { inner }),
             _ => inner,
         }
@@ -81,7 +89,13 @@ impl Guarded {
             {
                 return exec_err!("the result is a time before year 1 or after year 9999");
             }
-            _ => {}
+            DataType::Date32 | DataType::Timestamp(..) => {}
+            _ => {
+                let bytes = weight(result);
+                if bytes > MOST {
+                    return exec_err!("the result is {bytes} bytes, at most {MOST} are possible");
+                }
+            }
         }
         Ok(())
     }

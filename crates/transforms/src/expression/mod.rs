@@ -24,6 +24,7 @@ pub(crate) mod stack;
 mod whole;
 pub(crate) mod written;
 
+pub(crate) use bounded::{MOST_OF_BATCH, weight};
 pub(crate) use class::Class;
 pub(crate) use compile::Expression;
 pub(crate) use demand::{Context, path};

@@ -1,5 +1,6 @@
 //! From text to syntax tree.
 use super::{balance::balance, finding::Finding};
+use dataflow_core::limits::MAX_EXPRESSION;
 use datafusion_sql::sqlparser::{
     ast::{Expr, Query, VisitMut},
     dialect::GenericDialect,
@@ -7,9 +8,6 @@ use datafusion_sql::sqlparser::{
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
-
-/// Longest text of an expression or query, in bytes.
-const MAX_LENGTH: usize = 64 << 10;
 
 /// How deep an expression may be nested.
 const MAX_DEPTH: usize = 50;
@@ -42,9 +40,9 @@ fn parse<T: VisitMut>(
     if text.trim().is_empty() {
         return Err(Finding::new("syntax", format!("is empty, needs {what}")));
     }
-    if text.len() > MAX_LENGTH {
-        let message = format!("has {} bytes, at most {MAX_LENGTH} are possible", text.len());
-        return Err(Finding::new("too-long", message));
+    if text.len() > MAX_EXPRESSION {
+        let message = format!("has {} bytes, at most {MAX_EXPRESSION} are possible", text.len());
+        return Err(Finding::new("too-long", message).fix("compute parts of it in transforms before this one"));
     }
     let tokens = Tokenizer::new(&DIALECT, text)
         .tokenize_with_location()
@@ -101,7 +99,10 @@ fn syntax(error: ParserError) -> Finding {
         None => (text.as_str(), Location::new(0, 0)),
     };
     let message = match message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) {
-        Some((expected, "EOF")) => format!("ends where {expected} is expected"),
+        Some((expected, "EOF")) => {
+            let finding = Finding::new("syntax", format!("ends where {expected} is expected"));
+            return finding.fix("write what is missing at its end, or remove what asks for it").at(place);
+        }
         Some((expected, found)) => format!("found `{found}` where {expected} is expected"),
         None => decapitalised(message),
     };

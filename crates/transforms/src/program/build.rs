@@ -3,7 +3,7 @@ use super::edit::Edit;
 use crate::expression::{
     Class, Context, Edited, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path, scope::NOW,
 };
-use dataflow_core::{spec::Component, types::Type};
+use dataflow_core::{limits::MAX_EXPRESSIONS, spec::Component, types::Type};
 use dataflow_formats::decode::Want;
 use dataflow_sdk::{Problem, transform::Volatile};
 use datafusion_sql::sqlparser::ast;
@@ -55,12 +55,23 @@ pub(crate) struct Builder<'a> {
     pub(crate) metadata: Vec<(String, String)>,
     /// The transform at hand: `transforms[1]`.
     stage: String,
+    /// How many expressions there are so far.
+    expressions: usize,
 }
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(cx: Context<'a>) -> Self {
         let (scope, inputs) = (Scope::source(), Inputs::default());
-        Self { cx, scope, inputs, steps: Vec::new(), problems: Vec::new(), metadata: Vec::new(), stage: String::new() }
+        Self {
+            cx,
+            scope,
+            inputs,
+            steps: Vec::new(),
+            problems: Vec::new(),
+            metadata: Vec::new(),
+            stage: String::new(),
+            expressions: 0,
+        }
     }
 
     /// Goes on to the next transform.
@@ -92,6 +103,15 @@ impl<'a> Builder<'a> {
         by: &str,
         field: &str,
     ) -> Option<Expression> {
+        self.expressions += 1;
+        if self.expressions > MAX_EXPRESSIONS {
+            if self.expressions == MAX_EXPRESSIONS + 1 {
+                let message = format!("is one more than the {MAX_EXPRESSIONS} expressions that are possible");
+                let fix = "leave out what is not needed, or divide the work among several pipelines";
+                self.problem(field, Finding::new("too-many", message).fix(fix));
+            }
+            return None;
+        }
         let scope = &self.scope;
         let known = self.inputs.meta.len();
         let expression = Expression::new(self.cx, scope, qualifiers, &mut self.inputs, tree, want, by);

@@ -117,6 +117,10 @@ impl Documents {
             raw: *raw || frame.is_json(*slot),
             optional: *optional,
         }));
+        let values: Vec<ArrayRef> = set.iter().map(|set| set.array.clone()).collect();
+        if frame.shed_of(&values, "sink") {
+            return self.make(frame, records, marks, lenient, misfits);
+        }
         let columns: Vec<encode::Column<'_>> = set.iter().map(Set::column).collect();
         let rows = || match frame.rows() {
             Some(rows) => Cow::Borrowed(rows),

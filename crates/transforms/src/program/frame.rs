@@ -1,5 +1,5 @@
 //! The rows of one batch on their way through the steps.
-use crate::expression::Slot;
+use crate::expression::{MOST_OF_BATCH, Slot, weight};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array},
     buffer::BooleanBuffer,
@@ -166,6 +166,34 @@ impl<'a> Frame<'a> {
         self.taken.clear();
         self.rows = Some(rows);
         self.len = indices.len();
+    }
+
+    /// Kills the last records, if what was computed so far is more than a batch may be.
+    pub(crate) fn shed(&mut self, stage: &str) {
+        let computed: Vec<ArrayRef> = self.registers.iter().flatten().cloned().collect();
+        self.shed_of(&computed, stage);
+    }
+
+    /// Kills the last records, if these columns are more than a batch may be. Whether any were.
+    pub(crate) fn shed_of(&mut self, columns: &[ArrayRef], stage: &str) -> bool {
+        if columns.iter().map(weight).sum::<usize>() <= MOST_OF_BATCH {
+            return false;
+        }
+        let mut sum = 0;
+        let mut dead = Vec::new();
+        for row in 0..self.len {
+            let texts = columns.iter().filter_map(|column| column.as_string_opt::<i32>());
+            sum += texts.map(|texts| texts.value_length(row) as usize).sum::<usize>();
+            if sum > MOST_OF_BATCH {
+                let cause = format!(
+                    "the fields that are computed for a batch would be more than {MOST_OF_BATCH} bytes: make batch.maxRecords smaller"
+                );
+                dead.push(Dead { row: self.record(row), stage: stage.into(), code: "too-large", cause });
+            }
+        }
+        let any = !dead.is_empty();
+        self.kill(dead);
+        any
     }
 
     /// These records failed: they and all their rows go no further.

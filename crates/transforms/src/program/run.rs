@@ -99,6 +99,9 @@ impl Chain {
                     super::unnest::unnest(&mut frame, *register, *list, whole, stage);
                 }
             }
+            if !matches!(step, Step::Filter(_)) {
+                frame.shed(stage);
+            }
         }
         kill_present(&mut frame, &tombstones);
         let result = done(self, &decoded, &mut frame, &mut misfits);

@@ -496,3 +496,70 @@ fn a_clause_is_never_ignored() {
     }
     assert_eq!(through, [""; 0]);
 }
+
+#[test]
+fn no_expression_takes_all_memory() {
+    let multiplied = |last: &str| {
+        json!([
+            {"type": "map", "set": {"a": "repeat('a', 1000000)"}},
+            {"type": "map", "set": {"a": "a || a || a || a || a || a || a || a", "list": "string_to_array(a, '')"}},
+            {"type": "map", "set": {"a": last}},
+        ])
+    };
+    let forty = "a".repeat(40);
+    let growing = [
+        format!("replace(a, 'a', '{forty}')"),
+        format!("regexp_replace(a, 'a', '{forty}', 'g')"),
+        format!("concat({})", vec!["a"; 40].join(", ")),
+        format!("concat_ws('', {})", vec!["a"; 40].join(", ")),
+        vec!["a"; 40].join(" || "),
+        "repeat(a, 100)".into(),
+        format!("array_to_string(string_to_array(a, null), '{forty}')"),
+        format!("array_to_string(make_array({}), '')", vec!["a"; 40].join(", ")),
+    ];
+    for last in growing {
+        let processed = run(multiplied(&last), &["{}", "{}"]);
+        let dead = dead(&processed);
+        assert_eq!(dead.len(), 2, "{last}: {}", dead.len());
+        assert!(dead[0].contains("possible"), "{last}: {}", dead[0]);
+    }
+}
+
+#[test]
+fn what_each_row_may_be_is_made_in_slices() {
+    let lines = vec!["{}"; 100];
+    let processed = run(
+        json!([{"type": "map", "set": {"a": "repeat('a', 1000000)"}}, {"type": "map", "set": {"a": "a || 'b'"}}]),
+        &lines,
+    );
+    assert_eq!(documents(&processed).len(), 100);
+    assert!(documents(&processed).iter().all(|document| document.len() == 1_000_009), "{:?}", dead(&processed));
+}
+
+#[test]
+fn a_batch_is_not_made_larger_than_memory() {
+    let lines = vec!["{}"; 400];
+    for set in [
+        json!({"a": "repeat('a', 1000000)"}),
+        json!({"a": "repeat('a', 500000)", "b": "a || 'b'"}),
+        json!({"a": "repeat('a', 250000)", "b": "a", "c": "a", "d": "a"}),
+    ] {
+        let processed = run(json!([{"type": "map", "set": set}]), &lines);
+        let (made, dead) = (documents(&processed).len(), dead(&processed));
+        assert!((200..300).contains(&made), "{set}: {made}");
+        assert_eq!(made + dead.len(), 400, "{set}");
+        assert!(dead.iter().all(|dead| dead.ends_with("make batch.maxRecords smaller")), "{set}: {}", dead[0]);
+    }
+}
+
+#[test]
+fn expressions_have_a_limit_in_all() {
+    let set: serde_json::Map<String, Value> =
+        (0..=1_100).map(|at| (format!("f{at}"), json!(format!("a + {at}")))).collect();
+    let found = problems(json!([{"type": "map", "set": set}, {"type": "map", "set": set}]));
+    assert!(
+        found.contains("transforms[1].set.f899: is one more than the 2000 expressions that are possible"),
+        "{found}"
+    );
+    assert_eq!(found.lines().count(), 1, "{found}");
+}
