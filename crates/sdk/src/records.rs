@@ -113,7 +113,7 @@ pub struct CsvLayout {
     pub delimiter: u8,
     /// Around fields; doubled inside.
     pub quote: u8,
-    /// Names of the fields in order.
+    /// Names of the fields in order, each another one, and none of them empty.
     pub columns: Vec<String>,
     /// Unquoted texts that stand for null.
     pub null_values: Vec<String>,

@@ -23,12 +23,9 @@ impl Scan {
     pub(super) fn scan(&mut self, records: &Records, text: &Text<'_>, layout: &CsvLayout) -> Scanned {
         let rows = records.len();
         let mut cells = vec![vec![Cell::MISSING; rows]; self.paths.len()];
-        // For each column of the file, the path that it is; of columns with the same name the last one wins.
-        let wanted = layout.columns.iter().enumerate().map(|(column, name)| {
-            let last = !layout.columns[column + 1..].contains(name);
-            self.paths.iter().position(|path| last && path.len() == 1 && path[0] == *name)
-        });
-        let wanted: Vec<Option<usize>> = wanted.collect();
+        // For each column of the file, the path that it is.
+        let path = |name: &String| self.paths.iter().position(|path| path.len() == 1 && path[0] == *name);
+        let wanted: Vec<Option<usize>> = layout.columns.iter().map(path).collect();
         let mut broken = Vec::new();
         let mut oversized = records.oversized.iter().peekable();
         let mut places = Vec::with_capacity(layout.columns.len());
@@ -58,9 +55,8 @@ impl Scan {
                 Err((code, cause)) => broken.push(Dead { row, stage: "decode".into(), code, cause }),
             }
         }
-        let names =
-            layout.columns.iter().enumerate().filter(|(at, name)| good > 0 && !layout.columns[..*at].contains(name));
-        let keys = names.map(|(_, name)| Key { name: name.clone(), records: good, last_row: last }).collect();
+        let names = layout.columns.iter().filter(|_| good > 0);
+        let keys = names.map(|name| Key { name: name.clone(), records: good, last_row: last }).collect();
         Scanned { cells, broken, keys, untracked: Vec::new(), marks: Marks::default() }
     }
 }

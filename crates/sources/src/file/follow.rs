@@ -277,7 +277,11 @@ impl Follow {
         let file = renamed.unwrap_or(file);
         let slot = &mut self.slots[k];
         match Tail::open(&self.source, self.caps, &slot.path, file, slot.position.clone())? {
-            Opened::Ready(tail) => slot.tail = Some(tail),
+            Opened::Ready(mut tail) => {
+                let warning = tail.warning.take();
+                slot.tail = Some(tail);
+                self.warn(warning.into_iter().collect());
+            }
             Opened::Moved(records) => return Ok(Some(records)),
             Opened::Empty => {}
         }

@@ -2,11 +2,13 @@
 use super::{
     Compression, FileSource, Format,
     content::Content,
+    fields::named,
     names::name,
     split::{Caps, Dialect, Splitter},
 };
 use dataflow_sdk::{
     Error,
+    batch::Warning,
     records::{CsvLayout, Layout},
 };
 use std::{fs::File, path::Path, sync::Arc};
@@ -21,19 +23,27 @@ impl FileSource {
             .then_some(Dialect { delimiter: self.delimiter as u8, quote: self.quote as u8 })
     }
 
-    /// How a file is to be read, and where its records begin; none if that can't be told yet.
-    pub(super) fn layout(&self, path: &Path, file: &File, finite: bool) -> Result<Option<(Layout, u64)>, Error> {
-        let Some(dialect) = self.dialect(path) else { return Ok(Some((Layout::Json, 0))) };
-        let (columns, begin) = match self.header {
-            false => (self.columns.clone(), 0),
+    /// How a file is to be read, where its records begin, and what to know of its header; none if that can't be told yet.
+    pub(super) fn layout(
+        &self,
+        path: &Path,
+        file: &File,
+        finite: bool,
+    ) -> Result<Option<(Layout, u64, Option<Warning>)>, Error> {
+        let Some(dialect) = self.dialect(path) else { return Ok(Some((Layout::Json, 0, None))) };
+        let (columns, begin, warning) = match self.header {
+            false => (self.columns.clone(), 0, None),
             true => match header(path, file, self.compression, dialect, finite)? {
-                Some(header) => header,
+                Some((written, begin)) => {
+                    let (columns, warning) = named(&name(path), written);
+                    (columns, begin, warning)
+                }
                 None => return Ok(None),
             },
         };
         let null_values = self.null_values.clone();
         let Dialect { delimiter, quote } = dialect;
-        Ok(Some((Layout::Csv(Arc::new(CsvLayout { delimiter, quote, columns, null_values })), begin)))
+        Ok(Some((Layout::Csv(Arc::new(CsvLayout { delimiter, quote, columns, null_values })), begin, warning)))
     }
 }
 

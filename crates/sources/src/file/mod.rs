@@ -4,6 +4,7 @@
 //! known by. Where that becomes a checkpoint is the engine's matter.
 mod content;
 mod copies;
+mod fields;
 mod follow;
 mod gzip;
 mod identity;
@@ -196,6 +197,13 @@ impl SourceConfig for FileSource {
         if csv && !self.header && self.columns.is_empty() {
             let problem = Problem::new("columns", "missing", "must name the fields, as there is no header");
             problems.push(problem.fix("give `columns: [\"id\", …]`, or set `header: true`"));
+        }
+        for (at, name) in self.columns.iter().enumerate() {
+            if name.is_empty() || self.columns[..at].contains(name) {
+                let what = if name.is_empty() { "is empty" } else { "is the name of an earlier field, too" };
+                let problem = Problem::new(format!("columns[{at}]"), "bad-name", what);
+                problems.push(problem.fix("give each field a name of its own"));
+            }
         }
         if csv && self.header && !self.columns.is_empty() {
             let problem = Problem::new("columns", "contradiction", "can't be given as the first line names the fields");

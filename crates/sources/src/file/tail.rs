@@ -9,7 +9,7 @@ use super::{
 };
 use bytes::Bytes;
 use dataflow_core::position::{Partition, Position};
-use dataflow_sdk::{Context, Error, Records, records::Layout};
+use dataflow_sdk::{Context, Error, Records, batch::Warning, records::Layout};
 use std::{
     fs::{File, Metadata},
     io,
@@ -83,6 +83,8 @@ pub(super) struct Tail {
     /// At the position.
     pub(super) identity: Identity,
     layout: Layout,
+    /// What to know of its header.
+    pub(super) warning: Option<Warning>,
     shared: Arc<Vec<(String, String)>>,
     /// After the last records taken.
     pub(super) position: Position,
@@ -126,7 +128,7 @@ impl Tail {
         if meta.len() == 0 {
             return if at == 0 { Ok(Opened::Empty) } else { lost("the file is empty") };
         }
-        let Some((layout, begin)) = source.layout(path, &file, finite)? else { return Ok(Opened::Empty) };
+        let Some((layout, begin, warning)) = source.layout(path, &file, finite)? else { return Ok(Opened::Empty) };
         let start = at.max(begin);
         let clone = file.try_clone().map_err(failed)?;
         let content = match Content::new(path, clone, source.compression, start)? {
@@ -151,6 +153,7 @@ impl Tail {
             splitter: Splitter::new(start, source.dialect(path), caps),
             identity: identity.ending(ended),
             layout,
+            warning,
             position: from,
             at,
             recent,

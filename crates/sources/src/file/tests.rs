@@ -84,6 +84,22 @@ async fn csv_without_header_takes_the_names_given() {
 }
 
 #[tokio::test]
+async fn each_field_of_csv_has_a_name_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    fs::write(&path, "id,,a,a\n1,2,3,4\n").unwrap();
+    for more in [json!({}), json!({"follow": true})] {
+        let mut reader = open(&source(&path, more), &Positions::new()).await.unwrap();
+        let Read::Records(records) = reader.read().await.unwrap() else { panic!("no records") };
+        let Layout::Csv(layout) = &records.layout else { panic!("no csv") };
+        assert_eq!(layout.columns, ["id", "column2", "a", "a_2"]);
+        let warnings = reader.warnings();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].message.contains("column2 (field 2), a_2 (field 4)"), "{}", warnings[0].message);
+    }
+}
+
+#[tokio::test]
 async fn csv_whose_lines_have_no_line_feed_is_no_empty_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");
@@ -287,6 +303,8 @@ fn findings_name_field_and_fix() {
     };
     assert_eq!(check(json!({"path": "a.csv"})), Vec::<String>::new());
     assert_eq!(check(json!({"path": "a.csv", "header": false})), ["columns"]);
+    let columns = json!(["a", "", "a"]);
+    assert_eq!(check(json!({"path": "a.csv", "header": false, "columns": columns})), ["columns[1]", "columns[2]"]);
     assert_eq!(check(json!({"path": "a.json", "columns": ["a"]})), ["columns"]);
     assert_eq!(check(json!({"path": "", "delimiter": "é", "quote": "\n"})), ["path", "delimiter", "quote"]);
     assert_eq!(check(json!({"path": "a", "follow": true, "compression": "gzip"})), ["follow"]);

@@ -96,7 +96,10 @@ impl Whole {
                     file => file?,
                 };
                 match Tail::open(&self.source, self.caps, &path, file, from)? {
-                    Opened::Ready(tail) => self.current = Some(tail),
+                    Opened::Ready(mut tail) => {
+                        self.warnings.extend(tail.warning.take());
+                        self.current = Some(tail);
+                    }
                     Opened::Empty => {}
                     Opened::Moved(records) => {
                         self.jobs.push_front(Job::Read { path, at });
