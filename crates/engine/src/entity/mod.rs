@@ -49,7 +49,7 @@ pub(crate) enum Ask {
 pub(crate) struct Surroundings {
     pub(crate) parts: Parts,
     pub(crate) directory: Arc<Directory>,
-    /// Files that no connector may touch.
+    /// The files that connectors may touch.
     pub(crate) paths: Arc<Paths>,
     /// Most lanes that a pipeline gets by default.
     pub(crate) default_lanes: u32,

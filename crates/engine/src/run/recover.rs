@@ -36,7 +36,7 @@ pub(crate) fn recover(
                  made anew or restored from a backup?",
                 places(&known)
             ),
-            "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to go on behind the \
+            "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to go on after the \
              last checkpoint",
         )),
         (Kind::Transactional, Some(token)) if token.sequence == journal_sequence => {

@@ -50,6 +50,20 @@ const KINDS: &[(&str, Covers)] = &[
     }),
     ("offset", |_, _, fate| dead(fate, &["which a timestamp has not"])),
     ("escape", |_, _, fate| dead(fate, &["it ends with the escape character"])),
+    ("alternatives", |expression, verdict, fate| {
+        // Only what a pattern finds may differ, and only where one leaves a choice of how much that is.
+        let finds = ["regexp_replace", "regexp_match", "regexp_substr", "regexp_count", "regexp_instr"];
+        let choice = expression.contains('|') || expression.contains('?');
+        choice
+            && finds.iter().any(|function| expression.contains(function))
+            && matches!((verdict, fate), (Verdict::Value(..), Fate::Value(_)))
+    }),
+    ("microsecond", |expression, verdict, fate| match (verdict, fate) {
+        (Verdict::Value(Some(theirs), _), Fate::Value(Some(ours))) if expression.contains("to_timestamp") => {
+            micros(theirs).zip(micros(ours.trim_matches('"'))).is_some_and(|(theirs, ours)| theirs.abs_diff(ours) == 1)
+        }
+        _ => false,
+    }),
     ("spelling", |_, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours))) if ty == "text" => {
             serde_json::from_str::<String>(ours).is_ok_and(|ours| same::spelling(theirs) == same::spelling(&ours))
@@ -67,6 +81,13 @@ const KINDS: &[(&str, Covers)] = &[
     }),
     ("hexadecimal", |_, _, fate| dead(fate, &["cannot cast string '0x", "cannot cast string '0X"])),
 ];
+
+/// The digits of a time in UTC, six of them after the point, as one number.
+fn micros(time: &str) -> Option<i128> {
+    let (seconds, fraction) = time.trim_end_matches("+00").trim_end_matches('Z').split_once('.')?;
+    let digits: String = seconds.chars().filter(char::is_ascii_digit).collect();
+    format!("{digits}{fraction:0<6}").parse().ok()
+}
 
 fn dead(fate: &Fate, causes: &[&str]) -> bool {
     matches!(fate, Fate::Dead(cause) if causes.iter().any(|known| cause.contains(known)))
