@@ -17,7 +17,7 @@ mod time;
 mod varied;
 
 pub use keys::MAX_NAME;
-pub use number::{double, real};
+pub use number::{double, real, shape};
 pub use time::{days, micros};
 pub use varied::JSON;
 

@@ -134,6 +134,12 @@ impl Decimal {
     }
 }
 
+/// Precision and scale of the decimal type that `unscaled / 10^scale` has by itself, whether a record says it or an expression
+/// makes it; none if no decimal holds it.
+pub fn shape(unscaled: i128, scale: u32) -> Option<(u8, u8)> {
+    Decimal { unscaled, scale }.shape()
+}
+
 /// Digits before the point of decimals with a known scale: those of a bigint.
 const WHOLE: u32 = 19;
 

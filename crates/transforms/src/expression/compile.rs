@@ -1,7 +1,8 @@
 //! Compiling an expression for the types that its columns have.
 use super::{
     Class, Context, Finding, Functions, Inputs, Scope, Slot, bounded::weight, demand::Demand, doubles::beside_doubles,
-    evaluate::said, explain::explain, fold::folded, guard::Guarded, literal::written_out, stack::roomy,
+    evaluate::said, exact::multiplied, explain::explain, fold::folded, guard::Guarded, literal::written_out,
+    stack::roomy,
 };
 use crate::program::type_of;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -25,16 +26,12 @@ use datafusion_sql::{
 };
 use std::{
     collections::HashMap,
-    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 /// How many compiled forms an expression keeps: values have few types, but an expression may read several columns.
 const MAX_COMPILED: usize = 256;
-
-/// Most digits after the point of a product of decimals: it still has six digits before the point.
-const MAX_SCALE: i8 = 32;
 
 /// An expression whose names are resolved and whose uses of fields are typed.
 #[derive(Debug)]
@@ -52,8 +49,6 @@ pub(crate) struct Expression {
     /// What these columns are called: the names of the fields.
     pub(crate) names: Vec<String>,
     tree: ast::Expr,
-    /// How many multiplications there are.
-    products: i8,
     functions: Arc<Functions>,
     compiled: HashMap<Vec<DataType>, Result<Compiled, String>>,
 }
@@ -96,12 +91,16 @@ impl Expression {
             let types: Vec<DataType> = slots.iter().map(|slot| inputs.default_type(*slot)).collect();
             let compiled = compile(cx.functions, &tree, &names, &types)
                 .map_err(|error| vec![Finding::new("type-mismatch", explain(&error)).at(place)])?;
-            let default_type = plain(&compiled.ty);
+            let default_type = match plain(&compiled.ty) {
+                // What is exact on the way is kept in the types that numbers have by themselves.
+                DataType::Decimal256(_, scale) => DataType::Decimal128(38, scale.clamp(0, 18)),
+                other => other,
+            };
             let fixed = Some(&compiled.ty).filter(|ty| **ty != DataType::Null).map(type_of);
             let compiled = HashMap::from([(types, Ok(compiled))]);
-            let (functions, products) = (cx.functions.clone(), products(&tree));
+            let functions = cx.functions.clone();
             let text = text.clone();
-            Ok(Self { text, class, default_type, fixed, slots, names, tree, products, functions, compiled })
+            Ok(Self { text, class, default_type, fixed, slots, names, tree, functions, compiled })
         };
         let mut expression = attempt(&tree, inputs)?;
         for number in [DataType::Decimal128(38, 2), DataType::Float64] {
@@ -172,19 +171,11 @@ impl Expression {
         if self.compiled.len() >= MAX_COMPILED && !self.compiled.contains_key(&types) {
             self.compiled.clear();
         }
-        let (functions, tree, names, products) = (&self.functions, &self.tree, &self.names, self.products);
+        let (functions, tree, names) = (&self.functions, &self.tree, &self.names);
         let compiled = self.compiled.entry(types).or_insert_with_key(|types| {
-            let as_double = |most: i8| {
-                types.iter().map(move |ty| match ty {
-                    DataType::Decimal128(_, scale) if *scale > most => DataType::Float64,
-                    other => other.clone(),
-                })
-            };
-            // Decimals that may be multiplied to more digits than a decimal has are taken as doubles, and so are all where it
-            // isn't possible otherwise. NULL without a type is text for what takes nothing else.
-            let most = if products > 0 { MAX_SCALE / (products + 1) } else { i8::MAX };
-            let ways: [Vec<DataType>; 3] =
-                [as_double(most).collect(), as_double(-1).collect(), types.iter().map(plain).collect()];
+            let as_double = types.iter().map(|ty| if ty.is_decimal() { DataType::Float64 } else { ty.clone() });
+            // What takes no decimals takes doubles. NULL without a type is text for what takes nothing else.
+            let ways: [Vec<DataType>; 3] = [types.clone(), as_double.collect(), types.iter().map(plain).collect()];
             let tried: Result<Compiled, DataFusionError> = roomy(|| {
                 let compile = |types: &Vec<DataType>| compile(functions, tree, names, types);
                 compile(&ways[0]).or_else(|error| match ways[1..].iter().find_map(|types| compile(types).ok()) {
@@ -227,6 +218,7 @@ fn planned(
     let logical = logical.transform_up(|expr| without_type(expr, &schema))?.data.transform_up(written_out)?.data;
     let logical = logical.transform_up(|expr| beside_doubles(expr, &columns))?.data;
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;
+    let logical = logical.transform_up(|expr| multiplied(expr, &columns))?.data;
     logical.get_type(&columns)?;
     // The type of some functions depends on an argument that is a literal only once it is folded.
     let logical = ExprSimplifier::new(cx.clone()).coerce(folded(logical, &cx)?, &columns)?;
@@ -267,18 +259,6 @@ pub(super) fn checked(
         None => return Ok(Transformed::no(expr)),
     };
     Ok(Transformed::yes(Guarded::around(expr, schema)))
-}
-
-/// How many multiplications there are, up to a hundred: digits after the point add up, to more than a decimal may have.
-fn products(tree: &ast::Expr) -> i8 {
-    let mut count = 0;
-    let _all = ast::visit_expressions(tree, |part| {
-        if let ast::Expr::BinaryOp { op: ast::BinaryOperator::Multiply | ast::BinaryOperator::Modulo, .. } = part {
-            count = 100.min(count + 1);
-        }
-        ControlFlow::<()>::Continue(())
-    });
-    count
 }
 
 /// The type in which results are kept: one of several encodings of text.

@@ -2,6 +2,7 @@
 use super::{
     bounded::{Bounded, GROWING},
     divide::{DIVIDE, Divide},
+    exact::{Exact, QUOTIENT},
     own,
     rounded::Rounded,
     whole::{POSITIONAL, WHOLE, Whole},
@@ -273,6 +274,7 @@ impl Functions {
                 scalar.insert((*alias).into(), function);
             }
         }
+        scalar.insert(QUOTIENT.into(), Arc::new(ScalarUDF::from(Exact::quotient())));
         scalar.insert(DIVIDE.into(), Arc::new(ScalarUDF::from(Divide::new())));
         scalar.insert(WRITTEN.into(), Arc::new(ScalarUDF::from(Written::new())));
         scalar.insert(WHOLE.into(), Arc::new(ScalarUDF::from(Whole::new(false))));

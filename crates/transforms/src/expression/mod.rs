@@ -9,6 +9,7 @@ pub(crate) mod demand;
 mod divide;
 mod doubles;
 pub(crate) mod evaluate;
+mod exact;
 mod explain;
 pub(crate) mod finding;
 mod fold;

@@ -8,6 +8,7 @@ mod groups;
 mod infer;
 mod meta;
 mod misfits;
+mod narrow;
 mod run;
 mod target;
 #[cfg(test)]

@@ -6,13 +6,14 @@ use super::{
     groups::{self, Group},
     meta::Meta,
     misfits::Misfits,
+    narrow::narrowed,
     target::Target,
     unknown::{self, Unknown},
     watch::Watch,
 };
 use crate::expression::{Expression, Register, Scope, evaluate, evaluate::Failure};
 use arrow::{
-    array::{Array, ArrayRef, new_empty_array, new_null_array},
+    array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array},
     datatypes::DataType,
 };
 use dataflow_core::types::Type;
@@ -136,7 +137,12 @@ fn evaluate(
     let Some(groups) = groups::groups(&columns) else {
         let (result, failures) = of_one_type(expression, columns, frame.len());
         let dead = failures.into_iter().map(|failure| failed(frame, expression, stage, failure.row, &failure.cause));
-        return (result, dead.collect());
+        let dead = dead.collect();
+        let all = || UInt32Array::from_iter_values(0..frame.len() as u32);
+        return match result.data_type() {
+            DataType::Decimal256(..) => (groups::together(&narrowed(all(), result), frame.len()), dead),
+            _ => (result, dead),
+        };
     };
     let (mut results, mut dead, mut types) = (Vec::with_capacity(groups.len()), Vec::new(), BTreeSet::new());
     for Group { rows, columns } in groups {
@@ -151,7 +157,7 @@ fn evaluate(
         dead.extend(
             failures.iter().map(|failure| failed(frame, expression, stage, place(failure.row), &failure.cause)),
         );
-        results.push((rows, result));
+        results.extend(narrowed(rows, result));
     }
     (groups::together(&results, frame.len()), dead)
 }

@@ -3,6 +3,7 @@ use super::{Demand, bare};
 use crate::expression::{
     class::Class,
     divide::DIVIDE,
+    exact::QUOTIENT,
     explain::shortened,
     finding::Finding,
     own::{moments::WITHOUT_OFFSET, numbers::NEGATIVE},
@@ -179,8 +180,14 @@ impl Demand<'_> {
             Op::Divide => {
                 self.each([(&mut **left, Class::Number), (&mut **right, Class::Number)], &by)?;
                 let whole = |side: &Expr| self.data_type(side).is_ok_and(|ty| ty.is_integer() || ty.is_null());
-                if self.varies(left) || self.varies(right) || !whole(left) || !whole(right) {
+                let exact = |side: &Expr| self.data_type(side).is_ok_and(|ty| ty.is_integer() || ty.is_decimal());
+                if self.varies(left)
+                    || self.varies(right)
+                    || !(exact(left) && exact(right) || whole(left) && whole(right))
+                {
                     *expr = call(DIVIDE, [take(left), take(right)], place);
+                } else if !(whole(left) && whole(right)) {
+                    *expr = call(QUOTIENT, [take(left), take(right)], place);
                 }
             }
             Op::Multiply | Op::Modulo => {
