@@ -148,6 +148,17 @@ const SCALES: [u8; 3] = [2, 8, 18];
 
 /// A number in the type that it has by itself: a function of its value alone.
 pub(super) fn own(text: &str) -> Result<Value<'static>, Why> {
+    // Most numbers have few digits: a known scale that holds those after the point has room for those before it.
+    if let Some(Decimal { unscaled, scale }) = short(text.as_bytes()) {
+        match SCALES.into_iter().find(|known| scale <= u32::from(*known)) {
+            _ if scale == 0 => return Ok(Value::Bigint(Some(unscaled as i64))),
+            Some(known) => {
+                let unscaled = unscaled * TENS[usize::from(known) - scale as usize];
+                return Ok(Value::Decimal { unscaled, precision: WHOLE as u8 + known, scale: known });
+            }
+            None => {}
+        }
+    }
     if let Some(value) = integer(text) {
         return Ok(Value::Bigint(Some(value)));
     }
