@@ -5,6 +5,11 @@
 about() { echo "DataFlow | exactly once"; }
 install() { [[ -x ${DATAFLOW:-} ]] || { say "DATAFLOW must be the path of the program: \`make bench\` builds it"; exit 1; }; }
 
+# A spec may refer to a password, but hold none and be no reference as a whole.
+PGPASSWORD=$(sed -E 's#^[^/]*//[^:]*:([^@]*)@.*#\1#' <<<"$PGURI")
+PGURL=$(sed -E 's#^([^/]*//[^:]*:)[^@]*@#\1${env:PGPASSWORD}@#' <<<"$PGURI")
+export PGPASSWORD PGURL
+
 # Runs the spec of a workload from nothing.
 run() { # [options of measure.py]
   rm -rf "$P/out/$PEER-data"
