@@ -94,7 +94,7 @@ def main():
     command = [env["DATAFLOW"], "serve", "--listen", f"127.0.0.1:{PORT}", "--data-dir", os.path.join(FOLDER, "data")]
     results = []
     with open(os.path.join(FOLDER, "node.log"), "wb") as log:
-        node = subprocess.Popen(command, stdout=log, stderr=log)
+        node = subprocess.Popen(command, stdout=log, stderr=log, cwd=FOLDER)  # pipelines write below it
     try:
         until("the node's start", lambda: node.poll() is None and ready())
         for name, clients, batch, records in [("batches", 4, 1000, 1_000_000), ("single", 64, 1, 20_000)]:

@@ -85,7 +85,7 @@ class Node:
         begun = time.monotonic()
         self.process = subprocess.Popen(
             [binary(), "serve", "--config", self.config, "--data-dir", os.path.join(self.folder, "data"), "--listen", f"127.0.0.1:{self.port}"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=self.folder)
         while True:
             if self.process.poll() is not None:
                 raise SystemExit(f"the node ended with {self.process.returncode}; see {self.log.name}")
