@@ -279,3 +279,30 @@ fn until_rows(database: &Path, wanted: i64) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_csv_file_is_written_as_it_stands_however_it_is_cut() {
+    let case = Case::new("");
+    fs::write(case.path("in.csv"), "id,zip,phone\n1,10115,49301\n2,01067,+49351\n3,5,6\n").unwrap();
+    for (name, schema, expected) in [
+        // A column of numbers does not take what is more than a number.
+        ("learned", json!({}), "1|10115|49301 3|5|6"),
+        ("declared", json!({"zip": "text", "phone": "text"}), "1|10115|49301 2|01067|+49351 3|5|6"),
+    ] {
+        let spec = json!({
+            "pipelineId": name,
+            "batch": {"maxRecords": 1},
+            "schema": schema,
+            "source": {"type": "file", "path": case.path("in.csv")},
+            "sink": {"type": "sqlite", "path": case.database(), "table": name},
+        });
+        let (code, _, stderr) = case.run(&spec);
+        assert_eq!(code, if name == "learned" { 3 } else { 0 }, "{stderr}");
+        let rows = format!("SELECT group_concat(id || '|' || zip || '|' || phone, ' ') FROM {name}");
+        assert_eq!(text(&case.database(), &rows), expected);
+    }
+}
+
+fn text(database: &Path, query: &str) -> String {
+    rusqlite::Connection::open(database).unwrap().query_row(query, [], |row| row.get(0)).unwrap()
+}

@@ -38,12 +38,12 @@ pub(crate) struct Target {
 impl Target {
     /// Finds out where each column comes from.
     pub(crate) fn new(columns: &[Column], learned: BTreeSet<String>, builder: &mut Builder<'_>) -> Self {
-        let Builder { cx, scope, inputs, .. } = builder;
+        let Builder { scope, inputs, .. } = builder;
         let fields: Vec<Field> =
             columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true)).collect();
         let source = |column: &Column| {
             // An untyped value goes into a type that nobody has named only as it is written.
-            let want = match cx.untyped && learned.contains(&column.name) {
+            let want = match learned.contains(&column.name) {
                 true => Want::Strict(column.ty),
                 false => Want::As(column.ty),
             };
