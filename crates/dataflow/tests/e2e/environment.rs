@@ -84,6 +84,30 @@ async fn a_node_whose_journal_was_removed_is_not_ready() {
     assert_eq!(said.matches("the journal can be written again").count(), 2, "{said}");
 }
 
+/// What is not found again is not promised, and what the node had is not lost with its files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_journal_was_removed_promises_nothing_and_saves_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let spec = |id: &str| json!({"pipelineId": id, "source": {"type": "http"}, "sink": {"type": "blackhole"}});
+    let node = program().node_with(&data, &[], &[("DATAFLOW_SHUTDOWN_TIMEOUT", "3s")]);
+    node.create_and_start(&spec("before")).await;
+    let file = |name: &str| data.join("node").join(name);
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        fs::remove_file(file(name)).unwrap();
+    }
+    let late = spec("late");
+    let created = node.try_request("POST", "/api/pipelines", Some(&late));
+    let answer = tokio::time::timeout(Duration::from_secs(3), created).await;
+    assert!(!matches!(answer, Ok(Ok((201, _)))), "{answer:?}");
+    assert!(!node.terminate().success(), "what could not be kept is no success");
+
+    fs::rename(file("journal.db.saved"), file("journal.db")).unwrap();
+    let node = program().node(&data);
+    let (status, _) = node.request("GET", "/api/pipelines/before", None).await;
+    assert_eq!(status, 200);
+}
+
 /// Stops it; how many records it has read. The ledger balances, and each dead letter is there exactly once.
 async fn settle(node: &Node, id: &str) -> u64 {
     let (status, view) = node.post(&format!("/api/pipelines/{id}/stop")).await;

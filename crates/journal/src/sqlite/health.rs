@@ -11,6 +11,11 @@ use std::{
 /// A disk with less free space than this is full: a transaction needs as much.
 const LEAST_SPACE: u64 = 1 << 20;
 
+/// Where a journal is saved whose file was removed.
+pub(super) fn saved(path: &Path) -> PathBuf {
+    path.with_extension("db.saved")
+}
+
 /// What is known of a journal's health.
 #[derive(Debug)]
 pub(super) struct Health {
@@ -56,14 +61,20 @@ impl Health {
     }
 
     /// SQLite would go on writing to files that nobody finds any more.
-    fn replaced(&self) -> Option<String> {
+    pub(super) fn replaced(&self) -> Option<String> {
         let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for path in dataflow_locks::database_files(&self.path).into_iter().take(2) {
             let now = identity(&path);
             match (known.iter().find(|(seen, _)| *seen == path), now) {
                 (Some((_, then)), now) if now != Some(*then) => {
-                    return Some(format!("{} was removed or replaced; stop the node and put it back", path.display()));
+                    let saved = saved(&self.path);
+                    let why = format!(
+                        "{} was removed or replaced: put it back, or stop the node, which saves what it holds as {}",
+                        path.display(),
+                        saved.display()
+                    );
+                    return Some(why);
                 }
                 (None, Some(now)) => known.push((path, now)),
                 _ => {}

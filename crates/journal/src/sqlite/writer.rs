@@ -1,5 +1,8 @@
 //! The one thread that writes: group commit over all shards.
-use super::{failure, health::Health};
+use super::{
+    failure,
+    health::{self, Health},
+};
 use crate::Error;
 use rusqlite::Connection;
 use std::{
@@ -164,7 +167,7 @@ impl Writing {
                 Err(TryRecvError::Empty) if give_back(&self.db) => continue,
                 Err(_) => self.waiting.blocking_recv(),
             }) else {
-                return;
+                return self.save();
             };
             let mut weight = first.weight();
             let mut group = vec![first];
@@ -179,8 +182,12 @@ impl Writing {
 
     /// Commits a group; if a job fails, each gets a transaction of its own, so that none suffers for another.
     fn commit(&self, mut group: Vec<Box<dyn Job>>) {
+        // SQLite would go on writing to a file that nobody finds any more: what is not found again is not written.
+        if let Some(why) = self.health.replaced() {
+            return self.settle(group, &Err(Error::Unavailable(why)));
+        }
         let how = match self.transact(&mut group) {
-            Ok(()) => Ok(()),
+            Ok(()) => self.health.replaced().map_or(Ok(()), |why| Err(Error::Unavailable(why))),
             Err(failed) => {
                 if !self.db.is_autocommit()
                     && let Err(cause) = self.db.execute_batch("ROLLBACK")
@@ -199,9 +206,34 @@ impl Writing {
                 }
             }
         };
-        self.health.note(&how);
+        self.settle(group, &how);
+    }
+
+    fn settle(&self, group: Vec<Box<dyn Job>>, how: &Result<(), Error>) {
+        self.health.note(how);
         for job in group {
             job.settle(how.clone());
+        }
+    }
+
+    /// Where the file was removed under the node, only this process can still read it: it is written beside its old place.
+    fn save(&self) {
+        if self.health.replaced().is_none() {
+            return;
+        }
+        let saved = health::saved(&self.path);
+        match self.db.execute("VACUUM INTO ?1", [saved.to_string_lossy()]) {
+            Ok(_) => tracing::error!(
+                "the journal {} was removed or replaced while the node ran; what it held is in {}: move it to the old place, without \
+                 {}-wal and {}-shm beside it, and start the node again",
+                self.path.display(),
+                saved.display(),
+                self.path.display(),
+                self.path.display()
+            ),
+            Err(cause) => {
+                tracing::error!(%cause, "the journal {} was removed or replaced while the node ran, and can't be saved as {}", self.path.display(), saved.display())
+            }
         }
     }
 
