@@ -42,8 +42,16 @@ fn in_urls(text: &str) -> impl Iterator<Item = Place> {
         }
         let start = scheme + 3;
         let ends = |c: char| matches!(c, '/' | '?' | '#' | '"' | '\'' | '`' | '<' | '>') || c.is_whitespace();
-        let authority = &text[start..start + until(&text[start..], ends)];
-        let at = authority.rfind('@')?;
+        let rest = &text[start..];
+        let authority = &rest[..until(rest, ends)];
+        // A driver takes all before an `@` as a login, whatever should have been percent-encoded in it.
+        let wide = || {
+            let end = until(rest, |c| matches!(c, '"' | '\'' | '`' | '<' | '>' | '\n'));
+            let end = rest[..end].find("://").unwrap_or(end);
+            (authority.contains(':') && authority.len() < end).then(|| rest[..end].find('@')).flatten()
+        };
+        let at = authority.rfind('@').or_else(wide)?;
+        let authority = rest;
         let colon = until(&authority[..at], |c| c == ':');
         (colon < at).then(|| Place { range: start + colon + 1..start + at, written: Written::InUrl })
     })
@@ -223,7 +231,10 @@ mod tests {
 
     #[test]
     fn passwords_are_found_wherever_they_stand() {
-        let cases: [(&str, &[&str]); 23] = [
+        let cases: [(&str, &[&str]); 26] = [
+            ("db://me:p/w@here/x", &["p/w"]),
+            ("db://me:my pass?#@here", &["my pass?#"]),
+            ("db://here:5432/x, then db://there:5432/y", &[]),
             ("db://me:hunter2@here/x?y=z", &["hunter2"]),
             ("can't reach db://me:p:w@here: refused", &["p:w"]),
             ("db://me:${file:/run/pw}@here", &["${file:/run/pw}"]),
