@@ -32,9 +32,14 @@ impl Write for Stderr {
     }
 }
 
+/// Libraries that log each token or frame: only their warnings are for operators, unless the level names them.
+const QUIET: &str =
+    "sqlparser=warn,datafusion=warn,hyper=warn,hyper_util=warn,tokio_postgres=warn";
+
 /// Starts the log. A second call changes nothing.
 pub fn log_to_stderr(log: &Log) {
-    let filter = EnvFilter::new(&log.level);
+    // What is said later about the same target wins.
+    let filter = EnvFilter::new(format!("{QUIET},{}", log.level));
     let to_stderr = tracing_subscriber::fmt::layer().with_writer(|| Stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match log.format {
