@@ -46,8 +46,9 @@ fn in_urls(text: &str) -> impl Iterator<Item = Place> {
         let authority = &rest[..until(rest, ends)];
         // A driver takes all before an `@` as a login, whatever should have been percent-encoded in it.
         let wide = || {
-            let end = until(rest, |c| matches!(c, '"' | '\'' | '`' | '<' | '>' | '\n'));
-            let end = rest[..end].find("://").unwrap_or(end);
+            // No further than the next address, so that a text of many is still read once.
+            let end = rest.find("://").unwrap_or(rest.len());
+            let end = until(&rest[..end], |c| matches!(c, '"' | '\'' | '`' | '<' | '>' | '\n'));
             (authority.contains(':') && authority.len() < end).then(|| rest[..end].find('@')).flatten()
         };
         let at = authority.rfind('@').or_else(wide)?;
