@@ -33,8 +33,7 @@ impl Write for Stderr {
 }
 
 /// Libraries that log each token or frame: only their warnings are for operators, unless the level names them.
-const QUIET: &str =
-    "sqlparser=warn,datafusion=warn,hyper=warn,hyper_util=warn,tokio_postgres=warn";
+const QUIET: &str = "sqlparser=warn,datafusion=warn,hyper=warn,hyper_util=warn,tokio_postgres=warn";
 
 /// Starts the log. A second call changes nothing.
 pub fn log_to_stderr(log: &Log) {

@@ -107,19 +107,20 @@ fn date(name: &str, text: &str) -> Option<String> {
     };
     let clock = match time.split(':').count() {
         _ if time.is_empty() => "",
-        2 => " %H:%M",
-        _ => " %H:%M:%S",
+        2 => "HH24:MI",
+        _ => "HH24:MI:SS",
     };
-    let call = |format: &str| format!("to_timestamp({name}, '{format}{clock}')");
+    let between = text.get(day.len()..day.len() + 1).map_or("", |sign| if sign == "T" { "\"T\"" } else { sign });
+    let call = |format: &str| format!("to_timestamp({name}, '{format}{between}{clock}')");
     for separator in ['.', '/', '-'] {
         let Some(parts) = parts(separator) else { continue };
         let join = |order: [&str; 3]| order.join(&separator.to_string());
-        let year = |part: &str| if part.len() == 4 { "%Y" } else { "%y" };
+        let year = |part: &str| if part.len() == 4 { "YYYY" } else { "YY" };
         if parts[0].len() == 4 {
-            return Some(format!("use {}", call(&join(["%Y", "%m", "%d"]))));
+            return Some(format!("use {}", call(&join(["YYYY", "MM", "DD"]))));
         }
         let (first, second, year) = (parts[0].parse::<u32>().ok()?, parts[1].parse::<u32>().ok()?, year(parts[2]));
-        let (by_day, by_month) = (call(&join(["%d", "%m", year])), call(&join(["%m", "%d", year])));
+        let (by_day, by_month) = (call(&join(["DD", "MM", year])), call(&join(["MM", "DD", year])));
         return Some(match (first, second) {
             (13.., _) => format!("use {by_day}"),
             (_, 13..) => format!("use {by_month}"),
@@ -127,7 +128,7 @@ fn date(name: &str, text: &str) -> Option<String> {
             _ => format!("use {by_day} if the day comes first, and {by_month} if the month does"),
         });
     }
-    (day.len() == 8 && day.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("use {}", call("%Y%m%d")))
+    (day.len() == 8 && day.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("use {}", call("YYYYMMDD")))
 }
 
 /// A name as an expression has it: in quotes if it is no plain one.

@@ -363,10 +363,10 @@ fn a_misfit_knows_the_usual_causes() {
         (Want::Number, "12.50 USD", "regexp_replace(a, '[^0-9.-]', '', 'g')"),
         (Want::Number, "12.5 %", "/ 100"),
         (time, "NA", "nullValues: [\"NA\", \"\"]"),
-        (time, "31.12.2026", "to_timestamp(a, '%d.%m.%Y')"),
-        (time, "12/31/2026 10:30", "to_timestamp(a, '%m/%d/%Y %H:%M')"),
+        (time, "31.12.2026", "to_timestamp(a, 'DD.MM.YYYY')"),
+        (time, "12/31/2026 10:30", "to_timestamp(a, 'MM/DD/YYYY HH24:MI')"),
         (time, "01/02/2026", "if the day comes first"),
-        (time, "20260102", "to_timestamp(a, '%Y%m%d')"),
+        (time, "20260102", "to_timestamp(a, 'YYYYMMDD')"),
         (time, "1767323045", "to_timestamp_seconds(cast(a as bigint))"),
     ] {
         let cause = cause(want, text);

@@ -23,6 +23,7 @@ mod columns;
 mod dirty;
 mod documents;
 mod expressions;
+mod fixes;
 mod neighbours;
 mod paths;
 mod properties;

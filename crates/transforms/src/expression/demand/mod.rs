@@ -17,6 +17,7 @@ use super::{
     finding::Finding,
     functions::Functions,
     inputs::{Inputs, Slot},
+    own::moments::to_micros,
     scope::Scope,
 };
 use operators::{in_microseconds, take};
@@ -27,7 +28,7 @@ use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::ExprSchemable;
 use datafusion_sql::{
     planner::PlannerContext,
-    sqlparser::ast::{Expr, Spanned, UnaryOperator, Value},
+    sqlparser::ast::{self, Expr, Spanned, UnaryOperator, Value},
 };
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -152,6 +153,11 @@ impl<'a> Demand<'a> {
             Expr::Cast { .. } => self.cast(expr),
             Expr::TypedString(typed) => {
                 in_microseconds(&mut typed.data_type);
+                if let (ast::DataType::Timestamp(..), Value::SingleQuotedString(text)) =
+                    (&typed.data_type, &mut typed.value.value)
+                {
+                    *text = to_micros(text).into_owned();
+                }
                 self.planned(expr)
             }
             Expr::Interval(interval) => {

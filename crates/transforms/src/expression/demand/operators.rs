@@ -6,7 +6,10 @@ use crate::expression::{
     exact::QUOTIENT,
     explain::shortened,
     finding::Finding,
-    own::{moments::WITHOUT_OFFSET, numbers::NEGATIVE},
+    own::{
+        moments::{TO_MICROS, WITHOUT_OFFSET},
+        numbers::NEGATIVE,
+    },
     whole::{POSITIONAL, WHOLE},
     written::WRITTEN,
 };
@@ -124,10 +127,13 @@ impl Demand<'_> {
             None if is_text(data_type) => self.write(inner),
             None => {
                 use TimezoneInfo::{None as Unsaid, WithoutTimeZone};
-                if matches!(data_type, DataType::Timestamp(_, Unsaid | WithoutTimeZone) | DataType::Datetime(_))
-                    && from_text(self, inner)
-                {
-                    **inner = call(WITHOUT_OFFSET, [take(inner)], place);
+                let reader = match data_type {
+                    DataType::Timestamp(_, Unsaid | WithoutTimeZone) | DataType::Datetime(_) => Some(WITHOUT_OFFSET),
+                    DataType::Timestamp(..) => Some(TO_MICROS),
+                    _ => None,
+                };
+                if let Some(reader) = reader.filter(|_| from_text(self, inner)) {
+                    **inner = call(reader, [take(inner)], place);
                 }
                 in_microseconds(data_type);
             }

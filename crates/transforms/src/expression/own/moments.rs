@@ -1,7 +1,7 @@
 //! Functions of times: in microseconds, for the years 1 to 9999.
 use super::{
     Own,
-    texts::strings,
+    texts::{each, strings},
     zone::{self, Zone},
 };
 use arrow::{
@@ -12,22 +12,24 @@ use arrow::{
     datatypes::{
         DataType::{self, Date32, Int64, Utf8},
         Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+        TimestampNanosecondType,
     },
 };
 use chrono::{
-    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, Timelike, Utc, Weekday,
+    DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc, Weekday,
     format::{ParseResult, Parsed, StrftimeItems},
 };
 use datafusion_common::{DataFusionError, Result, exec_err};
 use datafusion_expr::ScalarUDF;
-use std::{fmt::Write as _, sync::Arc};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
 /// `extract(part from time)`: of parts that are whole, and of those that have a fraction.
 pub(in crate::expression) const WHOLE_PART: &str = "whole part of";
 pub(in crate::expression) const DECIMAL_PART: &str = "decimal part of";
 /// `time AT TIME ZONE zone`.
 pub(in crate::expression) const AT_ZONE: &str = "at zone";
-/// A text that is cast to a time without time zone.
+/// A text that is cast to an instant, and to a time without time zone.
+pub(in crate::expression) const TO_MICROS: &str = "to microseconds";
 pub(in crate::expression) const WITHOUT_OFFSET: &str = "without offset";
 /// A text read by a format, as a time and as a date.
 pub(in crate::expression) const READ_TIME: &str = "time by format";
@@ -83,6 +85,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         Own::of_any(WHOLE_PART, &[2], |_| Int64, whole_part),
         Own::of_any(DECIMAL_PART, &[2], |_| DataType::Decimal128(20, 6), decimal_part),
         Own::of_any(AT_ZONE, &[2], |types| other_side(&types[0]), at_zone),
+        Own::of(TO_MICROS, &[&[Utf8]], Utf8, |columns| each(&columns[0], |text| Ok(to_micros(text).into_owned()))),
         Own::of(WITHOUT_OFFSET, &[&[Utf8]], Utf8, without_offset),
         seconds("to_timestamp", SECOND),
         seconds("to_timestamp_seconds", SECOND),
@@ -119,8 +122,17 @@ fn other_side(ty: &DataType) -> DataType {
     if matches!(ty, DataType::Timestamp(_, None) | Date32) { instant() } else { datetime() }
 }
 
-/// Times in microseconds.
+/// Times in microseconds, rounded.
 fn micros(column: &ArrayRef) -> Result<ArrayRef> {
+    if let DataType::Timestamp(TimeUnit::Nanosecond, _) = column.data_type() {
+        let nanos = column.as_primitive::<TimestampNanosecondType>();
+        let rounded = |nanos: i64| {
+            let (micros, rest) = (nanos.div_euclid(1_000), nanos.rem_euclid(1_000));
+            micros + i64::from(rest > 500 || rest == 500 && micros % 2 != 0)
+        };
+        let times: TimestampMicrosecondArray = nanos.unary(rounded);
+        return Ok(timed(column, times));
+    }
     let ty = if matches!(column.data_type(), DataType::Timestamp(_, None) | Date32) { datetime() } else { instant() };
     Ok(cast(column, &ty)?)
 }
@@ -299,7 +311,27 @@ fn without_offset(columns: &[ArrayRef]) -> Result<ArrayRef> {
             return exec_err!("{text:?} has an offset ({offset}), which a timestamp has not: cast it to timestamptz");
         }
     }
-    Ok(columns[0].clone())
+    each(&columns[0], |text| Ok(to_micros(text).into_owned()))
+}
+
+/// The text of a time, rounded to the microseconds in which times are kept, as PostgreSQL rounds it.
+pub(in crate::expression) fn to_micros(text: &str) -> Cow<'_, str> {
+    let Some((whole, fraction)) = text.split_once('.') else { return text.into() };
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    if digits <= 6 {
+        return text.into();
+    }
+    let (digits, zone) = fraction.split_at(digits);
+    let micros = format!("0.{digits}").parse::<f64>().map_or(0.0, |fraction| (fraction * 1e6).round_ties_even());
+    if micros < 1e6 {
+        return format!("{whole}.{micros:06}{zone}").into();
+    }
+    let second = whole.trim_start().replacen(['T', 't'], " ", 1);
+    let second = NaiveDateTime::parse_from_str(&second, "%Y-%m-%d %H:%M:%S").ok();
+    match second.and_then(|second| second.checked_add_signed(TimeDelta::seconds(1))) {
+        Some(second) => format!("{}{zone}", second.format("%Y-%m-%dT%H:%M:%S")).into(),
+        None => text.into(), // no time: what casts it says so
+    }
 }
 
 /// A number of units since 1970, or a time as a text.
@@ -311,6 +343,7 @@ fn to_timestamp(column: &ArrayRef, unit: i64) -> Result<ArrayRef> {
         if micros.abs() < 4e17 { Ok(micros as i64) } else { out(number) }
     };
     let times: TimestampMicrosecondArray = match column.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => return Ok(cast(&micros(column)?, &instant())?),
         DataType::Timestamp(..) | Date32 => return Ok(cast(column, &instant())?),
         Utf8 => {
             let times = strings(column).iter().map(|text| {
@@ -321,7 +354,7 @@ fn to_timestamp(column: &ArrayRef, unit: i64) -> Result<ArrayRef> {
                 if let Ok(number) = text.trim().parse::<f64>() {
                     return of_double(number).map(Some);
                 }
-                let time: ArrayRef = Arc::new(StringArray::from(vec![text]));
+                let time: ArrayRef = Arc::new(StringArray::from(vec![&*to_micros(text)]));
                 Ok(Some(cast(&time, &instant())?.as_primitive::<TimestampMicrosecondType>().value(0)))
             });
             times.collect::<Result<_>>()?
