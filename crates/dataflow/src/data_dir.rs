@@ -89,7 +89,9 @@ impl DataDir {
 
     /// The files in it that no connector may touch.
     pub fn own_files(&self) -> BTreeSet<PathBuf> {
-        ["lock", "journal.db", "journal.db-wal", "journal.db-shm"].map(|name| self.path.join(name)).into()
+        ["lock", "journal.db", "journal.db-wal", "journal.db-shm", "journal.seen"]
+            .map(|name| self.path.join(name))
+            .into()
     }
 }
 

@@ -238,7 +238,9 @@ pub enum AskError {
 impl From<dataflow_journal::Error> for AskError {
     fn from(error: dataflow_journal::Error) -> Self {
         match error {
-            dataflow_journal::Error::Corrupt(_) => Self::Internal(error.to_string()),
+            dataflow_journal::Error::Corrupt(_) | dataflow_journal::Error::NotAsLeft(_) => {
+                Self::Internal(error.to_string())
+            }
             dataflow_journal::Error::Unavailable(_) | dataflow_journal::Error::Fenced { .. } => {
                 Self::Unavailable(error.to_string())
             }

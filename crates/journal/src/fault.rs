@@ -151,6 +151,10 @@ fn mix(state: &mut u64) -> u64 {
 
 #[async_trait]
 impl<J: Journal> Journal for Faulty<J> {
+    fn id(&self) -> &str {
+        self.inner.id()
+    }
+
     async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
         self.land_late().await;
         self.meet(self.inner.claim(shard)).await

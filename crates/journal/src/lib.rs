@@ -74,6 +74,9 @@ pub enum Error {
     /// content). Nothing was changed, and trying again is no use.
     #[error("the journal is damaged: {0}")]
     Corrupt(String),
+    /// The store is another one, or has less in it, than what was written in this place. Nothing was changed.
+    #[error("the journal is not as it was left: {0}")]
+    NotAsLeft(String),
     /// The epoch is no longer the shard's; nothing was changed.
     #[error("shard {shard}: epoch {epoch} is fenced")]
     Fenced {
@@ -96,6 +99,9 @@ pub struct Snapshot {
 /// The log of all shards. Every backend passes the same contract suite.
 #[async_trait]
 pub trait Journal: Send + Sync + std::fmt::Debug {
+    /// What tells this journal from any other: drawn when it was made. A copy has the same.
+    fn id(&self) -> &str;
+
     /// Takes over a shard: raises its epoch by one and returns the head. From then on, nothing with a lower epoch is written.
     async fn claim(&self, shard: ShardId) -> Result<Head, Error>;
 

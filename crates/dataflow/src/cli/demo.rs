@@ -131,8 +131,8 @@ impl Files {
     /// Removes what an earlier demo left and writes the input, so that every demo begins alike.
     fn prepare(&self) -> io::Result<()> {
         let of_database = ["users.db", "users.db-wal", "users.db-shm"].map(|name| self.folder.join(name));
-        let of_node =
-            ["journal.db", "journal.db-wal", "journal.db-shm"].map(|name| self.folder.join("node").join(name));
+        let of_node = ["journal.db", "journal.db-wal", "journal.db-shm", "journal.seen"]
+            .map(|name| self.folder.join("node").join(name));
         for path in of_database.iter().chain(&of_node) {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

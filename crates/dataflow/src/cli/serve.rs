@@ -9,6 +9,7 @@ use crate::{
     signals::Signals,
     telemetry,
 };
+use dataflow_journal::sqlite;
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -136,6 +137,15 @@ impl From<node::Error> for Failure {
             node::Error::Faults(error) => Self::invalid(error, Vec::new()),
             node::Error::DataDir(data_dir::Error::InUse { .. }) => {
                 Self::failed(error).fix("stop that process, or choose another folder with --data-dir DIR")
+            }
+            node::Error::Journal { ref path, source: dataflow_journal::Error::NotAsLeft(_) } => {
+                let marker = sqlite::marker(path);
+                let fix = format!(
+                    "put back what is missing, or restore a backup with `dataflow restore`; to go on with what is there, remove {}: \
+                     each pipeline then compares its checkpoint with its sink, and fails where the sink is ahead",
+                    marker.display()
+                );
+                Self::failed(error).fix(fix)
             }
             node::Error::DataDir(data_dir::Error::Io { .. }) | node::Error::Journal { .. } => {
                 Self::failed(error).fix("choose another folder with --data-dir DIR, or mend this one")

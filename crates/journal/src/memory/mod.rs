@@ -11,18 +11,24 @@ use dataflow_core::{
     shard::ShardId,
 };
 use shelf::{Log, Shelf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 /// A log in memory. Clones share it, like nodes that share a store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Memory {
+    id: Arc<str>,
     shelf: Arc<Mutex<Shelf>>,
 }
 
 impl Memory {
     /// An empty log.
     pub fn new() -> Self {
-        Self::default()
+        // The standard library's only source of chance; whatever is logged or decided, it is not by this.
+        let drawn = [0; 2].map(|_| RandomState::new().hash_one(0));
+        Self { id: format!("{:016x}{:016x}", drawn[0], drawn[1]).into(), shelf: Arc::default() }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -30,8 +36,18 @@ impl Memory {
     }
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[async_trait]
 impl Journal for Memory {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
         let mut shelf = self.shelf();
         let log = shelf.logs.entry(shard).or_default();

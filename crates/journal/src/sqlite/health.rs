@@ -39,7 +39,7 @@ impl Health {
         let failure = match how {
             Ok(()) => None,
             Err(Error::Unavailable(why) | Error::Corrupt(why)) => Some(why.clone()),
-            Err(error @ Error::Fenced { .. }) => Some(error.to_string()),
+            Err(error @ (Error::Fenced { .. } | Error::NotAsLeft(_))) => Some(error.to_string()),
         };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }

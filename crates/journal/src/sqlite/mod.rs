@@ -6,6 +6,7 @@ mod failure;
 mod health;
 mod readers;
 mod schema;
+mod seen;
 mod statements;
 mod writer;
 
@@ -20,6 +21,8 @@ use dataflow_core::{
 };
 use health::Health;
 use readers::Readers;
+pub use seen::marker;
+use seen::{Marker, Written};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -32,6 +35,7 @@ use writer::{Durable, Writer};
 /// process has the file locked, what is written waits for it, however long that takes, and the log names that process.
 #[derive(Debug)]
 pub struct Sqlite {
+    id: String,
     path: PathBuf,
     health: Arc<Health>,
     // The writer is dropped last: who closes the file last moves the write-ahead log into the database.
@@ -43,15 +47,22 @@ impl Sqlite {
     /// Opens the log at `path`; makes it if it isn't there. The folder has to be there.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is no journal, or one of a newer version.
+    /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is no journal, or one of a newer
+    /// version, [`Error::NotAsLeft`] if the file's [marker] knows of more than there is.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let in_file = |cause| failure::of(path, "can't be opened", &cause);
-        let db = schema::open(path)?;
+        // Read first: it never knows more than the journal at the same moment.
+        let seen = Written::seen(path)?;
+        let db = schema::open(path, seen.as_ref())?;
+        let written = schema::written(&db, path)?;
+        seen.map_or(Ok(()), |seen| written.covers(&seen, path))?;
         let reading =
             (0..readers::THREADS).map(|_| schema::open_to_read(path)).collect::<Result<_, _>>().map_err(in_file)?;
         let health = Arc::new(Health::of(path));
-        let writer = Writer::start(path, db, health.clone())?;
-        Ok(Self { path: path.to_owned(), readers: Readers::start(path, reading)?, health, writer })
+        let id = written.id.clone();
+        let marker = Marker::keep(path, written)?;
+        let writer = Writer::start(path, db, health.clone(), marker)?;
+        Ok(Self { id, path: path.to_owned(), readers: Readers::start(path, reading)?, health, writer })
     }
 
     /// The files it keeps: the database, its write-ahead log, and that one's index.
@@ -65,8 +76,12 @@ mod tests;
 
 #[async_trait]
 impl Journal for Sqlite {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
-        self.writer.submit(Durable::AtOnce, 0, move |db| statements::claim(db, shard)).await
+        self.writer.advance(0, |_| 1, move |db| statements::claim(db, shard)).await
     }
 
     async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
@@ -77,8 +92,10 @@ impl Journal for Sqlite {
         let written = match stored::rows(next_seq, events) {
             Ok(rows) => {
                 let weight = rows.iter().map(|row| row.body.len()).sum();
+                let count = rows.len() as u64;
+                let moves = move |appended: &Appended| if *appended == Appended::Applied { count } else { 0 };
                 self.writer
-                    .submit(Durable::AtOnce, weight, move |db| statements::append(db, shard, epoch, next_seq, &rows))
+                    .advance(weight, moves, move |db| statements::append(db, shard, epoch, next_seq, &rows))
                     .await
             }
             Err(cause) => Err(cause),

@@ -1,5 +1,8 @@
 //! The file: its tables, its settings, and which versions of it are read.
-use super::failure;
+use super::{
+    failure,
+    seen::{self, Written},
+};
 use crate::Error;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::{path::Path, time::Duration};
@@ -13,9 +16,10 @@ const APPLICATION: i64 = 0x4446_6a6c;
 /// How long another process's lock is waited for at once.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.compacted` may be
+/// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.compacted` may be
 /// missing, none after it. `kind` is `stored::Kind`: 0 is lifecycle, anything else progress.
 const TABLES: &str = "
+    CREATE TABLE journal (id TEXT NOT NULL) STRICT;
     CREATE TABLE head (
         shard INTEGER PRIMARY KEY,
         epoch INTEGER NOT NULL,
@@ -45,12 +49,18 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// Opens the file to write, and makes its tables if it is new.
-pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+/// Opens the file to write, and makes its tables if it is new. It is not where something was `seen` before.
+pub(super) fn open(path: &Path, seen: Option<&Written>) -> Result<Connection, Error> {
     let in_file = |cause| failure::of(path, "can't be opened", &cause);
+    if seen.is_some() {
+        seen::is_there(path)?;
+    }
     let mut db = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(in_file)?;
     db.busy_timeout(BUSY).map_err(in_file)?;
     if is_empty(&db).map_err(in_file)? {
+        if seen.is_some() {
+            return Err(seen::empty(path));
+        }
         create(&mut db).map_err(in_file)?;
     }
     check(&db, path)?;
@@ -75,6 +85,8 @@ fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
 }
 
 fn settings(db: &Connection) -> rusqlite::Result<()> {
+    // A copy that was made by VACUUM has none.
+    db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
     // 16 MiB between two checkpoints of the write-ahead log: each costs a second fsync and stops the writer.
     db.pragma_update(None, "wal_autocheckpoint", 4_096)?;
@@ -100,6 +112,7 @@ fn create(db: &mut Connection) -> rusqlite::Result<()> {
     // Another one may have been quicker.
     if is_empty(&tx)? {
         tx.execute_batch(TABLES)?;
+        tx.execute("INSERT INTO journal (id) VALUES (lower(hex(randomblob(16))))", [])?;
         tx.pragma_update(None, "application_id", APPLICATION)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
@@ -122,4 +135,19 @@ fn check(db: &Connection, path: &Path) -> Result<(), Error> {
         ))),
         other => Err(Error::Corrupt(format!("{what} has the unknown version {other}"))),
     }
+}
+
+/// What the journal is known by, and how much was written to it.
+pub(super) fn written(db: &Connection, path: &Path) -> Result<Written, Error> {
+    if number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'journal'").is_ok_and(|tables| tables == 0) {
+        let path = path.display();
+        return Err(Error::Corrupt(format!(
+            "{path} was written by a build from before the first release, which gave journals no id; start with an empty folder"
+        )));
+    }
+    // In one statement, so that it is of one moment.
+    db.query_row("SELECT id, (SELECT coalesce(sum(epoch + next_seq - 1), 0) FROM head) FROM journal", [], |row| {
+        Ok(Written { id: row.get(0)?, moves: row.get::<_, i64>(1)?.cast_unsigned() })
+    })
+    .map_err(|cause| failure::of(path, "can't be read", &cause))
 }

@@ -253,3 +253,98 @@ async fn a_failure_is_over_although_nobody_writes() {
     }
     panic!("still {:?}", journal.unwritable());
 }
+
+/// A journal of some events, as a kill leaves it: the files beside it are copied while it is open.
+async fn killed(name: &str) -> (TempDir, PathBuf) {
+    let (folder, path) = place();
+    let left = folder.path().join(name);
+    std::fs::create_dir(&left).unwrap();
+    let journal = Sqlite::open(&path).unwrap();
+    let mut owner = Owner::claim(&journal, SHARD).await;
+    for n in 0..5 {
+        owner.append(&[(pipeline(SHARD, 0), lifecycle(&format!("{n}")))]).await;
+    }
+    for file in ["journal.db", "journal.db-wal", "journal.seen"] {
+        std::fs::copy(folder.path().join(file), left.join(file)).unwrap();
+    }
+    let left = left.join("journal.db");
+    (folder, left)
+}
+
+/// Whatever is missing of what was written here is noticed; what nobody took anything from opens, wherever it lies.
+#[tokio::test]
+async fn what_was_taken_away_is_noticed() {
+    let id = |path: &std::path::Path| Sqlite::open(path).unwrap().id().to_owned();
+    let (_kept, path) = killed("whole").await;
+    assert_eq!(id(&path), id(&path), "all is there, and it stays the same journal");
+
+    type Harm = fn(&std::path::Path);
+    let harms: [(&str, Harm, &str); 6] = [
+        ("no file", |path| std::fs::remove_file(path).unwrap(), "is missing"),
+        ("an empty file", |path| std::fs::write(path, "").unwrap(), "is empty"),
+        ("no -wal", |path| std::fs::remove_file(path.with_extension("db-wal")).unwrap(), ""),
+        (
+            "another journal",
+            |path| {
+                let (_folder, other) = place();
+                drop(Sqlite::open(&other).unwrap());
+                std::fs::remove_file(path.with_extension("db-wal")).unwrap();
+                std::fs::copy(other, path).unwrap();
+            },
+            "is another journal",
+        ),
+        (
+            "an older copy",
+            |path| {
+                drop(Sqlite::open(path).unwrap());
+                let db = Connection::open(path).unwrap();
+                db.execute("DELETE FROM log WHERE seq = 5", []).unwrap();
+                db.execute("UPDATE head SET next_seq = 5", []).unwrap();
+            },
+            "holds 5 of the 6 changes",
+        ),
+        (
+            "a damaged marker",
+            |path| std::fs::write(path.with_extension("seen"), "x").unwrap(),
+            "journal.seen can't be read",
+        ),
+    ];
+    for (what, harm, says) in harms {
+        let (_kept, path) = killed("left").await;
+        harm(&path);
+        let refused = Sqlite::open(&path).unwrap_err();
+        assert!(matches!(refused, Error::NotAsLeft(_)), "{what}: {refused}");
+        assert!(refused.to_string().contains(says), "{what}: {refused}");
+        assert!(matches!(Sqlite::open(&path), Err(Error::NotAsLeft(_))), "{what}: the first look changed nothing");
+        // Without the marker it is what is there that counts.
+        std::fs::remove_file(super::marker(&path)).unwrap();
+        Sqlite::open(&path).unwrap();
+    }
+}
+
+/// What the marker says is what was written, by each event and claim, and by none that was refused.
+#[tokio::test]
+async fn the_marker_is_never_ahead() {
+    let (_folder, path) = place();
+    let journal = Sqlite::open(&path).unwrap();
+    let moves = || super::seen::Written::seen(&path).unwrap().unwrap().moves;
+    let mut owner = Owner::claim(&journal, SHARD).await;
+    assert_eq!(moves(), 1);
+    owner.append(&[(pipeline(SHARD, 0), lifecycle("1")), (pipeline(SHARD, 0), lifecycle("2"))]).await;
+    assert_eq!(moves(), 3);
+    let refused = journal.append(SHARD, owner.epoch, Seq(1), &[(pipeline(SHARD, 0), lifecycle("x"))]).await;
+    assert_eq!((refused, moves()), (Appended::Fenced, 3));
+    journal.put_chunk(&ChunkId("p/i/1/x".into()), Bytes::from_static(b"body")).await.unwrap();
+    assert_eq!(moves(), 3);
+    drop(journal);
+    drop(Sqlite::open(&path).unwrap());
+    assert_eq!(moves(), 3);
+}
+
+#[test]
+fn a_journal_without_an_id_is_refused() {
+    let (_folder, path) = place();
+    drop(Sqlite::open(&path).unwrap());
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE journal").unwrap();
+    insta::assert_snapshot!(refusal(&path), @"the journal is damaged: [path] was written by a build from before the first release, which gave journals no id; start with an empty folder");
+}

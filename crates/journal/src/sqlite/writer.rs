@@ -2,6 +2,7 @@
 use super::{
     failure,
     health::{self, Health},
+    seen::Marker,
 };
 use crate::Error;
 use rusqlite::Connection;
@@ -47,26 +48,37 @@ trait Job: Send {
     fn durable(&self) -> Durable;
     /// Bytes that it writes, about.
     fn weight(&self) -> usize;
+    /// How far it has moved heads on.
+    fn moves(&self) -> u64;
     /// Does it. Called again if the group had to be rolled back.
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
     /// Answers, once the transaction is over.
     fn settle(self: Box<Self>, how: Result<(), Error>);
 }
 
-struct Task<T, F> {
+struct Task<T, F, M> {
     durable: Durable,
     weight: usize,
     work: F,
+    moves: M,
     done: Option<T>,
     reply: oneshot::Sender<Result<T, Error>>,
 }
 
-impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Job for Task<T, F> {
+impl<T, F, M> Job for Task<T, F, M>
+where
+    T: Send,
+    F: FnMut(&Connection) -> rusqlite::Result<T> + Send,
+    M: Fn(&T) -> u64 + Send,
+{
     fn durable(&self) -> Durable {
         self.durable
     }
     fn weight(&self) -> usize {
         self.weight
+    }
+    fn moves(&self) -> u64 {
+        self.done.as_ref().map_or(0, &self.moves)
     }
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.done = Some((self.work)(db)?);
@@ -80,15 +92,20 @@ impl<T: Send, F: FnMut(&Connection) -> rusqlite::Result<T> + Send> Job for Task<
     }
 }
 
+/// The moves of what moves no head.
+fn stays<T>(_: &T) -> u64 {
+    0
+}
+
 fn stopped() -> Error {
     Error::Unavailable("its writer has stopped".into())
 }
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(path: &Path, db: Connection, health: Arc<Health>) -> Result<Self, Error> {
+    pub(super) fn start(path: &Path, db: Connection, health: Arc<Health>, marker: Marker) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let mut writing = Writing { db, path: path.into(), waiting, health };
+        let mut writing = Writing { db, path: path.into(), waiting, health, marker };
         let thread = std::thread::Builder::new()
             .name("journal-writer".into())
             .spawn(move || writing.write())
@@ -107,8 +124,31 @@ impl Writer {
         weight: usize,
         work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
+        self.perform(durable, weight, stays, work).await
+    }
+
+    /// Does `work` that moves a shard's head on by so many `moves`; it is durable once this returns.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub(super) async fn advance<T: Send + 'static>(
+        &self,
+        weight: usize,
+        moves: impl Fn(&T) -> u64 + Send + 'static,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.perform(Durable::AtOnce, weight, moves, work).await
+    }
+
+    async fn perform<T: Send + 'static>(
+        &self,
+        durable: Durable,
+        weight: usize,
+        moves: impl Fn(&T) -> u64 + Send + 'static,
+        work: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Task { durable, weight, work, done: None, reply });
+        let job = Box::new(Task { durable, weight, work, moves, done: None, reply });
         self.jobs.as_ref().ok_or_else(stopped)?.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -124,7 +164,14 @@ impl Writer {
             db.execute_batch(&format!("PRAGMA user_version = {version}"))
         };
         let (reply, _) = oneshot::channel();
-        drop(jobs.try_send(Box::new(Task { durable: Durable::AtOnce, weight: 0, work, done: None, reply })));
+        drop(jobs.try_send(Box::new(Task {
+            durable: Durable::AtOnce,
+            weight: 0,
+            work,
+            moves: stays,
+            done: None,
+            reply,
+        })));
     }
 }
 
@@ -149,6 +196,7 @@ struct Writing {
     path: PathBuf,
     waiting: mpsc::Receiver<Box<dyn Job>>,
     health: Arc<Health>,
+    marker: Marker,
 }
 
 /// Where a transaction failed.
@@ -181,7 +229,7 @@ impl Writing {
     }
 
     /// Commits a group; if a job fails, each gets a transaction of its own, so that none suffers for another.
-    fn commit(&self, mut group: Vec<Box<dyn Job>>) {
+    fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
         // SQLite would go on writing to a file that nobody finds any more: what is not found again is not written.
         if let Some(why) = self.health.replaced() {
             return self.settle(group, &Err(Error::Unavailable(why)));
@@ -209,7 +257,10 @@ impl Writing {
         self.settle(group, &how);
     }
 
-    fn settle(&self, group: Vec<Box<dyn Job>>, how: &Result<(), Error>) {
+    fn settle(&mut self, group: Vec<Box<dyn Job>>, how: &Result<(), Error>) {
+        if how.is_ok() {
+            self.marker.add(group.iter().map(|job| job.moves()).sum());
+        }
         self.health.note(how);
         for job in group {
             job.settle(how.clone());

@@ -20,6 +20,10 @@ pub(super) struct Watched {
 
 #[async_trait]
 impl Journal for Watched {
+    fn id(&self) -> &str {
+        self.inner.id()
+    }
+
     async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
         self.faults.with(Point::Claim, self.inner.claim(shard)).await
     }

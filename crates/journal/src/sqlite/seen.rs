@@ -1,0 +1,128 @@
+//! The marker beside the journal's file: which journal was written here, and how much of it at least.
+//!
+//! A file that is missing, older or another one is noticed by it at the next start, before the node promises anything. It
+//! is written after each commit and never synced: it may know less than the journal has, never more.
+use crate::Error;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// What a journal is known by, and how much was written to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    /// The journal's id.
+    pub(super) id: String,
+    /// Claims and events of all shards, ever.
+    pub(super) moves: u64,
+}
+
+impl Written {
+    /// Always of the same length, so that it is overwritten in one piece.
+    fn line(&self) -> String {
+        format!("{} {:020}\n", self.id, self.moves)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (id, moves) = line.trim_end().split_once(' ')?;
+        Some(Self { id: id.to_owned(), moves: moves.parse().ok()? })
+    }
+
+    /// What a look at the marker of the journal at `path` tells; none if nothing was ever written there.
+    pub(super) fn seen(path: &Path) -> Result<Option<Self>, Error> {
+        let marker = marker(path);
+        let failed = |why: String| Error::NotAsLeft(format!("{} can't be read: {why}", marker.display()));
+        match std::fs::read_to_string(&marker) {
+            Ok(line) => Self::parse(&line).map(Some).ok_or_else(|| failed("its content is damaged".into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    /// Whether the journal at `path`, which has `self`, is the one that was `seen`, with all that was seen of it.
+    pub(super) fn covers(&self, seen: &Self, path: &Path) -> Result<(), Error> {
+        let path = path.display();
+        if self.id != seen.id {
+            let (there, then) = (&self.id, &seen.id);
+            return Err(Error::NotAsLeft(format!(
+                "{path} is another journal ({there}) than the one written here last ({then})"
+            )));
+        }
+        if self.moves < seen.moves {
+            return Err(Error::NotAsLeft(format!(
+                "{path} holds {} of the {} changes that were written to it: an older copy was put in its place, or {path}-wal was \
+                 removed",
+                self.moves, seen.moves
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Where the marker of the journal at `path` lies.
+pub fn marker(path: &Path) -> PathBuf {
+    path.with_extension("seen")
+}
+
+/// Makes sure that the file at `path` is there, where a journal was written before.
+pub(super) fn is_there(path: &Path) -> Result<(), Error> {
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() > 0 => Ok(()),
+        Ok(_) => Err(empty(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::NotAsLeft(format!("{} is missing, but a journal was written here", path.display())))
+        }
+        Err(error) => Err(Error::Unavailable(format!("{} can't be read: {error}", path.display()))),
+    }
+}
+
+/// There is a file, but no journal in it.
+pub(super) fn empty(path: &Path) -> Error {
+    Error::NotAsLeft(format!(
+        "{path} is empty, but a journal was written here: it was made anew, or {path}-wal was removed",
+        path = path.display()
+    ))
+}
+
+/// Keeps the marker up to date.
+#[derive(Debug)]
+pub(super) struct Marker {
+    path: PathBuf,
+    /// None once it can't be written: an older one does no harm.
+    file: Option<File>,
+    written: Written,
+}
+
+impl Marker {
+    /// Of the journal at `path`, which has `written`. A new one is durable once this returns.
+    pub(super) fn keep(path: &Path, written: Written) -> Result<Self, Error> {
+        let path = marker(path);
+        let failed = |cause: io::Error| Error::Unavailable(format!("{} can't be written: {cause}", path.display()));
+        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = open.map_err(failed)?;
+        file.write_all_at(written.line().as_bytes(), 0).map_err(failed)?;
+        let synced = file.sync_all().and_then(|()| sync_folder(&path));
+        synced.map_err(failed)?;
+        Ok(Self { file: Some(file), written, path })
+    }
+
+    /// So much more was written, and is durable.
+    pub(super) fn add(&mut self, moves: u64) {
+        if moves == 0 {
+            return;
+        }
+        self.written.moves += moves;
+        let Some(file) = &self.file else { return };
+        if let Err(cause) = file.write_all_at(self.written.line().as_bytes(), 0) {
+            tracing::warn!(%cause, "{} can't be written: an older journal may not be noticed", self.path.display());
+            self.file = None;
+        }
+    }
+}
+
+/// Makes names in the folder of a file durable.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
