@@ -3,7 +3,8 @@
 use crate::on_disk::FileId;
 use dataflow_sdk::Error;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The version that is written.
 const VERSION: u32 = 1;
@@ -40,6 +41,19 @@ pub(super) struct Handle {
     pub(super) length: u64,
     /// Its length when the generation began: it is never cut below.
     pub(super) base: u64,
+    /// A hash of the last bytes that count: a file of other content is not the one that was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tail: Option<u64>,
+}
+
+/// So many bytes before its end tell whether a file is what was written.
+const TAIL: u64 = 4 << 10;
+
+/// A hash of the last bytes before `length`.
+pub(super) fn tail(file: &File, length: u64) -> io::Result<u64> {
+    let mut bytes = vec![0; length.min(TAIL) as usize];
+    file.read_exact_at(&mut bytes, length.saturating_sub(TAIL))?;
+    Ok(xxh3_64(&bytes))
 }
 
 impl Handle {
@@ -79,6 +93,7 @@ mod tests {
             inode: u64::MAX,
             length: 9_007_199_254_740_993,
             base: 77,
+            tail: Some(u64::MAX),
         }
     }
 
@@ -91,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_handle_without_a_version_is_of_the_first() {
-        assert_eq!(Handle::from_json(serde_json::from_str(GOLDEN_UNVERSIONED).unwrap()).unwrap(), handle());
+        let unversioned = Handle { tail: None, ..handle() };
+        assert_eq!(Handle::from_json(serde_json::from_str(GOLDEN_UNVERSIONED).unwrap()).unwrap(), unversioned);
     }
 
     #[test]

@@ -3,6 +3,7 @@ mod audit;
 pub mod compression;
 mod handle;
 pub(crate) mod lines;
+mod mark;
 mod open;
 mod ruled;
 #[cfg(test)]
@@ -35,7 +36,8 @@ pub struct FileSink {
     pub format: Format,
     /// Compression; by default what the path's extension says (`.gz`, `.zst`, otherwise none). Each commit is a frame of its own.
     pub compression: Option<Compression>,
-    /// What to do if the file is there when the pipeline starts to write to it for the first time (or again after a reset).
+    /// What to do about lines that are there when the pipeline starts for the first time. What it wrote itself is always
+    /// kept, also where it goes on from elsewhere: move the file away to write all again.
     #[serde(default)]
     pub if_exists: IfExists,
     /// CSV: between fields, one ASCII character.
@@ -71,12 +73,12 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IfExists {
-    /// Write behind what is there.
+    /// Write after what is there.
     #[default]
     Append,
     /// Fail, unless it is empty.
     Fail,
-    /// Empty it.
+    /// Empty it. Of a file that a pipeline turns to later only one that is empty is taken.
     Replace,
 }
 
@@ -95,8 +97,9 @@ impl SinkConfig for FileSink {
     const SUMMARY: &'static str = "Appends records to a file, as JSON lines or CSV.";
     const KIND: Kind = Kind::Staged;
     const GUARANTEE: &'static str = "Exactly once: each checkpoint makes the file durable and remembers its length; after a crash it is cut back to that \
-         length and goes on from there. Void if somebody else writes to the file or replaces it while the pipeline exists; \
-         a reader that follows the file may see records that a crash takes back and writes again.";
+         length and goes on from there. A file that was removed, replaced, cut or written to by others is noticed with the \
+         next commit or opening and refused, as is a journal older than the file. Void if others write to it at the time of \
+         a crash, or change lines in its middle; a reader that follows the file may see records that a crash takes back and writes again.";
     const SINGLE_LANE: bool = true;
 
     fn check(&self) -> Vec<Problem> {
@@ -159,10 +162,11 @@ impl Sink for FileSink {
     }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, paths) = (self.clone(), cx.paths.clone());
-        let handle = lane.journalled.and_then(|progress| progress.handle);
+        let OpenLane { fence, journalled, .. } = lane;
+        let handle = journalled.and_then(|progress| progress.handle);
         let asking = Arc::new(());
         let wanted = Arc::downgrade(&asking);
-        let opened = crate::blocking::run(move || open::open(&config, &paths, handle, &wanted)).await;
+        let opened = crate::blocking::run(move || open::open(&config, &paths, &fence, handle, &wanted)).await;
         drop(asking);
         opened?
     }

@@ -1,7 +1,13 @@
 //! Opening: lock the file, then cut it back to what the journal says.
-use super::{Compression, FileSink, Format, IfExists, handle::Handle, lines::Csv, writer::FileWriter};
+use super::{
+    Compression, FileSink, Format, IfExists,
+    handle::{self, Handle},
+    lines::Csv,
+    mark::Mark,
+    writer::FileWriter,
+};
 use crate::on_disk::{self, FileId};
-use dataflow_core::types::Type;
+use dataflow_core::{id::Generation, token::Fence, types::Type};
 use dataflow_sdk::{
     Error, Paths,
     batch::{Column, Demand},
@@ -15,14 +21,15 @@ use std::{
     sync::Weak,
 };
 
-const RESET: &str = "put the file back as it was, or choose: set the checkpoint to \"journal\" to go on with what is there, or to \"beginning\" to \
-    write all again; `ifExists` then says what becomes of what is there";
+const RESET: &str = "put the file back as it was, or choose: set the checkpoint to \"journal\" to go on after what is there, or move the file away \
+    and set it to \"beginning\" to write all again";
 
 /// Opens the file for the one writer that it may have. `wanted` is gone once nobody waits for it any more: it may be late,
 /// and must not cut back what a later writer has written since.
 pub(super) fn open(
     config: &FileSink,
     paths: &Paths,
+    fence: &Fence,
     journalled: Option<serde_json::Value>,
     wanted: &Weak<()>,
 ) -> Result<Opened, Error> {
@@ -48,14 +55,17 @@ pub(super) fn open(
             .fix("give the path of a regular file, or use the stdout sink")
             .for_user());
     }
-    let (id, found) = (FileId::from(&metadata), metadata.len());
+    let there =
+        There { path, file: &file, id: FileId::from(&metadata), length: metadata.len(), mark: Mark::read(&file) };
     let (handle, fresh) = match journalled {
-        Some(handle) => (check(handle, path, id, found)?, false),
-        None => (begin(config, id, found)?, true),
+        Some(handle) => (there.check(handle, fence)?, false),
+        None => (there.begin(config.if_exists, fence)?, true),
     };
-    if found > handle.length {
+    if there.length > handle.length {
         file.set_len(handle.length).map_err(|error| on_disk::failure("cut back", path, &error))?;
     }
+    let mark = Mark::new(fence, handle.base, handle.length);
+    mark.write(&file);
     let compression = config.compression.unwrap_or_else(|| Compression::of(path));
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
     let columns = columns(config, &mut file, handle.length, compression, csv)?;
@@ -68,7 +78,7 @@ pub(super) fn open(
     };
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
     let csv = (config.format == Format::Csv).then_some(csv);
-    let writer = Box::new(FileWriter::new(file, handle, compression, csv, config.header, columns, joins));
+    let writer = Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins));
     Ok(Opened { writer, token: None, demand, warnings: Vec::new(), handle: handle_json })
 }
 
@@ -84,6 +94,12 @@ fn unended(file: &File, length: u64) -> bool {
 }
 
 fn open_or_create(path: &Path) -> Result<File, Error> {
+    if let (Ok(to), false) = (path.read_link(), path.exists()) {
+        let message = format!("{} is a symbolic link to {}, which is not there", path.display(), to.display());
+        return Err(Error::fatal("dangling-link", message)
+            .fix("make the file that it leads to, or give that file's own path")
+            .for_user());
+    }
     let open = |create| OpenOptions::new().read(true).write(true).create_new(create).open(path);
     let opened = open(false).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => open(true).and_then(|file| {
@@ -112,36 +128,136 @@ fn gone(path: &Path, handle: &Handle) -> Error {
     Error::fatal("file-missing", message).fix(RESET).for_user()
 }
 
-/// A file that the journal knows: it must be the same one, and hold at least what was committed.
-fn check(handle: Handle, path: &Path, id: FileId, found: u64) -> Result<Handle, Error> {
-    if handle.id() != id {
-        let message = format!(
-            "{} is another file than the one this pipeline wrote to ({} bytes committed)",
-            path.display(),
-            handle.length
-        );
-        return Err(Error::fatal("file-replaced", message).fix(RESET).for_user());
+/// That a file is still where its writer left it, and as it left it.
+pub(super) fn still(file: &File, handle: &Handle) -> Result<(), Error> {
+    let path = &handle.path;
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone(path, handle)),
+        there => {
+            let there = there.map_err(|error| on_disk::failure("look at", path, &error))?;
+            same(path, FileId::from(&there), handle)?;
+        }
     }
-    if found < handle.length {
-        let message = format!("{} has {found} bytes, fewer than the {} committed", path.display(), handle.length);
-        return Err(Error::fatal("file-too-short", message).fix(RESET).for_user());
-    }
-    Ok(handle)
+    let found = file.metadata().map_err(|error| on_disk::failure("look at", path, &error))?.len();
+    long_enough(path, found, handle)?;
+    if found > handle.length { Err(appended(path, found, handle.length, None)) } else { Ok(()) }
 }
 
-/// The first opening of a generation.
-fn begin(config: &FileSink, id: FileId, found: u64) -> Result<Handle, Error> {
-    let base = match config.if_exists {
-        IfExists::Append => found,
-        IfExists::Replace => 0,
-        IfExists::Fail if found == 0 => 0,
-        IfExists::Fail => {
-            let message = format!("{} is there already, with {found} bytes", config.path.display());
-            let error = Error::fatal("file-exists", message);
-            return Err(error.fix("move it away, or set ifExists to append or replace").for_user());
+fn same(path: &Path, id: FileId, handle: &Handle) -> Result<(), Error> {
+    if handle.id() == id {
+        return Ok(());
+    }
+    let path = path.display();
+    let message =
+        format!("{path} is another file than the one this pipeline wrote to ({} bytes committed)", handle.length);
+    Err(Error::fatal("file-replaced", message).fix(RESET).for_user())
+}
+
+fn long_enough(path: &Path, found: u64, handle: &Handle) -> Result<(), Error> {
+    if found >= handle.length {
+        return Ok(());
+    }
+    let message = format!("{} has {found} bytes, fewer than the {} committed", path.display(), handle.length);
+    Err(Error::fatal("file-too-short", message).fix(RESET).for_user())
+}
+
+/// Somebody else has written after the `own` bytes of this pipeline.
+fn appended(path: &Path, found: u64, own: u64, by: Option<&Mark>) -> Error {
+    let (path, more) = (path.display(), found - own);
+    let by = by.map_or("somebody else".into(), |mark| format!("pipeline {}", mark.pipeline));
+    let message = format!("{by} has written to {path}: it has {more} bytes after the {own} that this pipeline wrote");
+    Error::fatal("file-changed", message)
+        .fix(format!(
+            "choose: set the checkpoint to \"journal\" to go on after what is there, or remove what was added (keep the \
+             first {own} bytes) and start again"
+        ))
+        .for_user()
+}
+
+/// The file that is there.
+struct There<'a> {
+    path: &'a Path,
+    file: &'a File,
+    id: FileId,
+    length: u64,
+    mark: Option<Mark>,
+}
+
+impl There<'_> {
+    /// A file that the journal knows: it must be the same one, hold what was committed, and nothing that others wrote.
+    fn check(&self, handle: Handle, fence: &Fence) -> Result<Handle, Error> {
+        same(self.path, self.id, &handle)?;
+        long_enough(self.path, self.length, &handle)?;
+        let tail = handle::tail(self.file, handle.length)
+            .map_err(|error| on_disk::failure("look at the end of", self.path, &error))?;
+        if handle.tail.is_some_and(|known| known != tail) {
+            let message = format!(
+                "{} does not hold what this pipeline wrote: the last of the {} bytes committed are others",
+                self.path.display(),
+                handle.length
+            );
+            return Err(Error::fatal("file-changed", message).fix(RESET).for_user());
         }
-    };
-    Ok(Handle { path: config.path.clone(), device: id.device, inode: id.inode, length: base, base })
+        let more = self.length > handle.length;
+        match &self.mark {
+            Some(mark) if more && !mark.is_of(fence) => {
+                Err(appended(self.path, self.length, handle.length, Some(mark)))
+            }
+            Some(mark) if more && mark.is_ahead(fence.generation, handle.length) => {
+                Err(self.behind(mark, handle.length))
+            }
+            Some(Mark { left: Some(left), .. }) if self.length > (*left).max(handle.length) => {
+                Err(appended(self.path, self.length, (*left).max(handle.length), None))
+            }
+            _ => Ok(Handle { path: self.path.to_owned(), tail: Some(tail), ..handle }),
+        }
+    }
+
+    /// The first opening of a generation. What the pipeline wrote in another one stays.
+    fn begin(&self, if_exists: IfExists, fence: &Fence) -> Result<Handle, Error> {
+        let found = self.length;
+        let base = match &self.mark {
+            Some(mark) if mark.is_of(fence) => {
+                if found > mark.base && mark.is_ahead(fence.generation, mark.base) {
+                    return Err(self.behind(mark, mark.base));
+                }
+                found
+            }
+            _ if found == 0 || if_exists == IfExists::Append => found,
+            _ if if_exists == IfExists::Replace && fence.generation == Generation(1) => 0,
+            _ => {
+                let message = format!("{} is there already, with {found} bytes", self.path.display());
+                let fix = match if_exists {
+                    IfExists::Replace => {
+                        "move it away or set ifExists to append: it is not known to be this pipeline's, and is emptied only \
+                         where the pipeline starts for the first time"
+                    }
+                    IfExists::Append | IfExists::Fail => "move it away, or set ifExists to append or replace",
+                };
+                return Err(Error::fatal("file-exists", message).fix(fix).for_user());
+            }
+        };
+        let tail =
+            handle::tail(self.file, base).map_err(|error| on_disk::failure("look at the end of", self.path, &error))?;
+        let FileId { device, inode } = self.id;
+        Ok(Handle { path: self.path.to_owned(), device, inode, length: base, base, tail: Some(tail) })
+    }
+
+    /// A later journal has counted more of the file than the one that opens it.
+    fn behind(&self, mark: &Mark, counted: u64) -> Error {
+        let path = self.path.display();
+        let message = format!(
+            "the journal is behind the sink: it counts {counted} bytes of {path}, where a later one of this pipeline has \
+             counted {}: was the data folder restored from a backup?",
+            mark.counted
+        );
+        Error::fatal("journal-behind", message)
+            .fix(format!(
+                "bring back the newer data folder, or cut the file to {counted} bytes to have what came after them written \
+                 again, once; or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
+            ))
+            .for_user()
+    }
 }
 
 /// The columns of a CSV file: those named, otherwise those of its header. None: not known before the first batch.

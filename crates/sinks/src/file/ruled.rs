@@ -74,12 +74,22 @@ impl Reading {
     /// Every line, first those that the journal counts, then those beyond.
     pub(super) fn lines(&self, rule: &Rule, mut each: impl FnMut(Line<'_>)) -> Result<(), Error> {
         let failed = |error: &io::Error| on_disk::failure("read", &self.path, error);
-        let mut file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            file => file.map_err(|error| failed(&error))?,
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            file => Some(file.map_err(|error| failed(&error))?),
         };
+        let there = file.as_ref().map_or(Ok(0), |file| file.metadata().map(|meta| meta.len()));
+        let there = there.map_err(|error| failed(&error))?;
+        if there < self.base {
+            let message = format!(
+                "{} has {there} bytes, fewer than the {} with which this generation began: what was written before is gone",
+                self.path.display(),
+                self.base
+            );
+            return Err(Error::fatal("file-too-short", message).fix("put the file back as it was").for_user());
+        }
+        let Some(mut file) = file else { return Ok(()) };
         file.seek(SeekFrom::Start(self.base)).map_err(|error| failed(&error))?;
-        let there = file.metadata().map_err(|error| failed(&error))?.len();
         let counted = self.length.min(there).saturating_sub(self.base);
         let mut first = true;
         let rest = there.saturating_sub(self.base + counted);

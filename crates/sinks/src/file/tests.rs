@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::FileSink;
 use async_trait::async_trait;
-use dataflow_core::{ledger::Counters, pipeline::event::LaneProgress};
+use dataflow_core::{id::Generation, ledger::Counters, pipeline::event::LaneProgress, token::Fence};
 use dataflow_sdk::{
     Error, SinkConfig,
     sink::{CommitError, OpenLane, Opened, Sink},
@@ -11,7 +11,10 @@ use dataflow_testkit::{
     fixture::{context, fence, open_lane, output, token},
 };
 use serde_json::{Value, json};
-use std::{io::Read, path::PathBuf};
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+};
 use tempfile::TempDir;
 
 struct Target {
@@ -38,6 +41,9 @@ impl Target {
         text
     }
     async fn try_open(&self, handle: Option<Value>) -> Result<Opened, Error> {
+        self.open_in(1, handle).await
+    }
+    async fn open_in(&self, generation: u64, handle: Option<Value>) -> Result<Opened, Error> {
         let journalled = handle.map(|handle| LaneProgress {
             lane: 0,
             sequence: 1,
@@ -46,7 +52,13 @@ impl Target {
             chunks: Vec::new(),
             handle: Some(handle),
         });
-        self.sink().open(&context("p"), OpenLane { journalled, ..open_lane(&fence("p", 1)) }).await
+        let fence = Fence { generation: Generation(generation), ..fence("p", 1) };
+        self.sink().open(&context("p"), OpenLane { journalled, ..open_lane(&fence) }).await
+    }
+    /// Adds what somebody else writes.
+    fn append(&self, text: &str) {
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.path()).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
     }
     /// Writes one row and seals it; the handle.
     async fn write(&self, handle: Option<Value>, id: i64, name: &str) -> Value {
@@ -62,8 +74,17 @@ impl Target {
             other => other,
         };
         writer.commit(&[output(&demand, 0, &[(Some(id), Some(name))])], &token(&fence("p", 1), 1)).await.unwrap();
-        writer.seal().await.unwrap().unwrap()
+        let handle = writer.seal().await.unwrap().unwrap();
+        writer.publish(&handle).await.unwrap();
+        handle
     }
+}
+
+/// Writes a row that no journal hears of.
+async fn lose(target: &Target, handle: Option<Value>) {
+    let Opened { mut writer, demand, .. } = target.try_open(handle).await.unwrap();
+    writer.commit(&[output(&demand, 0, &[(Some(9), Some("lost"))])], &token(&fence("p", 1), 1)).await.unwrap();
+    writer.seal().await.unwrap();
 }
 
 #[async_trait]
@@ -108,7 +129,7 @@ async fn what_is_there_at_first_is_kept_replaced_or_refused() {
         std::fs::write(target.path(), "old\n").unwrap();
         let begun = target.try_open(None).await.unwrap().handle;
         assert!(begun.is_some(), "the length at the beginning is journalled before the first commit");
-        target.write(begun.clone(), 9, "lost").await;
+        lose(&target, begun.clone()).await;
         target.write(begun, 1, "a").await;
         assert_eq!(target.text(), expected);
     }
@@ -121,7 +142,117 @@ async fn what_is_there_at_first_is_kept_replaced_or_refused() {
     target.try_open(None).await.unwrap();
     let handle = target.write(None, 1, "a").await; // it made the file itself
     target.try_open(Some(handle)).await.unwrap();
-    assert_eq!(target.try_open(None).await.unwrap_err().code(), "file-exists");
+    let mut other = open_lane(&fence("other", 1));
+    other.fence.generation = Generation(1);
+    assert_eq!(target.sink().open(&context("other"), other).await.unwrap_err().code(), "file-exists");
+}
+
+#[tokio::test]
+async fn what_the_pipeline_wrote_stays_when_a_generation_starts() {
+    for if_exists in ["append", "fail", "replace"] {
+        let target = Target::new("out.txt", json!({"ifExists": if_exists}));
+        target.write(None, 1, "a").await;
+        let written = target.text();
+        for generation in [2, 3] {
+            target.open_in(generation, None).await.unwrap();
+            assert_eq!(target.text(), written, "{if_exists} in generation {generation}");
+        }
+        // Put back by hand, it is not known as the pipeline's any more: nothing is emptied.
+        std::fs::copy(target.path(), target.folder.path().join("copy")).unwrap();
+        std::fs::rename(target.folder.path().join("copy"), target.path()).unwrap();
+        let opened = target.open_in(4, None).await;
+        assert_eq!(opened.is_ok(), if_exists == "append");
+        assert_eq!(target.text(), written, "{if_exists} after a copy");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_is_older_than_the_file_is_refused() {
+    let target = Target::new("out.txt", json!({}));
+    let begun = target.try_open(None).await.unwrap().handle;
+    let old = target.write(begun.clone(), 1, "a").await;
+    let old_length = std::fs::metadata(target.path()).unwrap().len();
+    let new = target.write(Some(old.clone()), 2, "b").await;
+    let written = target.text();
+    // In the journal before the newer commit, before the first one, and before the pipeline was ever started.
+    for journalled in [Some(old.clone()), begun, None] {
+        assert_eq!(target.open_in(1, journalled).await.unwrap_err().code(), "journal-behind");
+        assert_eq!(target.text(), written);
+    }
+    target.try_open(Some(new)).await.unwrap();
+    // A generation has started since.
+    target.open_in(2, None).await.unwrap();
+    assert_eq!(target.try_open(Some(old.clone())).await.unwrap_err().code(), "journal-behind");
+    assert_eq!(target.text(), written);
+    // The user has cut off what the journal does not know.
+    std::fs::OpenOptions::new().write(true).open(target.path()).unwrap().set_len(old_length).unwrap();
+    target.try_open(Some(old)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_not_cut() {
+    let target = Target::new("out.txt", json!({}));
+    let handle = target.write(None, 1, "a").await;
+    target.append("theirs\n");
+    for _ in 0..2 {
+        let error = target.try_open(Some(handle.clone())).await.unwrap_err();
+        assert_eq!(error.code(), "file-changed", "{error}");
+        assert_eq!(target.text(), "{\"id\":1,\"name\":\"a\"}\ntheirs\n");
+    }
+    // The choice to go on after it.
+    target.open_in(2, None).await.unwrap();
+    assert!(target.text().ends_with("theirs\n"));
+
+    // Another pipeline.
+    let target = Target::new("out.txt", json!({}));
+    let handle = target.write(None, 1, "a").await;
+    let mut other = target.sink().open(&context("other"), open_lane(&fence("other", 1))).await.unwrap();
+    other
+        .writer
+        .commit(&[output(&other.demand, 0, &[(Some(2), Some("b"))])], &token(&fence("other", 1), 1))
+        .await
+        .unwrap();
+    drop(other);
+    let error = target.try_open(Some(handle)).await.unwrap_err();
+    assert!(error.code() == "file-changed" && error.to_string().contains("pipeline other"), "{error}");
+
+    // The same length, other bytes.
+    let target = Target::new("out.txt", json!({}));
+    let handle = target.write(None, 1, "a").await;
+    std::fs::write(target.path(), target.text().replace('a', "b")).unwrap();
+    assert_eq!(target.try_open(Some(handle)).await.unwrap_err().code(), "file-changed");
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_file_under_its_writer_is_noticed() {
+    type Done = fn(&Target);
+    let cases: [(&str, Done); 5] = [
+        ("file-missing", |target| std::fs::remove_file(target.path()).unwrap()),
+        ("file-missing", |target| std::fs::rename(target.path(), target.folder.path().join("elsewhere")).unwrap()),
+        ("file-replaced", |target| {
+            let copy = target.folder.path().join("copy");
+            std::fs::copy(target.path(), &copy).unwrap();
+            std::fs::rename(copy, target.path()).unwrap();
+        }),
+        ("file-too-short", |target| std::fs::write(target.path(), "").unwrap()),
+        ("file-changed", |target| target.append("theirs\n")),
+    ];
+    for (code, done) in cases {
+        let target = Target::new("out.txt", json!({}));
+        let Opened { mut writer, demand, .. } = target.try_open(None).await.unwrap();
+        let rows = [output(&demand, 0, &[(Some(1), Some("a"))])];
+        writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap();
+        let handle = writer.seal().await.unwrap().unwrap();
+        writer.publish(&handle).await.unwrap();
+        done(&target);
+        let before = std::fs::read(target.path()).ok();
+        let error = writer.commit(&rows, &token(&fence("p", 1), 2)).await.unwrap_err();
+        assert!(matches!(&error, CommitError::Failed(error) if error.code() == code), "{code}: {error}");
+        assert_eq!(writer.seal().await.unwrap_err().code(), code);
+        drop(writer);
+        assert_eq!(target.try_open(Some(handle)).await.unwrap_err().code(), code);
+        assert_eq!(std::fs::read(target.path()).ok(), before, "{code}: and nothing is done to it");
+    }
 }
 
 #[tokio::test]
@@ -159,7 +290,7 @@ async fn an_opening_that_comes_too_late_cuts_nothing_back() {
     let written = target.text();
     let config: FileSink = serde_json::from_value(json!({"path": target.path()})).unwrap();
     let nobody = std::sync::Weak::new();
-    let error = super::open::open(&config, &Default::default(), Some(old), &nobody).unwrap_err();
+    let error = super::open::open(&config, &Default::default(), &fence("p", 1), Some(old), &nobody).unwrap_err();
     assert_eq!(error.code(), "dropped");
     assert_eq!(target.text(), written);
 }
@@ -167,7 +298,9 @@ async fn an_opening_that_comes_too_late_cuts_nothing_back() {
 #[tokio::test]
 async fn paths_that_can_not_be_written_are_named() {
     let folder = TempDir::new().unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
     for (path, code) in [
+        (folder.path().join("link"), "dangling-link"),
         (folder.path().join("a/b"), "folder-missing"),
         (folder.path().into(), "is-a-directory"),
         ("/dev/null".into(), "not-a-file"),
@@ -185,7 +318,7 @@ async fn a_header_that_is_there_names_the_columns() {
     target.write(None, 7, "x \"y\", z").await;
     assert_eq!(target.text(), "name,other,id\n\"x \"\"y\"\", z\",,7\n");
     let target = Target { more: json!({"format": "csv", "columns": ["id"]}), ..target };
-    assert_eq!(target.try_open(None).await.unwrap_err().code(), "columns-differ");
+    assert_eq!(target.open_in(2, None).await.unwrap_err().code(), "columns-differ");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Writing: append a commit, remember the length, make it durable when asked.
 use super::{
     Compression,
-    handle::Handle,
+    handle::{self, Handle},
     lines::{self, Csv},
-    open::demand,
+    mark::Mark,
+    open::{demand, still},
 };
 use crate::{blocking, on_disk};
 use async_trait::async_trait;
@@ -19,6 +20,9 @@ use std::{fs::File, io::Write, sync::Arc};
 pub(super) struct FileWriter {
     file: Arc<File>,
     handle: Handle,
+    mark: Mark,
+    /// Whether a commit was begun whose end is not known.
+    torn: bool,
     compression: Compression,
     csv: Option<Csv>,
     header: bool,
@@ -28,16 +32,18 @@ pub(super) struct FileWriter {
 }
 
 impl FileWriter {
+    #[expect(clippy::too_many_arguments, reason = "what opening has found out")]
     pub(super) fn new(
         file: File,
         handle: Handle,
+        mark: Mark,
         compression: Compression,
         csv: Option<Csv>,
         header: bool,
         columns: Option<Vec<String>>,
         joins: bool,
     ) -> Self {
-        Self { file: Arc::new(file), handle, compression, csv, header, columns, joins }
+        Self { file: Arc::new(file), handle, mark, torn: false, compression, csv, header, columns, joins }
     }
 
     /// The text of a commit, and its rows.
@@ -69,23 +75,46 @@ impl Writer for FileWriter {
         if rows_written > 0 && std::mem::take(&mut self.joins) {
             text.insert(0, b'\n');
         }
-        let (file, compression, path) = (self.file.clone(), self.compression, self.handle.path.clone());
+        let (file, compression, handle) = (self.file.clone(), self.compression, self.handle.clone());
+        let unwritten = std::mem::replace(&mut self.torn, true);
         let written = blocking::run(move || {
-            let frame = compression.frame(text)?;
-            (&*file).write_all(&frame)?;
-            Ok(frame.len() as u64)
+            still(&file, &handle)?;
+            let frame = compression.frame(text).and_then(|frame| (&*file).write_all(&frame).map(|()| frame));
+            Ok(frame.map(|frame| frame.len() as u64))
         });
+        let written: Result<_, Error> = written.await?;
         // After a failure the file may hold part of the commit: whoever opens it again cuts that off.
-        self.handle.length += written.await?.map_err(|error| on_disk::failure("write to", &path, &error))?;
+        let written = written.inspect_err(|_| self.torn = unwritten)?;
+        self.handle.length += written.map_err(|error| on_disk::failure("write to", &self.handle.path, &error))?;
+        self.torn = unwritten;
         Ok(Committed { rows_written })
     }
 
     async fn seal(&mut self) -> Result<Option<serde_json::Value>, Error> {
-        let file = self.file.clone();
-        let synced = blocking::run(move || file.sync_all()).await?;
-        synced.map_err(|error| on_disk::failure("make durable", &self.handle.path, &error))?;
+        let (file, handle) = (self.file.clone(), self.handle.clone());
+        let sealed = blocking::run(move || {
+            still(&file, &handle)?;
+            let synced = file.sync_all().and_then(|()| handle::tail(&file, handle.length));
+            synced.map_err(|error| on_disk::failure("make durable", &handle.path, &error))
+        });
+        self.handle.tail = Some(sealed.await??);
         Ok(Some(self.handle.to_json()?))
     }
 
+    async fn publish(&mut self, handle: &serde_json::Value) -> Result<(), Error> {
+        self.mark.counted = Handle::from_json(handle.clone())?.length;
+        let (file, mark) = (self.file.clone(), self.mark.clone());
+        blocking::run(move || mark.write(&file)).await
+    }
+
     async fn close(self: Box<Self>) {}
+}
+
+impl Drop for FileWriter {
+    /// From here on whatever is longer was written by others.
+    fn drop(&mut self) {
+        if !self.torn {
+            Mark { left: Some(self.handle.length), ..self.mark.clone() }.write(&self.file);
+        }
+    }
 }

@@ -1,0 +1,67 @@
+//! What a file itself says of its writer, in an extended attribute: whose output it is, how much of it a journal has
+//! counted, and how much of it was this program's when the writer let go. By that a journal that is older than the file is
+//! noticed, as are lines of others. A file system without such attributes keeps none: then the journal alone tells.
+use dataflow_core::{
+    id::{Generation, Incarnation, PipelineId},
+    token::Fence,
+};
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+
+const NAME: &str = "user.dataflow";
+/// More than a mark ever has.
+const LONGEST: usize = 1 << 10;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Mark {
+    pub(super) pipeline: PipelineId,
+    pub(super) incarnation: Incarnation,
+    pub(super) generation: Generation,
+    /// The file's length when the generation began.
+    pub(super) base: u64,
+    /// Bytes that a journal is known to count.
+    pub(super) counted: u64,
+    /// Bytes that were there when its writer let go of it. None: it is being written to, or the writer was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) left: Option<u64>,
+}
+
+impl Mark {
+    pub(super) fn new(fence: &Fence, base: u64, counted: u64) -> Self {
+        Self {
+            pipeline: fence.pipeline.clone(),
+            incarnation: fence.incarnation.clone(),
+            generation: fence.generation,
+            base,
+            counted,
+            left: None,
+        }
+    }
+
+    /// Whether the pipeline that opens the file is the one that wrote to it last.
+    pub(super) fn is_of(&self, fence: &Fence) -> bool {
+        (&self.pipeline, &self.incarnation) == (&fence.pipeline, &fence.incarnation)
+    }
+
+    /// Whether a later journal has counted more than one that is at `counted` of this generation.
+    pub(super) fn is_ahead(&self, generation: Generation, counted: u64) -> bool {
+        (self.generation, self.counted) > (generation, counted)
+    }
+
+    pub(super) fn read(file: &File) -> Option<Self> {
+        let mut bytes = [0; LONGEST];
+        let length = fgetxattr(file, NAME, &mut bytes).ok()?;
+        serde_json::from_slice(bytes.get(..length)?).ok()
+    }
+
+    pub(super) fn write(&self, file: &File) {
+        let written = serde_json::to_vec(self)
+            .map_err(|error| error.to_string())
+            .and_then(|json| fsetxattr(file, NAME, &json, XattrFlags::empty()).map_err(|error| error.to_string()));
+        if let Err(error) = written {
+            tracing::debug!(error, "the file keeps no mark of its writer");
+        }
+    }
+}
