@@ -128,6 +128,11 @@ pub trait Writer: Send {
     /// opened again.
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError>;
 
+    /// What to know of the commits since this was asked last, for the user: rows that the target left out, …
+    fn warnings(&mut self) -> Vec<crate::batch::Warning> {
+        Vec::new()
+    }
+
     /// The commit after a refused one will take a while: lets go of what is kept of it, and of its locks.
     async fn release(&mut self) {}
 

@@ -195,6 +195,7 @@ impl Committer {
                 Ok(committed) => {
                     let mut next = next;
                     next.counters.rows_written += committed.rows_written;
+                    self.live.warn(self.writer.warnings());
                     break next;
                 }
                 Err(CommitError::Failed(error)) => return Err(Failure::of("sink", error)),

@@ -192,6 +192,10 @@ impl Writer for Guarded<Box<dyn Writer>> {
         self.inner.commit(outputs, token).await.map_err(|error| self.redactor.commit_error(error))
     }
 
+    fn warnings(&mut self) -> Vec<Warning> {
+        self.inner.warnings().into_iter().map(|warning| self.redactor.warning(warning)).collect()
+    }
+
     async fn release(&mut self) {
         self.inner.release().await;
     }

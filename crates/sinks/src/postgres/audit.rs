@@ -110,7 +110,7 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let client = server.connection().await?;
     let target = quote_table(&options.table);
     let failed = |error: tokio_postgres::Error| server.failed("look at the table in", &error);
-    let Some(Described { found, mut wires }) = schema::describe(&client, &target).await.map_err(failed)? else {
+    let Some(Described { found, mut wires, copied }) = schema::describe(&client, &target).await.map_err(failed)? else {
         return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents });
     };
     let layout = audit::layout(&options, &found)?;
@@ -131,7 +131,7 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let demand = layout.demand();
     let mut auditor = PostgresAuditor {
-        judge: Statements::new(JUDGE, &Layout { key: Vec::new(), ..layout.clone() }, &wires),
+        judge: Statements::new(JUDGE, &Layout { key: Vec::new(), ..layout.clone() }, &wires, copied),
         expected: Some(Expected::new(columns.clone(), &audit::key(&layout), &wanted.volatile)?),
         columns,
         spellings,

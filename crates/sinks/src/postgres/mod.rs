@@ -1,5 +1,7 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
 mod audit;
+mod definition;
+mod durable;
 mod encode;
 mod exact;
 mod failure;

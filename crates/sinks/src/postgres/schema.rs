@@ -36,15 +36,18 @@ const INDEXES: &str = "select array(select a.attname::text from unnest(i.indkey:
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where k.place <= i.indnkeyatts order by k.place), \
     i.indisprimary, i.indimmediate and i.indpred is null and i.indexprs is null and i.indisunique \
     from pg_index i where i.indrelid = to_regclass($1) and (i.indisunique or i.indisexclusion) and i.indisvalid";
-/// Whether there are triggers of users, rules, or references of the table to itself.
+/// Whether there are triggers of users, rules, or references of the table to itself; and whether there are no rules.
 const ORDERED: &str = "select exists (select from pg_trigger where tgrelid = to_regclass($1) and not tgisinternal) \
     or exists (select from pg_rewrite where ev_class = to_regclass($1)) \
-    or exists (select from pg_constraint where conrelid = to_regclass($1) and confrelid = conrelid)";
+    or exists (select from pg_constraint where conrelid = to_regclass($1) and confrelid = conrelid), \
+    not exists (select from pg_rewrite where ev_class = to_regclass($1))";
 
 /// A table, and how values of its columns travel.
 pub(super) struct Described {
     pub(super) found: Found,
     pub(super) wires: HashMap<String, Wire>,
+    /// Whether a COPY does the same as an INSERT: it knows nothing of rules, and so of most views.
+    pub(super) copied: bool,
 }
 
 /// The table as it is there; none if it is not. The name comes quoted.
@@ -53,7 +56,7 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
     if !there.get::<_, bool>(0) {
         return Ok(None);
     }
-    let mut described = Described { found: Found::default(), wires: HashMap::new() };
+    let mut described = Described { found: Found::default(), wires: HashMap::new(), copied: true };
     let found = &mut described.found;
     for row in client.query(COLUMNS, &[&table]).await? {
         let (name, declared): (String, String) = (row.get(0), row.get(4));
@@ -79,7 +82,8 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
             found.unique.push(columns);
         }
     }
-    found.ordered = client.query_one(ORDERED, &[&table]).await?.get(0);
+    let seen = client.query_one(ORDERED, &[&table]).await?;
+    (found.ordered, described.copied) = (seen.get(0), seen.get(1));
     found.rules = rules;
     Ok(Some(described))
 }

@@ -1,6 +1,6 @@
 //! Finding the rows that a table refuses, by trying parts of a commit from front to back.
 //!
-//! A part that is refused is narrowed down: to the row that the server names, otherwise by halving. Behind a row that was
+//! A part that is refused is narrowed down: to the row that the server names, otherwise by halving. After a row that was
 //! found, the next part is as large as the distance to it was, then twice that, and so on. So a row that is refused costs
 //! about as many statements as the distance to the one before has binary digits (three, where the server names the row),
 //! and however many there are, each row is sent a few times only.
@@ -21,7 +21,7 @@ pub(super) struct Search<W> {
     bad: Option<usize>,
     /// It is probably this one.
     named: Option<usize>,
-    /// Behind the row that was found last.
+    /// After what was narrowed down last.
     last: usize,
     /// Rows that were found, each with why it was refused.
     pub(super) found: Vec<(usize, W)>,
@@ -52,9 +52,11 @@ impl<W> Search<W> {
     pub(super) fn accepted(&mut self) {
         let Some(part) = self.next() else { return };
         self.at = part.end;
-        if self.bad.is_none_or(|bad| bad <= self.at) {
-            (self.bad, self.named) = (None, None);
-            self.size *= 2;
+        match self.bad {
+            None => self.size = self.rows.min(self.size * 2),
+            // Together they were refused, one by one they are taken: two rows of which the server takes one at a time.
+            Some(bad) if bad <= self.at => self.passed(),
+            Some(_) => {}
         }
     }
 
@@ -65,9 +67,15 @@ impl<W> Search<W> {
         self.bad = Some(self.named.map_or(part.end, |row| row + 1));
         if part.len() == 1 {
             self.found.push((part.start, why));
-            self.size = part.end - self.last;
-            (self.at, self.last) = (part.end, part.end);
-            (self.bad, self.named) = (None, None);
+            self.at = part.end;
+            self.passed();
         }
+    }
+
+    /// Nothing is known of what comes next.
+    fn passed(&mut self) {
+        self.size = self.at - self.last;
+        self.last = self.at;
+        (self.bad, self.named) = (None, None);
     }
 }

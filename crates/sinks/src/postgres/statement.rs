@@ -31,6 +31,8 @@ pub(super) struct Statements {
     wires: Vec<Wire>,
     /// Columns of the key of which values that differ may be equal to the server.
     folded: Vec<String>,
+    /// Whether COPY may be used.
+    copied: bool,
     made: Mutex<HashMap<Fields, Arc<Texts>>>,
 }
 
@@ -41,17 +43,20 @@ pub(super) struct Texts {
     insert: Vec<String>,
     /// None where COPY can't be used: rows with a key, columns that need a cast.
     copy: Option<String>,
+    /// Whether each row has an effect of its own, but for what triggers and rules do. A row that is there is left as it is
+    /// where it has nothing but a key.
+    counts: bool,
     /// Whether connections keep them prepared.
     kept: bool,
 }
 
 impl Statements {
     /// The statements for a table, whose name comes quoted.
-    pub(super) fn new(table: &str, layout: &Layout, wires: &[Wire]) -> Self {
+    pub(super) fn new(table: &str, layout: &Layout, wires: &[Wire], copied: bool) -> Self {
         let (table, layout, wires) = (table.into(), layout.clone(), wires.to_vec());
         let folded = layout.key.iter().map(|slot| &layout.slots[*slot]).filter(|slot| !slot.exact);
         let folded = folded.map(|slot| slot.column.name.clone()).collect();
-        Self { folded, table, layout, wires, made: Mutex::default() }
+        Self { folded, copied, table, layout, wires, made: Mutex::default() }
     }
 
     /// What is sent for rows with these fields.
@@ -91,7 +96,7 @@ impl Statements {
         let is_upsert = !key.is_empty() && layout.key.iter().all(|slot| fields.contains(slot));
         let lacks_required =
             layout.slots.iter().enumerate().any(|(slot, column)| column.is_required() && !fields.contains(&slot));
-        let copied = key.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
+        let copied = self.copied && key.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
         let copy = copied.then(|| format!("copy {table} ({columns}) from stdin (format binary)"));
         let insert = format!("insert into {table} as t ({columns}) select {values} {rows}");
         let insert = match is_upsert {
@@ -114,7 +119,8 @@ impl Statements {
             }
             true => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, &self.folded))],
         };
-        Texts { insert, copy, kept }
+        let counts = !insert.iter().any(|text| text.ends_with("do nothing"));
+        Texts { insert, copy, counts, kept }
     }
 }
 
@@ -136,8 +142,14 @@ impl Encoded {
         matches!(self.rows, Rows::Copy(_))
     }
 
-    /// Writes what was encoded; the number of rows.
-    pub(super) async fn run(self, client: &Object) -> Result<u64, Error> {
+    /// Writes what was encoded.
+    pub(super) async fn run(self, client: &Object) -> Result<Written, Error> {
+        let (count, counts) = (self.count, self.texts.counts);
+        let rows = self.send(client).await?;
+        Ok(Written { rows, swallowed: if counts { count.saturating_sub(rows) } else { 0 } })
+    }
+
+    async fn send(self, client: &Object) -> Result<u64, Error> {
         let prepare = async |text: &str| match self.texts.kept {
             true => client.prepare_cached(text).await,
             false => client.prepare(text).await,
@@ -162,6 +174,22 @@ impl Encoded {
                 Ok(written)
             }
         }
+    }
+}
+
+/// What became of rows that the server has taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    /// Rows that were added or changed.
+    pub(super) rows: u64,
+    /// Rows without an effect on the table: a trigger or a rule has seen to that.
+    pub(super) swallowed: u64,
+}
+
+impl std::ops::AddAssign for Written {
+    fn add_assign(&mut self, more: Self) {
+        self.rows += more.rows;
+        self.swallowed += more.swallowed;
     }
 }
 

@@ -1,6 +1,8 @@
 //! The table: found, made or widened.
 use super::NAMING;
 use super::{
+    definition::Definition,
+    durable,
     pool::Server,
     schema::{self, Described},
     statement::Statements,
@@ -21,6 +23,7 @@ use std::time::Duration;
 /// What is needed to write to the table.
 #[derive(Debug)]
 pub(super) struct Target {
+    pub(super) definition: Definition,
     pub(super) layout: Layout,
     pub(super) wires: Vec<Wire>,
     pub(super) statements: Statements,
@@ -56,6 +59,7 @@ pub(super) async fn prepare(
 ) -> Result<Option<(Target, Vec<Warning>)>, Error> {
     let failed = |error| server.failed("look at the table in", &error);
     let quoted = ddl::quote_table(&options.table);
+    let mut definition = Definition::of(&*client, &quoted).await.map_err(failed)?;
     let mut described = schema::describe(&*client, &quoted).await.map_err(failed)?;
     let changes = changes(server, options, described.as_ref(), columns, added)?;
     if let Some(statements) = changes {
@@ -69,13 +73,15 @@ pub(super) async fn prepare(
             })?;
         }
         transaction.commit().await.map_err(failed)?;
+        definition = Definition::of(&*client, &quoted).await.map_err(failed)?;
         described = schema::describe(&*client, &quoted).await.map_err(failed)?;
     }
-    let Some(Described { found, mut wires }) = described else { return Ok(None) };
-    let (layout, warnings) = Layout::of(options, &found, added)?;
+    let Some(Described { found, mut wires, copied }) = described else { return Ok(None) };
+    let (layout, mut warnings) = Layout::of(options, &found, added)?;
+    warnings.extend(durable::check(server, &*client, &quoted).await?);
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
-    let statements = Statements::new(&quoted, &layout, &wires);
-    Ok(Some((Target { layout, wires, statements }, warnings)))
+    let statements = Statements::new(&quoted, &layout, &wires, copied);
+    Ok(Some((Target { definition, layout, wires, statements }, warnings)))
 }
 
 /// Statements that bring the table to what is wanted; none: nothing is to be done, or to be done yet.

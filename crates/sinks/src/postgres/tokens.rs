@@ -14,7 +14,7 @@ use std::{pin::pin, time::Duration};
 use tokio_postgres::{Client, Row, error::SqlState, types::ToSql};
 
 /// The name of the token table of a schema, quoted.
-fn name(schema: &str) -> String {
+pub(super) fn name(schema: &str) -> String {
     format!("{}.{TABLE}", quote(schema))
 }
 

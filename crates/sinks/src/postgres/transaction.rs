@@ -11,10 +11,10 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    /// Begins one.
-    pub(super) async fn begin(server: &Server) -> Result<Self, Error> {
+    /// Begins one; `more` statements follow at once.
+    pub(super) async fn begin(server: &Server, more: &str) -> Result<Self, Error> {
         let transaction = Self { client: Some(server.connection().await?) };
-        let began = transaction.batch_execute("begin").await;
+        let began = transaction.batch_execute(&format!("begin{more}")).await;
         began.map_err(|error| server.failed("begin a transaction in", &error))?;
         Ok(transaction)
     }

@@ -1,10 +1,11 @@
 //! Opening and writing: token and rows in one transaction, the token first.
 use super::{
+    durable,
     encode::{Encoder, Refused},
     failure,
     pool::Server,
     search::Search,
-    statement::Encoded,
+    statement::{Encoded, Written},
     target::{self, Target},
     tokens,
     transaction::Transaction,
@@ -13,7 +14,7 @@ use crate::{
     blocking,
     table::{
         Layout, Options, Order, Slot,
-        kept::Kept,
+        kept::{self, Kept},
         keys::{self, reject},
         order::Run,
     },
@@ -22,7 +23,7 @@ use async_trait::async_trait;
 use dataflow_core::token::{Fence, Token};
 use dataflow_sdk::{
     Error,
-    batch::{Column, Demand, Output},
+    batch::{Column, Demand, Output, Warning},
     sink::{CommitError, Committed, Opened, Writer},
 };
 use std::{ops::Range, sync::Arc, time::Duration};
@@ -34,14 +35,15 @@ pub(super) async fn open(server: Server, options: Options, wait: Duration, fence
     let mut client = server.connection().await?;
     tokens::create(&server, &mut client, &schema, wait).await?;
     let token = tokens::fence(&server, &mut client, &schema, &fence, wait).await?;
+    let mut warnings = durable::check(&server, &client, &tokens::name(&schema)).await?;
     let mut added = Vec::new();
     let prepared = target::prepare(&server, &mut client, &options, None, &mut added, wait).await?;
-    let (target, warnings) = match prepared {
-        Some((target, warnings)) => (Some(Arc::new(target)), warnings),
-        None => (None, Vec::new()),
-    };
+    let target = prepared.map(|(target, more)| {
+        warnings.extend(more);
+        Arc::new(target)
+    });
     let demand = target.as_ref().map_or(Demand::AllColumns, |target| target.layout.demand());
-    let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait, kept: None });
+    let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait, kept: None, swallowed: 0 });
     Ok(Opened { writer, token, demand, warnings, handle: None })
 }
 
@@ -62,6 +64,8 @@ struct PostgresWriter {
     wait: Duration,
     /// What a commit has written that was refused.
     kept: Option<(Kept, Transaction)>,
+    /// Rows since the last warning that the table took and that had no effect on it.
+    swallowed: u64,
 }
 
 /// The rows of a commit, kept to be encoded as a whole or in parts.
@@ -127,8 +131,8 @@ enum Failure {
 async fn send(
     transaction: &Transaction,
     encoded: Vec<(usize, Encoded)>,
-) -> Result<u64, (tokio_postgres::Error, Option<usize>)> {
-    let mut written = 0;
+) -> Result<Written, (tokio_postgres::Error, Option<usize>)> {
+    let mut written = Written::default();
     for (start, encoded) in encoded {
         let sent = encoded.run(transaction).await;
         written += sent.map_err(|error| {
@@ -167,6 +171,11 @@ impl PostgresWriter {
         }
     }
 
+    fn committed(&mut self, written: Written) -> Committed {
+        self.swallowed += written.swallowed;
+        Committed { rows_written: written.rows }
+    }
+
     async fn rows(&self, outputs: &[Output]) -> Result<Option<Rows>, CommitError> {
         if outputs.iter().all(Output::is_empty) {
             return Ok(None);
@@ -180,11 +189,38 @@ impl PostgresWriter {
         Ok(Some(Rows { target, outputs, order: Arc::new(order) }))
     }
 
+    /// Begins a transaction with the token of so many rows. The table still is what it is known as.
+    async fn begin(&self, rows: Option<&Rows>, token: &Token) -> Result<Transaction, Error> {
+        let token = token.with_rows(rows.map_or(0, |rows| rows.len() as u64));
+        let Some(Rows { target, .. }) = rows else {
+            let transaction = Transaction::begin(&self.server, "").await?;
+            tokens::advance(&self.server, &transaction, &self.schema, &token).await?;
+            return Ok(transaction);
+        };
+        let transaction = target.definition.begin(&self.server).await?;
+        // Sent together, so that the question costs no round trip.
+        let advancing = tokens::advance(&self.server, &transaction, &self.schema, &token);
+        let (same, advanced) = futures::join!(self.same(target, &transaction), advancing);
+        same.and(advanced)?;
+        Ok(transaction)
+    }
+
+    /// Makes sure that the table still is what it is known as.
+    async fn same(&self, target: &Target, transaction: &Transaction) -> Result<(), Error> {
+        match target.definition.holds(&**transaction).await.map_err(|error| self.failed(&error))? {
+            true => Ok(()),
+            false => {
+                let message = format!("table {} was changed since it was opened", self.options.table);
+                Err(Error::transient("table-changed", message))
+            }
+        }
+    }
+
     /// Token and all rows in one transaction.
-    async fn write(&self, rows: Option<(&Rows, Vec<(usize, Encoded)>)>, token: &Token) -> Result<u64, Failure> {
-        let transaction = Transaction::begin(&self.server).await?;
-        let expected = rows.as_ref().map_or(0, |(rows, _)| rows.len() as u64);
-        tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
+    async fn write(&self, rows: Option<(&Rows, Vec<(usize, Encoded)>)>, token: &Token) -> Result<Written, Failure> {
+        let of = rows.as_ref().map(|(rows, _)| *rows);
+        let expected = of.map_or(0, |rows| rows.len() as u64);
+        let transaction = self.begin(of, token).await?;
         let written = match rows {
             Some((_, encoded)) => {
                 let copies = encoded.iter().any(|(_, encoded)| encoded.is_copy());
@@ -200,24 +236,32 @@ impl PostgresWriter {
                     }
                 }
             }
-            None => 0,
+            None => Written::default(),
         };
-        self.restate(&transaction, token, expected, written).await?;
+        if let Some(Rows { target, .. }) = of.filter(|rows| rows.target.definition.is_asked_again()) {
+            self.same(target, &transaction).await?;
+        }
+        self.restate(&transaction, token, expected, written.rows).await?;
         transaction.commit().await.map_err(|error| self.failure((error, None)))?;
         Ok(written)
     }
 
     /// The same in parts, after it failed as a whole: finds the rows that the table refuses, and keeps what it takes. If
     /// all are taken (two rows that only the database takes for the same key), the commit is done.
-    async fn search(&mut self, rows: &Rows, token: &Token, named: Option<usize>) -> Result<u64, CommitError> {
-        let transaction = Transaction::begin(&self.server).await?;
+    async fn search(&mut self, rows: &Rows, token: &Token, named: Option<usize>) -> Result<Written, CommitError> {
+        let transaction = self.begin(Some(rows), token).await?;
         let expected = rows.len() as u64;
-        tokens::advance(&self.server, &transaction, &self.schema, &token.with_rows(expected)).await?;
         // What would only be noticed at the end is to be noticed at its row. What is kept must not be locked for long.
         let set = "set constraints all immediate; set local idle_in_transaction_session_timeout = '10s'";
         transaction.batch_execute(set).await.map_err(|error| self.failed(&error))?;
         let mut search = Search::new(rows.len(), named);
-        let mut parts = Parts { writer: self, rows, transaction: &transaction, before: "savepoint part", written: 0 };
+        let mut parts = Parts {
+            writer: self,
+            rows,
+            transaction: &transaction,
+            before: "savepoint part",
+            written: Written::default(),
+        };
         // What fails without any row is no matter of rows.
         parts.write(0..0).await.map_err(|failure| failure.of_all(self))?;
         while let Some(part) = search.next() {
@@ -256,13 +300,19 @@ impl PostgresWriter {
         }
         parts.end().await.map_err(|error| self.failed(&error))?;
         let written = parts.written;
+        if rows.target.definition.is_asked_again() {
+            self.same(&rows.target, &transaction).await?;
+        }
         if search.found.is_empty() {
-            self.restate(&transaction, token, expected, written).await?;
+            self.restate(&transaction, token, expected, written.rows).await?;
             transaction.commit().await.map_err(|error| self.failed(&error))?;
             return Ok(written);
         }
         let found: Vec<usize> = search.found.iter().map(|(row, _)| *row).collect();
-        self.kept = Some((Kept::of(token, &rows.outputs, &rows.order.places, &found, written), transaction));
+        self.kept = Some((
+            Kept::of(token, &rows.outputs, &rows.order.places, &found, written.rows, written.swallowed),
+            transaction,
+        ));
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
         let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
         let found = search
@@ -273,7 +323,7 @@ impl PostgresWriter {
     }
 
     /// Commits what is kept of the commit before, if this one is the same but for the records that were refused.
-    async fn commit_kept(&mut self, rows: &Rows, token: &Token) -> Result<Option<u64>, Error> {
+    async fn commit_kept(&mut self, rows: &Rows, token: &Token) -> Result<Option<Written>, Error> {
         let Some((kept, transaction)) = self.kept.take() else { return Ok(None) };
         let token = token.with_rows(kept.written);
         let same = kept.is(&token, &rows.outputs, &rows.order.places);
@@ -283,7 +333,7 @@ impl PostgresWriter {
             return Ok(None);
         }
         transaction.commit().await.map_err(|error| self.failed(&error))?;
-        Ok(Some(kept.written))
+        Ok(Some(Written { rows: kept.written, swallowed: kept.swallowed }))
     }
 
     /// Corrects the token where other rows were written than it says.
@@ -329,7 +379,7 @@ struct Parts<'a> {
     transaction: &'a Transaction,
     /// What stands before the next part.
     before: &'static str,
-    written: u64,
+    written: Written,
 }
 
 impl Parts<'_> {
@@ -380,12 +430,12 @@ impl Writer for PostgresWriter {
         let Some(rows) = self.rows(outputs).await? else {
             self.release().await;
             return match self.write(None, token).await {
-                Ok(rows_written) => Ok(Committed { rows_written }),
+                Ok(written) => Ok(self.committed(written)),
                 Err(failure) => Err(failure.of_all(self)),
             };
         };
-        if let Some(rows_written) = self.commit_kept(&rows, token).await? {
-            return Ok(Committed { rows_written });
+        if let Some(written) = self.commit_kept(&rows, token).await? {
+            return Ok(self.committed(written));
         }
         let mut conflicts = 0;
         let written = loop {
@@ -399,12 +449,16 @@ impl Writer for PostgresWriter {
                 written => break written,
             }
         };
-        let rows_written = match written {
-            Ok(rows_written) => rows_written,
+        let written = match written {
+            Ok(written) => written,
             Err(Failure::Rows(_, named)) => self.search(&rows, token, named).await?,
             Err(Failure::Other(error)) => return Err(error),
         };
-        Ok(Committed { rows_written })
+        Ok(self.committed(written))
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        kept::swallowed(&self.options.table, std::mem::take(&mut self.swallowed))
     }
 
     async fn release(&mut self) {

@@ -16,6 +16,15 @@ use dataflow_sdk::{
 use rusqlite::CachedStatement;
 use std::collections::BTreeMap;
 
+/// What became of rows that the table has taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    /// Rows that were added or changed.
+    pub(super) rows: u64,
+    /// Rows without an effect on the table: a trigger or a rule of its own has seen to that.
+    pub(super) swallowed: u64,
+}
+
 /// The rows of a commit, and which of them are refused.
 pub(super) struct Rows<'a> {
     layout: &'a Layout,
@@ -46,7 +55,7 @@ impl<'a> Rows<'a> {
         Ok(Self { layout, outputs, order, columns, refused: BTreeMap::new() })
     }
 
-    /// Writes those that are not refused yet, within a transaction; how many rows changed. None: the transaction has to be
+    /// Writes those that are not refused yet, within a transaction; what became of them. None: the transaction has to be
     /// begun anew, and the rows written again with `care`: so that nothing stays of a row whose trigger fails half-way.
     pub(super) fn write(
         &mut self,
@@ -54,16 +63,17 @@ impl<'a> Rows<'a> {
         table: &str,
         sql: &impl Fn(&Fields) -> Vec<String>,
         care: bool,
-    ) -> Result<Option<u64>, Error> {
+    ) -> Result<Option<Written>, Error> {
         let failed = |error: rusqlite::Error| db.failed(&format!("write to table {table} of"), &error);
         let step = |statement: &str| {
             db.connection.prepare_cached(statement).and_then(|mut statement| statement.execute([])).map_err(failed)
         };
-        let mut changed = 0;
+        let mut written = Written::default();
         let runs: Vec<_> = self.order.runs(0..self.order.places.len()).collect();
         for run in runs {
             let sql = sql(&run.fields);
             let prepared = sql.iter().map(|sql| db.connection.prepare_cached(sql));
+            let counts = !sql.iter().any(|sql| sql.ends_with("do nothing"));
             let mut statements = prepared.collect::<Result<Vec<_>, _>>().map_err(failed)?;
             for number in run.rows {
                 let Place { output, row } = self.order.places[number];
@@ -83,7 +93,8 @@ impl<'a> Rows<'a> {
                 }
                 let error = match first(&mut statements) {
                     Ok(rows) => {
-                        changed += rows as u64;
+                        written.rows += rows as u64;
+                        written.swallowed += u64::from(counts && rows == 0);
                         if care {
                             step("release one_row")?;
                         }
@@ -112,7 +123,7 @@ impl<'a> Rows<'a> {
                 }
             }
         }
-        Ok(Some(changed))
+        Ok(Some(written))
     }
 
     /// Those that are refused.

@@ -52,6 +52,17 @@ pub(super) fn is_strict(db: &Connection, table: &str) -> Result<bool> {
     Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
+/// Whether it is a view.
+pub(super) fn is_view(db: &Connection, table: &str) -> Result<bool> {
+    let sql = "select type = 'view' from pragma_table_list(?1) where schema = 'main'";
+    Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+/// A number that each change of a table, index, trigger or view in the file changes.
+pub(super) fn version(db: &Connection) -> Result<i64> {
+    db.prepare_cached("pragma schema_version")?.query_row([], |row| row.get(0))
+}
+
 /// Whether rows have ids of their own.
 fn has_row_ids(db: &Connection, table: &str) -> Result<bool> {
     let sql = "select not wr from pragma_table_list(?1) where schema = 'main'";

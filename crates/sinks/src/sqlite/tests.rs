@@ -424,3 +424,53 @@ fn a_name_that_looks_like_a_uri_opens_no_other_file() {
         assert!(super::database::Database::look(&path, wait).unwrap().is_none(), "{name}");
     }
 }
+
+/// Whatever is done to a table between two commits, the writer notices before it writes; other changes of the file are none.
+#[tokio::test]
+async fn a_table_that_changes_under_a_writer_is_looked_at_again() {
+    for (change, noticed) in [
+        ("alter table users add age integer", true),
+        ("alter table users drop name; alter table users add name blob", true),
+        ("alter table users rename name to other; alter table users add name blob", true),
+        ("drop table users", true),
+        ("drop table users; create table users (id text, name integer)", true),
+        ("drop table users; create table users (id integer, name text) strict", true),
+        ("create table others (id integer)", false),
+        ("create index by_name on users (name)", false),
+    ] {
+        let target = Target::new(Some("create table users (id integer, name text)"), json!({}));
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        let rows = |id| [output(&demand, 0, &[(Some(id), Some("x"))])];
+        writer.commit(&rows(1), &token(&fence("p", 1), 1)).await.unwrap();
+        target.db().execute_batch(change).unwrap();
+        let done = writer.commit(&rows(2), &token(&fence("p", 1), 2)).await;
+        match noticed {
+            true => assert!(
+                matches!(done, Err(CommitError::Failed(Error::Transient { code: "table-changed", .. }))),
+                "{change}: {done:?}"
+            ),
+            false => assert_eq!(done.unwrap().rows_written, 1, "{change}"),
+        }
+    }
+}
+
+/// Rows that a trigger or a conflict clause leaves out are told, and counted.
+#[tokio::test]
+async fn rows_that_the_database_swallows_are_told() {
+    let ignore = "create trigger t before insert on users when new.id = 2 begin select raise(ignore); end";
+    for (table, more, swallowed) in [
+        ("id integer, name text", ignore, 1),
+        ("id integer primary key, name text", ignore, 1),
+        ("id integer, name text unique on conflict ignore", "", 2),
+        ("id integer primary key, name text", "", 0),
+    ] {
+        let target = Target::new(None, json!({}));
+        target.db().execute_batch(&format!("create table users ({table}); {more}")).unwrap();
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        let rows = [output(&demand, 0, &[(Some(1), Some("x")), (Some(2), Some("x")), (Some(3), Some("x"))])];
+        writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap();
+        let told: u64 = writer.warnings().iter().map(|warning| warning.records).sum();
+        assert_eq!((told, target.rows().await.len() as u64), (swallowed, 3 - swallowed), "{table} {more}");
+        assert!(writer.warnings().is_empty());
+    }
+}

@@ -1,10 +1,15 @@
 //! Opening and writing: token and rows in one transaction, the token first.
-use super::{NAMING, SqliteSink, database::Database, rows::Rows, schema, types};
+use super::{
+    NAMING, SqliteSink,
+    database::Database,
+    rows::{Rows, Written},
+    schema, types,
+};
 use crate::{
     blocking,
     table::{
         Fields, Layout, Options, ddl,
-        kept::Kept,
+        kept::{self, Kept},
         keys,
         layout::{columns_to_add, new_columns},
     },
@@ -22,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
     let options = config.options();
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
-    let mut target = Target { db, options, table: None, added: Vec::new(), kept: None };
+    let mut target = Target { db, options, table: None, added: Vec::new(), kept: None, swallowed: 0 };
     let (token, warnings) = target.transaction(|target| {
         target.db.fence(&fence)?;
         let token = target.db.token(&fence)?;
@@ -43,6 +48,8 @@ struct Target {
     added: Vec<String>,
     /// What a commit has written that was refused; its transaction is still open.
     kept: Option<Kept>,
+    /// Rows since the last warning that the table took and that had no effect on it.
+    swallowed: u64,
 }
 
 /// How rows are written to a table.
@@ -51,6 +58,10 @@ struct Table {
     strict: bool,
     /// Columns of the key of which texts that differ may be equal.
     folded: Vec<String>,
+    /// Of a view's rows SQLite does not tell how many had an effect.
+    is_view: bool,
+    /// That of the file when the table was described: each change of a table in it raises it.
+    version: i64,
 }
 
 impl Target {
@@ -79,10 +90,10 @@ impl Target {
         let Some(kept) = self.kept.as_ref().filter(|kept| kept.is(token, outputs, &keys::arrived(outputs))) else {
             return Ok(None);
         };
-        let rows_written = kept.written;
+        let (rows_written, swallowed) = (kept.written, kept.swallowed);
         self.db.restate(&token.with_rows(rows_written))?;
         self.db.commit()?;
-        self.kept = None;
+        (self.kept, self.swallowed) = (None, self.swallowed + swallowed);
         Ok(Some(Committed { rows_written }))
     }
 
@@ -118,8 +129,29 @@ impl Target {
         let failed = |error| self.db.failed("read the tables of", &error);
         let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
         let folded = schema::folded(&self.db.connection, &table).map_err(failed)?;
-        self.table = Some(Table { layout, strict, folded });
+        let is_view = schema::is_view(&self.db.connection, &table).map_err(failed)?;
+        let version = schema::version(&self.db.connection).map_err(failed)?;
+        self.table = Some(Table { layout, strict, folded, is_view, version });
         Ok(warnings)
+    }
+
+    /// Looks at the table again if anything in the file was changed, within a transaction: nothing changes until its end.
+    fn look_again(&mut self) -> Result<(), Error> {
+        let Some(known) = &self.table else { return Ok(()) };
+        let version = schema::version(&self.db.connection);
+        if version.map_err(|error| self.db.failed("read the tables of", &error))? == known.version {
+            return Ok(());
+        }
+        let known = self.table.take();
+        self.prepare(None)?;
+        let same = |known: Table, now: &Table| {
+            (known.layout, known.strict, known.folded, known.is_view)
+                == (now.layout.clone(), now.strict, now.folded.clone(), now.is_view)
+        };
+        match known.zip(self.table.as_ref()).is_some_and(|(known, now)| same(known, now)) {
+            true => Ok(()),
+            false => Err(changed(&self.options.table)),
+        }
     }
 
     fn missing(&self, columns: Option<&[Column]>) -> Error {
@@ -136,8 +168,9 @@ impl Target {
 
     /// Writes token and rows, within a transaction.
     fn write(&mut self, outputs: &[Output], token: &Token, alive: &Alive) -> Result<Committed, CommitError> {
-        let Self { db, options, table, kept, .. } = self;
-        let Some(Table { layout, strict, folded }) = table else {
+        self.look_again()?;
+        let Self { db, options, table, kept, swallowed, .. } = self;
+        let Some(Table { layout, strict, folded, is_view, version }) = table else {
             return match outputs.iter().all(Output::is_empty) {
                 true => Ok(db.advance(token).map(|()| Committed::default())?),
                 false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
@@ -152,20 +185,30 @@ impl Target {
             db.roll_back();
             db.begin()?;
             alive.check()?;
+            let now = schema::version(&db.connection);
+            if now.map_err(|error| db.failed("read the tables of", &error))? != *version {
+                return Err(changed(&options.table).into());
+            }
             db.advance(&expected)?;
             written = rows.write(db, &options.table, &sql, true)?;
         }
-        let rows_written = written.unwrap_or_default();
+        let Written { rows: rows_written, swallowed: more } = written.unwrap_or_default();
+        let more = if *is_view { 0 } else { more };
         if !rows.refused.is_empty() {
             let refused: Vec<usize> = rows.refused.keys().copied().collect();
-            *kept = Some(Kept::of(token, outputs, &rows.order.places, &refused, rows_written));
+            *kept = Some(Kept::of(token, outputs, &rows.order.places, &refused, rows_written, more));
             return Err(CommitError::Rejected(rows.rejected()));
         }
         if rows_written != rows.order.places.len() as u64 {
             db.restate(&token.with_rows(rows_written))?;
         }
+        *swallowed += more;
         Ok(Committed { rows_written })
     }
+}
+
+fn changed(table: &str) -> Error {
+    Error::transient("table-changed", format!("table {table} was changed since it was opened"))
 }
 
 /// The statements that write a row with these fields, of which the first one that finds something to do is enough. A key of
@@ -256,6 +299,13 @@ impl Writer for SqliteWriter {
             })
         })
         .await
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        // Asked between commits, when no thread is at work.
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let swallowed = std::mem::take(&mut target.swallowed);
+        kept::swallowed(&target.options.table, swallowed)
     }
 
     async fn release(&mut self) {

@@ -1,5 +1,6 @@
 //! The `postgres` sink against a real server: each test in a schema of its own.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test has no node whose task or setting it could be
+mod changed;
 mod connections;
 mod json;
 mod keys;

@@ -11,7 +11,7 @@ use dataflow_core::{
 use dataflow_engine::parts::{BuiltSink, Plugins};
 use dataflow_sdk::{
     Context, Error,
-    batch::{Column, Demand, Output},
+    batch::{Column, Demand, Output, Warning},
     extent::Extents,
     sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
     source::{Assignment, Place, Reader, Source},
@@ -135,6 +135,10 @@ impl Writer for WatchedWriter {
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         self.faults.with(Point::SinkCommit, self.inner.commit(outputs, token)).await
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        self.inner.warnings()
     }
 
     async fn release(&mut self) {

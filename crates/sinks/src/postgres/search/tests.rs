@@ -69,3 +69,27 @@ proptest! {
         prop_assert_eq!(found, refused.into_iter().collect::<Vec<_>>());
     }
 }
+
+/// Rows that are refused together and taken one by one, as two keys are that only the server takes for equal.
+#[test]
+fn pairs_that_are_taken_apart_cost_a_few_statements_each() {
+    let rows = 4_096;
+    for every in [2, 4, 64, 1_024] {
+        let mut search = Search::<()>::new(rows, None);
+        let (mut statements, mut sent) = (0, 0);
+        while let Some(part) = search.next() {
+            assert!(!part.is_empty() && statements < 40 * rows);
+            statements += 1;
+            sent += part.len();
+            let both = |pair: usize| part.contains(&(pair * every)) && part.contains(&(pair * every + 1));
+            match (part.start / every..=part.end / every).any(both) {
+                true => search.refused(None, ()),
+                false => search.accepted(),
+            }
+        }
+        assert!(search.found.is_empty());
+        let pairs = rows / every;
+        let bits = every.ilog2() as usize + 2;
+        assert!(statements <= 4 * bits * pairs && sent <= 12 * rows, "{every}: {statements} statements, {sent} rows");
+    }
+}

@@ -1,0 +1,234 @@
+//! Tables that change while they are written.
+use crate::{json::decoded, target::*};
+use dataflow_sdk::sink::Writer;
+
+/// Writes documents as a run does: after a failure that passes, the sink is opened again. What was refused.
+async fn go_on(
+    target: &Target,
+    open: &mut (Box<dyn Writer>, Demand),
+    sequence: u64,
+    documents: &[String],
+) -> Result<Vec<String>, Error> {
+    let mut refused = Vec::new();
+    let mut left = documents.to_vec();
+    let mut opened = 0;
+    loop {
+        let (output, misfits) = decoded(&open.1, &left);
+        let output = output.retain(|row| !misfits.contains(&row));
+        match open.0.commit(std::slice::from_ref(&output), &token(&fence("p", 1), sequence)).await {
+            Ok(_) => {
+                refused.extend(misfits.into_iter().map(|row| left[row].clone()));
+                return Ok(refused);
+            }
+            Err(CommitError::Rejected(rows)) => {
+                let rows: Vec<usize> = rows.iter().map(|row| output.rows[row.row] as usize).collect();
+                refused.extend(rows.iter().map(|row| left[*row].clone()));
+                left = (0..left.len()).filter(|row| !rows.contains(row)).map(|row| left[row].clone()).collect();
+            }
+            Err(CommitError::Failed(error @ Error::Transient { .. })) if opened < 3 => {
+                eprintln!("opened again: {error}");
+                opened += 1;
+                let again = target.try_open(1).await?;
+                *open = (again.writer, again.demand);
+            }
+            Err(CommitError::Failed(error)) => return Err(error),
+        }
+    }
+}
+
+fn documents(from: i64, to: i64) -> Vec<String> {
+    (from..to).map(|id| format!("{{\"id\":{id},\"v\":{id}}}")).collect()
+}
+
+/// Whatever is done to a column between two commits: what is there afterwards is what the records say.
+#[tokio::test]
+async fn a_table_that_changes_under_a_writer_is_looked_at_again() {
+    // What is done, what reads the values as integers, and how many records of the 100 after it are taken.
+    let changes = [
+        ("alter table users alter v type double precision", "v::bigint", 100),
+        ("alter table users alter v type int", "v::bigint", 100),
+        ("alter table users alter v type text", "null", 0),
+        ("alter table users alter v type numeric", "v::bigint", 100),
+        ("alter table users alter v type timestamptz using to_timestamp(v)", "null", 0),
+        ("alter table users alter v type date using date '2020-01-01' + v::int", "null", 0),
+        ("alter table users alter v type jsonb using to_jsonb(v)", "v::text::bigint", 100),
+        ("create domain small as bigint; alter table users alter v type small", "v::bigint", 100),
+        ("alter table users drop v; alter table users add v double precision", "v::bigint", 100),
+        ("alter table users rename v to w; alter table users add v double precision", "v::bigint", 100),
+        (
+            "alter table users rename id to w; alter table users rename v to id; alter table users rename w to v",
+            "v",
+            100,
+        ),
+        ("alter table users rename to before; create table users (v double precision, id bigint)", "v::bigint", 100),
+        ("drop table users; create table users (v real, id bigint)", "v::bigint", 100),
+        ("drop table users; create view users as select * from other", "v::bigint", 100),
+        (
+            "drop table users; create table users (id bigint, v double precision) partition by range (id); \
+          create table users_0 partition of users default",
+            "v::bigint",
+            100,
+        ),
+        ("alter table users add w int not null default 3", "v", 100),
+        ("alter table users add check (v < 250)", "v", 50),
+    ];
+    for (change, read, taken) in changes {
+        let setup = "create table users (id bigint, v bigint); create table other (id bigint, v double precision)";
+        let Some(target) = Target::new(setup, json!({})).await else { return };
+        let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+        let mut open = (writer, demand);
+        go_on(&target, &mut open, 1, &documents(100, 200)).await.unwrap();
+        target.client.batch_execute(change).await.unwrap();
+        let refused = go_on(&target, &mut open, 2, &documents(200, 300)).await;
+        let refused = refused.unwrap_or_else(|error| panic!("{change}: {error}"));
+        assert_eq!(refused.len(), 100 - taken, "{change}");
+        let wrong = format!("select concat(id, ' ', v) from users where id >= 200 and {read} is distinct from id");
+        assert_eq!(target.texts(&wrong).await, [], "{change}");
+        let count = target.texts("select count(*)::text from users where id >= 200").await;
+        assert_eq!(count, [Some(taken.to_string())], "{change}");
+        target.drop().await;
+    }
+}
+
+/// The same for keys, whose rows are sent in another way.
+#[tokio::test]
+async fn a_key_that_changes_under_a_writer_is_looked_at_again() {
+    for (change, taken) in [
+        ("alter table users alter id type int", 100),
+        ("alter table users alter id type double precision", 100),
+        ("alter table users alter id type numeric(20,2)", 100),
+        ("alter table users alter id type text", 0),
+        ("alter table users alter id type char(9)", 0),
+    ] {
+        let setup = "create table users (id bigint primary key, v bigint)";
+        let Some(target) = Target::new(setup, json!({})).await else { return };
+        let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+        let mut open = (writer, demand);
+        go_on(&target, &mut open, 1, &documents(100, 200)).await.unwrap();
+        target.client.batch_execute(change).await.unwrap();
+        let refused = go_on(&target, &mut open, 2, &documents(200, 300)).await.unwrap();
+        assert_eq!(refused.len(), 100 - taken, "{change}");
+        let count = target.texts("select count(*)::text from users where id::numeric = v and v >= 200").await;
+        assert_eq!(count, [Some(taken.to_string())], "{change}");
+        target.drop().await;
+    }
+}
+
+/// Who drops the key's index is told.
+#[tokio::test]
+async fn an_index_that_goes_under_a_writer_is_told() {
+    let setup = "create table users (id bigint, v bigint); create unique index k on users (id)";
+    let Some(target) = Target::new(setup, json!({"key": "id"})).await else { return };
+    let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+    let mut open = (writer, demand);
+    go_on(&target, &mut open, 1, &documents(100, 200)).await.unwrap();
+    target.client.batch_execute("drop index k").await.unwrap();
+    let error = go_on(&target, &mut open, 2, &documents(200, 300)).await.unwrap_err();
+    assert!(format!("{error:?}").contains("no-unique-index"), "{error:?}");
+    target.drop().await;
+}
+
+/// A change that has begun and not ended is waited for, and then seen.
+#[tokio::test]
+async fn a_change_in_a_transaction_of_another_is_waited_for() {
+    let Some(target) = Target::new("create table users (id bigint, v bigint)", json!({})).await else { return };
+    let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+    let mut open = (writer, demand);
+    let change = "begin; alter table users alter v type double precision; \
+        select set_config('application_name', 'changes', false)";
+    target.client.batch_execute(change).await.unwrap();
+    let watcher = connect().await.unwrap();
+    let rows = documents(200, 300);
+    let (written, ()) = futures::join!(go_on(&target, &mut open, 1, &rows), async {
+        let waits = "select exists (select from pg_locks where not granted and relation = $1::text::regclass)";
+        let table = format!("{}.users", target.schema);
+        // The other transaction alone sees it under its lock; the watcher asks for the lock's queue only.
+        while !watcher.query_one(waits, &[&table]).await.unwrap().get::<_, bool>(0) {
+            tokio::task::yield_now().await;
+        }
+        target.client.batch_execute("commit").await.unwrap();
+    });
+    assert_eq!(written.unwrap(), Vec::<String>::new());
+    assert_eq!(target.texts("select count(*)::text from users where v = id").await, [Some("100".into())]);
+    target.drop().await;
+}
+
+/// Rows that a trigger or a rule leaves out are told, and counted; those that are equal to what is there are not.
+#[tokio::test]
+async fn rows_that_the_database_swallows_are_told() {
+    let swallow = "create function swallow() returns trigger language plpgsql as \
+        'begin if new.id % 4 = 0 then return null; end if; return new; end'; \
+        create trigger t before insert on users for each row execute function swallow()";
+    let rule = "create rule r as on insert to users where new.id % 4 = 0 do instead nothing";
+    for (table, more, swallowed) in [
+        ("id bigint, v bigint", swallow, 25),
+        ("id bigint primary key, v bigint", swallow, 25),
+        ("id bigint primary key", "", 0),
+        ("id bigint, v bigint", rule, 25),
+        ("id bigint primary key, v bigint", "", 0),
+    ] {
+        for together in [10, 100] {
+            let setup = format!("create table users ({table}); {more}");
+            let Some(target) = Target::new(&setup, json!({})).await else { return };
+            let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+            let mut told = 0;
+            for (sequence, part) in (1..).zip(documents(100, 200).chunks(together)) {
+                let (output, _) = decoded(&demand, part);
+                writer.commit(&[output], &token(&fence("p", 1), sequence)).await.unwrap();
+                told += writer.warnings().iter().map(|warning| warning.records).sum::<u64>();
+            }
+            let count = target.texts("select count(*)::text from users").await;
+            assert_eq!(count, [Some((100 - swallowed).to_string())], "{table} {more}");
+            assert_eq!(told, swallowed, "{table} {more}");
+            target.drop().await;
+        }
+    }
+}
+
+/// What does not live as long as its token is refused.
+#[tokio::test]
+async fn a_table_that_a_crash_empties_is_refused() {
+    for (setup, subject) in [
+        ("create unlogged table users (id int, name text)", "users"),
+        (
+            "create table users (id int, name text) partition by list (id); create unlogged table one partition of users default",
+            "one",
+        ),
+        ("create unlogged table one (id int, name text); create view users as select * from one", "one"),
+    ] {
+        let Some(target) = Target::new(setup, json!({})).await else { return };
+        let error = target.try_open(1).await.unwrap_err();
+        let said = format!("{error:?}");
+        assert!(
+            said.contains("not-durable")
+                && said.contains(&format!("alter table {}.{subject} set logged", target.schema)),
+            "{said}"
+        );
+        target.client.batch_execute(&format!("alter table {subject} set logged")).await.unwrap();
+        target.try_open(1).await.unwrap();
+        target.client.batch_execute("alter table dataflow_tokens set unlogged").await.unwrap();
+        let error = target.try_open(2).await.unwrap_err();
+        assert!(format!("{error:?}").contains("not-durable"), "{error:?}");
+        target.drop().await;
+    }
+}
+
+/// Pairs of keys that only the database takes for equal, however many of them.
+#[tokio::test]
+async fn hundreds_of_pairs_of_equal_keys_end() {
+    let setup = "create table users (id inet primary key, v bigint)";
+    let Some(target) = Target::new(setup, json!({})).await else { return };
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let pair = |id: i64| {
+        let address = format!("10.0.{}.{}", id / 100, id % 100);
+        [format!("{{\"id\":\"{address}\",\"v\":{id}}}"), format!("{{\"id\":\"{address}/32\",\"v\":{}}}", -id)]
+    };
+    let rows: Vec<String> = (100..600).flat_map(pair).collect();
+    let (output, _) = decoded(&demand, &rows);
+    writer.commit(&[output], &token(&fence("p", 1), 1)).await.unwrap();
+    assert_eq!(
+        target.texts("select concat(count(*), ' ', count(*) filter (where v < 0)) from users").await,
+        [Some("500 500".into())]
+    );
+    target.drop().await;
+}
