@@ -166,13 +166,37 @@ pub(crate) async fn join(journal: &dyn Journal, chunks: &[ChunkRef]) -> Result<(
     Ok((count, body.into()))
 }
 
-async fn body(journal: &dyn Journal, chunk: &ChunkRef) -> Result<Bytes, Error> {
-    let missing = || Error::Corrupt(format!("the chunk {} is named but is not there", chunk.id));
-    journal.chunk(&chunk.id).await?.ok_or_else(missing)
+/// The letters of a chunk, not yet numbered. Where it is not there, as in a journal that is older than its sink, each of
+/// them says so.
+async fn letters(journal: &dyn Journal, chunk: &ChunkRef) -> Result<Vec<DeadLetter>, Error> {
+    match journal.chunk(&chunk.id).await? {
+        Some(body) => {
+            decode(&body).map_err(|error| Error::Corrupt(format!("the chunk {} can't be read: {error}", chunk.id)))
+        }
+        None => Ok(vec![missing(chunk); usize::try_from(chunk.records).unwrap_or(usize::MAX)]),
+    }
 }
 
-fn unreadable(chunk: &ChunkRef, error: &serde_json::Error) -> Error {
-    Error::Corrupt(format!("the chunk {} can't be read: {error}", chunk.id))
+/// What is left of a letter whose chunk is not there.
+fn missing(chunk: &ChunkRef) -> DeadLetter {
+    DeadLetter {
+        number: 0,
+        partition: String::new(),
+        position: String::new(),
+        record_id: String::new(),
+        stage: "journal".into(),
+        code: "letter-missing".into(),
+        cause: format!(
+            "the sink's token names {} dead letters in the chunk {}, which this journal does not have: it is older than \
+             the sink, as after a restore from a backup",
+            chunk.records, chunk.id
+        ),
+        at: String::new(),
+        length: 0,
+        hash: None,
+        original: None,
+        original_base64: None,
+    }
 }
 
 /// The dead letters after number `after`, at most `limit`, with their bytes.
@@ -187,7 +211,7 @@ pub(crate) async fn list(
     for chunk in chunks {
         let end = before + chunk.records;
         if end > after {
-            let letters = decode(&body(journal, chunk).await?).map_err(|error| unreadable(chunk, &error))?;
+            let letters = letters(journal, chunk).await?;
             for (number, letter) in (before + 1..).zip(letters) {
                 if number > after {
                     found.push(DeadLetter { number, ..letter });
@@ -212,7 +236,7 @@ pub(crate) async fn next_chunk(
     for chunk in chunks {
         let end = before + chunk.records;
         if end > after {
-            let letters = decode(&body(journal, chunk).await?).map_err(|error| unreadable(chunk, &error))?;
+            let letters = letters(journal, chunk).await?;
             let numbered = (before + 1..=end).zip(letters).map(|(number, letter)| DeadLetter { number, ..letter });
             return Ok(numbered.filter(|letter| letter.number > after).collect());
         }

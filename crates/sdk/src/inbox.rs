@@ -2,6 +2,7 @@
 use crate::Error;
 use async_trait::async_trait;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// A pushed batch.
 #[derive(Clone, Debug)]
@@ -10,6 +11,8 @@ pub struct Pushed {
     pub from: u64,
     /// Records with it.
     pub to: u64,
+    /// What tells all that was received up to its end apart from anything else.
+    pub line: Arc<str>,
     /// When it was received, milliseconds since the Unix epoch.
     pub at: i64,
     /// The body of the request as it came: `{batchId, records: [{id?, data, metadata?}]}`.

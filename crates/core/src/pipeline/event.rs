@@ -256,6 +256,11 @@ pub struct Lost {
     pub records: u64,
 }
 
+impl Cause {
+    /// The code of a journal that does not know what the sink has: it is older, or another one.
+    pub const JOURNAL_BEHIND: &str = "journal-behind";
+}
+
 /// Why a pipeline failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

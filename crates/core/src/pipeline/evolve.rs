@@ -90,7 +90,7 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
         Fact::CheckpointReset { generation, .. } => {
             running(&mut state).is_none().then_some(())?;
             state.pipeline_mut()?.begin(generation)?;
-            Some(to_be_started_by_a_user(state))
+            Some(to_be_started_by_a_user(decided(state)))
         }
         Fact::PipelineDeleted => deleted(state, event.at),
     }
@@ -176,6 +176,7 @@ fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGenerat
     pipeline.spec = spec.clone();
     if let Some(generation) = generation {
         pipeline.begin(generation)?;
+        state = decided(state);
     }
     Some(if described { state } else { to_be_started_by_a_user(state) })
 }
@@ -265,6 +266,16 @@ fn to_be_started_by_a_user(state: State) -> State {
         State::Completed(pipeline) => State::Stopped(pipeline),
         State::Failed(failed) => State::Failed(Box::new(Failed { restart_at: None, ..*failed })),
         State::Empty | State::Configured(_) | State::Running(_) | State::Stopped(_) | State::Deleted(_) => state,
+    }
+}
+
+/// A new generation settles what a journal did not know of its sink, so that records may be pushed again.
+fn decided(state: State) -> State {
+    match state {
+        State::Failed(failed) if failed.cause.code == Cause::JOURNAL_BEHIND => {
+            State::Stopped(Box::new(failed.pipeline))
+        }
+        state => state,
     }
 }
 

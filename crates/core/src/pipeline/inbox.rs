@@ -23,6 +23,8 @@ pub struct Inbox {
     pub pending: VecDeque<Pending>,
     /// Bytes of [`Self::pending`] together.
     pub bytes: u64,
+    /// What tells all that was received in this order apart from anything else: see [`Pending::line`].
+    pub line: Line,
     /// The last batches, by id.
     pub seen: BTreeMap<BatchId, Received>,
     /// Their ids, oldest first.
@@ -41,6 +43,32 @@ pub struct Pending {
     pub bytes: u64,
     /// Where its body is.
     pub chunk: ChunkId,
+    /// The line up to its end.
+    pub line: Line,
+}
+
+/// All batches up to one, in their order, folded into a number. A sink's position in a line that this inbox has not seen
+/// is of records that another inbox has received: the journal was restored from an older copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Line(pub u64);
+
+impl Line {
+    /// With one more batch: FNV-1a (64 bit) over its id, its hash and the number of records with it.
+    fn with(self, batch: &BatchId, hash: &str, to: u64) -> Self {
+        let bytes = batch.as_str().bytes().chain([0]).chain(hash.bytes()).chain(to.to_le_bytes());
+        Self(
+            bytes.fold(self.0 ^ 0xcbf2_9ce4_8422_2325, |line, byte| {
+                (line ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            }),
+        )
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
 }
 
 /// What is remembered of a batch.
@@ -70,6 +98,22 @@ impl Inbox {
         self.pending.front().map_or(self.received, |batch| batch.from)
     }
 
+    /// Whether the records before a position of this inbox were received by it, and no others.
+    pub fn has_received(&self, position: &Position) -> bool {
+        let Some(at) = position.as_offset() else { return false };
+        let before = self.pending.iter().find(|batch| batch.from < at && at <= batch.to);
+        match (before, &position.identity) {
+            (Some(batch), Some(line)) => batch.line.to_string() == **line,
+            _ => at <= self.received,
+        }
+    }
+
+    /// The position of the first record whose body is in a chunk of this beginning of a name; the end if there is none.
+    pub fn first_in(&self, chunks: &str) -> u64 {
+        let first = self.pending.iter().find(|batch| batch.chunk.0.starts_with(chunks));
+        first.map_or(self.received, |batch| batch.from)
+    }
+
     /// Puts the position where a new generation begins between the first record that is still here and the last one.
     pub(super) fn clamp(&self, positions: &mut Positions) {
         let wanted = positions.get(Self::PARTITION).and_then(Position::as_offset);
@@ -87,7 +131,9 @@ impl Inbox {
         }
         self.received = *to;
         if to > from {
-            self.pending.push_back(Pending { from: *from, to: *to, bytes: *bytes, chunk: chunk.clone() });
+            self.line = self.line.with(batch_id, hash, *to);
+            let chunk = chunk.clone();
+            self.pending.push_back(Pending { from: *from, to: *to, bytes: *bytes, chunk, line: self.line });
             self.bytes += bytes;
         }
         self.seen.insert(batch_id.clone(), Received { hash: hash.clone(), from: *from, to: *to });

@@ -7,7 +7,7 @@ mod commands;
 mod decide;
 pub mod event;
 mod evolve;
-mod inbox;
+pub mod inbox;
 mod passing;
 mod progress;
 pub mod rejected;

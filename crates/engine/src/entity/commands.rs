@@ -6,8 +6,8 @@ use crate::{
 };
 use dataflow_core::{
     id::Incarnation,
-    pipeline::{Command, Rejected, Request, State, command::Settlement, decide},
-    position::Positions,
+    pipeline::{Command, Rejected, Request, State, command::Settlement, decide, inbox::Inbox},
+    position::{Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
 };
@@ -150,18 +150,25 @@ impl Entity {
         } else {
             Settlement::NotNeeded
         };
+        let pushed = pipeline.spec.source.kind == Inbox::SOURCE;
         let earliest = match place {
-            ResetTo::SinkToken | ResetTo::Journal => Positions::new(),
+            ResetTo::SinkToken | ResetTo::Journal if !pushed => Positions::new(),
             // What can't be asked for is not known to be lost.
-            ResetTo::Beginning | ResetTo::End | ResetTo::Positions(_) => {
-                self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default()
-            }
+            _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
         };
         let settlement = match settlement {
             Settlement::Settled { lanes } => Settlement::Settled { lanes: count_expired(lanes, &place, &earliest) },
             unsettled => unsettled,
         };
-        let current = pipeline.progress.positions_with(settlement.lanes());
+        let mut current = pipeline.progress.positions_with(settlement.lanes());
+        if let Some(at) = current.get_mut(Inbox::PARTITION)
+            && pushed
+            && !pipeline.inbox.has_received(at)
+        {
+            // Numbers of the sink's records mean others here: only what came since this start is surely none of them.
+            let since = format!("{}/{}/{}/", pipeline.id, pipeline.incarnation, self.log.epoch());
+            *at = Position::offset(pipeline.inbox.first_in(&since));
+        }
         let positions = match place {
             ResetTo::Beginning => earliest,
             ResetTo::SinkToken => current,

@@ -2,7 +2,7 @@
 use crate::shard::Slot;
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use dataflow_core::{chunk::ChunkId, time::Timestamp};
+use dataflow_core::{chunk::ChunkId, pipeline::inbox::Line, time::Timestamp};
 use dataflow_journal::Journal;
 use dataflow_sdk::{
     Error,
@@ -28,6 +28,7 @@ pub(crate) fn encode(at: Timestamp, body: &[u8]) -> Bytes {
 struct Found {
     from: u64,
     to: u64,
+    line: Line,
     chunk: ChunkId,
 }
 
@@ -43,7 +44,9 @@ impl EntityInbox {
         }
         let found = inbox.pending.iter().find(|batch| batch.from <= from && from < batch.to);
         match found {
-            Some(batch) => Ok(Some(Found { from: batch.from, to: batch.to, chunk: batch.chunk.clone() })),
+            Some(batch) => {
+                Ok(Some(Found { from: batch.from, to: batch.to, line: batch.line, chunk: batch.chunk.clone() }))
+            }
             None => Err(Error::fatal("records-gone", format!("record {from} was pushed but is no longer kept"))
                 .fix("set the checkpoint to \"end\", or to the first record that is still kept")
                 .for_user()),
@@ -64,14 +67,14 @@ impl Inbox for EntityInbox {
                 return Err(Error::transient("closed", "the pipeline is being closed"));
             }
         };
-        let Found { from, to, chunk } = found;
+        let Found { from, to, line, chunk } = found;
         let body = self.journal.chunk(&chunk).await.map_err(|error| Error::transient("journal", error.to_string()))?;
         let mut body = body.filter(|body| body.len() >= 8).ok_or_else(|| {
             Error::fatal("chunk-missing", format!("the pushed records {from} to {to} are not in the journal: {chunk}"))
                 .for_user()
         })?;
         let at = body.get_i64();
-        Ok(Pushed { from, to, at, body })
+        Ok(Pushed { from, to, line: line.to_string().into(), at, body })
     }
 
     async fn first(&self) -> Result<u64, Error> {

@@ -95,7 +95,7 @@ impl Entity {
         };
         opened.writer.close().await;
         let token = opened.token;
-        match recover(lane, sink.kind(), journalled, token.clone()) {
+        match recover(lane, sink.kind(), journalled, token.clone(), &pipeline.inbox) {
             Ok(recovered) => Ok(recovered.progress),
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {

@@ -179,7 +179,7 @@ impl Run {
         let opening = wait_for("sink", "opening it", &self.live, &*self.parts.clock, built.sink.open(cx, open));
         let mut opened = opening.await.map_err(|error| Failure::of("sink", error))?;
         let token = opened.token.take();
-        let mut recovered = match recover(lane, built.sink.kind(), journalled, token) {
+        let mut recovered = match recover(lane, built.sink.kind(), journalled, token, &self.pipeline.inbox) {
             Ok(recovered) => recovered,
             Err(failure) => {
                 opened.writer.close().await;

@@ -3,7 +3,10 @@ use super::failure::Failure;
 use crate::{dead_letters::commit_of, region::ResetTo};
 use dataflow_core::{
     ledger::Counters,
-    pipeline::event::{LaneOpened, LaneProgress, Recovery},
+    pipeline::{
+        event::{Cause, LaneOpened, LaneProgress, Recovery},
+        inbox::Inbox,
+    },
     position::{Partition, Position, Positions},
     token::Token,
 };
@@ -14,12 +17,14 @@ mod tests;
 
 /// Decides where a lane goes on.
 ///
-/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has.
+/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has, `inbox` what was
+/// pushed.
 pub(crate) fn recover(
     lane: u32,
     kind: Kind,
     journalled: Option<&LaneProgress>,
     token: Option<Token>,
+    inbox: &Inbox,
 ) -> Result<LaneOpened, Failure> {
     let fresh = LaneProgress { lane, ..LaneProgress::default() };
     let known = LaneProgress { chunks: Vec::new(), ..journalled.unwrap_or(&fresh).clone() };
@@ -57,6 +62,11 @@ pub(crate) fn recover(
             Ok(opened(decision, known))
         }
         (Kind::Transactional, Some(token)) if token.sequence > journal_sequence => {
+            if let Some(at) = token.positions.get(Inbox::PARTITION)
+                && !inbox.has_received(at)
+            {
+                return Err(behind(lane, at, inbox));
+            }
             let mut progress = of_token(lane, &token);
             // Those of commits that the journal has seen are counted already, and may be joined with others by now.
             progress.chunks.retain(|chunk| commit_of(&chunk.id).is_none_or(|commit| commit > journal_sequence));
@@ -72,13 +82,33 @@ pub(crate) fn recover(
                 places(&of_token(lane, &token)),
                 places(&known)
             ),
-            "choose: set the checkpoint to \"sink-token\" to write again what the target has lost, or to \"journal\" to \
-             leave it lost, which the ledger then says",
+            "choose: set the checkpoint to \"sink-token\" to write again what the target has lost (what the source has no \
+             longer is then counted as lost), or to \"journal\" to leave it lost, which the ledger then says",
         )),
         (Kind::Unfenced, _) if journal_sequence > 0 => Ok(opened(Recovery::AtLeastOnce, known)),
         (Kind::Keyed | Kind::Staged, _) if journal_sequence > 0 => Ok(opened(Recovery::Journal, known)),
         _ => Ok(opened(Recovery::Fresh, known)),
     }
+}
+
+/// The sink has records that were pushed to this node, and that its journal has never received.
+fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
+    let (first, received) = (inbox.first(), inbox.received);
+    let pending = received - first;
+    Failure::decide(
+        Cause::JOURNAL_BEHIND,
+        "sink",
+        format!(
+            "the journal is behind the sink: the sink's token of lane {lane} is at pushed record {at}, but what this journal \
+             has received (up to {received}) does not lead there: was the node's folder restored from a backup? {pending} \
+             records are pending here, from {first}; batches that were acknowledged after the backup and had not reached \
+             the sink are gone"
+        ),
+        "let producers push again what was acknowledged after the backup, once you have chosen where to go on: set the \
+         checkpoint to \"sink-token\" to take what is pending from before this start as delivered and deliver what came \
+         since, to \"journal\" to deliver all that is pending (what the sink has of it is written twice), or to \"end\" to \
+         deliver nothing of it",
+    )
 }
 
 /// What is known of a lane once a user has decided between a token and the journal, which contradict each other; none if
@@ -135,14 +165,15 @@ fn left_lost(known: LaneProgress, target: &Counters) -> LaneProgress {
 }
 
 /// Counts as lost what a lane has not read yet and the source has no longer, where the user goes on behind it. Only of
-/// sources whose offsets count records the first one is ever another than 0.
+/// sources whose offsets count records the first one is ever another than 0. After a token, only an inbox goes on
+/// elsewhere than there: other sources say later what they have no longer.
 pub(crate) fn count_expired(lanes: Vec<LaneProgress>, to: &ResetTo, earliest: &Positions) -> Vec<LaneProgress> {
     let passes = |partition: &Partition, first: u64| match to {
         ResetTo::Beginning | ResetTo::End => true,
         ResetTo::Positions(named) => {
             named.get(&*partition.0).and_then(|to| to.parse::<u64>().ok()).is_some_and(|to| to >= first)
         }
-        ResetTo::SinkToken | ResetTo::Journal => false,
+        ResetTo::SinkToken | ResetTo::Journal => &*partition.0 == Inbox::PARTITION,
     };
     let expired = |(partition, at): (&Partition, &Position)| {
         let (first, offset) = (earliest.get(partition)?.as_offset()?, at.as_offset()?);

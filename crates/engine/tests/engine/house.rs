@@ -130,7 +130,7 @@ pub(crate) struct House {
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Arc<Store>,
     name: String,
-    seed: u64,
+    pub(crate) seed: u64,
     engine: Option<Engine>,
     tasks: Arc<Mortal>,
     lanes: u32,

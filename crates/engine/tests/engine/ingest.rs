@@ -38,9 +38,13 @@ impl Source for Pushes {
         let at = lane.positions.get(&Partition::from("http")).and_then(Position::as_offset).unwrap_or(0);
         Ok(Box::new(PushReader { inbox: cx.inbox.clone().unwrap(), at }))
     }
-    async fn resolve(&self, cx: &Context, _: &Place) -> Result<Positions, Error> {
-        let received = cx.inbox.as_ref().unwrap().received().await?;
-        Ok([("http".into(), Position::offset(received))].into())
+    async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
+        let inbox = cx.inbox.as_ref().unwrap();
+        let at = match to {
+            Place::Beginning => inbox.first().await?,
+            Place::End => inbox.received().await?,
+        };
+        Ok([("http".into(), Position::offset(at))].into())
     }
 }
 
@@ -58,7 +62,7 @@ impl Reader for PushReader {
             start += line.len() + 1;
         }
         records.data = pushed.body;
-        records.to = Position::offset(pushed.to);
+        records.to = Position::offset(pushed.to).of(&pushed.line);
         self.at = pushed.to;
         Ok(Read::Records(records))
     }
@@ -68,7 +72,7 @@ impl Reader for PushReader {
     }
 }
 
-fn push(id: &str, lines: &[&str], delivered: Option<Duration>) -> Action {
+pub(crate) fn push(id: &str, lines: &[&str], delivered: Option<Duration>) -> Action {
     Action::Ingest {
         batch_id: BatchId::try_from(id).unwrap(),
         records: lines.len() as u64,

@@ -6,3 +6,4 @@ mod house;
 mod ingest;
 mod lifecycle;
 mod many;
+mod restores;

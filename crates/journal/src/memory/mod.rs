@@ -31,6 +31,12 @@ impl Memory {
         Self { id: format!("{:016x}{:016x}", drawn[0], drawn[1]).into(), shelf: Arc::default() }
     }
 
+    /// Another log with all that this one holds now, like a backup of it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { shelf: Arc::new(Mutex::new(self.shelf().clone())) }
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// All logs and chunks.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Shelf {
     pub(super) logs: BTreeMap<ShardId, Log>,
     pub(super) chunks: BTreeMap<ChunkId, Bytes>,
@@ -30,7 +30,7 @@ impl Shelf {
 }
 
 /// The log of one shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Log {
     pub(super) epoch: Epoch,
     pub(super) extent: Extent,

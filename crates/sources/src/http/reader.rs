@@ -23,6 +23,8 @@ pub(super) struct HttpReader {
     at: u64,
     /// A push that is not read to its end.
     open: Option<Open>,
+    /// What tells all that was received up to the end of the push before the next record apart from anything else.
+    line: Option<Arc<str>>,
     /// What was gathered of the next batch.
     batch: Batch,
     received: u64,
@@ -45,6 +47,7 @@ impl HttpReader {
             max_records: cx.batch.max_records.max(1) as usize,
             max_bytes: cx.batch.max_bytes.min(cx.max_in_flight_bytes / 2).clamp(1, 1 << 30) as usize,
             max_record_bytes: cx.max_record_bytes.clamp(1, 1 << 30) as usize,
+            line: from.identity.clone(),
             from,
             at,
             open: None,
@@ -73,6 +76,9 @@ impl HttpReader {
             let full = batch.spans.len() >= self.max_records || batch.data.len() + size > self.max_bytes;
             if full && !batch.spans.is_empty() {
                 return true;
+            }
+            if self.at == open.pushed.from || self.line.is_none() {
+                self.line = Some(open.pushed.line.clone());
             }
             batch.add(&open.pushed, record, self.at, self.max_record_bytes);
             open.records.next();
@@ -130,7 +136,7 @@ impl Reader for HttpReader {
             }
         }
         let mut batch = std::mem::take(&mut self.batch);
-        let to = Position::offset(self.at);
+        let to = Position { identity: self.line.clone(), ..Position::offset(self.at) };
         let from = std::mem::replace(&mut self.from, to.clone());
         let mut records = Records::empty(super::partition(), from, Layout::Json);
         records.to = to;

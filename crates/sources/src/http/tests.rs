@@ -23,7 +23,13 @@ impl Received {
         let from = self.0.last().map_or(0, |pushed| pushed.to);
         let body = json!({"batchId": from.to_string(), "records": records});
         let to = from + body["records"].as_array().unwrap().len() as u64;
-        self.0.push(Pushed { from, to, at: 1_000 + from as i64, body: body.to_string().into() });
+        self.0.push(Pushed {
+            from,
+            to,
+            line: format!("line {to}").into(),
+            at: 1_000 + from as i64,
+            body: body.to_string().into(),
+        });
     }
 }
 
@@ -100,6 +106,13 @@ async fn however_it_is_cut_the_same_records_follow() {
             assert_eq!(offsets, (at..6).collect::<Vec<_>>());
             assert!(batches.iter().all(|batch| batch.len() <= max as usize));
             assert!(batches.windows(2).all(|pair| pair[0].to == pair[1].from));
+            let lines: Vec<_> = batches.iter().map(|batch| batch.to.identity.clone().unwrap()).collect();
+            let ends = batches.iter().map(|batch| match batch.to.as_offset().unwrap() {
+                ..=2 => "line 2",
+                3..=5 => "line 5",
+                _ => "line 6",
+            });
+            assert!(lines.iter().map(|line| &**line).eq(ends));
         }
     }
     assert_eq!(texts(&batches(pushes(), 4, 1).await), [r#"{"n":4}"#, r#"{"n":5}"#]);

@@ -1,17 +1,20 @@
 //! Take in records that were pushed.
+use super::not_allowed;
 use crate::{
     chunk::ChunkId,
     id::BatchId,
     limits::MAX_PENDING_BYTES,
     pipeline::{
         Command, Decision, Effect, Event, Fact, Rejected, State,
+        event::Cause,
         state::{Inbox, Received},
     },
     problem::Problem,
     spec::PipelineSpec,
 };
 
-/// In every state, as long as the source is `http`: records wait until the pipeline runs. A batch that was taken in before
+/// In every state, as long as the source is `http`: records wait until the pipeline runs. Only not while the journal is
+/// behind the sink. A batch that was taken in before
 /// gets the same answer. One that is larger than all that may wait is taken in when nothing else waits.
 ///
 /// `earlier` are events of batches that were decided just before and will be durable together with this one: so that many
@@ -47,6 +50,12 @@ pub(in crate::pipeline) fn ingest(
         None => {}
     }
     command.target(state)?;
+    if let State::Failed(failed) = state
+        && failed.cause.code == Cause::JOURNAL_BEHIND
+    {
+        // Records that it would take in bear numbers that the sink has had already.
+        return Err(not_allowed("push to", state, failed.cause.fix.as_deref().unwrap_or_default()));
+    }
     let ((from, pending), most) = (inbox, most_pending_bytes(&pipeline.spec));
     if pending > 0 && pending.saturating_add(bytes) > most {
         return Err(Rejected::Overloaded { pending, most });

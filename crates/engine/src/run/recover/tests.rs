@@ -3,7 +3,10 @@ use crate::dead_letters::chunk_id;
 use dataflow_core::{
     chunk::{ChunkKind, ChunkRef},
     id::RunId,
-    pipeline::event::{LaneProgress, Recovery},
+    pipeline::{
+        event::{LaneProgress, Recovery},
+        inbox::Inbox,
+    },
     token::Token,
 };
 use dataflow_sdk::sink::Kind;
@@ -26,6 +29,8 @@ fn letters_of_commits_that_the_journal_has_are_not_counted_again() {
         chunks: vec![chunk(5), chunk(7), chunk(8), chunk(9)],
     };
     let journalled = LaneProgress { sequence: 7, ..LaneProgress::default() };
-    let Ok(opened) = recover(0, Kind::Transactional, Some(&journalled), Some(token)) else { panic!("it fits") };
+    let Ok(opened) = recover(0, Kind::Transactional, Some(&journalled), Some(token), &Inbox::default()) else {
+        panic!("it fits")
+    };
     assert_eq!((opened.decision, opened.progress.chunks), (Recovery::TokenAdopted, vec![chunk(8), chunk(9)]));
 }

@@ -1,0 +1,173 @@
+//! A journal that is older than its sink, as after a restore from a backup; and a sink that is older than its journal.
+use crate::{
+    house::{House, numbers, view},
+    ingest::push,
+};
+use dataflow_core::pipeline::{Rejected, Status};
+use dataflow_engine::{
+    region::{Action, AskError, Message, Query, Reply, ResetTo},
+    view::PipelineView,
+};
+use dataflow_journal::memory::Memory;
+use serde_json::json;
+use std::sync::Arc;
+
+/// A running pipeline with an `http` source, and the journal below it.
+async fn pushed_to(name: &str) -> (House, Memory) {
+    let journal = Memory::new();
+    let mut house = House::on(name, Arc::new(journal.clone()), 1, 1).await;
+    let mut spec = house.spec();
+    spec["source"] = json!({"type": "http"});
+    house.create(spec).await;
+    house.start().await;
+    (house, journal)
+}
+
+impl House {
+    async fn push(&mut self, id: &str, from: u64, to: u64) -> Result<Reply, AskError> {
+        let lines = numbers(from, to);
+        self.act(push(id, &lines.iter().map(String::as_str).collect::<Vec<_>>(), None)).await
+    }
+
+    async fn delivered(&mut self, records: u64) -> PipelineView {
+        self.until(|view| view.metrics.records_delivered == records).await
+    }
+
+    /// Ends as by kill -9, and goes on with another journal.
+    async fn restore(&mut self, journal: Memory) {
+        self.crash().await;
+        self.journal = Arc::new(journal);
+        self.seed += 1; // a node never draws the same names twice
+        self.build().await;
+    }
+
+    async fn choose(&mut self, to: ResetTo) -> PipelineView {
+        view(self.act(Action::ResetCheckpoint { to, force: false }).await)
+    }
+
+    async fn is_behind(&mut self) {
+        let failed = self.until_status(Status::Failed).await;
+        assert_eq!(failed.error.unwrap().code, "journal-behind");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_are_refused_while_the_journal_is_behind_the_sink_and_delivered_after_the_choice() {
+    let (mut house, journal) = pushed_to("behind").await;
+    house.push("a", 0, 10).await.unwrap();
+    house.delivered(10).await;
+    let backup = journal.copy();
+    house.push("b", 10, 15).await.unwrap();
+    house.delivered(15).await;
+
+    house.restore(backup).await;
+    house.is_behind().await;
+    let refused = house.push("c", 100, 110).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
+    assert_eq!(house.choose(ResetTo::SinkToken).await.status, Status::Stopped);
+    house.push("c", 100, 110).await.unwrap();
+    house.start().await;
+    house.push("d", 110, 115).await.unwrap();
+    house.delivered(30).await;
+    let all: Vec<_> = numbers(0, 15).into_iter().chain(numbers(100, 115)).collect();
+    assert_eq!(house.store.data(), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pushed_before_the_sink_is_asked_is_told_from_what_the_sink_has() {
+    for (choice, expected) in [
+        (ResetTo::SinkToken, vec![(0, 20), (100, 130)]),
+        (ResetTo::Journal, vec![(0, 20), (10, 15), (100, 130)]),
+        (ResetTo::End, vec![(0, 20), (120, 130)]),
+    ] {
+        let (mut house, journal) = pushed_to(&format!("before-{choice:?}")).await;
+        house.push("a", 0, 10).await.unwrap();
+        house.delivered(10).await;
+        house.stop().await;
+        house.push("b", 10, 15).await.unwrap();
+        let backup = journal.copy();
+        house.start().await;
+        house.push("c", 15, 20).await.unwrap();
+        house.delivered(20).await;
+
+        // More is pushed than the sink has had, so that its number alone says nothing.
+        house.restore(backup).await;
+        assert_eq!(house.get().await.status, Status::Stopped);
+        house.push("d", 100, 120).await.unwrap();
+        house.start().await;
+        house.is_behind().await;
+        house.choose(choice).await;
+        house.start().await;
+        house.push("e", 120, 130).await.unwrap();
+        let all: Vec<_> = expected.into_iter().flat_map(|(from, to)| numbers(from, to)).collect();
+        for _ in 0..100 {
+            if house.store.len() >= all.len() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert_eq!(house.store.data(), all);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_pushes_again_after_a_restore_are_those_that_the_sink_has() {
+    let (mut house, journal) = pushed_to("again").await;
+    house.push("a", 0, 10).await.unwrap();
+    house.delivered(10).await;
+    house.stop().await;
+    let backup = journal.copy();
+    house.start().await;
+    house.push("b", 10, 15).await.unwrap();
+    house.delivered(15).await;
+
+    house.restore(backup).await;
+    house.push("b", 10, 15).await.unwrap();
+    house.push("c", 15, 20).await.unwrap();
+    house.start().await;
+    house.delivered(20).await;
+    assert_eq!(house.store.data(), numbers(0, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_as_lost() {
+    let (mut house, _) = pushed_to("older-target").await;
+    house.push("a", 0, 5).await.unwrap();
+    house.delivered(5).await;
+    house.stop().await;
+    let token = house.store.tokens().pop().unwrap();
+    house.start().await;
+    house.push("b", 5, 10).await.unwrap();
+    house.delivered(10).await;
+    house.stop().await;
+    house.store.set_token(token);
+    house.start().await;
+    let failed = house.until_status(Status::Failed).await;
+    assert_eq!(failed.error.unwrap().code, "token-behind");
+    let chosen = house.choose(ResetTo::SinkToken).await.metrics;
+    assert_eq!((chosen.records_read, chosen.records_delivered, chosen.records_lost), (10, 5, 5));
+    house.start().await;
+    house.push("c", 10, 12).await.unwrap();
+    house.delivered(7).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
+    let journal = Memory::new();
+    let mut house = House::on("older-letters", Arc::new(journal.clone()), 1, 1).await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.delivered(5).await;
+    let backup = journal.copy();
+    house.feed.push("t/0", ["die 1".to_owned(), "{\"n\":5}".to_owned(), "die 2".to_owned()]);
+    house.until(|view| view.metrics.records_dead == 2).await;
+
+    house.restore(backup).await;
+    house.until(|view| view.metrics.records_dead == 2).await;
+    let listed = house.ask(Message::Query(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap();
+    let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
+    assert_eq!(page.items.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["letter-missing"; 2]);
+    assert!(page.items[0].cause.contains("older than the sink"), "{}", page.items[0].cause);
+    assert_eq!(house.store.data(), numbers(0, 6));
+}
