@@ -82,6 +82,9 @@ pub struct Opened {
     pub writer: Box<dyn Writer>,
     /// The token found (transactional sinks), of this pipeline, incarnation, generation and lane. None: none there.
     pub token: Option<Token>,
+    /// The tokens of all lanes of the newest generation of this pipeline and incarnation, if the target has one after the
+    /// fence's: whoever wrote them knew more than the journal does.
+    pub ahead: Vec<Token>,
     /// What the writer wants of each row.
     pub demand: Demand,
     /// What to know about the target, for the user: columns that nothing fills, …

@@ -1,7 +1,7 @@
 //! What may be asked of a pipeline.
 use crate::{
     chunk::{ChunkId, ChunkRef},
-    id::{Actor, BatchId, CommandId, Epoch, Incarnation, PipelineId, RunId},
+    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, RunId},
     pipeline::event::{Cause, LaneOpened, LaneProgress, Lost},
     position::{Partition, Positions},
     spec::PipelineSpec,
@@ -201,6 +201,9 @@ pub enum Settlement {
     Settled {
         /// Where its lanes are.
         lanes: Vec<LaneProgress>,
+        /// The newest generation that the sink knows of, where the journal does not know it: the next one comes after it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest: Option<Generation>,
     },
     /// The sink was out of reach.
     Unsettled {
@@ -215,7 +218,7 @@ impl Settlement {
     /// Where the sink has the lanes; none of them is known otherwise.
     pub fn lanes(&self) -> &[LaneProgress] {
         match self {
-            Self::Settled { lanes } => lanes,
+            Self::Settled { lanes, .. } => lanes,
             Self::NotNeeded | Self::Unsettled { .. } => &[],
         }
     }

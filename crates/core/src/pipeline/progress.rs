@@ -98,9 +98,9 @@ impl Progress {
         Some(lane.sequence > known.map_or(0, |known| known.sequence))
     }
 
-    /// Starts a generation; none if it is not the next one.
+    /// Starts a generation; none if it does not come after this one.
     pub(super) fn begin(&mut self, next: &NewGeneration) -> Option<()> {
-        if next.generation != self.generation.next() {
+        if next.generation <= self.generation {
             return None;
         }
         for lane in &next.settled {

@@ -191,7 +191,7 @@ impl Pipeline {
         !self.progress.by_lane.is_empty()
     }
 
-    /// Starts a generation; none if it is not the next one.
+    /// Starts a generation; none if it does not come after this one.
     pub(super) fn begin(&mut self, generation: &NewGeneration) -> Option<()> {
         self.progress.begin(generation)?;
         self.collect_inbox();
@@ -244,6 +244,11 @@ impl State {
     /// Whether it was told to stop and has not stopped yet.
     pub fn is_stopping(&self) -> bool {
         matches!(self, Self::Running(running) if running.stopping.is_some())
+    }
+
+    /// Whether it failed since its journal does not know what its sink has.
+    pub fn is_behind(&self) -> bool {
+        matches!(self, Self::Failed(failed) if failed.cause.code == Cause::JOURNAL_BEHIND)
     }
 
     /// What a user sees of it.

@@ -145,7 +145,7 @@ impl Entity {
             ResetTo::Positions(named) => self.place_named(&pipeline, named, force).await?,
             _ => Positions::new(),
         };
-        let settlement = if pipeline.needs_settlement() {
+        let settlement = if pipeline.needs_settlement() || self.slot.state().is_behind() {
             self.settle(&pipeline, Some(&place), force).await
         } else {
             Settlement::NotNeeded
@@ -157,7 +157,9 @@ impl Entity {
             _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
         };
         let settlement = match settlement {
-            Settlement::Settled { lanes } => Settlement::Settled { lanes: count_expired(lanes, &place, &earliest) },
+            Settlement::Settled { lanes, newest } => {
+                Settlement::Settled { lanes: count_expired(lanes, &place, &earliest), newest }
+            }
             unsettled => unsettled,
         };
         let mut current = pipeline.progress.positions_with(settlement.lanes());

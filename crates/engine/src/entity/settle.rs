@@ -2,7 +2,7 @@
 use super::Entity;
 use crate::{
     region::{AskError, ResetTo},
-    run::{Failure, context, decide, fence, recover},
+    run::{Failure, after, context, decide, fence, recover},
 };
 use dataflow_core::{
     pipeline::{
@@ -12,6 +12,7 @@ use dataflow_core::{
     },
     position::{Position, Positions},
     problem::Problem,
+    token::Token,
 };
 use dataflow_sdk::{
     Context, Error,
@@ -60,14 +61,27 @@ impl Entity {
         let _end = giving_up.clone().drop_guard();
         let cx = self.context(pipeline, giving_up);
         let mut lanes = Vec::new();
-        for lane in pipeline.progress.by_lane.keys().copied() {
-            match tokio::time::timeout(PATIENCE, self.settle_lane(pipeline, &*built.sink, &cx, lane, to)).await {
+        let mut ahead = Vec::new();
+        // A sink that knows more than the journal is asked by one lane at least.
+        let first = pipeline.progress.by_lane.is_empty().then_some(0);
+        for lane in pipeline.progress.by_lane.keys().copied().chain(first) {
+            let settling = self.settle_lane(pipeline, &*built.sink, &cx, lane, to, &mut ahead);
+            match tokio::time::timeout(PATIENCE, settling).await {
                 Ok(Ok(progress)) => lanes.push(progress),
                 Ok(Err(reason)) => return unsettled(reason),
                 Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
             }
         }
-        Settlement::Settled { lanes }
+        if matches!(to, Some(ResetTo::SinkToken)) {
+            let positions: Positions = ahead.iter().flat_map(|token| token.positions.clone()).collect();
+            for lane in &mut lanes {
+                lane.positions.retain(|partition, _| !positions.contains_key(partition));
+            }
+            if let Some(first) = lanes.first_mut() {
+                *first = after(first, &ahead);
+            }
+        }
+        Settlement::Settled { lanes, newest: ahead.first().map(|token| token.fence.generation) }
     }
 
     async fn settle_lane(
@@ -77,6 +91,7 @@ impl Entity {
         cx: &Context,
         lane: u32,
         to: Option<&ResetTo>,
+        ahead: &mut Vec<Token>,
     ) -> Result<LaneProgress, String> {
         let journalled = pipeline.progress.by_lane.get(&lane);
         let version_base = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0) << 32;
@@ -95,11 +110,15 @@ impl Entity {
         };
         opened.writer.close().await;
         let token = opened.token;
-        match recover(lane, sink.kind(), journalled, token.clone(), &pipeline.inbox) {
+        ahead.clone_from(&opened.ahead);
+        match recover(lane, sink.kind(), journalled, token.clone(), ahead, &pipeline.inbox) {
             Ok(recovered) => Ok(recovered.progress),
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
-                to.and_then(|to| decide(lane, to, known, token.as_ref())).ok_or(message)
+                let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
+                let decided = to.and_then(|to| decide(lane, to, known, token.as_ref()));
+                // What a later generation has done is all that the token's would say.
+                decided.or_else(|| (to.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }
             Err(_) => Err("the sink could not be asked".into()),
         }

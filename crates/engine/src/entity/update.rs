@@ -32,7 +32,7 @@ impl Entity {
             Request::Update { change, .. } => pipeline.starts_generation(&named, change),
             _ => false,
         };
-        if !starts || !pipeline.needs_settlement() {
+        if !starts || !(pipeline.needs_settlement() || self.slot.state().is_behind()) {
             return Ok(request(Settlement::NotNeeded));
         }
         // The sink may be ahead of the journal, in partitions that only it knows.

@@ -9,7 +9,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{count_expired, decide, recover};
+pub(crate) use recover::{after, count_expired, decide, recover};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;
@@ -179,13 +179,14 @@ impl Run {
         let opening = wait_for("sink", "opening it", &self.live, &*self.parts.clock, built.sink.open(cx, open));
         let mut opened = opening.await.map_err(|error| Failure::of("sink", error))?;
         let token = opened.token.take();
-        let mut recovered = match recover(lane, built.sink.kind(), journalled, token, &self.pipeline.inbox) {
-            Ok(recovered) => recovered,
-            Err(failure) => {
-                opened.writer.close().await;
-                return Err(failure);
-            }
-        };
+        let mut recovered =
+            match recover(lane, built.sink.kind(), journalled, token, &opened.ahead, &self.pipeline.inbox) {
+                Ok(recovered) => recovered,
+                Err(failure) => {
+                    opened.writer.close().await;
+                    return Err(failure);
+                }
+            };
         if let Some(handle) = opened.handle.take() {
             recovered.progress.handle = Some(handle);
         }

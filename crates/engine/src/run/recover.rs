@@ -17,13 +17,14 @@ mod tests;
 
 /// Decides where a lane goes on.
 ///
-/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has, `inbox` what was
-/// pushed.
+/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has, `ahead` what it
+/// has of a later generation, `inbox` what was pushed.
 pub(crate) fn recover(
     lane: u32,
     kind: Kind,
     journalled: Option<&LaneProgress>,
     token: Option<Token>,
+    ahead: &[Token],
     inbox: &Inbox,
 ) -> Result<LaneOpened, Failure> {
     let fresh = LaneProgress { lane, ..LaneProgress::default() };
@@ -31,6 +32,20 @@ pub(crate) fn recover(
     let journal_sequence = known.sequence;
     let token_sequence = token.as_ref().map(|token| token.sequence);
     let opened = |decision, progress| LaneOpened { lane, decision, journal_sequence, token_sequence, progress };
+    if let Some(newest) = ahead.first() {
+        let generation = newest.fence.generation;
+        return Err(Failure::decide(
+            Cause::JOURNAL_BEHIND,
+            "sink",
+            format!(
+                "the journal is behind the sink: the sink has tokens of generation {generation} ({}), which this journal has \
+                 never started: was the node's folder restored from a backup?",
+                places(&after(&fresh, ahead))
+            ),
+            "choose: set the checkpoint to \"sink-token\" to go on where the sink is, or to \"journal\" or \"beginning\" to \
+             write again what the sink has had since; and look whether the pipeline is still what you made it",
+        ));
+    }
     match (kind, token) {
         (Kind::Transactional, None) if journal_sequence == 0 => Ok(opened(Recovery::Fresh, known)),
         (Kind::Transactional, None) => Err(Failure::decide(
@@ -178,7 +193,8 @@ pub(crate) fn count_expired(lanes: Vec<LaneProgress>, to: &ResetTo, earliest: &P
     let expired = |(partition, at): (&Partition, &Position)| {
         let (first, offset) = (earliest.get(partition)?.as_offset()?, at.as_offset()?);
         // Of what was there before it was made anew, nobody knows how much was not read.
-        let same = at.identity.is_none() || at.identity == earliest.get(partition)?.identity;
+        let identity = &earliest.get(partition)?.identity;
+        let same = at.identity.is_none() || identity.is_none() || at.identity == *identity;
         (same && passes(partition, first)).then(|| first.saturating_sub(offset))
     };
     let counted = lanes.into_iter().map(|lane| {
@@ -187,6 +203,17 @@ pub(crate) fn count_expired(lanes: Vec<LaneProgress>, to: &ResetTo, earliest: &P
         LaneProgress { counters, ..lane }
     });
     counted.collect()
+}
+
+/// A lane that goes on after those of a later generation, which count with it.
+pub(crate) fn after(lane: &LaneProgress, ahead: &[Token]) -> LaneProgress {
+    let mut after = lane.clone();
+    for token in ahead {
+        after.positions.extend(token.positions.clone());
+        after.counters.add(&token.counters);
+        after.chunks.extend(token.chunks.clone());
+    }
+    after
 }
 
 /// A token's content as a lane's progress.

@@ -53,7 +53,7 @@ impl House {
 
 #[tokio::test(start_paused = true)]
 async fn pushes_are_refused_while_the_journal_is_behind_the_sink_and_delivered_after_the_choice() {
-    let (mut house, journal) = pushed_to("behind").await;
+    let (mut house, journal) = pushed_to("restore-behind").await;
     house.push("a", 0, 10).await.unwrap();
     house.delivered(10).await;
     let backup = journal.copy();
@@ -80,7 +80,7 @@ async fn what_is_pushed_before_the_sink_is_asked_is_told_from_what_the_sink_has(
         (ResetTo::Journal, vec![(0, 20), (10, 15), (100, 130)]),
         (ResetTo::End, vec![(0, 20), (120, 130)]),
     ] {
-        let (mut house, journal) = pushed_to(&format!("before-{choice:?}")).await;
+        let (mut house, journal) = pushed_to(&format!("restore-before-{choice:?}")).await;
         house.push("a", 0, 10).await.unwrap();
         house.delivered(10).await;
         house.stop().await;
@@ -112,7 +112,7 @@ async fn what_is_pushed_before_the_sink_is_asked_is_told_from_what_the_sink_has(
 
 #[tokio::test(start_paused = true)]
 async fn the_same_pushes_again_after_a_restore_are_those_that_the_sink_has() {
-    let (mut house, journal) = pushed_to("again").await;
+    let (mut house, journal) = pushed_to("restore-again").await;
     house.push("a", 0, 10).await.unwrap();
     house.delivered(10).await;
     house.stop().await;
@@ -131,7 +131,7 @@ async fn the_same_pushes_again_after_a_restore_are_those_that_the_sink_has() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_as_lost() {
-    let (mut house, _) = pushed_to("older-target").await;
+    let (mut house, _) = pushed_to("restore-older-target").await;
     house.push("a", 0, 5).await.unwrap();
     house.delivered(5).await;
     house.stop().await;
@@ -154,7 +154,7 @@ async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_
 #[tokio::test(start_paused = true)]
 async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
     let journal = Memory::new();
-    let mut house = House::on("older-letters", Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on("restore-older-letters", Arc::new(journal.clone()), 1, 1).await;
     house.feed.push("t/0", numbers(0, 5));
     house.create(house.spec()).await;
     house.start().await;
@@ -170,4 +170,59 @@ async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
     assert_eq!(page.items.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["letter-missing"; 2]);
     assert!(page.items[0].cause.contains("older than the sink"), "{}", page.items[0].cause);
     assert_eq!(house.store.data(), numbers(0, 6));
+}
+
+/// Records 0 to 10 delivered, and a copy of the journal; then a second generation from the beginning, and 5 records more.
+async fn with_a_generation_since(name: &str) -> House {
+    let journal = Memory::new();
+    let mut house = House::on(name, Arc::new(journal.clone()), 1, 1).await;
+    house.feed.push("t/0", numbers(0, 10));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.delivered(10).await;
+    house.stop().await;
+    let backup = journal.copy();
+    house.choose(ResetTo::Journal).await;
+    house.feed.push("t/0", numbers(10, 15));
+    house.start().await;
+    house.delivered(15).await;
+    house.feed.push("t/0", numbers(15, 20));
+    house.delivered(20).await;
+    house.restore(backup).await;
+    house.start().await;
+    house
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_without_the_generation_that_the_sink_is_at_writes_nothing() {
+    let mut house = with_a_generation_since("restore-generation").await;
+    house.is_behind().await;
+    assert_eq!(house.store.data(), numbers(0, 20));
+    // Not even after a restart.
+    house.start().await;
+    house.is_behind().await;
+    let mut spec = house.spec();
+    spec["lanes"] = 2.into();
+    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: false };
+    let refused = house.act(update).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
+    assert_eq!(house.store.data(), numbers(0, 20));
+
+    let chosen = house.choose(ResetTo::SinkToken).await;
+    assert_eq!((chosen.checkpoint.generation, chosen.metrics.records_delivered), (3, 20));
+    house.feed.push("t/0", numbers(20, 25));
+    house.start().await;
+    house.delivered(25).await;
+    assert_eq!(house.store.data(), numbers(0, 25));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_chosen_of_an_older_journal_is_not_taken_for_the_generation_that_it_lacks() {
+    let mut house = with_a_generation_since("restore-generation-journal").await;
+    house.is_behind().await;
+    house.choose(ResetTo::Journal).await;
+    house.start().await;
+    house.delivered(20).await;
+    let all: Vec<_> = numbers(0, 20).into_iter().chain(numbers(10, 20)).collect();
+    assert_eq!(house.store.data(), all);
 }

@@ -34,7 +34,7 @@ impl Memory {
     /// Another log with all that this one holds now, like a backup of it.
     #[must_use]
     pub fn copy(&self) -> Self {
-        Self { shelf: Arc::new(Mutex::new(self.shelf().clone())) }
+        Self { shelf: Arc::new(Mutex::new(self.shelf().clone())), ..self.clone() }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {

@@ -284,7 +284,14 @@ impl Sink for Chatty {
     async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
         let warnings = vec![self.warning()];
         let demand = crate::batch::Demand::Documents;
-        Ok(sink::Opened { writer: Box::new(self.clone()), token: None, demand, warnings, handle: None })
+        Ok(sink::Opened {
+            writer: Box::new(self.clone()),
+            token: None,
+            ahead: Vec::new(),
+            demand,
+            warnings,
+            handle: None,
+        })
     }
 }
 

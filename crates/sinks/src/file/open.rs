@@ -79,7 +79,7 @@ pub(super) fn open(
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
     let csv = (config.format == Format::Csv).then_some(csv);
     let writer = Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins));
-    Ok(Opened { writer, token: None, demand, warnings: Vec::new(), handle: handle_json })
+    Ok(Opened { writer, token: None, ahead: Vec::new(), demand, warnings: Vec::new(), handle: handle_json })
 }
 
 /// CSV cells are asked for as JSON, so that every value arrives as it was written.

@@ -5,7 +5,7 @@ use crate::table::{
     tokens::{Stored, TABLE, fenced},
 };
 use dataflow_core::{
-    id::Epoch,
+    id::{Epoch, Generation},
     token::{Fence, Token},
 };
 use dataflow_sdk::Error;
@@ -91,14 +91,14 @@ async fn breaking_locks<T>(
     }
 }
 
-/// Raises the epoch of a lane, and returns its token. A lock that an earlier writer still holds after `wait` is broken.
+/// Raises the epoch of a lane, and returns its token and those of the newest generation, if that is a later one. A lock that an earlier writer still holds after `wait` is broken.
 pub(super) async fn fence(
     server: &Server,
     client: &mut Object,
     schema: &str,
     fence: &Fence,
     wait: Duration,
-) -> Result<Option<Token>, Error> {
+) -> Result<(Option<Token>, Vec<Token>), Error> {
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
     let name = name(schema);
     let raise = format!(
@@ -113,9 +113,22 @@ pub(super) async fn fence(
     let doing = "keep progress (table dataflow_tokens) in";
     let statement = transaction.query_opt(&raise, &values);
     let row = breaking_locks(server, &transaction, wait, Ended::All, doing, statement).await?;
+    let newest = format!(
+        "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane from {name} \
+         where pipeline = $1 and incarnation = $2 and sequence > 0 and generation = (select max(generation) from {name} \
+         where pipeline = $1 and incarnation = $2 and sequence > 0) and generation > $3"
+    );
+    let newest = transaction.query(&newest, &values[..3]).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     match row {
-        Some(row) => token(fence, &row),
+        Some(row) => {
+            let ahead = newest.iter().filter_map(|row| {
+                let (generation, lane): (i64, i32) = (row.get(5), row.get(6));
+                let (generation, lane) = (Generation(generation as u64), lane as u32);
+                token(&Fence { generation, lane, ..fence.clone() }, row).transpose()
+            });
+            Ok((token(fence, &row)?, ahead.collect::<Result<_, _>>()?))
+        }
         None => {
             let holder = read_row(server, client, &name, fence).await?;
             Err(fenced(fence, holder.map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64))))

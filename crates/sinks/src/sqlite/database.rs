@@ -4,7 +4,10 @@ use crate::{
     on_disk::FileId,
     table::tokens::{Stored, TABLE, fenced},
 };
-use dataflow_core::token::{Fence, Token};
+use dataflow_core::{
+    id::{Epoch, Generation},
+    token::{Fence, Token},
+};
 use dataflow_sdk::Error;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::{
@@ -25,6 +28,10 @@ const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 const READ: &str = "select epoch, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
+
+const AHEAD: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 and sequence > 0 and generation = (select max(generation) from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 and sequence > 0) and generation > ?3";
 
 /// An open database file.
 pub(super) struct Database {
@@ -160,6 +167,22 @@ impl Database {
             Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, stored))
         });
         row.optional().map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
+    }
+
+    /// The tokens of the newest generation, if it is after that of the fence.
+    pub(super) fn ahead(&self, fence: &Fence) -> Result<Vec<Token>, Error> {
+        let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
+        let (pipeline, incarnation, generation) = key(fence);
+        let mut statement = self.connection.prepare(AHEAD).map_err(failed)?;
+        let rows = statement.query_map(params![pipeline, incarnation, generation], |row| {
+            let [generation, epoch, sequence] =
+                [row.get(0)?, row.get(2)?, row.get(3)?].map(|number: i64| number as u64);
+            let stored = Stored { positions: row.get(4)?, counters: row.get(5)?, chunks: row.get(6)? };
+            let (generation, epoch) = (Generation(generation), Epoch(epoch));
+            Ok((Fence { generation, lane: row.get(1)?, epoch, ..fence.clone() }, sequence, stored))
+        });
+        let rows = rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
+        rows.into_iter().filter_map(|(fence, sequence, stored)| stored.to_token(fence, sequence).transpose()).collect()
     }
 
     /// The token of a lane.

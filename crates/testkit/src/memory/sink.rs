@@ -103,6 +103,13 @@ impl Sink for Memory {
             (demand, _) => demand.clone().unwrap_or(Demand::Documents),
         };
         let token = if self.kind == Kind::Transactional { inner.tokens.get(&key).cloned() } else { None };
+        let of = |token: &&Token| {
+            (&token.fence.pipeline, &token.fence.incarnation) == (&lane.fence.pipeline, &lane.fence.incarnation)
+        };
+        let newest = inner.tokens.values().filter(of).map(|token| token.fence.generation).max();
+        let newest = newest.filter(|newest| *newest > lane.fence.generation);
+        let of_newest = |token: &&Token| Some(token.fence.generation) == newest;
+        let ahead = inner.tokens.values().filter(of).filter(of_newest).cloned().collect();
         drop(inner);
         let writer = MemoryWriter {
             store: self.store.clone(),
@@ -111,7 +118,7 @@ impl Sink for Memory {
             fence: lane.fence,
             version: lane.version_base,
         };
-        Ok(Opened { writer: Box::new(writer), token, demand, warnings: Vec::new(), handle: None })
+        Ok(Opened { writer: Box::new(writer), token, ahead, demand, warnings: Vec::new(), handle: None })
     }
 
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {

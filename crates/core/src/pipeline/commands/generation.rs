@@ -18,8 +18,13 @@ pub(super) fn begin(
     mut positions: Positions,
     settlement: &Settlement,
 ) -> Result<NewGeneration, Rejected> {
+    let known = pipeline.progress.generation;
+    let newest = match settlement {
+        Settlement::Settled { newest: Some(newest), .. } => known.max(*newest),
+        _ => known,
+    };
     let (settled, unsettled) = match settlement {
-        Settlement::Settled { lanes } => (lanes.clone(), None),
+        Settlement::Settled { lanes, .. } => (lanes.clone(), None),
         Settlement::NotNeeded | Settlement::Unsettled { .. } if !pipeline.needs_settlement() => (Vec::new(), None),
         Settlement::NotNeeded => {
             return Err(Rejected::Unsettled { reason: "it was not opened to see what it has".into() });
@@ -32,11 +37,5 @@ pub(super) fn begin(
     if spec.source.kind == Inbox::SOURCE {
         pipeline.inbox.clamp(&mut positions);
     }
-    Ok(NewGeneration {
-        generation: pipeline.progress.generation.next(),
-        positions,
-        given_up: Positions::new(),
-        settled,
-        unsettled,
-    })
+    Ok(NewGeneration { generation: newest.next(), positions, given_up: Positions::new(), settled, unsettled })
 }

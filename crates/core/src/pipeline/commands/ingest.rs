@@ -6,7 +6,6 @@ use crate::{
     limits::MAX_PENDING_BYTES,
     pipeline::{
         Command, Decision, Effect, Event, Fact, Rejected, State,
-        event::Cause,
         state::{Inbox, Received},
     },
     problem::Problem,
@@ -51,7 +50,7 @@ pub(in crate::pipeline) fn ingest(
     }
     command.target(state)?;
     if let State::Failed(failed) = state
-        && failed.cause.code == Cause::JOURNAL_BEHIND
+        && state.is_behind()
     {
         // Records that it would take in bear numbers that the sink has had already.
         return Err(not_allowed("push to", state, failed.cause.fix.as_deref().unwrap_or_default()));

@@ -5,7 +5,7 @@ use dataflow_core::{
 
 fn settled(sequence: u64) -> Settlement {
     let chunks = vec![dead_letters(&format!("{sequence}"), 10)];
-    Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }] }
+    Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }], newest: None }
 }
 
 fn to(position: Positions) -> Request {

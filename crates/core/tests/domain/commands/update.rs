@@ -71,7 +71,12 @@ fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
 fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneProgress) -> Request {
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, sink: false, given_up: given_up.collect() };
-    Request::Update { spec: Box::new(spec), change, reset, settlement: Settlement::Settled { lanes: vec![lane] } }
+    Request::Update {
+        spec: Box::new(spec),
+        change,
+        reset,
+        settlement: Settlement::Settled { lanes: vec![lane], newest: None },
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn letters_of_commits_that_the_journal_has_are_not_counted_again() {
         chunks: vec![chunk(5), chunk(7), chunk(8), chunk(9)],
     };
     let journalled = LaneProgress { sequence: 7, ..LaneProgress::default() };
-    let Ok(opened) = recover(0, Kind::Transactional, Some(&journalled), Some(token), &Inbox::default()) else {
+    let Ok(opened) = recover(0, Kind::Transactional, Some(&journalled), Some(token), &[], &Inbox::default()) else {
         panic!("it fits")
     };
     assert_eq!((opened.decision, opened.progress.chunks), (Recovery::TokenAdopted, vec![chunk(8), chunk(9)]));
