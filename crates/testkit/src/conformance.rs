@@ -3,6 +3,7 @@ use crate::fixture::{Pair, context, fence, open_lane, output, token};
 use async_trait::async_trait;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
+    id::Generation,
     ledger::Counters,
     pipeline::event::LaneProgress,
     token::{Fence, Token},
@@ -46,6 +47,7 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
         tokens_come_back(&fresh().await).await;
         commits_are_applied_once(&fresh().await).await;
         lanes_are_apart(&fresh().await).await;
+        a_later_generation_is_told_of(&fresh().await).await;
     }
     if fresh().await.refused_name().is_some() {
         refused_rows_are_found(&fresh().await).await;
@@ -67,6 +69,7 @@ struct Run {
     writer: Box<dyn Writer>,
     demand: Demand,
     found: Option<Token>,
+    ahead: Vec<Token>,
     handle: Option<serde_json::Value>,
 }
 
@@ -79,13 +82,13 @@ async fn open(subject: &dyn Subject, epoch: u64) -> Run {
 async fn try_open(subject: &dyn Subject, fence: &Fence, journalled: Option<LaneProgress>) -> Result<Run, Error> {
     let cx = context(PIPELINE);
     let lane = dataflow_sdk::sink::OpenLane { journalled, ..open_lane(fence) };
-    let Opened { mut writer, token: found, mut demand, handle, .. } = subject.sink().open(&cx, lane).await?;
+    let Opened { mut writer, token: found, ahead, mut demand, handle, .. } = subject.sink().open(&cx, lane).await?;
     if demand == Demand::AllColumns {
         let columns = [("id", Type::Bigint), ("name", Type::Text)];
         let columns = columns.map(|(name, ty)| Column { name: name.into(), ty });
         demand = writer.define(&columns).await?;
     }
-    Ok(Run { cx, fence: fence.clone(), writer, demand, found, handle })
+    Ok(Run { cx, fence: fence.clone(), writer, demand, found, ahead, handle })
 }
 
 impl Run {
@@ -229,6 +232,32 @@ async fn lanes_are_apart(subject: &dyn Subject) {
         assert!(run.found.is_none(), "{other:?} has a token of its own");
         run.close().await;
     }
+}
+
+async fn a_later_generation_is_told_of(subject: &dyn Subject) {
+    let mut first = open(subject, 7).await;
+    first.commit(1, &[pair(1, "Ann")]).await;
+    assert_eq!(first.ahead, [], "none is later");
+    first.close().await;
+    let fence = fence(PIPELINE, 9);
+    let of = |generation, lane| Fence { generation: Generation(generation), lane, ..fence.clone() };
+    for fence in [of(2, 0), of(4, 0), of(4, 1)] {
+        let mut run = try_open(subject, &fence, None).await.unwrap_or_else(|error| panic!("{fence:?}: {error}"));
+        run.commit(1, &[]).await;
+        run.close().await;
+    }
+    // Nothing was committed in it.
+    let run = try_open(subject, &of(5, 0), None).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(run.ahead, [], "none is later");
+    run.close().await;
+
+    let run = try_open(subject, &of(1, 0), None).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut ahead = run.ahead.clone();
+    ahead.sort_by_key(|token| token.fence.lane);
+    let positions = token(&fence, 1).positions;
+    let told: Vec<_> = ahead.iter().map(|token| (token.fence.clone(), token.positions.clone())).collect();
+    assert_eq!(told, [(of(4, 0), positions.clone()), (of(4, 1), positions)]);
+    run.close().await;
 }
 
 async fn refused_rows_are_found(subject: &dyn Subject) {
