@@ -1,12 +1,14 @@
-//! What librdkafka can do and its Rust wrapper has no call for: telling a topic's id.
+//! What librdkafka can do and its Rust wrapper has no call for: telling a topic's id, and the epochs of leaders.
 //!
 //! Kafka gives each topic an id when it is made (KIP-516), so that one that was deleted and made anew under the same name
-//! is another. Everything `unsafe` of the house is in this file; docs/adr/0009-topic-ids.md says why it is here.
+//! is another. Each leader of a partition has an epoch, which its records keep (KIP-320), so that a log that lost its end
+//! and was written anew is another from there on. Everything `unsafe` of the house is in this file; docs/adr/0009-topic-ids.md says why it is here.
 #![expect(unsafe_code, reason = "calls of the C library")]
 use rdkafka::{
-    bindings as c,
+    TopicPartitionList, bindings as c,
     client::{Client, ClientContext},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    message::BorrowedMessage,
 };
 use std::{
     ffi::{CStr, CString, c_int},
@@ -103,6 +105,36 @@ pub fn topic_id<C: ClientContext>(
     // SAFETY: it ends in NUL, and is copied before the event is given back.
     let text = unsafe { CStr::from_ptr(text) };
     Ok(Some(text.to_string_lossy().into_owned()))
+}
+
+/// The epoch of the leader that took a record; none if the brokers don't tell.
+pub fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
+    // SAFETY: the message is alive; the library only reads a field of it.
+    let epoch = unsafe { c::rd_kafka_message_leader_epoch(message.ptr()) };
+    (epoch >= 0).then_some(epoch)
+}
+
+/// The epoch that a list has beside the offset of a partition.
+pub fn epoch_in(list: &TopicPartitionList, topic: &str, number: i32) -> Option<i32> {
+    let element = element(list, topic, number)?;
+    // SAFETY: the element lives as long as the list, which is borrowed.
+    let epoch = unsafe { c::rd_kafka_topic_partition_get_leader_epoch(element.as_ptr()) };
+    (epoch >= 0).then_some(epoch)
+}
+
+/// Puts an epoch beside the offset of a partition in a list: where it is sought, the library first asks the brokers
+/// whether the log still has that epoch up to there.
+pub fn set_epoch(list: &mut TopicPartitionList, topic: &str, number: i32, epoch: i32) {
+    if let Some(element) = element(list, topic, number) {
+        // SAFETY: the element lives as long as the list, which is borrowed for writing.
+        unsafe { c::rd_kafka_topic_partition_set_leader_epoch(element.as_ptr(), epoch) }
+    }
+}
+
+fn element(list: &TopicPartitionList, topic: &str, number: i32) -> Option<NonNull<c::rd_kafka_topic_partition_t>> {
+    let topic = CString::new(topic).ok()?;
+    // SAFETY: the list is alive, and the name ends in NUL.
+    NonNull::new(unsafe { c::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), number) })
 }
 
 fn check(code: c::rd_kafka_resp_err_t) -> KafkaResult<()> {

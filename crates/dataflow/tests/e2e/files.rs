@@ -1,5 +1,5 @@
 //! Files as a source: what their names, their number and their ends do to what is read of them.
-use crate::program::{dataflow, output, query};
+use crate::program::{count as counted, dataflow, output, query, start};
 use serde_json::{Value, json};
 use std::{
     ffi::OsStr,
@@ -50,6 +50,24 @@ impl Case {
     fn rows(&self) -> i64 {
         query(&self.path("out.db"), "SELECT count(*) FROM lines")
     }
+}
+
+/// What a user should know is shown also while nothing comes: then most of all.
+#[tokio::test]
+async fn what_is_passed_over_is_said_while_nothing_comes() {
+    let case = Case::new();
+    case.input(b"a.jsonl", "{\"id\":1}\n");
+    let node = start(&case.path("data"));
+    let source = json!({"type": "file", "path": case.path("in/*.jsonl"), "follow": true, "pollInterval": "20ms", "format": "json"});
+    let sink = json!({"type": "sqlite", "path": case.path("out.db"), "table": "lines", "mode": "append"});
+    node.create_and_start(&json!({"pipelineId": "p", "source": source, "sink": sink})).await;
+    node.until("p", "delivered", |view| counted(view, "recordsDelivered") == 1).await;
+    std::os::unix::fs::symlink("nowhere", case.path("in/0.jsonl")).unwrap();
+    fs::create_dir(case.path("in/b.jsonl")).unwrap();
+    let said = |view: &Value, code: &str| {
+        view["warnings"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == code))
+    };
+    node.until("p", "warned", |view| said(view, "dangling-link") && said(view, "is-a-directory")).await;
 }
 
 #[test]

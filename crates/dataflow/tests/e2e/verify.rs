@@ -437,6 +437,41 @@ fn a_second_generation_begins_where_the_first_ended() {
 }
 
 #[test]
+fn what_a_pipeline_wrote_is_not_replaced_when_a_generation_starts() {
+    let mut case = Case::to_file("out.jsonl", &json!({"ifExists": "replace"}));
+    let out = case.path("out.jsonl");
+    fs::write(&out, "before\n").unwrap();
+    case = case.run();
+    let written = fs::read(&out).unwrap();
+    assert!(!written.starts_with(b"before"));
+    // Another spelling of the same file is another target, and starts a generation.
+    case.spec["sink"]["path"] = json!(format!("{}/./out.jsonl", case.folder.path().display()));
+    fs::write(case.path("in.jsonl"), fs::read_to_string(case.path("in.jsonl")).unwrap() + &record(1)).unwrap();
+    case = case.run();
+    let now = fs::read(&out).unwrap();
+    assert!(now.len() > written.len() && now.starts_with(&written));
+    assert_eq!(case.verify()["generation"], 2);
+    fs::File::options().write(true).open(&out).unwrap().set_len(100).unwrap();
+    let (code, report) = case.verify_with(&[]);
+    assert_ne!(code, 0, "{report:#}");
+}
+
+#[test]
+fn lines_of_others_are_found_and_not_cut() {
+    let case = Case::to_file("out.jsonl", &json!({})).run();
+    let out = case.path("out.jsonl");
+    let theirs = fs::read_to_string(&out).unwrap() + "{\"theirs\":1}\n";
+    fs::write(&out, &theirs).unwrap();
+    case.only("unexpected");
+    fs::write(case.path("in.jsonl"), fs::read_to_string(case.path("in.jsonl")).unwrap() + &record(0)).unwrap();
+    let args = case.args("run", &[]);
+    let (code, _, stderr) = output(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("somebody else has written"), "{stderr}");
+    assert_eq!(fs::read_to_string(&out).unwrap(), theirs);
+}
+
+#[test]
 fn transforms_that_were_changed_in_mid_generation_are_told() {
     let mut case = Case::to_file("out.jsonl", &json!({})).run();
     case.spec["transforms"] = json!([]);

@@ -192,9 +192,10 @@ pub(crate) fn count_expired(lanes: Vec<LaneProgress>, to: &ResetTo, earliest: &P
     };
     let expired = |(partition, at): (&Partition, &Position)| {
         let (first, offset) = (earliest.get(partition)?.as_offset()?, at.as_offset()?);
-        // Of what was there before it was made anew, nobody knows how much was not read.
-        let identity = &earliest.get(partition)?.identity;
-        let same = at.identity.is_none() || identity.is_none() || at.identity == *identity;
+        // Of what was there before it was made anew, nobody knows how much was not read. After `@` stands how far it is known.
+        let id = |at: &Position| at.identity.as_deref().and_then(|known| known.split('@').next()).map(str::to_owned);
+        let (was, is) = (id(at), id(earliest.get(partition)?));
+        let same = was.is_none() || is.is_none() || was == is;
         (same && passes(partition, first)).then(|| first.saturating_sub(offset))
     };
     let counted = lanes.into_iter().map(|lane| {

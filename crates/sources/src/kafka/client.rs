@@ -19,7 +19,7 @@ use std::{
 };
 
 /// How long to wait for an answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// What the library writes where it has no id of a topic yet: 16 bytes of zero.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 /// At most so many events are looked through for a complaint.
@@ -36,6 +36,8 @@ pub(super) struct Told {
     ends: Mutex<HashMap<(String, i32), i64>>,
     /// A topic was made anew under the client: what it reads from here on may be of another topic than what it was told to read.
     renewed: AtomicBool,
+    /// Logs that lost their ends.
+    cut: Mutex<Vec<Cut>>,
 }
 
 impl Told {
@@ -55,6 +57,12 @@ impl Told {
         if changed.is_some_and(|(before, _)| before != NO_ID) {
             self.renewed.store(true, Ordering::SeqCst);
         }
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).extend(cut(message));
+    }
+
+    /// The partitions that were found cut since this was asked last.
+    pub(super) fn take_cut(&self) -> Vec<Cut> {
+        std::mem::take(&mut *self.cut.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A partition's log is known to reach this offset.
@@ -69,6 +77,28 @@ impl Told {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(&(topic.to_owned(), number)).copied()
     }
+}
+
+/// A partition whose log lost its end.
+#[derive(Debug)]
+pub(super) struct Cut {
+    pub(super) topic: String,
+    pub(super) number: i32,
+    /// The offset where the epoch of the position ends now; none: the log doesn't know it.
+    pub(super) end: Option<i64>,
+}
+
+/// A partition whose log lost its end, as the library's log tells (its error names neither which nor where): `user-events [3]: offset reset (at …): Partition log truncation detected at …: broker end
+/// offset is 200 (offset leader epoch 4). …`
+fn cut(message: &str) -> Option<Cut> {
+    let (place, why) = message.split_once("]: offset reset (at ")?;
+    if !why.contains("log truncation detected") && !why.contains("No epoch found") {
+        return None;
+    }
+    let (topic, number) = place.rsplit_once(" [")?;
+    let topic = topic.rsplit(' ').next()?;
+    let end: i64 = why.split_once("broker end offset is ")?.1.split(' ').next()?.parse().ok()?;
+    Some(Cut { topic: topic.to_owned(), number: number.parse().ok()?, end: (end >= 0).then_some(end) })
 }
 
 /// The part of the library's statistics that is used here.

@@ -1,8 +1,8 @@
 //! Gathering the records of one partition into a batch: one buffer, slices of it.
-use super::{client::Found, partition, position};
+use super::{partition, position_after, start::Begin};
 use crate::column::{self, Column};
 use bytes::Bytes;
-use dataflow_core::position::Partition;
+use dataflow_core::position::{Partition, Position};
 use dataflow_sdk::{
     Records,
     records::{KeyFormat, Layout, Oversized, Span},
@@ -37,7 +37,10 @@ pub(super) struct Gather {
     key_format: KeyFormat,
     /// Where the last batch ended, and behind the last record gathered.
     from: i64,
-    to: i64,
+    pub(super) to: i64,
+    /// The epochs of the leaders that the records before these two are of.
+    from_epoch: Option<i32>,
+    pub(super) epoch: Option<i32>,
     /// When the first of these records came.
     pub(super) since: Option<Instant>,
     data: Vec<u8>,
@@ -52,8 +55,9 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub(super) fn new(found: &Found, from: i64, key_format: KeyFormat) -> Self {
-        let (topic, number) = (&*found.topic, found.number);
+    pub(super) fn new(begin: &Begin, key_format: KeyFormat) -> Self {
+        let Begin { found, offset: from, epoch, .. } = begin;
+        let (topic, number, from) = (&*found.topic, found.number, *from);
         let shared = vec![("topic".to_owned(), topic.to_owned()), ("partition".to_owned(), number.to_string())];
         Self {
             name: partition(topic, number),
@@ -64,6 +68,8 @@ impl Gather {
             key_format,
             from,
             to: from,
+            from_epoch: *epoch,
+            epoch: *epoch,
             since: None,
             data: Vec::new(),
             spans: Vec::new(),
@@ -87,19 +93,28 @@ impl Gather {
         !self.spans.is_empty() && (self.spans.len() >= caps.records || self.bytes() + more > caps.bytes)
     }
 
-    /// Behind the last record gathered or passed.
-    pub(super) fn to(&self) -> i64 {
-        self.to
-    }
-
     /// Whether something was gathered or passed.
     pub(super) fn is_ready(&self) -> bool {
         self.to > self.from
     }
 
-    /// Everything before this offset was read, or is no record (aborted transactions and their markers).
-    pub(super) fn pass(&mut self, offset: i64) {
-        self.to = self.to.max(offset);
+    /// Everything before this offset was read, or is no record (aborted transactions and their markers), the last of it
+    /// of this leader.
+    pub(super) fn pass(&mut self, offset: i64, epoch: Option<i32>) {
+        if offset > self.to {
+            (self.to, self.epoch) = (offset, epoch);
+        }
+    }
+
+    /// Where the next batch begins.
+    pub(super) fn position(&self) -> Position {
+        position_after(self.from, self.id.as_ref(), self.from_epoch)
+    }
+
+    /// Goes on elsewhere; nothing is gathered.
+    pub(super) fn jump(&mut self, offset: i64) {
+        (self.from, self.to) = (offset, offset);
+        (self.from_epoch, self.epoch) = (None, None);
     }
 
     /// Adds a record. One that comes again, because its partition was assigned anew, is there already.
@@ -122,14 +137,14 @@ impl Gather {
         self.timestamps.push(message.timestamp().to_millis());
         self.bytes_read += (message.payload_len() + message.key_len()) as u64;
         self.to = message.offset() + 1;
+        self.epoch = dataflow_kafka::leader_epoch(message);
     }
 
     /// The records gathered, as a batch that goes on where the last one ended.
     pub(super) fn take(&mut self) -> Records {
-        let from = position(self.from, self.id.as_ref());
-        let mut records = Records::empty(self.name.clone(), from, Layout::Json);
-        records.to = position(self.to, self.id.as_ref());
-        self.from = self.to;
+        let mut records = Records::empty(self.name.clone(), self.position(), Layout::Json);
+        (self.from, self.from_epoch) = (self.to, self.epoch);
+        records.to = self.position();
         self.since = None;
         self.expected = self.data.len();
         let mut data = std::mem::take(&mut self.data);

@@ -54,7 +54,8 @@ pub struct KafkaSource {
     /// its key is asked for.
     #[serde(default)]
     pub key_format: KeyFormat,
-    /// What to do when a position is not in the log any more: its records have expired, or the topic was made anew.
+    /// What to do when a position is not in the log any more: its records have expired, the topic was made anew, or the log
+    /// lost its end (and may have been written on from there).
     #[serde(default)]
     pub on_position_lost: OnPositionLost,
     /// The consumer group that checkpoints are reported to, for tools that show lag. Nothing is ever read from it.
@@ -183,9 +184,9 @@ impl SourceConfig for KafkaSource {
     const TYPE: &'static str = "kafka";
     const SUMMARY: &'static str = "Reads records from Kafka topics.";
     const GUARANTEE: &'static str = "Offsets come from the pipeline's own checkpoint, never from a consumer group or a \
-        default of the client. Only committed transactions are read. A position is known by its topic's id beside the \
-        offset, so that a topic made anew under its name is noticed, as is an offset that is not in the log any more \
-        (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is made anew and filled past \
+        default of the client. Only committed transactions are read. A position is known by its topic's id and the \
+        epoch of its leader beside the offset, so that a topic made anew under its name is noticed, as are an offset that is \
+        not in the log any more and a log that lost its end and was written anew (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is made anew and filled past \
         the checkpoint can't be told from the old one.";
     const CONNECTION: Option<&'static str> = Some("kafka");
     const METADATA: Option<&'static [&'static str]> = Some(&["key", "timestamp", "topic", "headers"]);
@@ -283,6 +284,23 @@ fn partition(topic: &str, number: i32) -> Partition {
 /// An offset in a topic that is known by `id`.
 fn position(offset: i64, id: Option<&Arc<str>>) -> Position {
     Position { at: offset.to_string().into(), identity: id.cloned() }
+}
+
+/// The same, after a record that the leader of this epoch took: `id@epoch`.
+fn position_after(offset: i64, id: Option<&Arc<str>>, epoch: Option<i32>) -> Position {
+    match (id, epoch) {
+        (Some(id), Some(epoch)) => position(offset, Some(&format!("{id}@{epoch}").into())),
+        _ => position(offset, id),
+    }
+}
+
+/// The topic's id and the leader's epoch of a position, as far as it has them.
+fn known_by(position: &Position) -> (Option<&str>, Option<i32>) {
+    let Some(identity) = position.identity.as_deref() else { return (None, None) };
+    match identity.split_once('@') {
+        Some((id, epoch)) => (Some(id), epoch.parse().ok()),
+        None => (Some(identity), None),
+    }
 }
 
 #[async_trait]

@@ -1,7 +1,10 @@
 //! Handing batches to the reader, however long it takes to take them.
-use super::{client::Client, gather::Gather};
+use super::{
+    client::{Client, TIMEOUT},
+    gather::Gather,
+};
 use dataflow_sdk::{Error, Records};
-use rdkafka::{TopicPartitionList, consumer::Consumer, topic_partition_list::Offset};
+use rdkafka::{TopicPartitionList, consumer::Consumer, error::KafkaResult, topic_partition_list::Offset};
 use std::time::Duration;
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
@@ -56,11 +59,26 @@ impl Out {
                 break room;
             }
         };
-        let mut list = TopicPartitionList::new();
-        for gather in gathers {
-            list.add_partition_offset(&gather.topic, gather.number, Offset::Offset(gather.to())).map_err(failed)?;
-        }
-        client.consumer.incremental_assign(&list).map_err(failed)?;
+        assign(client, gathers).map_err(failed)?;
         Ok(room.map(|room| room.send(Ok(records))).map_err(|_| Dropped))
     }
+}
+
+/// Has partitions read on from after what was gathered of them, once the brokers have said that the log still is what it was
+/// up to there: a leader's epoch that is only assigned is not looked at, one that is sought is.
+pub(super) fn assign(client: &Client, gathers: &[Gather]) -> KafkaResult<()> {
+    let (mut all, mut known) = (TopicPartitionList::new(), TopicPartitionList::new());
+    for Gather { topic, number, epoch, to, .. } in gathers {
+        all.add_partition_offset(topic, *number, Offset::Offset(*to))?;
+        if let Some(epoch) = epoch {
+            known.add_partition_offset(topic, *number, Offset::Offset(*to))?;
+            dataflow_kafka::set_epoch(&mut known, topic, *number, *epoch);
+        }
+    }
+    client.consumer.incremental_assign(&all)?;
+    if known.count() > 0 {
+        let sought = client.consumer.seek_partitions(known, TIMEOUT)?;
+        sought.elements().iter().try_for_each(|element| element.error())?;
+    }
+    Ok(())
 }

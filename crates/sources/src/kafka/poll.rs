@@ -4,9 +4,9 @@
 //! runtime's threads. It ends when the reader is dropped.
 use super::{
     KafkaSource,
-    client::Client,
+    client::{Client, Cut, Found},
     gather::{Caps, Gather},
-    out::{Dropped, Out},
+    out::{self, Dropped, Out},
     start::{self, Begin},
 };
 use dataflow_core::position::Positions;
@@ -26,6 +26,9 @@ use tokio::time::Instant;
 
 /// Longest wait for a message, so that a dropped reader is noticed.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long the library may take to tell why a position is not in its log.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// So many messages are taken in before anything else is looked after.
 const ROUND: usize = 1024;
@@ -55,14 +58,13 @@ pub(super) struct Poll {
 impl Poll {
     /// Adds partitions to what is read.
     pub(super) fn assign(&mut self, begins: &[Begin]) -> Result<(), Error> {
-        let mut list = TopicPartitionList::new();
-        for Begin { found, offset, .. } in begins {
-            let added = list.add_partition_offset(&found.topic, found.number, Offset::Offset(*offset));
-            added.map_err(|error| self.client.failed(&found.topic, &error))?;
-            self.by_place.entry(found.topic.clone()).or_default().insert(found.number, self.gathers.len());
-            self.gathers.push(Gather::new(found, *offset, self.source.key_format));
+        let known = self.gathers.len();
+        for begin in begins {
+            let Found { topic, number, .. } = &begin.found;
+            self.by_place.entry(topic.clone()).or_default().insert(*number, self.gathers.len());
+            self.gathers.push(Gather::new(begin, self.source.key_format));
         }
-        self.client.consumer.incremental_assign(&list).map_err(|error| self.client.failed("the assignment", &error))
+        out::assign(&self.client, &self.gathers[known..]).map_err(|error| self.client.failed("the assignment", &error))
     }
 
     /// Polls until the reader is dropped or something fails.
@@ -129,7 +131,12 @@ impl Poll {
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Ok(true)),
                 Some(Err(error)) => error,
             };
-            self.judge(&error)?;
+            let cut = error.rdkafka_error_code() == Some(Code::AutoOffsetReset);
+            match if cut { self.pass_cut()? } else { Ok(false) } {
+                Ok(true) => {}
+                Ok(false) => self.judge(&error)?,
+                Err(dropped) => return Ok(Err(dropped)),
+            }
         }
         Ok(Ok(false))
     }
@@ -168,10 +175,48 @@ impl Poll {
         for element in list.elements() {
             let found = self.by_place.get(element.topic()).and_then(|numbers| numbers.get(&element.partition()));
             if let (Some(&k), Offset::Offset(offset)) = (found, element.offset()) {
-                self.gathers[k].pass(offset);
+                let epoch = dataflow_kafka::epoch_in(&list, element.topic(), element.partition());
+                self.gathers[k].pass(offset, epoch);
                 self.client.told.reaches(element.topic(), element.partition(), offset);
             }
         }
+    }
+
+    /// A position is not in its log any more: where the log lost its end, goes on as the user chose. False: it is something
+    /// else, or something was gathered before, so that the reader is to be opened again.
+    fn pass_cut(&mut self) -> Result<Result<bool, Dropped>, Error> {
+        let failed = |client: &Client, error| client.failed("the assignment", &error);
+        self.client.consumer.unassign().map_err(|error| failed(&self.client, error))?;
+        // The library tells where in its log, after the error. Records among this come again.
+        let begun = Instant::now();
+        let cut = loop {
+            drop(self.client.consumer.poll(POLL / 10));
+            let cut = self.client.told.take_cut();
+            if !cut.is_empty() || begun.elapsed() > PATIENCE {
+                break cut;
+            }
+        };
+        let mut passed = Vec::new();
+        for Cut { topic, number, end } in cut {
+            let found = self.by_place.get(&topic).and_then(|numbers| numbers.get(&number));
+            let Some(&k) = found.filter(|k| self.gathers[**k].epoch.is_some()) else { continue };
+            if self.gathers[k].is_ready() {
+                return Ok(Ok(false));
+            }
+            let (to, records) = start::cut(&self.source, &self.client, &self.gathers[k], end)?;
+            self.gathers[k].jump(to);
+            passed.push(records);
+        }
+        if passed.is_empty() {
+            return Ok(Ok(false));
+        }
+        out::assign(&self.client, &self.gathers).map_err(|error| failed(&self.client, error))?;
+        for records in passed {
+            if let Err(dropped) = self.out.hand(records, &self.client, &self.gathers)? {
+                return Ok(Err(dropped));
+            }
+        }
+        Ok(Ok(true))
     }
 
     /// What to do about an error of the library: most of them it mends by itself.

@@ -2,7 +2,8 @@
 use super::{
     KafkaSource, Start,
     client::{Client, Found, Log},
-    partition, position,
+    gather::Gather,
+    known_by, partition, position,
 };
 use crate::lost::OnPositionLost;
 use dataflow_core::position::{Partition, Position, Positions};
@@ -11,13 +12,16 @@ use dataflow_sdk::{
     records::{Layout, Lost},
     source::Assignment,
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 /// A partition, and the offset from which it is read.
 #[derive(Debug)]
 pub(super) struct Begin {
     pub(super) found: Found,
     pub(super) offset: i64,
+    /// The epoch of the leader that the record before it is of, as far as it is known: the client asks whether the log
+    /// still has it up to there.
+    pub(super) epoch: Option<i32>,
     /// An interval without records that comes first: what was passed over by choice.
     pub(super) first: Option<Records>,
 }
@@ -39,18 +43,19 @@ pub(super) fn begin(
         let siblings =
             positions.keys().any(|known| known.0.rsplit_once('/').is_some_and(|(topic, _)| topic == found.topic));
         if source.start == Start::Earliest || siblings {
-            return Ok(Begin { found, offset: log.earliest, first: None });
+            return Ok(Begin { found, offset: log.earliest, epoch: None, first: None });
         }
         // "From now on" is kept, so that a restart before the first record finds the same place.
         let now = Records::empty(name, at(log.latest), Layout::Json);
-        return Ok(Begin { found, offset: log.latest, first: Some(now) });
+        return Ok(Begin { found, offset: log.latest, epoch: None, first: Some(now) });
     };
     let Some(offset) = wanted.as_offset().and_then(|at| i64::try_from(at).ok()) else {
         let error = Error::fatal("bad-position", format!("position {wanted} of {name} is not an offset"));
         return Err(error.fix("set the checkpoint to an offset").for_user());
     };
     let Log { earliest, latest } = log;
-    let (reason, gone) = if let (Some(was), Some(is)) = (&wanted.identity, &id)
+    let (was, epoch) = known_by(&wanted);
+    let (reason, gone) = if let (Some(was), Some(is)) = (was, id.as_deref())
         && was != is
     {
         // How many records of the former topic were not read yet can't be known.
@@ -61,27 +66,64 @@ pub(super) fn begin(
         (format!("the log ends at {latest}: the topic was made anew, or lost records"), 0)
     } else {
         // A position that is not known by the topic's id yet (set by a user, or from before there were ids) is from here on.
-        let adopted = (wanted.identity != id).then(|| {
-            let mut records = Records::empty(name, wanted, Layout::Json);
+        let adopted = (was.is_none() && id.is_some()).then(|| {
+            let mut records = Records::empty(name, wanted.clone(), Layout::Json);
             records.to = at(offset);
             records
         });
-        return Ok(Begin { found, offset, first: adopted });
+        return Ok(Begin { found, offset, epoch, first: adopted });
     };
-    let (to, records) = match source.on_position_lost {
-        OnPositionLost::Fail => {
-            return Err(Error::PositionLost {
-                partition: name,
-                wanted,
-                earliest: at(earliest),
-                latest: at(latest),
-                reason,
-            });
-        }
-        OnPositionLost::Earliest => (earliest, gone),
-        OnPositionLost::Latest => (latest, gone + (latest - earliest)),
+    let there = There { name, id, log };
+    let (offset, passed) = there.pass(source, wanted, &reason, gone)?;
+    Ok(Begin { found, offset, epoch: None, first: Some(passed) })
+}
+
+/// What is there of a partition in which a position is lost.
+struct There {
+    name: Partition,
+    id: Option<Arc<str>>,
+    /// From the first record that was not read.
+    log: Log,
+}
+
+impl There {
+    /// Where to go on by the user's choice, and the interval that leads there. `gone`: records that are lost in any case.
+    fn pass(self, source: &KafkaSource, wanted: Position, reason: &str, gone: i64) -> Result<(i64, Records), Error> {
+        let Self { name, id, log: Log { earliest, latest } } = self;
+        let at = |offset| position(offset, id.as_ref());
+        let (to, records) = match source.on_position_lost {
+            OnPositionLost::Fail => {
+                let (earliest, latest, reason) = (at(earliest), at(latest), reason.to_owned());
+                return Err(Error::PositionLost { partition: name, wanted, earliest, latest, reason });
+            }
+            OnPositionLost::Earliest => (earliest, gone),
+            OnPositionLost::Latest => (latest, gone + (latest - earliest)),
+        };
+        Ok((to, passed(name, wanted, at(to), records as u64, reason)))
+    }
+}
+
+/// Where to go on in a log that lost its end and was written anew: records of the leader that the position is of end
+/// before it, at `end`; none: the log knows nothing of that leader any more.
+pub(super) fn cut(
+    source: &KafkaSource,
+    client: &Client,
+    gather: &Gather,
+    end: Option<i64>,
+) -> Result<(i64, Records), Error> {
+    let wanted = gather.position();
+    let Log { earliest, latest } = client.log(&gather.topic, gather.number)?;
+    let (name, epoch) = (partition(&gather.topic, gather.number), known_by(&wanted).1.unwrap_or_default());
+    let reason = match end {
+        Some(end) => format!(
+            "the log lost its records from {end} on (an unclean election, or older data) and has others there now: the \
+             epoch {epoch} of its leader ends at {end}"
+        ),
+        None => format!("the log has no records of the epoch {epoch} of its leader any more: it holds older data"),
     };
-    Ok(Begin { found, offset: to, first: Some(passed(name, wanted, at(to), records as u64, &reason)) })
+    // Before that it holds what was read.
+    let log = Log { earliest: end.unwrap_or(earliest).clamp(earliest, latest), latest };
+    There { name, id: gather.id.clone(), log }.pass(source, wanted, &reason, 0)
 }
 
 /// Positions of this lane in partitions that are not there any more: a topic can only have fewer when it was made anew.
