@@ -6,7 +6,7 @@ use axum::{
     http::header,
 };
 use bytes::{Bytes, BytesMut};
-use dataflow_core::{limits, problem::Problem};
+use dataflow_core::{limits, problem::Problem, spec};
 use futures::StreamExt;
 use serde_json::Value;
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Error::malformed_json("the body is empty"));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|error| Error::malformed_json(error.to_string()))
+        spec::from_json(&body).map(Self).map_err(|error| Error::malformed_json(error.to_string()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a user declares: a source, transforms, a sink, and how to run them.
 mod check;
 mod duration;
+mod json;
 pub use check::check;
 pub use duration::Millis;
+pub use json::from_json;
 
 use crate::{id::PipelineId, types::Type};
 use indexmap::IndexMap;

@@ -17,7 +17,7 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
     };
     let text = text.map_err(|error| Failure::invalid(format!("can't read {name}: {error}"), Vec::new()))?;
     let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
-        serde_json::from_str(&text)
+        dataflow_core::spec::from_json(text.as_bytes())
             .map_err(|error| Failure::invalid(format!("{name} is not valid JSON: {error}"), Vec::new()))?
     } else {
         from_yaml(&text).map_err(|error| Failure::invalid(format!("{name} is not valid YAML: {error}"), Vec::new()))?

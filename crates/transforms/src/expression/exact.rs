@@ -215,7 +215,7 @@ impl Number {
         let whole = i64::from(digits) - i64::from(self.scale);
         let weight = (whole - 1).div_euclid(4);
         let count = (whole - weight * 4) as u32;
-        let text = format!("{:0<4}", self.unscaled.wrapping_abs());
+        let text = format!("{:0<4}", self.unscaled.wrapping_abs().to_string());
         (weight, text[..count as usize].parse().unwrap_or(0))
     }
 }

@@ -49,6 +49,19 @@ const KINDS: &[(&str, Covers)] = &[
         )
     }),
     ("offset", |_, _, fate| dead(fate, &["which a timestamp has not"])),
+    ("abbreviations", |_, _, fate| dead(fate, &["which is none for sure"])),
+    ("words", |expression, verdict, fate| match (verdict, fate) {
+        (Verdict::Value(Some(theirs), _), Fate::Value(Some(ours))) if expression.contains("concat") => {
+            let short = |text: &str| text.replace("true", "t").replace("false", "f");
+            serde_json::from_str::<String>(ours).is_ok_and(|ours| short(&ours) == short(theirs))
+        }
+        _ => false,
+    }),
+    ("bigint", |expression, verdict, fate| {
+        let small = matches!(verdict, Verdict::Value(_, ty) if ty == "integer");
+        let literals = !expression.contains(|c: char| c.is_alphabetic());
+        small && literals && matches!(fate, Fate::Value(_))
+    }),
     ("escape", |_, _, fate| dead(fate, &["it ends with the escape character"])),
     ("alternatives", |expression, verdict, fate| {
         // Only what a pattern finds may differ, and only where one leaves a choice of how much that is.

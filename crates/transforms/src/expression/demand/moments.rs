@@ -10,7 +10,7 @@ use crate::expression::{
     finding::Finding,
     own::moments::{AT_ZONE, DECIMAL_PART, PARTS, READ_DATE, READ_TIME, UNITS, WHOLE_PART, part, unit},
 };
-use datafusion_sql::sqlparser::ast::{Expr, Spanned};
+use datafusion_sql::sqlparser::ast::{CastKind, DataType, Expr, Spanned};
 
 impl Demand<'_> {
     /// `extract(part from time)`, `date_part('part', time)`.
@@ -47,7 +47,11 @@ impl Demand<'_> {
             ("date_part" | "datepart", [name, time]) => Some(match literal(name) {
                 Some(name) => {
                     let time = take(time);
-                    self.part(expr, &name, time)
+                    self.part(expr, &name, time)?;
+                    // Other than EXTRACT it gives doubles.
+                    let (inner, data_type) = (Box::new(take(expr)), DataType::DoublePrecision);
+                    *expr = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
+                    self.planned(expr)
                 }
                 None => self.fail(Finding::new("type-mismatch", "date_part takes a part in quotes: 'year'").at(place)),
             }),

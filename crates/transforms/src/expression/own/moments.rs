@@ -85,7 +85,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         Own::of_any(WHOLE_PART, &[2], |_| Int64, whole_part),
         Own::of_any(DECIMAL_PART, &[2], |_| DataType::Decimal128(20, 6), decimal_part),
         Own::of_any(AT_ZONE, &[2], |types| other_side(&types[0]), at_zone),
-        Own::of(TO_MICROS, &[&[Utf8]], Utf8, |columns| each(&columns[0], |text| Ok(to_micros(text).into_owned()))),
+        Own::of(TO_MICROS, &[&[Utf8]], Utf8, |columns| each(&columns[0], |text| Ok(zoned(text)?.into_owned()))),
         Own::of(WITHOUT_OFFSET, &[&[Utf8]], Utf8, without_offset),
         seconds("to_timestamp", SECOND),
         seconds("to_timestamp_seconds", SECOND),
@@ -310,8 +310,28 @@ fn without_offset(columns: &[ArrayRef]) -> Result<ArrayRef> {
         {
             return exec_err!("{text:?} has an offset ({offset}), which a timestamp has not: cast it to timestamptz");
         }
+        let zone = letters(text);
+        if !zone.is_empty() {
+            return exec_err!("{text:?} has a zone ({zone}), which a timestamp has not: cast it to timestamptz");
+        }
     }
     each(&columns[0], |text| Ok(to_micros(text).into_owned()))
+}
+
+/// The text of an instant, rounded. A zone in letters means an offset to some and a zone with summer time to others.
+fn zoned(text: &str) -> Result<Cow<'_, str>> {
+    match letters(text) {
+        "" | "UTC" | "GMT" => Ok(to_micros(text)),
+        zone if zone.contains('/') => Ok(to_micros(text)),
+        zone => exec_err!("{text:?} has the zone {zone}, which is none for sure: write an offset, like +01:00"),
+    }
+}
+
+/// The zone after a time, if it is written in letters and not just Z.
+fn letters(text: &str) -> &str {
+    let time = text.trim().get(11..).unwrap_or_default();
+    let zone = time.find(|c: char| c.is_alphabetic()).map_or("", |at| &time[at..]);
+    if zone.eq_ignore_ascii_case("z") { "" } else { zone }
 }
 
 /// The text of a time, rounded to the microseconds in which times are kept, as PostgreSQL rounds it.
@@ -354,7 +374,7 @@ fn to_timestamp(column: &ArrayRef, unit: i64) -> Result<ArrayRef> {
                 if let Ok(number) = text.trim().parse::<f64>() {
                     return of_double(number).map(Some);
                 }
-                let time: ArrayRef = Arc::new(StringArray::from(vec![&*to_micros(text)]));
+                let time: ArrayRef = Arc::new(StringArray::from(vec![&*zoned(text)?]));
                 Ok(Some(cast(&time, &instant())?.as_primitive::<TimestampMicrosecondType>().value(0)))
             });
             times.collect::<Result<_>>()?

@@ -35,15 +35,20 @@ fn same(types: &[DataType]) -> DataType {
     if types[0] == DataType::Null { DataType::Float64 } else { types[0].clone() }
 }
 
+/// Functions of reals are those of doubles.
+fn plain(types: &[DataType]) -> DataType {
+    if types[0] == DataType::Float32 { DataType::Float64 } else { same(types) }
+}
+
 fn whole(types: &[DataType]) -> DataType {
-    match same(types) {
+    match plain(types) {
         DataType::Decimal128(..) => DataType::Decimal128(38, 0),
         other => other,
     }
 }
 
 fn sign_type(types: &[DataType]) -> DataType {
-    if matches!(same(types), DataType::Float64) { DataType::Float64 } else { DataType::Int64 }
+    if matches!(plain(types), DataType::Float64) { DataType::Float64 } else { DataType::Int64 }
 }
 
 fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
@@ -52,7 +57,7 @@ fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
 
 /// Rounds decimals by their `unit` (a power of ten) and doubles; integers are whole.
 fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i128) -> Result<ArrayRef> {
-    let column = numbers(column)?;
+    let column = cast(column, &plain(&[column.data_type().clone()]))?;
     match column.data_type() {
         DataType::Decimal128(_, scale) => {
             let unit = 10_i128.pow((*scale).max(0) as u32);
@@ -66,7 +71,7 @@ fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i1
 }
 
 fn sign(column: &ArrayRef) -> Result<ArrayRef> {
-    let column = numbers(column)?;
+    let column = cast(column, &plain(&[column.data_type().clone()]))?;
     match column.data_type() {
         DataType::Decimal128(..) => {
             let values: &Decimal128Array = column.as_primitive();
