@@ -57,6 +57,10 @@ const KINDS: &[(&str, Covers)] = &[
         }
         _ => false,
     }),
+    ("extract", |expression, verdict, fate| {
+        let numeric = matches!(verdict, Verdict::Value(_, ty) if ty == "numeric");
+        numeric && expression.starts_with("extract(") && matches!(fate, Fate::Value(_))
+    }),
     ("bigint", |expression, verdict, fate| {
         let small = matches!(verdict, Verdict::Value(_, ty) if ty == "integer");
         let literals = !expression.contains(|c: char| c.is_alphabetic());

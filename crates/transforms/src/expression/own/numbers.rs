@@ -3,7 +3,7 @@ use super::Own;
 use arrow::{
     array::{ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray},
     compute::{cast, kernels::numeric::neg},
-    datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type},
+    datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, i256},
 };
 use datafusion_common::{DataFusionError, Result, exec_err};
 use datafusion_expr::ScalarUDF;
@@ -43,6 +43,7 @@ fn plain(types: &[DataType]) -> DataType {
 fn whole(types: &[DataType]) -> DataType {
     match plain(types) {
         DataType::Decimal128(..) => DataType::Decimal128(38, 0),
+        DataType::Decimal256(..) => DataType::Decimal256(76, 0),
         other => other,
     }
 }
@@ -65,6 +66,15 @@ fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i1
                 column.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(|value| decimal(value, unit));
             Ok(Arc::new(parts.with_precision_and_scale(38, 0)?))
         }
+        DataType::Decimal256(_, scale) => {
+            let unit = i256::from_i128(10).wrapping_pow((*scale).max(0) as u32);
+            let parts = column.as_primitive::<Decimal256Type>().unary::<_, Decimal256Type>(|value| {
+                // What is after the point counts by its sign only.
+                let rest = double(f64::from(signum(value.wrapping_rem(unit)) as i32) / 2.0);
+                value.wrapping_div(unit).wrapping_add(i256::from_i128(rest as i128))
+            });
+            Ok(Arc::new(parts.with_precision_and_scale(76, 0)?))
+        }
         DataType::Float64 => doubles(&column, |x| Ok(double(x))),
         _ => Ok(column),
     }
@@ -77,6 +87,7 @@ fn sign(column: &ArrayRef) -> Result<ArrayRef> {
             let values: &Decimal128Array = column.as_primitive();
             Ok(Arc::new(values.unary::<_, Int64Type>(|value| value.signum() as i64)))
         }
+        DataType::Decimal256(..) => Ok(Arc::new(column.as_primitive::<Decimal256Type>().unary::<_, Int64Type>(signum))),
         DataType::Float64 => doubles(&column, |x| Ok(if x == 0.0 { 0.0 } else { x.signum() })),
         ty if ty.is_integer() => {
             let values = cast(&column, &DataType::Int64)?;
@@ -84,6 +95,10 @@ fn sign(column: &ArrayRef) -> Result<ArrayRef> {
         }
         ty => exec_err!("sign takes a number, not {ty}"),
     }
+}
+
+fn signum(value: i256) -> i64 {
+    if value == i256::ZERO { 0 } else { 1 - 2 * i64::from(value.is_negative()) }
 }
 
 fn doubles(column: &ArrayRef, of: impl Fn(f64) -> Result<f64>) -> Result<ArrayRef> {

@@ -135,6 +135,8 @@ fn each_expression_gives_its_result() {
         ("created + interval '1 day'", r#"{"created": "2026-01-02T00:00:00Z"}"#, "\"2026-01-03T00:00:00Z\""),
         ("extract(year from created)", r#"{"created": "2026-01-02T00:00:00Z"}"#, "2026"),
         ("date_part('month', created)", r#"{"created": "2026-01-02T00:00:00Z"}"#, "1.0"),
+        ("floor(cast(x as decimal(4, 1)) / cast(2 as decimal(4, 1)))", r#"{"x": -1.5}"#, "-1"),
+        ("ceil(cast(x as decimal(4, 1)) / cast(2 as decimal(4, 1)))", r#"{"x": 1.5}"#, "1"),
         ("floor(cast(x as real))", r#"{"x": -1.5}"#, "-2.0"),
         ("sign(cast(x as real))", r#"{"x": -1.5}"#, "-1.0"),
         ("date_trunc('month', created)", r#"{"created": "2026-01-02T10:00:00Z"}"#, "\"2026-01-01T00:00:00Z\""),
