@@ -232,7 +232,9 @@ fn is_same(declared: &str, value: &str, stored: &Stored) -> bool {
         "integer" => stored.text == "1" && value == "true" || stored.text == "0" && value == "false",
         "real" if is_number => {
             let count = digits(value).1.len().max(1);
-            count < 40 && digits(value) == digits(&format!("{:.*e}", count - 1, stored.real))
+            // Halfway between two texts of the same length, the one is its shortest form and the other its rounded one.
+            let shortest = digits(value) == digits(&format!("{:e}", stored.real));
+            count < 40 && (shortest || digits(value) == digits(&format!("{:.*e}", count - 1, stored.real)))
         }
         "real" => false,
         "text" if declared.contains("JSON") => stored.text == value,

@@ -50,6 +50,8 @@ pub(super) async fn open(server: Server, options: Options, wait: Duration, fence
 /// How often a commit is tried again at once that stood in the way of another lane's: one of two that wait for each other
 /// is ended by the server.
 const MAX_CONFLICTS: usize = 5;
+/// The table is another one than was described.
+const CHANGED: &str = "table-changed";
 
 /// The writer of one lane. Between commits it holds no connection, but for one that was refused.
 struct PostgresWriter {
@@ -201,8 +203,13 @@ impl PostgresWriter {
         // Sent together, so that the question costs no round trip.
         let advancing = tokens::advance(&self.server, &transaction, &self.schema, &token);
         let (same, advanced) = futures::join!(self.same(target, &transaction), advancing);
-        same.and(advanced)?;
-        Ok(transaction)
+        match same.and(advanced) {
+            Ok(()) => Ok(transaction),
+            Err(error) => {
+                end(transaction).await;
+                Err(error)
+            }
+        }
     }
 
     /// Makes sure that the table still is what it is known as.
@@ -211,7 +218,7 @@ impl PostgresWriter {
             true => Ok(()),
             false => {
                 let message = format!("table {} was changed since it was opened", self.options.table);
-                Err(Error::transient("table-changed", message))
+                Err(Error::transient(CHANGED, message))
             }
         }
     }
@@ -336,6 +343,53 @@ impl PostgresWriter {
         Ok(Some(Written { rows: kept.written, swallowed: kept.swallowed }))
     }
 
+    /// Looks at a table again that was changed. False: rows of the same demand can't be written to it any more, or what is
+    /// in the way is for the next opening to tell.
+    async fn look_again(&mut self) -> bool {
+        let Some(known) = self.target.clone() else { return false };
+        let Ok(mut client) = self.server.connection().await else { return false };
+        let options = self.options.for_rows_of(&known.layout);
+        let mut added = self.added.clone();
+        let now = target::prepare(&self.server, &mut client, &options, None, &mut added, self.wait).await;
+        let Ok(Some((now, _))) = now else { return false };
+        let same = now.layout.demand() == known.layout.demand();
+        if same {
+            self.target = Some(Arc::new(now));
+        }
+        same
+    }
+
+    async fn try_commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let Some(rows) = self.rows(outputs).await? else {
+            self.release().await;
+            return match self.write(None, token).await {
+                Ok(written) => Ok(self.committed(written)),
+                Err(failure) => Err(failure.of_all(self)),
+            };
+        };
+        if let Some(written) = self.commit_kept(&rows, token).await? {
+            return Ok(self.committed(written));
+        }
+        let mut conflicts = 0;
+        let written = loop {
+            let encoded = rows.encode(0..rows.len()).await?.map_err(|refused| rows.rejected(refused))?;
+            match self.write(Some((&rows, encoded)), token).await {
+                Err(Failure::Other(CommitError::Failed(Error::Transient { code: "conflict", .. })))
+                    if conflicts < MAX_CONFLICTS =>
+                {
+                    conflicts += 1;
+                }
+                written => break written,
+            }
+        };
+        let written = match written {
+            Ok(written) => written,
+            Err(Failure::Rows(_, named)) => self.search(&rows, token, named).await?,
+            Err(Failure::Other(error)) => return Err(error),
+        };
+        Ok(self.committed(written))
+    }
+
     /// Corrects the token where other rows were written than it says.
     async fn restate(
         &self,
@@ -427,34 +481,12 @@ impl Writer for PostgresWriter {
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let Some(rows) = self.rows(outputs).await? else {
-            self.release().await;
-            return match self.write(None, token).await {
-                Ok(written) => Ok(self.committed(written)),
-                Err(failure) => Err(failure.of_all(self)),
-            };
-        };
-        if let Some(written) = self.commit_kept(&rows, token).await? {
-            return Ok(self.committed(written));
-        }
-        let mut conflicts = 0;
-        let written = loop {
-            let encoded = rows.encode(0..rows.len()).await?.map_err(|refused| rows.rejected(refused))?;
-            match self.write(Some((&rows, encoded)), token).await {
-                Err(Failure::Other(CommitError::Failed(Error::Transient { code: "conflict", .. })))
-                    if conflicts < MAX_CONFLICTS =>
-                {
-                    conflicts += 1;
-                }
-                written => break written,
+        loop {
+            match self.try_commit(outputs, token).await {
+                Err(CommitError::Failed(Error::Transient { code: CHANGED, .. })) if self.look_again().await => {}
+                done => return done,
             }
-        };
-        let written = match written {
-            Ok(written) => written,
-            Err(Failure::Rows(_, named)) => self.search(&rows, token, named).await?,
-            Err(Failure::Other(error)) => return Err(error),
-        };
-        Ok(self.committed(written))
+        }
     }
 
     fn warnings(&mut self) -> Vec<Warning> {

@@ -141,13 +141,13 @@ impl Target {
         if version.map_err(|error| self.db.failed("read the tables of", &error))? == known.version {
             return Ok(());
         }
-        let known = self.table.take();
-        self.prepare(None)?;
-        let same = |known: Table, now: &Table| {
-            (known.layout, known.strict, known.folded, known.is_view)
-                == (now.layout.clone(), now.strict, now.folded.clone(), now.is_view)
-        };
-        match known.zip(self.table.as_ref()).is_some_and(|(known, now)| same(known, now)) {
+        let (demand, options) = (known.layout.demand(), self.options.for_rows_of(&known.layout));
+        let options = std::mem::replace(&mut self.options, options);
+        self.table = None;
+        let prepared = self.prepare(None);
+        self.options = options;
+        // What else is in the way is for the next opening to tell.
+        match prepared.is_ok() && self.demand() == demand {
             true => Ok(()),
             false => Err(changed(&self.options.table)),
         }

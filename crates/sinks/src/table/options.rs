@@ -1,5 +1,5 @@
 //! How a spec describes the table to write to.
-use super::{Columns, Names, Naming};
+use super::{Columns, Layout, Names, Naming};
 use dataflow_sdk::{Problem, transform::UnknownFields};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,6 +68,17 @@ impl Options {
     /// Whether columns may be added.
     pub fn adds_columns(&self) -> bool {
         self.grows || self.unknown_fields == Unknown::Add
+    }
+
+    /// The same for rows that were asked for as `known` says. A column that is new has no part in it where each field
+    /// gets its column when it comes.
+    #[must_use]
+    pub fn for_rows_of(&self, known: &Layout) -> Self {
+        let names = || known.slots.iter().map(|slot| slot.column.name.clone()).collect();
+        match (&self.columns, self.unknown_fields) {
+            (None, Unknown::Add) => Self { columns: Some(Columns::Names(names())), ..self.clone() },
+            _ => self.clone(),
+        }
     }
 
     /// Findings that need no connection.

@@ -232,3 +232,67 @@ async fn hundreds_of_pairs_of_equal_keys_end() {
     );
     target.drop().await;
 }
+
+/// What leaves the demand as it is does not interrupt a writer; nor does a column that another lane adds.
+#[tokio::test]
+async fn a_change_that_leaves_the_demand_as_it_is_interrupts_nothing() {
+    for (more, change, goes_on) in [
+        (json!({}), "create index on users (v)", true),
+        (json!({}), "alter table users alter v set default 7", true),
+        (json!({}), "alter table users alter v set not null", true),
+        (json!({}), "alter table users add check (v > 0)", true),
+        (json!({}), "alter table users add w int", false),
+        (json!({"unknownFields": "add"}), "alter table users add w int", true),
+        (json!({"columns": ["id", "v"]}), "alter table users add w int", true),
+        (json!({"columns": ["id", "v"], "unknownFields": "add"}), "alter table users add w int", true),
+        (json!({"unknownFields": "add"}), "alter table users drop v", false),
+        (json!({"unknownFields": "add"}), "alter table users alter v type text", false),
+        (json!({}), "alter table users set unlogged", false),
+    ] {
+        let Some(target) = Target::new("create table users (id bigint, v bigint)", more).await else { return };
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        for sequence in [1, 2, 3] {
+            let (output, _) = decoded(&demand, &documents(100, 200));
+            let done = writer.commit(&[output], &token(&fence("p", 1), sequence)).await;
+            match sequence == 1 || goes_on {
+                true => assert_eq!(done.unwrap().rows_written, 100, "{change}"),
+                false => assert!(format!("{done:?}").contains("table-changed"), "{change}: {done:?}"),
+            }
+            if sequence == 1 {
+                target.client.batch_execute(change).await.unwrap();
+            }
+        }
+        let expected = if goes_on { 300 } else { 100 };
+        assert_eq!(target.texts("select count(*)::text from users").await, [Some(expected.to_string())], "{change}");
+        target.drop().await;
+    }
+}
+
+/// Eight lanes that each add columns of their own all the time lose no value, and none is interrupted.
+#[tokio::test]
+async fn lanes_that_add_columns_do_not_interrupt_each_other() {
+    let more = json!({"unknownFields": "add"});
+    let Some(target) = Target::new("create table users (id bigint)", more).await else { return };
+    let lane = |lane: u32| {
+        let sink = target.sink();
+        async move {
+            let fence = dataflow_core::token::Fence { lane, ..fence("p", 1) };
+            let Opened { mut writer, mut demand, .. } = sink.open(&context("p"), open_lane(&fence)).await.unwrap();
+            for sequence in 1..=5 {
+                let name = format!("c{lane}_{sequence}");
+                demand = writer.define(&[Column { name: name.clone(), ty: Type::Bigint }]).await.unwrap();
+                let row = format!("{{\"id\":{lane},\"{name}\":{sequence}}}");
+                let (output, _) = decoded(&demand, &[row]);
+                writer.commit(&[output], &token(&fence, sequence)).await.unwrap();
+            }
+            drop(demand);
+        }
+    };
+    futures::join!(lane(0), lane(1), lane(2), lane(3), lane(4), lane(5), lane(6), lane(7));
+    for lane in 0..8 {
+        let sums = (1..=5).map(|sequence| format!("sum(c{lane}_{sequence})"));
+        let sums = format!("select concat_ws(' ', {}) from users", sums.collect::<Vec<_>>().join(", "));
+        assert_eq!(target.texts(&sums).await, [Some("1 2 3 4 5".into())]);
+    }
+    target.drop().await;
+}
