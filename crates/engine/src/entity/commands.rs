@@ -2,11 +2,11 @@
 use super::{Entity, answer, queries};
 use crate::{
     region::{Action, AskError, Reply, ResetTo, UserCommand},
-    run::count_expired,
+    run::{count_expired, places},
 };
 use dataflow_core::{
     id::Incarnation,
-    pipeline::{Command, Rejected, Request, State, command::Settlement, decide, inbox::Inbox},
+    pipeline::{Command, Pipeline, Rejected, Request, State, command::Settlement, decide, inbox::Inbox},
     position::{Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
@@ -150,6 +150,9 @@ impl Entity {
         } else {
             Settlement::NotNeeded
         };
+        if matches!(place, ResetTo::Journal) && !force {
+            written_twice(&pipeline, &settlement)?;
+        }
         let pushed = pipeline.spec.source.kind == Inbox::SOURCE;
         let earliest = match place {
             ResetTo::SinkToken | ResetTo::Journal if !pushed => Positions::new(),
@@ -184,4 +187,24 @@ impl Entity {
         };
         Ok(request(positions, settlement))
     }
+}
+
+/// Turns down to go on at the journal's checkpoint where the sink is known to have more.
+fn written_twice(pipeline: &Pipeline, settlement: &Settlement) -> Result<(), Rejected> {
+    let ahead = settlement.lanes().iter().filter_map(|lane| {
+        let known = pipeline.progress.by_lane.get(&lane.lane)?;
+        (lane.sequence > known.sequence)
+            .then(|| format!("lane {}: {} against {}", lane.lane, places(&lane.positions), places(&known.positions)))
+    });
+    let ahead: Vec<String> = ahead.collect();
+    if ahead.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the sink is ahead of the journal's checkpoint ({}), so what lies between would be written twice",
+        ahead.join("; ")
+    );
+    let problem = Problem::new("to", "sink-ahead", message)
+        .fix("choose \"sink-token\" to go on where the sink is, or force this one to write it again");
+    Err(Rejected::Invalid { problems: vec![problem] })
 }

@@ -9,7 +9,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{after, count_expired, decide, recover};
+pub(crate) use recover::{after, count_expired, decide, places, recover};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;

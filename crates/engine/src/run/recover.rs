@@ -40,7 +40,7 @@ pub(crate) fn recover(
             format!(
                 "the journal is behind the sink: the sink has tokens of generation {generation} ({}), which this journal has \
                  never started: was the node's folder restored from a backup?",
-                places(&after(&fresh, ahead))
+                places(&after(&fresh, ahead).positions)
             ),
             "choose: set the checkpoint to \"sink-token\" to go on where the sink is, or to \"journal\" or \"beginning\" to \
              write again what the sink has had since; and look whether the pipeline is still what you made it",
@@ -54,7 +54,7 @@ pub(crate) fn recover(
             format!(
                 "the sink has no token of lane {lane}, but the journal has commit {journal_sequence} at {}: was the target \
                  made anew or restored from a backup?",
-                places(&known)
+                places(&known.positions)
             ),
             "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to go on after the \
              last checkpoint",
@@ -67,8 +67,8 @@ pub(crate) fn recover(
                     format!(
                         "the sink's token and the journal are both at commit {journal_sequence} of lane {lane}, but at \
                          different positions: {} against {}",
-                        places(&of_token(lane, &token)),
-                        places(&known)
+                        places(&token.positions),
+                        places(&known.positions)
                     ),
                     "choose: set the checkpoint to \"sink-token\", \"journal\" or \"beginning\"",
                 ));
@@ -94,8 +94,8 @@ pub(crate) fn recover(
                 "the sink's token of lane {lane} is at commit {} ({}), behind the journal's {journal_sequence} ({}): was \
                  the target restored from a backup?",
                 token.sequence,
-                places(&of_token(lane, &token)),
-                places(&known)
+                places(&token.positions),
+                places(&known.positions)
             ),
             "choose: set the checkpoint to \"sink-token\" to write again what the target has lost (what the source has no \
              longer is then counted as lost), or to \"journal\" to leave it lost, which the ledger then says",
@@ -229,11 +229,11 @@ pub(crate) fn of_token(lane: u32, token: &Token) -> LaneProgress {
     }
 }
 
-fn places(progress: &LaneProgress) -> String {
-    if progress.positions.is_empty() {
+/// Positions as a user reads them.
+pub(crate) fn places(positions: &Positions) -> String {
+    if positions.is_empty() {
         return "the beginning".into();
     }
-    let all: Vec<_> =
-        progress.positions.iter().map(|(partition, position)| format!("{partition}: {position}")).collect();
+    let all: Vec<_> = positions.iter().map(|(partition, position)| format!("{partition}: {position}")).collect();
     all.join(", ")
 }

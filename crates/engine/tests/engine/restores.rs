@@ -226,3 +226,33 @@ async fn what_is_chosen_of_an_older_journal_is_not_taken_for_the_generation_that
     let all: Vec<_> = numbers(0, 20).into_iter().chain(numbers(10, 20)).collect();
     assert_eq!(house.store.data(), all);
 }
+
+#[tokio::test(start_paused = true)]
+async fn to_go_on_at_the_journal_where_the_sink_is_known_to_be_ahead_must_be_forced() {
+    let journal = Memory::new();
+    let mut house = House::on("restore-ahead", Arc::new(journal.clone()), 1, 1).await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.delivered(5).await;
+    house.stop().await;
+    let backup = journal.copy();
+    house.feed.push("t/0", numbers(5, 10));
+    house.start().await;
+    house.delivered(10).await;
+    house.restore(backup).await;
+
+    let to = |force| Action::ResetCheckpoint { to: ResetTo::Journal, force };
+    match house.act(to(false)).await {
+        Err(AskError::Rejected(Rejected::Invalid { problems })) => {
+            assert_eq!(problems[0].code, "sink-ahead");
+            assert!(problems[0].message.contains("lane 0: t/0: 10 against t/0: 5"), "{}", problems[0].message);
+        }
+        other => panic!("{other:?}"),
+    }
+    view(house.act(to(true)).await);
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered >= 10).await;
+    let all: Vec<_> = numbers(0, 10).into_iter().chain(numbers(5, 10)).collect();
+    assert_eq!(house.store.data(), all);
+}
