@@ -58,6 +58,7 @@ kinds! {
     METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't take this method";
     ALREADY_EXISTS "already-exists" CONFLICT "there is one already";
     NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
+    UNDELIVERED "undelivered" CONFLICT "pushed records are not delivered yet";
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
     UNSETTLED "unsettled" CONFLICT "the sink could not be asked what it has";
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
@@ -198,6 +199,8 @@ impl Error {
             },
             Rejected::Unsettled { .. } => Self::new(UNSETTLED, detail)
                 .fix("make the sink reachable and repeat, or give ?force=true: what it has beyond the checkpoint is then not known"),
+            Rejected::Undelivered { .. } => Self::new(UNDELIVERED, detail)
+                .fix("start the pipeline until they are delivered, or give them up: ?discard=true, or `dataflow pipeline delete --discard`"),
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
         }
     }

@@ -220,6 +220,7 @@ pub(crate) async fn update(
 #[utoipa::path(delete, path = "/api/pipelines/{id}", tag = "pipelines", params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that is not there is no error"),
+        ("discard" = Option<bool>, Query, description = "Even if pushed records that were acknowledged are not delivered yet: they are lost"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
     ), responses((status = 200, body = DeletedView)))]
@@ -230,9 +231,10 @@ pub(crate) async fn delete(
     mut params: Params,
 ) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");
+    let discard = params.flag("discard");
     params.finish()?;
     let said = |status: &str| Json(DeletedView { status: status.into(), pipeline_id: id.to_string() }).into_response();
-    match views::ask(&state, command.envelope(&id, Action::Delete)).await {
+    match views::ask(&state, command.envelope(&id, Action::Delete { discard })).await {
         Ok(Reply::Deleted) => Ok(said("deleted")),
         Ok(_) => Err(Error::unexpected_reply()),
         Err(error) if idempotent && error.code() == "not-found" => Ok(views::unchanged(said("absent"))),

@@ -79,7 +79,7 @@ impl DataDir {
 
     /// The journal's file.
     pub fn journal(&self) -> PathBuf {
-        self.path.join("journal.db")
+        journal(&self.path)
     }
 
     /// The folder itself.
@@ -93,6 +93,11 @@ impl DataDir {
             .map(|name| self.path.join(name))
             .into()
     }
+}
+
+/// The journal's file in a folder, whoever has that.
+pub fn journal(folder: &Path) -> PathBuf {
+    folder.join("journal.db")
 }
 
 fn write_pid(lock: &mut File) -> io::Result<()> {

@@ -79,7 +79,10 @@ pub enum Action {
         force: bool,
     },
     /// Forget it.
-    Delete,
+    Delete {
+        /// Even if pushed records that were acknowledged are lost with it.
+        discard: bool,
+    },
     /// Take in pushed records.
     Ingest {
         /// The batch's id.
@@ -114,7 +117,7 @@ impl Action {
             Self::Stop { wait: _ } => json!(["stop"]),
             Self::Restart { wait: _ } => json!(["restart"]),
             Self::ResetCheckpoint { to, force } => json!(["reset-checkpoint", to, flags(&[("force", *force)])]),
-            Self::Delete => json!(["delete"]),
+            Self::Delete { discard } => json!(["delete", flags(&[("discard", *discard)])]),
             Self::Ingest { batch_id, records, hash, body: _, delivered: _ } => {
                 json!(["ingest", batch_id, records, hash])
             }
@@ -314,7 +317,8 @@ mod tests {
             reset(ResetTo::SinkToken),
             reset(ResetTo::Journal),
             Action::ResetCheckpoint { to: ResetTo::Journal, force: true },
-            Action::Delete,
+            Action::Delete { discard: false },
+            Action::Delete { discard: true },
             Action::Ingest {
                 batch_id: BatchId::try_from("b-1").unwrap(),
                 records: 2,

@@ -43,6 +43,7 @@ fn may_answer(code: &str, path: &str, method: &str, operation: &Value) -> bool {
         "unavailable" => of_one || path == "/api/pipelines",
         "already-exists" => path == "/api/pipelines" && changes,
         "batch-id-reused" | "overloaded" => path.ends_with("/batches"),
+        "undelivered" => method == "delete",
         "unsettled" => method == "put",
         "reset-needed" => method == "put" && path.ends_with("{id}"),
         "idempotency-key-reused" => takes("Idempotency-Key"),

@@ -131,7 +131,7 @@ impl ShardRegion for Region {
                     _ => Vec::new(),
                 };
             }
-            Action::Delete => {
+            Action::Delete { .. } => {
                 pipelines.remove(&id);
                 return Ok(Reply::Deleted);
             }

@@ -77,7 +77,10 @@ pub enum Request {
         settlement: Settlement,
     },
     /// Forget it. Its history stays.
-    Delete,
+    Delete {
+        /// Even if pushed records are lost with it.
+        discard: bool,
+    },
     /// Take in records that were pushed; their body is already in `chunk`.
     Ingest {
         /// The batch's id: repeated with the same hash, it gets the same answer.
@@ -164,7 +167,7 @@ impl Request {
             | Self::Stop
             | Self::Restart { .. }
             | Self::ResetCheckpoint { .. }
-            | Self::Delete => true,
+            | Self::Delete { .. } => true,
             Self::Ingest { .. }
             | Self::ReportOpened { .. }
             | Self::ReportProgress { .. }

@@ -66,7 +66,7 @@ pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Resu
         Request::ResetCheckpoint { to, positions, settlement } => {
             reset_checkpoint::reset_checkpoint(state, command, to, positions, settlement)
         }
-        Request::Delete => delete::delete(state, command),
+        Request::Delete { discard } => delete::delete(state, command, *discard),
         Request::Ingest { batch_id, hash, records, bytes, chunk } => {
             let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk };
             ingest::ingest(state, earlier, command, &batch)

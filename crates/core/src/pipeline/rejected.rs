@@ -68,6 +68,12 @@ pub enum Rejected {
         /// All that it gives up.
         positions: Vec<GivenUp>,
     },
+    /// Pushed records would be lost.
+    #[error("{records} pushed record(s) that were acknowledged are not delivered yet, and are lost if it is deleted")]
+    Undelivered {
+        /// How many.
+        records: u64,
+    },
     /// A report of a run that is no longer the pipeline's.
     #[error("this run is over")]
     StaleRun,
@@ -125,6 +131,7 @@ impl Rejected {
             Self::Overloaded { .. } => "overloaded",
             Self::Unsettled { .. } => "unsettled",
             Self::ResetNeeded { .. } => "reset-needed",
+            Self::Undelivered { .. } => "undelivered",
             Self::StaleRun => "stale-run",
         }
     }

@@ -151,6 +151,14 @@ pub struct Failed {
     pub attempt: u32,
 }
 
+impl Failed {
+    /// The longest wait before it starts again by itself, in milliseconds.
+    pub fn longest_wait(&self) -> u64 {
+        let policy = &self.pipeline.spec.restart;
+        policy.wait_ms(self.attempt).unwrap_or(policy.max.0)
+    }
+}
+
 /// What stays of a deleted pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -196,6 +204,12 @@ impl Pipeline {
         self.progress.begin(generation)?;
         self.collect_inbox();
         Some(())
+    }
+
+    /// Pushed records that are not known to be delivered.
+    pub fn undelivered(&self) -> u64 {
+        let at = self.progress.position(Inbox::PARTITION).and_then(Position::as_offset).unwrap_or(0);
+        self.inbox.pending.back().map_or(0, |last| last.to.saturating_sub(at.max(self.inbox.first())))
     }
 
     /// Lets go of pushed batches that lie behind the checkpoint.

@@ -156,7 +156,7 @@ impl Life {
                 positions: at(*to),
                 settlement: self.settlement(*settle),
             },
-            Ask::Delete => Request::Delete,
+            Ask::Delete => Request::Delete { discard: false },
             Ask::Ingest { batch, records } => ingest(&batch.to_string(), *records),
             Ask::Opened { ahead } => {
                 self.next_run += 1;

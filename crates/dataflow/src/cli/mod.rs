@@ -1,4 +1,5 @@
 //! The command line: one file per subcommand.
+mod backup;
 mod causes;
 mod checkpoint;
 mod client;
@@ -12,6 +13,7 @@ mod fault_points;
 mod output;
 mod pipeline;
 mod progress;
+mod restore;
 mod run;
 mod serve;
 mod spec_file;
@@ -58,6 +60,10 @@ enum Command {
     DeadLetters(dead_letters::Command),
     /// Prove what a pipeline at rest has done: read its source again, and compare row by row with what its sink holds.
     Verify(verify::Args),
+    /// Write what a node keeps into one file, while it runs.
+    Backup(backup::Args),
+    /// Give a node that is stopped what a backup holds.
+    Restore(restore::Args),
     /// See which sources, transforms and sinks there are, and their settings.
     #[command(subcommand)]
     Connector(connector::Command),
@@ -96,6 +102,8 @@ impl Command {
             Self::Checkpoint(command) => exit::block_on(checkpoint::main(command, output)),
             Self::DeadLetters(command) => exit::block_on(dead_letters::main(command, output)),
             Self::Verify(args) => verify::main(args, output),
+            Self::Backup(args) => backup::main(&args, output),
+            Self::Restore(args) => restore::main(&args, output),
             Self::Connector(command) => connector::main(&command, output),
             Self::Completions(args) => completions::main(&args),
             #[cfg(feature = "fault-points")]

@@ -33,7 +33,7 @@ impl Entity {
         let before = self.slot.state().carried_out(&id).map(|before| before.hash);
         match before {
             Some(known) if known != hash => return Err(Rejected::KeyReused.into()),
-            Some(_) if matches!(action, Action::Delete) => return Ok(Reply::Deleted),
+            Some(_) if matches!(action, Action::Delete { .. }) => return Ok(Reply::Deleted),
             Some(_) => return queries::state(&self.around, &self.slot),
             None => {}
         }
@@ -85,10 +85,10 @@ impl Entity {
                 let request = self.reset(&to, place, force).await?;
                 self.carry_out(to(request)).await?;
             }
-            Action::Delete => {
+            Action::Delete { discard } => {
                 let prefix =
                     self.slot.state().pipeline().map(|pipeline| format!("{}/{}/", pipeline.id, pipeline.incarnation));
-                self.carry_out(to(Request::Delete)).await?;
+                self.carry_out(to(Request::Delete { discard })).await?;
                 if let Some(prefix) = prefix {
                     self.forget_chunks(&prefix).await;
                 }

@@ -26,7 +26,10 @@ use dataflow_core::{
 use dataflow_sdk::Paths;
 use std::{sync::Arc, time::Duration};
 use supervise::ActiveRun;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// An entity that nothing was asked of for so long, and that runs nothing, leaves memory.
@@ -69,6 +72,8 @@ pub(crate) struct Entity {
     lost: Option<AppendError>,
     /// Chunks of dead letters before this place are not joined: they are large.
     unjoined: usize,
+    /// When a pipeline that failed is to start again, by the wall clock and by the one that nobody sets.
+    restart: Option<(Timestamp, Instant)>,
 }
 
 /// What the loop does next.
@@ -81,7 +86,7 @@ enum Next {
 
 impl Entity {
     pub(crate) fn new(slot: Arc<Slot>, log: ShardLog, around: Surroundings) -> Self {
-        Self { slot, log, around, run: None, waiting: Vec::new(), lost: None, unjoined: 0 }
+        Self { slot, log, around, run: None, waiting: Vec::new(), lost: None, unjoined: 0, restart: None }
     }
 
     /// Lives until it is idle (`may_leave` then says whether no message is under way), the node closes, or the shard is lost.
@@ -97,8 +102,8 @@ impl Entity {
         }
         let taken_over = self.log.lost().clone();
         while self.lost.is_none() {
-            let restart_at = self.restart_at();
-            let busy = self.run.is_some() || restart_at.is_some();
+            let restart = self.restart();
+            let busy = self.run.is_some() || restart.is_some();
             let next = tokio::select! {
                 biased;
                 happened = supervise::next(&mut self.run) => {
@@ -110,7 +115,7 @@ impl Entity {
                     Next::Handled
                 }
                 () = self.around.closing.cancelled() => Next::Closing,
-                () = sleep_until(&self.around, restart_at), if restart_at.is_some() => {
+                () = sleep_until(restart), if restart.is_some() => {
                     self.restart_by_policy().await;
                     Next::Handled
                 }
@@ -195,11 +200,20 @@ impl Entity {
         }
     }
 
-    fn restart_at(&self) -> Option<Timestamp> {
-        match &*self.slot.state() {
-            State::Failed(failed) => failed.restart_at,
-            _ => None,
+    /// When the pipeline starts again by itself: fixed once it is known, so that a clock that is set changes nothing.
+    fn restart(&mut self) -> Option<Instant> {
+        let state = self.slot.state();
+        let (at, most) = match &*state {
+            State::Failed(failed) => (failed.restart_at?, failed.longest_wait()),
+            _ => return None,
+        };
+        drop(state);
+        if self.restart.is_none_or(|(known, _)| known != at) {
+            let wait = at.millis().saturating_sub(self.around.parts.clock.now().millis());
+            let wait = u64::try_from(wait).unwrap_or(0).min(most);
+            self.restart = Some((at, Instant::now() + Duration::from_millis(wait)));
         }
+        self.restart.map(|(_, due)| due)
     }
 
     fn unavailable(&self) -> AskError {
@@ -219,9 +233,8 @@ impl Surroundings {
     }
 }
 
-async fn sleep_until(around: &Surroundings, at: Option<Timestamp>) {
-    let wait = at.map_or(0, |at| at.millis() - around.parts.clock.now().millis());
-    tokio::time::sleep(Duration::from_millis(u64::try_from(wait).unwrap_or(0))).await;
+async fn sleep_until(at: Option<Instant>) {
+    tokio::time::sleep_until(at.unwrap_or_else(Instant::now)).await;
 }
 
 /// Answers, if somebody still waits.

@@ -16,6 +16,7 @@ use dataflow_core::{
     position::Positions,
     time::Timestamp,
 };
+use tokio::time::Instant;
 
 /// The view of a pipeline; none if there is none.
 pub(crate) fn pipeline(
@@ -43,7 +44,7 @@ pub(crate) fn pipeline(
         version: pipeline.version,
         checkpoint: checkpoint(pipeline),
         metrics,
-        error: error(state, live),
+        error: error(state, live, now),
         warnings: live.map_or_else(last_warnings, warnings),
         dead_letters_by_cause: None,
         created_at: rfc3339(pipeline.created_at),
@@ -115,7 +116,7 @@ fn ledger(counters: &Counters, in_flight: u64) -> MetricsView {
     }
 }
 
-fn error(state: &State, live: Option<&Live>) -> Option<ErrorView> {
+fn error(state: &State, live: Option<&Live>, now: Timestamp) -> Option<ErrorView> {
     if let State::Failed(failed) = state {
         let cause = &failed.cause;
         return Some(ErrorView {
@@ -125,7 +126,8 @@ fn error(state: &State, live: Option<&Live>) -> Option<ErrorView> {
             fix: cause.fix.clone(),
             since: rfc3339(failed.at),
             attempts: failed.attempt + 1,
-            retry_at: failed.restart_at.map(rfc3339),
+            // The wait is no longer than this, whatever the clock was when it began.
+            retry_at: failed.restart_at.map(|at| rfc3339(at.min(later(now, failed.longest_wait())))),
         });
     }
     let live = live?.lock();
@@ -137,8 +139,13 @@ fn error(state: &State, live: Option<&Live>) -> Option<ErrorView> {
         fix: None,
         since: rfc3339(trouble.since),
         attempts: trouble.attempts,
-        retry_at: trouble.retry_at.map(rfc3339),
+        retry_at: trouble.retry.map(|at| rfc3339(later(now, at.saturating_duration_since(Instant::now()).as_millis()))),
     })
+}
+
+/// A time so many milliseconds after another one.
+fn later(now: Timestamp, millis: impl TryInto<i64>) -> Timestamp {
+    now.plus_millis(millis.try_into().unwrap_or(i64::MAX))
 }
 
 /// Why the last run went on where it did.

@@ -57,7 +57,7 @@ pub(crate) struct Committer {
     pub(crate) kind: Kind,
     pub(crate) writer: Box<dyn Writer>,
     /// The lane as of its last commit.
-    pub(crate) token: Token,
+    pub(crate) token: Arc<Token>,
     pub(crate) checkpoint_interval: Duration,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -67,7 +67,7 @@ pub(crate) struct Committer {
 
 /// Progress that was sent to the journal.
 struct Sent {
-    token: Token,
+    token: Arc<Token>,
     handle: Option<serde_json::Value>,
 }
 
@@ -205,7 +205,7 @@ impl Committer {
                 }
             }
         };
-        self.token = next;
+        self.token = Arc::new(next);
         if self.kind != Kind::Staged {
             self.live.committed(&self.token, self.clock.now());
         }
@@ -216,7 +216,7 @@ impl Committer {
     /// The token of the next commit; its dead letters are durable once this returns.
     async fn prepare(&mut self, outputs: &[Output], fates: &[Fates]) -> Result<Token, Failure> {
         let now = self.clock.now();
-        let mut token = self.token.clone();
+        let mut token = Token::clone(&self.token);
         token.sequence += 1;
         token.counters.batches += 1;
         let mut letters: Vec<DeadLetter> = Vec::new();
@@ -295,11 +295,13 @@ impl Committer {
             let published = wait_for("sink", "showing its rows", &self.live, &*self.clock, publishing).await;
             published.map_err(|error| Failure::of("sink", error))?;
         }
-        self.token.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
+        Arc::make_mut(&mut self.token)
+            .chunks
+            .retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
         if self.kind == Kind::Staged {
             self.live.committed(&token, self.clock.now());
         }
-        checkpoints.send_replace(token.positions);
+        checkpoints.send_replace(token.positions.clone());
         Ok(())
     }
 

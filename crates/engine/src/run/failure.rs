@@ -52,6 +52,20 @@ impl Failure {
         })
     }
 
+    /// The sink has seen a higher epoch than this node holds, though the journal knows of none: it will never be let in.
+    pub(crate) fn outdated(message: &str) -> Self {
+        Self::decide(
+            "fenced",
+            "sink",
+            format!(
+                "{message}, a higher epoch than this node's, whose journal says that no other node has taken over: another copy of \
+                 the node runs, or its data folder is an older copy"
+            ),
+            "stop the other node; if the folder is an older copy, stop this node and restore it with `dataflow restore --replace`, \
+             which raises its epochs (an older journal.db can be given like a backup)",
+        )
+    }
+
     /// A failure that a user must decide about.
     pub(crate) fn decide(code: &str, stage: &str, message: String, fix: &str) -> Self {
         Self::Fatal(Cause { code: code.into(), stage: stage.into(), message, fix: Some(fix.into()), retryable: false })

@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// How far back the rate looks, in milliseconds.
 const RATE_WINDOW: i64 = 10_000;
@@ -45,6 +45,8 @@ pub(crate) struct LaneLive {
     pub(crate) lag: Option<u64>,
     /// Where the lane is.
     pub(crate) positions: Positions,
+    /// Its last durable commit, if this run has made one.
+    pub(crate) token: Option<Arc<Token>>,
 }
 
 /// What is wrong while the run tries again.
@@ -55,7 +57,8 @@ pub(crate) struct Trouble {
     pub(crate) message: String,
     pub(crate) since: Timestamp,
     pub(crate) attempts: u32,
-    pub(crate) retry_at: Option<Timestamp>,
+    /// By the clock that nobody sets.
+    pub(crate) retry: Option<Instant>,
 }
 
 impl Live {
@@ -74,13 +77,14 @@ impl Live {
     }
 
     /// Notes that a lane's records up to this token are durable.
-    pub(crate) fn committed(&self, token: &Token, now: Timestamp) {
+    pub(crate) fn committed(&self, token: &Arc<Token>, now: Timestamp) {
         let before = {
             let mut inner = self.lock();
             let live = inner.lanes.entry(token.fence.lane).or_default();
             let before = std::mem::replace(&mut live.committed, token.counters);
             live.in_flight = live.in_flight.saturating_sub(token.counters.read - before.read);
             live.positions.clone_from(&token.positions);
+            live.token = Some(token.clone());
             inner.note(now);
             before
         };

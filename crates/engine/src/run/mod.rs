@@ -19,10 +19,11 @@ use dataflow_core::{
         Pipeline, Request,
         event::{Cause, LaneOpened},
     },
+    shard::ShardId,
     token::{Fence, Token},
 };
 use dataflow_sdk::{
-    Context, Paths,
+    Context, Error, Paths,
     inbox::Inbox,
     sink::{OpenLane, Opened},
     source::{Assignment, Source},
@@ -34,6 +35,7 @@ use live::{LaneLive, Live, Trouble};
 use patience::wait_for;
 use report::{Known, Refused, Reports};
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// First and longest wait after a failure that may pass, in milliseconds.
@@ -88,7 +90,10 @@ impl Run {
                 Failure::Over => return End::Over,
                 // Told to stop while it can't go on: what is under way is settled by the next open.
                 _ if self.stop.is_cancelled() => return End::Stopped { run, settled: false },
-                Failure::Fatal(cause) => return End::Failed(run, cause),
+                Failure::Fatal(cause) => {
+                    self.settle().await;
+                    return End::Failed(run, cause);
+                }
                 Failure::Transient { code, stage, message } => {
                     let wait = self.parts.rng.jitter((BACKOFF_MS.0 << attempts.min(10)).min(BACKOFF_MS.1));
                     attempts += 1;
@@ -115,8 +120,38 @@ impl Run {
     fn trouble(&self, code: String, stage: String, message: String, attempts: u32, wait: u64) {
         let now = self.parts.clock.now();
         tracing::warn!(pipeline = %self.pipeline.id, %code, %stage, attempts, "{message}; trying again in {wait} ms");
-        let retry_at = Some(now.plus_millis(i64::try_from(wait).unwrap_or(i64::MAX)));
-        self.live.trouble(Trouble { code, stage, message, since: now, attempts, retry_at });
+        self.live.trouble(Trouble {
+            code,
+            stage,
+            message,
+            since: now,
+            attempts,
+            retry: Some(Instant::now() + Duration::from_millis(wait)),
+        });
+    }
+
+    /// Whether the journal says that nobody has taken the shard over: a sink that has seen a higher epoch all the same has seen
+    /// another journal's. Unknown is no.
+    async fn owns_shard(&self) -> bool {
+        let shard = ShardId::of(&self.pipeline.id);
+        let epochs = self.parts.journal.epochs().await;
+        epochs.is_ok_and(|epochs| epochs.contains(&(shard, self.epoch)))
+    }
+
+    /// Journals what was committed since the last checkpoint, so that a failed pipeline shows it.
+    async fn settle(&self) {
+        let Ok(Known { pipeline, .. }) = self.reports.known().await else { return };
+        let Some(run) = pipeline.last_run.as_ref().map(|last| last.run) else { return };
+        let tokens: Vec<_> = self.live.lock().lanes.values().filter_map(|lane| lane.token.clone()).collect();
+        let journalled = |lane: u32| pipeline.progress.by_lane.get(&lane).map_or(0, |known| known.sequence);
+        let news = tokens.iter().map(|token| (token, journalled(token.fence.lane)));
+        let lanes: Vec<_> = news
+            .filter(|(token, journalled)| token.sequence > *journalled)
+            .map(|(token, journalled)| recover::since(token, journalled))
+            .collect();
+        if !lanes.is_empty() && self.reports.send(Request::ReportProgress { run, lanes }).await.is_err() {
+            tracing::debug!(pipeline = %self.pipeline.id, "the last commits of a run that failed are left to the next one");
+        }
     }
 
     /// Opens everything and runs the lanes until they end or one fails.
@@ -177,7 +212,11 @@ impl Run {
             version_base: run.0 << 32,
         };
         let opening = wait_for("sink", "opening it", &self.live, &*self.parts.clock, built.sink.open(cx, open));
-        let mut opened = opening.await.map_err(|error| Failure::of("sink", error))?;
+        let mut opened = match opening.await {
+            Ok(opened) => opened,
+            Err(Error::Fenced(message)) if self.owns_shard().await => return Err(Failure::outdated(&message)),
+            Err(error) => return Err(Failure::of("sink", error)),
+        };
         let token = opened.token.take();
         let mut recovered =
             match recover(lane, built.sink.kind(), journalled, token, &opened.ahead, &self.pipeline.inbox) {
@@ -250,7 +289,7 @@ impl Run {
             run,
             kind: built.sink.kind(),
             writer: opened.writer,
-            token,
+            token: Arc::new(token),
             checkpoint_interval: spec.checkpoint_interval.into(),
             journal: self.parts.journal.clone(),
             clock: self.parts.clock.clone(),

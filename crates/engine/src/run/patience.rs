@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dataflow_core::chunk::ChunkId;
 use dataflow_journal::Journal;
 use std::{pin::pin, time::Duration};
+use tokio::time::Instant;
 
 /// How long nothing is said.
 const USUAL: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub(crate) async fn wait_for<T>(
         shown = true;
         // Shown again each time: another lane may have been answered meanwhile.
         let (code, stage) = (CODE.into(), stage.into());
-        live.trouble(Trouble { code, stage, message, since: begun, attempts: 0, retry_at: None });
+        live.trouble(Trouble { code, stage, message, since: begun, attempts: 0, retry: None });
     }
 }
 
@@ -53,14 +54,13 @@ pub(crate) async fn store(journal: &dyn Journal, id: &ChunkId, body: Bytes, live
         let Err(error) = wait_for("journal", "keeping dead letters", live, clock, putting).await else { break };
         tracing::warn!(%id, %error, "dead letters can't be stored yet");
         attempts += 1;
-        let now = clock.now();
         live.trouble(Trouble {
             code: JOURNAL_DOWN.into(),
             stage: "journal".into(),
             message: error.to_string(),
-            since: now,
+            since: clock.now(),
             attempts,
-            retry_at: Some(now.plus_millis(RETRY.as_millis() as i64)),
+            retry: Some(Instant::now() + RETRY),
         });
         tokio::time::sleep(RETRY).await;
     }

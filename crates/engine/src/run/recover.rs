@@ -82,10 +82,7 @@ pub(crate) fn recover(
             {
                 return Err(behind(lane, at, inbox));
             }
-            let mut progress = of_token(lane, &token);
-            // Those of commits that the journal has seen are counted already, and may be joined with others by now.
-            progress.chunks.retain(|chunk| commit_of(&chunk.id).is_none_or(|commit| commit > journal_sequence));
-            Ok(opened(Recovery::TokenAdopted, progress))
+            Ok(opened(Recovery::TokenAdopted, since(&token, journal_sequence)))
         }
         (Kind::Transactional, Some(token)) => Err(Failure::decide(
             "token-behind",
@@ -215,6 +212,14 @@ pub(crate) fn after(lane: &LaneProgress, ahead: &[Token]) -> LaneProgress {
         after.chunks.extend(token.chunks.clone());
     }
     after
+}
+
+/// What a token says beyond a commit that the journal has. Chunks of commits up to it are counted already, and may be joined
+/// with others by now.
+pub(crate) fn since(token: &Token, journalled: u64) -> LaneProgress {
+    let mut progress = of_token(token.fence.lane, token);
+    progress.chunks.retain(|chunk| commit_of(&chunk.id).is_none_or(|commit| commit > journalled));
+    progress
 }
 
 /// A token's content as a lane's progress.

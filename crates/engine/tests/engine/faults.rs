@@ -1,7 +1,10 @@
 //! What goes wrong: servers away, lost answers, crashes, tokens that contradict the journal.
 use crate::house::{House, numbers};
 use dataflow_core::pipeline::Status;
-use dataflow_engine::region::{Action, Message, Query, Reply, ResetTo};
+use dataflow_engine::{
+    region::{Action, Message, Query, Reply, ResetTo},
+    view::PipelineView,
+};
 use dataflow_journal::{
     fault::{self as journal, Chances, Faulty},
     memory::Memory,
@@ -9,7 +12,10 @@ use dataflow_journal::{
 use dataflow_sdk::Error;
 use dataflow_testkit::memory::Fault;
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_tried_again_and_shown_meanwhile() {
@@ -54,6 +60,76 @@ async fn the_restart_policy_starts_a_failed_pipeline_again() {
     let failed = house.until_status(Status::Failed).await;
     assert!(failed.error.unwrap().retry_at.is_some());
     house.until(|view| view.metrics.records_delivered == 5).await;
+}
+
+/// A wall clock that is set back a day has nobody wait for a day.
+#[tokio::test(start_paused = true)]
+async fn waits_are_as_long_as_they_were_whatever_the_clock_is_set_to() {
+    let mut house = House::new("set-back").await;
+    house.feed.push("t/0", numbers(0, 5));
+    let missing = || Some(Error::fatal("file-missing", "the file is not there"));
+    house.feed.fault_opens([missing(), missing()]);
+    house.store.fault_opens([Fault::None, Fault::None, Fault::FailBefore, Fault::FailBefore]);
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until_status(Status::Failed).await;
+    let set_back = async |house: &mut House, status: Status| {
+        let day = |view: PipelineView| view.error.unwrap().retry_at.unwrap()[..10].to_owned();
+        let before = day(house.until(|view| view.status == status && view.error.is_some()).await);
+        house.set_back.fetch_add(86_400_000, Ordering::SeqCst);
+        let after = day(house.get().await);
+        assert!(after < before, "{status:?}: shown for {after}, as before for {before}");
+    };
+    set_back(&mut house, Status::Failed).await;
+    set_back(&mut house, Status::Running).await;
+    house.until(|view| view.metrics.records_delivered == 5).await;
+}
+
+/// What was committed counts, also where the run failed before its next checkpoint.
+#[tokio::test(start_paused = true)]
+async fn a_failed_pipeline_shows_what_it_has_done() {
+    let mut house = House::new("failed-counts").await;
+    let mut spec = house.spec();
+    spec["checkpointInterval"] = json!("1h");
+    house.feed.push("t/0", numbers(0, 9));
+    house.feed.push("t/0", [r#"{"a":"die"}"#]);
+    house.create(spec).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_read == 10 && view.metrics.records_in_flight == 0).await;
+    house.store.fault_commits([Fault::Fatal]);
+    house.feed.push("t/0", numbers(9, 12));
+    let shown =
+        |view: &PipelineView| (view.metrics.records_read, view.metrics.records_delivered, view.metrics.records_dead);
+    let failed = house.until_status(Status::Failed).await;
+    assert_eq!(shown(&failed), (10, 9, 1), "{failed:#?}");
+    house.crash().await;
+    house.build().await;
+    assert_eq!(shown(&house.get().await), (10, 9, 1));
+    house.start().await;
+    let view = house.until(|view| view.metrics.records_delivered == 12).await;
+    assert_eq!(shown(&view), (13, 12, 1));
+    assert_eq!(house.store.data(), numbers(0, 12));
+}
+
+/// The node's journal says that nobody has taken over, and the sink has seen a higher epoch: it would wait for ever.
+#[tokio::test(start_paused = true)]
+async fn an_older_journal_is_told_that_it_is_fenced() {
+    let mut house = House::new("older").await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.build().await;
+    house.build().await;
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.crash().await;
+
+    let mut older = House::new("older").await;
+    older.create(older.spec()).await;
+    older.start().await;
+    let error = older.until_status(Status::Failed).await.error.unwrap();
+    assert_eq!((error.code.as_str(), error.stage.as_str(), error.retry_at), ("fenced", "sink", None));
+    assert!(error.fix.unwrap().contains("dataflow restore"));
+    assert_eq!(older.store.data(), numbers(0, 5));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use dataflow_core::{
 };
 use dataflow_engine::{
     Engine, EngineSettings,
-    parts::{BuiltSink, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
+    parts::{BuiltSink, Clock, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
     region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
     view::PipelineView,
 };
@@ -27,7 +27,10 @@ use dataflow_testkit::memory::{Feed, KeyedMemorySink, MemorySink, MemorySource, 
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 use tokio::task::{AbortHandle, JoinHandle};
@@ -41,6 +44,19 @@ impl Spawner for Mortal {
         let handle = TokioSpawner.spawn(name, task);
         self.0.lock().unwrap().push(handle.abort_handle());
         handle
+    }
+}
+
+/// A wall clock, which may be set back.
+#[derive(Debug)]
+struct Wall {
+    clock: TokioClock,
+    set_back: Arc<AtomicI64>,
+}
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        self.clock.now().plus_millis(-self.set_back.load(Ordering::SeqCst))
     }
 }
 
@@ -135,6 +151,8 @@ pub(crate) struct House {
     tasks: Arc<Mortal>,
     lanes: u32,
     commands: u64,
+    /// Milliseconds that the wall clock was set back.
+    pub(crate) set_back: Arc<AtomicI64>,
 }
 
 impl House {
@@ -154,6 +172,7 @@ impl House {
             tasks: Arc::default(),
             lanes,
             commands: 0,
+            set_back: Arc::default(),
         };
         house.build().await;
         house
@@ -166,7 +185,10 @@ impl House {
     pub(crate) async fn try_build(&mut self) -> bool {
         self.tasks = Arc::default();
         let parts = Parts {
-            clock: Arc::new(TokioClock::starting_at(Timestamp(1_700_000_000_000))),
+            clock: Arc::new(Wall {
+                clock: TokioClock::starting_at(Timestamp(1_700_000_000_000)),
+                set_back: self.set_back.clone(),
+            }),
             rng: Arc::new(Random::seeded(self.seed)),
             spawner: self.tasks.clone(),
             compute: Arc::new(Inline),
@@ -298,6 +320,7 @@ impl House {
             tasks: Arc::default(),
             lanes: 1,
             commands: 0,
+            set_back: Arc::default(),
         };
         loop {
             if house.try_build().await {

@@ -116,9 +116,12 @@ async fn a_pipeline_made_again_under_its_id_never_trips_over_the_past() {
     house.create(house.spec()).await;
     house.start().await;
     house.until(|view| view.metrics.records_delivered == 5).await;
-    assert!(matches!(house.act(Action::Delete).await, Err(AskError::Rejected(_))), "not while it runs");
+    assert!(
+        matches!(house.act(Action::Delete { discard: false }).await, Err(AskError::Rejected(_))),
+        "not while it runs"
+    );
     house.stop().await;
-    assert!(matches!(house.act(Action::Delete).await, Ok(Reply::Deleted)));
+    assert!(matches!(house.act(Action::Delete { discard: false }).await, Ok(Reply::Deleted)));
     let last = house.store.tokens().pop().unwrap().fence.incarnation;
     let left = dataflow_core::chunk::ChunkId(format!("p/{last}/1/0-0-1-1").as_str().into());
     house.journal.put_chunk(&left, "what a crash left behind".into()).await.unwrap();

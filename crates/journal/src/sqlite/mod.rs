@@ -2,6 +2,7 @@
 //!
 //! One thread writes: it takes all that waits, whatever the shard, and commits it in one transaction.
 //! Two threads read. Decision and figures: `docs/adr/0003-shard-log.md`.
+mod backup;
 mod failure;
 mod health;
 mod readers;
@@ -12,6 +13,7 @@ mod writer;
 
 use crate::{Appended, Entry, Error, Head, Journal, Run, Snapshot, range, stored};
 use async_trait::async_trait;
+pub use backup::{backup, is_kept, restore};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,

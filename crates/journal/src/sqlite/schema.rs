@@ -14,7 +14,7 @@ const VERSION: i64 = 1;
 const APPLICATION: i64 = 0x4446_6a6c;
 
 /// How long another process's lock is waited for at once.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.compacted` may be
 /// missing, none after it. `kind` is `stored::Kind`: 0 is lifecycle, anything else progress.
@@ -78,7 +78,7 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// A connection to the file of this very name: SQLite takes some relative names for something else, `file:…` for a URI.
-fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     let absolute = std::path::absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.into()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(absolute, flags | more)
@@ -120,7 +120,7 @@ fn create(db: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// Whether it is a journal that this build can read. It only looks, so that nobody's lock is in the way.
-fn check(db: &Connection, path: &Path) -> Result<(), Error> {
+pub(super) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
     let number = |sql| number(db, sql).map_err(|cause| failure::of(path, "can't be read", &cause));
     let what = path.display();
     if number("PRAGMA application_id")? != APPLICATION {

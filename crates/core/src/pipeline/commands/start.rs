@@ -27,11 +27,10 @@ pub(in crate::pipeline) fn start(state: &State, command: &Command, lanes: u32) -
     }
 }
 
-/// A restart by policy: what a timer asks for that was set before something else happened is turned down or put off.
+/// A restart by policy. That it is time, the timer says: by the clock of the wall, which may be set, it would come early or never.
 fn due(state: &State, failed: &Failed, command: &Command, lanes: u32) -> Result<Decision, Rejected> {
     match failed.restart_at {
         None => Err(not_allowed("start", state, "it waits for a user")),
-        Some(at) if command.at < at => Ok(Decision::default().then(Effect::RestartAt(at))),
         Some(_) => Ok(started(&failed.pipeline, command, lanes, failed.attempt.saturating_add(1))),
     }
 }

@@ -47,6 +47,6 @@ fn made_again_it_goes_on_counting_versions_and_knows_old_commands() {
     assert_eq!(pipeline.version, 4);
     assert_eq!(pipeline.spec, spec());
     // A delayed repetition of the old delete does not hit the new one.
-    let delete = Command { hash: Some(3), ..Command::from(Request::Delete).named("given-3") };
+    let delete = Command { hash: Some(3), ..Command::from(Request::Delete { discard: false }).named("given-3") };
     again.when(delete).then_nothing();
 }

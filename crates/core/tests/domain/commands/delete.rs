@@ -1,4 +1,4 @@
-use dataflow_core::pipeline::{Command, Fact, Request, State, Status, testing::*};
+use dataflow_core::pipeline::{Command, Fact, Rejected, Request, State, Status, testing::*};
 
 #[test]
 fn what_does_not_run_can_be_deleted() {
@@ -7,20 +7,36 @@ fn what_does_not_run_can_be_deleted() {
         if end == stopped() {
             past = past.and(stop_requested());
         }
-        let after = past.and(end).when(Request::Delete).then([Fact::PipelineDeleted]).then_effects([]).after();
+        let after = past
+            .and(end)
+            .when(Request::Delete { discard: false })
+            .then([Fact::PipelineDeleted])
+            .then_effects([])
+            .after();
         assert_eq!(after.state.status(), Status::Absent);
     }
 }
 
 #[test]
 fn what_runs_must_be_stopped_first() {
-    given([created(), started()]).when(Request::Delete).then_rejected("not-allowed");
-    given([created(), started(), stop_requested()]).when(Request::Delete).then_rejected("not-allowed");
+    given([created(), started()]).when(Request::Delete { discard: false }).then_rejected("not-allowed");
+    given([created(), started(), stop_requested()])
+        .when(Request::Delete { discard: false })
+        .then_rejected("not-allowed");
 }
 
 #[test]
 fn it_counts_as_a_change() {
-    let after = given([created()]).when(Command::from(Request::Delete).only_at_version(1)).after();
+    let after = given([created()]).when(Command::from(Request::Delete { discard: false }).only_at_version(1)).after();
     let State::Deleted(deleted) = after.state else { panic!("not deleted") };
     assert_eq!((deleted.version, deleted.at), (2, NOW));
+}
+
+/// What was acknowledged is not lost without a word: pushed records are delivered, or given up.
+#[test]
+fn what_waits_to_be_delivered_is_given_up_only_where_that_is_asked_for() {
+    let waits = given([created(), received("a", 0, 60), received("b", 60, 101)]);
+    let refused = waits.clone().when(Request::Delete { discard: false }).then_rejected("undelivered");
+    assert_eq!(refused, Rejected::Undelivered { records: 101 });
+    waits.when(Request::Delete { discard: true }).then([Fact::PipelineDeleted]);
 }

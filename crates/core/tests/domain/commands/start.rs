@@ -44,14 +44,15 @@ fn the_policy_counts_its_attempts_and_a_user_begins_anew() {
 }
 
 #[test]
-fn a_timer_that_is_late_or_early_starts_nothing() {
+fn a_timer_that_is_late_starts_nothing() {
     let stale = || Command::from(start()).by_system();
     let failed = given([created(), started(), opened(10, 0), failed_for_now()]);
     failed.clone().when(stop()).after().when(stale()).then_rejected("not-allowed");
     failed.clone().when(start()).after().when(stale()).then_rejected("not-allowed");
     failed.clone().when(update(refiltered(), 0)).after().when(stale()).then_rejected("not-allowed");
-    let early = stale().at(NOW.plus_millis(-1));
-    failed.when(early).then([]).then_effects([Effect::RestartAt(NOW)]);
+    // The clock of the wall may have been set back since: it doesn't say when it is time.
+    let early = stale().at(NOW.plus_millis(-86_400_000));
+    failed.when(early).then_effects([Effect::StartRun]);
 }
 
 #[test]

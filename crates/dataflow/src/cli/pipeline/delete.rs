@@ -19,13 +19,17 @@ pub(crate) struct Args {
     /// A pipeline that is not there is no failure.
     #[arg(long)]
     ignore_not_found: bool,
+    /// Even if pushed records that were acknowledged are not delivered yet: they are lost.
+    #[arg(long)]
+    discard: bool,
 }
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let path = ["pipelines", args.id.as_str()];
-    let query = [("idempotent", "true".to_owned())];
+    let flags = [("idempotent", args.ignore_not_found), ("discard", args.discard)];
+    let query: Vec<_> = flags.iter().filter(|(_, given)| *given).map(|(name, _)| (*name, "true".to_owned())).collect();
     let request = Request::delete(&path).if_match(args.if_version);
-    let request = request.query(if args.ignore_not_found { &query } else { &[] });
+    let request = request.query(&query);
     let Changed { body, unchanged }: Changed<Value> = args.server.client()?.change(request).await?;
     match output {
         Output::Json => output::json(&body),

@@ -1,0 +1,199 @@
+//! Backups and restores of a node, and journals that were changed by hand.
+use crate::{
+    program::{Node, count, output, program, query, start},
+    topic::{BROKERS, Topic},
+};
+use dataflow_testkit::servers;
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+use tokio_postgres::NoTls;
+
+const POSTGRES: &str = "postgres://dataflow:dataflow@127.0.0.1:5432/dataflow";
+
+fn backup(data: &Path, to: &Path) {
+    let (code, _, stderr) = output(&["backup", "--data-dir", data.to_str().unwrap(), to.to_str().unwrap()]);
+    assert_eq!(code, 0, "{stderr}");
+}
+
+fn restore(backup: &Path, data: &Path, more: &[&str]) -> (i32, String, String) {
+    let args = [&["restore", "--data-dir", data.to_str().unwrap()], more, &[backup.to_str().unwrap()]].concat();
+    output(&args)
+}
+
+async fn delivered(node: &Node, id: &str, most: u64) -> Value {
+    node.until(id, &format!("{most} delivered"), |view| count(view, "recordsDelivered") >= most).await
+}
+
+fn append(file: &Path, numbers: std::ops::Range<u64>) {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+    let lines: String = numbers.map(|number| format!("{{\"id\": {number}}}\n")).collect();
+    file.write_all(lines.as_bytes()).unwrap();
+}
+
+fn from_file(input: &Path, sink: Value) -> Value {
+    json!({
+        "pipelineId": "numbers",
+        "source": {"type": "file", "path": input, "follow": true},
+        "sink": sink,
+        "batch": {"maxRecords": 100, "linger": "5ms"},
+        "checkpointInterval": "100ms",
+    })
+}
+
+/// After a restore whose sink is ahead, a source that can be read again loses and doubles nothing; and the node goes on to be
+/// fenced by none of the epochs that the sink has seen since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_node_goes_on_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, input, target, saved) = (path("data"), path("in.jsonl"), path("out.db"), path("backup.db"));
+    append(&input, 0..1_000);
+    let mut node = start(&data);
+    node.create_and_start(&from_file(
+        &input,
+        json!({"type": "sqlite", "path": target, "table": "numbers", "mode": "append"}),
+    ))
+    .await;
+    delivered(&node, "numbers", 500).await;
+    backup(&data, &saved);
+    for round in 1..4 {
+        append(&input, round * 1_000..(round + 1) * 1_000);
+        delivered(&node, "numbers", (round + 1) * 1_000).await;
+        // Each start raises the epochs that the sink has seen beyond those in the backup.
+        node.kill();
+        node = start(&data);
+    }
+    let (code, _, stderr) = restore(&saved, &data, &["--replace"]);
+    assert!(code == 1 && stderr.contains(&format!("in use by process {}", node.pid())), "{stderr}");
+    node.kill();
+
+    let (code, _, stderr) = restore(&saved, &data, &[]);
+    assert!(code == 1 && stderr.contains("holds a journal already"), "{stderr}");
+    let (code, stdout, stderr) = restore(&saved, &data, &["--replace"]);
+    assert!(code == 0 && stdout.contains("journal.replaced-"), "{stdout}{stderr}");
+    let node = start(&data);
+    append(&input, 4_000..5_000);
+    let view = delivered(&node, "numbers", 5_000).await;
+    assert_eq!(view["status"], "running", "{view:#}");
+    assert_eq!(query(&target, "select count(*) from numbers"), 5_000);
+    assert_eq!(query(&target, "select count(distinct id) from numbers"), 5_000);
+    drop(node);
+
+    // A second restore, into an empty folder, is beyond the epochs of the first one, too.
+    let other = path("other");
+    let (code, _, stderr) = restore(&saved, &other, &[]);
+    assert_eq!(code, 0, "{stderr}");
+    let node = start(&other);
+    append(&input, 5_000..6_000);
+    delivered(&node, "numbers", 6_000).await;
+    assert_eq!(query(&target, "select count(*) from numbers"), 6_000);
+    assert_eq!(query(&target, "select count(distinct id) from numbers"), 6_000);
+}
+
+/// The same with a topic that is read by several lanes, and a table in PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_node_goes_on_exactly_from_kafka_to_postgres() {
+    if !servers::are_up() {
+        return;
+    }
+    let topic = Topic::new("backup", 3).await;
+    let produce = |numbers: std::ops::Range<u64>| topic.send(numbers, |id| json!({"id": id}).to_string());
+    let name = topic.name.replace('-', "_");
+    let (client, connection) = tokio_postgres::connect(POSTGRES, NoTls).await.unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the connection lives as long as the test")]
+    tokio::spawn(connection);
+    client.batch_execute(&format!("CREATE TABLE {name} (id bigint)")).await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let (data, saved) = (folder.path().join("data"), folder.path().join("backup.db"));
+    let config = folder.path().join("dataflow.toml");
+    fs::write(&config, "[connections.postgres.default]\nurl = \"${env:E2E_URL}\"\n").unwrap();
+    let start = || program().node_with(&data, &["--config", config.to_str().unwrap()], &[("E2E_URL", POSTGRES)]);
+    produce(0..1_000);
+    let mut node = start();
+    let spec = json!({
+        "pipelineId": "numbers",
+        "source": {"type": "kafka", "brokers": BROKERS, "topic": topic.name},
+        "sink": {
+            "type": "postgres", "table": name, "mode": "append",
+        },
+        "lanes": 2,
+        "batch": {"maxRecords": 100, "linger": "5ms"},
+        "checkpointInterval": "100ms",
+    });
+    node.create_and_start(&spec).await;
+    delivered(&node, "numbers", 500).await;
+    backup(&data, &saved);
+    for round in 1..3 {
+        produce(round * 1_000..(round + 1) * 1_000);
+        delivered(&node, "numbers", (round + 1) * 1_000).await;
+        node.kill();
+        node = start();
+    }
+    node.kill();
+    let (code, _, stderr) = restore(&saved, &data, &["--replace"]);
+    assert_eq!(code, 0, "{stderr}");
+    let node = start();
+    produce(3_000..4_000);
+    delivered(&node, "numbers", 4_000).await;
+    let counted = client.query_one(&format!("SELECT count(*), count(DISTINCT id) FROM {name}"), &[]).await.unwrap();
+    node.post("/api/pipelines/numbers/stop").await;
+    client.batch_execute(&format!("DROP TABLE {name}")).await.unwrap();
+    topic.remove().await;
+    assert_eq!((counted.get::<_, i64>(0), counted.get::<_, i64>(1)), (4_000, 4_000));
+}
+
+/// A backup is whole or not there, and takes no file's place without being told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_takes_nobodys_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, saved) = (folder.path().join("data"), folder.path().join("backup.db"));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), &text(&saved)]);
+    assert!(code == 1 && stderr.contains("there is no journal"), "{stderr}");
+    assert!(!data.exists() && !saved.exists(), "who only asks leaves nothing behind");
+
+    let _node = start(&data);
+    backup(&data, &saved);
+    let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), &text(&saved)]);
+    assert!(code == 1 && stderr.contains("is there already"), "{stderr}");
+    let (code, _, stderr) = output(&["backup", "--replace", "--data-dir", &text(&data), &text(folder.path())]);
+    assert!(code == 1 && stderr.contains("is a folder"), "{stderr}");
+    let (code, _, stderr) = output(&["backup", "--replace", "--data-dir", &text(&data), &text(&saved)]);
+    assert_eq!(code, 0, "{stderr}");
+
+    fs::write(folder.path().join("none"), "no backup, but long enough to be looked at by SQLite").unwrap();
+    let (code, _, stderr) = restore(&folder.path().join("none"), &folder.path().join("other"), &[]);
+    assert!(code == 1 && stderr.contains("none"), "{stderr}");
+    assert!(!folder.path().join("other/node/journal.db").exists());
+}
+
+/// What the journal held is not promised any more once its file, or its write-ahead log after a kill, is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_journal_lost_something_does_not_start() {
+    for gone in [&["journal.db-wal"][..], &["journal.db", "journal.db-wal", "journal.db-shm"], &["journal.db"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (data, input, target) = (path("data"), path("in.jsonl"), path("out.jsonl"));
+        append(&input, 0..100);
+        let node = start(&data);
+        node.create_and_start(&from_file(&input, json!({"type": "file", "path": target}))).await;
+        delivered(&node, "numbers", 100).await;
+        node.kill();
+        for name in gone {
+            fs::rename(data.join("node").join(name), path(name)).unwrap();
+        }
+        let (code, _, stderr) = output(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+        assert_eq!(code, 1, "{gone:?}: {stderr}");
+        assert!(stderr.contains("not as it was left") && stderr.contains("journal.seen"), "{gone:?}: {stderr}");
+        for name in gone {
+            fs::rename(path(name), data.join("node").join(name)).unwrap();
+        }
+        let node = start(&data);
+        append(&input, 100..200);
+        delivered(&node, "numbers", 200).await;
+        let lines = fs::read_to_string(&target).unwrap().lines().count();
+        assert_eq!(lines, 200);
+    }
+}
