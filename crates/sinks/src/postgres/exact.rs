@@ -1,6 +1,7 @@
 //! What a type holds exactly. PostgreSQL cuts or rounds what is beyond without a word; here it is told.
 use super::{
     moment::{Moment, too_fine},
+    pairs,
     types::precision_and_scale,
 };
 use crate::table::{decimal::Decimal, shown::shown};
@@ -33,6 +34,8 @@ pub(super) enum Exact {
     EightBytes,
     /// Integers from 0 to this: others become others.
     Unsigned(u64),
+    /// Pairs of which each key comes once: others are left out.
+    Pairs,
 }
 
 impl Exact {
@@ -52,6 +55,7 @@ impl Exact {
             "point" | "line" | "lseg" | "box" | "path" | "polygon" | "circle" | "float8" => Self::Double,
             "float4" => Self::Single,
             "macaddr8" => Self::EightBytes,
+            "hstore" => Self::Pairs,
             "xid" | "cid" => Self::Unsigned(u32::MAX.into()),
             "xid8" => Self::Unsigned(u64::MAX),
             _ => Self::Any,
@@ -117,6 +121,9 @@ impl Exact {
                 if !text.parse::<u64>().is_ok_and(|number| number <= most && number.to_string() == text) =>
             {
                 lost(format!("it is no integer from 0 to {most}, as these are written"))
+            }
+            Self::Pairs => {
+                pairs::repeated(text).and_then(|key| lost(format!("it has the key {:?} twice", shown(&key))))
             }
             Self::Bytes(_) | Self::Characters(_) | Self::EightBytes | Self::Unsigned(_) => None,
         }

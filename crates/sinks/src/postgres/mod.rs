@@ -8,6 +8,7 @@ mod failure;
 mod list;
 mod moment;
 mod numeric;
+mod pairs;
 mod pool;
 mod schema;
 mod search;
