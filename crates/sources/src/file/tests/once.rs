@@ -296,7 +296,8 @@ async fn many_files_are_followed_in_turns() {
         assert_eq!(texts.len(), 200, "before the {round}");
         let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
         let open = open.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.starts_with(dir.path()))).count();
-        assert!((1..=64).contains(&open), "{open} are open");
+        // 64 are kept open; others may be open for the moment of a look.
+        assert!((1..=80).contains(&open), "{open} are open");
         write(round);
     }
 }
