@@ -259,6 +259,8 @@ pub struct Lost {
 impl Cause {
     /// The code of a journal that does not know what the sink has: it is older, or another one.
     pub const JOURNAL_BEHIND: &str = "journal-behind";
+    /// The code of a journal whose epoch is lower than the sink's, although nobody else has the shard: it is older.
+    pub const FENCED: &str = "fenced";
 }
 
 /// Why a pipeline failed.

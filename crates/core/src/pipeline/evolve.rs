@@ -271,10 +271,9 @@ fn to_be_started_by_a_user(state: State) -> State {
 
 /// A new generation settles what a journal did not know of its sink, so that records may be pushed again.
 fn decided(state: State) -> State {
+    let behind = state.is_behind();
     match state {
-        State::Failed(failed) if failed.cause.code == Cause::JOURNAL_BEHIND => {
-            State::Stopped(Box::new(failed.pipeline))
-        }
+        State::Failed(failed) if behind => State::Stopped(Box::new(failed.pipeline)),
         state => state,
     }
 }

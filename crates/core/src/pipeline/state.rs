@@ -262,7 +262,7 @@ impl State {
 
     /// Whether it failed since its journal does not know what its sink has.
     pub fn is_behind(&self) -> bool {
-        matches!(self, Self::Failed(failed) if failed.cause.code == Cause::JOURNAL_BEHIND)
+        matches!(self, Self::Failed(failed) if [Cause::JOURNAL_BEHIND, Cause::FENCED].contains(&&*failed.cause.code))
     }
 
     /// What a user sees of it.

@@ -125,6 +125,11 @@ impl Entity {
         self.ask_for_lanes(&pipeline).await
     }
 
+    /// How the chunks of what came since this node had the shard are called.
+    fn since(&self, pipeline: &Pipeline) -> String {
+        format!("{}/{}/{}/", pipeline.id, pipeline.incarnation, self.log.epoch())
+    }
+
     async fn reset(&self, to: &impl Fn(Request) -> Command, place: ResetTo, force: bool) -> Result<Request, AskError> {
         let name = match &place {
             ResetTo::Beginning => "beginning",
@@ -165,14 +170,13 @@ impl Entity {
             }
             unsettled => unsettled,
         };
-        let mut current = pipeline.progress.positions_with(settlement.lanes());
-        if let Some(at) = current.get_mut(Inbox::PARTITION)
+        let current = pipeline.progress.positions_with(settlement.lanes());
+        if let Some(at) = current.get(Inbox::PARTITION)
             && pushed
+            && matches!(place, ResetTo::SinkToken)
             && !pipeline.inbox.has_received(at)
         {
-            // Numbers of the sink's records mean others here: only what came since this start is surely none of them.
-            let since = format!("{}/{}/{}/", pipeline.id, pipeline.incarnation, self.log.epoch());
-            *at = Position::offset(pipeline.inbox.first_in(&since));
+            return Err(nowhere_here(&pipeline.inbox, at, &self.since(&pipeline)).into());
         }
         let positions = match place {
             ResetTo::Beginning => earliest,
@@ -187,6 +191,20 @@ impl Entity {
         };
         Ok(request(positions, settlement))
     }
+}
+
+/// Turns down to go on at a position of the sink that means nothing here.
+fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
+    let (first, received, new) = (inbox.first(), inbox.received, inbox.first_in(since));
+    let message = format!(
+        "the sink is at pushed record {at}, which says nothing of what is pending here ({first} to {received}): other \
+         records bore these numbers when it was written"
+    );
+    let problem = Problem::new("to", "journal-behind", message).fix(format!(
+        "choose \"journal\" to deliver all that is pending, \"end\" for nothing of it, or a position: what came since this \
+         node started begins at {new}"
+    ));
+    Rejected::Invalid { problems: vec![problem] }
 }
 
 /// Turns down to go on at the journal's checkpoint where the sink is known to have more.

@@ -68,6 +68,10 @@ impl Entity {
             let settling = self.settle_lane(pipeline, &*built.sink, &cx, lane, to, &mut ahead);
             match tokio::time::timeout(PATIENCE, settling).await {
                 Ok(Ok(progress)) => lanes.push(progress),
+                // It was asked: forced, the next generation must not be taken for one that it knows.
+                Ok(Err(_)) if forced && !ahead.is_empty() => {
+                    lanes.extend(pipeline.progress.by_lane.get(&lane).cloned());
+                }
                 Ok(Err(reason)) => return unsettled(reason),
                 Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
             }
@@ -104,7 +108,7 @@ impl Entity {
             // What the sink has is not what the journal says of it (a file is shorter, another, or gone), and the user says
             // where to go on.
             Err(Error::Fatal { message, retryable: false, .. }) => {
-                return to.and_then(|to| decide(lane, to, known, None)).ok_or(message);
+                return to.and_then(|to| decide(lane, sink.kind(), to, known, None)).ok_or(message);
             }
             Err(error) => return Err(error.to_string()),
         };
@@ -116,7 +120,7 @@ impl Entity {
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
-                let decided = to.and_then(|to| decide(lane, to, known, token.as_ref()));
+                let decided = to.and_then(|to| decide(lane, sink.kind(), to, known, token.as_ref()));
                 // What a later generation has done is all that the token's would say.
                 decided.or_else(|| (to.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }

@@ -116,10 +116,9 @@ fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
              records are pending here, from {first}; batches that were acknowledged after the backup and had not reached \
              the sink are gone"
         ),
-        "let producers push again what was acknowledged after the backup, once you have chosen where to go on: set the \
-         checkpoint to \"sink-token\" to take what is pending from before this start as delivered and deliver what came \
-         since, to \"journal\" to deliver all that is pending (what the sink has of it is written twice), or to \"end\" to \
-         deliver nothing of it",
+        "choose: set the checkpoint to \"journal\" to deliver all that is pending (what the sink has of it is written \
+         twice), to \"end\" to deliver nothing of it, or to the position of the first record to deliver; then let \
+         producers push again what was acknowledged after the backup and is not in the sink",
     )
 }
 
@@ -130,6 +129,7 @@ fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
 /// on behind it, the ledger counts it as lost.
 pub(crate) fn decide(
     lane: u32,
+    kind: Kind,
     to: &ResetTo,
     journalled: &LaneProgress,
     token: Option<&Token>,
@@ -139,6 +139,10 @@ pub(crate) fn decide(
         (ResetTo::SinkToken, token) => token.map(|token| read_again(of_token(lane, token), journalled)),
         (_, Some(token)) if token.sequence < journalled.sequence && passes(to, token) => {
             Some(left_lost(known(), &token.counters))
+        }
+        // Nothing is there of what was delivered.
+        (ResetTo::Journal | ResetTo::End, None) if kind == Kind::Transactional => {
+            Some(left_lost(known(), &Counters::default()))
         }
         (ResetTo::Beginning | ResetTo::End | ResetTo::Positions(_) | ResetTo::Journal, _) => Some(known()),
     }

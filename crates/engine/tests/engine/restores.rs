@@ -64,23 +64,25 @@ async fn pushes_are_refused_while_the_journal_is_behind_the_sink_and_delivered_a
     house.is_behind().await;
     let refused = house.push("c", 100, 110).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
-    assert_eq!(house.choose(ResetTo::SinkToken).await.status, Status::Stopped);
+    let refused = house.act(Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false }).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::Invalid { .. }))), "{refused:?}");
+    assert_eq!(house.choose(ResetTo::End).await.status, Status::Stopped);
     house.push("c", 100, 110).await.unwrap();
     house.start().await;
     house.push("d", 110, 115).await.unwrap();
-    house.delivered(30).await;
+    let store = house.store.clone();
+    house.until(|_| store.len() >= 30).await;
     let all: Vec<_> = numbers(0, 15).into_iter().chain(numbers(100, 115)).collect();
     assert_eq!(house.store.data(), all);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_pushed_before_the_sink_is_asked_is_told_from_what_the_sink_has() {
-    for (choice, expected) in [
-        (ResetTo::SinkToken, vec![(0, 20), (100, 130)]),
-        (ResetTo::Journal, vec![(0, 20), (10, 15), (100, 130)]),
-        (ResetTo::End, vec![(0, 20), (120, 130)]),
+    for (name, choice, expected) in [
+        ("journal", ResetTo::Journal, vec![(0, 20), (10, 15), (100, 130)]),
+        ("end", ResetTo::End, vec![(0, 20), (120, 130)]),
     ] {
-        let (mut house, journal) = pushed_to(&format!("restore-before-{choice:?}")).await;
+        let (mut house, journal) = pushed_to(&format!("restore-before-{name}")).await;
         house.push("a", 0, 10).await.unwrap();
         house.delivered(10).await;
         house.stop().await;
@@ -254,5 +256,37 @@ async fn to_go_on_at_the_journal_where_the_sink_is_known_to_be_ahead_must_be_for
     house.start().await;
     house.until(|view| view.metrics.records_delivered >= 10).await;
     let all: Vec<_> = numbers(0, 10).into_iter().chain(numbers(5, 10)).collect();
+    assert_eq!(house.store.data(), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_in_a_target_that_is_gone_is_counted_as_lost() {
+    for (number, to) in [ResetTo::Journal, ResetTo::End].into_iter().enumerate() {
+        let mut house = House::new(&format!("restore-gone-{number}")).await;
+        house.feed.push("t/0", numbers(0, 10));
+        house.create(house.spec()).await;
+        house.start().await;
+        house.delivered(10).await;
+        house.stop().await;
+        house.store.forget_tokens();
+        house.start().await;
+        let failed = house.until_status(Status::Failed).await;
+        assert_eq!(failed.error.unwrap().code, "token-missing");
+        let chosen = house.choose(to).await.metrics;
+        assert_eq!((chosen.records_read, chosen.records_delivered, chosen.records_lost), (10, 0, 10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_update_is_not_taken_for_the_generation_that_the_journal_lacks() {
+    let mut house = with_a_generation_since("restore-forced").await;
+    house.is_behind().await;
+    let mut spec = house.spec();
+    spec["lanes"] = 2.into();
+    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: true };
+    assert_eq!(view(house.act(update).await).checkpoint.generation, 3);
+    house.start().await;
+    house.delivered(20).await;
+    let all: Vec<_> = numbers(0, 20).into_iter().chain(numbers(10, 20)).collect();
     assert_eq!(house.store.data(), all);
 }

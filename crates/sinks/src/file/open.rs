@@ -15,7 +15,7 @@ use dataflow_sdk::{
 };
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{self, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::FileExt,
     path::Path,
     sync::Weak,
@@ -68,6 +68,9 @@ pub(super) fn open(
     mark.write(&file);
     let compression = config.compression.unwrap_or_else(|| Compression::of(path));
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
+    if fresh {
+        whole(&mut file, path, handle.length, compression)?;
+    }
     let columns = columns(config, &mut file, handle.length, compression, csv)?;
     let joins = compression == Compression::None && handle.length == handle.base && unended(&file, handle.length);
     file.seek(SeekFrom::Start(handle.length)).map_err(|error| on_disk::failure("position in", path, &error))?;
@@ -85,6 +88,23 @@ pub(super) fn open(
 /// CSV cells are asked for as JSON, so that every value arrives as it was written.
 pub(super) fn demand(names: &[String]) -> Demand {
     Demand::Columns(names.iter().map(|name| Column { name: name.clone(), ty: Type::Json }).collect())
+}
+
+/// What is there must end with a whole frame: nobody could read what is written after half of one.
+fn whole(file: &mut File, path: &Path, length: u64, compression: Compression) -> Result<(), Error> {
+    if compression == Compression::None || length == 0 {
+        return Ok(());
+    }
+    let read = file.rewind().and_then(|()| io::copy(&mut compression.reader((&*file).take(length))?, &mut io::sink()));
+    read.map(drop).map_err(|error| {
+        let message = format!(
+            "{} can't be decompressed to its end ({error}), so nothing that is written after it could be read",
+            path.display()
+        );
+        Error::fatal("not-whole", message)
+            .fix("repair the file or move it away, and start again; or give the sink another path")
+            .for_user()
+    })
 }
 
 /// Whether what was there at first ends in the middle of a line.

@@ -346,3 +346,19 @@ async fn a_null_alone_on_its_line_is_told_from_an_empty_text() {
     let CommitError::Rejected(rows) = &error else { panic!("{error:?}") };
     assert!(rows.len() == 1 && rows[0].row == 1 && rows[0].cause.contains("column name"), "{rows:?}");
 }
+
+#[tokio::test]
+async fn nothing_is_written_after_half_a_frame() {
+    for name in ["out.json.gz", "out.json.zst"] {
+        let target = Target::new(name, json!({"ifExists": "append"}));
+        target.write(None, 1, "a").await;
+        let path = target.path();
+        let written = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, &written[..written.len() - 3]).unwrap();
+        let error = target.try_open(None).await.unwrap_err();
+        assert_eq!(error.code(), "not-whole", "{error}");
+        std::fs::write(&path, &written).unwrap();
+        assert!(target.try_open(None).await.is_ok(), "a whole one goes on");
+    }
+}
