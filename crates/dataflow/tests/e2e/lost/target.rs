@@ -188,8 +188,10 @@ async fn a_token_that_is_gone_or_contradicts_the_journal() {
         flow.choose(json!(choice)).await;
         flow.act("start").await;
         flow.append(100..150);
-        let view = flow.delivered(delivered).await;
-        assert_eq!(count(&view, "recordsLost"), 0, "{name}: {choice}");
+        // Nothing tells that a target without its token still has what was delivered to it.
+        let lost = if (name, choice) == ("gone", "journal") { 100 } else { 0 };
+        let view = flow.delivered(delivered - lost).await;
+        assert_eq!(count(&view, "recordsLost"), lost, "{name}: {choice}");
         flow.act("stop").await;
         assert_eq!(rows(&flow.folder), times(&[(0..100, first), (100..150, 1)]), "{name}: {choice}");
     }
