@@ -49,7 +49,7 @@ pub struct Options {
     pub columns: Option<Columns>,
     /// Key columns.
     pub key: Option<Names>,
-    /// What a record does; none: as [`Layout`](super::Layout) finds.
+    /// What a record does; none: as [`Layout`] finds.
     pub mode: Option<Mode>,
     /// Whether a missing table is made.
     pub create_table: bool,
