@@ -216,7 +216,7 @@ fn planned(
     let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
     let cx = SimplifyContext::builder().with_schema(columns.clone()).build();
     let logical = logical.transform_up(|expr| without_type(expr, &schema))?.data.transform_up(written_out)?.data;
-    let logical = logical.transform_up(|expr| beside_doubles(expr, &columns))?.data;
+    let logical = logical.transform_up(|expr| Ok(beside_doubles(expr, &columns)))?.data;
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;
     let logical = logical.transform_up(|expr| multiplied(expr, &columns))?.data;
     logical.get_type(&columns)?;

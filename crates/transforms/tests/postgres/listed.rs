@@ -87,6 +87,10 @@ const KINDS: &[(&str, Covers)] = &[
         }
         _ => false,
     }),
+    ("case", |expression, verdict, fate| {
+        let simple = expression.match_indices("case ").any(|(at, _)| !expression[at + 5..].starts_with("when"));
+        simple && matches!((verdict, fate), (Verdict::Error(_), Fate::Value(_)))
+    }),
     ("integers", |_, verdict, fate| match (verdict, fate) {
         (Verdict::Error(why), Fate::Value(Some(ours)))
             if why.contains("type bigint") || why.contains("type integer") =>

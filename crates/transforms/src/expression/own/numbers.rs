@@ -35,13 +35,8 @@ fn same(types: &[DataType]) -> DataType {
     if types[0] == DataType::Null { DataType::Float64 } else { types[0].clone() }
 }
 
-/// Functions of reals are those of doubles.
-fn plain(types: &[DataType]) -> DataType {
-    if types[0] == DataType::Float32 { DataType::Float64 } else { same(types) }
-}
-
 fn whole(types: &[DataType]) -> DataType {
-    match plain(types) {
+    match same(types) {
         DataType::Decimal128(..) => DataType::Decimal128(38, 0),
         DataType::Decimal256(..) => DataType::Decimal256(76, 0),
         other => other,
@@ -49,7 +44,7 @@ fn whole(types: &[DataType]) -> DataType {
 }
 
 fn sign_type(types: &[DataType]) -> DataType {
-    if matches!(plain(types), DataType::Float64) { DataType::Float64 } else { DataType::Int64 }
+    if matches!(same(types), DataType::Float64) { DataType::Float64 } else { DataType::Int64 }
 }
 
 fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
@@ -58,7 +53,7 @@ fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
 
 /// Rounds decimals by their `unit` (a power of ten) and doubles; integers are whole.
 fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i128) -> Result<ArrayRef> {
-    let column = cast(column, &plain(&[column.data_type().clone()]))?;
+    let column = cast(column, &same(&[column.data_type().clone()]))?;
     match column.data_type() {
         DataType::Decimal128(_, scale) => {
             let unit = 10_i128.pow((*scale).max(0) as u32);
@@ -81,7 +76,7 @@ fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i1
 }
 
 fn sign(column: &ArrayRef) -> Result<ArrayRef> {
-    let column = cast(column, &plain(&[column.data_type().clone()]))?;
+    let column = cast(column, &same(&[column.data_type().clone()]))?;
     match column.data_type() {
         DataType::Decimal128(..) => {
             let values: &Decimal128Array = column.as_primitive();
