@@ -5,6 +5,7 @@ use crate::{
     id::BatchId,
     limits::REMEMBERED_BATCHES,
     position::{Position, Positions},
+    shard::{FNV_BASIS, fnv1a},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -23,7 +24,7 @@ pub struct Inbox {
     pub pending: VecDeque<Pending>,
     /// Bytes of [`Self::pending`] together.
     pub bytes: u64,
-    /// What tells all that was received in this order apart from anything else: see [`Pending::line`].
+    /// What tells all that was received in this order apart from anything else: see [`Line`].
     pub line: Line,
     /// The last batches, by id.
     pub seen: BTreeMap<BatchId, Received>,
@@ -57,11 +58,7 @@ impl Line {
     /// With one more batch: FNV-1a (64 bit) over its id, its hash and the number of records with it.
     fn with(self, batch: &BatchId, hash: &str, to: u64) -> Self {
         let bytes = batch.as_str().bytes().chain([0]).chain(hash.bytes()).chain(to.to_le_bytes());
-        Self(
-            bytes.fold(self.0 ^ 0xcbf2_9ce4_8422_2325, |line, byte| {
-                (line ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            }),
-        )
+        Self(fnv1a(self.0 ^ FNV_BASIS, bytes))
     }
 }
 

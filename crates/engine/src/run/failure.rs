@@ -55,7 +55,7 @@ impl Failure {
     /// The sink has seen a higher epoch than this node holds, though the journal knows of none: it will never be let in.
     pub(crate) fn outdated(message: &str) -> Self {
         Self::decide(
-            "fenced",
+            Cause::FENCED,
             "sink",
             format!(
                 "{message}, a higher epoch than this node's, whose journal says that no other node has taken over: another copy of \
