@@ -110,7 +110,10 @@ impl Error {
     /// The body is over the limit.
     pub(crate) fn too_large(most: usize) -> Self {
         let error = Self::new(TOO_LARGE, format!("the body is larger than {most} bytes"));
-        if most == limits::MAX_BATCH_BODY { error.fix("push the records in several batches") } else { error }
+        error.fix(match most {
+            limits::MAX_BATCH_BODY => "push the records in several batches",
+            _ => "shorten it: a spec or a position is never as long",
+        })
     }
 
     /// What was asked for by name isn't there.
@@ -135,7 +138,7 @@ impl Error {
 
     /// The body takes too long.
     pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
-        Self::new(TOO_SLOW, detail)
+        Self::new(TOO_SLOW, detail).fix("send the whole body at once, or less of it in a request")
     }
 
     pub(crate) fn host_not_allowed(host: &str) -> Self {
@@ -145,6 +148,7 @@ impl Error {
 
     pub(crate) fn origin_not_allowed(origin: &str) -> Self {
         Self::new(ORIGIN_NOT_ALLOWED, format!("a page from {origin:?} may not change anything here"))
+            .fix("use the node's own page, the CLI, or a client that sends no Origin of another site")
     }
 
     /// The region answered something that wasn't asked for.

@@ -16,6 +16,10 @@ pub const MAX_TRANSFORMS: usize = 64;
 pub const MAX_EXPRESSIONS: usize = 2_000;
 /// Longest expression or query, in bytes (64 KiB).
 pub const MAX_EXPRESSION: usize = 64 * 1024;
+/// Most records of a batch, if a spec asks for it (`batch.maxRecords`).
+pub const MAX_BATCH_RECORDS: usize = 1 << 20;
+/// Most bytes of a batch, if a spec asks for it (`batch.maxBytes`, 1 GiB).
+pub const MAX_BATCH_BYTES: usize = 1 << 30;
 /// Most lanes of a pipeline.
 pub const MAX_LANES: u32 = 64;
 /// Command ids remembered per pipeline.

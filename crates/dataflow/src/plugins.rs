@@ -60,7 +60,7 @@ impl Plugins for Connectors {
     fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
         let value = match serde_json::to_value(spec) {
             Ok(value) => value,
-            Err(error) => return vec![Problem::new("", "invalid", error.to_string())],
+            Err(error) => return vec![Problem::new("", "invalid-value", error.to_string())],
         };
         check::check_spec(&value, &self.catalog, &self.connections, &*self.compiler).err().unwrap_or_default()
     }

@@ -3,7 +3,10 @@ use crate::{directory::Flow, view::rfc3339};
 use dataflow_core::{
     id::PipelineId,
     ledger::Counters,
-    pipeline::{Event, event::Fact},
+    pipeline::{
+        Event,
+        event::{Fact, Recovery},
+    },
 };
 
 /// Tells the recorder of metrics what each of the engine's means. To be called once it is installed.
@@ -71,6 +74,9 @@ pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
         Fact::StopRequested { restart: false } => tracing::info!(%pipeline, actor, "pipeline stopping"),
         Fact::StopRequested { restart: true } => tracing::info!(%pipeline, actor, "pipeline stopping, to start again"),
         Fact::PipelineStopped { settled } => tracing::info!(%pipeline, settled, "pipeline stopped"),
+        Fact::RunOpened { run, lanes, .. } if lanes.iter().all(|lane| lane.decision == Recovery::Fresh) => {
+            tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads from where its source starts");
+        }
         Fact::RunOpened { run, lanes, .. } => {
             tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads on from its checkpoint");
         }

@@ -212,7 +212,7 @@ pub struct HistoryPage {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryItem {
-    /// Its number in the shard's log.
+    /// Its number in the shard's log, which pipelines of a shard share: it rises, with gaps. `after` resumes by it.
     pub number: u64,
     /// When.
     pub at: String,

@@ -56,7 +56,7 @@ impl Paths {
     /// A finding about the field at `path`, if its value may not be used.
     pub(crate) fn check(&self, pattern: &str, path: &str) -> Option<Problem> {
         if pattern.contains('\0') {
-            let problem = Problem::new(path, "invalid", "a path can't have a NUL character");
+            let problem = Problem::new(path, "invalid-value", "a path can't have a NUL character");
             return Some(problem.fix("remove \\u0000 from the path"));
         }
         let refused = self.judge_pattern(pattern).err()?;
@@ -289,6 +289,6 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(said(path), expected);
         }
-        assert_eq!(paths.check("in/\0x", "path").unwrap().code, "invalid");
+        assert_eq!(paths.check("in/\0x", "path").unwrap().code, "invalid-value");
     }
 }

@@ -63,5 +63,5 @@ fn config<C: DeserializeOwned + JsonSchema>(component: &Component) -> Result<C, 
     if !problems.is_empty() {
         return Err(problems);
     }
-    serde_json::from_value(value).map_err(|error| vec![Problem::new("", "invalid", error.to_string())])
+    serde_json::from_value(value).map_err(|error| vec![Problem::new("", "invalid-value", error.to_string())])
 }

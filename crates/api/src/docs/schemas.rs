@@ -33,8 +33,8 @@ pub(super) fn of_specs() -> Map<String, Value> {
         schemas.insert("NewPipeline".into(), new);
     }
     if let Some(Value::Object(batch)) = schemas.get_mut("BatchSpec").and_then(|batch| batch.get_mut("properties")) {
-        merge(&mut batch["maxRecords"], json!({"minimum": 1, "maximum": 1 << 20}));
-        merge(&mut batch["maxBytes"], json!({"minimum": 1, "maximum": 1 << 30}));
+        merge(&mut batch["maxRecords"], json!({"minimum": 1, "maximum": limits::MAX_BATCH_RECORDS}));
+        merge(&mut batch["maxBytes"], json!({"minimum": 1, "maximum": limits::MAX_BATCH_BYTES}));
     }
     schemas
 }

@@ -36,11 +36,14 @@ pub fn check(spec: &PipelineSpec) -> Vec<Problem> {
             problems.push(Problem::new(format!("schema.{field}"), "out-of-range", message));
         }
     }
-    if spec.batch.max_records > 1 << 20 {
-        problems.push(Problem::new("batch.maxRecords", "out-of-range", "must be at most 1048576"));
-    }
-    if spec.batch.max_bytes > 1 << 30 {
-        problems.push(Problem::new("batch.maxBytes", "out-of-range", "must be at most 1073741824 (1 GiB)"));
+    let most = [
+        ("batch.maxRecords", u64::from(spec.batch.max_records), limits::MAX_BATCH_RECORDS),
+        ("batch.maxBytes", spec.batch.max_bytes, limits::MAX_BATCH_BYTES),
+    ];
+    for (path, value, most) in most {
+        if value > most as u64 {
+            problems.push(Problem::new(path, "out-of-range", format!("must be at most {most}")));
+        }
     }
     problems
 }

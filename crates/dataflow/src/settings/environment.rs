@@ -69,13 +69,17 @@ fn misspelt(name: &str) -> Option<&'static str> {
 fn connection(rest: &str, value: &str) -> Result<(String, String, Value), Problem> {
     let (kind, name) =
         rest.split_once('_').filter(|(kind, name)| !kind.is_empty() && !name.is_empty()).ok_or_else(|| {
-            Problem::new("", "invalid", "does not say which connection")
+            Problem::new("", "invalid-value", "does not say which connection")
                 .fix("name it DATAFLOW_CONNECTION_<KIND>_<NAME>, like DATAFLOW_CONNECTION_KAFKA_DEFAULT")
         })?;
     let fields: Map<String, Value> = serde_json::from_str(value).map_err(|error| {
         // The text may hold a password: it is not shown.
-        Problem::new("", "invalid", format!("is no JSON object (line {}, column {})", error.line(), error.column()))
-            .fix("write it like {\"brokers\": \"127.0.0.1:9092\"}")
+        Problem::new(
+            "",
+            "invalid-value",
+            format!("is no JSON object (line {}, column {})", error.line(), error.column()),
+        )
+        .fix("write it like {\"brokers\": \"127.0.0.1:9092\"}")
     })?;
     Ok((kind.to_lowercase(), name.to_lowercase(), Value::Object(fields)))
 }

@@ -65,7 +65,7 @@ pub fn load(
     }
     serde_json::from_value(value)
         .map(|settings| (Settings { file: overrides.config.clone(), ..settings }, warnings))
-        .map_err(|error| vec![Problem::new("", "invalid", error.to_string())])
+        .map_err(|error| vec![Problem::new("", "invalid-value", error.to_string())])
 }
 
 /// What the connectors of this build have to say of the connections, where they can be read at all.
@@ -94,14 +94,14 @@ fn read(path: &Path) -> Result<Value, Vec<Problem>> {
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // Not the line itself: it may hold a password.
-        vec![Problem::new(place, "invalid", format!("line {line} is no TOML: {}", error.message()))]
+        vec![Problem::new(place, "invalid-value", format!("line {line} is no TOML: {}", error.message()))]
     })
 }
 
 /// Nothing but loopback: whoever reaches the API can do everything.
 fn check_listen(listen: &str) -> Result<SocketAddr, Problem> {
     let address: SocketAddr = listen.replace("localhost", "127.0.0.1").parse().map_err(|_| {
-        Problem::new("listen", "invalid", format!("{listen:?} is no address and port"))
+        Problem::new("listen", "invalid-value", format!("{listen:?} is no address and port"))
             .fix("write it like 127.0.0.1:8080")
     })?;
     if address.ip().is_loopback() {
@@ -122,11 +122,11 @@ fn check_level(level: &str) -> Option<Problem> {
         !LEVELS.contains(&level.trim().to_lowercase().as_str())
     })?;
     Some(
-        Problem::new("log.level", "invalid", format!("{wrong:?} is no log level"))
+        Problem::new("log.level", "invalid-value", format!("{wrong:?} is no log level"))
             .fix("write error, warn, info, debug or trace, or module=level pairs with commas"),
     )
 }
 
 fn check_timeout(timeout: &str) -> Option<Problem> {
-    timeout.parse::<Millis>().err().map(|error| Problem::new("shutdownTimeout", "invalid", error))
+    timeout.parse::<Millis>().err().map(|error| Problem::new("shutdownTimeout", "invalid-value", error))
 }

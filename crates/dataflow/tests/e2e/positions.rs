@@ -48,7 +48,7 @@ async fn a_position_of_a_file_is_within_it() {
     // A source that can't be asked is taken at the user's word only where that is forced.
     fs::remove_file(&input).unwrap();
     let (status, refused) = set(&node, &[(input.to_str().unwrap(), "9")], "").await;
-    assert_eq!((status, &refused["problems"][0]["code"]), (400, &json!("source-unreachable")), "{refused:#}");
+    assert_eq!((status, &refused["problems"][0]["code"]), (400, &json!("unreachable")), "{refused:#}");
     assert_eq!(set(&node, &[(input.to_str().unwrap(), "9")], "?force=true").await.0, 200);
 }
 

@@ -144,7 +144,7 @@ impl Entity {
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
         let named = match &place {
             ResetTo::Positions(named) if named.is_empty() => {
-                let problem = Problem::new("to.positions", "empty", "names no position").fix("name at least one");
+                let problem = Problem::new("to.positions", "too-few", "names no position").fix("name at least one");
                 return Err(Rejected::Invalid { problems: vec![problem] }.into());
             }
             ResetTo::Positions(named) => self.place_named(&pipeline, named, force).await?,

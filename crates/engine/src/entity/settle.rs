@@ -180,7 +180,7 @@ async fn patiently<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<
 /// The source has no answer.
 fn unreachable(asked: &str, why: &str) -> Rejected {
     let message = format!("the source can't be asked {asked}: {why}");
-    let problem = Problem::new("to", "source-unreachable", message);
+    let problem = Problem::new("to", "unreachable", message);
     Rejected::Invalid {
         problems: vec![problem.fix("make the source reachable and repeat; positions that are named may be forced")],
     }

@@ -44,7 +44,7 @@ impl Failure {
     pub(crate) fn invalid(stage: &str, problems: &[Problem]) -> Self {
         let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
         Self::Fatal(Cause {
-            code: problems.first().map_or_else(|| "invalid".into(), |problem| problem.code.clone()),
+            code: problems.first().map_or_else(|| "invalid-value".into(), |problem| problem.code.clone()),
             stage: stage.into(),
             message: all.join("; "),
             fix: problems.first().and_then(|problem| problem.fix.clone()),

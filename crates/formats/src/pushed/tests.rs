@@ -39,21 +39,24 @@ fn the_hash_is_of_the_records_alone() {
 
 #[test]
 fn all_findings_are_told() {
-    assert_eq!(codes("{}"), pairs(&[("batchId", "missing"), ("records", "missing")]));
+    assert_eq!(codes("{}"), pairs(&[("batchId", "missing-field"), ("records", "missing-field")]));
     assert_eq!(
         codes(r#"{"batchID":"x","batchId":7,"records":[{"data":1},{},{"Data":1,"id":5,"metadata":[]},3]}"#),
         pairs(&[
             ("batchID", "unknown-field"),
-            ("batchId", "invalid"),
-            ("records[1].data", "missing"),
+            ("batchId", "invalid-value"),
+            ("records[1].data", "missing-field"),
             ("records[2].Data", "unknown-field"),
-            ("records[2].data", "missing"),
-            ("records[2].id", "invalid"),
-            ("records[2].metadata", "invalid"),
-            ("records[3]", "invalid"),
+            ("records[2].data", "missing-field"),
+            ("records[2].id", "invalid-value"),
+            ("records[2].metadata", "invalid-value"),
+            ("records[3]", "invalid-value"),
         ])
     );
-    assert_eq!(codes(r#"{"batchId":"","records":{}}"#), pairs(&[("batchId", "invalid"), ("records", "invalid")]));
+    assert_eq!(
+        codes(r#"{"batchId":"","records":{}}"#),
+        pairs(&[("batchId", "invalid-value"), ("records", "invalid-value")])
+    );
     assert_eq!(codes(r#"{"batchId":"a","batchId":"a","records":[{"data":1,"data":2}]}"#).len(), 2);
     assert_eq!(codes("[1]"), pairs(&[("", "not-object")]));
     assert_eq!(codes(r#"{"batchId":"a","records":[{"data":1,}]}"#), pairs(&[("", "not-json")]));

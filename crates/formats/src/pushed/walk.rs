@@ -71,11 +71,11 @@ impl<'a> Walk<'a> {
     pub(super) fn findings(mut self) -> Result<(BatchId, u64), Vec<Problem>> {
         if !self.has_batch_id && !self.full() {
             let fix = "name the batch: the same id again has no second effect";
-            self.problems.insert(0, Problem::new("batchId", "missing", "batchId is missing").fix(fix));
+            self.problems.insert(0, Problem::new("batchId", "missing-field", "batchId is missing").fix(fix));
         }
         if !self.has_records && !self.full() {
             let fix = "send the records as an array of {id?, data, metadata?}";
-            self.problems.push(Problem::new("records", "missing", "records is missing").fix(fix));
+            self.problems.push(Problem::new("records", "missing-field", "records is missing").fix(fix));
         }
         match self.batch_id {
             Some(batch_id) if self.problems.is_empty() => Ok((batch_id, self.records)),
@@ -114,7 +114,7 @@ impl<'a> Walk<'a> {
                 }
                 Some(_) => {
                     if self.has_records {
-                        self.problem(|| Problem::new("records", "duplicate-field", "records is given twice"));
+                        self.problem(|| Problem::new("records", "duplicate", "records is given twice"));
                     }
                     self.has_records = true;
                     let start = scanner.at();
@@ -133,23 +133,23 @@ impl<'a> Walk<'a> {
 
     fn batch_id(&mut self, token: Token) {
         if self.has_batch_id {
-            self.problem(|| Problem::new("batchId", "duplicate-field", "batchId is given twice"));
+            self.problem(|| Problem::new("batchId", "duplicate", "batchId is given twice"));
         }
         self.has_batch_id = true;
         let Some(text) = text(self.body, token) else {
             let what = if string(token) { "batchId has half of a surrogate pair" } else { "batchId is not a string" };
-            return self.problem(|| Problem::new("batchId", "invalid", what));
+            return self.problem(|| Problem::new("batchId", "invalid-value", what));
         };
         match BatchId::try_from(text) {
             Ok(id) => self.batch_id = Some(id),
-            Err(error) => self.problem(|| Problem::new("batchId", "invalid", error.to_string())),
+            Err(error) => self.problem(|| Problem::new("batchId", "invalid-value", error.to_string())),
         }
     }
 
     fn items(&mut self, scanner: &mut Scanner<'_>, visit: Visit<'_>) -> Result<(), Fault> {
         if self.body.get(scanner.at()) != Some(&b'[') {
             scanner.value()?;
-            self.problem(|| Problem::new("records", "invalid", "records is not an array"));
+            self.problem(|| Problem::new("records", "invalid-value", "records is not an array"));
             return Ok(());
         }
         scanner.step();
@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
             scanner.value()?;
             self.problem(|| {
                 let message = format!("record {index} is not an object");
-                Problem::new(format!("records[{index}]"), "invalid", message).fix("put it into {\"data\": …}")
+                Problem::new(format!("records[{index}]"), "invalid-value", message).fix("put it into {\"data\": …}")
             });
             return Ok(None);
         }
@@ -200,7 +200,7 @@ impl<'a> Walk<'a> {
             if place.replace(token).is_some() {
                 let name = key.unwrap_or_default();
                 let path = format!("records[{index}].{name}");
-                self.problem(|| Problem::new(path, "duplicate-field", format!("{name} is given twice")));
+                self.problem(|| Problem::new(path, "duplicate", format!("{name} is given twice")));
             }
             more = scanner.next_member()?;
         }
@@ -212,20 +212,21 @@ impl<'a> Walk<'a> {
         if parts.data.is_none() {
             self.problem(|| {
                 let path = format!("records[{index}].data");
-                Problem::new(path, "missing", format!("record {index} has no data")).fix("null stands for a tombstone")
+                Problem::new(path, "missing-field", format!("record {index} has no data"))
+                    .fix("null stands for a tombstone")
             });
         }
         if parts.id.is_some_and(|id| id.kind != Kind::Null && text(self.body, id).is_none()) {
             self.problem(|| {
                 let path = format!("records[{index}].id");
-                Problem::new(path, "invalid", format!("the id of record {index} is not a string"))
+                Problem::new(path, "invalid-value", format!("the id of record {index} is not a string"))
                     .fix("put it in quotes")
             });
         }
         if parts.metadata.is_some_and(|metadata| !matches!(metadata.kind, Kind::Object | Kind::Null)) {
             self.problem(|| {
                 let path = format!("records[{index}].metadata");
-                Problem::new(path, "invalid", format!("the metadata of record {index} is not an object"))
+                Problem::new(path, "invalid-value", format!("the metadata of record {index} is not an object"))
             });
         }
     }

@@ -77,7 +77,7 @@ impl Connections {
             None | Some(Value::Null) => None,
             Some(Value::String(name)) => Some(name),
             Some(_) => {
-                return Err(Problem::new("connection", "wrong-type", "must be a string, the name of a connection"));
+                return Err(Problem::new("connection", "type-mismatch", "must be a string, the name of a connection"));
             }
         };
         // Who says itself where to connect gets nothing of a connection: its login is not for that server.

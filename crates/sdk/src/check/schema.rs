@@ -88,12 +88,12 @@ impl<'a> Checker<'a> {
             let names: Vec<&str> = fixed.iter().filter_map(|value| value.as_str()).collect();
             return vec![unknown(text, &names, path)];
         }
-        let misses = |problems: &[Problem]| problems.iter().any(|p| p.path == path && p.code == "wrong-type");
+        let misses = |problems: &[Problem]| problems.iter().any(|p| p.path == path && p.code == "type-mismatch");
         if tried.len() > 1 && tried.iter().all(|(_, problems)| misses(problems)) {
             let mut types: Vec<String> = tried.iter().flat_map(|(branch, _)| self.types(branch)).collect();
             types.dedup();
             types.retain(|ty| ty != "null");
-            return vec![Problem::new(path, "wrong-type", mismatch(&types, value))];
+            return vec![Problem::new(path, "type-mismatch", mismatch(&types, value))];
         }
         if let Some(tag) = branches.iter().flat_map(|branch| self.tags(branch)).map(|(name, _)| name).next()
             && let Some(given) = value.get(tag).and_then(Value::as_str)

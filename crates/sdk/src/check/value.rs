@@ -61,7 +61,7 @@ pub(super) fn wrong_type(value: &Value, rules: &Map<String, Value>, path: &str) 
         return None;
     }
     let named: Vec<String> = types.into_iter().filter(|ty| ty != "null").collect();
-    Some(Problem::new(path, "wrong-type", mismatch(&named, value)))
+    Some(Problem::new(path, "type-mismatch", mismatch(&named, value)))
 }
 
 pub(super) fn unknown_value(value: &Value, rules: &Map<String, Value>, path: &str) -> Option<Problem> {

@@ -105,19 +105,19 @@ impl SinkConfig for FileSink {
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.path.as_os_str().is_empty() {
-            problems.push(Problem::new("path", "missing", "the path is empty").fix("give the path of a file"));
+            problems.push(Problem::new("path", "missing-field", "the path is empty").fix("give the path of a file"));
         }
         for (name, char) in [("delimiter", self.delimiter), ("quote", self.quote)] {
             if !char.is_ascii() || matches!(char, '\n' | '\r' | '\0') {
                 let message = format!("{name} must be one ASCII character other than a line break, not {char:?}");
-                problems.push(Problem::new(name, "invalid", message));
+                problems.push(Problem::new(name, "invalid-value", message));
             }
         }
         if self.delimiter == self.quote {
-            problems.push(Problem::new("quote", "invalid", "quote and delimiter are the same character"));
+            problems.push(Problem::new("quote", "invalid-value", "quote and delimiter are the same character"));
         }
         if self.format == Format::Csv && !self.header && self.columns.is_none() {
-            let problem = Problem::new("columns", "missing", "CSV without a header needs its columns named");
+            let problem = Problem::new("columns", "missing-field", "CSV without a header needs its columns named");
             problems.push(problem.fix("give columns, or set header: true"));
         }
         if self.format == Format::Json && self.columns.is_some() {
@@ -132,14 +132,14 @@ impl SinkConfig for FileSink {
                     .fix("leave it out, or select fields with a map transform"),
             ),
             (Format::Csv, Some(Unknown::Add)) => problems.push(
-                unknown("not-possible", "no column can be added to a CSV file: its header is written once, and every line has as many fields")
+                unknown("unsupported", "no column can be added to a CSV file: its header is written once, and every line has as many fields")
                     .fix("name all fields in columns, write JSON lines (format: json), or set unknownFields to ignore, dead or fail"),
             ),
             _ => {}
         }
         if self.columns.as_ref().is_some_and(Vec::is_empty) {
             problems.push(
-                Problem::new("columns", "missing", "columns names no field").fix("name one or leave columns out"),
+                Problem::new("columns", "too-few", "columns names no field").fix("name one or leave columns out"),
             );
         }
         problems

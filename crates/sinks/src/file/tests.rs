@@ -329,11 +329,11 @@ fn findings_need_no_file() {
     };
     assert_eq!(
         check(json!({"path": "", "delimiter": "\u{e4}", "columns": ["a"]})),
-        ["path:missing", "delimiter:invalid", "columns:not-applicable"]
+        ["path:missing-field", "delimiter:invalid-value", "columns:not-applicable"]
     );
-    assert_eq!(check(json!({"path": "a", "format": "csv", "header": false})), ["columns:missing"]);
+    assert_eq!(check(json!({"path": "a", "format": "csv", "header": false})), ["columns:missing-field"]);
     assert_eq!(check(json!({"path": "a", "unknownFields": "dead"})), ["unknownFields:not-applicable"]);
-    assert_eq!(check(json!({"path": "a", "format": "csv", "unknownFields": "add"})), ["unknownFields:not-possible"]);
+    assert_eq!(check(json!({"path": "a", "format": "csv", "unknownFields": "add"})), ["unknownFields:unsupported"]);
     assert!(check(json!({"path": "a", "format": "csv", "unknownFields": "dead"})).is_empty());
 }
 

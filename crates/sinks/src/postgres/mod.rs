@@ -129,14 +129,14 @@ impl SinkConfig for PostgresSink {
         match &self.url {
             Some(url) => problems.extend(pool::check_url(url)),
             None => {
-                let problem = Problem::new("url", "missing", "no PostgreSQL server is given");
+                let problem = Problem::new("url", "missing-field", "no PostgreSQL server is given");
                 problems
                     .push(problem.fix("give url here, or set [connections.postgres.default] in the node's settings"));
             }
         }
         if self.table.matches('.').count() > 1 {
             let problem =
-                Problem::new("table", "invalid", format!("{:?} has more than a schema and a name", self.table));
+                Problem::new("table", "invalid-value", format!("{:?} has more than a schema and a name", self.table));
             problems.push(problem.fix("write schema.table; the database is part of the url"));
         }
         if self.max_connections == 0 {

@@ -41,17 +41,17 @@ pub(super) fn check_url(url: &str) -> Option<Problem> {
     let problem = |code, message: &str| Some(Problem::new("url", code, message));
     match Config::from_str(url) {
         // The parser's words may hold parts of the URL, and so of its password.
-        Err(_) => problem("invalid", INVALID).map(|problem| problem.fix(EXAMPLE)),
+        Err(_) => problem("invalid-value", INVALID).map(|problem| problem.fix(EXAMPLE)),
         Ok(config) if config.get_ssl_mode() == SslMode::Require => {
             problem("no-tls", "this build connects to PostgreSQL without TLS only").map(|problem| {
                 problem.fix("leave out sslmode=require and reach the server over a network you trust or a TLS tunnel")
             })
         }
         Ok(config) if config.get_hosts().is_empty() => {
-            problem("invalid", "the url names no host").map(|problem| problem.fix(EXAMPLE))
+            problem("invalid-value", "the url names no host").map(|problem| problem.fix(EXAMPLE))
         }
         Ok(config) if config.get_user().is_none() => {
-            problem("invalid", "the url names no user").map(|problem| problem.fix(EXAMPLE))
+            problem("invalid-value", "the url names no user").map(|problem| problem.fix(EXAMPLE))
         }
         Ok(_) => None,
     }

@@ -99,12 +99,15 @@ impl SinkConfig for SqliteSink {
         let mut problems = self.options().check(&NAMING);
         let path = self.path.to_string_lossy();
         if path.is_empty() || path == ":memory:" || path.starts_with("file:") {
-            let problem = Problem::new("path", "invalid", "records need a database in a file, given by its path");
+            let problem = Problem::new("path", "invalid-value", "records need a database in a file, given by its path");
             problems.push(problem.fix("give the path of a file, such as /data/out.db; no URI"));
         }
         if self.table.contains('.') {
-            let problem =
-                Problem::new("table", "invalid", "a SQLite file has no schemas: the table's name can't have a dot");
+            let problem = Problem::new(
+                "table",
+                "invalid-value",
+                "a SQLite file has no schemas: the table's name can't have a dot",
+            );
             problems.push(problem.fix("give the name of the table alone"));
         }
         if self.table.to_ascii_lowercase().starts_with("sqlite_") {

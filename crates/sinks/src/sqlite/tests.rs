@@ -375,15 +375,15 @@ fn findings_need_no_file() {
         let problems = serde_json::from_value::<SqliteSink>(config).unwrap().check();
         problems.into_iter().map(|problem| format!("{}:{}", problem.path, problem.code)).collect::<Vec<_>>()
     };
-    assert_eq!(check(json!({"path": ":memory:", "table": "a.b"})), ["path:invalid", "table:invalid"]);
+    assert_eq!(check(json!({"path": ":memory:", "table": "a.b"})), ["path:invalid-value", "table:invalid-value"]);
     for path in ["", "file:x.db", "file:/tmp/x.db?mode=rwc", "file:%2Ftmp%2Fx.db", "file:///tmp/x.db"] {
-        assert_eq!(check(json!({"path": path, "table": "a"})), ["path:invalid"], "{path}");
+        assert_eq!(check(json!({"path": path, "table": "a"})), ["path:invalid-value"], "{path}");
     }
     assert_eq!(check(json!({"path": "a", "table": "dataflow_tokens", "unknownFields": "add"})), ["table:reserved"]);
-    assert_eq!(check(json!({"path": "a", "table": "t", "columns": ["a", "A"]})), ["columns:repeated"]);
+    assert_eq!(check(json!({"path": "a", "table": "t", "columns": ["a", "A"]})), ["columns:duplicate"]);
     assert_eq!(
         check(json!({"path": "a", "table": "t", "columns": ["a", "a"], "key": "b"})),
-        ["columns:repeated", "key:unknown-column"]
+        ["columns:duplicate", "key:unknown-column"]
     );
     let unknown = serde_json::from_value::<SqliteSink>(json!({"path": "a", "table": "t", "columns": {"a": "int"}}));
     assert!(unknown.is_err());

@@ -36,7 +36,7 @@ impl Naming {
         let mut problems = Vec::new();
         for part in options.table.split('.') {
             if let Some(fault) = self.too_long(part) {
-                let problem = Problem::new("table", "name-too-long", format!("{part:?} {fault}"));
+                let problem = Problem::new("table", "too-long", format!("{part:?} {fault}"));
                 problems.push(problem.fix("give the table a shorter name"));
             }
         }
@@ -51,7 +51,7 @@ impl Naming {
                 }
                 if let Some(other) = names[..at].iter().find(|other| *other != name && (self.same)(other, name)) {
                     let message = format!("{other:?} and {name:?} are the same name for {}", self.database);
-                    let problem = Problem::new(path, "repeated", message);
+                    let problem = Problem::new(path, "duplicate", message);
                     problems.push(problem.fix("leave one of them out, or rename its field with a map transform"));
                 }
             }

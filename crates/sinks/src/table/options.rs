@@ -90,7 +90,7 @@ impl Options {
         if self.table.is_empty() || self.table.contains('\0') || self.table.split('.').any(str::is_empty) {
             found(
                 "table",
-                "invalid",
+                "invalid-value",
                 format!("{:?} is no name of a table", self.table),
                 "give a name like users or sales.users",
             );
@@ -100,18 +100,18 @@ impl Options {
         }
         let columns = self.columns.as_ref().map(Columns::names);
         if columns.as_ref().is_some_and(Vec::is_empty) {
-            found("columns", "missing", "columns names no column".into(), "name one, or leave columns out");
+            found("columns", "too-few", "columns names no column".into(), "name one, or leave columns out");
         }
         let key = self.key();
         for (path, names) in
             [("columns", columns.clone().unwrap_or_default()), ("key", key.iter().map(String::as_str).collect())]
         {
             if let Some((at, twice)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-                found(path, "repeated", format!("{twice:?} is named twice"), &format!("leave out entry {at}"));
+                found(path, "duplicate", format!("{twice:?} is named twice"), &format!("leave out entry {at}"));
             }
         }
         if self.key.is_some() && key.is_empty() {
-            found("key", "missing", "key names no column".into(), "name one, or leave key out");
+            found("key", "too-few", "key names no column".into(), "name one, or leave key out");
         }
         if let Some(columns) = columns
             && let Some(missing) = key.iter().find(|name| !columns.contains(&name.as_str()))

@@ -137,12 +137,12 @@ fn findings_need_no_server() {
         check(config)
     };
     let long = "ä".repeat(32);
-    assert_eq!(named(json!({"table": long})), ["table:name-too-long"]);
+    assert_eq!(named(json!({"table": long})), ["table:too-long"]);
     assert_eq!(named(json!({"columns": [long, "id"]})), ["columns:column-name"]);
     assert_eq!(named(json!({"columns": ["xmin", "id"]})), ["columns:column-name"]);
     assert_eq!(named(json!({"columns": ["ä".repeat(31), "Id", "id", "XMIN"]})), Vec::<String>::new());
-    assert_eq!(check(json!({"table": "users"})), ["url:missing"]);
-    assert_eq!(check(json!({"table": "a.b.c", "url": "mysql://x"})), ["url:invalid", "table:invalid"]);
+    assert_eq!(check(json!({"table": "users"})), ["url:missing-field"]);
+    assert_eq!(check(json!({"table": "a.b.c", "url": "mysql://x"})), ["url:invalid-value", "table:invalid-value"]);
     assert_eq!(check(json!({"table": "users", "url": "postgres://u:p@h/d?sslmode=require"})), ["url:no-tls"]);
     assert_eq!(
         check(json!({"table": "users", "url": "postgres://u:p@h/d", "maxConnections": 0})),

@@ -176,8 +176,9 @@ impl SourceConfig for FileSource {
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.path.is_empty() {
-            problems
-                .push(Problem::new("path", "missing", "is empty").fix("give a file or a pattern like \"logs/*.json\""));
+            problems.push(
+                Problem::new("path", "missing-field", "is empty").fix("give a file or a pattern like \"logs/*.json\""),
+            );
         }
         if self.is_pattern()
             && let Err(error) = glob::Pattern::new(&self.path)
@@ -186,22 +187,22 @@ impl SourceConfig for FileSource {
         }
         for (path, given) in [("delimiter", self.delimiter), ("quote", self.quote)] {
             if !given.is_ascii() || matches!(given, '\n' | '\r') {
-                let problem = Problem::new(path, "bad-character", format!("can't be {given:?}"));
+                let problem = Problem::new(path, "invalid-value", format!("can't be {given:?}"));
                 problems.push(problem.fix("give one ASCII character that is no line break"));
             }
         }
         if self.delimiter == self.quote {
-            problems.push(Problem::new("quote", "bad-character", "is the same as `delimiter`"));
+            problems.push(Problem::new("quote", "invalid-value", "is the same as `delimiter`"));
         }
         let csv = self.format_of(Path::new(&self.path)) == Format::Csv;
         if csv && !self.header && self.columns.is_empty() {
-            let problem = Problem::new("columns", "missing", "must name the fields, as there is no header");
+            let problem = Problem::new("columns", "missing-field", "must name the fields, as there is no header");
             problems.push(problem.fix("give `columns: [\"id\", …]`, or set `header: true`"));
         }
         for (at, name) in self.columns.iter().enumerate() {
             if name.is_empty() || self.columns[..at].contains(name) {
                 let what = if name.is_empty() { "is empty" } else { "is the name of an earlier field, too" };
-                let problem = Problem::new(format!("columns[{at}]"), "bad-name", what);
+                let problem = Problem::new(format!("columns[{at}]"), "invalid-value", what);
                 problems.push(problem.fix("give each field a name of its own"));
             }
         }

@@ -146,7 +146,7 @@ impl SourceConfig for GenerateSource {
         let mut problems = Vec::new();
         let mut finding = |path: &str, code: &str, message: &str| problems.push(Problem::new(path, code, message));
         if self.schema.is_empty() {
-            finding("schema", "missing", "names no field");
+            finding("schema", "too-few", "names no field");
         }
         if self.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             finding("rate", "out-of-range", "must be greater than 0");
@@ -172,7 +172,7 @@ impl SourceConfig for GenerateSource {
                 Field::Text { length } if *length > 1 << 20 => {
                     finding(&path, "out-of-range", "`length` must be at most 1048576");
                 }
-                Field::Choice { values } if values.is_empty() => finding(&path, "missing", "`values` is empty"),
+                Field::Choice { values } if values.is_empty() => finding(&path, "too-few", "`values` is empty"),
                 Field::Timestamp { start, .. } if !(0..=253_402_300_799_999).contains(start) => {
                     finding(&path, "out-of-range", "`start` must be between the years 1970 and 9999");
                 }

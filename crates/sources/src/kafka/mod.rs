@@ -194,12 +194,12 @@ impl SourceConfig for KafkaSource {
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.broker_list().is_empty() {
-            let problem = Problem::new("brokers", "missing", "is missing");
+            let problem = Problem::new("brokers", "missing-field", "is missing");
             problems.push(problem.fix("give brokers here, or set [connections.kafka.default] in the node's settings"));
         }
         // What is wrong is not shown: it may be a login.
         if !self.broker_list().into_iter().all(is_host) {
-            let problem = Problem::new("brokers", "invalid", "a broker is not written as host:port");
+            let problem = Problem::new("brokers", "invalid-value", "a broker is not written as host:port");
             problems
                 .push(problem.fix("write host:port of each broker; a login is given by saslUsername and saslPassword"));
         }
@@ -208,7 +208,8 @@ impl SourceConfig for KafkaSource {
                 .push(Problem::new("topics", "contradiction", "can't be given beside `topic`").fix("give one of both"));
         }
         if self.topic.is_none() && self.topics.is_empty() {
-            problems.push(Problem::new("topic", "missing", "is missing").fix("give `topic`, or a list of `topics`"));
+            problems
+                .push(Problem::new("topic", "missing-field", "is missing").fix("give `topic`, or a list of `topics`"));
         }
         let paths = self.topic.iter().map(|topic| (topic, "topic".to_owned()));
         let paths = paths.chain(self.topics.iter().zip((0..).map(|i| format!("topics[{i}]"))));
@@ -219,7 +220,7 @@ impl SourceConfig for KafkaSource {
                 || matches!(topic.as_str(), "." | "..")
                 || !topic.chars().all(legal)
             {
-                let problem = Problem::new(path, "bad-name", format!("{topic:?} can't be the name of a topic"));
+                let problem = Problem::new(path, "invalid-value", format!("{topic:?} can't be the name of a topic"));
                 problems.push(problem.fix("a name has 1 to 249 letters, digits, '.', '_' and '-'"));
             }
         }

@@ -41,7 +41,7 @@ pub(super) fn check_security(source: &KafkaSource) -> Vec<Problem> {
         (true, Some(SaslMechanism::Plain)) => {
             for (path, given) in [("saslUsername", &source.sasl_username), ("saslPassword", &source.sasl_password)] {
                 if given.is_none() {
-                    problems.push(Problem::new(path, "missing", "is needed to log in"));
+                    problems.push(Problem::new(path, "missing-field", "is needed to log in"));
                 }
             }
         }
@@ -49,7 +49,9 @@ pub(super) fn check_security(source: &KafkaSource) -> Vec<Problem> {
             let message = "SCRAM needs a TLS library, which this build does not have for Kafka";
             problems.push(Problem::new("saslMechanism", "unsupported", message).fix("use PLAIN"));
         }
-        (true, None) => problems.push(Problem::new("saslMechanism", "missing", "is needed to log in").fix("use PLAIN")),
+        (true, None) => {
+            problems.push(Problem::new("saslMechanism", "missing-field", "is needed to log in").fix("use PLAIN"))
+        }
         (false, _) => {
             let given = [
                 ("saslMechanism", source.sasl_mechanism.is_some()),
@@ -70,16 +72,16 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
     for (name, value) in &source.properties {
         let path = format!("properties.{name}");
         if let Some((_, instead)) = OWNED.iter().find(|(owned, _)| owned == name) {
-            problems.push(Problem::new(path, "owned", format!("{name} can't be set")).fix(*instead));
+            problems.push(Problem::new(path, "reserved", format!("{name} can't be set")).fix(*instead));
         } else if name.starts_with("ssl.") || name.starts_with("enable.ssl.") {
             problems.push(Problem::new(path, "unsupported", "this build has no TLS for Kafka"));
         } else if reaches_machine(name) {
-            let problem = Problem::new(path, "owned", format!("{name} can't be set"));
+            let problem = Problem::new(path, "reserved", format!("{name} can't be set"));
             problems
                 .push(problem.fix("leave it out: the library would use files or run commands of the node's machine"));
         } else if name.starts_with("test.") {
             problems.push(
-                Problem::new(path, "owned", format!("{name} can't be set"))
+                Problem::new(path, "reserved", format!("{name} can't be set"))
                     .fix("test.mock.* replaces Kafka with a mock broker: leave it out"),
             );
         } else {
