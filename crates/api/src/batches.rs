@@ -60,7 +60,7 @@ pub(crate) async fn push(
     path::Pipeline(id): path::Pipeline,
     command: Command,
     mut params: Params,
-    body::Batch(body, _share): body::Batch,
+    body::Batch(body): body::Batch,
 ) -> Result<Response, Error> {
     let wait = params.one_of("wait", &[("received", false), ("delivered", true)]).unwrap_or(false);
     let timeout = params.duration("timeout", DEFAULT_TIMEOUT);

@@ -34,11 +34,24 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     }
 }
 
-/// The body of a pushed batch, as it came, and its share of what all that are under way may hold.
+/// The body of a pushed batch, as it came.
 #[derive(Debug)]
-pub(crate) struct Batch(pub(crate) Bytes, pub(crate) SemaphorePermit<'static>);
+pub(crate) struct Batch(pub(crate) Bytes);
 
-/// KiB of batches that are under way, from their share on to the answer. More have to wait before they are read on.
+/// A body that gives its share of [`UNDER_WAY`] back when nobody holds it any more: once it is durable, not only once it is
+/// delivered, which others would have to wait for.
+struct Shared {
+    body: Bytes,
+    _share: SemaphorePermit<'static>,
+}
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// KiB of batches that are under way, from their share on until they are durable. More have to wait before they are read on.
 static UNDER_WAY: Semaphore = Semaphore::const_new(64 << 10);
 /// So much of a body is read before it gets its share: who sends nothing keeps nobody waiting.
 const BEGINNING: usize = 64 << 10;
@@ -58,7 +71,8 @@ impl<S: Send + Sync> FromRequest<S> for Batch {
         let share = UNDER_WAY.acquire_many((needed >> 10) as u32 + 1).await;
         let share = share.unwrap_or_else(|_| unreachable!("it is never closed"));
         body.take(usize::MAX, PATIENCE_WITH_SHARE).await?;
-        Ok(Self(body.whole()?, share))
+        let body = body.whole()?;
+        Ok(Self(Bytes::from_owner(Shared { body, _share: share })))
     }
 }
 

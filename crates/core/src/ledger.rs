@@ -16,7 +16,8 @@ pub struct Counters {
     pub absorbed: u64,
     /// Kept as dead letters.
     pub dead: u64,
-    /// Passed over by an explicit choice (`onPositionLost`).
+    /// Gone, by an explicit choice: no longer at the source and passed over (`onPositionLost`), or delivered to a target that has
+    /// lost it.
     pub lost: u64,
     /// Rows written to the sink (an input record may yield several, or share one).
     pub rows_written: u64,

@@ -20,6 +20,8 @@ pub const MAX_EXPRESSION: usize = 64 * 1024;
 pub const MAX_BATCH_RECORDS: usize = 1 << 20;
 /// Most bytes of a batch, if a spec asks for it (`batch.maxBytes`, 1 GiB).
 pub const MAX_BATCH_BYTES: usize = 1 << 30;
+/// Longest duration that a spec or the settings may name, in milliseconds (7 days): databases count lock time-outs in 31 bits.
+pub const MAX_DURATION_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// Most lanes of a pipeline.
 pub const MAX_LANES: u32 = 64;
 /// Command ids remembered per pipeline.

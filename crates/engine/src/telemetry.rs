@@ -23,7 +23,7 @@ const COUNTED: [(&str, &str, Count); 10] = [
     ("records_delivered", "Records whose rows the sink has committed", |flow| flow.counters.delivered),
     ("records_absorbed", "Records taken into durable state", |flow| flow.counters.absorbed),
     ("records_dead", "Records kept as dead letters", |flow| flow.counters.dead),
-    ("records_lost", "Records that were no longer at the source and were passed over, as the spec allows", |flow| {
+    ("records_lost", "Records that the source or the target has lost, and that were passed over by choice", |flow| {
         flow.counters.lost
     }),
     ("rows_written", "Rows that the sink has committed", |flow| flow.counters.rows_written),
@@ -81,10 +81,10 @@ pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
             tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads on from its checkpoint");
         }
         Fact::PipelineFailed { restart_at: Some(at), .. } => {
-            tracing::warn!(%pipeline, restart_at = rfc3339(*at), "pipeline failed, and starts again by itself");
+            tracing::warn!(%pipeline, restart_at = rfc3339(*at), "pipeline failed; it starts again by itself");
         }
         Fact::PipelineFailed { restart_at: None, .. } => {
-            tracing::warn!(%pipeline, "pipeline failed, and waits to be mended and started");
+            tracing::warn!(%pipeline, "pipeline failed; fix the cause, then start it");
         }
         Fact::PipelineCompleted => tracing::info!(%pipeline, "pipeline completed"),
         Fact::CheckpointReset { to, generation } => {

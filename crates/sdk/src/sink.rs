@@ -44,7 +44,7 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     /// [`Error::Fenced`] if a newer epoch holds the sink.
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error>;
 
-    /// The token of this lane as the sink has it now, without fencing anyone; for inspection and `sink-token` resets.
+    /// The token of this lane as the sink has it now, without fencing anyone; for `dataflow verify`.
     ///
     /// # Errors
     /// If the server can't be asked.

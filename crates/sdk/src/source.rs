@@ -79,7 +79,8 @@ pub enum Kept {
 /// The part of a source that one lane reads, and from where.
 #[derive(Clone, Debug)]
 pub struct Assignment {
-    /// This lane: partition number p belongs to it if `p % lanes == lane`, also one that appears later.
+    /// This lane: it reads its share of the partitions, also of those that appear later. Each source spreads them so that
+    /// every partition belongs to exactly one lane.
     pub lane: u32,
     /// Number of lanes.
     pub lanes: u32,

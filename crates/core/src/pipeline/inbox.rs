@@ -95,10 +95,16 @@ impl Inbox {
         self.pending.front().map_or(self.received, |batch| batch.from)
     }
 
+    /// The pending batch that a record is in.
+    pub fn holding(&self, record: u64) -> Option<&Pending> {
+        let batch = self.pending.get(self.pending.partition_point(|batch| batch.to <= record));
+        batch.filter(|batch| batch.from <= record)
+    }
+
     /// Whether the records before a position of this inbox were received by it, and no others.
     pub fn has_received(&self, position: &Position) -> bool {
         let Some(at) = position.as_offset() else { return false };
-        let before = self.pending.iter().find(|batch| batch.from < at && at <= batch.to);
+        let before = at.checked_sub(1).and_then(|last| self.holding(last));
         match (before, &position.identity) {
             (Some(batch), Some(line)) => batch.line.to_string() == **line,
             _ => at <= self.received,

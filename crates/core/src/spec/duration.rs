@@ -1,9 +1,11 @@
 //! Durations as users write them.
+use crate::limits::MAX_DURATION_MS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, time::Duration};
 
-/// A duration in milliseconds: written `50ms`, `1s`, `5m`, `2h`, or as a number of milliseconds.
+/// A duration in milliseconds: written `50ms`, `1s`, `5m`, `2h`, or as a number of milliseconds. At most
+/// [`MAX_DURATION_MS`] where it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
 
@@ -36,9 +38,19 @@ impl std::str::FromStr for Millis {
             "h" => Some(3_600_000),
             _ => None,
         };
-        scale.and_then(|scale| number.parse::<u64>().ok()?.checked_mul(scale)).map(Self).ok_or_else(|| {
+        let number =
+            scale.filter(|_| digits > 0).map(|scale| number.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(scale));
+        let ms = number.ok_or_else(|| {
             format!("{text:?} is no duration: write a number and ms, s, m or h, like \"50ms\" or \"5m\"")
-        })
+        })?;
+        Self::bounded(ms)
+    }
+}
+
+impl Millis {
+    fn bounded(ms: u64) -> Result<Self, String> {
+        let most = Self(MAX_DURATION_MS);
+        if ms > most.0 { Err(format!("a duration can be at most {most} (7 days)")) } else { Ok(Self(ms)) }
     }
 }
 
@@ -57,10 +69,11 @@ impl<'de> Deserialize<'de> for Millis {
                 f.write_str("a duration like \"50ms\", \"1s\" or \"5m\", or a number of milliseconds")
             }
             fn visit_u64<E: de::Error>(self, ms: u64) -> Result<Millis, E> {
-                Ok(Millis(ms))
+                Millis::bounded(ms).map_err(E::custom)
             }
             fn visit_i64<E: de::Error>(self, ms: i64) -> Result<Millis, E> {
-                u64::try_from(ms).map(Millis).map_err(|_| E::custom("a duration can't be negative"))
+                let ms = u64::try_from(ms).map_err(|_| E::custom("a duration can't be negative"))?;
+                self.visit_u64(ms)
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
                 text.parse().map_err(E::custom)
@@ -77,7 +90,7 @@ impl JsonSchema for Millis {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "description": "A duration: \"50ms\", \"1s\", \"5m\", \"2h\", or a number of milliseconds.",
-            "anyOf": [{"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}, {"type": "integer", "minimum": 0}]
+            "anyOf": [{"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}, {"type": "integer", "minimum": 0, "maximum": MAX_DURATION_MS}]
         })
     }
 }

@@ -1,6 +1,7 @@
 //! From create to completed over REST: a file through a filter into SQLite.
 use crate::program::{assert_balanced, count, is, query, start};
 use serde_json::json;
+use std::time::Duration;
 
 const USERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/users.jsonl");
 
@@ -117,4 +118,35 @@ async fn the_http_example_takes_what_is_pushed() {
     assert_eq!((status, &answer["delivered"]), (200, &json!(true)), "{answer}");
     assert_eq!(query(&orders, "SELECT count(*) FROM orders"), 1);
     assert_eq!(query(&orders, "SELECT amount FROM orders"), 7, "a later record of an order wins");
+}
+
+/// A pusher that waits for a sink holds up nobody: the bodies under way are bounded until they are durable, no longer.
+#[tokio::test]
+async fn who_waits_for_a_delivery_keeps_nobody_from_pushing() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    // Never started: nothing is delivered.
+    let spec = json!({"pipelineId": "p", "source": {"type": "http", "maxPendingBytes": 1 << 30}, "sink": {"type": "blackhole"}});
+    let (status, created) = node.request("POST", "/api/pipelines", Some(&spec)).await;
+    assert_eq!(status, 201, "{created}");
+    let text = "x".repeat(8 << 20);
+    let push = async |batch: usize| {
+        let body = json!({"batchId": batch.to_string(), "records": [{"data": {"text": text[..text.len() - 1_000]}}]});
+        node.request("POST", "/api/pipelines/p/batches?wait=delivered&timeout=10m", Some(&body)).await
+    };
+    let first = json!({"batchId": "first", "records": [{"data": {}}]});
+    assert_eq!(node.request("POST", "/api/pipelines/p/batches", Some(&first)).await.0, 200);
+    // Together they are more than what may be under way.
+    let pushes = futures::future::join_all((0..9).map(push));
+    let all_received = async {
+        // The refusal to delete them says how many there are.
+        let undelivered = async || node.request("DELETE", "/api/pipelines/p", None).await.1["detail"].to_string();
+        while !undelivered().await.contains("10 ") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        answers = pushes => panic!("answered before anything was delivered: {answers:?}"),
+        () = all_received => {}
+    }
 }

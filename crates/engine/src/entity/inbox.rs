@@ -42,7 +42,7 @@ impl EntityInbox {
         if from >= inbox.received {
             return Ok(None);
         }
-        let found = inbox.pending.iter().find(|batch| batch.from <= from && from < batch.to);
+        let found = inbox.holding(from);
         match found {
             Some(batch) => {
                 Ok(Some(Found { from: batch.from, to: batch.to, line: batch.line, chunk: batch.chunk.clone() }))

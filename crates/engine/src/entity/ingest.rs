@@ -49,17 +49,17 @@ impl Entity {
         for Push { command, reply } in pushes {
             match self.place(command, &events) {
                 Err(error) => answer(reply, Err(error)),
-                Ok(Placed { view, new }) => {
+                Ok(Placed { view, body, new }) => {
                     if let Some((event, chunk, body)) = new {
                         events.push(event);
                         bodies.push((chunk, body));
                     }
-                    taken.push((view, reply));
+                    taken.push((view, reply, body));
                 }
             }
         }
         let outcome = self.store(bodies, events).await;
-        for (view, reply) in taken {
+        for (view, reply, _) in taken {
             answer(reply, outcome.clone().map(|()| Reply::Received(view)));
         }
     }
@@ -91,7 +91,8 @@ impl Entity {
             delivered: None,
         };
         let event = decision.events.into_iter().next();
-        Ok(Placed { view, new: event.map(|event| (event, chunk, inbox::encode(now, &body))) })
+        let new = event.map(|event| (event, chunk, inbox::encode(now, &body)));
+        Ok(Placed { view, body, new })
     }
 
     async fn store(&mut self, bodies: Vec<(ChunkId, Bytes)>, events: Vec<Event>) -> Result<(), AskError> {
@@ -109,6 +110,8 @@ impl Entity {
 
 struct Placed {
     view: ReceivedView,
+    /// What was pushed, which is held until it is durable: the door bounds what is under way by it.
+    body: Bytes,
     /// Its event, its chunk's name and body; none if it was taken in before.
     new: Option<(Event, ChunkId, Bytes)>,
 }

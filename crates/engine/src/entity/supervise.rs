@@ -10,7 +10,7 @@ use dataflow_core::{
     id::RunId,
     pipeline::{Request, State, Status, event::Cause},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -290,7 +290,7 @@ impl Entity {
         let (prefix, counted) = match self.slot.state().pipeline() {
             None => return Vec::new(),
             Some(pipeline) => {
-                let counted: std::collections::HashSet<ChunkId> =
+                let counted: HashSet<ChunkId> =
                     pipeline.progress.dead_letters.iter().map(|chunk| chunk.id.clone()).collect();
                 (format!("{}/{}/", pipeline.id, pipeline.incarnation), counted)
             }
@@ -303,6 +303,7 @@ impl Entity {
             }
         };
         let epoch = self.log.epoch().0;
+        let pending: HashSet<&ChunkId> = pending.iter().collect();
         all.into_iter()
             .filter(|chunk| {
                 let of = chunk.0[prefix.len()..].split('/').next().and_then(|epoch| epoch.parse::<u64>().ok());

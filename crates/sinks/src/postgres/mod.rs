@@ -37,8 +37,8 @@ use serde::Deserialize;
 /// Writes records to a table in a PostgreSQL database.
 ///
 /// Column types: boolean, the integers and floats, numeric, text and its kin, enums, timestamptz, timestamp, date, uuid,
-/// json, jsonb, bytea, and domains over them; other scalar types (time, interval, inet, …) are written from text. Arrays and composite
-/// types can't be written yet.
+/// json, jsonb, bytea, and domains over them; other scalar types (time, interval, inet, …) are written from text, arrays from JSON lists.
+/// Composite types can't be written. The guide to PostgreSQL has the whole table.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schemars(extend("x-replaced" = {"addColumns": "unknownFields: add"}))]

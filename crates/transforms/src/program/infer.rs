@@ -5,16 +5,16 @@
 use super::{Chain, convert, frame::Frame, groups};
 use crate::expression::{Origin, Slot};
 use arrow::array::{Array, ArrayRef};
-use dataflow_core::types::{Type, widen};
+use dataflow_core::{
+    limits::MAX_INFERRED_COLUMNS,
+    types::{Type, widen},
+};
 use dataflow_formats::decode::{Decoder, Field, JSON, Want};
 use dataflow_sdk::{
     Records,
     batch::{Column, Inferred},
 };
 use std::sync::Arc;
-
-/// Most columns that are inferred.
-const MAX_COLUMNS: usize = 1_000;
 
 /// All top-level output fields of the records that come through, in order: the source's, then those that were set.
 pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Inferred {
@@ -27,10 +27,10 @@ pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Inferred {
         if scope.open {
             let keys = Decoder::new(Vec::new()).decode(&left(frame, records)).keys.into_iter().map(|key| key.name);
             let names = keys.filter(|name| !scope.removed.contains(name) && !scope.columns.contains_key(name));
-            fields.extend(names.take(MAX_COLUMNS).map(|name| (name.clone(), Origin::Field(vec![name]))));
+            fields.extend(names.take(MAX_INFERRED_COLUMNS).map(|name| (name.clone(), Origin::Field(vec![name]))));
         }
         let set = scope.columns.iter().map(|(name, origin)| (name.clone(), origin.clone()));
-        fields.extend(set.take(MAX_COLUMNS - fields.len()));
+        fields.extend(set.take(MAX_INFERRED_COLUMNS - fields.len()));
         of(&fields, chain, frame, records)
     });
     found
