@@ -3,10 +3,11 @@ use crate::view::{DeadLetter, DeadLetterPage};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::{ChunkId, ChunkRef},
+    chunk::{ChunkId, ChunkKind, ChunkRef},
     id::RunId,
+    limits::JOINED_LETTERS,
     time::Timestamp,
-    token::Fence,
+    token::{Fence, Token},
 };
 use dataflow_journal::{Error, Journal};
 use dataflow_sdk::{batch::Dead, records::Records};
@@ -87,6 +88,17 @@ impl From<LetterV1> for DeadLetter {
 pub(crate) fn chunk_id(fence: &Fence, run: RunId, commit: u64, letters: usize) -> ChunkId {
     let Fence { pipeline, incarnation, epoch, lane, .. } = fence;
     ChunkId(format!("{pipeline}/{incarnation}/{epoch}/{run}-{lane}-{commit}-{letters}").into())
+}
+
+/// Chunks that stand for letters which a token counts and does not name: the journal that knew them is not this one.
+pub(crate) fn unnamed(token: &Token, letters: u64) -> impl Iterator<Item = ChunkRef> {
+    let Token { fence: Fence { pipeline, incarnation, epoch, generation, lane }, sequence, .. } = token;
+    let name = format!("{pipeline}/{incarnation}/{epoch}/unnamed-{generation}-{lane}-{sequence}");
+    (0..letters).step_by(JOINED_LETTERS as usize).map(move |first| ChunkRef {
+        id: ChunkId(format!("{name}-{first}").into()),
+        kind: ChunkKind::DeadLetters,
+        records: JOINED_LETTERS.min(letters - first),
+    })
 }
 
 /// The commit that a chunk of this name belongs to.
@@ -187,8 +199,8 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
         stage: "journal".into(),
         code: "letter-missing".into(),
         cause: format!(
-            "the sink's token names {} dead letters in the chunk {}, which this journal does not have: it is older than \
-             the sink, as after a restore from a backup",
+            "the sink's token counts {} dead letters (chunk {}) which this journal does not have: it is older than the \
+             sink, as after a restore from a backup",
             chunk.records, chunk.id
         ),
         at: String::new(),

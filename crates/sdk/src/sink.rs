@@ -82,8 +82,8 @@ pub struct Opened {
     pub writer: Box<dyn Writer>,
     /// The token found (transactional sinks), of this pipeline, incarnation, generation and lane. None: none there.
     pub token: Option<Token>,
-    /// The tokens of all lanes of the newest generation of this pipeline and incarnation, if the target has one after the
-    /// fence's: whoever wrote them knew more than the journal does.
+    /// The tokens of this pipeline and incarnation that are of generations after the fence's, in their order: whoever wrote
+    /// them knew more than the journal does.
     pub ahead: Vec<Token>,
     /// What the writer wants of each row.
     pub demand: Demand,

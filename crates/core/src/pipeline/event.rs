@@ -261,6 +261,11 @@ impl Cause {
     pub const JOURNAL_BEHIND: &str = "journal-behind";
     /// The code of a journal whose epoch is lower than the sink's, although nobody else has the shard: it is older.
     pub const FENCED: &str = "fenced";
+
+    /// Whether its journal does not know what its sink has.
+    pub fn is_behind(&self) -> bool {
+        [Self::JOURNAL_BEHIND, Self::FENCED].contains(&&*self.code)
+    }
 }
 
 /// Why a pipeline failed.

@@ -89,8 +89,7 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
         },
         Fact::CheckpointReset { generation, .. } => {
             running(&mut state).is_none().then_some(())?;
-            state.pipeline_mut()?.begin(generation)?;
-            Some(to_be_started_by_a_user(decided(state)))
+            Some(to_be_started_by_a_user(begun(state, generation)?))
         }
         Fact::PipelineDeleted => deleted(state, event.at),
     }
@@ -157,6 +156,7 @@ fn created(
         last_run: None,
         commands,
         inbox: Inbox::default(),
+        undecided: None,
     })))
 }
 
@@ -175,8 +175,7 @@ fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGenerat
     }
     pipeline.spec = spec.clone();
     if let Some(generation) = generation {
-        pipeline.begin(generation)?;
-        state = decided(state);
+        state = begun(state, generation)?;
     }
     Some(if described { state } else { to_be_started_by_a_user(state) })
 }
@@ -212,6 +211,7 @@ fn opened(running: &mut Running, at: Timestamp, run: RunId, epoch: Epoch, lanes:
         progress: LaneProgress { chunks: Vec::new(), ..lane.progress.clone() },
         ..lane.clone()
     };
+    running.pipeline.undecided = None;
     running.pipeline.last_run = Some(LastRun { run, epoch, at, lanes: lanes.iter().map(bare).collect() });
     running.run = Some(run);
     running.pipeline.collect_inbox();
@@ -233,13 +233,13 @@ fn processed(running: &mut Running, at: Timestamp, run: RunId, lanes: &[LaneProg
 
 fn failed(state: State, at: Timestamp, cause: &Cause, restart_at: Option<Timestamp>) -> Option<State> {
     match state {
-        State::Running(running) if running.stopping.is_none() => Some(State::Failed(Box::new(Failed {
-            pipeline: running.pipeline,
-            cause: cause.clone(),
-            at,
-            restart_at,
-            attempt: running.attempt,
-        }))),
+        State::Running(mut running) if running.stopping.is_none() || cause.is_behind() => {
+            if cause.is_behind() {
+                running.pipeline.undecided = Some(cause.clone());
+            }
+            let Running { pipeline, attempt, .. } = *running;
+            Some(State::Failed(Box::new(Failed { pipeline, cause: cause.clone(), at, restart_at, attempt })))
+        }
         _ => None,
     }
 }
@@ -269,13 +269,13 @@ fn to_be_started_by_a_user(state: State) -> State {
     }
 }
 
-/// A new generation settles what a journal did not know of its sink, so that records may be pushed again.
-fn decided(state: State) -> State {
-    let behind = state.is_behind();
-    match state {
-        State::Failed(failed) if behind => State::Stopped(Box::new(failed.pipeline)),
+/// Starts a generation. It settles what a journal did not know of its sink, so that records may be pushed again.
+fn begun(mut state: State, generation: &NewGeneration) -> Option<State> {
+    state.pipeline_mut()?.begin(generation)?;
+    Some(match state {
+        State::Failed(failed) if failed.cause.is_behind() => State::Stopped(Box::new(failed.pipeline)),
         state => state,
-    }
+    })
 }
 
 fn running(state: &mut State) -> Option<&mut Running> {

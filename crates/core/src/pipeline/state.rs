@@ -111,6 +111,10 @@ pub struct Pipeline {
     pub commands: VecDeque<Remembered>,
     /// What was pushed to it.
     pub inbox: Inbox,
+    /// Why its journal does not know what its sink has, until a run was opened all the same or a generation starts: what
+    /// would be pushed meanwhile would bear numbers that the sink has had already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<Cause>,
 }
 
 /// A pipeline that runs.
@@ -202,6 +206,7 @@ impl Pipeline {
     /// Starts a generation; none if it does not come after this one.
     pub(super) fn begin(&mut self, generation: &NewGeneration) -> Option<()> {
         self.progress.begin(generation)?;
+        self.undecided = None;
         self.collect_inbox();
         Some(())
     }
@@ -260,9 +265,9 @@ impl State {
         matches!(self, Self::Running(running) if running.stopping.is_some())
     }
 
-    /// Whether it failed since its journal does not know what its sink has.
+    /// Whether its journal does not know what its sink has.
     pub fn is_behind(&self) -> bool {
-        matches!(self, Self::Failed(failed) if [Cause::JOURNAL_BEHIND, Cause::FENCED].contains(&&*failed.cause.code))
+        self.pipeline().is_some_and(|pipeline| pipeline.undecided.is_some())
     }
 
     /// What a user sees of it.

@@ -2,7 +2,7 @@
 use super::{Entity, answer, queries};
 use crate::{
     region::{Action, AskError, Reply, ResetTo, UserCommand},
-    run::{count_expired, places},
+    run::{Choice, places},
 };
 use dataflow_core::{
     id::Incarnation,
@@ -150,24 +150,24 @@ impl Entity {
             ResetTo::Positions(named) => self.place_named(&pipeline, named, force).await?,
             _ => Positions::new(),
         };
+        let pushed = pipeline.spec.source.kind == Inbox::SOURCE;
+        let earliest = match place {
+            ResetTo::Beginning => self.resolve(&pipeline, &Place::Beginning).await?,
+            ResetTo::SinkToken | ResetTo::Journal if !pushed => Positions::new(),
+            // What can't be asked for is not known to be lost.
+            _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
+        };
+        let choice = Choice { to: &place, earliest: &earliest };
         let settlement = if pipeline.needs_settlement() || self.slot.state().is_behind() {
-            self.settle(&pipeline, Some(&place), force).await
+            self.settle(&pipeline, Some(choice), force).await
         } else {
             Settlement::NotNeeded
         };
         if matches!(place, ResetTo::Journal) && !force {
             written_twice(&pipeline, &settlement)?;
         }
-        let pushed = pipeline.spec.source.kind == Inbox::SOURCE;
-        let earliest = match place {
-            ResetTo::SinkToken | ResetTo::Journal if !pushed => Positions::new(),
-            // What can't be asked for is not known to be lost.
-            _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
-        };
         let settlement = match settlement {
-            Settlement::Settled { lanes, newest } => {
-                Settlement::Settled { lanes: count_expired(lanes, &place, &earliest), newest }
-            }
+            Settlement::Settled { lanes, newest } => Settlement::Settled { lanes: choice.count_expired(lanes), newest },
             unsettled => unsettled,
         };
         let current = pipeline.progress.positions_with(settlement.lanes());

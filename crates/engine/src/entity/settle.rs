@@ -2,7 +2,7 @@
 use super::Entity;
 use crate::{
     region::{AskError, ResetTo},
-    run::{Failure, after, context, decide, fence, recover},
+    run::{Choice, Failure, after, context, decide, fence, recover},
 };
 use dataflow_core::{
     pipeline::{
@@ -49,7 +49,7 @@ impl Entity {
     }
 
     /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has.
-    pub(super) async fn settle(&self, pipeline: &Pipeline, to: Option<&ResetTo>, forced: bool) -> Settlement {
+    pub(super) async fn settle(&self, pipeline: &Pipeline, choice: Option<Choice<'_>>, forced: bool) -> Settlement {
         let unsettled = |reason| Settlement::Unsettled { reason, forced };
         let built = match self.around.parts.plugins.sink(&pipeline.spec.sink) {
             Ok(built) => built,
@@ -65,7 +65,7 @@ impl Entity {
         // A sink that knows more than the journal is asked by one lane at least.
         let first = pipeline.progress.by_lane.is_empty().then_some(0);
         for lane in pipeline.progress.by_lane.keys().copied().chain(first) {
-            let settling = self.settle_lane(pipeline, &*built.sink, &cx, lane, to, &mut ahead);
+            let settling = self.settle_lane(pipeline, &*built.sink, &cx, lane, choice, &mut ahead);
             match tokio::time::timeout(PATIENCE, settling).await {
                 Ok(Ok(progress)) => lanes.push(progress),
                 // It was asked: forced, the next generation must not be taken for one that it knows.
@@ -76,7 +76,7 @@ impl Entity {
                 Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
             }
         }
-        if matches!(to, Some(ResetTo::SinkToken)) {
+        if matches!(choice, Some(Choice { to: ResetTo::SinkToken, .. })) {
             let positions: Positions = ahead.iter().flat_map(|token| token.positions.clone()).collect();
             for lane in &mut lanes {
                 lane.positions.retain(|partition, _| !positions.contains_key(partition));
@@ -85,7 +85,7 @@ impl Entity {
                 *first = after(first, &ahead);
             }
         }
-        Settlement::Settled { lanes, newest: ahead.first().map(|token| token.fence.generation) }
+        Settlement::Settled { lanes, newest: ahead.last().map(|token| token.fence.generation) }
     }
 
     async fn settle_lane(
@@ -94,7 +94,7 @@ impl Entity {
         sink: &dyn Sink,
         cx: &Context,
         lane: u32,
-        to: Option<&ResetTo>,
+        choice: Option<Choice<'_>>,
         ahead: &mut Vec<Token>,
     ) -> Result<LaneProgress, String> {
         let journalled = pipeline.progress.by_lane.get(&lane);
@@ -108,7 +108,7 @@ impl Entity {
             // What the sink has is not what the journal says of it (a file is shorter, another, or gone), and the user says
             // where to go on.
             Err(Error::Fatal { message, retryable: false, .. }) => {
-                return to.and_then(|to| decide(lane, sink.kind(), to, known, None)).ok_or(message);
+                return choice.and_then(|choice| decide(sink.kind(), choice, known, None)).ok_or(message);
             }
             Err(error) => return Err(error.to_string()),
         };
@@ -120,9 +120,9 @@ impl Entity {
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
-                let decided = to.and_then(|to| decide(lane, sink.kind(), to, known, token.as_ref()));
+                let decided = choice.and_then(|choice| decide(sink.kind(), choice, known, token.as_ref()));
                 // What a later generation has done is all that the token's would say.
-                decided.or_else(|| (to.is_some() && has_none).then(|| known.clone())).ok_or(message)
+                decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }
             Err(_) => Err("the sink could not be asked".into()),
         }

@@ -9,7 +9,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{after, count_expired, decide, places, recover};
+pub(crate) use recover::{Choice, after, decide, places, recover};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;
@@ -86,10 +86,11 @@ impl Run {
             if self.committed() > committed_before {
                 attempts = 0;
             }
+            // Told to stop while it can't go on: what is under way is settled by the next open, if that can settle it.
+            let behind = matches!(&failure, Failure::Fatal(cause) if cause.is_behind());
             match failure {
                 Failure::Over => return End::Over,
-                // Told to stop while it can't go on: what is under way is settled by the next open.
-                _ if self.stop.is_cancelled() => return End::Stopped { run, settled: false },
+                _ if self.stop.is_cancelled() && !behind => return End::Stopped { run, settled: false },
                 Failure::Fatal(cause) => {
                     self.settle().await;
                     return End::Failed(run, cause);
@@ -143,12 +144,9 @@ impl Run {
         let Ok(Known { pipeline, .. }) = self.reports.known().await else { return };
         let Some(run) = pipeline.last_run.as_ref().map(|last| last.run) else { return };
         let tokens: Vec<_> = self.live.lock().lanes.values().filter_map(|lane| lane.token.clone()).collect();
-        let journalled = |lane: u32| pipeline.progress.by_lane.get(&lane).map_or(0, |known| known.sequence);
-        let news = tokens.iter().map(|token| (token, journalled(token.fence.lane)));
-        let lanes: Vec<_> = news
-            .filter(|(token, journalled)| token.sequence > *journalled)
-            .map(|(token, journalled)| recover::since(token, journalled))
-            .collect();
+        let known = tokens.iter().filter_map(|token| Some((token, pipeline.progress.by_lane.get(&token.fence.lane)?)));
+        let news = known.filter(|(token, known)| token.sequence > known.sequence);
+        let lanes: Vec<_> = news.map(|(token, known)| recover::since(token, known)).collect();
         if !lanes.is_empty() && self.reports.send(Request::ReportProgress { run, lanes }).await.is_err() {
             tracing::debug!(pipeline = %self.pipeline.id, "the last commits of a run that failed are left to the next one");
         }

@@ -1,7 +1,11 @@
 //! Where a lane goes on: what the journal knows against what the sink has. Never a guess.
 use super::failure::Failure;
-use crate::{dead_letters::commit_of, region::ResetTo};
+use crate::{
+    dead_letters::{commit_of, unnamed},
+    region::ResetTo,
+};
 use dataflow_core::{
+    chunk::{ChunkKind, ChunkRef},
     ledger::Counters,
     pipeline::{
         event::{Cause, LaneOpened, LaneProgress, Recovery},
@@ -32,7 +36,7 @@ pub(crate) fn recover(
     let journal_sequence = known.sequence;
     let token_sequence = token.as_ref().map(|token| token.sequence);
     let opened = |decision, progress| LaneOpened { lane, decision, journal_sequence, token_sequence, progress };
-    if let Some(newest) = ahead.first() {
+    if let Some(newest) = ahead.last() {
         let generation = newest.fence.generation;
         return Err(Failure::decide(
             Cause::JOURNAL_BEHIND,
@@ -82,7 +86,7 @@ pub(crate) fn recover(
             {
                 return Err(behind(lane, at, inbox));
             }
-            Ok(opened(Recovery::TokenAdopted, since(&token, journal_sequence)))
+            Ok(opened(Recovery::TokenAdopted, since(&token, &known)))
         }
         (Kind::Transactional, Some(token)) => Err(Failure::decide(
             "token-behind",
@@ -122,107 +126,129 @@ fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
     )
 }
 
+/// Where a user goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) to: &'a ResetTo,
+    /// Where the source begins, as far as that was asked.
+    pub(crate) earliest: &'a Positions,
+}
+
+impl Choice<'_> {
+    /// The first record that the source still has; none: not known, or not of what was there at `known`.
+    fn first(self, partition: &Partition, known: &Position) -> Option<u64> {
+        let first = self.earliest.get(partition)?;
+        // Of what was there before it was made anew, nobody knows how much was not read. After `@` stands how far it is known.
+        let id = |at: &Position| at.identity.as_deref().and_then(|known| known.split('@').next()).map(str::to_owned);
+        let (was, is) = (id(known), id(first));
+        first.as_offset().filter(|_| was.is_none() || is.is_none() || was == is)
+    }
+
+    /// The number that a user gave for a partition.
+    fn named(self, partition: &Partition) -> Option<u64> {
+        match self.to {
+            ResetTo::Positions(named) => named.get(&*partition.0)?.parse().ok(),
+            ResetTo::Beginning | ResetTo::End | ResetTo::SinkToken | ResetTo::Journal => None,
+        }
+    }
+
+    /// How many records at most are between `from` and where the user goes on, of those before `known`.
+    fn passed(self, from: &Positions, known: &Positions) -> u64 {
+        let passed = known.iter().map(|(partition, known)| {
+            let to = match self.to {
+                ResetTo::SinkToken => return 0,
+                ResetTo::Journal | ResetTo::End => None,
+                ResetTo::Beginning => self.first(partition, known),
+                ResetTo::Positions(_) => self.named(partition),
+            };
+            let from = from.get(partition).and_then(Position::as_offset).unwrap_or(0);
+            to.map_or(u64::MAX, |to| to.saturating_sub(from))
+        });
+        passed.fold(0, u64::saturating_add)
+    }
+
+    /// Counts as lost what a lane has not read yet and the source has no longer, where the user goes on after it. Only of
+    /// sources whose offsets count records the first one is ever another than 0. After a token, only an inbox goes on
+    /// elsewhere than there: other sources say later what they have no longer.
+    pub(crate) fn count_expired(self, lanes: Vec<LaneProgress>) -> Vec<LaneProgress> {
+        let passes = |partition: &Partition, first: u64| match self.to {
+            ResetTo::Beginning | ResetTo::End => true,
+            ResetTo::Positions(_) => self.named(partition).is_some_and(|to| to >= first),
+            ResetTo::SinkToken | ResetTo::Journal => &*partition.0 == Inbox::PARTITION,
+        };
+        let expired = |(partition, at): (&Partition, &Position)| {
+            let (first, offset) = (self.first(partition, at)?, at.as_offset()?);
+            passes(partition, first).then(|| first.saturating_sub(offset))
+        };
+        let counted = lanes.into_iter().map(|lane| {
+            let lost: u64 = lane.positions.iter().filter_map(expired).sum();
+            let counters =
+                Counters { read: lane.counters.read + lost, lost: lane.counters.lost + lost, ..lane.counters };
+            LaneProgress { counters, ..lane }
+        });
+        counted.collect()
+    }
+}
+
 /// What is known of a lane once a user has decided between a token and the journal, which contradict each other; none if
 /// the choice is the token's and there is none.
 ///
 /// What the target has lost by an older backup is written again from the token or from before it; where the user goes
-/// on behind it, the ledger counts it as lost.
+/// on after it, the ledger counts it as lost.
 pub(crate) fn decide(
-    lane: u32,
     kind: Kind,
-    to: &ResetTo,
+    choice: Choice<'_>,
     journalled: &LaneProgress,
     token: Option<&Token>,
 ) -> Option<LaneProgress> {
-    let known = || LaneProgress { chunks: Vec::new(), ..journalled.clone() };
-    match (to, token) {
-        (ResetTo::SinkToken, token) => token.map(|token| read_again(of_token(lane, token), journalled)),
-        (_, Some(token)) if token.sequence < journalled.sequence && passes(to, token) => {
-            Some(left_lost(known(), &token.counters))
-        }
-        // Nothing is there of what was delivered.
-        (ResetTo::Journal | ResetTo::End, None) if kind == Kind::Transactional => {
-            Some(left_lost(known(), &Counters::default()))
-        }
-        (ResetTo::Beginning | ResetTo::End | ResetTo::Positions(_) | ResetTo::Journal, _) => Some(known()),
+    if matches!(choice.to, ResetTo::SinkToken) {
+        return token.map(|token| since(token, journalled));
     }
-}
-
-/// Whether the place lies behind the token's anywhere.
-fn passes(to: &ResetTo, token: &Token) -> bool {
-    match to {
-        ResetTo::Beginning | ResetTo::SinkToken => false,
-        ResetTo::End | ResetTo::Journal => true,
-        ResetTo::Positions(named) => !token.positions.iter().all(|(partition, at)| {
-            let to = named.get(&*partition.0).and_then(|to| to.parse::<u64>().ok());
-            to.is_some_and(|to| at.as_offset().is_some_and(|at| to <= at))
-        }),
+    let known = LaneProgress { chunks: Vec::new(), ..journalled.clone() };
+    if kind != Kind::Transactional || token.map_or(0, |token| token.sequence) >= known.sequence {
+        return Some(known);
     }
+    // Without a token, nothing is there of what was delivered.
+    let (at, has) = token.map(|token| (token.positions.clone(), token.counters)).unwrap_or_default();
+    let passed = choice.passed(&at, &known.positions);
+    Some(left_lost(known, &has, passed))
 }
 
-/// Records behind the token are read again and count then; only their dead letters are listed already, and stay counted.
-fn read_again(from: LaneProgress, journalled: &LaneProgress) -> LaneProgress {
-    let listed = journalled.counters.dead.saturating_sub(from.counters.dead);
-    let (read, dead) = (from.counters.read + listed, from.counters.dead + listed);
-    LaneProgress { chunks: Vec::new(), counters: Counters { read, dead, ..from.counters }, ..from }
-}
-
-/// What was delivered behind the token is in the target no longer.
-fn left_lost(known: LaneProgress, target: &Counters) -> LaneProgress {
+/// What was delivered and is in the target no longer, at most `passed` records of it, is lost.
+fn left_lost(known: LaneProgress, target: &Counters, passed: u64) -> LaneProgress {
     let Counters { delivered, rows_written, lost, .. } = known.counters;
-    let gone = delivered.saturating_sub(target.delivered);
-    let counters = Counters {
-        delivered: delivered - gone,
-        lost: lost + gone,
-        rows_written: rows_written.min(target.rows_written),
-        ..known.counters
-    };
+    let gone = delivered.saturating_sub(target.delivered).min(passed);
+    let rows_written = if gone == 0 { rows_written } else { rows_written.min(target.rows_written) };
+    let counters = Counters { delivered: delivered - gone, lost: lost + gone, rows_written, ..known.counters };
     LaneProgress { counters, ..known }
 }
 
-/// Counts as lost what a lane has not read yet and the source has no longer, where the user goes on behind it. Only of
-/// sources whose offsets count records the first one is ever another than 0. After a token, only an inbox goes on
-/// elsewhere than there: other sources say later what they have no longer.
-pub(crate) fn count_expired(lanes: Vec<LaneProgress>, to: &ResetTo, earliest: &Positions) -> Vec<LaneProgress> {
-    let passes = |partition: &Partition, first: u64| match to {
-        ResetTo::Beginning | ResetTo::End => true,
-        ResetTo::Positions(named) => {
-            named.get(&*partition.0).and_then(|to| to.parse::<u64>().ok()).is_some_and(|to| to >= first)
-        }
-        ResetTo::SinkToken | ResetTo::Journal => &*partition.0 == Inbox::PARTITION,
-    };
-    let expired = |(partition, at): (&Partition, &Position)| {
-        let (first, offset) = (earliest.get(partition)?.as_offset()?, at.as_offset()?);
-        // Of what was there before it was made anew, nobody knows how much was not read. After `@` stands how far it is known.
-        let id = |at: &Position| at.identity.as_deref().and_then(|known| known.split('@').next()).map(str::to_owned);
-        let (was, is) = (id(at), id(earliest.get(partition)?));
-        let same = was.is_none() || is.is_none() || was == is;
-        (same && passes(partition, first)).then(|| first.saturating_sub(offset))
-    };
-    let counted = lanes.into_iter().map(|lane| {
-        let lost: u64 = lane.positions.iter().filter_map(expired).sum();
-        let counters = Counters { read: lane.counters.read + lost, lost: lane.counters.lost + lost, ..lane.counters };
-        LaneProgress { counters, ..lane }
-    });
-    counted.collect()
-}
-
-/// A lane that goes on after those of a later generation, which count with it.
+/// A lane that goes on after those of later generations, which count with it.
 pub(crate) fn after(lane: &LaneProgress, ahead: &[Token]) -> LaneProgress {
     let mut after = lane.clone();
     for token in ahead {
-        after.positions.extend(token.positions.clone());
-        after.counters.add(&token.counters);
-        after.chunks.extend(token.chunks.clone());
+        let LaneProgress { positions, counters, chunks, .. } = since(token, &LaneProgress::default());
+        after.positions.extend(positions);
+        after.counters.add(&counters);
+        after.chunks.extend(chunks);
     }
     after
 }
 
-/// What a token says beyond a commit that the journal has. Chunks of commits up to it are counted already, and may be joined
-/// with others by now.
-pub(crate) fn since(token: &Token, journalled: u64) -> LaneProgress {
+/// A token's content as the progress of a lane of which the journal knows `journalled`.
+///
+/// Chunks of commits up to that are listed already, and may be joined with others by now. Of a journal that is older than
+/// the token's, some may be named no more: others stand for their letters, so that letter n stays the n-th. Of one that is
+/// newer than the token, all are listed: what is read again counts then, and they stay counted.
+pub(crate) fn since(token: &Token, journalled: &LaneProgress) -> LaneProgress {
     let mut progress = of_token(token.fence.lane, token);
-    progress.chunks.retain(|chunk| commit_of(&chunk.id).is_none_or(|commit| commit > journalled));
+    progress.chunks.retain(|chunk| commit_of(&chunk.id).is_none_or(|commit| commit > journalled.sequence));
+    let letters = |chunk: &ChunkRef| if chunk.kind == ChunkKind::DeadLetters { chunk.records } else { 0 };
+    let listed = journalled.counters.dead + progress.chunks.iter().map(letters).sum::<u64>();
+    let again = listed.saturating_sub(token.counters.dead);
+    progress.counters.read += again;
+    progress.counters.dead += again;
+    progress.chunks.splice(..0, unnamed(token, progress.counters.dead - listed));
     progress
 }
 

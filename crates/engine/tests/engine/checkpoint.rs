@@ -87,3 +87,19 @@ async fn only_name_description_and_labels_change_while_it_runs() {
     house.stop().await;
     assert_eq!(view(house.act(update(&spec)).await).status, Status::Stopped);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() {
+    let mut house = stopped("reset-beginning-unknown").await;
+    house.feed.out_of_reach(true);
+    for force in [false, true] {
+        match house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force }).await {
+            Err(AskError::Rejected(Rejected::Invalid { problems })) => {
+                assert_eq!(problems[0].code, "source-unreachable");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Where the source begins says here only what it has no longer.
+    view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false }).await);
+}

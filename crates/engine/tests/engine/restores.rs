@@ -9,6 +9,7 @@ use dataflow_engine::{
     view::PipelineView,
 };
 use dataflow_journal::memory::Memory;
+use dataflow_testkit::memory::Fault;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -43,6 +44,20 @@ impl House {
 
     async fn choose(&mut self, to: ResetTo) -> PipelineView {
         view(self.act(Action::ResetCheckpoint { to, force: false }).await)
+    }
+
+    /// Waits until the store has so many rows.
+    async fn holds(&mut self, rows: usize) {
+        let store = self.store.clone();
+        self.until(|_| store.len() >= rows).await;
+        assert_eq!(self.store.len(), rows);
+    }
+
+    /// Code and number of all letters that are listed.
+    async fn letters(&mut self) -> Vec<String> {
+        let listed = self.ask(Message::Query(Query::DeadLetters { after: 0, limit: 100 })).await.unwrap();
+        let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
+        page.items.iter().map(|letter| format!("{} {}", letter.number, letter.code)).collect()
     }
 
     async fn is_behind(&mut self) {
@@ -174,6 +189,30 @@ async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
     assert_eq!(house.store.data(), numbers(0, 6));
 }
 
+/// A copy of a journal from before anything was read; then so many generations in each of which these records come.
+async fn with_generations_since(name: &str, generations: u64, records: &[&str]) -> House {
+    let journal = Memory::new();
+    let mut house = House::on(name, Arc::new(journal.clone()), 1, 1).await;
+    house.create(house.spec()).await;
+    house.start().await;
+    house.stop().await;
+    let backup = journal.copy();
+    for generation in 0..generations {
+        house.choose(ResetTo::Journal).await;
+        house.start().await;
+        for record in records {
+            house.feed.push("t/0", [*record]);
+            let read = house.feed.len() as u64;
+            house.until(|view| view.metrics.records_read == read && view.metrics.records_in_flight == 0).await;
+        }
+        house.stop().await;
+        assert_eq!(house.get().await.checkpoint.generation, generation + 2);
+    }
+    house.restore(backup).await;
+    house.start().await;
+    house
+}
+
 /// Records 0 to 10 delivered, and a copy of the journal; then a second generation from the beginning, and 5 records more.
 async fn with_a_generation_since(name: &str) -> House {
     let journal = Memory::new();
@@ -289,4 +328,129 @@ async fn a_forced_update_is_not_taken_for_the_generation_that_the_journal_lacks(
     house.delivered(20).await;
     let all: Vec<_> = numbers(0, 20).into_iter().chain(numbers(10, 20)).collect();
     assert_eq!(house.store.data(), all);
+}
+
+/// What is neither in the target nor written again is lost; nothing else is.
+#[tokio::test(start_paused = true)]
+async fn what_a_target_that_is_gone_does_not_get_again_is_counted_as_lost() {
+    for from in [0, 4, 10] {
+        let mut house = House::new(&format!("restore-gone-from-{from}")).await;
+        house.feed.push("t/0", numbers(0, 10));
+        house.create(house.spec()).await;
+        house.start().await;
+        house.delivered(10).await;
+        house.stop().await;
+        house.store.empty();
+        let to = ResetTo::Positions([("t/0".to_owned(), from.to_string())].into());
+        assert_eq!(house.choose(to).await.metrics.records_lost, from);
+        house.start().await;
+        house.holds(10 - from as usize).await;
+    }
+    // Records that were pushed and delivered are not pending any more.
+    let (mut house, _) = pushed_to("restore-gone-pushed").await;
+    house.push("a", 0, 10).await.unwrap();
+    house.delivered(10).await;
+    house.stop().await;
+    house.store.empty();
+    assert_eq!(house.choose(ResetTo::Beginning).await.metrics.records_lost, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn letter_n_is_the_nth_also_where_an_older_journal_does_not_have_all() {
+    let journal = Memory::new();
+    let mut house = House::on("restore-letters", Arc::new(journal.clone()), 1, 1).await;
+    house.create(house.spec()).await;
+    let mut backup = None;
+    for n in 0..3 {
+        house.feed.push("t/0", [format!("die {n}")]);
+        house.start().await;
+        house.until(|view| view.metrics.records_dead == n + 1).await;
+        // The token that comes next names only letters since this checkpoint.
+        house.stop().await;
+        backup.get_or_insert_with(|| journal.copy());
+    }
+    house.restore(backup.unwrap()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_dead == 3).await;
+    assert_eq!(house.letters().await, ["1 expression", "2 letter-missing", "3 letter-missing"]);
+    house.feed.push("t/0", ["die 3"]);
+    house.until(|view| view.metrics.records_dead == 4).await;
+    house.stop().await;
+    assert_eq!(house.letters().await[3], "4 expression");
+}
+
+#[tokio::test(start_paused = true)]
+async fn letters_keep_their_numbers_where_the_sink_is_adopted_by_choice() {
+    let mut house = with_generations_since("restore-letters-chosen", 3, &["die 1", "die 2"]).await;
+    house.is_behind().await;
+    let chosen = house.choose(ResetTo::SinkToken).await;
+    assert_eq!(chosen.metrics.records_dead, 6);
+    let expected: Vec<_> = (1..=6).map(|number| format!("{number} letter-missing")).collect();
+    assert_eq!(house.letters().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pushes_are_refused_until_the_sink_is_known_again_whatever_is_started_or_stopped() {
+    let (mut house, journal) = pushed_to("restore-undecided").await;
+    house.push("a", 0, 10).await.unwrap();
+    house.delivered(10).await;
+    let backup = journal.copy();
+    house.push("b", 10, 15).await.unwrap();
+    house.delivered(15).await;
+    house.restore(backup).await;
+    house.is_behind().await;
+
+    house.store.fault_opens([Fault::Hang]);
+    house.start().await;
+    let refused = house.push("c", 100, 110).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
+    assert_eq!(house.stop().await.status, Status::Stopped);
+    let refused = house.push("c", 100, 110).await;
+    assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
+
+    house.choose(ResetTo::End).await;
+    house.push("c", 100, 110).await.unwrap();
+    house.start().await;
+    house.holds(25).await;
+}
+
+/// Of several generations that the journal lacks, each has moved other partitions, or none.
+#[tokio::test(start_paused = true)]
+async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks() {
+    let journal = Memory::new();
+    let mut house = House::on("restore-generations", Arc::new(journal.clone()), 1, 1).await;
+    for partition in ["t/0", "t/1", "t/2"] {
+        house.feed.push(partition, numbers(0, 5));
+    }
+    house.create(house.spec()).await;
+    house.start().await;
+    house.delivered(15).await;
+    house.stop().await;
+    let backup = journal.copy();
+    for partition in ["t/0", "t/1"] {
+        house.choose(ResetTo::Journal).await;
+        house.feed.push(partition, numbers(5, 10));
+        let rows = house.store.len() + 5;
+        house.start().await;
+        house.holds(rows).await;
+        house.stop().await;
+    }
+    // Passed over, and then nothing came any more.
+    house.feed.push("t/2", numbers(5, 10));
+    house.choose(ResetTo::End).await;
+    house.start().await;
+    house.feed.push("t/0", numbers(10, 12));
+    house.holds(27).await;
+
+    house.restore(backup).await;
+    house.start().await;
+    house.is_behind().await;
+    let chosen = house.choose(ResetTo::SinkToken).await;
+    assert_eq!((chosen.checkpoint.generation, chosen.metrics.records_delivered), (5, 27));
+    house.start().await;
+    for partition in ["t/0", "t/1", "t/2"] {
+        house.feed.push(partition, numbers(20, 22));
+    }
+    house.delivered(33).await;
+    house.holds(33).await;
 }

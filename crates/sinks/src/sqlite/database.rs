@@ -30,8 +30,7 @@ const READ: &str = "select epoch, sequence, positions, counters, chunks from dat
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 
 const AHEAD: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and sequence > 0 and generation = (select max(generation) from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and sequence > 0) and generation > ?3";
+    where pipeline = ?1 and incarnation = ?2 and generation > ?3 and sequence > 0 order by generation, lane";
 
 /// An open database file.
 pub(super) struct Database {
@@ -169,7 +168,7 @@ impl Database {
         row.optional().map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
     }
 
-    /// The tokens of the newest generation, if it is after that of the fence.
+    /// The tokens of generations after that of the fence, in order.
     pub(super) fn ahead(&self, fence: &Fence) -> Result<Vec<Token>, Error> {
         let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
         let (pipeline, incarnation, generation) = key(fence);

@@ -39,6 +39,7 @@ pub(super) struct Inner {
     pub(super) ended: bool,
     pub(super) read_faults: VecDeque<Option<Error>>,
     pub(super) open_faults: VecDeque<Option<Error>>,
+    pub(super) out_of_reach: bool,
 }
 
 impl Feed {
@@ -68,6 +69,10 @@ impl Feed {
     /// What the next openings fail with; none: goes well.
     pub fn fault_opens(&self, faults: impl IntoIterator<Item = Option<Error>>) {
         self.lock().open_faults.extend(faults);
+    }
+    /// Whether it can't be asked where it begins or ends.
+    pub fn out_of_reach(&self, out_of_reach: bool) {
+        self.lock().out_of_reach = out_of_reach;
     }
     /// Number of records in all partitions.
     pub fn len(&self) -> usize {

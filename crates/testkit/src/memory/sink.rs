@@ -103,13 +103,11 @@ impl Sink for Memory {
             (demand, _) => demand.clone().unwrap_or(Demand::Documents),
         };
         let token = if self.kind == Kind::Transactional { inner.tokens.get(&key).cloned() } else { None };
-        let of = |token: &&Token| {
-            (&token.fence.pipeline, &token.fence.incarnation) == (&lane.fence.pipeline, &lane.fence.incarnation)
+        let Fence { pipeline, incarnation, generation, .. } = &lane.fence;
+        let later = |Token { fence, .. }: &&Token| {
+            (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation) && fence.generation > *generation
         };
-        let newest = inner.tokens.values().filter(of).map(|token| token.fence.generation).max();
-        let newest = newest.filter(|newest| *newest > lane.fence.generation);
-        let of_newest = |token: &&Token| Some(token.fence.generation) == newest;
-        let ahead = inner.tokens.values().filter(of).filter(of_newest).cloned().collect();
+        let ahead = inner.tokens.values().filter(later).cloned().collect();
         drop(inner);
         let writer = MemoryWriter {
             store: self.store.clone(),

@@ -68,6 +68,9 @@ impl Source for Memory {
 
     async fn resolve(&self, _: &Context, to: &Place) -> Result<Positions, Error> {
         let inner = self.feed.lock();
+        if inner.out_of_reach {
+            return Err(Error::transient("unreachable", "the memory source was asked to be away"));
+        }
         let at = |records: &Vec<Fed>| match to {
             Place::Beginning => 0,
             Place::End => records.len() as u64,

@@ -82,6 +82,13 @@ impl Store {
     pub fn forget_tokens(&self) {
         self.lock().tokens.clear();
     }
+    /// Loses all that it holds, as if somebody had dropped the database.
+    pub fn empty(&self) {
+        let mut inner = self.lock();
+        inner.rows.clear();
+        inner.tokens.clear();
+        inner.epochs.clear();
+    }
     /// Puts a token in place, as if somebody had restored an old backup.
     pub fn set_token(&self, token: Token) {
         self.lock().tokens.insert(lane_key(&token.fence), token);

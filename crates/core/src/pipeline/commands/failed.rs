@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The restart policy decides whether it is started again. A failure while stopping ends the stop, unsettled: the next
-/// open adopts what the sink has.
+/// open adopts what the sink has. What it has and the journal does not know of is told all the same.
 pub(in crate::pipeline) fn failed(
     state: &State,
     command: &Command,
@@ -15,7 +15,7 @@ pub(in crate::pipeline) fn failed(
     restart_in: Option<u64>,
 ) -> Result<Decision, Rejected> {
     let running = super::ended(state, run)?;
-    if running.stopping.is_some() {
+    if running.stopping.is_some() && !cause.is_behind() {
         return Ok(end(running, command, Fact::PipelineStopped { settled: false }));
     }
     let wait =

@@ -49,11 +49,9 @@ pub(in crate::pipeline) fn ingest(
         None => {}
     }
     command.target(state)?;
-    if let State::Failed(failed) = state
-        && state.is_behind()
-    {
+    if let Some(cause) = &pipeline.undecided {
         // Records that it would take in bear numbers that the sink has had already.
-        return Err(not_allowed("push to", state, failed.cause.fix.as_deref().unwrap_or_default()));
+        return Err(not_allowed("push to", state, cause.fix.as_deref().unwrap_or_default()));
     }
     let ((from, pending), most) = (inbox, most_pending_bytes(&pipeline.spec));
     if pending > 0 && pending.saturating_add(bytes) > most {

@@ -2,7 +2,7 @@ use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{
         Command, Effect, Fact, Request, State, Status,
-        event::{LaneOpened, LaneProgress, Lost, Recovery},
+        event::{Cause, LaneOpened, LaneProgress, Lost, Recovery},
         testing::*,
     },
     spec::{PipelineSpec, RestartPolicy},
@@ -190,4 +190,21 @@ fn reports_take_no_command_id() {
     // Their ids are of no account: the same one twice is two reports.
     let named = |request| Command::from(request).named("given-1");
     running().when(named(report_progress(10, 1))).then([processed(10, 1)]);
+}
+
+#[test]
+fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
+    let behind = Cause { code: Cause::JOURNAL_BEHIND.into(), ..cause(false) };
+    let report = || Request::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None };
+    let failed = || Fact::PipelineFailed { cause: behind.clone(), restart_at: None };
+    for request in [stop_requested(), restart_requested()] {
+        let stopping = given([created(), started(), request]);
+        let failed = stopping.when(report()).then([failed()]).then_effects([]).after();
+        assert!(failed.state.is_behind());
+        // Until a run knows better, or a generation starts.
+        let started = failed.and(started());
+        started.clone().when(ingest("a", 1)).then_rejected("not-allowed");
+        started.clone().and(stop_requested()).and(stopped()).when(ingest("a", 1)).then_rejected("not-allowed");
+        started.and(opened(12, 0)).when(ingest("a", 1)).then([received("a", 0, 1)]);
+    }
 }
