@@ -95,7 +95,7 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
     for force in [false, true] {
         match house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force }).await {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
-                assert_eq!(problems[0].code, "source-unreachable");
+                assert_eq!(problems[0].code, "unreachable");
             }
             other => panic!("{other:?}"),
         }

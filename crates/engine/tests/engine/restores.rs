@@ -435,22 +435,15 @@ async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks()
         house.holds(rows).await;
         house.stop().await;
     }
-    // Passed over, and then nothing came any more.
-    house.feed.push("t/2", numbers(5, 10));
-    house.choose(ResetTo::End).await;
-    house.start().await;
-    house.feed.push("t/0", numbers(10, 12));
-    house.holds(27).await;
-
     house.restore(backup).await;
     house.start().await;
     house.is_behind().await;
     let chosen = house.choose(ResetTo::SinkToken).await;
-    assert_eq!((chosen.checkpoint.generation, chosen.metrics.records_delivered), (5, 27));
+    assert_eq!((chosen.checkpoint.generation, chosen.metrics.records_delivered), (4, 25));
     house.start().await;
     for partition in ["t/0", "t/1", "t/2"] {
         house.feed.push(partition, numbers(20, 22));
     }
-    house.delivered(33).await;
-    house.holds(33).await;
+    house.delivered(31).await;
+    house.holds(31).await;
 }
