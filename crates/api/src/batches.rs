@@ -45,8 +45,9 @@ pub(crate) struct PushedRecord {
 
 /// Push records
 ///
-/// Answered once they are durable; with `wait=delivered` once the sink has committed them, or with 202 and
-/// `delivered: false` if that takes longer than `timeout`. At most 8 MiB a batch.
+/// Answered once they are durable; with `wait=delivered` once all of them are through (delivered to the sink, dropped by a
+/// filter, or kept as dead letters, which `deadLetters` counts), or with 202 and `delivered: false` if that takes longer than
+/// `timeout`. At most 8 MiB a batch.
 #[utoipa::path(post, path = "/api/pipelines/{id}/batches", tag = "batches", request_body = PushedBatch, params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("wait" = Option<String>, Query, description = "`received` (default) or `delivered`"),

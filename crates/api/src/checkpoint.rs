@@ -74,7 +74,7 @@ pub(crate) async fn get(
         ("id" = String, Path, description = "The pipeline's id"),
         ("force" = Option<bool>, Query, description = "Even if the sink can't be asked what it has"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses((status = 200, body = CheckpointView)))]
 pub(crate) async fn reset(
     State(state): State<ApiState>,

@@ -15,7 +15,7 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(10);
         ("id" = String, Path, description = "The pipeline's id"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that runs already is no conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses((status = 200, body = PipelineView)))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
@@ -42,7 +42,7 @@ pub(crate) async fn start(
         ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`, or a number of seconds; default 10s"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that doesn't run is no conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses(
         (status = 200, description = "It has stopped", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),
@@ -70,7 +70,7 @@ pub(crate) async fn stop(
         ("id" = String, Path, description = "The pipeline's id"),
         ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`, or a number of seconds; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses(
         (status = 200, description = "It runs again", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),

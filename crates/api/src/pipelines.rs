@@ -98,7 +98,7 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
     request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schema NewPipeline"),
     params(
         ("idempotent" = Option<bool>, Query, description = "A pipeline of this id that is the same is no conflict"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ),
     responses(
         (status = 200, description = "There is the same one already", body = CreatedView),
@@ -175,7 +175,7 @@ pub(crate) async fn get(
         ("reset" = Option<bool>, Query, description = "Even if that gives up positions: what has none is read from where the source begins"),
         ("force" = Option<bool>, Query, description = "Start a new generation even if the sink can't be asked what it has of the old one"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses((status = 200, body = PipelineView)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
@@ -222,7 +222,7 @@ pub(crate) async fn update(
         ("idempotent" = Option<bool>, Query, description = "A pipeline that is not there is no error"),
         ("discard" = Option<bool>, Query, description = "Even if pushed records that were acknowledged are not delivered yet: they are lost"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Repeated with the same key, the request changes nothing; another request under it is answered 422"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses((status = 200, body = DeletedView)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,

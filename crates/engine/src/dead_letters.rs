@@ -12,6 +12,7 @@ use dataflow_core::{
 use dataflow_journal::{Error, Journal};
 use dataflow_sdk::{batch::Dead, records::Records};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Dead letters of one commit, or of several that were joined, as they are stored. What was ever written stays readable: a shape that has to change
 /// becomes another variant, with a golden file of its own in `golden/dead-letters/`.
@@ -236,6 +237,27 @@ pub(crate) async fn list(
         before = end;
     }
     Ok(found)
+}
+
+/// How many records of a partition between two offsets, the second excluded, are dead letters. The newest chunks are looked
+/// at first, and none that is older than these records.
+pub(crate) async fn between(
+    journal: &dyn Journal,
+    chunks: &[ChunkRef],
+    partition: &str,
+    (from, to): (u64, u64),
+) -> Result<u64, Error> {
+    let mut dead: BTreeSet<u64> = BTreeSet::new();
+    for chunk in chunks.iter().rev() {
+        let letters = letters(journal, chunk).await?;
+        let places = letters.iter().filter(|letter| letter.partition == partition);
+        let places: Vec<u64> = places.filter_map(|letter| letter.position.parse().ok()).collect();
+        dead.extend(places.iter().filter(|place| (from..to).contains(place)));
+        if places.iter().any(|place| *place < from) {
+            break;
+        }
+    }
+    Ok(dead.len() as u64)
 }
 
 /// The letters of the first chunk that has any after number `after`, those only; none: there are no more.

@@ -1,5 +1,6 @@
 //! The local shard region: all 256 shards on this node, and their entities.
 use crate::{
+    dead_letters,
     entity::{Ask, Entity, Mail, Surroundings, at_once, causes, view},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
     shard::{ShardLog, Slot, load_pipeline},
@@ -8,8 +9,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use dataflow_core::{
+    chunk::ChunkRef,
     id::{Epoch, PipelineId},
-    pipeline::State,
+    pipeline::{State, state::Inbox},
+    position::{Partition, Position, Positions},
     shard::ShardId,
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -194,10 +197,8 @@ impl LocalRegion {
     /// Waits until the pushed records before `position` are committed; false if that takes longer.
     async fn delivered(&self, slot: &Slot, position: u64, within: Duration) -> bool {
         let committed = || {
-            let partition = dataflow_core::position::Partition::from(dataflow_core::pipeline::state::Inbox::PARTITION);
-            let of = |positions: &dataflow_core::position::Positions| {
-                positions.get(&partition).and_then(dataflow_core::position::Position::as_offset).unwrap_or(0)
-            };
+            let partition = Partition::from(Inbox::PARTITION);
+            let of = |positions: &Positions| positions.get(&partition).and_then(Position::as_offset).unwrap_or(0);
             let live = slot
                 .live()
                 .map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));
@@ -226,6 +227,19 @@ impl LocalRegion {
             }
         };
         tokio::time::timeout(within, waiting).await.is_ok()
+    }
+
+    /// How many of the pushed records between two positions are dead letters, also those that only the sink's token names yet.
+    async fn dead_between(&self, slot: &Slot, pushed: (u64, u64)) -> Result<u64, AskError> {
+        let journalled = slot.state().pipeline().map(|pipeline| pipeline.progress.dead_letters.clone());
+        let mut chunks = journalled.unwrap_or_default();
+        if let Some(live) = slot.live() {
+            let live = live.lock();
+            let named = live.lanes.values().filter_map(|lane| lane.token.as_ref()).flat_map(|token| &token.chunks);
+            let new: Vec<ChunkRef> = named.filter(|chunk| !chunks.contains(chunk)).cloned().collect();
+            chunks.extend(new);
+        }
+        Ok(dead_letters::between(&*self.around.parts.journal, &chunks, Inbox::PARTITION, pushed).await?)
     }
 }
 
@@ -294,7 +308,12 @@ impl ShardRegion for Region {
         match (reply, delivered) {
             (Reply::Received(mut received), Some(within)) => {
                 let position = received.position.parse().unwrap_or(u64::MAX);
-                received.delivered = Some(self.0.delivered(&handle.slot, position, within).await);
+                let delivered = self.0.delivered(&handle.slot, position, within).await;
+                received.delivered = Some(delivered);
+                if delivered {
+                    let pushed = (position.saturating_sub(received.accepted), position);
+                    received.dead_letters = Some(self.0.dead_between(&handle.slot, pushed).await?);
+                }
                 Ok(Reply::Received(received))
             }
             (reply, _) => Ok(reply),

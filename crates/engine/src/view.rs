@@ -194,9 +194,13 @@ pub struct ReceivedView {
     pub accepted: u64,
     /// Position after its last record.
     pub position: String,
-    /// Whether the sink has committed them; only there if it was asked for.
+    /// Whether all of them are through: delivered to the sink, dropped by a filter, or kept as dead letters. Only there if it
+    /// was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<bool>,
+    /// How many of them are dead letters; only there once all are through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<u64>,
 }
 
 /// A page of a pipeline's lifecycle.

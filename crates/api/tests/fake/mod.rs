@@ -142,6 +142,7 @@ impl ShardRegion for Region {
                     accepted: records,
                     position: records.to_string(),
                     delivered: delivered.map(|wait| !wait.is_zero()),
+                    dead_letters: None,
                 };
                 let (known, answer) = batches.entry(key).or_insert((hash.clone(), received));
                 if *known != hash {

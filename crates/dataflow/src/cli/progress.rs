@@ -42,7 +42,13 @@ impl Progress {
             format!("{}: {}{retry}{fix}", error.stage, error.message)
         });
         if error != self.error {
-            if let Some(text) = &error {
+            // While it tries again, the error is still there, without a time for the next attempt.
+            let said = |text: &str| self.error.as_ref().is_some_and(|said| said.starts_with(text));
+            let again = pipeline
+                .error
+                .as_ref()
+                .is_some_and(|error| error.retry_at.is_none() && said(&format!("{}: {}", error.stage, error.message)));
+            if let Some(text) = error.as_ref().filter(|_| !again) {
                 self.say(text);
             }
             self.error = error;

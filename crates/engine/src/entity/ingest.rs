@@ -89,6 +89,7 @@ impl Entity {
             accepted: to - from,
             position: to.to_string(),
             delivered: None,
+            dead_letters: None,
         };
         let event = decision.events.into_iter().next();
         let new = event.map(|event| (event, chunk, inbox::encode(now, &body)));

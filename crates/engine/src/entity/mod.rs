@@ -15,6 +15,7 @@ use crate::{
     directory::Directory,
     parts::Parts,
     region::{AskError, Query, Reply, UserCommand},
+    run::live::Trouble,
     shard::{AppendError, ShardLog, Slot},
     telemetry,
 };
@@ -66,6 +67,8 @@ pub(crate) struct Entity {
     pub(crate) log: ShardLog,
     pub(crate) around: Surroundings,
     run: Option<ActiveRun>,
+    /// Why the run failed that the one to be started follows: shown until that one has opened.
+    failure: Option<Trouble>,
     /// Who waits for a stop to be over.
     waiting: Vec<oneshot::Sender<Result<Reply, AskError>>>,
     /// Another node has the shard, or the history is damaged: nothing may be done any more.
@@ -86,7 +89,17 @@ enum Next {
 
 impl Entity {
     pub(crate) fn new(slot: Arc<Slot>, log: ShardLog, around: Surroundings) -> Self {
-        Self { slot, log, around, run: None, waiting: Vec::new(), lost: None, unjoined: 0, restart: None }
+        Self {
+            slot,
+            log,
+            around,
+            run: None,
+            failure: None,
+            waiting: Vec::new(),
+            lost: None,
+            unjoined: 0,
+            restart: None,
+        }
     }
 
     /// Lives until it is idle (`may_leave` then says whether no message is under way), the node closes, or the shard is lost.

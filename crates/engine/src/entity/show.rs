@@ -136,7 +136,7 @@ fn error(state: &State, live: Option<&Live>, now: Timestamp) -> Option<ErrorView
         code: trouble.code.clone(),
         stage: trouble.stage.clone(),
         message: trouble.message.clone(),
-        fix: None,
+        fix: trouble.fix.clone(),
         since: rfc3339(trouble.since),
         attempts: trouble.attempts,
         retry_at: trouble.retry.map(|at| rfc3339(later(now, at.saturating_duration_since(Instant::now()).as_millis()))),

@@ -2,7 +2,7 @@
 use super::{Entity, answer, inbox::EntityInbox, queries, show};
 use crate::run::{
     End, Run,
-    live::Live,
+    live::{Live, Trouble},
     report::{Known, Refused, Report, Reports},
 };
 use dataflow_core::{
@@ -79,6 +79,9 @@ impl Entity {
         let (give, end) = oneshot::channel();
         let stop = CancellationToken::new();
         let live = Arc::new(Live::new(self.slot.pipeline.clone(), self.around.directory.clone()));
+        if let Some(failure) = self.failure.take() {
+            live.trouble(failure);
+        }
         let run = Run {
             pipeline,
             epoch: self.log.epoch(),
@@ -120,7 +123,17 @@ impl Entity {
 
     pub(super) async fn restart_by_policy(&mut self) {
         let lanes = self.choose_lanes().await;
+        self.failure = self.shown_failure();
         self.report(Request::Start { lanes }).await;
+        self.failure = None;
+    }
+
+    /// What a failed pipeline shows, for the run that tries again.
+    fn shown_failure(&self) -> Option<Trouble> {
+        let state = self.slot.state();
+        let State::Failed(failed) = &*state else { return None };
+        let Cause { code, stage, message, fix, .. } = failed.cause.clone();
+        Some(Trouble { code, stage, message, fix, since: failed.at, attempts: failed.attempt + 1, retry: None })
     }
 
     pub(super) async fn happened(&mut self, happened: Happened) {

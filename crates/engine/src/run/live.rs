@@ -55,6 +55,7 @@ pub(crate) struct Trouble {
     pub(crate) code: String,
     pub(crate) stage: String,
     pub(crate) message: String,
+    pub(crate) fix: Option<String>,
     pub(crate) since: Timestamp,
     pub(crate) attempts: u32,
     /// By the clock that nobody sets.

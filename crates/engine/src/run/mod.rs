@@ -125,6 +125,7 @@ impl Run {
             code,
             stage,
             message,
+            fix: None,
             since: now,
             attempts,
             retry: Some(Instant::now() + Duration::from_millis(wait)),

@@ -42,7 +42,7 @@ pub(crate) async fn wait_for<T>(
         shown = true;
         // Shown again each time: another lane may have been answered meanwhile.
         let (code, stage) = (CODE.into(), stage.into());
-        live.trouble(Trouble { code, stage, message, since: begun, attempts: 0, retry: None });
+        live.trouble(Trouble { code, stage, message, fix: None, since: begun, attempts: 0, retry: None });
     }
 }
 
@@ -58,6 +58,7 @@ pub(crate) async fn store(journal: &dyn Journal, id: &ChunkId, body: Bytes, live
             code: JOURNAL_DOWN.into(),
             stage: "journal".into(),
             message: error.to_string(),
+            fix: None,
             since: clock.now(),
             attempts,
             retry: Some(Instant::now() + RETRY),

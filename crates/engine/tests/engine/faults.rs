@@ -62,6 +62,23 @@ async fn the_restart_policy_starts_a_failed_pipeline_again() {
     house.until(|view| view.metrics.records_delivered == 5).await;
 }
 
+/// Trying again is not being well.
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_shown_until_the_run_after_it_has_opened() {
+    let mut house = House::new("trying-again").await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.feed.fault_opens([Some(Error::fatal("login-failed", "the login is refused").fix("check the password"))]);
+    house.store.fault_opens([Fault::None, Fault::Slow(Duration::from_secs(5))]);
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until_status(Status::Failed).await;
+    let again = house.until_status(Status::Running).await;
+    let error = again.error.unwrap();
+    assert_eq!((error.code.as_str(), error.fix.as_deref()), ("login-failed", Some("check the password")));
+    let well = house.until(|view| view.metrics.records_delivered == 5).await;
+    assert!(well.error.is_none(), "{:?}", well.error);
+}
+
 /// A wall clock that is set back a day has nobody wait for a day.
 #[tokio::test(start_paused = true)]
 async fn waits_are_as_long_as_they_were_whatever_the_clock_is_set_to() {

@@ -104,12 +104,30 @@ async fn pushed_records_are_durable_on_receipt_and_flow_once_it_runs() {
     house.start().await;
     let wait = Some(Duration::from_secs(30));
     let Ok(Reply::Received(second)) = house.act(push("b", &["{\"n\":3}"], wait)).await else { panic!() };
-    assert_eq!((second.position.as_str(), second.delivered), ("3", Some(true)));
+    assert_eq!((second.position.as_str(), second.delivered, second.dead_letters), ("3", Some(true), Some(0)));
     assert_eq!(house.store.data(), ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"]);
     house.stop().await;
     let chunks = house.journal.chunks("p/").await.unwrap();
     assert!(chunks.is_empty(), "bodies behind the checkpoint are collected: {chunks:?}");
     assert_eq!(house.get().await.status, Status::Stopped);
+}
+
+/// Who waits for a delivery hears how much of it there was none of, also who asks again.
+#[tokio::test(start_paused = true)]
+async fn dead_letters_of_a_batch_are_told_to_who_waits() {
+    let mut house = house("dead-push").await;
+    house.start().await;
+    let wait = Some(Duration::from_secs(30));
+    let dead = r#"{"a":"die"}"#;
+    for (id, lines, expected) in [
+        ("a", &[dead, "{\"n\":1}", dead][..], 2),
+        ("b", &["{\"n\":2}"], 0),
+        ("c", &[dead], 1),
+        ("a", &[dead, "{\"n\":1}", dead], 2),
+    ] {
+        let Ok(Reply::Received(view)) = house.act(push(id, lines, wait)).await else { panic!() };
+        assert_eq!((view.delivered, view.dead_letters), (Some(true), Some(expected)), "{id}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
