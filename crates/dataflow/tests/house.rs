@@ -88,6 +88,23 @@ fn the_domain_is_pure() {
     assert!(on.is_empty(), "dataflow-core must not know {on:?}");
 }
 
+/// The picture of the tree is true: what the page on architecture names is there, and what the engine has is named.
+#[test]
+fn the_page_on_architecture_knows_the_tree() {
+    let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let quoted = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let paths = quoted.filter(|text| text.contains("/src/") || text.contains("/tests/"));
+    let gone: Vec<_> =
+        paths.filter(|path| !root().join("crates").join(path.trim_start_matches("crates/")).exists()).collect();
+    assert!(gone.is_empty(), "docs/ARCHITECTURE.md names what is not there: {gone:?}");
+    let tree = page.split("```").nth(1).unwrap();
+    let of_engine = std::fs::read_dir(root().join("crates/engine/src")).unwrap();
+    let names =
+        of_engine.map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name != "lib.rs");
+    let unnamed: Vec<_> = names.filter(|name| !tree.contains(name.as_str())).collect();
+    assert!(unnamed.is_empty(), "the tree in docs/ARCHITECTURE.md lacks {unnamed:?} of the engine");
+}
+
 /// Every crate takes the lints of the workspace, which forbid `unsafe`, but for the one that calls a C library.
 #[test]
 fn unsafe_is_in_one_place() {
