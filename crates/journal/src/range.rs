@@ -22,9 +22,14 @@ impl Extent {
 
 /// Makes a [`Run`] of the first `limit` rows from a place on; `rows` are those found, by rising place.
 pub(crate) fn run(shard: ShardId, from: Seq, limit: usize, extent: Extent, rows: Vec<Row>) -> Result<Run, Error> {
-    let all = rows.len() < limit;
+    let next = covered(shard, from, limit, extent, &rows)?;
+    let entries = rows.into_iter().map(|row| entry(shard, row)).collect::<Result<_, _>>()?;
+    Ok(Run { entries, next })
+}
+
+/// Checks that nothing is missing among the first `limit` rows from a place on; the place up to which they go.
+pub(crate) fn covered(shard: ShardId, from: Seq, limit: usize, extent: Extent, rows: &[Row]) -> Result<Seq, Error> {
     let mut next = from;
-    let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
         if row.seq >= extent.next {
             return Err(Error::Corrupt(format!(
@@ -34,13 +39,12 @@ pub(crate) fn run(shard: ShardId, from: Seq, limit: usize, extent: Extent, rows:
         }
         dense(shard, next, row.seq, extent)?;
         next = row.seq.next();
-        entries.push(entry(shard, row)?);
     }
-    if all && next < extent.next {
+    if rows.len() < limit && next < extent.next {
         dense(shard, next, extent.next, extent)?;
         next = extent.next;
     }
-    Ok(Run { entries, next })
+    Ok(next)
 }
 
 /// Checks that whatever lies between `next` and `found` was compacted away.

@@ -2,6 +2,7 @@
 use super::{
     failure, schema,
     seen::{self, Marker, Written, marker},
+    statements,
 };
 use crate::Error;
 use dataflow_core::id::Epoch;
@@ -44,8 +45,7 @@ pub fn restore(backup: &Path, path: &Path, least: Epoch) -> Result<Option<PathBu
     check(&partial)?;
     let failed = |cause| failure::of(&partial, "can't be written", &cause);
     let db = schema::connect(&partial, OpenFlags::empty()).map_err(failed)?;
-    let epoch = i64::try_from(least.0).unwrap_or(i64::MAX);
-    db.execute("UPDATE head SET epoch = max(epoch, ?1)", [epoch]).map_err(failed)?;
+    statements::raise_epochs(&db, least).map_err(failed)?;
     let written = schema::written(&db, &partial)?;
     db.close().map_err(|(_, cause)| failed(cause))?;
 
@@ -110,7 +110,9 @@ fn check(copy: &Path) -> Result<Written, Error> {
     if found != "ok" {
         return Err(Error::Corrupt(format!("the copy {} is not whole: {found}", copy.display())));
     }
-    schema::written(&db, copy)
+    let written = schema::written(&db, copy)?;
+    statements::check_all(&db).map_err(failed)?;
+    Ok(written)
 }
 
 /// Gives a finished file its name; both it and the name are durable then.

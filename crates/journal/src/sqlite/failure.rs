@@ -1,23 +1,32 @@
 //! What SQLite's errors mean to the journal.
+use super::sums::Damaged;
 use crate::Error;
 use rusqlite::ErrorCode;
 use std::path::Path;
 
 /// The journal's error for one of SQLite's about the file at `path`; `what` says what could not be done.
 pub(super) fn of(path: &Path, what: &str, cause: &rusqlite::Error) -> Error {
+    if let Some(damaged) = Damaged::of(cause) {
+        return damaged;
+    }
     let text = format!("{} {what}: {cause}", path.display());
     match cause {
         _ if is_locked(cause) => Error::Unavailable(locked(path)),
         rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
-                Error::Corrupt(text)
-            }
+            // Unknown is what SQLite has no code for: a header or a schema that it can't make sense of.
+            ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::Unknown => Error::Corrupt(text),
             ErrorCode::DiskFull => Error::Unavailable(format!("{text}; free space on its disk")),
             _ => Error::Unavailable(text),
         },
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::QueryReturnedNoRows
+        // Its tables are not those that every statement is written for.
+        | rusqlite::Error::SqlInputError { .. }
         | rusqlite::Error::Utf8Error(..) => Error::Corrupt(text),
         _ => Error::Unavailable(text),
     }

@@ -9,6 +9,7 @@ mod readers;
 mod schema;
 mod seen;
 mod statements;
+mod sums;
 mod writer;
 
 use crate::{Appended, Entry, Error, Head, Journal, Run, Snapshot, range, stored};
@@ -161,10 +162,11 @@ impl Journal for Sqlite {
 
     async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
         let shard = ShardId::of(pipeline);
-        let pipeline = pipeline.clone();
-        let (state, rows) = self.readers.run(move |db| statements::load(db, shard, &pipeline)).await?;
-        let events = rows.into_iter().map(|row| range::entry(shard, row)).collect::<Result<_, _>>()?;
-        Ok((state.map(Into::into), events))
+        let name = pipeline.clone();
+        let (state, since, extent, rows) = self.readers.run(move |db| statements::load(db, shard, &name)).await?;
+        range::covered(shard, since, usize::MAX, extent, &rows)?;
+        let own = rows.into_iter().filter(|row| row.pipeline == pipeline.as_str());
+        Ok((state.map(Into::into), own.map(|row| range::entry(shard, row)).collect::<Result<_, _>>()?))
     }
 
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {

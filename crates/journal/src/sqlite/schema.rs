@@ -2,9 +2,11 @@
 use super::{
     failure,
     seen::{self, Written},
+    statements,
+    sums::{self, sum},
 };
 use crate::Error;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use std::{path::Path, time::Duration};
 
 /// The version of the tables that this build reads and writes (`PRAGMA user_version`).
@@ -16,16 +18,18 @@ const APPLICATION: i64 = 0x4446_6a6c;
 /// How long another process's lock is waited for at once.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.compacted` may be
-/// missing, none after it. `kind` is `stored::Kind`: 0 is lifecycle, anything else progress.
+/// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.snapshot_at` may be
+/// missing, none after it. `kind` is `stored::Kind`: 0 is lifecycle, anything else progress. `sum` is a row's checksum, `head.snapshots` that of all
+/// snapshots of a shard, see `sums`.
 const TABLES: &str = "
-    CREATE TABLE journal (id TEXT NOT NULL) STRICT;
+    CREATE TABLE journal (id TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE head (
         shard INTEGER PRIMARY KEY,
         epoch INTEGER NOT NULL,
         next_seq INTEGER NOT NULL,
         snapshot_at INTEGER NOT NULL,
-        compacted INTEGER NOT NULL
+        snapshots INTEGER NOT NULL,
+        sum INTEGER NOT NULL
     ) STRICT;
     CREATE TABLE log (
         shard INTEGER NOT NULL,
@@ -33,6 +37,7 @@ const TABLES: &str = "
         pipeline TEXT NOT NULL,
         kind INTEGER NOT NULL,
         body TEXT NOT NULL,
+        sum INTEGER NOT NULL,
         PRIMARY KEY (shard, seq)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX log_history ON log (pipeline, seq) WHERE kind = 0;
@@ -41,11 +46,13 @@ const TABLES: &str = "
         shard INTEGER NOT NULL,
         pipeline TEXT NOT NULL,
         state BLOB NOT NULL,
+        sum INTEGER NOT NULL,
         PRIMARY KEY (shard, pipeline)
     ) STRICT;
     CREATE TABLE chunk (
         id TEXT PRIMARY KEY NOT NULL,
-        body BLOB NOT NULL
+        body BLOB NOT NULL,
+        sum INTEGER NOT NULL
     ) STRICT;
 ";
 
@@ -112,7 +119,8 @@ fn create(db: &mut Connection) -> rusqlite::Result<()> {
     // Another one may have been quicker.
     if is_empty(&tx)? {
         tx.execute_batch(TABLES)?;
-        tx.execute("INSERT INTO journal (id) VALUES (lower(hex(randomblob(16))))", [])?;
+        let id: String = tx.query_row("SELECT lower(hex(randomblob(16)))", [], |row| row.get(0))?;
+        tx.execute("INSERT INTO journal (id, sum) VALUES (?1, ?2)", params![id, sum(&[], &id, &[])])?;
         tx.pragma_update(None, "application_id", APPLICATION)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
@@ -139,15 +147,21 @@ pub(super) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
 
 /// What the journal is known by, and how much was written to it.
 pub(super) fn written(db: &Connection, path: &Path) -> Result<Written, Error> {
-    if number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'journal'").is_ok_and(|tables| tables == 0) {
+    if number(db, "SELECT count(*) FROM pragma_table_info('journal') WHERE name = 'sum'").is_ok_and(|found| found == 0) {
         let path = path.display();
         return Err(Error::Corrupt(format!(
-            "{path} was written by a build from before the first release, which gave journals no id; start with an empty folder"
+            "{path} was written by a build from before the first release, whose rows have no checksums; start with an empty folder"
         )));
     }
-    // In one statement, so that it is of one moment.
-    db.query_row("SELECT id, (SELECT coalesce(sum(epoch + next_seq - 1), 0) FROM head) FROM journal", [], |row| {
-        Ok(Written { id: row.get(0)?, moves: row.get::<_, i64>(1)?.cast_unsigned() })
-    })
-    .map_err(|cause| failure::of(path, "can't be read", &cause))
+    let written = || {
+        // Of one moment.
+        let tx = db.unchecked_transaction()?;
+        let id = tx.query_row("SELECT id, sum FROM journal", [], |row| {
+            let id: String = row.get(0)?;
+            sums::check(row, 1, sum(&[], &id, &[]), format_args!("the id of {}", path.display()))?;
+            Ok(id)
+        })?;
+        Ok(Written { id, moves: statements::moves(&tx)? })
+    };
+    written().map_err(|cause| failure::of(path, "can't be read", &cause))
 }

@@ -1,4 +1,5 @@
 //! The statements: every question and every write, and how rows map to them.
+use super::sums::{Damaged, check, sum};
 use crate::{Appended, Error, Head, Snapshot, range, range::Extent, stored::Row};
 use dataflow_core::{
     chunk::ChunkId,
@@ -21,59 +22,141 @@ fn limited(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-fn row(row: &rusqlite::Row<'_>) -> Result<Row> {
-    Ok(Row { seq: Seq(unsigned(row, 0)?), pipeline: row.get(1)?, kind: row.get(2)?, body: row.get(3)? })
+fn row(shard: ShardId, row: &rusqlite::Row<'_>) -> Result<Row> {
+    let event = Row { seq: Seq(unsigned(row, 0)?), pipeline: row.get(1)?, kind: row.get(2)?, body: row.get(3)? };
+    let what = format_args!("shard {shard}, event {} of {:?}", event.seq, event.pipeline);
+    check(row, 4, event_sum(shard, &event), what)?;
+    Ok(event)
 }
 
-pub(super) fn claim(db: &Connection, shard: ShardId) -> Result<Head> {
-    db.prepare_cached(
-        "INSERT INTO head (shard, epoch, next_seq, snapshot_at, compacted) VALUES (?1, 1, 1, 1, 1)
-         ON CONFLICT (shard) DO UPDATE SET epoch = epoch + 1 RETURNING epoch, next_seq",
-    )?
-    .query_row([shard.0], |row| Ok(Head { epoch: Epoch(unsigned(row, 0)?), next_seq: Seq(unsigned(row, 1)?) }))
+fn event_sum(shard: ShardId, row: &Row) -> i64 {
+    sum(&[shard.0.into(), row.seq.0, row.kind.into()], &row.pipeline, row.body.as_bytes())
 }
 
-pub(super) fn epochs(db: &Connection) -> Result<Vec<(ShardId, Epoch)>> {
-    db.prepare_cached("SELECT shard, epoch FROM head")?
-        .query_map([], |row| Ok((ShardId(row.get(0)?), Epoch(unsigned(row, 1)?))))?
+/// A shard's head as it is stored.
+#[derive(Clone, Copy)]
+struct Stored {
+    epoch: Epoch,
+    next: Seq,
+    snapshot_at: Seq,
+    /// The checksums of all its snapshots, combined in no order.
+    snapshots: i64,
+}
+
+impl Stored {
+    /// Of a shard that nobody has claimed yet.
+    const EMPTY: Self = Self { epoch: Epoch(0), next: Seq(1), snapshot_at: Seq(1), snapshots: 0 };
+
+    fn sum(&self, shard: ShardId) -> i64 {
+        let snapshots = self.snapshots.cast_unsigned();
+        sum(&[shard.0.into(), self.epoch.0, self.next.0, self.snapshot_at.0, snapshots], "", &[])
+    }
+
+    fn extent(&self) -> Extent {
+        Extent { next: self.next, compacted: self.snapshot_at }
+    }
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> Result<(ShardId, Stored)> {
+    let shard = ShardId(row.get(0)?);
+    let head = Stored {
+        epoch: Epoch(unsigned(row, 1)?),
+        next: Seq(unsigned(row, 2)?),
+        snapshot_at: Seq(unsigned(row, 3)?),
+        snapshots: row.get(4)?,
+    };
+    check(row, 5, head.sum(shard), format_args!("shard {shard}, its head"))?;
+    Ok((shard, head))
+}
+
+fn head(db: &Connection, shard: ShardId) -> Result<Stored> {
+    let found = db
+        .prepare_cached("SELECT shard, epoch, next_seq, snapshot_at, snapshots, sum FROM head WHERE shard = ?1")?
+        .query_row([shard.0], |row| stored(row).map(|(_, head)| head))
+        .optional()?;
+    if let Some(head) = found {
+        return Ok(head);
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE shard = ?1) OR EXISTS (SELECT 1 FROM snapshot WHERE shard = ?1)";
+    if db.prepare_cached(sql)?.query_row([shard.0], |row| row.get(0))? {
+        return Err(Damaged::row(format_args!("shard {shard}, its head")));
+    }
+    Ok(Stored::EMPTY)
+}
+
+fn heads(db: &Connection) -> Result<Vec<(ShardId, Stored)>> {
+    db.prepare_cached("SELECT shard, epoch, next_seq, snapshot_at, snapshots, sum FROM head")?
+        .query_map([], stored)?
         .collect()
 }
 
+fn put_head(db: &Connection, shard: ShardId, head: &Stored) -> Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO head (shard, epoch, next_seq, snapshot_at, snapshots, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        shard.0,
+        signed(head.epoch.0)?,
+        signed(head.next.0)?,
+        signed(head.snapshot_at.0)?,
+        head.snapshots,
+        head.sum(shard)
+    ])
+    .map(drop)
+}
+
+pub(super) fn claim(db: &Connection, shard: ShardId) -> Result<Head> {
+    let head = head(db, shard)?;
+    let head = Stored { epoch: head.epoch.next(), ..head };
+    put_head(db, shard, &head)?;
+    Ok(Head { epoch: head.epoch, next_seq: head.next })
+}
+
+/// Raises the epochs of all shards to at least this one.
+pub(super) fn raise_epochs(db: &Connection, least: Epoch) -> Result<()> {
+    for (shard, head) in heads(db)? {
+        put_head(db, shard, &Stored { epoch: head.epoch.max(least), ..head })?;
+    }
+    Ok(())
+}
+
+pub(super) fn epochs(db: &Connection) -> Result<Vec<(ShardId, Epoch)>> {
+    Ok(heads(db)?.into_iter().map(|(shard, head)| (shard, head.epoch)).collect())
+}
+
+/// Claims and events of all shards, ever. A damaged head is told by whoever uses it: the others have nothing to do with it.
+pub(super) fn moves(db: &Connection) -> Result<u64> {
+    db.query_row("SELECT coalesce(sum(epoch + next_seq - 1), 0) FROM head", [], |row| unsigned(row, 0))
+}
+
 pub(super) fn append(db: &Connection, shard: ShardId, epoch: Epoch, next: Seq, rows: &[Row]) -> Result<Appended> {
-    let behind = signed(next.0 + rows.len() as u64)?;
-    let moved = db
-        .prepare_cached("UPDATE head SET next_seq = ?4 WHERE shard = ?1 AND epoch = ?2 AND next_seq = ?3")?
-        .execute(params![shard.0, signed(epoch.0)?, signed(next.0)?, behind])?;
-    if moved == 0 {
+    let head = head(db, shard)?;
+    if (head.epoch, head.next) != (epoch, next) {
         return Ok(Appended::Fenced);
     }
+    put_head(db, shard, &Stored { next: Seq(next.0 + rows.len() as u64), ..head })?;
     let mut insert =
-        db.prepare_cached("INSERT INTO log (shard, seq, pipeline, kind, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        db.prepare_cached("INSERT INTO log (shard, seq, pipeline, kind, body, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for row in rows {
-        insert.execute(params![shard.0, signed(row.seq.0)?, row.pipeline, row.kind, row.body])?;
+        let sum = event_sum(shard, row);
+        insert.execute(params![shard.0, signed(row.seq.0)?, row.pipeline, row.kind, row.body, sum])?;
     }
     Ok(Appended::Applied)
 }
 
-fn extent(db: &Connection, shard: ShardId) -> Result<Extent> {
-    db.prepare_cached("SELECT next_seq, compacted FROM head WHERE shard = ?1")?
-        .query_row([shard.0], |row| Ok(Extent { next: Seq(unsigned(row, 0)?), compacted: Seq(unsigned(row, 1)?) }))
-        .optional()
-        .map(|found| found.unwrap_or(Extent::EMPTY))
-}
-
 pub(super) const READ: &str =
-    "SELECT seq, pipeline, kind, body FROM log WHERE shard = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+    "SELECT seq, pipeline, kind, body, sum FROM log WHERE shard = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
 
 pub(super) fn read(db: &Connection, shard: ShardId, from: Seq, limit: usize) -> Result<(Extent, Vec<Row>)> {
+    let extent = head(db, shard)?.extent();
     let rows = db
         .prepare_cached(READ)?
-        .query_map(params![shard.0, signed(from.0)?, limited(limit)], row)?
+        .query_map(params![shard.0, signed(from.0)?, limited(limit)], |found| row(shard, found))?
         .collect::<Result<_>>()?;
-    Ok((extent(db, shard)?, rows))
+    Ok((extent, rows))
 }
 
-pub(super) const HISTORY: &str = "SELECT seq, pipeline, kind, body FROM log INDEXED BY log_history
+pub(super) const HISTORY: &str = "SELECT seq, pipeline, kind, body, sum FROM log INDEXED BY log_history
     WHERE pipeline = ?1 AND seq > ?2 AND kind = 0 AND shard = ?3 ORDER BY seq LIMIT ?4";
 
 pub(super) fn history(
@@ -85,10 +168,12 @@ pub(super) fn history(
 ) -> Result<Vec<Row>> {
     // No event has a number beyond.
     let Ok(after) = i64::try_from(after.0) else { return Ok(Vec::new()) };
-    db.prepare_cached(HISTORY)?.query_map(params![pipeline.as_str(), after, shard.0, limited(limit)], row)?.collect()
+    db.prepare_cached(HISTORY)?
+        .query_map(params![pipeline.as_str(), after, shard.0, limited(limit)], |found| row(shard, found))?
+        .collect()
 }
 
-pub(super) const HISTORY_BEFORE: &str = "SELECT seq, pipeline, kind, body FROM log INDEXED BY log_history
+pub(super) const HISTORY_BEFORE: &str = "SELECT seq, pipeline, kind, body, sum FROM log INDEXED BY log_history
     WHERE pipeline = ?1 AND seq < ?2 AND kind = 0 AND shard = ?3 ORDER BY seq DESC LIMIT ?4";
 
 pub(super) fn history_before(
@@ -101,7 +186,7 @@ pub(super) fn history_before(
     // What is beyond all numbers there can be is before none of them.
     let before = before.and_then(|before| i64::try_from(before.0).ok()).unwrap_or(i64::MAX);
     db.prepare_cached(HISTORY_BEFORE)?
-        .query_map(params![pipeline.as_str(), before, shard.0, limited(limit)], row)?
+        .query_map(params![pipeline.as_str(), before, shard.0, limited(limit)], |found| row(shard, found))?
         .collect()
 }
 
@@ -113,28 +198,31 @@ pub(super) fn snapshot(
     changed: &[Snapshot],
     gone: &[PipelineId],
 ) -> Result<Result<(), Error>> {
-    let head = db
-        .prepare_cached("SELECT next_seq, snapshot_at FROM head WHERE shard = ?1 AND epoch = ?2")?
-        .query_row(params![shard.0, signed(epoch.0)?], |row| Ok((Seq(unsigned(row, 0)?), Seq(unsigned(row, 1)?))))
-        .optional()?;
-    let Some((head, last)) = head else { return Ok(Err(Error::Fenced { shard, epoch })) };
-    if let Err(refused) = range::place(shard, next, last, head) {
+    let head = head(db, shard)?;
+    if head.epoch != epoch {
+        return Ok(Err(Error::Fenced { shard, epoch }));
+    }
+    if let Err(refused) = range::place(shard, next, head.snapshot_at, head.next) {
         return Ok(Err(refused));
     }
-    let mut put = db.prepare_cached(
-        "INSERT INTO snapshot (shard, pipeline, state) VALUES (?1, ?2, ?3)
-         ON CONFLICT (shard, pipeline) DO UPDATE SET state = excluded.state",
-    )?;
-    for snapshot in changed {
-        put.execute(params![shard.0, snapshot.pipeline.as_str(), &*snapshot.state])?;
+    let mut snapshots = head.snapshots;
+    let mut take = db.prepare_cached("DELETE FROM snapshot WHERE shard = ?1 AND pipeline = ?2 RETURNING sum")?;
+    let mut put =
+        db.prepare_cached("INSERT INTO snapshot (shard, pipeline, state, sum) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut take = |pipeline: &PipelineId| {
+        let taken: Option<i64> = take.query_row(params![shard.0, pipeline.as_str()], |row| row.get(0)).optional()?;
+        Ok::<_, rusqlite::Error>(taken.unwrap_or(0))
+    };
+    for Snapshot { pipeline, state } in changed {
+        let sum = sum(&[shard.0.into()], pipeline.as_str(), state);
+        snapshots ^= take(pipeline)? ^ sum;
+        put.execute(params![shard.0, pipeline.as_str(), &**state, sum])?;
     }
-    let mut remove = db.prepare_cached("DELETE FROM snapshot WHERE shard = ?1 AND pipeline = ?2")?;
     for pipeline in gone {
-        remove.execute(params![shard.0, pipeline.as_str()])?;
+        snapshots ^= take(pipeline)?;
     }
     compact(db, shard, next)?;
-    db.prepare_cached("UPDATE head SET snapshot_at = ?2, compacted = ?2 WHERE shard = ?1")?
-        .execute(params![shard.0, signed(next.0)?])?;
+    put_head(db, shard, &Stored { snapshot_at: next, snapshots, ..head })?;
     Ok(Ok(()))
 }
 
@@ -149,48 +237,54 @@ fn compact(db: &Connection, shard: ShardId, before: Seq) -> Result<()> {
     db.prepare_cached(COMPACT)?.execute(params![shard.0, signed(before.0)?]).map(drop)
 }
 
-fn snapshot_at(db: &Connection, shard: ShardId) -> Result<Seq> {
-    db.prepare_cached("SELECT snapshot_at FROM head WHERE shard = ?1")?
-        .query_row([shard.0], |row| unsigned(row, 0).map(Seq))
-        .optional()
-        .map(|found| found.unwrap_or(Seq(1)))
-}
-
 /// A pipeline and its state.
 pub(super) type State = (String, Vec<u8>);
 
-pub(super) fn snapshots(db: &Connection, shard: ShardId) -> Result<(Vec<State>, Seq)> {
-    let all = db
-        .prepare_cached("SELECT pipeline, state FROM snapshot WHERE shard = ?1 ORDER BY pipeline")?
-        .query_map([shard.0], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_>>()?;
-    Ok((all, snapshot_at(db, shard)?))
+fn state(shard: ShardId, row: &rusqlite::Row<'_>) -> Result<(State, i64)> {
+    let (pipeline, state): State = (row.get(0)?, row.get(1)?);
+    let sum = sum(&[shard.0.into()], &pipeline, &state);
+    check(row, 2, sum, format_args!("shard {shard}, the snapshot of {pipeline:?}"))?;
+    Ok(((pipeline, state), sum))
 }
 
-/// By the pipeline, so that it doesn't matter how much others of its shard have written.
-pub(super) const SINCE: &str = "SELECT seq, pipeline, kind, body FROM log INDEXED BY log_history
-    WHERE pipeline = ?2 AND seq >= ?3 AND kind = 0 AND shard = ?1
-    UNION ALL SELECT seq, pipeline, kind, body FROM log INDEXED BY log_progress
-    WHERE shard = ?1 AND pipeline = ?2 AND kind > 0 AND seq >= ?3
-    ORDER BY seq";
-
-pub(super) fn load(db: &Connection, shard: ShardId, pipeline: &PipelineId) -> Result<(Option<Vec<u8>>, Vec<Row>)> {
-    let state = db
-        .prepare_cached("SELECT state FROM snapshot WHERE shard = ?1 AND pipeline = ?2")?
-        .query_row(params![shard.0, pipeline.as_str()], |row| row.get(0))
-        .optional()?;
-    let since = snapshot_at(db, shard)?;
-    let rows = db
-        .prepare_cached(SINCE)?
-        .query_map(params![shard.0, pipeline.as_str(), signed(since.0)?], row)?
+pub(super) fn snapshots(db: &Connection, shard: ShardId) -> Result<(Vec<State>, Seq)> {
+    let head = head(db, shard)?;
+    let mut left = head.snapshots;
+    let all = db
+        .prepare_cached("SELECT pipeline, state, sum FROM snapshot WHERE shard = ?1 ORDER BY pipeline")?
+        .query_map([shard.0], |row| state(shard, row))?
+        .map(|found| found.map(|(state, sum)| (state, left ^= sum).0))
         .collect::<Result<_>>()?;
-    Ok((state, rows))
+    if left != 0 {
+        return Err(Damaged::row(format_args!("shard {shard}, the set of its snapshots")));
+    }
+    Ok((all, head.snapshot_at))
+}
+
+/// The state of a pipeline and where it was taken, and what its shard has written since: who reads all of it finds out
+/// whether any is missing, and in a node only few have not left memory by then.
+pub(super) fn load(
+    db: &Connection,
+    shard: ShardId,
+    pipeline: &PipelineId,
+) -> Result<(Option<Vec<u8>>, Seq, Extent, Vec<Row>)> {
+    let found = db
+        .prepare_cached("SELECT pipeline, state, sum FROM snapshot WHERE shard = ?1 AND pipeline = ?2")?
+        .query_row(params![shard.0, pipeline.as_str()], |row| state(shard, row))
+        .optional()?;
+    let since = match found {
+        Some(_) => head(db, shard)?.snapshot_at,
+        // None there, or one that can't be found any more.
+        None => snapshots(db, shard)?.1,
+    };
+    let (extent, rows) = read(db, shard, since, usize::MAX)?;
+    Ok((found.map(|((_, state), _)| state), since, extent, rows))
 }
 
 pub(super) fn put_chunk(db: &Connection, id: &ChunkId, body: &[u8]) -> Result<Result<(), Error>> {
     let put = db
-        .prepare_cached("INSERT INTO chunk (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING")?
-        .execute(params![&*id.0, body])?;
+        .prepare_cached("INSERT INTO chunk (id, body, sum) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING")?
+        .execute(params![&*id.0, body, sum(&[], &id.0, body)])?;
     if put == 0 && chunk(db, id)?.as_deref() != Some(body) {
         return Ok(Err(range::other_content(id)));
     }
@@ -198,7 +292,26 @@ pub(super) fn put_chunk(db: &Connection, id: &ChunkId, body: &[u8]) -> Result<Re
 }
 
 pub(super) fn chunk(db: &Connection, id: &ChunkId) -> Result<Option<Vec<u8>>> {
-    db.prepare_cached("SELECT body FROM chunk WHERE id = ?1")?.query_row([&*id.0], |row| row.get(0)).optional()
+    db.prepare_cached("SELECT id, body, sum FROM chunk WHERE id = ?1")?.query_row([&*id.0], stored_chunk).optional()
+}
+
+fn stored_chunk(row: &rusqlite::Row<'_>) -> Result<Vec<u8>> {
+    let (id, body): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    check(row, 2, sum(&[], &id, &body), format_args!("the chunk {id}"))?;
+    Ok(body)
+}
+
+/// Reads every row of every table, and so finds all that are damaged; fails for the first.
+pub(super) fn check_all(db: &Connection) -> Result<()> {
+    for (shard, _) in heads(db)? {
+        snapshots(db, shard)?;
+        let mut log = db.prepare(READ)?;
+        let mut rows = log.query(params![shard.0, 0, i64::MAX])?;
+        while let Some(found) = rows.next()? {
+            row(shard, found)?;
+        }
+    }
+    db.prepare("SELECT id, body, sum FROM chunk")?.query_map([], stored_chunk)?.try_for_each(|body| body.map(drop))
 }
 
 pub(super) const CHUNKS: &str = "SELECT id FROM chunk WHERE id >= ?1 ORDER BY id";
