@@ -10,17 +10,22 @@ use dataflow_testkit::{
 use std::time::Duration;
 
 async fn sample(pair: Pair) {
-    let folder = tempfile::tempdir().unwrap();
     let at_points: Vec<_> = Cell::of(pair).filter(|cell| matches!(cell.strike, Strike::At(_))).collect();
     // Before the first point, after the second, before the third …; for half of the pairs the other way round.
     let turn = Pair::ALL.iter().position(|other| *other == pair).unwrap() / 2;
     let sampled = at_points.chunks(2).enumerate().map(|(index, sides)| sides[(index + turn) % 2]);
-    let others = [Strike::Random, Strike::Restarts, Strike::Freeze, Strike::Terminate];
+    let others = [Strike::Random, Strike::Restarts, Strike::Freeze, Strike::Terminate, Strike::Restore];
     let others = others.map(|strike| Cell { pair, strike });
+    prove(sampled.chain(others).collect()).await;
+}
+
+/// One trial of each cell.
+async fn prove(cells: Vec<Cell>) {
+    let folder = tempfile::tempdir().unwrap();
     let campaign = Campaign {
         program: env!("CARGO_BIN_EXE_dataflow").into(),
         folder: folder.path().join("results"),
-        cells: sampled.chain(others).collect(),
+        cells,
         kills: 1,
         random: 1,
         freezes: 1,
@@ -64,4 +69,12 @@ async fn kafka_to_file() {
     if servers::are_up() {
         sample("kafka-file".parse().unwrap()).await;
     }
+}
+
+/// What only restores are tried with: every other source with every other sink.
+#[tokio::test]
+async fn restored() {
+    let there = |pair: &Pair| servers::are_up() || !pair.needs_servers();
+    let pairs = Pair::ALL.into_iter().filter(|pair| !pair.is_struck()).filter(there);
+    prove(pairs.flat_map(Cell::of).collect()).await;
 }

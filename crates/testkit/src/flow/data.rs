@@ -1,5 +1,6 @@
 //! Records with known fates. Record n is always the same; one in a hundred is bad, of several kinds in turn.
 use super::{Pair, Place};
+use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// How many records: halfway the values of `level` widen from integers to decimals, and `extra` appears.
@@ -7,8 +8,7 @@ use std::fmt::Write;
 pub struct Data {
     /// How many.
     pub records: u64,
-    /// Whether each has to be JSON: what is pushed has.
-    whole: bool,
+    source: Place,
     /// Whether the sink's table refuses large totals.
     pub(super) constrained: bool,
 }
@@ -67,14 +67,15 @@ pub struct Row {
 impl Data {
     /// So many records for a pair.
     pub fn new(records: u64, pair: Pair) -> Self {
-        Self { records, whole: pair.source == Place::Http, constrained: pair.is_constrained() }
+        Self { records, source: pair.source, constrained: pair.is_constrained() }
     }
 
     /// What is wrong with record `n`.
     pub fn bad(&self, n: u64) -> Option<Bad> {
         match n % 400 {
-            101 if !self.whole => Some(Bad::Broken),
-            201 => Some(Bad::Misfit),
+            // What is pushed or made up is JSON.
+            101 if matches!(self.source, Place::File | Place::Kafka) => Some(Bad::Broken),
+            201 if self.source != Place::Generate => Some(Bad::Misfit),
             301 => Some(Bad::Failing),
             1 if self.constrained => Some(Bad::Refused),
             _ => None,
@@ -83,6 +84,9 @@ impl Data {
 
     /// Record `n` as JSON, or nearly.
     pub fn line(&self, n: u64) -> String {
+        if self.source == Place::Generate {
+            return format!("{{\"id\":{n}}}");
+        }
         let bad = self.bad(n);
         let mut line = format!("{{\"id\":{n},\"group\":\"g{}\",", n % 5);
         if bad == Some(Bad::Broken) {
@@ -112,6 +116,30 @@ impl Data {
     /// All records, a line each.
     pub fn text(&self) -> String {
         (0..self.records).map(|n| self.line(n) + "\n").collect()
+    }
+
+    /// The transforms that make of each record what [`fate`](Self::fate) says. Where records are made up, of their number.
+    pub(super) fn transforms(&self) -> Value {
+        if self.source == Place::Generate {
+            let amount = match self.constrained {
+                true => "case when id % 400 = 1 then 1000000 + id else id % 1000 end",
+                false => "id % 1000",
+            };
+            let divisor = "case when id % 400 = 301 then 0 when id % 4 = 0 then 1 when id % 4 = 1 then 2 when id % 4 = 2 then 4 else 8 end";
+            return json!([
+                {"type": "filter", "condition": "id % 10 <> 7"},
+                {"type": "map", "set": {
+                    "group": "'g' || cast(id % 5 as text)",
+                    "total": format!("({amount}) * 2"),
+                    "share": format!("8 / ({divisor})"),
+                    "extra": format!("case when id >= {} then 'x' || cast(id as text) end", self.records / 2),
+                }},
+            ]);
+        }
+        json!([
+            {"type": "filter", "condition": "id % 10 <> 7 and level >= 0"},
+            {"type": "map", "set": {"total": "amount * 2", "share": "8 / divisor"}, "remove": ["amount", "divisor", "level"]},
+        ])
     }
 
     /// What has to become of record `n`.

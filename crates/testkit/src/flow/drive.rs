@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Records in a pushed batch.
-const PUSHED: u64 = 50;
+pub(super) const PUSHED: u64 = 50;
 
 /// How far it came on this node.
 #[derive(Debug)]
@@ -54,40 +54,65 @@ impl Flow {
             Some("running") if self.pair.is_bounded() => Ok(None),
             Some("running") if self.push(node, &path).await? => Ok(None),
             Some("running") => {
-                let metrics = &view["metrics"];
-                if metrics["recordsRead"] == json!(self.data.records) && metrics["recordsInFlight"] == json!(0) {
+                if self.is_read(&view) && view["metrics"]["recordsInFlight"] == json!(0) {
                     // Meanwhile it may have been stopped by an earlier request whose answer was lost.
                     self.expect(node.try_request("POST", &format!("{path}/stop"), None).await?, &[200, 409]);
                 }
                 Ok(None)
             }
             // Killed while it stopped: what the sink had taken meanwhile is found at the next start.
-            Some("stopped") if view["metrics"]["recordsRead"] != json!(self.data.records) => {
+            Some("stopped") if !self.is_read(&view) => {
                 self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200, 409]);
                 Ok(None)
             }
             Some("completed" | "stopped") => Ok(Some(view)),
+            Some("failed") if self.restored.is_some() && view["error"]["retryAt"].is_null() => {
+                self.choose(node, &path, &view["error"]).await?;
+                Ok(None)
+            }
             _ => panic!("the pipeline can't go on: {view:#}"),
         }
     }
 
+    /// Whether all is read. What is pushed again is delivered when it is answered.
+    fn is_read(&self, view: &Value) -> bool {
+        self.again().is_some() || view["metrics"]["recordsRead"] == json!(self.data.records)
+    }
+
+    fn again(&self) -> Option<&Vec<u64>> {
+        self.restored.as_ref()?.again.as_ref()
+    }
+
     /// Pushes the next batch, if there is one.
     async fn push(&mut self, node: &Node, path: &str) -> reqwest::Result<bool> {
-        let from = self.pushed * PUSHED;
-        if self.pair.source != super::Place::Http || from >= self.data.records {
+        let (name, wait) = if self.again().is_some() { ("again", "?wait=delivered") } else { ("batch", "") };
+        let of = |all: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
+            let before = usize::try_from(self.pushed * PUSHED).expect("few records");
+            all.skip(before).take(usize::try_from(PUSHED).expect("few records")).collect()
+        };
+        let numbers = match self.again() {
+            Some(again) => of(&mut again.iter().copied()),
+            None => of(&mut (0..self.data.records)),
+        };
+        if self.pair.source != super::Place::Http || numbers.is_empty() {
             return Ok(false);
         }
-        let records: Vec<Value> = (from..self.data.records.min(from + PUSHED))
+        let records: Vec<Value> = numbers
+            .into_iter()
             .map(|n| json!({"data": serde_json::from_str::<Value>(&self.data.line(n)).expect("it is JSON")}))
             .collect();
-        let batch = json!({"batchId": format!("batch-{}", self.pushed), "records": records});
-        let answer = node.try_request("POST", &format!("{path}/batches"), Some(&batch)).await?;
+        let batch = json!({"batchId": format!("{name}-{}", self.pushed), "records": records});
+        let answer = node.try_request("POST", &format!("{path}/batches{wait}"), Some(&batch)).await?;
+        // Just refused, and so are pushes until the user has chosen.
+        if self.restored.is_some() && answer.0 == 409 {
+            return Ok(true);
+        }
         self.expect(answer, &[200]);
         self.pushed += 1;
         Ok(true)
     }
 
-    fn expect(&self, (code, body): (u16, Value), allowed: &[u16]) {
+    pub(super) fn expect(&self, (code, body): (u16, Value), allowed: &[u16]) {
         // 503: it is going down.
         assert!(allowed.contains(&code) || code == 503, "{code}: {body}");
     }

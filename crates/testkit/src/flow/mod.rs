@@ -10,6 +10,7 @@ mod oracle;
 mod pair;
 mod postgres;
 mod recovery;
+mod restore;
 mod sink;
 
 pub use data::{Bad, Data, Fate, Row};
@@ -19,6 +20,7 @@ pub use recovery::Known;
 
 use kafka::Topic;
 use postgres::Database;
+use restore::Restored;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -37,6 +39,8 @@ pub struct Flow {
     database: Option<Database>,
     /// Pushed batches that were answered.
     pushed: u64,
+    /// What is known after a restore.
+    restored: Option<Restored>,
 }
 
 impl Flow {
@@ -52,7 +56,7 @@ impl Flow {
             Place::Postgres => Some(Database::fresh(name, folder.join("secrets/password")).await),
             _ => None,
         };
-        let flow = Self { pair, data, folder: folder.to_owned(), topic, database, pushed: 0 };
+        let flow = Self { pair, data, folder: folder.to_owned(), topic, database, pushed: 0, restored: None };
         if pair.source == Place::File {
             fs::write(flow.input(), flow.data.text()).expect("the input can be written");
         }
@@ -82,10 +86,7 @@ impl Flow {
         json!({
             "pipelineId": Self::ID,
             "source": self.source(),
-            "transforms": [
-                {"type": "filter", "condition": "id % 10 <> 7 and level >= 0"},
-                {"type": "map", "set": {"total": "amount * 2", "share": "8 / divisor"}, "remove": ["amount", "divisor", "level"]},
-            ],
+            "transforms": self.data.transforms(),
             "sink": self.sink(),
             "batch": {"maxRecords": 20, "linger": "1ms"},
             "checkpointInterval": "10ms",
@@ -96,6 +97,9 @@ impl Flow {
     fn source(&self) -> Value {
         match (self.pair.source, &self.topic) {
             (Place::Http, _) => json!({"type": "http"}),
+            (Place::Generate, _) => {
+                json!({"type": "generate", "count": self.data.records, "schema": {"id": {"type": "sequence"}}})
+            }
             (Place::Kafka, Some(topic)) => json!({
                 "type": "kafka", "brokers": kafka::BROKERS, "topic": topic.name,
                 "properties": {"fetch.wait.max.ms": "10"},

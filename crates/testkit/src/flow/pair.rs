@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 pub enum Place {
     /// A file of JSON lines.
     File,
+    /// Made up.
+    Generate,
     /// A SQLite file.
     Sqlite,
     /// Pushed over HTTP.
@@ -21,6 +23,7 @@ impl Place {
     fn name(self) -> &'static str {
         match self {
             Self::File => "file",
+            Self::Generate => "generate",
             Self::Sqlite => "sqlite",
             Self::Http => "http",
             Self::Kafka => "kafka",
@@ -45,8 +48,9 @@ impl Pair {
         Self { source, sink, lanes }
     }
 
-    /// All pairs that promises are proved for.
-    pub const ALL: [Self; 7] = [
+    /// All pairs that promises are proved for. The first ones are struck in every way; the others, with which they are
+    /// every source with every sink, are only restored.
+    pub const ALL: [Self; 14] = [
         Self::new(Place::File, Place::File, 1),
         Self::new(Place::File, Place::Sqlite, 1),
         Self::new(Place::Http, Place::Sqlite, 1),
@@ -54,7 +58,19 @@ impl Pair {
         Self::new(Place::Kafka, Place::Postgres, 2),
         Self::new(Place::Kafka, Place::Postgres, 4),
         Self::new(Place::Kafka, Place::File, 1),
+        Self::new(Place::File, Place::Postgres, 1),
+        Self::new(Place::Http, Place::File, 1),
+        Self::new(Place::Http, Place::Postgres, 1),
+        Self::new(Place::Kafka, Place::Sqlite, 1),
+        Self::new(Place::Generate, Place::File, 1),
+        Self::new(Place::Generate, Place::Sqlite, 1),
+        Self::new(Place::Generate, Place::Postgres, 1),
     ];
+
+    /// Whether it is struck in every way.
+    pub fn is_struck(self) -> bool {
+        Self::ALL[..7].contains(&self)
+    }
 
     /// Whether it needs a Kafka or a PostgreSQL that is up.
     pub fn needs_servers(self) -> bool {
@@ -63,12 +79,12 @@ impl Pair {
 
     /// Whether rows meet a constraint of their table, which was made beforehand; otherwise the sink makes the table.
     pub fn is_constrained(self) -> bool {
-        self.sink == Place::Postgres || self.source == Place::Http
+        self.sink == Place::Postgres || (self.source == Place::Http && self.sink == Place::Sqlite)
     }
 
     /// Whether its source ends by itself.
     pub fn is_bounded(self) -> bool {
-        self.source == Place::File
+        matches!(self.source, Place::File | Place::Generate)
     }
 
     /// The points that it surely passes, from an empty folder to its end and a SIGTERM.

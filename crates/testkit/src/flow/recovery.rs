@@ -58,7 +58,7 @@ impl Flow {
         }
     }
 
-    async fn state(&self) -> State {
+    pub(super) async fn state(&self) -> State {
         let path = self.data_dir().join("node/journal.db");
         if !path.exists() {
             return State::Empty;

@@ -9,7 +9,7 @@ const TABLE: &str =
     "create table rows (id bigint, \"group\" text, total bigint check (total < 1000000), share double precision)";
 
 impl Flow {
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.folder.join("output.jsonl")
     }
 

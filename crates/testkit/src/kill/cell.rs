@@ -18,6 +18,8 @@ pub enum Strike {
     Freeze,
     /// SIGTERM at a moment: it settles everything.
     Terminate,
+    /// A backup while it runs; some time later SIGKILL, and a start from the backup.
+    Restore,
 }
 
 impl fmt::Display for Strike {
@@ -28,6 +30,7 @@ impl fmt::Display for Strike {
             Self::Restarts => f.write_str("restarts"),
             Self::Freeze => f.write_str("freeze"),
             Self::Terminate => f.write_str("terminate"),
+            Self::Restore => f.write_str("restore"),
         }
     }
 }
@@ -47,7 +50,8 @@ impl Cell {
         let points =
             pair.points().flat_map(|point: Point| [When::Before, When::After].map(|when| Passing { when, point }));
         let others = [Strike::Random, Strike::Restarts, Strike::Freeze, Strike::Terminate];
-        points.map(Strike::At).chain(others).map(move |strike| Self { pair, strike })
+        let all = points.map(Strike::At).chain(others).filter(move |_| pair.is_struck());
+        all.chain([Strike::Restore]).map(move |strike| Self { pair, strike })
     }
 }
 

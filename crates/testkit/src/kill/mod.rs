@@ -3,6 +3,7 @@
 //! goes through all cells, keeps what came of each trial, and goes on where it was when it is started again.
 mod campaign;
 mod cell;
+mod restore;
 mod results;
 mod trial;
 

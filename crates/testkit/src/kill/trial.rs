@@ -1,5 +1,8 @@
 //! One story: a flow from its beginning to its end on a node that something befalls.
-use super::cell::{Cell, Strike};
+use super::{
+    cell::{Cell, Strike},
+    restore,
+};
 use crate::{
     fault_points::{METRIC, Passing, Point, VARIABLE, When},
     flow::{Driven, Flow, Pair},
@@ -147,6 +150,7 @@ impl Trial {
                 }
                 format!("SIGTERM after {after:?}")
             }
+            Strike::Restore => return restore::trial(&mut flow, &program, clean, &mut rng, folder).await,
         };
         self.end(&mut flow, &program).await;
         done
@@ -180,7 +184,7 @@ async fn prepare(pair: Pair, records: u64, folder: &Path) -> Flow {
 }
 
 /// Starts a node whose pipelines may look up the flow's password, with a fault to come; "" for none.
-fn start(program: &Program, flow: &Flow, fault: &str) -> Result<Node, ExitStatus> {
+pub(super) fn start(program: &Program, flow: &Flow, fault: &str) -> Result<Node, ExitStatus> {
     let secrets = flow.secrets();
     let mut variables = vec![("DATAFLOW_SECRETS_FILES", &*secrets)];
     variables.extend((!fault.is_empty()).then_some((VARIABLE, fault)));
@@ -245,7 +249,7 @@ fn is_killed(driven: &Driven) -> bool {
 }
 
 /// A moment between the start and the end of a flow.
-fn moment(rng: &mut StdRng, clean: &Clean) -> Duration {
+pub(super) fn moment(rng: &mut StdRng, clean: &Clean) -> Duration {
     clean.length.mul_f64((rng.next_u64() % 1_000) as f64 / 1_000.0)
 }
 

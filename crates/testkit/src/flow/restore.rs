@@ -1,0 +1,65 @@
+//! A flow whose node was restored from a backup: it meets the refusal where the journal is behind the sink, makes the choice
+//! that the refusal names, and pushes again what the sink doesn't have.
+use super::{Flow, Place};
+use crate::program::{Node, Program, assert_balanced};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, fs::OpenOptions};
+
+/// What a flow knows of its restore.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Restored {
+    /// Records to push again, by number: those that the sink did not have when the user chose. None: there was no choice.
+    pub(super) again: Option<Vec<u64>>,
+}
+
+impl Flow {
+    /// An older journal is there now. What was pushed since is pushed again, as producers do that keep it for so long.
+    pub async fn restored(&mut self) {
+        let state = self.state().await;
+        self.pushed = state.pipeline().map_or(0, |pipeline| pipeline.inbox.received).div_ceil(super::drive::PUSHED);
+        self.restored = Some(Restored::default());
+    }
+
+    /// Makes the choice that leads to exact content, as the refusal and the guide have it, and starts the pipeline.
+    pub(super) async fn choose(&mut self, node: &Node, path: &str, error: &Value) -> reqwest::Result<()> {
+        assert_eq!(error["code"], "journal-behind", "{error:#}");
+        let text = |name: &str| error[name].as_str().unwrap_or_default();
+        match (self.pair.source, self.pair.sink) {
+            (_, Place::File) => {
+                let length = text("fix").split_once("cut the file to ").and_then(|(_, rest)| rest.split_once(" bytes"));
+                let length: u64 = length.and_then(|(length, _)| length.parse().ok()).expect("it names the length");
+                let file = OpenOptions::new().write(true).open(self.file()).expect("the output can be opened");
+                assert!(length < file.metadata().expect("it has a length").len(), "there is something to cut");
+                file.set_len(length).expect("it can be cut");
+            }
+            (Place::Http, _) => {
+                assert!(text("message").contains("are gone") && text("fix").contains("push again"), "{error:#}");
+                let there: BTreeSet<_> = self.rows().await.iter().map(|row| row.id.unsigned_abs()).collect();
+                let again = (0..self.data.records).filter(|n| !there.contains(n)).collect();
+                self.restored = Some(Restored { again: Some(again) });
+                self.pushed = 0;
+                let to = json!({"to": "end"});
+                self.expect(node.try_request("PUT", &format!("{path}/checkpoint"), Some(&to)).await?, &[200]);
+            }
+            _ => panic!("{} goes on by itself, as its source can be read again: {error:#}", self.pair),
+        }
+        self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200]);
+        Ok(())
+    }
+
+    /// Proves that each row is in the sink once. Where all was read again or taken over, the ledger is exact, too, and
+    /// where the sink's end was cut, all else.
+    pub async fn prove_restored(&self, program: &Program, node: &Node, view: &Value) {
+        if self.restored.as_ref().is_some_and(|restored| restored.again.is_some()) {
+            self.prove_rows().await;
+            assert_balanced(view);
+        } else if self.pair.sink == Place::File {
+            self.prove(node, view).await;
+            self.prove_verified(program, node);
+        } else {
+            // Dead letters that were listed after the backup are lost where the sink had counted them already.
+            self.prove_rows().await;
+            self.prove_ledger(view);
+        }
+    }
+}
