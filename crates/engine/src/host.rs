@@ -21,13 +21,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 
 /// Messages that wait for one entity.
 const MAILBOX: usize = 256;
 /// How long a watcher waits at most before it is told to look again.
 const WATCH: Duration = Duration::from_millis(500);
+/// After so long the log says again that the journal can't be written, then after twice as long each time.
+const REMIND: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct Shard {
@@ -68,15 +73,30 @@ impl Region {
         }
     }
 
-    /// Why the journal can't be written now, if it can't: the log says when that begins and ends.
+    /// Why the journal can't be written now, if it can't: the log says when that begins and ends, and in between at growing
+    /// intervals that it goes on.
     pub(crate) fn note_unwritable(&self, why: Option<String>) {
         let mut known = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*known, &why) {
-            (None, Some(why)) => tracing::error!("the journal can't be written, so the node is not ready: {why}"),
-            (Some(_), None) => tracing::info!("the journal can be written again"),
-            _ => {}
-        }
-        *known = why;
+        *known = match (known.take(), why) {
+            (None, None) => None,
+            (Some(_), None) => {
+                tracing::info!("the journal can be written again");
+                None
+            }
+            (None, Some(why)) => {
+                tracing::error!("the journal can't be written, so the node is not ready: {why}");
+                Some(Unwritable { why, since: Instant::now(), said_after: Duration::ZERO })
+            }
+            (Some(before), Some(why)) => {
+                let (lasts, next) = (before.since.elapsed(), (2 * before.said_after).max(REMIND));
+                let remind = lasts >= next;
+                if remind {
+                    tracing::error!("the journal can't be written since {} minutes: {why}", lasts.as_secs() / 60);
+                }
+                let said_after = if remind { next } else { before.said_after };
+                Some(Unwritable { why, said_after, ..before })
+            }
+        };
     }
 
     /// Takes a pipeline into memory that goes on by itself.
@@ -101,8 +121,16 @@ struct LocalRegion {
     shards: Vec<Shard>,
     around: Surroundings,
     entities: TaskTracker,
-    /// Why the journal can't be written.
-    unwritable: Mutex<Option<String>>,
+    unwritable: Mutex<Option<Unwritable>>,
+}
+
+/// A journal that can't be written.
+#[derive(Debug)]
+struct Unwritable {
+    why: String,
+    since: Instant,
+    /// How long it had lasted when the log said so last.
+    said_after: Duration,
 }
 
 impl LocalRegion {
@@ -189,8 +217,7 @@ impl LocalRegion {
         if let Some(slot) = known {
             return Ok(view(&self.around, pipeline, &slot.state(), slot.live().as_deref()));
         }
-        let state = load_pipeline(&*self.around.parts.journal, pipeline).await;
-        let state = state.map_err(|error| AskError::Unavailable(error.to_string()))?;
+        let state = load_pipeline(&*self.around.parts.journal, pipeline).await?;
         Ok(view(&self.around, pipeline, &state, None))
     }
 
@@ -260,8 +287,7 @@ async fn live(
                 shard.entities().remove(&slot.pipeline);
                 inbox.close();
                 while let Some(mail) = inbox.recv().await {
-                    let unavailable = AskError::Unavailable(error.to_string());
-                    if mail.reply.send(Err(unavailable)).is_err() {
+                    if mail.reply.send(Err(error.clone().into())).is_err() {
                         tracing::trace!("nobody waits for this answer any more");
                     }
                 }
@@ -336,6 +362,7 @@ impl ShardRegion for Region {
 
     fn overview(&self) -> RegionView {
         let by_status = self.0.around.directory.by_status();
+        let unwritable = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
         let entities = self.0.shards.iter().map(|shard| shard.entities().len()).sum();
         let running = |shard: &Shard| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
         RegionView {
@@ -344,7 +371,7 @@ impl ShardRegion for Region {
             by_status,
             entities,
             runs: self.0.shards.iter().map(running).sum(),
-            unwritable: self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            unwritable: unwritable.as_ref().map(|unwritable| unwritable.why.clone()),
         }
     }
 

@@ -303,7 +303,8 @@ impl Writer {
                     return if ours { Settled::Applied } else { Settled::NotApplied };
                 }
                 Err(error) => {
-                    tracing::warn!(shard = self.shard.0, %error, "the outcome of an append is unknown; asking again");
+                    // The node says once that its journal can't be written.
+                    tracing::debug!(shard = self.shard.0, %error, "the outcome of an append is unknown; asking again");
                     tokio::time::sleep(RETRY).await;
                 }
             }

@@ -104,7 +104,13 @@ impl Journal for Sqlite {
             Err(cause) => Err(cause),
         };
         written.unwrap_or_else(|cause| {
-            tracing::error!(%shard, %epoch, %next_seq, events = events.len(), %cause, "the outcome of an append is unknown");
+            // A journal that can't be written is told of by whoever watches `unwritable`: once, not for each shard.
+            match &cause {
+                Error::Unavailable(_) => {
+                    tracing::debug!(%shard, %epoch, %next_seq, %cause, "the outcome of an append is unknown")
+                }
+                _ => tracing::error!(%shard, %epoch, %next_seq, %cause, "the outcome of an append is unknown"),
+            }
             Appended::Unknown
         })
     }
@@ -163,7 +169,8 @@ impl Journal for Sqlite {
     async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
         let shard = ShardId::of(pipeline);
         let name = pipeline.clone();
-        let (state, since, extent, rows) = self.readers.run(move |db| statements::load(db, shard, &name)).await?;
+        let statements::Loaded { state, since, extent, rows } =
+            self.readers.run(move |db| statements::load(db, shard, &name)).await?;
         range::covered(shard, since, usize::MAX, extent, &rows)?;
         let own = rows.into_iter().filter(|row| row.pipeline == pipeline.as_str());
         Ok((state.map(Into::into), own.map(|row| range::entry(shard, row)).collect::<Result<_, _>>()?))
