@@ -37,7 +37,8 @@ static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
             for round in 0..6 {
                 let names: Vec<_> = (0..PIPELINES).map(|number| pipeline(shard, number)).collect();
                 let some = |name: &PipelineId| {
-                    [lifecycle("l"), progress("p", round), received("r"), opened("o")].map(|event| (name.clone(), event))
+                    [lifecycle("l"), progress("p", round), received("r"), opened("o")]
+                        .map(|event| (name.clone(), event))
                 };
                 owner.append(&names.iter().flat_map(some).collect::<Vec<_>>()).await;
                 if round == 3 {
@@ -74,8 +75,11 @@ fn lay(folder: &Path) -> std::path::PathBuf {
     path
 }
 
+/// A question, and the answer as text.
+type Answer = (String, Result<String, Error>);
+
 /// What a node asks of its journal, each question by itself.
-fn answers(path: &Path) -> Result<Vec<(String, Result<String, Error>)>, Error> {
+fn answers(path: &Path) -> Result<Vec<Answer>, Error> {
     fn said<T: std::fmt::Debug>(answer: Result<T, Error>) -> Result<String, Error> {
         answer.map(|answer| format!("{answer:?}"))
     }
@@ -100,7 +104,7 @@ fn answers(path: &Path) -> Result<Vec<(String, Result<String, Error>)>, Error> {
     }))
 }
 
-static EXPECTED: LazyLock<Vec<(String, Result<String, Error>)>> = LazyLock::new(|| {
+static EXPECTED: LazyLock<Vec<Answer>> = LazyLock::new(|| {
     let folder = folder();
     answers(&lay(folder.path())).unwrap()
 });

@@ -2,18 +2,17 @@
 use super::{
     Outcome,
     exit::Failure,
+    kept::{Kept, failed},
     output::{self, Output},
 };
-use crate::{data_dir, node};
 use dataflow_journal::sqlite;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The node's data folder; the node may be running.
-    #[arg(long, value_name = "DIR", env = "DATAFLOW_DATA_DIR", default_value = "./dataflow-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    of: Kept,
     /// Overwrite the file if it is there.
     #[arg(long)]
     replace: bool,
@@ -22,13 +21,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
-    let path = data_dir::journal(&args.data_dir.join("node"));
+    let path = args.of.journal();
     if !path.exists() && !sqlite::marker(&path).exists() {
-        let failure = Failure::failed(format!("there is no journal in {}", args.data_dir.display()));
-        return Err(failure.fix("name the data folder of a node: --data-dir DIR"));
+        let failure = Failure::failed(format!("there is no journal in {}", args.of.folder().display()));
+        return Err(failure.fix(
+            "name the data folder of a node: --data-dir DIR; for a pipeline of `dataflow run` its id, too: --run PIPELINE",
+        ));
     }
     is_free(&args.to, args.replace)?;
-    sqlite::backup(&path, &args.to).map_err(|source| node::Error::Journal { path, source })?;
+    sqlite::backup(&path, &args.to).map_err(failed)?;
     match output {
         Output::Json => output::json(&json!({"backup": args.to})),
         Output::Table => output::print(&format!("{} holds what the node kept at this moment\n", args.to.display())),

@@ -10,6 +10,7 @@ mod demo;
 mod exit;
 #[cfg(feature = "fault-points")]
 mod fault_points;
+mod kept;
 mod output;
 mod pipeline;
 mod progress;

@@ -2,6 +2,7 @@
 use super::{
     Outcome,
     exit::Failure,
+    kept::{Kept, failed},
     output::{self, Output},
 };
 use crate::{data_dir::DataDir, node};
@@ -13,9 +14,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The data folder; no node may be running there.
-    #[arg(long, value_name = "DIR", env = "DATAFLOW_DATA_DIR", default_value = "./dataflow-data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    to: Kept,
     /// Even if the folder holds a journal, which is kept there under another name.
     #[arg(long)]
     replace: bool,
@@ -28,15 +28,14 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
         let failure = Failure::failed(format!("there is no backup {}", args.backup.display()));
         return Err(failure.fix("name the file that `dataflow backup` wrote"));
     }
-    let data = DataDir::lock(&args.data_dir.join("node")).map_err(node::Error::from)?;
+    let data = DataDir::lock(&args.to.folder()).map_err(node::Error::from)?;
     let path = data.journal();
     if sqlite::is_kept(&path) && !args.replace {
         let failure = Failure::failed(format!("{} holds a journal already", data.path().display()));
         return Err(failure.fix("name another folder; --replace keeps the journal that is there under another name"));
     }
     let seconds = SystemClock.now().millis() / 1_000;
-    let kept = sqlite::restore(&args.backup, &path, Epoch(seconds.cast_unsigned()))
-        .map_err(|source| node::Error::Journal { path, source })?;
+    let kept = sqlite::restore(&args.backup, &path, Epoch(seconds.cast_unsigned())).map_err(failed)?;
     match (output, kept) {
         (Output::Json, kept) => output::json(&json!({"restored": data.journal(), "kept": kept})),
         (Output::Table, None) => output::print(&format!("restored {}\n", data.journal().display())),

@@ -163,6 +163,16 @@ async fn a_backup_takes_nobodys_place() {
     let (code, _, stderr) = output(&["backup", "--replace", "--data-dir", &text(&data), &text(&saved)]);
     assert_eq!(code, 0, "{stderr}");
 
+    // By a mere name, in the working folder, and beside what is left of another database.
+    fs::write(folder.path().join("here.db-wal"), "of another one").unwrap();
+    let here =
+        program().command(&["backup", "--data-dir", &text(&data), "here.db"]).current_dir(folder.path()).output();
+    let here = here.unwrap();
+    assert!(here.status.success(), "{}", String::from_utf8_lossy(&here.stderr));
+    assert!(!folder.path().join("here.db-wal").exists());
+    let (code, _, stderr) = restore(&folder.path().join("here.db"), &folder.path().join("from-here"), &[]);
+    assert_eq!(code, 0, "{stderr}");
+
     fs::write(folder.path().join("none"), "no backup, but long enough to be looked at by SQLite").unwrap();
     let (code, _, stderr) = restore(&folder.path().join("none"), &folder.path().join("other"), &[]);
     assert!(code == 1 && stderr.contains("none"), "{stderr}");
@@ -196,4 +206,132 @@ async fn a_node_whose_journal_lost_something_does_not_start() {
         let lines = fs::read_to_string(&target).unwrap().lines().count();
         assert_eq!(lines, 200);
     }
+}
+
+/// What `dataflow run` keeps is backed up and restored like what a node keeps; a node's folder is not taken for it.
+#[test]
+fn a_run_is_backed_up_and_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (data, input, target, saved) = (path("data"), path("in.jsonl"), path("out.db"), path("backup.db"));
+    append(&input, 0..100);
+    let mut spec = from_file(&input, json!({"type": "sqlite", "path": target, "table": "numbers", "mode": "append"}));
+    spec["source"]["follow"] = json!(false);
+    fs::write(path("spec.json"), spec.to_string()).unwrap();
+    let run = || {
+        let (code, _, stderr) = output(&["run", "--data-dir", &text(&data), &text(&path("spec.json"))]);
+        assert_eq!(code, 0, "{stderr}");
+    };
+    run();
+    let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), &text(&saved)]);
+    assert!(code == 1 && stderr.contains("--run PIPELINE"), "{stderr}");
+    let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), "--run", "../node", &text(&saved)]);
+    assert_eq!(code, 2, "{stderr}");
+    let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), "--run", "numbers", &text(&saved)]);
+    assert_eq!(code, 0, "{stderr}");
+    append(&input, 100..200);
+    run();
+    let (code, _, stderr) =
+        output(&["restore", "--data-dir", &text(&data), "--run", "numbers", "--replace", &text(&saved)]);
+    assert_eq!(code, 0, "{stderr}");
+    append(&input, 200..300);
+    run();
+    assert_eq!(query(&target, "select count(*) from numbers"), 300);
+    assert_eq!(query(&target, "select count(distinct id) from numbers"), 300);
+}
+
+/// A node whose journal is taken away says so once, however many pipelines wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_taken_away_is_one_line_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, log) = (folder.path().join("data"), folder.path().join("node.log"));
+    let node = program().log_to(&log).node(&data);
+    for id in ["one", "two", "three", "four"] {
+        let spec = json!({
+            "pipelineId": id,
+            "source": {"type": "generate", "rate": 500, "schema": {"id": {"type": "sequence"}}},
+            "sink": {"type": "blackhole"},
+            "checkpointInterval": "50ms",
+        });
+        node.create_and_start(&spec).await;
+        delivered(&node, id, 10).await;
+    }
+    let before = fs::read_to_string(&log).unwrap().len();
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        fs::rename(data.join("node").join(name), folder.path().join(name)).unwrap();
+    }
+    let said = || fs::read_to_string(&log).unwrap()[before..].to_owned();
+    let about = |said: &str| said.lines().filter(|line| line.contains("journal") || line.contains("append")).count();
+    for _ in 0..600 {
+        if about(&said()) > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    // Whatever is tried again is tried several times meanwhile.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let said = said();
+    assert_eq!(about(&said), 1, "{said}");
+    assert!(said.contains("was removed or replaced"), "{said}");
+}
+
+/// What can't be read or written is named, what to do about it, too, and nothing unfinished stays behind.
+#[test]
+fn a_backup_that_fails_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (data, saved) = (path("data"), path("backup.db"));
+    drop(start(&data));
+    backup(&data, &saved);
+    let damage = |sql: &str| {
+        fs::copy(&saved, path("damaged.db")).unwrap();
+        rusqlite::Connection::open(path("damaged.db")).unwrap().execute_batch(sql).unwrap();
+    };
+    let restores = |says: &str| {
+        let (code, _, stderr) = restore(&path("damaged.db"), &path("other"), &[]);
+        assert!(code == 1 && stderr.contains(says) && stderr.contains("fix: "), "{stderr}");
+        let left: Vec<_> = fs::read_dir(path("other/node")).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
+    };
+    damage("update head set epoch = epoch + 1 where shard = 7");
+    restores("shard 7, its head: it is not what was written");
+    damage("alter table journal drop column sum");
+    restores("damaged.db was written by a build from before the first release");
+    // A backup that was cut off.
+    for share in 0..8 {
+        let whole = fs::read(&saved).unwrap();
+        fs::write(path("damaged.db"), &whole[..whole.len() * share / 8]).unwrap();
+        restores("");
+    }
+    let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), &text(&path("none/backup.db"))]);
+    assert!(code == 1 && stderr.contains("none/backup.db") && !stderr.contains("--data-dir"), "{stderr}");
+}
+
+/// A copy on another machine fences the node that it was made of, whose pipelines end and say why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_fenced_by_its_own_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (input, target, saved) = (path("in.jsonl"), path("out.db"), path("backup.db"));
+    append(&input, 0..1_000);
+    let old = start(&path("old"));
+    let sink = json!({"type": "sqlite", "path": target, "table": "numbers", "mode": "append"});
+    old.create_and_start(&from_file(&input, sink)).await;
+    delivered(&old, "numbers", 500).await;
+    backup(&path("old"), &saved);
+    append(&input, 1_000..2_000);
+    delivered(&old, "numbers", 2_000).await;
+    let (code, _, stderr) = restore(&saved, &path("new"), &[]);
+    assert_eq!(code, 0, "{stderr}");
+    let new = start(&path("new"));
+    delivered(&new, "numbers", 2_000).await;
+    append(&input, 2_000..3_000);
+    delivered(&new, "numbers", 3_000).await;
+    let view = old.until("numbers", "failed", |view| view["status"] == "failed").await;
+    assert_eq!(view["error"]["code"], "fenced", "{view:#}");
+    assert!(view["error"]["retryAt"].is_null() && view["error"]["fix"].is_string(), "{view:#}");
+    assert_eq!(query(&target, "select count(*) from numbers"), 3_000);
+    assert_eq!(query(&target, "select count(distinct id) from numbers"), 3_000);
 }

@@ -1,5 +1,6 @@
 //! `dataflow verify`: what is as it should be is proven, and whatever is not is found, with its place.
 use crate::program::{output, start};
+use dataflow_journal::{Journal, sqlite::Sqlite};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -322,13 +323,19 @@ async fn a_pipeline_of_a_node_is_proven_once_it_is_at_rest() {
 
 /// Changes the stored dead letters of a case.
 fn change_letters(case: &Case, change: impl FnOnce(&mut Vec<Value>)) {
-    let journal = rusqlite::Connection::open(case.path("data/run/one/journal.db")).unwrap();
-    let sql = "select id, body from chunk order by length(body) desc limit 1";
-    let (id, body): (String, Vec<u8>) = journal.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    let mut stored: Value = serde_json::from_slice(&body).unwrap();
-    change(stored["letters"].as_array_mut().unwrap());
-    let body = serde_json::to_vec(&stored).unwrap();
-    journal.execute("update chunk set body = ?2 where id = ?1", rusqlite::params![id, body]).unwrap();
+    let journal = Sqlite::open(&case.path("data/run/one/journal.db")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut chunks = Vec::new();
+        for id in journal.chunks("").await.unwrap() {
+            chunks.push((journal.chunk(&id).await.unwrap().unwrap(), id));
+        }
+        let (body, id) = chunks.into_iter().max_by_key(|(body, _)| body.len()).unwrap();
+        let mut stored: Value = serde_json::from_slice(&body).unwrap();
+        change(stored["letters"].as_array_mut().unwrap());
+        journal.remove_chunks(std::slice::from_ref(&id)).await.unwrap();
+        journal.put_chunk(&id, serde_json::to_vec(&stored).unwrap().into()).await.unwrap();
+    });
 }
 
 #[test]

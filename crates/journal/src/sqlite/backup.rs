@@ -22,11 +22,11 @@ use std::{
 /// whole one.
 pub fn backup(path: &Path, to: &Path) -> Result<(), Error> {
     let seen = Written::seen(path)?;
-    let partial = beside(to, "partial");
+    let partial = Partial::beside(to);
     copy(path, &partial)?;
-    let copied = check(&partial)?;
+    let copied = check(&partial.0)?;
     seen.map_or(Ok(()), |seen| copied.covers(&seen, path))?;
-    put(&partial, to)
+    put(&partial.0, to)
 }
 
 /// Makes the journal at `path` of a backup, or of any journal that no process has open. Files of a journal that are there are
@@ -40,17 +40,18 @@ pub fn backup(path: &Path, to: &Path) -> Result<(), Error> {
 /// # Errors
 /// As [`backup`]. Whatever was there before is there, or under its other name.
 pub fn restore(backup: &Path, path: &Path, least: Epoch) -> Result<Option<PathBuf>, Error> {
-    let partial = beside(path, "partial");
-    copy(backup, &partial)?;
-    check(&partial)?;
-    let failed = |cause| failure::of(&partial, "can't be written", &cause);
-    let db = schema::connect(&partial, OpenFlags::empty()).map_err(failed)?;
+    let unfinished = Partial::beside(path);
+    copy(backup, &unfinished)?;
+    let partial = &unfinished.0;
+    check(partial)?;
+    let failed = |cause| failure::of(partial, "can't be written", &cause);
+    let db = schema::connect(partial, OpenFlags::empty()).map_err(failed)?;
     statements::raise_epochs(&db, least).map_err(failed)?;
-    let written = schema::written(&db, &partial)?;
+    let written = schema::written(&db, partial)?;
     db.close().map_err(|(_, cause)| failed(cause))?;
 
     let kept = keep(path, least)?;
-    put(&partial, path)?;
+    put(partial, path)?;
     // The old marker stays until now: should this end before, no node starts without its journal.
     Marker::keep(path, written)?;
     Ok(kept)
@@ -80,19 +81,14 @@ fn keep(path: &Path, least: Epoch) -> Result<Option<PathBuf>, Error> {
 }
 
 /// Copies a journal in one read transaction.
-fn copy(path: &Path, to: &Path) -> Result<(), Error> {
+fn copy(path: &Path, partial: &Partial) -> Result<(), Error> {
     let read = |cause| failure::of(path, "can't be read", &cause);
     let db = schema::connect(path, OpenFlags::empty()).map_err(read)?;
     db.busy_timeout(schema::BUSY).map_err(read)?;
     schema::check(&db, path)?;
-    for file in dataflow_locks::database_files(to) {
-        match fs::remove_file(&file) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                return Err(io_failure(&file, "can't be removed", &cause));
-            }
-            _ => {}
-        }
-    }
+    schema::written(&db, path)?;
+    partial.remove()?;
+    let to = &partial.0;
     // What is in a journal is nobody else's business. SQLite takes an empty file.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
     made.map_err(|cause| io_failure(to, "can't be made", &cause))?;
@@ -117,6 +113,7 @@ fn check(copy: &Path) -> Result<Written, Error> {
 
 /// Gives a finished file its name; both it and the name are durable then.
 fn put(partial: &Path, to: &Path) -> Result<(), Error> {
+    remove_beside(to)?;
     let put = || {
         File::open(partial)?.sync_all()?;
         fs::rename(partial, to)?;
@@ -125,11 +122,45 @@ fn put(partial: &Path, to: &Path) -> Result<(), Error> {
     put().map_err(|cause| io_failure(to, "can't be written", &cause))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    name.into()
+/// A file that has no name yet under which anybody looks for it. What is left of it goes with this.
+struct Partial(PathBuf);
+
+impl Partial {
+    fn beside(path: &Path) -> Self {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".partial");
+        Self(name.into())
+    }
+
+    fn remove(&self) -> Result<(), Error> {
+        remove(&self.0)?;
+        remove_beside(&self.0)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Err(cause) = self.remove() {
+            tracing::warn!(%cause, "an unfinished file is left");
+        }
+    }
+}
+
+/// What SQLite would take for a part of the database at a path: an old one, of another database, would be its ruin.
+fn remove_beside(path: &Path) -> Result<(), Error> {
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        remove(Path::new(&file))?;
+    }
+    Ok(())
+}
+
+fn remove(file: &Path) -> Result<(), Error> {
+    match fs::remove_file(file) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(io_failure(file, "can't be removed", &cause)),
+        _ => Ok(()),
+    }
 }
 
 fn io_failure(path: &Path, what: &str, cause: &io::Error) -> Error {

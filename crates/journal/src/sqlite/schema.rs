@@ -147,7 +147,8 @@ pub(super) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
 
 /// What the journal is known by, and how much was written to it.
 pub(super) fn written(db: &Connection, path: &Path) -> Result<Written, Error> {
-    if number(db, "SELECT count(*) FROM pragma_table_info('journal') WHERE name = 'sum'").is_ok_and(|found| found == 0) {
+    if number(db, "SELECT count(*) FROM pragma_table_info('journal') WHERE name = 'sum'").is_ok_and(|found| found == 0)
+    {
         let path = path.display();
         return Err(Error::Corrupt(format!(
             "{path} was written by a build from before the first release, whose rows have no checksums; start with an empty folder"

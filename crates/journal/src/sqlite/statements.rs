@@ -207,8 +207,7 @@ pub(super) fn snapshot(
     }
     let mut snapshots = head.snapshots;
     let mut take = db.prepare_cached("DELETE FROM snapshot WHERE shard = ?1 AND pipeline = ?2 RETURNING sum")?;
-    let mut put =
-        db.prepare_cached("INSERT INTO snapshot (shard, pipeline, state, sum) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut put = db.prepare_cached("INSERT INTO snapshot (shard, pipeline, state, sum) VALUES (?1, ?2, ?3, ?4)")?;
     let mut take = |pipeline: &PipelineId| {
         let taken: Option<i64> = take.query_row(params![shard.0, pipeline.as_str()], |row| row.get(0)).optional()?;
         Ok::<_, rusqlite::Error>(taken.unwrap_or(0))
@@ -261,13 +260,17 @@ pub(super) fn snapshots(db: &Connection, shard: ShardId) -> Result<(Vec<State>, 
     Ok((all, head.snapshot_at))
 }
 
-/// The state of a pipeline and where it was taken, and what its shard has written since: who reads all of it finds out
-/// whether any is missing, and in a node only few have not left memory by then.
-pub(super) fn load(
-    db: &Connection,
-    shard: ShardId,
-    pipeline: &PipelineId,
-) -> Result<(Option<Vec<u8>>, Seq, Extent, Vec<Row>)> {
+/// A pipeline's snapshot, and what its shard has written since.
+pub(super) struct Loaded {
+    pub(super) state: Option<Vec<u8>>,
+    pub(super) since: Seq,
+    pub(super) extent: Extent,
+    pub(super) rows: Vec<Row>,
+}
+
+/// All of its shard's events, not only the pipeline's own, which an index would find: who reads all of them finds out whether
+/// any is missing. In a node there are seldom any, as states that changed since the snapshot are in memory.
+pub(super) fn load(db: &Connection, shard: ShardId, pipeline: &PipelineId) -> Result<Loaded> {
     let found = db
         .prepare_cached("SELECT pipeline, state, sum FROM snapshot WHERE shard = ?1 AND pipeline = ?2")?
         .query_row(params![shard.0, pipeline.as_str()], |row| state(shard, row))
@@ -278,7 +281,7 @@ pub(super) fn load(
         None => snapshots(db, shard)?.1,
     };
     let (extent, rows) = read(db, shard, since, usize::MAX)?;
-    Ok((found.map(|((_, state), _)| state), since, extent, rows))
+    Ok(Loaded { state: found.map(|((_, state), _)| state), since, extent, rows })
 }
 
 pub(super) fn put_chunk(db: &Connection, id: &ChunkId, body: &[u8]) -> Result<Result<(), Error>> {

@@ -26,7 +26,8 @@ pub(super) struct Damaged(String);
 impl Damaged {
     /// The error of a statement that came upon it; `what` names the row.
     pub(super) fn row(what: Arguments<'_>) -> rusqlite::Error {
-        let said = format!("{what}: it is not what was written, its checksum differs; restore a backup (`dataflow restore`)");
+        let said =
+            format!("{what}: it is not what was written, its checksum differs; restore a backup (`dataflow restore`)");
         rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(Self(said)))
     }
 
