@@ -19,12 +19,20 @@ pub struct Counters {
     /// Gone, by an explicit choice: no longer at the source and passed over (`onPositionLost`), or delivered to a target that has
     /// lost it.
     pub lost: u64,
+    /// Bytes of files that were lost with records that nobody could count.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes_lost: u64,
     /// Rows written to the sink (an input record may yield several, or share one).
     pub rows_written: u64,
     /// Bytes of input records.
     pub bytes_read: u64,
     /// Commits.
     pub batches: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counters {
@@ -36,6 +44,7 @@ impl Counters {
         self.absorbed += other.absorbed;
         self.dead += other.dead;
         self.lost += other.lost;
+        self.bytes_lost += other.bytes_lost;
         self.rows_written += other.rows_written;
         self.bytes_read += other.bytes_read;
         self.batches += other.batches;

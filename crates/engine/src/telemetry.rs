@@ -17,7 +17,7 @@ pub fn describe_metrics() {
 type Count = fn(&Flow) -> u64;
 
 /// What is counted of each pipeline: name, meaning, where it is.
-const COUNTED: [(&str, &str, Count); 10] = [
+const COUNTED: [(&str, &str, Count); 11] = [
     ("records_read", "Records read from the source and committed since the node started", |flow| flow.counters.read),
     ("records_filtered", "Records dropped on purpose by a transform", |flow| flow.counters.filtered),
     ("records_delivered", "Records whose rows the sink has committed", |flow| flow.counters.delivered),
@@ -25,6 +25,9 @@ const COUNTED: [(&str, &str, Count); 10] = [
     ("records_dead", "Records kept as dead letters", |flow| flow.counters.dead),
     ("records_lost", "Records that the source or the target has lost, and that were passed over by choice", |flow| {
         flow.counters.lost
+    }),
+    ("bytes_lost", "Bytes of files that were lost with records that nobody could count", |flow| {
+        flow.counters.bytes_lost
     }),
     ("rows_written", "Rows that the sink has committed", |flow| flow.counters.rows_written),
     ("bytes_read", "Bytes of the records read", |flow| flow.counters.bytes_read),
@@ -55,6 +58,7 @@ pub(crate) fn count(flow: &mut Flow, before: &Counters, now: &Counters) {
         (&mut total.absorbed, now.absorbed, before.absorbed),
         (&mut total.dead, now.dead, before.dead),
         (&mut total.lost, now.lost, before.lost),
+        (&mut total.bytes_lost, now.bytes_lost, before.bytes_lost),
         (&mut total.rows_written, now.rows_written, before.rows_written),
         (&mut total.bytes_read, now.bytes_read, before.bytes_read),
         (&mut total.batches, now.batches, before.batches),

@@ -128,6 +128,8 @@ pub struct MetricsView {
     pub records_dead: u64,
     /// Passed over by an explicit choice.
     pub records_lost: u64,
+    /// Bytes of files that were lost with records that nobody could count.
+    pub bytes_lost: u64,
     /// Read by this run and in no sink commit yet.
     pub records_in_flight: u64,
     /// Rows written to the sink.

@@ -3,7 +3,7 @@ pub mod key;
 pub use key::KeyFormat;
 
 use bytes::Bytes;
-use dataflow_core::position::{Partition, Position};
+use dataflow_core::position::{Partition, Position, Positions};
 use std::sync::Arc;
 
 /// A slice of a buffer: `start..end`. [`Span::NULL`] stands for no value at all (a Kafka tombstone).
@@ -95,6 +95,9 @@ pub struct Records {
     pub bytes_read: u64,
     /// Records between `from` and the first record that are no longer there and were passed over by choice.
     pub lost: Option<Lost>,
+    /// Places in other partitions that hold from here on, without any record: what was found and is read later, or what
+    /// goes on in this one.
+    pub beside: Positions,
 }
 
 /// How the bytes of records are to be read.
@@ -135,6 +138,10 @@ pub struct Oversized {
 pub struct Lost {
     /// Number of records, as far as it can be known.
     pub records: u64,
+    /// Bytes whose records can't be counted, as far as it can be known.
+    pub bytes: u64,
+    /// What happened to them.
+    pub reason: String,
     /// Where the first record that is still there begins.
     pub to: Position,
 }
@@ -159,6 +166,7 @@ impl Records {
             unfinished: None,
             bytes_read: 0,
             lost: None,
+            beside: Positions::new(),
         }
     }
     /// Number of records.
@@ -226,6 +234,7 @@ impl Records {
                 .map(|row| row - rows.start as u32),
             bytes_read: 0,
             lost: None,
+            beside: Positions::new(),
         }
     }
     /// Bytes that these records hold in memory.

@@ -37,6 +37,16 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// If the server can't be asked.
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error>;
 
+    /// Those of these positions whose records are gone for good, as a reader is to be given them once a user has chosen
+    /// where to go on: it passes over them, and says what is lost.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
+        let _ = (cx, positions);
+        Ok(Positions::new())
+    }
+
     /// What there is of each partition.
     ///
     /// # Errors

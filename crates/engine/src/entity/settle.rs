@@ -2,7 +2,7 @@
 use super::Entity;
 use crate::{
     region::{AskError, ResetTo},
-    run::{Choice, Failure, after, context, decide, fence, recover},
+    run::{Choice, Failure, after, context, decide, fence, held, recover},
 };
 use dataflow_core::{
     pipeline::{
@@ -108,7 +108,8 @@ impl Entity {
             // What the sink has is not what the journal says of it (a file is shorter, another, or gone), and the user says
             // where to go on.
             Err(Error::Fatal { message, retryable: false, .. }) => {
-                return choice.and_then(|choice| decide(sink.kind(), choice, known, None)).ok_or(message);
+                let held = held(sink.kind(), &known.counters, sink.missing(cx, known).await);
+                return choice.and_then(|choice| decide(choice, known, None, &held)).ok_or(message);
             }
             Err(error) => return Err(error.to_string()),
         };
@@ -120,7 +121,8 @@ impl Entity {
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
-                let decided = choice.and_then(|choice| decide(sink.kind(), choice, known, token.as_ref()));
+                let held = held(sink.kind(), &known.counters, 0);
+                let decided = choice.and_then(|choice| decide(choice, known, token.as_ref(), &held));
                 // What a later generation has done is all that the token's would say.
                 decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }
@@ -133,6 +135,13 @@ impl Entity {
         let (source, cx, _end) = self.source(pipeline)?;
         let answer = patiently(source.resolve(&cx, place)).await;
         answer.map_err(|why| unreachable("where it begins or ends", &why).into())
+    }
+
+    /// Of these positions, those whose records the source has no longer.
+    pub(super) async fn given_up(&self, pipeline: &Pipeline, positions: &Positions) -> Positions {
+        let Ok((source, cx, _end)) = self.source(pipeline) else { return Positions::new() };
+        // What can't be asked for is said by the next run.
+        patiently(source.given_up(&cx, positions)).await.unwrap_or_default()
     }
 
     /// The positions that a user names, as the source takes them. `forced`: one that can't be asked is taken at the user's

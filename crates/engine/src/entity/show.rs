@@ -107,6 +107,7 @@ fn ledger(counters: &Counters, in_flight: u64) -> MetricsView {
         records_absorbed: counters.absorbed,
         records_dead: counters.dead,
         records_lost: counters.lost,
+        bytes_lost: counters.bytes_lost,
         records_in_flight: in_flight,
         rows_written: counters.rows_written,
         bytes_read: counters.bytes_read,

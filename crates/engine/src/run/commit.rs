@@ -23,7 +23,8 @@ use dataflow_core::{
 };
 use dataflow_journal::Journal;
 use dataflow_sdk::{
-    batch::{Dead, Demand, Inferred, Output, Processed},
+    batch::{Dead, Demand, Inferred, Output, Processed, Warning},
+    records::{Lost, Records},
     sink::{CommitError, Kind, RejectedRow, Writer},
 };
 use futures::future::{BoxFuture, OptionFuture};
@@ -176,6 +177,7 @@ impl Committer {
             self.live.warn(warnings);
             let records = &output.records;
             if let Some(lost) = &records.lost {
+                self.live.warn(vec![passed_over(records, lost)]);
                 let lost = event::Lost {
                     partition: records.partition.clone(),
                     from: records.from.clone(),
@@ -222,6 +224,7 @@ impl Committer {
         let mut letters: Vec<DeadLetter> = Vec::new();
         for (output, fates) in outputs.iter().zip(fates) {
             let records = &output.records;
+            token.positions.extend(records.beside.clone());
             token.positions.insert(records.partition.clone(), records.to.clone());
             token.counters.add(&fates.counters(output));
             letters.extend(fates.dead.iter().map(|dead| dead_letters::letter(records, dead, now)));
@@ -312,6 +315,18 @@ impl Committer {
     }
 }
 
+/// What a user is told of a loss.
+fn passed_over(records: &Records, lost: &Lost) -> Warning {
+    let (partition, Lost { bytes, to, reason, .. }) = (&records.partition, lost);
+    let bytes = if *bytes > 0 { format!("{bytes} bytes were lost; ") } else { String::new() };
+    Warning {
+        code: "position-lost",
+        subject: partition.to_string(),
+        message: format!("{partition}: {reason}; {bytes}it went on from {} at {to}", records.from),
+        records: lost.records,
+    }
+}
+
 /// What became of the records of a batch that are in no output row.
 struct Fates {
     filtered: u64,
@@ -328,6 +343,7 @@ impl Fates {
             delivered: output.records_delivered(),
             dead: self.dead.len() as u64,
             lost,
+            bytes_lost: records.lost.as_ref().map_or(0, |lost| lost.bytes),
             bytes_read: records.bytes_read,
             ..Counters::default()
         }

@@ -74,21 +74,22 @@ pub(crate) enum Ended {
 }
 
 impl Lane {
-    /// Runs until the source ends, it is told to stop, or a stage fails. On success everything read is committed and
-    /// journalled.
+    /// Runs until the source ends or fails, it is told to stop, or a stage fails. Unless one of the others fails, everything
+    /// read is committed and journalled.
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let Self { number, reader, program, committer, positions, budget, live, compute, stop } = self;
         let (to_transform, raw) = mpsc::channel(DEPTH);
         let (to_commit, processed) = mpsc::channel(DEPTH);
         let (checkpoints, checkpointed) = watch::channel(Positions::new());
-        let read =
-            read(ReadStage { lane: number, reader, positions, budget, live, stop, checkpointed, out: to_transform });
+        let stage = ReadStage { lane: number, reader, positions, budget, live, stop, checkpointed, out: to_transform };
+        // What was read before the source failed is committed: it may not be there any more when it is opened again.
+        let read = async { Ok(read(stage).await) };
         let transform = transform(program, compute, raw, to_commit);
         let commit = committer.run(processed, checkpoints);
-        // The commit stage ends when the transform stage drops its end, and that when reading ends. Whichever fails
-        // first ends all three.
+        // The commit stage ends when the transform stage drops its end, and that when reading ends. Whichever of these
+        // two fails first ends all three.
         let (ended, (), ()) = tokio::try_join!(read, transform, commit)?;
-        Ok(ended)
+        ended
     }
 }
 
@@ -128,6 +129,7 @@ async fn read(stage: ReadStage) -> Result<Ended, Failure> {
             return Ok(Ended::Source);
         };
         continues(&positions, &records)?;
+        positions.extend(records.beside.clone());
         positions.insert(records.partition.clone(), records.to.clone());
         let permit = tokio::select! {
             biased;

@@ -9,7 +9,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{Choice, after, decide, places, recover};
+pub(crate) use recover::{Choice, after, decide, held, places, recover};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;

@@ -190,28 +190,40 @@ impl Choice<'_> {
     }
 }
 
-/// What is known of a lane once a user has decided between a token and the journal, which contradict each other; none if
-/// the choice is the token's and there is none.
+/// What is known of a lane once a user has decided between the target and the journal, which contradict each other; none if
+/// the choice is the token's and there is none. `held` is what a target without a token holds of the lane.
 ///
 /// What the target has lost by an older backup is written again from the token or from before it; where the user goes
 /// on after it, the ledger counts it as lost.
 pub(crate) fn decide(
-    kind: Kind,
     choice: Choice<'_>,
     journalled: &LaneProgress,
     token: Option<&Token>,
+    held: &Counters,
 ) -> Option<LaneProgress> {
     if matches!(choice.to, ResetTo::SinkToken) {
         return token.map(|token| since(token, journalled));
     }
     let known = LaneProgress { chunks: Vec::new(), ..journalled.clone() };
-    if kind != Kind::Transactional || token.map_or(0, |token| token.sequence) >= known.sequence {
-        return Some(known);
-    }
-    // Without a token, nothing is there of what was delivered.
-    let (at, has) = token.map(|token| (token.positions.clone(), token.counters)).unwrap_or_default();
+    let (at, has) = match token {
+        Some(token) if token.sequence >= known.sequence => return Some(known),
+        Some(token) => (token.positions.clone(), token.counters),
+        None => (Positions::new(), *held),
+    };
     let passed = choice.passed(&at, &known.positions);
     Some(left_lost(known, &has, passed))
+}
+
+/// What a target without a token holds of a lane, of which so many rows are missing.
+pub(crate) fn held(kind: Kind, journalled: &Counters, missing: u64) -> Counters {
+    match kind {
+        Kind::Transactional => Counters::default(), // nothing tells that it is there
+        Kind::Keyed | Kind::Staged | Kind::Unfenced => Counters {
+            delivered: journalled.delivered.saturating_sub(missing),
+            rows_written: journalled.rows_written.saturating_sub(missing),
+            ..*journalled
+        },
+    }
 }
 
 /// What was delivered and is in the target no longer, at most `passed` records of it, is lost.

@@ -81,6 +81,7 @@ fn lane(sequence: u64) -> LaneProgress {
             absorbed: 1,
             dead: 1,
             lost: 1,
+            bytes_lost: 0,
             rows_written: 4,
             bytes_read: 1 << 40,
             batches: sequence,

@@ -12,6 +12,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use dataflow_core::{
+    pipeline::event::LaneProgress,
     position::{Partition, Positions},
     token::{Fence, Token},
 };
@@ -114,6 +115,10 @@ impl Source for Guarded<Box<dyn Source>> {
         self.inner.resolve(cx, to).await.map_err(|error| self.redactor.error(error))
     }
 
+    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
+        self.inner.given_up(cx, positions).await.map_err(|error| self.redactor.error(error))
+    }
+
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
         self.inner.extents(cx).await.map_err(|error| self.redactor.error(error))
     }
@@ -166,6 +171,10 @@ impl Sink for Guarded<Box<dyn Sink>> {
 
     async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         self.inner.token(cx, fence).await.map_err(|error| self.redactor.error(error))
+    }
+
+    async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
+        self.inner.missing(cx, journalled).await
     }
 
     async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {

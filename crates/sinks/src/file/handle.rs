@@ -3,7 +3,7 @@
 use crate::on_disk::FileId;
 use dataflow_sdk::Error;
 use serde::{Deserialize, Serialize};
-use std::{fs::File, io, os::unix::fs::FileExt, path::PathBuf};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, path::PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version that is written.
@@ -41,9 +41,43 @@ pub(super) struct Handle {
     pub(super) length: u64,
     /// Its length when the generation began: it is never cut below.
     pub(super) base: u64,
+    /// Its first bytes: another file that begins with them is an older copy of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) head: Option<Head>,
     /// A hash of the last bytes that count: a file of other content is not the one that was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tail: Option<u64>,
+}
+
+/// The first bytes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Head {
+    length: u64,
+    hash: u64,
+}
+
+impl Head {
+    /// At least and at most so many bytes tell which file it is: whole lines, if there are any.
+    const LENGTH: Range<usize> = 16..64;
+
+    /// Of the `length` bytes that count; none while there are none.
+    pub(super) fn of(file: &File, length: u64) -> io::Result<Option<Self>> {
+        let mut bytes = vec![0; length.min(Self::LENGTH.end as u64) as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        let line = bytes.iter().skip(Self::LENGTH.start).position(|byte| *byte == b'\n');
+        bytes.truncate(line.map_or(bytes.len(), |end| Self::LENGTH.start + end + 1));
+        Ok((!bytes.is_empty()).then(|| Self { length: bytes.len() as u64, hash: xxh3_64(&bytes) }))
+    }
+
+    pub(super) fn is_in(&self, file: &File) -> bool {
+        hash(file, 0, self.length).is_ok_and(|hash| hash == self.hash)
+    }
+}
+
+fn hash(file: &File, begin: u64, end: u64) -> io::Result<u64> {
+    let mut bytes = vec![0; (end - begin) as usize];
+    file.read_exact_at(&mut bytes, begin)?;
+    Ok(xxh3_64(&bytes))
 }
 
 /// So many bytes before its end tell whether a file is what was written.
@@ -51,14 +85,16 @@ const TAIL: u64 = 4 << 10;
 
 /// A hash of the last bytes before `length`.
 pub(super) fn tail(file: &File, length: u64) -> io::Result<u64> {
-    let mut bytes = vec![0; length.min(TAIL) as usize];
-    file.read_exact_at(&mut bytes, length.saturating_sub(TAIL))?;
-    Ok(xxh3_64(&bytes))
+    hash(file, length.saturating_sub(TAIL), length)
 }
 
 impl Handle {
     pub(super) fn id(&self) -> FileId {
         FileId { device: self.device, inode: self.inode }
+    }
+    /// The same, with what the bytes that count are known by.
+    pub(super) fn sealed(self, file: &File) -> io::Result<Self> {
+        Ok(Self { head: Head::of(file, self.length)?, tail: Some(tail(file, self.length)?), ..self })
     }
     pub(super) fn to_json(&self) -> Result<serde_json::Value, Error> {
         serde_json::to_value(Stored { v: VERSION, handle: self })
@@ -79,7 +115,7 @@ impl Handle {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::Handle;
+    use super::{Handle, Head};
 
     /// Never changed: handles of this shape are stored.
     const GOLDEN_V1: &str = include_str!("../../golden/file-handle/v1.json");
@@ -93,6 +129,7 @@ mod tests {
             inode: u64::MAX,
             length: 9_007_199_254_740_993,
             base: 77,
+            head: Some(Head { length: 64, hash: 3 }),
             tail: Some(u64::MAX),
         }
     }
@@ -106,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_handle_without_a_version_is_of_the_first() {
-        let unversioned = Handle { tail: None, ..handle() };
+        let unversioned = Handle { head: None, tail: None, ..handle() };
         assert_eq!(Handle::from_json(serde_json::from_str(GOLDEN_UNVERSIONED).unwrap()).unwrap(), unversioned);
     }
 

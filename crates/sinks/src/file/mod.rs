@@ -4,6 +4,7 @@ pub mod compression;
 mod handle;
 pub(crate) mod lines;
 mod mark;
+mod missing;
 mod open;
 mod ruled;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use compression::Compression;
 
 use crate::table::Unknown;
 use async_trait::async_trait;
+use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
@@ -169,6 +171,12 @@ impl Sink for FileSink {
         let opened = crate::blocking::run(move || open::open(&config, &paths, &fence, handle, &wanted)).await;
         drop(asking);
         opened?
+    }
+    async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
+        let (config, paths, lane) = (self.clone(), cx.paths.clone(), journalled.clone());
+        let written = lane.counters.rows_written;
+        // What can't be looked at is not known to be there.
+        crate::blocking::run(move || missing::rows(&config, &paths, lane)).await.unwrap_or(written)
     }
     async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
         let config = self.clone();

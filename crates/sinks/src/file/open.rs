@@ -257,10 +257,9 @@ impl There<'_> {
                 return Err(Error::fatal("file-exists", message).fix(fix).for_user());
             }
         };
-        let tail =
-            handle::tail(self.file, base).map_err(|error| on_disk::failure("look at the end of", self.path, &error))?;
         let FileId { device, inode } = self.id;
-        Ok(Handle { path: self.path.to_owned(), device, inode, length: base, base, tail: Some(tail) })
+        let handle = Handle { path: self.path.to_owned(), device, inode, length: base, base, head: None, tail: None };
+        handle.sealed(self.file).map_err(|error| on_disk::failure("look at", self.path, &error))
     }
 
     /// A later journal has counted more of the file than the one that opens it.

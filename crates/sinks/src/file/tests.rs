@@ -269,6 +269,64 @@ async fn a_file_that_is_not_as_it_was_left_is_refused() {
     assert_eq!(std::fs::metadata(target.path()).unwrap().len(), 100, "and nothing is done to it");
 }
 
+/// By the lines that are there, whatever was done to the file.
+#[tokio::test]
+async fn rows_that_a_file_holds_no_longer_are_counted() {
+    for (name, more, before) in [
+        ("out.jsonl", json!({}), ""),
+        ("out.jsonl", json!({}), "of others\nunended"),
+        ("out.jsonl.gz", json!({}), ""),
+        ("out.jsonl.zst", json!({}), ""),
+        ("out.csv", json!({"format": "csv"}), ""),
+        ("out.csv.gz", json!({"format": "csv"}), ""),
+    ] {
+        let target = Target::new(name, more);
+        if !before.is_empty() {
+            std::fs::write(target.path(), before).unwrap();
+        }
+        let (mut handle, mut ends) = (None, Vec::new());
+        for (id, name) in [(1, "a"), (2, "b\n\"c"), (3, "d"), (4, "e")] {
+            handle = Some(target.write(handle, id, name).await);
+            ends.push(std::fs::metadata(target.path()).unwrap().len() as usize);
+        }
+        let whole = std::fs::read(target.path()).unwrap();
+        let counters = Counters { read: 4, delivered: 4, rows_written: 4, ..Counters::default() };
+        let lane = LaneProgress { counters, handle, ..LaneProgress::default() };
+        let missing = async |what: &str, expected: u64| {
+            assert_eq!(target.sink().missing(&context("p"), &lane).await, expected, "{name} {before:?}: {what}");
+        };
+        missing("as it was", 0).await;
+        let file = std::fs::OpenOptions::new().append(true).open(target.path()).unwrap();
+        (&file).write_all(b"{}\n").unwrap();
+        missing("longer", 0).await;
+        for (left, expected) in
+            [(ends[3], 0), (ends[2], 1), (ends[2] - 1, 2), (ends[1] + 1, 2), (before.len(), 4), (0, 4)]
+        {
+            // Of half a frame nobody can say how much can be read.
+            let packed = name.ends_with("gz") || name.ends_with("zst");
+            if packed && left > 0 && !ends.contains(&left) {
+                continue;
+            }
+            file.set_len(0).unwrap();
+            (&file).write_all(&whole[..left]).unwrap();
+            missing(&format!("cut to {left} bytes"), expected).await;
+            std::fs::write(target.folder.path().join("copy"), &whole[..left]).unwrap();
+            let original = target.folder.path().join("original");
+            std::fs::rename(target.path(), &original).unwrap();
+            std::fs::rename(target.folder.path().join("copy"), target.path()).unwrap();
+            // One that ends before what a copy is known by is not known.
+            if left == before.len() || left >= ends[1] {
+                missing(&format!("a copy of {left} bytes"), expected).await;
+            }
+            std::fs::write(target.path(), "x\n".repeat(200)).unwrap();
+            missing("another file", 4).await;
+            std::fs::remove_file(target.path()).unwrap();
+            missing("gone", 4).await;
+            std::fs::rename(original, target.path()).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_has_one_writer() {
     let target = Target::new("out.txt", json!({}));

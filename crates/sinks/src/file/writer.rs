@@ -1,7 +1,7 @@
 //! Writing: append a commit, remember the length, make it durable when asked.
 use super::{
     Compression,
-    handle::{self, Handle},
+    handle::Handle,
     lines::{self, Csv},
     mark::Mark,
     open::{demand, still},
@@ -91,13 +91,13 @@ impl Writer for FileWriter {
     }
 
     async fn seal(&mut self) -> Result<Option<serde_json::Value>, Error> {
-        let (file, handle) = (self.file.clone(), self.handle.clone());
+        let (file, handle, path) = (self.file.clone(), self.handle.clone(), self.handle.path.clone());
         let sealed = blocking::run(move || {
             still(&file, &handle)?;
-            let synced = file.sync_all().and_then(|()| handle::tail(&file, handle.length));
-            synced.map_err(|error| on_disk::failure("make durable", &handle.path, &error))
+            let synced = file.sync_all().and_then(|()| handle.sealed(&file));
+            synced.map_err(|error| on_disk::failure("make durable", &path, &error))
         });
-        self.handle.tail = Some(sealed.await??);
+        self.handle = sealed.await??;
         Ok(Some(self.handle.to_json()?))
     }
 

@@ -114,6 +114,7 @@ mod tests {
                 absorbed: 4,
                 dead: 2,
                 lost: 1,
+                bytes_lost: 0,
                 rows_written: 9,
                 bytes_read: 9_007_199_254_740_993,
                 batches: 5,

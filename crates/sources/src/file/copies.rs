@@ -3,8 +3,8 @@
 //! Equal content alone makes no copy: two files with the same content are two files. One is a copy only if
 //! - its name is that of an older generation of a file that is followed (`app.log.1` of `app.log`), and that file begins
 //!   with all that it holds: it is not read as long as that is so; or
-//! - a file that is followed was truncated or written anew, and the other, written no earlier, holds what was read of it.
-//!   Then what was not read yet is read from the copy.
+//! - a file that is followed was truncated, written anew or compressed, and the other, written no earlier, holds what was
+//!   read of it. Then what was not read yet is read from the copy.
 use super::{
     follow::Follow,
     identity::Identity,
@@ -67,7 +67,7 @@ impl Follow {
         let mut others = self.slots.iter().enumerate().filter(|(other, _)| *other != k);
         others.any(|(_, slot)| {
             // Or will be, once the file before it is.
-            let next = may_be_linked && own.position.is_none() && slot.position.is_some();
+            let next = may_be_linked && !own.is_begun() && slot.position.is_some();
             slot.rotated.is_none() && slot.identity().is_some_and(|known| known.is_inode(meta))
                 || next && fs::metadata(&slot.path).is_ok_and(same)
         })
@@ -87,7 +87,7 @@ impl Follow {
             let begun = known.is_inode(&of);
             let compared = own.copy.filter(|compared| compared.is_of(&of, meta));
             if begun && !known.is_in(&original)? {
-                if own.position.is_none() && known.is_copied(file)? {
+                if !own.is_begun() && known.is_copied(file)? {
                     return Ok(Copied::Wait); // the other one goes on in it in a moment
                 }
                 continue;
@@ -132,8 +132,18 @@ impl Follow {
                 && known.is_copied(&file)?
                 && let Some(identity) = Identity::of(&file, at)?
             {
-                best = Some((meta, identity));
+                let original = known.original.or(Some(known.inode()));
+                best = Some((meta, identity.copied_from(original)));
             }
+        }
+        if best.is_none()
+            && !(known.ended && known.given_up)
+            && let Some((_, file)) = self.source.packed(&slot.path, &known, &self.cx)
+            && let meta = file.metadata()?
+            && !is_read(&meta)
+            && let Some(identity) = Identity::of(&file, meta.len())?
+        {
+            best = Some((meta, identity.copied_from(known.original.or(Some(known.inode())))));
         }
         Ok(best.map(|(_, identity)| Box::new(into(slot.partition.clone(), from, identity))))
     }

@@ -12,8 +12,8 @@ use super::{
     content::{TOO_MANY_FILES, failed},
     copies::Copied,
     identity::Identity,
-    lost::{self, Lost},
-    names::{name, partition},
+    lost::{self, Gone, Loss, Lost},
+    names::{name, partition, path},
     rotation,
     slot::Slot,
     split::Caps,
@@ -21,12 +21,11 @@ use super::{
 };
 use crate::ahead::{Step, Work};
 use dataflow_core::position::{Position, Positions};
-use dataflow_sdk::{Context, Error, Records, batch::Warning, records::Layout};
+use dataflow_sdk::{Context, Error, Records, batch::Warning};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,6 +39,15 @@ const REMEMBERED: usize = 4096;
 /// How many files are held open; the others are opened when they have changed.
 const OPEN: usize = 64;
 
+/// How far a file was read.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// As which it was read.
+    pub(super) path: PathBuf,
+    pub(super) identity: Identity,
+    at: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Follow {
     pub(super) source: FileSource,
@@ -52,8 +60,10 @@ pub(super) struct Follow {
     next: usize,
     turns: u64,
     busy: u32,
+    /// Files that nothing was read of yet, until it is said.
+    found: Positions,
     /// How far files were read, under whatever name.
-    known: VecDeque<(Identity, u64)>,
+    pub(super) known: VecDeque<Known>,
     /// How many files may be open.
     open: usize,
     /// By code and subject, those that were given once.
@@ -62,22 +72,33 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
-        let (files, warnings) = source.some_matches()?;
+        let positions = lost::distinct(&positions);
+        let (files, warnings) = match source.some_matches() {
+            Err(error) if lost::is_nothing(&error) && source.has_read(&positions) => {
+                let waited_for = if source.is_pattern() { Vec::new() } else { vec![PathBuf::from(&source.path)] };
+                (waited_for, Vec::new())
+            }
+            matches => matches?,
+        };
         // Whatever is wrong with the first file is said at once; one that is not there (yet, or any more) is waited for.
-        if let Err(error) = tail::open(&files[0], cx)
+        if let Some(first) = files.first()
+            && let Err(error) = tail::open(first, cx)
             && error.code() != "file-missing"
         {
             return Err(error);
         }
         let mut known = VecDeque::new();
         for (partition, position) in &positions {
-            if let Some(identity) = tail::identity(position, &partition.0)? {
-                known.push_back((identity, position.as_offset().unwrap_or(0)));
+            if let Some(identity) = tail::identity(position, &partition.0)?
+                && let Some(at) = position.as_offset().filter(|at| *at > 0)
+            {
+                known.push_back(Known { path: path(&partition.0), identity, at });
             }
         }
         let mut follow = Self {
             caps: tail::caps(cx),
             known,
+            found: Positions::new(),
             source,
             cx: cx.clone(),
             positions,
@@ -90,7 +111,12 @@ impl Follow {
             warned: BTreeMap::new(),
         };
         follow.warn(warnings);
+        // What was begun is read to its end, whatever has become of its name.
+        let begun: Vec<PathBuf> = follow.source.reading(&follow.positions).map(|(path, _)| path).collect();
         follow.add(files);
+        follow.add(begun);
+        // What is lost is said first.
+        follow.next = follow.slots.iter().position(|slot| slot.gone(cx).is_some()).unwrap_or(0);
         Ok(follow)
     }
 
@@ -108,7 +134,29 @@ impl Follow {
                 self.slots.push(Slot::new(path, position));
             }
         }
+        for k in before..self.slots.len() {
+            self.announce(k);
+        }
         self.slots.len() > before
+    }
+
+    /// Has it said that a file was found, so that it is known if it goes before anything of it is read.
+    fn announce(&mut self, k: usize) {
+        if self.slots[k].position.is_some() || !self.source.is_pattern() {
+            return;
+        }
+        let Ok(meta) = fs::metadata(&self.slots[k].path) else { return };
+        let is_known =
+            self.is_read_elsewhere(k, &meta) || self.known.iter().any(|known| known.identity.is_inode(&meta));
+        let path = &self.slots[k].path;
+        let is_packed = || tail::open(path, &self.cx).is_ok_and(|file| self.is_packed(k, &file).0 != Copied::No);
+        if !is_known
+            && !is_packed()
+            && let Some(begin) = lost::beginning(&self.slots[k].path, &self.cx)
+        {
+            self.found.insert(self.slots[k].partition.clone(), begin.clone());
+            self.slots[k].reached(begin);
+        }
     }
 
     /// Looks for new files; true if there are any.
@@ -150,8 +198,10 @@ impl Follow {
                     Some(records) => records,
                     // As `copytruncate` does, whose copy may lie anywhere. What came since the last look can't be known.
                     None if next.is_none() && changed.was_read && changed.truncated => {
-                        let begin = position(0, Identity::of(self.file_of(k)?, 0).map_err(failed)?);
-                        lost::passed_over(partition, from, begin, 0, &changed.reason)
+                        let begin = Identity::of(self.file_of(k)?, 0).map_err(failed)?;
+                        let begin = position(0, begin.map(|known| known.copied_from(Some(known.inode()))));
+                        let loss = Loss { records: 0, bytes: 0, reason: &changed.reason };
+                        lost::passed_over(partition, from, begin, loss)
                     }
                     None => {
                         let slot = &self.slots[k];
@@ -190,13 +240,11 @@ impl Follow {
     fn finish(&mut self, k: usize) -> io::Result<()> {
         let slot = &mut self.slots[k];
         let Some(tail) = slot.tail.take() else { return Ok(()) };
-        slot.left(tail.file())?;
+        slot.left(tail.file(), &tail.identity)?;
         self.next = k + 1; // all others first
-        if tail.file().metadata()?.nlink() > 0 {
-            self.known.push_back((tail.identity, tail.at));
-            if self.known.len() > REMEMBERED {
-                self.known.pop_front();
-            }
+        self.known.push_back(Known { path: slot.path.clone(), identity: tail.identity, at: tail.at });
+        if self.known.len() > REMEMBERED {
+            self.known.pop_front();
         }
         Ok(())
     }
@@ -227,10 +275,11 @@ impl Follow {
     /// Opens the file under a path, or says how to get to its beginning first.
     fn open(&mut self, k: usize) -> Result<Option<Box<Records>>, Error> {
         let slot = &self.slots[k];
-        let file = match tail::open(&slot.path, &self.cx) {
+        let (there, file) = match tail::open(&slot.path, &self.cx) {
             Err(error) if error.code() == "file-missing" => {
                 let path = slot.path.clone();
-                if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink()) {
+                let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
+                if is_link {
                     let name = name(&path);
                     let message = format!("{name} is a link to nothing: it is read once something is there");
                     self.warn(vec![Warning { code: "dangling-link", subject: name, message, records: 0 }]);
@@ -238,33 +287,52 @@ impl Follow {
                 // It was renamed, and nothing has taken its place yet.
                 let slot = &self.slots[k];
                 match slot.known.and_then(|known| rotation::find(&slot.path, &known, &self.cx)) {
-                    Some(path) if slot.rotated.is_none() => tail::open(&path, &self.cx)?,
-                    _ => return Ok(None),
+                    _ if slot.rotated.is_some() => return Ok(None),
+                    Some(path) => {
+                        let file = tail::open(&path, &self.cx)?;
+                        (path, file)
+                    }
+                    None if is_link => return Ok(None), // what it leads to may be elsewhere
+                    None => return self.removed(k),
                 }
             }
-            file => file?,
+            file => (slot.path.clone(), file?),
         };
         let slot = &self.slots[k];
         let partition = slot.partition.clone();
         let failed = |error| failed(&partition.0, 0, error);
-        if slot.rotated.is_some() || slot.position.is_none() || slot.copy.is_some() {
-            let between = match &slot.rotated {
+        if slot.rotated.is_none() && slot.is_passed_over(&file, &self.cx).map_err(failed)? {
+            return self.removed(k);
+        }
+        let begins = slot.begins(&file, self.source.is_pattern(), &self.cx).map_err(failed)?;
+        let over = begins && slot.is_begun();
+        if slot.rotated.is_some() || slot.copy.is_some() || begins {
+            let (between, original) = match &slot.rotated {
                 Some(left) => {
-                    let followed = |path: &Path| self.paths.contains(path);
-                    left.successor(&slot.path, &file, followed, &self.cx).map_err(failed)?
+                    let is_read = |path: &Path, meta: &Metadata| {
+                        let is = |known: &Identity| {
+                            tail::open(path, &self.cx).is_ok_and(|file| known.is(&file).unwrap_or(false))
+                        };
+                        let known = |known: &Known| {
+                            known.identity.is_inode(meta) && known.at >= meta.len() && is(&known.identity)
+                        };
+                        self.paths.contains(path) || self.known.iter().any(known)
+                    };
+                    let between = left.successor(&slot.path, &file, is_read, &self.cx).map_err(failed)?;
+                    let original = left.original_after(between.as_ref(), &file).map_err(failed)?;
+                    (between, original)
                 }
-                None => None,
+                None => (None, None),
             };
             let file = between.as_ref().unwrap_or(&file);
             let Some(identity) = Identity::of(file, 0).map_err(failed)? else { return Ok(None) };
+            let identity = identity.copied_from(original);
             let Some(begin) = self.begin(k, file).map_err(failed)? else { return Ok(None) };
             let slot = &mut self.slots[k];
-            if slot.rotated.take().is_some() || begin.is_some() {
+            if slot.rotated.take().is_some() || begin.is_some() || over {
                 let (identity, begin) = begin.unwrap_or((identity, 0));
                 let from = slot.position.clone().unwrap_or(Position::offset(0));
-                let mut records = Records::empty(partition, from, Layout::Json);
-                records.to = position(begin, Some(identity));
-                return Ok(Some(Box::new(records)));
+                return Ok(Some(lost::between(partition, from, position(begin, Some(identity)))));
             }
         }
         let renamed = self.slots[k].renamed(&file, &self.cx).map_err(failed)?;
@@ -274,9 +342,9 @@ impl Follow {
         {
             return Ok(Some(records));
         }
-        let file = renamed.unwrap_or(file);
+        let (there, file) = renamed.unwrap_or((there, file));
         let slot = &mut self.slots[k];
-        match Tail::open(&self.source, self.caps, &slot.path, file, slot.position.clone())? {
+        match Tail::open(&self.source, self.caps, &slot.path, (&there, file), slot.position.clone())? {
             Opened::Ready(mut tail) => {
                 let warning = tail.warning.take();
                 slot.tail = Some(tail);
@@ -286,6 +354,33 @@ impl Follow {
             Opened::Empty => {}
         }
         Ok(None)
+    }
+
+    /// The file of a path is nowhere any more.
+    fn removed(&mut self, k: usize) -> Result<Option<Box<Records>>, Error> {
+        let slot = &self.slots[k];
+        let (Some(known), Some(from), partition) = (slot.known, slot.position.clone(), slot.partition.clone()) else {
+            return Ok(None);
+        };
+        if let Some(records) = self.to_copy(k).map_err(|error| failed(&partition.0, 0, error))? {
+            return Ok(Some(records));
+        }
+        // What is equal to another file, or ended before, is no loss.
+        if known.ended || slot.copy.is_some() {
+            return Ok(None);
+        }
+        if let Some(gone) = Gone::new(&partition, &from) {
+            let others: Vec<Gone> = self.slots[k + 1..].iter().filter_map(|slot| slot.gone(&self.cx)).collect();
+            return gone.pass(&self.source, &others.iter().collect::<Vec<_>>()).map(Some);
+        }
+        let message = format!(
+            "{partition} was removed after all {} bytes were read that it had when it was last looked at: whether more was \
+             written to it is not known",
+            known.size
+        );
+        self.warn(vec![Warning { code: "file-removed", subject: partition.to_string(), message, records: 0 }]);
+        let to = position(from.as_offset().unwrap_or(0), Some(known.gone()));
+        Ok(Some(lost::between(partition, from, to)))
     }
 
     /// How far a file was read under another name, if it was; none at all while it is still being read under it.
@@ -301,15 +396,21 @@ impl Follow {
         match self.copied(k, file, &meta)? {
             Copied::Wait => return Ok(None),
             Copied::Known => return Ok(Some(Identity::of(file, meta.len())?.map(|known| (known, meta.len())))),
-            Copied::No if self.slots[k].copy.take().is_some() && self.slots[k].position.is_some() => {
+            Copied::No if self.slots[k].copy.take().is_some() && self.slots[k].is_begun() => {
                 return Ok(Some(None));
             }
             Copied::No => {}
         }
-        for (known, at) in self.known.iter().rev() {
-            if known.is_inode(&meta) && meta.len() >= *at && known.is(file)? {
-                return Ok(Some(Some((*known, *at))));
+        for Known { identity, at, .. } in self.known.iter().rev() {
+            // A compressed file is shorter than what it holds, and ended.
+            if identity.is_inode(&meta) && (identity.ended || meta.len() >= *at) && identity.is(file)? {
+                return Ok(Some(Some((*identity, *at))));
             }
+        }
+        match self.is_packed(k, file) {
+            (Copied::No, _) => {}
+            (Copied::Wait, _) => return Ok(None),
+            (Copied::Known, at) => return Ok(Identity::of(file, meta.len())?.map(|known| Some((known, at)))),
         }
         Ok(Some(None))
     }
@@ -325,12 +426,18 @@ impl Work for Follow {
             let first = self.next;
             for turn in 0..self.slots.len() {
                 let k = (first + turn) % self.slots.len();
-                if let Some(records) = self.visit(k)? {
+                if let Some(mut records) = self.visit(k)? {
                     self.next = k + 1;
+                    records.beside = std::mem::take(&mut self.found);
                     return Ok(Step::Records(records));
                 }
             }
             if !self.discover()? {
+                if let Some((partition, begin)) = self.found.pop_first() {
+                    let mut records = lost::between(partition, Position::offset(0), begin);
+                    records.beside = std::mem::take(&mut self.found);
+                    return Ok(Step::Records(records));
+                }
                 return Ok(Step::Idle(self.source.poll_interval.into()));
             }
         }

@@ -31,6 +31,19 @@ impl Piece {
         Ok(read_before(file, end)?.map(|bytes| Self::of(&bytes, end)))
     }
 
+    pub(super) fn begin(&self) -> u64 {
+        self.end.saturating_sub(self.length)
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether these are the bytes.
+    pub(super) fn is(&self, bytes: &[u8]) -> bool {
+        xxh3_64(bytes) == self.hash
+    }
+
     fn is_in(&self, file: &File) -> io::Result<bool> {
         let begin = self.end.saturating_sub(self.length);
         Ok(read(file, begin, self.length.min(PIECE as u64))?.is_some_and(|bytes| xxh3_64(&bytes) == self.hash))
@@ -52,6 +65,20 @@ fn read(file: &File, begin: u64, length: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// A file among those of one device: its inode, and when that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inode {
+    number: u64,
+    born: u64,
+}
+
+impl Inode {
+    pub(super) fn is(&self, meta: &Metadata) -> bool {
+        let born = nanos(meta.created());
+        self.number == meta.ino() && (self.born == born || self.born == 0 || born == 0)
+    }
+}
+
 /// Which file it is (device, inode, and when that was made, as inodes are used again), and what was read of it: its first
 /// bytes and the last ones before the position, up to 1 KiB each. Both widen as it is read; a file of which nothing was
 /// read yet is known by the first bytes that were there.
@@ -63,10 +90,17 @@ pub(crate) struct Identity {
     born: u64,
     /// When the file was last written, as of the last look: nothing older is a copy of it.
     modified: u64,
+    /// How long it was, as of the last look.
+    pub(super) size: u64,
     head: Piece,
     near: Piece,
+    /// Of a copy: the file that was copied and truncated, which goes on after it. Of that file: itself, as its copies hold
+    /// nothing that comes after it.
+    pub(super) original: Option<Inode>,
     /// Whether it was whole (it was not followed, or something else has its name) and was read to its end.
     pub(super) ended: bool,
+    /// Whether it is gone and a user goes on without it. What of it was not read is said once; then it has ended.
+    pub(super) given_up: bool,
 }
 
 impl Identity {
@@ -83,9 +117,12 @@ impl Identity {
             inode: meta.ino(),
             born: nanos(meta.created()),
             modified: nanos(meta.modified()),
+            size: meta.len(),
             head,
             near,
+            original: None,
             ended: false,
+            given_up: false,
         };
         Ok((meta.len() > 0).then_some(unread))
     }
@@ -107,9 +144,59 @@ impl Identity {
         Self { ended, ..self }
     }
 
+    /// The same, of a file that is gone and of which nothing more is said.
+    pub(super) fn gone(self) -> Self {
+        Self { ended: true, given_up: true, ..self }
+    }
+
+    /// What is known of its bytes, in their order.
+    pub(super) fn pieces(&self) -> [Piece; 2] {
+        [self.head, self.near]
+    }
+
+    /// How far it was read.
+    pub(super) fn place(&self) -> u64 {
+        self.near.end
+    }
+
+    /// Which file it is, whatever it holds.
+    pub(super) fn inode(&self) -> Inode {
+        Inode { number: self.inode, born: self.born }
+    }
+
+    /// The same, known to be a copy of another file, or to be that one.
+    pub(super) fn copied_from(self, original: Option<Inode>) -> Self {
+        Self { original, ..self }
+    }
+
+    /// The same, where reading goes on without what was not read.
+    pub(super) fn given_up(self) -> Self {
+        Self { given_up: true, ..self }
+    }
+
+    /// Bytes that were there when it was last looked at and that were not read up to `at`; of a compressed file, all.
+    pub(super) fn unread(&self, at: u64) -> u64 {
+        match self.counts(at) {
+            _ if self.ended => 0,
+            true => self.size.saturating_sub(at),
+            false => self.size,
+        }
+    }
+
+    /// The end of what is known of it, as a position counts.
+    pub(super) fn end(&self, at: u64) -> u64 {
+        if self.counts(at) { self.size.max(at) } else { at }
+    }
+
+    /// Whether the position `at` counts bytes as they lie there. A compressed file is known by all of these.
+    fn counts(&self, at: u64) -> bool {
+        self.near.end == at
+    }
+
     /// The same as it was last written, by what is known of it now.
     pub(super) fn seen(&mut self, meta: &Metadata) {
         self.modified = nanos(meta.modified());
+        self.size = meta.len();
     }
 
     /// Whether `file` is the one that is known by this.
@@ -145,32 +232,47 @@ fn nanos(time: io::Result<SystemTime>) -> u64 {
     since.map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// The shape in which it is stored: `1:<dev>:<inode>:<born>:<modified>:<head>:<near>[:end]`, a piece being
-/// `<end>-<length>-<hash>`.
+/// The shape in which it is stored: `1:<dev>:<inode>:<born>@<modified>:<size>:<head>:<near>[:of-<inode>-<born>][:end|:left|:gone]`, a piece being
+/// `<end>-<length>-<hash>`. What stands before the `@` says which file it is, what comes after it how far it is known.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dev, inode, born, modified, head, near, ended } = self;
-        let end = if *ended { ":end" } else { "" };
-        write!(f, "1:{dev}:{inode}:{born}:{modified}:{head}:{near}{end}")
+        let Self { dev, inode, born, modified, size, head, near, original, ended, given_up } = self;
+        let of = original.map(|Inode { number, born }| format!(":of-{number}-{born}")).unwrap_or_default();
+        let end = match (given_up, ended) {
+            (true, true) => ":gone",
+            (true, false) => ":left",
+            (false, true) => ":end",
+            (false, false) => "",
+        };
+        write!(f, "1:{dev}:{inode}:{born}@{modified}:{size}:{head}:{near}{of}{end}")
     }
 }
 
 impl FromStr for Identity {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split(':');
+        let mut parts = text.split([':', '@']);
         let mut next = || parts.next().ok_or(());
         if next()? != "1" {
             return Err(());
         }
         let (dev, inode, born, modified) = (number(next()?)?, number(next()?)?, number(next()?)?, number(next()?)?);
+        let size = number(next()?)?;
         let (head, near) = (next()?.parse()?, next()?.parse()?);
-        let ended = match (next(), next()) {
-            (Err(()), _) => false,
-            (Ok("end"), Err(())) => true,
-            _ => return Err(()),
-        };
-        Ok(Self { dev, inode, born, modified, head, near, ended })
+        let mut known =
+            Self { dev, inode, born, modified, size, head, near, original: None, ended: false, given_up: false };
+        for part in parts {
+            match (part, part.strip_prefix("of-").and_then(|of| of.split_once('-'))) {
+                ("end", _) => known.ended = true,
+                ("left", _) => known.given_up = true,
+                ("gone", _) => (known.ended, known.given_up) = (true, true),
+                (_, Some((inode, made))) => {
+                    known.original = Some(Inode { number: number(inode)?, born: number(made)? });
+                }
+                _ => return Err(()),
+            }
+        }
+        Ok(known)
     }
 }
 
@@ -207,7 +309,9 @@ mod tests {
             assert_eq!(line.parse::<Identity>().unwrap().to_string(), line);
         }
         assert_eq!(golden.lines().filter(|line| line.ends_with(":end")).count(), 1);
-        for wrong in ["", "64769:7:ab/3", "2:1:2:3:4:0-0-0:0-0-0", "1:1:2:3:4:0-0-0:0-0-0:other"] {
+        for wrong in
+            ["", "64769:7:ab/3", "2:1:2:3@4:5:0-0-0:0-0-0", "1:1:2:3@4:0-0-0:0-0-0", "1:1:2:3@4:5:0-0-0:0-0-0:other"]
+        {
             wrong.parse::<Identity>().unwrap_err();
         }
     }

@@ -23,17 +23,18 @@ impl FileSource {
             .then_some(Dialect { delimiter: self.delimiter as u8, quote: self.quote as u8 })
     }
 
-    /// How a file is to be read, where its records begin, and what to know of its header; none if that can't be told yet.
+    /// How the file that lies `there` is to be read as `path`, where its records begin, and what to know of its header; none if that can't be told yet.
     pub(super) fn layout(
         &self,
         path: &Path,
+        there: &Path,
         file: &File,
         finite: bool,
     ) -> Result<Option<(Layout, u64, Option<Warning>)>, Error> {
         let Some(dialect) = self.dialect(path) else { return Ok(Some((Layout::Json, 0, None))) };
         let (columns, begin, warning) = match self.header {
             false => (self.columns.clone(), 0, None),
-            true => match header(path, file, self.compression, dialect, finite)? {
+            true => match header(there, file, self.compression, dialect, finite)? {
                 Some((written, begin)) => {
                     let (columns, warning) = named(&name(path), written);
                     (columns, begin, warning)

@@ -8,7 +8,7 @@ use super::{
     tail::{BLOCK, position},
 };
 use crate::lost::OnPositionLost;
-use dataflow_core::position::{Partition, Position};
+use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Records,
     records::{self, Layout},
@@ -28,6 +28,12 @@ pub(super) struct Lost<'a> {
 /// The failure, or the interval that passes over what is lost, of a file that holds something else now.
 pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_>) -> Result<Box<Records>, Error> {
     let Lost { wanted, reason } = lost;
+    let bytes = unread(&wanted);
+    let told = match bytes {
+        0 => reason.to_owned(),
+        bytes => format!("{reason}; {bytes} bytes that had been there were not read"),
+    };
+    let reason = told.as_str();
     let partition = partition(path);
     let known = |at| Identity::of(file, at).map_err(|error| failed(&name(path), 0, error));
     let at_end = |at| Ok::<_, Error>(position(at, known(at)?.map(|known| known.ending(!source.follow))));
@@ -38,49 +44,121 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
             let end = length(source, path, file)?;
             Err(Error::PositionLost { partition, wanted, earliest, latest: at_end(end)?, reason: reason.into() })
         }
-        OnPositionLost::Earliest => Ok(passed_over(partition, wanted, earliest, 0, reason)),
+        OnPositionLost::Earliest => Ok(passed_over(partition, wanted, earliest, Loss { records: 0, bytes, reason })),
         OnPositionLost::Latest => {
             let (count, end) = whole_records(source, path, file)?;
-            Ok(passed_over(partition, wanted, at_end(end)?, count, reason))
+            Ok(passed_over(partition, wanted, at_end(end)?, Loss { records: count, bytes, reason }))
         }
     }
 }
 
-/// The same, of a file that is gone.
-pub(super) fn gone(
-    source: &FileSource,
-    partition: Partition,
-    wanted: Position,
-    reason: &str,
-) -> Result<Box<Records>, Error> {
-    if source.on_position_lost == OnPositionLost::Fail {
-        let none = Position::offset(0);
-        return Err(Error::PositionLost {
-            partition,
-            wanted,
-            earliest: none.clone(),
-            latest: none,
-            reason: reason.into(),
-        });
-    }
-    let known = super::tail::identity(&wanted, &partition.0)?.map(|known| known.ending(true));
-    let to = position(wanted.as_offset().unwrap_or(0), known);
-    Ok(passed_over(partition, wanted, to, 0, reason))
+/// A file that is gone before it was read to its end.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) partition: Partition,
+    pub(super) wanted: Position,
 }
 
-/// An interval of which so many records were lost, as far as that can be known.
-pub(super) fn passed_over(
-    partition: Partition,
-    wanted: Position,
-    to: Position,
-    count: u64,
-    reason: &str,
-) -> Box<Records> {
-    tracing::warn!(%partition, %wanted, %to, reason, "position lost; going on");
+impl Gone {
+    /// None, if all that was there is known to be read, as of the last look.
+    pub(super) fn new(partition: &Partition, wanted: &Position) -> Option<Self> {
+        let lost = match known(wanted) {
+            Some(known) => known.unread(offset(wanted)) > 0,
+            None => offset(wanted) > 0,
+        };
+        lost.then(|| Self { partition: partition.clone(), wanted: wanted.clone() })
+    }
+
+    /// What is lost.
+    fn what(&self) -> String {
+        match known(&self.wanted) {
+            Some(known) => format!("{} of its {} bytes were not read", known.unread(offset(&self.wanted)), known.size),
+            None => "how much of it was not read is not known".into(),
+        }
+    }
+
+    /// The same, where reading goes on without it.
+    pub(super) fn given_up(self) -> Position {
+        position(offset(&self.wanted), known(&self.wanted).map(Identity::given_up))
+    }
+
+    /// The failure, which names `others` of the same fate, too; or the interval that passes over what was not read.
+    pub(super) fn pass(self, source: &FileSource, others: &[&Self]) -> Result<Box<Records>, Error> {
+        let mut reason = format!("the file was removed before it was read to its end: {}", self.what());
+        let Self { partition, wanted } = self;
+        let (bytes, known) = (unread(&wanted), known(&wanted));
+        if source.on_position_lost == OnPositionLost::Fail && !known.is_some_and(|known| known.given_up) {
+            for other in others {
+                reason += &format!("; so was {}: {}", other.partition, other.what());
+            }
+            let (earliest, latest) = (Position::offset(0), Position::offset(0));
+            return Err(Error::PositionLost { partition, wanted, earliest, latest, reason });
+        }
+        let to = position(known.map_or(offset(&wanted), |known| known.end(offset(&wanted))), known.map(Identity::gone));
+        Ok(passed_over(partition, wanted, to, Loss { records: 0, bytes, reason: &reason }))
+    }
+}
+
+fn offset(position: &Position) -> u64 {
+    position.as_offset().unwrap_or(0)
+}
+
+pub(super) fn known(position: &Position) -> Option<Identity> {
+    position.identity.as_ref().and_then(|text| text.parse().ok())
+}
+
+/// Bytes after a position that were there when its file was last looked at.
+fn unread(position: &Position) -> u64 {
+    known(position).map_or(0, |known| known.unread(offset(position)))
+}
+
+/// What is passed over, as far as it can be known.
+pub(super) struct Loss<'a> {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) reason: &'a str,
+}
+
+/// An interval of which records were lost.
+pub(super) fn passed_over(partition: Partition, wanted: Position, to: Position, loss: Loss<'_>) -> Box<Records> {
+    let Loss { records, bytes, reason } = loss;
+    tracing::warn!(%partition, %wanted, %to, bytes, reason, "position lost; going on");
     let mut passed = Records::empty(partition, wanted, Layout::Json);
     passed.to = to.clone();
-    passed.lost = Some(records::Lost { records: count, to });
+    passed.lost = Some(records::Lost { records, bytes, reason: reason.to_owned(), to });
     Box::new(passed)
+}
+
+/// An interval without records.
+pub(super) fn between(partition: Partition, from: Position, to: Position) -> Box<Records> {
+    let mut records = Records::empty(partition, from, Layout::Json);
+    records.to = to;
+    Box::new(records)
+}
+
+/// Whether the error says that nothing is there.
+pub(super) fn is_nothing(error: &Error) -> bool {
+    matches!(error.code(), "no-match" | "file-missing")
+}
+
+/// The place of a file that was found and of which nothing was read; none while it is empty.
+pub(super) fn beginning(path: &Path, cx: &Context) -> Option<Position> {
+    let known = Identity::of(&super::tail::open(path, cx).ok()?, 0).ok()??;
+    Some(position(0, Some(known)))
+}
+
+/// Positions without those of files that were found and not begun, and go on under another name.
+pub(super) fn distinct(positions: &Positions) -> Positions {
+    let all: Vec<_> = positions.iter().map(|(name, at)| (name, offset(at), known(at))).collect();
+    let is_other = |name: &Partition, known: &Identity| {
+        all.iter().any(|(other, at, its)| {
+            its.is_some_and(|its| its.is_same_inode(known)) && (*at > 0 || *other < name) && *other != name
+        })
+    };
+    let names = all
+        .iter()
+        .filter(|(name, at, known)| !(*at == 0 && known.is_some_and(|known| !known.ended && is_other(name, &known))));
+    names.map(|(name, ..)| ((*name).clone(), positions[*name].clone())).collect()
 }
 
 /// The position after the last record that is there.

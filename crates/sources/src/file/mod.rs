@@ -12,6 +12,7 @@ mod layout;
 mod lost;
 mod matches;
 mod names;
+mod packed;
 mod rotation;
 mod slot;
 mod split;
@@ -42,8 +43,8 @@ use dataflow_sdk::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
-    os::unix::fs::FileExt,
+    collections::{BTreeMap, BTreeSet},
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -78,17 +79,18 @@ pub struct FileSource {
     pub compression: Compression,
     /// false: the files that match when the pipeline starts, each to the end that it has when it is reached, then the
     /// pipeline is completed; what comes later is read by the next start. true: go on for ever, with
-    /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names, but
-    /// not compressed ones). A file that was rotated away before it was looked at is read if it got a number or a date
-    /// (`app.log.1`, `app.log-20261231`, `app-20261231.log`); one that was also compressed or removed by then can't be
-    /// known. A line counts once its line break is there. At most 64 files are held open; the others are opened when
-    /// they have changed, and one that is removed meanwhile is not read to its end.
+    /// what is appended, with new files that match, and across rotation (a pattern may also match rotated names). A file
+    /// that was rotated away before it was looked at is read if it got a number or a date (`app.log.1`,
+    /// `app.log-20261231`, `app-20261231.log`); without a pattern, one that was also compressed or removed by then can't
+    /// be known. A line counts once its line break is there. At most 64 files are held open; the others are opened when
+    /// they have changed.
     #[serde(default)]
     pub follow: bool,
     /// How often growing files are looked at.
     #[serde(default = "poll_interval")]
     pub poll_interval: Millis,
-    /// What to do when a file was truncated or replaced under its checkpoint, or removed before it was read to its end.
+    /// What to do when a file was truncated or replaced under its checkpoint, or matched and was removed before it was read
+    /// to its end.
     #[serde(default)]
     pub on_position_lost: OnPositionLost,
     /// What a last line without a line break is, in a file that won't grow (one that is not followed, or was rotated).
@@ -167,7 +169,8 @@ impl SourceConfig for FileSource {
         last KiB before the position, which is the (decompressed) byte offset; so reading goes on exactly where it was, \
         also when the file was renamed in its folder. A file with several names (links) is read once; two files with the \
         same content are two files. Changes of other bytes before the position are not seen. A file truncated, replaced or \
-        removed before it was read to its end is noticed (`onPositionLost`). With `follow`, a file that `copytruncate` \
+        removed before it was read to its end is noticed, also if nothing of it was read (`onPositionLost`). One that was \
+        compressed (`app.log` as `app.log.gz` or `app.log.1.gz`) goes on in what it became. With `follow`, a file that `copytruncate` \
         has copied to the name of an older generation (`app.log.1`) is read to its end in the copy; without a copy, one \
         that had been read to its end goes on at its beginning, and the history says so. Names that are no UTF-8 are \
         written with `\\xE9` for such bytes, and `\\\\` for a backslash.";
@@ -290,6 +293,19 @@ impl FileSource {
                 && glob::Pattern::new(&pattern).is_ok_and(|pattern| pattern.matches_with(&path, literally))
     }
 
+    /// Files that were begun and are to be read to their end, wherever they are.
+    fn reading<'a>(&'a self, positions: &'a Positions) -> impl Iterator<Item = (PathBuf, identity::Identity)> + 'a {
+        positions.iter().filter_map(|(partition, at)| {
+            let (path, known) = (names::path(&partition.0), lost::known(at)?);
+            (!known.ended && self.may_match(&path)).then_some((path, known))
+        })
+    }
+
+    /// Whether any file was read before.
+    fn has_read(&self, positions: &Positions) -> bool {
+        positions.keys().any(|partition| self.may_match(&names::path(&partition.0)))
+    }
+
     /// The files that match now, by name, and what else does.
     fn matches(&self) -> Result<(Vec<PathBuf>, Vec<Warning>), Error> {
         let path = PathBuf::from(&self.path);
@@ -351,6 +367,8 @@ impl Source for FileSource {
         cx: &Context,
         named: &BTreeMap<String, String>,
     ) -> Result<Result<Positions, Vec<Problem>>, Error> {
+        let source = self.clone();
+        blocking("file", move || source.some_matches()).await?; // where nothing is, nothing can be told
         let extents = self.extents(cx).await?;
         let (mut placed, mut problems) = (Positions::new(), Vec::new());
         for (partition, at) in named {
@@ -383,15 +401,41 @@ impl Source for FileSource {
         cx.paths.admit_pattern(&self.path)?;
         let (source, cx, to) = (self.clone(), cx.clone(), to.clone());
         blocking("file", move || {
-            let (files, _) = source.some_matches()?;
+            let files = match source.some_matches() {
+                Err(error) if lost::is_nothing(&error) => Vec::new(),
+                matches => matches?.0,
+            };
+            // A file of several names is read once.
+            let mut seen = BTreeSet::new();
+            let is_new =
+                |path: &PathBuf| std::fs::metadata(path).map_or(true, |meta| seen.insert((meta.dev(), meta.ino())));
             let place = |path: PathBuf| {
                 let position = match to {
-                    Place::Beginning => dataflow_core::position::Position::offset(0),
+                    Place::Beginning => lost::beginning(&path, &cx).unwrap_or(Position::offset(0)),
                     Place::End => lost::end(&source, &cx, &path)?,
                 };
                 Ok((names::partition(&path), position))
             };
-            files.into_iter().map(place).collect()
+            files.into_iter().filter(is_new).map(place).collect()
+        })
+        .await
+    }
+
+    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
+        cx.paths.admit_pattern(&self.path)?;
+        let (source, cx, positions) = (self.clone(), cx.clone(), positions.clone());
+        blocking("file", move || {
+            let gone = source.reading(&positions).filter(|(path, known)| {
+                std::fs::symlink_metadata(path).is_err()
+                    && rotation::find(path, known, &cx).is_none()
+                    && source.packed(path, known, &cx).is_none()
+            });
+            let gone = gone.filter_map(|(path, _)| {
+                let partition = names::partition(&path);
+                let gone = lost::Gone::new(&partition, positions.get(&partition)?)?;
+                Some((partition, gone.given_up()))
+            });
+            Ok(gone.collect())
         })
         .await
     }

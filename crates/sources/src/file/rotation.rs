@@ -1,7 +1,7 @@
 //! Files that stood at a path and were rotated away before anybody looked: they are found by their names and times.
 use super::{
     copies::begins,
-    identity::{Identity, PIECE, read_before},
+    identity::{Identity, Inode, PIECE, read_before},
     tail,
 };
 use dataflow_sdk::Context;
@@ -18,34 +18,52 @@ pub(super) struct Left {
     meta: Metadata,
     /// Its first bytes, up to 1 KiB.
     head: Vec<u8>,
+    /// The file that it is a copy of, or was copied and truncated before it: itself.
+    original: Option<Inode>,
 }
 
 impl Left {
-    pub(super) fn new(file: &File) -> io::Result<Self> {
+    pub(super) fn new(file: &File, original: Option<Inode>) -> io::Result<Self> {
         let meta = file.metadata()?;
         let head = read_before(file, meta.len().min(PIECE as u64))?.unwrap_or_default();
-        Ok(Self { meta, head })
+        Ok(Self { meta, head, original })
     }
 
-    /// The oldest file that stood at `path` after this one and before `next`, which is there now, and is not one of those
-    /// that are `followed` by their own names.
+    /// Whether there are copies of it that came before it.
+    fn was_copied(&self) -> bool {
+        self.original.is_some_and(|original| original.is(&self.meta))
+    }
+
+    /// What the file that comes next, `between` this one and the `last`, is known to be a copy of.
+    pub(super) fn original_after(&self, between: Option<&File>, last: &File) -> io::Result<Option<Inode>> {
+        let last = last.metadata()?;
+        let original = self.original.filter(|_| !self.was_copied());
+        Ok(original.filter(|original| between.is_some() || original.is(&last)))
+    }
+
+    /// The oldest file that stood at `path` after this one and before `next`, which is there now, and is not read otherwise.
+    /// After a copy that is what else was copied, and then the file that was, if it was renamed.
     pub(super) fn successor(
         &self,
         path: &Path,
         next: &File,
-        followed: impl Fn(&Path) -> bool,
+        is_read: impl Fn(&Path, &Metadata) -> bool,
         cx: &Context,
     ) -> io::Result<Option<File>> {
         let (after, next) = (next, next.metadata()?);
         // This one may be a copy that was made of `next`, before it was truncated: then so are those that came later.
         let copied = is_later(&next, &self.meta);
         let mut oldest: Option<(Metadata, File)> = None;
+        let mut original: Option<(Metadata, File)> = None;
         for there in rotated(path)? {
-            if !followed(&there)
-                && let Ok(meta) = fs::symlink_metadata(&there)
-                && meta.is_file()
-                && meta.len() > 0
-                && is_later(&self.meta, &meta)
+            let Ok(meta) = fs::symlink_metadata(&there) else { continue };
+            if !meta.is_file() || meta.len() == 0 || is_read(&there, &meta) {
+                continue;
+            }
+            if self.original.is_some_and(|original| !self.was_copied() && original.is(&meta)) {
+                original = tail::open(&there, cx).ok().map(|file| (meta, file));
+            } else if is_later(&self.meta, &meta)
+                && !(self.was_copied() && is_written_later(&meta, &self.meta))
                 && (copied || !is_later(&next, &meta))
                 && oldest.as_ref().is_none_or(|(oldest, _)| is_later(&meta, oldest))
                 && let Ok(file) = tail::open(&there, cx)
@@ -55,7 +73,11 @@ impl Left {
                 oldest = Some((meta, file));
             }
         }
-        Ok(oldest.map(|(_, file)| file))
+        let first = match (original, oldest) {
+            (Some(original), Some(copy)) if !is_written_later(&original.0, &copy.0) => Some(copy),
+            (original, oldest) => original.or(oldest),
+        };
+        Ok(first.map(|(_, file)| file))
     }
 
     /// Whether a file is a copy of this one, as it was at some time: nothing new.
@@ -93,8 +115,13 @@ pub(super) fn folder(path: &Path) -> &Path {
 fn is_later(a: &Metadata, b: &Metadata) -> bool {
     match (a.created(), b.created()) {
         (Ok(a), Ok(b)) => a < b,
-        _ => matches!((a.modified(), b.modified()), (Ok(a), Ok(b)) if a < b),
+        _ => is_written_later(a, b),
     }
+}
+
+/// Whether `b` was last written after `a`.
+fn is_written_later(a: &Metadata, b: &Metadata) -> bool {
+    matches!((a.modified(), b.modified()), (Ok(a), Ok(b)) if a < b)
 }
 
 /// Whether `there` is what tools that rotate `path` would call an older generation: `app.log.1`, `app.log-20261231`,

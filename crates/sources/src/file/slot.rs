@@ -2,6 +2,7 @@
 use super::{
     copies::Compared,
     identity::Identity,
+    lost::Gone,
     names::partition,
     rotation::{self, Left},
     tail::{self, Tail},
@@ -86,6 +87,37 @@ impl Slot {
         self.position.as_ref().and_then(Position::as_offset).unwrap_or(0)
     }
 
+    /// Whether the file that is under the path now begins anew: it was found and not begun yet, or nothing more is expected
+    /// of the one before.
+    pub(super) fn begins(&self, file: &File, pattern: bool, cx: &Context) -> io::Result<bool> {
+        let Some(known) = &self.known else { return Ok(self.position.is_none()) };
+        let is = known.is_inode(&file.metadata()?);
+        let over = known.ended && (known.given_up || pattern);
+        Ok(if is { !self.is_begun() } else { over && rotation::find(&self.path, known, cx).is_none() })
+    }
+
+    /// What is lost of it, if it is gone.
+    pub(super) fn gone(&self, cx: &Context) -> Option<Gone> {
+        let (known, position) = (self.known?, self.position.as_ref()?);
+        let is_gone = self.tail.is_none()
+            && self.rotated.is_none()
+            && self.copy.is_none()
+            && fs::symlink_metadata(&self.path).is_err()
+            && rotation::find(&self.path, &known, cx).is_none();
+        if is_gone { Gone::new(&self.partition, position) } else { None }
+    }
+
+    /// Whether a user goes on without the file of this position, which is nowhere, and that was not said yet.
+    pub(super) fn is_passed_over(&self, file: &File, cx: &Context) -> io::Result<bool> {
+        let Some(known) = self.known.filter(|known| known.given_up && !known.ended) else { return Ok(false) };
+        Ok(!known.is_inode(&file.metadata()?) && rotation::find(&self.path, &known, cx).is_none())
+    }
+
+    /// Whether anything was read of it, or it was found that there is nothing.
+    pub(super) fn is_begun(&self) -> bool {
+        self.at() > 0 || self.known.is_some_and(|known| known.ended)
+    }
+
     /// Records that were read, or passed over.
     pub(super) fn reached(&mut self, position: Position) {
         self.known = position.identity.as_ref().and_then(|text| text.parse().ok());
@@ -98,8 +130,8 @@ impl Slot {
     }
 
     /// The open file was read to its end, and another one has its name.
-    pub(super) fn left(&mut self, file: &File) -> io::Result<()> {
-        (self.rotated, self.replaced) = (Some(Left::new(file)?), None);
+    pub(super) fn left(&mut self, file: &File, known: &Identity) -> io::Result<()> {
+        (self.rotated, self.replaced) = (Some(Left::new(file, known.original)?), None);
         Ok(())
     }
 
@@ -117,10 +149,11 @@ impl Slot {
     }
 
     /// The file of this position, if it is not `file` and lies under another name in the same folder.
-    pub(super) fn renamed(&self, file: &File, cx: &Context) -> io::Result<Option<File>> {
+    pub(super) fn renamed(&self, file: &File, cx: &Context) -> io::Result<Option<(PathBuf, File)>> {
         match &self.known {
             Some(known) if !known.is_inode(&file.metadata()?) => {
-                Ok(rotation::find(&self.path, known, cx).and_then(|path| tail::open(&path, cx).ok()))
+                let found = rotation::find(&self.path, known, cx);
+                Ok(found.and_then(|path| tail::open(&path, cx).ok().map(|file| (path, file))))
             }
             _ => Ok(None),
         }

@@ -86,6 +86,8 @@ pub(super) struct Tail {
     /// What to know of its header.
     pub(super) warning: Option<Warning>,
     shared: Arc<Vec<(String, String)>>,
+    /// Where its records begin.
+    begin: u64,
     /// After the last records taken.
     pub(super) position: Position,
     pub(super) at: u64,
@@ -99,12 +101,12 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Goes on with `file`, which is read as `path`, at a position.
+    /// Goes on with `file`, which lies at `there` and is read as `path`, at a position.
     pub(super) fn open(
         source: &FileSource,
         caps: Caps,
         path: &Path,
-        file: File,
+        (there, file): (&Path, File),
         from: Option<Position>,
     ) -> Result<Opened, Error> {
         let name = name(path);
@@ -116,22 +118,24 @@ impl Tail {
             return Err(error.fix("set the checkpoint to a number of bytes").for_user());
         };
         let lost = |reason: &str| moved(source, path, &file, Lost { wanted: from.clone(), reason }).map(Opened::Moved);
-        let mut ended = false;
+        let (mut ended, mut original) = (false, None);
         if let Some(known) = identity(&from, &name)? {
             if !known.is(&file).map_err(failed)? {
                 let same = known.is_inode(&file.metadata().map_err(failed)?);
                 return lost(if same { "the file was written anew" } else { "another file has taken its place" });
             }
-            ended = known.ended;
+            (ended, original) = (known.ended, known.original);
         }
         let meta = file.metadata().map_err(failed)?;
         if meta.len() == 0 {
             return if at == 0 { Ok(Opened::Empty) } else { lost("the file is empty") };
         }
-        let Some((layout, begin, warning)) = source.layout(path, &file, finite)? else { return Ok(Opened::Empty) };
+        let Some((layout, begin, warning)) = source.layout(path, there, &file, finite)? else {
+            return Ok(Opened::Empty);
+        };
         let start = at.max(begin);
         let clone = file.try_clone().map_err(failed)?;
-        let content = match Content::new(path, clone, source.compression, start)? {
+        let content = match Content::new(there, clone, source.compression, start)? {
             Ok(content) => content,
             Err(length) => return lost(&format!("the file has only {length} bytes")),
         };
@@ -151,9 +155,10 @@ impl Tail {
             partition: partition(path),
             content,
             splitter: Splitter::new(start, source.dialect(path), caps),
-            identity: identity.ending(ended),
+            identity: identity.ending(ended).copied_from(original),
             layout,
             warning,
+            begin: start,
             position: from,
             at,
             recent,
@@ -173,10 +178,11 @@ impl Tail {
                 Err(error) => return Err(error),
                 Ok(0) if self.finite => {
                     // That it was read to its end is part of the position, and said once.
-                    let ready = self.splitter.finish() || self.at > 0 && !self.identity.ended;
+                    let ready = self.splitter.finish() || !self.identity.ended;
                     return if ready { self.take(true).map(Some) } else { Ok(None) };
                 }
-                Ok(0) if self.splitter.is_ready() => return self.take(false).map(Some),
+                // A header alone is read, too.
+                Ok(0) if self.splitter.is_ready() || self.at < self.begin => return self.take(false).map(Some),
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
             }
@@ -195,6 +201,9 @@ impl Tail {
         }
         let ended = ended && self.splitter.end() == split.to;
         self.identity.ended = ended;
+        if !self.content.is_compressed() {
+            self.identity.size = self.length.max(self.splitter.end());
+        }
         let to = position(split.to, Some(self.identity));
         let from = std::mem::replace(&mut self.position, to.clone());
         let mut records = Records::empty(self.partition.clone(), from, self.layout.clone());

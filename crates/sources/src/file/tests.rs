@@ -59,7 +59,9 @@ async fn an_empty_file_ends_at_once() {
     assert!(of("a.json", b"", json!({})).await.is_empty());
     assert!(of("a.csv", b"", json!({})).await.is_empty());
     assert!(of("a.json.gz", b"", json!({})).await.is_empty());
-    assert!(of("a.csv", b"a,b\n", json!({})).await.is_empty());
+    // A header is read, too, and that it was is said.
+    let header = of("a.csv", b"a,b\n", json!({})).await;
+    assert_eq!((header.len(), header[0].len(), &*header[0].to.at), (1, 0, "4"));
 }
 
 #[tokio::test]
@@ -339,6 +341,7 @@ fn remember(positions: &mut Positions, batches: &[Records]) {
         if let Some(at) = positions.get(&batch.partition) {
             assert_eq!(&batch.from, at, "goes on where {} was left", batch.partition);
         }
+        positions.extend(batch.beside.clone());
         positions.insert(batch.partition.clone(), batch.to.clone());
     }
 }

@@ -159,7 +159,7 @@ pub(super) fn gone(source: &KafkaSource, all: &[Found], lane: &Assignment) -> Re
 fn passed(name: Partition, wanted: Position, to: Position, records: u64, reason: &str) -> Records {
     tracing::warn!(partition = %name, %wanted, %to, reason, "position lost; going on");
     let mut passed = Records::empty(name, wanted, Layout::Json);
-    passed.lost = Some(Lost { records, to: to.clone() });
+    passed.lost = Some(Lost { records, bytes: 0, reason: reason.to_owned(), to: to.clone() });
     passed.to = to;
     passed
 }

@@ -2,7 +2,7 @@
 use super::{Faults, Point};
 use async_trait::async_trait;
 use dataflow_core::{
-    pipeline::command::Change,
+    pipeline::{command::Change, event::LaneProgress},
     position::{Partition, Positions},
     problem::Problem,
     spec::{Component, PipelineSpec},
@@ -79,6 +79,10 @@ impl Source for WatchedSource {
         self.inner.resolve(cx, to).await
     }
 
+    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
+        self.inner.given_up(cx, positions).await
+    }
+
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
         self.inner.extents(cx).await
     }
@@ -115,6 +119,10 @@ impl Sink for WatchedSink {
 
     async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         self.inner.token(cx, fence).await
+    }
+
+    async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
+        self.inner.missing(cx, journalled).await
     }
 }
 

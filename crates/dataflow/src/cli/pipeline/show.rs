@@ -116,6 +116,12 @@ pub(crate) fn ledger(pipeline: &PipelineView) -> String {
             several => format!("{} batches", thousands(several)),
         }
     ));
+    if metrics.bytes_lost > 0 {
+        text.push_str(&format!(
+            "; {} lost with records that could not be counted",
+            counted(metrics.bytes_lost, "byte")
+        ));
+    }
     if !pipeline.warnings.is_empty() {
         text.push_str(&format!("; {}", counted(pipeline.warnings.len() as u64, "warning")));
     }

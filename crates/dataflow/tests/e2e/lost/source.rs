@@ -1,7 +1,7 @@
 //! Sources whose records are gone: truncated, replaced, expired, made anew.
 use super::{Flow, rows, sqlite, times};
 use crate::{
-    program::{count, start},
+    program::{count, is, start},
     topic::{BROKERS, Topic},
 };
 use dataflow_testkit::servers;
@@ -64,6 +64,58 @@ async fn a_source_file_that_is_truncated_or_replaced() {
             flow.act("stop").await;
             assert_eq!(rows(&flow.folder), expected, "{name}: {choice}");
         }
+    }
+}
+
+/// Found, and gone before anything of it was read: it is not forgotten, however it goes on.
+#[tokio::test]
+async fn a_source_file_that_is_removed_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    for choice in ["beginning", "end", "positions", "changed"] {
+        let id = format!("unread-{choice}");
+        let source = json!({"type": "file", "path": folder.path().join(&id).join("in*.jsonl")});
+        let flow = Flow::from(&node, folder.path(), &id, source, sqlite).await;
+        flow.until("completed", is("completed")).await;
+        // What lies between the two can't be read.
+        let (between, unread) = (flow.folder.join("in1.jsonl"), flow.folder.join("in2.jsonl"));
+        assert!(std::process::Command::new("mkfifo").arg(&between).status().unwrap().success());
+        flow.append(0..100);
+        fs::write(&unread, "{\"id\":500}\n").unwrap();
+        flow.act("start").await;
+        flow.until("failed", |view| is("failed")(view) && view["error"]["code"] == "not-a-file").await;
+        fs::remove_file(between).unwrap();
+        fs::remove_file(&unread).unwrap();
+        for _ in 0..2 {
+            let error = flow.fails("position-lost").await;
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(unread.to_str().unwrap()), "{message}");
+            assert!(message.contains("11 of its 11 bytes were not read"), "{message}");
+        }
+        match choice {
+            "changed" => flow.change_source("onPositionLost", json!("earliest")).await,
+            "positions" => {
+                flow.choose(json!({"positions": [{"partition": flow.input(), "position": "0"}]})).await;
+            }
+            named => {
+                flow.choose(json!(named)).await;
+            }
+        }
+        flow.act("start").await;
+        let view = flow.until("completed", is("completed")).await;
+        assert_eq!(count(&view, "bytesLost"), 11, "{view:#}");
+        assert!(view["warnings"].to_string().contains("in2.jsonl"), "{view:#}");
+        let event = flow.assert_in_history("RecordsLost", "system").await;
+        assert_eq!(
+            (&event["detail"]["from"]["at"], &event["detail"]["to"]["at"]),
+            (&json!("0"), &json!("11")),
+            "{event}"
+        );
+        let twice = if ["beginning", "positions"].contains(&choice) { 2 } else { 1 };
+        assert_eq!(rows(&flow.folder), times(&[(0..100, twice)]), "{choice}");
+        flow.act("start").await;
+        let view = flow.until("completed", is("completed")).await;
+        assert_eq!(count(&view, "bytesLost"), 11, "said once: {view:#}");
     }
 }
 

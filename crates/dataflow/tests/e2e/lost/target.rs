@@ -197,23 +197,42 @@ async fn a_token_that_is_gone_or_contradicts_the_journal() {
     }
 }
 
+/// What the file holds no longer is lost where the user goes on after it: by the lines that are still there.
 #[tokio::test]
 async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
     let folder = tempfile::tempdir().unwrap();
     let node = start(&folder.path().join("data"));
-    let shorten = |path: &Path| OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    let first = |path: &Path, lines: usize| -> String {
+        fs::read_to_string(path).unwrap().split_inclusive('\n').take(lines).collect()
+    };
+    let empty = |path: &Path| OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    let shorten = |path: &Path| {
+        let left = first(path, 40).len() as u64;
+        OpenOptions::new().write(true).open(path).unwrap().set_len(left).unwrap();
+    };
     let replace = |path: &Path| {
         fs::write(path.with_extension("new"), "").unwrap();
         fs::rename(path.with_extension("new"), path).unwrap();
     };
+    let restore = |path: &Path| {
+        fs::write(path.with_extension("copy"), first(path, 60)).unwrap();
+        fs::rename(path.with_extension("copy"), path).unwrap();
+    };
+    let copy = |path: &Path| {
+        fs::copy(path, path.with_extension("copy")).unwrap();
+        fs::rename(path.with_extension("copy"), path).unwrap();
+    };
     let remove = |path: &Path| fs::remove_file(path).unwrap();
-    let changes: [(&str, &str, Change<'_>); 3] = [
-        ("shorter", "file-too-short", &shorten),
-        ("replaced", "file-replaced", &replace),
-        ("removed", "file-missing", &remove),
+    let changes: [(&str, &str, Change<'_>, u64); 6] = [
+        ("emptied", "file-too-short", &empty, 0),
+        ("shorter", "file-too-short", &shorten, 40),
+        ("replaced", "file-replaced", &replace, 0),
+        ("restored", "file-replaced", &restore, 60),
+        ("copied", "file-replaced", &copy, 100),
+        ("removed", "file-missing", &remove, 0),
     ];
-    for (name, code, change) in changes {
-        for (choice, expected) in [("journal", times(&[(100..150, 1)])), ("beginning", times(&[(0..150, 1)]))] {
+    for (name, code, change, left) in changes {
+        for choice in ["journal", "end", "beginning"] {
             let flow = Flow::new(&node, folder.path(), &format!("{name}-{choice}"), file, json!({})).await;
             flow.append(0..100);
             flow.delivered(100).await;
@@ -224,14 +243,18 @@ async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
             let error = flow.fails(code).await;
             let message = error["message"].as_str().unwrap();
             assert!(message.contains(&committed.to_string()) && message.contains("out.jsonl"), "{message}");
-            assert!(error["fix"].as_str().unwrap().contains(choice), "{error}");
+            assert!(error["fix"].as_str().unwrap().contains("journal"), "{error}");
             flow.choose(json!(choice)).await;
             flow.act("start").await;
             flow.append(100..150);
-            let view = flow.delivered(if choice == "beginning" { 250 } else { 150 }).await;
-            // Whether the file was moved elsewhere or its lines are lost, only the user knows.
-            assert_eq!(count(&view, "recordsLost"), 0, "{name}: {choice}");
+            let again = choice == "beginning";
+            let lost = if again { 0 } else { 100 - left };
+            let delivered = if again { 250 } else { left + 50 };
+            let view = flow.delivered(delivered).await;
+            assert_eq!(count(&view, "recordsLost"), lost, "{name}: {choice}");
             flow.act("stop").await;
+            let expected =
+                if again { times(&[(0..left, 1), (0..150, 1)]) } else { times(&[(0..left, 1), (100..150, 1)]) };
             assert_eq!(lines(&flow.folder), expected, "{name}: {choice}");
         }
     }

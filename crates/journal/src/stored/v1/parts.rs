@@ -55,6 +55,8 @@ struct Counters {
     #[serde(skip_serializing_if = "is_zero")]
     lost: u64,
     #[serde(skip_serializing_if = "is_zero")]
+    bytes_lost: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     rows_written: u64,
     #[serde(skip_serializing_if = "is_zero")]
     bytes_read: u64,
@@ -69,16 +71,27 @@ fn is_zero(count: &u64) -> bool {
 
 impl From<&ledger::Counters> for Counters {
     fn from(counters: &ledger::Counters) -> Self {
-        let ledger::Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } =
-            *counters;
-        Self { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches }
+        let ledger::Counters {
+            read,
+            filtered,
+            delivered,
+            absorbed,
+            dead,
+            lost,
+            bytes_lost,
+            rows_written,
+            bytes_read,
+            batches,
+        } = *counters;
+        Self { read, filtered, delivered, absorbed, dead, lost, bytes_lost, rows_written, bytes_read, batches }
     }
 }
 
 impl From<Counters> for ledger::Counters {
     fn from(stored: Counters) -> Self {
-        let Counters { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches } = stored;
-        Self { read, filtered, delivered, absorbed, dead, lost, rows_written, bytes_read, batches }
+        let Counters { read, filtered, delivered, absorbed, dead, lost, bytes_lost, rows_written, bytes_read, batches } =
+            stored;
+        Self { read, filtered, delivered, absorbed, dead, lost, bytes_lost, rows_written, bytes_read, batches }
     }
 }
 

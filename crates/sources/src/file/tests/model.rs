@@ -261,6 +261,29 @@ fn orders_of_events_that_are_worth_a_name() {
             true,
             vec![Append(3), Read, Copy, Read, Append(2), Read],
         ),
+        ("copied, truncated and renamed", false, vec![Append(3), Read, Append(2), CopyTruncate, Rename, Read]),
+        ("the same, half-read", false, vec![Append(5), Some(1), CopyTruncate, Append(2), Rename, Rename, Read]),
+        ("the same, while nobody looked", false, vec![Append(3), Restart(0), Append(2), CopyTruncate, Rename, Read]),
+        (
+            "the same, stopped in the copy",
+            false,
+            vec![Append(9), Some(1), CopyTruncate, Append(2), Rename, Some(2), Restart(0), Rename, Read],
+        ),
+        (
+            "copied twice and renamed",
+            false,
+            vec![Append(3), Restart(0), CopyTruncate, Append(2), CopyTruncate, Append(2), Rename, Append(2), Read],
+        ),
+        (
+            "a rename after a copy that was read",
+            false,
+            vec![CopyTruncate, Read, Append(2), Rename, Read, Restart(0), Rename, Read],
+        ),
+        (
+            "copied, truncated and renamed, with a pattern",
+            true,
+            vec![Append(3), Read, Append(2), CopyTruncate, Rename, Read],
+        ),
         ("a copy before a rename", true, vec![Append(3), Read, Copy, Read, Restart(0), Rename, Read, Restart(0), Read]),
     ] {
         println!("{what}");

@@ -8,24 +8,33 @@ struct Reading {
     positions: Positions,
     texts: Vec<String>,
     lost: usize,
+    bytes_lost: u64,
 }
 
 impl Reading {
-    /// Reads on: all, or so many batches of one record each.
+    /// Reads on: all (of files that are followed, until nothing comes), or so many batches of one record each.
     async fn on(&mut self, source: &FileSource, most: usize) -> Result<(), Error> {
         let mut cx = context();
         cx.batch.max_records = 1;
         let mut reader = source.clone().build().open(&cx, lane(&self.positions)).await?;
         let mut batches = Vec::new();
-        while batches.len() < most
-            && let Read::Records(records) = reader.read().await?
-        {
-            batches.push(records);
-        }
+        let ended = loop {
+            if batches.len() == most {
+                break Ok(());
+            }
+            let patience = if source.follow { QUIET } else { PATIENCE };
+            match tokio::time::timeout(patience, reader.read()).await {
+                Ok(Ok(Read::Records(records))) => batches.push(records),
+                Ok(Ok(Read::End)) | Err(_) => break Ok(()),
+                Ok(Err(error)) => break Err(error),
+            }
+        };
         remember(&mut self.positions, &batches);
         self.texts.extend(texts(&batches));
-        self.lost += batches.iter().filter(|batch| batch.lost.is_some()).count();
-        Ok(())
+        let lost = batches.iter().filter_map(|batch| batch.lost.as_ref());
+        self.lost += lost.clone().count();
+        self.bytes_lost += lost.map(|lost| lost.bytes).sum::<u64>();
+        ended
     }
 }
 
@@ -299,5 +308,196 @@ async fn many_files_are_followed_in_turns() {
         // 64 are kept open; others may be open for the moment of a look.
         assert!((1..=80).contains(&open), "{open} are open");
         write(round);
+    }
+}
+
+/// Whatever is known of a file that goes before it was read whole: that it was found, or how far it was read.
+#[tokio::test]
+async fn what_goes_unread_is_named_and_passed_over_by_choice_only() {
+    for (follow, choice, kind) in [
+        (false, "fail", "json"),
+        (true, "fail", "json"),
+        (false, "earliest", "json"),
+        (true, "latest", "json"),
+        (false, "fail", "json.gz"),
+        (true, "earliest", "json.gz"),
+    ] {
+        let what = format!("follow: {follow}, {choice}, {kind}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let file = |name: &str| path(&format!("{name}.{kind}"));
+        let pack = |text: String| if kind == "json" { text.into_bytes() } else { gzip(text.as_bytes()) };
+        for name in ["a", "b", "c", "d"] {
+            fs::write(file(name), pack(lines(name, 0..3))).unwrap();
+        }
+        fs::write(path("e.csv"), "id\n").unwrap();
+        fs::write(path("f.json"), "").unwrap();
+        let more = json!({"onPositionLost": choice, "follow": follow, "pollInterval": "10ms"});
+        let source = source(&path("*"), more);
+        let mut reading = Reading::default();
+        reading.on(&source, 2).await.unwrap();
+        // One that was begun, one that was not, and one that held nothing.
+        let unread = [file("a"), file("d")].map(|path| (fs::metadata(&path).unwrap().len(), path));
+        for path in unread.iter().map(|(_, path)| path).chain([&path("f.json")]) {
+            fs::remove_file(path).unwrap();
+        }
+        let read = |name: &str| reading.texts.iter().filter(|text| text.contains(name)).count() as u64;
+        let left: Vec<u64> =
+            if kind == "json" { vec![15 - 5 * read("a"), 15] } else { unread.iter().map(|(size, _)| *size).collect() };
+        assert!((1..3).contains(&read("a")) && read("d") == 0, "{what}: {:?}", reading.texts);
+        if choice == "fail" {
+            let before = reading.texts.len();
+            for _ in 0..2 {
+                let error = reading.on(&source, ALL).await.unwrap_err();
+                let Error::PositionLost { partition, reason, .. } = &error else { panic!("{error}") };
+                assert_eq!(partition.0.as_ref(), unread[0].1.to_str().unwrap(), "{what}");
+                for ((size, path), left) in unread.iter().zip(&left) {
+                    assert!(reason.contains(&format!("{left} of its {size} bytes were not read")), "{what}: {error}");
+                    assert!(error.to_string().contains(path.to_str().unwrap()), "{what}: {error}");
+                }
+            }
+            assert_eq!(reading.texts.len(), before, "{what}");
+            // A user chooses; then it goes on, and says what is lost.
+            let given_up = source.clone().build().given_up(&context(), &reading.positions).await.unwrap();
+            assert_eq!(given_up.len(), 2, "{what}");
+            reading.positions.extend(given_up);
+        }
+        for _ in 0..2 {
+            reading.on(&source, ALL).await.unwrap();
+            assert_eq!((reading.lost, reading.bytes_lost), (2, left.iter().sum()), "{what}: said once");
+        }
+        let came = ["b", "c"].map(|name| reading.texts.iter().filter(|text| text.contains(name)).count());
+        assert_eq!(came, [3, 3], "{what}: {:?}", reading.texts);
+        // A file that takes the name of one that was given up is another one.
+        fs::write(file("a"), pack(lines("n", 0..2))).unwrap();
+        reading.on(&source, ALL).await.unwrap();
+        assert_eq!(reading.texts.iter().filter(|text| text.contains('n')).count(), 2, "{what}: {:?}", reading.texts);
+        assert_eq!(reading.lost, 2, "{what}");
+    }
+}
+
+/// Of a file that was followed to its end nobody knows whether more was written: it is no loss, and said.
+#[tokio::test]
+async fn a_file_that_goes_after_its_end_was_read_is_no_loss() {
+    for pattern in ["a.log", "*.log"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        append(&path("a.log"), &lines("a", 0..2));
+        let source = source(&path(pattern), json!({"follow": true, "pollInterval": "10ms"}));
+        let mut reading = Reading::default();
+        reading.on(&source, ALL).await.unwrap();
+        fs::remove_file(path("a.log")).unwrap();
+        for said in [1, 0] {
+            let mut reader = open(&source, &reading.positions).await.unwrap();
+            remember(&mut reading.positions, &some(&mut *reader, 0).await);
+            let warnings = reader.warnings();
+            assert_eq!(warnings.iter().filter(|warning| warning.code == "file-removed").count(), said, "{pattern}");
+        }
+        append(&path("a.log"), &lines("b", 0..2));
+        reading.on(&source, ALL).await.unwrap();
+        assert_eq!((reading.texts.concat().as_str(), reading.lost), ("\"a0\"\"a1\"\"b0\"\"b1\"", 0), "{pattern}");
+    }
+}
+
+/// A file that is renamed before or after it was begun is read on, with and without a reader, whether its new name matches.
+#[tokio::test]
+async fn what_was_found_is_read_under_whatever_name() {
+    for (follow, to) in [(false, "z.json"), (false, "b.done"), (true, "z.json"), (true, "b.done"), (true, "c.done")] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["a", "b", "c"] {
+            fs::write(path(&format!("{name}.json")), lines(name, 0..3)).unwrap();
+        }
+        fs::hard_link(path("b.json"), path("link.json")).unwrap();
+        let source = source(&path("*.json"), json!({"follow": follow, "pollInterval": "10ms"}));
+        let mut reading = Reading::default();
+        reading.on(&source, 2).await.unwrap();
+        fs::remove_file(path("link.json")).unwrap();
+        fs::rename(path(&format!("{}.json", if to == "c.done" { "c" } else { "b" })), path(to)).unwrap();
+        for most in [1, 2, ALL, ALL] {
+            reading.on(&source, most).await.unwrap();
+        }
+        reading.texts.sort();
+        let expected = lines("a", 0..3) + &lines("b", 0..3) + &lines("c", 0..3);
+        assert_eq!(reading.texts.join("\n") + "\n", expected, "{follow}, {to}");
+        assert_eq!(reading.lost, 0);
+    }
+}
+
+/// Compressed by whatever rotates it, at whatever time: what was read is not read again, and the rest is.
+#[tokio::test]
+async fn a_file_that_is_compressed_goes_on_in_what_it_became() {
+    for follow in [false, true] {
+        for (what, pattern, most, to, kept, next) in [
+            ("half-read, in place", "app.log*", 2, "app.log.gz", false, false),
+            ("half-read, in place, as zstd", "app.log*", 2, "app.log.zst", false, false),
+            ("half-read, in place, not matched", "*.log", 2, "app.log.gz", false, false),
+            ("half-read, in place, no pattern", "app.log", 2, "app.log.gz", false, false),
+            ("half-read, rotated", "app.log*", 2, "app.log.1.gz", false, true),
+            ("half-read, rotated, not matched", "*.log", 2, "app.log.1.gz", false, true),
+            ("half-read, rotated, no pattern", "app.log", 2, "app-20261231.log.gz", false, true),
+            ("half-read, kept", "app.log*", 2, "app.log.gz", true, false),
+            ("not read, kept", "app.log*", 0, "app.log.gz", true, false),
+            ("read, in place", "app.log*", ALL, "app.log.gz", false, false),
+            ("read, rotated", "app.log*", ALL, "app.log.1.gz", false, true),
+            ("read, kept", "app.log*", ALL, "app.log.gz", true, false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(name);
+            fs::write(path("app.log"), lines("a", 0..4)).unwrap();
+            let more = json!({"follow": follow, "pollInterval": "10ms", "format": "json"});
+            let source = source(&path(pattern), more);
+            let mut reading = Reading::default();
+            if most > 0 {
+                reading.on(&source, most).await.unwrap();
+            }
+            let text = fs::read(path("app.log")).unwrap();
+            let packed = if to.ends_with("zst") { zstd(&text) } else { gzip(&text) };
+            if kept {
+                // While it is being written.
+                fs::write(path(to), &packed[..packed.len() / 2]).unwrap();
+                reading.on(&source, 1).await.unwrap();
+            }
+            fs::write(path(to), packed).unwrap();
+            if !kept {
+                fs::remove_file(path("app.log")).unwrap();
+            }
+            if next {
+                fs::write(path("app.log"), lines("n", 0..2)).unwrap();
+            }
+            for most in [1, ALL, ALL, ALL] {
+                match reading.on(&source, most).await {
+                    Err(error) if ["no-match", "file-missing"].contains(&error.code()) => {} // all was read
+                    read => read.unwrap_or_else(|error| panic!("{what}, follow: {follow}: {error}")),
+                }
+                if kept && reading.texts.len() == 4 {
+                    fs::remove_file(path("app.log")).ok();
+                }
+            }
+            reading.texts.sort();
+            let expected = lines("a", 0..4) + &if next { lines("n", 0..2) } else { String::new() };
+            assert_eq!(reading.texts.join("\n") + "\n", expected, "{what}, follow: {follow}");
+            assert_eq!(reading.lost, 0, "{what}, follow: {follow}");
+        }
+    }
+}
+
+/// By its name alone a compressed file is no other's.
+#[tokio::test]
+async fn a_compressed_file_of_other_content_is_read() {
+    for follow in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("app.log"), lines("a", 0..4)).unwrap();
+        fs::write(path("app.log.gz"), gzip(lines("b", 0..4).as_bytes())).unwrap();
+        fs::write(path("other.log.gz"), gzip(lines("a", 0..4).as_bytes())).unwrap();
+        let source = source(&path("*"), json!({"follow": follow, "pollInterval": "10ms", "format": "json"}));
+        let mut reading = Reading::default();
+        for most in [2, ALL, ALL] {
+            reading.on(&source, most).await.unwrap();
+        }
+        reading.texts.sort();
+        let twice: String = lines("a", 0..4).split_inclusive('\n').map(|line| line.repeat(2)).collect();
+        assert_eq!(reading.texts.join("\n") + "\n", twice + &lines("b", 0..4), "follow: {follow}");
     }
 }

@@ -1,0 +1,111 @@
+//! Files that were compressed after they were found: `app.log` goes on in `app.log.gz`, `app.log.1` in `app.log.2.gz`.
+//!
+//! What such a file holds is what the one held that it was made of, so a place in one is that place in the other. It is known
+//! by its name and by what was read: the first bytes and those before the position. While the other is there, it is read,
+//! and the compressed one is being written, or holds nothing more.
+use super::{
+    Compression, FileSource,
+    content::Content,
+    copies::Copied,
+    follow::Follow,
+    identity::Identity,
+    rotation::{self, is_rotated_name},
+    tail::{self, BLOCK},
+};
+use dataflow_sdk::{Context, Error};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+impl FileSource {
+    /// The name of the file that a compressed one was made of.
+    fn unpacked(&self, there: &Path) -> Option<PathBuf> {
+        (self.compression.of(there) != Compression::None).then(|| there.with_extension(""))
+    }
+
+    /// Whether `there` is, by its name, `path` or an older generation of it, compressed.
+    pub(super) fn is_packed_name(&self, path: &Path, there: &Path) -> bool {
+        let is = |name: &PathBuf| name == path || is_rotated_name(path, name);
+        self.compression.of(path) == Compression::None && self.unpacked(there).as_ref().is_some_and(is)
+    }
+
+    /// Whether a compressed file holds what is known of one that is not compressed.
+    pub(super) fn is_packed(&self, known: &Identity, there: &Path, file: &File) -> Result<bool, Error> {
+        let clone = file.try_clone().map_err(|error| super::content::failed(&self.path, 0, error))?;
+        let Ok(mut content) = Content::new(there, clone, self.compression, 0)? else { return Ok(false) };
+        let (mut bytes, mut begin) = (Vec::new(), 0);
+        for piece in known.pieces() {
+            while begin + (bytes.len() as u64) < piece.end() {
+                let before = (piece.begin() - begin).min(bytes.len() as u64);
+                bytes.drain(..before as usize);
+                begin += before;
+                if content.append(&mut bytes, BLOCK)? == 0 {
+                    return Ok(false);
+                }
+            }
+            if !piece.is(&bytes[(piece.begin() - begin) as usize..(piece.end() - begin) as usize]) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The newest compressed file beside `path` that holds what is known of the file that was there.
+    pub(super) fn packed(&self, path: &Path, known: &Identity, cx: &Context) -> Option<(PathBuf, File)> {
+        let there = fs::read_dir(rotation::folder(path)).ok()?.flatten();
+        let there = there.map(|entry| path.with_file_name(entry.file_name()));
+        let found = there.filter(|there| self.is_packed_name(path, there)).filter_map(|there| {
+            // One that vanishes meanwhile, or can't be read, is not the one.
+            let file = tail::open(&there, cx).ok()?;
+            let written = file.metadata().ok()?.modified().ok()?;
+            self.is_packed(known, &there, &file).unwrap_or(false).then_some((written, there, file))
+        });
+        found.max_by_key(|(written, ..)| *written).map(|(_, there, file)| (there, file))
+    }
+
+    /// Whether a compressed file holds the same as the file that it was made of, which is there.
+    pub(super) fn is_packed_twin(&self, there: &Path, cx: &Context) -> bool {
+        let Some(original) = self.unpacked(there).and_then(|path| tail::open(&path, cx).ok()) else { return false };
+        let Some(Ok(mut content)) =
+            tail::open(there, cx).ok().and_then(|file| Content::new(there, file, self.compression, 0).ok())
+        else {
+            return false;
+        };
+        let (mut plain, mut packed) = (Vec::new(), Vec::new());
+        loop {
+            packed.clear();
+            match content.append(&mut packed, BLOCK) {
+                Ok(0) => return true,
+                // It is being written.
+                Err(error) => return error.code() == "file-cut-short",
+                Ok(count) => {
+                    plain.resize(count, 0);
+                    if (&original).read_exact(&mut plain).is_err() || plain != packed {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Follow {
+    /// What a compressed file is to those that are followed or were, and how far it was read as one of these.
+    pub(super) fn is_packed(&self, k: usize, file: &File) -> (Copied, u64) {
+        let own = &self.slots[k].path;
+        let of = |path: &Path| self.source.is_packed_name(path, own);
+        let is = |known: &Identity| self.source.is_packed(known, own, file).unwrap_or(false);
+        let mut others = self.slots.iter().filter(|slot| of(&slot.path) && slot.rotated.is_none());
+        if others.any(|slot| slot.identity().is_some_and(|known| !known.given_up && is(&known))) {
+            return (Copied::Wait, 0); // it is read there, or goes on here in a moment
+        }
+        let known = self.known.iter().rev().find(|known| of(&known.path) && is(&known.identity));
+        match known {
+            Some(known) => (Copied::Known, known.identity.place()),
+            None if self.source.is_packed_twin(own, &self.cx) => (Copied::Wait, 0),
+            None => (Copied::No, 0),
+        }
+    }
+}
