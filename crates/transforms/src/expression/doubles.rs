@@ -8,7 +8,7 @@ use datafusion_expr::{
 };
 
 /// Functions whose arguments are of one type.
-const ALIKE: &[&str] = &["coalesce", "nullif", "greatest", "least", "nvl", "nvl2"];
+const ALIKE: &[&str] = &["coalesce", "greatest", "least", "nvl", "nvl2"];
 
 /// Functions that PostgreSQL has for doubles, and not for reals.
 const OF_DOUBLES: &[&str] = &[
@@ -52,6 +52,7 @@ pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<E
             operands([&mut **left, &mut **right], schema)
         }
         Expr::Between(Between { expr, low, high, .. }) => operands([&mut **expr, &mut **low, &mut **high], schema),
+        Expr::InList(list) if is_real_list(list, schema) => return Transformed::yes(of_reals(list)),
         Expr::InList(InList { expr, list, .. }) => operands(std::iter::once(&mut **expr).chain(list), schema),
         Expr::Case(Case { expr, when_then_expr, else_expr }) => {
             let (mut whens, mut results): (Vec<&mut Expr>, Vec<&mut Expr>) =
@@ -66,6 +67,12 @@ pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<E
                 None => results,
             }
         }
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "nullif" => match args.as_slice() {
+            [first, second] if are_two_types(first, second, schema) => {
+                return Transformed::yes(null_if(first, second, schema));
+            }
+            _ => false,
+        },
         Expr::ScalarFunction(ScalarFunction { func, args }) if ALIKE.contains(&func.name()) => alike(args, schema),
         Expr::ScalarFunction(ScalarFunction { func, args }) if OF_DOUBLES.contains(&func.name()) => {
             into(&DataType::Float64, typed(args, schema), is_real)
@@ -73,6 +80,51 @@ pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<E
         _ => false,
     };
     if changed { Transformed::yes(expr) } else { Transformed::no(expr) }
+}
+
+/// Whether these are numbers of two types.
+fn are_two_types(first: &Expr, second: &Expr, schema: &DFSchema) -> bool {
+    let types = first.get_type(schema).ok().zip(second.get_type(schema).ok());
+    types.is_some_and(|(first, second)| first != second && first.is_numeric() && second.is_numeric())
+}
+
+/// `nullif`, which gives its first argument as it is, whatever type the two are compared in.
+fn null_if(first: &Expr, second: &Expr, schema: &DFSchema) -> Expr {
+    let same = beside_doubles(first.clone().eq(second.clone()), schema).data;
+    Expr::Case(Case::new(
+        None,
+        vec![(Box::new(same), Box::new(Expr::Literal(ScalarValue::Null, None)))],
+        Some(Box::new(first.clone())),
+    ))
+}
+
+/// Whether a real is looked for among several constants, none of which is a double: PostgreSQL makes reals of them, and compares doubles
+/// everywhere else.
+fn is_real_list(InList { expr, list, .. }: &InList, schema: &DFSchema) -> bool {
+    let constants: Vec<&Expr> = list.iter().filter(|member| is_constant(member)).collect();
+    let number = |ty: &DataType| is_real(ty) || ty.is_decimal() || ty.is_integer();
+    constants.len() > 1
+        && expr.get_type(schema).is_ok_and(|ty| is_real(&ty))
+        && constants.iter().all(|member| member.get_type(schema).is_ok_and(|ty| number(&ty)))
+        && constants.iter().any(|member| member.get_type(schema).is_ok_and(|ty| !is_real(&ty)))
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    !expr.any_column_refs()
+}
+
+/// The constants as reals, the others as doubles.
+fn of_reals(InList { expr, list, negated }: &InList) -> Expr {
+    let (constants, others): (Vec<Expr>, Vec<Expr>) = list.iter().cloned().partition(is_constant);
+    let reals = constants.into_iter().map(|number| converted(number, &DataType::Float32)).collect();
+    let reals = datafusion_expr::in_list((**expr).clone(), reals, *negated);
+    if others.is_empty() {
+        return reals;
+    }
+    let double = |number: Expr| converted(number, &DataType::Float64);
+    let others = others.into_iter().map(double).collect();
+    let others = datafusion_expr::in_list(double((**expr).clone()), others, *negated);
+    if *negated { reals.and(others) } else { reals.or(others) }
 }
 
 fn is_numeric(op: Operator) -> bool {
@@ -112,14 +164,17 @@ fn typed<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema)
 fn into(float: &DataType, typed: Vec<(&mut Expr, DataType)>, taken: fn(&DataType) -> bool) -> bool {
     let mut changed = false;
     for (member, _) in typed.into_iter().filter(|(_, ty)| taken(ty)) {
-        let number = std::mem::take(member);
-        *member = match literal(&number, float) {
-            Some(literal) => Expr::Literal(literal, None),
-            None => datafusion_expr::cast(number, float.clone()),
-        };
+        *member = converted(std::mem::take(member), float);
         changed = true;
     }
     changed
+}
+
+fn converted(number: Expr, float: &DataType) -> Expr {
+    match literal(&number, float) {
+        Some(literal) => Expr::Literal(literal, None),
+        None => datafusion_expr::cast(number, float.clone()),
+    }
 }
 
 fn is_real(ty: &DataType) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The engine's own simplifier does more than that, and some of its rules don't hold for NULL: it takes
 //! `not (i in (5) and i in (6))` for true whatever `i` is. So it is not asked.
-use super::{bounded::weight, compile::checked};
+use super::{bounded::weight, compile::checked, explain::explain};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion_common::{
     DFSchema, Result, ScalarValue, plan_err,
@@ -23,23 +23,23 @@ const REWRITTEN: &[&str] = &["coalesce", "nvl", "nvl2"];
 /// Largest constant that is computed, in bytes (1 MiB): it is kept as long as the pipeline runs.
 const MOST_CONSTANT: usize = 1 << 20;
 
-/// The expression with its constant parts computed. What fails is left, to fail for each record.
+/// The expression with its constant parts computed. What fails would fail for each record that comes to it, as in PostgreSQL, which
+/// plans no such query either.
 pub(super) fn folded(expr: Expr, cx: &SimplifyContext) -> Result<Expr> {
     expr.transform_up(|expr| {
         let expr = match rewritten(expr, cx)? {
             whole if whole.transformed => folded(whole.data, cx)?,
             whole => whole.data,
         };
-        Ok(match constant(&expr)?.then(|| value(&expr)).flatten() {
-            Some(value) => {
-                let bytes = weight(&value.to_array()?);
-                if bytes > MOST_CONSTANT {
-                    return plan_err!("a constant would be {bytes} bytes, at most {MOST_CONSTANT} are possible");
-                }
-                Transformed::yes(Expr::Literal(value, None))
-            }
-            None => Transformed::no(expr),
-        })
+        if !constant(&expr)? {
+            return Ok(Transformed::no(expr));
+        }
+        let value = value(&expr)?;
+        let bytes = weight(&value.to_array()?);
+        if bytes > MOST_CONSTANT {
+            return plan_err!("a constant would be {bytes} bytes, at most {MOST_CONSTANT} are possible");
+        }
+        Ok(Transformed::yes(Expr::Literal(value, None)))
     })
     .map(|done| done.data)
 }
@@ -73,14 +73,15 @@ fn constant(expr: &Expr) -> Result<bool> {
     Ok(stable && literal)
 }
 
-fn value(expr: &Expr) -> Option<ScalarValue> {
+fn value(expr: &Expr) -> Result<ScalarValue> {
     let nothing = Arc::new(arrow::datatypes::Schema::empty());
-    let schema = DFSchema::try_from(nothing.clone()).ok()?;
-    let cx = (ExecutionProps::new(), PhysicalPlanningContext::default());
-    let physical =
-        create_physical_expr(expr, &schema, &cx.0, &cx.1).ok()?.transform_up(|expr| checked(expr, &nothing)).ok()?.data;
+    let schema = DFSchema::try_from(nothing.clone())?;
+    let physical = create_physical_expr(expr, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+    let physical = physical.transform_up(|expr| checked(expr, &nothing))?.data;
     let one = RecordBatchOptions::new().with_row_count(Some(1));
-    let row = RecordBatch::try_new_with_options(nothing, Vec::new(), &one).ok()?;
-    let array = physical.evaluate(&row).ok()?.into_array(1).ok()?;
-    ScalarValue::try_from_array(&array, 0).ok()
+    let row = RecordBatch::try_new_with_options(nothing, Vec::new(), &one)?;
+    match physical.evaluate(&row).and_then(|value| value.into_array(1)) {
+        Ok(array) => ScalarValue::try_from_array(&array, 0),
+        Err(error) => plan_err!("a part without any field fails for all records: {}", explain(&error)),
+    }
 }

@@ -51,6 +51,8 @@ impl ScalarUDFImpl for Whole {
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         Ok(match &arguments[0] {
             DataType::Decimal128(..) => DataType::Decimal128(38, 0),
+            DataType::Decimal256(..) => DataType::Decimal256(76, 0),
+            DataType::Float32 => DataType::Float64,
             ty if ty.is_string() => DataType::Utf8,
             other => other.clone(),
         })
@@ -61,8 +63,10 @@ impl ScalarUDFImpl for Whole {
         match texts.data_type() {
             // Casting to fewer digits rounds.
             DataType::Decimal128(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal128(38, 0))?)),
-            DataType::Float64 => {
-                let rounded = as_float64_array(texts)?.unary::<_, Float64Type>(f64::round_ties_even);
+            DataType::Decimal256(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal256(76, 0))?)),
+            DataType::Float64 | DataType::Float32 => {
+                let doubles = cast(texts, &DataType::Float64)?;
+                let rounded = as_float64_array(&doubles)?.unary::<_, Float64Type>(f64::round_ties_even);
                 return Ok(ColumnarValue::Array(Arc::new(rounded)));
             }
             ty if !ty.is_string() => return Ok(ColumnarValue::Array(texts.clone())),

@@ -1,5 +1,16 @@
 //! The deviations that `docs/guides/expressions.md` lists.
-use crate::{oracle::Verdict, ours::Fate, same};
+use crate::{
+    oracle::Verdict,
+    ours::{self, Fate},
+    same,
+    values::Row,
+};
+use datafusion_sql::sqlparser::{
+    ast::{Expr, visit_expressions},
+    dialect::PostgreSqlDialect,
+    parser::Parser,
+};
+use std::ops::ControlFlow;
 
 const GUIDE: &str = include_str!("../../../../docs/guides/expressions.md");
 
@@ -21,8 +32,14 @@ pub struct Listed {
     pub examples: Vec<Example>,
 }
 
-/// Which differences a kind covers: the expression, what PostgreSQL says, and what became of the record.
-type Covers = fn(&str, &Verdict, &Fate) -> bool;
+/// Which differences a kind covers: what was asked, what PostgreSQL says, and what became of the record.
+type Covers = fn(&Asked<'_>, &Verdict, &Fate) -> bool;
+
+/// An expression, and the record that it was computed for.
+pub struct Asked<'a> {
+    pub expression: &'a str,
+    pub row: &'a Row,
+}
 
 const KINDS: &[(&str, Covers)] = &[
     ("finite", |_, _, fate| {
@@ -40,7 +57,15 @@ const KINDS: &[(&str, Covers)] = &[
     ("zones", |_, _, fate| dead(fate, &["the rules of time zones are known until"])),
     ("digits", |_, verdict, fate| {
         !matches!(verdict, Verdict::Error(_))
-            && dead(fate, &["overflow happened on", "too large to store in a Decimal128 of precision 38", "FACTORIAL"])
+            && dead(
+                fate,
+                &[
+                    "overflow happened on",
+                    "too large to store in a Decimal128 of precision 38",
+                    "FACTORIAL",
+                    "has no decimal of 38 digits",
+                ],
+            )
     }),
     ("iso", |_, _, fate| {
         dead(
@@ -50,24 +75,39 @@ const KINDS: &[(&str, Covers)] = &[
     }),
     ("offset", |_, _, fate| dead(fate, &["which a timestamp has not"])),
     ("abbreviations", |_, _, fate| dead(fate, &["which is none for sure"])),
-    ("words", |expression, verdict, fate| match (verdict, fate) {
+    ("words", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), _), Fate::Value(Some(ours))) if expression.contains("concat") => {
             let short = |text: &str| text.replace("true", "t").replace("false", "f");
             serde_json::from_str::<String>(ours).is_ok_and(|ours| short(&ours) == short(theirs))
         }
         _ => false,
     }),
-    ("extract", |expression, verdict, fate| {
+    ("extract", |Asked { expression, .. }, verdict, fate| {
         let numeric = matches!(verdict, Verdict::Value(_, ty) if ty == "numeric");
         numeric && expression.starts_with("extract(") && matches!(fate, Fate::Value(_))
     }),
-    ("bigint", |expression, verdict, fate| {
+    ("sign", |asked, verdict, fate| {
+        let double = matches!(verdict, Verdict::Value(_, ty) if ty == "double precision");
+        double && asked.expression.starts_with("sign(") && matches!(fate, Fate::Value(_))
+    }),
+    ("bigint", |Asked { expression, .. }, verdict, fate| {
         let small = matches!(verdict, Verdict::Value(_, ty) if ty == "integer");
         let literals = !expression.contains(|c: char| c.is_alphabetic());
         small && literals && matches!(fate, Fate::Value(_))
     }),
+    ("real", |asked, verdict, fate| match (verdict, fate) {
+        (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours))) if ty == "numeric" => {
+            let near = |(theirs, ours): (f64, f64)| (theirs - ours).abs() <= 1e-5 * theirs.abs();
+            asked.expression.contains("as real") && theirs.parse().ok().zip(ours.parse().ok()).is_some_and(near)
+        }
+        _ => false,
+    }),
     ("escape", |_, _, fate| dead(fate, &["it ends with the escape character"])),
-    ("alternatives", |expression, verdict, fate| {
+    ("escapes", |asked, verdict, fate| {
+        let pattern = ["~", "similar to", "regexp_"].iter().any(|word| asked.expression.contains(word));
+        pattern && matches!(verdict, Verdict::Value(..)) && dead(fate, &["is not a pattern: \\"])
+    }),
+    ("alternatives", |Asked { expression, .. }, verdict, fate| {
         // Only what a pattern finds may differ, and only where one leaves a choice of how much that is.
         let finds = ["regexp_replace", "regexp_match", "regexp_substr", "regexp_count", "regexp_instr"];
         let choice = expression.contains('|') || expression.contains('?');
@@ -75,7 +115,7 @@ const KINDS: &[(&str, Covers)] = &[
             && finds.iter().any(|function| expression.contains(function))
             && matches!((verdict, fate), (Verdict::Value(..), Fate::Value(_)))
     }),
-    ("microsecond", |expression, verdict, fate| match (verdict, fate) {
+    ("microsecond", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), _), Fate::Value(Some(ours))) if expression.contains("to_timestamp") => {
             micros(theirs).zip(micros(ours.trim_matches('"'))).is_some_and(|(theirs, ours)| theirs.abs_diff(ours) == 1)
         }
@@ -87,9 +127,8 @@ const KINDS: &[(&str, Covers)] = &[
         }
         _ => false,
     }),
-    ("case", |expression, verdict, fate| {
-        let simple = expression.match_indices("case ").any(|(at, _)| !expression[at + 5..].starts_with("when"));
-        simple && matches!((verdict, fate), (Verdict::Error(_), Fate::Value(_)))
+    ("case", |asked, verdict, fate| {
+        matches!((verdict, fate), (Verdict::Error(_), Fate::Value(_))) && asked.passes_over()
     }),
     ("integers", |_, verdict, fate| match (verdict, fate) {
         (Verdict::Error(why), Fate::Value(Some(ours)))
@@ -102,6 +141,28 @@ const KINDS: &[(&str, Covers)] = &[
     }),
     ("hexadecimal", |_, _, fate| dead(fate, &["cannot cast string '0x", "cannot cast string '0X"])),
 ];
+
+impl Asked<'_> {
+    /// Whether it has a CASE whose operand is NULL for the record, and a WHEN that fails for it.
+    fn passes_over(&self) -> bool {
+        let mut passes_over = false;
+        let expression =
+            Parser::new(&PostgreSqlDialect {}).try_with_sql(self.expression).unwrap().parse_expr().unwrap();
+        let _ = visit_expressions(&expression, |part| {
+            if let Expr::Case { operand: Some(operand), conditions, .. } = part {
+                let mut whens = conditions.iter().map(|when| self.fate(&when.condition));
+                passes_over |=
+                    self.fate(operand) == Fate::Value(None) && whens.any(|fate| matches!(fate, Fate::Dead(_)));
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        passes_over
+    }
+
+    fn fate(&self, part: &Expr) -> Fate {
+        ours::evaluate(&part.to_string(), std::slice::from_ref(self.row)).unwrap().remove(0)
+    }
+}
 
 /// The digits of a time in UTC, six of them after the point, as one number.
 fn micros(time: &str) -> Option<i128> {
@@ -136,10 +197,10 @@ impl Listed {
     }
 
     /// Whether a difference is of a listed kind.
-    pub fn covers(&self, expression: &str, verdict: &Verdict, fate: &Fate) -> bool {
-        self.examples.iter().any(|example| {
-            KINDS.iter().any(|(kind, covers)| *kind == example.kind && covers(expression, verdict, fate))
-        })
+    pub fn covers(&self, asked: &Asked<'_>, verdict: &Verdict, fate: &Fate) -> bool {
+        self.examples
+            .iter()
+            .any(|example| KINDS.iter().any(|(kind, covers)| *kind == example.kind && covers(asked, verdict, fate)))
     }
 }
 

@@ -8,7 +8,7 @@ mod same;
 mod templates;
 mod values;
 
-use listed::Listed;
+use listed::{Asked, Listed};
 use oracle::{Oracle, Verdict};
 use ours::Fate;
 use proptest::{
@@ -30,8 +30,9 @@ fn deviations(oracle: &Oracle, listed: &Listed, expression: &Expression, rows: &
     };
     let verdicts = oracle.evaluate(&expression.theirs, rows);
     let rows = rows.iter().zip(verdicts.iter().zip(&fates));
-    let different = rows
-        .filter(|(_, (verdict, fate))| !same::same(verdict, fate) && !listed.covers(&expression.ours, verdict, fate));
+    let different = rows.filter(|(row, (verdict, fate))| {
+        !same::same(verdict, fate) && !listed.covers(&Asked { expression: &expression.ours, row }, verdict, fate)
+    });
     let said = |(row, (verdict, fate)): (&Row, (&Verdict, &Fate))| {
         let (ours, row) = (&expression.ours, row.of(&expression.ours));
         format!("{ours}\n      of {row}\n      PostgreSQL {verdict:?}\n      here       {fate:?}")
@@ -137,7 +138,7 @@ fn each_listed_deviation_is_one() {
         if here != example.here || there != example.there || same::same(&verdict, &fate) {
             wrong.push(format!("{}: here {here}, PostgreSQL {there}", example.expression));
         }
-        if !listed.covers(&example.expression, &verdict, &fate) {
+        if !listed.covers(&Asked { expression: &example.expression, row: &row }, &verdict, &fate) {
             wrong.push(format!("{}: {fate:?} is of another kind", example.expression));
         }
     }

@@ -22,13 +22,18 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         }),
         Own::of_any("sign", &[1], sign_type, |columns| sign(&columns[0])),
         Own::of("exp", &[&[Float64]], Float64, |columns| doubles(&columns[0], |x| nonzero(x.exp(), true))),
-        Own::of("power", &[&[Float64, Float64]], Float64, |columns| {
-            let powers = columns[0].as_primitive::<Float64Type>().iter().zip(columns[1].as_primitive::<Float64Type>());
-            let powers = powers.map(|(x, y)| x.zip(y).map(|(x, y)| power(x, y)).transpose());
-            Ok(Arc::new(powers.collect::<Result<Float64Array>>()?))
+        Own::of("log", &[&[Float64], &[Float64, Float64]], Float64, |columns| match columns {
+            [base, number] => pairs(base, number, |base, x| Ok(logarithm(base, x))),
+            _ => doubles(&columns[0], |x| Ok(x.log10())),
         }),
+        Own::of("degrees", &[&[Float64]], Float64, |columns| doubles(&columns[0], |x| Ok(x / DEGREE))),
+        Own::of("radians", &[&[Float64]], Float64, |columns| doubles(&columns[0], |x| nonzero(x * DEGREE, x != 0.0))),
+        Own::of("power", &[&[Float64, Float64]], Float64, |columns| pairs(&columns[0], &columns[1], power)),
     ]
 }
+
+/// A degree in radians.
+const DEGREE: f64 = std::f64::consts::PI / 180.0;
 
 /// A number without a value is one of any type.
 fn same(types: &[DataType]) -> DataType {
@@ -100,6 +105,12 @@ fn doubles(column: &ArrayRef, of: impl Fn(f64) -> Result<f64>) -> Result<ArrayRe
     Ok(Arc::new(mapped(column.as_primitive::<Float64Type>(), of)?))
 }
 
+fn pairs(left: &ArrayRef, right: &ArrayRef, of: impl Fn(f64, f64) -> Result<f64>) -> Result<ArrayRef> {
+    let pairs = left.as_primitive::<Float64Type>().iter().zip(right.as_primitive::<Float64Type>());
+    let made = pairs.map(|(x, y)| x.zip(y).map(|(x, y)| of(x, y)).transpose());
+    Ok(Arc::new(made.collect::<Result<Float64Array>>()?))
+}
+
 /// What is under NULL is not looked at.
 fn mapped<T: ArrowPrimitiveType>(
     values: &PrimitiveArray<T>,
@@ -123,4 +134,11 @@ fn power(x: f64, y: f64) -> Result<f64> {
         return exec_err!("a negative number to a power that is not whole is no real number");
     }
     nonzero(x.powf(y), x != 0.0)
+}
+
+/// A quotient of two rounded logarithms may be beside a whole number that is exact.
+fn logarithm(base: f64, x: f64) -> f64 {
+    let log = x.ln() / base.ln();
+    let whole = log.round();
+    if base.powf(whole) == x { whole } else { log }
 }

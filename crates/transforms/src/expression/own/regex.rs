@@ -109,9 +109,10 @@ impl<'a> Reader<'a> {
                     other => self.made.push(other),
                 },
                 Syntax::Similar(escape) => match next {
-                    next if Some(next) == escape => match self.left.next() {
-                        Some(next) => self.literal(next),
+                    next if Some(next) == escape => match self.left.peek() {
                         None => return Err("it ends with the escape character".into()),
+                        Some('"') => return Err("an escaped \" is not supported".into()),
+                        Some(_) => self.escape(false)?,
                     },
                     '%' => {
                         self.made.push_str(".*");
@@ -139,6 +140,7 @@ impl<'a> Reader<'a> {
         count.ends_with('{') && !count.ends_with("\\{")
     }
 
+    /// What follows an escape character: of letters and digits, what it means in a regular expression, in SIMILAR TO as well.
     fn escape(&mut self, in_class: bool) -> Found<()> {
         let Some(next) = self.left.next() else { return Err("it ends with a backslash".into()) };
         let made = match next {
@@ -164,6 +166,7 @@ impl<'a> Reader<'a> {
             'Y' if !in_class => "\\B",
             'u' => return self.code(4),
             'U' => return self.code(8),
+            'b' if self.syntax != Syntax::Regular => "\\x08",
             'b' | 'B' => return Err(format!("\\{next} is not supported: the edge of a word is \\y")),
             '1'..='9' => return Err("back references are not supported".into()),
             other if other.is_alphanumeric() => return Err(format!("\\{other} is not supported")),
@@ -218,10 +221,7 @@ impl<'a> Reader<'a> {
                     _ => self.made.push_str("\\["),
                 },
                 '\\' if self.syntax == Syntax::Regular => self.escape(true)?,
-                escape if self.syntax == Syntax::Similar(Some(escape)) => match self.left.next() {
-                    Some(next) => self.literal(next),
-                    None => return Err("[ is not closed".into()),
-                },
+                escape if self.syntax == Syntax::Similar(Some(escape)) => self.escape(true)?,
                 '-' if !first && self.left.peek() != Some(&']') => self.made.push('-'),
                 other => self.literal(other),
             }

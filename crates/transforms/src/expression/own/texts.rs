@@ -3,8 +3,8 @@ use super::Own;
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray},
     datatypes::{
-        DataType::{Int64, Utf8},
-        Int64Type,
+        DataType::{Int32, Int64, Utf8},
+        Int32Type, Int64Type,
     },
 };
 use datafusion_common::{Result, exec_err};
@@ -16,6 +16,26 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         Own::of("chr", &[&[Int64]], Utf8, |columns| {
             let made = columns[0].as_primitive::<Int64Type>().iter().map(|code| code.map(chr).transpose());
             Ok(Arc::new(made.collect::<Result<StringArray>>()?) as ArrayRef)
+        }),
+        Own::of("split_part", &[&[Utf8, Utf8, Int64]], Utf8, |columns| {
+            let (texts, separators) = (strings(&columns[0]).iter(), strings(&columns[1]).iter());
+            let rows = texts.zip(separators).zip(columns[2].as_primitive::<Int64Type>());
+            let made = rows.map(|((text, separator), number)| match (text, separator, number) {
+                (Some(text), Some(separator), Some(number)) => part(text, separator, number).map(Some),
+                _ => Ok(None),
+            });
+            Ok(Arc::new(made.collect::<Result<StringArray>>()?) as ArrayRef)
+        }),
+        // A negative number has as many digits as its type has room for.
+        Own::of("to_hex", &[&[Int32], &[Int64]], Utf8, |columns| {
+            let made: StringArray = match columns[0].as_primitive_opt::<Int32Type>() {
+                Some(numbers) => numbers.iter().map(|number| number.map(|number| format!("{number:x}"))).collect(),
+                None => {
+                    let numbers = columns[0].as_primitive::<Int64Type>().iter();
+                    numbers.map(|number| number.map(|number| format!("{number:x}"))).collect()
+                }
+            };
+            Ok(Arc::new(made) as ArrayRef)
         }),
         Own::of("initcap", &[&[Utf8]], Utf8, |columns| each(&columns[0], |text| Ok(initcap(text)))),
     ]
@@ -39,6 +59,24 @@ fn chr(code: i64) -> Result<String> {
         Some(made) => Ok(made.into()),
         None => exec_err!("there is no character {code}"),
     }
+}
+
+/// A part by its number: from the end, if that is negative. A text without separator is one part.
+fn part<'a>(text: &'a str, separator: &str, number: i64) -> Result<&'a str> {
+    let at = match usize::try_from(number.unsigned_abs()) {
+        Ok(0) => return exec_err!("field position must not be zero"),
+        Ok(number) => number - 1,
+        Err(_) => return Ok(""),
+    };
+    let found = match (separator.is_empty(), number > 0) {
+        (true, _) => Some(text).filter(|_| at == 0),
+        (false, true) => text.split(separator).nth(at),
+        (false, false) => {
+            let last = text.split(separator).count() - 1;
+            last.checked_sub(at).and_then(|at| text.split(separator).nth(at))
+        }
+    };
+    Ok(found.unwrap_or_default())
 }
 
 /// The texts of a column.
