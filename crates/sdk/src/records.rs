@@ -237,6 +237,15 @@ impl Records {
             beside: Positions::new(),
         }
     }
+    /// These records in two parts, which share the buffers and the interval: the first ends where the second begins. There are two records
+    /// at least.
+    pub fn halves(&self) -> (Self, Self) {
+        let middle = self.len() / 2;
+        let between = Position { at: self.offsets[middle].to_string().into(), ..self.to.clone() };
+        let first =
+            Self { to: between.clone(), bytes_read: self.bytes_read, lost: self.lost.clone(), ..self.slice(0..middle) };
+        (first, Self { from: between, ..self.slice(middle..self.len()) })
+    }
     /// Bytes that these records hold in memory.
     pub fn weight(&self) -> usize {
         self.data.len()

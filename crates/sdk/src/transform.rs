@@ -75,13 +75,24 @@ pub enum UnknownFields {
     Fail,
 }
 
+/// What a batch comes to is more than is held at once: its records are to be given again in two [halves](Records::halves), one after the
+/// other. Never said of a single record, which is a dead letter instead: what becomes of a record is not to depend on its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMuch;
+
 /// Compiled transforms: takes raw records, gives what the sink wants. Pure compute, called on compute threads, one call
 /// at a time; each lane has its own.
 pub trait Program: Send {
     /// Columns for all top-level output fields of these records (at most 1,000), for a sink that demanded
     /// [`Demand::AllColumns`]. Records that turn out dead or filtered are not looked at.
-    fn infer(&mut self, records: &Arc<Records>) -> Inferred;
+    ///
+    /// # Errors
+    /// These are too many at once.
+    fn infer(&mut self, records: &Arc<Records>) -> Result<Inferred, TooMuch>;
 
     /// Runs decode, transforms and the making of what the sink wants. Every record is in the output, filtered, or dead.
-    fn process(&mut self, records: Arc<Records>) -> Processed;
+    ///
+    /// # Errors
+    /// These are too many at once.
+    fn process(&mut self, records: Arc<Records>) -> Result<Processed, TooMuch>;
 }

@@ -67,7 +67,7 @@ fn program(criterion: &mut Criterion) {
         };
         let mut program = compiler.compile(&plan).unwrap();
         group.bench_function(what, |bench| {
-            bench.iter_batched(|| records.clone(), |records| program.process(records), BatchSize::SmallInput);
+            bench.iter_batched(|| records.clone(), |records| program.process(records).unwrap(), BatchSize::SmallInput);
         });
     }
     group.finish();

@@ -5,9 +5,9 @@ use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Records, Span,
     batch::{Column, Dead, Demand, Output, Payload, Processed},
-    transform::{Plan, Program, UnknownFields},
+    transform::{Plan, Program, TooMuch, UnknownFields},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 /// The transforms, twice: with what the sink asks for, which tells what becomes of each record, and with nothing asked
 /// for but what the records say.
@@ -62,12 +62,16 @@ impl Again {
         // Without transforms nothing is computed that a neighbour could show in.
         let length = if self.plan.transforms.is_empty() { records.len() } else { 1 };
         let (mut text, mut spans) = (Vec::new(), Vec::new());
-        for start in (0..records.len()).step_by(length) {
-            let part = match length == records.len() {
-                true => records.clone(),
-                false => Arc::new(records.slice(start..(start + length).min(records.len()))),
+        let parts = (0..records.len()).step_by(length).map(|start| start..start + length);
+        let mut parts: Vec<Range<usize>> = parts.rev().collect();
+        while let Some(range) = parts.pop() {
+            let Ok((processed, said)) = self.process(records, range.clone()) else {
+                let middle = range.start + range.len() / 2;
+                parts.extend([middle..range.end, range.start..middle]);
+                continue;
             };
-            let Processed { output, filtered, dead, new_columns, .. } = self.fates.process(part.clone());
+            let start = range.start;
+            let Processed { output, filtered, dead, new_columns, .. } = processed;
             if !new_columns.columns.is_empty() {
                 outcome.new_columns = new_columns.columns;
                 return outcome;
@@ -76,10 +80,7 @@ impl Again {
             outcome.filtered += filtered;
             outcome.dead.extend(dead.into_iter().map(|dead| Dead { row: whole(dead.row), ..dead }));
             let alive: BTreeSet<u32> = output.rows.iter().copied().collect();
-            let said = match (&output.payload, &self.plan.demand) {
-                (Payload::Documents { .. }, Demand::Documents) => output.clone(),
-                _ => self.says.process(part).output,
-            };
+            let said = said.as_ref().unwrap_or(&output);
             if let Payload::Documents { data, spans: of_part } = &said.payload {
                 for (span, row) in of_part.iter().zip(&said.rows).filter(|(_, row)| alive.contains(row)) {
                     let from = text.len();
@@ -97,6 +98,17 @@ impl Again {
         }
         outcome.said.payload = Payload::Documents { data: text.into(), spans };
         outcome
+    }
+
+    /// What becomes of some records; and what they say, if the sink asks for something else.
+    fn process(&mut self, records: &Arc<Records>, range: Range<usize>) -> Result<(Processed, Option<Output>), TooMuch> {
+        let part = if range.len() == records.len() { records.clone() } else { Arc::new(records.slice(range)) };
+        let processed = self.fates.process(part.clone())?;
+        let said = match (&processed.output.payload, &self.plan.demand) {
+            (Payload::Documents { .. }, Demand::Documents) => None,
+            _ => Some(self.says.process(part)?.output),
+        };
+        Ok((processed, said))
     }
 }
 

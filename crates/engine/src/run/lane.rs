@@ -11,7 +11,7 @@ use dataflow_sdk::{
     batch::{Dead, Demand, Inferred, Processed},
     records::Records,
     source::{Read, Reader},
-    transform::{Compiler, Plan, Program, UnknownFields},
+    transform::{Compiler, Plan, Program, TooMuch, UnknownFields},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -193,17 +193,34 @@ async fn transform(
     mut raw: mpsc::Receiver<InFlight<Records>>,
     out: mpsc::Sender<ToCommit>,
 ) -> Result<(), Failure> {
-    while let Some(InFlight { load, permit }) = raw.recv().await {
-        let records = Arc::new(load);
+    let mut parts: Vec<InFlight<Arc<Records>>> = Vec::new();
+    loop {
+        let next = match parts.pop() {
+            Some(part) => part,
+            None => match raw.recv().await {
+                Some(InFlight { load, permit }) => InFlight { load: Arc::new(load), permit },
+                None => return Ok(()),
+            },
+        };
+        let InFlight { load: records, permit } = next;
         if binding.plan.demand == Demand::AllColumns {
-            if let Some(found) = infer(&mut binding, &on, &records).await? {
+            let Ok(found) = infer(&mut binding, &on, &records).await else {
+                parts.extend(halves(&records, permit));
+                continue;
+            };
+            if !found.columns.is_empty() {
                 let Some(demand) = define(&out, found, &mut binding.plan).await else { return Ok(()) };
                 binding.rebind(demand)?;
             } else {
                 // Nothing to make a table of yet: only filtered and dead records, and such as have no field.
                 let mut program =
                     (binding.compile)(&Plan { demand: Demand::Columns(Vec::new()), ..binding.plan.clone() })?;
-                let processed = without_fields(compute(&*on, move || program.process(records)).await);
+                let part = records.clone();
+                let Ok(processed) = compute(&*on, move || program.process(part)).await else {
+                    parts.extend(halves(&records, permit));
+                    continue;
+                };
+                let processed = without_fields(processed);
                 if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
                     return Ok(());
                 }
@@ -211,13 +228,13 @@ async fn transform(
             }
         }
         let processed = loop {
-            let processed = process(&mut binding, &on, records.clone()).await?;
+            let Ok(processed) = process(&mut binding, &on, records.clone()).await else { break None };
             if processed.new_columns.columns.is_empty() {
                 // Fields without any value so far are watched for one from here on.
                 if binding.plan.learned.merge(&processed.new_columns.learned) {
                     binding.rebind(binding.plan.demand.clone())?;
                 }
-                break processed;
+                break Some(processed);
             }
             if binding.plan.unknown_fields == Some(UnknownFields::Fail)
                 && let Some(failure) = unknown_fields(&processed.new_columns, &binding.plan)
@@ -227,11 +244,26 @@ async fn transform(
             let Some(demand) = define(&out, processed.new_columns, &mut binding.plan).await else { return Ok(()) };
             binding.rebind(demand)?;
         };
+        let Some(processed) = processed else {
+            parts.extend(halves(&records, permit));
+            continue;
+        };
         if out.send(ToCommit::Batch(InFlight { load: processed, permit })).await.is_err() {
             return Ok(()); // the commit stage has failed and says why
         }
     }
-    Ok(())
+}
+
+/// What comes to too much at once, in two parts, of which the last is the one to go on with.
+fn halves(records: &Records, mut permit: OwnedSemaphorePermit) -> [InFlight<Arc<Records>>; 2] {
+    let (first, second) = records.halves();
+    let half = permit.num_permits() / 2;
+    let share = permit.split(half);
+    let [first, second] = [Arc::new(first), Arc::new(second)];
+    match share {
+        Some(share) => [InFlight { load: second, permit: share }, InFlight { load: first, permit }],
+        None => unreachable!("half of a permit is less than the permit"),
+    }
 }
 
 /// Fields without a column, where the spec says that they are a failure.
@@ -263,7 +295,7 @@ fn without_fields(mut processed: Processed) -> Processed {
     processed
 }
 
-async fn process(binding: &mut Binding, on: &Arc<dyn Compute>, records: Arc<Records>) -> Result<Processed, Failure> {
+async fn process(binding: &mut Binding, on: &Arc<dyn Compute>, records: Arc<Records>) -> Result<Processed, TooMuch> {
     let mut program = std::mem::replace(&mut binding.program, Box::new(Gone));
     let (program, processed) = compute(&**on, move || {
         let processed = program.process(records);
@@ -271,14 +303,10 @@ async fn process(binding: &mut Binding, on: &Arc<dyn Compute>, records: Arc<Reco
     })
     .await;
     binding.program = program;
-    Ok(processed)
+    processed
 }
 
-async fn infer(
-    binding: &mut Binding,
-    on: &Arc<dyn Compute>,
-    records: &Arc<Records>,
-) -> Result<Option<Inferred>, Failure> {
+async fn infer(binding: &mut Binding, on: &Arc<dyn Compute>, records: &Arc<Records>) -> Result<Inferred, TooMuch> {
     let mut program = std::mem::replace(&mut binding.program, Box::new(Gone));
     let records = records.clone();
     let (program, found) = compute(&**on, move || {
@@ -287,7 +315,7 @@ async fn infer(
     })
     .await;
     binding.program = program;
-    Ok((!found.columns.is_empty()).then_some(found))
+    found
 }
 
 /// Has the sink define columns, behind all commits before; none: the commit stage is gone.
@@ -302,10 +330,10 @@ async fn define(out: &mpsc::Sender<ToCommit>, found: Inferred, plan: &mut Plan) 
 struct Gone;
 
 impl Program for Gone {
-    fn infer(&mut self, _: &Arc<Records>) -> Inferred {
+    fn infer(&mut self, _: &Arc<Records>) -> Result<Inferred, TooMuch> {
         unreachable!("a program is used by one call at a time")
     }
-    fn process(&mut self, _: Arc<Records>) -> Processed {
+    fn process(&mut self, _: Arc<Records>) -> Result<Processed, TooMuch> {
         unreachable!("a program is used by one call at a time")
     }
 }

@@ -21,7 +21,7 @@ use dataflow_sdk::{
     records::Records,
     sink::Sink,
     source::Source,
-    transform::{Compiler, Plan, Program},
+    transform::{Compiler, Plan, Program, TooMuch},
 };
 use dataflow_testkit::memory::{Feed, KeyedMemorySink, MemorySink, MemorySource, Store, feed, store};
 use futures::future::BoxFuture;
@@ -60,7 +60,8 @@ impl Clock for Wall {
     }
 }
 
-/// Memory connectors, and transforms that do as a record says: `"skip"` in it is filtered, `"die"` is a dead letter.
+/// Memory connectors, and transforms that do as a record says: `"skip"` in it is filtered, `"die"` is a dead letter, and
+/// `"large"` is too much for any other record beside it.
 #[derive(Debug)]
 pub(crate) struct Simple;
 
@@ -83,10 +84,14 @@ impl Compiler for Obedient {
 struct Obedience;
 
 impl Program for Obedience {
-    fn infer(&mut self, _: &Arc<Records>) -> Inferred {
-        Inferred::default()
+    fn infer(&mut self, _: &Arc<Records>) -> Result<Inferred, TooMuch> {
+        Ok(Inferred::default())
     }
-    fn process(&mut self, records: Arc<Records>) -> Processed {
+    fn process(&mut self, records: Arc<Records>) -> Result<Processed, TooMuch> {
+        let is_large = |row| String::from_utf8_lossy(records.bytes(row).unwrap_or_default()).contains("large");
+        if records.len() > 1 && (0..records.len()).any(is_large) {
+            return Err(TooMuch);
+        }
         let (mut rows, mut dead, mut filtered) = (Vec::new(), Vec::new(), 0);
         for row in 0..records.len() as u32 {
             let text = String::from_utf8_lossy(records.bytes(row as usize).unwrap_or_default()).into_owned();
@@ -101,7 +106,7 @@ impl Program for Obedience {
         let spans = rows.iter().map(|row| records.spans[*row as usize]).collect();
         let payload = Payload::Documents { data: records.data.clone(), spans };
         let output = Output { records, rows, payload };
-        Processed { output, filtered, dead, new_columns: Inferred::default(), warnings: Vec::new() }
+        Ok(Processed { output, filtered, dead, new_columns: Inferred::default(), warnings: Vec::new() })
     }
 }
 

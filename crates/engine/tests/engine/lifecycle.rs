@@ -2,6 +2,7 @@
 use crate::house::{House, numbers};
 use dataflow_core::pipeline::Status;
 use dataflow_engine::region::{Action, AskError, Message, Query, Reply};
+use dataflow_testkit::memory::Fault;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -44,6 +45,23 @@ async fn filtered_and_dead_records_are_on_the_ledger_and_dead_letters_can_be_rea
     let Reply::DeadLetter(letter) = house.ask(Message::Query(Query::DeadLetter(2))).await.unwrap() else { panic!() };
     assert_eq!(letter.original.as_deref(), Some(r#"{"a":2}"#));
     assert_eq!((letter.partition.as_str(), letter.position.as_str(), letter.cause.as_str()), ("t/0", "3", "no twos"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_much_at_once_goes_on_in_parts() {
+    let mut house = House::new("parts").await;
+    let line = |n: usize| format!(r#"{{"a":{n},"b":"{}"}}"#, if n % 7 == 3 { "large" } else { "" });
+    let lines: Vec<String> = (0..50).map(line).collect();
+    house.feed.push("t/0", lines.clone());
+    house.feed.push("t/0", [r#"{"a":"die"}"#, r#"{"a":"skip, large"}"#]);
+    house.store.fault_commits([Fault::None, Fault::FailAfter, Fault::None, Fault::FailBefore]);
+    house.create(house.spec()).await;
+    house.start().await;
+    let view = house.until(|view| view.metrics.records_read == 52 && view.metrics.records_in_flight == 0).await;
+    let metrics = view.metrics;
+    assert_eq!((metrics.records_delivered, metrics.records_filtered, metrics.records_dead), (50, 1, 1));
+    assert_eq!(house.store.data(), lines);
+    assert_eq!(house.stop().await.checkpoint.positions[0].position, "52");
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,7 +37,7 @@ const MOST_COUNTED: usize = 16 << 20;
 /// Most bytes of one result (64 MiB), and of the values that an expression takes at once: more are done in slices of rows.
 pub(super) const MOST: usize = 64 << 20;
 
-/// Most bytes that are computed for a batch (256 MiB).
+/// Most bytes that are computed for a batch (256 MiB): one that comes to more is cut in two. What a single record comes to is no more.
 pub(crate) const MOST_OF_BATCH: usize = 256 << 20;
 
 /// Bytes of a column's values.

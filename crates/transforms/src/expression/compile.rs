@@ -30,8 +30,8 @@ use std::{
     sync::Arc,
 };
 
-/// How many compiled forms an expression keeps: values have few types, but an expression may read several columns.
-const MAX_COMPILED: usize = 256;
+/// How many compiled forms an expression keeps, those that were used last: values have few types, but an expression may read several columns.
+const MAX_COMPILED: usize = 1_024;
 
 /// An expression whose names are resolved and whose uses of fields are typed.
 #[derive(Debug)]
@@ -50,7 +50,17 @@ pub(crate) struct Expression {
     pub(crate) names: Vec<String>,
     tree: ast::Expr,
     functions: Arc<Functions>,
-    compiled: HashMap<Vec<DataType>, Result<Compiled, String>>,
+    compiled: HashMap<Vec<DataType>, Kept>,
+    /// Counts the uses of compiled forms.
+    uses: u64,
+}
+
+/// A compiled form, or why there is none.
+#[derive(Debug)]
+struct Kept {
+    form: Result<Compiled, String>,
+    /// The number of its last use.
+    used: u64,
 }
 
 /// An expression for columns of certain types.
@@ -97,10 +107,10 @@ impl Expression {
                 other => other,
             };
             let fixed = Some(&compiled.ty).filter(|ty| **ty != DataType::Null).map(type_of);
-            let compiled = HashMap::from([(types, Ok(compiled))]);
+            let compiled = HashMap::from([(types, Kept { form: Ok(compiled), used: 0 })]);
             let functions = cx.functions.clone();
             let text = text.clone();
-            Ok(Self { text, class, default_type, fixed, slots, names, tree, functions, compiled })
+            Ok(Self { text, class, default_type, fixed, slots, names, tree, functions, compiled, uses: 0 })
         };
         let mut expression = attempt(&tree, inputs)?;
         for number in [DataType::Decimal128(38, 2), DataType::Float64] {
@@ -138,10 +148,7 @@ impl Expression {
 
     /// Whether it gives another result each time, as random() does.
     pub(crate) fn is_volatile(&self) -> bool {
-        self.compiled
-            .values()
-            .filter_map(|compiled| compiled.as_ref().ok())
-            .any(|compiled| volatile(&compiled.physical))
+        self.compiled.values().filter_map(|kept| kept.form.as_ref().ok()).any(|compiled| volatile(&compiled.physical))
     }
 
     /// Takes each number as a bigint.
@@ -163,16 +170,18 @@ impl Expression {
         }
     }
 
-    /// The expression for columns of these types; made once.
+    /// The expression for columns of these types; kept for the next time.
     ///
     /// # Errors
     /// Why it isn't possible with these types.
     pub(crate) fn compiled(&mut self, types: Vec<DataType>) -> Result<&Compiled, String> {
         if self.compiled.len() >= MAX_COMPILED && !self.compiled.contains_key(&types) {
-            self.compiled.clear();
+            let oldest = self.compiled.iter().min_by_key(|(_, kept)| kept.used).map(|(types, _)| types.clone());
+            oldest.and_then(|types| self.compiled.remove(&types));
         }
+        self.uses += 1;
         let (functions, tree, names) = (&self.functions, &self.tree, &self.names);
-        let compiled = self.compiled.entry(types).or_insert_with_key(|types| {
+        let kept = self.compiled.entry(types).or_insert_with_key(|types| {
             let as_double = types.iter().map(|ty| if ty.is_decimal() { DataType::Float64 } else { ty.clone() });
             // What takes no decimals takes doubles. NULL without a type is text for what takes nothing else.
             let ways: [Vec<DataType>; 3] = [types.clone(), as_double.collect(), types.iter().map(plain).collect()];
@@ -183,9 +192,10 @@ impl Expression {
                     None => Err(error),
                 })
             });
-            tried.map_err(|error| explain(&error))
+            Kept { form: tried.map_err(|error| explain(&error)), used: 0 }
         });
-        compiled.as_ref().map_err(Clone::clone)
+        kept.used = self.uses;
+        kept.form.as_ref().map_err(Clone::clone)
     }
 }
 

@@ -22,9 +22,36 @@ pub(crate) struct Failure {
     pub(crate) cause: String,
 }
 
+/// The results for a batch are more than is held at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMuch;
+
+/// Bytes that may still be computed for a batch.
+pub(crate) struct Room(usize);
+
+impl Room {
+    /// All of it.
+    pub(crate) fn new() -> Self {
+        Self(MOST_OF_BATCH)
+    }
+
+    fn take(&mut self, result: ArrayRef) -> Result<ArrayRef, TooMuch> {
+        self.0 = self.0.checked_sub(weight(&result)).ok_or(TooMuch)?;
+        Ok(result)
+    }
+}
+
 impl Compiled {
     /// The result for each row, NULL where it failed, and the rows where it failed.
-    pub(crate) fn evaluate(&self, mut columns: Vec<ArrayRef>, rows: usize) -> (ArrayRef, Vec<Failure>) {
+    ///
+    /// # Errors
+    /// There is no room for the results.
+    pub(crate) fn evaluate(
+        &self,
+        mut columns: Vec<ArrayRef>,
+        rows: usize,
+        room: &mut Room,
+    ) -> Result<(ArrayRef, Vec<Failure>), TooMuch> {
         for (column, field) in columns.iter_mut().zip(self.schema.fields()) {
             if column.data_type() != field.data_type() {
                 *column = cast(column, field.data_type())
@@ -36,9 +63,9 @@ impl Compiled {
             Ok(batch) => batch,
             Err(error) => unreachable!("an expression is compiled for the types of its columns: {error}"),
         };
-        let (mut failures, mut room) = (Vec::new(), MOST_OF_BATCH);
-        let result = self.isolating(&batch, 0, &mut room, &mut failures);
-        (result, failures)
+        let mut failures = Vec::new();
+        let result = self.isolating(&batch, 0, room, &mut failures)?;
+        Ok((result, failures))
     }
 
     /// The type of the result.
@@ -47,7 +74,13 @@ impl Compiled {
     }
 
     /// Halves what is too large and what fails, until the rows are found.
-    fn isolating(&self, batch: &RecordBatch, first: usize, room: &mut usize, failures: &mut Vec<Failure>) -> ArrayRef {
+    fn isolating(
+        &self,
+        batch: &RecordBatch,
+        first: usize,
+        room: &mut Room,
+        failures: &mut Vec<Failure>,
+    ) -> Result<ArrayRef, TooMuch> {
         let rows = batch.num_rows();
         let taken =
             batch.columns().iter().map(weight).sum::<usize>().saturating_add(self.constants.saturating_mul(rows));
@@ -55,27 +88,21 @@ impl Compiled {
             true => Err(DataFusionError::Execution("too much at once".into())),
             false => self.attempt(batch),
         };
-        let error = match attempt.map(|result| (weight(&result), result)) {
-            Ok((bytes, result)) if bytes <= *room => {
-                *room -= bytes;
-                return result;
-            }
-            Ok(_) => DataFusionError::Execution(format!(
-                "the results of a batch would be more than {MOST_OF_BATCH} bytes: make batch.maxRecords smaller"
-            )),
+        let error = match attempt {
+            Ok(result) => return room.take(result),
             Err(error) => error,
         };
         if rows <= 1 {
             if rows == 1 {
                 failures.push(Failure { row: first, cause: super::explain::explain(&error) });
             }
-            return new_null_array(&self.result_type(), rows);
+            return Ok(new_null_array(&self.result_type(), rows));
         }
         let half = rows / 2;
-        let left = self.isolating(&batch.slice(0, half), first, room, failures);
-        let right = self.isolating(&batch.slice(half, rows - half), first + half, room, failures);
+        let left = self.isolating(&batch.slice(0, half), first, room, failures)?;
+        let right = self.isolating(&batch.slice(half, rows - half), first + half, room, failures)?;
         match concat(&[left.as_ref(), right.as_ref()]) {
-            Ok(both) => both,
+            Ok(both) => Ok(both),
             Err(error) => unreachable!("both halves have the expression's type: {error}"),
         }
     }

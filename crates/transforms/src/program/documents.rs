@@ -1,5 +1,9 @@
 //! One JSON document for each row: the very bytes that came in, these with some fields changed, or selected fields.
-use super::{build::Builder, frame::Frame, misfits::Misfits};
+use super::{
+    build::Builder,
+    frame::{Excess, Frame, weighed},
+    misfits::Misfits,
+};
 use crate::expression::{Origin, Slot};
 use arrow::array::ArrayRef;
 use dataflow_core::types::Type;
@@ -94,6 +98,9 @@ impl Documents {
 
     /// The documents of all rows. `marks` are those of the [`marked`](Self::marked) fields.
     /// Values that JSON can't hold become dead letters, or null and counted if `lenient`.
+    ///
+    /// # Errors
+    /// They would be more than a batch may be.
     pub(crate) fn make(
         &mut self,
         frame: &mut Frame<'_>,
@@ -101,7 +108,7 @@ impl Documents {
         marks: &Marks,
         lenient: bool,
         misfits: &mut Misfits,
-    ) -> Payload {
+    ) -> Result<Payload, Excess> {
         for Source { slot, name, .. } in &self.set {
             if let Some(column) = frame.field(*slot) {
                 misfits.take(frame, column, "sink", name, lenient, str::to_owned);
@@ -117,10 +124,7 @@ impl Documents {
             raw: *raw || frame.is_json(*slot),
             optional: *optional,
         }));
-        let values: Vec<ArrayRef> = set.iter().map(|set| set.array.clone()).collect();
-        if frame.shed_of(&values, "sink") {
-            return self.make(frame, records, marks, lenient, misfits);
-        }
+        weighed(set.iter().map(|set| &set.array), "sink")?;
         let columns: Vec<encode::Column<'_>> = set.iter().map(Set::column).collect();
         let rows = || match frame.rows() {
             Some(rows) => Cow::Borrowed(rows),
@@ -144,7 +148,7 @@ impl Documents {
             frame.kill(dead);
             return self.make(frame, records, marks, lenient, misfits);
         }
-        Payload::Documents { data: made.data, spans: made.spans }
+        Ok(Payload::Documents { data: made.data, spans: made.spans })
     }
 
     /// The fields of CSV records that have a declared type; the others are text.

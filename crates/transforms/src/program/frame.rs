@@ -168,32 +168,12 @@ impl<'a> Frame<'a> {
         self.len = indices.len();
     }
 
-    /// Kills the last records, if what was computed so far is more than a batch may be.
-    pub(crate) fn shed(&mut self, stage: &str) {
-        let computed: Vec<ArrayRef> = self.registers.iter().flatten().cloned().collect();
-        self.shed_of(&computed, stage);
-    }
-
-    /// Kills the last records, if these columns are more than a batch may be. Whether any were.
-    pub(crate) fn shed_of(&mut self, columns: &[ArrayRef], stage: &str) -> bool {
-        if columns.iter().map(weight).sum::<usize>() <= MOST_OF_BATCH {
-            return false;
-        }
-        let mut sum = 0;
-        let mut dead = Vec::new();
-        for row in 0..self.len {
-            let texts = columns.iter().filter_map(|column| column.as_string_opt::<i32>());
-            sum += texts.map(|texts| texts.value_length(row) as usize).sum::<usize>();
-            if sum > MOST_OF_BATCH {
-                let cause = format!(
-                    "the fields that are computed for a batch would be more than {MOST_OF_BATCH} bytes: make batch.maxRecords smaller"
-                );
-                dead.push(Dead { row: self.record(row), stage: stage.into(), code: "too-large", cause });
-            }
-        }
-        let any = !dead.is_empty();
-        self.kill(dead);
-        any
+    /// What was computed so far is no more than a batch may be.
+    ///
+    /// # Errors
+    /// It is.
+    pub(crate) fn weighed(&self, stage: &str) -> Result<(), Excess> {
+        weighed(self.registers.iter().flatten(), stage)
     }
 
     /// These records failed: they and all their rows go no further.
@@ -206,5 +186,32 @@ impl<'a> Frame<'a> {
             let keep = BooleanBuffer::collect_bool(self.len, |row| !self.dead.contains_key(&self.record(row)));
             self.keep(keep);
         }
+    }
+}
+
+/// More than a batch may come to.
+#[derive(Debug)]
+pub(crate) struct Excess {
+    /// Where.
+    pub(crate) stage: String,
+    /// What to say of a record that comes to so much by itself.
+    pub(crate) cause: String,
+}
+
+impl Excess {
+    /// Of bytes.
+    pub(crate) fn of_bytes(stage: &str, what: &str) -> Self {
+        Self { stage: stage.into(), cause: format!("{what} would be more than {MOST_OF_BATCH} bytes") }
+    }
+}
+
+/// These columns are no more than a batch may be.
+///
+/// # Errors
+/// They are.
+pub(crate) fn weighed<'a>(columns: impl IntoIterator<Item = &'a ArrayRef>, stage: &str) -> Result<(), Excess> {
+    match columns.into_iter().map(weight).sum::<usize>() > MOST_OF_BATCH {
+        true => Err(Excess::of_bytes(stage, "the fields that are computed for the record")),
+        false => Ok(()),
     }
 }

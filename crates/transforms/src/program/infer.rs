@@ -2,7 +2,11 @@
 //!
 //! A declared type comes first, then the type that SQL names, then the data: with room for more than it had, and of what has
 //! a value only. A field without any value so far waits for one.
-use super::{Chain, convert, frame::Frame, groups};
+use super::{
+    Chain, convert,
+    frame::{Excess, Frame},
+    groups,
+};
 use crate::expression::{Origin, Slot};
 use arrow::array::{Array, ArrayRef};
 use dataflow_core::{
@@ -17,10 +21,10 @@ use dataflow_sdk::{
 use std::sync::Arc;
 
 /// All top-level output fields of the records that come through, in order: the source's, then those that were set.
-pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Inferred {
+pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Result<Inferred, Excess> {
     let (found, ..) = chain.run(records, |chain, _, frame, _| {
         if frame.len() == 0 {
-            return Inferred::default();
+            return Ok(Inferred::default());
         }
         let mut fields: Vec<(String, Origin)> = Vec::new();
         let scope = &chain.scope;
@@ -31,9 +35,9 @@ pub(super) fn columns(chain: &mut Chain, records: &Arc<Records>) -> Inferred {
         }
         let set = scope.columns.iter().map(|(name, origin)| (name.clone(), origin.clone()));
         fields.extend(set.take(MAX_INFERRED_COLUMNS - fields.len()));
-        of(&fields, chain, frame, records)
-    });
-    found
+        Ok(of(&fields, chain, frame, records))
+    })?;
+    Ok(found)
 }
 
 /// The columns of these output fields.

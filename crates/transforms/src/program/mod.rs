@@ -75,12 +75,12 @@ pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, 
         return Err(builder.problems);
     }
     let result = match &plan.demand {
-        Demand::Documents => run::Result::Documents(Box::new(documents::Documents::new(&mut builder))),
-        Demand::Columns(columns) => run::Result::Columns(target::Target::new(columns, learned(plan), &mut builder)),
-        Demand::AllColumns => run::Result::Unknown,
+        Demand::Documents => run::Made::Documents(Box::new(documents::Documents::new(&mut builder))),
+        Demand::Columns(columns) => run::Made::Columns(target::Target::new(columns, learned(plan), &mut builder)),
+        Demand::AllColumns => run::Made::Unknown,
     };
     let unknown = match (&result, plan.unknown_fields, &plan.demand) {
-        (run::Result::Columns(target), Some(rule), Demand::Columns(_)) => {
+        (run::Made::Columns(target), Some(rule), Demand::Columns(_)) => {
             Some(unknown::Unknown::new(rule, target, &builder.scope, &plan.learned, &mut builder.inputs))
         }
         _ => None,
@@ -88,7 +88,7 @@ pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, 
     let inputs = builder.inputs;
     let fields: Vec<Field> = inputs.fields.into_iter().collect();
     let mut decoder = Decoder::new(fields.clone());
-    if let run::Result::Documents(documents) = &result {
+    if let run::Made::Documents(documents) = &result {
         decoder = decoder.marking(documents.marked());
     }
     Ok(Chain {

@@ -2,7 +2,7 @@
 use super::{
     build::{Staged, Step},
     documents::Documents,
-    frame::Frame,
+    frame::{Excess, Frame},
     groups::{self, Group},
     meta::Meta,
     misfits::Misfits,
@@ -11,7 +11,10 @@ use super::{
     unknown::{self, Unknown},
     watch::Watch,
 };
-use crate::expression::{Expression, Register, Scope, evaluate, evaluate::Failure};
+use crate::expression::{
+    Expression, Register, Scope, evaluate,
+    evaluate::{Failure, Room, TooMuch},
+};
 use arrow::{
     array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array},
     datatypes::DataType,
@@ -24,14 +27,14 @@ use dataflow_sdk::{
     transform,
 };
 use indexmap::IndexMap;
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 /// The code of records without data.
 const TOMBSTONE: &str = "tombstone";
 
 /// What is made of the rows that are left.
 #[derive(Debug)]
-pub(crate) enum Result {
+pub(crate) enum Made {
     /// JSON documents.
     Documents(Box<Documents>),
     /// Columns.
@@ -50,7 +53,7 @@ pub(crate) struct Chain {
     pub(super) registers: Vec<Register>,
     /// The output fields.
     pub(super) scope: Scope,
-    pub(super) result: Result,
+    pub(super) result: Made,
     /// Whether a value that doesn't fit is NULL instead of a dead letter.
     pub(super) lenient: bool,
     pub(super) unknown: Option<Unknown>,
@@ -61,11 +64,14 @@ pub(crate) struct Chain {
 
 impl Chain {
     /// Decodes records and runs all steps. `done` gets the rows that are left.
+    ///
+    /// # Errors
+    /// It comes to more than a batch may be.
     pub(super) fn run<T>(
         &mut self,
         records: &Arc<Records>,
-        done: impl FnOnce(&mut Self, &Decoded, &mut Frame<'_>, &mut Misfits) -> T,
-    ) -> (T, Decoded, Vec<Dead>, Misfits) {
+        done: impl FnOnce(&mut Self, &Decoded, &mut Frame<'_>, &mut Misfits) -> Result<T, Excess>,
+    ) -> Result<(T, Decoded, Vec<Dead>, Misfits), Excess> {
         let mut decoded = self.decoder.decode(records);
         let meta = self.meta.columns(records);
         let mut misfits = Misfits::default();
@@ -73,7 +79,7 @@ impl Chain {
         let broken = std::mem::take(&mut decoded.broken);
         let (tombstones, broken): (Vec<Dead>, Vec<Dead>) = broken.into_iter().partition(|dead| dead.code == TOMBSTONE);
         frame.kill(broken);
-        let whole = matches!(&self.result, Result::Documents(documents) if documents.is_open());
+        let whole = matches!(&self.result, Made::Documents(documents) if documents.is_open());
         let whole = whole.then_some(&**records);
         for Staged { stage, step } in &mut self.steps {
             if frame.len() == 0 {
@@ -82,12 +88,12 @@ impl Chain {
             }
             match step {
                 Step::Filter(condition) => {
-                    let (result, dead) = evaluate(&mut frame, condition, stage, self.lenient, &mut misfits);
+                    let (result, dead) = evaluate(&mut frame, condition, stage, self.lenient, &mut misfits)?;
                     frame.keep(evaluate::is_true(&result));
                     frame.kill(dead);
                 }
                 Step::Compute { register, expression } => {
-                    let (result, dead) = evaluate(&mut frame, expression, stage, self.lenient, &mut misfits);
+                    let (result, dead) = evaluate(&mut frame, expression, stage, self.lenient, &mut misfits)?;
                     match expression.column().is_some_and(|slot| frame.is_json(slot)) {
                         true => frame.set_json(*register, result),
                         false => frame.set(*register, result),
@@ -97,17 +103,17 @@ impl Chain {
                 Step::Edit(edit) => edit.run(&mut frame, stage, self.lenient, &mut misfits),
                 Step::Unnest { register, list } => {
                     kill_present(&mut frame, &tombstones);
-                    super::unnest::unnest(&mut frame, *register, *list, whole, stage);
+                    super::unnest::unnest(&mut frame, *register, *list, whole, stage)?;
                 }
             }
             if !matches!(step, Step::Filter(_)) {
-                frame.shed(stage);
+                frame.weighed(stage)?;
             }
         }
         kill_present(&mut frame, &tombstones);
-        let result = done(self, &decoded, &mut frame, &mut misfits);
+        let result = done(self, &decoded, &mut frame, &mut misfits)?;
         let dead = frame.dead.into_values().collect();
-        (result, decoded, dead, misfits)
+        Ok((result, decoded, dead, misfits))
     }
 }
 
@@ -124,57 +130,62 @@ fn evaluate(
     stage: &str,
     lenient: bool,
     misfits: &mut Misfits,
-) -> (ArrayRef, Vec<Dead>) {
+) -> Result<(ArrayRef, Vec<Dead>), Excess> {
     for (slot, field) in expression.slots.iter().zip(&expression.names) {
         if let Some(column) = frame.field(*slot) {
             misfits.take(frame, column, stage, field, lenient, str::to_owned);
         }
     }
     if frame.len() == 0 {
-        return (new_empty_array(&expression.default_type), Vec::new());
+        return Ok((new_empty_array(&expression.default_type), Vec::new()));
     }
+    let (mut room, text) = (Room::new(), expression.text.clone());
+    let excess = |TooMuch| Excess::of_bytes(stage, &format!("{text}: the results"));
+    let types = || {
+        let cause = format!("{text}: its results have more than {} types", groups::MAX_TYPES);
+        Excess { stage: stage.into(), cause }
+    };
     let columns: Vec<ArrayRef> = expression.slots.iter().map(|slot| frame.column(*slot)).collect();
     let Some(groups) = groups::groups(&columns) else {
-        let (result, failures) = of_one_type(expression, columns, frame.len());
+        let (result, failures) = of_one_type(expression, columns, frame.len(), &mut room).map_err(excess)?;
         let dead = failures.into_iter().map(|failure| failed(frame, expression, stage, failure.row, &failure.cause));
         let dead = dead.collect();
         let all = || UInt32Array::from_iter_values(0..frame.len() as u32);
         return match result.data_type() {
-            DataType::Decimal256(..) => (groups::together(&narrowed(all(), result), frame.len()), dead),
-            _ => (result, dead),
+            DataType::Decimal256(..) => {
+                let narrow = groups::together(&narrowed(all(), result), frame.len()).ok_or_else(types)?;
+                Ok((narrow, dead))
+            }
+            _ => Ok((result, dead)),
         };
     };
-    let (mut results, mut dead, mut types) = (Vec::with_capacity(groups.len()), Vec::new(), BTreeSet::new());
+    let (mut results, mut dead) = (Vec::with_capacity(groups.len()), Vec::new());
     for Group { rows, columns } in groups {
-        let (mut result, mut failures) = of_one_type(expression, columns, rows.len());
-        types.insert(result.data_type().to_string());
-        if types.len() > MAX_TYPES {
-            let cause = || format!("its results have more than {MAX_TYPES} types, the last {}", result.data_type());
-            failures = (0..rows.len()).map(|row| Failure { row, cause: cause() }).collect();
-            result = new_null_array(&expression.default_type, rows.len());
-        }
+        let (result, failures) = of_one_type(expression, columns, rows.len(), &mut room).map_err(excess)?;
         let place = |row: usize| rows.value(row) as usize;
         dead.extend(
             failures.iter().map(|failure| failed(frame, expression, stage, place(failure.row), &failure.cause)),
         );
         results.extend(narrowed(rows, result));
     }
-    (groups::together(&results, frame.len()), dead)
+    Ok((groups::together(&results, frame.len()).ok_or_else(types)?, dead))
 }
 
-/// Most types that the results of an expression have in a batch. More are nobody's numbers.
-const MAX_TYPES: usize = 100;
-
 /// The result for each row, where the values of each column have one type, and the rows where it failed.
-fn of_one_type(expression: &mut Expression, columns: Vec<ArrayRef>, rows: usize) -> (ArrayRef, Vec<Failure>) {
+fn of_one_type(
+    expression: &mut Expression,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    room: &mut Room,
+) -> Result<(ArrayRef, Vec<Failure>), TooMuch> {
     let types = columns.iter().map(|column| column.data_type().clone()).collect();
     let default = expression.default_type.clone();
     match expression.compiled(types) {
-        Ok(compiled) => compiled.evaluate(columns, rows),
+        Ok(compiled) => compiled.evaluate(columns, rows, room),
         // The expression can't be had for values of these types.
         Err(cause) => {
             let failures = (0..rows).map(|row| Failure { row, cause: cause.clone() });
-            (new_null_array(&default, rows), failures.collect())
+            Ok((new_null_array(&default, rows), failures.collect()))
         }
     }
 }
@@ -196,34 +207,63 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
     }
 }
 
-impl transform::Program for Chain {
-    fn infer(&mut self, records: &Arc<Records>) -> Inferred {
-        super::infer::columns(self, records)
-    }
-
-    fn process(&mut self, records: Arc<Records>) -> Processed {
+impl Chain {
+    fn attempt(&mut self, records: &Arc<Records>) -> Result<Processed, Excess> {
         let total = records.len();
         let ((rows, payload, unknown), decoded, dead, misfits) =
-            self.run(&records, |chain, decoded, frame, misfits| {
+            self.run(records, |chain, decoded, frame, misfits| {
                 let unknown = match (&chain.unknown, &chain.result) {
-                    (Some(unknown), Result::Columns(target)) => unknown.apply(chain, decoded, target, frame, &records),
+                    (Some(unknown), Made::Columns(target)) => unknown.apply(chain, decoded, target, frame, records),
                     _ => unknown::Found::default(),
                 };
                 let payload = match &mut chain.result {
-                    Result::Documents(documents) => {
-                        documents.make(frame, &records, &decoded.marks, chain.lenient, misfits)
+                    Made::Documents(documents) => {
+                        documents.make(frame, records, &decoded.marks, chain.lenient, misfits)?
                     }
-                    Result::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
-                    Result::Unknown => Payload::Columns(super::target::nothing(frame.len())),
+                    Made::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
+                    Made::Unknown => Payload::Columns(super::target::nothing(frame.len())),
                 };
                 let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
-                (rows, payload, unknown)
-            });
+                Ok((rows, payload, unknown))
+            })?;
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());
         warnings.extend(unknown.warnings);
-        let output = Output { records, rows, payload };
+        let output = Output { records: records.clone(), rows, payload };
         let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
-        Processed { output, filtered, dead, new_columns: unknown.columns, warnings }
+        Ok(Processed { output, filtered, dead, new_columns: unknown.columns, warnings })
+    }
+
+    /// A record that comes to too much by itself.
+    fn dead(&self, record: Arc<Records>, Excess { stage, cause }: Excess) -> Processed {
+        let payload = match &self.result {
+            Made::Documents(_) => Payload::Documents { data: record.data.clone(), spans: Vec::new() },
+            Made::Columns(target) => Payload::Columns(target.nothing()),
+            Made::Unknown => Payload::Columns(super::target::nothing(0)),
+        };
+        Processed {
+            output: Output { records: record, rows: Vec::new(), payload },
+            filtered: 0,
+            dead: vec![Dead { row: 0, stage, code: "too-large", cause }],
+            new_columns: Inferred::default(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl transform::Program for Chain {
+    fn infer(&mut self, records: &Arc<Records>) -> Result<Inferred, transform::TooMuch> {
+        match super::infer::columns(self, records) {
+            Err(_) if records.len() > 1 => Err(transform::TooMuch),
+            found => Ok(found.unwrap_or_default()),
+        }
+    }
+
+    fn process(&mut self, records: Arc<Records>) -> Result<Processed, transform::TooMuch> {
+        match self.attempt(&records) {
+            Ok(processed) => Ok(processed),
+            Err(_) if records.len() > 1 => Err(transform::TooMuch),
+            Err(excess) => Ok(self.dead(records, excess)),
+        }
     }
 }

@@ -70,6 +70,11 @@ impl Target {
         self.columns.iter().any(|(column, _)| column.name == name || part(&column.name))
     }
 
+    /// No rows.
+    pub(crate) fn nothing(&self) -> Cells {
+        RecordBatch::new_empty(self.schema.clone()).into()
+    }
+
     /// Names of the columns.
     pub(crate) fn names(&self) -> Vec<String> {
         self.columns.iter().map(|(column, _)| column.name.clone()).collect()

@@ -14,7 +14,7 @@ use dataflow_sdk::{
     Records,
     batch::{Column, Demand, Payload, Processed},
     records::{CsvLayout, Layout, Slices, Span},
-    transform::{Compiler, Plan, Program, UnknownFields},
+    transform::{Compiler, Plan, Program, TooMuch, UnknownFields},
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
@@ -77,7 +77,7 @@ fn records(lines: &[&str]) -> Arc<Records> {
 }
 
 fn run(transforms: Value, lines: &[&str]) -> Processed {
-    program(&plan(spec(transforms, json!({})), Demand::Documents)).process(records(lines))
+    program(&plan(spec(transforms, json!({})), Demand::Documents)).process(records(lines)).unwrap()
 }
 
 /// The documents that come out.

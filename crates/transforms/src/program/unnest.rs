@@ -1,6 +1,6 @@
 //! One row for each element of a list.
-use super::frame::Frame;
-use crate::expression::Slot;
+use super::frame::{Excess, Frame};
+use crate::expression::{MOST_OF_BATCH, Slot};
 use arrow::array::{Array, AsArray, UInt32Array};
 use dataflow_core::position::Position;
 use dataflow_formats::decode::{Decoder, Field, Want};
@@ -20,12 +20,22 @@ const MOST: usize = 64 << 20;
 /// Makes a row for each element of a list, given as JSON text; the elements are a new column, each of the type
 /// that it has by itself. A row with an empty list, or none, yields no rows. What is no list kills its record, and a list does of
 /// which too much would be made. `whole`: each row will have all of its record, which is one of these.
-pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole: Option<&Records>, stage: &str) {
+///
+/// # Errors
+/// The rows of all records would be more than a batch may be.
+pub(super) fn unnest(
+    frame: &mut Frame<'_>,
+    register: usize,
+    list: usize,
+    whole: Option<&Records>,
+    stage: &str,
+) -> Result<(), Excess> {
     let lists = frame.column(Slot::Field(list));
     let lists = lists.as_string::<i32>();
     let before = format!("{{\"{ELEMENT}\":");
     let mut rows = Vec::new();
     let mut dead = Vec::new();
+    let mut bytes = 0;
     let (mut data, mut spans) = (Vec::with_capacity(2 * lists.value_data().len()), Vec::new());
     for row in (0..lists.len()).filter(|row| lists.is_valid(*row)) {
         let again = frame.texts(row, Slot::Field(list))
@@ -41,6 +51,10 @@ pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole:
                 ),
             }),
             Ok(list) => {
+                bytes += list.len() * again;
+                if bytes > MOST_OF_BATCH {
+                    return Err(Excess::of_bytes(stage, "the rows that unnest makes"));
+                }
                 for element in list {
                     let start = data.len();
                     data.extend_from_slice(before.as_bytes());
@@ -71,6 +85,7 @@ pub(super) fn unnest(frame: &mut Frame<'_>, register: usize, list: usize, whole:
         }
     }
     frame.kill(dead);
+    Ok(())
 }
 
 fn shortened(text: &str) -> String {

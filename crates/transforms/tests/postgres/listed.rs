@@ -6,7 +6,7 @@ use crate::{
     values::Row,
 };
 use datafusion_sql::sqlparser::{
-    ast::{Expr, visit_expressions},
+    ast::{Expr, Value, visit_expressions},
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
@@ -55,17 +55,21 @@ const KINDS: &[(&str, Covers)] = &[
     }),
     ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "of the years 1 to 9999"])),
     ("zones", |_, _, fate| dead(fate, &["the rules of time zones are known until"])),
-    ("digits", |_, verdict, fate| {
-        !matches!(verdict, Verdict::Error(_))
-            && dead(
-                fate,
-                &[
-                    "overflow happened on",
-                    "too large to store in a Decimal128 of precision 38",
-                    "FACTORIAL",
-                    "has no decimal of 38 digits",
-                ],
-            )
+    ("digits", |_, verdict, fate| match (verdict, fate) {
+        (Verdict::Value(..), Fate::Dead(_)) => dead(
+            fate,
+            &[
+                "overflow happened on",
+                "too large to store in a Decimal128 of precision 38",
+                "FACTORIAL",
+                "has no decimal of 38 digits",
+            ],
+        ),
+        (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours))) if ty == "numeric" => {
+            let digits = theirs.trim_matches('-').trim_start_matches(['0', '.']).bytes().filter(u8::is_ascii_digit);
+            digits.count() > 38 && near(theirs, ours, 1e-15)
+        }
+        _ => false,
     }),
     ("iso", |_, _, fate| {
         dead(
@@ -86,9 +90,10 @@ const KINDS: &[(&str, Covers)] = &[
         let numeric = matches!(verdict, Verdict::Value(_, ty) if ty == "numeric");
         numeric && expression.starts_with("extract(") && matches!(fate, Fate::Value(_))
     }),
-    ("sign", |asked, verdict, fate| {
-        let double = matches!(verdict, Verdict::Value(_, ty) if ty == "double precision");
-        double && asked.expression.starts_with("sign(") && matches!(fate, Fate::Value(_))
+    ("whole", |asked, verdict, fate| {
+        let wider = matches!(verdict, Verdict::Value(_, ty) if ty == "double precision" || ty == "numeric");
+        let whole = ["sign(", "factorial("].iter().any(|function| asked.expression.starts_with(function));
+        wider && whole && matches!(fate, Fate::Value(_))
     }),
     ("bigint", |Asked { expression, .. }, verdict, fate| {
         let small = matches!(verdict, Verdict::Value(_, ty) if ty == "integer");
@@ -97,8 +102,7 @@ const KINDS: &[(&str, Covers)] = &[
     }),
     ("real", |asked, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours))) if ty == "numeric" => {
-            let near = |(theirs, ours): (f64, f64)| (theirs - ours).abs() <= 1e-5 * theirs.abs();
-            asked.expression.contains("as real") && theirs.parse().ok().zip(ours.parse().ok()).is_some_and(near)
+            asked.expression.contains("as real") && near(theirs, ours, 1e-5)
         }
         _ => false,
     }),
@@ -130,6 +134,13 @@ const KINDS: &[(&str, Covers)] = &[
     ("case", |asked, verdict, fate| {
         matches!((verdict, fate), (Verdict::Error(_), Fate::Value(_))) && asked.passes_over()
     }),
+    ("nullif", |asked, verdict, fate| {
+        let double = matches!(verdict, Verdict::Value(_, ty) if ty == "double precision");
+        double && asked.expression.trim_start_matches('(').starts_with("nullif(") && matches!(fate, Fate::Value(_))
+    }),
+    ("null", |asked, verdict, fate| {
+        matches!((verdict, fate), (Verdict::Value(..), Fate::Dead(_))) && asked.compares_with_null()
+    }),
     ("integers", |_, verdict, fate| match (verdict, fate) {
         (Verdict::Error(why), Fate::Value(Some(ours)))
             if why.contains("type bigint") || why.contains("type integer") =>
@@ -142,21 +153,45 @@ const KINDS: &[(&str, Covers)] = &[
     ("hexadecimal", |_, _, fate| dead(fate, &["cannot cast string '0x", "cannot cast string '0X"])),
 ];
 
+/// Whether two numbers differ by no more than a part of them.
+fn near(theirs: &str, ours: &str, part: f64) -> bool {
+    let numbers = theirs.parse::<f64>().ok().zip(ours.parse::<f64>().ok());
+    numbers.is_some_and(|(theirs, ours)| (theirs - ours).abs() <= part * theirs.abs())
+}
+
 impl Asked<'_> {
     /// Whether it has a CASE whose operand is NULL for the record, and a WHEN that fails for it.
     fn passes_over(&self) -> bool {
-        let mut passes_over = false;
+        self.any_part(|part| match part {
+            Expr::Case { operand: Some(operand), conditions, .. } => {
+                self.fate(operand) == Fate::Value(None) && conditions.iter().any(|when| self.fails(&when.condition))
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether it compares what fails for the record with a NULL that is written there.
+    fn compares_with_null(&self) -> bool {
+        let null = |part: &Expr| matches!(part, Expr::Value(value) if value.value == Value::Null);
+        self.any_part(|part| match part {
+            Expr::InList { expr, list, .. } => matches!(list.as_slice(), [only] if null(only)) && self.fails(expr),
+            Expr::BinaryOp { left, right, .. } => null(right) && self.fails(left) || null(left) && self.fails(right),
+            _ => false,
+        })
+    }
+
+    fn any_part(&self, is: impl Fn(&Expr) -> bool) -> bool {
         let expression =
             Parser::new(&PostgreSqlDialect {}).try_with_sql(self.expression).unwrap().parse_expr().unwrap();
-        let _ = visit_expressions(&expression, |part| {
-            if let Expr::Case { operand: Some(operand), conditions, .. } = part {
-                let mut whens = conditions.iter().map(|when| self.fate(&when.condition));
-                passes_over |=
-                    self.fate(operand) == Fate::Value(None) && whens.any(|fate| matches!(fate, Fate::Dead(_)));
-            }
-            ControlFlow::<()>::Continue(())
+        let found = visit_expressions(&expression, |part| match is(part) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         });
-        passes_over
+        found.is_break()
+    }
+
+    fn fails(&self, part: &Expr) -> bool {
+        matches!(self.fate(part), Fate::Dead(_))
     }
 
     fn fate(&self, part: &Expr) -> Fate {

@@ -41,7 +41,7 @@ pub fn evaluate(expression: &str, rows: &[Row]) -> Result<Vec<Fate>, String> {
     let findings =
         |problems: Vec<dataflow_sdk::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let mut program = COMPILER.compile(&plan).map_err(findings)?;
-    let processed = program.process(records(rows));
+    let processed = program.process(records(rows)).unwrap();
     let Payload::Documents { data, spans } = &processed.output.payload else { panic!("no documents") };
     let mut fates: Vec<Option<Fate>> = vec![None; rows.len()];
     for (row, span) in processed.output.rows.iter().zip(spans) {

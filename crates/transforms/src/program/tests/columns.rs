@@ -2,7 +2,7 @@
 use super::*;
 
 fn columns(transforms: Value, demand: &[Column], lines: &[&str]) -> Processed {
-    program(&plan(spec(transforms, json!({})), Demand::Columns(demand.to_vec()))).process(records(lines))
+    program(&plan(spec(transforms, json!({})), Demand::Columns(demand.to_vec()))).process(records(lines)).unwrap()
 }
 
 #[test]
@@ -59,10 +59,15 @@ fn all_columns_are_those_of_the_rows_that_come_through() {
         r#"{"age": 3, "name": 5, "filtered": 1}"#,
     ];
     let mut program = program(&plan(spec(transforms, json!({})), Demand::AllColumns));
-    let found: Vec<String> =
-        program.infer(&records(&lines)).columns.iter().map(|column| format!("{} {}", column.name, column.ty)).collect();
+    let found: Vec<String> = program
+        .infer(&records(&lines))
+        .unwrap()
+        .columns
+        .iter()
+        .map(|column| format!("{} {}", column.name, column.ty))
+        .collect();
     insta::assert_snapshot!(found.join("\n"));
-    assert_eq!(program.infer(&records(&[r#"{"age": 3}"#, "x"])).columns, []);
+    assert_eq!(program.infer(&records(&[r#"{"age": 3}"#, "x"])).unwrap().columns, []);
 }
 
 #[test]
@@ -73,7 +78,7 @@ fn unknown_fields_are_ignored_added_or_fatal() {
             Demand::Columns(vec![column("id", Type::Bigint)]),
         );
         plan.unknown_fields = Some(rule);
-        program(&plan).process(records(lines))
+        program(&plan).process(records(lines)).unwrap()
     };
     let lines = [r#"{"id": 1, "b": "x"}"#, r#"{"id": 2}"#, r#"{"id": 0, "c": 1}"#, r#"{"id": 3, "b": "y", "d": 1.5}"#];
     let ignored = go(UnknownFields::Ignore, &lines);
@@ -119,10 +124,12 @@ fn a_field_that_is_missing_is_told_from_null() {
         r#"{"id": 2, "a.b": 1}"#,
         r#"{"id": 3, "name": "x", "a": {"c": 1}}"#,
     ];
-    let found = program(&plan(spec(transforms, json!({})), Demand::Columns(columns.into()))).process(records(&lines));
+    let found =
+        program(&plan(spec(transforms, json!({})), Demand::Columns(columns.into()))).process(records(&lines)).unwrap();
     assert_eq!(absent(&found), ["secret,nobody", "name,full,secret,nobody", "secret,a.b,nobody"]);
     let whole = [column("id", Type::Bigint)];
-    let found = program(&plan(spec(json!([]), json!({})), Demand::Columns(whole.into()))).process(records(&lines));
+    let found =
+        program(&plan(spec(json!([]), json!({})), Demand::Columns(whole.into()))).process(records(&lines)).unwrap();
     let Payload::Columns(cells) = &found.output.payload else { panic!("no columns") };
     assert!(cells.is_whole());
 }
@@ -136,7 +143,7 @@ fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
         );
         plan.unknown_fields = Some(rule);
         let lines = [r#"{"userid": 1, "name": "x"}"#, r#"{"userId": 2}"#, "{}", r#"{"Name": null, "other": 1}"#];
-        program(&plan).process(records(&lines))
+        program(&plan).process(records(&lines)).unwrap()
     };
     let found = go(UnknownFields::Ignore, json!([]));
     assert_eq!(

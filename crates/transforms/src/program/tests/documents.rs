@@ -7,7 +7,8 @@ fn what_nothing_changed_leaves_as_it_came() {
     let input = records(&lines);
     let processed =
         program(&plan(spec(json!([{"type": "filter", "condition": "age > 18"}]), json!({})), Demand::Documents))
-            .process(input.clone());
+            .process(input.clone())
+            .unwrap();
     assert_eq!(documents(&processed), [lines[0], lines[2]]);
     let Payload::Documents { data, .. } = &processed.output.payload else { panic!() };
     assert_eq!(data.as_ptr(), input.data.as_ptr(), "not a byte is copied");
@@ -117,8 +118,9 @@ fn csv_records_become_documents() {
     let mut input = (*records(&["1,ada", "2,\"b,\"\"c\"", "3,"])).clone();
     input.layout = Layout::Csv(Arc::new(layout));
     let input = Arc::new(input);
-    let go =
-        |transforms, more| documents(&program(&plan(spec(transforms, more), Demand::Documents)).process(input.clone()));
+    let go = |transforms, more| {
+        documents(&program(&plan(spec(transforms, more), Demand::Documents)).process(input.clone()).unwrap())
+    };
     assert_eq!(
         go(json!([]), json!({})),
         [r#"{"id":"1","name":"ada"}"#, r#"{"id":"2","name":"b,\"c"}"#, r#"{"id":"3","name":null}"#]
@@ -143,7 +145,7 @@ fn of_csv_columns_with_the_same_name_the_last_one_wins() {
     let mut input = (*records(&["1,x,2"])).clone();
     input.layout = Layout::Csv(Arc::new(layout));
     let more = json!({"schema": {"a": "bigint"}, "source": {"type": "file", "format": "csv"}});
-    let made = program(&plan(spec(json!([]), more), Demand::Documents)).process(Arc::new(input));
+    let made = program(&plan(spec(json!([]), more), Demand::Documents)).process(Arc::new(input)).unwrap();
     assert_eq!(documents(&made), [r#"{"b":"x","a":2}"#]);
 }
 
@@ -169,15 +171,15 @@ fn unnest_that_would_make_too_much_is_a_dead_letter() {
 fn a_map_goes_on_over_batches_and_bad_records() {
     let transforms = json!([{"type": "map", "set": {"b": "a"}, "remove": ["c"]}]);
     let mut chain = program(&plan(spec(transforms, json!({})), Demand::Documents));
-    let first = chain.process(records(&["{\"c\":1,\"a\":", r#"{"a":1,"b":2,"c":3}"#]));
+    let first = chain.process(records(&["{\"c\":1,\"a\":", r#"{"a":1,"b":2,"c":3}"#])).unwrap();
     assert_eq!((documents(&first), first.dead.len()), (vec![r#"{"a":1,"b":1}"#.to_owned()], 1));
-    let second = chain.process(records(&[r#"{"c":3,"d":4,"c":5}"#, r#"{"b":[],"a":"x"}"#]));
+    let second = chain.process(records(&[r#"{"c":3,"d":4,"c":5}"#, r#"{"b":[],"a":"x"}"#])).unwrap();
     assert_eq!(documents(&second), [r#"{"d":4,"b":null}"#, r#"{"b":"x","a":"x"}"#]);
     // More names than are kept: those that are marked still are.
     let many: String = (0..10_001).map(|n| format!("\"k{n}\":0,")).collect();
-    let third = chain.process(records(&[&format!("{{{many}\"c\":1,\"a\":7}}")]));
+    let third = chain.process(records(&[&format!("{{{many}\"c\":1,\"a\":7}}")])).unwrap();
     assert!(documents(&third)[0].ends_with("\"k10000\":0,\"a\":7,\"b\":7}"));
-    let fourth = chain.process(records(&[r#"{"c":3,"a":8}"#]));
+    let fourth = chain.process(records(&[r#"{"c":3,"a":8}"#])).unwrap();
     assert_eq!(documents(&fourth), [r#"{"a":8,"b":8}"#]);
 }
 
@@ -190,7 +192,7 @@ fn own_metadata_is_read() {
     input.keys =
         Some(Slices { data: (&b"k1k2"[..]).into(), spans: vec![Span::new(0, 2), Span::NULL, Span::new(2, 4)] });
     let transforms = json!([{"type": "map", "set": {"t": "upper(meta.tenant)", "n": "meta.n + 1", "k": "meta.key", "at": "meta.timestamp"}}]);
-    let processed = program(&plan(spec(transforms, json!({})), Demand::Documents)).process(Arc::new(input));
+    let processed = program(&plan(spec(transforms, json!({})), Demand::Documents)).process(Arc::new(input)).unwrap();
     assert_eq!(
         documents(&processed),
         [

@@ -574,12 +574,42 @@ fn a_batch_is_not_made_larger_than_memory() {
         json!({"a": "repeat('a', 500000)", "b": "a || 'b'"}),
         json!({"a": "repeat('a', 250000)", "b": "a", "c": "a", "d": "a"}),
     ] {
-        let processed = run(json!([{"type": "map", "set": set}]), &lines);
-        let (made, dead) = (documents(&processed).len(), dead(&processed));
-        assert!((200..300).contains(&made), "{set}: {made}");
-        assert_eq!(made + dead.len(), 400, "{set}");
-        assert!(dead.iter().all(|dead| dead.ends_with("make batch.maxRecords smaller")), "{set}: {}", dead[0]);
+        let plan = plan(spec(json!([{"type": "map", "set": set}]), json!({})), Demand::Documents);
+        let mut program = program(&plan);
+        let (first, second) = records(&lines).halves();
+        assert_eq!(program.process(records(&lines)).unwrap_err(), TooMuch, "{set}");
+        for half in [first, second] {
+            let processed = program.process(Arc::new(half)).unwrap();
+            assert_eq!((documents(&processed).len(), dead(&processed).len()), (200, 0), "{set}");
+        }
     }
+}
+
+#[test]
+fn a_record_that_is_larger_than_a_batch_may_be_is_dead_whatever_is_beside_it() {
+    let set: serde_json::Map<String, Value> =
+        (0..20).map(|field| (format!("f{field}"), json!("repeat(s, 16000000)"))).collect();
+    let transforms = json!([{"type": "map", "set": set}, {"type": "map", "select": ["f0"]}]);
+    let mut program = program(&plan(spec(transforms, json!({})), Demand::Documents));
+    let both = records(&[r#"{"s": "x"}"#, r#"{"s": ""}"#]);
+    assert_eq!(program.process(both.clone()).unwrap_err(), TooMuch);
+    let (first, second) = both.halves();
+    let processed = program.process(Arc::new(first)).unwrap();
+    assert_eq!(
+        dead(&processed),
+        ["0 transforms[0] too-large: the fields that are computed for the record would be more than 268435456 bytes"]
+    );
+    assert_eq!(documents(&program.process(Arc::new(second)).unwrap()), [r#"{"f0":""}"#]);
+}
+
+#[test]
+fn rows_of_many_records_are_not_made_at_once() {
+    let text = "x".repeat(1_000_000);
+    let line = format!(r#"{{"s": "{text}", "l": [{}]}}"#, vec!["1"; 50].join(","));
+    let transforms = json!([{"type": "sql", "query": "select s, unnest(l) as e from input"}]);
+    let plan = plan(spec(transforms, json!({})), Demand::Documents);
+    assert_eq!(program(&plan).process(records(&[line.as_str(); 8])).unwrap_err(), TooMuch);
+    assert_eq!(documents(&program(&plan).process(records(&[line.as_str(); 2])).unwrap()).len(), 100);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn what_is_recommended_can_be_written() {
         for (text, name) in texts.iter().flat_map(|text| [(text, "a"), (text, "a b")]) {
             let line = json!({name: text}).to_string();
             let demand = Demand::Columns(vec![column(name, ty)]);
-            let refused = program(&plan(spec(json!([]), json!({})), demand)).process(records(&[&line]));
+            let refused = program(&plan(spec(json!([]), json!({})), demand)).process(records(&[&line])).unwrap();
             let cause = dead(&refused).join("");
             let fixes = recommended(&cause);
             if fixes.is_empty() {
@@ -112,7 +112,7 @@ fn a_cast_rounds_to_microseconds_and_a_column_takes_nothing_finer() {
             assert_eq!(documents(&processed), [expected], "{made} of {text}: {:?}", dead(&processed));
         }
         let demand = Demand::Columns(vec![column("a", Type::Timestamp)]);
-        let processed = program(&plan(spec(json!([]), json!({})), demand)).process(records(&[&line]));
+        let processed = program(&plan(spec(json!([]), json!({})), demand)).process(records(&[&line])).unwrap();
         assert_eq!(processed.dead.len(), 1, "{text}");
     }
 }

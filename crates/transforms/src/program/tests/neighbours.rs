@@ -36,9 +36,12 @@ fn gathered(case: &Case, rows: &[usize]) -> Arc<Records> {
     Arc::new(records)
 }
 
-/// The fates of the records of a batch.
+/// The fates of the records of a batch; what is too much at once is given in two parts.
 fn fates(program: &mut dyn Program, case: &Case, rows: &[usize], fates: &mut BTreeMap<usize, Fate>) {
-    let processed = program.process(gathered(case, rows));
+    let Ok(processed) = program.process(gathered(case, rows)) else {
+        let (first, second) = rows.split_at(rows.len() / 2);
+        return [first, second].into_iter().for_each(|half| self::fates(program, case, half, fates));
+    };
     rows.iter().for_each(|row| {
         fates.insert(*row, Vec::new());
     });
@@ -301,5 +304,41 @@ proptest! {
     #[ignore = "takes minutes: make test-long"]
     fn neighbours_make_no_difference_in_many_cases((case, order, cuts) in shuffled()) {
         same_for_all(&case, &order, &cuts)?;
+    }
+}
+
+/// A number with so many digits before and after the point.
+fn of_digits(whole: usize, fraction: usize) -> String {
+    let digits = |count: usize| "123456789".chars().cycle().take(count).collect::<String>();
+    match fraction {
+        0 => digits(whole.max(1)),
+        _ => format!("{}.{}", if whole == 0 { "0".into() } else { digits(whole) }, digits(fraction)),
+    }
+}
+
+proptest! {
+    #![proptest_config(config(6))]
+    #[test]
+    fn any_number_of_types_makes_no_difference(
+        second in prop::collection::vec((0..20_usize, 0..38_usize), 400),
+        cuts in prop::collection::vec(1..200_usize, 1..4),
+    ) {
+        let line = |(at, (whole, fraction)): (usize, &(usize, usize))| {
+            let own = of_digits(at % 20, at / 20 + 18);
+            (format!("{{\"n\": {own}, \"m\": {}}}", of_digits(*whole, *fraction)), None)
+        };
+        let lines: Vec<Line> = second.iter().enumerate().map(line).collect();
+        for set in [
+            json!({"x": "make_array(n, m)"}),
+            json!({"x": "make_array(n, m)", "e": "n * m", "y": "n - m", "t": "coalesce(m, n)"}),
+            json!({"e": "n * m", "x": "e / n"}),
+        ] {
+            let transforms = json!([{"type": "map", "set": set}]);
+            let case = Case { transforms, more: json!({}), demand: Demand::Documents, lines: lines.clone() };
+            let rows: Vec<usize> = (0..lines.len()).collect();
+            let alone = together(&case, &rows, &[1], 1);
+            prop_assert_eq!(&together(&case, &rows, &[rows.len()], 1), &alone);
+            prop_assert_eq!(&together(&case, &rows, &cuts, 2), &alone);
+        }
     }
 }

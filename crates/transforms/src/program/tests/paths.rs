@@ -107,7 +107,7 @@ fn columns_of_a_table_are_those_of_the_changed_object() {
         column("a", Type::Json),
     ];
     let mut program = program(&plan(spec(transforms, json!({})), Demand::Columns(columns)));
-    let processed = program.process(records(&[r#"{"a":{"n":1,"m":5,"secret":"x"}}"#, "{}"]));
+    let processed = program.process(records(&[r#"{"a":{"n":1,"m":5,"secret":"x"}}"#, "{}"])).unwrap();
     assert_eq!(table(&processed), [r#"2|-|5|{"n":2,"m":5}"#, r#"-|-|-|{"n":null}"#]);
 }
 
@@ -115,7 +115,7 @@ fn columns_of_a_table_are_those_of_the_changed_object() {
 fn what_is_no_object_on_the_way_to_a_field_is_null_where_misfits_are() {
     let spec = spec(json!([{"type": "map", "set": {"a.b.c": "1"}}]), json!({"onTypeMismatch": "null"}));
     let lines = [r#"{"a":{"b":3,"d":4}}"#, r#"{"a":"x"}"#, r#"{"a":{"b":{}}}"#];
-    let processed = program(&plan(spec, Demand::Documents)).process(records(&lines));
+    let processed = program(&plan(spec, Demand::Documents)).process(records(&lines)).unwrap();
     let expected = [r#"{"a":{"b":{"c":1},"d":4}}"#, r#"{"a":{"b":{"c":1}}}"#, r#"{"a":{"b":{"c":1}}}"#];
     assert_eq!(documents(&processed), expected);
     let warned: Vec<(&str, u64)> = processed.warnings.iter().map(|it| (it.code, it.records)).collect();

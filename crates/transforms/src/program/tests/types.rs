@@ -37,7 +37,7 @@ fn a_decimal_beside_a_double_is_a_double() {
     ] {
         let filter = json!([{"type": "filter", "condition": condition}]);
         let lines = [r#"{"x": 1e-20, "n": 1.5}"#, r#"{"x": 2e15, "n": 3}"#];
-        let processed = program(&plan(spec(filter, more.clone()), Demand::Documents)).process(records(&lines));
+        let processed = program(&plan(spec(filter, more.clone()), Demand::Documents)).process(records(&lines)).unwrap();
         assert_eq!((documents(&processed).len(), dead(&processed)), (2, vec![]), "{condition}");
     }
 }
@@ -49,7 +49,7 @@ fn only_the_record_without_a_time_lacks_it() {
     let timed = Arc::new(timed);
     let go = |condition: &str| {
         let filter = json!([{"type": "filter", "condition": condition}]);
-        let processed = program(&plan(spec(filter, json!({})), Demand::Documents)).process(timed.clone());
+        let processed = program(&plan(spec(filter, json!({})), Demand::Documents)).process(timed.clone()).unwrap();
         (processed.output.rows.clone(), processed.filtered, dead(&processed))
     };
     assert_eq!(go("meta.timestamp >= '2020-01-01'"), (vec![0, 2], 1, vec![]));
@@ -97,14 +97,14 @@ fn what_is_computed_is_never_rounded_into_a_column() {
         assert!(found.is_empty(), "{}", all(&found));
         let demand = Demand::Columns(vec![column("x", ty)]);
         let line = r#"{"a": 1.239, "id": 9007199254740993, "t": "2026-01-02T03:04:05Z", "fine": "2026-01-02T03:04:05.123456789Z"}"#;
-        let processed = program(&plan(spec(map, json!({})), demand)).process(records(&[line]));
+        let processed = program(&plan(spec(map, json!({})), demand)).process(records(&[line])).unwrap();
         assert_eq!(dead(&processed).is_empty(), fits, "{expression} as {ty}: {:?}", dead(&processed));
     }
 }
 
 /// What a sink's table is made of.
 fn inferred(transforms: Value, more: Value, records: &Arc<Records>) -> (Vec<Column>, Learned) {
-    let found = program(&plan(spec(transforms, more), Demand::AllColumns)).infer(records);
+    let found = program(&plan(spec(transforms, more), Demand::AllColumns)).infer(records).unwrap();
     (found.columns, found.learned)
 }
 
@@ -142,9 +142,9 @@ fn a_field_of_nulls_waits_for_a_value() {
     assert_eq!(columns, [column("id", Bigint)]);
     let mut plan = plan(spec(empty, json!({})), Demand::Columns(columns));
     (plan.unknown_fields, plan.learned) = (Some(UnknownFields::Ignore), learned);
-    let still = program(&plan).process(records(&[r#"{"id": 2, "amount": null, "other": 1}"#]));
+    let still = program(&plan).process(records(&[r#"{"id": 2, "amount": null, "other": 1}"#])).unwrap();
     assert_eq!((still.new_columns.columns, still.dead), (vec![], vec![]));
-    let now = program(&plan).process(records(&[r#"{"id": 2, "amount": 6.5, "other": 1}"#]));
+    let now = program(&plan).process(records(&[r#"{"id": 2, "amount": 6.5, "other": 1}"#])).unwrap();
     assert_eq!(now.new_columns.columns, [column("amount", Number)], "other is ignored, as before");
     assert_eq!(now.new_columns.learned.0, [("amount".to_owned(), Some(Number))].into());
 }
@@ -159,7 +159,7 @@ fn an_untyped_value_goes_into_a_learned_column_only_as_it_is_written() {
     let go = |more: &Value, columns: &[Column]| {
         let mut plan = plan(spec(json!([]), more.clone()), Demand::Columns(columns.to_vec()));
         plan.learned = learned.clone();
-        program(&plan).process(csv(&["2,01067,+49351", "3,5,6"], &header))
+        program(&plan).process(csv(&["2,01067,+49351", "3,5,6"], &header)).unwrap()
     };
     let strict = go(&more, &columns);
     assert_eq!(table(&strict), ["3|5|6"]);
@@ -193,7 +193,7 @@ fn every_value_has_a_column_that_keeps_it_or_says_why_not() {
         for rule in [UnknownFields::Ignore, UnknownFields::Add, UnknownFields::Dead, UnknownFields::Fail] {
             let mut plan = plan(spec(json!([]), json!({})), Demand::Columns(columns.clone()));
             (plan.unknown_fields, plan.learned) = (Some(rule), learned.clone());
-            let processed = program(&plan).process(records(&[&line]));
+            let processed = program(&plan).process(records(&[&line])).unwrap();
             match ty {
                 Text => assert!(dead(&processed)[0].contains(r#"field "f" has the string "\ud800""#), "{processed:?}"),
                 _ => assert_eq!(table(&processed), [format!("1|{}", if value == "-0" { "0" } else { value })]),
@@ -221,7 +221,7 @@ fn a_field_whose_name_is_not_tracked_follows_the_rule() {
     let go = |rule| {
         let mut plan = plan(spec(json!([]), json!({})), Demand::Columns(vec![column("id", Bigint)]));
         plan.unknown_fields = Some(rule);
-        program(&plan).process(records(&lines))
+        program(&plan).process(records(&lines)).unwrap()
     };
     for rule in [UnknownFields::Ignore, UnknownFields::Add] {
         let warnings = go(rule).warnings;
@@ -234,5 +234,5 @@ fn a_field_whose_name_is_not_tracked_follows_the_rule() {
     let mut plan =
         plan(spec(json!([{"type": "map", "remove": [long]}]), json!({})), Demand::Columns(vec![column("id", Bigint)]));
     plan.unknown_fields = Some(UnknownFields::Dead);
-    assert_eq!(table(&program(&plan).process(records(&lines))), ["1", "3"]);
+    assert_eq!(table(&program(&plan).process(records(&lines)).unwrap()), ["1", "3"]);
 }

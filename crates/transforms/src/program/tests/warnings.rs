@@ -28,8 +28,8 @@ fn a_field_that_no_record_has_is_spoken_of() {
 fn it_is_said_once() {
     let mut program =
         program(&plan(spec(json!([{"type": "filter", "condition": "b = 1"}]), json!({})), Demand::Documents));
-    assert_eq!(program.process(records(&[r#"{"a": 1}"#])).warnings.len(), 1);
-    assert_eq!(program.process(records(&[r#"{"a": 1}"#])).warnings.len(), 0);
+    assert_eq!(program.process(records(&[r#"{"a": 1}"#])).unwrap().warnings.len(), 1);
+    assert_eq!(program.process(records(&[r#"{"a": 1}"#])).unwrap().warnings.len(), 0);
 }
 
 #[test]
