@@ -25,9 +25,9 @@ pub fn catalog() -> Catalog {
     catalog
 }
 
-/// The compiler of transforms in this build.
-pub fn compiler() -> Arc<dyn Compiler> {
-    Arc::new(SqlCompiler::new())
+/// The compiler of transforms in this build, for sources of these.
+pub fn compiler(catalog: Arc<Catalog>, connections: Arc<Connections>) -> Arc<dyn Compiler> {
+    Arc::new(SqlCompiler::new(move |source| catalog.is_untyped(source, &connections)))
 }
 
 /// Connectors and transforms with the connections of a node.
@@ -52,7 +52,9 @@ impl Connectors {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { catalog: Arc::new(catalog), connections: Arc::new(connections), compiler: compiler() })
+        let (catalog, connections) = (Arc::new(catalog), Arc::new(connections));
+        let compiler = compiler(catalog.clone(), connections.clone());
+        Ok(Self { catalog, connections, compiler })
     }
 }
 

@@ -41,8 +41,9 @@ impl Spawner for Mortal {
 async fn node(journal: &Memory, seed: u64) -> (Node, Arc<Mortal>) {
     let mut catalog = Catalog::new();
     memory::register(&mut catalog);
-    let connections = Arc::new(Connections::default());
-    let plugins = Connectors { catalog: Arc::new(catalog), connections, compiler: compiler() };
+    let (catalog, connections) = (Arc::new(catalog), Arc::new(Connections::default()));
+    let compiler = compiler(catalog.clone(), connections.clone());
+    let plugins = Connectors { catalog, connections, compiler };
     let tasks = Arc::new(Mortal::default());
     let parts = Parts {
         clock: Arc::new(TokioClock::starting_at(Timestamp(1_700_000_000_000))),

@@ -64,6 +64,10 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
         let _ = (before, partition);
         Kept::Yes
     }
+    /// Whether its records are texts without types, as those of CSV are.
+    fn is_untyped(&self) -> bool {
+        false
+    }
     /// Where a partition begins that was never read.
     fn begins(&self) -> Place {
         Place::Beginning

@@ -241,7 +241,8 @@ impl Records {
     /// at least.
     pub fn halves(&self) -> (Self, Self) {
         let middle = self.len() / 2;
-        let between = Position { at: self.offsets[middle].to_string().into(), ..self.to.clone() };
+        // What the partition was known by before still holds; what it is known by at the end may tell of what comes after.
+        let between = Position { at: self.offsets[middle].to_string().into(), ..self.from.clone() };
         let first =
             Self { to: between.clone(), bytes_read: self.bytes_read, lost: self.lost.clone(), ..self.slice(0..middle) };
         (first, Self { from: between, ..self.slice(middle..self.len()) })
@@ -252,5 +253,27 @@ impl Records {
             + self.spans.len() * 32
             + self.keys.as_ref().map_or(0, |keys| keys.data.len())
             + self.metadata.as_ref().map_or(0, |meta| meta.data.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, Records, Span};
+    use dataflow_core::position::Position;
+
+    #[test]
+    fn halves_meet_and_are_the_whole() {
+        let from = Position::offset(10).of("known");
+        let mut records = Records::empty("t/0".into(), from.clone(), Layout::Json);
+        records.data = "abc".into();
+        records.spans = (0..3).map(|at| Span::new(at, at + 1)).collect();
+        records.offsets = vec![10, 17, 25];
+        records.to = Position::offset(30).of("known:end");
+        records.bytes_read = 20;
+        let (first, second) = records.halves();
+        assert_eq!((&first.from, &first.to, &second.from), (&from, &Position::offset(17).of("known"), &first.to));
+        assert_eq!(second.to, records.to);
+        assert_eq!([first.offsets, second.offsets].concat(), records.offsets);
+        assert_eq!((first.bytes_read, second.bytes_read), (20, 0));
     }
 }

@@ -22,6 +22,22 @@ fn check(component: Value, connections: &Connections) -> Vec<Problem> {
 }
 
 #[test]
+fn a_source_says_whether_its_records_are_texts_without_types() {
+    for (source, untyped) in [
+        (json!({"type": "file", "path": "a.csv"}), true),
+        (json!({"type": "file", "path": "logs/*.csv.1.gz"}), true),
+        (json!({"type": "file", "path": "a", "format": "csv"}), true),
+        (json!({"type": "file", "path": "a.csv", "format": "json"}), false),
+        (json!({"type": "file", "path": "a.json"}), false),
+        (json!({"type": "http"}), false),
+        (json!({"type": "kafka", "topic": "a", "brokers": ["b:1"]}), false),
+    ] {
+        let component: Component = serde_json::from_value(source.clone()).unwrap();
+        assert_eq!(catalog().is_untyped(&component, &Connections::default()), untyped, "{source}");
+    }
+}
+
+#[test]
 fn specs_as_users_write_them_pass_the_catalogue() {
     let brokers = json!({"brokers": "127.0.0.1:9092"}).as_object().unwrap().clone();
     let connections = Connections::default().with("kafka", "default", brokers);

@@ -32,7 +32,7 @@ fn records() -> Arc<Records> {
 
 fn program(criterion: &mut Criterion) {
     let records = records();
-    let compiler = SqlCompiler::new();
+    let compiler = SqlCompiler::new(|_| false);
     let filter = json!({"type": "filter", "condition": "age > 18"});
     let map = json!({
         "type": "map",

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use dataflow_sdk::catalog::Role;
 use schemars::Schema;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -57,7 +58,8 @@ pub(super) fn main(command: &Command, output: Output) -> Result<Outcome, Failure
 }
 
 fn entries() -> Vec<Entry> {
-    let (catalog, compiler) = (plugins::catalog(), plugins::compiler());
+    let catalog = Arc::new(plugins::catalog());
+    let compiler = plugins::compiler(catalog.clone(), Arc::default());
     let connectors = catalog.connectors().iter().map(|connector| Entry {
         kind: match connector.role {
             Role::Source => "source",

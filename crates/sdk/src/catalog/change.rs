@@ -62,6 +62,14 @@ impl Catalog {
         }
     }
 
+    /// Whether the records of a source are texts without types.
+    pub fn is_untyped(&self, source: &Component, connections: &Connections) -> bool {
+        self.get(Role::Source, &source.kind).is_some_and(|connector| match connector.make {
+            Make::Source { is_untyped, .. } => is_untyped(Value::Object(own(connector, source, connections))),
+            Make::Sink { .. } => false,
+        })
+    }
+
     fn read(
         &self,
         before: &Component,

@@ -68,8 +68,16 @@ pub type BuiltSink = (Box<dyn Sink>, Option<UnknownFields>);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Make {
-    Source { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<Box<dyn Source>>, reading: Reading },
-    Sink { check: fn(Value) -> Vec<Problem>, build: fn(Value) -> Built<BuiltSink> },
+    Source {
+        check: fn(Value) -> Vec<Problem>,
+        build: fn(Value) -> Built<Box<dyn Source>>,
+        reading: Reading,
+        is_untyped: fn(Value) -> bool,
+    },
+    Sink {
+        check: fn(Value) -> Vec<Problem>,
+        build: fn(Value) -> Built<BuiltSink>,
+    },
 }
 
 impl Connector {
@@ -93,6 +101,7 @@ impl Connector {
                     if problems.is_empty() { Ok(config.build()) } else { Err(problems) }
                 },
                 reading: change::reading::<C>,
+                is_untyped: |config| parse::<C>(config).is_ok_and(|config| config.is_untyped()),
             },
         }
     }

@@ -176,6 +176,10 @@ impl SourceConfig for FileSource {
         written with `\\xE9` for such bytes, and `\\\\` for a backslash.";
     const METADATA: Option<&'static [&'static str]> = Some(&["file"]);
 
+    fn is_untyped(&self) -> bool {
+        self.format_of(Path::new(&self.path)) == Format::Csv
+    }
+
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.path.is_empty() {
@@ -197,7 +201,7 @@ impl SourceConfig for FileSource {
         if self.delimiter == self.quote {
             problems.push(Problem::new("quote", "invalid-value", "is the same as `delimiter`"));
         }
-        let csv = self.format_of(Path::new(&self.path)) == Format::Csv;
+        let csv = self.is_untyped();
         if csv && !self.header && self.columns.is_empty() {
             let problem = Problem::new("columns", "missing-field", "must name the fields, as there is no header");
             problems.push(problem.fix("give `columns: [\"id\", …]`, or set `header: true`"));

@@ -2,7 +2,7 @@
 use super::{
     Class, Context, Finding, Functions, Inputs, Scope, Slot, bounded::weight, demand::Demand, doubles::beside_doubles,
     evaluate::said, exact::multiplied, explain::explain, fold::folded, guard::Guarded, literal::written_out,
-    stack::roomy,
+    nearest::nearest, stack::roomy,
 };
 use crate::program::type_of;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -232,6 +232,7 @@ fn planned(
     logical.get_type(&columns)?;
     // The type of some functions depends on an argument that is a literal only once it is folded.
     let logical = ExprSimplifier::new(cx.clone()).coerce(folded(logical, &cx)?, &columns)?;
+    let logical = logical.transform_up(|expr| Ok(nearest(expr, &columns)))?.data;
     let physical =
         create_physical_expr(&logical, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
     let physical = physical.transform_up(|expr| checked(expr, &schema))?.data;

@@ -1,4 +1,4 @@
-//! Text that is cast to an integer or decimal: a number is taken by its value, not by how it is written.
+//! What is cast to an integer or decimal: a text is taken by the value of the number, not by how it is written.
 //!
 //! What is cast is read as its text, which may be `18.0` or `1e3`. To an integer a number is rounded, as SQL has it: halves
 //! away from zero, those of a double to the even neighbour.
@@ -22,7 +22,7 @@ pub(super) const POSITIONAL: &str = "positional number of";
 /// More digits than any integer or decimal has, on either side of the point.
 const DIGITS: usize = 80;
 
-/// `whole(number or text)`: the integer next to a number. `positional(text)`: a number without exponent. Every other text
+/// `whole(number or text)`: the integer next to a number. `positional(double or text)`: a number without exponent. Every other text
 /// stays as it is.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Whole {
@@ -33,11 +33,7 @@ pub(super) struct Whole {
 impl Whole {
     /// [`WHOLE`], or [`POSITIONAL`] with the `fraction`.
     pub(super) fn new(fraction: bool) -> Self {
-        let signature = match fraction {
-            true => Signature::exact(vec![DataType::Utf8], Volatility::Immutable),
-            false => Signature::any(1, Volatility::Immutable),
-        };
-        Self { signature, fraction }
+        Self { signature: Signature::any(1, Volatility::Immutable), fraction }
     }
 }
 
@@ -50,6 +46,8 @@ impl ScalarUDFImpl for Whole {
     }
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
         Ok(match &arguments[0] {
+            DataType::Float64 | DataType::Float32 if self.fraction => DataType::Utf8,
+            other if self.fraction && !other.is_string() => other.clone(),
             DataType::Decimal128(..) => DataType::Decimal128(38, 0),
             DataType::Decimal256(..) => DataType::Decimal256(76, 0),
             DataType::Float32 => DataType::Float64,
@@ -61,6 +59,13 @@ impl ScalarUDFImpl for Whole {
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
         let [texts] = arrays.as_slice() else { return exec_err!("{} takes one text", self.name()) };
         match texts.data_type() {
+            DataType::Float64 | DataType::Float32 if self.fraction => {
+                let digits = if texts.data_type() == &DataType::Float64 { 15 } else { 6 };
+                let doubles = cast(texts, &DataType::Float64)?;
+                let texts = as_float64_array(&doubles)?.iter().map(|number| number.map(|number| short(number, digits)));
+                return Ok(ColumnarValue::Array(Arc::new(texts.collect::<StringArray>())));
+            }
+            ty if self.fraction && !ty.is_string() => return Ok(ColumnarValue::Array(texts.clone())),
             // Casting to fewer digits rounds.
             DataType::Decimal128(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal128(38, 0))?)),
             DataType::Decimal256(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal256(76, 0))?)),
@@ -81,6 +86,12 @@ impl ScalarUDFImpl for Whole {
         let whole: StringArray = texts_in.iter().map(|text| text.map(|text| number(text, self.fraction))).collect();
         Ok(ColumnarValue::Array(Arc::new(whole) as ArrayRef))
     }
+}
+
+/// A double by so many digits, as PostgreSQL makes a decimal of it: 0.1125 may be a little less than that.
+fn short(number: f64, digits: usize) -> String {
+    let text = format!("{number:.*e}", digits - 1);
+    positional(&text).unwrap_or(text)
 }
 
 /// A number without exponent, with its `fraction` or rounded; the text itself if it is none, or far too large.

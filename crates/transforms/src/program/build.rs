@@ -230,8 +230,10 @@ impl<'a> Builder<'a> {
     pub(crate) fn edit(&mut self, path: &[String], value: Option<Origin>) -> Result<(), Finding> {
         let (Some(top), true) = (path.first(), path.len() > 1) else { return Ok(()) };
         if self.cx.untyped {
-            let finding =
-                Finding::new("unsupported", format!("fields of CSV records have no fields: {}", path.join(".")));
+            let finding = Finding::new(
+                "unsupported",
+                format!("the source's fields are texts, which have no fields: {}", path.join(".")),
+            );
             return Err(finding.fix("write a name with a point in it between double quotes"));
         }
         let (object, base, raw, mut changed) = match self.scope.columns.get(top) {

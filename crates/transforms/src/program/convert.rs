@@ -1,9 +1,9 @@
 //! Computed columns in the type that a sink asks for.
-use crate::expression::written;
+use crate::expression::{short_doubles, written};
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray, new_null_array},
+    array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, new_null_array},
     compute::{CastOptions, cast_with_options, interleave, nullif},
-    datatypes::{DataType, Decimal128Type},
+    datatypes::DataType,
     util::display::{ArrayFormatter, FormatOptions},
 };
 use dataflow_core::types::Type;
@@ -43,7 +43,7 @@ fn of_one_type(column: &ArrayRef, ty: Type, raw: bool) -> (ArrayRef, Vec<(usize,
         // What has no scale, or another base, goes by its text, which is the shortest that gives the same number again.
         Type::Real | Type::Decimal { .. } if from.is_floating() && from != &target => read(&text(column), ty),
         Type::Number if from.is_numeric() => read(&written::shortest(&text(column)), ty),
-        Type::Double | Type::Real if from.is_decimal() => match short(column).filter(|_| ty == Type::Double) {
+        Type::Double | Type::Real if from.is_decimal() => match short_doubles(column).filter(|_| ty == Type::Double) {
             Some(doubles) => (doubles, Vec::new()),
             None => read(&text(column), ty),
         },
@@ -76,19 +76,6 @@ fn same(column: &ArrayRef, target: &DataType) -> (ArrayRef, Vec<(usize, String)>
 fn read(texts: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
     let (column, misfits) = decode::texts(texts.as_string(), ty);
     (column, misfits.into_iter().map(|misfit| (misfit.row as usize, misfit.cause)).collect())
-}
-
-/// Doubles of decimals of up to 15 digits, each of which has one of its own.
-fn short(column: &ArrayRef) -> Option<ArrayRef> {
-    let DataType::Decimal128(_, scale @ 0..=22) = column.data_type() else { return None };
-    let (decimals, power) = (column.as_primitive::<Decimal128Type>(), 10_f64.powi(i32::from(*scale)));
-    let doubles: Float64Array = decimals
-        .try_unary(|unscaled| match unscaled.unsigned_abs() {
-            ..1_000_000_000_000_000 => Ok(unscaled as f64 / power),
-            _ => Err(()),
-        })
-        .ok()?;
-    Some(Arc::new(doubles))
 }
 
 fn text(column: &ArrayRef) -> ArrayRef {

@@ -31,9 +31,13 @@ use dataflow_sdk::{Problem, batch::Demand, records::KeyFormat, transform::Plan};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 
-/// Plans all transforms of a spec. Its problems are in the builder.
-pub(crate) fn plan<'a>(functions: &'a Arc<Functions>, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
-    let untyped = spec.source.config.get("format").is_some_and(|format| format == "csv");
+/// Plans all transforms of a spec, whose source has texts without types, if it is `untyped`. Its problems are in the builder.
+pub(crate) fn plan<'a>(
+    functions: &'a Arc<Functions>,
+    transforms: &[Component],
+    spec: &'a PipelineSpec,
+    untyped: bool,
+) -> Builder<'a> {
     let key = KeyFormat::of(&spec.source).ty();
     let cx = Context { functions, schema: &spec.schema, key, untyped };
     let mut builder = Builder::new(cx);
@@ -65,12 +69,11 @@ fn learned(plan: &Plan) -> BTreeSet<String> {
         .collect()
 }
 
-/// The program for a plan.
+/// The program for a plan, of which the transforms are in the builder.
 ///
 /// # Errors
 /// All problems of its transforms.
-pub(crate) fn compile(functions: &Arc<Functions>, plan: &Plan) -> Result<Chain, Vec<Problem>> {
-    let mut builder = self::plan(functions, &plan.transforms, &plan.spec);
+pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Vec<Problem>> {
     if !builder.problems.is_empty() {
         return Err(builder.problems);
     }

@@ -30,7 +30,8 @@ mod properties;
 mod types;
 mod warnings;
 
-static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);
+static COMPILER: LazyLock<SqlCompiler> =
+    LazyLock::new(|| SqlCompiler::new(|source| source.config.get("format").is_some_and(|format| format == "csv")));
 
 /// A spec with these transforms; `more` overrides its fields.
 fn spec(transforms: Value, more: Value) -> PipelineSpec {

@@ -100,12 +100,6 @@ const KINDS: &[(&str, Covers)] = &[
         let literals = !expression.contains(|c: char| c.is_alphabetic());
         small && literals && matches!(fate, Fate::Value(_))
     }),
-    ("real", |asked, verdict, fate| match (verdict, fate) {
-        (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours))) if ty == "numeric" => {
-            asked.expression.contains("as real") && near(theirs, ours, 1e-5)
-        }
-        _ => false,
-    }),
     ("escape", |_, _, fate| dead(fate, &["it ends with the escape character"])),
     ("escapes", |asked, verdict, fate| {
         let pattern = ["~", "similar to", "regexp_"].iter().any(|word| asked.expression.contains(word));

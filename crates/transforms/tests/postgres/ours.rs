@@ -11,7 +11,7 @@ use dataflow_transforms::SqlCompiler;
 use serde_json::json;
 use std::sync::{Arc, LazyLock};
 
-static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);
+static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(|| SqlCompiler::new(|_| false));
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq)]

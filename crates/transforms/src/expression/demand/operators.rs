@@ -121,9 +121,7 @@ impl Demand<'_> {
         self.walk(inner, Class::Literal)?;
         let from_text = |demand: &Self, inner: &Expr| demand.data_type(inner).is_ok_and(|ty| ty.is_string());
         match as_number(data_type) {
-            Some(WHOLE) => **inner = call(WHOLE, [take(inner)], place),
-            Some(function) if from_text(self, inner) => **inner = call(function, [take(inner)], place),
-            Some(_) => {}
+            Some(function) => **inner = call(function, [take(inner)], place),
             None if is_text(data_type) => self.write(inner),
             None => {
                 use TimezoneInfo::{None as Unsaid, WithoutTimeZone};

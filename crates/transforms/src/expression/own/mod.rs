@@ -46,7 +46,7 @@ impl Own {
     }
 
     /// A function that takes any types, in one of these numbers, and gives what they say.
-    fn of_any(
+    pub(super) fn of_any(
         name: &'static str,
         counts: &[usize],
         returns: impl Fn(&[DataType]) -> DataType + Send + Sync + 'static,

@@ -336,6 +336,7 @@ fn letters(text: &str) -> &str {
 
 /// The text of a time, rounded to the microseconds in which times are kept, as PostgreSQL rounds it.
 pub(in crate::expression) fn to_micros(text: &str) -> Cow<'_, str> {
+    let text = text.trim_end();
     let Some((whole, fraction)) = text.split_once('.') else { return text.into() };
     let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
     if digits <= 6 {

@@ -1,0 +1,51 @@
+//! Doubles of decimals: the nearest there is. The engine divides by a power of ten what it has made a double of, and so rounds twice.
+use super::own::Own;
+use arrow::{
+    array::{ArrayRef, AsArray, Float64Array},
+    compute::cast,
+    datatypes::{DataType, Decimal128Type},
+};
+use datafusion_common::{DFSchema, tree_node::Transformed};
+use datafusion_expr::{Expr, ExprSchemable, ScalarUDF, expr::ScalarFunction};
+use std::sync::Arc;
+
+/// The name it has among the functions.
+const NEAREST: &str = "nearest double of";
+
+/// Has casts of decimals to doubles give the nearest one.
+pub(super) fn nearest(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let is_decimal = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| ty.is_decimal());
+    match expr {
+        Expr::Cast(cast) if cast.field.data_type() == &DataType::Float64 && is_decimal(&cast.expr) => {
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(function(), vec![*cast.expr])))
+        }
+        expr => Transformed::no(expr),
+    }
+}
+
+fn function() -> Arc<ScalarUDF> {
+    Own::of_any(NEAREST, &[1], |_| DataType::Float64, |columns| doubles(&columns[0]))
+}
+
+fn doubles(decimals: &ArrayRef) -> datafusion_common::Result<ArrayRef> {
+    if let Some(doubles) = short_doubles(decimals) {
+        return Ok(doubles);
+    }
+    let texts = cast(decimals, &DataType::Utf8)?;
+    let doubles: Float64Array =
+        texts.as_string::<i32>().iter().map(|text| text.and_then(|text| text.parse().ok())).collect();
+    Ok(Arc::new(doubles))
+}
+
+/// Doubles of decimals of up to 15 digits, each of which has one of its own.
+pub(crate) fn short_doubles(column: &ArrayRef) -> Option<ArrayRef> {
+    let DataType::Decimal128(_, scale @ 0..=22) = column.data_type() else { return None };
+    let (decimals, power) = (column.as_primitive::<Decimal128Type>(), 10_f64.powi(i32::from(*scale)));
+    let doubles: Float64Array = decimals
+        .try_unary(|unscaled| match unscaled.unsigned_abs() {
+            ..1_000_000_000_000_000 => Ok(unscaled as f64 / power),
+            _ => Err(()),
+        })
+        .ok()?;
+    Some(Arc::new(doubles))
+}
