@@ -49,7 +49,7 @@ impl ScalarUDFImpl for Whole {
             DataType::Float64 | DataType::Float32 if self.fraction => DataType::Utf8,
             other if self.fraction && !other.is_string() => other.clone(),
             DataType::Decimal128(..) => DataType::Decimal128(38, 0),
-            DataType::Decimal256(..) => DataType::Decimal256(76, 0),
+            DataType::Decimal256(..) => DataType::Utf8,
             DataType::Float32 => DataType::Float64,
             ty if ty.is_string() => DataType::Utf8,
             other => other.clone(),
@@ -68,7 +68,11 @@ impl ScalarUDFImpl for Whole {
             ty if self.fraction && !ty.is_string() => return Ok(ColumnarValue::Array(texts.clone())),
             // Casting to fewer digits rounds.
             DataType::Decimal128(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal128(38, 0))?)),
-            DataType::Decimal256(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal256(76, 0))?)),
+            // One that is too large for an integer is none only as a text.
+            DataType::Decimal256(..) => {
+                let whole = cast(texts, &DataType::Decimal256(76, 0))?;
+                return Ok(ColumnarValue::Array(cast(&whole, &DataType::Utf8)?));
+            }
             DataType::Float64 | DataType::Float32 => {
                 let doubles = cast(texts, &DataType::Float64)?;
                 let rounded = as_float64_array(&doubles)?.unary::<_, Float64Type>(f64::round_ties_even);

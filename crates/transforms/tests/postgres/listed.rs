@@ -129,8 +129,9 @@ const KINDS: &[(&str, Covers)] = &[
         matches!((verdict, fate), (Verdict::Error(_), Fate::Value(_))) && asked.passes_over()
     }),
     ("nullif", |asked, verdict, fate| {
-        let double = matches!(verdict, Verdict::Value(_, ty) if ty == "double precision");
-        double && asked.expression.trim_start_matches('(').starts_with("nullif(") && matches!(fate, Fate::Value(_))
+        let double = matches!(verdict, Verdict::Value(_, ty) if ty == "double precision" || ty == "text");
+        let outermost = asked.expression.trim_start_matches('(').trim_start_matches("cast(").starts_with("nullif(");
+        double && outermost && matches!(fate, Fate::Value(_))
     }),
     ("null", |asked, verdict, fate| {
         matches!((verdict, fate), (Verdict::Value(..), Fate::Dead(_))) && asked.compares_with_null()
