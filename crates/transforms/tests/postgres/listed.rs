@@ -6,7 +6,7 @@ use crate::{
     values::Row,
 };
 use datafusion_sql::sqlparser::{
-    ast::{Expr, Value, visit_expressions},
+    ast::{BinaryOperator, Expr, Value, visit_expressions},
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
@@ -145,7 +145,10 @@ const KINDS: &[(&str, Covers)] = &[
         }
         _ => false,
     }),
-    ("hexadecimal", |_, _, fate| dead(fate, &["cannot cast string '0x", "cannot cast string '0X"])),
+    ("hexadecimal", |_, _, fate| dead(fate, &["cannot cast string"]) && dead(fate, &["0x", "0X"])),
+    ("constant", |asked, verdict, fate| {
+        matches!((verdict, fate), (Verdict::Value(..), Fate::Dead(_))) && asked.is_decided_by_a_constant()
+    }),
 ];
 
 /// Whether two numbers differ by no more than a part of them.
@@ -171,6 +174,23 @@ impl Asked<'_> {
         self.any_part(|part| match part {
             Expr::InList { expr, list, .. } => matches!(list.as_slice(), [only] if null(only)) && self.fails(expr),
             Expr::BinaryOp { left, right, .. } => null(right) && self.fails(left) || null(left) && self.fails(right),
+            _ => false,
+        })
+    }
+
+    /// Whether it has an AND or OR of a constant and what fails for the record.
+    fn is_decided_by_a_constant(&self) -> bool {
+        let constant = |part: &Expr| {
+            let found = visit_expressions(part, |part| match part {
+                Expr::Identifier(_) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            });
+            found.is_continue()
+        };
+        self.any_part(|part| match part {
+            Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+                constant(right) && self.fails(left) || constant(left) && self.fails(right)
+            }
             _ => false,
         })
     }
