@@ -29,8 +29,8 @@ pub(super) fn open(config: &FileSink, audit: &Audit) -> Result<Audited, Error> {
     let reading = Reading::new(config, handle.as_ref());
     let header = reading.header()?;
     let columns = header.or_else(|| config.columns.clone()).unwrap_or_default();
-    let csv =
-        (config.format == Format::Csv).then_some(Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 });
+    let csv = (config.format() == Format::Csv)
+        .then_some(Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 });
     let demand = match csv {
         Some(_) => demand(&columns),
         None => Demand::Documents,

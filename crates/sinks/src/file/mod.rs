@@ -33,9 +33,8 @@ pub struct FileSink {
     /// Path of the file. Its folder must be there; the file is made.
     #[schemars(extend("x-path" = true))]
     pub path: PathBuf,
-    /// How a record is written.
-    #[serde(default)]
-    pub format: Format,
+    /// How a record is written. Default: by the name (`.csv`, also before `.gz` or `.zst`), otherwise `json`.
+    pub format: Option<Format>,
     /// Compression; by default what the path's extension says (`.gz`, `.zst`, otherwise none). Each commit is a frame of its own.
     pub compression: Option<Compression>,
     /// What to do about lines that are there when the pipeline starts for the first time. What it wrote itself is always
@@ -60,11 +59,10 @@ pub struct FileSink {
 }
 
 /// How a record is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One JSON document a line.
-    #[default]
     Json,
     /// One CSV record a line. Null and missing are nothing between two delimiters, an empty text is two quotes; nested
     /// values are JSON.
@@ -82,6 +80,15 @@ pub enum IfExists {
     Fail,
     /// Empty it. Of a file that a pipeline turns to later only one that is empty is taken.
     Replace,
+}
+
+impl FileSink {
+    /// How records are written: as the spec says, or the name.
+    pub(super) fn format(&self) -> Format {
+        let name = self.path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let name = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        self.format.unwrap_or(if name.ends_with(".csv") { Format::Csv } else { Format::Json })
+    }
 }
 
 fn comma() -> char {
@@ -118,17 +125,17 @@ impl SinkConfig for FileSink {
         if self.delimiter == self.quote {
             problems.push(Problem::new("quote", "invalid-value", "quote and delimiter are the same character"));
         }
-        if self.format == Format::Csv && !self.header && self.columns.is_none() {
+        if self.format() == Format::Csv && !self.header && self.columns.is_none() {
             let problem = Problem::new("columns", "missing-field", "CSV without a header needs its columns named");
             problems.push(problem.fix("give columns, or set header: true"));
         }
-        if self.format == Format::Json && self.columns.is_some() {
+        if self.format() == Format::Json && self.columns.is_some() {
             let problem =
                 Problem::new("columns", "not-applicable", "columns are for format: csv; JSON lines hold whole records");
             problems.push(problem.fix("set format: csv, or select fields with a map transform"));
         }
         let unknown = |code: &str, message: &str| Problem::new("unknownFields", code, message);
-        match (self.format, self.unknown_fields) {
+        match (self.format(), self.unknown_fields) {
             (Format::Json, Some(_)) => problems.push(
                 unknown("not-applicable", "unknownFields is for format: csv; JSON lines hold whole records")
                     .fix("leave it out, or select fields with a map transform"),
@@ -150,7 +157,7 @@ impl SinkConfig for FileSink {
         Box::new(self)
     }
     fn unknown_fields(&self) -> Option<UnknownFields> {
-        (self.format == Format::Csv).then(|| self.unknown_fields.unwrap_or_default().into())
+        (self.format() == Format::Csv).then(|| self.unknown_fields.unwrap_or_default().into())
     }
 }
 

@@ -74,13 +74,13 @@ pub(super) fn open(
     let columns = columns(config, &mut file, handle.length, compression, csv)?;
     let joins = compression == Compression::None && handle.length == handle.base && unended(&file, handle.length);
     file.seek(SeekFrom::Start(handle.length)).map_err(|error| on_disk::failure("position in", path, &error))?;
-    let demand = match (config.format, &columns) {
+    let demand = match (config.format(), &columns) {
         (Format::Json, _) => Demand::Documents,
         (Format::Csv, None) => Demand::AllColumns,
         (Format::Csv, Some(names)) => demand(names),
     };
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
-    let csv = (config.format == Format::Csv).then_some(csv);
+    let csv = (config.format() == Format::Csv).then_some(csv);
     let writer = Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins));
     Ok(Opened { writer, token: None, ahead: Vec::new(), demand, warnings: Vec::new(), handle: handle_json })
 }
@@ -287,7 +287,7 @@ fn columns(
     compression: Compression,
     csv: Csv,
 ) -> Result<Option<Vec<String>>, Error> {
-    let read_header = config.format == Format::Csv && config.header && length > 0;
+    let read_header = config.format() == Format::Csv && config.header && length > 0;
     if !read_header {
         return Ok(config.columns.clone());
     }

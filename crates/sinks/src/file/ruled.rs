@@ -46,7 +46,7 @@ impl Reading {
         let (base, length) = handle.map_or((0, 0), |handle| (handle.base, handle.length));
         let compression = config.compression.unwrap_or_else(|| Compression::of(&path));
         let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
-        let csv = (config.format == Format::Csv).then_some(csv);
+        let csv = (config.format() == Format::Csv).then_some(csv);
         let joins = compression == Compression::None && base > 0 && !ends_a_line(&path, base);
         let header = csv.is_some() && config.header;
         Self { header, heads: header && base == 0, path, compression, base, length, joins, csv }

@@ -390,6 +390,16 @@ fn findings_need_no_file() {
         ["path:missing-field", "delimiter:invalid-value", "columns:not-applicable"]
     );
     assert_eq!(check(json!({"path": "a", "format": "csv", "header": false})), ["columns:missing-field"]);
+    // The name says how records are written, unless the spec does.
+    for (path, format, found) in [
+        ("a.CSV", None, 0),
+        ("a.csv.gz", None, 0),
+        ("a.csv", Some("json"), 1),
+        ("a.jsonl", None, 1),
+        ("a.csv.txt", None, 1),
+    ] {
+        assert_eq!(check(json!({"path": path, "format": format, "columns": ["a"]})).len(), found, "{path} {format:?}");
+    }
     assert_eq!(check(json!({"path": "a", "unknownFields": "dead"})), ["unknownFields:not-applicable"]);
     assert_eq!(check(json!({"path": "a", "format": "csv", "unknownFields": "add"})), ["unknownFields:unsupported"]);
     assert!(check(json!({"path": "a", "format": "csv", "unknownFields": "dead"})).is_empty());
