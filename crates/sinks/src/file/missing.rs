@@ -27,7 +27,7 @@ fn lines(config: &FileSink, paths: &Paths, handle: &Handle) -> Option<u64> {
         return None;
     }
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
-    let rule = Rule { csv: (config.format == Format::Csv).then_some(csv), columns: Vec::new(), volatile: Vec::new() };
+    let rule = Rule { csv: (config.format() == Format::Csv).then_some(csv), columns: Vec::new(), volatile: Vec::new() };
     let mut lines = 0;
     let counted =
         Reading::new(config, Some(handle)).lines(&rule, |line| lines += u64::from(line.ended && !line.beyond));
