@@ -93,7 +93,7 @@ fn place_of_code(before: &[TokenTree]) -> Option<usize> {
     let name = |back: usize| before.len().checked_sub(back).map(|at| before[at].to_string()).unwrap_or_default();
     match (name(4).as_str(), name(1).as_str()) {
         ("Problem", "new") => Some(1),
-        ("Finding", "new") | ("Error", "fatal" | "transient") | ("Failure", "decide") => Some(0),
+        ("Finding", "new") | ("Error", "fatal" | "transient" | "contradicts") | ("Failure", "decide") => Some(0),
         _ => None,
     }
 }

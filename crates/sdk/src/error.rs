@@ -1,5 +1,8 @@
 //! What can go wrong in a connector, by what the engine does about it.
-use dataflow_core::position::{Partition, Position};
+use dataflow_core::{
+    id::Generation,
+    position::{Partition, Position},
+};
 
 /// A failure of a source or sink. Its class decides what the engine does.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -23,6 +26,19 @@ pub enum Error {
         fix: Option<String>,
         /// Whether the restart policy may try again by itself (a file that is not there yet), or a user must decide.
         retryable: bool,
+    },
+    /// The target is not what the journal says of it: a user must decide where to go on, which is possible only after this
+    /// failure of an opening.
+    #[error("{message}")]
+    Contradicts {
+        /// Stable code, kebab-case: `file-missing`, `journal-behind`, …
+        code: &'static str,
+        /// What the target has, and what the journal says.
+        message: String,
+        /// What to choose from.
+        fix: String,
+        /// The newest generation of the pipeline that the target knows, where that is after the journal's.
+        newest: Option<Generation>,
     },
     /// A newer owner holds the sink, or it is not where this writer left it: stop at once, open again.
     #[error("fenced: {0}")]
@@ -52,6 +68,10 @@ impl Error {
     pub fn fatal(code: &'static str, message: impl Into<String>) -> Self {
         Self::Fatal { code, message: message.into(), fix: None, retryable: true }
     }
+    /// A target that is not what the journal says of it.
+    pub fn contradicts(code: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Contradicts { code, message: message.into(), fix: fix.into(), newest: None }
+    }
     /// The same failure, with what to do about it.
     #[must_use]
     pub fn fix(self, hint: impl Into<String>) -> Self {
@@ -73,7 +93,7 @@ impl Error {
     /// Stable code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Transient { code, .. } | Self::Fatal { code, .. } => code,
+            Self::Transient { code, .. } | Self::Fatal { code, .. } | Self::Contradicts { code, .. } => code,
             Self::Fenced(_) => "fenced",
             Self::PositionLost { .. } => "position-lost",
         }

@@ -76,8 +76,13 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
 pub struct OpenLane {
     /// Who opens.
     pub fence: Fence,
+    /// Whether no run of this pipeline was ever opened before: it may replace what it finds.
+    pub first: bool,
     /// The lane's last checkpoint in the journal: its handle tells a staged sink what to cut back to. None: nothing in this generation.
     pub journalled: Option<LaneProgress>,
+    /// The handle of the last generation before this one: while nothing of this one is in the journal, the target must be as
+    /// that says.
+    pub earlier: Option<serde_json::Value>,
     /// Versions that a keyed sink writes are this plus the number of the commit within the run (from 1): greater than
     /// any of an earlier run.
     pub version_base: u64,
@@ -89,9 +94,9 @@ pub struct Opened {
     pub writer: Box<dyn Writer>,
     /// The token found (transactional sinks), of this pipeline, incarnation, generation and lane. None: none there.
     pub token: Option<Token>,
-    /// The tokens of this pipeline and incarnation that are of generations after the fence's, in their order: whoever wrote
-    /// them knew more than the journal does.
-    pub ahead: Vec<Token>,
+    /// The tokens of this pipeline and incarnation that are of other generations than the fence's, in their order. Whoever
+    /// wrote those after it knew more than the journal does.
+    pub others: Vec<Token>,
     /// What the writer wants of each row.
     pub demand: Demand,
     /// What to know about the target, for the user: columns that nothing fills, …

@@ -56,7 +56,13 @@ pub fn fence(pipeline: &str, epoch: u64) -> Fence {
 
 /// An opening by this fence, with nothing in the journal.
 pub fn open_lane(fence: &Fence) -> OpenLane {
-    OpenLane { fence: fence.clone(), journalled: None, version_base: fence.epoch.0 * 1_000_000 }
+    OpenLane {
+        fence: fence.clone(),
+        first: true,
+        journalled: None,
+        earlier: None,
+        version_base: fence.epoch.0 * 1_000_000,
+    }
 }
 
 /// The token of a commit, with a position and counters that tell commits apart.

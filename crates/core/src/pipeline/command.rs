@@ -207,6 +207,10 @@ pub enum Settlement {
         /// The newest generation that the sink knows of, where the journal does not know it: the next one comes after it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         newest: Option<Generation>,
+        /// The target no longer held what earlier generations had left in it, and a user has decided: so many of their
+        /// records are lost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<u64>,
     },
     /// The sink was out of reach.
     Unsettled {

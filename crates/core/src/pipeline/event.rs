@@ -184,6 +184,10 @@ pub struct NewGeneration {
     pub given_up: Positions,
     /// What the sink had of the old one when it ended; its counts stay in the ledger.
     pub settled: Vec<LaneProgress>,
+    /// Nothing that earlier ones left in the target is required of it any more: it is another, or a user has decided about
+    /// one that had lost some of it. So many records that they had delivered are lost with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
     /// The old one was not settled, for this reason, and a user forced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<String>,

@@ -35,12 +35,39 @@ pub struct Progress {
     pub at: Option<Timestamp>,
     /// Chunks of dead letters in the order in which they were journalled; dead letter number n (from 1) is the n-th record over all.
     pub dead_letters: Vec<ChunkRef>,
+    /// What earlier generations have left in the target.
+    #[serde(default, skip_serializing_if = "Left::is_nothing")]
+    pub left: Left,
     /// Records that were found lost, and that no checkpoint has passed yet.
     #[serde(default, skip_serializing_if = "Passing::is_empty")]
     pub passing: Passing,
 }
 
+/// What earlier generations have left in the target: it must still be there when the next one makes its first commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// The first generation of which anything is required.
+    pub since: Generation,
+    /// Records that were delivered before that one.
+    pub before: u64,
+    /// The last handle of a staged sink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<serde_json::Value>,
+}
+
+impl Left {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Progress {
+    /// Records that earlier generations have delivered to the target.
+    pub fn left(&self) -> u64 {
+        self.earlier.delivered.saturating_sub(self.left.before)
+    }
+
     /// Counts over all generations and lanes.
     pub fn counters(&self) -> Counters {
         let mut sum = self.earlier;
@@ -107,7 +134,16 @@ impl Progress {
             self.keep(&lane.chunks);
             self.by_lane.insert(lane.lane, lane.clone());
         }
-        let earlier = self.counters();
+        let mut earlier = self.counters();
+        let mut left = std::mem::take(&mut self.left);
+        if let Some(lost) = next.lost {
+            let lost = lost.min(earlier.delivered);
+            earlier.delivered -= lost;
+            earlier.lost += lost;
+            left = Left { since: next.generation, before: earlier.delivered, handle: None };
+        } else if let Some(handle) = self.by_lane.values().find_map(|lane| lane.handle.clone()) {
+            left.handle = Some(handle);
+        }
         let dead_letters = std::mem::take(&mut self.dead_letters);
         *self = Self {
             generation: next.generation,
@@ -117,6 +153,7 @@ impl Progress {
             lanes: None,
             by_lane: BTreeMap::new(),
             at: None,
+            left,
             passing: Passing::default(),
         };
         Some(())

@@ -123,7 +123,9 @@ impl Life {
     fn settlement(&self, settle: Option<u64>) -> Settlement {
         match settle {
             Some(0) => Settlement::NotNeeded,
-            Some(ahead) => Settlement::Settled { lanes: vec![self.lane(0, ahead), self.lane(1, 1)], newest: None },
+            Some(ahead) => {
+                Settlement::Settled { lanes: vec![self.lane(0, ahead), self.lane(1, 1)], newest: None, lost: None }
+            }
             None => Settlement::Unsettled { reason: "down".into(), forced: self.asked % 2 == 0 },
         }
     }

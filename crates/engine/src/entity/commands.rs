@@ -158,7 +158,9 @@ impl Entity {
             _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
         };
         let choice = Choice { to: &place, earliest: &earliest };
-        let settlement = if pipeline.needs_settlement() || self.slot.state().is_behind() {
+        // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
+        let left = pipeline.progress.left() > 0 || pipeline.progress.left.handle.is_some();
+        let settlement = if pipeline.needs_settlement() || left || self.slot.state().is_behind() {
             self.settle(&pipeline, Some(choice), force).await
         } else {
             Settlement::NotNeeded
@@ -167,7 +169,9 @@ impl Entity {
             written_twice(&pipeline, &settlement)?;
         }
         let settlement = match settlement {
-            Settlement::Settled { lanes, newest } => Settlement::Settled { lanes: choice.count_expired(lanes), newest },
+            Settlement::Settled { lanes, newest, lost } => {
+                Settlement::Settled { lanes: choice.count_expired(lanes), newest, lost }
+            }
             unsettled => unsettled,
         };
         let current = pipeline.progress.positions_with(settlement.lanes());

@@ -2,9 +2,10 @@
 use super::Entity;
 use crate::{
     region::{AskError, ResetTo},
-    run::{Choice, Failure, after, context, decide, fence, held, recover},
+    run::{Choice, Failure, after, context, decide, fence, held, later, recover, still_held},
 };
 use dataflow_core::{
+    id::Generation,
     pipeline::{
         Pipeline, Rejected,
         command::Settlement,
@@ -16,7 +17,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error,
-    sink::{OpenLane, Sink},
+    sink::{Kind, OpenLane, Sink},
     source::{Place, Source},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -26,6 +27,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Longest wait for a source's partitions before a first start.
 const PATIENCE_FOR_LANES: Duration = Duration::from_secs(5);
+
+/// What opening a sink has shown, beside what it has of a lane.
+#[derive(Default)]
+struct Found {
+    /// Tokens of other generations.
+    others: Vec<Token>,
+    /// The newest generation that the sink knows, where the journal does not know it.
+    newest: Option<Generation>,
+    /// Whether the user had to say which of sink and journal is right.
+    decided: bool,
+}
 
 impl Entity {
     pub(super) async fn ask_for_lanes(&self, pipeline: &Pipeline) -> u32 {
@@ -61,15 +73,15 @@ impl Entity {
         let _end = giving_up.clone().drop_guard();
         let cx = self.context(pipeline, giving_up);
         let mut lanes = Vec::new();
-        let mut ahead = Vec::new();
+        let mut found = Found::default();
         // A sink that knows more than the journal is asked by one lane at least.
         let first = pipeline.progress.by_lane.is_empty().then_some(0);
         for lane in pipeline.progress.by_lane.keys().copied().chain(first) {
-            let settling = self.settle_lane(pipeline, &*built.sink, &cx, lane, choice, &mut ahead);
+            let settling = self.settle_lane(pipeline, &*built.sink, &cx, lane, choice, &mut found);
             match tokio::time::timeout(PATIENCE, settling).await {
                 Ok(Ok(progress)) => lanes.push(progress),
                 // It was asked: forced, the next generation must not be taken for one that it knows.
-                Ok(Err(_)) if forced && !ahead.is_empty() => {
+                Ok(Err(_)) if forced && found.newest.is_some() => {
                     lanes.extend(pipeline.progress.by_lane.get(&lane).cloned());
                 }
                 Ok(Err(reason)) => return unsettled(reason),
@@ -77,15 +89,25 @@ impl Entity {
             }
         }
         if matches!(choice, Some(Choice { to: ResetTo::SinkToken, .. })) {
+            let ahead = later(&found.others, pipeline.progress.generation);
             let positions: Positions = ahead.iter().flat_map(|token| token.positions.clone()).collect();
             for lane in &mut lanes {
                 lane.positions.retain(|partition, _| !positions.contains_key(partition));
             }
             if let Some(first) = lanes.first_mut() {
-                *first = after(first, &ahead);
+                *first = after(first, ahead);
             }
         }
-        Settlement::Settled { lanes, newest: ahead.last().map(|token| token.fence.generation) }
+        let lost = choice.filter(|_| found.decided).map(|choice| {
+            let progress = &pipeline.progress;
+            let known: u64 = progress.by_lane.values().map(|lane| lane.counters.lost).sum();
+            let counted = lanes.iter().map(|lane| lane.counters.lost).sum::<u64>().saturating_sub(known);
+            let passed = choice.passed(&Positions::new(), &progress.positions()).saturating_sub(counted);
+            let transactional = built.sink.kind() == Kind::Transactional;
+            let gone = progress.left().saturating_sub(still_held(&found.others, progress));
+            if transactional { gone.min(passed) } else { 0 }
+        });
+        Settlement::Settled { lanes, newest: found.newest, lost }
     }
 
     async fn settle_lane(
@@ -95,34 +117,43 @@ impl Entity {
         cx: &Context,
         lane: u32,
         choice: Option<Choice<'_>>,
-        ahead: &mut Vec<Token>,
+        found: &mut Found,
     ) -> Result<LaneProgress, String> {
         let journalled = pipeline.progress.by_lane.get(&lane);
         let version_base = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0) << 32;
-        let open =
-            OpenLane { fence: fence(pipeline, self.log.epoch(), lane), journalled: journalled.cloned(), version_base };
+        let open = OpenLane {
+            fence: fence(pipeline, self.log.epoch(), lane),
+            first: false,
+            journalled: journalled.cloned(),
+            earlier: pipeline.progress.left.handle.clone(),
+            version_base,
+        };
         let fresh = LaneProgress { lane, ..LaneProgress::default() };
-        let known = journalled.unwrap_or(&fresh);
+        let (known, begin) = (journalled.unwrap_or(&fresh), &pipeline.progress.begin);
         let opened = match sink.open(cx, open).await {
             Ok(opened) => opened,
-            // What the sink has is not what the journal says of it (a file is shorter, another, or gone), and the user says
-            // where to go on.
-            Err(Error::Fatal { message, retryable: false, .. }) => {
+            // The user says where to go on.
+            Err(Error::Contradicts { message, newest, .. }) => {
+                found.newest = found.newest.max(newest);
+                found.decided = true;
                 let held = held(sink.kind(), &known.counters, sink.missing(cx, known).await);
-                return choice.and_then(|choice| decide(choice, known, None, &held)).ok_or(message);
+                return choice.and_then(|choice| decide(choice, begin, known, None, &held)).ok_or(message);
             }
             Err(error) => return Err(error.to_string()),
         };
         opened.writer.close().await;
         let token = opened.token;
-        ahead.clone_from(&opened.ahead);
-        match recover(lane, sink.kind(), journalled, token.clone(), ahead, &pipeline.inbox) {
+        found.others.clone_from(&opened.others);
+        let ahead = later(&opened.others, pipeline.progress.generation);
+        found.newest = found.newest.max(ahead.last().map(|token| token.fence.generation));
+        match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
             Ok(recovered) => Ok(recovered.progress),
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
+                found.decided = true;
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
                 let held = held(sink.kind(), &known.counters, 0);
-                let decided = choice.and_then(|choice| decide(choice, known, token.as_ref(), &held));
+                let decided = choice.and_then(|choice| decide(choice, begin, known, token.as_ref(), &held));
                 // What a later generation has done is all that the token's would say.
                 decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }

@@ -24,6 +24,7 @@ impl Failure {
             Error::Fatal { code, message, fix, retryable } => {
                 Self::Fatal(Cause { code: code.into(), stage: stage.into(), message, fix, retryable })
             }
+            Error::Contradicts { code, message, fix, .. } => Self::decide(code, stage, message, &fix),
             Error::PositionLost { partition, wanted, earliest, latest, reason } => Self::Fatal(Cause {
                 code: "position-lost".into(),
                 stage: stage.into(),

@@ -9,7 +9,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{Choice, after, decide, held, places, recover};
+pub(crate) use recover::{Choice, after, decide, held, later, places, recover, still_held};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;
@@ -207,7 +207,9 @@ impl Run {
         let journalled = progress.by_lane.get(&lane);
         let open = OpenLane {
             fence: fence(&self.pipeline, self.epoch, lane),
+            first: self.pipeline.last_run.is_none(),
             journalled: journalled.cloned(),
+            earlier: progress.left.handle.clone(),
             version_base: run.0 << 32,
         };
         let opening = wait_for("sink", "opening it", &self.live, &*self.parts.clock, built.sink.open(cx, open));
@@ -218,7 +220,7 @@ impl Run {
         };
         let token = opened.token.take();
         let mut recovered =
-            match recover(lane, built.sink.kind(), journalled, token, &opened.ahead, &self.pipeline.inbox) {
+            match recover(lane, built.sink.kind(), progress, token, &opened.others, &self.pipeline.inbox) {
                 Ok(recovered) => recovered,
                 Err(failure) => {
                     opened.writer.close().await;

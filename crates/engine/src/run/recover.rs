@@ -6,10 +6,12 @@ use crate::{
 };
 use dataflow_core::{
     chunk::{ChunkKind, ChunkRef},
+    id::Generation,
     ledger::Counters,
     pipeline::{
         event::{Cause, LaneOpened, LaneProgress, Recovery},
         inbox::Inbox,
+        state::Progress,
     },
     position::{Partition, Position, Positions},
     token::Token,
@@ -21,18 +23,19 @@ mod tests;
 
 /// Decides where a lane goes on.
 ///
-/// `journalled` is the lane's last checkpoint in this generation, `token` what a transactional sink has, `ahead` what it
-/// has of a later generation, `inbox` what was pushed.
+/// `progress` is what the journal knows, `token` what a transactional sink has of the lane, `others` what it has of other
+/// generations, `inbox` what was pushed.
 pub(crate) fn recover(
     lane: u32,
     kind: Kind,
-    journalled: Option<&LaneProgress>,
+    progress: &Progress,
     token: Option<Token>,
-    ahead: &[Token],
+    others: &[Token],
     inbox: &Inbox,
 ) -> Result<LaneOpened, Failure> {
     let fresh = LaneProgress { lane, ..LaneProgress::default() };
-    let known = LaneProgress { chunks: Vec::new(), ..journalled.unwrap_or(&fresh).clone() };
+    let known = LaneProgress { chunks: Vec::new(), ..progress.by_lane.get(&lane).unwrap_or(&fresh).clone() };
+    let ahead = later(others, progress.generation);
     let journal_sequence = known.sequence;
     let token_sequence = token.as_ref().map(|token| token.sequence);
     let opened = |decision, progress| LaneOpened { lane, decision, journal_sequence, token_sequence, progress };
@@ -51,7 +54,11 @@ pub(crate) fn recover(
         ));
     }
     match (kind, token) {
-        (Kind::Transactional, None) if journal_sequence == 0 => Ok(opened(Recovery::Fresh, known)),
+        (Kind::Transactional, None) if journal_sequence == 0 => {
+            let nothing_since = progress.by_lane.values().all(|lane| lane.sequence == 0);
+            let (left, held) = (progress.left(), still_held(others, progress));
+            if nothing_since && held < left { Err(forgotten(left, held)) } else { Ok(opened(Recovery::Fresh, known)) }
+        }
         (Kind::Transactional, None) => Err(Failure::decide(
             "token-missing",
             "sink",
@@ -107,6 +114,32 @@ pub(crate) fn recover(
     }
 }
 
+/// The tokens of later generations.
+pub(crate) fn later(others: &[Token], generation: Generation) -> &[Token] {
+    &others[others.partition_point(|token| token.fence.generation <= generation)..]
+}
+
+/// Records that the target holds of [those](Progress::left) that earlier generations have delivered.
+pub(crate) fn still_held(others: &[Token], progress: &Progress) -> u64 {
+    let counted =
+        others.iter().filter(|token| (progress.left.since..progress.generation).contains(&token.fence.generation));
+    counted.map(|token| token.counters.delivered).sum()
+}
+
+/// The target has lost what it had before this generation began.
+fn forgotten(left: u64, held: u64) -> Failure {
+    Failure::decide(
+        if held == 0 { "token-missing" } else { "token-behind" },
+        "sink",
+        format!(
+            "the sink's tokens say that it holds {held} of the {left} records that this pipeline has delivered before it was \
+             reset or changed: was the target made anew or restored from a backup?"
+        ),
+        "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to leave lost what is not there, \
+         which the ledger then says",
+    )
+}
+
 /// The sink has records that were pushed to this node, and that its journal has never received.
 fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
     let (first, received) = (inbox.first(), inbox.received);
@@ -153,7 +186,7 @@ impl Choice<'_> {
     }
 
     /// How many records at most are between `from` and where the user goes on, of those before `known`.
-    fn passed(self, from: &Positions, known: &Positions) -> u64 {
+    pub(crate) fn passed(self, from: &Positions, known: &Positions) -> u64 {
         let passed = known.iter().map(|(partition, known)| {
             let to = match self.to {
                 ResetTo::SinkToken => return 0,
@@ -197,6 +230,7 @@ impl Choice<'_> {
 /// on after it, the ledger counts it as lost.
 pub(crate) fn decide(
     choice: Choice<'_>,
+    begin: &Positions,
     journalled: &LaneProgress,
     token: Option<&Token>,
     held: &Counters,
@@ -205,11 +239,13 @@ pub(crate) fn decide(
         return token.map(|token| since(token, journalled));
     }
     let known = LaneProgress { chunks: Vec::new(), ..journalled.clone() };
-    let (at, has) = match token {
+    let (reached, has) = match token {
         Some(token) if token.sequence >= known.sequence => return Some(known),
         Some(token) => (token.positions.clone(), token.counters),
         None => (Positions::new(), *held),
     };
+    let mut at = begin.clone();
+    at.extend(reached);
     let passed = choice.passed(&at, &known.positions);
     Some(left_lost(known, &has, passed))
 }

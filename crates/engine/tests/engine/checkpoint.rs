@@ -103,3 +103,25 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
     // Where the source begins says here only what it has no longer.
     view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false }).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_to_open_says_nothing_of_what_it_has() {
+    let mut house = stopped("reset-sink-broken").await;
+    for to in [ResetTo::Beginning, ResetTo::End, ResetTo::Journal, ResetTo::SinkToken] {
+        house.store.fault_opens([Fault::Fatal]);
+        let refused = house.act(Action::ResetCheckpoint { to, force: false }).await;
+        assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
+    }
+    house.store.fault_opens([Fault::Fatal]);
+    let forced = view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: true }).await).metrics;
+    assert_eq!((forced.records_delivered, forced.records_lost), (10, 0));
+    assert_eq!(house.store.len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_choice_leads_past_all_generations_that_a_target_knows() {
+    let mut house = stopped("reset-past").await;
+    house.store.fault_opens([Fault::Contradicts(7)]);
+    let chosen = view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false }).await);
+    assert_eq!(chosen.checkpoint.generation, 8);
+}

@@ -3,7 +3,10 @@ use crate::{
     house::{House, numbers, view},
     ingest::push,
 };
-use dataflow_core::pipeline::{Rejected, Status};
+use dataflow_core::{
+    pipeline::{Rejected, Status},
+    token::Token,
+};
 use dataflow_engine::{
     region::{Action, AskError, Message, Query, Reply, ResetTo},
     view::PipelineView,
@@ -446,4 +449,112 @@ async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks()
     }
     house.delivered(31).await;
     house.holds(31).await;
+}
+
+/// Delivers 5 records, 5 more, and, if `since`, 5 after a change that starts a generation. Then the target keeps `kept`
+/// of its tokens, and the pipeline is started.
+async fn with_a_target_that_lost(name: &str, since: bool, kept: fn(&Token) -> bool) -> House {
+    let mut house = House::new(name).await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.delivered(5).await;
+    house.stop().await;
+    let mut tokens = house.store.tokens();
+    house.feed.push("t/0", numbers(5, 10));
+    house.start().await;
+    house.delivered(10).await;
+    house.stop().await;
+    tokens.extend(house.store.tokens());
+    let mut spec = house.spec();
+    spec["lanes"] = 2.into();
+    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: false };
+    assert_eq!(view(house.act(update).await).checkpoint.generation, 2);
+    if since {
+        house.feed.push("t/0", numbers(10, 15));
+        house.start().await;
+        house.delivered(15).await;
+        house.stop().await;
+        tokens.extend(house.store.tokens());
+    }
+    house.store.empty();
+    tokens.into_iter().filter(kept).for_each(|token| house.store.set_token(token));
+    house.start().await;
+    house
+}
+
+/// What a target must hold does not begin with a generation.
+#[tokio::test(start_paused = true)]
+async fn what_earlier_generations_left_in_a_target_must_still_be_there() {
+    let none: fn(&Token) -> bool = |_| false;
+    let older: fn(&Token) -> bool = |token| token.counters.delivered == 5 && token.fence.generation.0 == 1;
+    let earlier: fn(&Token) -> bool = |token| token.fence.generation.0 == 1;
+    let at = |at: &str| ResetTo::Positions([("t/0".to_owned(), at.to_owned())].into());
+    for (number, (since, kept, code, to, lost, again)) in [
+        (false, none, "token-missing", ResetTo::Beginning, 0, 10),
+        (false, none, "token-missing", ResetTo::Journal, 10, 0),
+        (false, none, "token-missing", ResetTo::End, 10, 0),
+        (false, none, "token-missing", at("4"), 4, 6),
+        (false, older, "token-behind", ResetTo::Journal, 5, 0),
+        (true, none, "token-missing", ResetTo::Beginning, 0, 15),
+        (true, none, "token-missing", ResetTo::Journal, 15, 0),
+        (true, none, "token-missing", at("12"), 12, 3),
+        (true, none, "token-missing", at("10"), 10, 5),
+        (true, none, "token-missing", at("4"), 4, 11),
+        (true, older, "token-missing", ResetTo::Journal, 10, 0),
+        (true, earlier, "token-missing", ResetTo::Journal, 5, 0),
+        (true, earlier, "token-missing", at("10"), 0, 5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut house = with_a_target_that_lost(&format!("restore-left-{number}"), since, kept).await;
+        let failed = house.until_status(Status::Failed).await;
+        assert_eq!(failed.error.unwrap().code, code, "{number}");
+        assert_eq!(house.store.len(), 0);
+        let chosen = house.choose(to).await;
+        assert_eq!(chosen.metrics.records_lost, lost, "{number}");
+        // It was decided: nothing of it is required any more.
+        house.start().await;
+        house.feed.push("t/0", ["{}"]);
+        house.holds(again + 1).await;
+        house.stop().await;
+        house.choose(ResetTo::Journal).await;
+        house.start().await;
+        house.feed.push("t/0", ["{}"]);
+        house.holds(again + 2).await;
+        assert_eq!(house.get().await.metrics.records_lost, lost, "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_holds_what_earlier_generations_left_is_gone_on_with() {
+    let mut house = House::new("restore-left-held").await;
+    house.feed.push("t/0", numbers(0, 10));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.delivered(10).await;
+    let mut rows = 10;
+    for force in [false, true, false] {
+        house.stop().await;
+        if force {
+            house.store.fault_opens([Fault::FailBefore]);
+        }
+        view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force }).await);
+        view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false }).await);
+        house.start().await;
+        house.feed.push("t/0", ["{}"]);
+        rows += 1;
+        house.holds(rows).await;
+    }
+    // Another target need not hold anything.
+    house.stop().await;
+    let mut spec = house.spec();
+    spec["sink"]["store"] = "restore-left-another".into();
+    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: false };
+    view(house.act(update).await);
+    house.start().await;
+    house.feed.push("t/0", numbers(10, 13));
+    house.delivered(16).await;
+    assert_eq!(dataflow_testkit::memory::store("restore-left-another").data(), numbers(10, 13));
 }

@@ -118,6 +118,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
         positions: [("user-events/0".into(), Position::offset(5))].into(),
         given_up: [].into(),
         settled: vec![LaneProgress { chunks: vec![], handle: None, ..lane(9) }],
+        lost: None,
         unsettled: unsettled.map(Into::into),
     };
     let cause = |fix: Option<&str>| Cause {
@@ -199,6 +200,13 @@ pub fn all() -> Vec<(&'static str, Event)> {
             fact(Fact::PipelineFailed { cause: cause(None), restart_at: Some(Timestamp(1_790_000_009_000)) }),
         ),
         ("pipeline-completed", fact(Fact::PipelineCompleted)),
+        (
+            "checkpoint-reset-lost",
+            fact(Fact::CheckpointReset {
+                to: "journal".into(),
+                generation: NewGeneration { lost: Some(4), ..generation(None) },
+            }),
+        ),
         ("checkpoint-reset", fact(Fact::CheckpointReset { to: "beginning".into(), generation: generation(None) })),
         (
             "checkpoint-reset-forced",

@@ -26,6 +26,9 @@ impl Redactor {
             Error::Fatal { code, message, fix, retryable } => {
                 Error::Fatal { code, message: self.owned(message), fix: fix.map(|fix| self.owned(fix)), retryable }
             }
+            Error::Contradicts { code, message, fix, newest } => {
+                Error::Contradicts { code, message: self.owned(message), fix: self.owned(fix), newest }
+            }
             Error::Fenced(message) => Error::Fenced(self.owned(message)),
             Error::PositionLost { partition, wanted, earliest, latest, reason } => {
                 Error::PositionLost { partition, wanted, earliest, latest, reason: self.owned(reason) }

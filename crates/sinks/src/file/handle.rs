@@ -102,8 +102,8 @@ impl Handle {
     }
     pub(super) fn from_json(json: serde_json::Value) -> Result<Self, Error> {
         let unknown = |why: String| {
-            Error::fatal("handle-unknown", format!("the journal's handle {json} is none of a file sink: {why}"))
-                .for_user()
+            let message = format!("the journal's handle {json} is none of a file sink: {why}");
+            Error::contradicts("handle-unknown", message, "choose where to go on: set the checkpoint")
         };
         match Versioned::deserialize(&json).map_err(|error| unknown(error.to_string()))?.v {
             1 => Self::deserialize(&json).map_err(|error| unknown(error.to_string())),

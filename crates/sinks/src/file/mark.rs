@@ -56,11 +56,15 @@ impl Mark {
         serde_json::from_slice(bytes.get(..length)?).ok()
     }
 
-    pub(super) fn write(&self, file: &File) {
-        let written = serde_json::to_vec(self)
-            .map_err(|error| error.to_string())
-            .and_then(|json| fsetxattr(file, NAME, &json, XattrFlags::empty()).map_err(|error| error.to_string()));
-        if let Err(error) = written {
+    /// Fails where the file system has no such attributes.
+    pub(super) fn write(&self, file: &File) -> Result<(), String> {
+        let json = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        fsetxattr(file, NAME, &json, XattrFlags::empty()).map_err(|error| error.to_string())
+    }
+
+    /// Writes it again. Who opened the file was told if that can't be done.
+    pub(super) fn renew(&self, file: &File) {
+        if let Err(error) = self.write(file) {
             tracing::debug!(error, "the file keeps no mark of its writer");
         }
     }

@@ -171,11 +171,9 @@ impl Sink for FileSink {
     }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, paths) = (self.clone(), cx.paths.clone());
-        let OpenLane { fence, journalled, .. } = lane;
-        let handle = journalled.and_then(|progress| progress.handle);
         let asking = Arc::new(());
         let wanted = Arc::downgrade(&asking);
-        let opened = crate::blocking::run(move || open::open(&config, &paths, &fence, handle, &wanted)).await;
+        let opened = crate::blocking::run(move || open::open(&config, &paths, &lane, &wanted)).await;
         drop(asking);
         opened?
     }

@@ -7,11 +7,11 @@ use super::{
     writer::FileWriter,
 };
 use crate::on_disk::{self, FileId};
-use dataflow_core::{id::Generation, token::Fence, types::Type};
+use dataflow_core::{token::Fence, types::Type};
 use dataflow_sdk::{
     Error, Paths,
-    batch::{Column, Demand},
-    sink::Opened,
+    batch::{Column, Demand, Warning},
+    sink::{OpenLane, Opened},
 };
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -26,17 +26,14 @@ const RESET: &str = "put the file back as it was, or choose: set the checkpoint 
 
 /// Opens the file for the one writer that it may have. `wanted` is gone once nobody waits for it any more: it may be late,
 /// and must not cut back what a later writer has written since.
-pub(super) fn open(
-    config: &FileSink,
-    paths: &Paths,
-    fence: &Fence,
-    journalled: Option<serde_json::Value>,
-    wanted: &Weak<()>,
-) -> Result<Opened, Error> {
+pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &Weak<()>) -> Result<Opened, Error> {
     let path = &config.path;
     paths.admit(path)?;
+    let fence = &lane.fence;
+    let journalled = lane.journalled.as_ref().and_then(|progress| progress.handle.clone());
     let journalled = journalled.map(Handle::from_json).transpose()?;
-    let mut file = match (&journalled, path.exists()) {
+    let earlier = lane.earlier.clone().map(Handle::from_json).transpose()?;
+    let mut file = match (journalled.as_ref().or(earlier.as_ref()), path.exists()) {
         (Some(handle), false) => return Err(gone(path, handle)),
         _ => open_or_create(path)?,
     };
@@ -59,13 +56,13 @@ pub(super) fn open(
         There { path, file: &file, id: FileId::from(&metadata), length: metadata.len(), mark: Mark::read(&file) };
     let (handle, fresh) = match journalled {
         Some(handle) => (there.check(handle, fence)?, false),
-        None => (there.begin(config.if_exists, fence)?, true),
+        None => (there.begin(config.if_exists, lane, earlier.as_ref())?, true),
     };
     if there.length > handle.length {
         file.set_len(handle.length).map_err(|error| on_disk::failure("cut back", path, &error))?;
     }
     let mark = Mark::new(fence, handle.base, handle.length);
-    mark.write(&file);
+    let warnings = mark.write(&file).err().map(|error| no_mark(path, &error)).into_iter().collect();
     let compression = config.compression.unwrap_or_else(|| Compression::of(path));
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
     if fresh {
@@ -82,7 +79,21 @@ pub(super) fn open(
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
     let csv = (config.format() == Format::Csv).then_some(csv);
     let writer = Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins));
-    Ok(Opened { writer, token: None, ahead: Vec::new(), demand, warnings: Vec::new(), handle: handle_json })
+    Ok(Opened { writer, token: None, others: Vec::new(), demand, warnings, handle: handle_json })
+}
+
+/// A file that can't say whose it is does not tell of a journal that is older than it.
+fn no_mark(path: &Path, error: &str) -> Warning {
+    let path = path.display();
+    Warning {
+        code: "no-mark",
+        subject: path.to_string(),
+        message: format!(
+            "{path} can't keep an extended attribute that says how much of it was counted ({error}): if the node's data folder \
+             is restored from a backup, lines that were delivered after the backup are cut off and written again"
+        ),
+        records: 0,
+    }
 }
 
 /// CSV cells are asked for as JSON, so that every value arrives as it was written.
@@ -145,7 +156,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
 
 fn gone(path: &Path, handle: &Handle) -> Error {
     let message = format!("{} is gone; {} bytes of it were committed", path.display(), handle.length);
-    Error::fatal("file-missing", message).fix(RESET).for_user()
+    Error::contradicts("file-missing", message, RESET)
 }
 
 /// That a file is still where its writer left it, and as it left it.
@@ -170,7 +181,7 @@ fn same(path: &Path, id: FileId, handle: &Handle) -> Result<(), Error> {
     let path = path.display();
     let message =
         format!("{path} is another file than the one this pipeline wrote to ({} bytes committed)", handle.length);
-    Err(Error::fatal("file-replaced", message).fix(RESET).for_user())
+    Err(Error::contradicts("file-replaced", message, RESET))
 }
 
 fn long_enough(path: &Path, found: u64, handle: &Handle) -> Result<(), Error> {
@@ -178,7 +189,7 @@ fn long_enough(path: &Path, found: u64, handle: &Handle) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!("{} has {found} bytes, fewer than the {} committed", path.display(), handle.length);
-    Err(Error::fatal("file-too-short", message).fix(RESET).for_user())
+    Err(Error::contradicts("file-too-short", message, RESET))
 }
 
 /// Somebody else has written after the `own` bytes of this pipeline.
@@ -186,12 +197,11 @@ fn appended(path: &Path, found: u64, own: u64, by: Option<&Mark>) -> Error {
     let (path, more) = (path.display(), found - own);
     let by = by.map_or("somebody else".into(), |mark| format!("pipeline {}", mark.pipeline));
     let message = format!("{by} has written to {path}: it has {more} bytes after the {own} that this pipeline wrote");
-    Error::fatal("file-changed", message)
-        .fix(format!(
-            "choose: set the checkpoint to \"journal\" to go on after what is there, or remove what was added (keep the \
-             first {own} bytes) and start again"
-        ))
-        .for_user()
+    let fix = format!(
+        "choose: set the checkpoint to \"journal\" to go on after what is there, or remove what was added (keep the first \
+         {own} bytes) and start again"
+    );
+    Error::contradicts("file-changed", message, fix)
 }
 
 /// The file that is there.
@@ -204,10 +214,10 @@ struct There<'a> {
 }
 
 impl There<'_> {
-    /// A file that the journal knows: it must be the same one, hold what was committed, and nothing that others wrote.
-    fn check(&self, handle: Handle, fence: &Fence) -> Result<Handle, Error> {
-        same(self.path, self.id, &handle)?;
-        long_enough(self.path, self.length, &handle)?;
+    /// The file must be the one that the journal knows, and hold what was committed; a hash of the end of that.
+    fn holds(&self, handle: &Handle) -> Result<u64, Error> {
+        same(self.path, self.id, handle)?;
+        long_enough(self.path, self.length, handle)?;
         let tail = handle::tail(self.file, handle.length)
             .map_err(|error| on_disk::failure("look at the end of", self.path, &error))?;
         if handle.tail.is_some_and(|known| known != tail) {
@@ -216,8 +226,14 @@ impl There<'_> {
                 self.path.display(),
                 handle.length
             );
-            return Err(Error::fatal("file-changed", message).fix(RESET).for_user());
+            return Err(Error::contradicts("file-changed", message, RESET));
         }
+        Ok(tail)
+    }
+
+    /// A file that this generation has written to. Others must not have since.
+    fn check(&self, handle: Handle, fence: &Fence) -> Result<Handle, Error> {
+        let tail = self.holds(&handle)?;
         let more = self.length > handle.length;
         match &self.mark {
             Some(mark) if more && !mark.is_of(fence) => {
@@ -233,18 +249,23 @@ impl There<'_> {
         }
     }
 
-    /// The first opening of a generation. What the pipeline wrote in another one stays.
-    fn begin(&self, if_exists: IfExists, fence: &Fence) -> Result<Handle, Error> {
+    /// The first opening of a generation. What the pipeline wrote in `earlier` ones must be there, and stays.
+    fn begin(&self, if_exists: IfExists, lane: &OpenLane, earlier: Option<&Handle>) -> Result<Handle, Error> {
+        let fence = &lane.fence;
+        if let Some(earlier) = earlier {
+            self.holds(earlier)?;
+        }
         let found = self.length;
         let base = match &self.mark {
             Some(mark) if mark.is_of(fence) => {
-                if found > mark.base && mark.is_ahead(fence.generation, mark.base) {
+                let since = if mark.generation > fence.generation { 0 } else { mark.base };
+                if found > since && mark.is_ahead(fence.generation, mark.base) {
                     return Err(self.behind(mark, mark.base));
                 }
                 found
             }
             _ if found == 0 || if_exists == IfExists::Append => found,
-            _ if if_exists == IfExists::Replace && fence.generation == Generation(1) => 0,
+            _ if if_exists == IfExists::Replace && lane.first => 0,
             _ => {
                 let message = format!("{} is there already, with {found} bytes", self.path.display());
                 let fix = match if_exists {
@@ -270,12 +291,11 @@ impl There<'_> {
              counted {}: was the data folder restored from a backup?",
             mark.counted
         );
-        Error::fatal("journal-behind", message)
-            .fix(format!(
-                "bring back the newer data folder, or cut the file to {counted} bytes to have what came after them written \
-                 again, once; or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
-            ))
-            .for_user()
+        let fix = format!(
+            "bring back the newer data folder, or cut the file to {counted} bytes to have what came after them written \
+             again, once; or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
+        );
+        Error::Contradicts { code: "journal-behind", message, fix, newest: Some(mark.generation) }
     }
 }
 

@@ -53,7 +53,7 @@ impl Target {
             handle: Some(handle),
         });
         let fence = Fence { generation: Generation(generation), ..fence("p", 1) };
-        self.sink().open(&context("p"), OpenLane { journalled, ..open_lane(&fence) }).await
+        self.sink().open(&context("p"), OpenLane { first: generation == 1, journalled, ..open_lane(&fence) }).await
     }
     /// Adds what somebody else writes.
     fn append(&self, text: &str) {
@@ -166,6 +166,29 @@ async fn what_the_pipeline_wrote_stays_when_a_generation_starts() {
     }
 }
 
+/// Whatever generation that is: a user may have changed the pipeline before its first start.
+#[tokio::test]
+async fn a_file_is_replaced_only_where_the_pipeline_was_never_opened() {
+    for (first, generation, replaced) in [(true, 1, true), (true, 2, true), (false, 1, false), (false, 2, false)] {
+        let target = Target::new("out.txt", json!({"ifExists": "replace"}));
+        std::fs::write(target.path(), "old\n").unwrap();
+        let fence = Fence { generation: Generation(generation), ..fence("p", 1) };
+        let opened = target.sink().open(&context("p"), OpenLane { first, ..open_lane(&fence) }).await;
+        assert_eq!(opened.map(drop).map_err(|error| error.code()), if replaced { Ok(()) } else { Err("file-exists") });
+        assert_eq!(target.text(), if replaced { "" } else { "old\n" });
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_keeps_no_mark_is_warned_of() {
+    // A regular file of a file system without extended attributes.
+    let sink: FileSink = serde_json::from_value(json!({"path": "/proc/self/comm"})).unwrap();
+    let opened = sink.build().open(&context("p"), open_lane(&fence("p", 1))).await.unwrap();
+    assert_eq!(opened.warnings[0].code, "no-mark");
+    let marked = Target::new("out.txt", json!({}));
+    assert_eq!(marked.try_open(None).await.unwrap().warnings, []);
+}
+
 #[tokio::test]
 async fn a_journal_that_is_older_than_the_file_is_refused() {
     let target = Target::new("out.txt", json!({}));
@@ -182,8 +205,15 @@ async fn a_journal_that_is_older_than_the_file_is_refused() {
     target.try_open(Some(new)).await.unwrap();
     // A generation has started since.
     target.open_in(2, None).await.unwrap();
-    assert_eq!(target.try_open(Some(old.clone())).await.unwrap_err().code(), "journal-behind");
-    assert_eq!(target.text(), written);
+    for journalled in [Some(old.clone()), None] {
+        let error = target.try_open(journalled).await.unwrap_err();
+        let newest = Some(Generation(2));
+        assert!(
+            matches!(&error, Error::Contradicts { code: "journal-behind", newest: n, .. } if *n == newest),
+            "{error:?}"
+        );
+        assert_eq!(target.text(), written);
+    }
     // The user has cut off what the journal does not know.
     std::fs::OpenOptions::new().write(true).open(target.path()).unwrap().set_len(old_length).unwrap();
     target.try_open(Some(old)).await.unwrap();
@@ -348,7 +378,9 @@ async fn an_opening_that_comes_too_late_cuts_nothing_back() {
     let written = target.text();
     let config: FileSink = serde_json::from_value(json!({"path": target.path()})).unwrap();
     let nobody = std::sync::Weak::new();
-    let error = super::open::open(&config, &Default::default(), &fence("p", 1), Some(old), &nobody).unwrap_err();
+    let journalled = Some(LaneProgress { handle: Some(old), ..LaneProgress::default() });
+    let lane = OpenLane { journalled, ..open_lane(&fence("p", 1)) };
+    let error = super::open::open(&config, &Default::default(), &lane, &nobody).unwrap_err();
     assert_eq!(error.code(), "dropped");
     assert_eq!(target.text(), written);
 }
@@ -428,5 +460,31 @@ async fn nothing_is_written_after_half_a_frame() {
         assert_eq!(error.code(), "not-whole", "{error}");
         std::fs::write(&path, &written).unwrap();
         assert!(target.try_open(None).await.is_ok(), "a whole one goes on");
+    }
+}
+
+#[tokio::test]
+async fn what_earlier_generations_wrote_must_still_be_there() {
+    type Done = fn(&Target);
+    let cases: [(&str, Done); 4] = [
+        ("file-missing", |target| std::fs::remove_file(target.path()).unwrap()),
+        ("file-replaced", |target| {
+            std::fs::copy(target.path(), target.folder.path().join("copy")).unwrap();
+            std::fs::rename(target.folder.path().join("copy"), target.path()).unwrap();
+        }),
+        ("file-too-short", |target| std::fs::write(target.path(), "").unwrap()),
+        ("file-changed", |target| std::fs::write(target.path(), target.text().replace('a', "b")).unwrap()),
+    ];
+    for (code, done) in cases {
+        let target = Target::new("out.txt", json!({}));
+        let earlier = Some(target.write(None, 1, "a").await);
+        let fence = Fence { generation: Generation(2), ..fence("p", 1) };
+        let lane = || OpenLane { first: false, earlier: earlier.clone(), ..open_lane(&fence) };
+        target.sink().open(&context("p"), lane()).await.unwrap();
+        done(&target);
+        let error = target.sink().open(&context("p"), lane()).await.unwrap_err();
+        assert!(matches!(&error, Error::Contradicts { code: found, .. } if *found == code), "{code}: {error:?}");
+        // The user has decided.
+        target.sink().open(&context("p"), OpenLane { earlier: None, ..lane() }).await.unwrap();
     }
 }

@@ -104,7 +104,7 @@ impl Writer for FileWriter {
     async fn publish(&mut self, handle: &serde_json::Value) -> Result<(), Error> {
         self.mark.counted = Handle::from_json(handle.clone())?.length;
         let (file, mark) = (self.file.clone(), self.mark.clone());
-        blocking::run(move || mark.write(&file)).await
+        blocking::run(move || mark.renew(&file)).await
     }
 
     async fn close(self: Box<Self>) {}
@@ -114,7 +114,7 @@ impl Drop for FileWriter {
     /// From here on whatever is longer was written by others.
     fn drop(&mut self) {
         if !self.torn {
-            Mark { left: Some(self.handle.length), ..self.mark.clone() }.write(&self.file);
+            Mark { left: Some(self.handle.length), ..self.mark.clone() }.renew(&self.file);
         }
     }
 }

@@ -91,7 +91,7 @@ async fn breaking_locks<T>(
     }
 }
 
-/// Raises the epoch of a lane, and returns its token and those of later generations, in order. A lock that an earlier writer still holds after `wait` is broken.
+/// Raises the epoch of a lane, and returns its token and those of other generations, in order. A lock that an earlier writer still holds after `wait` is broken.
 pub(super) async fn fence(
     server: &Server,
     client: &mut Object,
@@ -113,20 +113,20 @@ pub(super) async fn fence(
     let doing = "keep progress (table dataflow_tokens) in";
     let statement = transaction.query_opt(&raise, &values);
     let row = breaking_locks(server, &transaction, wait, Ended::All, doing, statement).await?;
-    let later = format!(
+    let others = format!(
         "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane from {name} \
-         where pipeline = $1 and incarnation = $2 and generation > $3 and sequence > 0 order by generation, lane"
+         where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0 order by generation, lane"
     );
-    let later = transaction.query(&later, &values[..3]).await.map_err(failed)?;
+    let others = transaction.query(&others, &values[..3]).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     match row {
         Some(row) => {
-            let ahead = later.iter().filter_map(|row| {
+            let others = others.iter().filter_map(|row| {
                 let (generation, lane): (i64, i32) = (row.get(5), row.get(6));
                 let (generation, lane) = (Generation(generation as u64), lane as u32);
                 token(&Fence { generation, lane, ..fence.clone() }, row).transpose()
             });
-            Ok((token(fence, &row)?, ahead.collect::<Result<_, _>>()?))
+            Ok((token(fence, &row)?, others.collect::<Result<_, _>>()?))
         }
         None => {
             let holder = read_row(server, client, &name, fence).await?;

@@ -34,7 +34,7 @@ pub(super) async fn open(server: Server, options: Options, wait: Duration, fence
     let schema = target::schema_of(&server, &options.table).await?;
     let mut client = server.connection().await?;
     tokens::create(&server, &mut client, &schema, wait).await?;
-    let (token, ahead) = tokens::fence(&server, &mut client, &schema, &fence, wait).await?;
+    let (token, others) = tokens::fence(&server, &mut client, &schema, &fence, wait).await?;
     let mut warnings = durable::check(&server, &client, &tokens::name(&schema)).await?;
     let mut added = Vec::new();
     let prepared = target::prepare(&server, &mut client, &options, None, &mut added, wait).await?;
@@ -44,7 +44,7 @@ pub(super) async fn open(server: Server, options: Options, wait: Duration, fence
     });
     let demand = target.as_ref().map_or(Demand::AllColumns, |target| target.layout.demand());
     let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait, kept: None, swallowed: 0 });
-    Ok(Opened { writer, token, ahead, demand, warnings, handle: None })
+    Ok(Opened { writer, token, others, demand, warnings, handle: None })
 }
 
 /// How often a commit is tried again at once that stood in the way of another lane's: one of two that wait for each other

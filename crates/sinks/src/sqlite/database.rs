@@ -29,8 +29,8 @@ const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
 const READ: &str = "select epoch, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 
-const AHEAD: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and generation > ?3 and sequence > 0 order by generation, lane";
+const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0 order by generation, lane";
 
 /// An open database file.
 pub(super) struct Database {
@@ -168,11 +168,11 @@ impl Database {
         row.optional().map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
     }
 
-    /// The tokens of generations after that of the fence, in order.
-    pub(super) fn ahead(&self, fence: &Fence) -> Result<Vec<Token>, Error> {
+    /// The tokens of other generations than that of the fence, in order.
+    pub(super) fn generations(&self, fence: &Fence) -> Result<Vec<Token>, Error> {
         let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
         let (pipeline, incarnation, generation) = key(fence);
-        let mut statement = self.connection.prepare(AHEAD).map_err(failed)?;
+        let mut statement = self.connection.prepare(GENERATIONS).map_err(failed)?;
         let rows = statement.query_map(params![pipeline, incarnation, generation], |row| {
             let [generation, epoch, sequence] =
                 [row.get(0)?, row.get(2)?, row.get(3)?].map(|number: i64| number as u64);

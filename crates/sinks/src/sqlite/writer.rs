@@ -28,13 +28,13 @@ pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
     let options = config.options();
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
     let mut target = Target { db, options, table: None, added: Vec::new(), kept: None, swallowed: 0 };
-    let (token, ahead, warnings) = target.transaction(|target| {
+    let (token, others, warnings) = target.transaction(|target| {
         target.db.fence(&fence)?;
-        Ok((target.db.token(&fence)?, target.db.ahead(&fence)?, target.prepare(None)?))
+        Ok((target.db.token(&fence)?, target.db.generations(&fence)?, target.prepare(None)?))
     })?;
     let demand = target.demand();
     let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)), alive: Arc::default() });
-    Ok(Opened { writer, token, ahead, demand, warnings, handle: None })
+    Ok(Opened { writer, token, others, demand, warnings, handle: None })
 }
 
 /// A table in an open file.

@@ -12,6 +12,8 @@ pub enum Fault {
     FailAfter,
     /// Fails for good; nothing was written.
     Fatal,
+    /// The store is not what the journal says of it, and knows a generation of this number.
+    Contradicts(u64),
     /// Somebody else has taken the sink over.
     Fenced,
     /// Answers after so long.

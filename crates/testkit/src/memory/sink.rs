@@ -5,7 +5,10 @@ use super::{
     store::{Store, lane_key, store},
 };
 use async_trait::async_trait;
-use dataflow_core::token::{Fence, Token};
+use dataflow_core::{
+    id::Generation,
+    token::{Fence, Token},
+};
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Column, Demand, Output},
@@ -70,6 +73,12 @@ fn failure(fault: &Fault) -> Option<Error> {
         Fault::None | Fault::FailAfter | Fault::Slow(_) | Fault::Hang | Fault::HangAfter => None,
         Fault::FailBefore => Some(Error::transient("unreachable", "the memory sink was asked to fail")),
         Fault::Fatal => Some(Error::fatal("broken", "the memory sink was asked to fail for good").for_user()),
+        Fault::Contradicts(newest) => Some(Error::Contradicts {
+            code: "journal-behind",
+            message: "the memory sink was asked to say so".into(),
+            fix: "choose".into(),
+            newest: Some(Generation(*newest)),
+        }),
         Fault::Fenced => Some(Error::Fenced("the memory sink was asked to say so".into())),
     }
 }
@@ -104,10 +113,10 @@ impl Sink for Memory {
         };
         let token = if self.kind == Kind::Transactional { inner.tokens.get(&key).cloned() } else { None };
         let Fence { pipeline, incarnation, generation, .. } = &lane.fence;
-        let later = |Token { fence, .. }: &&Token| {
-            (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation) && fence.generation > *generation
+        let other = |Token { fence, .. }: &&Token| {
+            (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation) && fence.generation != *generation
         };
-        let ahead = inner.tokens.values().filter(later).cloned().collect();
+        let others = inner.tokens.values().filter(other).cloned().collect();
         drop(inner);
         let writer = MemoryWriter {
             store: self.store.clone(),
@@ -116,7 +125,7 @@ impl Sink for Memory {
             fence: lane.fence,
             version: lane.version_base,
         };
-        Ok(Opened { writer: Box::new(writer), token, ahead, demand, warnings: Vec::new(), handle: None })
+        Ok(Opened { writer: Box::new(writer), token, others, demand, warnings: Vec::new(), handle: None })
     }
 
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {

@@ -19,9 +19,9 @@ pub(super) fn begin(
     settlement: &Settlement,
 ) -> Result<NewGeneration, Rejected> {
     let known = pipeline.progress.generation;
-    let newest = match settlement {
-        Settlement::Settled { newest: Some(newest), .. } => known.max(*newest),
-        _ => known,
+    let (newest, lost) = match settlement {
+        Settlement::Settled { newest, lost, .. } => (newest.map_or(known, |newest| known.max(newest)), *lost),
+        Settlement::NotNeeded | Settlement::Unsettled { .. } => (known, None),
     };
     let (settled, unsettled) = match settlement {
         Settlement::Settled { lanes, .. } => (lanes.clone(), None),
@@ -37,5 +37,5 @@ pub(super) fn begin(
     if spec.source.kind == Inbox::SOURCE {
         pipeline.inbox.clamp(&mut positions);
     }
-    Ok(NewGeneration { generation: newest.next(), positions, given_up: Positions::new(), settled, unsettled })
+    Ok(NewGeneration { generation: newest.next(), positions, given_up: Positions::new(), settled, lost, unsettled })
 }

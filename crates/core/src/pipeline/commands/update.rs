@@ -42,5 +42,7 @@ pub(in crate::pipeline) fn update(
     }
     let mut generation = generation::begin(pipeline, &spec, kept, settlement)?;
     generation.given_up = given_up;
+    // Another target holds nothing of this pipeline.
+    generation.lost = generation.lost.or(change.sink.then_some(0));
     Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation: Some(generation) }]))
 }

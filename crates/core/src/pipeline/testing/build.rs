@@ -152,6 +152,7 @@ pub fn generation(number: u64, positions: Positions) -> NewGeneration {
         positions,
         given_up: Positions::new(),
         settled: Vec::new(),
+        lost: None,
         unsettled: None,
     }
 }
@@ -246,7 +247,7 @@ pub fn create() -> Request {
 
 /// Change it; a generation that ends was settled as lane 0 after `settled` commits.
 pub fn update(spec: PipelineSpec, settled: u64) -> Request {
-    update_with(spec, Settlement::Settled { lanes: vec![lane(settled)], newest: None })
+    update_with(spec, Settlement::Settled { lanes: vec![lane(settled)], newest: None, lost: None })
 }
 
 /// Change it, with the sink out of reach.
@@ -258,7 +259,7 @@ pub fn update_unsettled(spec: PipelineSpec, forced: bool) -> Request {
 pub fn update_source(reset: bool) -> Request {
     let change =
         Change { source: true, sink: false, given_up: [(Inbox::PARTITION.into(), "the beginning".to_owned())].into() };
-    let settlement = Settlement::Settled { lanes: vec![lane(3)], newest: None };
+    let settlement = Settlement::Settled { lanes: vec![lane(3)], newest: None, lost: None };
     Request::Update { spec: Box::new(resourced()), change, reset, settlement }
 }
 

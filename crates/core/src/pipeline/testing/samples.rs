@@ -59,7 +59,11 @@ pub fn samples() -> Vec<Event> {
         Fact::PipelineCompleted,
         Fact::CheckpointReset {
             to: "beginning".into(),
-            generation: NewGeneration { unsettled: Some("no route to host".into()), ..generation(3, at(0)) },
+            generation: NewGeneration {
+                lost: Some(4),
+                unsettled: Some("no route to host".into()),
+                ..generation(3, at(0))
+            },
         },
         Fact::PipelineDeleted,
     ];

@@ -1,11 +1,12 @@
 use dataflow_core::{
+    ledger::Counters,
     pipeline::{Fact, Request, State, Status, command::Settlement, event::LaneProgress, testing::*},
     position::{Position, Positions},
 };
 
 fn settled(sequence: u64) -> Settlement {
     let chunks = vec![dead_letters(&format!("{sequence}"), 10)];
-    Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }], newest: None }
+    Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }], newest: None, lost: None }
 }
 
 fn to(position: Positions) -> Request {
@@ -68,4 +69,20 @@ fn the_old_generation_is_settled_or_given_up() {
     past().when(unsettled(false)).then_rejected("unsettled");
     let after = past().when(unsettled(true)).after();
     assert_eq!(after.state.pipeline().unwrap().progress.counters(), counters(100));
+}
+
+/// What a generation leaves in the target is required of it until a user decides, or the target is another.
+#[test]
+fn what_is_gone_of_earlier_generations_is_counted_as_lost_and_required_no_more() {
+    let settled = |sequence, lost| Settlement::Settled { lanes: vec![lane(sequence)], newest: None, lost };
+    let stopped = given([created(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
+    let kept = stopped.when(reset(settled(3, None))).after();
+    let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
+    let delivered = progress(&kept).earlier.delivered;
+    assert_eq!((progress(&kept).left(), delivered > 0), (delivered, true));
+    let lost_before = progress(&kept).earlier.lost;
+    let decided = kept.when(reset(Settlement::Settled { lanes: vec![], newest: None, lost: Some(2) })).after();
+    let Counters { delivered: still, lost, .. } = progress(&decided).earlier;
+    assert_eq!((still, lost), (delivered - 2, lost_before + 2));
+    assert_eq!(progress(&decided).left(), 0);
 }

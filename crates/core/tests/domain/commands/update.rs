@@ -48,13 +48,14 @@ fn other_transforms_are_the_same_generation() {
 fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     // The sink has one commit more than the journal.
     let then = ran().when(update(redirected(), 4));
-    let begun = NewGeneration { settled: vec![lane(4)], ..generation(2, at(0)) };
+    let begun = NewGeneration { settled: vec![lane(4)], lost: Some(0), ..generation(2, at(0)) };
     // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
     let then = then.then([Fact::PipelineUpdated { spec: Box::new(redirected()), generation: Some(begun) }]);
     let after = then.after();
     let progress = &after.state.pipeline().unwrap().progress;
     assert_eq!((progress.generation, progress.lanes), (Generation(2), None));
     assert_eq!((progress.earlier, progress.counters()), (counters(400), counters(400)));
+    assert_eq!(progress.left(), 0, "another target holds nothing");
     assert!(progress.by_lane.is_empty());
 }
 
@@ -75,7 +76,7 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
         spec: Box::new(spec),
         change,
         reset,
-        settlement: Settlement::Settled { lanes: vec![lane], newest: None },
+        settlement: Settlement::Settled { lanes: vec![lane], newest: None, lost: None },
     }
 }
 

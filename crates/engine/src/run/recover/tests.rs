@@ -3,9 +3,11 @@ use crate::dead_letters::chunk_id;
 use dataflow_core::{
     chunk::{ChunkKind, ChunkRef},
     id::RunId,
+    ledger::Counters,
     pipeline::{
         event::{LaneProgress, Recovery},
         inbox::Inbox,
+        state::Progress,
     },
     token::Token,
 };
@@ -25,11 +27,13 @@ fn letters_of_commits_that_the_journal_has_are_not_counted_again() {
         fence: fence.clone(),
         sequence: 9,
         positions: Default::default(),
-        counters: Default::default(),
+        counters: Counters { read: 8, dead: 8, ..Counters::default() },
         chunks: vec![chunk(5), chunk(7), chunk(8), chunk(9)],
     };
-    let journalled = LaneProgress { sequence: 7, ..LaneProgress::default() };
-    let Ok(opened) = recover(0, Kind::Transactional, Some(&journalled), Some(token), &[], &Inbox::default()) else {
+    let counters = Counters { read: 4, dead: 4, ..Counters::default() };
+    let journalled = LaneProgress { sequence: 7, counters, ..LaneProgress::default() };
+    let progress = Progress { by_lane: [(0, journalled)].into(), ..Progress::default() };
+    let Ok(opened) = recover(0, Kind::Transactional, &progress, Some(token), &[], &Inbox::default()) else {
         panic!("it fits")
     };
     assert_eq!((opened.decision, opened.progress.chunks), (Recovery::TokenAdopted, vec![chunk(8), chunk(9)]));

@@ -237,6 +237,8 @@ pub(super) struct NewGeneration {
     given_up: Positions,
     settled: Vec<LaneProgress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<String>,
 }
 
@@ -247,6 +249,7 @@ impl From<&domain::NewGeneration> for NewGeneration {
             positions: store_positions(&new.positions),
             given_up: store_positions(&new.given_up),
             settled: new.settled.iter().map(Into::into).collect(),
+            lost: new.lost,
             unsettled: new.unsettled.clone(),
         }
     }
@@ -259,6 +262,7 @@ impl From<NewGeneration> for domain::NewGeneration {
             positions: read_positions(stored.positions),
             given_up: read_positions(stored.given_up),
             settled: stored.settled.into_iter().map(Into::into).collect(),
+            lost: stored.lost,
             unsettled: stored.unsettled,
         }
     }
