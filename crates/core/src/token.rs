@@ -31,7 +31,7 @@ pub struct Token {
     pub fence: Fence,
     /// Number of the commit within the generation, from 1; 0 stands for "nothing committed".
     pub sequence: u64,
-    /// Position of every partition of the lane after this commit.
+    /// Position after this commit of every partition that the lane has moved in this generation; the others are where that began.
     pub positions: Positions,
     /// Cumulative counts of the lane, this commit included.
     pub counters: Counters,

@@ -2,7 +2,7 @@
 use super::pool::Server;
 use crate::table::{
     ddl::quote,
-    tokens::{Stored, TABLE, fenced},
+    tokens::{self, Stored, TABLE, fenced},
 };
 use dataflow_core::{
     id::{Epoch, Generation},
@@ -121,12 +121,13 @@ pub(super) async fn fence(
     transaction.commit().await.map_err(failed)?;
     match row {
         Some(row) => {
-            let others = others.iter().filter_map(|row| {
+            let rows = others.iter().map(|row| {
                 let (generation, lane): (i64, i32) = (row.get(5), row.get(6));
-                let (generation, lane) = (Generation(generation as u64), lane as u32);
-                token(&Fence { generation, lane, ..fence.clone() }, row).transpose()
+                let (generation, lane, epoch) =
+                    (Generation(generation as u64), lane as u32, Epoch(row.get::<_, i64>(0) as u64));
+                (Fence { generation, lane, epoch, ..fence.clone() }, row.get::<_, i64>(1) as u64, stored(row))
             });
-            Ok((token(fence, &row)?, others.collect::<Result<_, _>>()?))
+            Ok((token(fence, &row)?, tokens::others(fence, rows)?))
         }
         None => {
             let holder = read_row(server, client, &name, fence).await?;
@@ -265,10 +266,13 @@ async fn read_row(
     row.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))
 }
 
+fn stored(row: &Row) -> Stored {
+    Stored { positions: row.get(2), counters: row.get(3), chunks: row.get(4) }
+}
+
 fn token(fence: &Fence, row: &Row) -> Result<Option<Token>, Error> {
     let (epoch, sequence): (i64, i64) = (row.get(0), row.get(1));
-    let stored = Stored { positions: row.get(2), counters: row.get(3), chunks: row.get(4) };
-    stored.to_token(Fence { epoch: Epoch(epoch as u64), ..fence.clone() }, sequence as u64)
+    stored(row).to_token(Fence { epoch: Epoch(epoch as u64), ..fence.clone() }, sequence as u64)
 }
 
 /// The key of a row, in the types of its columns. None of our numbers gets near the sign bit.

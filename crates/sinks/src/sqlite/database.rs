@@ -2,7 +2,7 @@
 use super::failure;
 use crate::{
     on_disk::FileId,
-    table::tokens::{Stored, TABLE, fenced},
+    table::tokens::{Stored, TABLE, fenced, others},
 };
 use dataflow_core::{
     id::{Epoch, Generation},
@@ -181,7 +181,7 @@ impl Database {
             Ok((Fence { generation, lane: row.get(1)?, epoch, ..fence.clone() }, sequence, stored))
         });
         let rows = rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
-        rows.into_iter().filter_map(|(fence, sequence, stored)| stored.to_token(fence, sequence).transpose()).collect()
+        others(fence, rows)
     }
 
     /// The token of a lane.

@@ -45,7 +45,7 @@ impl Stored {
                 fence.pipeline, fence.lane
             );
             Error::fatal("token-unreadable", message)
-                .fix("restore the row, or reset the checkpoint of the pipeline")
+                .fix("restore the row, or force a reset of the checkpoint")
                 .for_user()
         };
         Ok(Some(Token {
@@ -56,6 +56,22 @@ impl Stored {
             fence,
         }))
     }
+}
+
+/// The tokens in rows of other generations than that of `fence`. What can't be read of an earlier one says nothing of what
+/// the target holds, and keeps nobody from going on.
+///
+/// # Errors
+/// If a row of a later one holds something else.
+pub fn others(fence: &Fence, rows: impl IntoIterator<Item = (Fence, u64, Stored)>) -> Result<Vec<Token>, Error> {
+    let tokens = rows.into_iter().filter_map(|(of, sequence, stored)| {
+        let earlier = of.generation < fence.generation;
+        match stored.to_token(of, sequence) {
+            Err(_) if earlier => None,
+            token => token.transpose(),
+        }
+    });
+    tokens.collect()
 }
 
 /// What is said to a writer that somebody newer has pushed out.
@@ -73,7 +89,7 @@ pub fn fenced(fence: &Fence, holder: Option<(u64, u64)>) -> Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::Stored;
+    use super::{Stored, others};
     use dataflow_core::{
         chunk::{ChunkId, ChunkKind, ChunkRef},
         id::{Epoch, Generation},
@@ -130,6 +146,16 @@ mod tests {
     fn the_golden_row_is_read_and_written() {
         assert_eq!(Stored::from_token(&token()).unwrap(), golden());
         assert_eq!(golden().to_token(token().fence, 5).unwrap(), Some(token()));
+    }
+
+    #[test]
+    fn an_earlier_row_that_is_unreadable_keeps_nobody_from_going_on() {
+        let fence = token().fence;
+        let of = |generation| Fence { generation: Generation(generation), ..fence.clone() };
+        let broken = || Stored { positions: "?".into(), ..golden() };
+        let read = others(&fence, [(of(1), 5, broken()), (of(3), 5, golden())]).unwrap();
+        assert_eq!(read.into_iter().map(|token| token.fence).collect::<Vec<_>>(), [of(3)]);
+        assert_eq!(others(&fence, [(of(3), 5, broken())]).unwrap_err().code(), "token-unreadable");
     }
 
     #[test]
