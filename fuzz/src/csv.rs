@@ -20,7 +20,7 @@ pub fn check(data: &[u8]) {
     let more = [Want::Infer, Want::Number, Want::Boolean, Want::Time]
         .map(|want| Field { path: vec![columns[0].clone()], want });
     let fields = fields.into_iter().chain(more).collect();
-    let layout = CsvLayout { delimiter: b',', quote: b'"', columns, null_values: Vec::new() };
+    let layout = CsvLayout { delimiter: b',', quote: b'"', columns, null_values: Vec::new(), header: None };
     let records = records::of(found.iter().map(|record| &*record.bytes), Layout::Csv(Arc::new(layout)));
     let decoded = Decoder::new(fields).decode(&records);
     let mut broken = decoded.broken.iter().peekable();

@@ -51,7 +51,7 @@ pub(crate) struct PushedRecord {
 #[utoipa::path(post, path = "/api/pipelines/{id}/batches", tag = "batches", request_body = PushedBatch, params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("wait" = Option<String>, Query, description = "`received` (default) or `delivered`"),
-        ("timeout" = Option<String>, Query, description = "How long to wait for the sink: `30s`, `500ms`, or a number of seconds; default 30s"),
+        ("timeout" = Option<String>, Query, description = "How long to wait for the sink: `30s`, `500ms`; default 30s"),
     ), responses(
         (status = 200, description = "They are durable; if that was waited for: delivered", body = ReceivedView),
         (status = 202, description = "They are durable and not delivered yet", body = ReceivedView),

@@ -39,7 +39,7 @@ pub(crate) async fn start(
 /// or with `idempotent` 200 and `DataFlow-Unchanged: true`.
 #[utoipa::path(post, path = "/api/pipelines/{id}/stop", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`, or a number of seconds; default 10s"),
+        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`; default 10s"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that doesn't run is no conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
@@ -68,7 +68,7 @@ pub(crate) async fn stop(
 /// it has stopped.
 #[utoipa::path(post, path = "/api/pipelines/{id}/restart", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`, or a number of seconds; default 10s"),
+        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses(

@@ -77,14 +77,10 @@ impl Params {
         }
     }
 
-    /// A duration: `10s`, `500ms`, or a number of seconds.
+    /// A duration: `10s`, `500ms`.
     pub(crate) fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
         let Some(text) = self.text(name) else { return default };
-        let parsed = match text.parse::<u64>() {
-            Ok(seconds) => Ok(Millis(seconds.saturating_mul(1_000))),
-            Err(_) => text.parse::<Millis>(),
-        };
-        match parsed {
+        match text.parse::<Millis>() {
             Ok(wait) if wait <= MAX_WAIT => wait.into(),
             Ok(wait) => {
                 self.problem(name, format!("can be {MAX_WAIT} at most, is {wait}"));

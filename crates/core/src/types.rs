@@ -1,10 +1,9 @@
 //! Types of fields, as users and sinks name them; and what a pipeline has learned about its sink's columns.
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
-/// The type of a field or column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
+/// The type of a field or column, written as a text: `bigint`, `decimal(10,2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
     /// true or false.
     Boolean,
@@ -18,11 +17,11 @@ pub enum Type {
     Real,
     /// 64-bit floating point.
     Double,
-    /// A decimal number of at most 38 digits, `scale` of them behind the point.
+    /// A decimal number of at most 38 digits, `scale` of them after the point.
     Decimal {
         /// Digits in all, 1–38.
         precision: u8,
-        /// Digits behind the point, at most `precision`.
+        /// Digits after the point, at most `precision`.
         scale: u8,
     },
     /// Any number, kept as the text it was written in: loses nothing.
@@ -43,25 +42,129 @@ pub enum Type {
     Json,
 }
 
+/// All types but decimals, by name.
+const NAMES: [(&str, Type); 14] = [
+    ("boolean", Type::Boolean),
+    ("smallint", Type::Smallint),
+    ("integer", Type::Integer),
+    ("bigint", Type::Bigint),
+    ("real", Type::Real),
+    ("double", Type::Double),
+    ("number", Type::Number),
+    ("text", Type::Text),
+    ("timestamp", Type::Timestamp),
+    ("datetime", Type::Datetime),
+    ("date", Type::Date),
+    ("binary", Type::Binary),
+    ("uuid", Type::Uuid),
+    ("json", Type::Json),
+];
+
+/// What other systems call them.
+const ELSEWHERE: [(&str, &str); 26] = [
+    ("bool", "boolean"),
+    ("int2", "smallint"),
+    ("short", "smallint"),
+    ("int", "integer"),
+    ("int4", "integer"),
+    ("int32", "integer"),
+    ("int8", "bigint"),
+    ("int64", "bigint"),
+    ("long", "bigint"),
+    ("float", "double"),
+    ("float4", "real"),
+    ("float8", "double"),
+    ("float64", "double"),
+    ("double precision", "double"),
+    ("decimal", "decimal(10,2)"),
+    ("numeric", "decimal(10,2)"),
+    ("money", "decimal(10,2)"),
+    ("string", "text"),
+    ("str", "text"),
+    ("varchar", "text"),
+    ("char", "text"),
+    ("timestamptz", "timestamp"),
+    ("instant", "timestamp"),
+    ("bytea", "binary"),
+    ("bytes", "binary"),
+    ("jsonb", "json"),
+];
+
+impl Type {
+    /// The names of all types but decimals.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.into_iter().map(|(name, _)| name)
+    }
+
+    /// What another system's name of a type is called here: `integer` for `int`, `decimal(8,3)` for `numeric(8,3)`.
+    pub fn called_elsewhere(name: &str) -> Option<String> {
+        let name = name.trim().to_lowercase();
+        let (word, arguments) = name.split_once('(').unwrap_or((&name, ""));
+        match (word.trim(), arguments) {
+            ("numeric" | "dec" | "number", arguments) if !arguments.is_empty() => {
+                let decimal = format!("decimal({arguments}");
+                decimal.parse::<Self>().ok().map(|ty| ty.to_string())
+            }
+            (word, _) => ELSEWHERE.iter().find(|(other, _)| *other == word).map(|(_, ours)| (*ours).into()),
+        }
+    }
+}
+
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
-            Self::Boolean => f.write_str("boolean"),
-            Self::Smallint => f.write_str("smallint"),
-            Self::Integer => f.write_str("integer"),
-            Self::Bigint => f.write_str("bigint"),
-            Self::Real => f.write_str("real"),
-            Self::Double => f.write_str("double"),
-            Self::Number => f.write_str("number"),
-            Self::Text => f.write_str("text"),
-            Self::Timestamp => f.write_str("timestamp"),
-            Self::Datetime => f.write_str("datetime"),
-            Self::Date => f.write_str("date"),
-            Self::Binary => f.write_str("binary"),
-            Self::Uuid => f.write_str("uuid"),
-            Self::Json => f.write_str("json"),
+            other => f.write_str(NAMES.iter().find(|(_, ty)| ty == other).map_or("", |(name, _)| name)),
         }
+    }
+}
+
+impl FromStr for Type {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((_, ty)) = NAMES.iter().find(|(name, _)| *name == text) {
+            return Ok(*ty);
+        }
+        let decimal = || {
+            let digits = text.strip_prefix("decimal(")?.strip_suffix(')')?;
+            let (precision, scale) = digits.split_once(',').unwrap_or((digits, "0"));
+            let (precision, scale): (u8, u8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
+            ((1..=38).contains(&precision) && scale <= precision).then_some(Self::Decimal { precision, scale })
+        };
+        decimal().ok_or_else(|| {
+            let names: Vec<&str> = Self::names().collect();
+            format!(
+                "{text:?} is no type: types are {} and decimal(digits,digits after the point) of up to 38",
+                names.join(", ")
+            )
+        })
+    }
+}
+
+impl Serialize for Type {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Type {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl schemars::JsonSchema for Type {
+    fn schema_name() -> Cow<'static, str> {
+        "Type".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names: Vec<&str> = Self::names().collect();
+        schemars::json_schema!({
+            "description": "Type of a field or column. `decimal(10,2)` has up to 38 digits; `number` is a decimal number of any length.",
+            "type": "string",
+            "format": "column-type",
+            "pattern": format!("^({}|decimal\\([0-9]+(, ?[0-9]+)?\\))$", names.join("|")),
+        })
     }
 }
 
@@ -120,7 +223,7 @@ pub fn widen(a: Type, b: Type) -> Type {
     }
 }
 
-/// Digits before and behind the point that an exact numeric type of limited length holds.
+/// Digits before and after the point that an exact numeric type of limited length holds.
 fn digits(ty: Type) -> Option<(u8, u8)> {
     match ty {
         Type::Smallint => Some((5, 0)),

@@ -8,10 +8,11 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 22] = [
+const OTHERS: [&str; 23] = [
     "0-9",
     "adult-users",
     "api-key",
+    "column-type",
     "dataflow-cli",
     "dataflow-data",
     "dataflow-unchanged",

@@ -134,8 +134,10 @@ fn wording(cause: &str) -> String {
                 continue;
             }
             '[' | '{' => nested(rest),
-            // PostgreSQL names the row that is in the way: `Key (id)=(5) already exists`.
+            // PostgreSQL names the row that is in the way, `Key (id)=(5) already exists`, or the whole: `Failing row contains (1, a).`
             '(' if words.ends_with('=') => rest.find(')').map_or(rest.len(), |end| end + 1),
+            '(' if words.ends_with("row contains ") => rest.rfind(')').map_or(rest.len(), |end| end + 1),
+            '\'' if begins_word => single_quoted(rest),
             '0'..='9' | '-' | '+' if begins_word => number(rest),
             _ => 0,
         };
@@ -180,6 +182,12 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
+/// Length of a text in single quotes, with them; 0: it is none, but an apostrophe.
+fn single_quoted(text: &str) -> usize {
+    let end = text.match_indices('\'').map(|(at, _)| at).skip(1);
+    end.map(|at| at + 1).find(|end| !text[*end..].starts_with(char::is_alphanumeric)).unwrap_or(0)
+}
+
 /// Length of an array or object, up to the bracket that closes it or the ellipsis where it was shortened.
 fn nested(text: &str) -> usize {
     let mut depth = 0;
@@ -222,6 +230,7 @@ mod tests {
             at: String::new(),
             length: 0,
             hash: None,
+            header: None,
             original: None,
             original_base64: None,
         }
@@ -248,6 +257,11 @@ mod tests {
                 "field \"a\" has the object {}, text was asked for",
             ),
             ("Key (id)=(5) already exists", "Key (id)=(a b) already exists"),
+            (
+                "null value in column \"a\" violates it: Failing row contains (1, null, x (y)).",
+                "null value in column \"a\" violates it: Failing row contains (22, null, z).",
+            ),
+            ("can't cast string 'abc' to value of Int64 type", "can't cast string 'it's 5' to value of Int64 type"),
             ("expected a value at byte 0, found \"x\"", "expected a value at byte 17, found \"y\""),
         ];
         for (one, other) in same {

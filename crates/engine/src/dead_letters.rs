@@ -10,7 +10,10 @@ use dataflow_core::{
     token::{Fence, Token},
 };
 use dataflow_journal::{Error, Journal};
-use dataflow_sdk::{batch::Dead, records::Records};
+use dataflow_sdk::{
+    batch::Dead,
+    records::{Layout, Records},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -40,6 +43,9 @@ struct LetterV1 {
     length: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
+    /// Of CSV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    header: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +65,7 @@ impl From<DeadLetter> for LetterV1 {
             at: letter.at,
             length: letter.length,
             hash: letter.hash,
+            header: letter.header,
             original: letter.original,
             original_base64: letter.original_base64,
         }
@@ -78,6 +85,7 @@ impl From<LetterV1> for DeadLetter {
             at: letter.at,
             length: letter.length,
             hash: letter.hash,
+            header: letter.header,
             original: letter.original,
             original_base64: letter.original_base64,
         }
@@ -130,6 +138,10 @@ pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLette
         at: crate::view::rfc3339(at),
         length: oversized.map_or_else(|| bytes.map_or(0, |bytes| bytes.len() as u64), |oversized| oversized.length),
         hash: oversized.map(|oversized| oversized.hash.clone()),
+        header: match &records.layout {
+            Layout::Csv(layout) => layout.header.clone(),
+            Layout::Json => None,
+        },
         original,
         original_base64,
     }
@@ -207,6 +219,7 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
         at: String::new(),
         length: 0,
         hash: None,
+        header: None,
         original: None,
         original_base64: None,
     }
@@ -289,8 +302,8 @@ pub(crate) async fn page(
     let items = list(journal, chunks, after, limit).await?;
     let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
     let next = items.last().map(|letter| letter.number).filter(|last| *last < total);
-    let items =
-        items.into_iter().map(|letter| DeadLetter { original: None, original_base64: None, ..letter }).collect();
+    let short = |letter| DeadLetter { header: None, original: None, original_base64: None, ..letter };
+    let items = items.into_iter().map(short).collect();
     Ok(DeadLetterPage { items, next })
 }
 
@@ -316,6 +329,7 @@ mod tests {
             at: "2026-01-01T00:00:00.123Z".into(),
             length: 9_007_199_254_740_993,
             hash: Some("9f86d081884c7d65".into()),
+            header: Some("age,name".into()),
             original: Some("{\"age\":\"zwölf\"}\n".into()),
             original_base64: None,
         };
@@ -323,6 +337,7 @@ mod tests {
             position: "42".into(),
             length: 2,
             hash: None,
+            header: None,
             original: None,
             original_base64: Some("//4=".into()),
             ..text.clone()

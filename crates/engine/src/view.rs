@@ -267,6 +267,9 @@ pub struct DeadLetter {
     /// Hash of the whole, if only its head was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// Of CSV whose fields are named by its file: the line that names them. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
     /// The original bytes as text, if they are UTF-8. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,

@@ -2,6 +2,7 @@
 mod csv;
 pub mod decode;
 pub mod encode;
+pub mod foreign;
 mod json;
 mod marks;
 pub mod pushed;

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Words for who holds a lock on a file: "process 123 (tail)", "another writer of this node", or "another process" if that
+/// Who holds a lock that this process holds itself.
+pub const THIS_PROCESS: &str = "another writer of this node";
+
+/// Words for who holds a lock on a file: "process 123 (tail)", [`THIS_PROCESS`], or "another process" if that
 /// can't be told.
 pub fn holder(path: &Path) -> String {
     name(pid(&[path.to_owned()]))
@@ -55,7 +58,7 @@ fn has_open(pid: u32, files: &[(u64, u64)]) -> bool {
 
 fn name(pid: Option<u32>) -> String {
     match pid {
-        Some(pid) if pid == std::process::id() => "another writer of this node".into(),
+        Some(pid) if pid == std::process::id() => THIS_PROCESS.into(),
         Some(pid) => match fs::read_to_string(format!("/proc/{pid}/comm")) {
             Ok(name) => format!("process {pid} ({})", name.trim()),
             Err(_) => format!("process {pid}"),

@@ -30,7 +30,7 @@ use redactor::Redactor;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// The config struct of a source: its manual. Field docs are the reference docs.
 ///
@@ -71,6 +71,11 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     /// Where a partition begins that was never read.
     fn begins(&self) -> Place {
         Place::Beginning
+    }
+    /// Whether it reads the file of this path, now or once it is there. Never touches the network.
+    fn reads_file(&self, path: &Path) -> bool {
+        let _ = path;
+        false
     }
 }
 

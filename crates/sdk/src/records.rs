@@ -120,6 +120,8 @@ pub struct CsvLayout {
     pub columns: Vec<String>,
     /// Unquoted texts that stand for null.
     pub null_values: Vec<String>,
+    /// The header that named them, as it is written; none: the spec did.
+    pub header: Option<String>,
 }
 
 /// A record over the limit.

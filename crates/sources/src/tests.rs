@@ -50,7 +50,7 @@ fn specs_as_users_write_them_pass_the_catalogue() {
         json!({"type": "file", "path": "examples/*.json"}),
         json!({"type": "file", "path": "a", "format": "csv", "delimiter": ";", "header": false, "columns": ["a"],
             "nullValues": ["", "NULL"], "compression": "zstd"}),
-        json!({"type": "file", "path": "a.log", "follow": true, "pollInterval": 50, "onPositionLost": "earliest"}),
+        json!({"type": "file", "path": "a.log", "follow": true, "pollInterval": "50ms", "onPositionLost": "earliest"}),
         json!({"type": "http"}),
         json!({"type": "http", "maxPendingBytes": 1000}),
         json!({"type": "generate"}),

@@ -25,7 +25,7 @@ pub(super) fn describe(path: &str, operation: &mut Value) {
 }
 
 fn schema(name: &str, path: &str) -> Option<Value> {
-    let duration = |default: &str| json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)?$", "default": default});
+    let duration = |default: &str| json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$", "default": default});
     Some(match name {
         "id" => pipeline_id(),
         "number" => json!({"type": "integer", "format": "int64", "minimum": 1}),

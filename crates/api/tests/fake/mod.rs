@@ -195,6 +195,7 @@ fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
         at: "2026-11-23T00:00:00Z".into(),
         length: 3,
         hash: None,
+        header: None,
         original: (number == 1).then(|| "{,}".into()),
         original_base64: (number == 2).then(|| "/+8=".into()),
     };

@@ -1,6 +1,6 @@
 //! What can be said of a spec without knowing its connectors.
 use super::PipelineSpec;
-use crate::{limits, problem::Problem, types::Type};
+use crate::{limits, problem::Problem};
 
 /// All findings about the parts of a spec that are the domain's own: lengths, counts and ranges.
 pub fn check(spec: &PipelineSpec) -> Vec<Problem> {
@@ -28,14 +28,6 @@ pub fn check(spec: &PipelineSpec) -> Vec<Problem> {
     positive("maxRecordBytes", spec.max_record_bytes);
     positive("maxInFlightBytes", spec.max_in_flight_bytes);
     positive("restart.initial", spec.restart.initial.0);
-    for (field, ty) in &spec.schema {
-        if let Type::Decimal { precision, scale } = ty
-            && (!(1..=38).contains(precision) || scale > precision)
-        {
-            let message = format!("{ty} is no type: precision must be 1 to 38, and scale at most precision");
-            problems.push(Problem::new(format!("schema.{field}"), "out-of-range", message));
-        }
-    }
     let most = [
         ("batch.maxRecords", u64::from(spec.batch.max_records), limits::MAX_BATCH_RECORDS),
         ("batch.maxBytes", spec.batch.max_bytes, limits::MAX_BATCH_BYTES),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, time::Duration};
 
-/// A duration in milliseconds: written `50ms`, `1s`, `5m`, `2h`, or as a number of milliseconds. At most
+/// A duration in milliseconds, written with its unit: `50ms`, `1s`, `5m`, `2h`. At most
 /// [`MAX_DURATION_MS`] where it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
@@ -66,14 +66,7 @@ impl<'de> Deserialize<'de> for Millis {
         impl de::Visitor<'_> for Visitor {
             type Value = Millis;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration like \"50ms\", \"1s\" or \"5m\", or a number of milliseconds")
-            }
-            fn visit_u64<E: de::Error>(self, ms: u64) -> Result<Millis, E> {
-                Millis::bounded(ms).map_err(E::custom)
-            }
-            fn visit_i64<E: de::Error>(self, ms: i64) -> Result<Millis, E> {
-                let ms = u64::try_from(ms).map_err(|_| E::custom("a duration can't be negative"))?;
-                self.visit_u64(ms)
+                f.write_str("a duration like \"50ms\", \"1s\" or \"5m\"")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Millis, E> {
                 text.parse().map_err(E::custom)
@@ -89,8 +82,10 @@ impl JsonSchema for Millis {
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "A duration: \"50ms\", \"1s\", \"5m\", \"2h\", or a number of milliseconds.",
-            "anyOf": [{"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"}, {"type": "integer", "minimum": 0, "maximum": MAX_DURATION_MS}]
+            "description": "A duration, a number and its unit: \"50ms\", \"1s\", \"5m\", \"2h\".",
+            "type": "string",
+            "format": "duration",
+            "pattern": "^[0-9]+(ms|s|m|h)$"
         })
     }
 }

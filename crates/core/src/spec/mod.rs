@@ -49,27 +49,34 @@ pub struct PipelineSpec {
     pub schema: IndexMap<String, Type>,
     /// What becomes of a record with a value that does not fit the type asked for.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = OnTypeMismatch::default()))]
     pub on_type_mismatch: OnTypeMismatch,
     /// How much is taken at once.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = BatchSpec::default()))]
     pub batch: BatchSpec,
     /// Number of lanes, fixed for a generation. Default: as many as the source has partitions, at most the node's cores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lanes: Option<u32>,
     /// How often progress is written to the journal.
     #[serde(default = "default_checkpoint_interval", skip_serializing_if = "is_default_checkpoint_interval")]
+    #[schemars(extend("default" = default_checkpoint_interval()))]
     pub checkpoint_interval: Millis,
     /// How long a stop waits for what is under way.
     #[serde(default = "default_stop_timeout", skip_serializing_if = "is_default_stop_timeout")]
+    #[schemars(extend("default" = default_stop_timeout()))]
     pub stop_timeout: Millis,
     /// Largest record, in bytes; a larger one is a dead letter.
     #[serde(default = "default_max_record_bytes", skip_serializing_if = "is_default_max_record_bytes")]
+    #[schemars(extend("default" = default_max_record_bytes()))]
     pub max_record_bytes: u64,
     /// Most bytes read and not yet committed.
     #[serde(default = "default_max_in_flight_bytes", skip_serializing_if = "is_default_max_in_flight_bytes")]
+    #[schemars(extend("default" = default_max_in_flight_bytes()))]
     pub max_in_flight_bytes: u64,
     /// When and how a failed pipeline is started again.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = RestartPolicy::default()))]
     pub restart: RestartPolicy,
 }
 

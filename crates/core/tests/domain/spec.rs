@@ -13,11 +13,11 @@ fn durations_are_read_and_written_as_people_do() {
         assert_eq!(serde_json::from_value::<Millis>(json!(text)).unwrap(), Millis(ms));
         assert_eq!(Millis(ms).to_string().parse(), Ok(Millis(ms)));
     }
-    assert_eq!(serde_json::from_value::<Millis>(json!(50)).unwrap(), Millis(50));
     assert_eq!(Millis(300_000).to_string(), "5m");
     assert_eq!(Millis(90_000).to_string(), "90s");
     for bad in [
         json!("5"),
+        json!(5),
         json!("-1s"),
         json!("1.5s"),
         json!("s"),
@@ -74,10 +74,6 @@ fn limits_are_checked_and_named() {
     assert_eq!(found(PipelineSpec { batch: none, ..spec() }), ["batch.maxRecords", "batch.maxBytes"]);
     let huge = BatchSpec { max_records: u32::MAX, max_bytes: u64::MAX, linger: Millis(0) };
     assert_eq!(found(PipelineSpec { batch: huge, ..spec() }), ["batch.maxRecords", "batch.maxBytes"]);
-    for (precision, scale) in [(0, 0), (39, 0), (2, 3)] {
-        let schema = [("amount".to_owned(), Type::Decimal { precision, scale })].into_iter().collect();
-        assert_eq!(found(PipelineSpec { schema, ..spec() }), ["schema.amount"]);
-    }
     let zeros = PipelineSpec {
         checkpoint_interval: Millis(0),
         stop_timeout: Millis(0),
@@ -93,6 +89,32 @@ fn limits_are_checked_and_named() {
 }
 
 #[test]
+fn types_are_written_as_texts() {
+    for text in Type::names().chain(["decimal(10,2)", "decimal(38,38)"]) {
+        assert_eq!(text.parse::<Type>().map(|ty| ty.to_string()).as_deref(), Ok(text));
+        assert_eq!(from_json::<Type>(json!(text)), text.parse().unwrap());
+    }
+    assert_eq!("decimal(10, 2)".parse(), "decimal(10,2)".parse::<Type>());
+    for bad in [
+        json!("int"),
+        json!("decimal"),
+        json!("decimal(0,0)"),
+        json!("decimal(39,0)"),
+        json!("decimal(2,3)"),
+        json!("Bigint"),
+        json!({"decimal": {"precision": 10, "scale": 2}}),
+    ] {
+        assert!(serde_json::from_value::<Type>(bad.clone()).is_err(), "{bad}");
+    }
+    for (other, ours) in
+        [("INT", "integer"), ("numeric(8, 3)", "decimal(8,3)"), ("varchar(20)", "text"), ("decimal", "decimal(10,2)")]
+    {
+        assert_eq!(Type::called_elsewhere(other).as_deref(), Some(ours));
+    }
+    assert_eq!(Type::called_elsewhere("thing"), None);
+}
+
+#[test]
 fn restarts_back_off() {
     let policy = RestartPolicy { max_attempts: Some(12), initial: Millis(1_000), max: Millis(300_000) };
     let waits: Vec<_> = (0..13).map(|attempt| policy.wait_ms(attempt)).collect();
@@ -100,4 +122,60 @@ fn restarts_back_off() {
     assert_eq!(waits[10..], [Some(300_000), Some(300_000), None]);
     assert_eq!(RestartPolicy::default().wait_ms(u32::MAX), Some(300_000));
     assert_eq!(RestartPolicy { max_attempts: Some(0), ..policy }.wait_ms(0), None);
+}
+
+/// The rows of a table of the fields of a schema: name, default, what it is.
+fn rows(schema: &serde_json::Value) -> Vec<String> {
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let row = |(name, field): (&String, &serde_json::Value)| {
+        let default = match &field["default"] {
+            _ if required.contains(&json!(name)) => "(needed)".into(),
+            serde_json::Value::Null => "".into(),
+            serde_json::Value::String(text) if text.is_empty() => "".into(),
+            serde_json::Value::Array(items) if items.is_empty() => "".into(),
+            serde_json::Value::Object(fields) if name != "labels" && !fields.is_empty() => "see below".into(),
+            serde_json::Value::Object(_) => "".into(),
+            serde_json::Value::String(text) => format!("`{text}`"),
+            other => format!("`{other}`"),
+        };
+        format!("| `{name}` | {default} | {} |", field["description"].as_str().unwrap().replace('\n', " "))
+    };
+    schema["properties"].as_object().unwrap().iter().map(row).collect()
+}
+
+/// `UPDATE=1` writes the tables of the guide anew.
+#[test]
+fn the_guide_lists_each_field_with_its_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/spec.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    let schema = schemars::schema_for!(PipelineSpec).to_value();
+    let part = |name: &str| schema["$defs"][name].clone();
+    let mut expected = guide.clone();
+    for (mark, schema) in [("fields", schema.clone()), ("batch", part("BatchSpec")), ("restart", part("RestartPolicy"))]
+    {
+        let table =
+            ["| field | default | what |".to_owned(), "|---|---|---|".to_owned()].into_iter().chain(rows(&schema));
+        let begin = expected.find(&format!("<!-- {mark} -->")).unwrap();
+        let end = begin + expected[begin..].find("\n\n").unwrap();
+        expected.replace_range(begin..end, &format!("<!-- {mark} -->\n{}", table.collect::<Vec<_>>().join("\n")));
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &expected).unwrap();
+    }
+    assert!(guide == expected, "docs/guides/spec.md is not what the spec is: run this test with UPDATE=1");
+}
+
+#[test]
+fn defaults_of_the_schema_are_those_that_are_taken() {
+    let minimal = json!({"source": {"type": "http"}, "sink": {"type": "stdout"}});
+    let spec: PipelineSpec = from_json(minimal.clone());
+    let schema = schemars::schema_for!(PipelineSpec).to_value();
+    let mut told = minimal;
+    for (name, field) in schema["properties"].as_object().unwrap() {
+        if let Some(default) = field.get("default").filter(|default| !default.is_null()) {
+            told[name] = default.clone();
+        }
+    }
+    assert!(told.get("stopTimeout").is_some() && told.get("batch").is_some(), "{told}");
+    assert_eq!(from_json::<PipelineSpec>(told), spec);
 }

@@ -42,13 +42,16 @@ pub(super) enum Command {
         /// The dead letter's number.
         number: u64,
     },
-    /// Print the original bytes of all, a line each: to mend them, and to read them again from a file.
+    /// Print the original bytes of all, a line each, of CSV after the header: to mend them, and to read them again from a file.
     Export {
         #[command(flatten)]
         of: Of,
         /// Only those after this number.
         #[arg(long, default_value_t = 0)]
         after: u64,
+        /// Only those of this partition, as `list` shows it: the file, of a file source.
+        #[arg(long)]
+        partition: Option<String>,
     },
 }
 
@@ -69,7 +72,7 @@ pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Fa
         Command::List { of, limit, after } => list(&of.open().await?, &of, limit, after, output).await?,
         Command::Causes { of } => by_cause(&of.open().await?, output).await?,
         Command::Get { of, number } => get(&of.open().await?, number, output).await?,
-        Command::Export { of, after } => export(&of.open().await?, after).await?,
+        Command::Export { of, after, partition } => export(&of.open().await?, after, partition.as_deref()).await?,
     }
     Ok(Outcome::Done)
 }
@@ -190,20 +193,26 @@ async fn get(letters: &Letters, number: u64, output: Output) -> Result<(), Failu
 /// Letters that are asked for at once.
 const PAGE: u64 = 1_000;
 
-async fn export(letters: &Letters, mut after: u64) -> Result<(), Failure> {
-    let (mut kept, mut not_whole) = (0_u64, 0_u64);
+/// What of the letters was exported.
+#[derive(Default)]
+struct Exported {
+    /// The header that was written, of CSV.
+    header: Option<String>,
+    kept: u64,
+    /// Of these nothing was kept, or the head only.
+    not_whole: u64,
+    /// These have another header.
+    others: u64,
+}
+
+async fn export(letters: &Letters, mut after: u64, partition: Option<&str>) -> Result<(), Failure> {
+    let mut exported = Exported::default();
     loop {
         let page = letters.page(after, PAGE).await?;
-        for listed in &page.items {
+        let wanted = page.items.iter().filter(|listed| partition.is_none_or(|wanted| listed.partition == wanted));
+        for listed in wanted {
             let letter = letters.get(listed.number).await?;
-            // Of a record over the limit only the head was kept, which is no record.
-            let Some(mut bytes) = letter.bytes().filter(|_| letter.hash.is_none()) else {
-                not_whole += 1;
-                continue;
-            };
-            kept += 1;
-            bytes.push(b'\n');
-            if io::stdout().lock().write_all(&bytes).is_err() {
+            if exported.write(letter).is_err() {
                 return Ok(()); // the reader has gone away
             }
         }
@@ -212,12 +221,46 @@ async fn export(letters: &Letters, mut after: u64) -> Result<(), Failure> {
             None => break,
         }
     }
-    if not_whole > 0 {
-        eprintln!(
-            "{} without their bytes are left out: they had none, or were too large to be kept whole",
-            output::counted(not_whole, "dead letter")
-        );
-    }
-    eprintln!("{} exported", output::counted(kept, "dead letter"));
+    exported.say();
     Ok(())
+}
+
+impl Exported {
+    /// Writes the record as it was; the first of a CSV file with the file's header before it, so that what is written can be
+    /// read as such a file.
+    fn write(&mut self, letter: DeadLetter) -> io::Result<()> {
+        // Of a record over the limit only the head was kept, which is no record.
+        let Some(mut bytes) = letter.bytes().filter(|_| letter.hash.is_none()) else {
+            self.not_whole += 1;
+            return Ok(());
+        };
+        bytes.push(b'\n');
+        if self.kept == 0 {
+            if let Some(header) = &letter.header {
+                bytes.splice(0..0, format!("{header}\n").into_bytes());
+            }
+            self.header = letter.header;
+        } else if self.header != letter.header {
+            self.others += 1;
+            return Ok(());
+        }
+        self.kept += 1;
+        io::stdout().lock().write_all(&bytes)
+    }
+
+    fn say(&self) {
+        if self.not_whole > 0 {
+            eprintln!(
+                "{} without their bytes are left out: they had none, or were too large to be kept whole",
+                output::counted(self.not_whole, "dead letter")
+            );
+        }
+        if self.others > 0 {
+            eprintln!(
+                "{} of files with another header are left out: export each file's with --partition FILE",
+                output::counted(self.others, "dead letter")
+            );
+        }
+        eprintln!("{} exported", output::counted(self.kept, "dead letter"));
+    }
 }

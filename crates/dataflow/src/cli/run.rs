@@ -17,7 +17,7 @@ use crate::{
 use dataflow_core::{
     id::{Actor, CommandId, PipelineId},
     pipeline::{Rejected, Status},
-    spec::PipelineSpec,
+    spec::{Component, PipelineSpec},
 };
 use dataflow_engine::{
     causes::DeadLettersByCause,
@@ -139,15 +139,24 @@ async fn to_the_end(
     // A pipeline that fails before it has done anything is most likely declared wrongly: waiting would not help.
     let done_before = before.metrics.batches;
     loop {
-        let pipeline = door.view().await?;
-        progress.update(&pipeline);
+        let mut pipeline = door.view().await?;
         let hopeless = pipeline.status == Status::Failed && pipeline.metrics.batches == done_before;
+        if let Some(error) = pipeline.error.as_mut().filter(|_| hopeless) {
+            error.retry_at = None; // nobody waits for it
+        }
+        progress.update(&pipeline);
         if hopeless || progress::at_rest(&pipeline) {
             progress.finish();
             let nothing_new = pipeline.metrics.records_read == before.metrics.records_read;
-            if completed && nothing_new && pipeline.status == Status::Completed {
-                eprintln!("{} was completed, and there is nothing new: nothing to do", door.id);
-                eprintln!("to run it again from the beginning, remove {folder}");
+            if nothing_new && pipeline.status == Status::Completed {
+                if completed {
+                    eprintln!("{} was completed, and there is nothing new: nothing to do", door.id);
+                } else if before.metrics.records_read > 0 {
+                    eprintln!("{} has changed, and there is nothing new that the change could apply to", door.id);
+                }
+                if completed || before.metrics.records_read > 0 {
+                    eprintln!("to run it again from the beginning, remove {folder}: {}", what_follows(&pipeline.sink));
+                }
             }
             return Ok(by_itself(pipeline));
         }
@@ -163,6 +172,26 @@ async fn to_the_end(
                 return Ok(Ended { pipeline: stopped?, signal: Some(signal) });
             }
         }
+    }
+}
+
+/// What becomes of the target where all is written again.
+fn what_follows(sink: &Component) -> &'static str {
+    let setting = |name: &str| sink.config.get(name).and_then(serde_json::Value::as_str);
+    match (sink.kind.as_str(), setting("mode"), setting("ifExists")) {
+        ("postgres" | "sqlite", Some("append"), _) => {
+            "each row is then written once more, so empty the table first (its rows would be there twice)"
+        }
+        ("postgres" | "sqlite", Some(_), _) => {
+            "rows of the same keys are then written again, and others stay as they are"
+        }
+        ("postgres" | "sqlite", ..) => "where the table has no key, empty it first (its rows would be there twice)",
+        ("file", _, Some("replace")) => "the file is then emptied and written again",
+        ("file", _, Some("fail")) => "move the file away first, as ifExists: fail takes an empty one only",
+        ("file", ..) => {
+            "all is then written after what is in the file, so move the file away first (its records would be there twice)"
+        }
+        _ => "all is then written again",
     }
 }
 

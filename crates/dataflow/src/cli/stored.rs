@@ -56,8 +56,12 @@ pub(super) fn run_folder(data_dir: &Path, id: &PipelineId) -> PathBuf {
 
 fn in_use(error: data_dir::Error) -> Failure {
     match error {
-        data_dir::Error::InUse { .. } => {
-            Failure::failed(error).fix("wait until that process has ended, or stop it; then repeat this")
+        data_dir::Error::InUse { ref path, .. } => {
+            let fix = match path.ends_with("node") {
+                true => "that process is a node: ask it, without --data-dir (--server URL says where it listens)",
+                false => "that process is a run: wait until it has ended, or stop it; then repeat this",
+            };
+            Failure::failed(error).fix(fix)
         }
         data_dir::Error::Io { .. } => node::Error::from(error).into(),
     }

@@ -24,6 +24,11 @@ const VARIABLES: [(&str, &str, Form); 9] = [
     ("DATAFLOW_SECRETS_ENV", "/secrets/env", Form::List),
     ("DATAFLOW_PATHS_ALLOW", "/paths/allow", Form::List),
 ];
+/// A connection of each kind, as an example.
+const EXAMPLES: [(&str, &str); 2] = [
+    ("kafka", r#"{"brokers": "127.0.0.1:9092"}"#),
+    ("postgres", r#"{"url": "postgres://user:password@127.0.0.1:5432/database"}"#),
+];
 /// Other variables that the program and its tests read, so that they are not taken for misspelt ones.
 const OTHERS: [&str; 4] = ["DATAFLOW_CONFIG", "DATAFLOW_SERVER", "DATAFLOW_OUTPUT", "DATAFLOW_FAULT"];
 /// `DATAFLOW_CONNECTION_<KIND>_<NAME>`: a connection as a JSON object.
@@ -55,15 +60,29 @@ pub(super) fn overlay(
     (problems, warnings)
 }
 
-fn misspelt(name: &str) -> Option<&'static str> {
-    let known = || VARIABLES.iter().map(|(known, ..)| *known).chain(OTHERS);
+/// All variables that have a name of their own.
+fn known() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().map(|(known, ..)| *known).chain(OTHERS)
+}
+
+/// What a name is most like. The prefix that all have must not make names look alike.
+fn misspelt(name: &str) -> Option<String> {
     if known().any(|known| known == name) {
         return None;
     }
-    // The common prefix must not make names look alike.
-    let rest = name.trim_start_matches("DATAFLOW_");
-    check::nearest(rest, known().map(|known| known.trim_start_matches("DATAFLOW_")))
-        .and_then(|close| known().find(|known| known.ends_with(close)))
+    const PREFIX: &str = "DATAFLOW_";
+    let rest = |name: &'static str| name.trim_start_matches(PREFIX);
+    let near = check::nearest(name.trim_start_matches(PREFIX), known().map(rest));
+    if let Some(near) = near {
+        return Some(format!("{PREFIX}{near}"));
+    }
+    // DATAFLOW_CONECTION_KAFKA_DEFAULT, DATAFLOW_KAFKA_DEFAULT
+    let (first, after) = name.trim_start_matches(PREFIX).split_once('_')?;
+    let kind = |word: &str| check::nearest(word, EXAMPLES.map(|(kind, _)| kind)).map(str::to_uppercase);
+    if check::nearest(first, ["CONNECTION"]).is_some() {
+        return Some(format!("{CONNECTION}{after}"));
+    }
+    kind(first).map(|kind| format!("{CONNECTION}{kind}_{after}"))
 }
 
 fn connection(rest: &str, value: &str) -> Result<(String, String, Value), Problem> {
@@ -79,9 +98,15 @@ fn connection(rest: &str, value: &str) -> Result<(String, String, Value), Proble
             "invalid-value",
             format!("is no JSON object (line {}, column {})", error.line(), error.column()),
         )
-        .fix("write it like {\"brokers\": \"127.0.0.1:9092\"}")
+        .fix(format!("write it like {}", example(&kind.to_lowercase())))
     })?;
     Ok((kind.to_lowercase(), name.to_lowercase(), Value::Object(fields)))
+}
+
+/// A connection of a kind; of one that is not known, of another.
+fn example(kind: &str) -> &'static str {
+    let [first, ..] = EXAMPLES;
+    EXAMPLES.into_iter().find(|(known, _)| *known == kind).unwrap_or(first).1
 }
 
 fn set(settings: &mut Value, path: &str, value: Value) {

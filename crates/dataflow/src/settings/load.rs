@@ -1,7 +1,7 @@
 //! Reading and checking settings: all findings at once.
 use super::{Environment, Settings, environment};
 use crate::plugins::catalog;
-use dataflow_core::{problem::Problem, spec::Millis};
+use dataflow_core::problem::Problem;
 use dataflow_sdk::{
     catalog::{Connections, look_up},
     check,
@@ -58,7 +58,6 @@ pub fn load(
         None => {}
     }
     problems.extend(value.pointer("/log/level").and_then(Value::as_str).and_then(check_level));
-    problems.extend(value.get("shutdownTimeout").and_then(Value::as_str).and_then(check_timeout));
     problems.extend(value.get("connections").map_or_else(Vec::new, check_connections));
     if !problems.is_empty() {
         return Err(problems);
@@ -94,8 +93,21 @@ fn read(path: &Path) -> Result<Value, Vec<Problem>> {
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // Not the line itself: it may hold a password.
-        vec![Problem::new(place, "invalid-value", format!("line {line} is no TOML: {}", error.message()))]
+        let finding = Problem::new(place, "invalid-value", format!("line {line} is no TOML: {}", error.message()));
+        let name = text.lines().nth(line - 1).and_then(unquoted);
+        vec![match name {
+            Some(name) => finding.fix(format!("put texts in quotes: {name} = \"…\"")),
+            None => finding,
+        }]
     })
+}
+
+/// The setting of a line whose value is a text without quotes.
+fn unquoted(line: &str) -> Option<&str> {
+    let (name, value) = line.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    (is_name && !value.is_empty() && !value.starts_with(['"', '\'', '[', '{'])).then_some(name)
 }
 
 /// Nothing but loopback: whoever reaches the API can do everything.
@@ -125,8 +137,4 @@ fn check_level(level: &str) -> Option<Problem> {
         Problem::new("log.level", "invalid-value", format!("{wrong:?} is no log level"))
             .fix("write error, warn, info, debug or trace, or module=level pairs with commas"),
     )
-}
-
-fn check_timeout(timeout: &str) -> Option<Problem> {
-    timeout.parse::<Millis>().err().map(|error| Problem::new("shutdownTimeout", "invalid-value", error))
 }

@@ -57,7 +57,7 @@ fn all_findings_come_at_once_with_the_nearest_name() {
 #[test]
 fn what_is_no_toml_is_named_with_its_line_but_not_its_text() {
     let problems = load_text("listen = \"127.0.0.1:1\"\npassword = geheim\n", &[]).unwrap_err().join("\n");
-    assert!(problems.contains("line 2"), "{problems}");
+    assert!(problems.contains("line 2") && problems.contains("password = \"…\""), "{problems}");
     assert!(!problems.contains("geheim"), "{problems}");
 }
 
@@ -68,8 +68,26 @@ fn a_connection_variable_that_is_no_json_does_not_show_its_text() {
 }
 
 #[test]
-fn a_misspelt_variable_is_warned_of() {
-    let (_, warnings) = load_text("", &[("DATAFLOW_LISTN", "x"), ("DATAFLOW_SERVICES_HOME", "y")]).unwrap();
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("DATAFLOW_LISTEN"), "{warnings:?}");
+fn the_example_of_a_connection_is_one_of_its_kind() {
+    for (variable, example) in [("POSTGRES_DEFAULT", "\"url\""), ("KAFKA_MAIN", "\"brokers\"")] {
+        let problems =
+            load_text("", &[(&format!("DATAFLOW_CONNECTION_{variable}"), "{url: x}")]).unwrap_err().join("\n");
+        assert!(problems.contains(example), "{problems}");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_of_with_the_nearest() {
+    for (written, meant) in [
+        ("DATAFLOW_LISTN", "DATAFLOW_LISTEN?"),
+        ("DATAFLOW_DATADIR", "DATAFLOW_DATA_DIR?"),
+        ("DATAFLOW_CONECTION_KAFKA_MAIN", "DATAFLOW_CONNECTION_KAFKA_MAIN?"),
+        ("DATAFLOW_POSTGRES_DEFAULT", "DATAFLOW_CONNECTION_POSTGRES_DEFAULT?"),
+    ] {
+        let (_, warnings) = load_text("", &[(written, "x")]).unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains(meant), "{written}: {warnings:?}");
+    }
+    for known in ["DATAFLOW_SERVER", "DATAFLOW_SERVICES_HOME", "DATAFLOW_REQUIRE_SERVICES"] {
+        assert!(load_text("", &[(known, "x")]).unwrap().1.is_empty(), "{known}");
+    }
 }

@@ -64,6 +64,66 @@ fn a_bounded_pipeline_ends_with_0_and_says_so_when_repeated() {
 }
 
 #[test]
+fn exported_csv_can_be_mended_and_read_again() {
+    let case = Case::new("");
+    let mut spec = case.spec();
+    let (input, mended) = (case.path("in.csv"), case.path("mended.csv"));
+    fs::write(&input, "id;age\r\n1;20\r\n2;old\r\n3;30\r\n4;young\r\n").unwrap();
+    spec["source"] = json!({"type": "file", "path": input, "delimiter": ";"});
+    spec["transforms"] = json!([]);
+    spec["schema"] = json!({"id": "bigint", "age": "bigint"});
+    assert_eq!(case.run(&spec).0, 3);
+    let data = case.path("data");
+    let (code, exported, stderr) = output(&["dead-letters", "export", "one", "--data-dir", data.to_str().unwrap()]);
+    assert_eq!((code, exported.replace('\r', "").as_str()), (0, "id;age\n2;old\n4;young\n"), "{stderr}");
+    fs::write(&mended, exported.replace("old", "77").replace("young", "7")).unwrap();
+    spec["source"]["path"] = json!(mended);
+    let (code, _, stderr) = case.run(&spec);
+    assert_eq!((code, case.rows()), (0, 4), "{stderr}");
+    assert_eq!(query(&case.database(), "SELECT sum(age) FROM users"), 134);
+}
+
+#[test]
+fn a_file_that_the_source_reads_is_not_written() {
+    let case = Case::new(GOOD);
+    let folder = case.folder.path().display().to_string();
+    for (source, sink) in [
+        (
+            json!({"path": format!("{folder}/*.jsonl"), "follow": true}),
+            json!({"type": "file", "path": format!("{folder}/out.jsonl")}),
+        ),
+        (
+            json!({"path": case.path("in.jsonl")}),
+            json!({"type": "file", "path": format!("{folder}/../{}/in.jsonl", case.folder.path().file_name().unwrap().display())}),
+        ),
+        (
+            json!({"path": format!("{folder}/*")}),
+            json!({"type": "sqlite", "path": case.database(), "table": "users", "mode": "append"}),
+        ),
+    ] {
+        let mut spec = case.spec();
+        spec["source"] = source;
+        spec["source"]["type"] = json!("file");
+        spec["sink"] = sink;
+        let (code, _, stderr) = case.run(&spec);
+        assert!(code == 2 && stderr.contains("[reads-own-output]"), "{stderr}");
+    }
+}
+
+#[test]
+fn what_follows_from_running_again_is_said() {
+    let case = Case::new(GOOD);
+    let mut spec = case.spec();
+    assert_eq!(case.run(&spec).0, 0);
+    let (_, _, stderr) = case.run(&spec);
+    assert!(stderr.contains("empty the table first"), "{stderr}");
+    spec["transforms"] = json!([]);
+    let (code, _, stderr) = case.run(&spec);
+    assert!(code == 0 && stderr.contains("nothing new") && stderr.contains("empty the table first"), "{stderr}");
+    assert_eq!(case.rows(), 2);
+}
+
+#[test]
 fn records_without_fields_are_dead_letters_whenever_they_come() {
     for sink in ["sqlite", "file"] {
         let case = Case::new("{}\n{}\n{\"id\":1}\n{}\n");

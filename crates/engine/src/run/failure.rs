@@ -29,7 +29,7 @@ impl Failure {
                 code: "position-lost".into(),
                 stage: stage.into(),
                 message: format!(
-                    "position {wanted} of {partition} is not there any more ({reason}); there are {earliest} to {latest}"
+                    "position {wanted} of {partition} is not there any more ({reason}); positions {earliest} to {latest} are"
                 ),
                 fix: Some(
                     "choose where to go on: set the checkpoint to \"beginning\", \"end\" or a position, or set \
@@ -43,7 +43,9 @@ impl Failure {
 
     /// Findings where a spec had none when it was accepted: a secret is gone, a connection was renamed.
     pub(crate) fn invalid(stage: &str, problems: &[Problem]) -> Self {
-        let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        // What to do about the first is said beside the message.
+        let first = problems.first().map(|first| Problem { fix: None, ..first.clone() }.to_string());
+        let all: Vec<String> = first.into_iter().chain(problems.iter().skip(1).map(ToString::to_string)).collect();
         Self::Fatal(Cause {
             code: problems.first().map_or_else(|| "invalid-value".into(), |problem| problem.code.clone()),
             stage: stage.into(),

@@ -150,8 +150,9 @@ fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
         format!(
             "the journal is behind the sink: the sink's token of lane {lane} is at pushed record {at}, but what this journal \
              has received (up to {received}) does not lead there: was the node's folder restored from a backup? {pending} \
-             records are pending here, from {first}; batches that were acknowledged after the backup and had not reached \
-             the sink are gone"
+             {} pending here, from {first}; batches that were acknowledged after the backup and had not reached \
+             the sink are gone",
+            if pending == 1 { "record is" } else { "records are" },
         ),
         "choose: set the checkpoint to \"journal\" to deliver all that is pending (what the sink has of it is written \
          twice), to \"end\" to deliver nothing of it, or to the position of the first record to deliver; then let \

@@ -3,7 +3,7 @@ use super::{
     Cell, Misfit, Text, Want,
     cell::Kind,
     misfit::{self, Asked, CLASS, SURROGATE, Why},
-    number, scalar, time,
+    number, remedy, scalar, time,
     varied::Value,
 };
 use crate::json;
@@ -62,11 +62,9 @@ impl<'a> Values<'a> {
 
     #[cold]
     pub(super) fn misfit(&self, row: u32, cell: Cell, asked: Asked, why: Why) -> Misfit {
-        let mut path = self.path.join(".");
-        if let Some(within) = self.within {
-            path = format!("{within}.{path}");
-        }
-        Misfit { row, cause: misfit::cause(&path, cell, self.text, asked, why) }
+        let parts = || self.within.into_iter().chain(self.path.iter().map(String::as_str));
+        let path = parts().collect::<Vec<_>>().join(".");
+        Misfit { row, cause: misfit::cause(&path, &remedy::expression(parts()), cell, self.text, asked, why) }
     }
 
     /// The content of a string, or of untyped text.
@@ -297,7 +295,7 @@ impl<'a> Values<'a> {
 
     /// Anything, as its text.
     pub(super) fn literals(&self) -> (ArrayRef, Vec<Misfit>) {
-        self.texts(Asked { what: "text", ty: None, cast: None }, |cell, scratch, builder| {
+        self.texts(Asked::class("text"), |cell, scratch, builder| {
             builder.append_value(self.text.content(cell, scratch).ok_or(SURROGATE)?);
             Ok(())
         })

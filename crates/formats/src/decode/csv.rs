@@ -39,7 +39,7 @@ impl Scan {
                 Err(("tombstone", "the record has no data (a tombstone)".into()))
             } else {
                 text.check(*span)
-                    .map_err(|at| ("not-utf8", format!("the record is not UTF-8 at byte {at}")))
+                    .map_err(|at| misfit::not_utf8(span.of(text.data()), at))
                     .and_then(|()| split(text.data(), span.start as usize, span.end as usize, layout, &mut places))
             };
             match result {

@@ -5,6 +5,7 @@ use super::{
     misfit,
 };
 use crate::{
+    foreign,
     json::{self, Fault, MAX_DEPTH, Scanner, What, unescape},
     marks::{Mark, Marks},
 };
@@ -89,7 +90,7 @@ impl Scan {
         if span.is_null() {
             return Err(("tombstone", "the record has no data (a tombstone)".into()));
         }
-        text.check(span).map_err(|at| ("not-utf8", format!("the record is not UTF-8 at byte {at}")))?;
+        text.check(span).map_err(|at| misfit::not_utf8(span.of(text.data()), at))?;
         let (start, end) = (span.start as usize, span.end as usize);
         let bytes = &text.data()[..end];
         let mut scanner = Scanner::new(bytes, start);
@@ -209,8 +210,16 @@ impl Scan {
 fn not_json(fault: Fault, bytes: &[u8], start: usize) -> (&'static str, String) {
     match fault.what {
         What::TooDeep => ("too-deep", format!("the record is {}", fault.describe(bytes, start))),
-        _ => ("not-json", format!("the record is not JSON: {}", fault.describe(bytes, start))),
+        _ => (
+            "not-json",
+            format!("the record is not JSON: {}{}", fault.describe(bytes, start), what_to_do(&bytes[start..])),
+        ),
     }
+}
+
+/// What to do about a record, where that is known.
+fn what_to_do(record: &[u8]) -> String {
+    foreign::line(record).map_or_else(String::new, |fix| format!("; {fix}"))
 }
 
 /// Why a record that doesn't begin with a brace is none.
@@ -233,5 +242,5 @@ fn not_object(bytes: &[u8], start: usize) -> (&'static str, String) {
             json::Kind::Array => "an array",
         },
     };
-    ("not-object", format!("the record is {what}, not a JSON object"))
+    ("not-object", format!("the record is {what}, not a JSON object{}", what_to_do(record)))
 }

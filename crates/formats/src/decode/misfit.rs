@@ -1,5 +1,10 @@
 //! What is said of values and records that don't fit.
-use super::{Cell, Text, cell::Kind, number, remedy};
+use super::{
+    Cell, Text,
+    cell::Kind,
+    remedy::{self, Misfitting},
+};
+use crate::foreign;
 use dataflow_core::types::Type;
 use dataflow_sdk::records::Oversized;
 
@@ -13,35 +18,28 @@ pub(super) struct Asked {
     pub what: &'static str,
     /// The exact type, where one was asked for.
     pub ty: Option<Type>,
-    /// The type that a cast would have to name for the value to be taken, if one can help.
-    pub cast: Option<&'static str>,
 }
 
 impl Asked {
     /// A class of values.
-    pub(super) fn class(what: &'static str, cast: &'static str) -> Self {
-        Self { what, ty: None, cast: Some(cast) }
+    pub(super) fn class(what: &'static str) -> Self {
+        Self { what, ty: None }
     }
 
     /// Exactly a type.
     pub(super) fn exactly(ty: Type) -> Self {
-        let (what, cast) = match ty {
-            Type::Boolean => ("a boolean", Some("boolean")),
-            Type::Smallint => ("an integer", Some("smallint")),
-            Type::Integer => ("an integer", Some("integer")),
-            Type::Bigint => ("an integer", Some("bigint")),
-            Type::Real => ("a number", Some("real")),
-            Type::Double => ("a number", Some("double")),
-            Type::Decimal { .. } | Type::Number => ("a number", Some("decimal")),
-            Type::Text => ("text", Some("text")),
-            Type::Timestamp => ("a point in time", None),
-            Type::Datetime => ("a date and time", None),
-            Type::Date => ("a date", None),
-            Type::Uuid => ("text", None),
-            Type::Binary => ("base64", None),
-            Type::Json => ("JSON", None),
+        let what = match ty {
+            Type::Boolean => "a boolean",
+            Type::Smallint | Type::Integer | Type::Bigint => "an integer",
+            Type::Real | Type::Double | Type::Decimal { .. } | Type::Number => "a number",
+            Type::Text | Type::Uuid => "text",
+            Type::Timestamp => "a point in time",
+            Type::Datetime => "a date and time",
+            Type::Date => "a date",
+            Type::Binary => "base64",
+            Type::Json => "JSON",
         };
-        Self { what, ty: Some(ty), cast }
+        Self { what, ty: Some(ty) }
     }
 }
 
@@ -65,9 +63,9 @@ pub(super) const CLASS: Why = "";
 /// A string has half of a surrogate pair.
 pub(super) const SURROGATE: Why = "which has half of a surrogate pair";
 
-/// Field, value and what it should have been.
+/// Field, value and what it should have been. `name` is the field as an expression has it.
 #[cold]
-pub(super) fn cause(path: &str, cell: Cell, text: &Text<'_>, asked: Asked, why: Why) -> String {
+pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: Asked, why: Why) -> String {
     let value = match cell.kind {
         Kind::String | Kind::Escaped => format!("the string {}", shortened(text.json(cell))),
         Kind::Number => format!("the number {}", shortened(text.raw(cell))),
@@ -85,23 +83,14 @@ pub(super) fn cause(path: &str, cell: Cell, text: &Text<'_>, asked: Asked, why: 
         cause.push_str(why);
     }
     cause.push_str(&format!(", {}{ty} was asked for", asked.what));
-    let scalar = !matches!(cell.kind, Kind::Object | Kind::Array | Kind::Untyped | Kind::Doubled);
-    // A string that is no number doesn't become one by a cast.
-    let is_word = matches!(cell.kind, Kind::String | Kind::Escaped) && !number::is_number(text.raw(cell).trim_ascii());
-    let remedy = match cell.kind {
-        _ if path.is_empty() => None,
-        Kind::String | Kind::Escaped => remedy::remedy(path, text.raw(cell), false, asked),
-        Kind::Untyped | Kind::Doubled => remedy::remedy(path, text.raw(cell), true, asked),
-        Kind::Number if asked.is_time() => remedy::epoch(path, text.raw(cell)),
-        _ => None,
-    };
-    if let Some(remedy) = remedy.filter(|_| why.is_empty() || asked.is_time()) {
+    let mut scratch = String::new();
+    let text = text.content(cell, &mut scratch);
+    if let Some(remedy) = text
+        .filter(|_| !name.is_empty())
+        .and_then(|text| remedy::remedy(&Misfitting { name, kind: cell.kind, text, asked, why }))
+    {
         cause.push_str("; ");
         cause.push_str(&remedy);
-    } else if let Some(cast) = asked.cast.filter(|_| why.is_empty() && scalar && !(asked.is_number() && is_word)) {
-        let whole = number::integer(text.raw(cell)).is_some();
-        let cast = if cast == "double" && asked.ty.is_none() && whole { "bigint" } else { cast };
-        cause.push_str(&format!("; use cast({path} as {cast})"));
     }
     cause
 }
@@ -111,6 +100,11 @@ fn shortened(value: &str) -> String {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.into(),
     }
+}
+
+/// Why a record that is not UTF-8 is broken.
+pub(super) fn not_utf8(record: &[u8], at: usize) -> (&'static str, String) {
+    ("not-utf8", format!("the record is not UTF-8 at byte {at}; {}", foreign::encoding(record)))
 }
 
 /// Why a last line without a line break is broken, where the spec says so.

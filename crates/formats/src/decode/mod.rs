@@ -212,8 +212,8 @@ impl Decoder {
                     json = all_json;
                     (array, misfits)
                 }
-                Want::Text => values.column(Type::Text, Asked::class("text", "text")),
-                Want::Boolean => values.column(Type::Boolean, Asked::class("a boolean", "boolean")),
+                Want::Text => values.column(Type::Text, Asked::class("text")),
+                Want::Boolean => values.column(Type::Boolean, Asked::class("a boolean")),
                 Want::Literal => values.literals(),
                 Want::As(ty) | Want::Strict(ty) => values.column(ty, Asked::exactly(ty)),
             };

@@ -33,6 +33,7 @@ fn csv(header: &[&str], texts: &[&str]) -> Records {
         quote: b'"',
         columns: header.iter().map(|name| (*name).into()).collect(),
         null_values: vec![String::new()],
+        header: None,
     };
     records(texts, Layout::Csv(Arc::new(layout)))
 }
@@ -183,7 +184,7 @@ fn broken_records_are_told_apart_and_leave_no_trace() {
         decoded.broken[1].cause,
         "the record is not JSON: expected a key in double quotes at byte 15, found \"}\""
     );
-    assert_eq!(decoded.broken[3].cause, "the record is not UTF-8 at byte 6");
+    assert!(decoded.broken[3].cause.starts_with("the record is not UTF-8 at byte 6; "), "{}", decoded.broken[3].cause);
     assert!(decoded.broken[5].cause.contains("byte order mark"));
     assert!(decoded.broken.iter().all(|dead| dead.stage == "decode"));
     assert_eq!(ints(&decoded.columns[0].array)[10], Some(6));
@@ -359,8 +360,8 @@ fn a_misfit_knows_the_usual_causes() {
         (Want::Number, "3,14", "cast(replace(a, ',', '.') as double)"),
         (Want::Number, "1.234,56", "cast(replace(replace(a, '.', ''), ',', '.') as double)"),
         (Want::Number, "1,234", "if the comma separates thousands"),
-        (Want::Number, "€ 12.50", "regexp_replace(a, '[^0-9.-]', '', 'g')"),
-        (Want::Number, "12.50 USD", "regexp_replace(a, '[^0-9.-]', '', 'g')"),
+        (Want::Number, "€ 12.50", "regexp_replace(a, '[^0-9.,-]', '', 'g')"),
+        (Want::Number, "12.50 USD", "regexp_replace(a, '[^0-9.,-]', '', 'g')"),
         (Want::Number, "12.5 %", "/ 100"),
         (time, "NA", "nullValues: [\"NA\", \"\"]"),
         (time, "31.12.2026", "to_timestamp(a, 'DD.MM.YYYY')"),

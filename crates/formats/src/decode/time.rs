@@ -15,7 +15,7 @@ fn days_of(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-fn month_length(year: i64, month: i64) -> i64 {
+pub(super) fn month_length(year: i64, month: i64) -> i64 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -126,6 +126,11 @@ pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
     }
     let nanos = seconds.checked_mul(1_000 * MICROS).and_then(|nanos| nanos.checked_add(fraction.nanos));
     nanos.map(Value::Nanos).ok_or("which is finer than a microsecond, as only a time between 1677 and 2262 can be")
+}
+
+/// Whether a text is a point in time or a date, however fine.
+pub(super) fn is_point(text: &str) -> bool {
+    seconds(text).is_some()
 }
 
 /// What is after the second.

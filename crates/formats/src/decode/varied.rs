@@ -226,9 +226,9 @@ pub(super) fn column(values: &Values<'_>, want: Want) -> (ArrayRef, bool, Vec<Mi
         _ => (Value::Null, Varied::new(rows), 0),
     };
     let asked = match want {
-        Want::Time => Asked { what: "a point in time", ty: None, cast: None },
-        Want::Number => Asked::class("a number", "double"),
-        _ => Asked { what: "a value", ty: None, cast: None },
+        Want::Time => Asked::class("a point in time"),
+        Want::Number => Asked::class("a number"),
+        _ => Asked::class("a value"),
     };
     let mut misfits = Vec::new();
     for (row, cell) in values.cells.iter().enumerate().skip(first) {

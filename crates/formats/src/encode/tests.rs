@@ -183,6 +183,7 @@ fn csv_records_become_documents() {
         quote: b'\'',
         columns: vec!["a".into(), "b\"".into(), "a".into()],
         null_values: vec!["NULL".into()],
+        header: None,
     };
     let came = records(&["1;'x '' y';NULL", ";'NULL';2", "1"], Layout::Csv(Arc::new(layout)));
     let made = documents(&came, &[0, 1, 2]);

@@ -105,7 +105,7 @@ const LARGE: &str = r#"{
     "source": {"type": "kafka", "topic": "user-events", "brokers": ["a:9092"], "nested": {"z": 1, "a": [1.5, null, true]}},
     "transforms": [{"type": "filter", "condition": "age > 18"}],
     "sink": {"type": "postgres", "table": "users", "url": "${env:PG}"},
-    "schema": {"z": "bigint", "amount": {"decimal": {"precision": 10, "scale": 2}}, "a": "text"},
+    "schema": {"z": "bigint", "amount": "decimal(10,2)", "a": "text"},
     "onTypeMismatch": "null", "batch": {"maxRecords": 10, "maxBytes": 1000, "linger": "5ms"}, "lanes": 4,
     "checkpointInterval": "2s", "stopTimeout": "1m", "maxRecordBytes": 1024, "maxInFlightBytes": 4096,
     "restart": {"maxAttempts": 3, "initial": "1s", "max": "10s"}

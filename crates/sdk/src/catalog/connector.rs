@@ -15,7 +15,7 @@ use crate::{
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use std::fmt;
+use std::{fmt, path::Path};
 
 /// Which part of a pipeline a connector is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +73,7 @@ pub(super) enum Make {
         build: fn(Value) -> Built<Box<dyn Source>>,
         reading: Reading,
         is_untyped: fn(Value) -> bool,
+        reads_file: fn(Value, &Path) -> bool,
     },
     Sink {
         check: fn(Value) -> Vec<Problem>,
@@ -102,6 +103,7 @@ impl Connector {
                 },
                 reading: change::reading::<C>,
                 is_untyped: |config| parse::<C>(config).is_ok_and(|config| config.is_untyped()),
+                reads_file: |config, path| parse::<C>(config).is_ok_and(|config| config.reads_file(path)),
             },
         }
     }
@@ -127,6 +129,25 @@ impl Connector {
                     if problems.is_empty() { Ok((config.build(), unknown_fields)) } else { Err(problems) }
                 },
             },
+        }
+    }
+
+    /// The settings of a config that name files, each with the path that it has.
+    pub(crate) fn files(&self, config: &Map<String, Value>) -> Vec<(String, String)> {
+        let mut files = Vec::new();
+        visit(&mut Value::Object(config.clone()), Some(self.schema.as_value()), &mut |setting, path, mark| {
+            if mark.path {
+                files.push((setting.into(), path.clone()));
+            }
+        });
+        files
+    }
+
+    /// Whether a source with this config reads a file.
+    pub(crate) fn reads_file(&self, config: &Map<String, Value>, path: &Path) -> bool {
+        match self.make {
+            Make::Source { reads_file, .. } => reads_file(Value::Object(config.clone()), path),
+            Make::Sink { .. } => false,
         }
     }
 

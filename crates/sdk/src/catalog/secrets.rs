@@ -300,7 +300,7 @@ impl Lookup<'_> {
         self.reach.map_or(Ok(()), |reach| reach.env(name))?;
         self.secrets.env(name).ok_or_else(|| {
             Problem::new("", "secret-missing", format!("the environment variable {name} is not set"))
-                .fix(format!("set {name} in the environment of the node and start it again"))
+                .fix(format!("set {name} in the environment that the program is started in"))
         })
     }
 
@@ -308,7 +308,8 @@ impl Lookup<'_> {
         let place = self.reach.map_or(Ok(path.to_owned()), |reach| reach.file(path))?;
         let text = self.secrets.file(&place).map_err(|error| {
             let message = format!("the file {} can't be read: {error}", path.display());
-            Problem::new("", "secret-missing", message).fix("put the secret there, readable by the node")
+            Problem::new("", "secret-missing", message)
+                .fix("put the secret there, readable by whom the program runs as")
         })?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }

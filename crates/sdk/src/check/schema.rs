@@ -2,7 +2,7 @@
 use super::{
     Problem,
     nearest::hint,
-    value::{count, mismatch, out_of_range, shown, unknown, unknown_value, wrong_type},
+    value::{count, ill_formed, mismatch, out_of_range, shown, unknown, unknown_value, wrong_type},
 };
 use schemars::Schema;
 use serde_json::{Map, Value};
@@ -59,6 +59,7 @@ impl<'a> Checker<'a> {
             Value::String(text) => {
                 let length = text.chars().count() as u64;
                 problems.extend(count(length, rules, ["minLength", "maxLength"], "character(s)", path));
+                problems.extend(ill_formed(text, rules, path));
             }
             Value::Null | Value::Bool(_) => {}
         }

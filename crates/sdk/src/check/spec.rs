@@ -12,7 +12,7 @@ use dataflow_core::{
 };
 use schemars::Schema;
 use serde_json::{Map, Value};
-use std::sync::LazyLock;
+use std::{path::Path, sync::LazyLock};
 
 /// So many fields that can't be read are left out to look at the others; each costs a look at the whole spec.
 const MOST_LEFT_OUT: usize = 50;
@@ -88,6 +88,11 @@ fn check(
     compiler: &dyn Compiler,
 ) -> Result<PipelineSpec, Vec<Problem>> {
     let Some(fields) = value.as_object() else { return Err(problems) };
+    for problem in problems.iter_mut().filter(|problem| problem.code == "missing-field") {
+        if let Some(kinds) = kinds(&problem.path, catalog, compiler) {
+            problem.fix = Some(format!("give \"type\": one of {}", kinds.join(", ")));
+        }
+    }
     for (role, name) in [(Role::Source, "source"), (Role::Sink, "sink")] {
         if let Some(component) = fields.get(name).and_then(component) {
             problems.extend(catalog.check_component(role, &component, connections, name));
@@ -134,6 +139,17 @@ fn check(
             }
             return Err(problems);
         }
+    }
+}
+
+/// The types that a part of a spec may have, by the path of its `type`.
+fn kinds(path: &str, catalog: &Catalog, compiler: &dyn Compiler) -> Option<Vec<&'static str>> {
+    let of = |role| catalog.connectors().iter().filter(move |connector| connector.role == role).map(|known| known.ty);
+    match path.strip_suffix(".type")? {
+        "source" => Some(of(Role::Source).collect()),
+        "sink" => Some(of(Role::Sink).collect()),
+        part if part.starts_with("transforms[") => Some(compiler.catalog().into_iter().map(|(ty, ..)| ty).collect()),
+        _ => None,
     }
 }
 
@@ -219,6 +235,18 @@ fn flow_only(fields: &Map<String, Value>) -> Option<PipelineSpec> {
     with_schema.and_then(parse).or_else(|| parse(flow))
 }
 
+/// A file that the sink writes and the source reads.
+fn own_output(spec: &PipelineSpec, catalog: &Catalog) -> Option<Problem> {
+    let source = catalog.get(Role::Source, &spec.source.kind)?;
+    let written = catalog.get(Role::Sink, &spec.sink.kind)?.files(&spec.sink.config);
+    let (setting, path) =
+        written.into_iter().find(|(_, path)| source.reads_file(&spec.source.config, Path::new(path)))?;
+    let message =
+        format!("{path} is a file that the source reads, too: the pipeline would read what it writes, without end");
+    let finding = Problem::new(join("sink", &setting), "reads-own-output", message);
+    Some(finding.fix("write to a file that the source's path does not match, in another folder for instance"))
+}
+
 /// What doesn't go together, although each part is right by itself.
 fn together(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -228,6 +256,7 @@ fn together(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
         let message = format!("the {} sink can be written by one lane only, not by {lanes}", spec.sink.kind);
         problems.push(Problem::new("lanes", "single-lane", message).fix("leave out lanes, or choose another sink"));
     }
+    problems.extend(own_output(spec, catalog));
     if spec.max_record_bytes > spec.max_in_flight_bytes {
         let message = format!(
             "a record of {} bytes would not fit into the {} bytes that may be in flight",

@@ -52,7 +52,7 @@ fn said(value: &Value) -> Vec<String> {
 #[test]
 fn what_fits_has_no_findings() {
     let value = json!({
-        "topics": ["a"], "mode": "upsert", "level": 10, "wait": 5, "shape": {"type": "round", "radius": 1},
+        "topics": ["a"], "mode": "upsert", "level": 10, "wait": "5s", "shape": {"type": "round", "radius": 1},
         "nested": {"topics": ["b"], "mode": "append", "wait": "5s", "level": null}, "numbers": {"x y": 1}
     });
     assert_eq!(said(&value), Vec::<String>::new());
@@ -65,7 +65,7 @@ fn all_findings_come_at_once() {
         json!([]),
         json!({"topic": ["a"], "mode": "upsrt", "level": 11, "wait": true}),
         json!({"topics": [], "mode": 5, "level": 0}),
-        json!({"topics": [1, "a", null], "mode": "append", "level": "5", "numbers": {"x y": 70000}}),
+        json!({"topics": [1, "a", null], "mode": "append", "level": "5", "wait": 30, "numbers": {"x y": 70000}}),
         json!({"topics": ["a"], "mode": "append", "shape": {"type": "squrae"}}),
         json!({"topics": ["a"], "mode": "append", "shape": {"type": "square", "side": "x", "color": "red"}}),
         json!({"topics": ["a"], "mode": "append", "nested": {"topics": ["a"], "mode": "append", "Level": 1}}),
@@ -118,7 +118,7 @@ fn a_spec_is_checked_as_a_whole() {
             json!({"pipelineId": "p", "source": source, "sink": sink, "lanes": 4, "batch": {"linger": "soon", "maxRecord": 1}}),
             json!({"pipelineId": "p", "source": source, "sink": sink, "lanes": 4, "checkpointInterval": "1 day"}),
             json!({"pipelineId": "p", "source": source, "sink": sink, "lanes": 4, "restart": {"initial": "1h"}}),
-            json!({"pipelineId": "p", "source": source, "sink": sink, "schema": {"a": "bigint", "b": "bigit", "c": {"decimal": {"precision": 5}}}}),
+            json!({"pipelineId": "p", "source": source, "sink": sink, "schema": {"a": "bigint", "b": "bigit", "c": {"decimal": {"precision": 5}}, "d": "int", "e": "numeric(8,3)", "f": "decimal(10,2)", "g": "thing"}}),
         ]
         .map(|value| format!("{value}\n  {}", lines(&value)))
         .join("\n");

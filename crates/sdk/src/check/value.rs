@@ -1,5 +1,6 @@
 //! What a schema says of a value by itself, without looking into it.
 use super::Problem;
+use dataflow_core::{spec::Millis, types::Type};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -61,7 +62,37 @@ pub(super) fn wrong_type(value: &Value, rules: &Map<String, Value>, path: &str) 
         return None;
     }
     let named: Vec<String> = types.into_iter().filter(|ty| ty != "null").collect();
-    Some(Problem::new(path, "type-mismatch", mismatch(&named, value)))
+    let finding = Problem::new(path, "type-mismatch", mismatch(&named, value));
+    Some(match (rules.get("format").and_then(Value::as_str), value) {
+        (Some(DURATION), Value::Number(number)) => {
+            finding.fix(format!("give it a unit: \"{number}s\" or \"{number}ms\""))
+        }
+        (Some(TYPE), _) => finding.fix("write it as a text: \"bigint\", \"decimal(10,2)\""),
+        _ => finding,
+    })
+}
+
+/// Formats of texts in schemas.
+const DURATION: &str = "duration";
+const TYPE: &str = "column-type";
+
+/// What is wrong with a text that is to be a duration or a type.
+pub(super) fn ill_formed(text: &str, rules: &Map<String, Value>, path: &str) -> Option<Problem> {
+    // What a reference stands for is known only when it is looked up.
+    let refers = text.contains("${");
+    match rules.get("format").and_then(Value::as_str).filter(|_| !refers)? {
+        DURATION => text.parse::<Millis>().err().map(|why| Problem::new(path, "invalid-value", why)),
+        TYPE if text.parse::<Type>().is_err() => {
+            let known = format!("types: {} and decimal(10,2)", Type::names().collect::<Vec<_>>().join(", "));
+            let near = Type::called_elsewhere(text).or_else(|| super::nearest(text, Type::names()).map(Into::into));
+            let finding = Problem::new(path, "unknown-value", format!("{:?} is no type", shown(text)));
+            Some(match near {
+                Some(near) => finding.fix(format!("did you mean {near:?}? {known}")),
+                None => finding.fix(known),
+            })
+        }
+        _ => None,
+    }
 }
 
 pub(super) fn unknown_value(value: &Value, rules: &Map<String, Value>, path: &str) -> Option<Problem> {

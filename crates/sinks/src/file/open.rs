@@ -147,7 +147,11 @@ fn open_or_create(path: &Path) -> Result<File, Error> {
 fn lock(file: &File, path: &Path) -> Result<(), Error> {
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {
-            let message = format!("{} is locked by {}", path.display(), dataflow_locks::holder(path));
+            let holder = dataflow_locks::holder(path);
+            let writer = Mark::read(file).filter(|_| holder == dataflow_locks::THIS_PROCESS);
+            let writer = writer.map_or_else(String::new, |mark| format!(", the pipeline {}", mark.pipeline));
+            let message =
+                format!("{} is locked by {holder}{writer}: each pipeline needs a file of its own", path.display());
             Error::transient("locked", message)
         }
         TryLockError::Error(error) => on_disk::failure("lock", path, &error),

@@ -221,7 +221,7 @@ impl PostgresAuditor {
     async fn causes(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
         let mut causes: Vec<Option<String>> = vec![None; output.len()];
         let outputs = std::slice::from_ref(output);
-        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, outputs, &keys::batches(outputs)?) {
+        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, &keys::batches(outputs)?) {
             rows.into_iter().for_each(|row| causes[row.row] = Some(row.cause));
         }
         for (row, cause) in causes.iter_mut().enumerate().filter(|(_, cause)| cause.is_none()) {

@@ -107,7 +107,7 @@ impl Rows {
     }
 
     fn rejected(&self, refused: Refused) -> CommitError {
-        let rows = refused.iter().map(|(place, cause)| reject(&self.outputs, *place, cause));
+        let rows = refused.iter().map(|(place, cause)| reject(*place, cause));
         CommitError::Rejected(rows.collect())
     }
 }

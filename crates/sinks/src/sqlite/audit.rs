@@ -128,7 +128,7 @@ impl SqliteAuditor {
         let batches = keys::batches(outputs)?;
         let Some(batch) = batches.first() else { return Ok(Vec::new()) };
         let mut causes: Vec<Option<String>> = vec![None; output.len()];
-        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, outputs, &batches) {
+        if let Err(CommitError::Rejected(rows)) = keys::refuse_nulls(&self.layout, &batches) {
             rows.into_iter().for_each(|row| causes[row.row] = Some(row.cause));
         }
         let columns = self

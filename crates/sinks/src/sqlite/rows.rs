@@ -28,7 +28,6 @@ pub(super) struct Written {
 /// The rows of a commit, and which of them are refused.
 pub(super) struct Rows<'a> {
     layout: &'a Layout,
-    outputs: &'a [Output],
     /// In the order of their arrival. They are written in it, each of them: the last one of a key wins by the table's own
     /// equality, and a value that another unique index holds is free once the row that had it has another.
     pub(super) order: Order,
@@ -45,14 +44,14 @@ impl<'a> Rows<'a> {
     /// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
     pub(super) fn new(layout: &'a Layout, strict: bool, outputs: &'a [Output]) -> Result<Self, CommitError> {
         let batches = keys::batches(outputs)?;
-        keys::refuse_nulls(layout, outputs, &batches)?;
+        keys::refuse_nulls(layout, &batches)?;
         let columns = batches.iter().map(|batch| {
             let columns = layout.slots.iter().zip(batch.columns());
             columns.map(|(slot, column)| Reader::new(slot, strict, column.as_ref())).collect::<Result<Vec<_>, _>>()
         });
         let columns = columns.collect::<Result<_, _>>()?;
         let order = Order::arrived(layout, outputs)?;
-        Ok(Self { layout, outputs, order, columns, refused: BTreeMap::new() })
+        Ok(Self { layout, order, columns, refused: BTreeMap::new() })
     }
 
     /// Writes those that are not refused yet, within a transaction; what became of them. None: the transaction has to be
@@ -128,7 +127,7 @@ impl<'a> Rows<'a> {
 
     /// Those that are refused.
     pub(super) fn rejected(&self) -> Vec<RejectedRow> {
-        self.refused.iter().map(|(number, cause)| reject(self.outputs, self.order.places[*number], cause)).collect()
+        self.refused.iter().map(|(number, cause)| reject(self.order.places[*number], cause)).collect()
     }
 }
 

@@ -85,7 +85,7 @@ fn comparable(ty: Type, column: &ArrayRef) -> ArrayRef {
 ///
 /// # Errors
 /// [`CommitError::Rejected`] with all of them.
-pub fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&Cells]) -> Result<(), CommitError> {
+pub fn refuse_nulls(layout: &Layout, batches: &[&Cells]) -> Result<(), CommitError> {
     let mut rejected = Vec::new();
     for (output, batch) in batches.iter().enumerate() {
         for (place, slot) in layout.slots.iter().enumerate() {
@@ -101,7 +101,7 @@ pub fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&Cells]) -> 
                     true => format!("key column {name} is {is}"),
                     false => format!("column {name} ({}) is {is}, which the table refuses", slot.declared),
                 };
-                rejected.push(reject(outputs, Place { output, row }, &cause));
+                rejected.push(reject(Place { output, row }, &cause));
             }
         }
     }
@@ -110,9 +110,7 @@ pub fn refuse_nulls(layout: &Layout, outputs: &[Output], batches: &[&Cells]) -> 
     if rejected.is_empty() { Ok(()) } else { Err(CommitError::Rejected(rejected)) }
 }
 
-/// A row that the table refuses, with the id of its record in the cause.
-pub fn reject(outputs: &[Output], place: Place, cause: &str) -> RejectedRow {
-    let output = &outputs[place.output];
-    let id = output.records.id(output.rows[place.row] as usize);
-    RejectedRow { output: place.output, row: place.row, cause: format!("{cause} (record {id})") }
+/// A row that the table refuses. Which record it is of stands beside the cause, so that causes can be counted.
+pub fn reject(place: Place, cause: &str) -> RejectedRow {
+    RejectedRow { output: place.output, row: place.row, cause: cause.into() }
 }

@@ -199,7 +199,7 @@ pub fn columns_to_add(
     added.sort();
     added.dedup();
     let typed = match &options.columns {
-        Some(Columns::Types(types)) => types.iter().map(|(name, ty)| Column { name: name.clone(), ty: ty.0 }).collect(),
+        Some(Columns::Types(types)) => types.iter().map(|(name, ty)| Column { name: name.clone(), ty: *ty }).collect(),
         _ => Vec::new(),
     };
     let lacking = |column: &Column| found.columns.iter().all(|known| known.name != column.name);
@@ -260,7 +260,7 @@ fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, E
 pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>) -> Result<Option<Vec<Column>>, Error> {
     let columns = match (&options.columns, first) {
         (Some(Columns::Types(types)), _) => {
-            types.iter().map(|(name, ty)| Column { name: name.clone(), ty: ty.0 }).collect()
+            types.iter().map(|(name, ty)| Column { name: name.clone(), ty: *ty }).collect()
         }
         (_, None) => return Ok(None),
         (None, Some(first)) => first.to_vec(),

@@ -14,7 +14,7 @@ pub mod shown;
 pub mod time;
 pub mod tokens;
 
-pub use columns::{ColumnType, Columns, Names};
+pub use columns::{Columns, Names};
 pub use layout::{Found, FoundColumn, Layout, Slot};
 pub use naming::Naming;
 pub use options::{Mode, Options, Unknown};

@@ -45,7 +45,7 @@ impl Order {
     /// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
     pub fn of(layout: &Layout, outputs: &[Output]) -> Result<Self, CommitError> {
         let batches = keys::batches(outputs)?;
-        keys::refuse_nulls(layout, outputs, &batches)?;
+        keys::refuse_nulls(layout, &batches)?;
         let sets = Sets::of(layout, &batches);
         let arrived = keys::arrived(outputs);
         let mut rows: Vec<Row> = (0..).zip(arrived).map(|(at, place)| Row { at, place, turn: 0 }).collect();

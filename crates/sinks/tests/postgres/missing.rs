@@ -59,7 +59,7 @@ async fn a_key_with_a_default_may_be_missing() {
         r#"{"id":null,"name":"d"}"#,
     ];
     let refused = write(&target, &documents, 100).await;
-    assert_eq!(refused, [(4, "key column id is null (record p/0/4)".into())]);
+    assert_eq!(refused, [(4, "key column id is null".into())]);
     let mut rows = target.rows().await;
     rows.sort();
     assert_eq!(rows, [(1, "c".into()), (100, "a".into()), (101, "a".into())]);

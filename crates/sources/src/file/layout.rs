@@ -6,6 +6,7 @@ use super::{
     names::name,
     split::{Caps, Dialect, Splitter},
 };
+use dataflow_formats::foreign;
 use dataflow_sdk::{
     Error,
     batch::Warning,
@@ -32,20 +33,30 @@ impl FileSource {
         finite: bool,
     ) -> Result<Option<(Layout, u64, Option<Warning>)>, Error> {
         let Some(dialect) = self.dialect(path) else { return Ok(Some((Layout::Json, 0, None))) };
-        let (columns, begin, warning) = match self.header {
-            false => (self.columns.clone(), 0, None),
+        let (columns, begin, warning, header) = match self.header {
+            false => (self.columns.clone(), 0, None, None),
             true => match header(there, file, self.compression, dialect, finite)? {
-                Some((written, begin)) => {
-                    let (columns, warning) = named(&name(path), written);
-                    (columns, begin, warning)
+                Some(Header { line, names, end }) => {
+                    let (columns, warning) = named(&name(path), names);
+                    let warning = suspicious(&name(path), &line, &columns, dialect).or(warning);
+                    (columns, end, warning, Some(line))
                 }
                 None => return Ok(None),
             },
         };
         let null_values = self.null_values.clone();
         let Dialect { delimiter, quote } = dialect;
-        Ok(Some((Layout::Csv(Arc::new(CsvLayout { delimiter, quote, columns, null_values })), begin, warning)))
+        Ok(Some((Layout::Csv(Arc::new(CsvLayout { delimiter, quote, columns, null_values, header })), begin, warning)))
     }
+}
+
+/// The first record of a file.
+struct Header {
+    /// As it is written.
+    line: String,
+    names: Vec<String>,
+    /// Where the next record begins.
+    end: u64,
 }
 
 fn header(
@@ -54,7 +65,7 @@ fn header(
     compression: Compression,
     dialect: Dialect,
     finite: bool,
-) -> Result<Option<(Vec<String>, u64)>, Error> {
+) -> Result<Option<Header>, Error> {
     let name = name(path);
     let clone = file.try_clone().map_err(|error| super::content::failed(&name, 0, error))?;
     let Ok(mut content) = Content::new(path, clone, compression, 0)? else { return Ok(None) };
@@ -77,8 +88,27 @@ fn header(
         return Err(bad("it has more than 1 MiB"));
     }
     let Some(span) = split.spans.first() else { return Ok(None) };
-    let columns = fields(span.of(&split.data), dialect).map_err(|error| bad(&error))?;
-    Ok(Some((columns, split.to)))
+    let line = span.of(&split.data);
+    let names = fields(line, dialect).map_err(|error| bad(&error))?;
+    let line = String::from_utf8_lossy(line).trim_start_matches('\u{feff}').into();
+    Ok(Some(Header { line, names, end: split.to }))
+}
+
+/// What a header looks like that was written with another delimiter.
+fn suspicious(file: &str, line: &str, columns: &[String], dialect: Dialect) -> Option<Warning> {
+    let told = |message: String| Warning { code: "bad-header", message, subject: file.into(), records: 0 };
+    if let Some(delimiter) = line.strip_prefix("sep=").filter(|rest| rest.chars().count() == 1) {
+        return Some(told(format!(
+            "the first line of {file} is {line:?}, which tells Excel the delimiter and is no header: remove the line \
+             (tail -n +2) and set delimiter: {delimiter:?}"
+        )));
+    }
+    let other = |c: &char| matches!(c, ',' | ';' | '\t' | '|') && *c != char::from(dialect.delimiter);
+    let [only] = columns else { return None };
+    let delimiter = only.chars().find(other)?;
+    Some(told(format!(
+        "the header of {file} is one field, {only:?}: if the fields are apart by {delimiter:?}, set delimiter: {delimiter:?}"
+    )))
 }
 
 /// The fields of one CSV record.
@@ -98,11 +128,12 @@ fn fields(record: &[u8], dialect: Dialect) -> Result<Vec<String>, String> {
         }
     }
     if record[read..].iter().any(|byte| !byte.is_ascii_whitespace()) {
-        return Err("its lines end with carriage returns only, where line feeds are needed".into());
+        return Err(format!("its {}", foreign::RETURNS));
     }
     let mut begin = 0;
     let names = ends[..ended].iter().map(|&end| {
-        let name = std::str::from_utf8(&text[begin..end]).map_err(|error| error.to_string())?;
+        let name = std::str::from_utf8(&text[begin..end])
+            .map_err(|_| format!("it is not UTF-8; {}", foreign::encoding(record)))?;
         begin = end;
         Ok(name.to_owned())
     });

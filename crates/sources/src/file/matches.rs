@@ -1,11 +1,12 @@
 //! Which files a pattern matches. Names are bytes: one that is no UTF-8 matches like any other.
-use super::{content::failed, names::name};
-use dataflow_sdk::Error;
+use super::{FileSource, content::failed, names::name};
+use dataflow_sdk::{Error, paths::real};
 use glob::Pattern;
 use std::{
     fs::{self, DirEntry},
     io::ErrorKind,
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
 };
 
 /// What a pattern matches.
@@ -33,6 +34,30 @@ pub(super) fn find(pattern: &str) -> Result<Matches, Error> {
         found.dedup();
     }
     Ok(matches)
+}
+
+/// Whether a source reads the file that a path leads to, by whatever name: now, or once it is there.
+pub(super) fn leads_to(source: &FileSource, path: &Path) -> bool {
+    let Ok(file) = real(path) else { return false };
+    let parts: Vec<Component<'_>> = Path::new(&source.path).components().collect();
+    let is_wild = |part: &Component<'_>| is_pattern(&part.as_os_str().to_string_lossy());
+    let (fixed, wild) = parts.split_at(parts.iter().position(is_wild).unwrap_or(parts.len()));
+    let Ok(fixed) = real(&Path::new(".").join(fixed.iter().collect::<PathBuf>())) else { return false };
+    if wild.is_empty() {
+        return fixed == file || is_same(&fixed, &file);
+    }
+    let pattern = Path::new(&Pattern::escape(&fixed.to_string_lossy())).join(wild.iter().collect::<PathBuf>());
+    let resolved = FileSource { path: pattern.to_string_lossy().into_owned(), ..source.clone() };
+    // Other names of the file are looked for where that takes no walk through all folders.
+    resolved.may_match(&file)
+        || !source.path.contains("**")
+            && find(&source.path).is_ok_and(|found| found.files.iter().any(|path| is_same(path, &file)))
+}
+
+/// Whether two paths are names of one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    id(one).is_some_and(|one| Some(one) == id(other))
 }
 
 fn walk(folder: &Path, parts: &[&str], matches: &mut Matches) -> Result<(), Error> {
@@ -90,6 +115,41 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    #[test]
+    fn a_file_is_known_by_whatever_name_leads_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        fs::create_dir_all(at("in/deep")).unwrap();
+        fs::create_dir_all(at("out")).unwrap();
+        fs::write(at("in/a.json"), "").unwrap();
+        fs::write(at("out/b.json"), "").unwrap();
+        fs::hard_link(at("out/b.json"), at("in/hard.json")).unwrap();
+        fs::write(at("out/c.json"), "").unwrap();
+        std::os::unix::fs::symlink("../out/c.json", at("in/soft.json")).unwrap();
+        std::os::unix::fs::symlink("in", at("linked")).unwrap();
+        for (pattern, path, expected) in [
+            ("in/a.json", "in/a.json", true),
+            ("in/a.json", "in/./deep/../a.json", true),
+            ("in/a.json", "linked/a.json", true),
+            ("in/a.json", "out/a.json", false),
+            ("in/*.json", "in/new.json", true),
+            ("in/*.json", "linked/new.json", true),
+            ("linked/*.json", "in/new.json", true),
+            ("in/*.json", "in/new.csv", false),
+            ("in/*.json", "in/deep/new.json", false),
+            ("in/**/*.json", "in/deep/new.json", true),
+            ("in/*.json", "out/b.json", true),
+            ("in/*.json", "out/c.json", true),
+            ("in/hard.json", "out/b.json", true),
+            ("in/*.json", "out/d.json", false),
+        ] {
+            let path_of = |path: &str| at(path).display().to_string();
+            let source = serde_json::json!({"path": path_of(pattern)});
+            let source: FileSource = serde_json::from_value(source).unwrap();
+            assert_eq!(leads_to(&source, Path::new(&path_of(path))), expected, "{pattern} reads {path}");
+        }
+    }
 
     #[test]
     fn patterns_match_as_a_shell_would() {

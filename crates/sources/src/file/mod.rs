@@ -251,6 +251,10 @@ impl SourceConfig for FileSource {
         }
         if self.compression.of(path) == before.compression.of(path) { Kept::Yes } else { Kept::No }
     }
+
+    fn reads_file(&self, path: &Path) -> bool {
+        matches::leads_to(self, path)
+    }
 }
 
 impl FileSource {

@@ -102,6 +102,43 @@ async fn each_field_of_csv_has_a_name_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_header_of_another_delimiter_is_warned_of() {
+    for (text, more, told) in [
+        ("id;name\n1;a\n", json!({}), "set delimiter: ';'"),
+        ("id\tname\n1\ta\n", json!({}), "set delimiter: '\\t'"),
+        ("id,name\n1,a\n", json!({"delimiter": ";"}), "set delimiter: ','"),
+        ("sep=;\nid;name\n1;a\n", json!({}), "tail -n +2"),
+        ("sep=;\nid;name\n1;a\n", json!({"delimiter": ";"}), "tail -n +2"),
+        ("id\n1\n", json!({}), ""),
+        ("id,a;b\n1,2\n", json!({}), ""),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        fs::write(&path, text).unwrap();
+        let mut reader = open(&source(&path, more), &Positions::new()).await.unwrap();
+        reader.read().await.unwrap();
+        let warnings: Vec<String> = reader.warnings().into_iter().map(|warning| warning.message).collect();
+        let fits = if told.is_empty() { warnings.is_empty() } else { warnings.concat().contains(told) };
+        assert!(fits, "{text:?}: {warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_in_another_encoding_says_how_to_convert_it() {
+    let utf16: Vec<u8> = "\u{feff}id,näme\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, told) in
+        [(&utf16[..], "iconv -f UTF-16 -t UTF-8"), (b"id,n\xe4me\n1,a\n", "iconv -f WINDOWS-1252 -t UTF-8")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        fs::write(&path, bytes).unwrap();
+        let mut reader = open(&source(&path, json!({})), &Positions::new()).await.unwrap();
+        let error = read_all(&mut *reader).await.unwrap_err();
+        assert!(error.to_string().contains(told), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn csv_whose_lines_have_no_line_feed_is_no_empty_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.csv");

@@ -73,7 +73,7 @@ impl Class {
         json!(match self {
             Self::Boolean => "boolean",
             Self::Integer | Self::Small => "bigint",
-            Self::Decimal => return json!({"decimal": {"precision": 20, "scale": 4}}),
+            Self::Decimal => return json!("decimal(20,4)"),
             Self::Double => "double",
             Self::Text => "text",
             Self::Instant => "timestamp",

@@ -86,7 +86,7 @@ fn full_spec() -> PipelineSpec {
         "source": {"type": "kafka", "topic": "orders", "connection": "main"},
         "transforms": [{"type": "filter", "condition": "amount > 10"}, {"type": "map", "set": {"city": "upper(city)"}}],
         "sink": {"type": "postgres", "table": "orders", "key": ["id"]},
-        "schema": {"id": "bigint", "amount": {"decimal": {"precision": 12, "scale": 2}}},
+        "schema": {"id": "bigint", "amount": "decimal(12,2)"},
         "onTypeMismatch": "null",
         "batch": {"maxRecords": 1000, "maxBytes": 1_000_000, "linger": "10ms"},
         "lanes": 2,

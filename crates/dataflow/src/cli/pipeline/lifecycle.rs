@@ -84,7 +84,10 @@ pub(crate) async fn ask(
     let request = Request::post(&path).query(&query).idempotency_key(key);
     let answer: Changed<PipelineView> = client.change(request).await?;
     if answer.unchanged {
-        eprintln!("{id} is {} already: nothing to do", answer.body.status);
+        match answer.body.status {
+            status if action == "stop" => eprintln!("{id} does not run ({status}): nothing to do"),
+            status => eprintln!("{id} is {status} already: nothing to do"),
+        }
     }
     Ok(answer.body)
 }

@@ -27,6 +27,7 @@ fn text(pipeline: &PipelineView) -> String {
     ];
     rows.extend(pipeline.transforms.iter().map(|transform| ("transform", component(transform))));
     rows.push(("sink", component(&pipeline.sink)));
+    rows.extend(declared(pipeline));
     rows.push(("created", pipeline.created_at.clone()));
     rows.push(("updated", pipeline.updated_at.clone()));
     if let Some(error) = &pipeline.error {
@@ -49,6 +50,17 @@ fn text(pipeline: &PipelineView) -> String {
         text.push_str(&output::table(["PARTITION", "POSITION"], &positions));
     }
     text
+}
+
+/// What else its spec says.
+fn declared(pipeline: &PipelineView) -> impl Iterator<Item = (&str, String)> {
+    let labels: Vec<String> = pipeline.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let described = [("description", pipeline.description.clone()), ("labels", labels.join(" "))];
+    let settings = pipeline.settings.iter().map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (name.as_str(), text)
+    });
+    described.into_iter().filter(|(_, text)| !text.is_empty()).chain(settings)
 }
 
 fn component(component: &Component) -> String {
@@ -146,6 +158,20 @@ mod tests {
             "checkpoint": {"generation": 1, "at": null, "positions": []}, "createdAt": "", "updatedAt": "",
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn all_that_a_spec_says_is_shown() {
+        let mut value = serde_json::to_value(pipeline(json!({}), json!([]))).unwrap();
+        let more = json!({
+            "description": "grown-ups", "labels": {"team": "growth"}, "lanes": 2, "stopTimeout": "1m",
+            "restart": {"maxAttempts": 3}, "schema": {"amount": "decimal(10,2)"},
+        });
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let shown = text(&serde_json::from_value(value).unwrap());
+        for expected in ["grown-ups", "team=growth", "lanes", "1m", "maxAttempts", "decimal(10,2)"] {
+            assert!(shown.contains(expected), "{expected} is not in {shown}");
+        }
     }
 
     #[test]

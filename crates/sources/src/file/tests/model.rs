@@ -72,7 +72,7 @@ impl Model {
         let name = if pattern { "app.log*" } else { "app.log" };
         let source = source(
             &dir.path().join(name),
-            json!({"follow": true, "pollInterval": 1, "format": "json", "onPositionLost": "fail"}),
+            json!({"follow": true, "pollInterval": "1ms", "format": "json", "onPositionLost": "fail"}),
         );
         let mut model = Self {
             dir,

@@ -114,6 +114,7 @@ fn csv_records_become_documents() {
         quote: b'"',
         columns: vec!["id".into(), "name".into()],
         null_values: vec!["".into()],
+        header: None,
     };
     let mut input = (*records(&["1,ada", "2,\"b,\"\"c\"", "3,"])).clone();
     input.layout = Layout::Csv(Arc::new(layout));
@@ -141,6 +142,7 @@ fn of_csv_columns_with_the_same_name_the_last_one_wins() {
         quote: b'"',
         columns: vec!["a".into(), "b".into(), "a".into()],
         null_values: Vec::new(),
+        header: None,
     };
     let mut input = (*records(&["1,x,2"])).clone();
     input.layout = Layout::Csv(Arc::new(layout));

@@ -31,6 +31,7 @@ fn gathered(case: &Case, rows: &[usize]) -> Arc<Records> {
             quote: b'"',
             columns: HEADER.map(String::from).to_vec(),
             null_values: vec![String::new()],
+            header: None,
         }));
     }
     Arc::new(records)

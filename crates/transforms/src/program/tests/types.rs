@@ -9,6 +9,7 @@ fn csv(lines: &[&str], header: &[&str]) -> Arc<Records> {
         quote: b'"',
         columns: header.iter().map(|name| (*name).to_owned()).collect(),
         null_values: vec![String::new()],
+        header: None,
     }));
     Arc::new(records)
 }

@@ -1,0 +1,75 @@
+//! What to do about values that are nearly what was asked for, as other programs write them.
+//!
+//! What is recommended can be written as it stands there, is accepted, and gives the value: what is not sure to do so is not said.
+mod name;
+mod number;
+mod time;
+
+pub(super) use name::expression;
+
+use super::{
+    cell::Kind,
+    misfit::{Asked, Why},
+    scalar,
+};
+use dataflow_core::types::Type;
+
+/// A value that does not fit.
+pub(super) struct Misfitting<'a> {
+    /// Its field, as an expression names it.
+    pub name: &'a str,
+    /// What kind of value it is.
+    pub kind: Kind,
+    /// Its content.
+    pub text: &'a str,
+    /// What was asked for.
+    pub asked: Asked,
+    /// Why it does not fit.
+    pub why: Why,
+}
+
+/// Words that stand for no value.
+const NOTHING: [&str; 15] =
+    ["na", "n/a", "#n/a", "null", "none", "nil", "nan", "-", "--", "?", ".", "unknown", "missing", "\\n", ""];
+
+/// What to do about a value, if its cause is a usual one.
+pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
+    let Misfitting { name, kind, text, asked, .. } = *value;
+    let (is_text, is_untyped) =
+        (matches!(kind, Kind::String | Kind::Escaped), matches!(kind, Kind::Untyped | Kind::Doubled));
+    if (is_text || is_untyped)
+        && (asked.is_time() || asked.is_number())
+        && NOTHING.contains(&text.trim().to_lowercase().as_str())
+    {
+        return Some(match is_untyped {
+            true => format!("if it stands for no value, set nullValues: [{text:?}, \"\"] at the source"),
+            false => format!("if it stands for no value, use cast(nullif({name}, '{text}') as {})", sql(asked)),
+        });
+    }
+    match kind {
+        Kind::String | Kind::Escaped | Kind::Untyped | Kind::Doubled if asked.is_time() => time::of_text(value),
+        Kind::Number if asked.is_time() => time::of_number(name, text, asked),
+        Kind::String | Kind::Escaped | Kind::Untyped | Kind::Doubled | Kind::Number if asked.is_number() => {
+            number::remedy(value)
+        }
+        Kind::Number | Kind::True | Kind::False if asked.what == "text" && asked.ty != Some(Type::Uuid) => {
+            Some(format!("use cast({name} as text)"))
+        }
+        Kind::String | Kind::Escaped if asked.what == "a boolean" => {
+            scalar::boolean(text.trim_ascii()).map(|_| format!("use cast({name} as boolean)"))
+        }
+        _ => None,
+    }
+}
+
+/// The type that an expression names for what was asked for.
+fn sql(asked: Asked) -> String {
+    match asked.ty {
+        Some(Type::Decimal { precision, scale }) => format!("decimal({precision}, {scale})"),
+        Some(Type::Datetime) => "timestamp".into(),
+        Some(Type::Date) => "date".into(),
+        Some(ty @ (Type::Smallint | Type::Integer | Type::Bigint | Type::Real)) => ty.to_string(),
+        _ if asked.is_time() => "timestamptz".into(),
+        _ => "double".into(),
+    }
+}

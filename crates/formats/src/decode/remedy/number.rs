@@ -1,0 +1,177 @@
+//! Numbers in texts: with separators, a decimal comma, a currency or a percent sign; and with more digits than are asked for.
+use super::{Misfitting, sql};
+use crate::decode::{cell::Kind, misfit::Asked, number};
+use dataflow_core::types::Type;
+
+/// Signs of currencies.
+const CURRENCIES: &str = "$€£¥₹";
+
+pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
+    let Misfitting { name, text, asked, .. } = *value;
+    let text = text.trim_ascii();
+    if number::is_number(text) {
+        // What a declared or untyped field has is a number already: it needs to be rounded.
+        return match value.kind {
+            Kind::Untyped | Kind::Doubled if value.why.is_empty() => None,
+            _ if value.why.is_empty() && matches!(asked.ty, None | Some(Type::Number)) => {
+                let ty = if number::integer(text).is_some() { "bigint".into() } else { target(text, asked)?.0 };
+                Some(format!("use cast({name} as {ty})"))
+            }
+            _ if value.why.is_empty() => cast(name, text, asked),
+            _ => rounded(name, text, asked),
+        };
+    }
+    if !value.why.is_empty() {
+        return None;
+    }
+    if let Some(percent) = text.strip_suffix('%') {
+        return hundredth(&format!("replace({name}, '%', '')"), percent.trim_end(), asked);
+    }
+    match without_currency(text) {
+        Some(bare) => separated(&format!("regexp_replace({name}, '[^0-9.,-]', '', 'g')"), &bare, asked),
+        None => separated(name, text, asked),
+    }
+}
+
+/// The number that stands beside a currency or a short unit.
+fn without_currency(text: &str) -> Option<String> {
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    let signs = text.chars().filter(|c| CURRENCIES.contains(*c)).count();
+    let known = |c: char| {
+        c.is_ascii_digit() || c.is_alphabetic() || c.is_whitespace() || CURRENCIES.contains(c) || "+-.,".contains(c)
+    };
+    let digits = text.trim_matches(|c: char| !c.is_ascii_digit());
+    // A unit stands before the number or after it, not in it.
+    let apart = !digits.contains(|c: char| c.is_alphabetic() || CURRENCIES.contains(c));
+    let bare: String = text.chars().filter(|c| c.is_ascii_digit() || ".,-".contains(*c)).collect();
+    let is_one = letters <= 3 && signs <= 1 && letters + signs > 0 && text.chars().all(known) && apart;
+    is_one.then_some(bare)
+}
+
+/// A number in which characters separate thousands, or a comma the fraction.
+fn separated(expression: &str, text: &str, asked: Asked) -> Option<String> {
+    let readings = readings(text);
+    let choices: Vec<(String, &str)> = readings
+        .iter()
+        .filter_map(|(replaced, when)| {
+            let replace = |(expression, text): (String, String), (from, to): &(char, &str)| {
+                let written = if *from == '\'' { "''".into() } else { from.to_string() };
+                (format!("replace({expression}, '{written}', '{to}')"), text.replace(*from, to))
+            };
+            let (expression, text) = replaced.iter().fold((expression.to_owned(), text.to_owned()), replace);
+            let fix = number::is_number(&text).then(|| cast(&expression, &text, asked))??;
+            // Who takes the comma for one of thousands needs nothing rounded.
+            (readings.len() == 1 || fix.starts_with("use ")).then_some((fix, *when))
+        })
+        .collect();
+    match choices.as_slice() {
+        [(fix, "")] => Some(fix.clone()),
+        [(fix, when)] => Some(format!("{fix} if {when}")),
+        [(one, when), (other, otherwise)] => {
+            let other = other.trim_start_matches("use ");
+            Some(format!("{one} if {when}, and {other} if {otherwise}"))
+        }
+        _ => None,
+    }
+}
+
+/// What to replace to get a number, and when that is meant.
+type Reading = (Vec<(char, &'static str)>, &'static str);
+
+fn readings(text: &str) -> Vec<Reading> {
+    let unsigned = text.trim_start_matches(['-', '+']);
+    let mut separators: Vec<char> = unsigned.chars().filter(|c| !c.is_ascii_digit()).collect();
+    let last = separators.last().copied();
+    let times = |c: char| separators.iter().filter(|other| **other == c).count();
+    let once = last.is_some_and(|last| matches!(last, '.' | ',') && times(last) == 1);
+    let (whole, fraction) = match last {
+        Some(last) if once => unsigned.rsplit_once(last).unwrap_or((unsigned, "")),
+        _ => (unsigned, ""),
+    };
+    separators.dedup();
+    match separators.as_slice() {
+        [] => vec![(Vec::new(), "")],
+        ['.'] if once => vec![(Vec::new(), "")],
+        [','] if once && fraction.len() == 3 && (1..=3).contains(&whole.len()) => {
+            vec![(vec![(',', "")], "the comma separates thousands"), (vec![(',', ".")], "it is a decimal comma")]
+        }
+        [','] if once => vec![(vec![(',', ".")], "")],
+        [separator] if is_grouped(unsigned, *separator) => vec![(vec![(*separator, "")], "")],
+        [separator, '.'] if once && is_grouped(whole, *separator) => vec![(vec![(*separator, "")], "")],
+        [separator, ','] if once && is_grouped(whole, *separator) => {
+            vec![(vec![(*separator, ""), (',', ".")], "")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a character separates thousands.
+fn is_grouped(digits: &str, separator: char) -> bool {
+    let mut groups = digits.split(separator);
+    let is_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let first = groups.next().is_some_and(|first| (1..=3).contains(&first.len()) && is_digits(first));
+    matches!(separator, '.' | ',' | ' ' | '\'' | '_' | '\u{a0}' | '\u{202f}')
+        && first
+        && groups.all(|group| group.len() == 3 && is_digits(group))
+}
+
+/// Casts the text of a number to the type that was asked for; says so if that rounds it.
+fn cast(expression: &str, text: &str, asked: Asked) -> Option<String> {
+    let (ty, exact) = target(text, asked)?;
+    let begin = if exact { "use" } else { "to round it, use" };
+    Some(format!("{begin} cast({expression} as {ty})"))
+}
+
+/// The hundredth part of a number.
+fn hundredth(expression: &str, text: &str, asked: Asked) -> Option<String> {
+    let number: f64 = if number::is_number(text) { text.parse().ok()? } else { return None };
+    let hundredth = format!("cast({expression} as double) / 100");
+    let (ty, exact) = target(&format!("{}", number / 100.0), asked)?;
+    match asked.ty {
+        None | Some(Type::Double | Type::Number) => Some(format!("use {hundredth}")),
+        _ if exact => Some(format!("use cast({hundredth} as {ty})")),
+        Some(Type::Smallint | Type::Integer | Type::Bigint) => None,
+        _ => Some(format!("to round it, use cast({hundredth} as {ty})")),
+    }
+}
+
+/// What of a number rounds it to what was asked for.
+fn rounded(name: &str, text: &str, asked: Asked) -> Option<String> {
+    let (ty, _) = target(text, asked)?;
+    match asked.ty? {
+        Type::Decimal { scale, .. } => Some(format!("to round it, use round({name}, {scale})")),
+        _ => Some(format!("to round it, use cast({name} as {ty})")),
+    }
+}
+
+/// The type that a cast names to get a number, and whether nothing is rounded; none: no such type holds it.
+fn target(text: &str, asked: Asked) -> Option<(String, bool)> {
+    let decimal = number::decimal(text);
+    let nearest: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
+    let whole = |most: i64| {
+        let exact = decimal.is_some_and(|number| number.scale == 0);
+        // Half a unit below the bounds, so that what is rounded stays within them.
+        let fits = match number::integer(text) {
+            Some(number) => (-most - 1..=most).contains(&number),
+            None => nearest.abs() < (most as f64) - 1.0,
+        };
+        fits.then(|| (sql(asked), exact))
+    };
+    match asked.ty {
+        Some(Type::Smallint) => whole(i16::MAX.into()),
+        Some(Type::Integer) => whole(i32::MAX.into()),
+        Some(Type::Bigint) => whole(i64::MAX),
+        Some(Type::Real) => (nearest.abs() < f32::MAX.into()).then(|| (sql(asked), number::real(text).is_ok())),
+        Some(Type::Decimal { precision, scale }) => {
+            let number = decimal?;
+            let exact = number.rescale(precision, scale).is_ok();
+            let room = 10_f64.powi(i32::from(precision - scale)) - 1.0;
+            (exact || nearest.abs() < room && number.scale > scale.into()).then(|| (sql(asked), exact))
+        }
+        None | Some(Type::Number) if number::double(text).is_err() => {
+            let (precision, scale) = decimal?.shape()?;
+            Some((format!("decimal({precision}, {scale})"), true))
+        }
+        _ => Some(("double".into(), number::double(text).is_ok())),
+    }
+}
