@@ -92,7 +92,7 @@ async fn the_lifecycle_answers_with_the_pipeline() {
     is_problem(&to("p/start").await, 409, "not-allowed");
     assert_eq!(to("p/start").await.body["problems"][0]["fix"], "stop it first");
     assert_eq!(to("p/restart?wait=500ms").await.status, 200);
-    assert_eq!(to("p/stop?wait=1").await.body["status"], "stopped");
+    assert_eq!(to("p/stop?wait=1s").await.body["status"], "stopped");
     to("slow/start").await;
     let stopping = to("slow/stop").await;
     assert_eq!((stopping.status.as_u16(), &stopping.body["stopping"]), (202, &json!(true)));

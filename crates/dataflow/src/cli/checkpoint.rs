@@ -2,28 +2,38 @@
 use super::{
     Outcome,
     client::{Request, Server},
-    exit::Failure,
+    door::Door,
+    exit::{self, Failure},
     output::{self, Output},
+    run::QUIET,
+    serve, stored,
+};
+use crate::{
+    data_dir::DataDir,
+    node::{self, Node, Whose},
+    settings::Overrides,
 };
 use clap::Subcommand;
-use dataflow_engine::view::CheckpointView;
+use dataflow_core::{id::PipelineId, pipeline::Status};
+use dataflow_engine::{
+    region::{Action, ResetTo},
+    view::CheckpointView,
+};
+use dataflow_sdk::check::nearest;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show the checkpoint.
     Get {
         #[command(flatten)]
-        server: Server,
-        /// The pipeline's id.
-        id: String,
+        of: Of,
     },
     /// Go on from elsewhere. The pipeline must not be running; this starts a new generation.
     Set {
         #[command(flatten)]
-        server: Server,
-        /// The pipeline's id.
-        id: String,
+        of: Of,
         /// `beginning`, `end`, `sink-token`, `journal`, or positions: `user-events/0=123,user-events/1=456`.
         #[arg(long)]
         to: String,
@@ -33,20 +43,73 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Failure> {
-    let (server, id, change) = match &command {
-        Command::Get { server, id } => (server, id, None),
-        Command::Set { server, id, to, force } => (server, id, Some((parse(to)?, *force))),
+/// Whose checkpoint: of a node's pipeline, or with `--data-dir` of one that `dataflow run` has run there.
+#[derive(Debug, clap::Args)]
+pub(super) struct Of {
+    #[command(flatten)]
+    server: Server,
+    /// The pipeline's id.
+    id: String,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// Where to go on, if it is to be set, and whether without asking the sink.
+type Change = Option<(ResetTo, bool)>;
+
+pub(super) fn main(command: Command, output: Output) -> Result<Outcome, Failure> {
+    let (of, change) = match command {
+        Command::Get { of } => (of, None),
+        Command::Set { of, to, force } => (of, Some((parse(&to)?, force))),
     };
-    let path = ["pipelines", id.as_str(), "checkpoint"];
-    let client = server.client()?;
+    let checkpoint = match of.overrides.data_dir {
+        Some(_) => serve::runtime()?.block_on(of_run(of, change))?,
+        None => exit::block_on(of_node(&of, change))?,
+    };
+    show(checkpoint, output);
+    Ok(Outcome::Done)
+}
+
+async fn of_node(of: &Of, change: Change) -> Result<CheckpointView, Failure> {
+    let path = ["pipelines", of.id.as_str(), "checkpoint"];
+    let client = of.server.client()?;
     if let Some((to, force)) = change {
-        let body = json!({"to": to});
+        let body = json!({"to": as_json(to)});
         let query = [("force", "true".to_owned())];
         let request = Request::put(&path).body(&body).query(if force { &query } else { &[] });
         client.send::<Value>(request).await?;
     }
-    let checkpoint: CheckpointView = client.send(Request::get(&path)).await?;
+    client.send(Request::get(&path)).await
+}
+
+/// The same with the pipeline of a run: its node is there for as long as the command is.
+async fn of_run(mut of: Of, change: Change) -> Result<CheckpointView, Failure> {
+    of.overrides.log_level.get_or_insert_with(|| QUIET.into());
+    let settings = serve::load(&of.overrides, None)?;
+    let id = PipelineId::try_from(of.id.as_str()).map_err(|error| Failure::invalid(error, Vec::new()))?;
+    let folder = stored::run_folder(&settings.data_dir, &id);
+    if !folder.join("journal.db").exists() {
+        let message = format!("`dataflow run` has run no pipeline {:?} in {}", of.id, settings.data_dir.display());
+        return Err(Failure::failed(message).fix("of a node's pipeline, ask the node: leave --data-dir out"));
+    }
+    let connectors = node::connectors(&settings, Whose::Users)?;
+    let data = DataDir::lock(&folder).map_err(stored::in_use)?;
+    let parts = node::parts(&settings, &connectors, &data)?;
+    let node = Node::build(&settings, &connectors.connections.reach().paths, parts, Some(data)).await?;
+    let done = change_run(&Door::new(&node, id), change).await;
+    node.shutdown(settings.shutdown_timeout.into()).await;
+    done
+}
+
+async fn change_run(door: &Door, change: Change) -> Result<CheckpointView, Failure> {
+    let pipeline = door.view().await?;
+    // A run that was killed goes on as soon as its node is there.
+    let pipeline = if pipeline.status == Status::Running { door.stop(&pipeline).await? } else { pipeline };
+    let Some((to, force)) = change else { return Ok(pipeline.checkpoint) };
+    Ok(door.command(Action::ResetCheckpoint { to, force }).await?.checkpoint)
+}
+
+fn show(checkpoint: CheckpointView, output: Output) {
     match output {
         Output::Json => output::json(&checkpoint),
         Output::Table => {
@@ -58,24 +121,51 @@ pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Fa
             }
         }
     }
-    Ok(Outcome::Done)
+}
+
+/// Where to go on, as users write it.
+fn parse(to: &str) -> Result<ResetTo, Failure> {
+    const WORDS: [&str; 4] = ["beginning", "end", "sink-token", "journal"];
+    match to {
+        "beginning" => return Ok(ResetTo::Beginning),
+        "end" => return Ok(ResetTo::End),
+        "sink-token" => return Ok(ResetTo::SinkToken),
+        "journal" => return Ok(ResetTo::Journal),
+        word if !word.contains('=') => {
+            let failure = Failure::invalid(format!("{word:?} is no place to go on at"), Vec::new());
+            return Err(failure.fix(match nearest(word, WORDS) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("write {}, or partition=position", WORDS.join(", ")),
+            }));
+        }
+        _ => {}
+    }
+    let mut positions = BTreeMap::new();
+    for pair in to.split(',') {
+        let (partition, position) = pair.rsplit_once('=').ok_or_else(|| {
+            Failure::invalid(format!("{pair:?} is no position: write partition=position"), Vec::new())
+        })?;
+        if positions.insert(partition.to_owned(), position.to_owned()).is_some() {
+            return Err(Failure::invalid(format!("{partition:?} is there twice"), Vec::new()));
+        }
+    }
+    Ok(ResetTo::Positions(positions))
 }
 
 /// What the API takes as `to`.
-fn parse(to: &str) -> Result<Value, Failure> {
-    if !to.contains('=') {
-        return Ok(json!(to));
+fn as_json(to: ResetTo) -> Value {
+    match to {
+        ResetTo::Beginning => json!("beginning"),
+        ResetTo::End => json!("end"),
+        ResetTo::SinkToken => json!("sink-token"),
+        ResetTo::Journal => json!("journal"),
+        ResetTo::Positions(positions) => {
+            let all = positions
+                .into_iter()
+                .map(|(partition, position)| json!({"partition": partition, "position": position}));
+            json!({"positions": all.collect::<Vec<_>>()})
+        }
     }
-    let positions = to
-        .split(',')
-        .map(|pair| {
-            let (partition, position) = pair.rsplit_once('=').ok_or_else(|| {
-                Failure::invalid(format!("{pair:?} is no position: write partition=position"), Vec::new())
-            })?;
-            Ok(json!({"partition": partition, "position": position}))
-        })
-        .collect::<Result<Vec<_>, Failure>>()?;
-    Ok(json!({"positions": positions}))
 }
 
 #[cfg(test)]
@@ -84,10 +174,12 @@ mod tests {
 
     #[test]
     fn positions_and_words_are_told_apart() {
-        assert_eq!(parse("beginning").unwrap(), json!("beginning"));
+        let json = |to: &str| as_json(parse(to).unwrap());
+        assert_eq!(json("beginning"), json!("beginning"));
         let positions =
             json!({"positions": [{"partition": "a=b/0", "position": "1"}, {"partition": "c", "position": "2"}]});
-        assert_eq!(parse("a=b/0=1,c=2").unwrap(), positions);
-        assert!(parse("a=1,b").is_err());
+        assert_eq!(json("a=b/0=1,c=2"), positions);
+        assert!(parse("a=1,b").is_err() && parse("a=1,a=2").is_err());
+        assert!(parse("begining").unwrap_err().fix.is_some_and(|fix| fix.contains("beginning")));
     }
 }

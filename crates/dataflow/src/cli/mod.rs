@@ -7,6 +7,7 @@ mod completions;
 mod connector;
 mod dead_letters;
 mod demo;
+mod door;
 mod exit;
 #[cfg(feature = "fault-points")]
 mod fault_points;
@@ -100,7 +101,7 @@ impl Command {
             Self::Run(args) => run::main(args, output),
             Self::Demo(args) => demo::main(args),
             Self::Pipeline(command) => exit::block_on(pipeline::main(command, output)),
-            Self::Checkpoint(command) => exit::block_on(checkpoint::main(command, output)),
+            Self::Checkpoint(command) => checkpoint::main(command, output),
             Self::DeadLetters(command) => exit::block_on(dead_letters::main(command, output)),
             Self::Verify(args) => verify::main(args, output),
             Self::Backup(args) => backup::main(&args, output),

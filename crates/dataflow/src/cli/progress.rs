@@ -36,7 +36,8 @@ impl Progress {
 
     /// Shows the pipeline as it is now; new errors and warnings stay on the screen.
     pub(super) fn update(&mut self, pipeline: &PipelineView) {
-        let error = pipeline.error.as_ref().map(|error| {
+        // Of one that has ended the command's own failure says it.
+        let error = pipeline.error.as_ref().filter(|_| !at_rest(pipeline)).map(|error| {
             let retry = error.retry_at.as_ref().map_or(String::new(), |at| format!("; next attempt at {at}"));
             let fix = error.fix.as_ref().map_or(String::new(), |fix| format!("\n  fix: {fix}"));
             format!("{}: {}{retry}{fix}", error.stage, error.message)

@@ -1,6 +1,7 @@
 //! `dataflow run FILE`: one pipeline in the foreground, with no API.
 use super::{
     Outcome,
+    door::Door,
     exit::Failure,
     output::{self, Output},
     pipeline, progress,
@@ -15,18 +16,12 @@ use crate::{
     signals::{Signal, Signals},
 };
 use dataflow_core::{
-    id::{Actor, CommandId, PipelineId},
-    pipeline::{Rejected, Status},
+    pipeline::Status,
     spec::{Component, PipelineSpec},
 };
-use dataflow_engine::{
-    causes::DeadLettersByCause,
-    parts::Random,
-    region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
-    view::{PipelineView, WarningView},
-};
+use dataflow_engine::view::{PipelineView, WarningView};
 use dataflow_sdk::check;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -76,7 +71,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let parts = node::parts(&settings, &connectors, &data)?;
     let node = Node::build(&settings, &connectors.connections.reach().paths, parts, Some(data)).await?;
     let warnings = worth_knowing(&spec, &connectors);
-    let door = Door { region: node.region(), id, random: Random::from_system() };
+    let door = Door::new(&node, id);
     let mut result = to_the_end(&door, spec, args.reset, &mut signals, &folder.display().to_string()).await;
     if let Ok(Ended { pipeline, .. }) = &mut result {
         pipeline.warnings.splice(0..0, warnings);
@@ -97,7 +92,14 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
         return Err(Failure::failed("not everything was settled in time; the next run settles it"));
     }
     match (pipeline.status, signal) {
-        (Status::Failed, _) => Err(progress::failure(&pipeline)),
+        (Status::Failed, _) => {
+            let mut failure = progress::failure(&pipeline);
+            if let Some(fix) = failure.fix.as_mut().filter(|fix| fix.contains("set the checkpoint")) {
+                let (id, folder) = (&pipeline.pipeline_id, settings.data_dir.display());
+                fix.push_str(&format!("; to set it: dataflow checkpoint set {id} --to … --data-dir {folder}"));
+            }
+            Err(failure)
+        }
         (Status::Completed, _) | (_, None) => Ok(Outcome::of_dead(pipeline.metrics.records_dead)),
         (_, Some(signal)) => Ok(Outcome::Stopped(signal)),
     }
@@ -192,117 +194,5 @@ fn what_follows(sink: &Component) -> &'static str {
             "all is then written after what is in the file, so move the file away first (its records would be there twice)"
         }
         _ => "all is then written again",
-    }
-}
-
-/// The way to the one pipeline: the same messages as REST sends.
-struct Door {
-    region: Arc<dyn ShardRegion>,
-    id: PipelineId,
-    random: Random,
-}
-
-impl Door {
-    /// Makes the pipeline, or changes it to the spec if it differs; returns it as it is then.
-    async fn prepare(&self, spec: PipelineSpec, reset: bool) -> Result<PipelineView, Failure> {
-        let view = match self.ask(Message::Query(Query::State)).await {
-            Ok(Reply::Pipeline(view)) => *view,
-            Ok(_) => return Err(unexpected()),
-            Err(AskError::Rejected(Rejected::NotFound)) => return self.command(Action::Create(Box::new(spec))).await,
-            Err(error) => return Err(failure(error)),
-        };
-        if view.is_of(&spec) {
-            return Ok(view);
-        }
-        eprintln!("{} has changed: it goes on where it was", self.id);
-        if view.status == Status::Running {
-            self.stop(&view).await?;
-        }
-        let updated = self.command(Action::Update { spec: Box::new(spec), reset, force: false }).await?;
-        // What only renames a completed pipeline leaves it completed; whoever changed it wants it run.
-        if updated.status == Status::Completed { self.start().await } else { Ok(updated) }
-    }
-
-    async fn start(&self) -> Result<PipelineView, Failure> {
-        match self.send(Action::Start).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
-            // Its restart policy was faster.
-            Err(AskError::Rejected(Rejected::NotAllowed { status: Status::Running, .. })) => self.view().await,
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
-        }
-    }
-
-    async fn stop(&self, pipeline: &PipelineView) -> Result<PipelineView, Failure> {
-        if pipeline.status != Status::Running {
-            return Ok(pipeline.clone());
-        }
-        match self.send(Action::Stop { wait: Duration::from_secs(3_600) }).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
-            // It came to its end meanwhile.
-            Err(AskError::Rejected(Rejected::NotAllowed { .. })) => self.view().await,
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
-        }
-    }
-
-    async fn view(&self) -> Result<PipelineView, Failure> {
-        match self.ask(Message::Query(Query::State)).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
-        }
-    }
-
-    /// The dead letters by cause; none if there are none, or they can't be read.
-    async fn causes(&self, dead: u64) -> Option<DeadLettersByCause> {
-        if dead == 0 {
-            return None;
-        }
-        let mut counted = 0;
-        loop {
-            let Ok(Reply::Causes(causes)) = self.ask(Message::Query(Query::Causes)).await else { return None };
-            // Of very many, each answer counts some.
-            if causes.counted >= dead || causes.counted == counted {
-                return Some(causes);
-            }
-            counted = causes.counted;
-        }
-    }
-
-    async fn command(&self, action: Action) -> Result<PipelineView, Failure> {
-        match self.send(action).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
-        }
-    }
-
-    async fn send(&self, action: Action) -> Result<Reply, AskError> {
-        let internal = |error: dataflow_core::id::InvalidId| AskError::Internal(error.to_string());
-        let id = CommandId::try_from(self.random.name()).map_err(internal)?;
-        let actor = Actor::try_from("cli").map_err(internal)?;
-        self.ask(Message::Command(UserCommand { id, actor, expected_version: None, action })).await
-    }
-
-    async fn ask(&self, message: Message) -> Result<Reply, AskError> {
-        self.region.ask(ShardingEnvelope { pipeline: self.id.clone(), message }).await
-    }
-}
-
-fn unexpected() -> Failure {
-    Failure::failed("internal error: unexpected reply from the pipeline")
-}
-
-fn failure(error: AskError) -> Failure {
-    match error {
-        AskError::Rejected(Rejected::Invalid { problems }) => Failure::invalid("the pipeline is not valid", problems),
-        AskError::Rejected(needed @ Rejected::ResetNeeded { .. }) => {
-            Failure::failed(needed).fix("run it with --reset if that is meant; otherwise leave what is read as it was")
-        }
-        AskError::Rejected(Rejected::NotAllowed { fix: Some(fix), request, status }) => {
-            Failure::failed(format!("can't {request} a pipeline that is {status}")).fix(fix)
-        }
-        other => Failure::failed(other),
     }
 }

@@ -36,7 +36,10 @@ pub(super) fn load(overrides: &Overrides, listen: Option<&str>) -> Result<Settin
         .map_err(|problems| Failure::invalid("the settings are wrong", problems))?;
     telemetry::log_to_stderr(&settings.log);
     for warning in warnings {
-        tracing::warn!("{warning}");
+        match tracing::enabled!(tracing::Level::WARN) {
+            true => tracing::warn!("{warning}"),
+            false => eprintln!("warning: {warning}"),
+        }
     }
     Ok(settings)
 }

@@ -54,7 +54,7 @@ pub(super) fn run_folder(data_dir: &Path, id: &PipelineId) -> PathBuf {
     data_dir.join("run").join(id.as_str())
 }
 
-fn in_use(error: data_dir::Error) -> Failure {
+pub(super) fn in_use(error: data_dir::Error) -> Failure {
     match error {
         data_dir::Error::InUse { ref path, .. } => {
             let fix = match path.ends_with("node") {

@@ -79,7 +79,7 @@ async fn verbs_that_find_nothing_to_do_succeed_and_say_so() {
     };
     said(&["create", file], 0, "created endless");
     said(&["create", file], 0, "is there already, and is what the file says");
-    said(&["stop", "endless"], 0, "endless is configured already: nothing to do");
+    said(&["stop", "endless"], 0, "endless does not run (configured): nothing to do");
     said(&["create", file, "--start"], 0, "running");
     said(&["start", "endless"], 0, "endless is running already: nothing to do");
     said(&["create", file, "--start"], 0, "nothing to do");

@@ -77,7 +77,7 @@ fn exported_csv_can_be_mended_and_read_again() {
     let (code, exported, stderr) = output(&["dead-letters", "export", "one", "--data-dir", data.to_str().unwrap()]);
     assert_eq!((code, exported.replace('\r', "").as_str()), (0, "id;age\n2;old\n4;young\n"), "{stderr}");
     fs::write(&mended, exported.replace("old", "77").replace("young", "7")).unwrap();
-    spec["source"]["path"] = json!(mended);
+    (spec["pipelineId"], spec["source"]["path"]) = (json!("two"), json!(mended));
     let (code, _, stderr) = case.run(&spec);
     assert_eq!((code, case.rows()), (0, 4), "{stderr}");
     assert_eq!(query(&case.database(), "SELECT sum(age) FROM users"), 134);
@@ -108,6 +108,33 @@ fn a_file_that_the_source_reads_is_not_written() {
         let (code, _, stderr) = case.run(&spec);
         assert!(code == 2 && stderr.contains("[reads-own-output]"), "{stderr}");
     }
+}
+
+#[test]
+fn a_run_goes_on_where_its_checkpoint_was_set() {
+    let case = Case::new(GOOD);
+    assert_eq!(case.run(&case.spec()).0, 0);
+    let data = case.path("data");
+    let ask = |args: &[&str]| output(&[&["checkpoint"], args, &["one", "--data-dir", data.to_str().unwrap()]].concat());
+    let (code, stdout, stderr) = ask(&["get"]);
+    assert!(code == 0 && stdout.contains("in.jsonl"), "{stdout}{stderr}");
+    let (code, stdout, stderr) = ask(&["set", "--to", "beginning"]);
+    assert!(code == 0 && stdout.contains("generation  2"), "{stdout}{stderr}");
+    assert_eq!(case.run(&case.spec()).0, 0);
+    assert_eq!(case.rows(), 4, "all was read once more, as was asked for");
+    let (code, _, stderr) = output(&["checkpoint", "get", "none", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 1 && stderr.contains("leave --data-dir out"), "{stderr}");
+}
+
+#[test]
+fn a_failed_run_says_what_is_wrong_once_and_names_no_next_attempt() {
+    let case = Case::new(GOOD);
+    let mut spec = case.spec();
+    spec["sink"] = json!({"type": "postgres", "url": "postgres://u:${env:NOBODY_SET_THIS}@127.0.0.1:1/x", "table": "t", "mode": "append"});
+    let (code, _, stderr) = case.run(&spec);
+    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(stderr.matches("set NOBODY_SET_THIS in the environment").count(), 1, "{stderr}");
+    assert!(!stderr.contains("next attempt") && !stderr.contains("the node"), "{stderr}");
 }
 
 #[test]

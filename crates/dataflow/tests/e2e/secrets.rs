@@ -378,7 +378,7 @@ async fn references_and_files_are_for_their_places_only() {
             ),
             "sink.path path-not-allowed",
         ),
-        (file(at("in/\0x")), "source.path invalid"),
+        (file(at("in/\0x")), "source.path invalid-value"),
     ];
     for (spec, expected) in cases {
         let (_, findings) = node.request("POST", "/api/pipelines/validate", Some(&spec)).await;

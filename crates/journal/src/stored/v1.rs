@@ -6,9 +6,9 @@ use dataflow_core::{
     id::{Actor, BatchId, CommandId, Epoch, Incarnation, RunId},
     pipeline::event as domain,
     time::Timestamp,
-    types::Learned,
+    types::{Learned, Type},
 };
-use parts::{Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Position, Type};
+use parts::{Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -147,9 +147,7 @@ impl TryFrom<&domain::Fact> for Fact {
             From::BatchProcessed { run, lanes } => {
                 Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect() }
             }
-            From::SchemaChanged { learned } => Self::SchemaChanged {
-                learned: learned.0.iter().map(|(column, ty)| (column.clone(), ty.map(Into::into))).collect(),
-            },
+            From::SchemaChanged { learned } => Self::SchemaChanged { learned: learned.0.clone() },
             From::RecordsLost(lost) => Self::RecordsLost {
                 partition: lost.partition.to_string(),
                 from: (&lost.from).into(),
@@ -203,9 +201,7 @@ impl TryFrom<Fact> for domain::Fact {
             Fact::BatchProcessed { run, lanes } => {
                 Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect() }
             }
-            Fact::SchemaChanged { learned } => Self::SchemaChanged {
-                learned: Learned(learned.into_iter().map(|(column, ty)| (column, ty.map(Into::into))).collect()),
-            },
+            Fact::SchemaChanged { learned } => Self::SchemaChanged { learned: Learned(learned) },
             Fact::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {
                 partition: partition.as_str().into(),
                 from: from.into(),

@@ -89,7 +89,7 @@ fn check(
 ) -> Result<PipelineSpec, Vec<Problem>> {
     let Some(fields) = value.as_object() else { return Err(problems) };
     for problem in problems.iter_mut().filter(|problem| problem.code == "missing-field") {
-        if let Some(kinds) = kinds(&problem.path, catalog, compiler) {
+        if let Some(kinds) = kinds(&problem.path, catalog, compiler).filter(|kinds| !kinds.is_empty()) {
             problem.fix = Some(format!("give \"type\": one of {}", kinds.join(", ")));
         }
     }

@@ -4,7 +4,7 @@ use dataflow_core::{
     id::Generation,
     ledger,
     pipeline::event as domain,
-    position, types,
+    position,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -290,69 +290,5 @@ impl From<Cause> for domain::Cause {
     fn from(stored: Cause) -> Self {
         let Cause { code, stage, message, fix, retryable } = stored;
         Self { code, stage, message, fix, retryable }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub(super) enum Type {
-    Boolean,
-    Smallint,
-    Integer,
-    Bigint,
-    Real,
-    Double,
-    Decimal { precision: u8, scale: u8 },
-    Number,
-    Text,
-    Timestamp,
-    Datetime,
-    Date,
-    Binary,
-    Uuid,
-    Json,
-}
-
-impl From<types::Type> for Type {
-    fn from(ty: types::Type) -> Self {
-        match ty {
-            types::Type::Boolean => Self::Boolean,
-            types::Type::Smallint => Self::Smallint,
-            types::Type::Integer => Self::Integer,
-            types::Type::Bigint => Self::Bigint,
-            types::Type::Real => Self::Real,
-            types::Type::Double => Self::Double,
-            types::Type::Decimal { precision, scale } => Self::Decimal { precision, scale },
-            types::Type::Number => Self::Number,
-            types::Type::Text => Self::Text,
-            types::Type::Timestamp => Self::Timestamp,
-            types::Type::Datetime => Self::Datetime,
-            types::Type::Date => Self::Date,
-            types::Type::Binary => Self::Binary,
-            types::Type::Uuid => Self::Uuid,
-            types::Type::Json => Self::Json,
-        }
-    }
-}
-
-impl From<Type> for types::Type {
-    fn from(stored: Type) -> Self {
-        match stored {
-            Type::Boolean => Self::Boolean,
-            Type::Smallint => Self::Smallint,
-            Type::Integer => Self::Integer,
-            Type::Bigint => Self::Bigint,
-            Type::Real => Self::Real,
-            Type::Double => Self::Double,
-            Type::Decimal { precision, scale } => Self::Decimal { precision, scale },
-            Type::Number => Self::Number,
-            Type::Text => Self::Text,
-            Type::Timestamp => Self::Timestamp,
-            Type::Datetime => Self::Datetime,
-            Type::Date => Self::Date,
-            Type::Binary => Self::Binary,
-            Type::Uuid => Self::Uuid,
-            Type::Json => Self::Json,
-        }
     }
 }

@@ -1,0 +1,132 @@
+//! The way to the pipelines of a node in this process.
+use super::exit::Failure;
+use crate::node::Node;
+use dataflow_core::{
+    id::{Actor, CommandId, PipelineId},
+    pipeline::{Rejected, Status},
+    spec::PipelineSpec,
+};
+use dataflow_engine::{
+    causes::DeadLettersByCause,
+    parts::Random,
+    region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
+    view::PipelineView,
+};
+use std::{sync::Arc, time::Duration};
+
+/// The way to the one pipeline: the same messages as REST sends.
+pub(super) struct Door {
+    region: Arc<dyn ShardRegion>,
+    pub(super) id: PipelineId,
+    random: Random,
+}
+
+impl Door {
+    /// The way to a pipeline of a node.
+    pub(super) fn new(node: &Node, id: PipelineId) -> Self {
+        Self { region: node.region(), id, random: Random::from_system() }
+    }
+
+    /// Makes the pipeline, or changes it to the spec if it differs; returns it as it is then.
+    pub(super) async fn prepare(&self, spec: PipelineSpec, reset: bool) -> Result<PipelineView, Failure> {
+        let view = match self.ask(Message::Query(Query::State)).await {
+            Ok(Reply::Pipeline(view)) => *view,
+            Ok(_) => return Err(unexpected()),
+            Err(AskError::Rejected(Rejected::NotFound)) => return self.command(Action::Create(Box::new(spec))).await,
+            Err(error) => return Err(failure(error)),
+        };
+        if view.is_of(&spec) {
+            return Ok(view);
+        }
+        eprintln!("{} has changed: it goes on where it was", self.id);
+        if view.status == Status::Running {
+            self.stop(&view).await?;
+        }
+        let updated = self.command(Action::Update { spec: Box::new(spec), reset, force: false }).await?;
+        // What only renames a completed pipeline leaves it completed; whoever changed it wants it run.
+        if updated.status == Status::Completed { self.start().await } else { Ok(updated) }
+    }
+
+    pub(super) async fn start(&self) -> Result<PipelineView, Failure> {
+        match self.send(Action::Start).await {
+            Ok(Reply::Pipeline(view)) => Ok(*view),
+            // Its restart policy was faster.
+            Err(AskError::Rejected(Rejected::NotAllowed { status: Status::Running, .. })) => self.view().await,
+            Ok(_) => Err(unexpected()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    pub(super) async fn stop(&self, pipeline: &PipelineView) -> Result<PipelineView, Failure> {
+        if pipeline.status != Status::Running {
+            return Ok(pipeline.clone());
+        }
+        match self.send(Action::Stop { wait: Duration::from_secs(3_600) }).await {
+            Ok(Reply::Pipeline(view)) => Ok(*view),
+            // It came to its end meanwhile.
+            Err(AskError::Rejected(Rejected::NotAllowed { .. })) => self.view().await,
+            Ok(_) => Err(unexpected()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    pub(super) async fn view(&self) -> Result<PipelineView, Failure> {
+        match self.ask(Message::Query(Query::State)).await {
+            Ok(Reply::Pipeline(view)) => Ok(*view),
+            Ok(_) => Err(unexpected()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// The dead letters by cause; none if there are none, or they can't be read.
+    pub(super) async fn causes(&self, dead: u64) -> Option<DeadLettersByCause> {
+        if dead == 0 {
+            return None;
+        }
+        let mut counted = 0;
+        loop {
+            let Ok(Reply::Causes(causes)) = self.ask(Message::Query(Query::Causes)).await else { return None };
+            // Of very many, each answer counts some.
+            if causes.counted >= dead || causes.counted == counted {
+                return Some(causes);
+            }
+            counted = causes.counted;
+        }
+    }
+
+    pub(super) async fn command(&self, action: Action) -> Result<PipelineView, Failure> {
+        match self.send(action).await {
+            Ok(Reply::Pipeline(view)) => Ok(*view),
+            Ok(_) => Err(unexpected()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    async fn send(&self, action: Action) -> Result<Reply, AskError> {
+        let internal = |error: dataflow_core::id::InvalidId| AskError::Internal(error.to_string());
+        let id = CommandId::try_from(self.random.name()).map_err(internal)?;
+        let actor = Actor::try_from("cli").map_err(internal)?;
+        self.ask(Message::Command(UserCommand { id, actor, expected_version: None, action })).await
+    }
+
+    async fn ask(&self, message: Message) -> Result<Reply, AskError> {
+        self.region.ask(ShardingEnvelope { pipeline: self.id.clone(), message }).await
+    }
+}
+
+fn unexpected() -> Failure {
+    Failure::failed("internal error: unexpected reply from the pipeline")
+}
+
+fn failure(error: AskError) -> Failure {
+    match error {
+        AskError::Rejected(Rejected::Invalid { problems }) => Failure::invalid("the pipeline is not valid", problems),
+        AskError::Rejected(needed @ Rejected::ResetNeeded { .. }) => {
+            Failure::failed(needed).fix("run it with --reset if that is meant; otherwise leave what is read as it was")
+        }
+        AskError::Rejected(Rejected::NotAllowed { fix: Some(fix), request, status }) => {
+            Failure::failed(format!("can't {request} a pipeline that is {status}")).fix(fix)
+        }
+        other => Failure::failed(other),
+    }
+}
