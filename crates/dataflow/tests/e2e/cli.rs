@@ -85,7 +85,7 @@ async fn verbs_that_find_nothing_to_do_succeed_and_say_so() {
     said(&["create", file, "--start"], 0, "nothing to do");
     said(&["watch", "endless", "--timeout", "1s"], 124, "within 1s");
     said(&["stop", "endless"], 0, "stopped");
-    said(&["stop", "endless"], 0, "endless is stopped already: nothing to do");
+    said(&["stop", "endless"], 0, "endless does not run (stopped): nothing to do");
     said(&["watch", "endless"], 0, "the ledger balances");
     spec["name"] = json!("Other");
     fs::write(file, spec.to_string()).unwrap();
