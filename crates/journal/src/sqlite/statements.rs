@@ -69,19 +69,21 @@ fn stored(row: &rusqlite::Row<'_>) -> Result<(ShardId, Stored)> {
     Ok((shard, head))
 }
 
-fn head(db: &Connection, shard: ShardId) -> Result<Stored> {
+/// The head of a shard that was claimed once.
+fn claimed(db: &Connection, shard: ShardId) -> Result<Option<Stored>> {
     let found = db
         .prepare_cached("SELECT shard, epoch, next_seq, snapshot_at, snapshots, sum FROM head WHERE shard = ?1")?
         .query_row([shard.0], |row| stored(row).map(|(_, head)| head))
         .optional()?;
-    if let Some(head) = found {
-        return Ok(head);
-    }
     let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE shard = ?1) OR EXISTS (SELECT 1 FROM snapshot WHERE shard = ?1)";
-    if db.prepare_cached(sql)?.query_row([shard.0], |row| row.get(0))? {
+    if found.is_none() && db.prepare_cached(sql)?.query_row([shard.0], |row| row.get(0))? {
         return Err(Damaged::row(format_args!("shard {shard}, its head")));
     }
-    Ok(Stored::EMPTY)
+    Ok(found)
+}
+
+fn head(db: &Connection, shard: ShardId) -> Result<Stored> {
+    Ok(claimed(db, shard)?.unwrap_or(Stored::EMPTY))
 }
 
 fn heads(db: &Connection) -> Result<Vec<(ShardId, Stored)>> {
@@ -130,10 +132,9 @@ pub(super) fn moves(db: &Connection) -> Result<u64> {
 }
 
 pub(super) fn append(db: &Connection, shard: ShardId, epoch: Epoch, next: Seq, rows: &[Row]) -> Result<Appended> {
-    let head = head(db, shard)?;
-    if (head.epoch, head.next) != (epoch, next) {
+    let Some(head) = claimed(db, shard)?.filter(|head| (head.epoch, head.next) == (epoch, next)) else {
         return Ok(Appended::Fenced);
-    }
+    };
     put_head(db, shard, &Stored { next: Seq(next.0 + rows.len() as u64), ..head })?;
     let mut insert =
         db.prepare_cached("INSERT INTO log (shard, seq, pipeline, kind, body, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
@@ -198,10 +199,9 @@ pub(super) fn snapshot(
     changed: &[Snapshot],
     gone: &[PipelineId],
 ) -> Result<Result<(), Error>> {
-    let head = head(db, shard)?;
-    if head.epoch != epoch {
+    let Some(head) = claimed(db, shard)?.filter(|head| head.epoch == epoch) else {
         return Ok(Err(Error::Fenced { shard, epoch }));
-    }
+    };
     if let Err(refused) = range::place(shard, next, head.snapshot_at, head.next) {
         return Ok(Err(refused));
     }
