@@ -82,6 +82,9 @@ async fn verbs_that_find_nothing_to_do_succeed_and_say_so() {
     said(&["stop", "endless"], 0, "endless does not run (configured): nothing to do");
     said(&["create", file, "--start"], 0, "running");
     said(&["start", "endless"], 0, "endless is running already: nothing to do");
+    let data = folder.path().join("data");
+    let (code, _, stderr) = output(&["dead-letters", "list", "endless", "--data-dir", data.to_str().unwrap()]);
+    assert!(code == 1 && stderr.contains("ask it, without --data-dir"), "{stderr}");
     said(&["create", file, "--start"], 0, "nothing to do");
     said(&["watch", "endless", "--timeout", "1s"], 124, "within 1s");
     said(&["stop", "endless"], 0, "stopped");

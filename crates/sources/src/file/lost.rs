@@ -42,7 +42,8 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     match source.on_position_lost {
         OnPositionLost::Fail => {
             let end = length(source, path, file)?;
-            Err(Error::PositionLost { partition, wanted, earliest, latest: at_end(end)?, reason: reason.into() })
+            let reason = format!("{reason}; its positions are numbers of bytes");
+            Err(Error::PositionLost { partition, wanted, earliest, latest: at_end(end)?, reason })
         }
         OnPositionLost::Earliest => Ok(passed_over(partition, wanted, earliest, Loss { records: 0, bytes, reason })),
         OnPositionLost::Latest => {

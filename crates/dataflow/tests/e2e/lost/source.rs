@@ -46,7 +46,7 @@ async fn a_source_file_that_is_truncated_or_replaced() {
                 let error = flow.fails("position-lost").await;
                 let (message, end) = (error["message"].as_str().unwrap(), fs::metadata(flow.input()).unwrap().len());
                 assert!(message.contains(&format!("position {at} of")), "{message}");
-                assert!(message.contains(&format!("there are 0 to {end}")), "{message}");
+                assert!(message.contains(&format!("positions 0 to {end} are")), "{message}");
                 flow.choose(json!("beginning")).await;
             }
             flow.act("start").await;
@@ -218,7 +218,7 @@ async fn a_topic_that_lost_the_position() {
                 let error = flow.fails("position-lost").await;
                 let message = error["message"].as_str().unwrap();
                 assert!(message.contains("position 100") && message.contains(&topic.name), "{message}");
-                assert!(message.contains(&format!("there are {earliest}")), "{message}");
+                assert!(message.contains(&format!("positions {earliest} to")), "{message}");
                 assert!(message.contains(&format!(" to {latest}")), "{message}");
                 assert!(error["fix"].as_str().unwrap().contains("onPositionLost"), "{error}");
                 match choice {
