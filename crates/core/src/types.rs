@@ -40,6 +40,9 @@ pub enum Type {
     Uuid,
     /// Any JSON value, as its text.
     Json,
+    /// Whatever comes, as JSON text; text without a type (CSV) is a JSON string. What a sink asks for where a column has no
+    /// type; nobody can name it, and nothing stored has it.
+    Any,
 }
 
 /// All types but decimals, by name.
@@ -114,7 +117,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
-            other => f.write_str(NAMES.iter().find(|(_, ty)| ty == other).map_or("", |(name, _)| name)),
+            other => f.write_str(NAMES.iter().find(|(_, ty)| ty == other).map_or("any", |(name, _)| name)),
         }
     }
 }
@@ -216,7 +219,7 @@ pub fn widen(a: Type, b: Type) -> Type {
                     _ => Double,
                 }
             }
-            _ if !is_number(a) || !is_number(b) => Json,
+            _ if !a.is_number() || !b.is_number() => Json,
             _ if a == Number || b == Number => Number,
             _ => Double,
         },
@@ -234,6 +237,9 @@ fn digits(ty: Type) -> Option<(u8, u8)> {
     }
 }
 
-fn is_number(ty: Type) -> bool {
-    digits(ty).is_some() || matches!(ty, Type::Real | Type::Double | Type::Number)
+impl Type {
+    /// Whether its values are numbers.
+    pub fn is_number(self) -> bool {
+        digits(self).is_some() || matches!(self, Self::Real | Self::Double | Self::Number)
+    }
 }

@@ -53,6 +53,13 @@ pub trait Auditor: Send {
     /// If the target can't be asked.
     async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error>;
 
+    /// Whether a dead letter's cause is a reason of the database's own. That may lie in other rows or in triggers, so that it
+    /// can't be told whether the row would be refused again.
+    fn is_own_reason(&self, cause: &str) -> bool {
+        let _ = cause;
+        false
+    }
+
     /// What was found, once all rows that should be there have been named.
     ///
     /// # Errors

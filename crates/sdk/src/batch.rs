@@ -38,13 +38,15 @@ pub struct Inferred {
     pub fields: Vec<String>,
     /// What of it only the data says; also of fields that have no value yet.
     pub learned: Learned,
+    /// What to know of it: fields whose values have no type in common.
+    pub warnings: Vec<Warning>,
 }
 
 impl Inferred {
     /// Columns of all fields, for a target whose columns have names and no types.
     pub fn named(&self) -> Vec<Column> {
         let column = |name: &String| self.columns.iter().find(|column| column.name == *name).cloned();
-        let named = |name: &String| column(name).unwrap_or_else(|| Column { name: name.clone(), ty: Type::Json });
+        let named = |name: &String| column(name).unwrap_or_else(|| Column { name: name.clone(), ty: Type::Any });
         self.fields.iter().map(named).collect()
     }
 }
@@ -60,7 +62,7 @@ pub fn arrow_type(ty: Type) -> arrow::datatypes::DataType {
         Type::Real => DataType::Float32,
         Type::Double => DataType::Float64,
         Type::Decimal { precision, scale } => DataType::Decimal128(precision, scale as i8),
-        Type::Number | Type::Text | Type::Uuid | Type::Json => DataType::Utf8,
+        Type::Number | Type::Text | Type::Uuid | Type::Json | Type::Any => DataType::Utf8,
         Type::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Type::Datetime => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::Date => DataType::Date32,

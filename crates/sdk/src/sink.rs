@@ -101,8 +101,8 @@ pub struct Opened {
     pub demand: Demand,
     /// What to know about the target, for the user: columns that nothing fills, …
     pub warnings: Vec<crate::batch::Warning>,
-    /// A staged sink's handle after the cut, if nothing was journalled before and opening made something that must be
-    /// journalled before the first commit.
+    /// What the sink has to find in [`OpenLane::journalled`] when it is opened again; journalled before the first commit. A staged
+    /// sink's handle after the cut, if nothing was journalled before; how a table is written.
     pub handle: Option<serde_json::Value>,
 }
 

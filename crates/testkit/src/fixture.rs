@@ -128,7 +128,9 @@ pub fn output(demand: &Demand, from: u64, rows: &[Pair<'_>]) -> Output {
         Demand::Columns(columns) => {
             let fields = columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true));
             let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-            let json = |column: &dataflow_sdk::batch::Column| column.ty == dataflow_core::types::Type::Json;
+            let json = |column: &dataflow_sdk::batch::Column| {
+                matches!(column.ty, dataflow_core::types::Type::Json | dataflow_core::types::Type::Any)
+            };
             let arrays = columns.iter().map(|column| array(&column.name, &arrow_type(column.ty), json(column), rows));
             let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
             let batch = RecordBatch::try_new_with_options(schema, arrays.collect(), &options);

@@ -61,6 +61,11 @@ impl Letters {
         (listed.stage == "sink" && matches!(listed.code.as_str(), "rejected" | "no-fields")).then_some(&listed.code)
     }
 
+    /// The cause that is listed for a record.
+    pub(crate) fn cause(&self, partition: &Partition, position: u64) -> Option<&str> {
+        Some(&self.listed.get(partition)?.get(&position)?.cause)
+    }
+
     /// A record that can't be processed. `unlisted`: the journal does not know of it yet, so it can't be in the list.
     pub(crate) fn expect(&mut self, records: &Records, dead: &Dead, unlisted: bool) {
         let row = dead.row as usize;

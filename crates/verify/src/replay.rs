@@ -11,7 +11,7 @@ use dataflow_core::position::{Partition, Position};
 use dataflow_engine::{claims::Claims, parts::Plugins};
 use dataflow_sdk::{
     Context, Error as ConnectorError, Records,
-    audit::{Audited, Auditor, Findings},
+    audit::{Audited, Auditor, Example, Findings},
     batch::{Dead, Output, Payload},
     source::{Assignment, Read, Reader, Source},
     transform::{Plan, UnknownFields},
@@ -238,7 +238,15 @@ impl<'a> Replay<'a> {
             if listed.is_none() && !(refused && position >= unlisted_from) {
                 continue;
             }
-            if !refused {
+            let cause = letters.cause(&records.partition, position).filter(|cause| self.auditor.is_own_reason(cause));
+            if let (false, Some(cause)) = (refused, cause) {
+                report.at_its_word.add(|| Example {
+                    partition: Some(records.partition.to_string()),
+                    position: Some(position),
+                    found: Some(cause.into()),
+                    ..Example::default()
+                });
+            } else if !refused {
                 let reason = "the list of dead letters says that the sink has turned this record down, and it can't be told that it would do so again";
                 report.missing(&records.partition, position, position + 1, reason);
             }

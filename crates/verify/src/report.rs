@@ -38,6 +38,9 @@ pub struct Report {
     pub tokens: Vec<TokenFinding>,
     /// Parts of the range that can't be looked at any more.
     pub unverifiable: Vec<Missing>,
+    /// Dead letters that are taken at the database's word: its reason may lie in other rows or in triggers, so that it can't be
+    /// told whether it would refuse the record again. Not held against the pipeline.
+    pub at_its_word: Finding,
     /// Output fields that are other ones each time a record is read, and so were not compared.
     pub not_compared: Vec<String>,
     /// What the range gives, as it is counted.

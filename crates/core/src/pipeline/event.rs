@@ -208,7 +208,8 @@ pub struct LaneProgress {
     /// Chunks that this event makes count (those named since the last one).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<ChunkRef>,
-    /// A staged sink's handle of what it has made durable, in its own words.
+    /// What the sink has to find again, in its own words: a staged one's handle of what it has made durable, a table's key.
+    /// None: what it said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<serde_json::Value>,
 }

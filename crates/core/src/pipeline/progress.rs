@@ -105,8 +105,8 @@ impl Progress {
     /// a chunk belongs to a commit, and a commit has its own sequence number.
     pub(super) fn is_news(&self, lane: &LaneProgress) -> bool {
         self.by_lane.get(&lane.lane).is_none_or(|known| {
-            (known.sequence, &known.positions, &known.counters, &known.handle)
-                != (lane.sequence, &lane.positions, &lane.counters, &lane.handle)
+            (known.sequence, &known.positions, &known.counters) != (lane.sequence, &lane.positions, &lane.counters)
+                || lane.handle.is_some() && known.handle != lane.handle
         })
     }
 
@@ -121,8 +121,12 @@ impl Progress {
         }
         self.keep(&lane.chunks);
         self.passing.pass(&lane.positions);
-        let known = self.by_lane.insert(lane.lane, LaneProgress { chunks: Vec::new(), ..lane.clone() });
-        Some(lane.sequence > known.map_or(0, |known| known.sequence))
+        let known = self.by_lane.remove(&lane.lane);
+        let before = known.as_ref().map_or(0, |known| known.sequence);
+        // What a sink remembers stays until it says something else.
+        let handle = lane.handle.clone().or(known.and_then(|known| known.handle));
+        self.by_lane.insert(lane.lane, LaneProgress { chunks: Vec::new(), handle, ..lane.clone() });
+        Some(lane.sequence > before)
     }
 
     /// Starts a generation; none if it does not come after this one.

@@ -163,3 +163,113 @@ fn a_later_record_that_lacks_a_field_leaves_it_as_it_was() {
         assert_eq!((code, &report["altered"]["count"]), (1, &json!(1)), "{report:#}");
     }
 }
+
+/// What is in the table, in the order of the rows.
+fn texts(folder: &TempDir, query: &str) -> Vec<String> {
+    let db = rusqlite::Connection::open(folder.path().join("out.db")).unwrap();
+    let mut statement = db.prepare(query).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Untyped text goes into a column only as it is spelled, whichever way the column got its type, and as what `schema` says.
+#[test]
+fn text_of_csv_is_never_another_value_in_a_column() {
+    let csv = "id,zip\n1,10115\n2,01067\n3,+49\n4,1e5\n5, 7\n6,-1.5\n";
+    let kept = ["1 10115", "6 -1.5"];
+    let all = ["1 10115", "2 1067", "3 49", "4 100000", "5 7", "6 -1.5"];
+    let spelled = ["1 10115", "2 01067", "3 +49", "4 1e5", "5  7", "6 -1.5"];
+    let numeric = "create table t (id integer, zip numeric)";
+    let text = "create table t (id integer, zip text)";
+    for (setup, columns, schema, there) in [
+        (numeric, json!(null), json!({}), &kept[..]),
+        (numeric, json!({"id": "bigint", "zip": "text"}), json!({}), &kept),
+        (numeric, json!({"id": "bigint", "zip": "number"}), json!({}), &kept),
+        (numeric, json!(null), json!({"zip": "number"}), &all),
+        (numeric, json!(null), json!({"zip": "double"}), &all),
+        (numeric, json!(null), json!({"zip": "text"}), &[]),
+        ("", json!({"id": "bigint", "zip": "number"}), json!({}), &kept),
+        ("", json!(null), json!({"zip": "text"}), &spelled),
+        (text, json!(null), json!({}), &spelled),
+        (text, json!(null), json!({"zip": {"decimal": {"precision": 10, "scale": 1}}}), &all),
+    ] {
+        let case = format!("{setup} {columns} {schema}");
+        let mut sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": setup});
+        if !columns.is_null() {
+            sink["columns"] = columns;
+        }
+        let mut found = Vec::new();
+        let (code, report) = verified("in.csv", csv, &json!({"schema": schema}), &sink, |folder| {
+            found = texts(folder, "select id || ' ' || zip from t where zip is not null order by id");
+        });
+        assert_eq!(found, there, "{case}");
+        assert_eq!((code, &report["found"]), (0, &json!(there.len())), "{case} {report:#}");
+    }
+}
+
+/// A column of JSON takes the text of CSV that is JSON, and a column without a type takes any text.
+#[test]
+fn text_of_csv_that_is_no_json_does_not_become_json() {
+    let csv = "id,j\n1,\"{\"\"a\"\": 1}\"\n2,{a:1}\n3,word\n4,7\n5,\"\"\"x\"\"\"\n6,\"[1,\"\n7,true\n";
+    let kept = ["1 {\"a\": 1}", "4 7", "5 \"x\"", "7 true"];
+    let all = ["1 {\"a\": 1}", "2 {a:1}", "3 word", "4 7", "5 \"x\"", "6 [1,", "7 true"];
+    for (declared, there) in [("json text", &kept[..]), ("json", &kept), ("", &all), ("text", &all)] {
+        let setup = format!("create table t (id integer, j {declared})");
+        let sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": setup});
+        let mut found = Vec::new();
+        let (code, report) = verified("in.csv", csv, &json!({}), &sink, |folder| {
+            found = texts(folder, "select id || ' ' || j from t order by id");
+        });
+        assert_eq!(found, there, "{declared}");
+        assert_eq!((code, &report["found"]), (0, &json!(there.len())), "{declared} {report:#}");
+    }
+}
+
+/// A declared type is the type of each value, whatever the sink could hold.
+#[test]
+fn a_value_that_is_not_of_its_declared_type_is_refused_by_every_sink() {
+    let lines = concat!(
+        r#"{"id":1,"price":1.25,"at":"2026-01-02T03:04:05+02:00","in":{"n":1}}"#,
+        "\n",
+        r#"{"id":2,"price":1.239}"#,
+        "\n",
+        r#"{"id":3,"price":123456789}"#,
+        "\n",
+        r#"{"id":4,"price":"1.25"}"#,
+        "\n",
+        r#"{"id":5,"price":1,"at":"yesterday"}"#,
+        "\n",
+        r#"{"id":6,"price":1,"in":{"n":"x"}}"#,
+        "\n",
+        r#"{"id":70000,"price":1}"#,
+        "\n",
+        r#"{"id":8,"price":null}"#,
+        "\n",
+    );
+    let csv = "id,price\n1,1.25\n2,1.239\n3,123456789\n4,x\n70000,1\n8,\n";
+    let schema = json!({"id": "smallint", "price": {"decimal": {"precision": 8, "scale": 2}}, "at": "timestamp", "in.n": "bigint"});
+    let table = "create table t (id integer, price numeric, at text, \"in\" json text)";
+    for (name, lines, sink, good) in [
+        ("in.jsonl", lines, json!({"type": "sqlite", "path": "out.db", "table": "t"}), 2),
+        ("in.jsonl", lines, json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": table}), 2),
+        ("in.jsonl", lines, json!({"type": "file", "path": "out.jsonl"}), 2),
+        ("in.jsonl", lines, json!({"type": "file", "path": "out.csv", "format": "csv"}), 2),
+        ("in.csv", csv, json!({"type": "sqlite", "path": "out.db", "table": "t"}), 2),
+        ("in.csv", csv, json!({"type": "file", "path": "out.jsonl"}), 2),
+        ("in.csv", csv, json!({"type": "file", "path": "out.csv", "format": "csv"}), 2),
+    ] {
+        let case = format!("{name} {sink}");
+        let (code, report) = verified(name, lines, &json!({"schema": schema}), &sink, |_| {});
+        let all = if name == "in.csv" { 6 } else { 8 };
+        assert_eq!((code, &report["found"]), (0, &json!(good)), "{case} {report:#}");
+        assert_eq!(report["deadLetters"]["found"], json!(all - good), "{case} {report:#}");
+        let lenient = json!({"schema": schema, "onTypeMismatch": "null"});
+        let (code, report) = verified(name, lines, &lenient, &sink, |folder| {
+            if let Ok(written) = fs::read_to_string(folder.path().join("out.jsonl")) {
+                for wrong in ["1.239", "123456789", "\"1.25\"", "yesterday", "\"x\"", "70000"] {
+                    assert!(!written.contains(wrong), "{case} {written}");
+                }
+            }
+        });
+        assert_eq!((code, &report["found"]), (0, &json!(all)), "{case} {report:#}");
+    }
+}

@@ -151,11 +151,15 @@ impl Committer {
                         bytes = 0;
                     }
                     // The next run is to know of which types the columns were made.
-                    let columns = if self.writer.is_untyped() { found.named() } else { found.columns };
+                    let untyped = self.writer.is_untyped();
+                    let columns = if untyped { found.named() } else { found.columns };
                     self.tell(Request::ReportSchema { run: self.run, learned: found.learned }).await?;
                     let defining = self.writer.define(&columns);
                     let defined = wait_for("sink", "making its columns", &self.live, &*self.clock, defining).await;
                     let demand = defined.map_err(|error| Failure::of("sink", error))?;
+                    if !untyped {
+                        self.live.warn(found.warnings);
+                    }
                     if answer.send(demand).is_err() {
                         tracing::debug!("the transform stage ended before the sink's columns were known");
                     }

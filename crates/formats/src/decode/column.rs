@@ -2,7 +2,7 @@
 use super::{
     Cell, Misfit, Text, Want,
     cell::Kind,
-    misfit::{self, Asked, CLASS, SURROGATE, Why},
+    misfit::{self, Asked, CLASS, SPELLING, SURROGATE, Why},
     number, remedy, scalar, time,
     varied::Value,
 };
@@ -90,9 +90,12 @@ impl<'a> Values<'a> {
             Kind::Number => Ok(self.text.raw(cell)),
             Kind::Untyped | Kind::Doubled => {
                 let text = self.text.content(cell, scratch).unwrap_or_default();
-                let text = if self.strict { text } else { text.trim_ascii() };
-                let is_number = if self.strict { number::is_plain(text) } else { number::is_number(text) };
-                if is_number { Ok(text) } else { Err(CLASS) }
+                match (self.strict, text.trim_ascii()) {
+                    (true, _) if number::is_plain(text) => Ok(text),
+                    (true, trimmed) if number::is_number(trimmed) => Err(SPELLING),
+                    (false, trimmed) if number::is_number(trimmed) => Ok(trimmed),
+                    _ => Err(CLASS),
+                }
             }
             _ => Err(CLASS),
         }
@@ -227,8 +230,11 @@ impl<'a> Values<'a> {
                     Kind::False => false,
                     Kind::Untyped | Kind::Doubled => {
                         let text = self.text.content(cell, &mut scratch).unwrap_or_default();
-                        let value = if self.strict { text.parse().ok() } else { scalar::boolean(text.trim_ascii()) };
-                        value.ok_or(CLASS)?
+                        match text.parse() {
+                            Ok(value) if self.strict => value,
+                            _ if self.strict => Err(scalar::boolean(text.trim_ascii()).map_or(CLASS, |_| SPELLING))?,
+                            _ => scalar::boolean(text.trim_ascii()).ok_or(CLASS)?,
+                        }
                     }
                     _ => return Err(CLASS),
                 }),
@@ -261,22 +267,31 @@ impl<'a> Values<'a> {
         self.primitives(asked, builder, |cell, scratch| time::micros(self.string(cell, scratch)?))
     }
 
-    /// JSON values as they are written. Untyped text is a JSON string, unless it is a JSON object or array.
+    /// JSON values as they are written. Untyped text is one only if it is JSON.
     fn documents(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
-        let mut string = Vec::new();
         self.texts(asked, |cell, scratch, builder| {
             if !matches!(cell.kind, Kind::Untyped | Kind::Doubled) {
                 builder.append_value(self.text.json(cell));
                 return Ok(());
             }
             let text = self.text.content(cell, scratch).unwrap_or_default();
-            if text.starts_with(['{', '[']) && json::validate(text.as_bytes()).is_ok() {
-                builder.append_value(text);
-            } else {
-                string.clear();
-                json::write_string(text, &mut string);
-                builder.append_value(String::from_utf8_lossy(&string));
+            json::validate(text.as_bytes()).map_err(|_| "which is not JSON")?;
+            builder.append_value(text);
+            Ok(())
+        })
+    }
+
+    /// Any values as JSON texts, as they are written. Untyped text is a JSON string.
+    fn anything(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
+        let mut string = Vec::new();
+        self.texts(asked, |cell, scratch, builder| {
+            if !matches!(cell.kind, Kind::Untyped | Kind::Doubled) {
+                builder.append_value(self.text.json(cell));
+                return Ok(());
             }
+            string.clear();
+            json::write_string(self.text.content(cell, scratch).unwrap_or_default(), &mut string);
+            builder.append_value(String::from_utf8_lossy(&string));
             Ok(())
         })
     }
@@ -332,6 +347,7 @@ impl<'a> Values<'a> {
             }),
             Type::Binary => self.binaries(asked),
             Type::Json => self.documents(asked),
+            Type::Any => self.anything(asked),
         }
     }
 }

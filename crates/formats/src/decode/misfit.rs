@@ -37,7 +37,7 @@ impl Asked {
             Type::Datetime => "a date and time",
             Type::Date => "a date",
             Type::Binary => "base64",
-            Type::Json => "JSON",
+            Type::Json | Type::Any => "JSON",
         };
         Self { what, ty: Some(ty) }
     }
@@ -60,6 +60,8 @@ pub(super) type Why = &'static str;
 
 /// The value is of another class.
 pub(super) const CLASS: Why = "";
+/// Untyped text stands for a value of the class, and isn't spelled as that is: something of it would be lost.
+pub(super) const SPELLING: Why = "which is not how one is spelled";
 /// A string has half of a surrogate pair.
 pub(super) const SURROGATE: Why = "which has half of a surrogate pair";
 
@@ -95,7 +97,7 @@ pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: 
     cause
 }
 
-fn shortened(value: &str) -> String {
+pub(super) fn shortened(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.into(),

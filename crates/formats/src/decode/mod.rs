@@ -71,8 +71,8 @@ pub enum Want {
     Infer,
     /// Exactly this type; of CSV values only those that are written as the type is: `007` is no bigint, and `yes` no boolean.
     Strict(Type),
-    /// Exactly this type. [`Type::Json`] is the JSON text of any value, as it is written; a CSV value is a JSON string,
-    /// unless it is a JSON object or array. [`Type::Number`] is a number as JSON writes it.
+    /// Exactly this type. [`Type::Json`] is the JSON text of any value, as it is written; a CSV value has to be one.
+    /// [`Type::Any`] is the same, but that a CSV value is a JSON string. [`Type::Number`] is a number as JSON writes it.
     As(Type),
 }
 
@@ -133,6 +133,15 @@ pub struct Column {
     pub absent: Option<BooleanBuffer>,
 }
 
+/// What the values of a field have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Common {
+    /// The type of a column that holds them; none while there is no value but null.
+    pub ty: Option<Type>,
+    /// The first value that has no type in common with those before it.
+    pub odd: Option<String>,
+}
+
 /// A value that does not fit what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
@@ -153,15 +162,16 @@ pub struct Key {
     pub last_row: u32,
 }
 
-/// Texts taken as a type, as untyped ones of a source are. What doesn't fit is NULL and a misfit.
-pub fn texts(texts: &StringArray, ty: Type) -> (ArrayRef, Vec<Misfit>) {
+/// Texts taken as a type, as untyped ones of a source are; if `strict`, only as they are spelled. What doesn't fit is NULL and a
+/// misfit.
+pub fn texts(texts: &StringArray, ty: Type, strict: bool) -> (ArrayRef, Vec<Misfit>) {
     let cell = |row: usize| {
         let (start, end) = (texts.value_offsets()[row] as u32, texts.value_offsets()[row + 1] as u32);
         Cell { start, end, kind: if texts.is_null(row) { cell::Kind::Null } else { cell::Kind::Untyped } }
     };
     let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
     let text = Text::of_all(texts.value_data());
-    Values { cells: &cells, text: &text, within: None, path: &[], strict: false }.column(ty, Asked::exactly(ty))
+    Values { cells: &cells, text: &text, within: None, path: &[], strict }.column(ty, Asked::exactly(ty))
 }
 
 impl Decoder {
@@ -226,8 +236,8 @@ impl Decoder {
     }
 
     /// For each field the type of a column that holds all its values, whatever they are, with room for more: a bigint for
-    /// integers that fit, otherwise a number. What is mixed is JSON, of CSV text. None while there is no value but null.
-    pub fn types(&mut self, records: &Records) -> Vec<Option<Type>> {
+    /// integers that fit, otherwise a number. What is mixed is JSON, of CSV text.
+    pub fn types(&mut self, records: &Records) -> Vec<Common> {
         let text = Text::of(records);
         let cells = self.scan(records, &text).cells;
         let untyped = matches!(records.layout, Layout::Csv(_));
@@ -236,11 +246,20 @@ impl Decoder {
             let cells = &cells[*slot];
             let path = &self.paths[*slot];
             let values = Values { cells, text: &text, within: self.within, path, strict: true };
-            let types = cells.iter().filter_map(|cell| values.roomy(*cell, &mut scratch));
-            types.reduce(|a, b| match widen(a, b) {
-                Type::Json if untyped => Type::Text,
-                ty => ty,
-            })
+            let mut common = Common::default();
+            for cell in cells {
+                let Some(own) = values.roomy(*cell, &mut scratch) else { continue };
+                let before = *common.ty.get_or_insert(own);
+                let ty = match widen(before, own) {
+                    Type::Json if untyped => Type::Text,
+                    ty => ty,
+                };
+                if ty != before && matches!(ty, Type::Json | Type::Text) {
+                    common.odd.get_or_insert_with(|| misfit::shortened(text.json(*cell)));
+                }
+                common.ty = Some(ty);
+            }
+            common
         };
         self.slots.iter().map(ty).collect()
     }

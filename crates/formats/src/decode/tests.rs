@@ -56,7 +56,7 @@ fn one(records: &Records, want: Want) -> Column {
 
 /// The type that holds all values of the field.
 fn inferred(records: &Records) -> Option<Type> {
-    decoder(&[("a", Want::Infer)]).types(records)[0]
+    decoder(&[("a", Want::Infer)]).types(records)[0].ty
 }
 
 /// `type value` of each row.
@@ -577,7 +577,10 @@ fn csv_inference() {
 fn csv_values_as_json() {
     let values = ["Ann", "\"{\"\"a\"\": [1]}\"", "12", "{x", "\"\""];
     let column = one(&csv(&["a"], &values), Want::As(Type::Json));
-    assert_eq!(texts(&column.array), ["\"Ann\"", "{\"a\": [1]}", "\"12\"", "\"{x\"", "\"\""].map(Some));
+    assert_eq!(texts(&column.array), [None, Some("{\"a\": [1]}"), Some("12"), None, None]);
+    assert_eq!(rows(&column.misfits), [0, 3, 4], "what is no JSON does not become a JSON string");
+    let column = one(&csv(&["a"], &values), Want::As(Type::Any));
+    assert_eq!(texts(&column.array), [r#""Ann""#, r#""{\"a\": [1]}""#, r#""12""#, r#""{x""#, r#""""#].map(Some));
     let column = one(&csv(&["a"], &["+007", "-00.50", "1.5E3", "000", "x"]), Want::As(Type::Number));
     assert_eq!(texts(&column.array), [Some("7"), Some("-0.50"), Some("1.5E3"), Some("0"), None]);
 }

@@ -98,7 +98,7 @@ fn no_mark(path: &Path, error: &str) -> Warning {
 
 /// CSV cells are asked for as JSON, so that every value arrives as it was written.
 pub(super) fn demand(names: &[String]) -> Demand {
-    Demand::Columns(names.iter().map(|name| Column { name: name.clone(), ty: Type::Json }).collect())
+    Demand::Columns(names.iter().map(|name| Column { name: name.clone(), ty: Type::Any }).collect())
 }
 
 /// What is there must end with a whole frame: nobody could read what is written after half of one.

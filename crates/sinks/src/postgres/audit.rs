@@ -106,7 +106,7 @@ async fn types(client: &Object, target: &str) -> Result<BTreeMap<String, Compare
 
 /// Opens the target for reading, and makes an empty table with its rules.
 pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audited, Error> {
-    let (server, options) = (config.server()?, config.options());
+    let (server, options) = (config.server()?, config.options().as_journalled(&wanted.lanes));
     let client = server.connection().await?;
     let target = quote_table(&options.table);
     let failed = |error: tokio_postgres::Error| server.failed("look at the table in", &error);
@@ -140,6 +140,7 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
         server,
         client,
         target,
+        table: options.table,
     };
     let written: Vec<String> = auditor.layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
     let unwritten = found.columns.iter().filter(|column| column.has_default || !written.contains(&column.name));
@@ -148,6 +149,8 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
 }
 
 struct PostgresAuditor {
+    /// As the spec names it.
+    table: String,
     server: Server,
     /// One connection for all: temporary tables and settings belong to it.
     client: Object,
@@ -298,6 +301,10 @@ impl Auditor for PostgresAuditor {
 
     async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
         self.causes(output).await
+    }
+
+    fn is_own_reason(&self, cause: &str) -> bool {
+        cause.starts_with(&keys::refused_by(&self.table, ""))
     }
 
     async fn finish(self: Box<Self>) -> Result<Findings, Error> {

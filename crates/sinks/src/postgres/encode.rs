@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
                 array.as_string_opt().zip(wire.list).map(|(array, list)| Self::List(array, list))
             }
             Type::Json if wire.base == "jsonb" => array.as_string_opt().map(Self::Jsonb),
-            Type::Text | Type::Json => array.as_string_opt().map(Self::Text),
+            Type::Text | Type::Json | Type::Any => array.as_string_opt().map(Self::Text),
             Type::Uuid => array.as_string_opt().map(Self::Uuid),
             Type::Timestamp | Type::Datetime => array.as_primitive_opt::<TimestampMicrosecondType>().map(Self::Time),
             Type::Date => array.as_primitive_opt::<Date32Type>().map(Self::Date),

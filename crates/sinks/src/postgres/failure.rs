@@ -29,6 +29,9 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
         _ if *code == SqlState::INVALID_CATALOG_NAME => {
             Error::fatal("database-missing", message).fix("create the database, or name another one in the url")
         }
+        _ if *code == SqlState::INVALID_SCHEMA_NAME => {
+            Error::fatal("schema-missing", message).fix("create the schema, or name the table in another one")
+        }
         _ if *code == SqlState::UNDEFINED_TABLE => {
             Error::fatal("table-missing", message).fix("restart the pipeline to make it again, or restore it")
         }

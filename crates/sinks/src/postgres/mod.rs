@@ -162,7 +162,8 @@ impl Sink for PostgresSink {
         Kind::Transactional
     }
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        writer::open(self.server()?, self.options(), self.fence_timeout.into(), lane.fence).await
+        let options = self.options().as_journalled(&lane.journalled);
+        writer::open(self.server()?, options, self.fence_timeout.into(), lane.fence).await
     }
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         let server = self.server()?;

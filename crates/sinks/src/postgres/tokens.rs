@@ -37,8 +37,10 @@ pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, w
     let transaction = client.transaction().await.map_err(failed)?;
     lock_ddl(server, &transaction, wait).await?;
     let created = transaction.batch_execute(&ddl(schema)).await;
-    created.map_err(|error| {
-        failed(error).fix(format!("let somebody who may run: {}; and grant select, insert, update on it", ddl(schema)))
+    created.map_err(|error| match error.code() {
+        Some(&SqlState::INVALID_SCHEMA_NAME) => failed(error).fix(format!("run: create schema {}", quote(schema))),
+        _ => failed(error)
+            .fix(format!("let somebody who may run: {}; and grant select, insert, update on it", ddl(schema))),
     })?;
     transaction.commit().await.map_err(failed)
 }

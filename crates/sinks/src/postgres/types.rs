@@ -162,7 +162,7 @@ pub(super) fn declare(ty: Type) -> String {
         Type::Date => "date",
         Type::Binary => "bytea",
         Type::Uuid => "uuid",
-        Type::Json => "jsonb",
+        Type::Json | Type::Any => "jsonb",
     }
     .into()
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Layout, Options, Order, Slot,
+        Layout, Options, Order, Remembered, Slot,
         kept::{self, Kept},
         keys::{self, reject},
         order::Run,
@@ -26,11 +26,12 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output, Warning},
     sink::{CommitError, Committed, Opened, Writer},
 };
+use deadpool_postgres::Object;
 use std::{ops::Range, sync::Arc, time::Duration};
 use tokio_postgres::error::SqlState;
 
 /// Fences older writers, reads the token, and looks at the table.
-pub(super) async fn open(server: Server, options: Options, wait: Duration, fence: Fence) -> Result<Opened, Error> {
+pub(super) async fn open(server: Server, mut options: Options, wait: Duration, fence: Fence) -> Result<Opened, Error> {
     let schema = target::schema_of(&server, &options.table).await?;
     let mut client = server.connection().await?;
     tokens::create(&server, &mut client, &schema, wait).await?;
@@ -43,8 +44,11 @@ pub(super) async fn open(server: Server, options: Options, wait: Duration, fence
         Arc::new(target)
     });
     let demand = target.as_ref().map_or(Demand::AllColumns, |target| target.layout.demand());
+    let remembered = target.as_ref().map(|target| Remembered::of(&options, &target.layout));
+    options = options.as_before(remembered.as_ref());
+    let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
     let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait, kept: None, swallowed: 0 });
-    Ok(Opened { writer, token, others, demand, warnings, handle: None })
+    Ok(Opened { writer, token, others, demand, warnings, handle })
 }
 
 /// How often a commit is tried again at once that stood in the way of another lane's: one of two that wait for each other
@@ -194,15 +198,20 @@ impl PostgresWriter {
     /// Begins a transaction with the token of so many rows. The table still is what it is known as.
     async fn begin(&self, rows: Option<&Rows>, token: &Token) -> Result<Transaction, Error> {
         let token = token.with_rows(rows.map_or(0, |rows| rows.len() as u64));
-        let Some(Rows { target, .. }) = rows else {
-            let transaction = Transaction::begin(&self.server, "").await?;
-            tokens::advance(&self.server, &transaction, &self.schema, &token).await?;
-            return Ok(transaction);
+        let transaction = match rows {
+            Some(Rows { target, .. }) => target.definition.begin(&self.server).await?,
+            None => Transaction::begin(&self.server, "").await?,
         };
-        let transaction = target.definition.begin(&self.server).await?;
-        // Sent together, so that the question costs no round trip.
+        // Without rows, too: what made dead letters of all of them may have changed. Sent together, so that the question
+        // costs no round trip.
+        let same = async {
+            match rows.map(|rows| &rows.target).or(self.target.as_ref()) {
+                Some(target) => self.same(target, &transaction).await,
+                None => Ok(()),
+            }
+        };
         let advancing = tokens::advance(&self.server, &transaction, &self.schema, &token);
-        let (same, advanced) = futures::join!(self.same(target, &transaction), advancing);
+        let (same, advanced) = futures::join!(same, advancing);
         match same.and(advanced) {
             Ok(()) => Ok(transaction),
             Err(error) => {
@@ -213,8 +222,8 @@ impl PostgresWriter {
     }
 
     /// Makes sure that the table still is what it is known as.
-    async fn same(&self, target: &Target, transaction: &Transaction) -> Result<(), Error> {
-        match target.definition.holds(&**transaction).await.map_err(|error| self.failed(&error))? {
+    async fn same(&self, target: &Target, client: &Object) -> Result<(), Error> {
+        match target.definition.holds(client).await.map_err(|error| self.failed(&error))? {
             true => Ok(()),
             false => {
                 let message = format!("table {} was changed since it was opened", self.options.table);
@@ -321,7 +330,7 @@ impl PostgresWriter {
             transaction,
         ));
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
-        let cause = |words: &str| format!("table {table} refuses it: {words}{}", column_of(words, slots));
+        let cause = |words: &str| keys::refused_by(table, &format!("{words}{}", column_of(words, slots)));
         let found = search
             .found
             .iter()
@@ -341,6 +350,14 @@ impl PostgresWriter {
         }
         transaction.commit().await.map_err(|error| self.failed(&error))?;
         Ok(Some(Written { rows: kept.written, swallowed: kept.swallowed }))
+    }
+
+    /// Makes sure that rows which were refused before anything was sent are refused by the table as it is.
+    async fn same_as_refused(&self) -> Result<(), Error> {
+        match &self.target {
+            Some(target) if self.kept.is_none() => self.same(target, &self.server.connection().await?).await,
+            _ => Ok(()),
+        }
     }
 
     /// Looks at a table again that was changed. False: rows of the same demand can't be written to it any more, or what is
@@ -477,12 +494,22 @@ impl Writer for PostgresWriter {
             target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added, self.wait)
                 .await?;
         self.target = prepared.map(|(target, _)| Arc::new(target));
+        if let Some(target) = &self.target {
+            self.options = self.options.clone().as_before(Some(&Remembered::of(&self.options, &target.layout)));
+        }
         Ok(self.target.as_ref().map_or(Demand::AllColumns, |target| Layout::demand(&target.layout)))
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         loop {
-            match self.try_commit(outputs, token).await {
+            let done = match self.try_commit(outputs, token).await {
+                Err(CommitError::Rejected(rows)) => self
+                    .same_as_refused()
+                    .await
+                    .map_or_else(|error| Err(error.into()), |()| Err(CommitError::Rejected(rows))),
+                done => done,
+            };
+            match done {
                 Err(CommitError::Failed(Error::Transient { code: CHANGED, .. })) if self.look_again().await => {}
                 done => return done,
             }

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 /// Opens the target for reading.
 pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error> {
-    let options = config.options();
+    let options = config.options().as_journalled(&wanted.lanes);
     let target = Database::look(&config.path, config.fence_timeout.into())?;
     let failed = |error: &rusqlite::Error| failure::classify("read the tables of", &config.path, error);
     let found = match &target {
@@ -84,8 +84,8 @@ fn class(declared: &str) -> Class {
         Type::Datetime => Class::Datetime,
         Type::Date => Class::Date,
         Type::Binary => Class::Bytes,
-        Type::Json if !types::takes_anything(declared) => Class::Json,
-        Type::Json => Class::Anything,
+        Type::Json => Class::Json,
+        Type::Any => Class::Anything,
         _ => Class::Double,
     }
 }
@@ -187,6 +187,10 @@ impl Auditor for SqliteAuditor {
 
     async fn refusals(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
         self.judge(output)
+    }
+
+    fn is_own_reason(&self, cause: &str) -> bool {
+        cause.starts_with(&keys::refused_by(&self.table, ""))
     }
 
     async fn finish(self: Box<Self>) -> Result<Findings, Error> {

@@ -1,5 +1,5 @@
 //! Values of arrow columns as SQLite stores them.
-use super::{affinity::Affinity, types};
+use super::affinity::Affinity;
 use crate::table::{Slot, decimal::Decimal, shown::shown, time};
 use arrow::{
     array::{
@@ -50,7 +50,7 @@ impl<'a> Reader<'a> {
             Type::Double => array.as_primitive_opt::<Float64Type>().map(Values::Real),
             Type::Text => array.as_string_opt().map(Values::Text),
             Type::Number => array.as_string_opt().map(Values::Number),
-            Type::Json if types::takes_anything(&slot.declared) => array.as_string_opt().map(Values::Anything),
+            Type::Any => array.as_string_opt().map(Values::Anything),
             Type::Json if as_they_come => array.as_string_opt().map(Values::Text),
             Type::Json => array.as_string_opt().map(Values::Json),
             Type::Timestamp => {

@@ -110,7 +110,7 @@ impl<'a> Rows<'a> {
                         return Ok(None);
                     }
                     Blame::Row | Blame::Deep => {
-                        self.refused.insert(number, format!("table {table} refuses it: {}", failure::words(&error)));
+                        self.refused.insert(number, keys::refused_by(table, &failure::words(&error)));
                     }
                 }
                 if lost {

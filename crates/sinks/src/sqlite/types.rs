@@ -21,18 +21,13 @@ pub(super) fn of_declared(declared: &str) -> Type {
         Affinity::Real => Type::Double,
         Affinity::Numeric if has("STRING") || has("UUID") || has("GUID") => Type::Text,
         Affinity::Numeric if ["NUMERIC", "DEC", "NUMBER", "MONEY"].iter().any(|part| has(part)) => Type::Number,
-        Affinity::Integer | Affinity::Blob | Affinity::Numeric => Type::Json,
+        Affinity::Integer | Affinity::Blob | Affinity::Numeric => Type::Any,
     }
 }
 
 /// Whether a word of a declared type means an integer; INTERVAL and POINT have INT in them by chance.
 fn is_integer(word: &str) -> bool {
     word.ends_with("INTEGER") || word.ends_with("INT") && !word.ends_with("POINT")
-}
-
-/// Whether a column takes values of any type: it is asked for as JSON, and scalars are stored as themselves.
-pub(super) fn takes_anything(declared: &str) -> bool {
-    of_declared(declared) == Type::Json && !declared.to_ascii_uppercase().contains("JSON")
 }
 
 /// The type that a column is declared with.
@@ -48,7 +43,7 @@ pub(super) fn declare(ty: Type) -> String {
         Type::Date => "DATE",
         Type::Binary => "BLOB",
         // With TEXT in it, so that SQLite leaves numbers as they are written.
-        Type::Json => "JSON TEXT",
+        Type::Json | Type::Any => "JSON TEXT",
     }
     .into()
 }
@@ -88,8 +83,8 @@ mod tests {
             assert_eq!(of_declared(declared), ty, "{declared}");
         }
         for declared in ["", "any", "POINT", "interval", "FLOATING POINT", "whatever"] {
-            assert!(takes_anything(declared), "{declared}");
+            assert_eq!(of_declared(declared), Type::Any, "{declared}");
         }
-        assert!(!takes_anything("JSON"));
+        assert_eq!(of_declared("JSON"), Type::Json);
     }
 }

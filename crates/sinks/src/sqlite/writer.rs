@@ -8,24 +8,24 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Fields, Layout, Options, ddl,
+        Fields, Layout, Options, Remembered, ddl,
         kept::{self, Kept},
         keys,
         layout::{columns_to_add, new_columns},
     },
 };
 use async_trait::async_trait;
-use dataflow_core::token::{Fence, Token};
+use dataflow_core::token::Token;
 use dataflow_sdk::{
     Error,
     batch::{Column, Demand, Output, Warning},
-    sink::{CommitError, Committed, Opened, Writer},
+    sink::{CommitError, Committed, OpenLane, Opened, Writer},
 };
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Opens the file, fences older writers, reads the token, and looks at the table.
-pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
-    let options = config.options();
+pub(super) fn open(config: &SqliteSink, OpenLane { fence, journalled, .. }: OpenLane) -> Result<Opened, Error> {
+    let options = config.options().as_journalled(&journalled);
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
     let mut target = Target { db, options, table: None, added: Vec::new(), kept: None, swallowed: 0 };
     let (token, others, warnings) = target.transaction(|target| {
@@ -33,8 +33,10 @@ pub(super) fn open(config: &SqliteSink, fence: Fence) -> Result<Opened, Error> {
         Ok((target.db.token(&fence)?, target.db.generations(&fence)?, target.prepare(None)?))
     })?;
     let demand = target.demand();
+    let remembered = target.remember();
+    let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
     let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)), alive: Arc::default() });
-    Ok(Opened { writer, token, others, demand, warnings, handle: None })
+    Ok(Opened { writer, token, others, demand, warnings, handle })
 }
 
 /// A table in an open file.
@@ -66,6 +68,13 @@ struct Table {
 impl Target {
     fn demand(&self) -> Demand {
         self.table.as_ref().map_or(Demand::AllColumns, |table| table.layout.demand())
+    }
+
+    /// Goes on with the key by which the table is written now.
+    fn remember(&mut self) -> Option<Remembered> {
+        let remembered = self.table.as_ref().map(|table| Remembered::of(&self.options, &table.layout));
+        self.options = self.options.clone().as_before(remembered.as_ref());
+        remembered
     }
 
     /// Runs `work` in a transaction; nothing of it stays if it fails, but what is kept for the next one.
@@ -279,6 +288,7 @@ impl Writer for SqliteWriter {
                     target.options.grows = true;
                 }
                 target.prepare(Some(&columns))?;
+                target.remember();
                 Ok(target.demand())
             })
         })

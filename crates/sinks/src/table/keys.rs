@@ -110,6 +110,11 @@ pub fn refuse_nulls(layout: &Layout, batches: &[&Cells]) -> Result<(), CommitErr
     if rejected.is_empty() { Ok(()) } else { Err(CommitError::Rejected(rejected)) }
 }
 
+/// Why a row is refused, in the database's own words.
+pub fn refused_by(table: &str, words: &str) -> String {
+    format!("table {table} refuses it: {words}")
+}
+
 /// A row that the table refuses. Which record it is of stands beside the cause, so that causes can be counted.
 pub fn reject(place: Place, cause: &str) -> RejectedRow {
     RejectedRow { output: place.output, row: place.row, cause: cause.into() }

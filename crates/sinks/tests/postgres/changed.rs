@@ -1,5 +1,6 @@
 //! Tables that change while they are written.
 use crate::{json::decoded, target::*};
+use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::sink::Writer;
 
 /// Writes documents as a run does: after a failure that passes, the sink is opened again. What was refused.
@@ -294,5 +295,119 @@ async fn lanes_that_add_columns_do_not_interrupt_each_other() {
         let sums = format!("select concat_ws(' ', {}) from users", sums.collect::<Vec<_>>().join(", "));
         assert_eq!(target.texts(&sums).await, [Some("1 2 3 4 5".into())]);
     }
+    target.drop().await;
+}
+
+/// Rows that are refused before anything is sent, or that never get to the sink, are refused by the table as it is.
+#[tokio::test]
+async fn a_table_that_changes_while_every_row_is_refused_is_looked_at_again() {
+    for (declared, value, change, taken) in [
+        ("varchar(3)", r#""abcdef""#, "alter table users alter v type varchar(50)", true),
+        ("integer", r#""abcdef""#, "alter table users alter v type text", true),
+        ("varchar(3) not null", "null", "alter table users alter v drop not null", true),
+        ("varchar(3)", r#""abcdef""#, "drop table users; create table users (id bigint, v text)", true),
+        ("integer", r#""abcdef""#, "drop table users; create table users (id bigint, v text)", true),
+        ("varchar(3)", r#""abcdef""#, "alter table users add w int", false),
+    ] {
+        let setup = format!("create table users (id bigint, v {declared})");
+        let Some(target) = Target::new(&setup, json!({})).await else { return };
+        let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+        let mut open = (writer, demand);
+        let rows: Vec<String> = (100..200).map(|id| format!("{{\"id\":{id},\"v\":{value}}}")).collect();
+        assert_eq!(go_on(&target, &mut open, 1, &rows).await.unwrap().len(), 100, "{declared}");
+        target.client.batch_execute(change).await.unwrap();
+        let refused = go_on(&target, &mut open, 2, &rows).await.unwrap();
+        assert_eq!(refused.len(), if taken { 0 } else { 100 }, "{declared}: {change}");
+        let count = target.texts("select count(*)::text from users").await;
+        assert_eq!(count, [Some((100 - refused.len()).to_string())], "{declared}: {change}");
+        target.drop().await;
+    }
+    for (declared, value) in [("varchar(3)", r#""abcdef""#), ("integer", r#""abcdef""#)] {
+        let setup = format!("create table users (id bigint, v {declared})");
+        let Some(target) = Target::new(&setup, json!({})).await else { return };
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        target.client.batch_execute("drop table users").await.unwrap();
+        let (output, misfits) = decoded(&demand, &[format!("{{\"id\":1,\"v\":{value}}}")]);
+        let output = output.retain(|row| !misfits.contains(&row));
+        let done = writer.commit(&[output], &token(&fence("p", 1), 1)).await;
+        assert!(format!("{done:?}").contains("table-changed"), "{declared}: {done:?}");
+        target.drop().await;
+    }
+}
+
+/// Opens the sink as a run does that has journalled what the sink remembers.
+async fn open_again(target: &Target, handle: Option<serde_json::Value>) -> Result<(Box<dyn Writer>, Demand), Error> {
+    let fence = fence("p", 1);
+    let (positions, counters) = Default::default();
+    let journalled = LaneProgress { lane: 0, sequence: 1, positions, counters, chunks: Vec::new(), handle };
+    let lane = dataflow_sdk::sink::OpenLane { journalled: Some(journalled), ..open_lane(&fence) };
+    let Opened { mut writer, mut demand, .. } = target.sink().open(&context("p"), lane).await?;
+    if demand == Demand::AllColumns {
+        let column = |name: &str| Column { name: name.into(), ty: Type::Bigint };
+        demand = writer.define(&[column("id"), column("v")]).await?;
+    }
+    Ok((writer, demand))
+}
+
+/// What a pipeline has replaced by key it does not append because the key's index, or the table, is gone; nor the other way round.
+#[tokio::test]
+async fn neither_an_upsert_nor_an_append_becomes_the_other() {
+    let keyed = "create table users (id bigint primary key, v bigint)";
+    let keyless = "create table users (id bigint, v bigint)";
+    for (setup, change) in [
+        (keyed, "alter table users drop constraint users_pkey".to_owned()),
+        (keyed, format!("alter table users rename to before; {keyless}")),
+        (keyed, "alter table users rename to before".into()),
+        (keyed, "alter table users drop constraint users_pkey, add primary key (v)".into()),
+        (keyless, "alter table users add primary key (id)".into()),
+    ] {
+        for stopped in [false, true] {
+            let Some(target) = Target::new(setup, json!({})).await else { return };
+            let Opened { writer, demand, handle, .. } = target.try_open(1).await.unwrap();
+            let mut open = (writer, demand);
+            go_on(&target, &mut open, 1, &documents(100, 200)).await.unwrap();
+            target.client.batch_execute(&change).await.unwrap();
+            let mut done = Err(CommitError::Failed(Error::transient("stopped", "it was")));
+            for attempt in 0..3 {
+                if attempt > 0 || stopped {
+                    open = match open_again(&target, handle.clone()).await {
+                        Ok(open) => open,
+                        Err(error) => {
+                            done = Err(error.into());
+                            break;
+                        }
+                    };
+                }
+                let (output, _) = decoded(&open.1, &documents(100, 200));
+                done = open.0.commit(&[output], &token(&fence("p", 1), 2)).await;
+                if !matches!(done, Err(CommitError::Failed(Error::Transient { .. }))) {
+                    break;
+                }
+            }
+            let said = format!("{change}, stopped: {stopped}: {done:?}");
+            match &done {
+                Ok(_) => assert!(setup == keyed && !change.contains("create"), "{said}"),
+                Err(CommitError::Rejected(rows)) => assert!(setup == keyless && rows.len() == 100, "{said}"),
+                Err(CommitError::Failed(_)) => {
+                    assert!(said.contains("no-unique-index") || said.contains("table-missing"), "{said}")
+                }
+            }
+            let twice = "select count(*)::text from (select id from users group by id having count(*) > 1) twice";
+            if target.texts("select to_regclass('users')::text").await != [None] {
+                assert_eq!(target.texts(twice).await, [Some("0".into())], "{said}");
+            }
+            target.drop().await;
+        }
+    }
+}
+
+/// A schema that is missing is one to create.
+#[tokio::test]
+async fn a_missing_schema_is_to_be_created() {
+    let Some(target) = Target::new("select 1", json!({})).await else { return };
+    let missing = format!("{}_none", target.schema);
+    let target = Target { more: json!({"table": format!("{missing}.users")}), ..target };
+    let error = format!("{:?}", target.try_open(1).await.unwrap_err());
+    assert!(error.contains("schema-missing") && error.contains(&format!("create schema \\\"{missing}\\\"")), "{error}");
     target.drop().await;
 }

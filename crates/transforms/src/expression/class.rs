@@ -43,7 +43,7 @@ impl Class {
     pub(crate) fn of_type(ty: Type) -> Self {
         match ty {
             Type::Number => Self::Number,
-            Type::Json => Self::Any,
+            Type::Json | Type::Any => Self::Any,
             other => Self::of(&arrow_type(other)),
         }
     }

@@ -285,6 +285,6 @@ impl<'a> Builder<'a> {
 
     /// The column of a source field as JSON text, just as it is written.
     pub(crate) fn raw(&mut self, path: Vec<String>) -> usize {
-        self.inputs.field(path, Want::As(Type::Json))
+        self.inputs.field(path, Want::As(Type::Any))
     }
 }

@@ -14,13 +14,22 @@ use dataflow_formats::{
 use dataflow_sdk::batch::arrow_type;
 use std::{collections::HashMap, sync::Arc};
 
+/// What texts stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Texts {
+    /// Themselves: they are no numbers.
+    Strings,
+    /// What they spell.
+    Untyped,
+}
+
 /// The column in a type, and the rows (with the reason) that don't fit it; they are NULL. Nothing is rounded, cut or made
 /// another value. Texts of a `raw` column are JSON.
-pub(crate) fn to(column: &ArrayRef, ty: Type, raw: bool) -> (ArrayRef, Vec<(usize, String)>) {
+pub(crate) fn to(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRef, Vec<(usize, String)>) {
     let (Some(union), DataType::Union(fields, _)) = (column.as_union_opt(), column.data_type()) else {
-        return of_one_type(column, ty, raw);
+        return of_one_type(column, ty, raw, texts);
     };
-    let parts = fields.iter().map(|(id, field)| of_one_type(union.child(id), ty, field.name() == JSON));
+    let parts = fields.iter().map(|(id, field)| of_one_type(union.child(id), ty, field.name() == JSON, texts));
     let (parts, failed): (Vec<ArrayRef>, Vec<Vec<(usize, String)>>) = parts.unzip();
     let failed: Vec<HashMap<usize, String>> = failed.into_iter().map(|part| part.into_iter().collect()).collect();
     let places: Vec<(usize, usize)> =
@@ -31,21 +40,27 @@ pub(crate) fn to(column: &ArrayRef, ty: Type, raw: bool) -> (ArrayRef, Vec<(usiz
     (whole, failed.collect())
 }
 
-fn of_one_type(column: &ArrayRef, ty: Type, raw: bool) -> (ArrayRef, Vec<(usize, String)>) {
+fn of_one_type(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRef, Vec<(usize, String)>) {
     let (from, target) = (column.data_type(), arrow_type(ty));
     match ty {
         _ if from == &DataType::Null => (new_null_array(&target, column.len()), Vec::new()),
-        Type::Json if raw => (column.clone(), Vec::new()),
-        Type::Json => json(column),
+        Type::Json | Type::Any if raw => (column.clone(), Vec::new()),
+        Type::Json if from == &DataType::Utf8 && texts == Texts::Untyped => read(column, ty, true),
+        Type::Json | Type::Any => json(column),
         Type::Text if from.is_decimal() => (written::shortest(&text(column)), Vec::new()),
-        // A text is taken as a source's would be.
-        _ if from == &DataType::Utf8 && ty != Type::Text => read(column, ty),
+        // A text is taken as the source's would be.
+        _ if from == &DataType::Utf8 && !raw && texts == Texts::Strings && (ty.is_number() || ty == Type::Boolean) => {
+            let failure = |row| (row, format!("{:?} is a text; use cast to have it as {ty}", shown(column, row)));
+            let failed = (0..column.len()).filter(|row| column.is_valid(*row)).map(failure);
+            (new_null_array(&target, column.len()), failed.collect())
+        }
+        _ if from == &DataType::Utf8 && ty != Type::Text => read(column, ty, !raw),
         // What has no scale, or another base, goes by its text, which is the shortest that gives the same number again.
-        Type::Real | Type::Decimal { .. } if from.is_floating() && from != &target => read(&text(column), ty),
-        Type::Number if from.is_numeric() => read(&written::shortest(&text(column)), ty),
+        Type::Real | Type::Decimal { .. } if from.is_floating() && from != &target => read(&text(column), ty, false),
+        Type::Number if from.is_numeric() => read(&written::shortest(&text(column)), ty, false),
         Type::Double | Type::Real if from.is_decimal() => match short_doubles(column).filter(|_| ty == Type::Double) {
             Some(doubles) => (doubles, Vec::new()),
-            None => read(&text(column), ty),
+            None => read(&text(column), ty, false),
         },
         _ if from == &target => (column.clone(), Vec::new()),
         _ => same(column, &target),
@@ -72,9 +87,9 @@ fn same(column: &ArrayRef, target: &DataType) -> (ArrayRef, Vec<(usize, String)>
     (converted, failed.into_iter().map(failure).collect())
 }
 
-/// Texts taken as a type.
-fn read(texts: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
-    let (column, misfits) = decode::texts(texts.as_string(), ty);
+/// Texts taken as a type; if `strict`, only as they are spelled.
+fn read(texts: &ArrayRef, ty: Type, strict: bool) -> (ArrayRef, Vec<(usize, String)>) {
+    let (column, misfits) = decode::texts(texts.as_string(), ty, strict);
     (column, misfits.into_iter().map(|misfit| (misfit.row as usize, misfit.cause)).collect())
 }
 
@@ -104,7 +119,7 @@ pub(crate) fn type_of(ty: &DataType) -> Type {
 }
 
 /// A value in words.
-fn shown(column: &ArrayRef, row: usize) -> String {
+pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
     let formatter = ArrayFormatter::try_new(column, &FormatOptions::new());
     formatter.map_or_else(|_| "a value".into(), |formatter| formatter.value(row).to_string())
 }

@@ -1,11 +1,13 @@
 //! One JSON document for each row: the very bytes that came in, these with some fields changed, or selected fields.
 use super::{
     build::Builder,
+    declared::{self, Declared},
     frame::{Excess, Frame, weighed},
     misfits::Misfits,
 };
 use crate::expression::{Origin, Slot};
 use arrow::array::ArrayRef;
+use bytes::Bytes;
 use dataflow_core::types::Type;
 use dataflow_formats::{
     Marks,
@@ -13,7 +15,7 @@ use dataflow_formats::{
     encode,
 };
 use dataflow_sdk::{
-    Records,
+    Records, Span,
     batch::{Dead, Payload},
     records::{CsvLayout, Layout},
 };
@@ -31,6 +33,8 @@ pub(crate) struct Documents {
     removed: Vec<String>,
     /// Declared types of source fields: CSV values are written as these.
     schema: IndexMap<String, Type>,
+    /// Those of JSON records, which are written as they come.
+    declared: Vec<Declared>,
     /// Decodes the declared fields of CSV records.
     csv: Option<(Arc<CsvLayout>, Vec<String>, Decoder)>,
 }
@@ -64,7 +68,7 @@ impl Set {
 
 /// Whether texts of a column of this type are JSON.
 fn is_json(ty: Type) -> bool {
-    matches!(ty, Type::Json | Type::Number)
+    matches!(ty, Type::Json | Type::Any | Type::Number)
 }
 
 impl Documents {
@@ -74,15 +78,16 @@ impl Documents {
             Origin::Register(register) => Source { name, slot: Slot::Register(register), raw: false, optional: false },
             Origin::Edited(edited) => Source { name, slot: Slot::Register(edited.register), raw: true, optional: true },
             Origin::Field(path) => {
-                // JSON goes through as it is written; of untyped text a declared type makes a JSON value.
-                let ty = builder.cx.declared(&path).filter(|_| builder.cx.untyped).unwrap_or(Type::Json);
+                // JSON goes through as it is written, and so does untyped text; a declared type makes a JSON value of it.
+                let ty = if builder.cx.untyped { builder.cx.declared(&path).unwrap_or(Type::Text) } else { Type::Any };
                 let slot = Slot::Field(builder.inputs.field(path, Want::As(ty)));
                 Source { name, slot, raw: is_json(ty), optional: false }
             }
         };
         let set = scope.columns.into_iter().map(source).collect();
         let removed = scope.removed.into_iter().collect();
-        Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), csv: None }
+        let declared = if builder.cx.untyped { Vec::new() } else { declared::leaving(builder) };
+        Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), declared, csv: None }
     }
 
     /// Whether the source's other fields are in them.
@@ -113,6 +118,9 @@ impl Documents {
             if let Some(column) = frame.field(*slot) {
                 misfits.take(frame, column, "sink", name, lenient, str::to_owned);
             }
+        }
+        for declared in &self.declared {
+            declared.take(frame, lenient, misfits);
         }
         let mut set: Vec<Set> = Vec::with_capacity(self.set.len());
         if let (Layout::Csv(layout), true) = (&records.layout, self.open) {
@@ -148,7 +156,29 @@ impl Documents {
             frame.kill(dead);
             return self.make(frame, records, marks, lenient, misfits);
         }
-        Ok(Payload::Documents { data: made.data, spans: made.spans })
+        match lenient {
+            true => Ok(self.without_misfits(frame, made.data, made.spans)),
+            false => Ok(Payload::Documents { data: made.data, spans: made.spans }),
+        }
+    }
+
+    /// Documents with null in the place of values that are not of their declared type.
+    fn without_misfits(&self, frame: &Frame<'_>, data: Bytes, mut spans: Vec<Span>) -> Payload {
+        let mut edited: Vec<u8> = Vec::new();
+        for declared in &self.declared {
+            for row in declared.misfits(frame) {
+                if edited.is_empty() {
+                    edited.extend_from_slice(&data);
+                }
+                let text = String::from_utf8_lossy(spans[row].of(&edited)).into_owned();
+                // What has the field within it is an object.
+                let Ok(text) = encode::edited(&text, &declared.path, Some("null"), true) else { continue };
+                let start = edited.len();
+                edited.extend_from_slice(text.as_bytes());
+                spans[row] = Span::new(start, edited.len());
+            }
+        }
+        Payload::Documents { data: if edited.is_empty() { data } else { edited.into() }, spans }
     }
 
     /// The fields of CSV records that have a declared type; the others are text.

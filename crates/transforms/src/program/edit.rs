@@ -1,5 +1,9 @@
 //! Fields within objects, set or removed.
-use super::{convert, frame::Frame, misfits::Misfits};
+use super::{
+    convert::{self, Texts},
+    frame::Frame,
+    misfits::Misfits,
+};
 use crate::expression::Slot;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use dataflow_core::types::Type;
@@ -27,7 +31,7 @@ impl Edit {
         let values = self.value.map(|value| {
             let column = frame.column(value);
             let raw = matches!(value, Slot::Field(_)) || frame.is_json(value);
-            let (texts, unfit) = convert::to(&column, Type::Json, raw);
+            let (texts, unfit) = convert::to(&column, Type::Json, raw, Texts::Strings);
             if lenient {
                 let field = self.path.join(".");
                 unfit.iter().for_each(|(_, cause)| misfits.count(&field, cause));

@@ -13,10 +13,10 @@ use dataflow_core::{
     limits::MAX_INFERRED_COLUMNS,
     types::{Type, widen},
 };
-use dataflow_formats::decode::{Decoder, Field, JSON, Want};
+use dataflow_formats::decode::{Common, Decoder, Field, JSON, Want};
 use dataflow_sdk::{
     Records,
-    batch::{Column, Inferred},
+    batch::{Column, Inferred, Warning},
 };
 use std::sync::Arc;
 
@@ -60,14 +60,18 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
             found.columns.push(Column { name: name.clone(), ty });
             continue;
         }
-        let ty = match origin {
-            Origin::Edited(_) => Some(Type::Json),
-            Origin::Field(_) => types.next().flatten(),
+        let Common { ty, odd } = match origin {
+            Origin::Edited(_) => Common { ty: Some(Type::Json), odd: None },
+            Origin::Field(_) => types.next().unwrap_or_default(),
             Origin::Register(register) => {
                 let slot = Slot::Register(*register);
-                if frame.is_json(slot) { Some(Type::Json) } else { type_of(&frame.column(slot)) }
+                match frame.is_json(slot) {
+                    true => Common { ty: Some(Type::Json), odd: None },
+                    false => common(&frame.column(slot)),
+                }
             }
         };
+        found.warnings.extend(ty.zip(odd).map(|(ty, odd)| mixed(name, ty, &odd)));
         found.columns.extend(ty.map(|ty| Column { name: name.clone(), ty }));
         found.learned.0.insert(name.clone(), ty);
     }
@@ -78,12 +82,30 @@ fn declared(chain: &Chain, path: &[String]) -> Option<Type> {
     chain.schema.get(&path.join(".")).copied()
 }
 
+/// What to know of a column for values that have no type in common.
+fn mixed(name: &str, ty: Type, odd: &str) -> Warning {
+    let message = format!(
+        "the first values of {name} have several types, so its column is made {ty}; the first odd one is {odd}; if it is one by \
+         mistake, declare the type that they should have in schema: then such values are dead letters"
+    );
+    Warning { code: "mixed-types", subject: name.into(), message, records: 1 }
+}
+
 /// The type that holds the values of a computed column, with room for more; none if it has none.
-fn type_of(column: &ArrayRef) -> Option<Type> {
+fn common(column: &ArrayRef) -> Common {
     let parts = groups::parts(column).into_iter().filter(|(_, values)| values.logical_null_count() < values.len());
-    let types =
-        parts.map(|(name, values)| if name == JSON { Type::Json } else { roomy(convert::type_of(values.data_type())) });
-    types.reduce(widen)
+    let mut common = Common::default();
+    for (name, values) in parts {
+        let own = if name == JSON { Type::Json } else { roomy(convert::type_of(values.data_type())) };
+        let before = *common.ty.get_or_insert(own);
+        let ty = widen(before, own);
+        if ty != before && ty == Type::Json {
+            let first = (0..values.len()).find(|row| values.is_valid(*row)).unwrap_or_default();
+            common.odd.get_or_insert_with(|| convert::shown(values, first));
+        }
+        common.ty = Some(ty);
+    }
+    common
 }
 
 /// The type with room for more than the data had so far: what comes next may be larger.

@@ -1,6 +1,7 @@
 //! Transforms and a sink's demand, compiled to one program.
 mod build;
 mod convert;
+mod declared;
 mod documents;
 mod edit;
 mod frame;

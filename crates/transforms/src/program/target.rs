@@ -1,12 +1,18 @@
 //! The columns that a sink asks for: where each comes from, and making them.
-use super::{build::Builder, convert, frame::Frame};
-use crate::expression::{Edited, Inputs, Origin, Scope, Slot, Within};
+use super::{
+    build::Builder,
+    convert::{self, Texts},
+    declared::{self, Declared},
+    frame::Frame,
+};
+use crate::expression::{Edited, Inputs, Origin, Slot, Within};
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array},
     buffer::BooleanBuffer,
     compute::{is_not_null, kernels::zip::zip},
     datatypes::{Field, Schema, SchemaRef},
 };
+use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
 use dataflow_sdk::batch::{Cells, Column, Dead, arrow_type};
 use std::{collections::BTreeSet, sync::Arc};
@@ -16,6 +22,8 @@ use std::{collections::BTreeSet, sync::Arc};
 enum Source {
     /// A source field, decoded as the column's type.
     Field(usize),
+    /// An untyped source field of a declared type, decoded as that; whether its texts are JSON.
+    Declared(usize, bool),
     /// Of a dotted name: the field of that very name, or else the one at that path.
     Either(usize, usize),
     /// A computed column.
@@ -33,24 +41,28 @@ pub(crate) struct Target {
     schema: SchemaRef,
     /// Columns whose types were taken from the data, and nobody has named since.
     learned: BTreeSet<String>,
+    /// Declared fields whose types are no column's.
+    declared: Vec<Declared>,
+    /// Whether the source's values are texts without a type.
+    untyped: bool,
 }
 
 impl Target {
     /// Finds out where each column comes from.
     pub(crate) fn new(columns: &[Column], learned: BTreeSet<String>, builder: &mut Builder<'_>) -> Self {
-        let Builder { scope, inputs, .. } = builder;
         let fields: Vec<Field> =
             columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true)).collect();
-        let source = |column: &Column| {
-            // An untyped value goes into a type that nobody has named only as it is written.
-            let want = match learned.contains(&column.name) {
-                true => Want::Strict(column.ty),
-                false => Want::As(column.ty),
-            };
-            (column.clone(), source(column, want, scope, inputs))
+        let columns: Vec<_> = columns.iter().map(|column| (column.clone(), source(column, builder))).collect();
+        let taken = |field: usize| {
+            columns.iter().any(|(_, source)| match *source {
+                Source::Field(of_column) | Source::Declared(of_column, _) => of_column == field,
+                Source::Either(key, path) => key == field || path == field,
+                Source::Register(_) | Source::Edited(..) | Source::Nothing => false,
+            })
         };
-        let columns = columns.iter().map(source).collect();
-        Self { columns, schema: Arc::new(Schema::new(fields)), learned }
+        let mut declared = declared::leaving(builder);
+        declared.retain(|declared| !taken(declared.field));
+        Self { columns, schema: Arc::new(Schema::new(fields)), learned, declared, untyped: builder.cx.untyped }
     }
 
     /// Why a value doesn't fit a column, and what to do if its type was taken from the data.
@@ -58,7 +70,7 @@ impl Target {
         let Column { name, ty } = column;
         match self.learned.contains(name) {
             true => format!(
-                "column {name} ({ty}): {why}; the first values made the column {ty}: to have another type, name it in the sink's columns, as in {name:?}: \"text\""
+                "column {name} ({ty}): {why}; the first values made the column {ty}: give it another type in the database, or have it made anew with its type in schema, as in {name:?}: \"text\""
             ),
             false => format!("column {name} ({ty}): {why}"),
         }
@@ -83,7 +95,7 @@ impl Target {
     /// The rows whose record has no field for a column; none: all have one. What is computed is always there.
     fn absent(source: Source, frame: &Frame<'_>) -> Option<BooleanBuffer> {
         match source {
-            Source::Field(field) => frame.absent(field),
+            Source::Field(field) | Source::Declared(field, _) => frame.absent(field),
             Source::Either(key, path) => Some(&frame.absent(key)? & &frame.absent(path)?),
             Source::Register(_) => None,
             Source::Edited(_, field) => frame.absent(field),
@@ -105,7 +117,7 @@ impl Target {
     pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> Cells {
         for (column, source) in &self.columns {
             let fields = match *source {
-                Source::Field(field) => [Some(field), None],
+                Source::Field(field) | Source::Declared(field, _) => [Some(field), None],
                 Source::Either(key, path) => [Some(key), Some(path)],
                 Source::Register(_) | Source::Edited(..) | Source::Nothing => [None, None],
             };
@@ -115,16 +127,26 @@ impl Target {
                 misfits.take(frame, decoded, "sink", &column.name, lenient, about);
             }
         }
+        for declared in &self.declared {
+            declared.take(frame, lenient, misfits);
+        }
         // Of computed columns a conversion tells what doesn't fit; a dead record takes all its rows with it.
         let mut converted: Vec<Option<ArrayRef>> = Vec::with_capacity(self.columns.len());
         let mut dead = Vec::new();
         for (column, source) in &self.columns {
-            let (Source::Register(register) | Source::Edited(register, _)) = *source else {
-                converted.push(None);
-                continue;
+            let (slot, raw) = match *source {
+                Source::Register(register) | Source::Edited(register, _) => {
+                    (Slot::Register(register), frame.is_json(Slot::Register(register)))
+                }
+                Source::Declared(field, json) => (Slot::Field(field), json),
+                Source::Field(_) | Source::Either(..) | Source::Nothing => {
+                    converted.push(None);
+                    continue;
+                }
             };
-            let computed = frame.column(Slot::Register(register));
-            let (values, failed) = convert::to(&computed, column.ty, frame.is_json(Slot::Register(register)));
+            let texts =
+                if self.untyped && !matches!(source, Source::Declared(..)) { Texts::Untyped } else { Texts::Strings };
+            let (values, failed) = convert::to(&frame.column(slot), column.ty, raw, texts);
             for (row, why) in failed {
                 let cause = self.cause(column, &why);
                 match lenient {
@@ -152,11 +174,16 @@ impl Target {
                 (Source::Either(key, path), None) => {
                     either(&frame.column(Slot::Field(key)), &frame.column(Slot::Field(path)))
                 }
-                (Source::Register(_) | Source::Edited(..) | Source::Nothing, None) => {
+                (Source::Register(_) | Source::Edited(..) | Source::Declared(..) | Source::Nothing, None) => {
                     new_null_array(&arrow_type(column.ty), frame.len())
                 }
             });
-        let arrays = arrays.collect();
+        let mut arrays: Vec<ArrayRef> = arrays.collect();
+        for declared in self.declared.iter().filter(|_| lenient) {
+            for ((column, _), array) in self.columns.iter().zip(&mut arrays) {
+                *array = declared.without_misfits(&column.name, column.ty, array.clone(), frame);
+            }
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(frame.len()));
         let values = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
             .unwrap_or_else(|error| unreachable!("every column is made in the type that the sink asked for: {error}"));
@@ -172,10 +199,19 @@ pub(crate) fn nothing(rows: usize) -> Cells {
         .into()
 }
 
-fn source(column: &Column, want: Want, scope: &Scope, inputs: &mut Inputs) -> Source {
+fn source(column: &Column, builder: &mut Builder<'_>) -> Source {
+    let Builder { cx, scope, inputs, .. } = builder;
+    // An untyped value goes into a column only as it is written, unless it is declared to stand for a value of a type.
+    let field = |path: Vec<String>, inputs: &mut Inputs| match cx.declared(&path) {
+        Some(ty) if ty == column.ty => Source::Field(inputs.field(path, Want::As(ty))),
+        Some(ty) if cx.untyped => {
+            Source::Declared(inputs.field(path, Want::As(ty)), matches!(ty, Type::Json | Type::Number))
+        }
+        _ => Source::Field(inputs.field(path, Want::Strict(column.ty))),
+    };
     match scope.columns.get(&column.name) {
         Some(Origin::Register(register)) => return Source::Register(*register),
-        Some(Origin::Field(path)) => return Source::Field(inputs.field(path.clone(), want)),
+        Some(Origin::Field(path)) => return field(path.clone(), inputs),
         Some(Origin::Edited(edited)) => return Source::Edited(edited.register, edited.raw),
         None => {}
     }
@@ -185,7 +221,7 @@ fn source(column: &Column, want: Want, scope: &Scope, inputs: &mut Inputs) -> So
     {
         let rest: Vec<String> = rest.split('.').map(String::from).collect();
         match edited.within(&rest) {
-            Within::Changed(Some(Origin::Field(path))) => return Source::Field(inputs.field(path, want)),
+            Within::Changed(Some(Origin::Field(path))) => return field(path, inputs),
             Within::Changed(Some(Origin::Register(register) | Origin::Edited(Edited { register, .. }))) => {
                 return Source::Register(register);
             }
@@ -208,8 +244,13 @@ fn source(column: &Column, want: Want, scope: &Scope, inputs: &mut Inputs) -> So
         })
         .flatten();
     match (key, path) {
-        (Some(key), Some(path)) => Source::Either(inputs.field(key, want), inputs.field(path, want)),
-        (Some(only), None) | (None, Some(only)) => Source::Field(inputs.field(only, want)),
+        // CSV records have no paths.
+        (Some(key), Some(_)) if cx.untyped => field(key, inputs),
+        (Some(key), Some(path)) => {
+            let want = Want::As(column.ty);
+            Source::Either(inputs.field(key, want), inputs.field(path, want))
+        }
+        (Some(only), None) | (None, Some(only)) => field(only, inputs),
         (None, None) => Source::Nothing,
     }
 }

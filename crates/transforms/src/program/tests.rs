@@ -77,6 +77,19 @@ fn records(lines: &[&str]) -> Arc<Records> {
     Arc::new(records)
 }
 
+/// CSV records of one line each.
+fn csv(lines: &[&str], header: &[&str]) -> Arc<Records> {
+    let mut records = Arc::unwrap_or_clone(records(lines));
+    records.layout = Layout::Csv(Arc::new(CsvLayout {
+        delimiter: b',',
+        quote: b'"',
+        columns: header.iter().map(|name| (*name).to_owned()).collect(),
+        null_values: vec![String::new()],
+        header: None,
+    }));
+    Arc::new(records)
+}
+
 fn run(transforms: Value, lines: &[&str]) -> Processed {
     program(&plan(spec(transforms, json!({})), Demand::Documents)).process(records(lines)).unwrap()
 }

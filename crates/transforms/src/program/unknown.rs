@@ -56,7 +56,7 @@ impl Unknown {
                     None => return None,
                 };
                 let slot = match &origin {
-                    Origin::Field(path) => Slot::Field(inputs.field(path.clone(), Want::As(Type::Json))),
+                    Origin::Field(path) => Slot::Field(inputs.field(path.clone(), Want::As(Type::Any))),
                     Origin::Register(register) | Origin::Edited(Edited { register, .. }) => Slot::Register(*register),
                 };
                 Some((name.clone(), origin, slot))
@@ -152,6 +152,7 @@ impl Unknown {
             found.columns.columns.extend(of_fields.columns);
             found.columns.fields.extend(of_fields.fields);
             found.columns.learned = of_fields.learned;
+            found.columns.warnings = of_fields.warnings;
         }
         found
     }
@@ -197,7 +198,7 @@ impl Unknown {
                 code: "unknown-field",
                 cause: format!("the sink can't have a column for the field {}", shown(key).1),
             })),
-            UnknownFields::Fail => found.columns.columns.push(Column { name: subject, ty: Type::Json }),
+            UnknownFields::Fail => found.columns.columns.push(Column { name: subject, ty: Type::Any }),
         }
     }
 
@@ -227,7 +228,7 @@ impl Unknown {
         if keys.is_empty() {
             return;
         }
-        let fields = keys.iter().map(|(name, _)| Field { path: vec![(*name).into()], want: Want::As(Type::Json) });
+        let fields = keys.iter().map(|(name, _)| Field { path: vec![(*name).into()], want: Want::As(Type::Any) });
         let found = Decoder::new(fields.collect()).decode(records);
         let mut all = Vec::new();
         for ((name, _), column) in keys.iter().zip(&found.columns) {

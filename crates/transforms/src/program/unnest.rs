@@ -30,6 +30,15 @@ pub(super) fn unnest(
     whole: Option<&Records>,
     stage: &str,
 ) -> Result<(), Excess> {
+    let unfit = frame.field(Slot::Field(list)).into_iter().flat_map(|column| &column.misfits);
+    let unfit = unfit.map(|misfit| Dead {
+        row: misfit.row,
+        stage: stage.into(),
+        code: "type-mismatch",
+        cause: misfit.cause.clone(),
+    });
+    let unfit: Vec<Dead> = unfit.filter(|dead| frame.has(dead.row)).collect();
+    frame.kill(unfit);
     let lists = frame.column(Slot::Field(list));
     let lists = lists.as_string::<i32>();
     let before = format!("{{\"{ELEMENT}\":");

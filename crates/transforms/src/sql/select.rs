@@ -3,6 +3,8 @@ use crate::{
     expression::{Class, Finding, Origin, Register, Scope, path},
     program::{Builder, Step},
 };
+use dataflow_core::types::Type;
+use dataflow_formats::decode::Want;
 use datafusion_sql::sqlparser::{
     ast::{
         ExceptSelectItem, ExcludeSelectItem, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
@@ -137,7 +139,7 @@ impl Projection<'_, '_> {
             }
         };
         self.builder.inputs.named.insert(field.clone());
-        let list = self.builder.raw(field);
+        let list = self.builder.inputs.field(field, Want::As(Type::Json));
         let register = self.builder.register(Register {
             class: Class::Any,
             default_type: arrow::datatypes::DataType::Utf8,

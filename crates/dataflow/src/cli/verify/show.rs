@@ -27,6 +27,7 @@ pub(super) fn text(report: &Report) -> String {
         ("dead letter doubled", &dead_letters.doubled),
         ("dead letter altered", &dead_letters.altered),
         ("dead letter unexpected", &dead_letters.unexpected),
+        ("dead letter taken at the database's word", &report.at_its_word),
     ];
     for (what, finding) in findings {
         section(&mut text, what, finding);

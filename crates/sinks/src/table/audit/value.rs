@@ -88,7 +88,10 @@ impl Class {
 
     fn of_string(self, string: &str, json: &str, untyped: bool) -> String {
         match self {
-            Self::Json if untyped && string.starts_with(['{', '[']) => canonical(string),
+            Self::Json if untyped => match serde_json::from_str::<&RawValue>(string) {
+                Ok(_) => canonical(string),
+                Err(_) => text(string),
+            },
             Self::List(_) if untyped && string.starts_with('[') => self.said(string, untyped).unwrap_or_default(),
             Self::Json => canonical(json),
             Self::Number | Self::Double | Self::Real if untyped && spells_number(string) => self.number(string),
@@ -351,7 +354,7 @@ mod tests {
             (Class::Date, "\"2026-01-02\"", false, "2026-01-02"),
             (Class::Uuid, "\"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11\"", false, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
             (Class::Json, r#"{"b": 1.0, "a": "\u0041", "b": 2}"#, false, r#"{"a":"A","b":2}"#),
-            (Class::Json, "\"x\"", true, "\"x\""),
+            (Class::Json, r#""{\"a\": 1}""#, true, r#"{"a":1}"#),
             (Class::Boolean, "\"yes\"", true, "true"),
             (Class::Text, "\"00501\"", false, "00501"),
             (Class::Padded, "\"ab\"", false, "ab  "),
@@ -378,6 +381,7 @@ mod tests {
             (Class::Text, "null", false, ""),
             (Class::Instant, "\"2026-01-02T03:04:05.123456789Z\"", false, "2026-01-02T03:04:05.123456Z"),
             (Class::Json, "\"1\"", false, "1"),
+            (Class::Json, "\"x\"", true, "\"x\""),
             (Class::List(&Class::Text), "[\"a\", \"b\"]", false, "[\"a,b\"]"),
         ] {
             assert_ne!(class.said(said, untyped), Some(class.stored_text(stored)), "{class:?} {said} {stored}");

@@ -64,3 +64,33 @@ fn a_field_that_is_left_out_and_that_no_record_has_is_spoken_of() {
     let twice = json!([{"type": "sql", "query": "select a from input"}, {"type": "sql", "query": "select * exclude (b) from input"}]);
     assert!(problems(twice).contains("there is no field b to leave out"));
 }
+
+#[test]
+fn values_without_a_type_in_common_are_told_with_the_first_odd_one() {
+    let csv = |lines: &[&str]| csv(lines, &["a"]);
+    let json = |lines: &[&str]| records(lines);
+    let untyped = json!({"source": {"type": "file", "format": "csv"}});
+    let twice = json!([{"type": "map", "set": {"b": "coalesce(a, a)"}, "select": ["b"]}]);
+    let none = json!([]);
+    for (transforms, more, records, odd) in [
+        (
+            &none,
+            &json!({}),
+            json(&[r#"{"a": 1}"#, r#"{"a": 2.5}"#, r#"{"a": "n/a"}"#, r#"{"a": "x"}"#]),
+            Some("\"n/a\""),
+        ),
+        (&none, &json!({}), json(&[r#"{"a": "n/a"}"#, r#"{"a": null}"#, r#"{"a": 7}"#]), Some("7")),
+        (&none, &json!({}), json(&[r#"{"a": true}"#, r#"{"a": 0}"#]), Some("0")),
+        (&none, &json!({}), json(&[r#"{"a": 1}"#, r#"{"a": 2.5}"#, r#"{"a": null}"#, r#"{"a": 1e300}"#]), None),
+        (&none, &json!({}), json(&[r#"{"a": {"b": 1}}"#, r#"{"a": [1]}"#]), None),
+        (&none, &json!({"schema": {"a": "bigint"}}), json(&[r#"{"a": 1}"#, r#"{"a": "n/a"}"#]), None),
+        (&none, &untyped, csv(&["1", "2", "n/a"]), Some("n/a")),
+        (&none, &untyped, csv(&["1", "2.50"]), None),
+        (&twice, &json!({}), json(&[r#"{"a": 1}"#, r#"{"a": "n/a"}"#]), Some("n/a")),
+    ] {
+        let found = program(&plan(spec(transforms.clone(), more.clone()), Demand::AllColumns)).infer(&records);
+        let told: Vec<&str> = found.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        assert_eq!(told.len(), usize::from(odd.is_some()), "{odd:?} {told:?}");
+        assert!(odd.is_none_or(|odd| told[0].contains(&format!("the first odd one is {odd};"))), "{odd:?} {told:?}");
+    }
+}
