@@ -273,3 +273,15 @@ fn a_value_that_is_not_of_its_declared_type_is_refused_by_every_sink() {
         assert_eq!((code, &report["found"]), (0, &json!(all)), "{case} {report:#}");
     }
 }
+
+/// What the database refuses for the sake of other rows is taken at its word, and shown.
+#[test]
+fn a_foreign_key_that_refuses_a_row_is_not_held_against_the_pipeline() {
+    let lines = "{\"id\":1,\"parent\":1}\n{\"id\":2,\"parent\":7}\n";
+    let setup = "create table p (id integer primary key); insert into p values (1); \
+        create table t (id integer, parent integer references p (id))";
+    let sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": setup});
+    let (code, report) = verified("in.jsonl", lines, &json!({}), &sink, |_| {});
+    assert_eq!((code, &report["deadLetters"]["found"]), (0, &json!(1)), "{report:#}");
+    assert_eq!(report["atItsWord"]["count"], 1, "{report:#}");
+}
