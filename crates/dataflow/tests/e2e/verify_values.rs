@@ -190,7 +190,7 @@ fn text_of_csv_is_never_another_value_in_a_column() {
         ("", json!({"id": "bigint", "zip": "number"}), json!({}), &kept),
         ("", json!(null), json!({"zip": "text"}), &spelled),
         (text, json!(null), json!({}), &spelled),
-        (text, json!(null), json!({"zip": {"decimal": {"precision": 10, "scale": 1}}}), &all),
+        (text, json!(null), json!({"zip": "decimal(10,1)"}), &all),
     ] {
         let case = format!("{setup} {columns} {schema}");
         let mut sink = json!({"type": "sqlite", "path": "out.db", "table": "t", "setup": setup});
@@ -246,7 +246,7 @@ fn a_value_that_is_not_of_its_declared_type_is_refused_by_every_sink() {
         "\n",
     );
     let csv = "id,price\n1,1.25\n2,1.239\n3,123456789\n4,x\n70000,1\n8,\n";
-    let schema = json!({"id": "smallint", "price": {"decimal": {"precision": 8, "scale": 2}}, "at": "timestamp", "in.n": "bigint"});
+    let schema = json!({"id": "smallint", "price": "decimal(8,2)", "at": "timestamp", "in.n": "bigint"});
     let table = "create table t (id integer, price numeric, at text, \"in\" json text)";
     for (name, lines, sink, good) in [
         ("in.jsonl", lines, json!({"type": "sqlite", "path": "out.db", "table": "t"}), 2),

@@ -89,7 +89,7 @@ fn values_without_a_type_in_common_are_told_with_the_first_odd_one() {
         (&twice, &json!({}), json(&[r#"{"a": 1}"#, r#"{"a": "n/a"}"#]), Some("n/a")),
     ] {
         let found = program(&plan(spec(transforms.clone(), more.clone()), Demand::AllColumns)).infer(&records);
-        let told: Vec<&str> = found.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        let told: Vec<&str> = found.as_ref().unwrap().warnings.iter().map(|warning| warning.message.as_str()).collect();
         assert_eq!(told.len(), usize::from(odd.is_some()), "{odd:?} {told:?}");
         assert!(odd.is_none_or(|odd| told[0].contains(&format!("the first odd one is {odd};"))), "{odd:?} {told:?}");
     }
