@@ -73,6 +73,7 @@ pub(crate) async fn get(
 #[utoipa::path(put, path = "/api/pipelines/{id}/checkpoint", tag = "checkpoint", request_body = CheckpointReset, params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("force" = Option<bool>, Query, description = "Even if the sink can't be asked what it has"),
+        ("takeOver" = Option<bool>, Query, description = "Even if the target has progress of another node for this pipeline: it can't write there any more then"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
     ), responses((status = 200, body = CheckpointView)))]
@@ -83,7 +84,7 @@ pub(crate) async fn reset(
     mut params: Params,
     body::Json(value): body::Json,
 ) -> Result<Response, Error> {
-    let force = params.flag("force");
+    let (force, take_over) = (params.flag("force"), params.flag("takeOver"));
     params.finish()?;
     let problems = against_schema(&value, &SCHEMA, "");
     if !problems.is_empty() {
@@ -91,7 +92,7 @@ pub(crate) async fn reset(
     }
     let reset: CheckpointReset = serde_json::from_value(value)
         .map_err(|error| Error::invalid(vec![Problem::new("", "invalid-value", error.to_string())]))?;
-    let action = Action::ResetCheckpoint { to: place(reset.to)?, force };
+    let action = Action::ResetCheckpoint { to: place(reset.to)?, force, take_over };
     let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
     Ok(views::tagged(Json(view.checkpoint).into_response(), view.version))
 }

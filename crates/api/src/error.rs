@@ -60,7 +60,7 @@ kinds! {
     NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
     UNDELIVERED "undelivered" CONFLICT "pushed records are not delivered yet";
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
-    UNSETTLED "unsettled" CONFLICT "the sink could not be asked what it has";
+    UNSETTLED "unsettled" CONFLICT "what the sink has is not settled";
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
     TOO_SLOW "too-slow" REQUEST_TIMEOUT "the request comes too slowly";
     TOO_LARGE "too-large" PAYLOAD_TOO_LARGE "the body is too large";
@@ -202,7 +202,7 @@ impl Error {
                 ..Self::new(OVERLOADED, detail).fix("send it again later; see Retry-After")
             },
             Rejected::Unsettled { .. } => Self::new(UNSETTLED, detail)
-                .fix("make the sink reachable and repeat, or give ?force=true: what it has beyond the checkpoint is then not known"),
+                .fix("mend that and repeat, or repeat with ?force=true (--force): what the sink has beyond the checkpoint is then not known"),
             Rejected::Undelivered { .. } => Self::new(UNDELIVERED, detail)
                 .fix("start the pipeline until they are delivered, or give them up: ?discard=true, or `dataflow pipeline delete --discard`"),
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),

@@ -99,9 +99,30 @@ text_id!(
     Actor, "actor", printable
 );
 text_id!(
-    /// What tells two pipelines apart that bear the same id one after the other: random, made at creation.
+    /// What tells two pipelines apart that bear the same id one after the other, made at creation: a number that rises within
+    /// a journal, and something random.
     Incarnation, "incarnation", printable
 );
+
+impl Incarnation {
+    /// The one that follows on `last`, if there was one; `random` tells it from those of other journals.
+    ///
+    /// # Errors
+    /// If `random` has no place in an id.
+    pub fn following(last: Option<&Self>, random: &str) -> Result<Self, InvalidId> {
+        let number = last.map_or(0, Self::number) + 1;
+        Self::try_from(format!("{number}-{random}"))
+    }
+
+    /// Whether it was made after `other` in one journal, or beside it after a restore: then `other`'s journal doesn't know it.
+    pub fn is_unknown_to(&self, other: &Self) -> bool {
+        self != other && self.number() >= other.number()
+    }
+
+    fn number(&self) -> u64 {
+        self.as_str().split('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+}
 
 impl RunId {
     /// The number of the run that follows on `last`, opened at `now`.

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 23] = [
+const OTHERS: [&str; 24] = [
     "0-9",
     "adult-users",
     "api-key",
@@ -27,6 +27,7 @@ const OTHERS: [&str; 23] = [
     "not-ready",
     "reset-checkpoint",
     "sink-token",
+    "take-over",
     "x-address",
     "x-path",
     "x-problems",

@@ -77,6 +77,8 @@ pub enum Action {
         to: ResetTo,
         /// Even if the sink can't be asked what it has.
         force: bool,
+        /// Even if the target has progress of another node for this pipeline, which can't write to it any more then.
+        take_over: bool,
     },
     /// Forget it.
     Delete {
@@ -116,7 +118,9 @@ impl Action {
             Self::Start => json!(["start"]),
             Self::Stop { wait: _ } => json!(["stop"]),
             Self::Restart { wait: _ } => json!(["restart"]),
-            Self::ResetCheckpoint { to, force } => json!(["reset-checkpoint", to, flags(&[("force", *force)])]),
+            Self::ResetCheckpoint { to, force, take_over } => {
+                json!(["reset-checkpoint", to, flags(&[("force", *force), ("take-over", *take_over)])])
+            }
             Self::Delete { discard } => json!(["delete", flags(&[("discard", *discard)])]),
             Self::Ingest { batch_id, records, hash, body: _, delivered: _ } => {
                 json!(["ingest", batch_id, records, hash])
@@ -302,7 +306,7 @@ mod tests {
             "stopTimeout":"3s","maxRecordBytes":2000,"maxInFlightBytes":100000,"restart":{"maxAttempts":1}}"#;
         let wait = Duration::from_secs(9);
         let positions = BTreeMap::from([("t/0".to_owned(), "7".to_owned())]);
-        let reset = |to| Action::ResetCheckpoint { to, force: false };
+        let reset = |to| Action::ResetCheckpoint { to, force: false, take_over: false };
         let actions = [
             Action::Create(spec(least)),
             Action::Create(spec(most)),
@@ -316,7 +320,7 @@ mod tests {
             reset(ResetTo::Positions(positions)),
             reset(ResetTo::SinkToken),
             reset(ResetTo::Journal),
-            Action::ResetCheckpoint { to: ResetTo::Journal, force: true },
+            Action::ResetCheckpoint { to: ResetTo::Journal, force: true, take_over: false },
             Action::Delete { discard: false },
             Action::Delete { discard: true },
             Action::Ingest {

@@ -71,6 +71,18 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     }
 }
 
+/// Whose progress an opening may take over: where a target has that of others for the same pipeline, it is refused otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TakeOver {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// That of a later incarnation, which an older copy of the journal does not know.
+    Later,
+    /// That of another journal, too.
+    AnotherNode,
+}
+
 /// Which lane is opened, and what the journal knows of it.
 #[derive(Clone, Debug)]
 pub struct OpenLane {
@@ -78,6 +90,11 @@ pub struct OpenLane {
     pub fence: Fence,
     /// Whether no run of this pipeline was ever opened before: it may replace what it finds.
     pub first: bool,
+    /// The id of its journal: the target keeps it with the progress.
+    pub journal: String,
+    /// Whose progress it may take over. What is taken over is that of a generation to come ([`Opened::ahead`]), and whoever
+    /// wrote it is fenced.
+    pub take_over: TakeOver,
     /// The lane's last checkpoint in the journal: its handle tells a staged sink what to cut back to. None: nothing in this generation.
     pub journalled: Option<LaneProgress>,
     /// The handle of the last generation before this one: while nothing of this one is in the journal, the target must be as

@@ -4,6 +4,7 @@ mod blocking;
 mod document;
 pub mod file;
 mod on_disk;
+mod owner;
 pub mod postgres;
 pub mod sqlite;
 pub mod stdout;

@@ -1,4 +1,6 @@
 //! What every sink must do, by its kind. Run it with [`sink`] from the tests of a sink.
+mod nodes;
+
 use crate::fixture::{Pair, context, fence, open_lane, output, token};
 use async_trait::async_trait;
 use dataflow_core::{
@@ -12,7 +14,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error,
     batch::{Column, Demand, Output},
-    sink::{CommitError, Kind, Opened, RejectedRow, Sink, Writer},
+    sink::{CommitError, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
 };
 use std::future::Future;
 
@@ -27,6 +29,10 @@ pub trait Subject: Send + Sync {
     /// Whether a row replaces an earlier one of the same id.
     fn upserts(&self) -> bool {
         false
+    }
+    /// Whether several nodes can reach the target.
+    fn is_shared(&self) -> bool {
+        true
     }
     /// A name that the target refuses.
     fn refused_name(&self) -> Option<&'static str> {
@@ -48,6 +54,11 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
         commits_are_applied_once(&fresh().await).await;
         lanes_are_apart(&fresh().await).await;
         other_generations_are_told_of(&fresh().await).await;
+    }
+    let keeps_progress = matches!(fresh().await.sink().kind(), Kind::Transactional | Kind::Staged);
+    if keeps_progress && fresh().await.is_shared() {
+        nodes::another_node_is_refused(&fresh().await).await;
+        nodes::a_later_incarnation_is_told_of(&fresh().await).await;
     }
     if fresh().await.refused_name().is_some() {
         refused_rows_are_found(&fresh().await).await;
@@ -80,15 +91,18 @@ async fn open(subject: &dyn Subject, epoch: u64) -> Run {
 }
 
 async fn try_open(subject: &dyn Subject, fence: &Fence, journalled: Option<LaneProgress>) -> Result<Run, Error> {
-    let cx = context(PIPELINE);
-    let lane = dataflow_sdk::sink::OpenLane { journalled, ..open_lane(fence) };
+    open_as(subject, OpenLane { journalled, ..open_lane(fence) }).await
+}
+
+async fn open_as(subject: &dyn Subject, lane: OpenLane) -> Result<Run, Error> {
+    let (cx, fence) = (context(PIPELINE), lane.fence.clone());
     let Opened { mut writer, token: found, others, mut demand, handle, .. } = subject.sink().open(&cx, lane).await?;
     if demand == Demand::AllColumns {
         let columns = [("id", Type::Bigint), ("name", Type::Text)];
         let columns = columns.map(|(name, ty)| Column { name: name.into(), ty });
         demand = writer.define(&columns).await?;
     }
-    Ok(Run { cx, fence: fence.clone(), writer, demand, found, others, handle })
+    Ok(Run { cx, fence, writer, demand, found, others, handle })
 }
 
 impl Run {
@@ -222,7 +236,7 @@ async fn lanes_are_apart(subject: &dyn Subject) {
     run.close().await;
     let first = fence(PIPELINE, 3);
     let other_incarnation =
-        dataflow_core::id::Incarnation::try_from("second").unwrap_or_else(|error| panic!("{error}"));
+        dataflow_core::id::Incarnation::try_from("2-second").unwrap_or_else(|error| panic!("{error}"));
     for other in [
         Fence { lane: 1, ..first.clone() },
         Fence { generation: first.generation.next(), ..first.clone() },

@@ -18,7 +18,7 @@ use dataflow_sdk::{
     Context, Records, Span,
     batch::{Cells, Demand, Output, Payload, arrow_type},
     records::{Layout, Slices},
-    sink::OpenLane,
+    sink::{OpenLane, TakeOver},
 };
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ fn id(text: &str) -> PipelineId {
 }
 
 fn incarnation() -> Incarnation {
-    Incarnation::try_from("first").unwrap_or_else(|error| panic!("{error}"))
+    Incarnation::try_from("1-first").unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The fence of lane 0, generation 1 of a pipeline.
@@ -58,6 +58,8 @@ pub fn fence(pipeline: &str, epoch: u64) -> Fence {
 pub fn open_lane(fence: &Fence) -> OpenLane {
     OpenLane {
         fence: fence.clone(),
+        journal: "a-journal".into(),
+        take_over: TakeOver::Nobody,
         first: true,
         journalled: None,
         earlier: None,

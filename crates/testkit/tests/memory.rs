@@ -38,6 +38,9 @@ impl Subject for Memory {
         let rows = rows.iter().map(|row| serde_json::from_str::<serde_json::Value>(&row.data).unwrap());
         rows.map(|row| (row["id"].as_i64().unwrap(), row["name"].as_str().unwrap().into())).collect()
     }
+    fn is_shared(&self) -> bool {
+        false
+    }
     fn upserts(&self) -> bool {
         self.keyed
     }

@@ -264,12 +264,14 @@ pub struct Lost {
 impl Cause {
     /// The code of a journal that does not know what the sink has: it is older, or another one.
     pub const JOURNAL_BEHIND: &str = "journal-behind";
+    /// The code of a target that has progress of another journal for the same pipeline.
+    pub const TARGET_OF_ANOTHER_NODE: &str = "target-of-another-node";
     /// The code of a journal whose epoch is lower than the sink's, although nobody else has the shard: it is older.
     pub const FENCED: &str = "fenced";
 
     /// Whether its journal does not know what its sink has.
     pub fn is_behind(&self) -> bool {
-        [Self::JOURNAL_BEHIND, Self::FENCED].contains(&&*self.code)
+        [Self::JOURNAL_BEHIND, Self::TARGET_OF_ANOTHER_NODE, Self::FENCED].contains(&&*self.code)
     }
 }
 

@@ -57,7 +57,7 @@ pub enum Rejected {
         most: u64,
     },
     /// The old generation could not be settled.
-    #[error("the sink could not be asked what it has: {reason}")]
+    #[error("what the sink has is not settled: {reason}")]
     Unsettled {
         /// Why not.
         reason: String,

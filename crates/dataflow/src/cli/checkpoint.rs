@@ -40,6 +40,9 @@ pub(super) enum Command {
         /// Even if the sink can't be asked what it has.
         #[arg(long)]
         force: bool,
+        /// Even if the target has progress of another node for this pipeline: it can't write there any more then.
+        #[arg(long)]
+        take_over: bool,
     },
 }
 
@@ -54,13 +57,19 @@ pub(super) struct Of {
     overrides: Overrides,
 }
 
-/// Where to go on, if it is to be set, and whether without asking the sink.
-type Change = Option<(ResetTo, bool)>;
+/// Where to go on, if it is to be set.
+struct Change {
+    to: ResetTo,
+    /// Without asking the sink.
+    force: bool,
+    /// Whoever else writes to the target.
+    take_over: bool,
+}
 
 pub(super) fn main(command: Command, output: Output) -> Result<Outcome, Failure> {
     let (of, change) = match command {
         Command::Get { of } => (of, None),
-        Command::Set { of, to, force } => (of, Some((parse(&to)?, force))),
+        Command::Set { of, to, force, take_over } => (of, Some(Change { to: parse(&to)?, force, take_over })),
     };
     let checkpoint = match of.overrides.data_dir {
         Some(_) => serve::runtime()?.block_on(of_run(of, change))?,
@@ -70,20 +79,21 @@ pub(super) fn main(command: Command, output: Output) -> Result<Outcome, Failure>
     Ok(Outcome::Done)
 }
 
-async fn of_node(of: &Of, change: Change) -> Result<CheckpointView, Failure> {
+async fn of_node(of: &Of, change: Option<Change>) -> Result<CheckpointView, Failure> {
     let path = ["pipelines", of.id.as_str(), "checkpoint"];
     let client = of.server.client()?;
-    if let Some((to, force)) = change {
+    if let Some(Change { to, force, take_over }) = change {
         let body = json!({"to": as_json(to)});
-        let query = [("force", "true".to_owned())];
-        let request = Request::put(&path).body(&body).query(if force { &query } else { &[] });
+        let flags = [("force", force), ("takeOver", take_over)];
+        let query: Vec<_> = flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name, "true".to_owned())).collect();
+        let request = Request::put(&path).body(&body).query(&query);
         client.send::<Value>(request).await?;
     }
     client.send(Request::get(&path)).await
 }
 
 /// The same with the pipeline of a run: its node is there for as long as the command is.
-async fn of_run(mut of: Of, change: Change) -> Result<CheckpointView, Failure> {
+async fn of_run(mut of: Of, change: Option<Change>) -> Result<CheckpointView, Failure> {
     of.overrides.log_level.get_or_insert_with(|| QUIET.into());
     let settings = serve::load(&of.overrides, None)?;
     let id = PipelineId::try_from(of.id.as_str()).map_err(|error| Failure::invalid(error, Vec::new()))?;
@@ -101,12 +111,12 @@ async fn of_run(mut of: Of, change: Change) -> Result<CheckpointView, Failure> {
     done
 }
 
-async fn change_run(door: &Door, change: Change) -> Result<CheckpointView, Failure> {
+async fn change_run(door: &Door, change: Option<Change>) -> Result<CheckpointView, Failure> {
     let pipeline = door.view().await?;
     // A run that was killed goes on as soon as its node is there.
     let pipeline = if pipeline.status == Status::Running { door.stop(&pipeline).await? } else { pipeline };
-    let Some((to, force)) = change else { return Ok(pipeline.checkpoint) };
-    Ok(door.command(Action::ResetCheckpoint { to, force }).await?.checkpoint)
+    let Some(Change { to, force, take_over }) = change else { return Ok(pipeline.checkpoint) };
+    Ok(door.command(Action::ResetCheckpoint { to, force, take_over }).await?.checkpoint)
 }
 
 fn show(checkpoint: CheckpointView, output: Output) {

@@ -124,6 +124,9 @@ fn failure(error: AskError) -> Failure {
         AskError::Rejected(needed @ Rejected::ResetNeeded { .. }) => {
             Failure::failed(needed).fix("run it with --reset if that is meant; otherwise leave what is read as it was")
         }
+        AskError::Rejected(unsettled @ Rejected::Unsettled { .. }) => {
+            Failure::failed(unsettled).fix("mend that, and run it again")
+        }
         AskError::Rejected(Rejected::NotAllowed { fix: Some(fix), request, status }) => {
             Failure::failed(format!("can't {request} a pipeline that is {status}")).fix(fix)
         }

@@ -19,7 +19,10 @@ use dataflow_core::{
     pipeline::Status,
     spec::{Component, PipelineSpec},
 };
-use dataflow_engine::view::{PipelineView, WarningView};
+use dataflow_engine::{
+    region::{Action, ResetTo},
+    view::{PipelineView, WarningView},
+};
 use dataflow_sdk::check;
 use std::time::Duration;
 
@@ -32,6 +35,37 @@ pub(super) struct Args {
     /// Go on even if the file was changed so that positions are given up: what has none is read from where the source begins.
     #[arg(long)]
     reset: bool,
+    /// Go on from elsewhere than where it was.
+    #[arg(long, value_enum)]
+    from: Option<From>,
+    /// With --from: even if the target has progress of another node, or of a run that kept its state elsewhere. It can't
+    /// write there any more then.
+    #[arg(long, requires = "from")]
+    take_over: bool,
+}
+
+/// Where a run goes on.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum From {
+    /// From the source's first record.
+    Beginning,
+    /// After the source's last record.
+    End,
+    /// From what the sink's token says.
+    SinkToken,
+    /// From what the journal's checkpoint says.
+    Journal,
+}
+
+impl From {
+    fn place(self) -> ResetTo {
+        match self {
+            Self::Beginning => ResetTo::Beginning,
+            Self::End => ResetTo::End,
+            Self::SinkToken => ResetTo::SinkToken,
+            Self::Journal => ResetTo::Journal,
+        }
+    }
 }
 
 /// The log where progress is shown: what pipelines have to say stands there already.
@@ -72,7 +106,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let node = Node::build(&settings, &connectors.connections.reach().paths, parts, Some(data)).await?;
     let warnings = worth_knowing(&spec, &connectors);
     let door = Door::new(&node, id);
-    let mut result = to_the_end(&door, spec, args.reset, &mut signals, &folder.display().to_string()).await;
+    let mut result = to_the_end(&door, spec, &args, &mut signals).await;
     if let Ok(Ended { pipeline, .. }) = &mut result {
         pipeline.warnings.splice(0..0, warnings);
         pipeline.dead_letters_by_cause = door.causes(pipeline.metrics.records_dead).await;
@@ -123,15 +157,14 @@ struct Ended {
 }
 
 /// Makes or changes the pipeline, starts it, and follows it until it is at rest or a signal comes.
-async fn to_the_end(
-    door: &Door,
-    spec: PipelineSpec,
-    reset: bool,
-    signals: &mut Signals,
-    folder: &str,
-) -> Result<Ended, Failure> {
+async fn to_the_end(door: &Door, spec: PipelineSpec, args: &Args, signals: &mut Signals) -> Result<Ended, Failure> {
     let by_itself = |pipeline| Ended { pipeline, signal: None };
-    let before = door.prepare(spec, reset).await?;
+    let mut before = door.prepare(spec, args.reset).await?;
+    if let Some(from) = args.from {
+        door.stop(&before).await?;
+        let reset = Action::ResetCheckpoint { to: from.place(), force: false, take_over: args.take_over };
+        before = door.command(reset).await?;
+    }
     // Its source may have got more since it was completed.
     let completed = before.status == Status::Completed;
     if before.status != Status::Running {
@@ -157,7 +190,9 @@ async fn to_the_end(
                     eprintln!("{} has changed, and there is nothing new that the change could apply to", door.id);
                 }
                 if completed || before.metrics.records_read > 0 {
-                    eprintln!("to run it again from the beginning, remove {folder}: {}", what_follows(&pipeline.sink));
+                    let file = args.file.path.display();
+                    let follows = what_follows(&pipeline.sink);
+                    eprintln!("to run it again from the beginning: dataflow run {file} --from beginning; {follows}");
                 }
             }
             return Ok(by_itself(pipeline));
@@ -180,16 +215,12 @@ async fn to_the_end(
 /// What becomes of the target where all is written again.
 fn what_follows(sink: &Component) -> &'static str {
     let setting = |name: &str| sink.config.get(name).and_then(serde_json::Value::as_str);
-    match (sink.kind.as_str(), setting("mode"), setting("ifExists")) {
-        ("postgres" | "sqlite", Some("append"), _) => {
+    match (sink.kind.as_str(), setting("mode")) {
+        ("postgres" | "sqlite", Some("append")) => {
             "each row is then written once more, so empty the table first (its rows would be there twice)"
         }
-        ("postgres" | "sqlite", Some(_), _) => {
-            "rows of the same keys are then written again, and others stay as they are"
-        }
-        ("postgres" | "sqlite", ..) => "where the table has no key, empty it first (its rows would be there twice)",
-        ("file", _, Some("replace")) => "the file is then emptied and written again",
-        ("file", _, Some("fail")) => "move the file away first, as ifExists: fail takes an empty one only",
+        ("postgres" | "sqlite", Some(_)) => "rows of the same keys are then written again, and others stay as they are",
+        ("postgres" | "sqlite", None) => "where the table has no key, empty it first (its rows would be there twice)",
         ("file", ..) => {
             "all is then written after what is in the file, so move the file away first (its records would be there twice)"
         }

@@ -14,6 +14,7 @@ mod hostile;
 mod kafka_to_postgres;
 mod keys;
 mod lost;
+mod nodes;
 mod positions;
 mod process;
 mod program;

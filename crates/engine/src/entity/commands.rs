@@ -11,7 +11,7 @@ use dataflow_core::{
     problem::Problem,
     spec::PipelineSpec,
 };
-use dataflow_sdk::source::Place;
+use dataflow_sdk::{sink::TakeOver, source::Place};
 use tokio::sync::oneshot;
 
 impl Entity {
@@ -51,12 +51,12 @@ impl Entity {
             Action::Ingest { .. } => unreachable!("pushed batches are taken in together, see `ingest`"),
             Action::Create(spec) => {
                 self.check(&spec)?;
-                let incarnation = Incarnation::try_from(self.around.parts.rng.name())
-                    .map_err(|error| AskError::Internal(error.to_string()))?;
                 let last = match &*self.slot.state() {
                     State::Deleted(deleted) => Some(deleted.incarnation.clone()),
                     _ => None,
                 };
+                let incarnation = Incarnation::following(last.as_ref(), &self.around.parts.rng.name())
+                    .map_err(|error| AskError::Internal(error.to_string()))?;
                 if let Some(last) = last {
                     // The node may have gone down between the end of the last one of this id and that of its chunks. Only
                     // of that one: another node may have made the next one already.
@@ -81,8 +81,8 @@ impl Entity {
                 let lanes = self.choose_lanes().await;
                 self.carry_out(to(Request::Restart { lanes })).await?;
             }
-            Action::ResetCheckpoint { to: place, force } => {
-                let request = self.reset(&to, place, force).await?;
+            Action::ResetCheckpoint { to: place, force, take_over } => {
+                let request = self.reset(&to, place, force, take_over).await?;
                 self.carry_out(to(request)).await?;
             }
             Action::Delete { discard } => {
@@ -130,7 +130,13 @@ impl Entity {
         format!("{}/{}/{}/", pipeline.id, pipeline.incarnation, self.log.epoch())
     }
 
-    async fn reset(&self, to: &impl Fn(Request) -> Command, place: ResetTo, force: bool) -> Result<Request, AskError> {
+    async fn reset(
+        &self,
+        to: &impl Fn(Request) -> Command,
+        place: ResetTo,
+        force: bool,
+        take_over: bool,
+    ) -> Result<Request, AskError> {
         let name = match &place {
             ResetTo::Beginning => "beginning",
             ResetTo::End => "end",
@@ -160,11 +166,15 @@ impl Entity {
         let choice = Choice { to: &place, earliest: &earliest };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
         let left = pipeline.progress.left() > 0 || pipeline.progress.left.handle.is_some();
-        let settlement = if pipeline.needs_settlement() || left || self.slot.state().is_behind() {
-            self.settle(&pipeline, Some(choice), force).await
+        let settlement = if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over {
+            let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
+            self.settle(&pipeline, Some(choice), force, take_over).await
         } else {
             Settlement::NotNeeded
         };
+        if let Settlement::Unsettled { reason, forced: false } = settlement {
+            return Err(Rejected::Unsettled { reason }.into());
+        }
         if matches!(place, ResetTo::Journal) && !force {
             written_twice(&pipeline, &settlement)?;
         }

@@ -17,7 +17,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error,
-    sink::{Kind, OpenLane, Sink},
+    sink::{Kind, OpenLane, Sink, TakeOver},
     source::{Place, Source},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -61,7 +61,13 @@ impl Entity {
     }
 
     /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has.
-    pub(super) async fn settle(&self, pipeline: &Pipeline, choice: Option<Choice<'_>>, forced: bool) -> Settlement {
+    pub(super) async fn settle(
+        &self,
+        pipeline: &Pipeline,
+        choice: Option<Choice<'_>>,
+        forced: bool,
+        take_over: TakeOver,
+    ) -> Settlement {
         let unsettled = |reason| Settlement::Unsettled { reason, forced };
         let built = match self.around.parts.plugins.sink(&pipeline.spec.sink) {
             Ok(built) => built,
@@ -77,7 +83,7 @@ impl Entity {
         // A sink that knows more than the journal is asked by one lane at least.
         let first = pipeline.progress.by_lane.is_empty().then_some(0);
         for lane in pipeline.progress.by_lane.keys().copied().chain(first) {
-            let settling = self.settle_lane(pipeline, &*built.sink, &cx, lane, choice, &mut found);
+            let settling = self.settle_lane(pipeline, &*built.sink, &cx, (lane, take_over), choice, &mut found);
             match tokio::time::timeout(PATIENCE, settling).await {
                 Ok(Ok(progress)) => lanes.push(progress),
                 // It was asked: forced, the next generation must not be taken for one that it knows.
@@ -88,8 +94,8 @@ impl Entity {
                 Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
             }
         }
+        let ahead = later(&found.others, pipeline.progress.generation);
         if matches!(choice, Some(Choice { to: ResetTo::SinkToken, .. })) {
-            let ahead = later(&found.others, pipeline.progress.generation);
             let positions: Positions = ahead.iter().flat_map(|token| token.positions.clone()).collect();
             for lane in &mut lanes {
                 lane.positions.retain(|partition, _| !positions.contains_key(partition));
@@ -97,6 +103,9 @@ impl Entity {
             if let Some(first) = lanes.first_mut() {
                 *first = after(first, ahead);
             }
+        } else if let Some(first) = lanes.first_mut() {
+            // Wherever it goes on, what others have read and written counts.
+            *first = LaneProgress { positions: std::mem::take(&mut first.positions), ..after(first, ahead) };
         }
         let lost = choice.filter(|_| found.decided).map(|choice| {
             let progress = &pipeline.progress;
@@ -115,7 +124,7 @@ impl Entity {
         pipeline: &Pipeline,
         sink: &dyn Sink,
         cx: &Context,
-        lane: u32,
+        (lane, take_over): (u32, TakeOver),
         choice: Option<Choice<'_>>,
         found: &mut Found,
     ) -> Result<LaneProgress, String> {
@@ -123,6 +132,8 @@ impl Entity {
         let version_base = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0) << 32;
         let open = OpenLane {
             fence: fence(pipeline, self.log.epoch(), lane),
+            journal: self.around.parts.journal.id().into(),
+            take_over,
             first: false,
             journalled: journalled.cloned(),
             earlier: pipeline.progress.left.handle.clone(),
@@ -132,6 +143,9 @@ impl Entity {
         let (known, begin) = (journalled.unwrap_or(&fresh), &pipeline.progress.begin);
         let opened = match sink.open(cx, open).await {
             Ok(opened) => opened,
+            Err(Error::Fatal { code: Cause::TARGET_OF_ANOTHER_NODE, message, fix, .. }) => {
+                return Err(format!("{message}; {}", fix.unwrap_or_default()));
+            }
             // The user says where to go on.
             Err(Error::Contradicts { message, newest, .. }) => {
                 found.newest = found.newest.max(newest);
@@ -157,7 +171,8 @@ impl Entity {
                 // What a later generation has done is all that the token's would say.
                 decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }
-            Err(_) => Err("the sink could not be asked".into()),
+            Err(Failure::Transient { message, .. }) => Err(message),
+            Err(Failure::Over) => Err("the pipeline is another node's by now".into()),
         }
     }
 

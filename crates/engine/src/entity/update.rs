@@ -9,6 +9,7 @@ use dataflow_core::{
     },
     spec::PipelineSpec,
 };
+use dataflow_sdk::sink::TakeOver;
 
 impl Entity {
     /// The request of an update; only asks the sink if the update is otherwise accepted and starts a generation.
@@ -36,7 +37,7 @@ impl Entity {
             return Ok(request(Settlement::NotNeeded));
         }
         // The sink may be ahead of the journal, in partitions that only it knows.
-        Ok(request(self.settle(&pipeline, None, force).await))
+        Ok(request(self.settle(&pipeline, None, force, TakeOver::Nobody).await))
     }
 
     /// Has the pipeline's warnings say what an update means for what is read and written, until it next ran.

@@ -25,7 +25,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Paths,
     inbox::Inbox,
-    sink::{OpenLane, Opened},
+    sink::{OpenLane, Opened, TakeOver},
     source::{Assignment, Source},
     transform::Plan,
 };
@@ -207,6 +207,8 @@ impl Run {
         let journalled = progress.by_lane.get(&lane);
         let open = OpenLane {
             fence: fence(&self.pipeline, self.epoch, lane),
+            journal: self.parts.journal.id().into(),
+            take_over: TakeOver::Nobody,
             first: self.pipeline.last_run.is_none(),
             journalled: journalled.cloned(),
             earlier: progress.left.handle.clone(),

@@ -17,7 +17,8 @@ async fn stopped(name: &str) -> House {
 #[tokio::test(start_paused = true)]
 async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
     let mut house = stopped("reset-beginning").await;
-    let reset = view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false }).await);
+    let reset =
+        view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false, take_over: false }).await);
     assert!(reset.checkpoint.positions.iter().all(|at| at.position == "0"));
     assert!(reset.checkpoint.generation > 0);
     house.start().await;
@@ -29,13 +30,13 @@ async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
 async fn a_reset_to_the_end_or_a_position_goes_on_there() {
     let mut house = stopped("reset-end").await;
     house.feed.push("t/0", numbers(10, 20));
-    view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: false, take_over: false }).await);
     house.feed.push("t/0", numbers(20, 25));
     house.start().await;
     house.until(|view| view.metrics.records_delivered == 15).await;
     house.stop().await;
     let to = ResetTo::Positions([("t/0".to_owned(), "18".to_owned())].into());
-    view(house.act(Action::ResetCheckpoint { to, force: false }).await);
+    view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
     house.start().await;
     house.until(|view| view.metrics.records_delivered == 22).await;
     let expected: Vec<_> = numbers(0, 10).into_iter().chain(numbers(20, 25)).chain(numbers(18, 25)).collect();
@@ -46,7 +47,7 @@ async fn a_reset_to_the_end_or_a_position_goes_on_there() {
 async fn a_position_of_a_partition_that_is_not_there_is_refused() {
     let mut house = stopped("reset-stranger").await;
     let to = ResetTo::Positions([("t/o".to_owned(), "5".to_owned())].into());
-    match house.act(Action::ResetCheckpoint { to, force: false }).await {
+    match house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await {
         Err(AskError::Rejected(Rejected::Invalid { problems })) => {
             assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to.positions", "unknown-partition"));
             assert_eq!(problems[0].fix.as_deref(), Some("did you mean \"t/0\"? There are: t/0 (0 to 10)"));
@@ -56,17 +57,17 @@ async fn a_position_of_a_partition_that_is_not_there_is_refused() {
     // One that has appeared since the last checkpoint is there.
     house.feed.push("t/1", numbers(0, 3));
     let to = ResetTo::Positions([("t/1".to_owned(), "1".to_owned())].into());
-    view(house.act(Action::ResetCheckpoint { to, force: false }).await);
+    view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_starts_a_generation_is_refused_while_the_sink_is_out_of_reach_unless_forced() {
     let mut house = stopped("unsettled").await;
     house.store.fault_opens([Fault::FailBefore]);
-    let refused = house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false }).await;
+    let refused = house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false, take_over: false }).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     house.store.fault_opens([Fault::FailBefore]);
-    view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: true }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: true, take_over: false }).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +94,7 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
     let mut house = stopped("reset-beginning-unknown").await;
     house.feed.out_of_reach(true);
     for force in [false, true] {
-        match house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force }).await {
+        match house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force, take_over: false }).await {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
                 assert_eq!(problems[0].code, "unreachable");
             }
@@ -101,7 +102,7 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
         }
     }
     // Where the source begins says here only what it has no longer.
-    view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false }).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,11 +110,12 @@ async fn a_sink_that_fails_to_open_says_nothing_of_what_it_has() {
     let mut house = stopped("reset-sink-broken").await;
     for to in [ResetTo::Beginning, ResetTo::End, ResetTo::Journal, ResetTo::SinkToken] {
         house.store.fault_opens([Fault::Fatal]);
-        let refused = house.act(Action::ResetCheckpoint { to, force: false }).await;
+        let refused = house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await;
         assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     }
     house.store.fault_opens([Fault::Fatal]);
-    let forced = view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: true }).await).metrics;
+    let forced =
+        view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: true, take_over: false }).await).metrics;
     assert_eq!((forced.records_delivered, forced.records_lost), (10, 0));
     assert_eq!(house.store.len(), 10);
 }
@@ -122,6 +124,7 @@ async fn a_sink_that_fails_to_open_says_nothing_of_what_it_has() {
 async fn one_choice_leads_past_all_generations_that_a_target_knows() {
     let mut house = stopped("reset-past").await;
     house.store.fault_opens([Fault::Contradicts(7)]);
-    let chosen = view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false }).await);
+    let chosen =
+        view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false }).await);
     assert_eq!(chosen.checkpoint.generation, 8);
 }

@@ -305,7 +305,7 @@ async fn a_token_behind_the_journal_is_never_guessed_about() {
     let error = failed.error.unwrap();
     assert_eq!((error.code.as_str(), error.retry_at), ("token-behind", None));
     assert!(error.message.contains("t/0: 10") && error.message.contains("t/0: 30"), "{}", error.message);
-    let reset = Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false };
+    let reset = Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false, take_over: false };
     let view = crate::house::view(house.act(reset).await);
     assert_eq!(view.checkpoint.positions[0].position, "10");
     house.start().await;
@@ -339,7 +339,7 @@ async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
         house.start().await;
         house.until_status(Status::Failed).await;
         house.feed.push("t/0", numbers(29, 34));
-        let view = crate::house::view(house.act(Action::ResetCheckpoint { to, force: false }).await);
+        let view = crate::house::view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
         let metrics = view.metrics;
         assert_eq!(view.checkpoint.positions.first().map_or("", |first| &first.position), at, "{name}");
         assert_eq!((metrics.records_lost, metrics.records_delivered), (lost, 29 - lost), "{name}");
@@ -361,7 +361,9 @@ async fn a_dead_letter_behind_the_sinks_token_is_counted_as_often_as_it_is_liste
     house.store.set_token(old);
     house.start().await;
     house.until_status(Status::Failed).await;
-    crate::house::view(house.act(Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false }).await);
+    crate::house::view(
+        house.act(Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false, take_over: false }).await,
+    );
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));
     house.until(|view| view.metrics.records_delivered == 12).await;
@@ -384,7 +386,7 @@ async fn a_token_that_is_gone_is_never_guessed_about() {
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
     assert_eq!(failed.error.unwrap().code, "token-missing");
-    let reset = Action::ResetCheckpoint { to: ResetTo::Journal, force: false };
+    let reset = Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false };
     crate::house::view(house.act(reset).await);
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));

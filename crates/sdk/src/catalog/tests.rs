@@ -352,7 +352,15 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         lane: 0,
         epoch: dataflow_core::id::Epoch(1),
     };
-    let lane = sink::OpenLane { fence: fence.clone(), first: true, journalled: None, earlier: None, version_base: 0 };
+    let lane = sink::OpenLane {
+        fence: fence.clone(),
+        journal: "j".into(),
+        take_over: sink::TakeOver::Nobody,
+        first: true,
+        journalled: None,
+        earlier: None,
+        version_base: 0,
+    };
     let mut opened = sink.open(&cx, lane).await.unwrap();
     let token = dataflow_core::token::Token {
         fence,

@@ -1,10 +1,12 @@
 //! What a file itself says of its writer, in an extended attribute: whose output it is, how much of it a journal has
 //! counted, and how much of it was this program's when the writer let go. By that a journal that is older than the file is
 //! noticed, as are lines of others. A file system without such attributes keeps none: then the journal alone tells.
+use crate::owner::Owner;
 use dataflow_core::{
-    id::{Generation, Incarnation, PipelineId},
+    id::{Generation, PipelineId},
     token::Fence,
 };
+use dataflow_sdk::sink::OpenLane;
 use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -17,7 +19,8 @@ const LONGEST: usize = 1 << 10;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Mark {
     pub(super) pipeline: PipelineId,
-    pub(super) incarnation: Incarnation,
+    #[serde(flatten)]
+    pub(super) owner: Owner,
     pub(super) generation: Generation,
     /// The file's length when the generation began.
     pub(super) base: u64,
@@ -29,11 +32,11 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    pub(super) fn new(fence: &Fence, base: u64, counted: u64) -> Self {
+    pub(super) fn new(lane: &OpenLane, base: u64, counted: u64) -> Self {
         Self {
-            pipeline: fence.pipeline.clone(),
-            incarnation: fence.incarnation.clone(),
-            generation: fence.generation,
+            pipeline: lane.fence.pipeline.clone(),
+            owner: Owner::of(lane),
+            generation: lane.fence.generation,
             base,
             counted,
             left: None,
@@ -42,7 +45,7 @@ impl Mark {
 
     /// Whether the pipeline that opens the file is the one that wrote to it last.
     pub(super) fn is_of(&self, fence: &Fence) -> bool {
-        (&self.pipeline, &self.incarnation) == (&fence.pipeline, &fence.incarnation)
+        (&self.pipeline, &self.owner.incarnation) == (&fence.pipeline, &fence.incarnation)
     }
 
     /// Whether a later journal has counted more than one that is at `counted` of this generation.

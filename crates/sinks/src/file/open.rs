@@ -6,7 +6,10 @@ use super::{
     mark::Mark,
     writer::FileWriter,
 };
-use crate::on_disk::{self, FileId};
+use crate::{
+    on_disk::{self, FileId},
+    owner::Owner,
+};
 use dataflow_core::{token::Fence, types::Type};
 use dataflow_sdk::{
     Error, Paths,
@@ -54,14 +57,17 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     }
     let there =
         There { path, file: &file, id: FileId::from(&metadata), length: metadata.len(), mark: Mark::read(&file) };
-    let (handle, fresh) = match journalled {
+    // What it has to replace, it need not go on after.
+    let replaces = journalled.is_none() && config.if_exists == IfExists::Replace && lane.first;
+    let taken_over = !replaces && there.is_taken_over(lane)?;
+    let (handle, fresh) = match journalled.filter(|_| !taken_over) {
         Some(handle) => (there.check(handle, fence)?, false),
-        None => (there.begin(config.if_exists, lane, earlier.as_ref())?, true),
+        None => (there.begin(config.if_exists, lane, earlier.as_ref(), taken_over)?, true),
     };
     if there.length > handle.length {
         file.set_len(handle.length).map_err(|error| on_disk::failure("cut back", path, &error))?;
     }
-    let mark = Mark::new(fence, handle.base, handle.length);
+    let mark = Mark::new(lane, handle.base, handle.length);
     let warnings = mark.write(&file).err().map(|error| no_mark(path, &error)).into_iter().collect();
     let compression = config.compression.unwrap_or_else(|| Compression::of(path));
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
@@ -218,6 +224,18 @@ struct There<'a> {
 }
 
 impl There<'_> {
+    /// Whether another of this pipeline wrote to it last, and is to be taken over.
+    fn is_taken_over(&self, lane: &OpenLane) -> Result<bool, Error> {
+        match &self.mark {
+            Some(Mark { pipeline, owner, .. })
+                if *pipeline == lane.fence.pipeline && *owner != Owner::of(lane) && self.length > 0 =>
+            {
+                owner.is_taken_over(lane, &self.path.display().to_string())
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// The file must be the one that the journal knows, and hold what was committed; a hash of the end of that.
     fn holds(&self, handle: &Handle) -> Result<u64, Error> {
         same(self.path, self.id, handle)?;
@@ -254,9 +272,15 @@ impl There<'_> {
     }
 
     /// The first opening of a generation. What the pipeline wrote in `earlier` ones must be there, and stays.
-    fn begin(&self, if_exists: IfExists, lane: &OpenLane, earlier: Option<&Handle>) -> Result<Handle, Error> {
+    fn begin(
+        &self,
+        if_exists: IfExists,
+        lane: &OpenLane,
+        earlier: Option<&Handle>,
+        taken_over: bool,
+    ) -> Result<Handle, Error> {
         let fence = &lane.fence;
-        if let Some(earlier) = earlier {
+        if let Some(earlier) = earlier.filter(|_| !taken_over) {
             self.holds(earlier)?;
         }
         let found = self.length;
@@ -268,6 +292,7 @@ impl There<'_> {
                 }
                 found
             }
+            _ if taken_over => found,
             _ if found == 0 || if_exists == IfExists::Append => found,
             _ if if_exists == IfExists::Replace && lane.first => 0,
             _ => {

@@ -163,7 +163,7 @@ impl Sink for PostgresSink {
     }
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let options = self.options().as_journalled(&lane.journalled);
-        writer::open(self.server()?, options, self.fence_timeout.into(), lane.fence).await
+        writer::open(self.server()?, options, self.fence_timeout.into(), &lane).await
     }
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         let server = self.server()?;

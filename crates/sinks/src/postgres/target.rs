@@ -29,6 +29,11 @@ pub(super) struct Target {
     pub(super) statements: Statements,
 }
 
+/// The name of a table within its schema.
+pub(super) fn name_of(table: &str) -> &str {
+    table.split_once('.').map_or(table, |(_, name)| name)
+}
+
 /// The schema that a table is in, or would be made in.
 pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Error> {
     if let Some((schema, _)) = table.split_once('.') {

@@ -1,14 +1,17 @@
 //! Tokens in PostgreSQL: fencing, advancing, reading, and breaking the lock of a writer that is frozen.
 use super::pool::Server;
-use crate::table::{
-    ddl::quote,
-    tokens::{self, Stored, TABLE, fenced},
+use crate::{
+    owner::Owner,
+    table::{
+        ddl::quote,
+        tokens::{self, Stored, TABLE, fenced, outdated, stored_incarnation},
+    },
 };
 use dataflow_core::{
     id::{Epoch, Generation},
     token::{Fence, Token},
 };
-use dataflow_sdk::Error;
+use dataflow_sdk::{Error, sink::OpenLane};
 use deadpool_postgres::{Object, Transaction};
 use std::{pin::pin, time::Duration};
 use tokio_postgres::{Client, Row, error::SqlState, types::ToSql};
@@ -20,7 +23,8 @@ pub(super) fn name(schema: &str) -> String {
 
 fn ddl(schema: &str) -> String {
     format!(
-        "create table if not exists {} (pipeline text, incarnation text, generation bigint, lane integer, epoch bigint not null, \
+        "create table if not exists {} (pipeline text, incarnation text, generation bigint, lane integer, \
+         journal text not null, target text not null, epoch bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
          updated_at timestamptz not null, primary key (pipeline, incarnation, generation, lane))",
         name(schema)
@@ -30,9 +34,13 @@ fn ddl(schema: &str) -> String {
 /// Makes the token table of a schema if it is missing.
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("make the table dataflow_tokens in", &error);
-    let there = client.query_one("select to_regclass($1) is not null", &[&name(schema)]).await;
-    if there.map_err(failed)?.get::<_, bool>(0) {
-        return Ok(());
+    let there = "select to_regclass($1) is not null, \
+        exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'journal' and not attisdropped)";
+    let there = client.query_one(there, &[&name(schema)]).await.map_err(failed)?;
+    match (there.get(0), there.get(1)) {
+        (true, true) => return Ok(()),
+        (true, false) => return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name))),
+        _ => {}
     }
     let transaction = client.transaction().await.map_err(failed)?;
     lock_ddl(server, &transaction, wait).await?;
@@ -93,28 +101,35 @@ async fn breaking_locks<T>(
     }
 }
 
-/// Raises the epoch of a lane, and returns its token and those of other generations, in order. A lock that an earlier writer still holds after `wait` is broken.
+/// What a lane finds when it opens: its token, and those of other generations, in order.
+pub(super) type Found = (Option<Token>, Vec<Token>);
+
+/// Raises the epoch of a lane that writes to the table `target`, and takes over what others of this pipeline have there, or
+/// refuses to open beside them. A lock that an earlier writer still holds after `wait` is broken.
 pub(super) async fn fence(
     server: &Server,
     client: &mut Object,
     schema: &str,
-    fence: &Fence,
+    target: &str,
+    lane: &OpenLane,
     wait: Duration,
-) -> Result<(Option<Token>, Vec<Token>), Error> {
-    let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
-    let name = name(schema);
+) -> Result<Found, Error> {
+    let doing = "keep progress (table dataflow_tokens) in";
+    let failed = |error| server.failed(doing, &error);
+    let (name, fence) = (name(schema), &lane.fence);
     let raise = format!(
-        "insert into {name} as t values ($1, $2, $3, $4, $5, 0, '{{}}', '{{}}', '[]', now()) \
+        "insert into {name} as t values ($1, $2, $3, $4, $6, $7, $5, 0, '{{}}', '{{}}', '[]', now()) \
          on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch where t.epoch <= excluded.epoch \
          returning epoch, sequence, positions::text, counters::text, chunks::text"
     );
     let transaction = client.transaction().await.map_err(failed)?;
     let key = Key::of(fence);
     let epoch = fence.epoch.0 as i64;
-    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch];
-    let doing = "keep progress (table dataflow_tokens) in";
+    let values: [&(dyn ToSql + Sync); 7] =
+        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch, &lane.journal, &target];
     let statement = transaction.query_opt(&raise, &values);
     let row = breaking_locks(server, &transaction, wait, Ended::All, doing, statement).await?;
+    take_over(server, &transaction, schema, target, lane, wait).await?;
     let others = format!(
         "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane from {name} \
          where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0 order by generation, lane"
@@ -136,6 +151,56 @@ pub(super) async fn fence(
             Err(fenced(fence, holder.map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64))))
         }
     }
+}
+
+/// Makes the progress that others of this pipeline have at the target that of its next generations.
+async fn take_over(
+    server: &Server,
+    transaction: &Transaction<'_>,
+    schema: &str,
+    target: &str,
+    lane: &OpenLane,
+    wait: Duration,
+) -> Result<(), Error> {
+    let doing = "look for progress of others (table dataflow_tokens) in";
+    let failed = |error| server.failed(doing, &error);
+    let (name, key) = (name(schema), Key::of(&lane.fence));
+    // Of two that open at the same time, the later one sees what the first has written.
+    let lock = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
+    let whose = format!("{name} {} {target}", key.pipeline);
+    let whose: [&(dyn ToSql + Sync); 1] = [&whose];
+    let locking = transaction.execute(lock, &whose);
+    breaking_locks(server, transaction, wait, Ended::Silent, doing, locking).await?;
+    let others = format!(
+        "select journal, incarnation from {name} where pipeline = $1 and incarnation <> $2 and target = $3 \
+         group by journal, incarnation order by max(sequence) > 0 desc, max(updated_at) desc"
+    );
+    let others = transaction.query(&others, &[&key.pipeline, &key.incarnation, &target]).await.map_err(failed)?;
+    let called = format!("table {schema}.{target} in PostgreSQL at {}", server.name);
+    let mut adopted = false;
+    for row in &others {
+        let (journal, other): (String, &str) = (row.get(0), row.get(1));
+        let owner = Owner { journal, incarnation: stored_incarnation(other)? };
+        if !owner.is_taken_over(lane, &called)? {
+            continue;
+        }
+        let adopt = format!(
+            "update {name} set incarnation = $2, journal = $4, \
+             generation = generation + (select max(generation) from {name} where pipeline = $1 and incarnation = $2) \
+             where pipeline = $1 and incarnation = $5 and target = $3"
+        );
+        let forget = format!("delete from {name} where pipeline = $1 and incarnation = $2 and target = $3");
+        // An earlier writer that is frozen may hold their rows.
+        if !std::mem::replace(&mut adopted, true) {
+            let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &target, &lane.journal, &other];
+            let adopting = transaction.execute(&adopt, &values);
+            breaking_locks(server, transaction, wait, Ended::All, doing, adopting).await?;
+        }
+        let values: [&(dyn ToSql + Sync); 3] = [&key.pipeline, &other, &target];
+        let forgetting = transaction.execute(&forget, &values);
+        breaking_locks(server, transaction, wait, Ended::All, doing, forgetting).await?;
+    }
+    Ok(())
 }
 
 /// Ends the sessions that the session `waiting` waits for. All connections of the pool may wait like this one.

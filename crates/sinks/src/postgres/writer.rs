@@ -20,22 +20,28 @@ use crate::{
     },
 };
 use async_trait::async_trait;
-use dataflow_core::token::{Fence, Token};
+use dataflow_core::token::Token;
 use dataflow_sdk::{
     Error,
     batch::{Column, Demand, Output, Warning},
-    sink::{CommitError, Committed, Opened, Writer},
+    sink::{CommitError, Committed, OpenLane, Opened, Writer},
 };
 use deadpool_postgres::Object;
 use std::{ops::Range, sync::Arc, time::Duration};
 use tokio_postgres::error::SqlState;
 
 /// Fences older writers, reads the token, and looks at the table.
-pub(super) async fn open(server: Server, mut options: Options, wait: Duration, fence: Fence) -> Result<Opened, Error> {
+pub(super) async fn open(
+    server: Server,
+    mut options: Options,
+    wait: Duration,
+    lane: &OpenLane,
+) -> Result<Opened, Error> {
     let schema = target::schema_of(&server, &options.table).await?;
     let mut client = server.connection().await?;
     tokens::create(&server, &mut client, &schema, wait).await?;
-    let (token, others) = tokens::fence(&server, &mut client, &schema, &fence, wait).await?;
+    let (token, others) =
+        tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;
     let mut warnings = durable::check(&server, &client, &tokens::name(&schema)).await?;
     let mut added = Vec::new();
     let prepared = target::prepare(&server, &mut client, &options, None, &mut added, wait).await?;

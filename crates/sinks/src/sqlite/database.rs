@@ -2,13 +2,14 @@
 use super::failure;
 use crate::{
     on_disk::FileId,
-    table::tokens::{Stored, TABLE, fenced, others},
+    owner::Owner,
+    table::tokens::{Stored, TABLE, fenced, others, outdated, stored_incarnation},
 };
 use dataflow_core::{
     id::{Epoch, Generation},
     token::{Fence, Token},
 };
-use dataflow_sdk::Error;
+use dataflow_sdk::{Error, sink::OpenLane};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::{
     path::{Path, PathBuf},
@@ -17,9 +18,10 @@ use std::{
 
 const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
     pipeline text not null, incarnation text not null, generation integer not null, lane integer not null, \
+    journal text not null, target text not null collate nocase, \
     epoch integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
     updated_at text not null, primary key (pipeline, incarnation, generation, lane))";
-const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?5, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ')) \
+const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?6, ?7, ?5, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ')) \
     on conflict do update set epoch = excluded.epoch where epoch <= excluded.epoch";
 const ADVANCE: &str = "update dataflow_tokens set sequence = ?6, positions = ?7, counters = ?8, chunks = ?9, \
     updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
@@ -28,6 +30,16 @@ const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 const READ: &str = "select epoch, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
+/// Who else of this pipeline has progress at this target; who wrote last comes first.
+const OTHERS: &str = "select journal, incarnation from dataflow_tokens \
+    where pipeline = ?1 and incarnation <> ?2 and target = ?3 \
+    group by journal, incarnation order by max(sequence) > 0 desc, max(updated_at) desc";
+const NEWEST: &str =
+    "select max(?3, coalesce(max(generation), 0)) from dataflow_tokens where pipeline = ?1 and incarnation = ?2";
+/// Makes another's progress that of generations to come.
+const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, generation = generation + ?6 \
+    where pipeline = ?1 and incarnation = ?5 and target = ?3";
+const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and target = ?3";
 
 const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0 order by generation, lane";
@@ -110,18 +122,49 @@ impl Database {
         }
     }
 
-    /// Raises the epoch of a lane, within a transaction.
-    pub(super) fn fence(&self, fence: &Fence) -> Result<(), Error> {
+    /// Raises the epoch of a lane, within a transaction, and takes over what others of this pipeline have at the target, or
+    /// refuses to open beside them.
+    pub(super) fn fence(&self, lane: &OpenLane, target: &str) -> Result<(), Error> {
         let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
         self.connection.execute_batch(CREATE_TOKENS).map_err(failed)?;
+        if !self.connection.column_exists(None, TABLE, "journal").map_err(failed)? {
+            return Err(outdated(&self.path.display().to_string()));
+        }
+        self.take_over(lane, target)?;
+        let fence = &lane.fence;
         let (pipeline, incarnation, generation) = key(fence);
-        let raised = self
-            .connection
-            .execute(FENCE, params![pipeline, incarnation, generation, fence.lane, signed(fence.epoch.0)]);
-        match raised.map_err(failed)? {
+        let epoch = signed(fence.epoch.0);
+        let values = params![pipeline, incarnation, generation, fence.lane, epoch, lane.journal, target];
+        match self.connection.execute(FENCE, values).map_err(failed)? {
             0 => Err(fenced(fence, self.holder(fence)?)),
             _ => Ok(()),
         }
+    }
+
+    /// Makes the progress that others of this pipeline have at the target that of its next generations.
+    fn take_over(&self, lane: &OpenLane, target: &str) -> Result<(), Error> {
+        let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
+        let (pipeline, incarnation, generation) = key(&lane.fence);
+        let mut others = self.connection.prepare(OTHERS).map_err(failed)?;
+        let others = others.query_map(params![pipeline, incarnation, target], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        });
+        let name = format!("table {target} in {}", self.path.display());
+        let mut adopted = false;
+        for (journal, other) in others.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)? {
+            let owner = Owner { journal, incarnation: stored_incarnation(&other)? };
+            if !owner.is_taken_over(lane, &name)? {
+                continue;
+            }
+            if !std::mem::replace(&mut adopted, true) {
+                let newest = params![pipeline, incarnation, generation];
+                let newest: i64 = self.connection.query_row(NEWEST, newest, |row| row.get(0)).map_err(failed)?;
+                let values = params![pipeline, incarnation, target, lane.journal, other, newest];
+                self.connection.execute(ADOPT, values).map_err(failed)?;
+            }
+            self.connection.execute(FORGET, params![pipeline, other, target]).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Moves the token of a lane by one commit, within a transaction.

@@ -139,7 +139,7 @@ impl Sink for SqliteSink {
         let (config, paths) = (self.clone(), cx.paths.clone());
         crate::blocking::run(move || {
             paths.admit(&config.path)?;
-            writer::open(&config, lane)
+            writer::open(&config, &lane)
         })
         .await?
     }

@@ -24,13 +24,13 @@ use dataflow_sdk::{
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Opens the file, fences older writers, reads the token, and looks at the table.
-pub(super) fn open(config: &SqliteSink, OpenLane { fence, journalled, .. }: OpenLane) -> Result<Opened, Error> {
-    let options = config.options().as_journalled(&journalled);
+pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error> {
+    let options = config.options().as_journalled(&lane.journalled);
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
     let mut target = Target { db, options, table: None, added: Vec::new(), kept: None, swallowed: 0 };
     let (token, others, warnings) = target.transaction(|target| {
-        target.db.fence(&fence)?;
-        Ok((target.db.token(&fence)?, target.db.generations(&fence)?, target.prepare(None)?))
+        target.db.fence(lane, &config.table)?;
+        Ok((target.db.token(&lane.fence)?, target.db.generations(&lane.fence)?, target.prepare(None)?))
     })?;
     let demand = target.demand();
     let remembered = target.remember();

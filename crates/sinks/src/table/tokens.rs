@@ -1,5 +1,8 @@
 //! Tokens as a table holds them: one row per pipeline, incarnation, generation and lane.
-use dataflow_core::token::{Fence, Token};
+use dataflow_core::{
+    id::Incarnation,
+    token::{Fence, Token},
+};
 use dataflow_sdk::Error;
 
 /// Name of the table, beside the target.
@@ -72,6 +75,28 @@ pub fn others(fence: &Fence, rows: impl IntoIterator<Item = (Fence, u64, Stored)
         }
     });
     tokens.collect()
+}
+
+/// The incarnation in a row.
+///
+/// # Errors
+/// If it is none.
+pub fn stored_incarnation(text: &str) -> Result<Incarnation, Error> {
+    Incarnation::try_from(text).map_err(|error| {
+        Error::fatal("token-unreadable", format!("a row of {TABLE} has the incarnation {text:?}: {error}"))
+            .fix("restore the row, or remove it")
+            .for_user()
+    })
+}
+
+/// Refuses a table of tokens that does not say whose they are.
+pub fn outdated(database: &str) -> Error {
+    Error::fatal(
+        "tokens-outdated",
+        format!("{TABLE} in {database} was made by an earlier build: it has no column journal"),
+    )
+    .fix(format!("drop {TABLE}, whose progress is lost, and set the checkpoint of the pipelines that write there"))
+    .for_user()
 }
 
 /// What is said to a writer that somebody newer has pushed out.

@@ -1,0 +1,63 @@
+//! Whose progress a target has: two nodes, or two ages of one, must not write to it without knowing of each other.
+use dataflow_core::{id::Incarnation, pipeline::event::Cause};
+use dataflow_sdk::{
+    Error,
+    sink::{OpenLane, TakeOver},
+};
+use serde::{Deserialize, Serialize};
+
+/// Who has written progress of a pipeline to a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Owner {
+    /// The id of the journal.
+    pub(crate) journal: String,
+    /// Which pipeline of that id.
+    pub(crate) incarnation: Incarnation,
+}
+
+impl Owner {
+    /// Who opens.
+    pub(crate) fn of(lane: &OpenLane) -> Self {
+        Self { journal: lane.journal.clone(), incarnation: lane.fence.incarnation.clone() }
+    }
+
+    /// Whether whoever opens takes this one's progress over; what an earlier pipeline of the same id in the same journal has
+    /// left is nobody's any more.
+    ///
+    /// # Errors
+    /// If it is in the way and may not be taken over. `target` is how users call it.
+    pub(crate) fn is_taken_over(&self, lane: &OpenLane, target: &str) -> Result<bool, Error> {
+        let (mine, pipeline) = (Self::of(lane), &lane.fence.pipeline);
+        let another = self.journal != mine.journal;
+        if !another && !self.incarnation.is_unknown_to(&mine.incarnation) {
+            return Ok(false);
+        }
+        let needed = if another { TakeOver::AnotherNode } else { TakeOver::Later };
+        if lane.take_over >= needed {
+            return Ok(true);
+        }
+        let goes_on = "\"sink-token\" goes on where it ended (a file has no such token: \"journal\" goes on after what is there), \
+            \"beginning\" writes everything again";
+        let refused = if another {
+            let message = format!(
+                "{target} is also the target of pipeline {pipeline} of another node: the progress kept there is of journal {}, \
+                 this node's journal is {}",
+                self.journal, mine.journal
+            );
+            Error::fatal(Cause::TARGET_OF_ANOTHER_NODE, message).fix(format!(
+                "if both are to write to it, make this pipeline under another id; otherwise set its checkpoint with --take-over \
+                 (REST: ?takeOver=true), after which the other node can't write to it any more: {goes_on}"
+            ))
+        } else {
+            let message = format!(
+                "the journal is behind the sink: {target} has progress of a later pipeline {pipeline} (incarnation {}), which this \
+                 journal has never made: was the node's folder restored from a backup?",
+                self.incarnation
+            );
+            Error::fatal(Cause::JOURNAL_BEHIND, message)
+                .fix(format!("bring back the newer data folder, or set the checkpoint: {goes_on}"))
+        };
+        Err(refused.for_user())
+    }
+}

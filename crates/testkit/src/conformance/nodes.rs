@@ -1,0 +1,85 @@
+//! Two nodes, or two ages of one, at one target.
+use super::{PIPELINE, Run, Subject, expect, open_as, pair};
+use crate::fixture::{fence, open_lane, token};
+use dataflow_core::{
+    id::{Generation, Incarnation},
+    token::Fence,
+};
+use dataflow_sdk::{
+    Error,
+    sink::{CommitError, Kind, OpenLane, TakeOver},
+};
+
+fn lane(journal: &str, incarnation: &str, take_over: TakeOver) -> OpenLane {
+    let incarnation = Incarnation::try_from(incarnation).unwrap_or_else(|error| panic!("{error}"));
+    let fence = Fence { incarnation, ..fence(PIPELINE, 3) };
+    OpenLane { journal: journal.into(), take_over, ..open_lane(&fence) }
+}
+
+async fn opened(subject: &dyn Subject, lane: OpenLane) -> Run {
+    let shown = format!("{lane:?}");
+    open_as(subject, lane).await.unwrap_or_else(|error| panic!("{shown}: {error}"))
+}
+
+async fn refused(subject: &dyn Subject, lane: OpenLane, code: &str, words: &[&str]) {
+    let shown = format!("{lane:?}");
+    let Err(error) = open_as(subject, lane).await else { panic!("{shown} was let in") };
+    assert_eq!(error.code(), code, "{shown}: {error}");
+    let said = error.to_string();
+    assert!(words.iter().all(|word| said.contains(word)), "{shown}: {said}");
+}
+
+async fn written(subject: &dyn Subject, lane: OpenLane, id: i64) -> Run {
+    let mut run = opened(subject, lane).await;
+    run.commit(1, &[pair(id, "x")]).await;
+    if subject.sink().kind() == Kind::Staged {
+        run.seal(1).await;
+    }
+    run
+}
+
+pub(super) async fn another_node_is_refused(subject: &dyn Subject) {
+    let transactional = subject.sink().kind() == Kind::Transactional;
+    written(subject, lane("here", "1-a", TakeOver::Nobody), 1).await.close().await;
+    for take_over in [TakeOver::Nobody, TakeOver::Later] {
+        let other = || lane("there", "1-b", take_over);
+        refused(subject, other(), "target-of-another-node", &["here", "there", PIPELINE]).await;
+    }
+    // A staged sink has one writer at a time.
+    let mut old = match transactional {
+        true => Some(opened(subject, lane("here", "1-a", TakeOver::Nobody)).await),
+        false => None,
+    };
+    let taker = opened(subject, lane("there", "1-b", TakeOver::AnotherNode)).await;
+    if transactional {
+        let ahead: Vec<_> = taker.others.iter().map(|token| (token.fence.clone(), token.sequence)).collect();
+        let next = Fence { generation: Generation(2), ..taker.fence.clone() };
+        assert_eq!(
+            (taker.found.as_ref(), ahead),
+            (None, vec![(next, 1)]),
+            "what the other has is that of a generation to come"
+        );
+        assert_eq!(taker.others[0].positions, token(&taker.fence, 1).positions);
+    }
+    taker.close().await;
+    if let Some(old) = &mut old {
+        let late = old.try_commit(2, &[pair(9, "late")]).await;
+        assert!(matches!(late, Err(CommitError::Failed(Error::Fenced(_)))), "{late:?}");
+    }
+    refused(subject, lane("here", "1-a", TakeOver::Nobody), "target-of-another-node", &["here", "there"]).await;
+    let mut next = lane("there", "1-b", TakeOver::Nobody);
+    next.fence.generation = Generation(3);
+    written(subject, next, 2).await.close().await;
+    expect(subject, &[(1, "x"), (2, "x")], "each node has written once").await;
+}
+
+pub(super) async fn a_later_incarnation_is_told_of(subject: &dyn Subject) {
+    written(subject, lane("here", "1-a", TakeOver::Nobody), 1).await.close().await;
+    written(subject, lane("here", "2-b", TakeOver::Nobody), 2).await.close().await;
+    for older in ["1-a", "1-c", "2-c"] {
+        refused(subject, lane("here", older, TakeOver::Nobody), "journal-behind", &["2-b", "behind"]).await;
+    }
+    written(subject, lane("here", "3-d", TakeOver::Nobody), 3).await.close().await;
+    opened(subject, lane("here", "1-a", TakeOver::Later)).await.close().await;
+    expect(subject, &[(1, "x"), (2, "x"), (3, "x")], "what was written stays").await;
+}
