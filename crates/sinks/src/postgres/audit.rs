@@ -2,7 +2,7 @@
 use super::{
     PostgresSink,
     encode::{Encoder, Refused},
-    failure,
+    failure, pipeline,
     pool::Server,
     schema::{self, Described},
     statement::{Encoded, Statements},
@@ -239,12 +239,12 @@ impl PostgresAuditor {
             let server = self.server.clone();
             let failed = |error: &tokio_postgres::Error| server.failed("audit a table in", error);
             self.client.batch_execute("begin").await.map_err(|error| failed(&error))?;
-            let written = encoded.run(&self.client).await;
+            let written = pipeline::send(&self.client, vec![(0, encoded)]).await;
             self.client.batch_execute("rollback").await.map_err(|error| failed(&error))?;
             match written {
                 Ok(_) => {}
-                Err(error) if failure::may_be_of_rows(&error) => *cause = Some(failure::words_of(&error)),
-                Err(error) => return Err(failed(&error)),
+                Err((error, _)) if failure::may_be_of_rows(&error) => *cause = Some(failure::words_of(&error)),
+                Err((error, _)) => return Err(failed(&error)),
             }
         }
         Ok(causes)

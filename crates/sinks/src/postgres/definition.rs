@@ -3,22 +3,27 @@ use super::{pool::Server, transaction::Transaction};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Error;
 
-/// All rows of the catalogue that make a table what it is for a writer: its columns and their types, indexes, triggers,
-/// rules and references. A row that was changed has another `xmin`.
+/// All rows of the catalogue that make a table what it is for a writer: its columns, their types and defaults, and, with
+/// those of its partitions, indexes, triggers, rules and constraints. A row that was changed has another `xmin`. Arrays are
+/// looked up in indexes of the catalogue, however large it is.
 const DEFINITION: &str = "with recursive \
     target (oid) as (select to_regclass($1)::oid), \
+    tree (oid) as (select oid from target union select inhrelid from tree join pg_inherits on inhparent = tree.oid), \
     type (oid) as ( \
         select atttypid from target t join pg_attribute on attrelid = t.oid and attnum > 0 \
         union select next from type join pg_type t using (oid), unnest(array[t.typbasetype, t.typelem]) next where next <> 0), \
     part (said) as ( \
-        select concat('table ', oid) from target \
-        union all select concat('kind ', relkind, relpersistence) from target join pg_class using (oid) \
+        select concat('table ', oid) from tree \
+        union all select concat('kind ', relkind, relpersistence, relispartition, relrowsecurity) from target join pg_class using (oid) \
         union all select concat('column ', attnum, ' ', a.xmin) from target t join pg_attribute a on attrelid = t.oid and attnum > 0 \
-        union all select concat('type ', oid, ' ', t.xmin) from type join pg_type t using (oid) \
-        union all select concat('index ', indexrelid, ' ', i.xmin) from target t join pg_index i on indrelid = t.oid \
-        union all select concat('trigger ', g.oid, ' ', g.xmin) from target t join pg_trigger g on tgrelid = t.oid \
-        union all select concat('rule ', r.oid, ' ', r.xmin) from target t join pg_rewrite r on ev_class = t.oid \
-        union all select concat('reference ', f.oid, ' ', f.xmin) from target t join pg_constraint f on conrelid = t.oid and contype = 'f') \
+        union all select concat('default ', d.oid, ' ', d.xmin) from pg_attrdef d where adrelid = any(array(select oid from target)) \
+        union all select concat('type ', oid, ' ', t.xmin) from pg_type t where oid = any(array(select oid from type)) \
+        union all select concat('index ', indexrelid, ' ', i.xmin) from pg_index i where indrelid = any(array(select oid from tree)) \
+        union all select concat('trigger ', g.oid, ' ', g.xmin, ' ', p.xmin) from pg_trigger g join pg_proc p on p.oid = tgfoid \
+            where tgrelid = any(array(select oid from tree)) \
+        union all select concat('rule ', r.oid, ' ', r.xmin) from pg_rewrite r where ev_class = any(array(select oid from tree)) \
+        union all select concat('constraint ', c.oid, ' ', c.xmin) from pg_constraint c where conrelid = any(array(select oid from tree)) \
+        union all select concat('constraint ', c.oid, ' ', c.xmin) from pg_constraint c where contypid = any(array(select oid from type))) \
     select md5(string_agg(said, ',' order by said)) from part";
 /// Whether `lock table` may be used: it is for tables alone, and asks for a right to all columns.
 const LOCKED: &str = "select relkind in ('r', 'p') and has_table_privilege(oid, 'insert, update, delete, truncate') \
@@ -41,13 +46,16 @@ impl Definition {
         Ok(Self { table: table.into(), digest: digest(client, table).await?, lockable })
     }
 
-    /// Begins a transaction; until its end nobody can change the table, where it can be locked.
+    /// Begins a transaction; until its end nobody can change the table, where it can be locked. What is deferred to the
+    /// end is to be noticed at its statement: written one by one, each row has an end of its own.
     pub(super) async fn begin(&self, server: &Server) -> Result<Transaction, dataflow_sdk::Error> {
+        let immediate = "; set constraints all immediate";
         match self.lockable {
             true => {
-                Transaction::begin(server, &format!("; lock table only {} in row exclusive mode", self.table)).await
+                let lock = format!("{immediate}; lock table only {} in row exclusive mode", self.table);
+                Transaction::begin(server, &lock).await
             }
-            false => Transaction::begin(server, "").await,
+            false => Transaction::begin(server, immediate).await,
         }
     }
 

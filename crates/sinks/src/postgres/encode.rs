@@ -16,6 +16,9 @@ use dataflow_sdk::{Error, batch::Cells};
 /// Days and microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL begins to count.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// The first day that PostgreSQL knows, in 4714 BC, as it counts.
+const FIRST_DAY: i32 = -2_451_545;
+const FIRST_MICROS: i64 = FIRST_DAY as i64 * 86_400_000_000;
 
 /// An arrow column, ready to be read as PostgreSQL takes it.
 enum Reader<'a> {
@@ -125,11 +128,13 @@ impl<'a> Reader<'a> {
             }
             Self::Time(array) => {
                 exact.refuses_micros(array.value(row)).map_or(Ok(()), Err)?;
-                let micros = array.value(row).checked_sub(EPOCH_MICROS).ok_or("the time is out of range")?;
+                let micros = array.value(row).checked_sub(EPOCH_MICROS).filter(|micros| *micros >= FIRST_MICROS);
+                let micros = micros.ok_or("the time is out of range")?;
                 out.extend_from_slice(&micros.to_be_bytes());
             }
             Self::Date(array) => {
-                let days = array.value(row).checked_sub(EPOCH_DAYS).ok_or("the date is out of range")?;
+                let days = array.value(row).checked_sub(EPOCH_DAYS).filter(|days| *days >= FIRST_DAY);
+                let days = days.ok_or("the date is out of range")?;
                 out.extend_from_slice(&days.to_be_bytes());
             }
             Self::Bytes(array) => out.extend_from_slice(array.value(row)),
@@ -190,6 +195,21 @@ impl<'a> Encoder<'a> {
         }
         out.extend_from_slice(&(-1i16).to_be_bytes());
         if refused.is_empty() { Ok(out) } else { Err(refused) }
+    }
+
+    /// Which of these rows have values that can't be sent.
+    pub(super) fn refusals(&self, places: &[Place]) -> Refused {
+        let mut out = Vec::new();
+        let refusal = |place: &Place| {
+            let columns = self.columns[place.output].iter().zip(self.wires).enumerate();
+            let mut causes = columns.filter_map(|(slot, (column, wire))| {
+                out.clear();
+                let cause = column.write(place.row, wire.exact, &mut out).err()?;
+                Some((*place, self.refused(slot, &cause)))
+            });
+            causes.next()
+        };
+        places.iter().filter_map(refusal).collect()
     }
 
     /// The rows as one array for each of these fields.

@@ -1,5 +1,6 @@
 //! `postgres`: rows of a table in a PostgreSQL database.
 mod audit;
+mod care;
 mod definition;
 mod durable;
 mod encode;
@@ -9,6 +10,7 @@ mod list;
 mod moment;
 mod numeric;
 mod pairs;
+mod pipeline;
 mod pool;
 mod schema;
 mod search;

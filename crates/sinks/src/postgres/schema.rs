@@ -1,6 +1,9 @@
 //! What a database says of a table.
-use super::types::{self, Base, Wire};
-use crate::table::{Found, FoundColumn};
+use super::{
+    care,
+    types::{self, Base, Wire},
+};
+use crate::table::{Care, Found, FoundColumn};
 use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
 use tokio_postgres::{Error, Row};
@@ -36,11 +39,8 @@ const INDEXES: &str = "select array(select a.attname::text from unnest(i.indkey:
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where k.place <= i.indnkeyatts order by k.place), \
     i.indisprimary, i.indimmediate and i.indpred is null and i.indexprs is null and i.indisunique \
     from pg_index i where i.indrelid = to_regclass($1) and (i.indisunique or i.indisexclusion) and i.indisvalid";
-/// Whether there are triggers of users, rules, or references of the table to itself; and whether there are no rules.
-const ORDERED: &str = "select exists (select from pg_trigger where tgrelid = to_regclass($1) and not tgisinternal) \
-    or exists (select from pg_rewrite where ev_class = to_regclass($1)) \
-    or exists (select from pg_constraint where conrelid = to_regclass($1) and confrelid = conrelid), \
-    not exists (select from pg_rewrite where ev_class = to_regclass($1))";
+/// Whether there are no rules.
+const UNRULED: &str = "select not exists (select from pg_rewrite where ev_class = to_regclass($1))";
 
 /// A table, and how values of its columns travel.
 pub(super) struct Described {
@@ -69,11 +69,11 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
         }
         let (not_null, has_default, generated) = (row.get(1), row.get(2), row.get(3));
         let exact = types::is_exact(&base);
-        found.columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated });
+        let sure = ty.is_some_and(|ty| care::is_sure(&base, ty));
+        let fills = Care::Last;
+        found.columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated, sure, fills });
     }
-    let mut rules = 0;
     for row in client.query(INDEXES, &[&table]).await? {
-        rules += 1;
         let columns: Vec<String> = row.get(0);
         if row.get(1) {
             found.primary_key.clone_from(&columns);
@@ -82,9 +82,8 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
             found.unique.push(columns);
         }
     }
-    let seen = client.query_one(ORDERED, &[&table]).await?;
-    (found.ordered, described.copied) = (seen.get(0), seen.get(1));
-    found.rules = rules;
+    care::learn(client, table, found).await?;
+    described.copied = client.query_one(UNRULED, &[&table]).await?.get(0);
     Ok(Some(described))
 }
 

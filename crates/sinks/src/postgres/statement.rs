@@ -7,7 +7,7 @@ use super::{
 use crate::table::{Fields, Layout, ddl, keys::Place};
 use bytes::{BufMut, Bytes, BytesMut};
 use deadpool_postgres::Object;
-use futures::SinkExt;
+use futures::{SinkExt, future::try_join_all};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -39,7 +39,7 @@ pub(super) struct Statements {
 /// The statements for one set of fields.
 #[derive(Debug)]
 pub(super) struct Texts {
-    /// Run one after the other; the second only if the first has not written all rows.
+    /// Run one after the other; the second has nothing to do for rows that the first has written.
     insert: Vec<String>,
     /// None where COPY can't be used: rows with a key, columns that need a cast.
     copy: Option<String>,
@@ -94,32 +94,29 @@ impl Statements {
         let aliases = joined(&mut fields.iter().map(|slot| format!("c{slot}")));
         let rows = format!("from unnest({arrays}) as r ({aliases})");
         let is_upsert = !key.is_empty() && layout.key.iter().all(|slot| fields.contains(slot));
-        let lacks_required =
-            layout.slots.iter().enumerate().any(|(slot, column)| column.is_required() && !fields.contains(&slot));
         let copied = self.copied && key.is_empty() && fields.iter().all(|slot| wires[*slot].copy);
         let copy = copied.then(|| format!("copy {table} ({columns}) from stdin (format binary)"));
         let insert = format!("insert into {table} as t ({columns}) select {values} {rows}");
+        let changes = |slot: &usize| !layout.key.contains(slot) || self.folded.contains(&name(slot));
         let insert = match is_upsert {
             false => vec![insert],
-            // A row that lacks what a new one needs can only change one that is there.
-            true if lacks_required => {
+            true if layout.patches(|slot| fields.contains(&slot)) => {
                 let same = |slot: &usize| {
                     format!("t.{} = {}", ddl::quote(&name(slot)), wires[*slot].comparable(&format!("r.c{slot}")))
                 };
                 let same = layout.key.iter().map(same).collect::<Vec<_>>().join(" and ");
-                let others = fields.iter().filter(|slot| !layout.key.contains(slot));
-                let others = others
+                let changed = fields.iter().filter(|slot| changes(slot));
+                let changed = changed
                     .map(|slot| format!("{} = {}", ddl::quote(&name(slot)), wires[*slot].value(&format!("r.c{slot}"))));
-                let mut others: Vec<String> = others.collect();
-                if others.is_empty() {
-                    others.extend(key.iter().map(|name| format!("{0} = t.{0}", ddl::quote(name))));
-                }
-                let update = format!("update {table} as t set {} {rows} where {same}", others.join(", "));
-                vec![update, format!("{insert} where not exists (select 1 from {table} as t where {same})")]
+                let changed = changed.collect::<Vec<_>>().join(", ");
+                let update =
+                    (!changed.is_empty()).then(|| format!("update {table} as t set {changed} {rows} where {same}"));
+                let insert = format!("{insert} where not exists (select 1 from {table} as t where {same})");
+                update.into_iter().chain([insert]).collect()
             }
             true => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, &self.folded))],
         };
-        let counts = !insert.iter().any(|text| text.ends_with("do nothing"));
+        let counts = !is_upsert || fields.iter().any(|slot| changes(slot));
         Texts { insert, copy, counts, kept }
     }
 }
@@ -142,38 +139,44 @@ impl Encoded {
         matches!(self.rows, Rows::Copy(_))
     }
 
-    /// Writes what was encoded.
-    pub(super) async fn run(self, client: &Object) -> Result<Written, Error> {
-        let (count, counts) = (self.count, self.texts.counts);
-        let rows = self.send(client).await?;
-        Ok(Written { rows, swallowed: if counts { count.saturating_sub(rows) } else { 0 } })
+    /// Whether it is one row.
+    pub(super) fn is_single(&self) -> bool {
+        self.count == 1
     }
 
-    async fn send(self, client: &Object) -> Result<u64, Error> {
-        let prepare = async |text: &str| match self.texts.kept {
-            true => client.prepare_cached(text).await,
-            false => client.prepare(text).await,
-        };
-        match (self.rows, &self.texts.copy) {
-            (Rows::Copy(data), Some(copy)) => {
-                let statement: Statement = prepare(copy).await?;
-                let mut to = std::pin::pin!(client.copy_in::<_, Bytes>(&statement).await?);
-                to.send(data).await?;
-                to.finish().await
-            }
-            (Rows::Copy(_), None) => unreachable!("only a table that takes a COPY is encoded for one"),
-            (Rows::Arrays(arrays), _) => {
-                let mut written = 0;
-                for (index, text) in self.texts.insert.iter().enumerate() {
-                    if index > 0 && written == self.count && self.count > 0 {
-                        break;
-                    }
-                    let statement: Statement = prepare(text).await?;
-                    written += client.execute_raw(&statement, arrays.iter()).await?;
-                }
-                Ok(written)
-            }
+    /// What tells the statements of rows with other fields, or sent in another way.
+    pub(super) fn kind(&self) -> (usize, bool) {
+        (Arc::as_ptr(&self.texts) as usize, self.is_copy())
+    }
+
+    /// The statements that [`Self::run`] runs.
+    pub(super) async fn prepare(&self, client: &Object) -> Result<Vec<Statement>, Error> {
+        let texts = if self.is_copy() { self.texts.copy.as_slice() } else { &self.texts.insert };
+        let mut statements = Vec::with_capacity(texts.len());
+        for text in texts {
+            statements.push(match self.texts.kept {
+                true => client.prepare_cached(text).await?,
+                false => client.prepare(text).await?,
+            });
         }
+        Ok(statements)
+    }
+
+    /// Writes what was encoded. But for a COPY, all of it is sent as soon as this is polled.
+    pub(super) async fn run(self, client: &Object, statements: &[Statement]) -> Result<Written, Error> {
+        let rows = match self.rows {
+            Rows::Copy(data) => {
+                let mut to = std::pin::pin!(client.copy_in::<_, Bytes>(&statements[0]).await?);
+                to.send(data).await?;
+                to.finish().await?
+            }
+            Rows::Arrays(arrays) => {
+                let answers = statements.iter().map(|statement| client.execute_raw(statement, arrays.iter()));
+                try_join_all(answers).await?.into_iter().sum()
+            }
+        };
+        let swallowed = if self.texts.counts { self.count.saturating_sub(rows) } else { 0 };
+        Ok(Written { rows, swallowed })
     }
 }
 

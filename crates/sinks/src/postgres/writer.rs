@@ -2,7 +2,7 @@
 use super::{
     durable,
     encode::{Encoder, Refused},
-    failure,
+    failure, pipeline,
     pool::Server,
     search::Search,
     statement::{Encoded, Written},
@@ -28,7 +28,6 @@ use dataflow_sdk::{
 };
 use deadpool_postgres::Object;
 use std::{ops::Range, sync::Arc, time::Duration};
-use tokio_postgres::error::SqlState;
 
 /// Fences older writers, reads the token, and looks at the table.
 pub(super) async fn open(
@@ -101,7 +100,12 @@ impl Rows {
         let encode = move || {
             let batches = keys::batches(&rows.outputs)?;
             let encoder = Encoder::new(&rows.target.layout.slots, &rows.target.wires, &batches)?;
-            let (mut sent, mut refused) = (Vec::new(), Refused::new());
+            // Who leaves a row out has to know that it would have been taken.
+            let mut refused = match part.len() == rows.len() {
+                true => encoder.refusals(&rows.order.covered),
+                false => Refused::new(),
+            };
+            let mut sent = Vec::new();
             let none = rows.order.sets().filter(|_| part.is_empty());
             let none = none.map(|fields| Run { fields: fields.clone(), rows: part.clone() });
             for run in rows.order.runs(part.clone()).chain(none) {
@@ -139,22 +143,6 @@ enum Failure {
     Other(CommitError),
 }
 
-/// Sends rows one run after the other.
-async fn send(
-    transaction: &Transaction,
-    encoded: Vec<(usize, Encoded)>,
-) -> Result<Written, (tokio_postgres::Error, Option<usize>)> {
-    let mut written = Written::default();
-    for (start, encoded) in encoded {
-        let sent = encoded.run(transaction).await;
-        written += sent.map_err(|error| {
-            let named = failure::copy_line(&error).map(|line| start + line);
-            (error, named)
-        })?;
-    }
-    Ok(written)
-}
-
 impl Failure {
     /// The failure of something that has no rows.
     fn of_all(self, writer: &PostgresWriter) -> CommitError {
@@ -176,7 +164,7 @@ impl PostgresWriter {
         self.server.failed(&format!("write to table {} in", self.options.table), error)
     }
 
-    fn failure(&self, (error, named): (tokio_postgres::Error, Option<usize>)) -> Failure {
+    fn failure(&self, (error, named): pipeline::Failed) -> Failure {
         match failure::may_be_of_rows(&error) {
             true => Failure::Rows(error, named),
             false => self.failed(&error).into(),
@@ -246,7 +234,7 @@ impl PostgresWriter {
         let written = match rows {
             Some((_, encoded)) => {
                 let copies = encoded.iter().any(|(_, encoded)| encoded.is_copy());
-                match send(&transaction, encoded).await {
+                match pipeline::send(&transaction, encoded).await {
                     Ok(written) => written,
                     Err(failed) => {
                         // A COPY that can't begin leaves the client an answer behind: its connection goes.
@@ -273,8 +261,8 @@ impl PostgresWriter {
     async fn search(&mut self, rows: &Rows, token: &Token, named: Option<usize>) -> Result<Written, CommitError> {
         let transaction = self.begin(Some(rows), token).await?;
         let expected = rows.len() as u64;
-        // What would only be noticed at the end is to be noticed at its row. What is kept must not be locked for long.
-        let set = "set constraints all immediate; set local idle_in_transaction_session_timeout = '10s'";
+        // What is kept must not be locked for long.
+        let set = "set local idle_in_transaction_session_timeout = '10s'";
         transaction.batch_execute(set).await.map_err(|error| self.failed(&error))?;
         let mut search = Search::new(rows.len(), named);
         let mut parts = Parts {
@@ -284,41 +272,21 @@ impl PostgresWriter {
             before: "savepoint part",
             written: Written::default(),
         };
-        // What fails without any row is no matter of rows.
+        // What fails without any row is no matter of rows. What it does otherwise, by triggers, is undone.
         parts.write(0..0).await.map_err(|failure| failure.of_all(self))?;
+        parts.before = UNDO;
         while let Some(part) = search.next() {
             match parts.write(part).await {
                 Ok(()) => search.accepted(),
-                Err(Failure::Rows(error, named)) => search.refused(named, Refusal::of(error)),
+                Err(Failure::Rows(error, named)) => search.refused(named, error),
                 Err(Failure::Other(error)) => return Err(error),
-            }
-        }
-        // What a row refers to may stand behind it: as a whole they would have been taken.
-        loop {
-            let before = search.found.len();
-            let mut found = Vec::with_capacity(before);
-            for (row, refusal) in std::mem::take(&mut search.found).into_iter().rev() {
-                if refusal.lacks_another {
-                    match parts.write(row..row + 1).await {
-                        Ok(()) => continue,
-                        Err(Failure::Rows(..)) => {}
-                        Err(Failure::Other(error)) => return Err(error),
-                    }
-                }
-                found.push((row, refusal));
-            }
-            found.reverse();
-            search.found = found;
-            if search.found.len() == before {
-                break;
             }
         }
         // What all rows share, and is not about data, is the table's matter.
         if search.found.len() == rows.len()
-            && let Some((_, refusal)) =
-                search.found.iter().find(|(_, refusal)| !failure::is_of_data(&refusal.error, rows.len()))
+            && let Some((_, error)) = search.found.iter().find(|(_, error)| !failure::is_of_data(error, rows.len()))
         {
-            return Err(self.failed(&refusal.error).into());
+            return Err(self.failed(error).into());
         }
         parts.end().await.map_err(|error| self.failed(&error))?;
         let written = parts.written;
@@ -337,10 +305,7 @@ impl PostgresWriter {
         ));
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
         let cause = |words: &str| keys::refused_by(table, &format!("{words}{}", column_of(words, slots)));
-        let found = search
-            .found
-            .iter()
-            .map(|(row, refusal)| (rows.order.places[*row], cause(&failure::words_of(&refusal.error))));
+        let found = search.found.iter().map(|(row, error)| (rows.order.places[*row], cause(&failure::words_of(error))));
         Err(rows.rejected(found.collect()))
     }
 
@@ -435,19 +400,8 @@ async fn end(transaction: Transaction) {
     }
 }
 
-/// Why a row was refused.
-struct Refusal {
-    error: tokio_postgres::Error,
-    /// It refers to a row that is not there.
-    lacks_another: bool,
-}
-
-impl Refusal {
-    fn of(error: tokio_postgres::Error) -> Self {
-        let lacks_another = error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION);
-        Self { error, lacks_another }
-    }
-}
+/// Leaves nothing of the part before.
+const UNDO: &str = "rollback to savepoint part";
 
 /// Writes a commit part by part: one that is refused leaves nothing.
 struct Parts<'a> {
@@ -464,7 +418,7 @@ impl Parts<'_> {
         let encoded = self.rows.encode(part).await?.map_err(|refused| Failure::Other(self.rows.rejected(refused)))?;
         // Sent together, so that a part costs one round trip.
         let (began, done) =
-            futures::join!(self.transaction.batch_execute(self.before), send(self.transaction, encoded));
+            futures::join!(self.transaction.batch_execute(self.before), pipeline::send(self.transaction, encoded));
         began.map_err(|error| self.writer.failed(&error))?;
         match done {
             Ok(count) => {
@@ -473,7 +427,7 @@ impl Parts<'_> {
                 Ok(())
             }
             Err(error) => {
-                self.before = "rollback to savepoint part";
+                self.before = UNDO;
                 Err(self.writer.failure(error))
             }
         }
@@ -481,9 +435,9 @@ impl Parts<'_> {
 
     /// Leaves what was written, and nothing of a part that was refused last.
     async fn end(&mut self) -> Result<(), tokio_postgres::Error> {
-        match self.before {
-            "rollback to savepoint part" => self.transaction.batch_execute(self.before).await,
-            _ => Ok(()),
+        match self.before == UNDO {
+            true => self.transaction.batch_execute(UNDO).await,
+            false => Ok(()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a SQLite file says of a table.
 use super::types;
-use crate::table::{Found, FoundColumn};
+use crate::table::{Care, Found, FoundColumn};
 use rusqlite::{Connection, OptionalExtension, Result};
 
 /// The table as it is there; none if it is not.
@@ -25,8 +25,8 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
         let ty = Some(types::of_declared(&declared));
         let (not_null, has_default) = (row.get(2)?, row.get(3)?);
         // Keys that are equal for SQLite alone (another collation) are left to it: it has a single lane.
-        let (exact, generated) = (false, hidden != 0);
-        columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated });
+        let (exact, generated, sure, fills) = (false, hidden != 0, true, Care::Last);
+        columns.push(FoundColumn { name, ty, declared, not_null, has_default, exact, generated, sure, fills });
     }
     if let [(_, key)] = primary_key.as_slice()
         && has_row_ids(db, table)?
@@ -43,7 +43,8 @@ pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
         unique.push(primary_key.clone()); // an integer primary key is the row's id, without an index of its own
     }
     let rules = unique.len();
-    Ok(Some(Found { columns, primary_key, unique, rules, ordered: true }))
+    // It writes each row by itself, whatever the table is.
+    Ok(Some(Found { columns, primary_key, unique, rules, ..Found::default() }))
 }
 
 /// Whether the table is a strict one.

@@ -1,5 +1,5 @@
 //! How what a spec says meets the table that is there: which columns are written, of which types, by which key.
-use super::{Columns, Mode, Naming, Options, Unknown, ddl};
+use super::{Care, Columns, Mode, Naming, Options, Unknown, ddl};
 use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error,
@@ -17,8 +17,14 @@ pub struct Found {
     pub unique: Vec<Vec<String>>,
     /// How many rules there are that one row may break for another: unique indexes, the key's included, and the like.
     pub rules: usize,
-    /// Whether something else can tell in which order rows are written: a trigger, a reference of the table to itself.
-    pub ordered: bool,
+    /// What else there is that judges or notices rows, such as checks and triggers, and how much it cares.
+    pub care: Care,
+    /// Columns that rows of other tables refer to.
+    pub referenced: Vec<String>,
+    /// Whether rows may be refused for their values, besides what its columns tell.
+    pub unsure: bool,
+    /// Columns of which an index may refuse a value, as it is too long.
+    pub indexed: Vec<String>,
 }
 
 /// A column as its database describes it.
@@ -38,6 +44,10 @@ pub struct FoundColumn {
     pub exact: bool,
     /// Whether only the database may write it.
     pub generated: bool,
+    /// Whether it takes every value that is sent for it.
+    pub sure: bool,
+    /// How much its default cares.
+    pub fills: Care,
 }
 
 /// Which columns are written, and by which key.
@@ -47,8 +57,10 @@ pub struct Layout {
     pub slots: Vec<Slot>,
     /// Places of the key's columns in [`Self::slots`]; empty: rows are appended.
     pub key: Vec<usize>,
-    /// Whether rows are written in the order in which they came, because the table can tell another one.
-    pub arrival: bool,
+    /// How its rows have to be written, where they have all fields.
+    pub care: Care,
+    /// Whether a new row may be judged by what it lacks, besides NULL in a column that refuses it.
+    pub judged: bool,
 }
 
 /// A column that is written.
@@ -64,6 +76,8 @@ pub struct Slot {
     pub has_default: bool,
     /// Whether values that the database takes for equal are equal to us, too.
     pub exact: bool,
+    /// How much its default cares.
+    pub fills: Care,
 }
 
 impl Slot {
@@ -77,6 +91,15 @@ impl Layout {
     /// What is asked for of each row.
     pub fn demand(&self) -> Demand {
         Demand::Columns(self.slots.iter().map(|slot| slot.column.clone()).collect())
+    }
+
+    /// Whether rows that have these fields alone change a row that is there, and are new ones only if there is none: as
+    /// new ones they may be refused for what they lack.
+    pub fn patches(&self, has: impl Fn(usize) -> bool) -> bool {
+        let lacks = |slot: usize| !has(slot);
+        let lacks_required = (0..self.slots.len()).any(|slot| lacks(slot) && self.slots[slot].is_required());
+        let is_partial = (0..self.slots.len()).any(lacks);
+        !self.key.is_empty() && self.key.iter().all(|slot| has(*slot)) && (lacks_required || self.judged && is_partial)
     }
 
     /// The layout for a table that is there. `added` are columns to write beyond those that `columns` names.
@@ -103,6 +126,7 @@ impl Layout {
                 not_null: column.not_null,
                 has_default: column.has_default,
                 exact: column.exact,
+                fills: column.fills,
             });
         }
         if let Some(name) = added.iter().find(|name| slots.iter().all(|slot| slot.column.name != **name)) {
@@ -126,10 +150,27 @@ impl Layout {
             records: 0,
         });
         let warnings = warnings.collect();
-        let others = found.rules > usize::from(!key.is_empty());
-        let arrival = found.ordered || others || !key.iter().all(|place| slots[*place].exact);
-        Ok((Self { slots, key, arrival }, warnings))
+        let care = care(found, &slots, &key);
+        Ok((Self { slots, key, care, judged: found.care > Care::Last }, warnings))
     }
+}
+
+/// How rows have to be written that have all fields of these slots.
+fn care(found: &Found, slots: &[Slot], key: &[usize]) -> Care {
+    let written = |column: &&FoundColumn| slots.iter().any(|slot| slot.column.name == column.name);
+    let is_key = |name: &String| key.iter().any(|place| slots[*place].column.name == *name);
+    let exact = key.iter().all(|place| slots[*place].exact);
+    // A key that the database takes for equal is written, too, and may be another one to what refers to it.
+    let changes_referenced = !key.is_empty() && !found.referenced.iter().all(|name| exact && is_key(name));
+    let unsure = found.columns.iter().filter(written).any(|column| !column.sure);
+    let unsure = unsure || found.unsure || !found.indexed.iter().all(is_key);
+    let fills = found.columns.iter().filter(|column| !written(column)).map(|column| column.fills).max();
+    found
+        .care
+        .max(Care::Each.when(unsure))
+        .max(Care::Arrival.when(!exact || found.rules > usize::from(!key.is_empty())))
+        .max(Care::Alone.when(changes_referenced))
+        .max(fills.unwrap_or_default())
 }
 
 /// The columns to write, in order.

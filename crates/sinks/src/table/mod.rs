@@ -1,6 +1,7 @@
 //! What the table sinks share: how a table is described in a spec, how that meets the table that is there, and how
 //! tokens are stored beside it. Holds no connection and no SQL of one database.
 pub mod audit;
+pub mod care;
 pub mod columns;
 pub mod ddl;
 pub mod decimal;
@@ -15,6 +16,7 @@ pub mod shown;
 pub mod time;
 pub mod tokens;
 
+pub use care::Care;
 pub use columns::{Columns, Names};
 pub use layout::{Found, FoundColumn, Layout, Slot};
 pub use naming::Naming;

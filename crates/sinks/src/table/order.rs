@@ -1,10 +1,12 @@
-//! In which order the rows of a commit are written, and which fields of each.
+//! In which order the rows of a commit are written, which of them, and which fields of each: so that it comes to the same
+//! as the rows written one by one.
 //!
 //! A record says nothing of the fields that it does not have: they keep what they are, or get their default in a new row.
-//! So rows are written by the set of fields that they have; where all have all, that is one set. Of records of one key,
-//! one is left out if what comes after it has all its fields; the others are written one after the other.
+//! So rows are written by the set of fields that they have; where all have all, that is one set. What else has to be kept
+//! the table's [`Care`] says. Of records of one key, one is left out if nothing can tell and what comes after it has all
+//! its fields; the others are written one after the other.
 use super::{
-    Layout,
+    Care, Layout,
     keys::{self, Place},
 };
 use arrow::row::Rows;
@@ -14,7 +16,7 @@ use dataflow_sdk::{
     sink::CommitError,
 };
 use indexmap::IndexSet;
-use std::{ops::Range, sync::Arc};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 /// Places of the columns, in the layout, that rows have fields for.
 pub type Fields = Arc<[usize]>;
@@ -24,10 +26,12 @@ pub type Fields = Arc<[usize]>;
 pub struct Order {
     /// The rows.
     pub places: Vec<Place>,
+    /// Rows that are left out, as later ones with the same key cover them.
+    pub covered: Vec<Place>,
     runs: Vec<Run>,
 }
 
-/// Rows that follow each other, of different keys, and have the same fields.
+/// Rows that one statement may write: they follow each other, have different keys and the same fields.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Their fields.
@@ -37,9 +41,8 @@ pub struct Run {
 }
 
 impl Order {
-    /// The order in which the rows of a commit are written. Within a key it is that of arrival, and where the layout says
-    /// that the table can tell, over all rows; otherwise that of keys, so that lanes that write the same ones lock them
-    /// in the same order.
+    /// The order in which the rows of a commit are written. Within a key it is that of arrival, and where the table can
+    /// tell, over all rows; otherwise that of keys, so that lanes that write the same ones lock them in the same order.
     ///
     /// # Errors
     /// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
@@ -47,18 +50,19 @@ impl Order {
         let batches = keys::batches(outputs)?;
         keys::refuse_nulls(layout, &batches)?;
         let sets = Sets::of(layout, &batches);
-        let arrived = keys::arrived(outputs);
-        let mut rows: Vec<Row> = (0..).zip(arrived).map(|(at, place)| Row { at, place, turn: 0 }).collect();
-        if !layout.key.is_empty() && !rows.is_empty() {
+        let mut rows = in_one_turn(outputs);
+        let care = layout.care.max(sets.care(layout));
+        let mut covered = Vec::new();
+        if care == Care::Alone {
+            rows.iter_mut().enumerate().for_each(|(turn, row)| row.turn = turn);
+        } else if !layout.key.is_empty() && !rows.is_empty() {
             let keys = keys::of_rows(layout, &batches)?;
-            rows = last_of_each(rows, &keys, &sets);
+            match care {
+                Care::Arrival => by_arrival(&mut rows, &keys, &sets),
+                care => (rows, covered) = by_key(rows, &keys, &sets, care),
+            }
         }
-        if layout.arrival {
-            rows.sort_unstable_by_key(|row| row.at);
-        } else if !sets.is_one() {
-            rows.sort_by_key(|row| (row.turn, sets.of_row(row.place)));
-        }
-        Ok(Self::new(rows.into_iter().map(|row| row.place).collect(), &sets))
+        Ok(Self::new(rows, covered, &sets))
     }
 
     /// All rows in the order of their arrival.
@@ -67,21 +71,21 @@ impl Order {
     /// [`Error::Fatal`] if an output is none of columns.
     pub fn arrived(layout: &Layout, outputs: &[Output]) -> Result<Self, Error> {
         let batches = keys::batches(outputs)?;
-        Ok(Self::new(keys::arrived(outputs), &Sets::of(layout, &batches)))
+        Ok(Self::new(in_one_turn(outputs), Vec::new(), &Sets::of(layout, &batches)))
     }
 
-    fn new(places: Vec<Place>, sets: &Sets) -> Self {
+    fn new(rows: Vec<Row>, covered: Vec<Place>, sets: &Sets) -> Self {
         let mut runs: Vec<Run> = Vec::new();
-        let mut known = usize::MAX;
-        for (index, place) in places.iter().enumerate() {
-            let set = sets.of_row(*place);
+        let mut known = None;
+        for (index, row) in rows.iter().enumerate() {
+            let set = sets.of_row(row.place);
             match runs.last_mut() {
-                Some(run) if set == known => run.rows.end = index + 1,
+                Some(run) if known == Some((row.turn, set)) => run.rows.end = index + 1,
                 _ => runs.push(Run { fields: sets.fields(set), rows: index..index + 1 }),
             }
-            known = set;
+            known = Some((row.turn, set));
         }
-        Self { places, runs }
+        Self { places: rows.into_iter().map(|row| row.place).collect(), covered, runs }
     }
 
     /// The sets of fields that rows have, each of them once.
@@ -103,46 +107,78 @@ impl Order {
 /// A row on its way.
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    /// Its place in the order of arrival.
-    at: usize,
     place: Place,
-    /// How many rows of its key are written before.
+    /// Rows of different turns are not of one statement.
     turn: usize,
 }
 
-/// The rows in the order of their keys, without those that later ones of the same key cover.
-fn last_of_each(mut rows: Vec<Row>, keys: &[Rows], sets: &Sets) -> Vec<Row> {
+/// All rows, in the order of their arrival.
+fn in_one_turn(outputs: &[Output]) -> Vec<Row> {
+    keys::arrived(outputs).into_iter().map(|place| Row { place, turn: 0 }).collect()
+}
+
+/// Ends a turn where a key comes again, and around a row that takes two statements.
+fn by_arrival(rows: &mut [Row], keys: &[Rows], sets: &Sets) {
+    let (mut turn, mut within) = (0, HashSet::new());
+    for row in rows {
+        let key = keys[row.place.output].row(row.place.row);
+        let patches = sets.patches(row.place);
+        if patches || !sets.is_keyless(row.place) && within.contains(&key) {
+            turn += 1;
+            within.clear();
+        }
+        within.insert(key);
+        row.turn = turn;
+        if patches {
+            turn += 1;
+            within.clear();
+        }
+    }
+}
+
+/// The rows in the order of their keys, first all that come first of their key, then all that come second, and so on; and
+/// those that are left out, as later ones of the same key cover them and the table does not care.
+fn by_key(mut rows: Vec<Row>, keys: &[Rows], sets: &Sets, care: Care) -> (Vec<Row>, Vec<Place>) {
     let key = |row: &Row| keys[row.place.output].row(row.place.row);
     // Stable: of those with the same key the last one stays last.
     rows.sort_by(|a, b| key(a).cmp(&key(b)));
     let same = |a: &Row, b: &Row| !sets.is_keyless(a.place) && !sets.is_keyless(b.place) && key(a) == key(b);
-    let mut kept: Vec<Row> = Vec::with_capacity(rows.len());
+    let (mut kept, mut covered): (Vec<Row>, Vec<Place>) = (Vec::with_capacity(rows.len()), Vec::new());
     for of_key in rows.chunk_by(same) {
-        let Some((last, earlier)) = of_key.split_last() else { continue };
         let from = kept.len();
-        kept.push(*last);
-        if !earlier.is_empty() && !sets.is_one() {
-            let mut covered = sets.has(last.place).to_vec();
-            for row in earlier.iter().rev() {
-                let mut more = false;
-                for (covered, has) in covered.iter_mut().zip(sets.has(row.place)) {
-                    more |= has & !*covered;
-                    *covered |= has;
-                }
-                if more {
-                    kept.push(*row);
-                }
+        let Some((last, earlier)) = of_key.split_last() else { continue };
+        match care {
+            Care::Last if sets.is_one() => {
+                kept.push(*last);
+                covered.extend(earlier.iter().map(|row| row.place));
             }
-            kept[from..].reverse();
-            kept[from..].iter_mut().enumerate().for_each(|(turn, row)| row.turn = turn);
+            Care::Last => {
+                let mut said = vec![false; sets.columns()];
+                for row in of_key.iter().rev() {
+                    let mut more = row.place == last.place;
+                    for (said, has) in said.iter_mut().zip(sets.has(row.place)) {
+                        more |= has & !*said;
+                        *said |= has;
+                    }
+                    if more { kept.push(*row) } else { covered.push(row.place) }
+                }
+                kept[from..].reverse();
+            }
+            _ => kept.extend_from_slice(of_key),
         }
+        kept[from..].iter_mut().enumerate().for_each(|(turn, row)| row.turn = turn);
     }
-    kept
+    if !sets.is_one() || care > Care::Last {
+        kept.sort_by_key(|row| (row.turn, sets.of_row(row.place)));
+    }
+    (kept, covered)
 }
 
 /// Which fields the rows have, each set of them known by a number.
 struct Sets {
     known: IndexSet<Vec<bool>>,
+    /// For each set, whether its rows take two statements.
+    patching: Vec<bool>,
     /// Places of the key's columns.
     key: Vec<usize>,
     /// For each output, the set of each row. Empty: all rows have all fields.
@@ -159,7 +195,7 @@ impl Sets {
             batch.is_whole() || !(0..columns).any(|place| counts(place) && batch.absent(place).is_some())
         };
         if batches.iter().all(|batch| whole(batch)) {
-            return Self { known, key: layout.key.clone(), of_rows: Vec::new() };
+            return Self { known, patching: vec![false], key: layout.key.clone(), of_rows: Vec::new() };
         }
         let mut has = vec![true; columns];
         let of_rows = batches.iter().map(|batch| {
@@ -175,11 +211,25 @@ impl Sets {
             (0..batch.num_rows()).map(set_of).collect()
         });
         let of_rows = of_rows.collect();
-        Self { known, key: layout.key.clone(), of_rows }
+        let patching = known.iter().map(|has| layout.patches(|slot| has[slot])).collect();
+        Self { known, patching, key: layout.key.clone(), of_rows }
+    }
+
+    /// How rows have to be written for what they lack.
+    fn care(&self, layout: &Layout) -> Care {
+        let lacking = |has: &Vec<bool>| {
+            let lacking = layout.slots.iter().zip(has).filter(|(_, has)| !**has);
+            lacking.map(|(slot, _)| slot.fills.max(Care::Each.when(slot.is_required()))).max()
+        };
+        self.known.iter().filter_map(lacking).max().unwrap_or_default()
     }
 
     fn is_one(&self) -> bool {
         self.of_rows.is_empty()
+    }
+
+    fn columns(&self) -> usize {
+        self.known[0].len()
     }
 
     fn of_row(&self, place: Place) -> usize {
@@ -188,6 +238,10 @@ impl Sets {
 
     fn has(&self, place: Place) -> &[bool] {
         &self.known[self.of_row(place)]
+    }
+
+    fn patches(&self, place: Place) -> bool {
+        self.patching[self.of_row(place)]
     }
 
     /// Whether the database makes a part of the row's key.

@@ -6,6 +6,7 @@ mod json;
 mod keys;
 mod locks;
 mod missing;
+mod order;
 mod rejected;
 mod round_trip;
 mod tables;

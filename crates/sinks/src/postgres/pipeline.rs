@@ -1,0 +1,75 @@
+//! Statements sent one after the other without waiting for their answers, so that many small ones cost few round trips.
+use super::{
+    failure,
+    statement::{Encoded, Written},
+};
+use deadpool_postgres::Object;
+use futures::{
+    future::{MaybeDone, maybe_done},
+    poll,
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    future::Future,
+    pin::Pin,
+};
+use tokio_postgres::Error;
+
+/// How many statements may be under way.
+const MOST: usize = 256;
+
+/// Why rows were not written, and the one that the server names, from the first one that was sent.
+pub(super) type Failed = (Error, Option<usize>);
+
+/// Sends rows, each part with where it begins. In a transaction nothing is written after a failure.
+pub(super) async fn send(client: &Object, encoded: Vec<(usize, Encoded)>) -> Result<Written, Failed> {
+    // All of it first: what waits for the answer to a preparation would be overtaken.
+    let mut prepared = HashMap::new();
+    for (_, encoded) in &encoded {
+        if !prepared.contains_key(&encoded.kind()) {
+            let statements = encoded.prepare(client).await.map_err(|error| (error, None))?;
+            prepared.insert(encoded.kind(), statements);
+        }
+    }
+    let mut written = Written::default();
+    let mut under_way = VecDeque::new();
+    for (start, encoded) in encoded {
+        let (is_copy, single) = (encoded.is_copy(), encoded.is_single());
+        if under_way.len() == MOST || is_copy {
+            let most = if is_copy { 0 } else { MOST / 2 };
+            answered(&mut under_way, most, &mut written).await?;
+        }
+        let statements = &prepared[&encoded.kind()];
+        let sent = async move {
+            encoded.run(client, statements).await.map_err(|error| {
+                let named = failure::copy_line(&error).or(single.then_some(0));
+                (error, named.map(|row| start + row))
+            })
+        };
+        let mut sent = Box::pin(maybe_done(sent));
+        let _ = poll!(sent.as_mut());
+        under_way.push_back(sent);
+        if is_copy {
+            answered(&mut under_way, 0, &mut written).await?;
+        }
+    }
+    answered(&mut under_way, 0, &mut written).await?;
+    Ok(written)
+}
+
+/// Waits until no more than so many statements are under way.
+async fn answered<F: Future<Output = Result<Written, Failed>>>(
+    under_way: &mut VecDeque<Pin<Box<MaybeDone<F>>>>,
+    most: usize,
+    written: &mut Written,
+) -> Result<(), Failed> {
+    while under_way.len() > most
+        && let Some(mut first) = under_way.pop_front()
+    {
+        first.as_mut().await;
+        if let Some(done) = first.as_mut().take_output() {
+            *written += done?;
+        }
+    }
+    Ok(())
+}
