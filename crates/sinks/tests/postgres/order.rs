@@ -48,7 +48,8 @@ const TRAITS: [&str; 26] = [
      create trigger see after insert or update on users for each row execute function see()",
     "create function known() returns boolean stable language sql as 'select count(*) < 3 from users'; \
      alter table users add check (known() or a is null)",
-    "alter table users add n serial",
+    "create function placed() returns bigint language sql as 'select count(*) from users'; \
+     alter table users add n bigint default placed()",
     "alter table users add part int generated always as (6 / a) stored",
 ];
 
@@ -133,5 +134,100 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(comes_to_the_same(&traits, &records))?;
+    }
+}
+
+/// What is there already, what comes in one commit, which of it is refused, and what is there afterwards.
+#[tokio::test]
+async fn rows_see_those_before_them_and_no_others() {
+    let guard = "create table users (id int primary key, ver int, v text); insert into users values (1, 2, 'seed'); \
+        create function guard() returns trigger language plpgsql as $$ begin \
+            if new.ver < old.ver then return null; end if; return new; end $$; \
+        create trigger guard before update on users for each row execute function guard()";
+    let raises = guard.replace("return null", "raise 'old'");
+    let guarded = [
+        r#"{"id":1,"ver":3,"v":"newest"}"#,
+        r#"{"id":1,"ver":1,"v":"late"}"#,
+        r#"{"id":2,"ver":5,"v":"newest"}"#,
+        r#"{"id":2,"ver":4,"v":"late"}"#,
+    ];
+    for (setup, documents, dead, rows) in [
+        (guard, &guarded[..], vec![], vec!["(1,3,newest)", "(2,5,newest)"]),
+        (raises.as_str(), &guarded[..], vec![1, 3], vec!["(1,3,newest)", "(2,5,newest)"]),
+        (
+            "create table users (id int primary key, name text not null, status text)",
+            &[r#"{"id":1,"name":"a","status":"new"}"#, r#"{"id":1,"status":"paid"}"#, r#"{"id":1,"name":"b"}"#],
+            vec![],
+            vec!["(1,b,paid)"],
+        ),
+        (
+            "create table users (id int primary key, parent int references users)",
+            &[
+                r#"{"id":5,"parent":null}"#,
+                r#"{"id":2,"parent":5}"#,
+                r#"{"id":1,"parent":2}"#,
+                r#"{"id":2,"parent":99}"#,
+                r#"{"id":9,"parent":10}"#,
+                r#"{"id":10,"parent":1}"#,
+            ],
+            vec![3, 4],
+            vec!["(1,2)", "(2,5)", "(5,)", "(10,1)"],
+        ),
+        (
+            "create table users (id int primary key, lo int, hi int, check (lo <= hi))",
+            &[r#"{"id":1,"lo":1,"hi":1}"#, r#"{"id":1,"lo":7}"#, r#"{"id":1,"hi":9}"#, r#"{"id":1,"lo":8}"#],
+            vec![1],
+            vec!["(1,8,9)"],
+        ),
+        (
+            "create type mood as enum ('well'); create table users (id int primary key, v mood)",
+            &[r#"{"id":1,"v":"ill"}"#, r#"{"id":1,"v":"well"}"#],
+            vec![0],
+            vec!["(1,well)"],
+        ),
+        (
+            "create table users (id int primary key, v varchar(2))",
+            &[r#"{"id":1,"v":"long"}"#, r#"{"id":1,"v":"ok"}"#],
+            vec![0],
+            vec!["(1,ok)"],
+        ),
+    ] {
+        for together in [1, documents.len()] {
+            let Some(target) = Target::new(setup, json!({})).await else { return };
+            let refused = write(&target, documents, together).await;
+            assert_eq!(refused.iter().map(|(at, _)| *at).collect::<Vec<_>>(), dead, "{setup}, {together}: {refused:?}");
+            let expected: Vec<_> = rows.iter().map(|row| Some((*row).to_owned())).collect();
+            assert_eq!(
+                target.texts("select users::text from users order by id").await,
+                expected,
+                "{setup}, {together}"
+            );
+            target.drop().await;
+        }
+    }
+}
+
+/// A table that nothing but a key is defined on gets the last row of each key; where a row may be refused, each is written.
+#[tokio::test]
+async fn rows_that_are_covered_are_written_where_the_table_can_tell_alone() {
+    for (more, written) in [
+        ("", 1),
+        (
+            "alter table users alter name set not null; create index on users (id); alter table users add t timestamptz default now()",
+            1,
+        ),
+        ("alter table users add n serial", 3),
+        ("alter table users add check (name <> '')", 3),
+        ("create index on users (name)", 3),
+        ("alter table users alter name type varchar(9)", 1),
+    ] {
+        let setup = format!("create table users (id int primary key, name text); {more}");
+        let Some(target) = Target::new(&setup, json!({"columns": ["id", "name"]})).await else { return };
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        let outputs = [output(&demand, 0, &[(Some(1), Some("a")), (Some(1), Some("b")), (Some(1), Some("c"))])];
+        let committed = writer.commit(&outputs, &token(&fence("p", 1), 1)).await.unwrap();
+        assert_eq!(committed.rows_written, written, "{more}");
+        assert_eq!(target.texts("select name::text from users").await, [Some("c".into())], "{more}");
+        target.drop().await;
     }
 }
