@@ -9,7 +9,7 @@ use futures::{
     poll,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     future::Future,
     pin::Pin,
 };
@@ -26,9 +26,8 @@ pub(super) async fn send(client: &Object, encoded: Vec<(usize, Encoded)>) -> Res
     // All of it first: what waits for the answer to a preparation would be overtaken.
     let mut prepared = HashMap::new();
     for (_, encoded) in &encoded {
-        if !prepared.contains_key(&encoded.kind()) {
-            let statements = encoded.prepare(client).await.map_err(|error| (error, None))?;
-            prepared.insert(encoded.kind(), statements);
+        if let Entry::Vacant(vacant) = prepared.entry(encoded.kind()) {
+            vacant.insert(encoded.prepare(client).await.map_err(|error| (error, None))?);
         }
     }
     let mut written = Written::default();
@@ -47,7 +46,8 @@ pub(super) async fn send(client: &Object, encoded: Vec<(usize, Encoded)>) -> Res
             })
         };
         let mut sent = Box::pin(maybe_done(sent));
-        let _ = poll!(sent.as_mut());
+        // What is polled once is sent; its answer is taken in its turn.
+        let _answered = poll!(sent.as_mut()).is_ready();
         under_way.push_back(sent);
         if is_copy {
             answered(&mut under_way, 0, &mut written).await?;

@@ -116,7 +116,7 @@ impl Statements {
             }
             true => vec![format!("{insert} {}", ddl::on_conflict(&key, &names, &self.folded))],
         };
-        let counts = !is_upsert || fields.iter().any(|slot| changes(slot));
+        let counts = !is_upsert || fields.iter().any(changes);
         Texts { insert, copy, counts, kept }
     }
 }
