@@ -37,14 +37,14 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// If the server can't be asked.
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error>;
 
-    /// Those of these positions whose records are gone for good, as a reader is to be given them once a user has chosen
-    /// where to go on: it passes over them, and says what is lost.
+    /// Where a reader is to go on once a user has chosen `to` instead of `from`: with what makes it say what is lost of
+    /// the records after `from` that are gone for good, and with the positions that it passes over for that.
     ///
     /// # Errors
     /// If the server can't be asked.
-    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
-        let _ = (cx, positions);
-        Ok(Positions::new())
+    async fn given_up(&self, cx: &Context, from: &Positions, to: Positions) -> Result<Positions, Error> {
+        let _ = (cx, from);
+        Ok(to)
     }
 
     /// What there is of each partition.

@@ -192,19 +192,14 @@ impl Entity {
         {
             return Err(nowhere_here(&pipeline.inbox, at, &self.since(&pipeline)).into());
         }
-        // What the source has no longer is passed over, and said, by the next run.
-        let mut given_up = match place {
-            ResetTo::Beginning | ResetTo::End | ResetTo::Positions(_) => self.given_up(&pipeline, &current).await,
-            ResetTo::SinkToken | ResetTo::Journal => Positions::new(),
-        };
-        let positions = match place {
+        let chosen = match place {
+            ResetTo::SinkToken => return Ok(request(current, settlement)),
+            ResetTo::Journal => return Ok(request(pipeline.progress.positions(), settlement)),
             ResetTo::Beginning => earliest,
-            ResetTo::SinkToken => current,
-            ResetTo::Journal => pipeline.progress.positions(),
             ResetTo::End => self.resolve(&pipeline, &Place::End).await?,
-            ResetTo::Positions(_) => current.into_iter().chain(std::mem::take(&mut given_up)).chain(named).collect(),
+            ResetTo::Positions(_) => current.clone().into_iter().chain(named).collect(),
         };
-        let positions = given_up.into_iter().chain(positions).collect();
+        let positions = self.given_up(&pipeline, &current, chosen).await;
         Ok(request(positions, settlement))
     }
 }

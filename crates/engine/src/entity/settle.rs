@@ -183,11 +183,11 @@ impl Entity {
         answer.map_err(|why| unreachable("where it begins or ends", &why).into())
     }
 
-    /// Of these positions, those whose records the source has no longer.
-    pub(super) async fn given_up(&self, pipeline: &Pipeline, positions: &Positions) -> Positions {
-        let Ok((source, cx, _end)) = self.source(pipeline) else { return Positions::new() };
-        // What can't be asked for is said by the next run.
-        patiently(source.given_up(&cx, positions)).await.unwrap_or_default()
+    /// The positions `to` go on at instead of `from`, so that the next run says what of it the source has no longer.
+    pub(super) async fn given_up(&self, pipeline: &Pipeline, from: &Positions, to: Positions) -> Positions {
+        let Ok((source, cx, _end)) = self.source(pipeline) else { return to };
+        // Without it, where nothing can be asked, it goes on all the same.
+        patiently(source.given_up(&cx, from, to.clone())).await.unwrap_or(to)
     }
 
     /// The positions that a user names, as the source takes them. `forced`: one that can't be asked is taken at the user's

@@ -118,8 +118,8 @@ impl Source for Guarded<Box<dyn Source>> {
         self.inner.resolve(cx, to).await.map_err(|error| self.redactor.error(error))
     }
 
-    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
-        self.inner.given_up(cx, positions).await.map_err(|error| self.redactor.error(error))
+    async fn given_up(&self, cx: &Context, from: &Positions, to: Positions) -> Result<Positions, Error> {
+        self.inner.given_up(cx, from, to).await.map_err(|error| self.redactor.error(error))
     }
 
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {

@@ -5,6 +5,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -47,6 +48,9 @@ impl Content {
         let bytes = match compression.of(path) {
             // An empty file is no broken one.
             _ if length == 0 => Bytes::Plain(file),
+            given @ (Compression::Gzip | Compression::Zstd) if !given.begins(&file).map_err(failed)? => {
+                return Err(not_compressed(&name(path), given, compression));
+            }
             Compression::Gzip => Bytes::Gzip(Box::new(Members::new(BufReader::with_capacity(BUFFER, file)))),
             Compression::Zstd => {
                 let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, file)).map_err(failed)?;
@@ -134,6 +138,28 @@ impl Content {
             Bytes::Zstd(decoder) => decoder.get_ref().get_ref(),
         }
     }
+}
+
+impl Compression {
+    /// Whether a file begins as such a file does, as far as it is there.
+    fn begins(self, file: &File) -> io::Result<bool> {
+        let mut first = [0; 4];
+        let there = file.read_at(&mut first, 0)?;
+        let is = |magic: &[u8]| first.iter().zip(magic).take(there).all(|(byte, wanted)| byte == wanted);
+        Ok(match self {
+            Self::Gzip => is(b"\x1f\x8b"),
+            // A frame, or one of sixteen kinds of frames that are skipped.
+            Self::Zstd => is(b"\x28\xb5\x2f\xfd") || first[0] >> 4 == 5 && is(&[first[0], 0x2a, 0x4d, 0x18]),
+            Self::None | Self::Auto => true,
+        })
+    }
+}
+
+fn not_compressed(name: &str, wanted: Compression, given: Compression) -> Error {
+    let format = if wanted == Compression::Zstd { "zstd" } else { "gzip" };
+    let why = if given == Compression::Auto { "its name" } else { "`compression`" };
+    Error::fatal("file-corrupt", format!("{name} is not {format}, as {why} says: it does not begin like that"))
+        .fix("set `compression: none` if it is not compressed; otherwise put a whole file in its place")
 }
 
 fn corrupt(name: &str, at: u64, error: &io::Error) -> Error {

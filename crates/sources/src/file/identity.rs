@@ -1,69 +1,13 @@
 //! What a file is known by, so that another one under the same name is noticed, and the same one under another name.
+use super::piece::{PIECE, Piece, number};
 use std::{
     fmt,
     fs::{File, Metadata},
     io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     str::FromStr,
     time::{SystemTime, UNIX_EPOCH},
 };
-use xxhash_rust::xxh3::xxh3_64;
-
-/// Longest piece of a file that is remembered by its hash.
-pub(super) const PIECE: usize = 1024;
-
-/// Some bytes of a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Piece {
-    end: u64,
-    length: u64,
-    hash: u64,
-}
-
-impl Piece {
-    /// The bytes that end at an offset.
-    pub(super) fn of(bytes: &[u8], end: u64) -> Self {
-        Self { end, length: bytes.len() as u64, hash: xxh3_64(bytes) }
-    }
-
-    /// The (at most 1 KiB) before `end`; none if the file is shorter.
-    fn before(file: &File, end: u64) -> io::Result<Option<Self>> {
-        Ok(read_before(file, end)?.map(|bytes| Self::of(&bytes, end)))
-    }
-
-    pub(super) fn begin(&self) -> u64 {
-        self.end.saturating_sub(self.length)
-    }
-
-    pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// Whether these are the bytes.
-    pub(super) fn is(&self, bytes: &[u8]) -> bool {
-        xxh3_64(bytes) == self.hash
-    }
-
-    fn is_in(&self, file: &File) -> io::Result<bool> {
-        let begin = self.end.saturating_sub(self.length);
-        Ok(read(file, begin, self.length.min(PIECE as u64))?.is_some_and(|bytes| xxh3_64(&bytes) == self.hash))
-    }
-}
-
-/// The (at most 1 KiB) bytes of a file before `end`; none if it is shorter.
-pub(super) fn read_before(file: &File, end: u64) -> io::Result<Option<Vec<u8>>> {
-    let length = end.min(PIECE as u64);
-    read(file, end - length, length)
-}
-
-fn read(file: &File, begin: u64, length: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = vec![0; length as usize];
-    match file.read_exact_at(&mut bytes, begin) {
-        Ok(()) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
-    }
-}
 
 /// A file among those of one device: its inode, and when that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +17,10 @@ pub(super) struct Inode {
 }
 
 impl Inode {
+    pub(super) fn of(meta: &Metadata) -> Self {
+        Self { number: meta.ino(), born: nanos(meta.created()) }
+    }
+
     pub(super) fn is(&self, meta: &Metadata) -> bool {
         let born = nanos(meta.created());
         self.number == meta.ino() && (self.born == born || self.born == 0 || born == 0)
@@ -101,42 +49,56 @@ pub(crate) struct Identity {
     pub(super) ended: bool,
     /// Whether it is gone and a user goes on without it. What of it was not read is said once; then it has ended.
     pub(super) given_up: bool,
+    /// Bytes that were not read of what it has taken the place of, where a user goes on in it: said once.
+    pub(super) unsaid: u64,
 }
 
 impl Identity {
     /// What `file` is known by where it was read up to `at`; none while it is empty.
     pub(crate) fn of(file: &File, at: u64) -> io::Result<Option<Self>> {
+        let known = Self::of_any(file, at)?;
+        Ok((known.size > 0).then_some(known))
+    }
+
+    /// The same; an empty one is known by its inode alone.
+    pub(super) fn of_any(file: &File, at: u64) -> io::Result<Self> {
         let meta = file.metadata()?;
         let at = at.min(meta.len());
         let known = if at > 0 { at } else { meta.len() };
-        let (Some(head), Some(near)) = (Piece::before(file, known.min(PIECE as u64))?, Piece::before(file, at)?) else {
-            return Ok(None);
+        let (head, near) = (Piece::before(file, known.min(PIECE as u64))?, Piece::before(file, at)?);
+        // One that is truncated meanwhile is looked at again.
+        let (head, near, size) = match (head, near) {
+            (Some(head), Some(near)) => (head, near, meta.len()),
+            _ => (Piece::of(b"", 0), Piece::of(b"", 0), 0),
         };
-        let unread = Self {
+        Ok(Self {
             dev: meta.dev(),
             inode: meta.ino(),
             born: nanos(meta.created()),
             modified: nanos(meta.modified()),
-            size: meta.len(),
+            size,
             head,
             near,
             original: None,
             ended: false,
             given_up: false,
-        };
-        Ok((meta.len() > 0).then_some(unread))
+            unsaid: 0,
+        })
     }
 
-    /// The same where it was read up to `at`, before which lie `recent` bytes.
-    pub(super) fn at(self, file: &File, at: u64, recent: &[u8]) -> io::Result<Self> {
+    /// The same where it was read up to `at`: its `first` bytes and the `last` ones before that, as they were read.
+    pub(super) fn at(self, at: u64, first: &[u8], last: &[u8]) -> Self {
         let wide = at.min(PIECE as u64);
-        let head = match at {
-            0 => self.head,
-            _ if self.head.length == wide => self.head,
-            _ if recent.len() as u64 == at => Piece::of(recent, at),
-            _ => Piece::before(file, wide)?.unwrap_or(self.head),
+        let head = match first.get(..wide as usize) {
+            Some(first) if at > 0 && self.head.length() != wide => Piece::of(first, wide),
+            _ => self.head,
         };
-        Ok(Self { head, near: Piece::of(recent, at), ..self })
+        Self { head, near: Piece::of(last, at), ..self }
+    }
+
+    /// Whether these are the last bytes that were read.
+    pub(super) fn is_after(&self, last: &[u8]) -> bool {
+        self.near.is(last)
     }
 
     /// The same, whether read to its end or not.
@@ -156,7 +118,7 @@ impl Identity {
 
     /// How far it was read.
     pub(super) fn place(&self) -> u64 {
-        self.near.end
+        self.near.end()
     }
 
     /// Which file it is, whatever it holds.
@@ -174,13 +136,19 @@ impl Identity {
         Self { given_up: true, ..self }
     }
 
+    /// The same, where so many bytes were not read of what was there before.
+    pub(super) fn after_loss(self, unsaid: u64) -> Self {
+        Self { unsaid, ..self }
+    }
+
     /// Bytes that were there when it was last looked at and that were not read up to `at`; of a compressed file, all.
     pub(super) fn unread(&self, at: u64) -> u64 {
-        match self.counts(at) {
-            _ if self.ended => 0,
-            true => self.size.saturating_sub(at),
-            false => self.size,
-        }
+        self.unsaid
+            + match self.counts(at) {
+                _ if self.ended => 0,
+                true => self.size.saturating_sub(at),
+                false => self.size,
+            }
     }
 
     /// The end of what is known of it, as a position counts.
@@ -190,7 +158,7 @@ impl Identity {
 
     /// Whether the position `at` counts bytes as they lie there. A compressed file is known by all of these.
     fn counts(&self, at: u64) -> bool {
-        self.near.end == at
+        self.near.end() == at
     }
 
     /// The same as it was last written, by what is known of it now.
@@ -232,19 +200,20 @@ fn nanos(time: io::Result<SystemTime>) -> u64 {
     since.map_or(0, |since| since.as_nanos() as u64)
 }
 
-/// The shape in which it is stored: `1:<dev>:<inode>:<born>@<modified>:<size>:<head>:<near>[:of-<inode>-<born>][:end|:left|:gone]`, a piece being
+/// The shape in which it is stored: `1:<dev>:<inode>:<born>@<modified>:<size>:<head>:<near>[:of-<inode>-<born>][:after-<unsaid>][:end|:left|:gone]`, a piece being
 /// `<end>-<length>-<hash>`. What stands before the `@` says which file it is, what comes after it how far it is known.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dev, inode, born, modified, size, head, near, original, ended, given_up } = self;
+        let Self { dev, inode, born, modified, size, head, near, original, ended, given_up, unsaid } = self;
         let of = original.map(|Inode { number, born }| format!(":of-{number}-{born}")).unwrap_or_default();
+        let after = if *unsaid > 0 { format!(":after-{unsaid}") } else { String::new() };
         let end = match (given_up, ended) {
             (true, true) => ":gone",
             (true, false) => ":left",
             (false, true) => ":end",
             (false, false) => "",
         };
-        write!(f, "1:{dev}:{inode}:{born}@{modified}:{size}:{head}:{near}{of}{end}")
+        write!(f, "1:{dev}:{inode}:{born}@{modified}:{size}:{head}:{near}{of}{after}{end}")
     }
 }
 
@@ -259,41 +228,22 @@ impl FromStr for Identity {
         let (dev, inode, born, modified) = (number(next()?)?, number(next()?)?, number(next()?)?, number(next()?)?);
         let size = number(next()?)?;
         let (head, near) = (next()?.parse()?, next()?.parse()?);
-        let mut known =
-            Self { dev, inode, born, modified, size, head, near, original: None, ended: false, given_up: false };
+        let (original, ended, given_up, unsaid) = (None, false, false, 0);
+        let mut known = Self { dev, inode, born, modified, size, head, near, original, ended, given_up, unsaid };
         for part in parts {
-            match (part, part.strip_prefix("of-").and_then(|of| of.split_once('-'))) {
-                ("end", _) => known.ended = true,
-                ("left", _) => known.given_up = true,
-                ("gone", _) => (known.ended, known.given_up) = (true, true),
-                (_, Some((inode, made))) => {
+            match part.split('-').collect::<Vec<_>>()[..] {
+                ["end"] => known.ended = true,
+                ["left"] => known.given_up = true,
+                ["gone"] => (known.ended, known.given_up) = (true, true),
+                ["of", inode, made] => {
                     known.original = Some(Inode { number: number(inode)?, born: number(made)? });
                 }
+                ["after", unsaid] => known.unsaid = number(unsaid)?,
                 _ => return Err(()),
             }
         }
         Ok(known)
     }
-}
-
-impl fmt::Display for Piece {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{:016x}", self.end, self.length, self.hash)
-    }
-}
-
-impl FromStr for Piece {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('-');
-        let mut next = || parts.next().ok_or(());
-        let (end, length, hash) = (number(next()?)?, number(next()?)?, next()?);
-        Ok(Self { end, length, hash: u64::from_str_radix(hash, 16).map_err(|_| ())? })
-    }
-}
-
-fn number(text: &str) -> Result<u64, ()> {
-    text.parse().map_err(|_| ())
 }
 
 #[cfg(test)]

@@ -23,12 +23,13 @@ use std::{
 pub(super) struct Lost<'a> {
     pub(super) wanted: Position,
     pub(super) reason: &'a str,
+    /// Bytes that had been there, and were not read.
+    pub(super) bytes: u64,
 }
 
 /// The failure, or the interval that passes over what is lost, of a file that holds something else now.
 pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_>) -> Result<Box<Records>, Error> {
-    let Lost { wanted, reason } = lost;
-    let bytes = unread(&wanted);
+    let Lost { wanted, reason, bytes } = lost;
     let told = match bytes {
         0 => reason.to_owned(),
         bytes => format!("{reason}; {bytes} bytes that had been there were not read"),
@@ -53,54 +54,7 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     }
 }
 
-/// A file that is gone before it was read to its end.
-#[derive(Debug)]
-pub(super) struct Gone {
-    pub(super) partition: Partition,
-    pub(super) wanted: Position,
-}
-
-impl Gone {
-    /// None, if all that was there is known to be read, as of the last look.
-    pub(super) fn new(partition: &Partition, wanted: &Position) -> Option<Self> {
-        let lost = match known(wanted) {
-            Some(known) => known.unread(offset(wanted)) > 0,
-            None => offset(wanted) > 0,
-        };
-        lost.then(|| Self { partition: partition.clone(), wanted: wanted.clone() })
-    }
-
-    /// What is lost.
-    fn what(&self) -> String {
-        match known(&self.wanted) {
-            Some(known) => format!("{} of its {} bytes were not read", known.unread(offset(&self.wanted)), known.size),
-            None => "how much of it was not read is not known".into(),
-        }
-    }
-
-    /// The same, where reading goes on without it.
-    pub(super) fn given_up(self) -> Position {
-        position(offset(&self.wanted), known(&self.wanted).map(Identity::given_up))
-    }
-
-    /// The failure, which names `others` of the same fate, too; or the interval that passes over what was not read.
-    pub(super) fn pass(self, source: &FileSource, others: &[&Self]) -> Result<Box<Records>, Error> {
-        let mut reason = format!("the file was removed before it was read to its end: {}", self.what());
-        let Self { partition, wanted } = self;
-        let (bytes, known) = (unread(&wanted), known(&wanted));
-        if source.on_position_lost == OnPositionLost::Fail && !known.is_some_and(|known| known.given_up) {
-            for other in others {
-                reason += &format!("; so was {}: {}", other.partition, other.what());
-            }
-            let (earliest, latest) = (Position::offset(0), Position::offset(0));
-            return Err(Error::PositionLost { partition, wanted, earliest, latest, reason });
-        }
-        let to = position(known.map_or(offset(&wanted), |known| known.end(offset(&wanted))), known.map(Identity::gone));
-        Ok(passed_over(partition, wanted, to, Loss { records: 0, bytes, reason: &reason }))
-    }
-}
-
-fn offset(position: &Position) -> u64 {
+pub(super) fn offset(position: &Position) -> u64 {
     position.as_offset().unwrap_or(0)
 }
 
@@ -109,7 +63,7 @@ pub(super) fn known(position: &Position) -> Option<Identity> {
 }
 
 /// Bytes after a position that were there when its file was last looked at.
-fn unread(position: &Position) -> u64 {
+pub(super) fn unread(position: &Position) -> u64 {
     known(position).map_or(0, |known| known.unread(offset(position)))
 }
 
@@ -160,6 +114,17 @@ pub(super) fn distinct(positions: &Positions) -> Positions {
         .iter()
         .filter(|(name, at, known)| !(*at == 0 && known.is_some_and(|known| !known.ended && is_other(name, &known))));
     names.map(|(name, ..)| ((*name).clone(), positions[*name].clone())).collect()
+}
+
+/// Positions to read from again, each known by the file as it was at the end of what was read: here it has not ended.
+pub(super) fn again(positions: &Positions) -> Positions {
+    let again = |at: &Position| match known(at) {
+        Some(known) if !known.given_up && (offset(at) == 0 || offset(at) < known.place()) => {
+            position(offset(at), Some(known.ending(false)))
+        }
+        _ => at.clone(),
+    };
+    positions.iter().map(|(partition, at)| (partition.clone(), again(at))).collect()
 }
 
 /// The position after the last record that is there.

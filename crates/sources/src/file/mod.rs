@@ -6,13 +6,17 @@ mod content;
 mod copies;
 mod fields;
 mod follow;
+mod gone;
 mod gzip;
 mod identity;
 mod layout;
 mod lost;
 mod matches;
 mod names;
+mod opening;
 mod packed;
+mod piece;
+mod plan;
 mod rotation;
 mod slot;
 mod split;
@@ -357,13 +361,14 @@ impl Source for FileSource {
         }
         cx.paths.admit_pattern(&self.path)?;
         let (source, cx) = (self.clone(), cx.clone());
+        let positions = if cx.again { lost::again(&lane.positions) } else { lane.positions };
         match self.follow {
             true => {
-                let work = blocking("file", move || follow::Follow::new(source, &cx, lane.positions)).await?;
+                let work = blocking("file", move || follow::Follow::new(source, &cx, positions)).await?;
                 Ok(Box::new(Ahead::new(work)))
             }
             false => {
-                let work = blocking("file", move || whole::Whole::new(source, &cx, lane.positions)).await?;
+                let work = blocking("file", move || whole::Whole::new(source, &cx, positions)).await?;
                 Ok(Box::new(Ahead::new(work)))
             }
         }
@@ -429,21 +434,11 @@ impl Source for FileSource {
         .await
     }
 
-    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
+    async fn given_up(&self, cx: &Context, from: &Positions, to: Positions) -> Result<Positions, Error> {
         cx.paths.admit_pattern(&self.path)?;
-        let (source, cx, positions) = (self.clone(), cx.clone(), positions.clone());
+        let (source, cx, from) = (self.clone(), cx.clone(), from.clone());
         blocking("file", move || {
-            let gone = source.reading(&positions).filter(|(path, known)| {
-                std::fs::symlink_metadata(path).is_err()
-                    && rotation::find(path, known, &cx).is_none()
-                    && source.packed(path, known, &cx).is_none()
-            });
-            let gone = gone.filter_map(|(path, _)| {
-                let partition = names::partition(&path);
-                let gone = lost::Gone::new(&partition, positions.get(&partition)?)?;
-                Some((partition, gone.given_up()))
-            });
-            Ok(gone.collect())
+            gone::given_up(&source, &cx, &from, to).map_err(|error| content::failed(&source.path, 0, error))
         })
         .await
     }

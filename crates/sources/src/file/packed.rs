@@ -103,7 +103,7 @@ impl Follow {
         }
         let known = self.known.iter().rev().find(|known| of(&known.path) && is(&known.identity));
         match known {
-            Some(known) => (Copied::Known, known.identity.place()),
+            Some(known) => (Copied::Known, known.at),
             None if self.source.is_packed_twin(own, &self.cx) => (Copied::Wait, 0),
             None => (Copied::No, 0),
         }

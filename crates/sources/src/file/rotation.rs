@@ -1,7 +1,8 @@
 //! Files that stood at a path and were rotated away before anybody looked: they are found by their names and times.
 use super::{
     copies::begins,
-    identity::{Identity, Inode, PIECE, read_before},
+    identity::{Identity, Inode},
+    piece::{PIECE, read_before},
     tail,
 };
 use dataflow_sdk::Context;
@@ -38,7 +39,10 @@ impl Left {
     pub(super) fn original_after(&self, between: Option<&File>, last: &File) -> io::Result<Option<Inode>> {
         let last = last.metadata()?;
         let original = self.original.filter(|_| !self.was_copied());
-        Ok(original.filter(|original| between.is_some() || original.is(&last)))
+        match between {
+            Some(between) => Ok(original.or(is_later(&last, &between.metadata()?).then(|| Inode::of(&last)))),
+            None => Ok(original.filter(|original| original.is(&last))),
+        }
     }
 
     /// The oldest file that stood at `path` after this one and before `next`, which is there now, and is not read otherwise.
@@ -51,8 +55,6 @@ impl Left {
         cx: &Context,
     ) -> io::Result<Option<File>> {
         let (after, next) = (next, next.metadata()?);
-        // This one may be a copy that was made of `next`, before it was truncated: then so are those that came later.
-        let copied = is_later(&next, &self.meta);
         let mut oldest: Option<(Metadata, File)> = None;
         let mut original: Option<(Metadata, File)> = None;
         for there in rotated(path)? {
@@ -63,12 +65,12 @@ impl Left {
             if self.original.is_some_and(|original| !self.was_copied() && original.is(&meta)) {
                 original = tail::open(&there, cx).ok().map(|file| (meta, file));
             } else if is_later(&self.meta, &meta)
-                && !(self.was_copied() && is_written_later(&meta, &self.meta))
-                && (copied || !is_later(&next, &meta))
+                && (!self.was_copied() || is_written_later(&self.meta, &meta))
                 && oldest.as_ref().is_none_or(|(oldest, _)| is_later(&meta, oldest))
                 && let Ok(file) = tail::open(&there, cx)
                 && !self.is_copied(&meta, &file)?
-                && !(copied && begins(after, &file, 0, meta.len())?)
+                // What was made after `next` is a copy of it, from before it was truncated, unless it holds all of that.
+                && !(is_later(&next, &meta) && begins(after, &file, 0, meta.len())?)
             {
                 oldest = Some((meta, file));
             }

@@ -1,8 +1,8 @@
 //! A path that is followed: which file is read under it, and what becomes of it when another takes its place.
 use super::{
     copies::Compared,
+    gone::Gone,
     identity::Identity,
-    lost::Gone,
     names::partition,
     rotation::{self, Left},
     tail::{self, Tail},

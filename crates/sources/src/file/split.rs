@@ -1,4 +1,5 @@
 //! Finding where records end: lines, and CSV records, whose quoted fields may hold line breaks.
+use super::piece::PIECE;
 use crate::column::{KEPT, oversized};
 use dataflow_sdk::records::{Oversized, Span};
 use memchr::{memchr, memchr2};
@@ -33,6 +34,8 @@ pub(crate) struct Splitter {
     /// Bytes from offset `base` on: whole records, then one that has not ended.
     pub(crate) buffer: Vec<u8>,
     base: u64,
+    /// The last bytes before the buffer, up to 1 KiB.
+    before: Vec<u8>,
     /// In the buffer: where the record begins that has not ended, and how far its end was looked for.
     start: usize,
     scanned: usize,
@@ -71,6 +74,13 @@ impl std::fmt::Debug for Giant {
     }
 }
 
+/// The last bytes of those before and what follows them.
+fn last_piece(before: &[u8], data: &[u8]) -> Vec<u8> {
+    let new = &data[data.len().saturating_sub(PIECE)..];
+    let kept = before.len().min(PIECE - new.len());
+    [&before[before.len() - kept..], new].concat()
+}
+
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace)
 }
@@ -99,13 +109,14 @@ impl Giant {
 }
 
 impl Splitter {
-    /// A splitter for bytes from offset `base` on; lines, if there is no CSV dialect.
+    /// A splitter for bytes from offset `base` on, which follow those `before`; lines, if there is no CSV dialect.
     pub(crate) fn new(base: u64, dialect: Option<Dialect>, caps: Caps) -> Self {
         Self {
             caps,
             dialect,
             buffer: Vec::new(),
             base,
+            before: Vec::new(),
             start: 0,
             scanned: 0,
             quoted: false,
@@ -116,6 +127,21 @@ impl Splitter {
             giant: None,
             full: false,
         }
+    }
+
+    /// The same, after these bytes.
+    pub(crate) fn after(self, before: Vec<u8>) -> Self {
+        Self { before, ..self }
+    }
+
+    /// The last bytes before the buffer, up to 1 KiB: those before what is taken next.
+    pub(crate) fn before(&self) -> &[u8] {
+        &self.before
+    }
+
+    /// The last of the bytes up to a place in the buffer, up to 1 KiB.
+    pub(crate) fn last(&self, to: usize) -> Vec<u8> {
+        last_piece(&self.before, &self.buffer[..to])
     }
 
     /// The offset behind all bytes that were added.
@@ -217,6 +243,7 @@ impl Splitter {
         let length = self.buffer.len();
         // The last byte stays: a quote after it is judged by it.
         let dropped = length - 1;
+        self.before = self.last(dropped);
         self.buffer.drain(..dropped);
         self.base += dropped as u64;
         (self.start, self.scanned) = (1, 1);
@@ -259,6 +286,7 @@ impl Splitter {
     /// Takes the records found so far.
     pub(crate) fn take(&mut self) -> Split {
         let start = self.start;
+        self.before = self.last(start);
         let mut rest = Vec::with_capacity(self.buffer.len());
         rest.extend_from_slice(&self.buffer[start..]);
         let mut data = std::mem::replace(&mut self.buffer, rest);

@@ -2,9 +2,10 @@
 use super::{
     FileSource, LastLine,
     content::{Content, failed},
-    identity::{Identity, PIECE, read_before},
-    lost::{Lost, moved},
+    identity::Identity,
+    lost::{Loss, Lost, moved, passed_over, unread},
     names::{name, partition},
+    piece::{PIECE, lie_before, read_before},
     split::{Caps, Splitter},
 };
 use bytes::Bytes;
@@ -18,6 +19,10 @@ use std::{
     sync::Arc,
 };
 
+/// What is wrong with a file that holds something else where it was read.
+const ANEW: &str = "the file was written anew";
+/// What is wrong with a file that is another one.
+const REPLACED: &str = "another file has taken its place";
 /// How much is read at once.
 pub(super) const BLOCK: usize = 256 << 10;
 
@@ -70,8 +75,8 @@ pub(super) struct Changed {
     pub(super) reason: String,
     /// It is shorter than it was, or empty.
     pub(super) truncated: bool,
-    /// Whether it was read to its end when it was last looked at.
-    pub(super) was_read: bool,
+    /// Bytes that were there when it was last looked at, and were not taken.
+    pub(super) unread: u64,
 }
 
 /// One file, read from a place on.
@@ -91,10 +96,12 @@ pub(super) struct Tail {
     /// After the last records taken.
     pub(super) position: Position,
     pub(super) at: u64,
-    /// The last bytes before it, up to 1 KiB.
-    recent: Vec<u8>,
+    /// The first bytes that were read, up to 1 KiB.
+    first: Vec<u8>,
     /// How long the file was when it was last looked at.
     length: u64,
+    /// Whether the file was found to hold something else where it was read.
+    anew: bool,
     /// Whether it won't grow: then its last line needs no line break.
     pub(super) finite: bool,
     last_line: LastLine,
@@ -117,15 +124,23 @@ impl Tail {
             let error = Error::fatal("bad-position", format!("position {from} of {name} is not a byte offset"));
             return Err(error.fix("set the checkpoint to a number of bytes").for_user());
         };
-        let lost = |reason: &str| moved(source, path, &file, Lost { wanted: from.clone(), reason }).map(Opened::Moved);
-        let (mut ended, mut original) = (false, None);
-        if let Some(known) = identity(&from, &name)? {
-            if !known.is(&file).map_err(failed)? {
-                let same = known.is_inode(&file.metadata().map_err(failed)?);
-                return lost(if same { "the file was written anew" } else { "another file has taken its place" });
-            }
-            (ended, original) = (known.ended, known.original);
+        let bytes = unread(&from);
+        let lost =
+            |reason: &str| moved(source, path, &file, Lost { wanted: from.clone(), reason, bytes }).map(Opened::Moved);
+        let known = identity(&from, &name)?;
+        if let Some(known) = &known
+            && !known.is(&file).map_err(failed)?
+        {
+            let same = known.is_inode(&file.metadata().map_err(failed)?);
+            return lost(if same { ANEW } else { REPLACED });
         }
+        if let Some(known) = known.filter(|known| known.unsaid > 0) {
+            let reason = format!("{REPLACED}; {} bytes that had been there were not read", known.unsaid);
+            let loss = Loss { records: 0, bytes: known.unsaid, reason: &reason };
+            let to = position(at, Some(known.after_loss(0)));
+            return Ok(Opened::Moved(passed_over(partition(path), from.clone(), to, loss)));
+        }
+        let (ended, original) = known.map_or((false, None), |known| (known.ended, known.original));
         let meta = file.metadata().map_err(failed)?;
         if meta.len() == 0 {
             return if at == 0 { Ok(Opened::Empty) } else { lost("the file is empty") };
@@ -142,38 +157,44 @@ impl Tail {
         // Of a compressed file the whole is known; it doesn't grow.
         let known_to = if content.is_compressed() { meta.len() } else { at };
         let Some(identity) = Identity::of(&file, known_to).map_err(failed)? else { return Ok(Opened::Empty) };
-        let recent = match content.is_compressed() {
-            true => Vec::new(),
-            false => read_before(&file, start).map_err(failed)?.unwrap_or_default(),
-        };
-        if ended && !content.is_compressed() && is_torn(&file, at, &recent).map_err(failed)? {
-            return lost("its last line had no line break and was taken as whole, and has grown since");
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        if !content.is_compressed() {
+            let before = |end| read_before(&file, end).map(Option::unwrap_or_default).map_err(failed);
+            (first, last) = (before(start.min(PIECE as u64))?, before(start)?);
+            // What is read is held against these, so they are held against what was read before.
+            if start == at && known.is_some_and(|known| known.place() == at && !known.is_after(&last)) {
+                return lost(ANEW);
+            }
+            if ended && is_torn(&file, at, &last).map_err(failed)? {
+                return lost("its last line had no line break and was taken as whole, and has grown since");
+            }
         }
         Ok(Opened::Ready(Box::new(Self {
             shared: Arc::new(vec![("file".into(), name)]),
             finite: finite || content.is_compressed(),
             partition: partition(path),
             content,
-            splitter: Splitter::new(start, source.dialect(path), caps),
+            splitter: Splitter::new(start, source.dialect(path), caps).after(last),
             identity: identity.ending(ended).copied_from(original),
             layout,
             warning,
             begin: start,
             position: from,
             at,
-            recent,
+            first,
             length: meta.len(),
+            anew: false,
             last_line: source.last_line,
         })))
     }
 
-    /// The next records; none at the end of what is there.
+    /// The next records; none at the end of what is there, or where that does not follow what was read.
     pub(super) fn next(&mut self) -> Result<Option<Box<Records>>, Error> {
         loop {
             if self.splitter.scan() {
                 return self.take(false).map(Some);
             }
-            match self.content.append(&mut self.splitter.buffer, BLOCK) {
+            match self.append() {
                 Err(_) if self.splitter.is_ready() => return self.take(false).map(Some),
                 Err(error) => return Err(error),
                 Ok(0) if self.finite => {
@@ -184,24 +205,37 @@ impl Tail {
                 // A header alone is read, too.
                 Ok(0) if self.splitter.is_ready() || self.at < self.begin => return self.take(false).map(Some),
                 Ok(0) => return Ok(None),
+                Ok(_) if self.anew => return Ok(None),
                 Ok(_) => {}
             }
         }
     }
 
+    /// Reads more, if that follows what was read before: where a file was truncated and has outgrown the position since, only
+    /// the bytes before it tell. Looked at after it was read, so that it can't be truncated in between.
+    fn append(&mut self) -> Result<usize, Error> {
+        let (old, end) = (self.splitter.buffer.len(), self.splitter.end());
+        let count = self.content.append(&mut self.splitter.buffer, BLOCK)?;
+        if count == 0 || self.content.is_compressed() {
+            return Ok(count);
+        }
+        let follows = lie_before(self.content.file(), end, &self.splitter.last(old));
+        self.anew = !follows.map_err(|error| failed(&self.partition.0, end, error))?;
+        if self.anew {
+            self.splitter.buffer.truncate(old);
+        } else if self.first.len() as u64 == end {
+            let new = &self.splitter.buffer[old..];
+            self.first.extend_from_slice(&new[..new.len().min(PIECE - self.first.len())]);
+        }
+        Ok(count)
+    }
+
     fn take(&mut self, ended: bool) -> Result<Box<Records>, Error> {
         let split = self.splitter.take();
-        let failed = |error| failed(&self.partition.0, self.at, error);
-        if !self.content.is_compressed() {
-            self.recent = match split.oversized.is_empty() {
-                true => last_piece(std::mem::take(&mut self.recent), &split.data),
-                false => read_before(self.content.file(), split.to).map_err(failed)?.unwrap_or_default(),
-            };
-            self.identity = self.identity.at(self.content.file(), split.to, &self.recent).map_err(failed)?;
-        }
         let ended = ended && self.splitter.end() == split.to;
         self.identity.ended = ended;
         if !self.content.is_compressed() {
+            self.identity = self.identity.at(split.to, &self.first, self.splitter.before());
             self.identity.size = self.length.max(self.splitter.end());
         }
         let to = position(split.to, Some(self.identity));
@@ -239,14 +273,18 @@ impl Tail {
         let truncated = meta.len() < self.length && !self.content.is_compressed();
         let reason = match truncated || meta.len() < self.splitter.end() && !self.content.is_compressed() {
             true => format!("the file was truncated to {} bytes", meta.len()),
-            false if !self.identity.is_in(self.file())? => "the file was written anew".into(),
+            false if self.anew || !self.identity.is_in(self.file())? => ANEW.into(),
             false => {
                 self.length = meta.len();
                 self.identity.seen(&meta);
                 return Ok(None);
             }
         };
-        Ok(Some(Changed { reason, truncated, was_read: self.at == self.length }))
+        let unread = match self.content.is_compressed() {
+            true => self.identity.unread(self.at),
+            false => self.length.max(self.splitter.end()).saturating_sub(self.at),
+        };
+        Ok(Some(Changed { reason, truncated, unread }))
     }
 
     /// The file as it is now, if it was read to its end.
@@ -267,18 +305,10 @@ pub(super) fn identity(position: &Position, name: &str) -> Result<Option<Identit
     text.parse().map(Some).map_err(unknown)
 }
 
-/// The last bytes of those before and what follows them.
-fn last_piece(mut recent: Vec<u8>, data: &[u8]) -> Vec<u8> {
-    let new = &data[data.len().saturating_sub(PIECE)..];
-    recent.drain(..(recent.len() + new.len()).saturating_sub(PIECE).min(recent.len()));
-    recent.extend_from_slice(new);
-    recent
-}
-
 /// Whether a line that was taken as whole, without a line break, has grown.
-fn is_torn(file: &File, at: u64, recent: &[u8]) -> io::Result<bool> {
+fn is_torn(file: &File, at: u64, last: &[u8]) -> io::Result<bool> {
     let mut next = [0; 2];
     let read = file.read_at(&mut next, at)?;
     let goes_on = !matches!(&next[..read], [] | [b'\n', ..] | b"\r\n");
-    Ok(goes_on && recent.last().is_some_and(|last| *last != b'\n'))
+    Ok(goes_on && last.last().is_some_and(|last| *last != b'\n'))
 }

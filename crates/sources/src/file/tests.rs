@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{fs, io::Write, path::Path, time::Duration};
 
+mod anew;
 mod model;
 mod names;
 mod once;
@@ -189,6 +190,44 @@ async fn compressed_files_may_have_several_members() {
             }
         };
         assert_eq!(error.code(), "file-cut-short", "{error}");
+    }
+}
+
+/// What a name says is no reason to wait for more of it.
+#[tokio::test]
+async fn a_file_that_is_not_compressed_as_its_name_says_is_told_so() {
+    let short: &[u8] = b"{\"a\":1}\n";
+    let long = b"{\"a\":1}\n".repeat(1000);
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes, format) in [
+        ("a.json.gz", short, "gzip"),
+        ("a.csv.gz", b"a\n1\n", "gzip"),
+        ("a.json.zst", short, "zstd"),
+        ("a.json.zst", b"1\n", "zstd"),
+        ("a.json.gz", &long, "gzip"),
+        ("a.json.zst", &long, "zstd"),
+        ("a.json.gz", &zstd(&long), "gzip"),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        for follow in [false, true] {
+            let mut reader = open(&source(&path, json!({"follow": follow})), &Positions::new()).await.unwrap();
+            let error = reader.read().await.unwrap_err();
+            assert_eq!(error.code(), "file-corrupt", "{name}: {error}");
+            assert!(error.to_string().contains(&format!("is not {format}")), "{name}: {error}");
+            assert!(format!("{error:?}").contains("compression: none"), "{name}: {error:?}");
+        }
+        let plain = all(&source(&path, json!({"compression": "none", "format": "json"})), &Positions::new()).await;
+        assert!(!texts(&plain).is_empty());
+    }
+    // One that is being written may be any.
+    for (name, packed) in [("a.json.gz", gzip(short)), ("a.json.zst", zstd(short))] {
+        for length in 1..packed.len() {
+            fs::write(dir.path().join(name), &packed[..length]).unwrap();
+            let mut reader = open(&source(&dir.path().join(name), json!({})), &Positions::new()).await.unwrap();
+            let error = read_all(&mut *reader).await.unwrap_err();
+            assert_eq!(error.code(), "file-cut-short", "{name}, {length}: {error}");
+        }
     }
 }
 

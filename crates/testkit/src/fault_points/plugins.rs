@@ -79,8 +79,8 @@ impl Source for WatchedSource {
         self.inner.resolve(cx, to).await
     }
 
-    async fn given_up(&self, cx: &Context, positions: &Positions) -> Result<Positions, Error> {
-        self.inner.given_up(cx, positions).await
+    async fn given_up(&self, cx: &Context, from: &Positions, to: Positions) -> Result<Positions, Error> {
+        self.inner.given_up(cx, from, to).await
     }
 
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {

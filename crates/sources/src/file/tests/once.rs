@@ -358,7 +358,8 @@ async fn what_goes_unread_is_named_and_passed_over_by_choice_only() {
             }
             assert_eq!(reading.texts.len(), before, "{what}");
             // A user chooses; then it goes on, and says what is lost.
-            let given_up = source.clone().build().given_up(&context(), &reading.positions).await.unwrap();
+            let (built, to) = (source.clone().build(), Positions::new());
+            let given_up = built.given_up(&context(), &reading.positions, to).await.unwrap();
             assert_eq!(given_up.len(), 2, "{what}");
             reading.positions.extend(given_up);
         }
@@ -373,6 +374,105 @@ async fn what_goes_unread_is_named_and_passed_over_by_choice_only() {
         reading.on(&source, ALL).await.unwrap();
         assert_eq!(reading.texts.iter().filter(|text| text.contains('n')).count(), 2, "{what}: {:?}", reading.texts);
         assert_eq!(reading.lost, 2, "{what}");
+    }
+}
+
+/// Where a user goes on in what has taken its place, or holds something else now.
+#[tokio::test]
+async fn what_was_not_read_of_a_file_that_was_replaced_is_counted() {
+    for (what, kind, follow) in [
+        ("plain", "json", false),
+        ("followed", "json", true),
+        ("compressed", "json.gz", false),
+        ("empty", "json", false),
+    ] {
+        for (place, in_place) in [(Place::Beginning, false), (Place::End, false), (Place::Beginning, true)] {
+            let what = format!("{what}, {place:?}, in place: {in_place}");
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(format!("a.{kind}"));
+            let pack = |text: String| if kind == "json" { text.into_bytes() } else { gzip(text.as_bytes()) };
+            fs::write(&path, pack(lines("a", 0..9))).unwrap();
+            let source = source(&path, json!({"follow": follow, "pollInterval": "10ms"}));
+            let mut reading = Reading::default();
+            reading.on(&source, 2).await.unwrap();
+            assert_eq!(reading.texts.len(), 2, "{what}");
+            let unread = if kind == "json" { 35 } else { fs::metadata(&path).unwrap().len() };
+            let new = if what.starts_with("empty") { Vec::new() } else { pack(lines("n", 0..3)) };
+            if in_place {
+                fs::write(&path, new).unwrap();
+            } else {
+                fs::write(dir.path().join("new"), new).unwrap();
+                fs::rename(dir.path().join("new"), &path).unwrap();
+            }
+            let error = reading.on(&source, ALL).await.unwrap_err();
+            assert!(error.to_string().contains(&format!("{unread} bytes that had been there")), "{what}: {error}");
+            let built = source.clone().build();
+            let to = built.resolve(&context(), &place).await.unwrap();
+            reading.positions = built.given_up(&context(), &reading.positions, to).await.unwrap();
+            for _ in 0..2 {
+                reading.on(&source, ALL).await.unwrap();
+            }
+            assert_eq!((reading.lost, reading.bytes_lost), (1, unread), "{what}: said once");
+            if what.starts_with("empty") {
+                fs::write(&path, lines("n", 0..3)).unwrap();
+            } else if kind == "json" {
+                append(&path, &lines("n", 3..4));
+            }
+            reading.on(&source, ALL).await.unwrap();
+            let new = reading.texts.split_off(2);
+            let expected = match (place, kind, what.starts_with("empty")) {
+                (_, "json", true) => 3,
+                (Place::Beginning, "json", _) => 4,
+                (Place::Beginning, ..) => 3,
+                (Place::End, "json", _) => 1,
+                (Place::End, ..) => 0,
+            };
+            assert_eq!(new.len(), expected, "{what}: {new:?}");
+            assert_eq!(reading.lost, 1, "{what}");
+        }
+    }
+}
+
+/// What was read is read again, as `verify` does, from the beginning of the file that it is known by at its end.
+#[tokio::test]
+async fn a_file_that_was_read_and_compressed_is_read_again() {
+    for follow in [false, true] {
+        for (pattern, to, next) in [
+            ("app.log", "app.log.gz", false),
+            ("app.log", "app.log.gz", true),
+            ("app.log", "app.log.1.gz", true),
+            ("app.log*", "app.log.gz", false),
+            ("app.log*", "app.log.1.zst", true),
+            ("*.log", "app.log.1.gz", true),
+            ("*.log", "app.log.gz", false),
+        ] {
+            let what = format!("{pattern}, {to}, replaced: {next}, follow: {follow}");
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(name);
+            fs::write(path("app.log"), lines("a", 0..4)).unwrap();
+            let source = source(&path(pattern), json!({"follow": follow, "pollInterval": "10ms", "format": "json"}));
+            let mut reading = Reading::default();
+            reading.on(&source, ALL).await.unwrap();
+            let text = fs::read(path("app.log")).unwrap();
+            fs::write(path(to), if to.ends_with("zst") { zstd(&text) } else { gzip(&text) }).unwrap();
+            fs::remove_file(path("app.log")).unwrap();
+            if next {
+                fs::write(path("app.log"), lines("n", 0..2)).unwrap();
+            }
+            let ends = reading.positions.into_iter();
+            let begins: Positions = ends.map(|(name, at)| (name, Position { at: "0".into(), ..at })).collect();
+            let cx = Context { again: true, ..context() };
+            let mut reader = source.clone().build().open(&cx, lane(&begins)).await.unwrap();
+            let mut again = Vec::new();
+            while texts(&again).len() < 4 {
+                match tokio::time::timeout(PATIENCE, reader.read()).await.unwrap() {
+                    Ok(Read::Records(records)) if begins.contains_key(&records.partition) => again.push(records),
+                    Ok(Read::Records(_)) => {}
+                    other => panic!("{what}: {:?}, {:?}", other.err(), texts(&again)),
+                }
+            }
+            assert_eq!(texts(&again).join("\n") + "\n", lines("a", 0..4), "{what}");
+        }
     }
 }
 

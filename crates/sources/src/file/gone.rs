@@ -1,0 +1,126 @@
+//! Files that are gone before they were read to their end: what of them was not read is said, once, as lost.
+use super::{
+    FileSource,
+    content::failed,
+    follow::Follow,
+    identity::Identity,
+    lost::{self, Loss, known, offset, passed_over, unread},
+    names::{self},
+    rotation,
+    tail::{self, position},
+};
+use crate::lost::OnPositionLost;
+use dataflow_core::position::{Partition, Position, Positions};
+use dataflow_sdk::{Context, Error, Records, batch::Warning};
+use std::{fs, io};
+
+/// A file that is gone before it was read to its end.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) partition: Partition,
+    pub(super) wanted: Position,
+}
+
+impl Gone {
+    /// None, if all that was there is known to be read, as of the last look.
+    pub(super) fn new(partition: &Partition, wanted: &Position) -> Option<Self> {
+        let lost = match known(wanted) {
+            Some(known) => known.unread(offset(wanted)) > 0,
+            None => offset(wanted) > 0,
+        };
+        lost.then(|| Self { partition: partition.clone(), wanted: wanted.clone() })
+    }
+
+    /// What is lost.
+    fn what(&self) -> String {
+        match known(&self.wanted) {
+            Some(known) => format!("{} of its {} bytes were not read", known.unread(offset(&self.wanted)), known.size),
+            None => "how much of it was not read is not known".into(),
+        }
+    }
+
+    /// The same, where reading goes on without it.
+    pub(super) fn given_up(self) -> Position {
+        position(offset(&self.wanted), known(&self.wanted).map(Identity::given_up))
+    }
+
+    /// The failure, which names `others` of the same fate, too; or the interval that passes over what was not read.
+    pub(super) fn pass(self, source: &FileSource, others: &[&Self]) -> Result<Box<Records>, Error> {
+        let mut reason = format!("the file was removed before it was read to its end: {}", self.what());
+        let Self { partition, wanted } = self;
+        let (bytes, known) = (unread(&wanted), known(&wanted));
+        if source.on_position_lost == OnPositionLost::Fail && !known.is_some_and(|known| known.given_up) {
+            for other in others {
+                reason += &format!("; so was {}: {}", other.partition, other.what());
+            }
+            let (earliest, latest) = (Position::offset(0), Position::offset(0));
+            return Err(Error::PositionLost { partition, wanted, earliest, latest, reason });
+        }
+        let to = position(known.map_or(offset(&wanted), |known| known.end(offset(&wanted))), known.map(Identity::gone));
+        Ok(passed_over(partition, wanted, to, Loss { records: 0, bytes, reason: &reason }))
+    }
+}
+
+/// Where to go on once a user has chosen `to` instead of `from`: of a file that is gone with nothing in its place, where it
+/// was left; of one that something else has taken the place of, in that. Either way the next reader says what was not read.
+pub(super) fn given_up(
+    source: &FileSource,
+    cx: &Context,
+    from: &Positions,
+    mut to: Positions,
+) -> io::Result<Positions> {
+    for (path, known) in source.reading(from) {
+        if rotation::find(&path, &known, cx).is_some() || source.packed(&path, &known, cx).is_some() {
+            continue;
+        }
+        let partition = names::partition(&path);
+        let left = &from[&partition];
+        let chosen = to.get(&partition).filter(|chosen| *chosen != left);
+        match (tail::open(&path, cx), chosen) {
+            (Ok(file), Some(chosen)) if !known.is(&file)? => {
+                let length = file.metadata()?.len();
+                let packed = source.compression.of(&path) != super::Compression::None;
+                let there = match lost::known(chosen) {
+                    Some(there) => there,
+                    None => Identity::of_any(&file, if packed { length } else { offset(chosen) })?,
+                };
+                let place = position(offset(chosen), Some(there.after_loss(unread(left))));
+                to.insert(partition, place);
+            }
+            (Err(_), None) if fs::symlink_metadata(&path).is_err() => {
+                to.extend(Gone::new(&partition, left).map(|gone| (partition.clone(), gone.given_up())));
+            }
+            _ => {}
+        }
+    }
+    Ok(to)
+}
+
+impl Follow {
+    /// The file of a path is nowhere any more.
+    pub(super) fn removed(&mut self, k: usize) -> Result<Option<Box<Records>>, Error> {
+        let slot = &self.slots[k];
+        let (Some(known), Some(from), partition) = (slot.known, slot.position.clone(), slot.partition.clone()) else {
+            return Ok(None);
+        };
+        if let Some(records) = self.to_copy(k).map_err(|error| failed(&partition.0, 0, error))? {
+            return Ok(Some(records));
+        }
+        // What is equal to another file, or ended before, is no loss.
+        if known.ended || slot.copy.is_some() {
+            return Ok(None);
+        }
+        if let Some(gone) = Gone::new(&partition, &from) {
+            let others: Vec<Gone> = self.slots[k + 1..].iter().filter_map(|slot| slot.gone(&self.cx)).collect();
+            return gone.pass(&self.source, &others.iter().collect::<Vec<_>>()).map(Some);
+        }
+        let message = format!(
+            "{partition} was removed after all {} bytes were read that it had when it was last looked at: whether more was \
+             written to it is not known",
+            known.size
+        );
+        self.warn(vec![Warning { code: "file-removed", subject: partition.to_string(), message, records: 0 }]);
+        let to = position(from.as_offset().unwrap_or(0), Some(known.gone()));
+        Ok(Some(lost::between(partition, from, to)))
+    }
+}

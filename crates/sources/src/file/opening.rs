@@ -1,0 +1,159 @@
+//! Which file is opened under a path that is followed, and from where it is read.
+use super::{
+    content::{TOO_MANY_FILES, failed},
+    copies::Copied,
+    follow::{Follow, Known},
+    identity::Identity,
+    lost,
+    names::name,
+    rotation,
+    tail::{self, Opened, Tail, position},
+};
+use dataflow_core::position::Position;
+use dataflow_sdk::{Error, Records, batch::Warning};
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    path::Path,
+};
+
+impl Follow {
+    /// Opens the file under a path, with no more files open than may be.
+    pub(super) fn open_in_turn(&mut self, k: usize) -> Result<Option<Box<Records>>, Error> {
+        while self.slots.iter().filter(|slot| slot.tail.is_some()).count() >= self.open && self.close_one() {}
+        loop {
+            match self.open(k) {
+                Err(error) if error.code() == TOO_MANY_FILES && self.close_one() => {
+                    self.open = (self.open / 2).max(1);
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Closes the file that was not read for the longest time, of those that are not about to go; true if there is one.
+    fn close_one(&mut self) -> bool {
+        let open = self.slots.iter_mut().filter(|slot| slot.tail.is_some());
+        match open.min_by_key(|slot| (slot.replaced.is_some(), slot.used)) {
+            Some(slot) => slot.close(),
+            None => return false,
+        }
+        true
+    }
+
+    /// Opens the file under a path, or says how to get to its beginning first.
+    fn open(&mut self, k: usize) -> Result<Option<Box<Records>>, Error> {
+        let slot = &self.slots[k];
+        let (there, file) = match tail::open(&slot.path, &self.cx) {
+            Err(error) if error.code() == "file-missing" => {
+                let path = slot.path.clone();
+                let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
+                if is_link {
+                    let name = name(&path);
+                    let message = format!("{name} is a link to nothing: it is read once something is there");
+                    self.warn(vec![Warning { code: "dangling-link", subject: name, message, records: 0 }]);
+                }
+                // It was renamed, and nothing has taken its place yet.
+                let slot = &self.slots[k];
+                match slot.known.and_then(|known| rotation::find(&slot.path, &known, &self.cx)) {
+                    _ if slot.rotated.is_some() => return Ok(None),
+                    Some(path) => {
+                        let file = tail::open(&path, &self.cx)?;
+                        (path, file)
+                    }
+                    None if is_link => return Ok(None), // what it leads to may be elsewhere
+                    None => return self.removed(k),
+                }
+            }
+            file => (slot.path.clone(), file?),
+        };
+        let slot = &self.slots[k];
+        let partition = slot.partition.clone();
+        let failed = |error| failed(&partition.0, 0, error);
+        if slot.rotated.is_none() && slot.is_passed_over(&file, &self.cx).map_err(failed)? {
+            return self.removed(k);
+        }
+        let begins = slot.begins(&file, self.source.is_pattern(), &self.cx).map_err(failed)?;
+        let over = begins && slot.is_begun();
+        if slot.rotated.is_some() || slot.copy.is_some() || begins {
+            let (between, original) = match &slot.rotated {
+                Some(left) => {
+                    let is_read = |path: &Path, meta: &Metadata| {
+                        let is = |known: &Identity| {
+                            tail::open(path, &self.cx).is_ok_and(|file| known.is(&file).unwrap_or(false))
+                        };
+                        let known = |known: &Known| {
+                            known.identity.is_inode(meta) && known.at >= meta.len() && is(&known.identity)
+                        };
+                        self.paths.contains(path) || self.known.iter().any(known)
+                    };
+                    let between = left.successor(&slot.path, &file, is_read, &self.cx).map_err(failed)?;
+                    let original = left.original_after(between.as_ref(), &file).map_err(failed)?;
+                    (between, original)
+                }
+                None => (None, None),
+            };
+            let file = between.as_ref().unwrap_or(&file);
+            let Some(identity) = Identity::of(file, 0).map_err(failed)? else { return Ok(None) };
+            let identity = identity.copied_from(original);
+            let Some(begin) = self.begin(k, file).map_err(failed)? else { return Ok(None) };
+            let slot = &mut self.slots[k];
+            if slot.rotated.take().is_some() || begin.is_some() || over {
+                let (identity, begin) = begin.unwrap_or((identity, 0));
+                let from = slot.position.clone().unwrap_or(Position::offset(0));
+                return Ok(Some(lost::between(partition, from, position(begin, Some(identity)))));
+            }
+        }
+        let renamed = self.slots[k].renamed(&file, &self.cx).map_err(failed)?;
+        if let (None, Some(known)) = (&renamed, self.slots[k].known)
+            && !known.is(&file).map_err(failed)?
+            && let Some(records) = self.to_copy(k).map_err(failed)?
+        {
+            return Ok(Some(records));
+        }
+        let (there, file) = renamed.unwrap_or((there, file));
+        let slot = &mut self.slots[k];
+        match Tail::open(&self.source, self.caps, &slot.path, (&there, file), slot.position.clone())? {
+            Opened::Ready(mut tail) => {
+                let warning = tail.warning.take();
+                slot.tail = Some(tail);
+                self.warn(warning.into_iter().collect());
+            }
+            Opened::Moved(records) => return Ok(Some(records)),
+            Opened::Empty => {}
+        }
+        Ok(None)
+    }
+
+    /// How far a file was read under another name, if it was; none at all while it is still being read under it.
+    #[allow(clippy::option_option, reason = "wait, from its beginning, or from a place")]
+    fn begin(&mut self, k: usize, file: &File) -> io::Result<Option<Option<(Identity, u64)>>> {
+        if !self.source.is_pattern() {
+            return Ok(Some(None));
+        }
+        let meta = file.metadata()?;
+        if self.is_read_elsewhere(k, &meta) {
+            return Ok(None);
+        }
+        match self.copied(k, file, &meta)? {
+            Copied::Wait => return Ok(None),
+            Copied::Known => return Ok(Some(Identity::of(file, meta.len())?.map(|known| (known, meta.len())))),
+            Copied::No if self.slots[k].copy.take().is_some() && self.slots[k].is_begun() => {
+                return Ok(Some(None));
+            }
+            Copied::No => {}
+        }
+        for Known { identity, at, .. } in self.known.iter().rev() {
+            // A compressed file is shorter than what it holds, and ended.
+            if identity.is_inode(&meta) && (identity.ended || meta.len() >= *at) && identity.is(file)? {
+                return Ok(Some(Some((*identity, *at))));
+            }
+        }
+        match self.is_packed(k, file) {
+            (Copied::No, _) => {}
+            (Copied::Wait, _) => return Ok(None),
+            (Copied::Known, at) => return Ok(Identity::of(file, meta.len())?.map(|known| Some((known, at)))),
+        }
+        Ok(Some(None))
+    }
+}
