@@ -92,7 +92,7 @@ pub struct OpenLane {
     pub first: bool,
     /// The id of its journal: the target keeps it with the progress.
     pub journal: String,
-    /// Whose progress it may take over. What is taken over is that of a generation to come ([`Opened::ahead`]), and whoever
+    /// Whose progress it may take over. What is taken over is that of a generation to come ([`Opened::others`]), and whoever
     /// wrote it is fenced.
     pub take_over: TakeOver,
     /// The lane's last checkpoint in the journal: its handle tells a staged sink what to cut back to. None: nothing in this generation.
