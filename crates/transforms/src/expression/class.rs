@@ -67,7 +67,6 @@ impl Class {
             (Self::Any | Self::Literal, _) | (_, Self::Any | Self::Literal) => true,
             // A text between quotes is how a time is written.
             (Self::Time, Self::Text) => true,
-            (Self::Time | Self::Interval | Self::Number, Self::Interval | Self::Time) => true,
             (a, b) => a == b,
         }
     }

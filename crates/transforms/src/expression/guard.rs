@@ -1,13 +1,17 @@
 //! Results that are taken for an error: those too large, doubles that are not finite or too near to zero, and times out of the years 1 to 9999.
-use super::bounded::{MOST, weight};
+use super::{
+    bounded::{MOST, weight},
+    class::Class,
+};
 use arrow::{
     array::{Array, ArrayRef, AsArray, PrimitiveArray},
+    compute::cast as as_utf8,
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Float32Type, Float64Type, Schema, TimeUnit, TimestampMicrosecondType,
     },
     record_batch::RecordBatch,
 };
-use datafusion_common::{Result, exec_err};
+use datafusion_common::{Result, cast::as_string_array, exec_err};
 use datafusion_expr::{ColumnarValue, Operator};
 use datafusion_physical_expr::{
     PhysicalExpr,
@@ -91,6 +95,9 @@ impl Guarded {
             }
             DataType::Date32 | DataType::Timestamp(..) => {}
             _ => {
+                if self.has_nul(result, batch)? {
+                    return exec_err!("a text can't have the character U+0000");
+                }
                 let bytes = weight(result);
                 if bytes > MOST {
                     return exec_err!("the result is {bytes} bytes, at most {MOST} are possible");
@@ -98,6 +105,14 @@ impl Guarded {
             }
         }
         Ok(())
+    }
+
+    /// Whether bytes became a text with a character that no text of SQL can have.
+    fn has_nul(&self, result: &ArrayRef, batch: &RecordBatch) -> Result<bool> {
+        let Some(cast) = self.inner.downcast_ref::<CastExpr>() else { return Ok(false) };
+        Ok(Class::of(result.data_type()) == Class::Text
+            && cast.expr().data_type(&batch.schema())?.is_binary()
+            && as_string_array(&as_utf8(result, &DataType::Utf8)?)?.iter().flatten().any(|text| text.contains('\0')))
     }
 
     /// Whether a number that is not zero became zero by a cast.

@@ -19,8 +19,10 @@ use std::{borrow::Cow, sync::Arc};
 pub(super) const WHOLE: &str = "whole number of";
 pub(super) const POSITIONAL: &str = "positional number of";
 
-/// More digits than any integer or decimal has, on either side of the point.
+/// More digits than any integer or decimal has before the point.
 const DIGITS: usize = 80;
+/// Digits after the point that decide of any decimal: those that it can have, and the one by which it is rounded.
+const FRACTION: usize = 39;
 
 /// `whole(number or text)`: the integer next to a number. `positional(double or text)`: a number without exponent. Every other text
 /// stays as it is.
@@ -84,7 +86,7 @@ impl ScalarUDFImpl for Whole {
         let texts = cast(texts, &DataType::Utf8)?;
         let texts_in = as_string_array(&texts)?;
         let odd = |byte: u8| matches!(byte, b'e' | b'E') || byte == b'.' && !self.fraction;
-        if !texts_in.iter().flatten().any(|text| text.bytes().any(odd)) {
+        if !texts_in.iter().flatten().any(|text| text.len() > FRACTION || text.bytes().any(odd)) {
             return Ok(ColumnarValue::Array(texts));
         }
         let whole: StringArray = texts_in.iter().map(|text| text.map(|text| number(text, self.fraction))).collect();
@@ -154,12 +156,10 @@ fn positional(text: &str) -> Option<String> {
     if part.is_empty() {
         part.push('0');
     }
-    if padding <= DIGITS {
-        let after: String = std::iter::repeat_n('0', padding).chain(significant().skip(point)).collect();
-        let after = after.trim_end_matches('0');
-        if !after.is_empty() {
-            part = format!("{part}.{after}");
-        }
+    let after: String = std::iter::repeat_n('0', padding).chain(significant().skip(point)).take(FRACTION).collect();
+    let after = after.trim_end_matches('0');
+    if !after.is_empty() {
+        part = format!("{part}.{after}");
     }
     Some(if part == "0" { part } else { format!("{sign}{part}") })
 }
@@ -210,6 +210,10 @@ mod tests {
             ("99999999999999999999.99", "99999999999999999999.99"),
             ("1e-400", "0"),
             ("-0", "0"),
+            // No decimal has more digits after the point: what is cut off decides of none.
+            ("2.5e-39", "0.000000000000000000000000000000000000002"),
+            ("-1.93850321690112e-66", "0"),
+            ("0.0000000000000000000000000000000000000049999", "0.000000000000000000000000000000000000004"),
             ("x1e3", "x1e3"),
             ("1e400", "1e400"),
         ] {

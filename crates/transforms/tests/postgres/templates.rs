@@ -70,9 +70,11 @@ impl Template {
             .map(|class| {
                 let next = used.entry(*class).or_insert(0);
                 let names: Vec<&str> = COLUMNS.iter().filter(|(_, of)| of == class).map(|(name, _)| *name).collect();
-                let name = names[*next % names.len()].to_owned();
                 *next += 1;
-                Expression { ours: name.clone(), theirs: name }
+                match names.is_empty() {
+                    true => literal(*class, class.edges()[*next]),
+                    false => same(names[(*next - 1) % names.len()].to_owned()),
+                }
             })
             .collect();
         self.fill(&parts)
@@ -92,27 +94,35 @@ pub fn all() -> Vec<Template> {
     all
 }
 
+/// What both write alike.
+fn same(text: String) -> Expression {
+    Expression { ours: text.clone(), theirs: text }
+}
+
+/// A value as it is written in an expression.
+fn literal(class: Class, value: &str) -> Expression {
+    let theirs = format!("{}::{}", quoted(value), class.postgres());
+    let ours = match class {
+        Class::Boolean => return same(value.into()),
+        Class::Integer | Class::Small | Class::Decimal => format!("({value})"),
+        Class::Double => format!("cast({value} as double)"),
+        Class::Text => quoted(value),
+        Class::Instant => format!("cast('{value}' as timestamptz)"),
+        Class::Datetime => format!("cast('{value}' as timestamp)"),
+        Class::Date => format!("cast('{value}' as date)"),
+        Class::Interval => format!("interval '{value}'"),
+    };
+    Expression { ours, theirs }
+}
+
 /// A column or a literal of a class.
 fn leaf(class: Class) -> BoxedStrategy<Expression> {
+    let literal = class.value().prop_map(move |value| literal(class, &value));
     let names: Vec<&str> = COLUMNS.iter().filter(|(_, of)| *of == class).map(|(name, _)| *name).collect();
-    let column = select(names).prop_map(|name| Expression { ours: name.into(), theirs: name.into() });
-    let literal = class.value().prop_map(move |value| match class {
-        Class::Boolean => Expression { ours: value.clone(), theirs: value },
-        Class::Integer | Class::Small | Class::Decimal => {
-            Expression { ours: format!("({value})"), theirs: format!("'{value}'::{}", class.postgres()) }
-        }
-        Class::Double => {
-            Expression { ours: format!("cast({value} as double)"), theirs: format!("'{value}'::double precision") }
-        }
-        Class::Text => Expression { ours: quoted(&value), theirs: format!("{}::text", quoted(&value)) },
-        Class::Instant => {
-            Expression { ours: format!("cast('{value}' as timestamptz)"), theirs: format!("'{value}'::timestamptz") }
-        }
-        Class::Datetime => {
-            Expression { ours: format!("cast('{value}' as timestamp)"), theirs: format!("'{value}'::timestamp") }
-        }
-        Class::Date => Expression { ours: format!("cast('{value}' as date)"), theirs: format!("'{value}'::date") },
-    });
+    if names.is_empty() {
+        return literal.boxed();
+    }
+    let column = select(names).prop_map(|name| same(name.into()));
     prop_oneof![3 => column, 1 => literal].boxed()
 }
 
@@ -139,6 +149,6 @@ pub fn nested(depth: usize) -> BoxedStrategy<Expression> {
         }
         of = next;
     }
-    prop::strategy::Union::new(CLASSES.iter().filter(|class| **class != Class::Small).map(|class| of[class].clone()))
-        .boxed()
+    let whole = CLASSES.iter().filter(|class| !matches!(class, Class::Small | Class::Interval));
+    prop::strategy::Union::new(whole.map(|class| of[class].clone())).boxed()
 }

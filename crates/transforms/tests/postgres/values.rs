@@ -15,9 +15,11 @@ pub enum Class {
     Date,
     /// An integer that is small: a count or a position.
     Small,
+    /// An interval, which no field can hold.
+    Interval,
 }
 
-pub const CLASSES: [Class; 9] = [
+pub const CLASSES: [Class; 10] = [
     Class::Boolean,
     Class::Integer,
     Class::Decimal,
@@ -27,9 +29,10 @@ pub const CLASSES: [Class; 9] = [
     Class::Datetime,
     Class::Date,
     Class::Small,
+    Class::Interval,
 ];
 
-/// Two columns of each class.
+/// Two columns of each class that a field can have.
 pub const COLUMNS: [(&str, Class); 18] = [
     ("b0", Class::Boolean),
     ("b1", Class::Boolean),
@@ -64,6 +67,7 @@ impl Class {
             'u' => Self::Datetime,
             'y' => Self::Date,
             'n' => Self::Small,
+            'v' => Self::Interval,
             other => panic!("no class {other}"),
         }
     }
@@ -75,7 +79,7 @@ impl Class {
             Self::Integer | Self::Small => "bigint",
             Self::Decimal => return json!("decimal(20,4)"),
             Self::Double => "double",
-            Self::Text => "text",
+            Self::Text | Self::Interval => "text",
             Self::Instant => "timestamp",
             Self::Datetime => "datetime",
             Self::Date => "date",
@@ -94,6 +98,7 @@ impl Class {
             Self::Instant => "timestamptz",
             Self::Datetime => "timestamp",
             Self::Date => "date",
+            Self::Interval => "interval",
         }
     }
 
@@ -250,6 +255,25 @@ impl Class {
                 "1582-10-10",
             ],
             Self::Small => &["0", "1", "2", "3", "-1", "-2", "5", "10", "40", "-20"],
+            Self::Interval => &[
+                "24 hours",
+                "1 day",
+                "36 hours",
+                "1 month",
+                "30 days",
+                "0 days",
+                "-1 day",
+                "-25 hours",
+                "1 year",
+                "12 months",
+                "360 days",
+                "-13 months",
+                "250 years",
+                "1 day -24 hours",
+                "-61.5 seconds",
+                "1 year 2 months 3 days 4 hours 5 minutes 6.789 seconds",
+                "0.000001 seconds",
+            ],
         }
     }
 
@@ -268,6 +292,9 @@ impl Class {
             Self::Datetime => moment().boxed(),
             Self::Date => moment().prop_map(|text| text[..10].to_owned()).boxed(),
             Self::Small => (-4i64..12).prop_map(|n| n.to_string()).boxed(),
+            Self::Interval => (-30i32..30, -60i32..60, -90_000i32..90_000)
+                .prop_map(|(months, days, seconds)| format!("{months} months {days} days {seconds} seconds"))
+                .boxed(),
         };
         prop_oneof![2 => edges, 1 => other].boxed()
     }
@@ -278,7 +305,7 @@ impl Class {
             Self::Boolean | Self::Integer | Self::Small | Self::Decimal | Self::Double => {
                 serde_json::from_str(value).unwrap()
             }
-            Self::Text | Self::Instant | Self::Datetime | Self::Date => json!(value),
+            Self::Text | Self::Instant | Self::Datetime | Self::Date | Self::Interval => json!(value),
         }
     }
 }

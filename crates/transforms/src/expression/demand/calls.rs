@@ -95,7 +95,14 @@ impl Demand<'_> {
             }
         }
         match arguments(function, members.len()) {
-            Arguments::Alike => self.alike(&mut members, want, by),
+            Arguments::Alike => {
+                let class = self.alike(&mut members, want, by)?;
+                if class == Class::Interval && matches!(function.name(), "greatest" | "least" | "nullif") {
+                    let finding = Finding::new("unsupported", format!("{by} does not take intervals")).at(place);
+                    return self.fail(finding.fix("compare them in a CASE: case when a > b then a else b end"));
+                }
+                Some(class)
+            }
             Arguments::Each(classes) => {
                 let texts = matches!(function.name(), "concat" | "concat_ws");
                 self.each(members.iter_mut().map(|member| &mut **member).zip(classes), by)?;

@@ -17,10 +17,13 @@ use super::{
     finding::Finding,
     functions::Functions,
     inputs::{Inputs, Slot},
-    own::moments::to_micros,
+    own::{
+        intervals::{LENGTH, is_interval},
+        moments::to_micros,
+    },
     scope::Scope,
 };
-use operators::{in_microseconds, take};
+use operators::{call, in_microseconds, take};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflow_core::types::Type;
@@ -79,9 +82,15 @@ impl<'a> Demand<'a> {
 
     /// Walks an expression that is taken as `want` by what the words `by` say. None: something is wrong in it.
     pub(crate) fn demand(&mut self, expr: &mut Expr, want: Class, by: &str) -> Option<Class> {
+        self.one_of(expr, &[want], by)
+    }
+
+    /// Walks an expression that is taken as one of these classes; as the first one, if it has none of its own.
+    fn one_of(&mut self, expr: &mut Expr, wanted: &[Class], by: &str) -> Option<Class> {
         let (text, place) = (shortened(expr), expr.span().start);
+        let want = *wanted.first()?;
         let actual = self.walk(expr, want)?;
-        if want.takes(actual) {
+        if wanted.iter().any(|want| want.takes(actual)) {
             return Some(actual);
         }
         let finding =
@@ -135,18 +144,18 @@ impl<'a> Demand<'a> {
                 Some(Boolean)
             }
             Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
-                self.alike(&mut [left, right], Any, "a comparison")?;
+                self.compared(&mut [left, right], "a comparison")?;
                 self.planned(expr)
             }
             Expr::InList { expr: inner, list, .. } => {
                 self.clear(inner, "IN")?;
                 let mut members: Vec<&mut Expr> = std::iter::once(&mut **inner).chain(list.iter_mut()).collect();
-                self.alike(&mut members, Any, "IN")?;
+                self.compared(&mut members, "IN")?;
                 self.planned(expr)
             }
             Expr::Between { expr: inner, low, high, .. } => {
                 self.clear(inner, "BETWEEN")?;
-                self.alike(&mut [inner, low, high], Any, "BETWEEN")?;
+                self.compared(&mut [inner, low, high], "BETWEEN")?;
                 self.planned(expr)
             }
             Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } | Expr::RLike { .. } => self.like(expr),
@@ -268,30 +277,23 @@ impl<'a> Demand<'a> {
         for index in open {
             sound &= self.walk(members[index], class).is_some();
         }
-        if sound && class == Class::Interval {
-            self.comparable(members)?;
-        }
         if sound && class == Class::Time {
             self.same_times(members);
         }
         sound.then_some(class)
     }
 
-    /// The engine compares a difference of two times, which is all seconds, with an interval part by part, days first:
-    /// that would be wrong, silently.
-    fn comparable(&mut self, members: &[&mut Expr]) -> Option<()> {
-        let types: Vec<DataType> = members.iter().filter_map(|member| self.data_type(member).ok()).collect();
-        let differences = types.iter().filter(|ty| matches!(ty, DataType::Duration(_))).count();
-        if differences == 0 || differences == types.len() {
-            return Some(());
+    /// Values that are compared: intervals by how long they are. The engine would compare them part by part, months first.
+    fn compared(&mut self, members: &mut [&mut Expr], by: &str) -> Option<()> {
+        if self.alike(members, Class::Any, by)? == Class::Interval {
+            for member in members {
+                if self.data_type(member).is_ok_and(|ty| is_interval(&ty)) {
+                    let place = member.span().start;
+                    **member = call(LENGTH, [take(member)], place);
+                }
+            }
         }
-        let finding = Finding::new("unsupported", "a difference of times can't be compared with an interval");
-        let finding = finding.fix("compare times: instead of a - b > interval '1 day' write a - interval '1 day' > b");
-        self.findings.push(match members.first() {
-            Some(member) => finding.at(member.span().start),
-            None => finding,
-        });
-        None
+        Some(())
     }
 
     /// The class of a rewritten expression by its type; whether it can have one is checked with the default types of the fields.

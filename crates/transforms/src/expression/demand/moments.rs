@@ -8,7 +8,10 @@ use super::{
 use crate::expression::{
     class::Class,
     finding::Finding,
-    own::moments::{AT_ZONE, DECIMAL_PART, PARTS, READ_DATE, READ_TIME, UNITS, WHOLE_PART, part, unit},
+    own::{
+        intervals::PARTS_OF_TIMES,
+        moments::{AT_ZONE, DECIMAL_PART, PARTS, READ_DATE, READ_TIME, UNITS, WHOLE_PART, part, unit},
+    },
 };
 use datafusion_sql::sqlparser::ast::{CastKind, DataType, Expr, Spanned};
 
@@ -16,10 +19,12 @@ impl Demand<'_> {
     /// `extract(part from time)`, `date_part('part', time)`.
     pub(super) fn part(&mut self, expr: &mut Expr, name: &str, mut time: Expr) -> Option<Class> {
         let place = expr.span().start;
-        self.demand(&mut time, Class::Time, "EXTRACT")?;
-        let Some((name, fraction)) = part(name) else {
-            let known: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
-            let finding = Finding::new("unknown-value", format!("a time has no {name}")).at(place);
+        let interval = self.one_of(&mut time, &[Class::Time, Class::Interval], "EXTRACT")? == Class::Interval;
+        let has = |name: &str| !(interval && PARTS_OF_TIMES.contains(&name));
+        let Some((name, fraction)) = part(name).filter(|(name, _)| has(name)) else {
+            let known: Vec<&str> = PARTS.iter().map(|(name, _)| *name).filter(|name| has(name)).collect();
+            let what = if interval { "an interval" } else { "a time" };
+            let finding = Finding::new("unknown-value", format!("{what} has no {name}")).at(place);
             return self.fail(finding.fix(format!("known: {}", known.join(", "))));
         };
         let function = if fraction { DECIMAL_PART } else { WHOLE_PART };

@@ -96,6 +96,11 @@ fn is_text(ty: &DataType) -> bool {
     matches!(ty, Ty::Text | Ty::Varchar(_) | Ty::Char(_) | Ty::String(_) | Ty::CharVarying(_) | Ty::CharacterVarying(_))
 }
 
+/// Whether there are sums of it, and differences.
+fn summand(class: Class) -> bool {
+    Class::Number.takes(class) || matches!(class, Class::Time | Class::Interval)
+}
+
 pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(Value::Null.into()))
 }
@@ -175,7 +180,7 @@ impl Demand<'_> {
                 return self.regular(expr);
             }
             Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => {
-                self.alike(&mut [left, right], Class::Any, &by)?;
+                self.compared(&mut [left, right], &by)?;
             }
             Op::Plus | Op::Minus => {
                 self.sum(left, right, &by)?;
@@ -274,7 +279,7 @@ impl Demand<'_> {
             }
         }
         let minus = *op == Op::Minus;
-        self.demand(inner, Class::Number, &by)?;
+        self.one_of(inner, &[Class::Number, Class::Interval], &by)?;
         if minus && !matches!(bare(inner), Expr::Value(_)) {
             *expr = call(NEGATIVE, [take(inner)], place);
         }
@@ -339,7 +344,7 @@ impl Demand<'_> {
         };
         let want = if matches!(class, Class::Time | Class::Interval) { Class::Time } else { Class::Number };
         let (_, other) = (self.walk(rest, want)?, rest);
-        if !Class::Number.takes(class) {
+        if !summand(class) {
             let message = format!("{by} takes numbers, but one side of it is {}", class.words());
             let finding = Finding::new("type-mismatch", message).at(other.span().start);
             self.findings.push(if class == Class::Text { finding.fix("texts are joined by ||") } else { finding });
@@ -350,7 +355,7 @@ impl Demand<'_> {
 
     fn summands(&mut self, a: Class, b: Class, left: &Expr, right: &Expr, by: &str) -> Option<()> {
         for (class, side) in [(a, left), (b, right)] {
-            if !Class::Number.takes(class) {
+            if !summand(class) {
                 let message = format!("{by} takes numbers, but {} is {}", shortened(side), class.words());
                 let finding = Finding::new("type-mismatch", message).at(side.span().start);
                 self.findings.push(if class == Class::Text && by == "+" {
@@ -371,7 +376,7 @@ impl Demand<'_> {
             Some(operand) => {
                 let values = conditions.iter_mut().map(|when| &mut when.condition);
                 let mut members: Vec<&mut Expr> = std::iter::once(&mut **operand).chain(values).collect();
-                sound &= self.alike(&mut members, Class::Any, "CASE").is_some();
+                sound &= self.compared(&mut members, "CASE").is_some();
             }
             None => {
                 for when in conditions.iter_mut() {

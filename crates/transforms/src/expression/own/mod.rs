@@ -1,5 +1,6 @@
 //! Functions of ours: what the engine doesn't have, or has otherwise than SQL.
 mod bytes;
+pub(super) mod intervals;
 pub(super) mod moments;
 pub(super) mod numbers;
 pub(super) mod patterns;
@@ -60,7 +61,7 @@ impl Own {
 
 /// All of them.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    [patterns::all(), numbers::all(), texts::all(), moments::all(), bytes::all()].concat()
+    [patterns::all(), numbers::all(), texts::all(), moments::all(), intervals::all(), bytes::all()].concat()
 }
 
 impl ScalarUDFImpl for Own {

@@ -1,6 +1,7 @@
 //! Functions of times: in microseconds, for the years 1 to 9999.
 use super::{
     Own,
+    intervals::{self, is_interval},
     texts::{each, strings},
     zone::{self, Zone},
 };
@@ -235,6 +236,9 @@ fn bin(columns: &[ArrayRef]) -> Result<ArrayRef> {
 }
 
 fn whole_part(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    if is_interval(columns[1].data_type()) {
+        return intervals::whole_part(columns);
+    }
     let (names, times) = (strings(&columns[0]), micros(&columns[1])?);
     let parts = names.iter().zip(times.as_primitive::<TimestampMicrosecondType>()).map(|row| {
         let (Some(name), Some(time)) = row else { return Ok(None) };
@@ -264,11 +268,10 @@ fn whole_part(columns: &[ArrayRef]) -> Result<ArrayRef> {
 
 /// In millionths.
 fn decimal_part(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    let names = strings(&columns[0]);
-    let times = match columns[1].data_type() {
-        DataType::Duration(_) => cast(&cast(&columns[1], &DataType::Duration(TimeUnit::Microsecond))?, &Int64)?,
-        _ => cast(&micros(&columns[1])?, &Int64)?,
-    };
+    if is_interval(columns[1].data_type()) {
+        return intervals::decimal_part(columns);
+    }
+    let (names, times) = (strings(&columns[0]), cast(&micros(&columns[1])?, &Int64)?);
     let parts = names.iter().zip(times.as_primitive::<Int64Type>()).map(|row| match row {
         (Some("second"), Some(time)) => Ok(Some(i128::from(time.rem_euclid(60 * SECOND)))),
         (Some("milliseconds"), Some(time)) => Ok(Some(i128::from(time.rem_euclid(60 * SECOND)) * 1_000)),
