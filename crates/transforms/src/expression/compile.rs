@@ -232,7 +232,7 @@ fn planned(
     logical.get_type(&columns)?;
     // The type of some functions depends on an argument that is a literal only once it is folded.
     let logical = ExprSimplifier::new(cx.clone()).coerce(folded(logical, &cx)?, &columns)?;
-    let logical = logical.transform_up(|expr| Ok(nearest(expr, &columns)))?.data;
+    let logical = logical.transform_up(|expr| Ok(nearest(expr, &columns)))?.data.transform_up(spread)?.data;
     let physical =
         create_physical_expr(&logical, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
     let physical = physical.transform_up(|expr| checked(expr, &schema))?.data;
@@ -256,6 +256,19 @@ fn without_type(expr: Expr, schema: &Schema) -> Result<Transformed<Expr>, DataFu
             Ok(Transformed::yes(Expr::Literal(ScalarValue::Null, None)))
         }
         _ => Ok(Transformed::no(expr)),
+    }
+}
+
+/// A list with other members than constants, as the comparisons that it stands for: the engine takes a CASE in it for NULL.
+fn spread(expr: Expr) -> Result<Transformed<Expr>, DataFusionError> {
+    match expr {
+        Expr::InList(list) if !list.expr.is_volatile() && list.list.iter().any(|m| !matches!(m, Expr::Literal(..))) => {
+            let (value, negated) = (*list.expr, list.negated);
+            let equal = list.list.into_iter().map(|member| value.clone().eq(member)).reduce(Expr::or);
+            let equal = equal.unwrap_or_else(|| Expr::Literal(ScalarValue::Boolean(Some(false)), None));
+            Ok(Transformed::yes(if negated { Expr::Not(Box::new(equal)) } else { equal }))
+        }
+        other => Ok(Transformed::no(other)),
     }
 }
 

@@ -228,7 +228,13 @@ fn what_is_wrong_is_said_with_its_place() {
         "case when 1 then 2 end",
         "coalesce(1, 'x')",
         "date_trunc('month', 3)",
-        "now() - t > interval '1 day'",
+        "date_trunc('hour', interval '1 day')",
+        "to_char(now() - t, 'HH24')",
+        "now() > interval '1 day'",
+        "3 < interval '1 day'",
+        "abs(interval '1 day')",
+        "greatest(interval '1 day', now() - t)",
+        "extract(week from interval '1 day')",
     ];
     let found: Vec<String> = expressions
         .iter()
