@@ -67,6 +67,7 @@ kinds! {
     BATCH_ID_REUSED "batch-id-reused" UNPROCESSABLE_ENTITY "the batchId was used for other content";
     KEY_REUSED "idempotency-key-reused" UNPROCESSABLE_ENTITY "the idempotency key was used for another request";
     OVERLOADED "overloaded" TOO_MANY_REQUESTS "too much waits to be processed";
+    JOURNAL_DAMAGED "journal-damaged" INTERNAL_SERVER_ERROR "the journal is damaged";
     INTERNAL "internal" INTERNAL_SERVER_ERROR "something is broken in the node";
     UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE "not reachable at the moment";
 }
@@ -161,6 +162,11 @@ impl Error {
         Self::new(INTERNAL, format!("internal error: {what}"))
     }
 
+    fn journal_damaged(what: String) -> Self {
+        tracing::error!("{what}");
+        Self::new(JOURNAL_DAMAGED, what).fix("restore a backup: `dataflow restore`")
+    }
+
     /// An answer of the region about a pipeline.
     pub(crate) fn of_ask(error: AskError, pipeline: &str) -> Self {
         match error {
@@ -169,6 +175,7 @@ impl Error {
                 retry_after: Some(RETRY_AFTER_SECONDS),
                 ..Self::new(UNAVAILABLE, format!("the pipeline {pipeline:?} can't be reached now: {why}"))
             },
+            AskError::Damaged(what) => Self::journal_damaged(what),
             AskError::Internal(what) => {
                 tracing::error!(pipeline, "internal error: {what}");
                 Self::new(INTERNAL, what)
@@ -217,6 +224,7 @@ impl Error {
                 retry_after: Some(RETRY_AFTER_SECONDS),
                 ..Self::new(UNAVAILABLE, format!("the pipelines can't be listed now: {why}"))
             },
+            AskError::Damaged(what) => Self::journal_damaged(what),
             AskError::Internal(what) => {
                 tracing::error!("internal error: {what}");
                 Self::new(INTERNAL, what)

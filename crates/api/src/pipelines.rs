@@ -85,9 +85,9 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
         }
     }
     params.finish()?;
-    let page = state.region.list(ListQuery { after, limit, status, labels }).await.map_err(Error::of_list)?;
-    let items = page.items.into_iter().map(|view| views::shown(&state.catalog, view)).collect();
-    Ok(Json(PipelinePage { items, next: page.next }))
+    let mut page = state.region.list(ListQuery { after, limit, status, labels }).await.map_err(Error::of_list)?;
+    let items = std::mem::take(&mut page.items).into_iter().map(|view| views::shown(&state.catalog, view)).collect();
+    Ok(Json(PipelinePage { items, ..page }))
 }
 
 /// Make a pipeline

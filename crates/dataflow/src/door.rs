@@ -84,17 +84,22 @@ fn all_metrics(region: Arc<dyn ShardRegion>, process: PrometheusHandle) -> impl 
     move || process.render() + &region.metrics()
 }
 
-/// Ready is a node that owns all shards, as there is no other that could, can write its journal, and isn't stopping.
+/// Ready is a node that owns all shards, as there is no other that could, has none of them closed, can write its journal, and
+/// isn't stopping.
 fn readiness(region: Arc<dyn ShardRegion>, closing: Arc<AtomicBool>) -> impl Fn() -> Readiness + Send + Sync + use<> {
     move || {
         if closing.load(Ordering::Relaxed) {
             return Readiness::NotReady("the node is stopping".into());
         }
         let overview = region.overview();
-        match (overview.shards_owned, overview.unwritable) {
-            (SHARDS, None) => Readiness::Ready,
-            (SHARDS, Some(why)) => Readiness::NotReady(format!("the journal can't be written: {why}")),
-            (owned, _) => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
+        match (overview.shards_owned + overview.closed.len(), overview.unwritable, overview.closed.as_slice()) {
+            (SHARDS, None, []) => Readiness::Ready,
+            (SHARDS, None, [why]) => Readiness::NotReady(why.clone()),
+            (SHARDS, None, [first, more @ ..]) => {
+                Readiness::NotReady(format!("{first}; {} more are closed, see the log", more.len()))
+            }
+            (SHARDS, Some(why), _) => Readiness::NotReady(format!("the journal can't be written: {why}")),
+            (owned, ..) => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
         }
     }
 }

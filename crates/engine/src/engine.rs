@@ -68,10 +68,11 @@ impl Default for EngineSettings {
 }
 
 impl Engine {
-    /// Claims all shards, loads their pipelines, and starts those that run.
+    /// Claims all shards, loads their pipelines, and starts those that run. A shard of which the journal has something damaged
+    /// stays closed, and the others do without it.
     ///
     /// # Errors
-    /// If the journal can't be read.
+    /// If the journal can't be read at all.
     pub async fn start(settings: EngineSettings, parts: Parts) -> Result<Self, Error> {
         let directory = Arc::new(Directory::default());
         let around = Surroundings {
@@ -91,7 +92,15 @@ impl Engine {
 
         let mut shards = Vec::with_capacity(claimed.len());
         let mut awake = Vec::new();
-        for (shard, (head, loaded)) in ShardId::all().zip(claimed) {
+        for (shard, claimed) in ShardId::all().zip(claimed) {
+            let (head, loaded) = match claimed {
+                Ok(claimed) => claimed,
+                Err(why) => {
+                    tracing::error!("{why}; none of its pipelines runs, and the node is not ready");
+                    shards.push(Err(why));
+                    continue;
+                }
+            };
             let mut changed = BTreeMap::new();
             for (pipeline, state) in loaded.states {
                 directory.note(&pipeline, &state);
@@ -110,7 +119,7 @@ impl Engine {
             }
             let (journal, clock) = (around.parts.journal.clone(), around.parts.clock.clone());
             let tail = Tail { changed, events: loaded.tail };
-            shards.push(ShardLog::start(shard, head, tail, journal, clock, &*around.parts.spawner));
+            shards.push(Ok(ShardLog::start(shard, head, tail, journal, clock, &*around.parts.spawner)));
         }
         let (spawner, closing) = (around.parts.spawner.clone(), around.closing.clone());
         let journal = around.parts.journal.clone();

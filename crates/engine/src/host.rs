@@ -58,16 +58,17 @@ impl Shard {
 pub(crate) struct Region(Arc<LocalRegion>);
 
 impl Region {
-    /// The region of these shards' logs, in order.
-    pub(crate) fn new(logs: Vec<ShardLog>, around: Surroundings) -> Self {
-        let shards = logs.into_iter().map(|log| Shard { log, entities: Mutex::default() }).collect();
+    /// The region of these shards' logs, in order; of closed ones why they are.
+    pub(crate) fn new(logs: Vec<Result<ShardLog, String>>, around: Surroundings) -> Self {
+        let shards =
+            logs.into_iter().map(|log| log.map(|log| Arc::new(Shard { log, entities: Mutex::default() }))).collect();
         Self(Arc::new(LocalRegion { shards, around, entities: TaskTracker::new(), unwritable: Mutex::default() }))
     }
 
     /// The journal has these epochs: shards that another node owns by now are let go.
     pub(crate) fn seen(&self, epochs: &[(ShardId, Epoch)]) {
         for (shard, epoch) in epochs {
-            if let Some(shard) = self.0.shards.get(usize::from(shard.0)) {
+            if let Some(Ok(shard)) = self.0.shards.get(usize::from(shard.0)) {
                 shard.log.seen(*epoch);
             }
         }
@@ -102,7 +103,9 @@ impl Region {
     /// Takes a pipeline into memory that goes on by itself.
     pub(crate) fn wake(&self, slot: Arc<Slot>) {
         let pipeline = slot.pipeline.clone();
-        self.0.wake(&mut self.0.shard(&pipeline).entities(), &pipeline, Some(slot));
+        if let Ok(shard) = self.0.shard(&pipeline) {
+            self.0.wake(shard, &mut shard.entities(), &pipeline, Some(slot));
+        }
     }
 
     /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline.
@@ -110,7 +113,7 @@ impl Region {
         self.0.around.closing.cancel();
         self.0.entities.close();
         let drained = tokio::time::timeout(deadline, self.0.entities.wait()).await.is_ok();
-        let snapshots = futures::future::join_all(self.0.shards.iter().map(|shard| shard.log.snapshot()));
+        let snapshots = futures::future::join_all(self.0.open().map(|shard| shard.log.snapshot()));
         let stored = tokio::time::timeout(deadline, snapshots).await.is_ok();
         drained && stored
     }
@@ -118,7 +121,8 @@ impl Region {
 
 #[derive(Debug)]
 struct LocalRegion {
-    shards: Vec<Shard>,
+    /// In order; of closed ones why they are.
+    shards: Vec<Result<Arc<Shard>, String>>,
     around: Surroundings,
     entities: TaskTracker,
     unwritable: Mutex<Option<Unwritable>>,
@@ -134,13 +138,26 @@ struct Unwritable {
 }
 
 impl LocalRegion {
-    fn shard(&self, pipeline: &PipelineId) -> &Shard {
-        &self.shards[usize::from(ShardId::of(pipeline).0)]
+    /// The shard of a pipeline, unless it is closed.
+    fn shard(&self, pipeline: &PipelineId) -> Result<&Arc<Shard>, AskError> {
+        let shard = &self.shards[usize::from(ShardId::of(pipeline).0)];
+        shard.as_ref().map_err(|why| AskError::Damaged(why.clone()))
+    }
+
+    /// All shards that are not closed.
+    fn open(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.shards.iter().flatten()
+    }
+
+    /// Why those are closed that are.
+    fn closed(&self) -> Vec<String> {
+        self.shards.iter().filter_map(|shard| shard.as_ref().err().cloned()).collect()
     }
 
     /// The entity of a pipeline, taken into memory if it is not there.
     fn wake(
         self: &Arc<Self>,
+        shard: &Arc<Shard>,
         entities: &mut HashMap<PipelineId, Handle>,
         pipeline: &PipelineId,
         slot: Option<Arc<Slot>>,
@@ -148,7 +165,7 @@ impl LocalRegion {
         if let Some(handle) = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed()) {
             return handle.clone();
         }
-        let log = self.shard(pipeline).log.clone();
+        let log = shard.log.clone();
         let known = slot.or_else(|| log.changed(pipeline));
         let loaded = known.is_some();
         let slot = known.unwrap_or_else(|| Slot::new(pipeline.clone(), State::Empty));
@@ -156,7 +173,7 @@ impl LocalRegion {
         let handle = Handle { mailbox, slot: slot.clone() };
         entities.insert(pipeline.clone(), handle.clone());
         let entity = Entity::new(slot.clone(), log, self.around.clone());
-        let task = live(self.clone(), entity, slot, loaded, inbox);
+        let task = live(shard.clone(), entity, slot, loaded, inbox);
         self.around.parts.spawner.spawn("entity", Box::pin(self.entities.track_future(task)));
         handle
     }
@@ -172,8 +189,9 @@ impl LocalRegion {
         }
         let (reply, answer) = oneshot::channel();
         // Sent under the lock, so that an entity that leaves memory has either got the message or is not found.
-        let mut entities = self.shard(pipeline).entities();
-        let handle = self.wake(&mut entities, pipeline, None);
+        let shard = self.shard(pipeline)?;
+        let mut entities = shard.entities();
+        let handle = self.wake(shard, &mut entities, pipeline, None);
         handle.mailbox.try_send(Mail { ask, reply }).map_err(|_| {
             AskError::Unavailable(format!("pipeline {pipeline} has {MAILBOX} requests waiting; try again later"))
         })?;
@@ -199,7 +217,7 @@ impl LocalRegion {
 
     /// The pipeline in memory, if this node owns it and it is loaded.
     fn awake(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
-        let shard = self.shard(pipeline);
+        let shard = self.shard(pipeline).ok()?;
         if self.around.closing.is_cancelled() || shard.log.lost().is_cancelled() {
             return None;
         }
@@ -210,7 +228,7 @@ impl LocalRegion {
 
     /// A pipeline as it is now; none if there is none. Who only looks takes nobody into memory.
     async fn view(&self, pipeline: &PipelineId) -> Result<Option<PipelineView>, AskError> {
-        let shard = self.shard(pipeline);
+        let shard = self.shard(pipeline)?;
         let awake = shard.entities().get(pipeline).map(|handle| handle.slot.clone());
         // An entity that is being loaded has no state yet.
         let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|slot| slot.state().pipeline().is_some());
@@ -271,16 +289,9 @@ impl LocalRegion {
 }
 
 /// Loads an entity if need be, and lets it live.
-async fn live(
-    region: Arc<LocalRegion>,
-    entity: Entity,
-    slot: Arc<Slot>,
-    loaded: bool,
-    mut inbox: mpsc::Receiver<Mail>,
-) {
-    let shard = region.shard(&slot.pipeline);
+async fn live(shard: Arc<Shard>, entity: Entity, slot: Arc<Slot>, loaded: bool, mut inbox: mpsc::Receiver<Mail>) {
     if !loaded {
-        match load_pipeline(&*region.around.parts.journal, &slot.pipeline).await {
+        match load_pipeline(&*entity.around.parts.journal, &slot.pipeline).await {
             Ok(state) => *slot.state() = state,
             Err(error) => {
                 tracing::error!(pipeline = %slot.pipeline, %error, "the pipeline can't be loaded");
@@ -357,21 +368,23 @@ impl ShardRegion for Region {
         let views = stream::iter(ids).map(|id| async move { self.0.view(&id).await }).buffered(32);
         // Some may have been deleted since they were found.
         let items = views.try_filter_map(async |view| Ok(view)).try_collect().await?;
-        Ok(PipelinePage { items, next })
+        Ok(PipelinePage { items, next, closed: self.0.closed() })
     }
 
     fn overview(&self) -> RegionView {
         let by_status = self.0.around.directory.by_status();
         let unwritable = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
-        let entities = self.0.shards.iter().map(|shard| shard.entities().len()).sum();
-        let running = |shard: &Shard| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
+        let entities = self.0.open().map(|shard| shard.entities().len()).sum();
+        let running =
+            |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
         RegionView {
-            shards_owned: self.0.shards.iter().filter(|shard| !shard.log.lost().is_cancelled()).count(),
+            shards_owned: self.0.open().filter(|shard| !shard.log.lost().is_cancelled()).count(),
             pipelines: by_status.values().sum(),
             by_status,
             entities,
-            runs: self.0.shards.iter().map(running).sum(),
+            runs: self.0.open().map(running).sum(),
             unwritable: unwritable.as_ref().map(|unwritable| unwritable.why.clone()),
+            closed: self.0.closed(),
         }
     }
 
@@ -380,14 +393,12 @@ impl ShardRegion for Region {
     }
 
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64 {
-        if self.0.around.closing.is_cancelled() {
+        let open = self.0.shard(pipeline).ok().filter(|_| !self.0.around.closing.is_cancelled());
+        let Some(shard) = open else {
             tokio::time::sleep(WATCH).await;
             return seen;
-        }
-        let mut changes = {
-            let mut entities = self.0.shard(pipeline).entities();
-            self.0.wake(&mut entities, pipeline, None).slot.changes()
         };
+        let mut changes = self.0.wake(shard, &mut shard.entities(), pipeline, None).slot.changes();
         let changed = changes.wait_for(|changes| *changes > seen);
         let now = match tokio::time::timeout(WATCH, changed).await {
             Ok(Ok(now)) => Some(*now),

@@ -236,7 +236,10 @@ pub enum AskError {
     /// The shard's owner can't be reached, or is busy; the message may be sent again with the same command id.
     #[error("the pipeline can't be reached now: {0}")]
     Unavailable(String),
-    /// A bug or broken storage.
+    /// Something that it takes is damaged in the journal, and what.
+    #[error("{0}")]
+    Damaged(String),
+    /// A bug.
     #[error("{0}")]
     Internal(String),
 }
@@ -245,9 +248,9 @@ pub enum AskError {
 impl From<dataflow_journal::Error> for AskError {
     fn from(error: dataflow_journal::Error) -> Self {
         match error {
-            dataflow_journal::Error::Corrupt(_) | dataflow_journal::Error::NotAsLeft(_) => {
-                Self::Internal(error.to_string())
-            }
+            dataflow_journal::Error::Corrupt(_)
+            | dataflow_journal::Error::Broken(_)
+            | dataflow_journal::Error::NotAsLeft(_) => Self::Damaged(error.to_string()),
             dataflow_journal::Error::Unavailable(_) | dataflow_journal::Error::Fenced { .. } => {
                 Self::Unavailable(error.to_string())
             }

@@ -184,6 +184,9 @@ pub struct PipelinePage {
     pub items: Vec<PipelineView>,
     /// What to give as `after` for the next page; none: this is the last.
     pub next: Option<String>,
+    /// Shards whose pipelines are missing here, and why: something of them is damaged in the journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<String>,
 }
 
 /// The answer to a pushed batch.
@@ -340,6 +343,9 @@ pub struct RegionView {
     /// Why the journal can't be written now, if it can't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwritable: Option<String>,
+    /// Why shards are closed, of each that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<String>,
 }
 
 /// All findings about a spec.

@@ -70,7 +70,10 @@ pub enum Error {
     /// The store can't be reached, is busy or is full: the call was not carried out, or its answer got lost. Try again.
     #[error("the journal can't be reached: {0}")]
     Unavailable(String),
-    /// What is stored can't be read, or contradicts the call (a snapshot behind the last one, a chunk's name with other
+    /// The store as a whole is damaged: nothing in it can be relied on, and nothing may be written to it.
+    #[error("the journal is damaged: {0}")]
+    Broken(String),
+    /// What is stored in one place can't be read, or contradicts the call (a snapshot behind the last one, a chunk's name with other
     /// content). Nothing was changed, and trying again is no use.
     #[error("the journal is damaged: {0}")]
     Corrupt(String),

@@ -113,7 +113,8 @@ static EXPECTED: LazyLock<Vec<Answer>> = LazyLock::new(|| {
 fn refused_or_same(path: &Path) -> Result<Vec<String>, TestCaseError> {
     // A version of SQLite's format that may only be read can't be told from a file system like that.
     let damage = |error: &Error| {
-        matches!(error, Error::Corrupt(_) | Error::NotAsLeft(_)) || error.to_string().contains("readonly")
+        matches!(error, Error::Corrupt(_) | Error::Broken(_) | Error::NotAsLeft(_))
+            || error.to_string().contains("readonly")
     };
     let answers = match answers(path) {
         Ok(answers) => answers,

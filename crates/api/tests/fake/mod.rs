@@ -167,7 +167,7 @@ impl ShardRegion for Region {
         let more = items.len() > query.limit;
         items.truncate(query.limit);
         let next = items.last().filter(|_| more).map(|last| last.pipeline_id.clone());
-        Ok(PipelinePage { items, next })
+        Ok(PipelinePage { items, next, ..PipelinePage::default() })
     }
 
     fn overview(&self) -> RegionView {

@@ -3,9 +3,10 @@ use crate::{
     program::{Node, count, output, program, query, start},
     topic::{BROKERS, Topic},
 };
+use dataflow_core::{id::PipelineId, shard::ShardId};
 use dataflow_testkit::servers;
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 use tokio_postgres::NoTls;
 
 const POSTGRES: &str = "postgres://dataflow:dataflow@127.0.0.1:5432/dataflow";
@@ -307,6 +308,85 @@ fn a_backup_that_fails_leaves_nothing() {
     }
     let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), &text(&path("none/backup.db"))]);
     assert!(code == 1 && stderr.contains("none/backup.db") && !stderr.contains("--data-dir"), "{stderr}");
+}
+
+/// What is damaged in the journal closes the shard that needs it: the node starts, says so, and runs all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_row_closes_its_shard_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let copy = |from: &str, to: &str| {
+        drop(fs::remove_dir_all(path(to)));
+        assert!(
+            Command::new("cp")
+                .args(["-r".as_ref(), path(from).as_os_str(), path(to).as_os_str()])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let (data, input) = (path("now/data"), path("in.jsonl"));
+    fs::create_dir(path("now")).unwrap();
+    append(&input, 0..10);
+    let node = start(&data);
+    for id in ["whole", "damaged"] {
+        let sink = json!({"type": "sqlite", "path": path("now").join(id), "table": "numbers", "mode": "append"});
+        let mut spec = from_file(&input, sink);
+        spec["pipelineId"] = json!(id);
+        node.create_and_start(&spec).await;
+        delivered(&node, id, 10).await;
+    }
+    node.kill();
+    copy("now", "killed");
+    let mut node = start(&data);
+    node.signal("TERM");
+    assert!(node.ended().success());
+    copy("now", "ended");
+
+    let shard = ShardId::of(&PipelineId::try_from("damaged").unwrap()).0;
+    for (number, (journal, damage, says)) in (1..).zip([
+        ("ended", "update snapshot set state = zeroblob(9)", "the snapshot of \"damaged\""),
+        ("ended", "delete from snapshot", "the set of its snapshots"),
+        ("ended", "update head set epoch = epoch + 1", "its head"),
+        ("ended", "update head set next_seq = 1", "its head"),
+        ("ended", "update head set epoch = -1", "its head"),
+        ("killed", "update log set kind = 1 - kind", "event 1 of \"damaged\""),
+        ("killed", "delete from log", "are missing"),
+    ]) {
+        copy(journal, "now");
+        let file = rusqlite::Connection::open(data.join("node/journal.db")).unwrap();
+        assert_ne!(file.execute(&format!("{damage} where shard = {shard}"), []).unwrap(), 0, "{damage}");
+        drop(file);
+        let named = |said: &Value| {
+            let said = said.as_str().unwrap_or_else(|| panic!("{damage}: {said}"));
+            assert!(said.contains(&format!("shard {shard} is closed")) && said.contains(says), "{damage}: {said}");
+        };
+
+        let mut node = start(&data);
+        let (status, ready) = node.request("GET", "/health/ready", None).await;
+        assert_eq!(status, 503, "{damage}: {ready}");
+        named(&ready["reason"]);
+        let of_it = "/api/pipelines/damaged";
+        for (method, path) in
+            [("GET", of_it.to_owned()), ("POST", format!("{of_it}/start")), ("DELETE", of_it.to_owned())]
+        {
+            let (status, answer) = node.request(method, &path, None).await;
+            assert_eq!((status, answer["code"].as_str()), (500, Some("journal-damaged")), "{damage}: {answer}");
+            named(&answer["detail"]);
+        }
+        let list = node.get("/api/pipelines").await;
+        let ids: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| &item["pipelineId"]).collect();
+        assert_eq!(ids, ["whole"], "{damage}");
+        named(&list["closed"][0]);
+
+        append(&input, 10 * number..10 * (number + 1));
+        let rows = 10 * (number + 1);
+        delivered(&node, "whole", rows).await;
+        node.signal("TERM");
+        assert!(node.ended().success(), "{damage}");
+        let counted = query(&path("now/whole"), "select count(*) * 1000 + count(distinct id) from numbers");
+        assert_eq!(counted, i64::try_from(rows * 1_001).unwrap(), "{damage}");
+    }
 }
 
 /// A copy on another machine fences the node that it was made of, whose pipelines end and say why.

@@ -69,7 +69,9 @@ impl Inbox for EntityInbox {
         };
         let Found { from, to, line, chunk } = found;
         let body = self.journal.chunk(&chunk).await.map_err(|error| match error {
-            dataflow_journal::Error::Corrupt(_) => Error::fatal("journal-damaged", error.to_string()).for_user(),
+            dataflow_journal::Error::Corrupt(_) | dataflow_journal::Error::Broken(_) => {
+                Error::fatal("journal-damaged", error.to_string()).for_user()
+            }
             _ => Error::transient("journal", error.to_string()),
         })?;
         let mut body = body.filter(|body| body.len() >= 8).ok_or_else(|| {

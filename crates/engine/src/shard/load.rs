@@ -24,8 +24,11 @@ pub(crate) struct Loaded {
     pub(crate) tail: usize,
 }
 
+/// A shard that was taken over, or why it stays closed: something that its pipelines depend on is damaged in the journal.
+pub(crate) type Claimed = Result<(Head, Loaded), String>;
+
 /// Takes over a shard and loads its pipelines. While the journal can't be reached it is asked again, for half a minute.
-pub(crate) async fn claim_shard(journal: &dyn Journal, shard: ShardId) -> Result<(Head, Loaded), Error> {
+pub(crate) async fn claim_shard(journal: &dyn Journal, shard: ShardId) -> Result<Claimed, Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let claimed = async { Ok::<_, Error>((journal.claim(shard).await?, load_shard(journal, shard).await?)) };
@@ -34,7 +37,10 @@ pub(crate) async fn claim_shard(journal: &dyn Journal, shard: ShardId) -> Result
                 tracing::warn!(shard = shard.0, reason, "the journal can't be reached; asking again");
                 tokio::time::sleep(RETRY).await;
             }
-            outcome => return outcome,
+            Err(Error::Corrupt(damage)) => {
+                return Ok(Err(format!("shard {shard} is closed, as the journal is damaged: {damage}")));
+            }
+            outcome => return outcome.map(Ok),
         }
     }
 }

@@ -47,7 +47,7 @@ pub fn restore(backup: &Path, path: &Path, least: Epoch) -> Result<Option<PathBu
     let failed = |cause| failure::of(partial, "can't be written", &cause);
     let db = schema::connect(partial, OpenFlags::empty()).map_err(failed)?;
     statements::raise_epochs(&db, least).map_err(failed)?;
-    let written = schema::written(&db, partial)?;
+    let written = schema::written(&db, partial, None)?;
     db.close().map_err(|(_, cause)| failed(cause))?;
 
     let kept = keep(path, least)?;
@@ -86,7 +86,7 @@ fn copy(path: &Path, partial: &Partial) -> Result<(), Error> {
     let db = schema::connect(path, OpenFlags::empty()).map_err(read)?;
     db.busy_timeout(schema::BUSY).map_err(read)?;
     schema::check(&db, path)?;
-    schema::written(&db, path)?;
+    schema::written(&db, path, None)?;
     partial.remove()?;
     let to = &partial.0;
     // What is in a journal is nobody else's business. SQLite takes an empty file.
@@ -106,7 +106,7 @@ fn check(copy: &Path) -> Result<Written, Error> {
     if found != "ok" {
         return Err(Error::Corrupt(format!("the copy {} is not whole: {found}", copy.display())));
     }
-    let written = schema::written(&db, copy)?;
+    let written = schema::written(&db, copy, None)?;
     statements::check_all(&db).map_err(failed)?;
     Ok(written)
 }

@@ -14,10 +14,8 @@ pub(super) fn of(path: &Path, what: &str, cause: &rusqlite::Error) -> Error {
         _ if is_locked(cause) => Error::Unavailable(locked(path)),
         rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
             // Unknown is what SQLite has no code for: a header or a schema that it can't make sense of.
-            ErrorCode::DatabaseCorrupt
-            | ErrorCode::NotADatabase
-            | ErrorCode::ConstraintViolation
-            | ErrorCode::Unknown => Error::Corrupt(text),
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown => Error::Broken(text),
+            ErrorCode::ConstraintViolation => Error::Corrupt(text),
             ErrorCode::DiskFull => Error::Unavailable(format!("{text}; free space on its disk")),
             _ => Error::Unavailable(text),
         },
@@ -25,9 +23,9 @@ pub(super) fn of(path: &Path, what: &str, cause: &rusqlite::Error) -> Error {
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::QueryReturnedNoRows
-        // Its tables are not those that every statement is written for.
-        | rusqlite::Error::SqlInputError { .. }
         | rusqlite::Error::Utf8Error(..) => Error::Corrupt(text),
+        // Its tables are not those that every statement is written for.
+        rusqlite::Error::SqlInputError { .. } => Error::Broken(text),
         _ => Error::Unavailable(text),
     }
 }

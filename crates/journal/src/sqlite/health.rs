@@ -38,7 +38,7 @@ impl Health {
     pub(super) fn note(&self, how: &Result<(), Error>) {
         let failure = match how {
             Ok(()) => None,
-            Err(Error::Unavailable(why) | Error::Corrupt(why)) => Some(why.clone()),
+            Err(Error::Unavailable(why) | Error::Corrupt(why) | Error::Broken(why)) => Some(why.clone()),
             Err(error @ (Error::Fenced { .. } | Error::NotAsLeft(_))) => Some(error.to_string()),
         };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;

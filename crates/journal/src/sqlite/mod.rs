@@ -57,7 +57,7 @@ impl Sqlite {
         // Read first: it never knows more than the journal at the same moment.
         let seen = Written::seen(path)?;
         let db = schema::open(path, seen.as_ref())?;
-        let written = schema::written(&db, path)?;
+        let written = schema::written(&db, path, seen.as_ref())?;
         seen.map_or(Ok(()), |seen| written.covers(&seen, path))?;
         let reading =
             (0..readers::THREADS).map(|_| schema::open_to_read(path)).collect::<Result<_, _>>().map_err(in_file)?;

@@ -145,8 +145,9 @@ pub(super) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
     }
 }
 
-/// What the journal is known by, and how much was written to it.
-pub(super) fn written(db: &Connection, path: &Path) -> Result<Written, Error> {
+/// What the journal is known by, and how much was written to it. Where a head is damaged that can't be told, and its marker
+/// is believed, which has `seen` it.
+pub(super) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> Result<Written, Error> {
     if number(db, "SELECT count(*) FROM pragma_table_info('journal') WHERE name = 'sum'").is_ok_and(|found| found == 0)
     {
         let path = path.display();
@@ -162,7 +163,8 @@ pub(super) fn written(db: &Connection, path: &Path) -> Result<Written, Error> {
             sums::check(row, 1, sum(&[], &id, &[]), format_args!("the id of {}", path.display()))?;
             Ok(id)
         })?;
-        Ok(Written { id, moves: statements::moves(&tx)? })
+        let moves = statements::moves(&tx)?.or(seen.map(|seen| seen.moves));
+        Ok(Written { id, moves: moves.unwrap_or(0) })
     };
     written().map_err(|cause| failure::of(path, "can't be read", &cause))
 }

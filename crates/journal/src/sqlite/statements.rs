@@ -13,9 +13,9 @@ fn signed(number: u64) -> Result<i64> {
     i64::try_from(number).map_err(|cause| rusqlite::Error::ToSqlConversionFailure(cause.into()))
 }
 
+/// A number of a row whose checksum is compared next: a negative one is damage, which that tells.
 fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> Result<u64> {
-    let number: i64 = row.get(column)?;
-    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+    row.get(column).map(i64::cast_unsigned)
 }
 
 fn limited(limit: usize) -> i64 {
@@ -86,10 +86,14 @@ fn head(db: &Connection, shard: ShardId) -> Result<Stored> {
     Ok(claimed(db, shard)?.unwrap_or(Stored::EMPTY))
 }
 
-fn heads(db: &Connection) -> Result<Vec<(ShardId, Stored)>> {
-    db.prepare_cached("SELECT shard, epoch, next_seq, snapshot_at, snapshots, sum FROM head")?
-        .query_map([], stored)?
-        .collect()
+/// All heads, each by itself: a damaged one is told by whoever uses it, and the others have nothing to do with it.
+fn heads(db: &Connection) -> Result<Vec<Result<(ShardId, Stored)>>> {
+    let mut all = db.prepare_cached("SELECT shard, epoch, next_seq, snapshot_at, snapshots, sum FROM head")?;
+    let (mut rows, mut heads) = (all.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        heads.push(stored(row));
+    }
+    Ok(heads)
 }
 
 fn put_head(db: &Connection, shard: ShardId, head: &Stored) -> Result<()> {
@@ -116,19 +120,25 @@ pub(super) fn claim(db: &Connection, shard: ShardId) -> Result<Head> {
 
 /// Raises the epochs of all shards to at least this one.
 pub(super) fn raise_epochs(db: &Connection, least: Epoch) -> Result<()> {
-    for (shard, head) in heads(db)? {
+    for head in heads(db)? {
+        let (shard, head) = head?;
         put_head(db, shard, &Stored { epoch: head.epoch.max(least), ..head })?;
     }
     Ok(())
 }
 
+/// The epochs of all shards whose heads are whole.
 pub(super) fn epochs(db: &Connection) -> Result<Vec<(ShardId, Epoch)>> {
-    Ok(heads(db)?.into_iter().map(|(shard, head)| (shard, head.epoch)).collect())
+    Ok(heads(db)?.into_iter().flatten().map(|(shard, head)| (shard, head.epoch)).collect())
 }
 
-/// Claims and events of all shards, ever. A damaged head is told by whoever uses it: the others have nothing to do with it.
-pub(super) fn moves(db: &Connection) -> Result<u64> {
-    db.query_row("SELECT coalesce(sum(epoch + next_seq - 1), 0) FROM head", [], |row| unsigned(row, 0))
+/// Claims and events of all shards, ever; none if a head is damaged, as its share is not known.
+pub(super) fn moves(db: &Connection) -> Result<Option<u64>> {
+    let heads = heads(db)?;
+    if heads.iter().any(Result::is_err) {
+        return Ok(None);
+    }
+    Ok(Some(heads.iter().flatten().map(|(_, head)| head.epoch.0 + head.next.0 - 1).sum()))
 }
 
 pub(super) fn append(db: &Connection, shard: ShardId, epoch: Epoch, next: Seq, rows: &[Row]) -> Result<Appended> {
@@ -306,7 +316,8 @@ fn stored_chunk(row: &rusqlite::Row<'_>) -> Result<Vec<u8>> {
 
 /// Reads every row of every table, and so finds all that are damaged; fails for the first.
 pub(super) fn check_all(db: &Connection) -> Result<()> {
-    for (shard, _) in heads(db)? {
+    for head in heads(db)? {
+        let (shard, _) = head?;
         snapshots(db, shard)?;
         let mut log = db.prepare(READ)?;
         let mut rows = log.query(params![shard.0, 0, i64::MAX])?;

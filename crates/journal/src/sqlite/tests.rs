@@ -291,7 +291,8 @@ async fn what_was_taken_away_is_noticed() {
                 drop(Sqlite::open(path).unwrap());
                 let db = Connection::open(path).unwrap();
                 db.execute("DELETE FROM log WHERE seq = 5", []).unwrap();
-                db.execute("UPDATE head SET next_seq = 5", []).unwrap();
+                let sum = super::sums::sum(&[SHARD.0.into(), 1, 5, 1, 0], "", &[]);
+                db.execute("UPDATE head SET next_seq = 5, sum = ?1", [sum]).unwrap();
             },
             "holds 5 of the 6 changes",
         ),

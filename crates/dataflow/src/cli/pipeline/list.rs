@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let client = args.server.client()?;
-    let mut page = PipelinePage { items: Vec::new(), next: args.after };
+    let mut page = PipelinePage { next: args.after, ..PipelinePage::default() };
     loop {
         let mut query: Vec<(&str, String)> = Vec::new();
         query.extend(page.next.take().map(|after| ("after", after)));
@@ -38,6 +38,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         let more: PipelinePage = client.send(Request::get(&["pipelines"]).query(&query)).await?;
         page.items.extend(more.items);
         page.next = more.next;
+        page.closed = more.closed;
         if page.next.is_none() || args.limit.is_some_and(|most| page.items.len() >= most) {
             break;
         }
@@ -49,6 +50,9 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
                 ["PIPELINE", "STATUS", "SOURCE", "SINK", "READ", "DELIVERED", "DEAD", "LAG", "WARNINGS", "PER SECOND"];
             let rows: Vec<_> = page.items.iter().map(row).collect();
             output::print(&output::table(headers, &rows));
+            for why in page.closed {
+                eprintln!("there may be more: {why}");
+            }
             if let Some(next) = page.next {
                 eprintln!("there are more: --after {next}");
             }
