@@ -295,20 +295,32 @@ pub(super) async fn freezes(node: &Node, within: Duration) -> bool {
 }
 
 /// Freezes a node at a moment when it has this database locked, or has not; `meanwhile` gives it something to do.
-pub(super) async fn freeze(node: &Node, database: &Path, locked: bool, mut meanwhile: impl FnMut()) {
-    let looker = rusqlite::Connection::open(database).unwrap();
-    looker.busy_timeout(Duration::ZERO).unwrap();
+pub(super) async fn freeze(node: &Node, database: &Path, locked: bool, meanwhile: impl FnMut()) {
+    freeze_where(node, &[(database, locked)], meanwhile).await;
+}
+
+/// The same with several databases at once.
+pub(super) async fn freeze_where(node: &Node, databases: &[(&Path, bool)], mut meanwhile: impl FnMut()) {
+    let lookers = databases.iter().map(|(database, locked)| {
+        let looker = rusqlite::Connection::open(database).unwrap();
+        looker.busy_timeout(Duration::ZERO).unwrap();
+        (looker, *locked)
+    });
+    let lookers: Vec<_> = lookers.collect();
+    let is_locked = |looker: &rusqlite::Connection| {
+        let looked = looker.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+        let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+        assert!(looked.as_ref().err().is_none_or(busy), "{looked:?}");
+        looked.is_err()
+    };
     let begun = Instant::now();
     for moment in 0.. {
-        assert!(begun.elapsed() < PATIENCE, "{moment} times it was the other way with {}", database.display());
+        assert!(begun.elapsed() < PATIENCE, "{moment} times it was the other way with {databases:?}");
         meanwhile();
         tokio::time::sleep(Duration::from_millis(moment * 7 % 40)).await;
         node.signal("STOP");
         assert!(freezes(node, PATIENCE).await);
-        let looked = looker.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
-        let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-        assert!(looked.as_ref().err().is_none_or(busy), "{looked:?}");
-        if looked.is_err() == locked {
+        if lookers.iter().all(|(looker, locked)| is_locked(looker) == *locked) {
             return;
         }
         node.signal("CONT");

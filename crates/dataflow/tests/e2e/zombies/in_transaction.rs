@@ -1,10 +1,11 @@
 //! A node that is frozen in the middle of a transaction of SQLite, of the journal or of a sink: nobody can take its lock
 //! from it. The next one says which file it is and who has it, waits, and goes on once the first one wakes or is gone.
-use super::house::{Feed, House, Target, freeze};
+use super::house::{Feed, House, Target, freeze_where};
 use rusqlite::Connection;
 use std::path::Path;
 
 async fn is_waited_for(target: Target, database: &str) {
+    const JOURNAL: &str = "data/node/journal.db";
     for wake in [true, false] {
         let mut house = House::new(Feed::File, target).busy(8_000);
         let first = house.node("");
@@ -12,7 +13,11 @@ async fn is_waited_for(target: Target, database: &str) {
         house.write(100);
         house.through(&first).await;
         let path = house.path(database);
-        freeze(&first, &path, true, || house.write(200)).await;
+        // Where both are locked, the journal would be waited for first.
+        let journal = house.path(JOURNAL);
+        let free = (database != JOURNAL).then_some((journal.as_path(), false));
+        let databases: Vec<_> = [(path.as_path(), true)].into_iter().chain(free).collect();
+        freeze_where(&first, &databases, || house.write(200)).await;
         let (second, waited) = house.take_over(first, wake).await;
         let name = Path::new(database).file_name().unwrap().to_str().unwrap();
         assert!(waited.contains(name), "{name} was locked, it was waited for {waited:?}");
