@@ -22,6 +22,11 @@ impl Owner {
         Self { journal: lane.journal.clone(), incarnation: lane.fence.incarnation.clone() }
     }
 
+    /// Whether only a user can say that this one's progress is taken over.
+    pub(crate) fn is_in_the_way(&self, lane: &OpenLane) -> bool {
+        self.journal != lane.journal && lane.take_over < TakeOver::AnotherNode
+    }
+
     /// Whether whoever opens takes this one's progress over; what an earlier pipeline of the same id in the same journal has
     /// left is nobody's any more.
     ///

@@ -34,6 +34,10 @@ pub trait Subject: Send + Sync {
     fn is_shared(&self) -> bool {
         true
     }
+    /// Takes all rows out of the target, by hand; false if that is not to be had.
+    async fn clear(&self) -> bool {
+        false
+    }
     /// A name that the target refuses.
     fn refused_name(&self) -> Option<&'static str> {
         None
@@ -54,6 +58,9 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
         commits_are_applied_once(&fresh().await).await;
         lanes_are_apart(&fresh().await).await;
         other_generations_are_told_of(&fresh().await).await;
+        if fresh().await.is_shared() {
+            nodes::what_is_gone_is_in_nobodys_way(&fresh().await).await;
+        }
     }
     let keeps_progress = matches!(fresh().await.sink().kind(), Kind::Transactional | Kind::Staged);
     if keeps_progress && fresh().await.is_shared() {

@@ -181,7 +181,16 @@ async fn take_over(
     for row in &others {
         let (journal, other): (String, &str) = (row.get(0), row.get(1));
         let owner = Owner { journal, incarnation: stored_incarnation(other)? };
-        if !owner.is_taken_over(lane, &called)? {
+        let gone = owner.is_in_the_way(lane) && {
+            // Who commits at this moment is waited for.
+            let lock =
+                format!("select 1 from {name} where pipeline = $1 and incarnation = $2 and target = $3 for update");
+            let values: [&(dyn ToSql + Sync); 3] = [&key.pipeline, &other, &target];
+            let locking = transaction.query(&lock, &values);
+            breaking_locks(server, transaction, wait, Ended::Silent, doing, locking).await?;
+            is_empty(transaction, schema, target).await.map_err(failed)?
+        };
+        if !gone && !owner.is_taken_over(lane, &called)? {
             continue;
         }
         let adopt = format!(
@@ -191,7 +200,7 @@ async fn take_over(
         );
         let forget = format!("delete from {name} where pipeline = $1 and incarnation = $2 and target = $3");
         // An earlier writer that is frozen may hold their rows.
-        if !std::mem::replace(&mut adopted, true) {
+        if !gone && !std::mem::replace(&mut adopted, true) {
             let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &target, &lane.journal, &other];
             let adopting = transaction.execute(&adopt, &values);
             breaking_locks(server, transaction, wait, Ended::All, doing, adopting).await?;
@@ -201,6 +210,19 @@ async fn take_over(
         breaking_locks(server, transaction, wait, Ended::All, doing, forgetting).await?;
     }
     Ok(())
+}
+
+/// Whether a table has no row, or is not there: then nothing is left of what others have written to one of this name. One
+/// that can't be read is not known to be empty.
+async fn is_empty(transaction: &Transaction<'_>, schema: &str, table: &str) -> Result<bool, tokio_postgres::Error> {
+    let table = format!("{}.{}", quote(schema), quote(table));
+    let look = "select to_regclass($1) is null, coalesce(has_table_privilege(to_regclass($1), 'select'), false)";
+    let found = transaction.query_one(look, &[&table]).await?;
+    let (gone, readable): (bool, bool) = (found.get(0), found.get(1));
+    if gone || !readable {
+        return Ok(gone);
+    }
+    Ok(transaction.query_one(&format!("select not exists (select from {table})"), &[]).await?.get(0))
 }
 
 /// Ends the sessions that the session `waiting` waits for. All connections of the pool may wait like this one.

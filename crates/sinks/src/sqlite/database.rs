@@ -3,7 +3,10 @@ use super::failure;
 use crate::{
     on_disk::FileId,
     owner::Owner,
-    table::tokens::{Stored, TABLE, fenced, others, outdated, stored_incarnation},
+    table::{
+        ddl::quote,
+        tokens::{Stored, TABLE, fenced, others, outdated, stored_incarnation},
+    },
 };
 use dataflow_core::{
     id::{Epoch, Generation},
@@ -153,10 +156,11 @@ impl Database {
         let mut adopted = false;
         for (journal, other) in others.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)? {
             let owner = Owner { journal, incarnation: stored_incarnation(&other)? };
-            if !owner.is_taken_over(lane, &name)? {
+            let gone = owner.is_in_the_way(lane) && self.is_empty(target).map_err(failed)?;
+            if !gone && !owner.is_taken_over(lane, &name)? {
                 continue;
             }
-            if !std::mem::replace(&mut adopted, true) {
+            if !gone && !std::mem::replace(&mut adopted, true) {
                 let newest = params![pipeline, incarnation, generation];
                 let newest: i64 = self.connection.query_row(NEWEST, newest, |row| row.get(0)).map_err(failed)?;
                 let values = params![pipeline, incarnation, target, lane.journal, other, newest];
@@ -165,6 +169,16 @@ impl Database {
             self.connection.execute(FORGET, params![pipeline, other, target]).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Whether a table has no row, or is not there: then nothing is left of what others have written to one of this name.
+    fn is_empty(&self, table: &str) -> rusqlite::Result<bool> {
+        let there =
+            "select exists (select 1 from sqlite_schema where type in ('table', 'view') and name = ?1 collate nocase)";
+        if !self.connection.query_row(there, [table], |row| row.get(0))? {
+            return Ok(true);
+        }
+        self.connection.query_row(&format!("select not exists (select 1 from {})", quote(table)), [], |row| row.get(0))
     }
 
     /// Moves the token of a lane by one commit, within a transaction.

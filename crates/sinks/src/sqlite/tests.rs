@@ -69,6 +69,9 @@ impl Subject for Target {
     fn upserts(&self) -> bool {
         self.more.get("key").is_some()
     }
+    async fn clear(&self) -> bool {
+        self.db().execute("delete from users", []).is_ok()
+    }
     fn refused_name(&self) -> Option<&'static str> {
         self.setup.map(|_| "refused")
     }

@@ -98,6 +98,9 @@ impl Subject for Target {
     fn upserts(&self) -> bool {
         self.more.get("key").is_some()
     }
+    async fn clear(&self) -> bool {
+        self.client.batch_execute("delete from users").await.is_ok()
+    }
     fn refused_name(&self) -> Option<&'static str> {
         self.refuses.then_some("refused")
     }

@@ -83,3 +83,18 @@ pub(super) async fn a_later_incarnation_is_told_of(subject: &dyn Subject) {
     opened(subject, lane("here", "1-a", TakeOver::Later)).await.close().await;
     expect(subject, &[(1, "x"), (2, "x"), (3, "x")], "what was written stays").await;
 }
+
+/// Who has dropped or emptied a target and begins anew elsewhere need not take anything over.
+pub(super) async fn what_is_gone_is_in_nobodys_way(subject: &dyn Subject) {
+    let mut old = written(subject, lane("here", "1-a", TakeOver::Nobody), 1).await;
+    refused(subject, lane("there", "1-b", TakeOver::Nobody), "target-of-another-node", &[]).await;
+    if !subject.clear().await {
+        return;
+    }
+    let new = written(subject, lane("there", "1-b", TakeOver::Nobody), 2).await;
+    assert!(new.found.is_none() && new.others.is_empty(), "{:?}, {:?}", new.found, new.others);
+    let late = old.try_commit(2, &[pair(9, "late")]).await;
+    assert!(matches!(late, Err(CommitError::Failed(Error::Fenced(_)))), "{late:?}");
+    refused(subject, lane("here", "1-a", TakeOver::Nobody), "target-of-another-node", &[]).await;
+    expect(subject, &[(2, "x")], "the new one alone has written").await;
+}
