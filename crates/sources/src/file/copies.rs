@@ -9,6 +9,7 @@ use super::{
     follow::Follow,
     identity::Identity,
     rotation::{is_rotated_name, rotated},
+    slot::Slot,
     tail::{self, position},
 };
 use dataflow_core::position::Position;
@@ -59,18 +60,43 @@ fn written(meta: &Metadata) -> (i64, i64) {
 }
 
 impl Follow {
-    /// Whether a file that has no position of its own has another name (a link), under which it is read.
+    /// Whether a file has another name (a link, or where its copy was found), under which it is read.
     pub(super) fn is_read_elsewhere(&self, k: usize, meta: &Metadata) -> bool {
         let own = &self.slots[k];
         let may_be_linked = meta.nlink() > 1 || fs::symlink_metadata(&own.path).is_ok_and(|meta| meta.is_symlink());
         let same = |there: Metadata| (there.dev(), there.ino()) == (meta.dev(), meta.ino());
+        let is_known = |slot: &Slot| slot.identity().is_some_and(|known| known.is_inode(meta));
+        let is_own = is_known(own);
         let mut others = self.slots.iter().enumerate().filter(|(other, _)| *other != k);
         others.any(|(_, slot)| {
+            // Of two that found it and did not begin, one begins.
+            let first = slot.is_begun() || !is_own || slot.partition < own.partition;
             // Or will be, once the file before it is.
-            let next = may_be_linked && !own.is_begun() && slot.position.is_some();
-            slot.rotated.is_none() && slot.identity().is_some_and(|known| known.is_inode(meta))
-                || next && fs::metadata(&slot.path).is_ok_and(same)
+            let next = may_be_linked && !own.is_begun() && !is_own && slot.position.is_some();
+            slot.rotated.is_none() && is_known(slot) && first || next && fs::metadata(&slot.path).is_ok_and(same)
         })
+    }
+
+    /// Whether the file that was read under a path lies under another one now, of whose position it is not part yet. That comes
+    /// first: once this path has left it, nothing else tells that it was read.
+    pub(super) fn is_left_to_another(&self, k: usize) -> bool {
+        let heir = |k: &usize| {
+            let left = self.slots[*k].identity()?;
+            let knows = |slot: &Slot| slot.identity().is_some_and(|known| known.is_same_inode(&left));
+            if self.slots.iter().any(|slot| slot.rotated.is_none() && knows(slot)) {
+                return None;
+            }
+            let leads_there = |slot: &Slot| fs::metadata(&slot.path).is_ok_and(|meta| left.is_inode(&meta));
+            self.slots.iter().position(|slot| slot.copy.is_none() && !knows(slot) && leads_there(slot))
+        };
+        let mut heirs = std::iter::successors(heir(&k), heir).take(self.slots.len()).peekable();
+        // Where files changed their names in a circle, one goes first.
+        heirs.peek().is_some() && !heirs.any(|heir| heir == k)
+    }
+
+    /// Whether a path has the name of an older generation of another one that is followed.
+    pub(super) fn is_generation(&self, k: usize) -> bool {
+        self.slots.iter().any(|slot| is_rotated_name(&slot.path, &self.slots[k].path))
     }
 
     /// What a file is to the others: a copy of one that is followed holds nothing new.

@@ -71,7 +71,6 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
-        let positions = lost::distinct(&positions);
         let (files, warnings) = match source.some_matches() {
             Err(error) if lost::is_nothing(&error) && source.has_read(&positions) => {
                 let waited_for = if source.is_pattern() { Vec::new() } else { vec![PathBuf::from(&source.path)] };

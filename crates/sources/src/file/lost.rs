@@ -102,20 +102,6 @@ pub(super) fn beginning(path: &Path, cx: &Context) -> Option<Position> {
     Some(position(0, Some(known)))
 }
 
-/// Positions without those of files that were found and not begun, and go on under another name.
-pub(super) fn distinct(positions: &Positions) -> Positions {
-    let all: Vec<_> = positions.iter().map(|(name, at)| (name, offset(at), known(at))).collect();
-    let is_other = |name: &Partition, known: &Identity| {
-        all.iter().any(|(other, at, its)| {
-            its.is_some_and(|its| its.is_same_inode(known)) && (*at > 0 || *other < name) && *other != name
-        })
-    };
-    let names = all
-        .iter()
-        .filter(|(name, at, known)| !(*at == 0 && known.is_some_and(|known| !known.ended && is_other(name, &known))));
-    names.map(|(name, ..)| ((*name).clone(), positions[*name].clone())).collect()
-}
-
 /// Positions to read from again, each known by the file as it was at the end of what was read: here it has not ended.
 pub(super) fn again(positions: &Positions) -> Positions {
     let again = |at: &Position| match known(at) {

@@ -73,8 +73,21 @@ impl Follow {
         if slot.rotated.is_none() && slot.is_passed_over(&file, &self.cx).map_err(failed)? {
             return self.removed(k);
         }
-        let begins = slot.begins(&file, self.source.is_pattern(), &self.cx).map_err(failed)?;
-        let over = begins && slot.is_begun();
+        if slot.rotated.is_some() && self.is_left_to_another(k) {
+            return Ok(None);
+        }
+        // What was found under this path and has not begun is read wherever it lies now, unless it is read elsewhere.
+        let found = match slot.is_begun() {
+            true => None,
+            false => slot.renamed(&file, &self.cx).map_err(failed)?,
+        };
+        let passed = match &found {
+            Some((_, found)) => self.is_read_elsewhere(k, &found.metadata().map_err(failed)?),
+            None => false,
+        };
+        let (there, file) = found.filter(|_| !passed).unwrap_or((there, file));
+        let begins = passed || slot.begins(&file, self.source.is_pattern(), &self.cx).map_err(failed)?;
+        let over = passed || begins && slot.is_begun();
         if slot.rotated.is_some() || slot.copy.is_some() || begins {
             let (between, original) = match &slot.rotated {
                 Some(left) => {
@@ -107,9 +120,15 @@ impl Follow {
         let renamed = self.slots[k].renamed(&file, &self.cx).map_err(failed)?;
         if let (None, Some(known)) = (&renamed, self.slots[k].known)
             && !known.is(&file).map_err(failed)?
-            && let Some(records) = self.to_copy(k).map_err(failed)?
         {
-            return Ok(Some(records));
+            if let Some(records) = self.to_copy(k).map_err(failed)? {
+                return Ok(Some(records));
+            }
+            // Rotated away after its end was read: what is there is the next generation.
+            let is_other = !known.is_inode(&file.metadata().map_err(failed)?);
+            if is_other && !known.ended && known.unread(self.slots[k].at()) == 0 && self.is_generation(k) {
+                return self.removed(k);
+            }
         }
         let (there, file) = renamed.unwrap_or((there, file));
         let slot = &mut self.slots[k];

@@ -10,6 +10,7 @@ use super::{
 use dataflow_core::position::{Partition, Positions};
 use dataflow_sdk::{Context, Error};
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
@@ -55,8 +56,8 @@ pub(super) fn plan(
         };
         let inode = (meta.dev(), meta.ino());
         let candidates = known.iter().filter(|(_, (identity, _))| identity.is_inode(&meta));
-        // Where it is known under several names, it was read furthest under the one that counts.
-        let best = candidates.max_by_key(|(partition, (_, at))| (*at, ***partition == names::partition(path)));
+        // Where it is known under several names, it was read furthest under the one that counts, or equally far.
+        let best = candidates.max_by_key(|(partition, (_, at))| (*at, Reverse(**partition)));
         if let Some((owner, (identity, _))) = best
             && !owners.contains_key(&inode)
             && tail::open(path, cx).is_ok_and(|file| identity.is(&file).unwrap_or(false))
@@ -87,7 +88,8 @@ pub(super) fn plan(
                 }
             }
             Some(_) => read(&mut jobs, path.to_path_buf(), path),
-            None if stale.is_some_and(|_| owners.values().any(|owner| **owner == own)) => {
+            // The file before it is there, and read by its own name or by that of another.
+            None if stale.is_some_and(|stale| owners.values().any(|owner| known[*owner].0.is_same_inode(stale))) => {
                 later.push(Job::Begin { path: path.to_path_buf() });
             }
             None if let Some(former) = packed.get(*path) => {

@@ -35,8 +35,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
-        let mut positions = lost::distinct(&positions);
+    pub(super) fn new(source: FileSource, cx: &Context, mut positions: Positions) -> Result<Self, Error> {
         let matched = source.some_matches();
         let files = matched.as_ref().map_or(&[][..], |(files, _)| files);
         let jobs = plan(&source, files, &positions, cx)?;

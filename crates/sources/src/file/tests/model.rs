@@ -227,8 +227,15 @@ impl Model {
     }
 }
 
+/// Few cases, as they wait for files; more, if the environment says so.
+fn config() -> ProptestConfig {
+    let more = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::default() };
+    if more { default } else { ProptestConfig { cases: 40, ..default } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
     #[test]
     fn each_line_is_read_once(pattern in any::<bool>(), events in prop::collection::vec(event(), 1..14)) {
         let mut model = Model::new(pattern);
@@ -279,6 +286,28 @@ fn orders_of_events_that_are_worth_a_name() {
             vec![Append(3), Read, Append(2), CopyTruncate, Rename, Read],
         ),
         ("a copy before a rename", true, vec![Append(3), Read, Copy, Read, Restart(0), Rename, Read, Restart(0), Read]),
+        (
+            "stopped right after it was found that a file goes on in its copy",
+            true,
+            vec![Read, CopyTruncate, Restart(0), Some(1), Restart(0)],
+        ),
+        (
+            "a copy that is renamed before anything of it was read",
+            true,
+            vec![Append(4), Read, Restart(0), CopyTruncate, Some(1), CopyTruncate],
+        ),
+        (
+            "the oldest generation goes and the next one takes its name while nobody looks",
+            true,
+            vec![Rename, Read, Restart(0), Remove, Rename],
+        ),
+        ("the same, by a copy", true, vec![Rename, Read, Restart(0), Remove, CopyTruncate]),
+        (
+            "linked while the file before it is read to its end",
+            true,
+            vec![Rename, Read, Rename, Some(2), Append(3), Link, Some(3), Restart(0)],
+        ),
+        ("linked, and renamed before it was begun", true, vec![Rename, Link, Rename, Some(3), Rename, Restart(2)]),
     ] {
         println!("{what}");
         let mut model = Model::new(pattern);

@@ -1,5 +1,6 @@
 //! Files that are read once: whatever their names, each is read to its end, and no further.
 use super::*;
+use crate::file::{identity::Identity, names::partition};
 use std::os::unix::fs::symlink;
 
 /// What was read, and how far.
@@ -599,5 +600,39 @@ async fn a_compressed_file_of_other_content_is_read() {
         reading.texts.sort();
         let twice: String = lines("a", 0..4).split_inclusive('\n').map(|line| line.repeat(2)).collect();
         assert_eq!(reading.texts.join("\n") + "\n", twice + &lines("b", 0..4), "follow: {follow}");
+    }
+}
+
+/// As a stop leaves it: two names know of one file, and one of them reads on.
+#[tokio::test]
+async fn a_file_that_two_names_know_of_is_read_once() {
+    for (follow, read, there, next) in [
+        (false, 0, "a", "b"),
+        (false, 0, "b", "a"),
+        (false, 0, "c", "a"),
+        (false, 2, "a", "b"),
+        (false, 2, "b", "a"),
+        (false, 2, "c", "a"),
+        (true, 0, "a", "b"),
+        (true, 0, "b", "a"),
+        (true, 0, "c", "a"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(format!("{name}.json"));
+        fs::write(path(there), lines("x", 0..3)).unwrap();
+        fs::write(path(next), lines("y", 0..3)).unwrap();
+        let source = source(&path("*"), json!({"follow": follow, "pollInterval": "10ms"}));
+        let at = 5 * u64::from(read);
+        let known = Identity::of(&fs::File::open(path(there)).unwrap(), at).unwrap().unwrap();
+        let position = Position::offset(at).of(&known.to_string());
+        let positions = ["a", "b"].iter().map(|name| (partition(&path(name)), position.clone())).collect();
+        let mut reading = Reading { positions, ..Reading::default() };
+        for most in [1, 1, ALL, ALL] {
+            reading.on(&source, most).await.unwrap();
+        }
+        reading.texts.sort();
+        let expected = lines("x", read..3) + &lines("y", 0..3);
+        assert_eq!(reading.texts.join("\n") + "\n", expected, "{follow}, {read}, {there}");
+        assert_eq!(reading.lost, 0);
     }
 }
