@@ -59,6 +59,8 @@ pub(super) async fn open(
 /// How often a commit is tried again at once that stood in the way of another lane's: one of two that wait for each other
 /// is ended by the server.
 const MAX_CONFLICTS: usize = 5;
+/// How often a commit looks at a table that changes before the run opens anew.
+const MAX_LOOKS: usize = 5;
 /// The table is another one than was described.
 const CHANGED: &str = "table-changed";
 
@@ -461,6 +463,7 @@ impl Writer for PostgresWriter {
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let mut looks = 0;
         loop {
             let done = match self.try_commit(outputs, token).await {
                 Err(CommitError::Rejected(rows)) => self
@@ -470,7 +473,12 @@ impl Writer for PostgresWriter {
                 done => done,
             };
             match done {
-                Err(CommitError::Failed(Error::Transient { code: CHANGED, .. })) if self.look_again().await => {}
+                // Connections that find different tables under the name (by their `search_path`) would never agree.
+                Err(CommitError::Failed(Error::Transient { code: CHANGED, .. }))
+                    if looks < MAX_LOOKS && self.look_again().await =>
+                {
+                    looks += 1;
+                }
                 done => return done,
             }
         }
