@@ -56,6 +56,20 @@ fn talkative() -> SocketAddr {
     address
 }
 
+/// A password in every way in which a server or driver may say it; the last one is cut off.
+fn ways(password: &str) -> Vec<String> {
+    vec![
+        password.into(),
+        Value::from(password).to_string(),
+        format!("{password:?}"),
+        base64(password.as_bytes()),
+        base64(format!("me:{password}").as_bytes()),
+        format!("postgres://me:{}@here", percent(password)),
+        format!("host=here password='{password}'"),
+        format!("\"{}…\"", &password[..13]),
+    ]
+}
+
 fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
     let message = |stream: &mut TcpStream| -> std::io::Result<Vec<u8>> {
         let mut length = [0; 4];
@@ -70,14 +84,7 @@ fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
     let mut password = message(&mut stream)?;
     password.pop();
     let password = String::from_utf8(password).unwrap();
-    let said = format!(
-        "no user with {password}, {}, {}, {}, {password:?}, postgres://me:{}@here, host=here password='{password}', \"{}…\"",
-        Value::from(password.as_str()),
-        base64(password.as_bytes()),
-        base64(format!("me:{password}").as_bytes()),
-        percent(&password),
-        &password[..12],
-    );
+    let said = format!("no user with {}", ways(&password).join(", "));
     let fields = format!("SFATAL\0VFATAL\0C28P01\0M{said}\0D{said}\0H{said}\0\0");
     stream.write_all(b"E")?;
     stream.write_all(&(fields.len() as u32 + 4).to_be_bytes())?;
@@ -193,14 +200,36 @@ fn files_below(folder: &Path) -> Vec<u8> {
     all
 }
 
-fn assert_hidden(what: &str, bytes: &[u8], secrets: usize) {
+/// The first secret that is found, and what stands before it.
+fn found(bytes: &[u8], secrets: usize) -> Option<String> {
     let text = String::from_utf8_lossy(bytes).to_lowercase();
-    for needle in (0..secrets).flat_map(needles) {
-        if let Some(at) = text.find(&needle.to_lowercase()) {
-            let around: String = text[..at].chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
-            panic!("{what} has {needle}: …{around}…");
-        }
+    (0..secrets).flat_map(needles).find_map(|needle| {
+        let at = text.find(&needle.to_lowercase())?;
+        let around: String = text[..at].chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
+        Some(format!("{needle}: …{around}…"))
+    })
+}
+
+fn assert_hidden(what: &str, bytes: &[u8], secrets: usize) {
+    if let Some(secret) = found(bytes, secrets) {
+        panic!("{what} has {secret}");
     }
+}
+
+/// What a driver says of the server has no redactor yet: each way in which the server says the password has to be found there.
+#[tokio::test]
+async fn a_secret_that_is_not_redacted_is_found() {
+    let mut config = tokio_postgres::Config::new();
+    let server = talkative();
+    config.hostaddr(server.ip()).port(server.port()).user("me").password(secret(0)).dbname("d");
+    let Err(error) = config.connect(tokio_postgres::NoTls).await else { panic!("it lets nobody in") };
+    let said = error.as_db_error().unwrap().message();
+    for way in ways(&secret(0)) {
+        assert!(said.contains(&way), "{way}: {said}");
+        assert!(found(way.as_bytes(), 1).is_some(), "{way}");
+    }
+    assert!(found(said.as_bytes(), 1).is_some());
+    assert!(found("no user with ***".as_bytes(), 1).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
