@@ -105,7 +105,9 @@ impl Class {
         match self {
             Self::Json => canonical(stored),
             Self::List(class) => list(stored, |element| class.stored_element(element)),
-            Self::Number | Self::Double | Self::Real if spells_number(stored) => self.number(stored),
+            // Spelt with only as many digits as tell it from other doubles.
+            Self::Double if spells_number(stored) => self.stored_double(stored.parse().unwrap_or(f64::NAN)),
+            Self::Number | Self::Real if spells_number(stored) => self.number(stored),
             Self::Boolean if matches!(stored, "true" | "false") => boolean(stored),
             _ => self.of_text(stored),
         }
@@ -135,8 +137,9 @@ impl Class {
 
     /// What a column gives back as a double.
     pub fn stored_double(self, stored: f64) -> String {
-        // Below 2^63 an integer is meant as one, whichever way it is kept.
-        let digits = match stored.fract() == 0.0 && stored.abs() < 9.3e18 {
+        // An integer of 64 bits is meant as one, whichever way it is kept.
+        let integers = i64::MIN as f64..-(i64::MIN as f64);
+        let digits = match stored.fract() == 0.0 && integers.contains(&stored) {
             true => format!("{stored:.0}"),
             false => format!("{stored:e}"),
         };
@@ -168,13 +171,13 @@ impl Class {
     /// A number: where the column rounds, that of the nearest value that it has, if it gives back all digits.
     fn number(self, digits: &str) -> String {
         let exact = number(digits);
-        let is_integer = exact.get(1..).is_some_and(|digits| digits.parse::<i64>().is_ok());
+        let is_integer = digits.parse::<i64>().is_ok();
         let count = exact.bytes().filter(u8::is_ascii_digit).count();
         let same = |written: String| number(&written) == exact;
         let precision = significant(digits).saturating_sub(1);
         match self {
             Self::Double | Self::Anything if !is_integer && count < 800 => match digits.parse::<f64>() {
-                Ok(double) if same(format!("{double:.precision$e}")) => number(&format!("{double:e}")),
+                Ok(double) if same(format!("{double:.precision$e}")) => self.stored_double(double),
                 _ => exact,
             },
             Self::Real if count < 800 => match digits.parse::<f32>() {
@@ -333,8 +336,9 @@ fn uuid(text: &str) -> Option<String> {
 
 fn base64(text: &str) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let decode = |alphabet| GeneralPurpose::new(alphabet, config).decode(text).ok();
-    decode(&alphabet::STANDARD).or_else(|| decode(&alphabet::URL_SAFE))
+    // Either alphabet, or both.
+    let standard = text.replace('-', "+").replace('_', "/");
+    GeneralPurpose::new(&alphabet::STANDARD, config).decode(standard).ok()
 }
 
 #[cfg(test)]
@@ -360,6 +364,13 @@ mod tests {
             (Class::Padded, "\"ab\"", false, "ab  "),
             (Class::Real, "0.1", false, "0.1"),
             (Class::Double, "48.053808600000004", false, "48.0538086"),
+            (Class::Double, "4611686018427387904", false, "4.611686018427388e+18"),
+            (Class::Double, "-9223372036854775808", false, "-9.223372036854776e+18"),
+            (Class::Double, "9223372036854775808", false, "9.223372036854776e+18"),
+            (Class::Double, "4.611686018427388e18", false, "4.611686018427388e+18"),
+            (Class::Double, "-0.0", false, "-0"),
+            (Class::List(&Class::Double), "[4611686018427387904]", false, "[4611686018427388000]"),
+            (Class::Bytes, "\"-/8=\"", false, "+/8="),
             (Class::List(&Class::Number), "[1.0, null, [2]]", false, "[1, null, [2.0]]"),
             (Class::List(&Class::Instant), "[\"2026-01-02T03:04:05Z\"]", false, "[\"2026-01-02T03:04:05+00:00\"]"),
         ] {
@@ -376,6 +387,8 @@ mod tests {
             (Class::Number, "\"7\"", false, "7"),
             (Class::Double, "9007199254740993.0", false, "9007199254740992"),
             (Class::Double, "1e-400", false, "0"),
+            (Class::Double, "1125899906842624.4", false, "1125899906842624.2"),
+            (Class::Double, "0.30000000000000002", false, "0.3"),
             (Class::Real, "16777217", false, "16777216"),
             (Class::Text, "\"abcd\"", false, "abc"),
             (Class::Text, "null", false, ""),
@@ -389,6 +402,13 @@ mod tests {
         assert_ne!(Class::Anything.said("\"00501\"", false), Some(Class::Anything.stored_integer(501)));
         assert_ne!(Class::Text.said("\"1e5\"", false), Some(Class::Text.stored_double(100_000.0)));
         assert_eq!(Class::Double.said("1.0", false), Some(Class::Double.stored_integer(1)));
+        for integer in ["9223372036854775808", "-9223372036854775808", "18446744073709551616", "4.611686018427388e18"] {
+            let stored = integer.parse().unwrap();
+            assert_eq!(Class::Double.said(integer, false), Some(Class::Double.stored_double(stored)), "{integer}");
+            assert_eq!(Class::Anything.said(integer, false), Some(Class::Anything.stored_double(stored)), "{integer}");
+        }
+        let kept_as_integer = Class::Anything.stored_integer(1 << 62);
+        assert_eq!(Class::Anything.said("4.611686018427388e18", false), Some(kept_as_integer));
         assert_eq!(
             Class::Double.said("9007199254740994", false),
             Some(Class::Double.stored_double(9_007_199_254_740_994.0))
