@@ -88,15 +88,17 @@ impl Class {
         }
     }
 
-    /// The type to cast to in order to get this class.
-    pub(crate) fn sql(self) -> &'static str {
-        match self {
-            Self::Number => "double",
-            Self::Integer => "bigint",
-            Self::Boolean => "boolean",
-            Self::Time => "timestamptz",
-            Self::Any | Self::Text | Self::Literal | Self::Interval => "text",
-        }
+    /// How to get this class from the expression `text`, which is of class `actual`; none: no cast does it.
+    pub(crate) fn cast(self, text: &str, actual: Self) -> Option<String> {
+        let ty = match (self, actual) {
+            (Self::Any | Self::Text | Self::Literal, _) => "text",
+            (Self::Interval, _) | (_, Self::Interval) => return None,
+            (Self::Number, _) => "double",
+            (Self::Integer, _) => "bigint",
+            (Self::Boolean, _) => "boolean",
+            (Self::Time, _) => "timestamptz",
+        };
+        Some(format!("write cast({text} as {ty})"))
     }
 }
 

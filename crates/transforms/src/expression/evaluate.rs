@@ -2,6 +2,7 @@
 use super::{
     bounded::{MOST, MOST_OF_BATCH, weight},
     compile::{Compiled, plain},
+    own,
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array},
@@ -121,7 +122,7 @@ impl Compiled {
         }
         let result = result.into_array(rows)?;
         let ty = self.result_type();
-        if result.data_type() == &ty { Ok(result) } else { Ok(cast(&result, &ty)?) }
+        if result.data_type() == &ty { Ok(result) } else { own::cast(&result, &ty) }
     }
 }
 

@@ -43,13 +43,14 @@ pub struct Asked<'a> {
 
 const KINDS: &[(&str, Covers)] = &[
     ("finite", |_, _, fate| {
+        let Fate::Dead(cause) = fate else { return false };
         dead(
-            fate,
+            &Fate::Dead(cause.to_lowercase()),
             &[
                 "no finite number",
                 "too large or too near to zero for a real",
-                "cannot cast string 'NaN'",
-                "cannot cast string 'inf'",
+                "cannot cast string 'nan'",
+                "cannot cast string 'inf",
             ],
         )
     }),

@@ -96,10 +96,10 @@ impl<'a> Demand<'a> {
         let finding =
             Finding::new("type-mismatch", format!("{by} takes {}, but {text} is {}", want.words(), actual.words()));
         let fix = match want {
-            Class::Boolean => format!("compare it with something: {text} = …"),
-            want => format!("write cast({text} as {})", want.sql()),
+            Class::Boolean => Some(format!("compare it with something: {text} = …")),
+            want => want.cast(&text, actual),
         };
-        self.findings.push(finding.fix(fix).at(place));
+        self.findings.push(Finding { fix, ..finding }.at(place));
         None
     }
 
@@ -268,7 +268,7 @@ impl<'a> Demand<'a> {
                         (Class::Text, Expr::Value(_)) if class == Class::Number => {
                             finding.fix("write a number without quotes")
                         }
-                        _ => finding.fix(format!("write cast({text} as {})", class.sql())),
+                        _ => Finding { fix: class.cast(&text, actual), ..finding },
                     });
                 }
             }

@@ -1,11 +1,10 @@
 //! Functions of bytes. A text is taken as its bytes in UTF-8.
 use super::{
-    Own,
+    Own, cast,
     texts::{each, strings},
 };
 use arrow::{
     array::{ArrayRef, AsArray, BinaryArray, StringArray},
-    compute::cast,
     datatypes::DataType::{Binary, Utf8},
 };
 use base64::{

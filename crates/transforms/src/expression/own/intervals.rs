@@ -1,8 +1,7 @@
 //! Functions of intervals, which have months, days and microseconds, as in PostgreSQL.
-use super::{Own, texts::strings};
+use super::{Own, cast, texts::strings};
 use arrow::{
     array::{ArrayRef, AsArray, Decimal128Array, Int64Array},
-    compute::cast,
     datatypes::{DataType, DurationMicrosecondType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit},
 };
 use datafusion_common::{Result, exec_err};

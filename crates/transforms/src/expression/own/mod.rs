@@ -8,8 +8,8 @@ mod regex;
 mod texts;
 mod zone;
 
-use arrow::{array::ArrayRef, datatypes::DataType};
-use datafusion_common::Result;
+use arrow::{array::ArrayRef, compute::cast_with_options, datatypes::DataType};
+use datafusion_common::{Result, format::DEFAULT_CAST_OPTIONS};
 use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
@@ -57,6 +57,11 @@ impl Own {
         let signature = Signature::one_of(takes, Volatility::Immutable);
         Arc::new(ScalarUDF::from(Self { name, signature, returns: Box::new(returns), run: Box::new(run) }))
     }
+}
+
+/// A cast that fails where arrow's own makes NULL: of what has no place in the type.
+pub(super) fn cast(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef> {
+    Ok(cast_with_options(column, ty, &DEFAULT_CAST_OPTIONS)?)
 }
 
 /// All of them.

@@ -1,6 +1,6 @@
 //! Functions of times: in microseconds, for the years 1 to 9999.
 use super::{
-    Own,
+    Own, cast,
     intervals::{self, is_interval},
     texts::{each, strings},
     zone::{self, Zone},
@@ -9,7 +9,6 @@ use arrow::{
     array::{
         Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray,
     },
-    compute::cast,
     datatypes::{
         DataType::{self, Date32, Int64, Utf8},
         Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
@@ -135,7 +134,7 @@ fn micros(column: &ArrayRef) -> Result<ArrayRef> {
         return Ok(timed(column, times));
     }
     let ty = if matches!(column.data_type(), DataType::Timestamp(_, None) | Date32) { datetime() } else { instant() };
-    Ok(cast(column, &ty)?)
+    cast(column, &ty)
 }
 
 fn civil(micros: i64) -> Result<NaiveDateTime> {
@@ -339,6 +338,7 @@ fn letters(text: &str) -> &str {
 
 /// The text of a time, rounded to the microseconds in which times are kept, as PostgreSQL rounds it.
 pub(in crate::expression) fn to_micros(text: &str) -> Cow<'_, str> {
+    const FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
     let text = text.trim_end();
     let Some((whole, fraction)) = text.split_once('.') else { return text.into() };
     let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
@@ -350,10 +350,12 @@ pub(in crate::expression) fn to_micros(text: &str) -> Cow<'_, str> {
     if micros < 1e6 {
         return format!("{whole}.{micros:06}{zone}").into();
     }
-    let second = whole.trim_start().replacen(['T', 't'], " ", 1);
-    let second = NaiveDateTime::parse_from_str(&second, "%Y-%m-%d %H:%M:%S").ok();
+    let written = whole.trim_start().replacen(['t', ' '], "T", 1);
+    let second = NaiveDateTime::parse_from_str(&written, FORMAT).ok();
+    // Less strict than the cast: the year 24 is none.
+    let second = second.filter(|second| second.format(FORMAT).to_string() == written);
     match second.and_then(|second| second.checked_add_signed(TimeDelta::seconds(1))) {
-        Some(second) => format!("{}{zone}", second.format("%Y-%m-%dT%H:%M:%S")).into(),
+        Some(second) => format!("{}{zone}", second.format(FORMAT)).into(),
         None => text.into(), // no time: what casts it says so
     }
 }
@@ -367,8 +369,8 @@ fn to_timestamp(column: &ArrayRef, unit: i64) -> Result<ArrayRef> {
         if micros.abs() < 4e17 { Ok(micros as i64) } else { out(number) }
     };
     let times: TimestampMicrosecondArray = match column.data_type() {
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => return Ok(cast(&micros(column)?, &instant())?),
-        DataType::Timestamp(..) | Date32 => return Ok(cast(column, &instant())?),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => return cast(&micros(column)?, &instant()),
+        DataType::Timestamp(..) | Date32 => return cast(column, &instant()),
         Utf8 => {
             let times = strings(column).iter().map(|text| {
                 let Some(text) = text else { return Ok(None) };

@@ -1,8 +1,8 @@
 //! Functions of numbers.
-use super::Own;
+use super::{Own, cast};
 use arrow::{
     array::{ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray},
-    compute::{cast, kernels::numeric::neg},
+    compute::kernels::numeric::neg,
     datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, i256},
 };
 use datafusion_common::{DataFusionError, Result, exec_err};
@@ -53,7 +53,7 @@ fn sign_type(types: &[DataType]) -> DataType {
 }
 
 fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
-    Ok(cast(column, &same(&[column.data_type().clone()]))?)
+    cast(column, &same(&[column.data_type().clone()]))
 }
 
 /// Rounds decimals by their `unit` (a power of ten) and doubles; integers are whole.

@@ -238,4 +238,11 @@ fn a_cast_rounds_to_microseconds_and_a_column_takes_nothing_finer() {
         let processed = program(&plan(spec(json!([]), json!({})), demand)).process(records(&[&line])).unwrap();
         assert_eq!(processed.dead.len(), 1, "{text}");
     }
+    for none in ["24-05-06T07:08:59.9999996Z", "2024-5-6T07:08:59.9999996Z", "+2024-05-6T07:08:59.9999996Z", "x", ""] {
+        for made in ["cast(a as timestamptz)", "cast(a as timestamp)", "to_timestamp(a)"] {
+            let line = json!({"a": none}).to_string();
+            let processed = run(json!([{"type": "map", "set": {"b": made}, "select": ["b"]}]), &[&line]);
+            assert_eq!(processed.dead.len(), 1, "{made} of {none}: {:?}", documents(&processed));
+        }
+    }
 }
