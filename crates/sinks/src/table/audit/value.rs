@@ -173,15 +173,19 @@ impl Class {
         let exact = number(digits);
         let is_integer = digits.parse::<i64>().is_ok();
         let count = exact.bytes().filter(u8::is_ascii_digit).count();
-        let same = |written: String| number(&written) == exact;
+        let same = |rounded: String, all: &dyn Fn() -> String| number(&rounded) == exact || is_halfway(digits, &all());
         let precision = significant(digits).saturating_sub(1);
         match self {
             Self::Double | Self::Anything if !is_integer && count < 800 => match digits.parse::<f64>() {
-                Ok(double) if same(format!("{double:.precision$e}")) => self.stored_double(double),
+                Ok(double) if same(format!("{double:.precision$e}"), &|| format!("{double:.770e}")) => {
+                    self.stored_double(double)
+                }
                 _ => exact,
             },
             Self::Real if count < 800 => match digits.parse::<f32>() {
-                Ok(real) if same(format!("{real:.precision$e}")) => number(&format!("{real:e}")),
+                Ok(real) if same(format!("{real:.precision$e}"), &|| format!("{real:.150e}")) => {
+                    number(&format!("{real:e}"))
+                }
                 _ => exact,
             },
             _ => exact,
@@ -252,6 +256,15 @@ fn taken_apart(text: &str) -> (bool, String, i64) {
 
 fn significant(text: &str) -> usize {
     taken_apart(text).1.len()
+}
+
+/// Whether what is kept has one digit more than was said, and lies in the middle of that and its neighbour: rounded, it may be
+/// either.
+fn is_halfway(said: &str, kept: &str) -> bool {
+    let ((negative, said, point), kept) = (taken_apart(said), taken_apart(kept));
+    let tens = said.parse::<u128>().ok().and_then(|said| said.checked_mul(10));
+    let apart = tens.zip(kept.1.parse().ok()).map(|(said, kept)| said.abs_diff(kept));
+    (negative, said.len() + 1, point) == (kept.0, kept.1.len(), kept.2) && apart == Some(5)
 }
 
 /// A number by its value.
@@ -369,6 +382,11 @@ mod tests {
             (Class::Double, "9223372036854775808", false, "9.223372036854776e+18"),
             (Class::Double, "4.611686018427388e18", false, "4.611686018427388e+18"),
             (Class::Double, "-0.0", false, "-0"),
+            (Class::Double, "1125899906842624.2", false, "1125899906842624.2"),
+            (Class::Double, "1125899906842624.3", false, "1125899906842624.2"),
+            (Class::Double, "-1125899906842624.7", false, "-1125899906842624.8"),
+            (Class::Real, "1048576.2", false, "1048576.2"),
+            (Class::Real, "1048576.3", false, "1048576.2"),
             (Class::List(&Class::Double), "[4611686018427387904]", false, "[4611686018427388000]"),
             (Class::Bytes, "\"-/8=\"", false, "+/8="),
             (Class::List(&Class::Number), "[1.0, null, [2]]", false, "[1, null, [2.0]]"),
