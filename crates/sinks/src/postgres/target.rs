@@ -6,11 +6,11 @@ use super::{
     pool::Server,
     schema::{self, Described},
     statement::Statements,
-    tokens::lock_ddl,
+    tokens::{self, lock_ddl},
     types::{self, Wire},
 };
 use crate::table::{
-    Layout, Options, ddl,
+    Claim, Layout, Options, ddl,
     layout::{columns_to_add, new_columns},
 };
 use dataflow_sdk::{
@@ -53,11 +53,12 @@ pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Er
 }
 
 /// Looks at the table, and makes or widens it where that is wanted and what it takes is known. None: the first batch
-/// must be waited for. `added` are columns to write beyond those that the spec names; who holds back making tables is ended after `wait`.
+/// must be waited for. One that is missing, and had rows by the `claim`, is not made. `added` are columns to write beyond those that the spec names; who holds back making tables is ended after `wait`.
 pub(super) async fn prepare(
     server: &Server,
     client: &mut Object,
     options: &Options,
+    (schema, claim): (&str, &Claim),
     columns: Option<&[Column]>,
     added: &mut Vec<String>,
     wait: Duration,
@@ -66,6 +67,9 @@ pub(super) async fn prepare(
     let quoted = ddl::quote_table(&options.table);
     let mut definition = Definition::of(&*client, &quoted).await.map_err(failed)?;
     let mut described = schema::describe(&*client, &quoted).await.map_err(failed)?;
+    if described.is_none() {
+        tokens::unclaimed(server, client, schema, name_of(&options.table), claim).await?;
+    }
     let changes = changes(server, options, described.as_ref(), columns, added)?;
     if let Some(statements) = changes {
         let transaction = client.transaction().await.map_err(failed)?;

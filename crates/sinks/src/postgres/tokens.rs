@@ -3,6 +3,7 @@ use super::pool::Server;
 use crate::{
     owner::Owner,
     table::{
+        Claim,
         ddl::quote,
         tokens::{self, Stored, TABLE, fenced, outdated, stored_incarnation},
     },
@@ -324,6 +325,26 @@ pub(super) async fn restate(
     let values: [&(dyn ToSql + Sync); 6] =
         [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &stored.counters, &stored.chunks];
     transaction.execute(&restate, &values).await.map(drop).map_err(failed)
+}
+
+/// Makes sure that the missing table `target` has no rows that a pipeline has written, in any lane.
+pub(super) async fn unclaimed(
+    server: &Server,
+    client: &Object,
+    schema: &str,
+    target: &str,
+    claim: &Claim,
+) -> Result<(), Error> {
+    let written = format!(
+        "select coalesce(sum((counters->>'rowsWritten')::bigint), 0)::bigint, coalesce(max(generation), 0) from {} \
+         where pipeline = $1 and incarnation = $2 and target = $3 and generation >= $4 and (counters->>'rowsWritten')::bigint > 0",
+        name(schema)
+    );
+    let (key, since) = (Key::of(&claim.fence), claim.since.0 as i64);
+    let row = client.query_one(&written, &[&key.pipeline, &key.incarnation, &target, &since]).await;
+    let row = row.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))?;
+    let name = format!("{schema}.{target} in PostgreSQL at {}", server.name);
+    claim.check(&name, row.get(0), Generation(row.get::<_, i64>(1) as u64))
 }
 
 /// The token of a lane, without fencing anyone.

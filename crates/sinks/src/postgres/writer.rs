@@ -13,7 +13,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Layout, Options, Order, Remembered, Slot,
+        Claim, Layout, Options, Order, Remembered, Slot,
         kept::{self, Kept},
         keys::{self, reject},
         order::Run,
@@ -42,8 +42,8 @@ pub(super) async fn open(
     let (token, others) =
         tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;
     let mut warnings = durable::check(&server, &client, &tokens::name(&schema)).await?;
-    let mut added = Vec::new();
-    let prepared = target::prepare(&server, &mut client, &options, None, &mut added, wait).await?;
+    let (mut added, claim) = (Vec::new(), Claim::of(lane, &options.table));
+    let prepared = target::prepare(&server, &mut client, &options, (&schema, &claim), None, &mut added, wait).await?;
     let target = prepared.map(|(target, more)| {
         warnings.extend(more);
         Arc::new(target)
@@ -52,7 +52,8 @@ pub(super) async fn open(
     let remembered = target.as_ref().map(|target| Remembered::of(&options, &target.layout));
     options = options.as_before(remembered.as_ref());
     let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
-    let writer = Box::new(PostgresWriter { server, options, schema, target, added, wait, kept: None, swallowed: 0 });
+    let writer =
+        Box::new(PostgresWriter { server, options, schema, claim, target, added, wait, kept: None, swallowed: 0 });
     Ok(Opened { writer, token, others, demand, warnings, handle })
 }
 
@@ -69,6 +70,8 @@ struct PostgresWriter {
     server: Server,
     options: Options,
     schema: String,
+    /// Which rows the table must hold.
+    claim: Claim,
     /// None: the table is missing, and made of the first batch.
     target: Option<Arc<Target>>,
     /// Columns that were added because records have them.
@@ -340,7 +343,8 @@ impl PostgresWriter {
         let Ok(mut client) = self.server.connection().await else { return false };
         let options = self.options.for_rows_of(&known.layout);
         let mut added = self.added.clone();
-        let now = target::prepare(&self.server, &mut client, &options, None, &mut added, self.wait).await;
+        let at = (self.schema.as_str(), &self.claim);
+        let now = target::prepare(&self.server, &mut client, &options, at, None, &mut added, self.wait).await;
         let Ok(Some((now, _))) = now else { return false };
         let same = now.layout.demand() == known.layout.demand();
         if same {
@@ -452,9 +456,16 @@ impl Writer for PostgresWriter {
             self.options.grows = true;
         }
         let mut client = self.server.connection().await?;
-        let prepared =
-            target::prepare(&self.server, &mut client, &self.options, Some(columns), &mut self.added, self.wait)
-                .await?;
+        let prepared = target::prepare(
+            &self.server,
+            &mut client,
+            &self.options,
+            (&self.schema, &self.claim),
+            Some(columns),
+            &mut self.added,
+            self.wait,
+        )
+        .await?;
         self.target = prepared.map(|(target, _)| Arc::new(target));
         if let Some(target) = &self.target {
             self.options = self.options.clone().as_before(Some(&Remembered::of(&self.options, &target.layout)));

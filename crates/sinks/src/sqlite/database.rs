@@ -4,6 +4,7 @@ use crate::{
     on_disk::FileId,
     owner::Owner,
     table::{
+        Claim,
         ddl::quote,
         tokens::{Stored, TABLE, fenced, others, outdated, stored_incarnation},
     },
@@ -43,6 +44,9 @@ const NEWEST: &str =
 const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, generation = generation + ?6 \
     where pipeline = ?1 and incarnation = ?5 and target = ?3";
 const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and target = ?3";
+
+const WRITTEN: &str = "select coalesce(sum(counters ->> 'rowsWritten'), 0), coalesce(max(generation), 0) from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 and target = ?3 and generation >= ?4 and counters ->> 'rowsWritten' > 0";
 
 const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0 order by generation, lane";
@@ -179,6 +183,16 @@ impl Database {
             return Ok(true);
         }
         self.connection.query_row(&format!("select not exists (select 1 from {})", quote(table)), [], |row| row.get(0))
+    }
+
+    /// Makes sure that the missing table `target` has no rows that a pipeline has written.
+    pub(super) fn unclaimed(&self, target: &str, claim: &Claim) -> Result<(), Error> {
+        let (pipeline, incarnation, _) = key(&claim.fence);
+        let values = params![pipeline, incarnation, target, signed(claim.since.0)];
+        let written = self.connection.query_row(WRITTEN, values, |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
+        let (rows, newest) =
+            written.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))?;
+        claim.check(&format!("{target} in {}", self.path.display()), rows, Generation(newest as u64))
     }
 
     /// Moves the token of a lane by one commit, within a transaction.

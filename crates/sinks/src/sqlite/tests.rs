@@ -480,3 +480,49 @@ async fn rows_that_the_database_swallows_are_told() {
         assert!(writer.warnings().is_empty());
     }
 }
+
+/// A table that is gone, and with it what was written to it, is not made anew unless the user has said so.
+#[tokio::test]
+async fn a_table_that_had_rows_is_not_made_anew_unasked() {
+    use dataflow_core::id::Generation;
+    use dataflow_sdk::sink::OpenLane;
+    let columns = json!({"columns": {"id": "bigint", "name": "text"}});
+    for (more, gone) in [
+        (&json!({}), "drop table users"),
+        (&json!({}), "alter table users rename to before"),
+        (&columns, "drop table users"),
+    ] {
+        let target = Target::new(None, more.clone());
+        let made = async |lane: OpenLane| {
+            let Opened { mut writer, mut demand, handle, .. } = target.sink().open(&context("p"), lane).await?;
+            if demand == Demand::AllColumns {
+                let column = |name: &str, ty| Column { name: name.into(), ty };
+                demand = writer.define(&[column("id", Type::Bigint), column("name", Type::Text)]).await?;
+            }
+            Ok::<_, Error>((writer, demand, handle))
+        };
+        // One without rows is made as often as it is missing.
+        for _ in 0..2 {
+            drop(made(open_lane(&fence("p", 1))).await.unwrap());
+            target.db().execute_batch(gone).unwrap();
+            target.db().execute_batch("drop table if exists before").unwrap();
+        }
+        let (mut writer, demand, _) = made(open_lane(&fence("p", 1))).await.unwrap();
+        let rows = |id| [output(&demand, 0, &[(Some(id), Some("x"))])];
+        writer.commit(&rows(1), &token(&fence("p", 1), 1)).await.unwrap();
+        let handle = target.try_open(1).await.unwrap().handle;
+        target.db().execute_batch(gone).unwrap();
+        let error = writer.commit(&rows(2), &token(&fence("p", 1), 2)).await.unwrap_err();
+        assert!(matches!(&error, CommitError::Failed(error) if error.code() == "table-changed"), "{error:?}");
+        drop(writer);
+        let next =
+            dataflow_core::token::Fence { generation: Generation(fence("p", 2).generation.0 + 1), ..fence("p", 2) };
+        for lane in [open_lane(&fence("p", 2)), OpenLane { earlier: handle, ..open_lane(&next) }] {
+            let error = made(lane).await.err();
+            assert!(matches!(error, Some(Error::Contradicts { code: "table-missing", newest: None, .. })), "{error:?}");
+        }
+        let (mut writer, demand, _) = made(open_lane(&next)).await.unwrap();
+        writer.commit(&[output(&demand, 0, &[(Some(3), Some("x"))])], &token(&next, 1)).await.unwrap();
+        assert_eq!(target.rows().await, [(3, "x".into())], "{gone}");
+    }
+}

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Fields, Layout, Options, Remembered, ddl,
+        Claim, Fields, Layout, Options, Remembered, ddl,
         kept::{self, Kept},
         keys,
         layout::{columns_to_add, new_columns},
@@ -27,7 +27,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error> {
     let options = config.options().as_journalled(&lane.journalled);
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
-    let mut target = Target { db, options, table: None, added: Vec::new(), kept: None, swallowed: 0 };
+    let mut target = Target {
+        db,
+        options,
+        claim: Claim::of(lane, &config.table),
+        table: None,
+        added: Vec::new(),
+        kept: None,
+        swallowed: 0,
+    };
     let (token, others, warnings) = target.transaction(|target| {
         target.db.fence(lane, &config.table)?;
         Ok((target.db.token(&lane.fence)?, target.db.generations(&lane.fence)?, target.prepare(None)?))
@@ -43,6 +51,8 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
 struct Target {
     db: Database,
     options: Options,
+    /// Which rows the table must hold.
+    claim: Claim,
     /// None: the table is missing, and made of the first batch.
     table: Option<Table>,
     /// Columns that were added because records have them.
@@ -119,6 +129,7 @@ impl Target {
         };
         let mut found = describe(self)?;
         if found.is_none() {
+            self.db.unclaimed(&table, &self.claim)?;
             let columns = new_columns(&self.options, &NAMING, columns)?;
             if !self.options.create_table {
                 return Err(self.missing(columns.as_deref()));

@@ -2,6 +2,7 @@
 //! tokens are stored beside it. Holds no connection and no SQL of one database.
 pub mod audit;
 pub mod care;
+pub mod claim;
 pub mod columns;
 pub mod ddl;
 pub mod decimal;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod tokens;
 
 pub use care::Care;
+pub use claim::Claim;
 pub use columns::{Columns, Names};
 pub use layout::{Found, FoundColumn, Layout, Slot};
 pub use naming::Naming;

@@ -188,3 +188,52 @@ async fn a_type_that_can_not_be_written_fails_for_good() {
     assert!(matches!(&error, Error::Fatal { code: "unsupported-type", retryable: false, .. }), "{error:?}");
     target.drop().await;
 }
+
+/// A table that is gone, and with it what was written to it, is not made anew unless the user has said so; whichever lane
+/// comes first.
+#[tokio::test]
+async fn a_table_that_had_rows_is_not_made_anew_unasked() {
+    use dataflow_core::{id::Generation, token::Fence};
+    use dataflow_sdk::sink::OpenLane;
+    let columns = json!({"columns": {"id": "bigint", "name": "text"}});
+    for (more, gone) in [
+        (json!({}), "drop table users"),
+        (json!({}), "alter table users rename to before"),
+        (columns, "drop table users"),
+    ] {
+        let Some(target) = Target::new("select 1", more).await else { return };
+        let made = async |lane: OpenLane| {
+            let Opened { mut writer, mut demand, handle, .. } = target.sink().open(&context("p"), lane).await?;
+            if demand == Demand::AllColumns {
+                let column = |name: &str, ty| Column { name: name.into(), ty };
+                demand = writer.define(&[column("id", Type::Bigint), column("name", Type::Text)]).await?;
+            }
+            Ok::<_, Error>((writer, demand, handle))
+        };
+        // One without rows is made as often as it is missing.
+        for _ in 0..2 {
+            drop(made(open_lane(&fence("p", 1))).await.unwrap());
+            target.client.batch_execute(gone).await.unwrap();
+            target.client.batch_execute("drop table if exists before").await.unwrap();
+        }
+        let (mut writer, demand, _) = made(open_lane(&fence("p", 1))).await.unwrap();
+        let rows = |id| [output(&demand, 0, &[(Some(id), Some("x"))])];
+        writer.commit(&rows(1), &token(&fence("p", 1), 1)).await.unwrap();
+        let handle = target.try_open(1).await.unwrap().handle;
+        target.client.batch_execute(gone).await.unwrap();
+        let error = writer.commit(&rows(2), &token(&fence("p", 1), 2)).await.unwrap_err();
+        assert!(format!("{error:?}").contains("table-missing"), "{error:?}");
+        drop(writer);
+        let own = fence("p", 2);
+        let next = Fence { generation: Generation(own.generation.0 + 1), ..own.clone() };
+        let another = Fence { lane: 1, ..own.clone() };
+        for lane in [open_lane(&another), open_lane(&own), OpenLane { earlier: handle, ..open_lane(&next) }] {
+            let error = made(lane).await.err();
+            assert!(matches!(error, Some(Error::Contradicts { code: "table-missing", newest: None, .. })), "{error:?}");
+        }
+        let (mut writer, demand, _) = made(open_lane(&next)).await.unwrap();
+        writer.commit(&[output(&demand, 0, &[(Some(3), Some("x"))])], &token(&next, 1)).await.unwrap();
+        assert_eq!(target.rows().await, [(3, "x".into())], "{gone}");
+        target.drop().await;
+    }
+}
