@@ -50,6 +50,23 @@ impl Counters {
         self.batches += other.batches;
     }
 
+    /// What of this count another one does not hold.
+    #[must_use]
+    pub fn beyond(&self, other: &Self) -> Self {
+        Self {
+            read: self.read.saturating_sub(other.read),
+            filtered: self.filtered.saturating_sub(other.filtered),
+            delivered: self.delivered.saturating_sub(other.delivered),
+            absorbed: self.absorbed.saturating_sub(other.absorbed),
+            dead: self.dead.saturating_sub(other.dead),
+            lost: self.lost.saturating_sub(other.lost),
+            bytes_lost: self.bytes_lost.saturating_sub(other.bytes_lost),
+            rows_written: self.rows_written.saturating_sub(other.rows_written),
+            bytes_read: self.bytes_read.saturating_sub(other.bytes_read),
+            batches: self.batches.saturating_sub(other.batches),
+        }
+    }
+
     /// Whether every record read has exactly one fate.
     pub fn balances(&self) -> bool {
         self.read == self.filtered + self.delivered + self.absorbed + self.dead + self.lost

@@ -86,6 +86,21 @@ async fn takes_over(sink: Value, place: &str, doubled: u64, rows: impl AsyncFn()
     let view = failed(&first).await;
     assert_eq!(view["error"]["code"], "target-of-another-node", "{view:#}");
     assert_eq!(rows().await as u64, 1_500 + doubled);
+
+    // And back again, and forth once more.
+    if place == "sink-token" {
+        for (round, (node, url)) in [(2, (&first, &first.url)), (3, (&second, &second.url))] {
+            let back = ["checkpoint", "set", "numbers", "--to", place, "--take-over", "--server", url.as_str()];
+            let _stopped = node.post("/api/pipelines/numbers/stop").await;
+            let (code, _, stderr) = output(&back);
+            assert_eq!(code, 0, "round {round}: {stderr}");
+            node.post("/api/pipelines/numbers/start").await;
+            numbers(&input, round * 1_000..round * 1_000 + 500);
+            let all = round * 500 + 1_000;
+            let view = delivered(node, all).await;
+            assert_eq!((rows().await as u64, count(&view, "recordsDelivered")), (all, all), "round {round}: {view:#}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

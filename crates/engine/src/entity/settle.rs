@@ -6,6 +6,7 @@ use crate::{
 };
 use dataflow_core::{
     id::Generation,
+    ledger::Counters,
     pipeline::{
         Pipeline, Rejected,
         command::Settlement,
@@ -37,6 +38,8 @@ struct Found {
     newest: Option<Generation>,
     /// Whether the user had to say which of sink and journal is right.
     decided: bool,
+    /// Whether tokens of this node's own earlier generations are among the others: it takes back what was taken over.
+    own: bool,
 }
 
 impl Entity {
@@ -107,6 +110,9 @@ impl Entity {
             // Wherever it goes on, what others have read and written counts.
             *first = LaneProgress { positions: std::mem::take(&mut first.positions), ..after(first, ahead) };
         }
+        if let Some(first) = lanes.first_mut().filter(|_| found.own) {
+            first.counters = first.counters.beyond(&pipeline.progress.earlier);
+        }
         let lost = choice.filter(|_| found.decided).map(|choice| {
             let progress = &pipeline.progress;
             let known: u64 = progress.by_lane.values().map(|lane| lane.counters.lost).sum();
@@ -162,6 +168,11 @@ impl Entity {
         found.newest = found.newest.max(ahead.last().map(|token| token.fence.generation));
         match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
             Ok(recovered) => Ok(recovered.progress),
+            // Another node had taken the target over, with what this one had there: all of it is in the tokens that it gives back.
+            Err(Failure::Fatal(_)) if take_over == TakeOver::AnotherNode && token.is_none() && !ahead.is_empty() => {
+                found.own = true;
+                Ok(LaneProgress { counters: Counters::default(), chunks: Vec::new(), ..known.clone() })
+            }
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
                 found.decided = true;

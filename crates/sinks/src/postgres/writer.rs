@@ -61,7 +61,7 @@ pub(super) async fn open(
 /// is ended by the server.
 const MAX_CONFLICTS: usize = 5;
 /// How often a commit looks at a table that changes before the run opens anew.
-const MAX_LOOKS: usize = 5;
+const MAX_LOOKS: usize = 100;
 /// The table is another one than was described.
 const CHANGED: &str = "table-changed";
 

@@ -1,5 +1,6 @@
 //! Starting a new generation.
 use crate::{
+    id::Generation,
     pipeline::{
         Rejected,
         command::Settlement,
@@ -8,6 +9,7 @@ use crate::{
     },
     position::Positions,
     spec::PipelineSpec,
+    time::Timestamp,
 };
 
 /// The generation that starts at `positions` for a pipeline that is `spec` from now on. The one that ends must be
@@ -17,10 +19,16 @@ pub(super) fn begin(
     spec: &PipelineSpec,
     mut positions: Positions,
     settlement: &Settlement,
+    at: Timestamp,
 ) -> Result<NewGeneration, Rejected> {
     let known = pipeline.progress.generation;
     let (newest, lost) = match settlement {
         Settlement::Settled { newest, lost, .. } => (newest.map_or(known, |newest| known.max(newest)), *lost),
+        // Nobody has looked which generations the sink knows, as of a newer journal that this one was restored over: the
+        // seconds of the clock are beyond them all, and beyond those of an earlier command of this kind.
+        Settlement::Unsettled { forced: true, .. } if pipeline.needs_settlement() => {
+            (known.max(Generation(u64::try_from(at.seconds()).unwrap_or(0))), None)
+        }
         Settlement::NotNeeded | Settlement::Unsettled { .. } => (known, None),
     };
     let (settled, unsettled) = match settlement {

@@ -18,6 +18,6 @@ pub(in crate::pipeline) fn reset_checkpoint(
     if matches!(state, State::Running(_)) {
         return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
     }
-    let generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement)?;
+    let generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement, command.at)?;
     Ok(Decision::of(command, [Fact::CheckpointReset { to: to.into(), generation }]))
 }

@@ -40,7 +40,7 @@ pub(in crate::pipeline) fn update(
     if !reset {
         GivenUp::check(&given_up, change)?;
     }
-    let mut generation = generation::begin(pipeline, &spec, kept, settlement)?;
+    let mut generation = generation::begin(pipeline, &spec, kept, settlement, command.at)?;
     generation.given_up = given_up;
     // Another target holds nothing of this pipeline.
     generation.lost = generation.lost.or(change.sink.then_some(0));
