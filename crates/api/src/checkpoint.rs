@@ -72,7 +72,7 @@ pub(crate) async fn get(
 /// Only while it doesn't run. Starts a new generation.
 #[utoipa::path(put, path = "/api/pipelines/{id}/checkpoint", tag = "checkpoint", request_body = CheckpointReset, params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("force" = Option<bool>, Query, description = "Even if the sink can't be asked what it has"),
+        ("force" = Option<bool>, Query, description = "Even if the sink can't be asked what it has, acknowledged pushed records are lost, or records are written twice"),
         ("takeOver" = Option<bool>, Query, description = "Even if the target has progress of another node for this pipeline: it can't write there any more then"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),

@@ -16,8 +16,8 @@ pub struct Counters {
     pub absorbed: u64,
     /// Kept as dead letters.
     pub dead: u64,
-    /// Gone, by an explicit choice: no longer at the source and passed over (`onPositionLost`), or delivered to a target that has
-    /// lost it.
+    /// Gone, by an explicit choice: no longer at the source and passed over (`onPositionLost`), pushed and passed over by a new
+    /// generation, or delivered to a target that has lost it.
     pub lost: u64,
     /// Bytes of files that were lost with records that nobody could count.
     #[serde(skip_serializing_if = "is_zero")]

@@ -75,7 +75,7 @@ pub enum Action {
     ResetCheckpoint {
         /// Where.
         to: ResetTo,
-        /// Even if the sink can't be asked what it has.
+        /// Even if the sink can't be asked what it has, acknowledged pushed records are lost, or records are written twice.
         force: bool,
         /// Even if the target has progress of another node for this pipeline, which can't write to it any more then.
         take_over: bool,

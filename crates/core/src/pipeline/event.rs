@@ -188,6 +188,9 @@ pub struct NewGeneration {
     /// one that had lost some of it. So many records that they had delivered are lost with that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// Pushed records that it passes over although they were pending: they are lost, and their batches forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarded: Option<Lost>,
     /// The old one was not settled, for this reason, and a user forced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<String>,

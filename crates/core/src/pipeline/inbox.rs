@@ -1,5 +1,8 @@
 //! What was pushed to a pipeline with an `http` source.
-use super::event::Fact;
+use super::{
+    event::{Fact, LaneProgress, Lost},
+    progress::Progress,
+};
 use crate::{
     chunk::ChunkId,
     id::BatchId,
@@ -119,11 +122,39 @@ impl Inbox {
 
     /// Puts the position where a new generation begins between the first record that is still here and the last one.
     pub(super) fn clamp(&self, positions: &mut Positions) {
-        let wanted = positions.get(Self::PARTITION).and_then(Position::as_offset);
-        let possible = wanted.unwrap_or(0).clamp(self.first(), self.received);
-        if wanted != Some(possible) {
+        let wanted = positions.get(Self::PARTITION);
+        let possible = self.nearest(wanted);
+        if wanted.and_then(Position::as_offset) != Some(possible) {
             positions.insert(Self::PARTITION.into(), Position::offset(possible));
         }
+    }
+
+    /// The nearest place to a position at which there is something to read, or will be.
+    fn nearest(&self, position: Option<&Position>) -> u64 {
+        position.and_then(Position::as_offset).unwrap_or(0).clamp(self.first(), self.received)
+    }
+
+    /// The pending records that a generation passes over which begins at `begin` after the one that is `settled`. Where the
+    /// sink's position says nothing of them, none is known to be delivered but what the journal says.
+    pub fn discarded(&self, progress: &Progress, settled: &[LaneProgress], begin: &Positions) -> Option<Lost> {
+        let mut current = progress.positions_with(settled);
+        let reached = current.remove(Self::PARTITION).filter(|at| self.has_received(at));
+        let from = self.nearest(reached.as_ref().or_else(|| progress.position(Self::PARTITION)));
+        let to = self.nearest(begin.get(Self::PARTITION));
+        (from < to).then(|| Lost {
+            partition: Self::PARTITION.into(),
+            from: Position::offset(from),
+            to: Position::offset(to),
+            records: to - from,
+        })
+    }
+
+    /// Forgets the batches of discarded records, so that they may be pushed again.
+    pub(super) fn forget(&mut self, discarded: &Lost) -> Option<()> {
+        let (from, to) = (discarded.from.as_offset()?, discarded.to.as_offset()?);
+        self.seen.retain(|_, batch| batch.to <= from || batch.from >= to);
+        self.order.retain(|id| self.seen.contains_key(id));
+        Some(())
     }
 
     /// Takes in a [`Fact::BatchReceived`]; none if it does not continue what was received before.

@@ -148,6 +148,10 @@ impl Progress {
         } else if let Some(handle) = self.by_lane.values().find_map(|lane| lane.handle.clone()) {
             left.handle = Some(handle);
         }
+        if let Some(discarded) = &next.discarded {
+            earlier.read += discarded.records;
+            earlier.lost += discarded.records;
+        }
         let dead_letters = std::mem::take(&mut self.dead_letters);
         *self = Self {
             generation: next.generation,

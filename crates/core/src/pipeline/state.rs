@@ -206,6 +206,9 @@ impl Pipeline {
     /// Starts a generation; none if it does not come after this one.
     pub(super) fn begin(&mut self, generation: &NewGeneration) -> Option<()> {
         self.progress.begin(generation)?;
+        if let Some(discarded) = &generation.discarded {
+            self.inbox.forget(discarded)?;
+        }
         self.undecided = None;
         self.collect_inbox();
         Some(())

@@ -37,7 +37,7 @@ pub(super) enum Command {
         /// `beginning`, `end`, `sink-token`, `journal`, or positions: `user-events/0=123,user-events/1=456`.
         #[arg(long)]
         to: String,
-        /// Even if the sink can't be asked what it has.
+        /// Even if the sink can't be asked what it has, acknowledged pushed records are lost, or records are written twice.
         #[arg(long)]
         force: bool,
         /// Even if the target has progress of another node for this pipeline: it can't write there any more then.

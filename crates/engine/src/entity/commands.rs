@@ -200,6 +200,10 @@ impl Entity {
             ResetTo::Positions(_) => current.clone().into_iter().chain(named).collect(),
         };
         let positions = self.given_up(&pipeline, &current, chosen).await;
+        // Where the journal doesn't know what the sink has, something must be chosen, and none of it is known to be pending.
+        if pushed && !force && !self.slot.state().is_behind() {
+            still_pending(&pipeline, &settlement, &positions)?;
+        }
         Ok(request(positions, settlement))
     }
 }
@@ -216,6 +220,21 @@ fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
          node started begins at {new}"
     ));
     Rejected::Invalid { problems: vec![problem] }
+}
+
+/// Turns down to pass over pushed records that were acknowledged and are not delivered yet.
+fn still_pending(pipeline: &Pipeline, settlement: &Settlement, positions: &Positions) -> Result<(), Rejected> {
+    let Some(discarded) = pipeline.inbox.discarded(&pipeline.progress, settlement.lanes(), positions) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{} pushed record(s) that were acknowledged are not delivered yet ({} to {}), and would be passed over",
+        discarded.records, discarded.from, discarded.to
+    );
+    let problem = Problem::new("to", "undelivered", message).fix(
+        "choose \"beginning\" or \"journal\" to deliver them, or force this one to lose them: their batches may be pushed again",
+    );
+    Err(Rejected::Invalid { problems: vec![problem] })
 }
 
 /// Turns down to go on at the journal's checkpoint where the sink is known to have more.

@@ -1,8 +1,12 @@
 //! Setting the checkpoint, and changes that start a new generation.
-use crate::house::{House, numbers, view};
+use crate::{
+    house::{House, numbers, view},
+    ingest::push,
+};
 use dataflow_core::pipeline::{Rejected, Status};
 use dataflow_engine::region::{Action, AskError, ResetTo};
 use dataflow_testkit::memory::Fault;
+use serde_json::json;
 
 async fn stopped(name: &str) -> House {
     let mut house = House::new(name).await;
@@ -127,4 +131,46 @@ async fn one_choice_leads_past_all_generations_that_a_target_knows() {
     let chosen =
         view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false }).await);
     assert_eq!(chosen.checkpoint.generation, 8);
+}
+
+/// Pushed records were acknowledged, so that they are not passed over by mistake, nor without being counted.
+#[tokio::test(start_paused = true)]
+async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_may_be_pushed_again() {
+    let at = |position: &str| ResetTo::Positions([("http".to_owned(), position.to_owned())].into());
+    for (number, (to, lost)) in [(ResetTo::End, 10), (at("15"), 5)].into_iter().enumerate() {
+        let mut house = House::new(&format!("reset-pending-{number}")).await;
+        let mut spec = house.spec();
+        spec["source"] = json!({"type": "http"});
+        house.create(spec).await;
+        house.start().await;
+        let batch = |id: &str, from| {
+            let lines = numbers(from, from + 10);
+            push(id, &lines.iter().map(String::as_str).collect::<Vec<_>>(), None)
+        };
+        house.act(batch("a", 0)).await.unwrap();
+        house.until(|view| view.metrics.records_delivered == 10).await;
+        house.stop().await;
+        house.act(batch("b", 10)).await.unwrap();
+
+        let reset = |to: &ResetTo, force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
+        match house.act(reset(&to, false)).await {
+            Err(AskError::Rejected(Rejected::Invalid { problems })) => {
+                assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to", "undelivered"));
+                assert!(problems[0].message.contains(&format!("{lost} pushed record(s)")), "{}", problems[0].message);
+            }
+            other => panic!("{other:?}"),
+        }
+        for harmless in [ResetTo::Beginning, ResetTo::Journal, ResetTo::SinkToken, at("10")] {
+            assert_eq!(view(house.act(reset(&harmless, false)).await).metrics.records_lost, 0);
+        }
+        let metrics = view(house.act(reset(&to, true)).await).metrics;
+        assert_eq!((metrics.records_read, metrics.records_delivered, metrics.records_lost), (10 + lost, 10, lost));
+
+        house.act(batch("b", 10)).await.unwrap();
+        house.start().await;
+        house.until(|view| view.metrics.records_delivered == 30 - lost).await;
+        let expected: Vec<_> =
+            numbers(0, 10).into_iter().chain(numbers(10 + lost, 20)).chain(numbers(10, 20)).collect();
+        assert_eq!(house.store.data(), expected);
+    }
 }

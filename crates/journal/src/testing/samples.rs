@@ -119,6 +119,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
         given_up: [].into(),
         settled: vec![LaneProgress { chunks: vec![], handle: None, ..lane(9) }],
         lost: None,
+        discarded: None,
         unsettled: unsettled.map(Into::into),
     };
     let cause = |fix: Option<&str>| Cause {
@@ -205,6 +206,21 @@ pub fn all() -> Vec<(&'static str, Event)> {
             fact(Fact::CheckpointReset {
                 to: "journal".into(),
                 generation: NewGeneration { lost: Some(4), ..generation(None) },
+            }),
+        ),
+        (
+            "checkpoint-reset-discarded",
+            fact(Fact::CheckpointReset {
+                to: "end".into(),
+                generation: NewGeneration {
+                    discarded: Some(Lost {
+                        partition: "http".into(),
+                        from: Position::offset(5),
+                        to: Position::offset(9),
+                        records: 4,
+                    }),
+                    ..generation(None)
+                },
             }),
         ),
         ("checkpoint-reset", fact(Fact::CheckpointReset { to: "beginning".into(), generation: generation(None) })),

@@ -42,8 +42,11 @@ pub(super) fn begin(
             return Err(Rejected::Unsettled { reason: reason.clone() });
         }
     };
+    let mut discarded = None;
     if spec.source.kind == Inbox::SOURCE {
         pipeline.inbox.clamp(&mut positions);
+        discarded = pipeline.inbox.discarded(&pipeline.progress, &settled, &positions);
     }
-    Ok(NewGeneration { generation: newest.next(), positions, given_up: Positions::new(), settled, lost, unsettled })
+    let (generation, given_up) = (newest.next(), Positions::new());
+    Ok(NewGeneration { generation, positions, given_up, settled, lost, discarded, unsettled })
 }

@@ -153,6 +153,7 @@ pub fn generation(number: u64, positions: Positions) -> NewGeneration {
         given_up: Positions::new(),
         settled: Vec::new(),
         lost: None,
+        discarded: None,
         unsettled: None,
     }
 }

@@ -61,6 +61,7 @@ pub fn samples() -> Vec<Event> {
             to: "beginning".into(),
             generation: NewGeneration {
                 lost: Some(4),
+                discarded: Some(ten_lost()),
                 unsettled: Some("no route to host".into()),
                 ..generation(3, at(0))
             },

@@ -46,6 +46,48 @@ fn a_pushed_record_that_is_gone_cannot_be_gone_back_to() {
     assert_eq!(after.state.pipeline().unwrap().progress.begin["http"].identity.as_deref(), Some("inbox"));
 }
 
+/// What was acknowledged is on the ledger, and may be pushed once more.
+#[test]
+fn pending_pushed_records_that_are_passed_over_are_lost_and_their_batches_are_forgotten() {
+    let past = half_done().and(stop_requested()).and(stopped());
+    let never_started = given([created(), received("a", 0, 100), received("b", 100, 200)]);
+    let anew = |settlement| Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement };
+    let unsettled = Settlement::Unsettled { reason: "down".into(), forced: true };
+    for (name, past, request, lost, forgotten) in [
+        ("all that is pending", past.clone(), to(at(200)), 100, &["b"][..]),
+        ("beyond all", past.clone(), to(at(1_000)), 100, &["b"]),
+        ("a part", past.clone(), to(at(150)), 50, &["b"]),
+        ("nothing", past.clone(), to(at(100)), 0, &[]),
+        ("what is gone", past.clone(), reset(settled(1)), 0, &[]),
+        ("what the sink has", past.clone(), anew(settled(2)), 0, &[]),
+        ("the sink is out of reach", past.clone(), anew(unsettled), 100, &["b"]),
+        ("it was never started", never_started.clone(), anew(Settlement::NotNeeded), 200, &["a", "b"]),
+    ] {
+        let delivered = |given: &Given| given.state.pipeline().unwrap().progress.counters();
+        let before = delivered(&past);
+        let after = past.when(request).after();
+        let counters = delivered(&after);
+        assert_eq!(counters.lost, lost, "{name}");
+        assert!(counters.balances() && counters.read >= before.read + lost, "{name}: {counters:?}");
+        for batch in ["a", "b"] {
+            let again = after.clone().when(ingest(batch, 100)).after().state;
+            let taken = again.pipeline().unwrap().inbox.received > 200;
+            assert_eq!(taken, forgotten.contains(&batch), "{name}: {batch}");
+        }
+    }
+}
+
+/// Another inbox has received what the sink's position counts.
+#[test]
+fn a_sinks_position_that_says_nothing_of_what_is_pending_hides_no_loss() {
+    let past = half_done().and(stop_requested()).and(stopped());
+    let positions = [("http".into(), Position::offset(180).of("another"))].into();
+    let lanes = vec![LaneProgress { positions, ..lane(1) }];
+    let settlement = Settlement::Settled { lanes, newest: None, lost: None };
+    let end = Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement };
+    assert_eq!(past.when(end).after().state.pipeline().unwrap().progress.earlier.lost, 100);
+}
+
 #[test]
 fn only_while_it_does_not_run() {
     half_done().when(reset(settled(1))).then_rejected("not-allowed");

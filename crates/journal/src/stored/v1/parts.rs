@@ -239,6 +239,8 @@ pub(super) struct NewGeneration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    discarded: Option<Lost>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<String>,
 }
 
@@ -250,6 +252,7 @@ impl From<&domain::NewGeneration> for NewGeneration {
             given_up: store_positions(&new.given_up),
             settled: new.settled.iter().map(Into::into).collect(),
             lost: new.lost,
+            discarded: new.discarded.as_ref().map(Into::into),
             unsettled: new.unsettled.clone(),
         }
     }
@@ -263,8 +266,32 @@ impl From<NewGeneration> for domain::NewGeneration {
             given_up: read_positions(stored.given_up),
             settled: stored.settled.into_iter().map(Into::into).collect(),
             lost: stored.lost,
+            discarded: stored.discarded.map(Into::into),
             unsettled: stored.unsettled,
         }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lost {
+    partition: String,
+    from: Position,
+    to: Position,
+    records: u64,
+}
+
+impl From<&domain::Lost> for Lost {
+    fn from(lost: &domain::Lost) -> Self {
+        let (from, to) = ((&lost.from).into(), (&lost.to).into());
+        Self { partition: lost.partition.to_string(), from, to, records: lost.records }
+    }
+}
+
+impl From<Lost> for domain::Lost {
+    fn from(stored: Lost) -> Self {
+        let (from, to) = (stored.from.into(), stored.to.into());
+        Self { partition: stored.partition.as_str().into(), from, to, records: stored.records }
     }
 }
 
