@@ -76,7 +76,12 @@ pub(super) fn given_up(
         let partition = names::partition(&path);
         let left = &from[&partition];
         let chosen = to.get(&partition).filter(|chosen| *chosen != left);
-        match (tail::open(&path, cx), chosen) {
+        let there = tail::open(&path, cx);
+        let nothing_new = match &there {
+            Ok(file) => lost::is_another(from, &partition, file),
+            Err(_) => fs::symlink_metadata(&path).is_err(),
+        };
+        match (there, chosen) {
             (Ok(file), Some(chosen)) if !known.is(&file)? => {
                 let length = file.metadata()?.len();
                 let packed = source.compression.of(&path) != super::Compression::None;
@@ -85,9 +90,13 @@ pub(super) fn given_up(
                     None => Identity::of_any(&file, if packed { length } else { offset(chosen) })?,
                 };
                 let place = position(offset(chosen), Some(there.after_loss(unread(left))));
+                // The same file under another name, where nothing was chosen, would go on from there instead.
+                to.retain(|other, at| {
+                    from.get(other) != Some(at) || lost::known(at).is_none_or(|known| !known.is_same_inode(&there))
+                });
                 to.insert(partition, place);
             }
-            (Err(_), None) if fs::symlink_metadata(&path).is_err() => {
+            (_, None) if nothing_new => {
                 to.extend(Gone::new(&partition, left).map(|gone| (partition.clone(), gone.given_up())));
             }
             _ => {}

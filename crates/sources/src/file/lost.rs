@@ -62,6 +62,12 @@ pub(super) fn known(position: &Position) -> Option<Identity> {
     position.identity.as_ref().and_then(|text| text.parse().ok())
 }
 
+/// Whether `file`, which lies where that of `partition` was, is another one that is known.
+pub(super) fn is_another(positions: &Positions, partition: &Partition, file: &File) -> bool {
+    let is = |known: Identity| known.is(file).unwrap_or(false);
+    positions.get(partition).and_then(known).is_some_and(|own| !is(own)) && positions.values().filter_map(known).any(is)
+}
+
 /// Bytes after a position that were there when its file was last looked at.
 pub(super) fn unread(position: &Position) -> u64 {
     known(position).map_or(0, |known| known.unread(offset(position)))

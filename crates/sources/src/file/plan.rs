@@ -68,18 +68,22 @@ pub(super) fn plan(
     }
     let packed = packed(source, &there, &known, |partition| owners.values().any(|owner| *owner == partition), cx);
     let moves = |partition: &Partition| packed.values().flatten().any(|former| former == partition);
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut taken) = (BTreeSet::new(), BTreeSet::new());
     let (mut jobs, mut later, mut gone) = (VecDeque::new(), Vec::new(), Vec::new());
     let read =
         |jobs: &mut VecDeque<Job>, path: PathBuf, at: &Path| jobs.push_back(Job::Read { path, at: at.to_owned() });
     for (path, meta) in &there {
         let own = partition(path);
         let inode = meta.as_ref().map(|meta| (meta.dev(), meta.ino()));
+        let owner = inode.and_then(|inode| owners.get(&inode));
+        if owner.is_some_and(|owner| **owner != own) {
+            taken.insert(*path);
+        }
         if inode.is_some_and(|inode| !seen.insert(inode)) {
             continue; // another name of a file that was dealt with
         }
         let stale = known.get(&own).map(|(identity, _)| identity);
-        match inode.and_then(|inode| owners.get(&inode)) {
+        match owner {
             Some(owner) if **owner != own => {
                 let former = names::path(&owner.0);
                 read(&mut jobs, former.clone(), path);
@@ -128,7 +132,9 @@ pub(super) fn plan(
             })
         });
         let given_up = its.is_some_and(|(identity, _)| identity.given_up);
-        let there = files.contains(&path) && !given_up || owners.values().any(|owner| *owner == partition);
+        // What is known to be another file says nothing of the one that had the name.
+        let in_place = files.contains(&path) && !given_up && !(its.is_some() && taken.contains(&path));
+        let there = in_place || owners.values().any(|owner| *owner == partition);
         // One that is not wanted any more is left where it is.
         if there
             || further

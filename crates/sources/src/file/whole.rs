@@ -2,7 +2,7 @@
 //!
 //! A file that has several names is read under the first one. One whose position is known under another name goes on
 //! under that; where something else has that name now, an interval without records says of the new name that it was read,
-//! and then that file begins. One that is gone before it was read to its end is a lost position.
+//! and then that file begins. One that is gone before it was read to its end is a lost position, whatever has its name.
 use super::{
     FileSource,
     gone::Gone,
@@ -84,7 +84,10 @@ impl Whole {
                 let own = partition(&path);
                 let from = self.positions.get(&own).cloned();
                 let file = match tail::open(&at, &self.cx) {
-                    Err(error) if error.code() == "file-missing" && !is_link(&at) => {
+                    Err(error) if error.code() != "file-missing" || is_link(&at) => return Err(error),
+                    Ok(file) if !lost::is_another(&self.positions, &own, &file) => file,
+                    // It is not there; what may be there is known, and read as what it is.
+                    _ => {
                         let known = from.as_ref().and_then(lost::known);
                         if let Some(at) = known.and_then(|known| rotation::find(&path, &known, &self.cx)) {
                             self.jobs.push_front(Job::Read { path, at });
@@ -93,7 +96,6 @@ impl Whole {
                         let gone = from.as_ref().and_then(|from| Gone::new(&own, from));
                         return gone.map(|gone| self.pass(gone)).transpose();
                     }
-                    file => file?,
                 };
                 match Tail::open(&self.source, self.caps, &path, (&at, file), from)? {
                     Opened::Ready(mut tail) => {

@@ -378,6 +378,151 @@ async fn what_goes_unread_is_named_and_passed_over_by_choice_only() {
     }
 }
 
+/// A file that is known, however far it was read, says nothing of the one whose name it takes.
+#[tokio::test]
+async fn a_file_over_which_a_known_one_is_moved_is_lost() {
+    // All of a is read then, one record of b, nothing of c and d.
+    for (what, how, from, over, left) in [
+        ("an unread one over a half-read one", "mv", "d", "b", 10),
+        ("a read one over a half-read one", "mv", "a", "b", 10),
+        ("an unread one over an unread one", "mv", "d", "c", 15),
+        ("a half-read one over an unread one", "mv", "b", "c", 15),
+        ("a read one over an unread one", "mv", "a", "c", 15),
+        ("an unread one over a read one", "mv", "d", "a", 0),
+        ("a link to an unread one", "ln -s", "d", "b", 10),
+        ("a link to a read one", "ln -s", "a", "b", 10),
+        ("another name of an unread one", "ln", "d", "b", 10),
+        ("the other one was moved away before", "keep", "d", "b", 0),
+        ("and a new one comes where that was", "renew", "d", "b", 10),
+    ] {
+        for choice in ["fail", "earliest", "latest"] {
+            let what = format!("{what}, {choice}");
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(format!("{name}.json"));
+            for name in ["a", "b", "c", "d"] {
+                fs::write(path(name), lines(name, 0..3)).unwrap();
+            }
+            let source = source(&path("*"), json!({"onPositionLost": choice}));
+            let mut reading = Reading::default();
+            while reading.texts.last().is_none_or(|text| text != "\"b0\"") {
+                reading.on(&source, 1).await.unwrap();
+            }
+            let size = fs::metadata(path(over)).unwrap().len();
+            if how == "keep" {
+                fs::rename(path(over), dir.path().join("kept")).unwrap();
+            }
+            match how {
+                "ln" | "ln -s" => {
+                    fs::remove_file(path(over)).unwrap();
+                    let link = if how == "ln" { fs::hard_link } else { |from, to| symlink(from, to) };
+                    link(path(from), path(over)).unwrap();
+                }
+                _ => fs::rename(path(from), path(over)).unwrap(),
+            }
+            if how == "renew" {
+                fs::write(path(from), lines("n", 0..2)).unwrap();
+            }
+            if choice == "fail" && left > 0 {
+                let error = reading.on(&source, ALL).await.unwrap_err();
+                let Error::PositionLost { partition, reason, .. } = &error else { panic!("{what}: {error}") };
+                assert_eq!(partition.0.as_ref(), path(over).to_str().unwrap(), "{what}");
+                assert!(reason.contains(&format!("{left} of its {size} bytes were not read")), "{what}: {error}");
+                // A user goes on without it.
+                let built = source.clone().build();
+                let given_up = built.given_up(&context(), &reading.positions, Positions::new()).await.unwrap();
+                assert_eq!(given_up.len(), 1, "{what}");
+                reading.positions.extend(given_up);
+            }
+            for _ in 0..2 {
+                reading.on(&source, ALL).await.unwrap();
+                let lost = usize::from(left > 0);
+                assert_eq!((reading.lost, reading.bytes_lost), (lost, left), "{what}: said once");
+            }
+            let mut expected: Vec<String> = ["a", "b", "c", "d"]
+                .iter()
+                .flat_map(|name| {
+                    let count = if *name == over { 3 - left as u32 / 5 } else { 3 };
+                    lines(name, 0..count).lines().map(str::to_owned).collect::<Vec<_>>()
+                })
+                .collect();
+            expected.extend(lines("n", 0..if how == "renew" { 2 } else { 0 }).lines().map(str::to_owned));
+            reading.texts.sort();
+            assert_eq!(reading.texts, expected, "{what}");
+        }
+    }
+}
+
+/// Where a user goes on under the name, in the file that was moved there, that is where this goes on.
+#[tokio::test]
+async fn a_place_chosen_in_a_known_file_that_was_moved_over_another_counts_what_is_lost() {
+    for beginning in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(format!("{name}.json"));
+        for name in ["b", "c", "d"] {
+            fs::write(path(name), lines(name, 0..3)).unwrap();
+        }
+        let source = source(&path("*"), json!({}));
+        let mut reading = Reading::default();
+        reading.on(&source, 1).await.unwrap();
+        fs::rename(path("b"), path("c")).unwrap();
+        assert_eq!(reading.on(&source, ALL).await.unwrap_err().code(), "position-lost");
+        let built = source.clone().build();
+        let to = match beginning {
+            true => built.resolve(&context(), &Place::Beginning).await.unwrap(),
+            false => {
+                let mut to = reading.positions.clone();
+                to.insert(partition(&path("c")), Position::offset(0));
+                to
+            }
+        };
+        reading.positions = built.given_up(&context(), &reading.positions, to).await.unwrap();
+        for _ in 0..2 {
+            reading.on(&source, ALL).await.unwrap();
+            assert_eq!((reading.lost, reading.bytes_lost), (1, 15), "beginning: {beginning}");
+        }
+        let expected = lines("b", 0..1) + &lines("b", 0..3) + &lines("d", 0..3);
+        assert_eq!(reading.texts.join("\n") + "\n", expected, "beginning: {beginning}");
+    }
+}
+
+/// The same while they are read: what is open is read to its end, what is not is lost.
+#[tokio::test]
+async fn an_unread_file_over_which_a_known_one_is_moved_under_a_reader_is_lost() {
+    for from in ["a", "d"] {
+        for choice in ["fail", "earliest", "latest"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(format!("{name}.json"));
+            // More than is read ahead.
+            fs::write(path("a"), lines("a", 0..200_000)).unwrap();
+            fs::write(path("c"), lines("c", 0..3)).unwrap();
+            fs::write(path("d"), lines("d", 0..3)).unwrap();
+            let source = source(&path("*"), json!({"onPositionLost": choice}));
+            let mut reader = open(&source, &Positions::new()).await.unwrap();
+            let Read::Records(first) = reader.read().await.unwrap() else { panic!("no records") };
+            let mut batches = vec![first];
+            fs::rename(path(from), path("c")).unwrap();
+            let error = loop {
+                match reader.read().await {
+                    Ok(Read::Records(records)) => batches.push(records),
+                    Ok(Read::End) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            let what = format!("{from}, {choice}: {error:?}");
+            assert_eq!(
+                error.is_some_and(|error| error.to_string().contains("15 of its 15 bytes")),
+                choice == "fail",
+                "{what}"
+            );
+            let lost: Vec<u64> = batches.iter().filter_map(|batch| Some(batch.lost.as_ref()?.bytes)).collect();
+            if choice != "fail" {
+                assert_eq!(lost, [15], "{what}");
+                assert_eq!(texts(&batches).len(), 200_003, "{what}");
+            }
+        }
+    }
+}
+
 /// Where a user goes on in what has taken its place, or holds something else now.
 #[tokio::test]
 async fn what_was_not_read_of_a_file_that_was_replaced_is_counted() {
