@@ -167,6 +167,11 @@ impl Entity {
         let ahead = later(&opened.others, pipeline.progress.generation);
         found.newest = found.newest.max(ahead.last().map(|token| token.fence.generation));
         match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
+            // A run that made its table has not journalled how it is written: it learnt that after it was opened.
+            Ok(recovered) if sink.kind() == Kind::Transactional => {
+                let progress = recovered.progress;
+                Ok(LaneProgress { handle: opened.handle.or(progress.handle), ..progress })
+            }
             Ok(recovered) => Ok(recovered.progress),
             // Another node had taken the target over, with what this one had there: all of it is in the tokens that it gives back.
             Err(Failure::Fatal(_)) if take_over == TakeOver::AnotherNode && token.is_none() && !ahead.is_empty() => {

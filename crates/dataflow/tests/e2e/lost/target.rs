@@ -1,7 +1,7 @@
 //! Targets that lost what was committed: restored from an older backup, changed, cut, removed.
 use super::{Flow, rows, sqlite, times};
 use crate::{
-    program::{count, start},
+    program::{count, is, start},
     server::Postgres,
 };
 use rusqlite::Connection;
@@ -194,6 +194,47 @@ async fn a_token_that_is_gone_or_contradicts_the_journal() {
         assert_eq!(count(&view, "recordsLost"), lost, "{name}: {choice}");
         flow.act("stop").await;
         assert_eq!(rows(&flow.folder), times(&[(0..100, first), (100..150, 1)]), "{name}: {choice}");
+    }
+}
+
+/// A table that goes under a run or while it is stopped, with or without a reset since it was written.
+#[tokio::test]
+async fn a_table_that_is_gone_beside_its_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    for (name, choice, lost) in
+        [("stopped", "journal", 100), ("running", "end", 100), ("running", "beginning", 0), ("reset", "journal", 100)]
+    {
+        let flow = Flow::new(&node, folder.path(), &format!("{name}-{choice}"), sqlite, json!({})).await;
+        flow.append(0..100);
+        flow.delivered(100).await;
+        if name != "running" {
+            flow.act("stop").await;
+        }
+        if name == "reset" {
+            flow.choose(json!("journal")).await;
+        }
+        Connection::open(flow.folder.join("out.db")).unwrap().execute("drop table rows", []).unwrap();
+        match name {
+            "running" => {
+                flow.append(100..110);
+                let view = flow.until("failed", is("failed")).await;
+                assert_eq!(view["error"]["code"], "table-missing", "{view}");
+            }
+            _ => drop(flow.fails("table-missing").await),
+        }
+        flow.fails("table-missing").await;
+        let reset = flow.choose(json!(choice)).await;
+        assert_eq!(count(&reset, "recordsLost"), lost, "{name}: {choice}");
+        flow.act("start").await;
+        flow.append(110..150);
+        let (delivered, expected) = match choice {
+            "beginning" if name == "running" => (250, times(&[(0..150, 1)])),
+            _ => (40, times(&[(110..150, 1)])),
+        };
+        flow.delivered(delivered).await;
+        flow.act("stop").await;
+        assert_eq!(rows(&flow.folder), expected, "{name}: {choice}");
     }
 }
 
