@@ -73,7 +73,11 @@ async fn a_position_of_generated_and_pushed_records_is_within_them() {
     let body = json!({"batchId": "second", "records": [{"data": {}}, {"data": {}}]});
     node.request("POST", "/api/pipelines/p/batches", Some(&body)).await;
     // What was delivered isn't kept any more.
-    check(&node, "http", "10 to 12", &["9", "13"], &["10", "12"]).await;
+    check(&node, "http", "10 to 12", &["9", "13"], &["10"]).await;
+    // What was not is passed over only where that is meant.
+    let (status, refused) = set(&node, &[("http", "12")], "").await;
+    assert_eq!((status, &refused["problems"][0]["code"]), (400, &json!("undelivered")), "{refused:#}");
+    assert_eq!(set(&node, &[("http", "12")], "?force=true").await.0, 200);
 }
 
 #[tokio::test]
