@@ -1,20 +1,27 @@
-//! Whether a table still is what a writer knows it as.
+//! Whether a table still is what a writer knows it as, and still the one that rows were written to.
 use super::{pool::Server, transaction::Transaction};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Error;
 
 /// All rows of the catalogue that make a table what it is for a writer: its columns, their types and defaults, and, with
-/// those of its partitions, indexes, triggers, rules and constraints. A row that was changed has another `xmin`. Arrays are
-/// looked up in indexes of the catalogue, however large it is.
+/// those of its partitions and of what a view is over, indexes, triggers, rules and constraints; and whether they and the
+/// tokens outlive a crash. A row that was changed has another `xmin`. Arrays are looked up in indexes of the catalogue,
+/// however large it is.
 const DEFINITION: &str = "with recursive \
     target (oid) as (select to_regclass($1)::oid), \
-    tree (oid) as (select oid from target union select inhrelid from tree join pg_inherits on inhparent = tree.oid), \
+    tree (oid) as (select oid from target union select next.oid from tree t cross join lateral ( \
+        select inhrelid as oid from pg_inherits where inhparent = t.oid \
+        union all select d.refobjid from pg_class v join pg_rewrite r on v.relkind = 'v' and r.ev_class = v.oid \
+            join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid \
+                and d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid \
+        where v.oid = t.oid) next), \
     type (oid) as ( \
         select atttypid from target t join pg_attribute on attrelid = t.oid and attnum > 0 \
         union select next from type join pg_type t using (oid), unnest(array[t.typbasetype, t.typelem]) next where next <> 0), \
     part (said) as ( \
-        select concat('table ', oid) from tree \
-        union all select concat('kind ', relkind, relpersistence, relispartition, relrowsecurity) from target join pg_class using (oid) \
+        select concat('table ', oid, relkind, relpersistence, relispartition, relrowsecurity) \
+            from pg_class where oid = any(array(select oid from tree)) \
+        union all select concat('tokens ', relpersistence) from pg_class where oid = to_regclass($2) \
         union all select concat('column ', attnum, ' ', a.xmin) from target t join pg_attribute a on attrelid = t.oid and attnum > 0 \
         union all select concat('default ', d.oid, ' ', d.xmin) from pg_attrdef d where adrelid = any(array(select oid from target)) \
         union all select concat('type ', oid, ' ', t.xmin) from pg_type t where oid = any(array(select oid from type)) \
@@ -25,6 +32,14 @@ const DEFINITION: &str = "with recursive \
         union all select concat('constraint ', c.oid, ' ', c.xmin) from pg_constraint c where conrelid = any(array(select oid from tree)) \
         union all select concat('constraint ', c.oid, ' ', c.xmin) from pg_constraint c where contypid = any(array(select oid from type))) \
     select md5(string_agg(said, ',' order by said)) from part";
+/// Which table holds the rows, whatever its name: what a view is over, if that is one table. The tokens come first: others
+/// beside them are those of another database, or were restored.
+const RELATION: &str = "with recursive root (oid, kind) as ( \
+        select oid, relkind from pg_class where oid = to_regclass($1) \
+        union select c.oid, c.relkind from root v join pg_rewrite r on kind = 'v' and ev_class = v.oid \
+            join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass \
+            join pg_class c on c.oid = d.refobjid and c.oid <> v.oid) \
+    select concat(to_regclass($2)::oid, ':', min(oid::text)) from root where kind <> 'v' having count(*) = 1";
 /// Whether `lock table` may be used: it is for tables alone, and asks for a right to all columns.
 const LOCKED: &str = "select relkind in ('r', 'p') and has_table_privilege(oid, 'insert, update, delete, truncate') \
     from pg_class where oid = to_regclass($1)";
@@ -34,16 +49,23 @@ const LOCKED: &str = "select relkind in ('r', 'p') and has_table_privilege(oid, 
 pub(super) struct Definition {
     /// Quoted.
     table: String,
+    /// That of the tokens, quoted.
+    tokens: String,
     digest: String,
+    /// Which table holds the rows; none: that can't be told.
+    pub(super) relation: Option<String>,
     /// Whether it can be locked before it is written to.
     lockable: bool,
 }
 
 impl Definition {
-    /// That of a table, whose name comes quoted. Read before the table is described, it tells of all changes since.
-    pub(super) async fn of(client: &impl GenericClient, table: &str) -> Result<Self, Error> {
+    /// That of a table, whose name comes quoted, as does that of the tokens. Read before the table is described, it tells of
+    /// all changes since.
+    pub(super) async fn of(client: &impl GenericClient, table: &str, tokens: &str) -> Result<Self, Error> {
         let lockable = client.query_opt(LOCKED, &[&table]).await?.is_some_and(|row| row.get(0));
-        Ok(Self { table: table.into(), digest: digest(client, table).await?, lockable })
+        let digest = digest(client, table, tokens).await?;
+        let relation = client.query_opt(RELATION, &[&table, &tokens]).await?.map(|row| row.get(0));
+        Ok(Self { table: table.into(), tokens: tokens.into(), digest, relation, lockable })
     }
 
     /// Begins a transaction; until its end nobody can change the table, where it can be locked. What is deferred to the
@@ -61,7 +83,7 @@ impl Definition {
 
     /// Whether the table still is the same.
     pub(super) async fn holds(&self, client: &impl GenericClient) -> Result<bool, Error> {
-        Ok(digest(client, &self.table).await? == self.digest)
+        Ok(digest(client, &self.table, &self.tokens).await? == self.digest)
     }
 
     /// Whether it has to be asked once more at the end: what is not locked from the start is after rows were written.
@@ -70,7 +92,7 @@ impl Definition {
     }
 }
 
-async fn digest(client: &impl GenericClient, table: &str) -> Result<String, Error> {
+async fn digest(client: &impl GenericClient, table: &str, tokens: &str) -> Result<String, Error> {
     let statement = client.prepare_cached(DEFINITION).await?;
-    Ok(client.query_one(&statement, &[&table]).await?.get(0))
+    Ok(client.query_one(&statement, &[&table, &tokens]).await?.get(0))
 }

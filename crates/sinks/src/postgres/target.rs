@@ -53,7 +53,8 @@ pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Er
 }
 
 /// Looks at the table, and makes or widens it where that is wanted and what it takes is known. None: the first batch
-/// must be waited for. One that is missing, and had rows by the `claim`, is not made. `added` are columns to write beyond those that the spec names; who holds back making tables is ended after `wait`.
+/// must be waited for. One that is missing, and had rows by the `claim`, is not made, and one that is another than had them is
+/// not written to. `added` are columns to write beyond those that the spec names; who holds back making tables is ended after `wait`.
 pub(super) async fn prepare(
     server: &Server,
     client: &mut Object,
@@ -64,12 +65,12 @@ pub(super) async fn prepare(
     wait: Duration,
 ) -> Result<Option<(Target, Vec<Warning>)>, Error> {
     let failed = |error| server.failed("look at the table in", &error);
-    let quoted = ddl::quote_table(&options.table);
-    let mut definition = Definition::of(&*client, &quoted).await.map_err(failed)?;
+    let (quoted, kept) = (ddl::quote_table(&options.table), tokens::name(schema));
+    let mut warnings = durable::check(server, &*client, &kept).await?;
+    let mut definition = Definition::of(&*client, &quoted, &kept).await.map_err(failed)?;
     let mut described = schema::describe(&*client, &quoted).await.map_err(failed)?;
-    if described.is_none() {
-        tokens::unclaimed(server, client, schema, name_of(&options.table), claim).await?;
-    }
+    let there = described.as_ref().map(|_| definition.relation.as_deref());
+    tokens::unclaimed(server, client, schema, name_of(&options.table), there, claim).await?;
     let changes = changes(server, options, described.as_ref(), columns, added)?;
     if let Some(statements) = changes {
         let transaction = client.transaction().await.map_err(failed)?;
@@ -82,11 +83,12 @@ pub(super) async fn prepare(
             })?;
         }
         transaction.commit().await.map_err(failed)?;
-        definition = Definition::of(&*client, &quoted).await.map_err(failed)?;
+        definition = Definition::of(&*client, &quoted, &kept).await.map_err(failed)?;
         described = schema::describe(&*client, &quoted).await.map_err(failed)?;
     }
     let Some(Described { found, mut wires, copied }) = described else { return Ok(None) };
-    let (layout, mut warnings) = Layout::of(options, &found, added)?;
+    let (layout, more) = Layout::of(options, &found, added)?;
+    warnings.extend(more);
     warnings.extend(durable::check(server, &*client, &quoted).await?);
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let statements = Statements::new(&quoted, &layout, &wires, copied);

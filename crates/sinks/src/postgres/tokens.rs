@@ -27,29 +27,33 @@ fn ddl(schema: &str) -> String {
         "create table if not exists {} (pipeline text, incarnation text, generation bigint, lane integer, \
          journal text not null, target text not null, epoch bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
-         updated_at timestamptz not null, primary key (pipeline, incarnation, generation, lane))",
+         updated_at timestamptz not null, relation text, primary key (pipeline, incarnation, generation, lane))",
         name(schema)
     )
 }
 
-/// Makes the token table of a schema if it is missing.
+/// Makes the token table of a schema if it is missing, or the column of it that earlier builds did not make.
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("make the table dataflow_tokens in", &error);
-    let there = "select to_regclass($1) is not null, \
-        exists (select from pg_attribute where attrelid = to_regclass($1) and attname = 'journal' and not attisdropped)";
+    let there = "select to_regclass($1) is not null, array(select attname::text from pg_attribute \
+        where attrelid = to_regclass($1) and attname in ('journal', 'relation') and not attisdropped)";
     let there = client.query_one(there, &[&name(schema)]).await.map_err(failed)?;
-    match (there.get(0), there.get(1)) {
-        (true, true) => return Ok(()),
-        (true, false) => return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name))),
-        _ => {}
-    }
+    let (is_there, columns): (bool, Vec<String>) = (there.get(0), there.get(1));
+    let has = |column: &str| columns.iter().any(|name| name == column);
+    let ddl = match is_there {
+        true if !has("journal") => {
+            return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name)));
+        }
+        true if has("relation") => return Ok(()),
+        true => format!("alter table {} add column if not exists relation text", name(schema)),
+        false => ddl(schema),
+    };
     let transaction = client.transaction().await.map_err(failed)?;
     lock_ddl(server, &transaction, wait).await?;
-    let created = transaction.batch_execute(&ddl(schema)).await;
+    let created = transaction.batch_execute(&ddl).await;
     created.map_err(|error| match error.code() {
         Some(&SqlState::INVALID_SCHEMA_NAME) => failed(error).fix(format!("run: create schema {}", quote(schema))),
-        _ => failed(error)
-            .fix(format!("let somebody who may run: {}; and grant select, insert, update on it", ddl(schema))),
+        _ => failed(error).fix(format!("let somebody who may run: {ddl}; and grant select, insert, update on it")),
     })?;
     transaction.commit().await.map_err(failed)
 }
@@ -272,23 +276,24 @@ async fn end_holders(
     Ok(())
 }
 
-/// Moves the token of a lane by one commit.
+/// Moves the token of a lane by one commit, whose rows `relation` holds.
 pub(super) async fn advance(
     server: &Server,
     transaction: &super::transaction::Transaction,
     schema: &str,
     token: &Token,
+    relation: Option<&str>,
 ) -> Result<(), Error> {
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
     let name = name(schema);
     let advance = format!(
-        "update {name} set sequence = $6::bigint, positions = $7::text::jsonb, counters = $8::text::jsonb, chunks = $9::text::jsonb, updated_at = now() \
+        "update {name} set sequence = $6::bigint, positions = $7::text::jsonb, counters = $8::text::jsonb, chunks = $9::text::jsonb, relation = $10, updated_at = now() \
          where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and sequence = $6::bigint - 1"
     );
     let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
     let (epoch, sequence) = (token.fence.epoch.0 as i64, token.sequence as i64);
     let statement = transaction.prepare_cached(&advance).await.map_err(failed)?;
-    let values: [&(dyn ToSql + Sync); 9] = [
+    let values: [&(dyn ToSql + Sync); 10] = [
         &key.pipeline,
         &key.incarnation,
         &key.generation,
@@ -298,6 +303,7 @@ pub(super) async fn advance(
         &stored.positions,
         &stored.counters,
         &stored.chunks,
+        &relation,
     ];
     match transaction.execute(&statement, &values).await.map_err(failed)? {
         0 => {
@@ -327,24 +333,29 @@ pub(super) async fn restate(
     transaction.execute(&restate, &values).await.map(drop).map_err(failed)
 }
 
-/// Makes sure that the missing table `target` has no rows that a pipeline has written, in any lane.
+/// Makes sure that the table `target` does not lack rows that a pipeline has written, in any lane: it is missing, or `there`
+/// and another one than they were written to. None of these: which one it is can't be told.
 pub(super) async fn unclaimed(
     server: &Server,
     client: &Object,
     schema: &str,
     target: &str,
+    there: Option<Option<&str>>,
     claim: &Claim,
 ) -> Result<(), Error> {
+    let missing = there.is_none();
     let written = format!(
         "select coalesce(sum((counters->>'rowsWritten')::bigint), 0)::bigint, coalesce(max(generation), 0) from {} \
-         where pipeline = $1 and incarnation = $2 and target = $3 and generation >= $4 and (counters->>'rowsWritten')::bigint > 0",
+         where pipeline = $1 and incarnation = $2 and target = $3 and generation >= $4 and (counters->>'rowsWritten')::bigint > 0 \
+            and ($5 or relation <> $6 and split_part(relation, ':', 1) = split_part($6, ':', 1))",
         name(schema)
     );
-    let (key, since) = (Key::of(&claim.fence), claim.since.0 as i64);
-    let row = client.query_one(&written, &[&key.pipeline, &key.incarnation, &target, &since]).await;
+    let (key, since, relation) = (Key::of(&claim.fence), claim.since.0 as i64, there.flatten());
+    let values: [&(dyn ToSql + Sync); 6] = [&key.pipeline, &key.incarnation, &target, &since, &missing, &relation];
+    let row = client.query_one(&written, &values).await;
     let row = row.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))?;
     let name = format!("{schema}.{target} in PostgreSQL at {}", server.name);
-    claim.check(&name, row.get(0), Generation(row.get::<_, i64>(1) as u64))
+    claim.check(&name, missing, row.get(0), Generation(row.get::<_, i64>(1) as u64))
 }
 
 /// The token of a lane, without fencing anyone.

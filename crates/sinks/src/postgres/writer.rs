@@ -1,6 +1,5 @@
 //! Opening and writing: token and rows in one transaction, the token first.
 use super::{
-    durable,
     encode::{Encoder, Refused},
     failure, pipeline,
     pool::Server,
@@ -41,7 +40,7 @@ pub(super) async fn open(
     tokens::create(&server, &mut client, &schema, wait).await?;
     let (token, others) =
         tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;
-    let mut warnings = durable::check(&server, &client, &tokens::name(&schema)).await?;
+    let mut warnings = Vec::new();
     let (mut added, claim) = (Vec::new(), Claim::of(lane, &options.table));
     let prepared = target::prepare(&server, &mut client, &options, (&schema, &claim), None, &mut added, wait).await?;
     let target = prepared.map(|(target, more)| {
@@ -209,7 +208,8 @@ impl PostgresWriter {
                 None => Ok(()),
             }
         };
-        let advancing = tokens::advance(&self.server, &transaction, &self.schema, &token);
+        let relation = self.target.as_ref().and_then(|target| target.definition.relation.as_deref());
+        let advancing = tokens::advance(&self.server, &transaction, &self.schema, &token, relation);
         let (same, advanced) = futures::join!(same, advancing);
         match same.and(advanced) {
             Ok(()) => Ok(transaction),

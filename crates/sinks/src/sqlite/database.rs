@@ -192,7 +192,7 @@ impl Database {
         let written = self.connection.query_row(WRITTEN, values, |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
         let (rows, newest) =
             written.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))?;
-        claim.check(&format!("{target} in {}", self.path.display()), rows, Generation(newest as u64))
+        claim.check(&format!("{target} in {}", self.path.display()), true, rows, Generation(newest as u64))
     }
 
     /// Moves the token of a lane by one commit, within a transaction.

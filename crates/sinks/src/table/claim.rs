@@ -20,20 +20,23 @@ impl Claim {
         Self { fence: lane.fence.clone(), since }
     }
 
-    /// That the missing `table` may be made, if none of the `rows` that it must hold were written. `newest` is the last
-    /// generation that wrote any.
+    /// That a `table` which is `missing`, or another one than was written to, may be made or written to, if none of the
+    /// `rows` that it must hold were written. `newest` is the last generation that wrote any.
     ///
     /// # Errors
     /// If it had rows: the user decides.
-    pub fn check(&self, table: &str, rows: i64, newest: Generation) -> Result<(), Error> {
+    pub fn check(&self, table: &str, missing: bool, rows: i64, newest: Generation) -> Result<(), Error> {
         if rows == 0 {
             return Ok(());
         }
+        let (code, what) = match missing {
+            true => ("table-missing", "is gone; this pipeline has written"),
+            false => ("table-replaced", "was made anew; to the one before it this pipeline has written"),
+        };
         Err(Error::Contradicts {
-            code: "table-missing",
-            message: format!("table {table} is gone; this pipeline has written {rows} rows to it"),
-            fix: "put the table back as it was, or choose: set the checkpoint to \"beginning\" to write all again to a new \
-                  table, or to \"journal\" to go on after the last checkpoint, which counts what is gone as lost"
+            code,
+            message: format!("table {table} {what} {rows} rows"),
+            fix: "put the table back as it was, or choose: set the checkpoint to \"beginning\" to write all again, or to \"journal\" to go on after the last checkpoint, which counts what is gone as lost"
                 .into(),
             newest: (newest > self.fence.generation).then_some(newest),
         })

@@ -61,21 +61,11 @@ async fn a_table_that_changes_under_a_writer_is_looked_at_again() {
             "v",
             100,
         ),
-        ("alter table users rename to before; create table users (v double precision, id bigint)", "v::bigint", 100),
-        ("drop table users; create table users (v real, id bigint)", "v::bigint", 100),
-        ("drop table users; create view users as select * from other", "v::bigint", 100),
-        (
-            "drop table users; create table users (id bigint, v double precision) partition by range (id); \
-          create table users_0 partition of users default",
-            "v::bigint",
-            100,
-        ),
         ("alter table users add w int not null default 3", "v", 100),
         ("alter table users add check (v < 250)", "v", 50),
     ];
     for (change, read, taken) in changes {
-        let setup = "create table users (id bigint, v bigint); create table other (id bigint, v double precision)";
-        let Some(target) = Target::new(setup, json!({})).await else { return };
+        let Some(target) = Target::new("create table users (id bigint, v bigint)", json!({})).await else { return };
         let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
         let mut open = (writer, demand);
         go_on(&target, &mut open, 1, &documents(100, 200)).await.unwrap();
@@ -389,7 +379,10 @@ async fn neither_an_upsert_nor_an_append_becomes_the_other() {
                 Ok(_) => assert!(setup == keyed && !change.contains("create"), "{said}"),
                 Err(CommitError::Rejected(rows)) => assert!(setup == keyless && rows.len() == 100, "{said}"),
                 Err(CommitError::Failed(_)) => {
-                    assert!(said.contains("no-unique-index") || said.contains("table-missing"), "{said}")
+                    assert!(
+                        ["no-unique-index", "table-missing", "table-replaced"].iter().any(|code| said.contains(code)),
+                        "{said}"
+                    )
                 }
             }
             let twice = "select count(*)::text from (select id from users group by id having count(*) > 1) twice";
@@ -399,6 +392,110 @@ async fn neither_an_upsert_nor_an_append_becomes_the_other() {
             target.drop().await;
         }
     }
+}
+
+/// What does not outlive a crash of the server is refused under a run as at its start: the table, a partition, what a view
+/// is over, and the progress.
+#[tokio::test]
+async fn what_is_no_longer_durable_is_noticed_under_a_run() {
+    let table = "create table users (id bigint, v bigint)";
+    let parts = "create table users (id bigint, v bigint) partition by range (id); \
+        create table users_0 partition of users for values from (0) to (150); create table users_1 partition of users default";
+    let view = "create table other (id bigint, v bigint); create view users as select * from other";
+    for (setup, unlogged) in
+        [(table, "users"), (parts, "users_1"), (view, "other"), (table, "dataflow_tokens"), (view, "dataflow_tokens")]
+    {
+        let Some(target) = Target::new(setup, json!({})).await else { return };
+        let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+        let mut open = (writer, demand);
+        go_on(&target, &mut open, 1, &documents(100, 200)).await.unwrap();
+        target.client.batch_execute(&format!("alter table {unlogged} set unlogged")).await.unwrap();
+        let done = go_on(&target, &mut open, 2, &documents(200, 300)).await;
+        assert_eq!(done.map_err(|error| error.code()), Err("not-durable"), "{unlogged}");
+        assert_eq!(target.texts("select count(*)::text from users").await, [Some("100".into())], "{unlogged}");
+        target.client.batch_execute(&format!("alter table {unlogged} set logged")).await.unwrap();
+        let again = target.try_open(1).await.unwrap();
+        go_on(&target, &mut (again.writer, again.demand), 2, &documents(200, 300)).await.unwrap();
+        target.drop().await;
+    }
+}
+
+/// A table that somebody has made anew lacks the rows that were written, whether that was done under a run or between two.
+#[tokio::test]
+async fn a_table_that_was_made_anew_is_another_one() {
+    const TABLE: &str = "create table users (id bigint, v bigint)";
+    let other = format!("{TABLE}; create table other (id bigint, v bigint)");
+    let view = format!(
+        "{}; create table third (id bigint, v bigint); create view users as select * from other",
+        &other[TABLE.len() + 2..]
+    );
+    // Whether it still is the same.
+    let cases = [
+        (TABLE, format!("drop table users; {TABLE}"), false),
+        (TABLE, format!("alter table users rename to before; {TABLE}"), false),
+        (TABLE, "alter table users rename to before; create table users as select * from before".into(), false),
+        (&other, "drop table users; create view users as select * from other".into(), false),
+        (&view, "drop view users; create view users as select * from third".into(), false),
+        (&view, "drop view users; create view users as select * from other".into(), true),
+        (TABLE, "truncate users; alter table users add w int default 1".into(), true),
+        (TABLE, "alter table users rename to before; create view users as select * from before".into(), true),
+        // The whole schema was restored: its tokens tell what is there.
+        (
+            TABLE,
+            format!(
+                "alter table users rename to before; {TABLE}; insert into users select * from before; \
+                create table again (like dataflow_tokens including all); insert into again select * from dataflow_tokens; \
+                drop table dataflow_tokens; alter table again rename to dataflow_tokens"
+            ),
+            true,
+        ),
+    ];
+    for (setup, change, same) in &cases {
+        for (stopped, written) in [(false, true), (true, true), (false, false)] {
+            let columns = json!({"columns": ["id", "v"]});
+            let Some(target) = Target::new(setup, columns).await else { return };
+            let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+            let mut open = (writer, demand);
+            let rows = if written { documents(100, 200) } else { Vec::new() };
+            go_on(&target, &mut open, 1, &rows).await.unwrap();
+            target.client.batch_execute(change).await.unwrap();
+            let case = format!("{change}, stopped: {stopped}, written: {written}");
+            let mut reopened = Ok(());
+            if stopped {
+                reopened = target.try_open(1).await.map(|again| open = (again.writer, again.demand));
+            }
+            let done = match reopened {
+                Ok(()) => go_on(&target, &mut open, 2, &documents(200, 300)).await.map(|_| ()),
+                Err(error) => Err(error),
+            };
+            match same | !written {
+                true => done.unwrap_or_else(|error| panic!("{case}: {error}")),
+                false => {
+                    let error = done.expect_err(&case);
+                    assert!(matches!(error, Error::Contradicts { code: "table-replaced", .. }), "{case}: {error:?}");
+                    let more = target.texts("select count(*)::text from users where id >= 200").await;
+                    assert_eq!(more, [Some("0".into())], "{case}");
+                }
+            }
+            target.drop().await;
+        }
+    }
+}
+
+/// Tokens of an earlier build do not say which table the rows went to: that is learnt from here on.
+#[tokio::test]
+async fn tokens_without_a_relation_learn_it() {
+    let Some(target) = Target::new("create table users (id bigint, v bigint)", json!({})).await else { return };
+    for sequence in [1, 2] {
+        let Opened { writer, demand, .. } = target.try_open(sequence).await.unwrap();
+        let mut open = (writer, demand);
+        let (output, _) = decoded(&open.1, &documents(100, 200));
+        open.0.commit(&[output], &token(&fence("p", sequence), sequence)).await.unwrap();
+        let known = "select (relation = concat('dataflow_tokens'::regclass::oid, ':', 'users'::regclass::oid))::text from dataflow_tokens";
+        assert_eq!(target.texts(known).await, [Some("true".into())]);
+        target.client.batch_execute("alter table dataflow_tokens drop column relation").await.unwrap();
+    }
+    target.drop().await;
 }
 
 /// A schema that is missing is one to create.
