@@ -219,9 +219,21 @@ impl Follow {
             }
             match (replaced, tail.finite) {
                 (false, _) => return Ok(None),
-                // Whatever was appended since, and a last line without a line break.
-                (true, false) => tail.finite = true,
-                (true, true) => {
+                (true, finite) => {
+                    // Which of the two it is, is asked once: later the older generations may be gone.
+                    if (!finite || tail.is_compressed())
+                        && let Some(records) = self.replaced(k)?
+                    {
+                        let slot = &mut self.slots[k];
+                        (slot.tail, slot.replaced) = (None, None);
+                        slot.reached(records.to.clone());
+                        return Ok(Some(records));
+                    }
+                    // Whatever was appended since, and a last line without a line break.
+                    if let Some(tail) = self.slots[k].tail.as_mut().filter(|tail| !tail.finite) {
+                        tail.finite = true;
+                        continue;
+                    }
                     self.finish(k).map_err(failed)?;
                     self.discover()?;
                     return Ok(None);

@@ -35,7 +35,7 @@ impl FileSource {
         let Some(dialect) = self.dialect(path) else { return Ok(Some((Layout::Json, 0, None))) };
         let (columns, begin, warning, header) = match self.header {
             false => (self.columns.clone(), 0, None, None),
-            true => match header(there, file, self.compression, dialect, finite)? {
+            true => match header(self.named(path, there), file, self.compression, dialect, finite)? {
                 Some(Header { line, names, end }) => {
                     let (columns, warning) = named(&name(path), names);
                     let warning = suspicious(&name(path), &line, &columns, dialect).or(warning);

@@ -1,6 +1,6 @@
 //! What follows from a position that is not there any more.
 use super::{
-    FileSource,
+    Compression, FileSource,
     content::{Content, failed},
     identity::Identity,
     names::{name, partition},
@@ -36,9 +36,9 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     };
     let reason = told.as_str();
     let partition = partition(path);
-    let known = |at| Identity::of(file, at).map_err(|error| failed(&name(path), 0, error));
-    let at_end = |at| Ok::<_, Error>(position(at, known(at)?.map(|known| known.ending(!source.follow))));
-    let earliest = position(0, known(0)?);
+    let failed = |error| failed(&name(path), 0, error);
+    let at_end = |at| place(source, path, file, at).map_err(failed);
+    let earliest = position(0, Identity::of(file, 0).map_err(failed)?);
     // How many records a file held that is gone can't be known; those that are there and passed over can.
     match source.on_position_lost {
         OnPositionLost::Fail => {
@@ -127,8 +127,14 @@ pub(super) fn end(source: &FileSource, cx: &Context, path: &Path) -> Result<Posi
         true => last_line_break(&file).map_err(failed)?,
         false => length(source, path, &file)?,
     };
-    let known = Identity::of(&file, end).map_err(failed)?;
-    Ok(position(end, known.map(|known| known.ending(!source.follow))))
+    place(source, path, &file, end).map_err(failed)
+}
+
+/// A position at the end of what a file holds, which is read as `path`. A compressed one is known by all its bytes.
+fn place(source: &FileSource, path: &Path, file: &File, at: u64) -> io::Result<Position> {
+    let packed = source.compression.of(path) != Compression::None;
+    let known = Identity::of(file, if packed { file.metadata()?.len() } else { at })?;
+    Ok(position(at, known.map(|known| known.ending(!source.follow || packed))))
 }
 
 /// Number of bytes in a file, decompressed.

@@ -17,6 +17,7 @@ mod opening;
 mod packed;
 mod piece;
 mod plan;
+mod replaced;
 mod rotation;
 mod slot;
 mod split;

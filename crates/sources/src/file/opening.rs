@@ -1,5 +1,6 @@
 //! Which file is opened under a path that is followed, and from where it is read.
 use super::{
+    Compression,
     content::{TOO_MANY_FILES, failed},
     copies::Copied,
     follow::{Follow, Known},
@@ -91,15 +92,7 @@ impl Follow {
         if slot.rotated.is_some() || slot.copy.is_some() || begins {
             let (between, original) = match &slot.rotated {
                 Some(left) => {
-                    let is_read = |path: &Path, meta: &Metadata| {
-                        let is = |known: &Identity| {
-                            tail::open(path, &self.cx).is_ok_and(|file| known.is(&file).unwrap_or(false))
-                        };
-                        let known = |known: &Known| {
-                            known.identity.is_inode(meta) && known.at >= meta.len() && is(&known.identity)
-                        };
-                        self.paths.contains(path) || self.known.iter().any(known)
-                    };
+                    let is_read = |path: &Path, meta: &Metadata| self.is_read(path, meta);
                     let between = left.successor(&slot.path, &file, is_read, &self.cx).map_err(failed)?;
                     let original = left.original_after(between.as_ref(), &file).map_err(failed)?;
                     (between, original)
@@ -110,6 +103,22 @@ impl Follow {
             let Some(identity) = Identity::of(file, 0).map_err(failed)? else { return Ok(None) };
             let identity = identity.copied_from(original);
             let Some(begin) = self.begin(k, file).map_err(failed)? else { return Ok(None) };
+            // It was seen to be gone, and is back.
+            let slot = &self.slots[k];
+            if begin.is_none()
+                && original.is_none()
+                && between.is_none()
+                && !passed
+                && let meta = file.metadata().map_err(failed)?
+                && let Some(known) = slot.known.filter(|known| !known.is_inode(&meta))
+            {
+                let packed = self.source.compression.of(&slot.path) != Compression::None;
+                let removed = packed && slot.rotated.is_none() && !known.given_up;
+                if let Some(records) = self.replacement(k, file, removed, 0)? {
+                    self.slots[k].rotated = None;
+                    return Ok(Some(records));
+                }
+            }
             let slot = &mut self.slots[k];
             if slot.rotated.take().is_some() || begin.is_some() || over {
                 let (identity, begin) = begin.unwrap_or((identity, 0));

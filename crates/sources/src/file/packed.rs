@@ -31,6 +31,12 @@ impl FileSource {
         self.compression.of(path) == Compression::None && self.unpacked(there).as_ref().is_some_and(is)
     }
 
+    /// The name that says how the file is compressed that lies `there` and is read as `path`: its own, unless it was renamed as
+    /// it is.
+    pub(super) fn named<'a>(&self, path: &'a Path, there: &'a Path) -> &'a Path {
+        if self.is_packed_name(path, there) { there } else { path }
+    }
+
     /// Whether a compressed file holds what is known of one that is not compressed.
     pub(super) fn is_packed(&self, known: &Identity, there: &Path, file: &File) -> Result<bool, Error> {
         let clone = file.try_clone().map_err(|error| super::content::failed(&self.path, 0, error))?;

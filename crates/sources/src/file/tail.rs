@@ -22,7 +22,7 @@ use std::{
 /// What is wrong with a file that holds something else where it was read.
 const ANEW: &str = "the file was written anew";
 /// What is wrong with a file that is another one.
-const REPLACED: &str = "another file has taken its place";
+pub(super) const REPLACED: &str = "another file has taken its place";
 /// How much is read at once.
 pub(super) const BLOCK: usize = 256 << 10;
 
@@ -150,7 +150,7 @@ impl Tail {
         };
         let start = at.max(begin);
         let clone = file.try_clone().map_err(failed)?;
-        let content = match Content::new(there, clone, source.compression, start)? {
+        let content = match Content::new(source.named(path, there), clone, source.compression, start)? {
             Ok(content) => content,
             Err(length) => return lost(&format!("the file has only {length} bytes")),
         };
@@ -260,6 +260,16 @@ impl Tail {
     pub(super) fn lag(&self) -> Option<u64> {
         let length = self.file().metadata().ok()?.len();
         (!self.content.is_compressed()).then(|| length.saturating_sub(self.at))
+    }
+
+    /// Bytes that are there and were not read; of a compressed file, all until it was read to its end.
+    pub(super) fn unread(&self) -> u64 {
+        self.lag().unwrap_or_else(|| self.identity.unread(self.at))
+    }
+
+    /// Whether it is compressed, and so won't grow.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.content.is_compressed()
     }
 
     /// The file itself.

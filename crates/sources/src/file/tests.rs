@@ -15,6 +15,7 @@ mod anew;
 mod model;
 mod names;
 mod once;
+mod replaced;
 
 /// Longest wait for what surely comes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -352,6 +353,7 @@ async fn a_link_to_an_own_file_is_no_older_generation() {
         fs::hard_link(path("own"), path("app.log.1")).unwrap();
         std::thread::sleep(Duration::from_millis(20)); // more than a tick of the file system's clock
         append(&path("new"), "2\n");
+        fs::rename(path("app.log"), path("kept")).unwrap();
         fs::rename(path("new"), path("app.log")).unwrap();
         loop {
             match tokio::time::timeout(PATIENCE, reader.read()).await.unwrap() {

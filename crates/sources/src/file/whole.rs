@@ -7,12 +7,12 @@ use super::{
     FileSource,
     gone::Gone,
     identity::Identity,
-    lost::{self, between},
+    lost::{self, Lost, between},
     names::{self, name, partition},
     plan::{Job, found, plan},
     rotation,
     split::Caps,
-    tail::{self, Opened, Tail, position},
+    tail::{self, Opened, REPLACED, Tail, position},
 };
 use crate::ahead::{Step, Work};
 use dataflow_core::position::{Position, Positions};
@@ -132,9 +132,15 @@ impl Whole {
             }
             Job::Begin { path } => {
                 let failed = |error| super::content::failed(&name(&path), 0, error);
-                let known = Identity::of(&tail::open(&path, &self.cx)?, 0).map_err(failed)?;
+                let file = tail::open(&path, &self.cx)?;
                 let begin = self.positions.get(&partition(&path)).cloned().unwrap_or(Position::offset(0));
-                let records = known.map(|known| between(partition(&path), begin, position(0, Some(known))));
+                let records = if self.source.holds_again(&path, &begin, &file)? {
+                    let bytes = lost::unread(&begin);
+                    Some(lost::moved(&self.source, &path, &file, Lost { wanted: begin, reason: REPLACED, bytes })?)
+                } else {
+                    let known = Identity::of(&file, 0).map_err(failed)?;
+                    known.map(|known| between(partition(&path), begin, position(0, Some(known))))
+                };
                 self.jobs.push_front(Job::Read { at: path.clone(), path });
                 Ok(records)
             }
@@ -164,7 +170,7 @@ impl Work for Whole {
                     if let Some(changed) = tail.changed().map_err(failed)? {
                         let path = names::path(&tail.partition.0);
                         let wanted = self.positions.get(&tail.partition).cloned().unwrap_or(Position::offset(0));
-                        let lost = lost::Lost { wanted, reason: &changed.reason, bytes: changed.unread };
+                        let lost = Lost { wanted, reason: &changed.reason, bytes: changed.unread };
                         let records = lost::moved(&self.source, &path, tail.file(), lost)?;
                         self.jobs.push_front(Job::Read { at: path.clone(), path });
                         self.current = None;

@@ -1,5 +1,6 @@
-//! Whatever is done to the files, in whatever order, and wherever the reader is stopped: each line is read once.
-use super::*;
+//! Whatever is done to the files, in whatever order, and wherever the reader is stopped: each line is read once. A file that is
+//! written anew at last, with all that it held, is a lost position.
+use super::{replaced::Save, *};
 use crate::{
     ahead::{Step, Work},
     file::follow::Follow,
@@ -181,14 +182,21 @@ impl Model {
     }
 
     fn read(&mut self, most: usize) {
+        self.try_read(most).unwrap();
+    }
+
+    fn try_read(&mut self, most: usize) -> Result<(), Error> {
         let mut cx = context();
         cx.batch.max_records = 2;
         let positions = &self.positions;
         let source = &self.source;
-        let work = self.work.get_or_insert_with(|| Follow::new(source.clone(), &cx, positions.clone()).unwrap());
+        let work = match &mut self.work {
+            Some(work) => work,
+            none => none.insert(Follow::new(source.clone(), &cx, positions.clone())?),
+        };
         let (mut read, mut idle) = (0, 0);
         while read < most && idle < IDLE {
-            match work.step().unwrap() {
+            match work.step()? {
                 Step::Records(records) => {
                     self.since.push(*records);
                     (read, idle) = (read + 1, 0);
@@ -200,6 +208,7 @@ impl Model {
                 Step::End => panic!("a followed file has no end"),
             }
         }
+        Ok(())
     }
 
     /// Keeps what was read but for the last batches.
@@ -211,7 +220,27 @@ impl Model {
         self.texts.extend(texts(&kept));
     }
 
-    fn check(mut self) {
+    /// The file that is written is written anew, by a reader's look or between two readers.
+    fn save(mut self, save: Save, running: bool) {
+        let path = self.path(0);
+        let text = fs::read(&path).unwrap();
+        assert!(!text.is_empty() || self.written == 0);
+        if !running {
+            self.work = None;
+        }
+        save.apply(&path, &[text, b"more\n".to_vec()].concat(), &mut || {
+            if running {
+                self.read(usize::MAX);
+                self.keep(0);
+            }
+        });
+        match self.try_read(usize::MAX) {
+            Err(Error::PositionLost { .. }) => {}
+            came => panic!("{save:?}, running: {running}: {came:?}: {:?}", texts(&self.since)),
+        }
+    }
+
+    fn check(&mut self) {
         self.end_line();
         self.read(usize::MAX);
         self.keep(0);
@@ -237,10 +266,16 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
     #[test]
-    fn each_line_is_read_once(pattern in any::<bool>(), events in prop::collection::vec(event(), 1..14)) {
+    fn each_line_is_read_once(
+        pattern in any::<bool>(),
+        events in prop::collection::vec(event(), 1..14),
+        save in prop::sample::select(Save::ALL.to_vec()),
+        running in any::<bool>(),
+    ) {
         let mut model = Model::new(pattern);
         events.into_iter().for_each(|event| model.apply(event));
         model.check();
+        model.save(save, running);
     }
 }
 
