@@ -92,6 +92,11 @@ impl Handle {
     pub(super) fn id(&self) -> FileId {
         FileId { device: self.device, inode: self.inode }
     }
+    /// The same after so many more bytes.
+    pub(super) fn longer(self, file: &File, bytes: u64) -> io::Result<Self> {
+        let length = self.length + bytes;
+        Ok(Self { length, tail: Some(tail(file, length)?), ..self })
+    }
     /// The same, with what the bytes that count are known by.
     pub(super) fn sealed(self, file: &File) -> io::Result<Self> {
         Ok(Self { head: Head::of(file, self.length)?, tail: Some(tail(file, self.length)?), ..self })

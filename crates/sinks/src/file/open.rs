@@ -169,7 +169,7 @@ fn gone(path: &Path, handle: &Handle) -> Error {
     Error::contradicts("file-missing", message, RESET)
 }
 
-/// That a file is still where its writer left it, and as it left it.
+/// That a file is still where its writer left it, and as it left it: another program may have cut it and filled it up again.
 pub(super) fn still(file: &File, handle: &Handle) -> Result<(), Error> {
     let path = &handle.path;
     match std::fs::metadata(path) {
@@ -181,7 +181,25 @@ pub(super) fn still(file: &File, handle: &Handle) -> Result<(), Error> {
     }
     let found = file.metadata().map_err(|error| on_disk::failure("look at", path, &error))?.len();
     long_enough(path, found, handle)?;
-    if found > handle.length { Err(appended(path, found, handle.length, None)) } else { Ok(()) }
+    if found > handle.length {
+        return Err(appended(path, found, handle.length, None));
+    }
+    same_end(path, file, handle).map(drop)
+}
+
+/// That the last bytes that count are those that were written; a hash of them.
+fn same_end(path: &Path, file: &File, handle: &Handle) -> Result<u64, Error> {
+    let tail =
+        handle::tail(file, handle.length).map_err(|error| on_disk::failure("look at the end of", path, &error))?;
+    if handle.tail.is_some_and(|known| known != tail) {
+        let message = format!(
+            "{} does not hold what this pipeline wrote: the last of the {} bytes committed are others",
+            path.display(),
+            handle.length
+        );
+        return Err(Error::contradicts("file-changed", message, RESET));
+    }
+    Ok(tail)
 }
 
 fn same(path: &Path, id: FileId, handle: &Handle) -> Result<(), Error> {
@@ -240,17 +258,7 @@ impl There<'_> {
     fn holds(&self, handle: &Handle) -> Result<u64, Error> {
         same(self.path, self.id, handle)?;
         long_enough(self.path, self.length, handle)?;
-        let tail = handle::tail(self.file, handle.length)
-            .map_err(|error| on_disk::failure("look at the end of", self.path, &error))?;
-        if handle.tail.is_some_and(|known| known != tail) {
-            let message = format!(
-                "{} does not hold what this pipeline wrote: the last of the {} bytes committed are others",
-                self.path.display(),
-                handle.length
-            );
-            return Err(Error::contradicts("file-changed", message, RESET));
-        }
-        Ok(tail)
+        same_end(self.path, self.file, handle)
     }
 
     /// A file that this generation has written to. Others must not have since.

@@ -285,6 +285,31 @@ async fn what_is_done_to_a_file_under_its_writer_is_noticed() {
     }
 }
 
+/// Another program cuts the file and fills it up again, so that only its content tells.
+#[tokio::test]
+async fn a_file_that_is_refilled_to_its_length_under_its_writer_is_noticed() {
+    for name in ["out.txt", "out.csv", "out.json.gz", "out.json.zst"] {
+        for (kept, sealed, rows) in [(0, true, 1), (7, false, 1), (2, false, 2_000)] {
+            let target = Target::new(name, json!({}));
+            let text = "abcdefghij".repeat(20);
+            let mut opened = target.try_open(Some(target.write(None, 1, "a").await)).await.unwrap();
+            let rows: Vec<_> = (0..rows).map(|id| (Some(id), Some(text.as_str()))).collect();
+            let rows = [output(&opened.demand, 0, &rows)];
+            opened.writer.commit(&rows, &token(&fence("p", 1), 2)).await.unwrap();
+            if sealed {
+                opened.writer.seal().await.unwrap();
+            }
+            let written = std::fs::read(target.path()).unwrap();
+            let theirs: Vec<u8> = written.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at >= kept)).collect();
+            std::fs::write(target.path(), &theirs).unwrap();
+            let error = opened.writer.commit(&rows, &token(&fence("p", 1), 3)).await.unwrap_err();
+            assert!(matches!(&error, CommitError::Failed(error) if error.code() == "file-changed"), "{name}: {error}");
+            assert_eq!(opened.writer.seal().await.unwrap_err().code(), "file-changed", "{name}");
+            assert_eq!(std::fs::read(target.path()).unwrap(), theirs, "{name}: and nothing is done to it");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_not_as_it_was_left_is_refused() {
     let target = Target::new("out.txt", json!({}));

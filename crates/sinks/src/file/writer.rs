@@ -79,13 +79,15 @@ impl Writer for FileWriter {
         let unwritten = std::mem::replace(&mut self.torn, true);
         let written = blocking::run(move || {
             still(&file, &handle)?;
-            let frame = compression.frame(text).and_then(|frame| (&*file).write_all(&frame).map(|()| frame));
-            Ok(frame.map(|frame| frame.len() as u64))
+            Ok(compression.frame(text).and_then(|frame| {
+                (&*file).write_all(&frame)?;
+                handle.longer(&file, frame.len() as u64)
+            }))
         });
         let written: Result<_, Error> = written.await?;
         // After a failure the file may hold part of the commit: whoever opens it again cuts that off.
         let written = written.inspect_err(|_| self.torn = unwritten)?;
-        self.handle.length += written.map_err(|error| on_disk::failure("write to", &self.handle.path, &error))?;
+        self.handle = written.map_err(|error| on_disk::failure("write to", &self.handle.path, &error))?;
         self.torn = unwritten;
         Ok(Committed { rows_written })
     }

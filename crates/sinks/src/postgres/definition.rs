@@ -3,18 +3,27 @@ use super::{pool::Server, transaction::Transaction};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Error;
 
+/// Lists a table (`target`) with its partitions and with what a view is over, as `tree`.
+macro_rules! tree {
+    () => {
+        "tree (oid) as (select oid from target union select next.oid from tree t cross join lateral ( \
+            select inhrelid as oid from pg_inherits where inhparent = t.oid \
+            union all select d.refobjid from pg_class v join pg_rewrite r on v.relkind = 'v' and r.ev_class = v.oid \
+                join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid \
+                    and d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid \
+            where v.oid = t.oid) next)"
+    };
+}
+pub(super) use tree;
+
 /// All rows of the catalogue that make a table what it is for a writer: its columns, their types and defaults, and, with
 /// those of its partitions and of what a view is over, indexes, triggers, rules and constraints; and whether they and the
 /// tokens outlive a crash. A row that was changed has another `xmin`. Arrays are looked up in indexes of the catalogue,
 /// however large it is.
-const DEFINITION: &str = "with recursive \
-    target (oid) as (select to_regclass($1)::oid), \
-    tree (oid) as (select oid from target union select next.oid from tree t cross join lateral ( \
-        select inhrelid as oid from pg_inherits where inhparent = t.oid \
-        union all select d.refobjid from pg_class v join pg_rewrite r on v.relkind = 'v' and r.ev_class = v.oid \
-            join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid \
-                and d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid \
-        where v.oid = t.oid) next), \
+const DEFINITION: &str = concat!(
+    "with recursive target (oid) as (select to_regclass($1)::oid), ",
+    tree!(),
+    ", \
     type (oid) as ( \
         select atttypid from target t join pg_attribute on attrelid = t.oid and attnum > 0 \
         union select next from type join pg_type t using (oid), unnest(array[t.typbasetype, t.typelem]) next where next <> 0), \
@@ -31,7 +40,8 @@ const DEFINITION: &str = "with recursive \
         union all select concat('rule ', r.oid, ' ', r.xmin) from pg_rewrite r where ev_class = any(array(select oid from tree)) \
         union all select concat('constraint ', c.oid, ' ', c.xmin) from pg_constraint c where conrelid = any(array(select oid from tree)) \
         union all select concat('constraint ', c.oid, ' ', c.xmin) from pg_constraint c where contypid = any(array(select oid from type))) \
-    select md5(string_agg(said, ',' order by said)) from part";
+    select md5(string_agg(said, ',' order by said)) from part"
+);
 /// Which table holds the rows, whatever its name: what a view is over, if that is one table. The tokens come first: others
 /// beside them are those of another database, or were restored.
 const RELATION: &str = "with recursive root (oid, kind) as ( \

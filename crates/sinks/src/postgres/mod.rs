@@ -2,6 +2,7 @@
 mod audit;
 mod care;
 mod definition;
+mod drops;
 mod durable;
 mod encode;
 mod exact;

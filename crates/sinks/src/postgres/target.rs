@@ -2,7 +2,7 @@
 use super::NAMING;
 use super::{
     definition::Definition,
-    durable,
+    drops, durable,
     pool::Server,
     schema::{self, Described},
     statement::Statements,
@@ -90,6 +90,7 @@ pub(super) async fn prepare(
     let (layout, more) = Layout::of(options, &found, added)?;
     warnings.extend(more);
     warnings.extend(durable::check(server, &*client, &quoted).await?);
+    warnings.extend(drops::look(&*client, &quoted, &options.table).await.map_err(failed)?);
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let statements = Statements::new(&quoted, &layout, &wires, copied);
     Ok(Some((Target { definition, layout, wires, statements }, warnings)))

@@ -5,7 +5,7 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{self, Stored, TABLE, fenced, outdated, stored_incarnation},
+        tokens::{self, Stored, TABLE, fenced, guarded, outdated, stored_incarnation},
     },
 };
 use dataflow_core::{
@@ -132,8 +132,17 @@ pub(super) async fn fence(
     let epoch = fence.epoch.0 as i64;
     let values: [&(dyn ToSql + Sync); 7] =
         [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch, &lane.journal, &target];
-    let statement = transaction.query_opt(&raise, &values);
-    let row = breaking_locks(server, &transaction, wait, Ended::All, doing, statement).await?;
+    let statement = async {
+        match transaction.query_opt(&raise, &values).await {
+            Err(error) if is_unsupported(&error) => Ok(Err(error)),
+            raised => raised.map(Ok),
+        }
+    };
+    let raised = breaking_locks(server, &transaction, wait, Ended::All, doing, statement).await?;
+    let row = match raised {
+        Ok(row) => row,
+        Err(error) => return Err(unmoved(server, &name, fence, failed(error)).await),
+    };
     take_over(server, &transaction, schema, target, lane, wait).await?;
     let others = format!(
         "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane from {name} \
@@ -152,9 +161,41 @@ pub(super) async fn fence(
             Ok((token(fence, &row)?, tokens::others(fence, rows)?))
         }
         None => {
-            let holder = read_row(server, client, &name, fence).await?;
-            Err(fenced(fence, holder.map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64))))
+            let holder = read_row(server, client, &name, fence).await?.as_ref().map(place);
+            let newer = holder.is_some_and(|(epoch, _)| epoch > fence.epoch.0);
+            Err(if newer { fenced(fence, holder) } else { unmoved(server, &name, fence, fenced(fence, holder)).await })
         }
+    }
+}
+
+/// Whether a statement can't be run because of rules on its table.
+fn is_unsupported(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
+}
+
+/// The epoch and the commit in a row.
+fn place(row: &Row) -> (u64, u64) {
+    (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64)
+}
+
+/// Why a row was not changed that should have been: something on the table of tokens, whose name comes quoted, stands in the
+/// way; `otherwise` if there is nothing.
+async fn unmoved(server: &Server, name: &str, fence: &Fence, otherwise: Error) -> Error {
+    let guards = "select concat('trigger ', tgname) from pg_trigger \
+            where tgrelid = to_regclass($1) and not tgisinternal and tgenabled in ('O', 'A') \
+        union all select concat('rule ', rulename) from pg_rewrite where ev_class = to_regclass($1) \
+        union all select concat('policy ', polname) from pg_policy where polrelid = to_regclass($1)";
+    // Beside the transaction, which may be broken.
+    let found = server.beside_the_pool(async |client| {
+        client
+            .query(guards, &[&name])
+            .await
+            .map_err(|error| server.failed("look at the table dataflow_tokens in", &error))
+    });
+    let guards: Vec<String> = found.await.unwrap_or_default().iter().map(|row| row.get(0)).collect();
+    match guards.is_empty() {
+        true => otherwise,
+        false => guarded(fence, &format!("PostgreSQL at {}", server.name), &guards),
     }
 }
 
@@ -288,11 +329,19 @@ pub(super) async fn advance(
     let name = name(schema);
     let advance = format!(
         "update {name} set sequence = $6::bigint, positions = $7::text::jsonb, counters = $8::text::jsonb, chunks = $9::text::jsonb, relation = $10, updated_at = now() \
-         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and sequence = $6::bigint - 1"
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and sequence = $6::bigint - 1 \
+         returning sequence = $6::bigint and positions = $7::text::jsonb and counters = $8::text::jsonb and chunks = $9::text::jsonb"
     );
     let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
     let (epoch, sequence) = (token.fence.epoch.0 as i64, token.sequence as i64);
-    let statement = transaction.prepare_cached(&advance).await.map_err(failed)?;
+    let why = async |error: tokio_postgres::Error| match is_unsupported(&error) {
+        true => unmoved(server, &name, &token.fence, failed(error)).await,
+        false => failed(error),
+    };
+    let statement = match transaction.prepare_cached(&advance).await {
+        Ok(statement) => statement,
+        Err(error) => return Err(why(error).await),
+    };
     let values: [&(dyn ToSql + Sync); 10] = [
         &key.pipeline,
         &key.incarnation,
@@ -305,13 +354,18 @@ pub(super) async fn advance(
         &stored.chunks,
         &relation,
     ];
-    match transaction.execute(&statement, &values).await.map_err(failed)? {
-        0 => {
-            let holder = read_row(server, &**transaction, &name, &token.fence).await?;
-            Err(fenced(&token.fence, holder.map(|row| (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64))))
-        }
-        _ => Ok(()),
+    let moved = match transaction.query_opt(&statement, &values).await {
+        Ok(moved) => moved.map(|row| row.get(0)),
+        Err(error) => return Err(why(error).await),
+    };
+    if moved == Some(true) {
+        return Ok(());
     }
+    let holder = read_row(server, &**transaction, &name, &token.fence).await?.as_ref().map(place);
+    let fenced = fenced(&token.fence, holder);
+    // Where nobody else has moved it.
+    let own = moved.is_some() || holder.is_none_or(|holder| holder == (token.fence.epoch.0, token.sequence - 1));
+    Err(if own { unmoved(server, &name, &token.fence, fenced).await } else { fenced })
 }
 
 /// Puts other counters and chunks into the token that [`advance`] has stored, in the same transaction.
@@ -322,15 +376,18 @@ pub(super) async fn restate(
     token: &Token,
 ) -> Result<(), Error> {
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
+    let name = name(schema);
     let restate = format!(
-        "update {} set counters = $5::text::jsonb, chunks = $6::text::jsonb \
-         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4",
-        name(schema)
+        "update {name} set counters = $5::text::jsonb, chunks = $6::text::jsonb \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4"
     );
     let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
     let values: [&(dyn ToSql + Sync); 6] =
         [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &stored.counters, &stored.chunks];
-    transaction.execute(&restate, &values).await.map(drop).map_err(failed)
+    match transaction.execute(&restate, &values).await.map_err(failed)? {
+        0 => Err(unmoved(server, &name, &token.fence, fenced(&token.fence, None)).await),
+        _ => Ok(()),
+    }
 }
 
 /// Makes sure that the table `target` does not lack rows that a pipeline has written, in any lane: it is missing, or `there`

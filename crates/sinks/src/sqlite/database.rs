@@ -6,7 +6,7 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{Stored, TABLE, fenced, others, outdated, stored_incarnation},
+        tokens::{Stored, TABLE, fenced, guarded, others, outdated, stored_incarnation},
     },
 };
 use dataflow_core::{
@@ -32,6 +32,9 @@ const ADVANCE: &str = "update dataflow_tokens set sequence = ?6, positions = ?7,
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and epoch = ?5 and sequence = ?6 - 1";
 const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
+/// What may keep a row as it is.
+const GUARDS: &str =
+    "select 'trigger ' || name from sqlite_schema where type = 'trigger' and tbl_name = 'dataflow_tokens'";
 const READ: &str = "select epoch, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 /// Who else of this pipeline has progress at this target; who wrote last comes first.
@@ -143,7 +146,7 @@ impl Database {
         let epoch = signed(fence.epoch.0);
         let values = params![pipeline, incarnation, generation, fence.lane, epoch, lane.journal, target];
         match self.connection.execute(FENCE, values).map_err(failed)? {
-            0 => Err(fenced(fence, self.holder(fence)?)),
+            0 => Err(self.unmoved(fence, |(epoch, _)| epoch <= fence.epoch.0)?),
             _ => Ok(()),
         }
     }
@@ -212,9 +215,21 @@ impl Database {
         ];
         let moved = self.connection.prepare_cached(ADVANCE).and_then(|mut statement| statement.execute(values));
         match moved.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))? {
-            0 => Err(fenced(fence, self.holder(fence)?)),
+            0 => Err(self.unmoved(fence, |holder| holder == (fence.epoch.0, token.sequence - 1))?),
             _ => Ok(()),
         }
+    }
+
+    /// Why the row of a lane was not changed, although one that is as `expected` should have been.
+    fn unmoved(&self, fence: &Fence, expected: impl Fn((u64, u64)) -> bool) -> Result<Error, Error> {
+        let holder = self.row(fence)?.map(|(epoch, sequence, _)| (epoch, sequence));
+        let mut guards = self.connection.prepare(GUARDS).map_err(|error| self.failed("read", &error))?;
+        let guards = guards.query_map([], |row| row.get(0)).and_then(Iterator::collect::<Result<Vec<String>, _>>);
+        let guards = guards.map_err(|error| self.failed("read", &error))?;
+        Ok(match holder.is_none_or(expected) && !guards.is_empty() {
+            true => guarded(fence, &self.path.display().to_string(), &guards),
+            false => fenced(fence, holder),
+        })
     }
 
     /// Puts other counters and chunks into the token that [`Self::advance`] has stored, within the same transaction.
@@ -223,11 +238,10 @@ impl Database {
         let stored = Stored::from_token(token)?;
         let values = params![pipeline, incarnation, generation, token.fence.lane, stored.counters, stored.chunks];
         let restated = self.connection.prepare_cached(RESTATE).and_then(|mut statement| statement.execute(values));
-        restated.map(drop).map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
-    }
-
-    fn holder(&self, fence: &Fence) -> Result<Option<(u64, u64)>, Error> {
-        Ok(self.row(fence)?.map(|(epoch, sequence, _)| (epoch, sequence)))
+        match restated.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))? {
+            0 => Err(self.unmoved(&token.fence, |_| true)?),
+            _ => Ok(()),
+        }
     }
 
     fn row(&self, fence: &Fence) -> Result<Option<(u64, u64, Stored)>, Error> {

@@ -53,6 +53,16 @@ pub(super) fn moved(path: &Path) -> Error {
     Error::transient("file-moved", format!("{} was moved, removed or replaced", path.display()))
 }
 
+/// The file that this pipeline wrote to is not there.
+pub(super) fn gone(path: &Path) -> Error {
+    Error::contradicts(
+        "file-missing",
+        format!("{} is gone; this pipeline has written to it", path.display()),
+        "put the file back, or choose: set the checkpoint to \"beginning\" to write all again to a new file, or to \"journal\" to \
+         go on after the last checkpoint, which counts what is gone as lost",
+    )
+}
+
 /// What an error at the writing of a row says of that row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {

@@ -1,7 +1,11 @@
 //! What a SQLite file says of a table.
 use super::types;
-use crate::table::{Care, Found, FoundColumn};
+use crate::table::{
+    Care, Found, FoundColumn,
+    drops::{reach, words},
+};
 use rusqlite::{Connection, OptionalExtension, Result};
+use std::collections::BTreeSet;
 
 /// The table as it is there; none if it is not.
 pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
@@ -57,6 +61,26 @@ pub(super) fn is_strict(db: &Connection, table: &str) -> Result<bool> {
 pub(super) fn is_view(db: &Connection, table: &str) -> Result<bool> {
     let sql = "select type = 'view' from pragma_table_list(?1) where schema = 'main'";
     Ok(db.query_row(sql, [table], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+/// Triggers that may drop rows which a commit counts as written: what they stand in the place of, or they reach rows of the
+/// table itself.
+pub(super) fn droppers(db: &Connection, table: &str) -> Result<BTreeSet<String>> {
+    let is_view = is_view(db, table)?;
+    let mut triggers =
+        db.prepare("select name, sql from sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase")?;
+    let triggers = triggers.query_map([table], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let mut droppers = BTreeSet::new();
+    for trigger in triggers {
+        let (name, sql) = trigger?;
+        let words = words(&sql);
+        let body = words.iter().position(|word| word == "begin").unwrap_or(words.len());
+        let event = words[..body].iter().find(|word| ["insert", "update", "delete"].contains(&word.as_str()));
+        if event.is_some_and(|event| event != "delete") && (is_view || reach(&words[body..], &[table])) {
+            droppers.insert(format!("trigger {name}"));
+        }
+    }
+    Ok(droppers)
 }
 
 /// A number that each change of a table, index, trigger or view in the file changes.

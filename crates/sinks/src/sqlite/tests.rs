@@ -1,11 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::SqliteSink;
 use async_trait::async_trait;
-use dataflow_core::types::Type;
+use dataflow_core::{pipeline::event::LaneProgress, types::Type};
 use dataflow_sdk::{
     Error, SinkConfig,
     batch::{Column, Demand},
-    sink::{CommitError, Opened, Sink},
+    sink::{CommitError, OpenLane, Opened, Sink},
 };
 use dataflow_testkit::{
     conformance::{self, Subject},
@@ -236,6 +236,70 @@ async fn a_file_that_is_gone_is_opened_again() {
     std::fs::remove_file(target.path()).unwrap();
     let error = writer.commit(&[], &token(&fence("p", 1), 1)).await.unwrap_err();
     assert!(matches!(&error, CommitError::Failed(Error::Transient { code: "file-moved", .. })), "{error:?}");
+}
+
+/// A file that was there when the lane was opened is not made anew when it is gone, empty as it would be.
+#[tokio::test]
+async fn a_file_that_is_gone_is_not_made_anew() {
+    let target = Target::new(Some("create table users (id int, name text)"), json!({}));
+    let opened = target.try_open(1).await.unwrap();
+    drop(opened.writer);
+    let moved = target.folder.path().join("moved.db");
+    std::fs::rename(target.path(), &moved).unwrap();
+    let journalled = LaneProgress { handle: opened.handle, ..LaneProgress::default() };
+    let lane = || OpenLane { first: false, journalled: Some(journalled.clone()), ..open_lane(&fence("p", 2)) };
+    let error = target.sink().open(&context("p"), lane()).await.unwrap_err();
+    assert!(matches!(&error, Error::Contradicts { code: "file-missing", .. }), "{error:?}");
+    assert!(!target.path().exists());
+    std::fs::rename(&moved, target.path()).unwrap();
+    target.sink().open(&context("p"), lane()).await.unwrap();
+    // The user has decided.
+    std::fs::remove_file(target.path()).unwrap();
+    target.sink().open(&context("p"), OpenLane { journalled: None, ..lane() }).await.unwrap();
+}
+
+/// What may drop rows that a commit counts is named when the table is opened; what only notes them down is not.
+#[tokio::test]
+async fn what_may_drop_rows_is_named_at_the_start() {
+    const TABLES: &str = "create table users (id int, name text); create table other (id int, name text);";
+    for (case, told) in [
+        ("create trigger guard after insert on users begin delete from users where id = new.id; end", true),
+        ("create trigger guard after insert on Users begin DELETE FROM \"users\" where id = 1; end", true),
+        ("create trigger guard after update on users begin update users set name = 'x'; end", true),
+        ("create trigger guard after insert on users begin update or ignore [users] set name = 'x'; end", true),
+        ("create trigger guard after insert on users begin insert into other values (new.id, new.name); end", false),
+        ("create trigger guard after update of name on users begin delete from other where id = new.id; end", false),
+        ("create trigger guard after delete on users begin delete from users; end", false),
+        (
+            "alter table users rename to before; create view users as select * from before; \
+             create trigger guard instead of insert on users begin insert into other values (new.id, new.name); end",
+            true,
+        ),
+    ] {
+        let target = Target::new(None, json!({}));
+        target.db().execute_batch(&format!("{TABLES} {case}")).unwrap();
+        let warnings = target.try_open(1).await.unwrap().warnings;
+        let told_of: Vec<_> = warnings.iter().filter(|warning| warning.code == "may-drop-rows").collect();
+        assert_eq!(told_of.len(), usize::from(told), "{case}: {warnings:?}");
+        assert!(told_of.iter().all(|warning| warning.message.contains("guard")), "{case}: {warnings:?}");
+    }
+}
+
+/// Progress that a trigger keeps from being stored is not taken for that of a newer writer.
+#[tokio::test]
+async fn what_keeps_progress_from_being_stored_is_named() {
+    let target = Target::new(Some("create table users (id int, name text)"), json!({}));
+    let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+    let guard = "create trigger guard before update on dataflow_tokens begin select raise(ignore); end";
+    target.db().execute_batch(guard).unwrap();
+    let rows = [output(&demand, 0, &[(Some(1), Some("a"))])];
+    let named = |error: &Error| matches!(error, Error::Fatal { code: "progress-not-kept", message, .. } if message.contains("guard"));
+    let error = writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap_err();
+    assert!(matches!(&error, CommitError::Failed(error) if named(error)), "{error:?}");
+    drop(writer);
+    let error = target.try_open(2).await.unwrap_err();
+    assert!(named(&error), "{error:?}");
+    assert!(target.rows().await.is_empty());
 }
 
 #[tokio::test]

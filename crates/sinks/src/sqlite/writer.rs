@@ -2,13 +2,14 @@
 use super::{
     NAMING, SqliteSink,
     database::Database,
+    failure,
     rows::{Rows, Written},
     schema, types,
 };
 use crate::{
     blocking,
     table::{
-        Claim, Fields, Layout, Options, Remembered, ddl,
+        Claim, Fields, Layout, Options, Remembered, ddl, drops,
         kept::{self, Kept},
         keys,
         layout::{columns_to_add, new_columns},
@@ -26,6 +27,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// Opens the file, fences older writers, reads the token, and looks at the table.
 pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error> {
     let options = config.options().as_journalled(&lane.journalled);
+    // A lane that was opened before has found a file, or made it.
+    if lane.journalled.is_some() && !config.path.exists() {
+        return Err(failure::gone(&config.path));
+    }
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
     let mut target = Target {
         db,
@@ -144,12 +149,14 @@ impl Target {
             found = describe(self)?;
         }
         let found = found.ok_or_else(|| self.missing(None))?;
-        let (layout, warnings) = Layout::of(&self.options, &found, &self.added)?;
+        let (layout, mut warnings) = Layout::of(&self.options, &found, &self.added)?;
         let failed = |error| self.db.failed("read the tables of", &error);
         let strict = schema::is_strict(&self.db.connection, &table).map_err(failed)?;
         let folded = schema::folded(&self.db.connection, &table).map_err(failed)?;
         let is_view = schema::is_view(&self.db.connection, &table).map_err(failed)?;
         let version = schema::version(&self.db.connection).map_err(failed)?;
+        let droppers = schema::droppers(&self.db.connection, &table).map_err(failed)?;
+        warnings.extend(drops::warning(&table, &droppers));
         self.table = Some(Table { layout, strict, folded, is_view, version });
         Ok(warnings)
     }

@@ -6,6 +6,7 @@ pub mod claim;
 pub mod columns;
 pub mod ddl;
 pub mod decimal;
+pub mod drops;
 pub mod kept;
 pub mod keys;
 pub mod layout;

@@ -99,6 +99,17 @@ pub fn outdated(database: &str) -> Error {
     .for_user()
 }
 
+/// What is said where progress can't be kept because of what is defined on the table of tokens.
+pub fn guarded(fence: &Fence, database: &str, guards: &[String]) -> Error {
+    let message = format!(
+        "{TABLE} in {database} does not keep the progress of pipeline {}, lane {}: in the way is {}",
+        fence.pipeline,
+        fence.lane,
+        guards.join(", ")
+    );
+    Error::fatal("progress-not-kept", message).fix(format!("drop or disable what is defined on {TABLE}"))
+}
+
 /// What is said to a writer that somebody newer has pushed out.
 pub fn fenced(fence: &Fence, holder: Option<(u64, u64)>) -> Error {
     let who = format!(

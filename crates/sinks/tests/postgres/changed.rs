@@ -498,6 +498,78 @@ async fn tokens_without_a_relation_learn_it() {
     target.drop().await;
 }
 
+/// What may drop rows that a commit counts is named when the table is opened; what only notes them down is not.
+#[tokio::test]
+async fn what_may_drop_rows_is_named_at_the_start() {
+    let trigger = |when: &str, body: &str| {
+        format!(
+            "create function f() returns trigger language plpgsql as $$ begin {body} end $$; \
+             create trigger guard {when} on users for each row execute function f()"
+        )
+    };
+    let audit = "if tg_op = 'DELETE' or tg_op = 'UPDATE' then return old; end if; insert into other values (new.id, new.v); return new;";
+    let cases = [
+        (trigger("after insert", "delete from users where id = new.id; return null;"), true),
+        (trigger("after insert", "DELETE  FROM only\n public.\"users\" where false; return null;"), true),
+        (trigger("before insert", "truncate table users; return new;"), true),
+        (trigger("after insert", "execute 'delete from ' || tg_table_name; return null;"), true),
+        (trigger("after insert or update or delete", audit), false),
+        (trigger("after insert", "delete from other where id = new.id; delete from users_old; return null;"), false),
+        (trigger("before insert", "new.v := 1; return new;"), false),
+        (trigger("after delete", "delete from users; return null;"), false),
+        ("create rule guard as on insert to users where new.v = 1 do instead nothing".into(), true),
+        ("create rule guard as on insert to users do instead insert into other values (new.*)".into(), true),
+        ("create rule guard as on insert to users do also delete from users".into(), true),
+        ("create rule guard as on insert to users do also insert into other values (new.*)".into(), false),
+        ("create rule guard as on delete to users do instead nothing".into(), false),
+        ("alter table users rename to before; create view users as select * from before".into(), false),
+    ];
+    for (case, told) in cases {
+        let setup =
+            format!("create table users (id bigint, v bigint); create table other (id bigint, v bigint); {case}");
+        let Some(target) = Target::new(&setup, json!({})).await else { return };
+        let warnings = target.try_open(1).await.unwrap().warnings;
+        let told_of: Vec<_> = warnings.iter().filter(|warning| warning.code == "may-drop-rows").collect();
+        assert_eq!(told_of.len(), usize::from(told), "{case}: {warnings:?}");
+        assert!(told_of.iter().all(|warning| warning.message.contains("guard")), "{case}: {warnings:?}");
+        target.drop().await;
+    }
+}
+
+/// Progress that a trigger or a rule keeps from being stored is not taken for that of a newer writer.
+#[tokio::test]
+async fn what_keeps_progress_from_being_stored_is_named() {
+    let trigger = |body: &str, when: &str| {
+        format!(
+            "create function f() returns trigger language plpgsql as $$ begin {body} end $$; \
+             create trigger guard before {when} on dataflow_tokens for each row execute function f()"
+        )
+    };
+    for (guard, opened) in [
+        (trigger("return null;", "insert or update"), false),
+        (trigger("return null;", "update"), true),
+        (trigger("new.sequence := old.sequence; return new;", "update"), true),
+        (trigger("return null;", "update of counters"), true),
+        ("create rule guard as on update to dataflow_tokens do instead nothing".into(), true),
+    ] {
+        let Some(target) = Target::new("create table users (id bigint, v bigint)", json!({})).await else { return };
+        let Opened { writer, demand, .. } = target.try_open(1).await.unwrap();
+        let mut open = (writer, demand);
+        go_on(&target, &mut open, 1, &documents(100, 200)).await.unwrap();
+        target.client.batch_execute(&guard).await.unwrap();
+        let error = go_on(&target, &mut open, 2, &documents(200, 300)).await.unwrap_err();
+        let named = |error: &Error| matches!(error, Error::Fatal { code: "progress-not-kept", message, .. } if message.contains("guard"));
+        assert!(named(&error), "{guard}: {error:?}");
+        assert_eq!(target.texts("select count(*)::text from users").await, [Some("100".into())], "{guard}");
+        let again = target.try_open(2).await;
+        assert!(
+            if opened { again.is_ok() || again.as_ref().is_err_and(named) } else { again.as_ref().is_err_and(named) },
+            "{guard}: {again:?}"
+        );
+        target.drop().await;
+    }
+}
+
 /// A schema that is missing is one to create.
 #[tokio::test]
 async fn a_missing_schema_is_to_be_created() {
