@@ -60,6 +60,7 @@ kinds! {
     NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
     UNDELIVERED "undelivered" CONFLICT "pushed records are not delivered yet";
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
+    RETARGET_NEEDED "retarget-needed" CONFLICT "the new target would lack what was delivered";
     UNSETTLED "unsettled" CONFLICT "what the sink has is not settled";
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
     TOO_SLOW "too-slow" REQUEST_TIMEOUT "the request comes too slowly";
@@ -202,6 +203,13 @@ impl Error {
             Rejected::ResetNeeded { positions } => Self {
                 problems: positions.iter().map(given_up).collect(),
                 ..Self::new(RESET_NEEDED, detail)
+            },
+            Rejected::RetargetNeeded { .. } => Self {
+                problems: vec![Problem::new("sink", RETARGET_NEEDED.code, detail.clone()).fix(
+                    "repeat with ?retarget=true (--retarget) to go on from here, so that the new target gets what comes from now \
+                     on; or set the checkpoint to \"beginning\" first, to write to it all that the source still has",
+                )],
+                ..Self::new(RETARGET_NEEDED, detail)
             },
             Rejected::BatchIdReused => Self::new(BATCH_ID_REUSED, detail).fix("give other records another batchId"),
             Rejected::Overloaded { .. } => Self {

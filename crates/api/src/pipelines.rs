@@ -167,12 +167,14 @@ pub(crate) async fn get(
 /// is passed over. While it runs, only name, description and labels may change. A change of what the source reads, of what
 /// the sink writes and where, or of the number of lanes starts a new generation, which goes on where the old one ended.
 /// Where that is not possible, because a position says nothing to the changed source, the answer is 409 `reset-needed`
-/// with all those positions, unless `reset` is given.
+/// with all those positions, unless `reset` is given. Where the sink turns to another target after records were delivered, the
+/// answer is 409 `retarget-needed` with their number, unless `retarget` is given or the checkpoint was set to the beginning before.
 #[utoipa::path(put, path = "/api/pipelines/{id}", tag = "pipelines",
     request_body(content = Object, content_type = "application/json", description = "The spec; see the schema PipelineSpec"),
     params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("reset" = Option<bool>, Query, description = "Even if that gives up positions: what has none is read from where the source begins"),
+        ("retarget" = Option<bool>, Query, description = "Even if another target then lacks what was delivered so far: it gets what comes from here on"),
         ("force" = Option<bool>, Query, description = "Start a new generation even if the sink can't be asked what it has of the old one"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
@@ -186,6 +188,7 @@ pub(crate) async fn update(
 ) -> Result<Response, Error> {
     let force = params.flag("force");
     let reset = params.flag("reset");
+    let retarget = params.flag("retarget");
     params.finish()?;
     let mut problems = Vec::new();
     if let Some(fields) = value.as_object_mut() {
@@ -208,7 +211,7 @@ pub(crate) async fn update(
             return Err(Error::invalid(problems));
         }
     };
-    let action = Action::Update { spec: Box::new(spec.named(&id)), reset, force };
+    let action = Action::Update { spec: Box::new(spec.named(&id)), reset, retarget, force };
     let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
     Ok(views::answer(StatusCode::OK, &view))
 }

@@ -56,6 +56,8 @@ pub enum Action {
         spec: Box<PipelineSpec>,
         /// Even if that gives up positions.
         reset: bool,
+        /// Even if another target goes on without what was delivered so far.
+        retarget: bool,
         /// Even if the sink can't be asked what it has.
         force: bool,
     },
@@ -112,8 +114,8 @@ impl Action {
     fn asked(&self) -> Value {
         let mut asked = match self {
             Self::Create(spec) => json!(["create", spec]),
-            Self::Update { spec, reset, force } => {
-                json!(["update", spec, flags(&[("reset", *reset), ("force", *force)])])
+            Self::Update { spec, reset, retarget, force } => {
+                json!(["update", spec, flags(&[("reset", *reset), ("retarget", *retarget), ("force", *force)])])
             }
             Self::Start => json!(["start"]),
             Self::Stop { wait: _ } => json!(["stop"]),
@@ -313,8 +315,9 @@ mod tests {
         let actions = [
             Action::Create(spec(least)),
             Action::Create(spec(most)),
-            Action::Update { spec: spec(least), reset: false, force: false },
-            Action::Update { spec: spec(least), reset: true, force: true },
+            Action::Update { spec: spec(least), reset: false, retarget: false, force: false },
+            Action::Update { spec: spec(least), reset: false, retarget: true, force: false },
+            Action::Update { spec: spec(least), reset: true, retarget: false, force: true },
             Action::Start,
             Action::Stop { wait },
             Action::Restart { wait },

@@ -100,6 +100,9 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     fn check(&self) -> Vec<Problem>;
     /// The sink. Only called when there are no findings.
     fn build(self) -> Box<dyn Sink>;
+    /// Where it writes, as far as its settings say: those of the same type and target write to the same place, however they
+    /// spell it. At another one, what a pipeline has delivered is missing. Never touches the network.
+    fn target(&self) -> String;
     /// What becomes of output fields without a column, for table sinks.
     fn unknown_fields(&self) -> Option<UnknownFields> {
         None

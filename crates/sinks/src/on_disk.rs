@@ -37,6 +37,11 @@ pub(crate) fn failure(doing: &str, path: &Path, error: &io::Error) -> Error {
     }
 }
 
+/// A path as it is compared with another one: `./out`, `out` and `/here/out` are the same.
+pub(crate) fn spelled(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).to_string_lossy().into_owned()
+}
+
 /// The folder that a file is in.
 pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

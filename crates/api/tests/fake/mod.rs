@@ -106,7 +106,7 @@ impl ShardRegion for Region {
         }
         match command.action {
             Action::Create(_) => unreachable!(),
-            Action::Update { spec, reset, force } => {
+            Action::Update { spec, reset, force, .. } => {
                 if spec.name == "elsewhere" && !reset {
                     let position = GivenUp { partition: "a/0".into(), from: Position::offset(7), to: "the end".into() };
                     return Err(Rejected::ResetNeeded { positions: vec![position] }.into());
@@ -276,6 +276,9 @@ impl SinkConfig for LineSink {
     const GUARANTEE: &'static str = "a line may be there twice";
     fn check(&self) -> Vec<Problem> {
         Vec::new()
+    }
+    fn target(&self) -> String {
+        self.path.clone()
     }
     fn build(self) -> Box<dyn Sink> {
         Box::new(Nothing)

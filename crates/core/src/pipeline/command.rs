@@ -52,6 +52,8 @@ pub enum Request {
         change: Change,
         /// Even if positions are given up.
         reset: bool,
+        /// Even if another target goes on without what was delivered so far.
+        retarget: bool,
         /// How the generation that ends was settled, if the change starts a new one.
         settlement: Settlement,
     },
@@ -190,6 +192,8 @@ pub struct Change {
     pub source: bool,
     /// The sink writes elsewhere, or other rows.
     pub sink: bool,
+    /// The sink writes elsewhere.
+    pub target: bool,
     /// Partitions whose positions say nothing to the source any more, and where it goes on instead, in words.
     pub given_up: BTreeMap<Partition, String>,
 }

@@ -57,9 +57,14 @@ pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Resu
     }
     match &command.request {
         Request::Create { spec, incarnation } => create::create(state, command, spec, incarnation),
-        Request::Update { spec, change, reset, settlement } => {
-            update::update(state, command, spec, change, *reset, settlement)
-        }
+        Request::Update { spec, change, reset, retarget, settlement } => update::update(
+            state,
+            command,
+            spec,
+            change,
+            update::Wanted { reset: *reset, retarget: *retarget },
+            settlement,
+        ),
         Request::Start { lanes } => start::start(state, command, *lanes),
         Request::Stop => stop::stop(state, command),
         Request::Restart { lanes } => restart::restart(state, command, *lanes),

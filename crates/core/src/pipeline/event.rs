@@ -127,6 +127,9 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// How a checkpoint's reset says that everything is read again.
+    pub const BEGINNING: &str = "beginning";
+
     /// Its name, as users and histories see it: `PipelineCreated`, …
     pub fn name(&self) -> &'static str {
         match self {
@@ -188,6 +191,9 @@ pub struct NewGeneration {
     /// one that had lost some of it. So many records that they had delivered are lost with that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// It writes to another target, where it goes on without so many records that the one before has got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retargeted: Option<u64>,
     /// Pushed records that it passes over although they were pending: they are lost, and their batches forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discarded: Option<Lost>,

@@ -87,9 +87,15 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
             State::Running(running) => Some(State::Completed(Box::new(running.pipeline))),
             _ => None,
         },
-        Fact::CheckpointReset { generation, .. } => {
+        Fact::CheckpointReset { to, generation } => {
             running(&mut state).is_none().then_some(())?;
-            Some(to_be_started_by_a_user(begun(state, generation)?))
+            let mut state = begun(state, generation)?;
+            let pipeline = state.pipeline_mut()?;
+            // Pushed records are not given again once they are delivered.
+            if to == Fact::BEGINNING && pipeline.spec.source.kind != Inbox::SOURCE {
+                pipeline.progress.elsewhere = pipeline.progress.earlier.delivered;
+            }
+            Some(to_be_started_by_a_user(state))
         }
         Fact::PipelineDeleted => deleted(state, event.at),
     }

@@ -38,6 +38,10 @@ pub struct Progress {
     /// What earlier generations have left in the target.
     #[serde(default, skip_serializing_if = "Left::is_nothing")]
     pub left: Left,
+    /// Records of earlier generations that the target does not have from this pipeline, or that are written to it again: they
+    /// went to another one, or were delivered before the source was begun anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub elsewhere: u64,
     /// Records that were found lost, and that no checkpoint has passed yet.
     #[serde(default, skip_serializing_if = "Passing::is_empty")]
     pub passing: Passing,
@@ -56,6 +60,10 @@ pub struct Left {
     pub handle: Option<serde_json::Value>,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Left {
     fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -70,11 +78,22 @@ impl Progress {
 
     /// Counts over all generations and lanes.
     pub fn counters(&self) -> Counters {
+        self.counters_with(&[])
+    }
+
+    /// Counts over all generations and lanes once `settled` has taken the place of what is known of those lanes.
+    fn counters_with(&self, settled: &[LaneProgress]) -> Counters {
         let mut sum = self.earlier;
-        for lane in self.by_lane.values() {
+        let known = self.by_lane.values().filter(|known| settled.iter().all(|lane| lane.lane != known.lane));
+        for lane in known.chain(settled) {
             sum.add(&lane.counters);
         }
         sum
+    }
+
+    /// Records that were delivered to the target and that a run which goes on from here does not write again.
+    pub(super) fn held_by_target(&self, settled: &[LaneProgress]) -> u64 {
+        self.counters_with(settled).delivered.saturating_sub(self.elsewhere)
     }
 
     /// The position of every partition: the beginning, overlaid by the lanes' positions.
@@ -153,6 +172,7 @@ impl Progress {
             earlier.lost += discarded.records;
         }
         let dead_letters = std::mem::take(&mut self.dead_letters);
+        let elsewhere = if next.retargeted.is_some() { earlier.delivered } else { self.elsewhere };
         *self = Self {
             generation: next.generation,
             begin: next.positions.clone(),
@@ -162,6 +182,7 @@ impl Progress {
             by_lane: BTreeMap::new(),
             at: None,
             left,
+            elsewhere,
             passing: Passing::default(),
         };
         Some(())

@@ -68,6 +68,14 @@ pub enum Rejected {
         /// All that it gives up.
         positions: Vec<GivenUp>,
     },
+    /// The change turns to another target, and nobody said that it may go on there without what was delivered before.
+    #[error(
+        "the change has the pipeline go on at another target, which lacks {records} record(s) that were delivered to the one before"
+    )]
+    RetargetNeeded {
+        /// Records that the target so far has got.
+        records: u64,
+    },
     /// Pushed records would be lost.
     #[error("{records} pushed record(s) that were acknowledged are not delivered yet, and are lost if it is deleted")]
     Undelivered {
@@ -131,6 +139,7 @@ impl Rejected {
             Self::Overloaded { .. } => "overloaded",
             Self::Unsettled { .. } => "unsettled",
             Self::ResetNeeded { .. } => "reset-needed",
+            Self::RetargetNeeded { .. } => "retarget-needed",
             Self::Undelivered { .. } => "undelivered",
             Self::StaleRun => "stale-run",
         }

@@ -28,7 +28,11 @@ impl Door {
     }
 
     /// Makes the pipeline, or changes it to the spec if it differs; returns it as it is then.
-    pub(super) async fn prepare(&self, spec: PipelineSpec, reset: bool) -> Result<PipelineView, Failure> {
+    pub(super) async fn prepare(
+        &self,
+        spec: PipelineSpec,
+        (reset, retarget): (bool, bool),
+    ) -> Result<PipelineView, Failure> {
         let view = match self.ask(Message::Query(Query::State)).await {
             Ok(Reply::Pipeline(view)) => *view,
             Ok(_) => return Err(unexpected()),
@@ -42,7 +46,8 @@ impl Door {
         if view.status == Status::Running {
             self.stop(&view).await?;
         }
-        let updated = self.command(Action::Update { spec: Box::new(spec), reset, force: false }).await?;
+        let update = Action::Update { spec: Box::new(spec), reset, retarget, force: false };
+        let updated = self.command(update).await?;
         // What only renames a completed pipeline leaves it completed; whoever changed it wants it run.
         if updated.status == Status::Completed { self.start().await } else { Ok(updated) }
     }
@@ -124,6 +129,10 @@ fn failure(error: AskError) -> Failure {
         AskError::Rejected(needed @ Rejected::ResetNeeded { .. }) => {
             Failure::failed(needed).fix("run it with --reset if that is meant; otherwise leave what is read as it was")
         }
+        AskError::Rejected(needed @ Rejected::RetargetNeeded { .. }) => Failure::failed(needed).fix(
+            "run it with --retarget to go on from here, so that the new target gets what comes from now on, or with --from \
+             beginning to write to it all that the source still has",
+        ),
         AskError::Rejected(unsettled @ Rejected::Unsettled { .. }) => {
             Failure::failed(unsettled).fix("mend that, and run it again")
         }

@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Go on even if the file was changed so that positions are given up: what has none is read from where the source begins.
     #[arg(long)]
     reset: bool,
+    /// Go on even if the file was changed to another target, which then lacks what was delivered so far.
+    #[arg(long)]
+    retarget: bool,
     /// Go on from elsewhere than where it was.
     #[arg(long, value_enum)]
     from: Option<From>,
@@ -159,7 +162,8 @@ struct Ended {
 /// Makes or changes the pipeline, starts it, and follows it until it is at rest or a signal comes.
 async fn to_the_end(door: &Door, spec: PipelineSpec, args: &Args, signals: &mut Signals) -> Result<Ended, Failure> {
     let by_itself = |pipeline| Ended { pipeline, signal: None };
-    let mut before = door.prepare(spec, args.reset).await?;
+    let mut before =
+        door.prepare(spec, (args.reset, args.retarget || matches!(args.from, Some(From::Beginning)))).await?;
     if let Some(from) = args.from {
         door.stop(&before).await?;
         let reset = Action::ResetCheckpoint { to: from.place(), force: false, take_over: args.take_over };

@@ -117,6 +117,74 @@ async fn a_file_is_read_on_through_tweaks_and_patterns() {
     assert_eq!(given_up.unwrap()[input.to_str().unwrap()]["at"], at);
 }
 
+/// Another target lacks what the old one has, whatever setting says so: nobody goes on unasked.
+#[tokio::test]
+async fn another_target_is_turned_to_on_purpose_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let path = |name: &str| folder.path().join(name);
+    let sqlite = |name: &str, table: &str| json!({"type": "sqlite", "path": path(name), "table": table});
+    let file = |name: &str| json!({"type": "file", "path": path(name)});
+    let changes = [
+        ("table", sqlite("a.db", "t"), sqlite("a.db", "u")),
+        ("path", sqlite("b.db", "t"), sqlite("c.db", "t")),
+        ("file", file("d.jsonl"), file("e.jsonl")),
+        ("type", file("f.jsonl"), sqlite("f.db", "t")),
+    ];
+    for (name, before, after) in changes {
+        let source = json!({"type": "generate", "count": 100, "schema": {"id": {"type": "sequence"}}});
+        let spec = |sink: &Value, count: u64| {
+            let mut source = source.clone();
+            source["count"] = json!(count);
+            json!({"pipelineId": name, "source": source, "sink": sink})
+        };
+        let at = format!("/api/pipelines/{name}");
+        let put = async |spec: &Value, query: &str| node.request("PUT", &format!("{at}{query}"), Some(spec)).await;
+        let rows = |sink: &Value| match sink["table"].as_str() {
+            Some(table) => {
+                query(Path::new(sink["path"].as_str().unwrap()), &format!("SELECT count(*) FROM {table}")) as u64
+            }
+            None => fs::read_to_string(sink["path"].as_str().unwrap()).unwrap().lines().count() as u64,
+        };
+        let run = async |records: u64| {
+            let (status, view) = node.post(&format!("{at}/start")).await;
+            assert_eq!(status, 200, "{view:#}");
+            let done = |view: &Value| view["status"] == "completed" && count(view, "recordsDelivered") == records;
+            node.until(name, "completed", done).await;
+        };
+        assert_eq!(node.request("POST", "/api/pipelines", Some(&spec(&before, 100))).await.0, 201);
+        // As long as nothing was delivered, there is nothing to ask.
+        assert_eq!(put(&spec(&after, 100), "").await.0, 200, "{name}");
+        assert_eq!(put(&spec(&before, 100), "").await.0, 200, "{name}");
+        run(100).await;
+
+        let (status, refused) = put(&spec(&after, 110), "").await;
+        assert_eq!((status, &refused["code"]), (409, &json!("retarget-needed")), "{name}: {refused:#}");
+        assert!(refused["detail"].as_str().unwrap().contains("100 record"), "{name}: {refused:#}");
+        let fix = refused["problems"][0]["fix"].as_str().unwrap();
+        assert!(fix.contains("--retarget") && fix.contains("beginning"), "{name}: {fix}");
+        let (status, changed) = put(&spec(&after, 110), "?retarget=true").await;
+        assert_eq!(status, 200, "{name}: {changed:#}");
+        run(110).await;
+        assert_eq!((rows(&before), rows(&after)), (100, 10), "{name}");
+        if name == "file" {
+            continue; // what it wrote before is never cut, so turning back to it is a matter of its own
+        }
+
+        // Who begins again has nothing missing, so that there is nothing to ask.
+        let (status, refused) = put(&spec(&before, 110), "").await;
+        assert_eq!((status, &refused["code"]), (409, &json!("retarget-needed")), "{name}: {refused:#}");
+        assert!(refused["detail"].as_str().unwrap().contains("10 record"), "{name}: {refused:#}");
+        let reset = node.request("PUT", &format!("{at}/checkpoint"), Some(&json!({"to": "beginning"}))).await;
+        assert_eq!(reset.0, 200, "{name}: {reset:?}");
+        let mut third = after.clone();
+        third["path"] = json!(path(&format!("{name}-third.db")));
+        assert_eq!(put(&spec(&third, 110), "").await.0, 200, "{name}");
+        run(220).await;
+        assert_eq!(rows(&third), 110, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn generated_records_go_on_through_tweaks() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use crate::{
 };
 use dataflow_core::{
     id::Incarnation,
-    pipeline::{Command, Pipeline, Rejected, Request, State, command::Settlement, decide, inbox::Inbox},
+    pipeline::{Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, inbox::Inbox},
     position::{Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
@@ -64,9 +64,9 @@ impl Entity {
                 }
                 self.carry_out(to(Request::Create { spec, incarnation })).await?;
             }
-            Action::Update { spec, reset, force } => {
+            Action::Update { spec, reset, retarget, force } => {
                 self.check(&spec)?;
-                let request = self.update(&to, spec, reset, force).await?;
+                let request = self.update(&to, spec, (reset, retarget), force).await?;
                 let decision = self.carry_out(to(request.clone())).await?;
                 self.tell_changes(&request, &decision);
             }
@@ -138,7 +138,7 @@ impl Entity {
         take_over: bool,
     ) -> Result<Request, AskError> {
         let name = match &place {
-            ResetTo::Beginning => "beginning",
+            ResetTo::Beginning => Fact::BEGINNING,
             ResetTo::End => "end",
             ResetTo::Positions(_) => "positions",
             ResetTo::SinkToken => "sink-token",

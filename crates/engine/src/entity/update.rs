@@ -17,7 +17,7 @@ impl Entity {
         &self,
         to: &impl Fn(Request) -> Command,
         spec: Box<PipelineSpec>,
-        reset: bool,
+        (reset, retarget): (bool, bool),
         force: bool,
     ) -> Result<Request, AskError> {
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
@@ -25,7 +25,7 @@ impl Entity {
         let request = |settlement: Settlement| {
             let positions = pipeline.progress.positions_with(settlement.lanes());
             let change = self.around.parts.plugins.change(&pipeline.spec, &named, &positions);
-            Request::Update { spec: spec.clone(), change, reset, settlement }
+            Request::Update { spec: spec.clone(), change, reset, retarget, settlement }
         };
         let tentative = request(Settlement::Unsettled { reason: String::new(), forced: true });
         decide(&self.slot.state(), &to(tentative.clone()))?;
@@ -66,12 +66,21 @@ impl Entity {
                 format!("positions were given up with generation {number}: {}", places.join(", ")),
             );
         }
-        if change.sink {
-            let message = format!(
-                "generation {number} writes to another target, or other rows: it goes on where the generation before it \
-                 ended, and what that one wrote stays where it is"
-            );
-            tell("target-changed", message);
+        match generation.retargeted {
+            Some(records) if records > 0 => tell(
+                "target-changed",
+                format!(
+                    "generation {number} writes to another target, which lacks {records} record(s) that were delivered to the \
+                     one before"
+                ),
+            ),
+            None if change.sink => tell(
+                "target-changed",
+                format!(
+                    "generation {number} writes other rows to the same target: what was written before it stays as it is"
+                ),
+            ),
+            _ => {}
         }
         self.around.directory.keep_warnings(&self.slot.pipeline, warnings);
     }

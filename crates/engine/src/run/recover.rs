@@ -63,12 +63,14 @@ pub(crate) fn recover(
             "token-missing",
             "sink",
             format!(
-                "the sink has no token of lane {lane}, but the journal has commit {journal_sequence} at {}: was the target \
-                 made anew or restored from a backup?",
-                places(&known.positions)
+                "the sink has no token of lane {lane}, but the journal has commit {journal_sequence} at {}, with {} record(s) that \
+                 were delivered: is it another target by now (its address, or what a variable in it stands for), or was it made \
+                 anew or restored from a backup?",
+                places(&known.positions),
+                progress.left() + progress.by_lane.values().map(|lane| lane.counters.delivered).sum::<u64>()
             ),
-            "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to go on after the \
-             last checkpoint",
+            "choose: set the checkpoint to \"beginning\" to write everything to this target, or to \"journal\" to go on after \
+             the last checkpoint, which counts what is not there as lost; or bring back the target that has it",
         )),
         (Kind::Transactional, Some(token)) if token.sequence == journal_sequence => {
             if token.positions != known.positions && journal_sequence > 0 {
@@ -133,7 +135,7 @@ fn forgotten(left: u64, held: u64) -> Failure {
         "sink",
         format!(
             "the sink's tokens say that it holds {held} of the {left} records that this pipeline has delivered before it was \
-             reset or changed: was the target made anew or restored from a backup?"
+             reset or changed: is it another target by now, or was it made anew or restored from a backup?"
         ),
         "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to leave lost what is not there, \
          which the ledger then says",

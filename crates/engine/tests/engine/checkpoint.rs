@@ -83,6 +83,7 @@ async fn only_name_description_and_labels_change_while_it_runs() {
     let update = |spec: &serde_json::Value| Action::Update {
         spec: Box::new(serde_json::from_value(spec.clone()).unwrap()),
         reset: false,
+        retarget: false,
         force: false,
     };
     assert_eq!(view(house.act(update(&spec)).await).name, "another");

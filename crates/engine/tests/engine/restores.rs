@@ -249,7 +249,12 @@ async fn a_journal_without_the_generation_that_the_sink_is_at_writes_nothing() {
     house.is_behind().await;
     let mut spec = house.spec();
     spec["lanes"] = 2.into();
-    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: false };
+    let update = Action::Update {
+        spec: Box::new(serde_json::from_value(spec).unwrap()),
+        reset: false,
+        retarget: true,
+        force: false,
+    };
     let refused = house.act(update).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     assert_eq!(house.store.data(), numbers(0, 20));
@@ -328,7 +333,12 @@ async fn a_forced_update_is_not_taken_for_the_generation_that_the_journal_lacks(
     house.is_behind().await;
     let mut spec = house.spec();
     spec["lanes"] = 2.into();
-    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: true };
+    let update = Action::Update {
+        spec: Box::new(serde_json::from_value(spec).unwrap()),
+        reset: false,
+        retarget: true,
+        force: true,
+    };
     assert_eq!(view(house.act(update).await).checkpoint.generation, 3);
     house.start().await;
     // The ledger counts what the journal has lost of it, too.
@@ -472,7 +482,12 @@ async fn with_a_target_that_lost(name: &str, since: bool, kept: fn(&Token) -> bo
     tokens.extend(house.store.tokens());
     let mut spec = house.spec();
     spec["lanes"] = 2.into();
-    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: false };
+    let update = Action::Update {
+        spec: Box::new(serde_json::from_value(spec).unwrap()),
+        reset: false,
+        retarget: true,
+        force: false,
+    };
     assert_eq!(view(house.act(update).await).checkpoint.generation, 2);
     if since {
         house.feed.push("t/0", numbers(10, 15));
@@ -555,7 +570,12 @@ async fn a_target_that_holds_what_earlier_generations_left_is_gone_on_with() {
     house.stop().await;
     let mut spec = house.spec();
     spec["sink"]["store"] = "restore-left-another".into();
-    let update = Action::Update { spec: Box::new(serde_json::from_value(spec).unwrap()), reset: false, force: false };
+    let update = Action::Update {
+        spec: Box::new(serde_json::from_value(spec).unwrap()),
+        reset: false,
+        retarget: true,
+        force: false,
+    };
     view(house.act(update).await);
     house.start().await;
     house.feed.push("t/0", numbers(10, 13));

@@ -119,6 +119,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
         given_up: [].into(),
         settled: vec![LaneProgress { chunks: vec![], handle: None, ..lane(9) }],
         lost: None,
+        retargeted: None,
         discarded: None,
         unsettled: unsettled.map(Into::into),
     };
@@ -162,6 +163,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
                     spec: spec(SMALL),
                     generation: Some(NewGeneration {
                         given_up: [("orders/0".into(), Position::offset(7).of("topic 5"))].into(),
+                        retargeted: Some(7),
                         ..generation(None)
                     }),
                 })

@@ -44,6 +44,7 @@ impl Catalog {
     ) -> Change {
         let partitions: Vec<&Partition> = positions.keys().collect();
         let Read { like, kept, begins } = self.read(&before.source, &after.source, &partitions, connections);
+        let target = self.target(&before.sink, connections) != self.target(&after.sink, connections);
         let goes_on = kept.contains(&Kept::Yes);
         let given_up = partitions.into_iter().zip(kept).filter_map(|(partition, kept)| {
             let instead = match kept {
@@ -58,7 +59,8 @@ impl Catalog {
         Change {
             source: !like,
             given_up: given_up.collect(),
-            sink: !self.writes_like(&before.sink, &after.sink, connections),
+            sink: target || !self.writes_like(&before.sink, &after.sink, connections),
+            target,
         }
     }
 
@@ -88,6 +90,15 @@ impl Catalog {
         let filled = |component| Value::Object(own(connector, component, connections));
         let earlier = (before.kind == after.kind).then(|| filled(before));
         reading(earlier, filled(after), partitions).unwrap_or_else(unknown)
+    }
+
+    /// Where a sink writes. One whose settings can't be read writes where nobody else does.
+    fn target(&self, sink: &Component, connections: &Connections) -> (String, String) {
+        let place = self.get(Role::Sink, &sink.kind).and_then(|connector| match connector.make {
+            Make::Sink { target, .. } => target(Value::Object(own(connector, sink, connections))),
+            Make::Source { .. } => None,
+        });
+        (sink.kind.clone(), place.unwrap_or_else(|| Value::Object(sink.config.clone()).to_string()))
     }
 
     /// Whether a sink writes the same to the same place: but for tuning and credentials, its settings are the same.

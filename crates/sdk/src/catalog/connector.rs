@@ -78,6 +78,7 @@ pub(super) enum Make {
     Sink {
         check: fn(Value) -> Vec<Problem>,
         build: fn(Value) -> Built<BuiltSink>,
+        target: fn(Value) -> Option<String>,
     },
 }
 
@@ -128,6 +129,7 @@ impl Connector {
                     let unknown_fields = config.unknown_fields();
                     if problems.is_empty() { Ok((config.build(), unknown_fields)) } else { Err(problems) }
                 },
+                target: |config| parse::<C>(config).ok().map(|config| config.target()),
             },
         }
     }

@@ -87,6 +87,9 @@ impl SinkConfig for LineSink {
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
+    fn target(&self) -> String {
+        self.path.to_lowercase()
+    }
     fn build(self) -> Box<dyn Sink> {
         drop(self.path);
         Box::new(Fake)
@@ -241,6 +244,9 @@ impl SinkConfig for Chatty {
     const GUARANTEE: &'static str = "None.";
     fn check(&self) -> Vec<Problem> {
         Vec::new()
+    }
+    fn target(&self) -> String {
+        String::new()
     }
     fn build(self) -> Box<dyn Sink> {
         Box::new(self)
@@ -451,6 +457,26 @@ fn a_sink_writes_like_before_but_for_tuning_credentials_and_defaults_written_out
         json!({"type": "other"}),
     ] {
         assert!(changes(other.clone()), "{other}");
+    }
+}
+
+#[test]
+fn a_target_is_another_one_by_its_place_alone() {
+    let spec = |sink: Value| -> dataflow_core::spec::PipelineSpec {
+        serde_json::from_value(json!({"source": {"type": "table", "table": "t"}, "sink": sink})).unwrap()
+    };
+    let change = |after: Value| {
+        let base = spec(json!({"type": "lines", "path": "a"}));
+        catalog().change(&base, &spec(after), &Positions::new(), &connections())
+    };
+    for (sink, target) in [
+        (json!({"type": "lines", "path": "A", "separator": ";"}), false),
+        (json!({"type": "lines", "path": "b"}), true),
+        (json!({"type": "chatty", "path": "a"}), true),
+        (json!({"type": "lines", "path": "b", "separator": 7}), true),
+    ] {
+        let change = change(sink.clone());
+        assert!((change.sink, change.target) == (true, target), "{sink}: {change:?}");
     }
 }
 

@@ -23,6 +23,9 @@ impl SinkConfig for BlackholeSink {
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
+    fn target(&self) -> String {
+        String::new()
+    }
     fn build(self) -> Box<dyn Sink> {
         Box::new(Blackhole)
     }

@@ -13,7 +13,7 @@ mod writer;
 
 pub use compression::Compression;
 
-use crate::table::Unknown;
+use crate::{on_disk, table::Unknown};
 use async_trait::async_trait;
 use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::{
@@ -152,6 +152,9 @@ impl SinkConfig for FileSink {
             );
         }
         problems
+    }
+    fn target(&self) -> String {
+        on_disk::spelled(&self.path)
     }
     fn build(self) -> Box<dyn Sink> {
         Box::new(self)

@@ -151,6 +151,9 @@ impl SinkConfig for PostgresSink {
     fn build(self) -> Box<dyn Sink> {
         Box::new(self)
     }
+    fn target(&self) -> String {
+        format!("{} {}", pool::target(self.url.as_deref().unwrap_or_default()), self.table)
+    }
     fn unknown_fields(&self) -> Option<UnknownFields> {
         Some(self.unknown_fields.into())
     }

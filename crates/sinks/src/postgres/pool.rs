@@ -57,6 +57,11 @@ pub(super) fn check_url(url: &str) -> Option<Problem> {
     }
 }
 
+/// The database that a URL names, however it is spelled.
+pub(super) fn target(url: &str) -> String {
+    Config::from_str(url).map_or_else(|_| url.into(), |config| name(&config).to_lowercase())
+}
+
 /// The server at a URL.
 pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
     let invalid = || Error::fatal("invalid-url", INVALID).for_user();

@@ -11,7 +11,10 @@ mod tests;
 mod types;
 mod writer;
 
-use crate::table::{Columns, Mode, Names, Naming, Options, Unknown};
+use crate::{
+    on_disk,
+    table::{Columns, Mode, Names, Naming, Options, Unknown},
+};
 use async_trait::async_trait;
 use dataflow_core::{
     spec::Millis,
@@ -117,6 +120,9 @@ impl SinkConfig for SqliteSink {
     }
     fn build(self) -> Box<dyn Sink> {
         Box::new(self)
+    }
+    fn target(&self) -> String {
+        format!("{} {}", on_disk::spelled(&self.path), self.table.to_lowercase())
     }
     fn unknown_fields(&self) -> Option<UnknownFields> {
         Some(self.unknown_fields.into())

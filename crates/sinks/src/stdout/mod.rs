@@ -25,6 +25,9 @@ impl SinkConfig for StdoutSink {
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
+    fn target(&self) -> String {
+        String::new()
+    }
     fn build(self) -> Box<dyn Sink> {
         Box::new(Stdout)
     }

@@ -43,6 +43,9 @@ impl SinkConfig for MemorySink {
     fn check(&self) -> Vec<Problem> {
         Vec::new()
     }
+    fn target(&self) -> String {
+        self.store.clone()
+    }
     fn build(self) -> Box<dyn Sink> {
         Box::new(Memory { store: store(&self.store), kind: Self::KIND })
     }
@@ -56,6 +59,9 @@ impl SinkConfig for KeyedMemorySink {
 
     fn check(&self) -> Vec<Problem> {
         Vec::new()
+    }
+    fn target(&self) -> String {
+        self.store.clone()
     }
     fn build(self) -> Box<dyn Sink> {
         Box::new(Memory { store: store(&self.store), kind: Self::KIND })

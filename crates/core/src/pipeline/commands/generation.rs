@@ -48,5 +48,5 @@ pub(super) fn begin(
         discarded = pipeline.inbox.discarded(&pipeline.progress, &settled, &positions);
     }
     let (generation, given_up) = (newest.next(), Positions::new());
-    Ok(NewGeneration { generation, positions, given_up, settled, lost, discarded, unsettled })
+    Ok(NewGeneration { generation, positions, given_up, settled, lost, retargeted: None, discarded, unsettled })
 }

@@ -9,9 +9,19 @@ use crate::{
     spec::PipelineSpec,
 };
 
+/// What a user wants even if something is left behind with it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::pipeline) struct Wanted {
+    /// Positions.
+    pub(in crate::pipeline) reset: bool,
+    /// Records that the target before has got.
+    pub(in crate::pipeline) retarget: bool,
+}
+
 /// While it runs, only name, description and labels. Other records to read, another target or another number of lanes
 /// start a new generation, which goes on where the old one ended, but for positions that say nothing to the source any
-/// more: those are given up only if a user wants it.
+/// more: those are given up only if a user wants it. Nor does it go on unasked at another target, which has nothing of what
+/// was delivered so far.
 ///
 /// Afterwards a pipeline is what it was, except that a change of what it does makes a completed one stopped (there may be
 /// more to do now) and cancels the restart of a failed one (the user is at work on it, and starts it when done).
@@ -20,7 +30,7 @@ pub(in crate::pipeline) fn update(
     command: &Command,
     spec: &PipelineSpec,
     change: &Change,
-    reset: bool,
+    wanted: Wanted,
     settlement: &Settlement,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
@@ -37,12 +47,19 @@ pub(in crate::pipeline) fn update(
     }
     let mut kept = pipeline.progress.positions_with(settlement.lanes());
     let given_up = kept.extract_if(.., |partition, _| change.given_up.contains_key(partition)).collect();
-    if !reset {
+    if !wanted.reset {
         GivenUp::check(&given_up, change)?;
     }
     let mut generation = generation::begin(pipeline, &spec, kept, settlement, command.at)?;
     generation.given_up = given_up;
-    // Another target holds nothing of this pipeline.
-    generation.lost = generation.lost.or(change.sink.then_some(0));
+    if change.target {
+        let records = pipeline.progress.held_by_target(&generation.settled);
+        if records > 0 && !wanted.retarget && !generation.positions.is_empty() {
+            return Err(Rejected::RetargetNeeded { records });
+        }
+        generation.retargeted = Some(records);
+        // Another target holds nothing of this pipeline.
+        generation.lost = generation.lost.or(Some(0));
+    }
     Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation: Some(generation) }]))
 }

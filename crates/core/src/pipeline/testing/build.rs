@@ -153,6 +153,7 @@ pub fn generation(number: u64, positions: Positions) -> NewGeneration {
         given_up: Positions::new(),
         settled: Vec::new(),
         lost: None,
+        retargeted: None,
         discarded: None,
         unsettled: None,
     }
@@ -258,18 +259,31 @@ pub fn update_unsettled(spec: PipelineSpec, forced: bool) -> Request {
 
 /// Change it to read something else, which says nothing to the position that it has.
 pub fn update_source(reset: bool) -> Request {
-    let change =
-        Change { source: true, sink: false, given_up: [(Inbox::PARTITION.into(), "the beginning".to_owned())].into() };
+    let change = Change {
+        source: true,
+        given_up: [(Inbox::PARTITION.into(), "the beginning".to_owned())].into(),
+        ..Change::default()
+    };
     let settlement = Settlement::Settled { lanes: vec![lane(3)], newest: None, lost: None };
-    Request::Update { spec: Box::new(resourced()), change, reset, settlement }
+    Request::Update { spec: Box::new(resourced()), change, reset, retarget: false, settlement }
 }
 
 /// Change it, where what [`spec`] has of source and sink is all that matters to them.
 pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> Request {
     let before = self::spec();
-    let change =
-        Change { source: spec.source != before.source, sink: spec.sink != before.sink, given_up: BTreeMap::new() };
-    Request::Update { spec: Box::new(spec), change, reset: false, settlement }
+    let (source, sink) = (spec.source != before.source, spec.sink != before.sink);
+    let change = Change { source, sink, target: sink, given_up: BTreeMap::new() };
+    Request::Update { spec: Box::new(spec), change, reset: false, retarget: true, settlement }
+}
+
+/// Change the sink, without a word of what becomes of what it has written.
+pub fn update_target_unasked() -> Request {
+    match update_unsettled(redirected(), true) {
+        Request::Update { spec, change, reset, settlement, .. } => {
+            Request::Update { spec, change, reset, retarget: false, settlement }
+        }
+        other => other,
+    }
 }
 
 /// Run it, with three lanes if it may choose.

@@ -25,6 +25,7 @@ pub fn samples() -> Vec<Event> {
             generation: Some(NewGeneration {
                 settled: vec![full_lane(3)],
                 given_up: [("orders/0".into(), Position::offset(300).of("5f3c"))].into(),
+                retargeted: Some(300),
                 ..generation(2, at(300))
             }),
         },

@@ -48,7 +48,12 @@ fn other_transforms_are_the_same_generation() {
 fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     // The sink has one commit more than the journal.
     let then = ran().when(update(redirected(), 4));
-    let begun = NewGeneration { settled: vec![lane(4)], lost: Some(0), ..generation(2, at(0)) };
+    let begun = NewGeneration {
+        settled: vec![lane(4)],
+        lost: Some(0),
+        retargeted: Some(counters(400).delivered),
+        ..generation(2, at(0))
+    };
     // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
     let then = then.then([Fact::PipelineUpdated { spec: Box::new(redirected()), generation: Some(begun) }]);
     let after = then.after();
@@ -57,6 +62,29 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     assert_eq!((progress.earlier, progress.counters()), (counters(400), counters(400)));
     assert_eq!(progress.left(), 0, "another target holds nothing");
     assert!(progress.by_lane.is_empty());
+}
+
+#[test]
+fn another_target_lacks_what_was_delivered() {
+    let unasked = |given: &Given| given.clone().when(update_target_unasked());
+    let delivered = |given: &Given| match unasked(given).then_rejected("retarget-needed") {
+        Rejected::RetargetNeeded { records } => records,
+        other => panic!("{other}"),
+    };
+    assert_eq!(delivered(&ran()), counters(300).delivered);
+    unasked(&given([created(), started(), failed()])).after();
+    // What went to an earlier one is not counted again, nor what is read again from the beginning.
+    let begin_again = |to: &str| Fact::CheckpointReset { to: to.into(), generation: generation(2, at(1)) };
+    let pulled = PipelineSpec { source: component(json!({"type": "file", "path": "a"})), ..spec() };
+    let pulled = Fact::PipelineCreated { spec: Box::new(pulled), incarnation: incarnation() };
+    let pulled = given([pulled, started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
+    unasked(&pulled.clone().and(begin_again("beginning"))).after();
+    assert_eq!(delivered(&pulled.and(begin_again("journal"))), counters(300).delivered);
+    assert_eq!(
+        delivered(&ran().and(begin_again("beginning"))),
+        counters(300).delivered,
+        "pushed records are not given again"
+    );
 }
 
 /// A pipeline that has read `a` and `b`.
@@ -71,11 +99,12 @@ fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
 
 fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneProgress) -> Request {
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
-    let change = Change { source: true, sink: false, given_up: given_up.collect() };
+    let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     Request::Update {
         spec: Box::new(spec),
         change,
         reset,
+        retarget: false,
         settlement: Settlement::Settled { lanes: vec![lane], newest: None, lost: None },
     }
 }
@@ -89,6 +118,7 @@ fn a_tweak_of_the_source_is_the_same_generation() {
         spec: Box::new(spec.clone()),
         change: Change::default(),
         reset: false,
+        retarget: false,
         settlement: Settlement::NotNeeded,
     };
     let after = past.when(change).then([updated(spec)]).after();

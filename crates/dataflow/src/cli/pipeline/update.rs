@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// Even if that gives up positions: what has none is read from where the source begins.
     #[arg(long)]
     reset: bool,
+    /// Even if another target then lacks what was delivered so far: it gets what comes from here on.
+    #[arg(long)]
+    retarget: bool,
     /// Even if the sink can't be asked what it has (a change of source or sink).
     #[arg(long)]
     force: bool,
@@ -30,7 +33,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let id = spec_file::id_in(&spec).ok_or_else(|| {
         Failure::invalid("the file does not say which pipeline it is for", Vec::new()).fix("give it a pipelineId")
     })?;
-    let query: Vec<_> = [("reset", args.reset), ("force", args.force)]
+    let query: Vec<_> = [("reset", args.reset), ("retarget", args.retarget), ("force", args.force)]
         .into_iter()
         .filter(|(_, given)| *given)
         .map(|(name, _)| (name, "true".to_owned()))

@@ -197,6 +197,33 @@ async fn a_token_that_is_gone_or_contradicts_the_journal() {
     }
 }
 
+/// What can't be seen when a pipeline is changed is seen when it is opened: also after a change of how rows are written.
+#[tokio::test]
+async fn a_target_that_is_another_one_by_now_although_its_settings_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    for (name, columns) in [("same", Value::Null), ("changed", json!(["id"]))] {
+        let flow = Flow::new(&node, folder.path(), name, sqlite, json!({})).await;
+        flow.append(0..100);
+        flow.delivered(100).await;
+        flow.act("stop").await;
+        let path = format!("/api/pipelines/{name}");
+        let mut spec = node.get(&path).await;
+        spec["sink"]["columns"] = columns;
+        assert_eq!(node.request("PUT", &path, Some(&spec)).await.0, 200, "{name}");
+        for gone in ["out.db", "out.db-wal", "out.db-shm"] {
+            fs::remove_file(flow.folder.join(gone)).ok();
+        }
+        let error = flow.fails("token-missing").await;
+        assert!(error["message"].as_str().unwrap().contains("100"), "{error}");
+        flow.choose(json!("beginning")).await;
+        flow.act("start").await;
+        flow.delivered(200).await;
+        flow.act("stop").await;
+        assert_eq!(rows(&flow.folder), times(&[(0..100, 1)]), "{name}");
+    }
+}
+
 /// A table that goes under a run or while it is stopped, with or without a reset since it was written.
 #[tokio::test]
 async fn a_table_that_is_gone_beside_its_token() {

@@ -239,6 +239,8 @@ pub(super) struct NewGeneration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    retargeted: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     discarded: Option<Lost>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<String>,
@@ -252,6 +254,7 @@ impl From<&domain::NewGeneration> for NewGeneration {
             given_up: store_positions(&new.given_up),
             settled: new.settled.iter().map(Into::into).collect(),
             lost: new.lost,
+            retargeted: new.retargeted,
             discarded: new.discarded.as_ref().map(Into::into),
             unsettled: new.unsettled.clone(),
         }
@@ -266,6 +269,7 @@ impl From<NewGeneration> for domain::NewGeneration {
             given_up: read_positions(stored.given_up),
             settled: stored.settled.into_iter().map(Into::into).collect(),
             lost: stored.lost,
+            retargeted: stored.retargeted,
             discarded: stored.discarded.map(Into::into),
             unsettled: stored.unsettled,
         }
