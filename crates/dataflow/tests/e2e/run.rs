@@ -38,9 +38,14 @@ impl Case {
     }
 
     fn run(&self, spec: &Value) -> (i32, String, String) {
+        self.run_with(spec, &[])
+    }
+
+    fn run_with(&self, spec: &Value, more: &[&str]) -> (i32, String, String) {
         let file = self.path("pipeline.json");
         fs::write(&file, spec.to_string()).unwrap();
-        output(&["run", file.to_str().unwrap(), "--data-dir", self.path("data").to_str().unwrap()])
+        let data = self.path("data");
+        output(&[&["run", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap()], more].concat())
     }
 
     fn rows(&self) -> i64 {
@@ -179,9 +184,15 @@ fn a_changed_pipeline_is_updated_and_goes_on_where_it_was() {
     spec["transforms"] = json!([]);
     fs::write(case.path("in.jsonl"), format!("{GOOD}{{\"id\":4,\"age\":7}}\n")).unwrap();
     let (code, _, stderr) = case.run(&spec);
+    assert!(code == 1 && stderr.contains("lacks 2 record") && stderr.contains("--retarget"), "{stderr}");
+    let (code, _, stderr) = case.run_with(&spec, &["--retarget"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("goes on where it was") && stderr.contains("4  records read"), "{stderr}");
     assert_eq!(query(&case.database(), "SELECT count(*) FROM everybody"), 1);
+    spec["sink"]["table"] = json!("all_again");
+    let (code, _, stderr) = case.run_with(&spec, &["--from", "beginning"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(query(&case.database(), "SELECT count(*) FROM all_again"), 4);
     assert_eq!(case.rows(), 2);
 }
 

@@ -243,7 +243,12 @@ pub(crate) fn decide(
     }
     let known = LaneProgress { chunks: Vec::new(), ..journalled.clone() };
     let (reached, has) = match token {
-        Some(token) if token.sequence >= known.sequence => return Some(known),
+        // The sink is ahead of an older journal: wherever that goes on, what the sink has had since counts.
+        Some(token) if token.sequence > known.sequence => {
+            let LaneProgress { counters, chunks, .. } = since(token, &known);
+            return Some(LaneProgress { counters, chunks, ..known });
+        }
+        Some(token) if token.sequence == known.sequence => return Some(known),
         Some(token) => (token.positions.clone(), token.counters),
         None => (Positions::new(), *held),
     };

@@ -151,6 +151,48 @@ async fn the_same_pushes_again_after_a_restore_are_those_that_the_sink_has() {
     assert_eq!(house.store.data(), numbers(0, 20));
 }
 
+/// What the sink has had since the backup was read, delivered and turned down, wherever the user goes on.
+#[tokio::test(start_paused = true)]
+async fn what_the_sink_has_had_since_a_backup_counts_wherever_it_goes_on() {
+    for (name, choice) in [
+        ("end", ResetTo::End),
+        ("journal", ResetTo::Journal),
+        ("positions", ResetTo::Positions([("http".into(), "10".into())].into())),
+    ] {
+        let (mut house, journal) = pushed_to(&format!("restore-letters-{name}")).await;
+        let lines = |from: u64| {
+            let mut lines = numbers(from, from + 8);
+            lines.extend(["die 1".to_owned(), "die 2".to_owned()]);
+            lines
+        };
+        let batch = |id: &str, lines: &[String]| push(id, &lines.iter().map(String::as_str).collect::<Vec<_>>(), None);
+        house.act(batch("a", &lines(0))).await.unwrap();
+        house.until(|view| view.metrics.records_dead == 2).await;
+        house.stop().await;
+        let backup = journal.copy();
+        house.start().await;
+        house.act(batch("b", &lines(8))).await.unwrap();
+        house.until(|view| view.metrics.records_dead == 4 && view.metrics.records_delivered == 16).await;
+
+        house.restore(backup).await;
+        house.start().await;
+        house.is_behind().await;
+        let ledger = |view: &PipelineView| {
+            let metrics = &view.metrics;
+            (metrics.records_read, metrics.records_delivered, metrics.records_dead, metrics.records_lost)
+        };
+        assert_eq!(ledger(&house.choose(choice).await), (20, 16, 4, 0), "{name}");
+        house.start().await;
+        house.act(batch("c", &lines(100))).await.unwrap();
+        house.until(|view| ledger(view) == (30, 24, 6, 0)).await;
+        house.stop().await;
+        let codes = ["expression", "expression", "letter-missing", "letter-missing", "expression", "expression"];
+        let listed = codes.iter().zip(1..).map(|(code, number)| format!("{number} {code}"));
+        assert_eq!(house.letters().await, listed.collect::<Vec<_>>(), "{name}");
+        assert_eq!(house.store.data(), [numbers(0, 16), numbers(100, 108)].concat());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_as_lost() {
     let (mut house, _) = pushed_to("restore-older-target").await;
