@@ -69,12 +69,12 @@ PROGRAMS = DATAFLOW=$(PROFILE_DIR)/dataflow THROUGHPUT=$(PROFILE_DIR)/examples/t
 bench:
 	@dev/setup.sh build services bench
 	$(CARGO) build --profile $(PROFILE) --locked -p dataflow --bin dataflow
-	$(CARGO) build --profile $(PROFILE) --locked -p dataflow-journal --features testing --example throughput
+	$(CARGO) build --profile $(PROFILE) --locked -p dataflow-journal-sqlite --example throughput
 	@dev/with-services.sh kafka postgres -- env $(PROGRAMS) BUILT_AS="profile $(PROFILE)" dev/bench/bench.sh
 
 bench-micro:
 	@dev/setup.sh build
-	$(CARGO) bench --locked -p dataflow-formats -p dataflow-transforms -p dataflow-journal --features dataflow-journal/testing \
+	$(CARGO) bench --locked -p dataflow-formats -p dataflow-transforms -p dataflow-journal-sqlite \
 	  --bench json --bench program --bench append
 
 profile:

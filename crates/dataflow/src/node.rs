@@ -14,7 +14,8 @@ use dataflow_engine::{
     parts::{Parts, Random, SystemClock, TcpNet, TokioSpawner},
     region::ShardRegion,
 };
-use dataflow_journal::sqlite::Sqlite;
+use dataflow_journal::Journal;
+use dataflow_journal_sqlite::Sqlite;
 use dataflow_sdk::{
     Paths,
     catalog::{Connections, Reach},
@@ -88,7 +89,7 @@ pub fn parts(settings: &Settings, connectors: &Connectors, data: &DataDir) -> Re
         spawner: Arc::new(TokioSpawner),
         compute: Arc::new(Limited::to(settings.threads())),
         net: Arc::new(TcpNet),
-        journal: Arc::new(journal),
+        journal: Journal::new(Arc::new(journal)),
         plugins: Arc::new(connectors.clone()),
     };
     #[cfg(feature = "fault-points")]

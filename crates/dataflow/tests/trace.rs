@@ -51,7 +51,7 @@ async fn node(journal: &Memory, seed: u64) -> (Node, Arc<Mortal>) {
         spawner: tasks.clone(),
         compute: Arc::new(Inline),
         net: Arc::new(TcpNet),
-        journal: Arc::new(journal.clone()),
+        journal: Journal::new(Arc::new(journal.clone())),
         plugins: Arc::new(plugins),
     };
     let settings = Settings { compute_threads: Some(2), ..Settings::default() };
@@ -116,7 +116,7 @@ async fn trace(seed: u64) -> (String, Vec<Row>) {
     let m = view.metrics;
     assert_eq!((m.records_delivered, m.records_filtered, m.records_dead), (3 * 81, 3 * 19, 3 * 2));
     act(&second, "stop", Action::Stop { wait: Duration::from_secs(60) }).await;
-    let log = journal.read(ShardId::of(&id()), Seq(1), 10_000).await.unwrap();
+    let log = Journal::new(Arc::new(journal)).read(ShardId::of(&id()), Seq(1), 10_000).await.unwrap();
     (format!("{log:#?}\n{m:?}"), store.rows())
 }
 

@@ -70,7 +70,7 @@ impl Tally {
     /// If a chunk can't be read.
     pub(crate) async fn count(
         &mut self,
-        journal: &dyn Journal,
+        journal: &Journal,
         pipeline: (&Incarnation, &[ChunkRef]),
         patience: Option<Duration>,
     ) -> Result<DeadLettersByCause, Error> {

@@ -106,7 +106,7 @@ impl Course {
 }
 
 /// The claims of a pipeline in this state.
-pub(crate) async fn of(journal: &dyn Journal, state: &State) -> Result<Option<Claims>, Error> {
+pub(crate) async fn of(journal: &Journal, state: &State) -> Result<Option<Claims>, Error> {
     let Some(Pipeline { id, incarnation, spec, progress, learned, .. }) = state.pipeline() else { return Ok(None) };
     let mut course = Course::default();
     let mut after = Seq(0);
@@ -141,7 +141,7 @@ pub(crate) async fn of(journal: &dyn Journal, state: &State) -> Result<Option<Cl
 /// A pipeline in a journal that no node has open: claims and dead letters without a run.
 #[derive(Debug)]
 pub struct Stored<'a> {
-    journal: &'a dyn Journal,
+    journal: &'a Journal,
     state: State,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Stored<'a> {
     ///
     /// # Errors
     /// If the journal can't be read.
-    pub async fn load(journal: &'a dyn Journal, pipeline: &PipelineId) -> Result<Self, Error> {
+    pub async fn load(journal: &'a Journal, pipeline: &PipelineId) -> Result<Self, Error> {
         Ok(Self { journal, state: load_pipeline(journal, pipeline).await? })
     }
 

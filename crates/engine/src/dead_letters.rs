@@ -171,7 +171,7 @@ const JOINED_BYTES: usize = 8 << 20;
 ///
 /// # Errors
 /// If the journal can't be reached.
-pub(crate) async fn join(journal: &dyn Journal, chunks: &[ChunkRef]) -> Result<(usize, Bytes), String> {
+pub(crate) async fn join(journal: &Journal, chunks: &[ChunkRef]) -> Result<(usize, Bytes), String> {
     let (mut count, mut bytes, mut joined) = (0, 0, Vec::new());
     for chunk in chunks {
         let body = match journal.chunk(&chunk.id).await {
@@ -193,7 +193,7 @@ pub(crate) async fn join(journal: &dyn Journal, chunks: &[ChunkRef]) -> Result<(
 
 /// The letters of a chunk, not yet numbered. Where it is not there, as in a journal that is older than its sink, each of
 /// them says so.
-async fn letters(journal: &dyn Journal, chunk: &ChunkRef) -> Result<Vec<DeadLetter>, Error> {
+async fn letters(journal: &Journal, chunk: &ChunkRef) -> Result<Vec<DeadLetter>, Error> {
     match journal.chunk(&chunk.id).await? {
         Some(body) => {
             decode(&body).map_err(|error| Error::Corrupt(format!("the chunk {} can't be read: {error}", chunk.id)))
@@ -227,7 +227,7 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
 
 /// The dead letters after number `after`, at most `limit`, with their bytes.
 pub(crate) async fn list(
-    journal: &dyn Journal,
+    journal: &Journal,
     chunks: &[ChunkRef],
     after: u64,
     limit: usize,
@@ -255,7 +255,7 @@ pub(crate) async fn list(
 /// How many records of a partition between two offsets, the second excluded, are dead letters. The newest chunks are looked
 /// at first, and none that is older than these records.
 pub(crate) async fn between(
-    journal: &dyn Journal,
+    journal: &Journal,
     chunks: &[ChunkRef],
     partition: &str,
     (from, to): (u64, u64),
@@ -274,11 +274,7 @@ pub(crate) async fn between(
 }
 
 /// The letters of the first chunk that has any after number `after`, those only; none: there are no more.
-pub(crate) async fn next_chunk(
-    journal: &dyn Journal,
-    chunks: &[ChunkRef],
-    after: u64,
-) -> Result<Vec<DeadLetter>, Error> {
+pub(crate) async fn next_chunk(journal: &Journal, chunks: &[ChunkRef], after: u64) -> Result<Vec<DeadLetter>, Error> {
     let mut before = 0;
     for chunk in chunks {
         let end = before + chunk.records;
@@ -294,7 +290,7 @@ pub(crate) async fn next_chunk(
 
 /// A page of them without their bytes.
 pub(crate) async fn page(
-    journal: &dyn Journal,
+    journal: &Journal,
     chunks: &[ChunkRef],
     after: u64,
     limit: usize,

@@ -8,7 +8,7 @@ use crate::{
     shard::{ShardLog, Slot, Tail, claim_shard},
 };
 use dataflow_core::{pipeline::State, shard::ShardId};
-use dataflow_journal::{Error, Journal};
+use dataflow_journal::{Error, Holder, Journal};
 use dataflow_sdk::Paths;
 use futures::{StreamExt, stream};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -37,7 +37,7 @@ pub struct Engine {
 
 /// Looks again and again whether this node can write its journal, and still owns its shards. One that was frozen (or its machine) may have been
 /// replaced meanwhile, and must let go of files and locks even if it has nothing to write.
-async fn watch_ownership(region: Region, journal: Arc<dyn Journal>, closing: CancellationToken) {
+async fn watch_ownership(region: Region, journal: Journal, closing: CancellationToken) {
     let looking = async {
         loop {
             tokio::time::sleep(LOOK).await;
@@ -83,7 +83,8 @@ impl Engine {
             parts,
         };
         let journal = around.parts.journal.clone();
-        let claimed: Vec<_> = stream::iter(ShardId::all().map(|shard| claim_shard(&*journal, shard)))
+        let holder = Holder::new(around.parts.rng.name());
+        let claimed: Vec<_> = stream::iter(ShardId::all().map(|shard| claim_shard(&journal, shard, &holder)))
             .buffered(LOADS)
             .collect::<Vec<_>>()
             .await
@@ -119,7 +120,14 @@ impl Engine {
             }
             let (journal, clock) = (around.parts.journal.clone(), around.parts.clock.clone());
             let tail = Tail { changed, events: loaded.tail };
-            shards.push(Ok(ShardLog::start(shard, head, tail, journal, clock, &*around.parts.spawner)));
+            shards.push(Ok(ShardLog::start(
+                shard,
+                (holder.clone(), head),
+                tail,
+                journal,
+                clock,
+                &*around.parts.spawner,
+            )));
         }
         let (spawner, closing) = (around.parts.spawner.clone(), around.closing.clone());
         let journal = around.parts.journal.clone();

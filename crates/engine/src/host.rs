@@ -235,7 +235,7 @@ impl LocalRegion {
         if let Some(slot) = known {
             return Ok(view(&self.around, pipeline, &slot.state(), slot.live().as_deref()));
         }
-        let state = load_pipeline(&*self.around.parts.journal, pipeline).await?;
+        let state = load_pipeline(&self.around.parts.journal, pipeline).await?;
         Ok(view(&self.around, pipeline, &state, None))
     }
 
@@ -284,14 +284,14 @@ impl LocalRegion {
             let new: Vec<ChunkRef> = named.filter(|chunk| !chunks.contains(chunk)).cloned().collect();
             chunks.extend(new);
         }
-        Ok(dead_letters::between(&*self.around.parts.journal, &chunks, Inbox::PARTITION, pushed).await?)
+        Ok(dead_letters::between(&self.around.parts.journal, &chunks, Inbox::PARTITION, pushed).await?)
     }
 }
 
 /// Loads an entity if need be, and lets it live.
 async fn live(shard: Arc<Shard>, entity: Entity, slot: Arc<Slot>, loaded: bool, mut inbox: mpsc::Receiver<Mail>) {
     if !loaded {
-        match load_pipeline(&*entity.around.parts.journal, &slot.pipeline).await {
+        match load_pipeline(&entity.around.parts.journal, &slot.pipeline).await {
             Ok(state) => *slot.state() = state,
             Err(error) => {
                 tracing::error!(pipeline = %slot.pipeline, %error, "the pipeline can't be loaded");

@@ -40,7 +40,7 @@ pub struct Parts {
     /// Who listens.
     pub net: Arc<dyn Net>,
     /// Where events are kept.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Journal,
     /// Connectors and transforms.
     pub plugins: Arc<dyn Plugins>,
 }

@@ -1,11 +1,14 @@
-//! A journal that fails as real ones do: for tests of whoever uses one.
-use crate::{Appended, Entry, Error, Head, Journal, Run, Snapshot};
+//! A store that fails as real ones do: for tests of whoever uses one.
+use crate::{
+    Appended, Claim, Error, Head, Holder, Snapshot, Store,
+    store::{Chunks, Log, Page, Snapshots, Span},
+    stored::Row,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
-    pipeline::Event,
     shard::ShardId,
 };
 use std::{
@@ -59,30 +62,30 @@ struct Delayed {
     shard: ShardId,
     epoch: Epoch,
     next_seq: Seq,
-    events: Vec<(PipelineId, Event)>,
+    rows: Vec<Row>,
 }
 
-/// A journal with faults drawn from a seed or taken from a script. The same calls in the same order meet the same faults.
+/// A store with faults drawn from a seed or taken from a script. The same calls in the same order meet the same faults.
 #[derive(Debug)]
-pub struct Faulty<J> {
-    inner: J,
+pub struct Faulty<S> {
+    inner: S,
     plan: Mutex<Plan>,
     late: Mutex<Vec<Delayed>>,
 }
 
-impl<J: Journal> Faulty<J> {
+impl<S: Store> Faulty<S> {
     /// Draws a fault for each call from a seed.
-    pub fn seeded(inner: J, seed: u64, chances: Chances) -> Self {
+    pub fn seeded(inner: S, seed: u64, chances: Chances) -> Self {
         Self { inner, plan: Mutex::new(Plan::Seeded { state: seed, chances }), late: Mutex::default() }
     }
 
     /// Takes a fault for each call from a list; when that is at its end, nothing goes wrong any more.
-    pub fn scripted(inner: J, faults: impl IntoIterator<Item = Fault>) -> Self {
+    pub fn scripted(inner: S, faults: impl IntoIterator<Item = Fault>) -> Self {
         Self { inner, plan: Mutex::new(Plan::Scripted(faults.into_iter().collect())), late: Mutex::default() }
     }
 
-    /// The journal behind it.
-    pub fn inner(&self) -> &J {
+    /// The store behind it.
+    pub fn inner(&self) -> &S {
         &self.inner
     }
 
@@ -116,8 +119,8 @@ impl<J: Journal> Faulty<J> {
 
     async fn land_late(&self) {
         let late = std::mem::take(&mut *lock(&self.late));
-        for Delayed { shard, epoch, next_seq, events } in late {
-            self.inner.append(shard, epoch, next_seq, &events).await;
+        for Delayed { shard, epoch, next_seq, rows } in late {
+            self.inner.append(shard, epoch, next_seq, rows).await;
         }
     }
 
@@ -150,65 +153,78 @@ fn mix(state: &mut u64) -> u64 {
 }
 
 #[async_trait]
-impl<J: Journal> Journal for Faulty<J> {
+impl<S: Store> Log for Faulty<S> {
     fn id(&self) -> &str {
         self.inner.id()
     }
 
-    async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
+    async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {
         self.land_late().await;
-        self.meet(self.inner.claim(shard)).await
+        self.meet(self.inner.claim(shard, expected, holder)).await
+    }
+
+    async fn head(&self, shard: ShardId) -> Result<Head, Error> {
+        self.meet(self.inner.head(shard)).await
     }
 
     async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
         self.inner.epochs().await
     }
 
-    async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
+    async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {
         self.land_late().await;
-        let call = self.inner.append(shard, epoch, next_seq, events);
         match self.draw() {
-            Fault::None => call.await,
+            Fault::None => self.inner.append(shard, epoch, next, rows).await,
             Fault::Slow(time) => {
                 tokio::time::sleep(time).await;
-                call.await
+                self.inner.append(shard, epoch, next, rows).await
             }
             Fault::Before => Appended::Unknown,
             Fault::After => {
-                call.await;
+                self.inner.append(shard, epoch, next, rows).await;
                 Appended::Unknown
             }
             Fault::Late => {
-                lock(&self.late).push(Delayed { shard, epoch, next_seq, events: events.to_vec() });
+                lock(&self.late).push(Delayed { shard, epoch, next_seq: next, rows });
                 Appended::Unknown
             }
         }
     }
 
-    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error> {
+    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Page, Error> {
         self.meet(self.inner.read(shard, from, limit)).await
     }
 
-    async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.meet(self.inner.history(pipeline, after, limit)).await
+    async fn history(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Result<Vec<Row>, Error> {
+        self.meet(self.inner.history(pipeline, span, limit)).await
     }
 
-    async fn history_before(
-        &self,
-        pipeline: &PipelineId,
-        before: Option<Seq>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Error> {
-        self.meet(self.inner.history_before(pipeline, before, limit)).await
+    async fn compact(&self, shard: ShardId, epoch: Epoch, before: Seq) -> Result<(), Error> {
+        self.meet(self.inner.compact(shard, epoch, before)).await
     }
 
+    async fn note_reader(&self, reader: &str, shard: ShardId, next: Option<Seq>) -> Result<(), Error> {
+        self.meet(self.inner.note_reader(reader, shard, next)).await
+    }
+
+    async fn readers(&self, shard: ShardId) -> Result<Vec<(String, Seq)>, Error> {
+        self.meet(self.inner.readers(shard)).await
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.inner.unwritable()
+    }
+}
+
+#[async_trait]
+impl<S: Store> Snapshots for Faulty<S> {
     async fn snapshot(
         &self,
         shard: ShardId,
         epoch: Epoch,
         next: Seq,
-        changed: &[Snapshot],
-        gone: &[PipelineId],
+        changed: Vec<Snapshot>,
+        gone: Vec<PipelineId>,
     ) -> Result<(), Error> {
         self.meet(self.inner.snapshot(shard, epoch, next, changed, gone)).await
     }
@@ -217,10 +233,13 @@ impl<J: Journal> Journal for Faulty<J> {
         self.meet(self.inner.snapshots(shard)).await
     }
 
-    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq, Page), Error> {
         self.meet(self.inner.load(pipeline)).await
     }
+}
 
+#[async_trait]
+impl<S: Store> Chunks for Faulty<S> {
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         self.meet(self.inner.put_chunk(id, body)).await
     }
@@ -235,10 +254,6 @@ impl<J: Journal> Journal for Faulty<J> {
 
     async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
         self.meet(self.inner.chunks(prefix)).await
-    }
-
-    fn unwritable(&self) -> Option<String> {
-        self.inner.unwritable()
     }
 
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {

@@ -1,62 +1,37 @@
 //! What every backend owes its readers, decided once: density of ranges, and rows back into entries.
-use crate::{Entry, Error, Run, stored};
+use crate::{Entry, Error, store::Page, stored};
 use dataflow_core::{
     id::{PipelineId, Seq},
     shard::ShardId,
 };
 use stored::Row;
 
-/// What a backend knows of a shard's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
-    /// Where the next event goes.
-    pub(crate) next: Seq,
-    /// Progress before this place may have been compacted away: gaps are fine before it, damage after it.
-    pub(crate) compacted: Seq,
-}
-
-impl Extent {
-    /// The log of a shard that nobody has claimed yet.
-    pub(crate) const EMPTY: Self = Self { next: Seq(1), compacted: Seq(1) };
-}
-
-/// Makes a [`Run`] of the first `limit` rows from a place on; `rows` are those found, by rising place.
-pub(crate) fn run(shard: ShardId, from: Seq, limit: usize, extent: Extent, rows: Vec<Row>) -> Result<Run, Error> {
-    let next = covered(shard, from, limit, extent, &rows)?;
-    let entries = rows.into_iter().map(|row| entry(shard, row)).collect::<Result<_, _>>()?;
-    Ok(Run { entries, next })
-}
-
 /// Checks that nothing is missing among the first `limit` rows from a place on; the place up to which they go.
-pub(crate) fn covered(shard: ShardId, from: Seq, limit: usize, extent: Extent, rows: &[Row]) -> Result<Seq, Error> {
+///
+/// # Errors
+/// [`Error::Trimmed`] if the place lies before what compaction has left whole, [`Error::Corrupt`] if rows are missing.
+pub(crate) fn covered(shard: ShardId, from: Seq, limit: usize, page: &Page) -> Result<Seq, Error> {
+    if from < page.compacted {
+        return Err(Error::Trimmed { shard, first: page.compacted });
+    }
+    let missing = |from: Seq, before: Seq| {
+        Err(Error::Corrupt(format!("shard {shard}: events from {from} to before {before} are missing")))
+    };
     let mut next = from;
-    for row in rows {
-        if row.seq >= extent.next {
-            return Err(Error::Corrupt(format!(
-                "shard {shard}: an event at {} lies beyond the head at {}",
-                row.seq, extent.next
-            )));
+    for row in &page.rows {
+        if row.seq >= page.next {
+            let (seq, head) = (row.seq, page.next);
+            return Err(Error::Corrupt(format!("shard {shard}: an event at {seq} lies beyond the head at {head}")));
         }
-        dense(shard, next, row.seq, extent)?;
+        if row.seq > next {
+            return missing(next, row.seq);
+        }
         next = row.seq.next();
     }
-    if rows.len() < limit && next < extent.next {
-        dense(shard, next, extent.next, extent)?;
-        next = extent.next;
+    if page.rows.len() < limit && next < page.next {
+        return missing(next, page.next);
     }
     Ok(next)
-}
-
-/// Checks that whatever lies between `next` and `found` was compacted away.
-fn dense(shard: ShardId, next: Seq, found: Seq, extent: Extent) -> Result<(), Error> {
-    if found > next && found > extent.compacted.max(next) {
-        return Err(Error::Corrupt(format!(
-            "shard {shard}: events from {} to before {found} are missing, though only those before {} were compacted",
-            next.max(extent.compacted),
-            extent.compacted
-        )));
-    }
-    Ok(())
 }
 
 /// Reads a row back.
@@ -70,18 +45,21 @@ pub(crate) fn entry(shard: ShardId, row: Row) -> Result<Entry, Error> {
     Ok(Entry { seq: row.seq, pipeline, event })
 }
 
-/// Checks the place of a snapshot: not beyond the head, not before the last one.
-pub(crate) fn place(shard: ShardId, next: Seq, last: Seq, head: Seq) -> Result<(), Error> {
-    if next < last || next > head {
+/// Checks the place of `what`: not after `most`, not before the last one.
+///
+/// # Errors
+/// [`Error::Corrupt`] if it lies elsewhere.
+pub fn place(shard: ShardId, what: &str, place: Seq, last: Seq, most: Seq) -> Result<(), Error> {
+    if place < last || place > most {
         return Err(Error::Corrupt(format!(
-            "shard {shard}: a snapshot at {next} does not lie between the last one at {last} and the head at {head}"
+            "shard {shard}: {what} at {place} does not lie between the last one at {last} and {most}"
         )));
     }
     Ok(())
 }
 
-/// Checks that a chunk is never overwritten with other content.
-pub(crate) fn other_content(id: &dataflow_core::chunk::ChunkId) -> Error {
+/// A chunk is never overwritten with other content.
+pub fn other_content(id: &dataflow_core::chunk::ChunkId) -> Error {
     Error::Corrupt(format!("the chunk {id} is there with other content"))
 }
 

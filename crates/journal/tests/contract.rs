@@ -1,24 +1,19 @@
-//! Every backend passes the contract, alone and behind faults.
+//! The store in memory passes the contract, alone and behind faults.
 use dataflow_journal::{
-    Memory, Sqlite,
+    Memory,
     fault::{Chances, Faulty},
 };
-use tempfile::TempDir;
+use std::sync::Arc;
 
-fn memory() -> ((), Memory, Memory) {
-    let memory = Memory::new();
+fn memory() -> ((), Arc<Memory>, Arc<Memory>) {
+    let memory = Arc::new(Memory::new());
     ((), memory.clone(), memory)
 }
 
-fn sqlite() -> (TempDir, Sqlite, Sqlite) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let open = || Sqlite::open(&folder.path().join("journal.db")).expect("opened");
-    let (one, other) = (open(), open());
-    (folder, one, other)
-}
-
-fn faulty<K, J: dataflow_journal::Journal>((keep, one, other): (K, J, J)) -> (K, Faulty<J>, Faulty<J>) {
-    (keep, Faulty::seeded(one, 42, Chances::default()), Faulty::seeded(other, 43, Chances::default()))
+fn faulty() -> ((), Arc<Faulty<Memory>>, Arc<Faulty<Memory>>) {
+    let memory = Memory::new();
+    let [one, other] = [42, 43].map(|seed| Arc::new(Faulty::seeded(memory.clone(), seed, Chances::default())));
+    ((), one, other)
 }
 
 mod memory_passes {
@@ -26,13 +21,5 @@ mod memory_passes {
 }
 
 mod memory_passes_behind_faults {
-    dataflow_journal::journal_contract!(super::faulty(super::memory()));
-}
-
-mod sqlite_passes {
-    dataflow_journal::journal_contract!(super::sqlite());
-}
-
-mod sqlite_passes_behind_faults {
-    dataflow_journal::journal_contract!(super::faulty(super::sqlite()));
+    dataflow_journal::journal_contract!(super::faulty());
 }

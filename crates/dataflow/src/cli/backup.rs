@@ -5,7 +5,7 @@ use super::{
     kept::{Kept, failed},
     output::{self, Output},
 };
-use dataflow_journal::sqlite;
+use dataflow_journal_sqlite as sqlite;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

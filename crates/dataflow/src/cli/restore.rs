@@ -8,7 +8,7 @@ use super::{
 use crate::{data_dir::DataDir, node};
 use dataflow_core::id::Epoch;
 use dataflow_engine::parts::{Clock, SystemClock};
-use dataflow_journal::sqlite;
+use dataflow_journal_sqlite as sqlite;
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -9,7 +9,7 @@ use crate::{
     signals::Signals,
     telemetry,
 };
-use dataflow_journal::sqlite;
+use dataflow_journal_sqlite as sqlite;
 use std::{
     io::{self, Write},
     net::SocketAddr,

@@ -6,13 +6,17 @@ use crate::{
 };
 use dataflow_core::id::PipelineId;
 use dataflow_engine::claims::Stored;
-use dataflow_journal::sqlite::Sqlite;
-use std::path::{Path, PathBuf};
+use dataflow_journal::Journal;
+use dataflow_journal_sqlite::Sqlite;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A pipeline in the journal of a folder, which is locked meanwhile.
 #[derive(Debug)]
 pub(super) struct StoredPipeline {
-    pub(super) journal: Sqlite,
+    pub(super) journal: Journal,
     pub(super) id: PipelineId,
     // Given back last.
     _data: DataDir,
@@ -24,6 +28,7 @@ impl StoredPipeline {
         let data = DataDir::lock(folder).map_err(in_use)?;
         let path = data.journal();
         let journal = Sqlite::open(&path).map_err(|source| node::Error::Journal { path, source })?;
+        let journal = Journal::new(Arc::new(journal));
         Ok(Self { journal, id, _data: data })
     }
 

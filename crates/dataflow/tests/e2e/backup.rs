@@ -298,7 +298,7 @@ fn a_backup_that_fails_leaves_nothing() {
     };
     damage("update head set epoch = epoch + 1 where shard = 7");
     restores("shard 7, its head: it is not what was written");
-    damage("alter table journal drop column sum");
+    damage("alter table head drop column holder");
     restores("damaged.db was written by a build from before the first release");
     // A backup that was cut off.
     for share in 0..8 {

@@ -1,10 +1,12 @@
 //! `dataflow verify`: what is as it should be is proven, and whatever is not is found, with its place.
 use crate::program::{output, start};
-use dataflow_journal::{Journal, sqlite::Sqlite};
+use dataflow_journal::Journal;
+use dataflow_journal_sqlite::Sqlite;
 use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use tempfile::TempDir;
 
@@ -324,6 +326,7 @@ async fn a_pipeline_of_a_node_is_proven_once_it_is_at_rest() {
 /// Changes the stored dead letters of a case.
 fn change_letters(case: &Case, change: impl FnOnce(&mut Vec<Value>)) {
     let journal = Sqlite::open(&case.path("data/run/one/journal.db")).unwrap();
+    let journal = Journal::new(Arc::new(journal));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let mut chunks = Vec::new();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct EntityInbox {
     pub(crate) slot: Arc<Slot>,
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Journal,
 }
 
 /// A pushed body as it is stored: when it came (8 bytes, big endian, milliseconds since the Unix epoch), then the body.

@@ -24,7 +24,7 @@ impl Entity {
     /// then the chunks go that nothing names any more.
     async fn join_some(&mut self) -> bool {
         let Some((places, name, chunks)) = self.to_join() else { return false };
-        let joined = dead_letters::join(&*self.around.parts.journal, &chunks).await;
+        let joined = dead_letters::join(&self.around.parts.journal, &chunks).await;
         let (count, body) = match joined {
             Ok((count, body)) if count > 1 => (count, body),
             // The first is large by itself, or can't be read: it stays as it is.

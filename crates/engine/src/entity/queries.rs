@@ -16,7 +16,7 @@ use dataflow_journal::{Entry, stored};
 
 impl Entity {
     pub(super) async fn query(&self, query: Query) -> Result<Reply, AskError> {
-        let journal = &*self.around.parts.journal;
+        let journal = &self.around.parts.journal;
         match query {
             Query::State => state(&self.around, &self.slot),
             Query::Recovery => recovery(&self.slot),
@@ -80,7 +80,7 @@ pub(crate) fn at_once(around: &Surroundings, slot: &Slot, query: &Query) -> Opti
 pub(crate) async fn causes(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
     let (incarnation, chunks) = by_cause::of(slot.state().pipeline().ok_or(Rejected::NotFound)?);
     let mut tally = slot.causes.lock().await;
-    let counted = tally.count(&*around.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;
+    let counted = tally.count(&around.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;
     Ok(Reply::Causes(counted?))
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Committer {
     /// The lane as of its last commit.
     pub(crate) token: Arc<Token>,
     pub(crate) checkpoint_interval: Duration,
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Journal,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reports: Reports,
     pub(crate) live: Arc<Live>,
@@ -265,7 +265,7 @@ impl Committer {
     /// Stores a chunk of dead letters, however long it takes.
     async fn put(&mut self, id: &ChunkId, body: Bytes) {
         let (journal, live, clock) = (self.journal.clone(), self.live.clone(), self.clock.clone());
-        let mut stored = pin!(store(&*journal, id, body, &live, &*clock));
+        let mut stored = pin!(store(&journal, id, body, &live, &*clock));
         if tokio::time::timeout(PROMPT, &mut stored).await.is_err() {
             self.writer.release().await;
             stored.await;

@@ -136,8 +136,7 @@ impl Run {
     /// another journal's. Unknown is no.
     async fn owns_shard(&self) -> bool {
         let shard = ShardId::of(&self.pipeline.id);
-        let epochs = self.parts.journal.epochs().await;
-        epochs.is_ok_and(|epochs| epochs.contains(&(shard, self.epoch)))
+        self.parts.journal.head(shard).await.is_ok_and(|head| head.epoch == self.epoch)
     }
 
     /// Journals what was committed since the last checkpoint, so that a failed pipeline shows it.

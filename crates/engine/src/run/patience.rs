@@ -47,7 +47,7 @@ pub(crate) async fn wait_for<T>(
 }
 
 /// Stores a chunk of dead letters in the journal, however long it takes.
-pub(crate) async fn store(journal: &dyn Journal, id: &ChunkId, body: Bytes, live: &Live, clock: &dyn Clock) {
+pub(crate) async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &Live, clock: &dyn Clock) {
     let mut attempts = 0;
     loop {
         let putting = journal.put_chunk(id, body.clone());

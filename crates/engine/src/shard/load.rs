@@ -5,7 +5,7 @@ use dataflow_core::{
     pipeline::{State, evolve},
     shard::ShardId,
 };
-use dataflow_journal::{Entry, Error, Head, Journal};
+use dataflow_journal::{Entry, Error, Head, Holder, Journal};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
@@ -28,10 +28,11 @@ pub(crate) struct Loaded {
 pub(crate) type Claimed = Result<(Head, Loaded), String>;
 
 /// Takes over a shard and loads its pipelines. While the journal can't be reached it is asked again, for half a minute.
-pub(crate) async fn claim_shard(journal: &dyn Journal, shard: ShardId) -> Result<Claimed, Error> {
+pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Holder) -> Result<Claimed, Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let claimed = async { Ok::<_, Error>((journal.claim(shard).await?, load_shard(journal, shard).await?)) };
+        let claimed =
+            async { Ok::<_, Error>((journal.take_over(shard, holder).await?, load_shard(journal, shard).await?)) };
         match claimed.await {
             Err(Error::Unavailable(reason)) if Instant::now() < deadline => {
                 tracing::warn!(shard = shard.0, reason, "the journal can't be reached; asking again");
@@ -46,7 +47,7 @@ pub(crate) async fn claim_shard(journal: &dyn Journal, shard: ShardId) -> Result
 }
 
 /// Loads all pipelines of a shard: snapshots, then the log from there on.
-async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Error> {
+async fn load_shard(journal: &Journal, shard: ShardId) -> Result<Loaded, Error> {
     let (snapshots, next) = journal.snapshots(shard).await?;
     let mut states = BTreeMap::new();
     for snapshot in snapshots {
@@ -69,14 +70,14 @@ async fn load_shard(journal: &dyn Journal, shard: ShardId) -> Result<Loaded, Err
 }
 
 /// Loads one pipeline.
-pub(crate) async fn load_pipeline(journal: &dyn Journal, pipeline: &PipelineId) -> Result<State, Error> {
+pub(crate) async fn load_pipeline(journal: &Journal, pipeline: &PipelineId) -> Result<State, Error> {
     let (snapshot, since) = journal.load(pipeline).await?;
     let state = snapshot.map(|bytes| decode(pipeline, &bytes)).transpose()?.unwrap_or_default();
     since.iter().try_fold(state, apply)
 }
 
 async fn read_all(
-    journal: &dyn Journal,
+    journal: &Journal,
     shard: ShardId,
     mut from: Seq,
     mut each: impl FnMut(Entry) -> Result<(), Error>,

@@ -7,7 +7,7 @@ use dataflow_core::{
     pipeline::Event,
     shard::ShardId,
 };
-use dataflow_journal::{Appended, Error, Head, Journal, Snapshot};
+use dataflow_journal::{Appended, Claim, Encoded, Error, Head, Holder, Journal, MAX_APPEND_BYTES, Snapshot};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -45,7 +45,15 @@ pub(crate) enum AppendError {
 struct Append {
     slot: Arc<Slot>,
     events: Vec<Event>,
+    encoded: Vec<Encoded>,
     done: oneshot::Sender<Result<(), AppendError>>,
+}
+
+impl Append {
+    /// Bytes that it takes in the log.
+    fn bytes(&self) -> usize {
+        self.encoded.iter().map(Encoded::bytes).sum()
+    }
 }
 
 enum Request {
@@ -75,12 +83,12 @@ pub(crate) struct ShardLog {
 }
 
 impl ShardLog {
-    /// Starts the writer of a shard that was claimed.
+    /// Starts the writer of a shard that was claimed by this holder.
     pub(crate) fn start(
         shard: ShardId,
-        head: Head,
+        (holder, head): (Holder, Head),
         tail: Tail,
-        journal: Arc<dyn Journal>,
+        journal: Journal,
         clock: Arc<dyn Clock>,
         spawner: &dyn Spawner,
     ) -> Self {
@@ -89,6 +97,7 @@ impl ShardLog {
         let (changed, lost) = (Arc::new(Mutex::new(tail.changed)), CancellationToken::new());
         let writer = Writer {
             shard,
+            holder,
             head,
             epoch: epoch.clone(),
             changed: changed.clone(),
@@ -105,8 +114,10 @@ impl ShardLog {
 
     /// Appends events of a pipeline and takes them into its state.
     pub(crate) async fn append(&self, slot: &Arc<Slot>, events: Vec<Event>) -> Result<(), AppendError> {
+        let encoded = events.iter().map(|event| Encoded::new(&slot.pipeline, event)).collect::<Result<_, _>>();
+        let encoded = encoded.map_err(|error| AppendError::Corrupt(error.to_string()))?;
         let (done, outcome) = oneshot::channel();
-        let request = Request::Append(Append { slot: slot.clone(), events, done });
+        let request = Request::Append(Append { slot: slot.clone(), events, encoded, done });
         self.requests.send(request).await.map_err(|_| AppendError::Closed)?;
         outcome.await.unwrap_or(Err(AppendError::Closed))
     }
@@ -147,10 +158,11 @@ impl ShardLog {
 
 struct Writer {
     shard: ShardId,
+    holder: Holder,
     head: Head,
     epoch: Arc<AtomicU64>,
     changed: Arc<Mutex<BTreeMap<PipelineId, Arc<Slot>>>>,
-    journal: Arc<dyn Journal>,
+    journal: Journal,
     clock: Arc<dyn Clock>,
     since_snapshot: usize,
     snapshot_bytes: usize,
@@ -185,12 +197,13 @@ impl Writer {
                     continue;
                 }
             };
+            let (mut events, mut bytes) = (first.events.len(), first.bytes());
             let mut group = vec![first];
-            let mut events = group[0].events.len();
             while events < MAX_EVENTS {
                 match inbox.try_recv() {
-                    Ok(Request::Append(append)) => {
+                    Ok(Request::Append(append)) if bytes + append.bytes() <= MAX_APPEND_BYTES => {
                         events += append.events.len();
+                        bytes += append.bytes();
                         group.push(append);
                     }
                     Ok(other) => {
@@ -224,14 +237,33 @@ impl Writer {
         if self.lost.is_cancelled() {
             return answer(group, |_| Err(AppendError::Fenced));
         }
-        let events: Vec<(PipelineId, Event)> = group
-            .iter()
-            .flat_map(|append| append.events.iter().map(|event| (append.slot.pipeline.clone(), event.clone())))
-            .collect();
-        if !self.write(&events).await {
-            self.lost.cancel();
-            tracing::warn!(shard = self.shard.0, epoch = self.head.epoch.0, "the shard was taken over by another node");
-            return answer(group, |_| Err(AppendError::Fenced));
+        let events: Vec<Encoded> = group.iter().flat_map(|append| append.encoded.clone()).collect();
+        match self.write(&events).await {
+            Written::Applied => {}
+            Written::TakenOver => {
+                self.lost.cancel();
+                let epoch = self.head.epoch.0;
+                tracing::warn!(shard = self.shard.0, epoch, "the shard was taken over by another node");
+                return answer(group, |_| Err(AppendError::Fenced));
+            }
+            Written::Damaged(why) => {
+                self.lost.cancel();
+                tracing::error!(
+                    shard = self.shard.0,
+                    "the shard is let go, as what becomes of its log is not known: {why}"
+                );
+                return answer(group, |_| Err(AppendError::Corrupt(why.clone())));
+            }
+            Written::Refused(why) if group.len() == 1 => {
+                return answer(group, |_| Err(AppendError::Corrupt(format!("it can't be journalled: {why}"))));
+            }
+            // Whoever it is of them, the others have nothing to do with it.
+            Written::Refused(_) => {
+                for append in group {
+                    Box::pin(self.append(vec![append])).await;
+                }
+                return;
+            }
         }
         self.head.next_seq = Seq(self.head.next_seq.0 + events.len() as u64);
         self.since_snapshot += events.len();
@@ -251,62 +283,54 @@ impl Writer {
         });
     }
 
-    /// Writes until the outcome is known; false: fenced.
-    async fn write(&mut self, events: &[(PipelineId, Event)]) -> bool {
+    /// Writes until the outcome is known.
+    async fn write(&mut self, events: &[Encoded]) -> Written {
         loop {
             match self.journal.append(self.shard, self.head.epoch, self.head.next_seq, events).await {
-                Appended::Applied => return true,
-                Appended::Fenced => return false,
+                Appended::Applied => return Written::Applied,
+                Appended::Fenced => return Written::TakenOver,
+                Appended::Refused(why) => return Written::Refused(why),
                 Appended::Unknown => match self.settle(events).await {
-                    Settled::Applied => return true,
-                    Settled::NotApplied => tokio::time::sleep(RETRY).await,
-                    Settled::TakenOver => return false,
+                    Some(written) => return written,
+                    None => tokio::time::sleep(RETRY).await,
                 },
             }
         }
     }
 
-    /// Settles an unknown outcome: after a new claim nothing of the old epoch can be written any more, so reading the
-    /// log tells. Whoever else wrote there meanwhile owns the shard.
-    async fn settle(&mut self, events: &[(PipelineId, Event)]) -> Settled {
-        let mut own = self.head.epoch;
+    /// Settles an unknown outcome; none if nothing was written: after a new claim nothing of the old epoch can be written any
+    /// more, so reading the log tells. Who has been replaced meanwhile can't claim, and so never fences its successor.
+    async fn settle(&mut self, events: &[Encoded]) -> Option<Written> {
         loop {
-            // Who has been replaced may not take the shard back: it would only fence its successor.
-            if let Ok(epochs) = self.journal.epochs().await
-                && let Some((_, epoch)) = epochs.into_iter().find(|(shard, _)| *shard == self.shard)
-            {
-                if epoch > own {
-                    return Settled::TakenOver;
-                }
-                own = epoch; // claims that failed so far have raised it so far
-            }
-            // Of this claim only the answer may be lost.
-            own = own.next();
             let looked = async {
-                let head = self.journal.claim(self.shard).await?;
+                let head = match self.journal.claim(self.shard, self.head.epoch, &self.holder).await? {
+                    Claim::Claimed(head) => head,
+                    Claim::Held(_) => return Ok(None),
+                };
                 let run = self.journal.read(self.shard, self.head.next_seq, events.len() + 1).await?;
-                Ok::<_, Error>((head, run))
+                Ok::<_, Error>(Some((head, run)))
             };
             match looked.await {
-                Ok((head, run)) => {
-                    let ours = run.entries.len() == events.len()
-                        && run
-                            .entries
-                            .iter()
-                            .zip(events)
-                            .all(|(entry, (pipeline, event))| entry.pipeline == *pipeline && entry.event == *event);
-                    if !ours && !run.entries.is_empty() {
-                        return Settled::TakenOver;
-                    }
+                Ok(None) => return Some(Written::TakenOver),
+                Ok(Some((head, run))) => {
                     self.head.epoch = head.epoch;
                     self.epoch.store(head.epoch.0, Ordering::Release);
-                    return if ours { Settled::Applied } else { Settled::NotApplied };
+                    return match run.entries.len() {
+                        0 => None,
+                        written if written == events.len() => Some(Written::Applied),
+                        // An append is all or none, and nobody else can have written.
+                        other => {
+                            let appended = events.len();
+                            Some(Written::Damaged(format!("{other} events are where {appended} were appended")))
+                        }
+                    };
                 }
-                Err(error) => {
-                    // The node says once that its journal can't be written.
+                // The node says once that its journal can't be written.
+                Err(error @ (Error::Unavailable(_) | Error::Fenced { .. })) => {
                     tracing::debug!(shard = self.shard.0, %error, "the outcome of an append is unknown; asking again");
                     tokio::time::sleep(RETRY).await;
                 }
+                Err(error) => return Some(Written::Damaged(error.to_string())),
             }
         }
     }
@@ -329,14 +353,18 @@ impl Writer {
             }
         }
         let bytes = snapshots.iter().map(|snapshot| snapshot.state.len()).sum();
-        match self.journal.snapshot(self.shard, self.head.epoch, self.head.next_seq, &snapshots, &[]).await {
+        let (epoch, next, count) = (self.head.epoch, self.head.next_seq, snapshots.len());
+        match self.journal.snapshot(self.shard, epoch, next, snapshots, Vec::new()).await {
             Ok(()) => {
                 self.since_snapshot = 0;
                 self.appended_bytes = 0;
                 self.snapshot_bytes = bytes;
                 self.changed.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 let took = self.clock.now().millis() - started.millis();
-                tracing::debug!(shard = self.shard.0, pipelines = snapshots.len(), bytes, took, "snapshot taken");
+                tracing::debug!(shard = self.shard.0, pipelines = count, bytes, took, "snapshot taken");
+                if let Err(error) = self.journal.compact(self.shard, epoch, next).await {
+                    tracing::warn!(shard = self.shard.0, %error, "the log stays longer");
+                }
             }
             Err(error) => {
                 tracing::warn!(shard = self.shard.0, %error, "no snapshot could be taken; the log stays longer")
@@ -345,10 +373,14 @@ impl Writer {
     }
 }
 
-enum Settled {
+/// What became of an append, once that is known.
+enum Written {
     Applied,
-    NotApplied,
     TakenOver,
+    /// It can't be written, and never could be.
+    Refused(String),
+    /// What became of it can't be told.
+    Damaged(String),
 }
 
 fn answer(group: Vec<Append>, outcome: impl Fn(&Append) -> Result<(), AppendError>) {
@@ -359,3 +391,6 @@ fn answer(group: Vec<Append>, outcome: impl Fn(&Append) -> Result<(), AppendErro
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use dataflow_engine::{
     view::PipelineView,
 };
 use dataflow_journal::{
+    Journal, Memory,
     fault::{self as journal, Chances, Faulty},
-    memory::Memory,
 };
 use dataflow_sdk::Error;
 use dataflow_testkit::memory::Fault;
@@ -401,7 +401,7 @@ async fn a_journal_that_answers_unknown_changes_nothing_in_the_result() {
         let journal = Arc::new(Faulty::seeded(Memory::new(), seed, chances));
         let name = format!("unknown-{seed}");
         // Claiming may fail, too: the node is then built again, as a supervisor would.
-        let mut house = House::patient(&name, journal).await;
+        let mut house = House::patient(&name, Journal::new(journal)).await;
         house.feed.push("t/0", numbers(0, 100));
         while house.try_create().await.is_err() {}
         while house.get_status().await != Some(Status::Running) {
@@ -437,7 +437,7 @@ async fn a_sink_that_does_not_answer_is_shown_until_it_does() {
 #[tokio::test(start_paused = true)]
 async fn while_the_journal_does_not_answer_the_pipeline_can_be_looked_at_and_says_so() {
     let journal = Arc::new(Faulty::scripted(Memory::new(), []));
-    let mut house = House::on("silent-journal", journal.clone(), 1, 1).await;
+    let mut house = House::on("silent-journal", Journal::new(journal.clone()), 1, 1).await;
     house.feed.push("t/0", numbers(0, 5));
     house.create(house.spec()).await;
     house.start().await;

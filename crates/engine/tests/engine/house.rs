@@ -13,7 +13,7 @@ use dataflow_engine::{
     region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
     view::PipelineView,
 };
-use dataflow_journal::{Journal, memory::Memory};
+use dataflow_journal::{Journal, Memory};
 use dataflow_sdk::{
     Catalog, SinkConfig, SourceConfig,
     batch::{Dead, Demand, Inferred, Output, Payload, Processed},
@@ -147,7 +147,7 @@ impl Plugins for Simple {
 
 /// A node, what it reads and writes, and the journal that outlives it.
 pub(crate) struct House {
-    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) journal: Journal,
     pub(crate) feed: Arc<Feed>,
     pub(crate) store: Arc<Store>,
     name: String,
@@ -163,10 +163,10 @@ pub(crate) struct House {
 impl House {
     /// A node whose feed and store bear this name, which no other test uses.
     pub(crate) async fn new(name: &str) -> Self {
-        Self::on(name, Arc::new(Memory::new()), 1, 1).await
+        Self::on(name, Journal::new(Arc::new(Memory::new())), 1, 1).await
     }
 
-    pub(crate) async fn on(name: &str, journal: Arc<dyn Journal>, lanes: u32, seed: u64) -> Self {
+    pub(crate) async fn on(name: &str, journal: Journal, lanes: u32, seed: u64) -> Self {
         let mut house = Self {
             journal,
             feed: feed(name),
@@ -314,7 +314,7 @@ pub(crate) fn numbers(from: u64, to: u64) -> Vec<String> {
 
 /// On a journal that fails now and then: what was refused is asked again.
 impl House {
-    pub(crate) async fn patient(name: &str, journal: Arc<dyn Journal>) -> Self {
+    pub(crate) async fn patient(name: &str, journal: Journal) -> Self {
         let mut house = Self {
             journal,
             feed: feed(name),

@@ -2,6 +2,7 @@
 use crate::house::{House, numbers};
 use dataflow_core::pipeline::Status;
 use dataflow_engine::region::{Action, AskError, Message, Query, Reply};
+use dataflow_journal::Journal;
 use dataflow_testkit::memory::Fault;
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ async fn a_pipeline_made_again_under_its_id_never_trips_over_the_past() {
 
 #[tokio::test(start_paused = true)]
 async fn lanes_share_the_partitions_and_each_keeps_its_own_order() {
-    let journal = std::sync::Arc::new(dataflow_journal::memory::Memory::new());
+    let journal = Journal::new(std::sync::Arc::new(dataflow_journal::Memory::new()));
     let mut house = House::on("lanes", journal, 3, 7).await;
     for partition in 0..5 {
         house.feed.push(&format!("t/{partition}"), numbers(partition * 100, partition * 100 + 37));

@@ -11,7 +11,7 @@ use dataflow_engine::{
     region::{Action, AskError, Message, Query, Reply, ResetTo},
     view::PipelineView,
 };
-use dataflow_journal::memory::Memory;
+use dataflow_journal::{Journal, Memory};
 use dataflow_testkit::memory::Fault;
 use serde_json::json;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// A running pipeline with an `http` source, and the journal below it.
 async fn pushed_to(name: &str) -> (House, Memory) {
     let journal = Memory::new();
-    let mut house = House::on(name, Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on(name, Journal::new(Arc::new(journal.clone())), 1, 1).await;
     let mut spec = house.spec();
     spec["source"] = json!({"type": "http"});
     house.create(spec).await;
@@ -40,7 +40,7 @@ impl House {
     /// Ends as by kill -9, and goes on with another journal.
     async fn restore(&mut self, journal: Memory) {
         self.crash().await;
-        self.journal = Arc::new(journal);
+        self.journal = Journal::new(Arc::new(journal));
         self.seed += 1; // a node never draws the same names twice
         self.build().await;
     }
@@ -218,7 +218,7 @@ async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_
 #[tokio::test(start_paused = true)]
 async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
     let journal = Memory::new();
-    let mut house = House::on("restore-older-letters", Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on("restore-older-letters", Journal::new(Arc::new(journal.clone())), 1, 1).await;
     house.feed.push("t/0", numbers(0, 5));
     house.create(house.spec()).await;
     house.start().await;
@@ -239,7 +239,7 @@ async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
 /// A copy of a journal from before anything was read; then so many generations in each of which these records come.
 async fn with_generations_since(name: &str, generations: u64, records: &[&str]) -> House {
     let journal = Memory::new();
-    let mut house = House::on(name, Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on(name, Journal::new(Arc::new(journal.clone())), 1, 1).await;
     house.create(house.spec()).await;
     house.start().await;
     house.stop().await;
@@ -263,7 +263,7 @@ async fn with_generations_since(name: &str, generations: u64, records: &[&str]) 
 /// Records 0 to 10 delivered, and a copy of the journal; then a second generation from the beginning, and 5 records more.
 async fn with_a_generation_since(name: &str) -> House {
     let journal = Memory::new();
-    let mut house = House::on(name, Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on(name, Journal::new(Arc::new(journal.clone())), 1, 1).await;
     house.feed.push("t/0", numbers(0, 10));
     house.create(house.spec()).await;
     house.start().await;
@@ -324,7 +324,7 @@ async fn what_is_chosen_of_an_older_journal_is_not_taken_for_the_generation_that
 #[tokio::test(start_paused = true)]
 async fn to_go_on_at_the_journal_where_the_sink_is_known_to_be_ahead_must_be_forced() {
     let journal = Memory::new();
-    let mut house = House::on("restore-ahead", Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on("restore-ahead", Journal::new(Arc::new(journal.clone())), 1, 1).await;
     house.feed.push("t/0", numbers(0, 5));
     house.create(house.spec()).await;
     house.start().await;
@@ -417,7 +417,7 @@ async fn what_a_target_that_is_gone_does_not_get_again_is_counted_as_lost() {
 #[tokio::test(start_paused = true)]
 async fn letter_n_is_the_nth_also_where_an_older_journal_does_not_have_all() {
     let journal = Memory::new();
-    let mut house = House::on("restore-letters", Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on("restore-letters", Journal::new(Arc::new(journal.clone())), 1, 1).await;
     house.create(house.spec()).await;
     let mut backup = None;
     for n in 0..3 {
@@ -477,7 +477,7 @@ async fn pushes_are_refused_until_the_sink_is_known_again_whatever_is_started_or
 #[tokio::test(start_paused = true)]
 async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks() {
     let journal = Memory::new();
-    let mut house = House::on("restore-generations", Arc::new(journal.clone()), 1, 1).await;
+    let mut house = House::on("restore-generations", Journal::new(Arc::new(journal.clone())), 1, 1).await;
     for partition in ["t/0", "t/1", "t/2"] {
         house.feed.push(partition, numbers(0, 5));
     }

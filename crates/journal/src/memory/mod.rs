@@ -1,16 +1,19 @@
 //! The log in memory: for tests and simulations. Deterministic; nothing outlives the last clone.
 mod shelf;
 
-use crate::{Appended, Entry, Error, Head, Journal, Run, Snapshot, range, stored};
+use crate::{
+    Appended, Claim, Error, Head, Holder, Snapshot, range,
+    store::{Chunks, Log, Page, Snapshots, Span},
+    stored::Row,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
-    pipeline::Event,
     shard::ShardId,
 };
-use shelf::{Log, Shelf};
+use shelf::Shelf;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,6 +43,19 @@ impl Memory {
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Changes the log of a shard, if `epoch` is still its own.
+    fn fenced<T>(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        change: impl FnOnce(&mut shelf::Log) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut shelf = self.shelf();
+        let claimed = |log: &&mut shelf::Log| log.head.epoch == epoch && epoch > Epoch(0);
+        let log = shelf.logs.get_mut(&shard).filter(claimed);
+        change(log.ok_or(Error::Fenced { shard, epoch })?)
+    }
 }
 
 impl Default for Memory {
@@ -49,88 +65,88 @@ impl Default for Memory {
 }
 
 #[async_trait]
-impl Journal for Memory {
+impl Log for Memory {
     fn id(&self) -> &str {
         &self.id
     }
 
-    async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
+    async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {
         let mut shelf = self.shelf();
-        let log = shelf.logs.entry(shard).or_default();
-        log.epoch = log.epoch.next();
-        Ok(Head { epoch: log.epoch, next_seq: log.extent.next })
+        let found = shelf.log(shard).head.clone();
+        let Some(head) = found.claimed(expected, holder) else { return Ok(Claim::Held(found)) };
+        shelf.logs.entry(shard).or_default().head = head.clone();
+        Ok(Claim::Claimed(head))
+    }
+
+    async fn head(&self, shard: ShardId) -> Result<Head, Error> {
+        Ok(self.shelf().log(shard).head.clone())
     }
 
     async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
-        Ok(self.shelf().logs.iter().map(|(shard, log)| (*shard, log.epoch)).collect())
+        let shelf = self.shelf();
+        let claimed = shelf.logs.iter().filter(|(_, log)| log.head.holder.is_some());
+        Ok(claimed.map(|(shard, log)| (*shard, log.head.epoch)).collect())
     }
 
-    async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
-        let rows = match stored::rows(next_seq, events) {
-            Ok(rows) => rows,
-            Err(cause) => {
-                tracing::error!(%shard, %cause, "append failed");
-                return Appended::Unknown;
-            }
-        };
-        let mut shelf = self.shelf();
-        match shelf.logs.get_mut(&shard) {
-            Some(log) if (log.epoch, log.extent.next) == (epoch, next_seq) => {
+    async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {
+        let appended = self.fenced(shard, epoch, |log| {
+            let is_next = log.head.next_seq == next;
+            if is_next {
                 log.append(rows);
-                Appended::Applied
             }
-            _ => Appended::Fenced,
-        }
+            Ok(is_next)
+        });
+        if matches!(appended, Ok(true)) { Appended::Applied } else { Appended::Fenced }
     }
 
-    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error> {
-        let limit = limit.max(1);
-        let (extent, rows) = {
-            let shelf = self.shelf();
-            let log = shelf.log(shard);
-            (log.extent, log.rows.range(from..).take(limit).map(|(_, row)| row.clone()).collect())
+    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Page, Error> {
+        Ok(self.shelf().log(shard).page(from, limit))
+    }
+
+    async fn history(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Result<Vec<Row>, Error> {
+        Ok(self.shelf().log(ShardId::of(pipeline)).history(pipeline, span, limit))
+    }
+
+    async fn compact(&self, shard: ShardId, epoch: Epoch, before: Seq) -> Result<(), Error> {
+        self.fenced(shard, epoch, |log| {
+            range::place(shard, "a compaction", before, Seq(0), log.snapshot_at)?;
+            log.compact(before.max(log.compacted));
+            Ok(())
+        })
+    }
+
+    async fn note_reader(&self, reader: &str, shard: ShardId, next: Option<Seq>) -> Result<(), Error> {
+        let mut shelf = self.shelf();
+        let readers = &mut shelf.logs.entry(shard).or_default().readers;
+        match next {
+            Some(next) => readers.insert(reader.to_owned(), next),
+            None => readers.remove(reader),
         };
-        range::run(shard, from, limit, extent, rows)
+        Ok(())
     }
 
-    async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
-        let shard = ShardId::of(pipeline);
-        let rows = self.shelf().log(shard).history(pipeline, after, limit);
-        rows.into_iter().map(|row| range::entry(shard, row)).collect()
+    async fn readers(&self, shard: ShardId) -> Result<Vec<(String, Seq)>, Error> {
+        Ok(self.shelf().log(shard).readers.iter().map(|(name, next)| (name.clone(), *next)).collect())
     }
+}
 
-    async fn history_before(
-        &self,
-        pipeline: &PipelineId,
-        before: Option<Seq>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Error> {
-        let shard = ShardId::of(pipeline);
-        let rows = self.shelf().log(shard).history_before(pipeline, before, limit);
-        rows.into_iter().map(|row| range::entry(shard, row)).collect()
-    }
-
+#[async_trait]
+impl Snapshots for Memory {
     async fn snapshot(
         &self,
         shard: ShardId,
         epoch: Epoch,
         next: Seq,
-        changed: &[Snapshot],
-        gone: &[PipelineId],
+        changed: Vec<Snapshot>,
+        gone: Vec<PipelineId>,
     ) -> Result<(), Error> {
-        let mut shelf = self.shelf();
-        let log = shelf.logs.get_mut(&shard).filter(|log| log.epoch == epoch);
-        let log: &mut Log = log.ok_or(Error::Fenced { shard, epoch })?;
-        range::place(shard, next, log.snapshot_at, log.extent.next)?;
-        for snapshot in changed {
-            log.snapshots.insert(snapshot.pipeline.clone(), snapshot.state.clone());
-        }
-        for pipeline in gone {
-            log.snapshots.remove(pipeline);
-        }
-        log.snapshot_at = next;
-        log.compact(next);
-        Ok(())
+        self.fenced(shard, epoch, |log| {
+            range::place(shard, "a snapshot", next, log.snapshot_at, log.head.next_seq)?;
+            log.snapshots.extend(changed.into_iter().map(|snapshot| (snapshot.pipeline, snapshot.state)));
+            log.snapshots.retain(|pipeline, _| !gone.contains(pipeline));
+            log.snapshot_at = next;
+            Ok(())
+        })
     }
 
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
@@ -141,18 +157,15 @@ impl Journal for Memory {
         Ok((all.collect(), log.snapshot_at))
     }
 
-    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
-        let shard = ShardId::of(pipeline);
-        let (state, rows) = {
-            let shelf = self.shelf();
-            let log = shelf.log(shard);
-            let since = log.rows.range(log.snapshot_at..).map(|(_, row)| row);
-            let rows: Vec<_> = since.filter(|row| row.pipeline == pipeline.as_str()).cloned().collect();
-            (log.snapshots.get(pipeline).cloned(), rows)
-        };
-        Ok((state, rows.into_iter().map(|row| range::entry(shard, row)).collect::<Result<_, _>>()?))
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq, Page), Error> {
+        let shelf = self.shelf();
+        let log = shelf.log(ShardId::of(pipeline));
+        Ok((log.snapshots.get(pipeline).cloned(), log.snapshot_at, log.page(log.snapshot_at, usize::MAX)))
     }
+}
 
+#[async_trait]
+impl Chunks for Memory {
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         let mut shelf = self.shelf();
         match shelf.chunks.get(id) {

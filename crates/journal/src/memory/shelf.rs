@@ -1,18 +1,16 @@
 //! Where it all lies.
 use crate::{
-    range::Extent,
+    Head,
+    store::{Page, Span},
     stored::{Kind, Row},
 };
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
-    id::{Epoch, PipelineId, Seq},
+    id::{PipelineId, Seq},
     shard::ShardId,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeMap, ops::Bound};
 
 /// All logs and chunks.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +30,12 @@ impl Shelf {
 /// The log of one shard.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
-    pub(super) epoch: Epoch,
-    pub(super) extent: Extent,
+    pub(super) head: Head,
+    pub(super) compacted: Seq,
     pub(super) rows: BTreeMap<Seq, Row>,
     pub(super) snapshots: BTreeMap<PipelineId, Bytes>,
     pub(super) snapshot_at: Seq,
+    pub(super) readers: BTreeMap<String, Seq>,
 }
 
 impl Default for Log {
@@ -47,46 +46,41 @@ impl Default for Log {
 
 impl Log {
     const EMPTY: Self = Self {
-        epoch: Epoch(0),
-        extent: Extent::EMPTY,
+        head: Head::UNCLAIMED,
+        compacted: Seq(1),
         rows: BTreeMap::new(),
         snapshots: BTreeMap::new(),
         snapshot_at: Seq(1),
+        readers: BTreeMap::new(),
     };
 
     pub(super) fn append(&mut self, rows: Vec<Row>) {
         for row in rows {
-            self.extent.next = row.seq.next();
+            self.head.next_seq = row.seq.next();
             self.rows.insert(row.seq, row);
         }
     }
 
-    pub(super) fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Vec<Row> {
-        let rows = self.rows.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, row)| row);
-        rows.filter(|row| is_lifecycle_of(pipeline, row)).take(limit).cloned().collect()
+    pub(super) fn page(&self, from: Seq, limit: usize) -> Page {
+        let rows = self.rows.range(from..).take(limit).map(|(_, row)| row.clone()).collect();
+        Page { next: self.head.next_seq, compacted: self.compacted, rows }
     }
 
-    pub(super) fn history_before(&self, pipeline: &PipelineId, before: Option<Seq>, limit: usize) -> Vec<Row> {
-        let rows = self.rows.range(..before.unwrap_or(Seq(u64::MAX))).rev().map(|(_, row)| row);
-        rows.filter(|row| is_lifecycle_of(pipeline, row)).take(limit).cloned().collect()
-    }
-
-    /// Drops progress before a place, but for the last of each kind of each pipeline before it.
-    pub(super) fn compact(&mut self, before: Seq) {
-        let mut kept = BTreeSet::new();
-        let mut gone = Vec::new();
-        for (seq, row) in self.rows.range(..before).rev() {
-            if row.kind != Kind::Lifecycle.code() && !kept.insert((row.pipeline.as_str(), row.kind)) {
-                gone.push(*seq);
+    pub(super) fn history(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Vec<Row> {
+        let of = |(_, row): &(&Seq, &Row)| row.pipeline == pipeline.as_str() && row.kind == Kind::Lifecycle.code();
+        let row = |(_, row): (&Seq, &Row)| row.clone();
+        match span {
+            Span::After(seq) => {
+                let rows = self.rows.range((Bound::Excluded(seq), Bound::Unbounded));
+                rows.filter(of).take(limit).map(row).collect()
             }
+            Span::Before(seq) => self.rows.range(..seq).rev().filter(of).take(limit).map(row).collect(),
         }
-        for seq in gone {
-            self.rows.remove(&seq);
-        }
-        self.extent.compacted = before;
     }
-}
 
-fn is_lifecycle_of(pipeline: &PipelineId, row: &Row) -> bool {
-    row.pipeline == pipeline.as_str() && row.kind == Kind::Lifecycle.code()
+    /// Drops progress before a place.
+    pub(super) fn compact(&mut self, before: Seq) {
+        self.rows.retain(|seq, row| *seq >= before || row.kind == Kind::Lifecycle.code());
+        self.compacted = before;
+    }
 }

@@ -1,70 +1,65 @@
 #![allow(clippy::unwrap_used)]
-use super::{Extent, run};
+use super::{covered, entry};
 use crate::{
-    Error,
-    stored::{Row, rows},
+    Encoded, Error,
+    store::Page,
+    stored::Row,
     testing::samples::{lifecycle, pipeline},
 };
 use dataflow_core::{id::Seq, shard::ShardId};
 
 const SHARD: ShardId = ShardId(5);
 
-fn at(seqs: &[u64]) -> Vec<Row> {
-    seqs.iter().flat_map(|seq| rows(Seq(*seq), &[(pipeline(SHARD, 0), lifecycle("c"))]).unwrap()).collect()
+fn at(seq: u64) -> Row {
+    Encoded::new(&pipeline(SHARD, 0), &lifecycle("c")).unwrap().at(Seq(seq))
 }
 
-fn extent(compacted: u64, next: u64) -> Extent {
-    Extent { next: Seq(next), compacted: Seq(compacted) }
+/// What is said to a reader from a place on, of a log that is compacted up to and goes up to a place.
+fn next(from: u64, limit: usize, [compacted, next]: [u64; 2], seqs: &[u64]) -> Result<u64, Error> {
+    let rows = seqs.iter().map(|seq| at(*seq)).collect();
+    let page = Page { next: Seq(next), compacted: Seq(compacted), rows };
+    covered(SHARD, Seq(from), limit, &page).map(|next| next.0)
 }
 
-fn next(from: u64, limit: usize, extent: Extent, seqs: &[u64]) -> Result<u64, String> {
-    match run(SHARD, Seq(from), limit, extent, at(seqs)) {
-        Ok(run) => {
-            assert_eq!(run.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), seqs);
-            Ok(run.next.0)
-        }
-        Err(Error::Corrupt(message)) => Err(message),
-        Err(other) => panic!("{other}"),
+#[test]
+fn what_is_whole_is_read_to_its_end_or_the_limit() {
+    assert_eq!(next(1, 10, [1, 4], &[1, 2, 3]).unwrap(), 4);
+    assert_eq!(next(6, 10, [6, 8], &[6, 7]).unwrap(), 8);
+    assert_eq!(next(6, 1, [3, 8], &[6]).unwrap(), 7);
+    assert_eq!(next(6, 10, [6, 6], &[]).unwrap(), 6);
+}
+
+#[test]
+fn what_was_compacted_away_is_said_to_be() {
+    for from in 0..6 {
+        assert!(matches!(next(from, 10, [6, 8], &[6, 7]), Err(Error::Trimmed { shard: SHARD, first: Seq(6) })));
     }
 }
 
 #[test]
-fn gaps_before_the_compacted_place_are_read_over() {
-    assert_eq!(next(1, 10, extent(6, 8), &[3, 6, 7]), Ok(8));
-    assert_eq!(next(1, 10, extent(6, 6), &[]), Ok(6));
-    assert_eq!(next(2, 2, extent(6, 8), &[3, 5]), Ok(6));
-    assert_eq!(next(2, 1, extent(6, 8), &[3]), Ok(4));
-}
-
-#[test]
-fn gaps_behind_it_are_damage() {
-    for (from, compacted, head, found) in [
-        (1, 1, 3, &[2][..]),
-        (1, 1, 3, &[1]),
-        (1, 1, 3, &[]),
-        (1, 4, 9, &[3, 5, 6, 7, 8]),
-        (6, 4, 9, &[7, 8]),
-        (1, 1, 3, &[1, 2, 3]),
-    ] {
-        let damage = next(from, 10, extent(compacted, head), found);
-        assert!(damage.is_err(), "{from} {compacted} {head} {found:?}: {damage:?}");
+fn a_gap_is_damage() {
+    for (from, head, found) in
+        [(1, 3, &[2][..]), (1, 3, &[1]), (1, 3, &[]), (6, 9, &[7, 8]), (1, 3, &[1, 2, 3]), (1, 5, &[1, 2, 4])]
+    {
+        let damage = next(from, 10, [1, head], found);
+        assert!(matches!(damage, Err(Error::Corrupt(_))), "{from} {head} {found:?}: {damage:?}");
     }
     insta::assert_snapshot!(
-        next(1, 10, extent(4, 9), &[3, 6, 7, 8]).unwrap_err(),
-        @"shard 5: events from 4 to before 6 are missing, though only those before 4 were compacted"
+        next(4, 10, [4, 9], &[6, 7, 8]).unwrap_err(),
+        @"the journal is damaged: shard 5: events from 4 to before 6 are missing"
     );
 }
 
 #[test]
-fn behind_the_head_is_nothing() {
-    assert_eq!(next(9, 10, extent(4, 9), &[]), Ok(9));
-    assert_eq!(next(12, 10, extent(4, 9), &[]), Ok(12));
+fn beyond_the_head_is_nothing() {
+    assert_eq!(next(9, 10, [4, 9], &[]).unwrap(), 9);
+    assert_eq!(next(12, 10, [4, 9], &[]).unwrap(), 12);
 }
 
 #[test]
 fn damaged_rows_are_named() {
-    let mut rows = at(&[1]);
-    rows[0].body = r#"{"v":9}"#.into();
-    let Err(Error::Corrupt(message)) = run(SHARD, Seq(1), 10, extent(1, 2), rows) else { panic!() };
+    let mut row = at(1);
+    row.body = r#"{"v":9}"#.into();
+    let Err(Error::Corrupt(message)) = entry(SHARD, row) else { panic!() };
     assert!(message.starts_with("shard 5, event 1 of \"") && message.contains("version 9"), "{message}");
 }

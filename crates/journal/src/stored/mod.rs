@@ -6,7 +6,7 @@
 //! own defaults, so that an old spec stays readable.
 mod v1;
 
-use crate::Error;
+use crate::{Error, overflow::MAX_BODY};
 use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{Event, event::Fact},
@@ -21,7 +21,7 @@ pub const VERSION: u32 = 1;
 pub enum Kind {
     /// History and audit: kept for ever.
     Lifecycle,
-    /// `BatchProcessed`: absolute, so the last one says all.
+    /// `BatchProcessed`: absolute, and what counts of it is in the snapshot.
     Processed,
     /// `BatchReceived`: what counts of it is in the snapshot, and its body in a chunk.
     Received,
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// Whether compaction keeps only the last one of a pipeline.
+    /// Whether compaction lets it go.
     pub fn is_progress(self) -> bool {
         self != Self::Lifecycle
     }
@@ -83,22 +83,44 @@ pub struct Row {
     pub body: String,
 }
 
-/// The rows of an append at `next`.
+/// An event that is ready to be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The pipeline it happened to.
+    pub pipeline: PipelineId,
+    /// What kind of event it is.
+    pub kind: Kind,
+    /// Its stored shape.
+    pub body: String,
+}
+
+impl Encoded {
+    /// An event of a pipeline.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it can't be written as JSON.
+    pub fn new(pipeline: &PipelineId, event: &Event) -> Result<Self, Error> {
+        Ok(Self { pipeline: pipeline.clone(), kind: Kind::of(&event.fact), body: encode(event)? })
+    }
+
+    /// Bytes that it takes in the log: what is too long for that is a chunk.
+    pub fn bytes(&self) -> usize {
+        if self.body.len() > MAX_BODY { 0 } else { self.body.len() }
+    }
+
+    /// Its row at a place.
+    pub(crate) fn at(&self, seq: Seq) -> Row {
+        let Self { pipeline, kind, body } = self;
+        Row { seq, pipeline: pipeline.as_str().to_owned(), kind: kind.code(), body: body.clone() }
+    }
+}
+
+/// Events of pipelines, ready to be appended.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if an event can't be written as JSON.
-pub fn rows(next: Seq, events: &[(PipelineId, Event)]) -> Result<Vec<Row>, Error> {
-    (next.0..)
-        .zip(events)
-        .map(|(seq, (pipeline, event))| {
-            Ok(Row {
-                seq: Seq(seq),
-                pipeline: pipeline.as_str().to_owned(),
-                kind: Kind::of(&event.fact).code(),
-                body: encode(event)?,
-            })
-        })
-        .collect()
+/// [`Error::Corrupt`] if one can't be written as JSON.
+pub fn encoded(events: &[(PipelineId, Event)]) -> Result<Vec<Encoded>, Error> {
+    events.iter().map(|(pipeline, event)| Encoded::new(pipeline, event)).collect()
 }
 
 /// Writes an event in the newest shape.

@@ -1,39 +1,49 @@
-//! The points around a journal.
+//! The points around a journal's store.
 use super::{Faults, Point, When};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
-    pipeline::{Event, event::Fact},
+    pipeline::event::Fact,
     shard::ShardId,
 };
-use dataflow_journal::{Appended, Entry, Error, Head, Journal, Run, Snapshot};
+use dataflow_journal::{
+    Appended, Claim, Error, Head, Holder, Snapshot, Store,
+    store::{Chunks, Log, Page, Snapshots, Span},
+    stored::{self, Row},
+};
 use std::sync::Arc;
 
-/// A journal with points around what it writes.
+/// A store with points around what is written to it.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) inner: Arc<dyn Journal>,
+    pub(super) inner: Arc<dyn Store>,
     pub(super) faults: Arc<Faults>,
 }
 
 #[async_trait]
-impl Journal for Watched {
+impl Log for Watched {
     fn id(&self) -> &str {
         self.inner.id()
     }
 
-    async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
-        self.faults.with(Point::Claim, self.inner.claim(shard)).await
+    async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {
+        self.faults.with(Point::Claim, self.inner.claim(shard, expected, holder)).await
+    }
+
+    async fn head(&self, shard: ShardId) -> Result<Head, Error> {
+        self.inner.head(shard).await
     }
 
     async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
         self.inner.epochs().await
     }
 
-    async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
-        let holds = |is: fn(&Fact) -> bool| events.iter().any(|(_, event)| is(&event.fact));
+    async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {
+        let facts: Vec<_> =
+            rows.iter().filter_map(|row| stored::decode(&row.body).ok()).map(|event| event.fact).collect();
+        let holds = |is: fn(&Fact) -> bool| facts.iter().any(is);
         let points = [
             (Point::JournalAppend, true),
             (Point::SchemaChange, holds(|fact| matches!(fact, Fact::SchemaChanged { .. }))),
@@ -41,37 +51,47 @@ impl Journal for Watched {
         ];
         let points = points.iter().filter(|(_, passed)| *passed).map(|(point, _)| *point);
         points.clone().for_each(|point| self.faults.pass(When::Before, point));
-        let appended = self.inner.append(shard, epoch, next_seq, events).await;
+        let appended = self.inner.append(shard, epoch, next, rows).await;
         if appended == Appended::Applied {
             points.rev().for_each(|point| self.faults.pass(When::After, point));
         }
         appended
     }
 
-    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error> {
+    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Page, Error> {
         self.inner.read(shard, from, limit).await
     }
 
-    async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.inner.history(pipeline, after, limit).await
+    async fn history(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Result<Vec<Row>, Error> {
+        self.inner.history(pipeline, span, limit).await
     }
 
-    async fn history_before(
-        &self,
-        pipeline: &PipelineId,
-        before: Option<Seq>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Error> {
-        self.inner.history_before(pipeline, before, limit).await
+    async fn compact(&self, shard: ShardId, epoch: Epoch, before: Seq) -> Result<(), Error> {
+        self.faults.with(Point::Compact, self.inner.compact(shard, epoch, before)).await
     }
 
+    async fn note_reader(&self, reader: &str, shard: ShardId, next: Option<Seq>) -> Result<(), Error> {
+        self.inner.note_reader(reader, shard, next).await
+    }
+
+    async fn readers(&self, shard: ShardId) -> Result<Vec<(String, Seq)>, Error> {
+        self.inner.readers(shard).await
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        self.inner.unwritable()
+    }
+}
+
+#[async_trait]
+impl Snapshots for Watched {
     async fn snapshot(
         &self,
         shard: ShardId,
         epoch: Epoch,
         next: Seq,
-        changed: &[Snapshot],
-        gone: &[PipelineId],
+        changed: Vec<Snapshot>,
+        gone: Vec<PipelineId>,
     ) -> Result<(), Error> {
         self.faults.with(Point::Snapshot, self.inner.snapshot(shard, epoch, next, changed, gone)).await
     }
@@ -80,10 +100,13 @@ impl Journal for Watched {
         self.inner.snapshots(shard).await
     }
 
-    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq, Page), Error> {
         self.inner.load(pipeline).await
     }
+}
 
+#[async_trait]
+impl Chunks for Watched {
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         self.faults.with(Point::Prepare, self.inner.put_chunk(id, body)).await
     }
@@ -101,10 +124,6 @@ impl Journal for Watched {
 
     async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
         self.inner.chunks(prefix).await
-    }
-
-    fn unwritable(&self) -> Option<String> {
-        self.inner.unwritable()
     }
 
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {

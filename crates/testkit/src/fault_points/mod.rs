@@ -68,7 +68,7 @@ impl Faults {
     pub fn around(self, parts: Parts) -> Parts {
         let faults = Arc::new(self);
         Parts {
-            journal: Arc::new(journal::Watched { inner: parts.journal, faults: faults.clone() }),
+            journal: parts.journal.wrapped(|inner| Arc::new(journal::Watched { inner, faults: faults.clone() })),
             plugins: Arc::new(plugins::Watched { inner: parts.plugins, faults }),
             ..parts
         }

@@ -28,15 +28,17 @@ pub enum Point {
     SchemaChange,
     /// Tells a staged sink that its handle is in the journal.
     Publish,
-    /// Stores a snapshot and compacts the log behind it.
+    /// Stores a snapshot.
     Snapshot,
+    /// Lets go of what a snapshot covers.
+    Compact,
     /// Removes chunks that nothing names any more.
     Collect,
 }
 
 impl Point {
     /// All points.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Claim,
         Self::SourceOpen,
         Self::SinkOpen,
@@ -50,6 +52,7 @@ impl Point {
         Self::SchemaChange,
         Self::Publish,
         Self::Snapshot,
+        Self::Compact,
         Self::Collect,
     ];
 
@@ -69,6 +72,7 @@ impl Point {
             Self::SchemaChange => "schema-change",
             Self::Publish => "publish",
             Self::Snapshot => "snapshot",
+            Self::Compact => "compact",
             Self::Collect => "collect",
         }
     }

@@ -7,11 +7,13 @@ use dataflow_core::{
     pipeline::{State, Status, evolve},
     position::Positions,
 };
-use dataflow_journal::{Journal, Sqlite};
+use dataflow_journal::Journal;
+use dataflow_journal_sqlite::Sqlite;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -63,7 +65,7 @@ impl Flow {
         if !path.exists() {
             return State::Empty;
         }
-        let journal = Sqlite::open(&path).expect("the journal can be opened");
+        let journal = Journal::new(Arc::new(Sqlite::open(&path).expect("the journal can be opened")));
         let id = PipelineId::try_from(Self::ID).expect("a pipeline's id");
         let (snapshot, since) = journal.load(&id).await.expect("the journal can be read");
         let snapshot = snapshot.map(|bytes| serde_json::from_slice::<Stored>(&bytes).expect("a snapshot").state);

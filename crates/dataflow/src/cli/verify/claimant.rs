@@ -6,7 +6,6 @@ use dataflow_engine::{
     claims::{Claims, Stored},
     view::{DeadLetter, DeadLetterPage},
 };
-use dataflow_journal::sqlite::Sqlite;
 use dataflow_verify::{Claimant, Error};
 
 /// Dead letters asked for at once.
@@ -35,7 +34,7 @@ impl Claimant for Node {
 
 /// A pipeline of `dataflow run`.
 pub(super) struct Journal<'a> {
-    pub(super) journal: &'a Sqlite,
+    pub(super) journal: &'a dataflow_journal::Journal,
     pub(super) id: PipelineId,
 }
 

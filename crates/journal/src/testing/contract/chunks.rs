@@ -9,12 +9,12 @@ fn id(name: &str) -> ChunkId {
     ChunkId(name.into())
 }
 
-async fn put(journal: &dyn Journal, name: &str, body: &'static [u8]) -> Result<(), Error> {
+async fn put(journal: &Journal, name: &str, body: &'static [u8]) -> Result<(), Error> {
     let name = id(name);
     patient(|| journal.put_chunk(&name, Bytes::from_static(body))).await
 }
 
-async fn list(journal: &dyn Journal, prefix: &str) -> Vec<String> {
+async fn list(journal: &Journal, prefix: &str) -> Vec<String> {
     let mut names: Vec<_> =
         patient(|| journal.chunks(prefix)).await.expect("listed").iter().map(ToString::to_string).collect();
     names.sort();
@@ -22,7 +22,7 @@ async fn list(journal: &dyn Journal, prefix: &str) -> Vec<String> {
 }
 
 /// A chunk comes back byte for byte, whatever its size; one that is not there is none.
-pub async fn a_chunk_comes_back(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn a_chunk_comes_back(journal: &Journal, other: &Journal) {
     let large: Bytes = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect::<Vec<_>>().into();
     for (name, body) in
         [("p/i/1/empty", Bytes::new()), ("p/i/1/zero", Bytes::from_static(b"\0\xff\0")), ("p/i/1/large", large)]
@@ -43,7 +43,7 @@ pub async fn a_chunk_comes_back(journal: &dyn Journal, other: &dyn Journal) {
 }
 
 /// The same chunk again is fine; other content under its name is refused.
-pub async fn a_chunk_is_never_overwritten(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn a_chunk_is_never_overwritten(journal: &Journal, other: &Journal) {
     put(journal, "p/i/1/a", b"one").await.expect("stored");
     put(other, "p/i/1/a", b"one").await.expect("the same again");
     assert!(matches!(put(journal, "p/i/1/a", b"two").await, Err(Error::Corrupt(_))));
@@ -52,7 +52,7 @@ pub async fn a_chunk_is_never_overwritten(journal: &dyn Journal, other: &dyn Jou
 }
 
 /// Chunks are found by the beginning of their names, which are no patterns.
-pub async fn chunks_are_listed_by_prefix(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn chunks_are_listed_by_prefix(journal: &Journal, other: &Journal) {
     let names = ["a/i/1/x", "a/i/1/y", "a/i/10/x", "a_/i/1/x", "a%/i/1/x", "ab/i/1/x", "b/i/1/ü"];
     join_all(names.map(async |name| put(journal, name, b"x").await.expect("stored"))).await;
     for journal in [journal, other] {
@@ -67,7 +67,7 @@ pub async fn chunks_are_listed_by_prefix(journal: &dyn Journal, other: &dyn Jour
 }
 
 /// What was removed is gone, and nothing else; what is not there can be removed.
-pub async fn removed_chunks_are_gone(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn removed_chunks_are_gone(journal: &Journal, other: &Journal) {
     for name in ["p/i/1/a", "p/i/1/b", "p/i/1/c"] {
         put(journal, name, b"x").await.expect("stored");
     }

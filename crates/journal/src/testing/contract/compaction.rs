@@ -17,15 +17,37 @@ fn of(pipeline: &PipelineId, state: &'static str) -> Snapshot {
 }
 
 async fn snapshot(owner: &Owner<'_>, next: Seq, changed: &[Snapshot], gone: &[PipelineId]) {
-    patient(|| owner.journal.snapshot(owner.shard, owner.epoch, next, changed, gone)).await.expect("taken");
+    patient(|| owner.journal.snapshot(owner.shard, owner.epoch, next, changed.to_vec(), gone.to_vec()))
+        .await
+        .expect("taken");
 }
 
-async fn commands(journal: &dyn Journal, from: u64) -> Vec<String> {
-    all(journal, SHARD, Seq(from)).await.into_iter().map(|entry| entry.event.command.to_string()).collect()
+async fn compact(owner: &Owner<'_>, before: u64) -> Result<(), Error> {
+    patient(|| owner.journal.compact(owner.shard, owner.epoch, Seq(before))).await
+}
+
+/// The first place from which the log can be read; all is there from it on.
+async fn first(journal: &Journal) -> Seq {
+    match patient(|| journal.read(SHARD, Seq(1), 1)).await {
+        Ok(_) => Seq(1),
+        Err(Error::Trimmed { shard: SHARD, first }) => {
+            let before = patient(|| journal.read(SHARD, Seq(first.0 - 1), 1)).await;
+            assert!(matches!(before, Err(Error::Trimmed { .. })), "{before:?}");
+            let places: Vec<_> = all(journal, SHARD, first).await.into_iter().map(|entry| entry.seq.0).collect();
+            assert_eq!(places, (first.0..first.0 + places.len() as u64).collect::<Vec<_>>());
+            first
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+async fn history(journal: &Journal, of: &PipelineId) -> Vec<u64> {
+    let found = patient(|| journal.history(of, Seq(0), 100)).await.expect("read");
+    found.into_iter().map(|entry| entry.seq.0).collect()
 }
 
 /// Snapshots come back with their place, for one pipeline and for all of the shard.
-pub async fn snapshots_come_back(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn snapshots_come_back(journal: &Journal, other: &Journal) {
     let (a, b, c) = (pipeline(SHARD, 0), pipeline(SHARD, 1), pipeline(SHARD, 2));
     let mut owner = Owner::claim(journal, SHARD).await;
     owner.append(&[(a.clone(), lifecycle("1")), (b.clone(), lifecycle("2"))]).await;
@@ -44,7 +66,7 @@ pub async fn snapshots_come_back(journal: &dyn Journal, other: &dyn Journal) {
 }
 
 /// A pipeline has one snapshot, the last; what is gone has none; what is not named keeps its own.
-pub async fn a_snapshot_replaces_and_removes(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn a_snapshot_replaces_and_removes(journal: &Journal, _: &Journal) {
     let (a, b, c) = (pipeline(SHARD, 0), pipeline(SHARD, 1), pipeline(SHARD, 2));
     let mut owner = Owner::claim(journal, SHARD).await;
     owner.append(&[(a.clone(), lifecycle("1"))]).await;
@@ -58,11 +80,11 @@ pub async fn a_snapshot_replaces_and_removes(journal: &dyn Journal, _: &dyn Jour
 }
 
 /// A pipeline is loaded from its snapshot and all of its own events since, of every kind, and of no other's.
-pub async fn a_pipeline_is_loaded_alone(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn a_pipeline_is_loaded_alone(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
     let mut owner = Owner::claim(journal, SHARD).await;
     owner.append(&[(a.clone(), lifecycle("1")), (a.clone(), progress("2", 1)), (b.clone(), lifecycle("3"))]).await;
-    let loaded = async |journal: &dyn Journal, name: &PipelineId| {
+    let loaded = async |journal: &Journal, name: &PipelineId| {
         let (state, since) = patient(|| journal.load(name)).await.expect("read");
         assert!(since.iter().all(|entry| entry.pipeline == *name));
         (state, since.into_iter().map(|entry| entry.event.command.to_string()).collect::<Vec<_>>())
@@ -87,13 +109,13 @@ pub async fn a_pipeline_is_loaded_alone(journal: &dyn Journal, other: &dyn Journ
 }
 
 /// The place of a snapshot lies between the last one's and the head; the same one again is fine.
-pub async fn a_snapshot_has_its_place(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn a_snapshot_has_its_place(journal: &Journal, _: &Journal) {
     let a = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
     owner.append(&[(a.clone(), lifecycle("1")), (a.clone(), lifecycle("2"))]).await;
     let take = async |next| {
         let state = [of(&a, "a")];
-        patient(|| journal.snapshot(SHARD, owner.epoch, Seq(next), &state, &[])).await
+        patient(|| journal.snapshot(SHARD, owner.epoch, Seq(next), state.to_vec(), vec![])).await
     };
     assert!(matches!(take(4).await, Err(Error::Corrupt(_))), "beyond the head");
     assert_eq!(patient(|| journal.load(&a)).await.expect("read").0, None);
@@ -103,65 +125,86 @@ pub async fn a_snapshot_has_its_place(journal: &dyn Journal, _: &dyn Journal) {
     assert!(matches!(take(2).await, Err(Error::Corrupt(_))), "backwards");
 }
 
-/// Before the snapshot's place, lifecycle events stay, and of progress the last of each kind of each pipeline; behind it, all.
-pub async fn lifecycle_survives_and_the_last_progress(journal: &dyn Journal, _: &dyn Journal) {
+/// A snapshot alone lets nothing go.
+pub async fn a_snapshot_lets_nothing_go(journal: &Journal, _: &Journal) {
+    let mut owner = Owner::claim(journal, SHARD).await;
+    let events: Vec<_> = (1..=9).map(|n| (pipeline(SHARD, 0), progress(&format!("{n}"), n))).collect();
+    owner.append(&events).await;
+    snapshot(&owner, Seq(10), &[], &[]).await;
+    assert_eq!(all(journal, SHARD, Seq(1)).await.len(), 9);
+}
+
+/// The place of a compaction is not after the last snapshot's; one that is not after the last one's changes nothing. Who is fenced lets
+/// nothing go.
+pub async fn a_compaction_has_its_place(journal: &Journal, other: &Journal) {
+    let mut owner = Owner::claim(journal, SHARD).await;
+    let events: Vec<_> = (1..=9).map(|n| (pipeline(SHARD, 0), progress(&format!("{n}"), n))).collect();
+    owner.append(&events).await;
+    assert!(matches!(compact(&owner, 2).await, Err(Error::Corrupt(_))), "there is no snapshot");
+    snapshot(&owner, Seq(6), &[], &[]).await;
+    assert!(matches!(compact(&owner, 7).await, Err(Error::Corrupt(_))), "after the snapshot");
+    assert_eq!(first(journal).await, Seq(1));
+    for _ in 0..2 {
+        compact(&owner, 4).await.expect("compacted");
+        assert_eq!(first(other).await, Seq(4));
+    }
+    compact(&owner, 3).await.expect("nothing to do");
+    assert_eq!(first(other).await, Seq(4));
+    let successor = Owner::claim(other, SHARD).await;
+    assert!(matches!(compact(&owner, 5).await, Err(Error::Fenced { shard: SHARD, .. })));
+    assert_eq!((first(journal).await, successor.next), (Seq(4), Seq(10)), "compaction doesn't move the head");
+}
+
+/// Before the place of a compaction, lifecycle events stay; after it, all does.
+pub async fn lifecycle_survives(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
     let mut owner = Owner::claim(journal, SHARD).await;
     let events = [
         (a.clone(), lifecycle("1")),
         (a.clone(), opened("2")),
         (a.clone(), progress("3", 1)),
-        (b.clone(), progress("4", 1)),
+        (b.clone(), lifecycle("4")),
         (a.clone(), received("5")),
-        (a.clone(), progress("6", 2)),
-        (a.clone(), received("7")),
+        (a.clone(), lifecycle("6")),
+        (b.clone(), progress("7", 2)),
         (a.clone(), lifecycle("8")),
-        (a.clone(), opened("9")),
-        (a.clone(), progress("10", 3)),
-        (b.clone(), progress("11", 2)),
     ];
     owner.append(&events).await;
-    snapshot(&owner, Seq(10), &[], &[]).await;
-    assert_eq!(commands(journal, 1).await, ["1", "4", "6", "7", "8", "9", "10", "11"]);
-    owner.append(&[(a.clone(), progress("12", 4))]).await;
-    snapshot(&owner, Seq(13), &[], &[]).await;
-    assert_eq!(commands(journal, 1).await, ["1", "7", "8", "9", "11", "12"]);
-    assert_eq!(Owner::claim(journal, SHARD).await.next, Seq(13), "compaction doesn't move the head");
-}
-
-/// From any place on, reading goes over what was compacted, in steps of any length, and reaches the head.
-pub async fn reading_goes_over_the_gaps(journal: &dyn Journal, _: &dyn Journal) {
-    let a = pipeline(SHARD, 0);
-    let mut owner = Owner::claim(journal, SHARD).await;
-    let events: Vec<_> = (1..=30)
-        .map(|n| (a.clone(), if n % 10 == 5 { lifecycle(&format!("{n}")) } else { progress(&format!("{n}"), n) }))
-        .collect();
-    owner.append(&events).await;
-    snapshot(&owner, Seq(29), &[of(&a, "a")], &[]).await;
-    let left = [5_u64, 15, 25, 28, 29, 30];
-    for from in 1..=31 {
-        for limit in 1..=7 {
-            let (mut at, mut found) = (Seq(from), Vec::new());
-            loop {
-                let run = patient(|| journal.read(SHARD, at, limit)).await.expect("read");
-                found.extend(run.entries.iter().map(|entry| entry.seq.0));
-                if run.next == at {
-                    break;
-                }
-                at = run.next;
-            }
-            assert_eq!(at, Seq(31), "from {from} by {limit}");
-            assert_eq!(
-                found,
-                left.into_iter().filter(|seq| *seq >= from).collect::<Vec<_>>(),
-                "from {from} by {limit}"
-            );
+    for before in [1, 3, 7, 9] {
+        snapshot(&owner, Seq(9), &[of(&a, "a"), of(&b, "b")], &[]).await;
+        compact(&owner, before).await.expect("compacted");
+        for journal in [journal, other] {
+            assert_eq!(first(journal).await, Seq(before));
+            assert_eq!((history(journal, &a).await, history(journal, &b).await), (vec![1, 6, 8], vec![4]));
         }
     }
 }
 
+/// A reader holds compaction back until it has read on or is forgotten.
+pub async fn readers_hold_compaction_back(journal: &Journal, other: &Journal) {
+    let mut owner = Owner::claim(journal, SHARD).await;
+    let events: Vec<_> = (1..=20).map(|n| (pipeline(SHARD, 0), progress(&format!("{n}"), n))).collect();
+    owner.append(&events).await;
+    snapshot(&owner, owner.next, &[], &[]).await;
+    let note = async |reader, next| patient(|| other.note_reader(reader, SHARD, Seq(next))).await.expect("noted");
+    note("slow", 5).await;
+    note("fast", 15).await;
+    let compacted = async || {
+        compact(&owner, 21).await.expect("compacted");
+        first(other).await
+    };
+    assert_eq!(compacted().await, Seq(5));
+    note("slow", 9).await;
+    assert_eq!(compacted().await, Seq(9));
+    patient(|| other.forget_reader("slow", SHARD)).await.expect("forgotten");
+    assert_eq!(compacted().await, Seq(15));
+    patient(|| other.note_reader("elsewhere", ShardId(12), Seq(1))).await.expect("noted");
+    note("fast", 21).await;
+    assert_eq!(compacted().await, Seq(21));
+}
+
 /// The history of a pipeline is its lifecycle events, also after compaction, in pages.
-pub async fn history_is_lifecycle(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn history_is_lifecycle(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
     let mut owner = Owner::claim(journal, SHARD).await;
     let events = [
@@ -178,6 +221,7 @@ pub async fn history_is_lifecycle(journal: &dyn Journal, other: &dyn Journal) {
     for compacted in [false, true] {
         if compacted {
             snapshot(&owner, owner.next, &[], &[]).await;
+            compact(&owner, owner.next.0).await.expect("compacted");
         }
         for journal in [journal, other] {
             for (after, limit, expected) in

@@ -1,7 +1,7 @@
 //! Who may write.
-use super::owner::{Owner, all, patient};
+use super::owner::{Owner, all, holder, patient};
 use crate::{
-    Appended, Error, Journal, Snapshot,
+    Appended, Claim, Error, Head, Journal, Snapshot,
     testing::samples::{lifecycle, pipeline},
 };
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use dataflow_core::{
 const SHARD: ShardId = ShardId(7);
 
 /// Each claim has a higher epoch than the one before, and is told the place of the next event.
-pub async fn a_claim_raises_the_epoch(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn a_claim_raises_the_epoch(journal: &Journal, other: &Journal) {
     let mut first = Owner::claim(journal, SHARD).await;
     assert!(first.epoch >= Epoch(1));
     first.append(&[(pipeline(SHARD, 0), lifecycle("1"))]).await;
@@ -25,8 +25,56 @@ pub async fn a_claim_raises_the_epoch(journal: &dyn Journal, other: &dyn Journal
     assert!(Owner::claim(journal, SHARD).await.epoch > second.epoch);
 }
 
+/// The same claim by the same holder is carried out once, however often it is sent: only its answer may have been lost.
+pub async fn a_claim_is_carried_out_once(journal: &Journal, other: &Journal) {
+    let (one, two) = (holder(), holder());
+    let claim =
+        async |expected, holder| patient(|| journal.claim(SHARD, Epoch(expected), holder)).await.expect("answered");
+    assert_eq!(patient(|| other.head(SHARD)).await.expect("read"), Head::UNCLAIMED);
+    let first = Head { epoch: Epoch(1), holder: Some(one.clone()), next_seq: Seq(1) };
+    for _ in 0..2 {
+        assert_eq!(claim(0, &one).await, Claim::Claimed(first.clone()));
+        assert_eq!(claim(0, &two).await, Claim::Held(first.clone()), "it is not what was expected");
+        assert_eq!(claim(2, &one).await, Claim::Held(first.clone()));
+    }
+    assert_eq!(patient(|| other.head(SHARD)).await.expect("read"), first);
+    let second = Head { epoch: Epoch(2), holder: Some(two.clone()), ..first };
+    assert_eq!(claim(1, &two).await, Claim::Claimed(second.clone()));
+    for expected in [0, 1] {
+        assert_eq!(claim(expected, &one).await, Claim::Held(second.clone()));
+    }
+}
+
+/// Of two that claim the same epoch at once, one has it, and both know which.
+pub async fn of_two_that_claim_at_once_one_has_it(journal: &Journal, other: &Journal) {
+    for expected in (0..20).map(Epoch) {
+        let holders = [holder(), holder()];
+        let claims = [(journal, &holders[0]), (other, &holders[1])]
+            .map(|(journal, holder)| patient(move || journal.claim(SHARD, expected, holder)));
+        let answers = futures::future::join_all(claims).await.into_iter().map(|answer| answer.expect("answered"));
+        let heads: Vec<_> = answers.clone().map(|(Claim::Claimed(head) | Claim::Held(head))| head).collect();
+        assert_eq!(answers.filter(|answer| matches!(answer, Claim::Claimed(_))).count(), 1);
+        assert_eq!(heads[0], heads[1]);
+        assert_eq!(heads[0].epoch, expected.next());
+    }
+}
+
+/// Who has lost sight of its append claims the epoch that it holds: a successor that came meanwhile keeps the shard.
+pub async fn a_shard_is_not_taken_back(journal: &Journal, other: &Journal) {
+    let replaced = Owner::claim(journal, SHARD).await;
+    let mut successor = Owner::claim(other, SHARD).await;
+    let settle = async |owner: &Owner<'_>| {
+        patient(|| owner.journal.claim(SHARD, owner.epoch, &owner.holder)).await.expect("answered")
+    };
+    assert!(matches!(settle(&replaced).await, Claim::Held(head) if head.holder.as_ref() == Some(&successor.holder)));
+    let Claim::Claimed(head) = settle(&successor).await else { panic!("its own shard") };
+    assert!(matches!(settle(&replaced).await, Claim::Held(_)));
+    successor.epoch = head.epoch;
+    successor.append(&[(pipeline(SHARD, 0), lifecycle("1"))]).await;
+}
+
 /// A lower epoch than the log's is fenced, and so is a higher one that nobody claimed.
-pub async fn a_stale_epoch_writes_nothing(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn a_stale_epoch_writes_nothing(journal: &Journal, _: &Journal) {
     let old = Owner::claim(journal, SHARD).await;
     let new = Owner::claim(journal, SHARD).await;
     let events = [(pipeline(SHARD, 0), lifecycle("1")), (pipeline(SHARD, 0), lifecycle("2"))];
@@ -37,7 +85,7 @@ pub async fn a_stale_epoch_writes_nothing(journal: &dyn Journal, _: &dyn Journal
 }
 
 /// Under its own epoch, too, an owner writes at the head only.
-pub async fn a_stale_place_writes_nothing(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn a_stale_place_writes_nothing(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
     owner.append(&[(name.clone(), lifecycle("1")), (name.clone(), lifecycle("2"))]).await;
@@ -51,8 +99,8 @@ pub async fn a_stale_place_writes_nothing(journal: &dyn Journal, _: &dyn Journal
 }
 
 /// Who has not claimed can't write.
-pub async fn an_unclaimed_shard_takes_nothing(journal: &dyn Journal, _: &dyn Journal) {
-    let owner = Owner { journal, shard: SHARD, epoch: Epoch(0), next: Seq(1) };
+pub async fn an_unclaimed_shard_takes_nothing(journal: &Journal, _: &Journal) {
+    let owner = Owner { journal, holder: holder(), shard: SHARD, epoch: Epoch(0), next: Seq(1) };
     for epoch in [0, 1] {
         let outcome = owner.append_as_zombie(Epoch(epoch), Seq(1), &[(pipeline(SHARD, 0), lifecycle("1"))]).await;
         assert_eq!(outcome, Appended::Fenced);
@@ -63,7 +111,7 @@ pub async fn an_unclaimed_shard_takes_nothing(journal: &dyn Journal, _: &dyn Jou
 }
 
 /// Of two nodes the one that claimed last writes; the other is refused from the very next append on, and sees the other's events.
-pub async fn the_zombie_is_fenced(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn the_zombie_is_fenced(journal: &Journal, other: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut zombie = Owner::claim(journal, SHARD).await;
     zombie.append(&[(name.clone(), lifecycle("1"))]).await;
@@ -82,14 +130,14 @@ pub async fn the_zombie_is_fenced(journal: &dyn Journal, other: &dyn Journal) {
 }
 
 /// A snapshot by who is fenced changes nothing.
-pub async fn a_zombies_snapshot_is_refused(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn a_zombies_snapshot_is_refused(journal: &Journal, other: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut zombie = Owner::claim(journal, SHARD).await;
     zombie.append(&[(name.clone(), lifecycle("1"))]).await;
     let owner = Owner::claim(other, SHARD).await;
     let snapshot = [Snapshot { pipeline: name.clone(), state: Bytes::from_static(b"stale") }];
     for epoch in [zombie.epoch, owner.epoch.next()] {
-        let refused = patient(|| journal.snapshot(SHARD, epoch, Seq(2), &snapshot, &[])).await;
+        let refused = patient(|| journal.snapshot(SHARD, epoch, Seq(2), snapshot.to_vec(), vec![])).await;
         assert!(matches!(refused, Err(Error::Fenced { shard: SHARD, epoch: held }) if held == epoch));
     }
     let (state, since) = patient(|| other.load(&name)).await.expect("read");

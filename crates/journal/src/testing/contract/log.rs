@@ -1,5 +1,5 @@
 //! Appending and reading.
-use super::owner::{Owner, all, patient};
+use super::owner::{Owner, all, encoded, patient};
 use crate::{
     Appended, Journal, Run,
     testing::samples::{self, lifecycle, pipeline, progress},
@@ -18,7 +18,7 @@ fn seqs(run: &Run) -> Vec<u64> {
 }
 
 /// What was appended is read in order, from 1 on, without a gap.
-pub async fn appends_are_read_in_order(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn appends_are_read_in_order(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
     let mut owner = Owner::claim(journal, SHARD).await;
     assert_eq!(owner.next, Seq(1));
@@ -34,7 +34,7 @@ pub async fn appends_are_read_in_order(journal: &dyn Journal, other: &dyn Journa
 }
 
 /// A read takes about as many as were asked for; what follows is read from `next` on; behind the end is nothing.
-pub async fn reads_are_limited_and_go_on(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn reads_are_limited_and_go_on(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
     let events: Vec<_> = (0..25).map(|n| (name.clone(), lifecycle(&format!("{n}")))).collect();
@@ -51,7 +51,7 @@ pub async fn reads_are_limited_and_go_on(journal: &dyn Journal, _: &dyn Journal)
 }
 
 /// Each shard has its own log, epoch and places.
-pub async fn shards_do_not_mix(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn shards_do_not_mix(journal: &Journal, _: &Journal) {
     let mut first = Owner::claim(journal, ShardId(0)).await;
     let mut last = Owner::claim(journal, ShardId(255)).await;
     first.append(&[(pipeline(ShardId(0), 0), lifecycle("first"))]).await;
@@ -64,7 +64,7 @@ pub async fn shards_do_not_mix(journal: &dyn Journal, _: &dyn Journal) {
 }
 
 /// Owners of all shards append at once; each log is dense, and a shard that is fenced harms no other.
-pub async fn many_shards_at_once(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn many_shards_at_once(journal: &Journal, _: &Journal) {
     let each = ShardId::all().map(async |shard| {
         let mut owner = Owner::claim(journal, shard).await;
         let name = pipeline(shard, 0);
@@ -84,10 +84,11 @@ pub async fn many_shards_at_once(journal: &dyn Journal, _: &dyn Journal) {
 }
 
 /// Of appends that race for one place, one is applied.
-pub async fn many_at_once_on_one_shard(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn many_at_once_on_one_shard(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let owner = Owner::claim(journal, SHARD).await;
     let racing: Vec<[(PipelineId, Event); 1]> = (0..20).map(|n| [(name.clone(), lifecycle(&format!("{n}")))]).collect();
+    let racing: Vec<_> = racing.iter().map(|events| encoded(events)).collect();
     let outcomes = join_all(racing.iter().map(|events| journal.append(SHARD, owner.epoch, owner.next, events))).await;
     let owner = Owner::claim(journal, SHARD).await;
     let written = all(journal, SHARD, Seq(1)).await;
@@ -101,7 +102,7 @@ pub async fn many_at_once_on_one_shard(journal: &dyn Journal, _: &dyn Journal) {
 }
 
 /// An append of nothing changes nothing, and says whether the head is still the writer's.
-pub async fn an_empty_append_only_checks_the_head(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn an_empty_append_only_checks_the_head(journal: &Journal, _: &Journal) {
     let owner = Owner::claim(journal, SHARD).await;
     let empty = async |epoch: Epoch| owner.append_as_zombie(epoch, owner.next, &[]).await;
     assert_eq!(empty(owner.epoch).await, Appended::Applied);
@@ -110,7 +111,7 @@ pub async fn an_empty_append_only_checks_the_head(journal: &dyn Journal, _: &dyn
 }
 
 /// Every type of event comes back as it was.
-pub async fn every_event_comes_back(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn every_event_comes_back(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
     let events: Vec<_> = samples::all().into_iter().map(|(_, event)| (name.clone(), event)).collect();
@@ -120,7 +121,7 @@ pub async fn every_event_comes_back(journal: &dyn Journal, _: &dyn Journal) {
 }
 
 /// A history begins behind any number there is, also behind those that no event will ever have.
-pub async fn a_history_may_begin_anywhere(journal: &dyn Journal, _: &dyn Journal) {
+pub async fn a_history_may_begin_anywhere(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
     owner.append(&[(name.clone(), lifecycle("a")), (name.clone(), lifecycle("b"))]).await;

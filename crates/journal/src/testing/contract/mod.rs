@@ -9,9 +9,10 @@ pub mod log;
 pub mod outcome;
 mod owner;
 
-pub use owner::{Owner, patient};
+pub use owner::{Owner, encoded, holder, patient};
 
-/// Makes a test of every case. The expression makes an empty store: `(what keeps it alive, one handle, another handle)`.
+/// Makes a test of every case. The expression makes an empty store: `(what keeps it alive, one handle,
+/// another handle)`, each an `Arc` of a [`Store`](crate::Store).
 #[macro_export]
 macro_rules! journal_contract {
     ($make:expr) => {
@@ -19,10 +20,12 @@ macro_rules! journal_contract {
             log: appends_are_read_in_order, reads_are_limited_and_go_on, shards_do_not_mix, many_shards_at_once,
                 many_at_once_on_one_shard, an_empty_append_only_checks_the_head, every_event_comes_back,
                 a_history_may_begin_anywhere;
-            fencing: a_claim_raises_the_epoch, a_stale_epoch_writes_nothing, a_stale_place_writes_nothing,
+            fencing: a_claim_raises_the_epoch, a_claim_is_carried_out_once, of_two_that_claim_at_once_one_has_it,
+                a_shard_is_not_taken_back, a_stale_epoch_writes_nothing, a_stale_place_writes_nothing,
                 an_unclaimed_shard_takes_nothing, the_zombie_is_fenced, a_zombies_snapshot_is_refused;
             compaction: snapshots_come_back, a_snapshot_replaces_and_removes, a_pipeline_is_loaded_alone,
-                a_snapshot_has_its_place, lifecycle_survives_and_the_last_progress, reading_goes_over_the_gaps, history_is_lifecycle;
+                a_snapshot_has_its_place, a_snapshot_lets_nothing_go, a_compaction_has_its_place, lifecycle_survives,
+                readers_hold_compaction_back, history_is_lifecycle;
             chunks: a_chunk_comes_back, a_chunk_is_never_overwritten, chunks_are_listed_by_prefix,
                 removed_chunks_are_gone;
             outcome: a_claim_decides_every_unknown_append);
@@ -32,6 +35,7 @@ macro_rules! journal_contract {
             #[tokio::test]
             async fn $case() {
                 let (_keep, one, other) = $make;
+                let [one, other] = [$crate::Journal::new(one), $crate::Journal::new(other)];
                 $crate::testing::contract::$part::$case(&one, &other).await;
             }
         )+)+

@@ -1,5 +1,5 @@
 //! Unknown outcomes.
-use super::owner::{Owner, all};
+use super::owner::{Owner, all, encoded};
 use crate::{
     Appended, Journal,
     testing::samples::{lifecycle, pipeline, progress},
@@ -18,13 +18,13 @@ enum Lost {
 
 /// However an append came to be unknown, a claim and a look at the log from its place on decide it, and one that was still
 /// on its way is fenced when it arrives.
-pub async fn a_claim_decides_every_unknown_append(journal: &dyn Journal, other: &dyn Journal) {
+pub async fn a_claim_decides_every_unknown_append(journal: &Journal, other: &Journal) {
     let name = pipeline(SHARD, 0);
     for (round, arrives) in [Lost::Never, Lost::Before, Lost::After, Lost::Before].into_iter().enumerate() {
         let writer = Owner::claim(journal, SHARD).await;
         let events =
             [(name.clone(), lifecycle(&format!("{round}a"))), (name.clone(), progress(&format!("{round}b"), 1))];
-        let append = async || journal.append(SHARD, writer.epoch, writer.next, &events).await;
+        let append = async || journal.append(SHARD, writer.epoch, writer.next, &encoded(&events)).await;
         let early = if arrives == Lost::Before { append().await } else { Appended::Unknown };
 
         let decided = Owner::claim(other, SHARD).await;
@@ -32,7 +32,9 @@ pub async fn a_claim_decides_every_unknown_append(journal: &dyn Journal, other: 
         assert_eq!(decided.next.0, writer.next.0 + found.len() as u64, "the head a claim tells is the log's end");
         match early {
             Appended::Applied => assert_eq!(found.len(), 2, "what was called applied is there"),
-            Appended::Fenced => panic!("nobody else had claimed"),
+            Appended::Fenced | Appended::Refused(_) => {
+                panic!("nobody else had claimed, and it is no other than the rest")
+            }
             Appended::Unknown if arrives == Lost::Before => assert!(matches!(found.len(), 0 | 2), "all or none"),
             Appended::Unknown => assert_eq!(found, [], "what has not arrived is not there"),
         }

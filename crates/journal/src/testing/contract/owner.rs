@@ -1,10 +1,11 @@
 //! An owner of a shard as the engine is one: it settles what is unknown.
-use crate::{Appended, Entry, Error, Journal};
+use crate::{Appended, Claim, Encoded, Entry, Error, Holder, Journal, stored};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
     pipeline::Event,
     shard::ShardId,
 };
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How often a call that can't be answered is repeated.
 const PATIENCE: usize = 200;
@@ -20,11 +21,27 @@ pub async fn patient<T, F: Future<Output = Result<T, Error>>>(mut call: impl FnM
     Err(Error::Unavailable(format!("{PATIENCE} times in a row")))
 }
 
+/// Events, ready to be appended.
+///
+/// # Panics
+/// If one can't be written.
+pub fn encoded(events: &[(PipelineId, Event)]) -> Vec<Encoded> {
+    stored::encoded(events).expect("encoded")
+}
+
+/// A holder that nobody else is.
+pub fn holder() -> Holder {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Holder::new(format!("node-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
 /// The owner of a shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Owner<'a> {
     /// Where it writes.
-    pub journal: &'a dyn Journal,
+    pub journal: &'a Journal,
+    /// Who it is.
+    pub holder: Holder,
     /// Which shard.
     pub shard: ShardId,
     /// The epoch it holds.
@@ -35,25 +52,29 @@ pub struct Owner<'a> {
 
 impl<'a> Owner<'a> {
     /// Takes a shard over.
-    pub async fn claim(journal: &'a dyn Journal, shard: ShardId) -> Self {
-        let head = patient(|| journal.claim(shard)).await.expect("claimed");
-        Self { journal, shard, epoch: head.epoch, next: head.next_seq }
+    pub async fn claim(journal: &'a Journal, shard: ShardId) -> Self {
+        let holder = holder();
+        let head = patient(|| journal.take_over(shard, &holder)).await.expect("claimed");
+        Self { journal, holder, shard, epoch: head.epoch, next: head.next_seq }
     }
 
     /// Appends once, at its own place; repeats only what was certainly not carried out or is certainly fenced.
     /// An unknown outcome is settled: claim, read from the place on, find the first event's command.
     pub async fn try_append(&mut self, events: &[(PipelineId, Event)]) -> Appended {
         for _ in 0..PATIENCE {
-            match self.journal.append(self.shard, self.epoch, self.next, events).await {
+            match self.journal.append(self.shard, self.epoch, self.next, &encoded(events)).await {
                 Appended::Applied => {
                     self.next = Seq(self.next.0 + events.len() as u64);
                     return Appended::Applied;
                 }
-                Appended::Fenced => return Appended::Fenced,
+                known @ (Appended::Fenced | Appended::Refused(_)) => return known,
                 Appended::Unknown => {
                     let from = self.next;
-                    let mine = Self::claim(self.journal, self.shard).await;
-                    (self.epoch, self.next) = (mine.epoch, mine.next);
+                    let claim = || self.journal.claim(self.shard, self.epoch, &self.holder);
+                    match patient(claim).await.expect("answered") {
+                        Claim::Claimed(head) => (self.epoch, self.next) = (head.epoch, head.next_seq),
+                        Claim::Held(_) => return Appended::Fenced,
+                    }
                     let written = all(self.journal, self.shard, from).await;
                     let Some((_, first)) = events.first() else { continue };
                     if written.iter().any(|entry| entry.seq == from && entry.event.command == first.command) {
@@ -76,7 +97,7 @@ impl<'a> Owner<'a> {
     /// for who is fenced.
     pub async fn append_as_zombie(&self, epoch: Epoch, next: Seq, events: &[(PipelineId, Event)]) -> Appended {
         for _ in 0..PATIENCE {
-            match self.journal.append(self.shard, epoch, next, events).await {
+            match self.journal.append(self.shard, epoch, next, &encoded(events)).await {
                 Appended::Unknown => {}
                 known => return known,
             }
@@ -86,7 +107,7 @@ impl<'a> Owner<'a> {
 }
 
 /// Everything from a place on.
-pub(super) async fn all(journal: &dyn Journal, shard: ShardId, from: Seq) -> Vec<Entry> {
+pub(super) async fn all(journal: &Journal, shard: ShardId, from: Seq) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut at = from;
     loop {

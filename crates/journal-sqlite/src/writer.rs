@@ -1,10 +1,10 @@
 //! The one thread that writes: group commit over all shards.
-use super::{
+use crate::{
     failure,
     health::{self, Health},
     seen::Marker,
 };
-use crate::Error;
+use dataflow_journal::Error;
 use rusqlite::Connection;
 use std::{
     fmt,
@@ -27,7 +27,7 @@ const GROUP_BYTES: usize = 16 << 20;
 const VACUUM_PAGES: i64 = 256;
 
 /// The door to the writing thread.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Writer {
 /// When what a job has written is durable. The write-ahead log is one file: to sync it for one transaction makes all
 /// before it durable, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Durable {
+pub(crate) enum Durable {
     /// Once it has returned.
     AtOnce,
     /// With the next one that is at once.
@@ -103,7 +103,7 @@ fn stopped() -> Error {
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(path: &Path, db: Connection, health: Arc<Health>, marker: Marker) -> Result<Self, Error> {
+    pub(crate) fn start(path: &Path, db: Connection, health: Arc<Health>, marker: Marker) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel(WAITING);
         let mut writing = Writing { db, path: path.into(), waiting, health, marker };
         let thread = std::thread::Builder::new()
@@ -118,7 +118,7 @@ impl Writer {
     ///
     /// # Errors
     /// If it failed, or the outcome of its transaction is not known.
-    pub(super) async fn submit<T: Send + 'static>(
+    pub(crate) async fn submit<T: Send + 'static>(
         &self,
         durable: Durable,
         weight: usize,
@@ -131,7 +131,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
-    pub(super) async fn advance<T: Send + 'static>(
+    pub(crate) async fn advance<T: Send + 'static>(
         &self,
         weight: usize,
         moves: impl Fn(&T) -> u64 + Send + 'static,
@@ -157,7 +157,7 @@ impl Writer {
 impl Writer {
     /// Tries to write what changes nothing, for the sake of the [`Health`]: where nobody else writes, it would never get
     /// better. Returns at once; nothing is done while others wait, whose transactions tell as much.
-    pub(super) fn try_again(&self) {
+    pub(crate) fn try_again(&self) {
         let Some(jobs) = self.jobs.as_ref().filter(|jobs| jobs.capacity() == jobs.max_capacity()) else { return };
         let work = |db: &Connection| {
             let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;

@@ -1,11 +1,11 @@
 //! The file: its tables, its settings, and which versions of it are read.
-use super::{
+use crate::{
     failure,
     seen::{self, Written},
     statements,
     sums::{self, sum},
 };
-use crate::Error;
+use dataflow_journal::Error;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use std::{path::Path, time::Duration};
 
@@ -16,18 +16,21 @@ const VERSION: i64 = 1;
 const APPLICATION: i64 = 0x4446_6a6c;
 
 /// How long another process's lock is waited for at once.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
-/// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed. `log`: one row per event; places before `head.snapshot_at` may be
-/// missing, none after it. `kind` is `stored::Kind`: 0 is lifecycle, anything else progress. `sum` is a row's checksum, `head.snapshots` that of all
-/// snapshots of a shard, see `sums`.
+/// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed; `holder` is empty if nobody
+/// has claimed its epoch. `log`: one row per event; progress before `head.compacted` is gone, and nothing else is missing. `kind` is
+/// `stored::Kind`: 0 is lifecycle, anything else progress. `reader`: up to where each reader has read a shard. `sum` is a row's checksum,
+/// `head.snapshots` that of all snapshots of a shard, see `sums`.
 const TABLES: &str = "
     CREATE TABLE journal (id TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE head (
         shard INTEGER PRIMARY KEY,
         epoch INTEGER NOT NULL,
+        holder TEXT NOT NULL,
         next_seq INTEGER NOT NULL,
         snapshot_at INTEGER NOT NULL,
+        compacted INTEGER NOT NULL,
         snapshots INTEGER NOT NULL,
         sum INTEGER NOT NULL
     ) STRICT;
@@ -41,13 +44,19 @@ const TABLES: &str = "
         PRIMARY KEY (shard, seq)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX log_history ON log (pipeline, seq) WHERE kind = 0;
-    CREATE INDEX log_progress ON log (shard, pipeline, kind, seq) WHERE kind > 0;
     CREATE TABLE snapshot (
         shard INTEGER NOT NULL,
         pipeline TEXT NOT NULL,
         state BLOB NOT NULL,
         sum INTEGER NOT NULL,
         PRIMARY KEY (shard, pipeline)
+    ) STRICT;
+    CREATE TABLE reader (
+        shard INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        next_seq INTEGER NOT NULL,
+        sum INTEGER NOT NULL,
+        PRIMARY KEY (shard, name)
     ) STRICT;
     CREATE TABLE chunk (
         id TEXT PRIMARY KEY NOT NULL,
@@ -57,7 +66,7 @@ const TABLES: &str = "
 ";
 
 /// Opens the file to write, and makes its tables if it is new. It is not where something was `seen` before.
-pub(super) fn open(path: &Path, seen: Option<&Written>) -> Result<Connection, Error> {
+pub(crate) fn open(path: &Path, seen: Option<&Written>) -> Result<Connection, Error> {
     let in_file = |cause| failure::of(path, "can't be opened", &cause);
     if seen.is_some() {
         seen::is_there(path)?;
@@ -76,7 +85,7 @@ pub(super) fn open(path: &Path, seen: Option<&Written>) -> Result<Connection, Er
 }
 
 /// Opens the file once more, to read only.
-pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let db = connect(path, OpenFlags::empty())?;
     db.busy_timeout(BUSY)?;
     db.pragma_update(None, "query_only", true)?;
@@ -85,7 +94,7 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// A connection to the file of this very name: SQLite takes some relative names for something else, `file:…` for a URI.
-pub(super) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     let absolute = std::path::absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.into()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(absolute, flags | more)
@@ -128,7 +137,7 @@ fn create(db: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// Whether it is a journal that this build can read. It only looks, so that nobody's lock is in the way.
-pub(super) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
+pub(crate) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
     let number = |sql| number(db, sql).map_err(|cause| failure::of(path, "can't be read", &cause));
     let what = path.display();
     if number("PRAGMA application_id")? != APPLICATION {
@@ -147,12 +156,12 @@ pub(super) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
 
 /// What the journal is known by, and how much was written to it. Where a head is damaged that can't be told, and its marker
 /// is believed, which has `seen` it.
-pub(super) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> Result<Written, Error> {
-    if number(db, "SELECT count(*) FROM pragma_table_info('journal') WHERE name = 'sum'").is_ok_and(|found| found == 0)
-    {
+pub(crate) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> Result<Written, Error> {
+    let newest = "SELECT count(*) FROM pragma_table_info('head') WHERE name = 'holder'";
+    if number(db, newest).is_ok_and(|found| found == 0) {
         let path = path.display();
         return Err(Error::Corrupt(format!(
-            "{path} was written by a build from before the first release, whose rows have no checksums; start with an empty folder"
+            "{path} was written by a build from before the first release, whose tables are others; start with an empty folder"
         )));
     }
     let written = || {

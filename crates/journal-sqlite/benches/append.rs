@@ -1,24 +1,24 @@
 //! One append to the log, of one and of a hundred checkpoints: in memory, and with SQLite on the disk that TMPDIR names.
 #![allow(missing_docs, clippy::unwrap_used)]
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dataflow_core::{id::PipelineId, pipeline::Event, shard::ShardId};
-use dataflow_journal::{Appended, Journal, Memory, Sqlite, testing::samples};
+use dataflow_core::{id::PipelineId, shard::ShardId};
+use dataflow_journal::{Appended, Encoded, Holder, Journal, Memory, testing::samples};
+use dataflow_journal_sqlite::Sqlite;
 use std::sync::Arc;
 
 fn append(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = Sqlite::open(&folder.path().join("journal.db")).unwrap();
-    let journals: [(&str, Arc<dyn Journal>); 2] =
-        [("memory", Arc::new(Memory::default())), ("sqlite", Arc::new(sqlite))];
+    let journals = [("memory", Journal::new(Arc::new(Memory::default()))), ("sqlite", Journal::new(Arc::new(sqlite)))];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let pipeline = PipelineId::try_from("pipeline").unwrap();
     let shard = ShardId::of(&pipeline);
     for (name, journal) in journals {
         let mut group = criterion.benchmark_group(format!("append/{name}"));
         for count in [1, 100] {
-            let mut head = runtime.block_on(journal.claim(shard)).unwrap();
-            let events: Vec<(PipelineId, Event)> =
-                (0..count).map(|number| (pipeline.clone(), samples::progress("run", number))).collect();
+            let mut head = runtime.block_on(journal.take_over(shard, &Holder::new("bench"))).unwrap();
+            let event = |number| Encoded::new(&pipeline, &samples::progress("run", number)).unwrap();
+            let events: Vec<_> = (0..count).map(event).collect();
             group.throughput(Throughput::Elements(count));
             group.bench_function(count.to_string(), |bench| {
                 bench.iter(|| {

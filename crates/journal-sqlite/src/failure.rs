@@ -1,11 +1,11 @@
 //! What SQLite's errors mean to the journal.
-use super::sums::Damaged;
-use crate::Error;
+use crate::sums::Damaged;
+use dataflow_journal::Error;
 use rusqlite::ErrorCode;
 use std::path::Path;
 
 /// The journal's error for one of SQLite's about the file at `path`; `what` says what could not be done.
-pub(super) fn of(path: &Path, what: &str, cause: &rusqlite::Error) -> Error {
+pub(crate) fn of(path: &Path, what: &str, cause: &rusqlite::Error) -> Error {
     if let Some(damaged) = Damaged::of(cause) {
         return damaged;
     }
@@ -31,11 +31,11 @@ pub(super) fn of(path: &Path, what: &str, cause: &rusqlite::Error) -> Error {
 }
 
 /// Whether another one has the file locked: nothing was done.
-pub(super) fn is_locked(cause: &rusqlite::Error) -> bool {
+pub(crate) fn is_locked(cause: &rusqlite::Error) -> bool {
     matches!(cause.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Who has it locked.
-pub(super) fn locked(path: &Path) -> String {
+pub(crate) fn locked(path: &Path) -> String {
     format!("{} is locked by {}", path.display(), dataflow_locks::database_holder(path))
 }

@@ -1,4 +1,4 @@
-//! The log in one SQLite file: the embedded default.
+//! The journal in one SQLite file: the embedded default.
 //!
 //! One thread writes: it takes all that waits, whatever the shard, and commits it in one transaction.
 //! Two threads read. Decision and figures: `docs/adr/0003-shard-log.md`.
@@ -12,19 +12,23 @@ mod statements;
 mod sums;
 mod writer;
 
-use crate::{Appended, Entry, Error, Head, Journal, Run, Snapshot, range, stored};
-use async_trait::async_trait;
 pub use backup::{backup, is_kept, restore};
+pub use seen::marker;
+
+use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
-    pipeline::Event,
     shard::ShardId,
+};
+use dataflow_journal::{
+    Appended, Claim, Error, Head, Holder, Snapshot,
+    store::{Chunks, Log, Page, Snapshots, Span},
+    stored::Row,
 };
 use health::Health;
 use readers::Readers;
-pub use seen::marker;
 use seen::{Marker, Written};
 use std::{
     path::{Path, PathBuf},
@@ -74,81 +78,85 @@ impl Sqlite {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 #[async_trait]
-impl Journal for Sqlite {
+impl Log for Sqlite {
     fn id(&self) -> &str {
         &self.id
     }
 
-    async fn claim(&self, shard: ShardId) -> Result<Head, Error> {
-        self.writer.advance(0, |_| 1, move |db| statements::claim(db, shard)).await
+    async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {
+        let holder = holder.clone();
+        let moves = |(_, moved): &(Claim, bool)| u64::from(*moved);
+        let claim = move |db: &_| statements::claim(db, shard, expected, &holder);
+        Ok(self.writer.advance(0, moves, claim).await?.0)
+    }
+
+    async fn head(&self, shard: ShardId) -> Result<Head, Error> {
+        self.readers.run(move |db| statements::head(db, shard)).await
     }
 
     async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
         self.readers.run(statements::epochs).await
     }
 
-    async fn append(&self, shard: ShardId, epoch: Epoch, next_seq: Seq, events: &[(PipelineId, Event)]) -> Appended {
-        let written = match stored::rows(next_seq, events) {
-            Ok(rows) => {
-                let weight = rows.iter().map(|row| row.body.len()).sum();
-                let count = rows.len() as u64;
-                let moves = move |appended: &Appended| if *appended == Appended::Applied { count } else { 0 };
-                self.writer
-                    .advance(weight, moves, move |db| statements::append(db, shard, epoch, next_seq, &rows))
-                    .await
-            }
-            Err(cause) => Err(cause),
-        };
-        written.unwrap_or_else(|cause| {
+    async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {
+        let weight = rows.iter().map(|row| row.body.len()).sum();
+        let count = rows.len() as u64;
+        let moves = move |appended: &Appended| if *appended == Appended::Applied { count } else { 0 };
+        let append = move |db: &_| statements::append(db, shard, epoch, next, &rows);
+        match self.writer.advance(weight, moves, append).await {
+            Ok(appended) => appended,
+            // Nothing of its transaction is in the file.
+            Err(cause @ (Error::Corrupt(_) | Error::Broken(_))) => Appended::Refused(cause.to_string()),
             // A journal that can't be written is told of by whoever watches `unwritable`: once, not for each shard.
-            match &cause {
-                Error::Unavailable(_) => {
-                    tracing::debug!(%shard, %epoch, %next_seq, %cause, "the outcome of an append is unknown")
-                }
-                _ => tracing::error!(%shard, %epoch, %next_seq, %cause, "the outcome of an append is unknown"),
+            Err(cause) => {
+                tracing::debug!(%shard, %epoch, %next, %cause, "the outcome of an append is unknown");
+                Appended::Unknown
             }
-            Appended::Unknown
-        })
+        }
     }
 
-    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error> {
-        let limit = limit.max(1);
-        let (extent, rows) = self.readers.run(move |db| statements::read(db, shard, from, limit)).await?;
-        range::run(shard, from, limit, extent, rows)
+    async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Page, Error> {
+        self.readers.run(move |db| statements::read(db, shard, from, limit)).await
     }
 
-    async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
-        let shard = ShardId::of(pipeline);
+    async fn history(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Result<Vec<Row>, Error> {
         let pipeline = pipeline.clone();
-        let rows = self.readers.run(move |db| statements::history(db, shard, &pipeline, after, limit)).await?;
-        rows.into_iter().map(|row| range::entry(shard, row)).collect()
+        self.readers.run(move |db| statements::history(db, &pipeline, span, limit)).await
     }
 
-    async fn history_before(
-        &self,
-        pipeline: &PipelineId,
-        before: Option<Seq>,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Error> {
-        let shard = ShardId::of(pipeline);
-        let pipeline = pipeline.clone();
-        let rows = self.readers.run(move |db| statements::history_before(db, shard, &pipeline, before, limit)).await?;
-        rows.into_iter().map(|row| range::entry(shard, row)).collect()
+    async fn compact(&self, shard: ShardId, epoch: Epoch, before: Seq) -> Result<(), Error> {
+        self.writer.submit(Durable::Later, 0, move |db| statements::compact(db, shard, epoch, before)).await?
     }
 
+    async fn note_reader(&self, reader: &str, shard: ShardId, next: Option<Seq>) -> Result<(), Error> {
+        let reader = reader.to_owned();
+        self.writer.submit(Durable::AtOnce, 0, move |db| statements::note_reader(db, &reader, shard, next)).await
+    }
+
+    async fn readers(&self, shard: ShardId) -> Result<Vec<(String, Seq)>, Error> {
+        self.readers.run(move |db| statements::readers(db, shard)).await
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        let why = self.health.unwritable();
+        if self.health.has_failed() {
+            self.writer.try_again();
+        }
+        why
+    }
+}
+
+#[async_trait]
+impl Snapshots for Sqlite {
     async fn snapshot(
         &self,
         shard: ShardId,
         epoch: Epoch,
         next: Seq,
-        changed: &[Snapshot],
-        gone: &[PipelineId],
+        changed: Vec<Snapshot>,
+        gone: Vec<PipelineId>,
     ) -> Result<(), Error> {
-        let (changed, gone) = (changed.to_vec(), gone.to_vec());
         let weight = changed.iter().map(|snapshot| snapshot.state.len()).sum();
         self.writer
             .submit(Durable::AtOnce, weight, move |db| statements::snapshot(db, shard, epoch, next, &changed, &gone))
@@ -166,16 +174,15 @@ impl Journal for Sqlite {
         Ok((all.collect::<Result<_, Error>>()?, next))
     }
 
-    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
-        let shard = ShardId::of(pipeline);
-        let name = pipeline.clone();
-        let statements::Loaded { state, since, extent, rows } =
-            self.readers.run(move |db| statements::load(db, shard, &name)).await?;
-        range::covered(shard, since, usize::MAX, extent, &rows)?;
-        let own = rows.into_iter().filter(|row| row.pipeline == pipeline.as_str());
-        Ok((state.map(Into::into), own.map(|row| range::entry(shard, row)).collect::<Result<_, _>>()?))
+    async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Seq, Page), Error> {
+        let pipeline = pipeline.clone();
+        let (state, since, page) = self.readers.run(move |db| statements::load(db, &pipeline)).await?;
+        Ok((state.map(Into::into), since, page))
     }
+}
 
+#[async_trait]
+impl Chunks for Sqlite {
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         let id = id.clone();
         self.writer.submit(Durable::AtOnce, body.len(), move |db| statements::put_chunk(db, &id, &body)).await?
@@ -197,14 +204,6 @@ impl Journal for Sqlite {
         Ok(names.into_iter().map(|name| ChunkId(name.into())).collect())
     }
 
-    fn unwritable(&self) -> Option<String> {
-        let why = self.health.unwritable();
-        if self.health.has_failed() {
-            self.writer.try_again();
-        }
-        why
-    }
-
     async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {
         if ids.is_empty() {
             return Ok(());
@@ -213,3 +212,6 @@ impl Journal for Sqlite {
         self.writer.submit(Durable::Later, 0, move |db| statements::remove_chunks(db, &ids)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

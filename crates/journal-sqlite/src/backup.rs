@@ -1,11 +1,11 @@
 //! Copies of a journal: a backup of one that is being written, and a journal made of a backup.
-use super::{
+use crate::{
     failure, schema,
     seen::{self, Marker, Written, marker},
     statements,
 };
-use crate::Error;
 use dataflow_core::id::Epoch;
+use dataflow_journal::Error;
 use rusqlite::{Connection, OpenFlags};
 use std::{
     fs::{self, File, OpenOptions},

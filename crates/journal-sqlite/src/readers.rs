@@ -1,6 +1,6 @@
 //! The threads that read, each on a connection of its own.
-use super::failure;
-use crate::Error;
+use crate::failure;
+use dataflow_journal::Error;
 use rusqlite::Connection;
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 /// How many there are.
-pub(super) const THREADS: usize = 2;
+pub(crate) const THREADS: usize = 2;
 
 /// Most questions that wait; who asks one more waits itself.
 const WAITING: usize = 1_024;
@@ -19,7 +19,7 @@ const WAITING: usize = 1_024;
 type Question = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The door to the reading threads.
-pub(super) struct Readers {
+pub(crate) struct Readers {
     path: PathBuf,
     questions: Option<mpsc::Sender<Question>>,
     threads: Vec<JoinHandle<()>>,
@@ -31,7 +31,7 @@ fn stopped() -> Error {
 
 impl Readers {
     /// Starts one thread for each connection.
-    pub(super) fn start(path: &Path, connections: Vec<Connection>) -> Result<Self, Error> {
+    pub(crate) fn start(path: &Path, connections: Vec<Connection>) -> Result<Self, Error> {
         let (questions, waiting) = mpsc::channel::<Question>(WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut readers = Self { path: path.into(), questions: Some(questions), threads: Vec::new() };
@@ -52,7 +52,7 @@ impl Readers {
     }
 
     /// Asks one thing of one consistent state of the file.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {

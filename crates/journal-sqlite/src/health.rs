@@ -1,6 +1,6 @@
 //! Whether the journal can be written: by how its last transaction went, and by a look at its files and their disk.
-use super::failure;
-use crate::Error;
+use crate::failure;
+use dataflow_journal::Error;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::{
     os::unix::fs::MetadataExt,
@@ -12,13 +12,13 @@ use std::{
 const LEAST_SPACE: u64 = 1 << 20;
 
 /// Where a journal is saved whose file was removed.
-pub(super) fn saved(path: &Path) -> PathBuf {
+pub(crate) fn saved(path: &Path) -> PathBuf {
     path.with_extension("db.saved")
 }
 
 /// What is known of a journal's health.
 #[derive(Debug)]
-pub(super) struct Health {
+pub(crate) struct Health {
     path: PathBuf,
     /// The database and its log, as they were when they were first seen.
     files: Mutex<Vec<(PathBuf, (u64, u64))>>,
@@ -28,40 +28,42 @@ pub(super) struct Health {
 
 impl Health {
     /// Of a journal that was just opened.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let health = Self { path: path.into(), files: Mutex::default(), failure: Mutex::default() };
         health.replaced(); // sees the files for the first time
         health
     }
 
     /// How a transaction went.
-    pub(super) fn note(&self, how: &Result<(), Error>) {
+    pub(crate) fn note(&self, how: &Result<(), Error>) {
         let failure = match how {
             Ok(()) => None,
             Err(Error::Unavailable(why) | Error::Corrupt(why) | Error::Broken(why)) => Some(why.clone()),
-            Err(error @ (Error::Fenced { .. } | Error::NotAsLeft(_))) => Some(error.to_string()),
+            Err(error @ (Error::Fenced { .. } | Error::NotAsLeft(_) | Error::Trimmed { .. })) => {
+                Some(error.to_string())
+            }
         };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
     /// Another process has the file locked.
-    pub(super) fn locked(&self) {
+    pub(crate) fn locked(&self) {
         self.note(&Err(Error::Unavailable(failure::locked(&self.path))));
     }
 
     /// Why nothing can be written now.
-    pub(super) fn unwritable(&self) -> Option<String> {
+    pub(crate) fn unwritable(&self) -> Option<String> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failure.or_else(|| self.replaced()).or_else(|| self.no_room())
     }
 
     /// Whether the last transaction failed: only another one can tell that the next would not.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// SQLite would go on writing to files that nobody finds any more.
-    pub(super) fn replaced(&self) -> Option<String> {
+    pub(crate) fn replaced(&self) -> Option<String> {
         let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         for path in dataflow_locks::database_files(&self.path).into_iter().take(2) {

@@ -1,9 +1,10 @@
 //! How fast the SQLite log is, beside what the disk can do: appends a second and their times for 1, 100 and 1,000
 //! pipelines that append at once, and the disk's own `fdatasync`s.
 //!
-//! `cargo run -p dataflow-journal --example throughput --features testing -- [FOLDER] [SECONDS]` prints a line of JSON for each.
+//! `cargo run -p dataflow-journal-sqlite --example throughput -- [FOLDER] [SECONDS]` prints a line of JSON for each.
 use dataflow_core::{id::PipelineId, shard::ShardId};
-use dataflow_journal::{Appended, Journal, Sqlite, testing::samples};
+use dataflow_journal::{Appended, Encoded, Holder, Journal, testing::samples};
+use dataflow_journal_sqlite::Sqlite;
 use serde_json::json;
 use std::{
     io::Write,
@@ -30,7 +31,7 @@ fn measure(folder: &Path, time: Duration) -> Result<(), Failure> {
     report("the disk alone: 4 KiB and fdatasync", time, disk(&folder.join("disk"), time)?);
     let runtime = tokio::runtime::Runtime::new()?;
     for pipelines in [1, 100, 1_000] {
-        let journal = Arc::new(Sqlite::open(&folder.join(format!("journal-{pipelines}.db")))?);
+        let journal = Journal::new(Arc::new(Sqlite::open(&folder.join(format!("journal-{pipelines}.db")))?));
         let took = runtime.block_on(appends(&journal, pipelines, time))?;
         let plural = if pipelines == 1 { "" } else { "s" };
         report(&format!("checkpoints of {pipelines} pipeline{plural}"), time, took);
@@ -61,22 +62,22 @@ fn disk(path: &Path, time: Duration) -> Result<Vec<Duration>, Failure> {
 
 /// Each pipeline appends one checkpoint after the other. Those of one shard share its head, as in the engine: one append in
 /// flight per shard, so 1,000 pipelines wait for 256 heads.
-async fn appends(journal: &Arc<Sqlite>, pipelines: usize, time: Duration) -> Result<Vec<Duration>, Failure> {
+async fn appends(journal: &Journal, pipelines: usize, time: Duration) -> Result<Vec<Duration>, Failure> {
     let mut heads = Vec::new();
     for shard in ShardId::all() {
-        heads.push(Arc::new(Mutex::new(journal.claim(shard).await?)));
+        heads.push(Arc::new(Mutex::new(journal.take_over(shard, &Holder::new("bench")).await?)));
     }
     let mut writers: JoinSet<Result<Vec<Duration>, Failure>> = JoinSet::new();
     let begun = Instant::now();
     for number in 0..pipelines {
         let name = PipelineId::try_from(format!("pipeline-{number}"))?;
         let shard = ShardId::of(&name);
-        let (journal, head) = (Arc::clone(journal), Arc::clone(&heads[usize::from(shard.0)]));
+        let (journal, head) = (journal.clone(), Arc::clone(&heads[usize::from(shard.0)]));
         writers.spawn(async move {
             let (mut took, mut sequence) = (Vec::new(), 0);
             while begun.elapsed() < time {
                 sequence += 1;
-                let event = [(name.clone(), samples::progress("run", sequence))];
+                let event = [Encoded::new(&name, &samples::progress("run", sequence))?];
                 let before = Instant::now();
                 let mut head = head.lock().await;
                 if journal.append(shard, head.epoch, head.next_seq, &event).await != Appended::Applied {

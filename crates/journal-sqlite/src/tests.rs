@@ -1,17 +1,17 @@
 #![allow(clippy::unwrap_used)]
-use super::{Sqlite, writer::Durable};
-use crate::{
-    Appended, Error, Journal,
+use crate::{Sqlite, writer::Durable};
+use bytes::Bytes;
+use dataflow_core::{chunk::ChunkId, id::Seq, shard::ShardId};
+use dataflow_journal::{
+    Appended, Error, Holder, Journal,
     testing::{
-        contract::Owner,
+        contract::{Owner, encoded},
         samples::{lifecycle, pipeline, progress},
     },
 };
-use bytes::Bytes;
-use dataflow_core::{chunk::ChunkId, id::Seq, shard::ShardId};
 use futures::future::join_all;
 use rusqlite::Connection;
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 
 const SHARD: ShardId = ShardId(9);
@@ -20,6 +20,12 @@ fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
     (folder, path)
+}
+
+/// The store at a path, and a journal in it.
+fn open(path: &std::path::Path) -> (Arc<Sqlite>, Journal) {
+    let store = Arc::new(Sqlite::open(path).unwrap());
+    (store.clone(), Journal::new(store))
 }
 
 fn refusal(path: &std::path::Path) -> String {
@@ -32,19 +38,20 @@ async fn reopened_it_has_everything() {
     let name = pipeline(SHARD, 0);
     let chunk = ChunkId("p/i/1/x".into());
     let epoch = {
-        let journal = Sqlite::open(&path).unwrap();
+        let (store, journal) = open(&path);
         let mut owner = Owner::claim(&journal, SHARD).await;
         owner.append(&[(name.clone(), progress("1", 1)), (name.clone(), progress("2", 2))]).await;
-        journal.snapshot(SHARD, owner.epoch, Seq(3), &[], &[]).await.unwrap();
+        journal.snapshot(SHARD, owner.epoch, Seq(3), vec![], vec![]).await.unwrap();
+        journal.compact(SHARD, owner.epoch, Seq(2)).await.unwrap();
         owner.append(&[(name.clone(), lifecycle("3"))]).await;
         journal.put_chunk(&chunk, Bytes::from_static(b"body")).await.unwrap();
-        let [database, wal, index] = journal.own_files();
+        let [database, wal, index] = store.own_files();
         assert!(database.exists() && wal.exists() && index.exists());
         owner.epoch
     };
     assert!(!path.with_extension("db-wal").exists(), "closed, it is one file");
-    let journal = Sqlite::open(&path).unwrap();
-    let run = journal.read(SHARD, Seq(1), 10).await.unwrap();
+    let (_, journal) = open(&path);
+    let run = journal.read(SHARD, Seq(2), 10).await.unwrap();
     assert_eq!(run.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(run.next, Seq(4));
     assert_eq!(journal.snapshots(SHARD).await.unwrap().1, Seq(3));
@@ -57,15 +64,15 @@ async fn reopened_it_has_everything() {
 #[tokio::test]
 async fn what_is_applied_is_in_the_files() {
     let (folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
+    let (store, journal) = open(&path);
     let mut owner = Owner::claim(&journal, SHARD).await;
     for round in 1..=5_u64 {
         owner.append(&[(pipeline(SHARD, 0), lifecycle("c"))]).await;
         let copy = folder.path().join(format!("copy-{round}.db"));
-        for (file, suffix) in journal.own_files().iter().zip(["", "-wal"]) {
+        for (file, suffix) in store.own_files().iter().zip(["", "-wal"]) {
             std::fs::copy(file, format!("{}{suffix}", copy.display())).unwrap();
         }
-        let crashed = Sqlite::open(&copy).unwrap();
+        let (_, crashed) = open(&copy);
         assert_eq!(crashed.read(SHARD, Seq(1), 10).await.unwrap().entries.len() as u64, round);
     }
 }
@@ -93,7 +100,7 @@ fn other_files_are_refused_and_left_alone() {
 #[tokio::test]
 async fn a_lost_row_is_noticed() {
     let (_folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
+    let (_, journal) = open(&path);
     let mut owner = Owner::claim(&journal, SHARD).await;
     for n in 0..5 {
         owner.append(&[(pipeline(SHARD, 0), lifecycle(&format!("{n}")))]).await;
@@ -107,17 +114,17 @@ async fn a_lost_row_is_noticed() {
 #[tokio::test]
 async fn a_full_disk_loses_nothing() {
     let (_folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
+    let (store, journal) = open(&path);
     let mut owner = Owner::claim(&journal, SHARD).await;
     let name = pipeline(SHARD, 0);
     owner.append(&[(name.clone(), lifecycle("before"))]).await;
     let pages = async |most: u32| {
         let set = move |db: &Connection| db.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()));
-        journal.writer.submit(Durable::AtOnce, 0, set).await.unwrap();
+        store.writer.submit(Durable::AtOnce, 0, set).await.unwrap();
     };
     pages(1).await;
     let many: Vec<_> = (0..200).map(|n| (name.clone(), progress(&format!("full {n}"), n))).collect();
-    assert_eq!(journal.append(SHARD, owner.epoch, owner.next, &many).await, Appended::Unknown);
+    assert_eq!(journal.append(SHARD, owner.epoch, owner.next, &encoded(&many)).await, Appended::Unknown);
     let large = Bytes::from(vec![7; 1 << 20]);
     let refused = journal.put_chunk(&ChunkId("p/i/1/large".into()), large.clone()).await.unwrap_err();
     assert!(refused.to_string().contains("free space on its disk"), "{refused}");
@@ -135,13 +142,13 @@ async fn a_full_disk_loses_nothing() {
 #[tokio::test]
 async fn what_may_be_durable_later_is_not_synced_by_itself() {
     let (_folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
+    let (store, _) = open(&path);
     let level = |db: &Connection| db.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
     const NORMAL: i64 = 1;
     const FULL: i64 = 2;
     for _ in 0..2 {
-        assert_eq!(journal.writer.submit(Durable::Later, 0, level).await.unwrap(), NORMAL);
-        assert_eq!(journal.writer.submit(Durable::AtOnce, 0, level).await.unwrap(), FULL);
+        assert_eq!(store.writer.submit(Durable::Later, 0, level).await.unwrap(), NORMAL);
+        assert_eq!(store.writer.submit(Durable::AtOnce, 0, level).await.unwrap(), FULL);
     }
 }
 
@@ -149,7 +156,7 @@ async fn what_may_be_durable_later_is_not_synced_by_itself() {
 #[tokio::test]
 async fn a_failed_job_harms_no_other() {
     let (_folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
+    let (store, journal) = open(&path);
     let shards: Vec<_> = (0..40).map(ShardId).collect();
     let mut owners = join_all(shards.iter().map(|shard| Owner::claim(&journal, *shard))).await;
     let writes = owners.iter_mut().map(async |owner| owner.append(&[(pipeline(owner.shard, 0), lifecycle("c"))]).await);
@@ -159,7 +166,7 @@ async fn a_failed_job_harms_no_other() {
             db.execute("DELETE FROM head", [])?;
             db.execute("INSERT INTO no_such_table VALUES (1)", [])
         };
-        assert!(journal.writer.submit(Durable::AtOnce, 0, job).await.is_err());
+        assert!(store.writer.submit(Durable::AtOnce, 0, job).await.is_err());
     });
     tokio::join!(join_all(writes), join_all(bad));
     for shard in shards {
@@ -171,7 +178,7 @@ async fn a_failed_job_harms_no_other() {
 #[tokio::test]
 async fn removed_chunks_give_their_space_back() {
     let (_folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
+    let (_, journal) = open(&path);
     let ids: Vec<_> = (0..20).map(|n| ChunkId(format!("p/i/1/{n}").into())).collect();
     for id in &ids {
         journal.put_chunk(id, vec![1; 1 << 20].into()).await.unwrap();
@@ -201,29 +208,27 @@ fn statements_use_their_indexes() {
         let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3));
         steps.collect::<Result<Vec<_>, _>>().unwrap().join("\n")
     };
-    insta::assert_snapshot!(plan(super::statements::READ), @"SEARCH log USING PRIMARY KEY (shard=? AND seq>?)");
-    insta::assert_snapshot!(plan(super::statements::HISTORY), @"SEARCH log USING INDEX log_history (pipeline=? AND seq>?)");
-    insta::assert_snapshot!(plan(super::statements::HISTORY_BEFORE), @"SEARCH log USING INDEX log_history (pipeline=? AND seq<?)");
-    insta::assert_snapshot!(plan(super::statements::COMPACT), @"
-    SEARCH log USING INDEX log_progress (shard=?)
-    CORRELATED SCALAR SUBQUERY 1
-    SEARCH later USING COVERING INDEX log_progress (shard=? AND pipeline=? AND kind=? AND seq>? AND seq<?)
-    ");
-    insta::assert_snapshot!(plan(super::statements::CHUNKS), @"SEARCH chunk USING COVERING INDEX sqlite_autoindex_chunk_1 (id>?)");
+    insta::assert_snapshot!(plan(crate::statements::READ), @"SEARCH log USING PRIMARY KEY (shard=? AND seq>?)");
+    insta::assert_snapshot!(plan(crate::statements::HISTORY), @"SEARCH log USING INDEX log_history (pipeline=? AND seq>?)");
+    insta::assert_snapshot!(plan(crate::statements::HISTORY_BEFORE), @"SEARCH log USING INDEX log_history (pipeline=? AND seq<?)");
+    insta::assert_snapshot!(plan(crate::statements::COMPACT), @"SEARCH log USING PRIMARY KEY (shard=? AND seq>? AND seq<?)");
+    insta::assert_snapshot!(plan(crate::statements::CHUNKS), @"SEARCH chunk USING COVERING INDEX sqlite_autoindex_chunk_1 (id>?)");
 }
 
 /// One who is frozen in the middle of a transaction keeps nobody from looking.
 #[tokio::test]
 async fn a_locked_journal_can_be_opened_and_read() {
     let (_folder, path) = place();
-    let first = Sqlite::open(&path).unwrap();
+    let (_, first) = open(&path);
     Owner::claim(&first, SHARD).await.append(&[(pipeline(SHARD, 0), lifecycle("1"))]).await;
     let holder = Connection::open(&path).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let second = Sqlite::open(&path).unwrap();
+    let (_, second) = open(&path);
     assert_eq!(second.read(SHARD, Seq(1), 10).await.unwrap().entries.len(), 1);
-    let mut claiming = std::pin::pin!(second.claim(SHARD));
-    assert!(futures::poll!(&mut claiming).is_pending());
+    let node = Holder::new("node");
+    let mut claiming = std::pin::pin!(second.take_over(SHARD, &node));
+    let claims = tokio::time::timeout(Duration::from_millis(200), &mut claiming);
+    assert!(claims.await.is_err(), "somebody has it locked");
     holder.execute_batch("ROLLBACK").unwrap();
     claiming.await.unwrap();
 }
@@ -232,9 +237,9 @@ async fn a_locked_journal_can_be_opened_and_read() {
 #[tokio::test]
 async fn a_failure_is_over_although_nobody_writes() {
     let (_folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
+    let (store, journal) = open(&path);
     let full = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
-    let failed = journal.writer.submit(Durable::AtOnce, 0, move |_| Err::<(), _>(full())).await;
+    let failed = store.writer.submit(Durable::AtOnce, 0, move |_| Err::<(), _>(full())).await;
     assert!(failed.unwrap_err().to_string().contains("free space"));
     assert!(journal.unwritable().unwrap().contains("free space"));
     for _ in 0..3_000 {
@@ -251,7 +256,7 @@ async fn killed(name: &str) -> (TempDir, PathBuf) {
     let (folder, path) = place();
     let left = folder.path().join(name);
     std::fs::create_dir(&left).unwrap();
-    let journal = Sqlite::open(&path).unwrap();
+    let (_, journal) = open(&path);
     let mut owner = Owner::claim(&journal, SHARD).await;
     for n in 0..5 {
         owner.append(&[(pipeline(SHARD, 0), lifecycle(&format!("{n}")))]).await;
@@ -266,7 +271,7 @@ async fn killed(name: &str) -> (TempDir, PathBuf) {
 /// Whatever is missing of what was written here is noticed; what nobody took anything from opens, wherever it lies.
 #[tokio::test]
 async fn what_was_taken_away_is_noticed() {
-    let id = |path: &std::path::Path| Sqlite::open(path).unwrap().id().to_owned();
+    let id = |path: &std::path::Path| open(path).1.id().to_owned();
     let (_kept, path) = killed("whole").await;
     assert_eq!(id(&path), id(&path), "all is there, and it stays the same journal");
 
@@ -291,7 +296,8 @@ async fn what_was_taken_away_is_noticed() {
                 drop(Sqlite::open(path).unwrap());
                 let db = Connection::open(path).unwrap();
                 db.execute("DELETE FROM log WHERE seq = 5", []).unwrap();
-                let sum = super::sums::sum(&[SHARD.0.into(), 1, 5, 1, 0], "", &[]);
+                let holder: String = db.query_row("SELECT holder FROM head", [], |row| row.get(0)).unwrap();
+                let sum = crate::sums::sum(&[SHARD.0.into(), 1, 5, 1, 1, 0], &holder, &[]);
                 db.execute("UPDATE head SET next_seq = 5, sum = ?1", [sum]).unwrap();
             },
             "holds 5 of the 6 changes",
@@ -310,7 +316,7 @@ async fn what_was_taken_away_is_noticed() {
         assert!(refused.to_string().contains(says), "{what}: {refused}");
         assert!(matches!(Sqlite::open(&path), Err(Error::NotAsLeft(_))), "{what}: the first look changed nothing");
         // Without the marker it is what is there that counts.
-        std::fs::remove_file(super::marker(&path)).unwrap();
+        std::fs::remove_file(crate::marker(&path)).unwrap();
         Sqlite::open(&path).unwrap();
     }
 }
@@ -319,13 +325,13 @@ async fn what_was_taken_away_is_noticed() {
 #[tokio::test]
 async fn the_marker_is_never_ahead() {
     let (_folder, path) = place();
-    let journal = Sqlite::open(&path).unwrap();
-    let moves = || super::seen::Written::seen(&path).unwrap().unwrap().moves;
+    let (_, journal) = open(&path);
+    let moves = || crate::seen::Written::seen(&path).unwrap().unwrap().moves;
     let mut owner = Owner::claim(&journal, SHARD).await;
     assert_eq!(moves(), 1);
     owner.append(&[(pipeline(SHARD, 0), lifecycle("1")), (pipeline(SHARD, 0), lifecycle("2"))]).await;
     assert_eq!(moves(), 3);
-    let refused = journal.append(SHARD, owner.epoch, Seq(1), &[(pipeline(SHARD, 0), lifecycle("x"))]).await;
+    let refused = journal.append(SHARD, owner.epoch, Seq(1), &encoded(&[(pipeline(SHARD, 0), lifecycle("x"))])).await;
     assert_eq!((refused, moves()), (Appended::Fenced, 3));
     journal.put_chunk(&ChunkId("p/i/1/x".into()), Bytes::from_static(b"body")).await.unwrap();
     assert_eq!(moves(), 3);
@@ -335,13 +341,13 @@ async fn the_marker_is_never_ahead() {
 }
 
 #[test]
-fn a_journal_without_checksums_is_refused() {
-    for old in ["DROP TABLE journal", "ALTER TABLE journal DROP COLUMN sum"] {
+fn a_journal_with_other_tables_is_refused() {
+    for old in ["DROP TABLE head", "ALTER TABLE head DROP COLUMN holder"] {
         let (_folder, path) = place();
         drop(Sqlite::open(&path).unwrap());
         Connection::open(&path).unwrap().execute_batch(old).unwrap();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(refusal(&path), @"the journal is damaged: [path] was written by a build from before the first release, whose rows have no checksums; start with an empty folder");
+            insta::assert_snapshot!(refusal(&path), @"the journal is damaged: [path] was written by a build from before the first release, whose tables are others; start with an empty folder");
         }
     }
 }

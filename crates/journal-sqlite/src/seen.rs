@@ -2,7 +2,7 @@
 //!
 //! A file that is missing, older or another one is noticed by it at the next start, before the node promises anything. It
 //! is written after each commit and never synced: it may know less than the journal has, never more.
-use crate::Error;
+use dataflow_journal::Error;
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -12,11 +12,11 @@ use std::{
 
 /// What a journal is known by, and how much was written to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Written {
+pub(crate) struct Written {
     /// The journal's id.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Claims and events of all shards, ever.
-    pub(super) moves: u64,
+    pub(crate) moves: u64,
 }
 
 impl Written {
@@ -31,7 +31,7 @@ impl Written {
     }
 
     /// What a look at the marker of the journal at `path` tells; none if nothing was ever written there.
-    pub(super) fn seen(path: &Path) -> Result<Option<Self>, Error> {
+    pub(crate) fn seen(path: &Path) -> Result<Option<Self>, Error> {
         let marker = marker(path);
         let failed = |why: String| Error::NotAsLeft(format!("{} can't be read: {why}", marker.display()));
         match std::fs::read_to_string(&marker) {
@@ -42,7 +42,7 @@ impl Written {
     }
 
     /// Whether the journal at `path`, which has `self`, is the one that was `seen`, with all that was seen of it.
-    pub(super) fn covers(&self, seen: &Self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn covers(&self, seen: &Self, path: &Path) -> Result<(), Error> {
         let path = path.display();
         if self.id != seen.id {
             let (there, then) = (&self.id, &seen.id);
@@ -67,7 +67,7 @@ pub fn marker(path: &Path) -> PathBuf {
 }
 
 /// Makes sure that the file at `path` is there, where a journal was written before.
-pub(super) fn is_there(path: &Path) -> Result<(), Error> {
+pub(crate) fn is_there(path: &Path) -> Result<(), Error> {
     match std::fs::metadata(path) {
         Ok(file) if file.len() > 0 => Ok(()),
         Ok(_) => Err(empty(path)),
@@ -79,7 +79,7 @@ pub(super) fn is_there(path: &Path) -> Result<(), Error> {
 }
 
 /// There is a file, but no journal in it.
-pub(super) fn empty(path: &Path) -> Error {
+pub(crate) fn empty(path: &Path) -> Error {
     Error::NotAsLeft(format!(
         "{path} is empty, but a journal was written here: it was made anew, or {path}-wal was removed",
         path = path.display()
@@ -88,7 +88,7 @@ pub(super) fn empty(path: &Path) -> Error {
 
 /// Keeps the marker up to date.
 #[derive(Debug)]
-pub(super) struct Marker {
+pub(crate) struct Marker {
     path: PathBuf,
     /// None once it can't be written: an older one does no harm.
     file: Option<File>,
@@ -97,7 +97,7 @@ pub(super) struct Marker {
 
 impl Marker {
     /// Of the journal at `path`, which has `written`. A new one is durable once this returns.
-    pub(super) fn keep(path: &Path, written: Written) -> Result<Self, Error> {
+    pub(crate) fn keep(path: &Path, written: Written) -> Result<Self, Error> {
         let path = marker(path);
         let failed = |cause: io::Error| Error::Unavailable(format!("{} can't be written: {cause}", path.display()));
         let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -109,7 +109,7 @@ impl Marker {
     }
 
     /// So much more was written, and is durable.
-    pub(super) fn add(&mut self, moves: u64) {
+    pub(crate) fn add(&mut self, moves: u64) {
         if moves == 0 {
             return;
         }
@@ -123,7 +123,7 @@ impl Marker {
 }
 
 /// Makes names in the folder of a file durable.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     // That of a mere name is the working folder.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()

@@ -7,15 +7,20 @@ use dataflow_core::{
     shard::ShardId,
 };
 use dataflow_journal::{
-    Error, Journal, Snapshot, Sqlite,
+    Error, Holder, Journal, Snapshot,
     testing::{
         contract::Owner,
         samples::{lifecycle, opened, pipeline, progress, received},
     },
 };
+use dataflow_journal_sqlite::Sqlite;
 use proptest::prelude::*;
 use rusqlite::{Connection, types::Value};
-use std::{fs, path::Path, sync::LazyLock};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 const SHARDS: [ShardId; 2] = [ShardId(3), ShardId(9)];
 const PIPELINES: usize = 3;
@@ -31,7 +36,7 @@ static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let folder = folder();
     let path = folder.path().join("journal.db");
     on(async {
-        let journal = Sqlite::open(&path).unwrap();
+        let journal = Journal::new(Arc::new(Sqlite::open(&path).unwrap()));
         for shard in SHARDS {
             let mut owner = Owner::claim(&journal, shard).await;
             for round in 0..6 {
@@ -48,7 +53,7 @@ static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
                     };
                     let states: Vec<_> = names.iter().map(state).collect();
                     assert_eq!(owner.next, TAIL);
-                    journal.snapshot(shard, owner.epoch, TAIL, &states, &[]).await.unwrap();
+                    journal.snapshot(shard, owner.epoch, TAIL, states, vec![]).await.unwrap();
                 }
             }
             for number in 0..PIPELINES {
@@ -83,12 +88,13 @@ fn answers(path: &Path) -> Result<Vec<Answer>, Error> {
     fn said<T: std::fmt::Debug>(answer: Result<T, Error>) -> Result<String, Error> {
         answer.map(|answer| format!("{answer:?}"))
     }
-    let journal = Sqlite::open(path)?;
+    let journal = Journal::new(Arc::new(Sqlite::open(path)?));
     Ok(on(async {
         let mut all = vec![("the id".to_owned(), Ok(journal.id().to_owned()))];
         for shard in SHARDS {
             let mut told = |what: &str, answer| all.push((format!("{what} of shard {shard}"), answer));
-            told("the claim", said(journal.claim(shard).await));
+            told("the head", said(journal.head(shard).await));
+            told("the claim", said(journal.take_over(shard, &Holder::new("node")).await));
             told("the snapshots", said(journal.snapshots(shard).await));
             told("the tail", said(journal.read(shard, TAIL, 1_000).await));
             for number in 0..PIPELINES {
@@ -161,7 +167,7 @@ proptest! {
 fn a_byte_of_a_row() {
     for (table, columns) in [
         ("journal", &["id", "sum"][..]),
-        ("head", &["shard", "epoch", "next_seq", "snapshot_at", "snapshots", "sum"]),
+        ("head", &["shard", "epoch", "holder", "next_seq", "snapshot_at", "compacted", "snapshots", "sum"]),
         ("log", &["shard", "seq", "pipeline", "kind", "body", "sum"]),
         ("snapshot", &["shard", "pipeline", "state", "sum"]),
         ("chunk", &["id", "body", "sum"]),

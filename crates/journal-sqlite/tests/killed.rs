@@ -2,17 +2,19 @@
 #![allow(clippy::unwrap_used)]
 use dataflow_core::{id::Seq, shard::ShardId};
 use dataflow_journal::{
-    Journal, Sqlite,
+    Journal,
     testing::{
         contract::Owner,
         samples::{lifecycle, pipeline, progress},
     },
 };
+use dataflow_journal_sqlite::Sqlite;
 use futures::future::join_all;
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 const SHARDS: std::ops::Range<u8> = 0..8;
@@ -49,7 +51,7 @@ fn what_was_applied_outlives_kill_9() {
 }
 
 fn check(path: &Path, applied: &[u64; 8]) {
-    let journal = Sqlite::open(path).unwrap();
+    let journal = Journal::new(Arc::new(Sqlite::open(path).unwrap()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         for shard in SHARDS {
@@ -66,7 +68,7 @@ fn check(path: &Path, applied: &[u64; 8]) {
 #[ignore = "run by what_was_applied_outlives_kill_9, which kills it"]
 fn the_killed() {
     let Some(path) = std::env::var_os(FILE) else { return };
-    let journal = Sqlite::open(Path::new(&path)).unwrap();
+    let journal = Journal::new(Arc::new(Sqlite::open(Path::new(&path)).unwrap()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(join_all(SHARDS.map(async |shard| {
         let mut owner = Owner::claim(&journal, ShardId(shard)).await;

@@ -1,0 +1,307 @@
+//! The journal as its users see it: events in, events out, whatever the backend.
+use crate::{Appended, Claim, Encoded, Error, Head, Holder, Store, overflow, range, store::Span, stored::Row};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, PipelineId, Seq},
+    pipeline::Event,
+    shard::ShardId,
+};
+use std::sync::Arc;
+
+/// Most bytes of one append, encoded: what every backend can write in one conditional statement.
+pub const MAX_APPEND_BYTES: usize = 256 << 10;
+/// Most events of a shard that a reader which has fallen back keeps from compaction. After that it is [`Error::Trimmed`].
+pub const MAX_HELD_BACK: u64 = 100_000;
+
+/// An event of a pipeline with its place in the shard's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place. Places are dense within a shard.
+    pub seq: Seq,
+    /// The pipeline it happened to.
+    pub pipeline: PipelineId,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A contiguous run of a shard's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The entries, by rising place.
+    pub entries: Vec<Entry>,
+    /// Where to read on: everything before it is in here.
+    pub next: Seq,
+}
+
+/// A snapshot of one pipeline: its state, serialized by the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its state.
+    pub state: Bytes,
+}
+
+/// The log of all shards. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    store: Arc<dyn Store>,
+}
+
+impl Journal {
+    /// The journal in this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The same behind what `wrap` makes of its store.
+    #[must_use]
+    pub fn wrapped(self, wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
+        Self::new(wrap(self.store))
+    }
+
+    /// What tells this journal from any other: drawn when it was made. A copy has the same.
+    pub fn id(&self) -> &str {
+        self.store.id()
+    }
+
+    /// Takes over a shard whose epoch is `expected`. Repeated by the same holder, it is carried out once.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {
+        self.store.claim(shard, expected, holder).await
+    }
+
+    /// Takes over a shard, whoever holds it. For a node that was told to own it; one that has only lost sight of its own append
+    /// [claims](Self::claim) what it holds, and so never takes a shard back from its successor.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub async fn take_over(&self, shard: ShardId, holder: &Holder) -> Result<Head, Error> {
+        let mut expected = self.head(shard).await?.epoch;
+        loop {
+            match self.claim(shard, expected, holder).await? {
+                Claim::Claimed(head) => return Ok(head),
+                Claim::Held(head) => expected = head.epoch,
+            }
+        }
+    }
+
+    /// The head of a shard.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub async fn head(&self, shard: ShardId) -> Result<Head, Error> {
+        self.store.head(shard).await
+    }
+
+    /// The epochs of all shards that were ever claimed, in no order, without claiming any: who finds a higher one than its
+    /// own has been replaced.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub async fn epochs(&self) -> Result<Vec<(ShardId, Epoch)>, Error> {
+        self.store.epochs().await
+    }
+
+    /// Appends events at `next`, all or none, if the head is still `(epoch, next)`. Those that are too long for the log go into
+    /// chunks first.
+    pub async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, events: &[Encoded]) -> Appended {
+        let rows = match overflow::rows(&*self.store, shard, epoch, next, events).await {
+            Ok(rows) => rows,
+            Err(Error::Unavailable(_)) => return Appended::Unknown,
+            Err(error) => return Appended::Refused(error.to_string()),
+        };
+        let bytes: usize = rows.iter().map(|row| row.body.len()).sum();
+        if bytes > MAX_APPEND_BYTES {
+            return Appended::Refused(format!("an append of {bytes} bytes; {MAX_APPEND_BYTES} are the most"));
+        }
+        self.store.append(shard, epoch, next, rows).await
+    }
+
+    /// Reads from a place on, at most about `limit` events. An empty run whose `next` is `from` says: that is all.
+    ///
+    /// # Errors
+    /// [`Error::Trimmed`] if progress from that place on was compacted away.
+    pub async fn read(&self, shard: ShardId, from: Seq, limit: usize) -> Result<Run, Error> {
+        let limit = limit.max(1);
+        let page = self.store.read(shard, from, limit).await?;
+        let next = range::covered(shard, from, limit, &page)?;
+        Ok(Run { entries: self.entries(shard, page.rows).await?, next })
+    }
+
+    /// Lifecycle events of one pipeline after a place, for its history: all but what is progress, see [`Kind`](crate::stored::Kind).
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.told(pipeline, Span::After(after), limit).await
+    }
+
+    /// The same events from the newest on, before a place if there is one.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn history_before(
+        &self,
+        pipeline: &PipelineId,
+        before: Option<Seq>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        self.told(pipeline, Span::Before(before.unwrap_or(Seq(u64::MAX))), limit).await
+    }
+
+    async fn told(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Result<Vec<Entry>, Error> {
+        let rows = self.store.history(pipeline, span, limit).await?;
+        self.entries(ShardId::of(pipeline), rows).await
+    }
+
+    /// Stores the changed pipelines of a shard as they are after all events before `next`, and removes the snapshots of
+    /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's and the head.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]; [`Error::Corrupt`] if `next` lies elsewhere.
+    pub async fn snapshot(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        next: Seq,
+        changed: Vec<Snapshot>,
+        gone: Vec<PipelineId>,
+    ) -> Result<(), Error> {
+        self.store.snapshot(shard, epoch, next, changed, gone).await
+    }
+
+    /// Lets go of progress before `before`, which is not after the last snapshot; fenced by `epoch`. Readers that have not come so far hold it back,
+    /// by [`MAX_HELD_BACK`] events at most. Lifecycle events stay: they are history.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]; [`Error::Corrupt`] if the place lies elsewhere.
+    pub async fn compact(&self, shard: ShardId, epoch: Epoch, before: Seq) -> Result<(), Error> {
+        let readers = self.store.readers(shard).await?;
+        let before = held_back(before, readers.into_iter().map(|(_, next)| next));
+        self.store.compact(shard, epoch, before).await?;
+        overflow::collect(&*self.store, shard, before).await
+    }
+
+    /// Notes that a reader has read a shard's log up to `next`: what comes after it is kept for it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn note_reader(&self, reader: &str, shard: ShardId, next: Seq) -> Result<(), Error> {
+        self.store.note_reader(reader, shard, Some(next)).await
+    }
+
+    /// Forgets a reader: nothing is kept for it any more.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn forget_reader(&self, reader: &str, shard: ShardId) -> Result<(), Error> {
+        self.store.note_reader(reader, shard, None).await
+    }
+
+    /// All snapshots of a shard, and the place from which its log has to be read to be up to date.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
+        self.store.snapshots(shard).await
+    }
+
+    /// The snapshot of one pipeline, and its own events since: what others of its shard did meanwhile is not read.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+        let shard = ShardId::of(pipeline);
+        let (state, since, mut page) = self.store.load(pipeline).await?;
+        range::covered(shard, since, usize::MAX, &page)?;
+        page.rows.retain(|row| row.pipeline == pipeline.as_str());
+        Ok((state, self.entries(shard, page.rows).await?))
+    }
+
+    /// Stores a chunk durably. Storing the same again is fine.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is there with other content.
+    pub async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        self.store.put_chunk(id, body).await
+    }
+
+    /// Stores a chunk that an event is about to name: it is durable once an append is that begins after this has
+    /// returned. A store that keeps chunks and log in one place saves a wait for the disk.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is there with other content.
+    pub async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
+        self.store.stage_chunk(id, body).await
+    }
+
+    /// Reads a chunk.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub async fn chunk(&self, id: &ChunkId) -> Result<Option<Bytes>, Error> {
+        self.store.chunk(id).await
+    }
+
+    /// Names of all chunks that begin so.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn chunks(&self, prefix: &str) -> Result<Vec<ChunkId>, Error> {
+        self.store.chunks(prefix).await
+    }
+
+    /// Removes chunks; those that are not there are fine. One may be there again after a power cut.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn remove_chunks(&self, ids: &[ChunkId]) -> Result<(), Error> {
+        self.store.remove_chunks(ids).await
+    }
+
+    /// Why nothing can be written now, as far as is known; see [`Log::unwritable`](crate::store::Log::unwritable).
+    pub fn unwritable(&self) -> Option<String> {
+        self.store.unwritable()
+    }
+
+    async fn entries(&self, shard: ShardId, rows: Vec<Row>) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let row = overflow::fetched(&*self.store, shard, row).await?;
+            entries.push(range::entry(shard, row)?);
+        }
+        Ok(entries)
+    }
+}
+
+/// How far progress may be let go that readers with these places still have to read.
+fn held_back(before: Seq, readers: impl Iterator<Item = Seq>) -> Seq {
+    let slowest = readers.min().unwrap_or(before);
+    before.min(slowest.max(Seq(before.0.saturating_sub(MAX_HELD_BACK))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_HELD_BACK, held_back};
+    use dataflow_core::id::Seq;
+
+    #[test]
+    fn the_slowest_reader_holds_back_up_to_a_bound() {
+        let before = MAX_HELD_BACK + 500;
+        for (readers, expected) in [
+            (&[][..], before),
+            (&[before + 7], before),
+            (&[before - 1, before - 3], before - 3),
+            (&[501], 501),
+            (&[500], 500),
+            (&[499], 500),
+            (&[1, before], 500),
+        ] {
+            assert_eq!(held_back(Seq(before), readers.iter().copied().map(Seq)), Seq(expected), "{readers:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Events that are too long for the log: the body is a chunk, put before the row that names it.
+use crate::{Encoded, Error, Store, stored::Row};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, Seq},
+    shard::ShardId,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+
+/// Longest body that stays in the log.
+pub(crate) const MAX_BODY: usize = 64 << 10;
+
+/// What the log has in place of such a body. No event looks like it: every one has a `v`.
+#[derive(Serialize, Deserialize)]
+struct Moved {
+    chunk: ChunkId,
+}
+
+/// Names of a shard's chunks of this kind begin so.
+fn prefix(shard: ShardId) -> String {
+    format!("event/{}/", shard.0)
+}
+
+/// Of each writer its own: one that is fenced may have put other content for the same place.
+fn name(shard: ShardId, seq: Seq, epoch: Epoch) -> ChunkId {
+    ChunkId(format!("{}{}/{}", prefix(shard), seq.0, epoch.0).into())
+}
+
+/// The rows of an append at `next`.
+pub(crate) async fn rows(
+    store: &dyn Store,
+    shard: ShardId,
+    epoch: Epoch,
+    next: Seq,
+    events: &[Encoded],
+) -> Result<Vec<Row>, Error> {
+    let mut rows = Vec::with_capacity(events.len());
+    for (seq, event) in (next.0..).map(Seq).zip(events) {
+        let mut row = event.at(seq);
+        if row.body.len() > MAX_BODY {
+            let chunk = name(shard, seq, epoch);
+            store.stage_chunk(&chunk, Bytes::from(row.body)).await?;
+            row.body = serde_json::to_string(&Moved { chunk }).map_err(|cause| Error::Corrupt(cause.to_string()))?;
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// A row with its body, wherever that is.
+pub(crate) async fn fetched(store: &dyn Store, shard: ShardId, mut row: Row) -> Result<Row, Error> {
+    let Some(chunk) = moved(&row) else { return Ok(row) };
+    let damaged = |what: &str| Error::Corrupt(format!("shard {shard}, event {}: its chunk {chunk} {what}", row.seq));
+    let body = store.chunk(&chunk).await?.ok_or_else(|| damaged("is missing"))?;
+    row.body = String::from_utf8(body.into()).map_err(|_| damaged("is no text"))?;
+    Ok(row)
+}
+
+fn moved(row: &Row) -> Option<ChunkId> {
+    // Whatever else there is has a version in front.
+    let is_moved = row.body.starts_with(r#"{"chunk":"#);
+    is_moved.then(|| serde_json::from_str::<Moved>(&row.body).ok()).flatten().map(|moved| moved.chunk)
+}
+
+/// Removes the chunks of a shard's events before a place that the log has no longer, or never had.
+pub(crate) async fn collect(store: &dyn Store, shard: ShardId, before: Seq) -> Result<(), Error> {
+    let prefix = prefix(shard);
+    let place = |chunk: &ChunkId| chunk.0[prefix.len()..].split_once('/')?.0.parse().ok().map(Seq);
+    let chunks = store.chunks(&prefix).await?;
+    let chunks: Vec<_> = chunks.into_iter().filter(|chunk| place(chunk).is_some_and(|seq| seq < before)).collect();
+    let mut kept = HashSet::new();
+    for seq in chunks.iter().filter_map(place) {
+        let page = store.read(shard, seq, 1).await?;
+        kept.extend(page.rows.iter().filter(|row| row.seq == seq).filter_map(moved));
+    }
+    let gone: Vec<_> = chunks.into_iter().filter(|chunk| !kept.contains(chunk)).collect();
+    if gone.is_empty() { Ok(()) } else { store.remove_chunks(&gone).await }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::MAX_BODY;
+    use crate::{
+        Appended, Claim, Holder, Journal, Memory, stored,
+        testing::samples::{lifecycle, pipeline, progress},
+    };
+    use dataflow_core::{
+        id::{Epoch, Seq},
+        pipeline::{Event, event::Fact},
+        shard::ShardId,
+        spec::PipelineSpec,
+    };
+    use std::sync::Arc;
+
+    const SHARD: ShardId = ShardId(2);
+
+    fn long(command: &str, bytes: usize) -> Event {
+        let spec = serde_json::json!({"description": "d".repeat(bytes), "source": {"type": "http"}, "sink": {"type": "blackhole"}});
+        let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
+        Event { fact: Fact::PipelineUpdated { spec: Box::new(spec), generation: None }, ..lifecycle(command) }
+    }
+
+    async fn claimed(memory: &Memory) -> Journal {
+        let journal = Journal::new(Arc::new(memory.clone()));
+        let claim = journal.claim(SHARD, Epoch(0), &Holder::new("one")).await.unwrap();
+        assert!(matches!(claim, Claim::Claimed(_)));
+        journal
+    }
+
+    #[tokio::test]
+    async fn a_long_event_comes_back_and_its_chunk_stays_as_long_as_it_does() {
+        let memory = Memory::new();
+        let journal = claimed(&memory).await;
+        let name = pipeline(SHARD, 0);
+        let events = [lifecycle("1"), long("2", 3 * MAX_BODY), progress("3", 1), long("4", MAX_BODY)]
+            .map(|event| (name.clone(), event));
+        let encoded = stored::encoded(&events).unwrap();
+        assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded).await, Appended::Applied);
+        let chunks = async || journal.chunks("event/").await.unwrap().len();
+        assert_eq!(chunks().await, 2);
+        // One that never got into the log, of a writer that was fenced.
+        assert_eq!(journal.append(SHARD, Epoch(0), Seq(2), &encoded[1..2]).await, Appended::Fenced);
+        assert_eq!(chunks().await, 3);
+        let read = async || journal.read(SHARD, Seq(1), 10).await.unwrap().entries;
+        assert_eq!(read().await.into_iter().map(|entry| (name.clone(), entry.event)).collect::<Vec<_>>(), events);
+        journal.snapshot(SHARD, Epoch(1), Seq(5), vec![], vec![]).await.unwrap();
+        journal.compact(SHARD, Epoch(1), Seq(5)).await.unwrap();
+        assert_eq!(chunks().await, 2, "those of the history");
+        let history = journal.history(&name, Seq(0), 10).await.unwrap();
+        let lifecycle = events.iter().filter(|(_, event)| event.command.as_str() != "3").map(|(_, event)| event);
+        assert_eq!(history.iter().map(|entry| &entry.event).collect::<Vec<_>>(), lifecycle.collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn what_is_too_much_for_one_append_is_refused() {
+        let journal = claimed(&Memory::new()).await;
+        let events: Vec<_> = (0..5).map(|n| (pipeline(SHARD, 0), long(&n.to_string(), MAX_BODY - 1_000))).collect();
+        let encoded = stored::encoded(&events).unwrap();
+        let refused = journal.append(SHARD, Epoch(1), Seq(1), &encoded).await;
+        assert!(matches!(&refused, Appended::Refused(why) if why.contains("262144 are the most")), "{refused:?}");
+        assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded[..4]).await, Appended::Applied);
+    }
+}
