@@ -252,6 +252,7 @@ impl From<dataflow_journal::Error> for AskError {
         match error {
             dataflow_journal::Error::Corrupt(_)
             | dataflow_journal::Error::Broken(_)
+            | dataflow_journal::Error::OtherBuild(_)
             | dataflow_journal::Error::Trimmed { .. }
             | dataflow_journal::Error::NotAsLeft(_) => Self::Damaged(error.to_string()),
             dataflow_journal::Error::Unavailable(_) | dataflow_journal::Error::Fenced { .. } => {

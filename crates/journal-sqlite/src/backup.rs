@@ -5,7 +5,7 @@ use crate::{
     statements,
 };
 use dataflow_core::id::Epoch;
-use dataflow_journal::Error;
+use dataflow_journal::{Error, WriteLevel};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     fs::{self, File, OpenOptions},
@@ -85,7 +85,7 @@ fn copy(path: &Path, partial: &Partial) -> Result<(), Error> {
     let read = |cause| failure::of(path, "can't be read", &cause);
     let db = schema::connect(path, OpenFlags::empty()).map_err(read)?;
     db.busy_timeout(schema::BUSY).map_err(read)?;
-    schema::check(&db, path)?;
+    schema::check(&db, path, WriteLevel::NEWEST)?;
     schema::written(&db, path, None)?;
     partial.remove()?;
     let to = &partial.0;

@@ -39,9 +39,9 @@ impl Health {
         let failure = match how {
             Ok(()) => None,
             Err(Error::Unavailable(why) | Error::Corrupt(why) | Error::Broken(why)) => Some(why.clone()),
-            Err(error @ (Error::Fenced { .. } | Error::NotAsLeft(_) | Error::Trimmed { .. })) => {
-                Some(error.to_string())
-            }
+            Err(
+                error @ (Error::Fenced { .. } | Error::NotAsLeft(_) | Error::OtherBuild(_) | Error::Trimmed { .. }),
+            ) => Some(error.to_string()),
         };
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }

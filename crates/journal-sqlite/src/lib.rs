@@ -23,7 +23,7 @@ use dataflow_core::{
     shard::ShardId,
 };
 use dataflow_journal::{
-    Appended, Claim, Error, Head, Holder, Snapshot,
+    Appended, Claim, Error, Head, Holder, Snapshot, WriteLevel,
     store::{Chunks, Log, Page, Snapshots, Span},
     stored::Row,
 };
@@ -32,7 +32,10 @@ use readers::Readers;
 use seen::{Marker, Written};
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 use writer::{Durable, Writer};
 
@@ -43,6 +46,7 @@ use writer::{Durable, Writer};
 #[derive(Debug)]
 pub struct Sqlite {
     id: String,
+    level: AtomicU32,
     path: PathBuf,
     health: Arc<Health>,
     // The writer is dropped last: who closes the file last moves the write-ahead log into the database.
@@ -54,13 +58,18 @@ impl Sqlite {
     /// Opens the log at `path`; makes it if it isn't there. The folder has to be there.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is no journal, or one of a newer
-    /// version, [`Error::NotAsLeft`] if the file's [marker] knows of more than there is.
+    /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is no journal, [`Error::OtherBuild`] if
+    /// this one can't read it, [`Error::NotAsLeft`] if the file's [marker] knows of more than there is.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_as(path, WriteLevel::NEWEST)
+    }
+
+    /// Opens the log as a build does whose newest write level is this one.
+    fn open_as(path: &Path, newest: WriteLevel) -> Result<Self, Error> {
         let in_file = |cause| failure::of(path, "can't be opened", &cause);
         // Read first: it never knows more than the journal at the same moment.
         let seen = Written::seen(path)?;
-        let db = schema::open(path, seen.as_ref())?;
+        let (db, level) = schema::open(path, seen.as_ref(), newest)?;
         let written = schema::written(&db, path, seen.as_ref())?;
         seen.map_or(Ok(()), |seen| written.covers(&seen, path))?;
         let reading =
@@ -69,7 +78,8 @@ impl Sqlite {
         let id = written.id.clone();
         let marker = Marker::keep(path, written)?;
         let writer = Writer::start(path, db, health.clone(), marker)?;
-        Ok(Self { id, path: path.to_owned(), readers: Readers::start(path, reading)?, health, writer })
+        let level = AtomicU32::new(level.0);
+        Ok(Self { id, level, path: path.to_owned(), readers: Readers::start(path, reading)?, health, writer })
     }
 
     /// The files it keeps: the database, its write-ahead log, and that one's index.
@@ -82,6 +92,16 @@ impl Sqlite {
 impl Log for Sqlite {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn write_level(&self) -> WriteLevel {
+        WriteLevel(self.level.load(Ordering::Acquire))
+    }
+
+    async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
+        let raised = self.writer.submit(Durable::AtOnce, 0, move |db| schema::raise_level(db, to)).await?;
+        self.level.store(raised.0, Ordering::Release);
+        Ok(())
     }
 
     async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {

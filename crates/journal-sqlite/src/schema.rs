@@ -5,12 +5,12 @@ use crate::{
     statements,
     sums::{self, sum},
 };
-use dataflow_journal::Error;
+use dataflow_journal::{Error, WriteLevel};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use std::{path::Path, time::Duration};
 
-/// The version of the tables that this build reads and writes (`PRAGMA user_version`).
-const VERSION: i64 = 1;
+/// Where the write level is: it covers the tables, too, and is read before anything is touched.
+const LEVEL: &str = "PRAGMA user_version";
 
 /// Tells a journal from any other SQLite file (`PRAGMA application_id`): "DFjl".
 const APPLICATION: i64 = 0x4446_6a6c;
@@ -65,8 +65,9 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// Opens the file to write, and makes its tables if it is new. It is not where something was `seen` before.
-pub(crate) fn open(path: &Path, seen: Option<&Written>) -> Result<Connection, Error> {
+/// Opens the file to write, and makes its tables if it is new, which it is not where something was `seen` before. `newest` is what
+/// the build can read; the file's own write level is returned.
+pub(crate) fn open(path: &Path, seen: Option<&Written>, newest: WriteLevel) -> Result<(Connection, WriteLevel), Error> {
     let in_file = |cause| failure::of(path, "can't be opened", &cause);
     if seen.is_some() {
         seen::is_there(path)?;
@@ -77,11 +78,11 @@ pub(crate) fn open(path: &Path, seen: Option<&Written>) -> Result<Connection, Er
         if seen.is_some() {
             return Err(seen::empty(path));
         }
-        create(&mut db).map_err(in_file)?;
+        create(&mut db, newest).map_err(in_file)?;
     }
-    check(&db, path)?;
+    let level = check(&db, path, newest)?;
     settings(&db).map_err(in_file)?;
-    Ok(db)
+    Ok((db, level))
 }
 
 /// Opens the file once more, to read only.
@@ -120,7 +121,7 @@ fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     Ok(number(db, "SELECT count(*) FROM sqlite_master")? == 0)
 }
 
-fn create(db: &mut Connection) -> rusqlite::Result<()> {
+fn create(db: &mut Connection, level: WriteLevel) -> rusqlite::Result<()> {
     // Both are properties of the file that have to be set before its first table.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "journal_mode", "WAL")?;
@@ -131,13 +132,13 @@ fn create(db: &mut Connection) -> rusqlite::Result<()> {
         let id: String = tx.query_row("SELECT lower(hex(randomblob(16)))", [], |row| row.get(0))?;
         tx.execute("INSERT INTO journal (id, sum) VALUES (?1, ?2)", params![id, sum(&[], &id, &[])])?;
         tx.pragma_update(None, "application_id", APPLICATION)?;
-        tx.pragma_update(None, "user_version", VERSION)?;
+        tx.pragma_update(None, "user_version", level.0)?;
     }
     tx.commit()
 }
 
-/// Whether it is a journal that this build can read. It only looks, so that nobody's lock is in the way.
-pub(crate) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
+/// The write level of a journal, if a build can read it whose newest is this one. It only looks, so that nobody's lock is in the way.
+pub(crate) fn check(db: &Connection, path: &Path, newest: WriteLevel) -> Result<WriteLevel, Error> {
     let number = |sql| number(db, sql).map_err(|cause| failure::of(path, "can't be read", &cause));
     let what = path.display();
     if number("PRAGMA application_id")? != APPLICATION {
@@ -145,13 +146,21 @@ pub(crate) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
             "{what} is a SQLite file, but no journal of DataFlow; give it another path"
         )));
     }
-    match number("PRAGMA user_version")? {
-        VERSION => Ok(()),
-        newer if newer > VERSION => Err(Error::Corrupt(format!(
-            "{what} has the version {newer}, this build reads versions up to {VERSION}; run the build that wrote it, or a newer one"
+    let level = number(LEVEL)?;
+    match u32::try_from(level).map(WriteLevel) {
+        Ok(level) if level > newest => Err(Error::OtherBuild(format!(
+            "{what} is at write level {level}, this build reads levels up to {newest}; run the build that wrote it, or a newer one"
         ))),
-        other => Err(Error::Corrupt(format!("{what} has the unknown version {other}"))),
+        Ok(level) if level >= WriteLevel(1) => Ok(level),
+        _ => Err(Error::Corrupt(format!("{what} has no write level that there is: {level}"))),
     }
+}
+
+/// Raises the write level to at least `to`; what it is then.
+pub(crate) fn raise_level(db: &Connection, to: WriteLevel) -> rusqlite::Result<WriteLevel> {
+    let level = WriteLevel(db.query_row(LEVEL, [], |row| row.get(0))?).max(to);
+    db.pragma_update(None, "user_version", level.0)?;
+    Ok(level)
 }
 
 /// What the journal is known by, and how much was written to it. Where a head is damaged that can't be told, and its marker
@@ -160,7 +169,7 @@ pub(crate) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> R
     let newest = "SELECT count(*) FROM pragma_table_info('head') WHERE name = 'holder'";
     if number(db, newest).is_ok_and(|found| found == 0) {
         let path = path.display();
-        return Err(Error::Corrupt(format!(
+        return Err(Error::OtherBuild(format!(
             "{path} was written by a build from before the first release, whose tables are others; start with an empty folder"
         )));
     }

@@ -3,7 +3,7 @@ use crate::{Sqlite, writer::Durable};
 use bytes::Bytes;
 use dataflow_core::{chunk::ChunkId, id::Seq, shard::ShardId};
 use dataflow_journal::{
-    Appended, Error, Holder, Journal,
+    Appended, Error, Holder, Journal, WriteLevel,
     testing::{
         contract::{Owner, encoded},
         samples::{lifecycle, pipeline, progress},
@@ -90,10 +90,35 @@ fn other_files_are_refused_and_left_alone() {
     let newer = folder.path().join("newer.db");
     drop(Sqlite::open(&newer).unwrap());
     Connection::open(&newer).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    insta::assert_snapshot!(refusal(&newer), @"the journal is damaged: [path] has the version 2, this build reads versions up to 1; run the build that wrote it, or a newer one");
+    let before = std::fs::read(&newer).unwrap();
+    insta::assert_snapshot!(refusal(&newer), @"the journal is another build's: [path] is at write level 2, this build reads levels up to 1; run the build that wrote it, or a newer one");
+    assert!(std::fs::read(&newer).unwrap() == before, "nothing of it was touched");
 
     let nowhere = folder.path().join("none/journal.db");
     assert!(matches!(Sqlite::open(&nowhere), Err(Error::Unavailable(_))));
+}
+
+/// A build that can write more than the journal's level, and one that can't, have it open in turns, until the level is raised.
+#[tokio::test]
+async fn two_builds_take_turns_until_the_level_is_raised() {
+    let (_folder, path) = place();
+    let [older, newer] = [WriteLevel(1), WriteLevel(2)];
+    let append = async |build: WriteLevel, command: &str| {
+        let journal = Journal::new(Arc::new(Sqlite::open_as(&path, build).unwrap()));
+        Owner::claim(&journal, SHARD).await.append(&[(pipeline(SHARD, 0), lifecycle(command))]).await;
+        (journal.write_level(), journal.read(SHARD, Seq(1), 10).await.unwrap().entries.len())
+    };
+    assert_eq!(append(older, "1").await, (older, 1));
+    assert_eq!(append(newer, "2").await, (older, 2));
+    assert_eq!(append(older, "3").await, (older, 3));
+    {
+        let journal = Journal::new(Arc::new(Sqlite::open_as(&path, newer).unwrap()));
+        journal.raise_write_level(newer).await.unwrap();
+        journal.raise_write_level(older).await.unwrap();
+        assert_eq!(journal.write_level(), newer, "it never falls");
+    }
+    assert!(matches!(Sqlite::open_as(&path, older), Err(Error::OtherBuild(_))));
+    assert_eq!(append(newer, "4").await, (newer, 4));
 }
 
 /// A hole in the log is damage, never skipped.
@@ -347,7 +372,7 @@ fn a_journal_with_other_tables_is_refused() {
         drop(Sqlite::open(&path).unwrap());
         Connection::open(&path).unwrap().execute_batch(old).unwrap();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(refusal(&path), @"the journal is damaged: [path] was written by a build from before the first release, whose tables are others; start with an empty folder");
+            insta::assert_snapshot!(refusal(&path), @"the journal is another build's: [path] was written by a build from before the first release, whose tables are others; start with an empty folder");
         }
     }
 }

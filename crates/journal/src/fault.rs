@@ -1,6 +1,6 @@
 //! A store that fails as real ones do: for tests of whoever uses one.
 use crate::{
-    Appended, Claim, Error, Head, Holder, Snapshot, Store,
+    Appended, Claim, Error, Head, Holder, Snapshot, Store, WriteLevel,
     store::{Chunks, Log, Page, Snapshots, Span},
     stored::Row,
 };
@@ -156,6 +156,14 @@ fn mix(state: &mut u64) -> u64 {
 impl<S: Store> Log for Faulty<S> {
     fn id(&self) -> &str {
         self.inner.id()
+    }
+
+    fn write_level(&self) -> WriteLevel {
+        self.inner.write_level()
+    }
+
+    async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
+        self.meet(self.inner.raise_write_level(to)).await
     }
 
     async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {

@@ -1,5 +1,7 @@
 //! The journal as its users see it: events in, events out, whatever the backend.
-use crate::{Appended, Claim, Encoded, Error, Head, Holder, Store, overflow, range, store::Span, stored::Row};
+use crate::{
+    Appended, Claim, Encoded, Error, Head, Holder, Store, WriteLevel, overflow, range, store::Span, stored::Row,
+};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
@@ -64,6 +66,19 @@ impl Journal {
     /// What tells this journal from any other: drawn when it was made. A copy has the same.
     pub fn id(&self) -> &str {
         self.store.id()
+    }
+
+    /// Which shapes may be written.
+    pub fn write_level(&self) -> WriteLevel {
+        self.store.write_level()
+    }
+
+    /// Raises the write level, once all nodes can read it; see [`WriteLevel`].
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
+        self.store.raise_write_level(to).await
     }
 
     /// Takes over a shard whose epoch is `expected`. Repeated by the same holder, it is carried out once.

@@ -8,6 +8,7 @@
 pub mod fault;
 mod head;
 mod journal;
+mod level;
 pub mod memory;
 mod overflow;
 mod range;
@@ -18,6 +19,7 @@ pub mod testing;
 
 pub use head::{Appended, Claim, Head, Holder};
 pub use journal::{Entry, Journal, MAX_APPEND_BYTES, MAX_HELD_BACK, Run, Snapshot};
+pub use level::WriteLevel;
 pub use memory::Memory;
 pub use range::{other_content, place};
 pub use store::Store;
@@ -44,6 +46,9 @@ pub enum Error {
     /// The store is another one, or has less in it, than what was written in this place. Nothing was changed.
     #[error("the journal is not as it was left: {0}")]
     NotAsLeft(String),
+    /// Another build has written the store, in shapes that this one can't read. Nothing was changed.
+    #[error("the journal is another build's: {0}")]
+    OtherBuild(String),
     /// The epoch is no longer the shard's; nothing was changed.
     #[error("shard {shard}: epoch {epoch} is fenced")]
     Fenced {

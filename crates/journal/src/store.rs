@@ -2,7 +2,7 @@
 //! once, by [`Journal`](crate::Journal).
 //!
 //! All calls that return a [`Result`] can be repeated: carried out twice they have the effect of once.
-use crate::{Appended, Claim, Error, Head, Holder, Snapshot, stored::Row};
+use crate::{Appended, Claim, Error, Head, Holder, Snapshot, WriteLevel, stored::Row};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
@@ -41,6 +41,12 @@ pub enum Span {
 pub trait Log: Send + Sync {
     /// What tells this journal from any other: drawn when it was made. A copy has the same.
     fn id(&self) -> &str;
+
+    /// Which shapes may be written, as this handle has seen it last.
+    fn write_level(&self) -> WriteLevel;
+
+    /// Raises the write level to at least this one: builds that can't read it can't open the store any more.
+    async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error>;
 
     /// Raises the epoch by one and makes `holder` its holder, if it is `expected`. [`Claim::Claimed`] also where it is one higher
     /// and `holder` holds it: then an earlier answer to this call got lost.

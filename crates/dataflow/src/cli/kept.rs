@@ -37,6 +37,7 @@ pub(super) fn failed(error: Error) -> Failure {
             Failure::failed(why).fix("mend that and repeat this: what was there before is there unchanged")
         }
         Error::Corrupt(_) | Error::Broken(_) => Failure::failed(error).fix("restore a backup that is whole"),
+        Error::OtherBuild(_) => Failure::failed(error).fix("use the build that wrote it, or another backup"),
         Error::NotAsLeft(_) | Error::Fenced { .. } | Error::Trimmed { .. } => Failure::failed(error)
             .fix("put back what is missing, or restore the last backup; docs/guides/backup.md has more"),
     }

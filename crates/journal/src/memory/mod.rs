@@ -2,7 +2,7 @@
 mod shelf;
 
 use crate::{
-    Appended, Claim, Error, Head, Holder, Snapshot, range,
+    Appended, Claim, Error, Head, Holder, Snapshot, WriteLevel, range,
     store::{Chunks, Log, Page, Snapshots, Span},
     stored::Row,
 };
@@ -68,6 +68,16 @@ impl Default for Memory {
 impl Log for Memory {
     fn id(&self) -> &str {
         &self.id
+    }
+
+    fn write_level(&self) -> WriteLevel {
+        self.shelf().level
+    }
+
+    async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
+        let mut shelf = self.shelf();
+        shelf.level = shelf.level.max(to);
+        Ok(())
     }
 
     async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {

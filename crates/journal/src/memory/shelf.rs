@@ -1,6 +1,6 @@
 //! Where it all lies.
 use crate::{
-    Head,
+    Head, WriteLevel,
     store::{Page, Span},
     stored::{Kind, Row},
 };
@@ -13,10 +13,17 @@ use dataflow_core::{
 use std::{collections::BTreeMap, ops::Bound};
 
 /// All logs and chunks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Shelf {
+    pub(super) level: WriteLevel,
     pub(super) logs: BTreeMap<ShardId, Log>,
     pub(super) chunks: BTreeMap<ChunkId, Bytes>,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { level: WriteLevel::NEWEST, logs: BTreeMap::new(), chunks: BTreeMap::new() }
+    }
 }
 
 impl Shelf {

@@ -9,7 +9,7 @@ use dataflow_core::{
     shard::ShardId,
 };
 use dataflow_journal::{
-    Appended, Claim, Error, Head, Holder, Snapshot, Store,
+    Appended, Claim, Error, Head, Holder, Snapshot, Store, WriteLevel,
     store::{Chunks, Log, Page, Snapshots, Span},
     stored::{self, Row},
 };
@@ -26,6 +26,14 @@ pub(super) struct Watched {
 impl Log for Watched {
     fn id(&self) -> &str {
         self.inner.id()
+    }
+
+    fn write_level(&self) -> WriteLevel {
+        self.inner.write_level()
+    }
+
+    async fn raise_write_level(&self, to: WriteLevel) -> Result<(), Error> {
+        self.inner.raise_write_level(to).await
     }
 
     async fn claim(&self, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<Claim, Error> {
