@@ -61,7 +61,7 @@ impl Clean {
         let metrics = node.get("/metrics").await;
         let passed = passed(metrics.as_str().unwrap_or_default());
         assert!(node.terminate().success(), "everything is settled");
-        for point in pair.points().filter(|point| *point != Point::Snapshot) {
+        for point in pair.points().filter(|point| !is_at_the_end(*point)) {
             let passing = Passing { when: When::After, point }.to_string();
             assert!(passed.contains_key(&passing), "{pair} does not pass {passing}: {passed:?}");
         }
@@ -88,7 +88,7 @@ impl Trial {
         let program = program.clone().log_to(folder.join("node.log"));
         let mut flow = prepare(self.cell.pair, self.records, folder).await;
         let done = match self.cell.strike {
-            Strike::At(passing) if passing.point == Point::Snapshot => {
+            Strike::At(passing) if is_at_the_end(passing.point) => {
                 let fault = format!("{passing}=kill");
                 let mut after = moment(&mut rng, clean);
                 loop {
@@ -256,4 +256,9 @@ pub(super) fn moment(rng: &mut StdRng, clean: &Clean) -> Duration {
 /// SIGKILL so long after the node has begun: what it does first is to claim its shards.
 fn kill_after(time: Duration) -> String {
     format!("before:claim@1=kill+{}ms", time.as_millis().max(1))
+}
+
+/// Whether a trial passes it only when its node goes down.
+fn is_at_the_end(point: Point) -> bool {
+    matches!(point, Point::Snapshot | Point::Compact)
 }
