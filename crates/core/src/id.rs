@@ -3,7 +3,7 @@ use crate::{
     limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID},
     time::Timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, sync::Arc};
 
 /// Why a text is no identifier.
@@ -124,6 +124,65 @@ impl Incarnation {
     }
 }
 
+/// One of the reading orders of a pipeline, written `2-5f3a`: a reset of the checkpoint or a change of source, sink target or
+/// lanes starts a new one. Two journals that are copies of one may each start one of the same number: the nonce tells them apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation {
+    /// Counts those of a pipeline, from 1.
+    pub number: u64,
+    /// Random, but for the first one: that is known by the pipeline's [`Incarnation`].
+    pub nonce: u64,
+}
+
+impl Generation {
+    /// That of a new pipeline.
+    pub const FIRST: Self = Self::new(1, 0);
+
+    /// Generation `number` of the history that `nonce` stands for.
+    pub const fn new(number: u64, nonce: u64) -> Self {
+        Self { number, nonce }
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}", self.number, self.nonce)
+    }
+}
+
+impl TryFrom<&str> for Generation {
+    type Error = InvalidId;
+    fn try_from(text: &str) -> Result<Self, InvalidId> {
+        let parts = text.split_once('-').and_then(|(number, nonce)| {
+            Some(Self { number: number.parse().ok()?, nonce: u64::from_str_radix(nonce, 16).ok()? })
+        });
+        let problem = || format!("must be a number and a nonce, as in \"2-5f3a\", not {text:?}");
+        parts.ok_or_else(|| InvalidId { what: "generation", problem: problem() })
+    }
+}
+
+impl Serialize for Generation {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Generation {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = Generation;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a generation such as \"2-5f3a\" (earlier builds wrote a bare number)")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Generation, E> {
+                Generation::try_from(text).map_err(E::custom)
+            }
+        }
+        from.deserialize_str(Text)
+    }
+}
+
 impl RunId {
     /// The number of the run that follows on `last`, opened at `now`.
     pub fn after(last: Option<Self>, now: Timestamp) -> Self {
@@ -165,10 +224,6 @@ macro_rules! number_id {
     };
 }
 
-number_id!(
-    /// Counts the reading orders of a pipeline: a reset of the checkpoint or a change of source or sink target starts a new one.
-    Generation
-);
 number_id!(
     /// Counts the owners of a shard: who holds a lower one than the log has is fenced.
     Epoch

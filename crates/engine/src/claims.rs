@@ -44,7 +44,7 @@ pub struct Claims {
     #[schema(value_type = Object)]
     pub learned: Learned,
     /// The reading order.
-    #[schema(value_type = u64)]
+    #[schema(value_type = String)]
     pub generation: Generation,
     /// Number of lanes; none: it was never started in this generation.
     pub lanes: Option<u32>,

@@ -92,7 +92,7 @@ pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
         }
         Fact::PipelineCompleted => tracing::info!(%pipeline, "pipeline completed"),
         Fact::CheckpointReset { to, generation } => {
-            tracing::info!(%pipeline, actor, to, generation = generation.generation.0, "checkpoint reset");
+            tracing::info!(%pipeline, actor, to, generation = %generation.generation, "checkpoint reset");
         }
         Fact::PipelineDeleted => tracing::info!(%pipeline, actor, "pipeline deleted"),
         // The source has said more about lost records when it found them out.

@@ -37,8 +37,8 @@ pub enum Error {
         message: String,
         /// What to choose from.
         fix: String,
-        /// The newest generation of the pipeline that the target knows, where that is after the journal's.
-        newest: Option<Generation>,
+        /// The generations of the pipeline that the target is known to have something of.
+        generations: Vec<Generation>,
     },
     /// A newer owner holds the sink, or it is not where this writer left it: stop at once, open again.
     #[error("fenced: {0}")]
@@ -70,7 +70,7 @@ impl Error {
     }
     /// A target that is not what the journal says of it.
     pub fn contradicts(code: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Contradicts { code, message: message.into(), fix: fix.into(), newest: None }
+        Self::Contradicts { code, message: message.into(), fix: fix.into(), generations: Vec::new() }
     }
     /// The same failure, with what to do about it.
     #[must_use]

@@ -6,6 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use dataflow_core::{
+    id::Generation,
     pipeline::event::LaneProgress,
     token::{Fence, Token},
 };
@@ -97,6 +98,8 @@ pub struct OpenLane {
     pub take_over: TakeOver,
     /// The lane's last checkpoint in the journal: its handle tells a staged sink what to cut back to. None: nothing in this generation.
     pub journalled: Option<LaneProgress>,
+    /// The generations that the journal knows beside this one: the target may have no other.
+    pub known: Vec<Generation>,
     /// The handle of the last generation before this one: while nothing of this one is in the journal, the target must be as
     /// that says.
     pub earlier: Option<serde_json::Value>,
@@ -112,7 +115,7 @@ pub struct Opened {
     /// The token found (transactional sinks), of this pipeline, incarnation, generation and lane. None: none there.
     pub token: Option<Token>,
     /// The tokens of this pipeline and incarnation that are of other generations than the fence's, in their order. Whoever
-    /// wrote those after it knew more than the journal does.
+    /// wrote those that are not [known](OpenLane::known) knew more than the journal does.
     pub others: Vec<Token>,
     /// What the writer wants of each row.
     pub demand: Demand,

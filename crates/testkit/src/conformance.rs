@@ -246,7 +246,7 @@ async fn lanes_are_apart(subject: &dyn Subject) {
         dataflow_core::id::Incarnation::try_from("2-second").unwrap_or_else(|error| panic!("{error}"));
     for other in [
         Fence { lane: 1, ..first.clone() },
-        Fence { generation: first.generation.next(), ..first.clone() },
+        Fence { generation: Generation::new(2, 0), ..first.clone() },
         Fence { incarnation: other_incarnation, ..first.clone() },
     ] {
         let run = try_open(subject, &other, None).await.unwrap_or_else(|error| panic!("{other:?}: {error}"));
@@ -261,19 +261,23 @@ async fn other_generations_are_told_of(subject: &dyn Subject) {
     assert_eq!(first.others, []);
     first.close().await;
     let fence = fence(PIPELINE, 9);
-    let of = |generation, lane| Fence { generation: Generation(generation), lane, ..fence.clone() };
-    for fence in [of(2, 0), of(4, 0), of(4, 1)] {
-        let mut run = try_open(subject, &fence, None).await.unwrap_or_else(|error| panic!("{fence:?}: {error}"));
+    let of = |number, nonce, lane| Fence { generation: Generation::new(number, nonce), lane, ..fence.clone() };
+    let first = Generation::FIRST;
+    let (one, two, another_two) = (of(first.number, first.nonce, 0), of(2, 7, 0), of(2, 8, 0));
+    for fence in [&two, &another_two, &of(4, 3, 0), &of(4, 3, 1)] {
+        let mut run = try_open(subject, fence, None).await.unwrap_or_else(|error| panic!("{fence:?}: {error}"));
+        assert_eq!(run.found, None, "{fence:?} has a token of its own");
         run.commit(1, &[]).await;
         run.close().await;
     }
     // In generation 5, nothing is committed.
-    for (generation, others) in [
-        (5, vec![of(1, 0), of(2, 0), of(4, 0), of(4, 1)]),
-        (2, vec![of(1, 0), of(4, 0), of(4, 1)]),
-        (1, vec![of(2, 0), of(4, 0), of(4, 1)]),
+    let (four, four_too) = (of(4, 3, 0), of(4, 3, 1));
+    for (opening, others) in [
+        (&of(5, 1, 0), vec![&one, &two, &another_two, &four, &four_too]),
+        (&two, vec![&one, &another_two, &four, &four_too]),
+        (&one, vec![&two, &another_two, &four, &four_too]),
     ] {
-        let run = try_open(subject, &of(generation, 0), None).await.unwrap_or_else(|error| panic!("{error}"));
+        let run = try_open(subject, opening, None).await.unwrap_or_else(|error| panic!("{error}"));
         let told: Vec<_> = run.others.iter().map(|token| (token.fence.generation, token.fence.lane)).collect();
         assert_eq!(told, others.iter().map(|fence| (fence.generation, fence.lane)).collect::<Vec<_>>());
         assert!(run.others.iter().all(|other| other.positions == token(&fence, 1).positions));

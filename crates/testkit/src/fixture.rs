@@ -50,7 +50,7 @@ fn incarnation() -> Incarnation {
 
 /// The fence of lane 0, generation 1 of a pipeline.
 pub fn fence(pipeline: &str, epoch: u64) -> Fence {
-    let (pipeline, generation) = (id(pipeline), Generation(1));
+    let (pipeline, generation) = (id(pipeline), Generation::FIRST);
     Fence { pipeline, incarnation: incarnation(), generation, lane: 0, epoch: Epoch(epoch) }
 }
 
@@ -62,6 +62,7 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
         take_over: TakeOver::Nobody,
         first: true,
         journalled: None,
+        known: Vec::new(),
         earlier: None,
         version_base: fence.epoch.0 * 1_000_000,
     }

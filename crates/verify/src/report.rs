@@ -110,7 +110,7 @@ impl Report {
     pub(crate) fn of(claims: &Claims, options: &Options) -> Self {
         let mut report = Self {
             pipeline_id: claims.pipeline_id.to_string(),
-            generation: claims.generation.0,
+            generation: claims.generation.number,
             shared: options.shared,
             leaves_out: leaves_out(&claims.spec.sink),
             ..Self::default()

@@ -56,6 +56,8 @@ pub enum Request {
         retarget: bool,
         /// How the generation that ends was settled, if the change starts a new one.
         settlement: Settlement,
+        /// Random: tells the new one from others of its number.
+        nonce: u64,
     },
     /// Run it, from the checkpoint on.
     Start {
@@ -77,6 +79,8 @@ pub enum Request {
         positions: Positions,
         /// How the generation that ends was settled.
         settlement: Settlement,
+        /// Random: tells the new one from others of its number.
+        nonce: u64,
     },
     /// Forget it. Its history stays.
     Delete {
@@ -208,9 +212,9 @@ pub enum Settlement {
     Settled {
         /// Where its lanes are.
         lanes: Vec<LaneProgress>,
-        /// The newest generation that the sink knows of, where the journal does not know it: the next one comes after it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        newest: Option<Generation>,
+        /// Generations that the sink has and this journal has never started: the next one comes after them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        met: Vec<Generation>,
         /// The target no longer held what earlier generations had left in it, and a user has decided: so many of their
         /// records are lost.
         #[serde(default, skip_serializing_if = "Option::is_none")]

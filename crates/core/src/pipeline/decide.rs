@@ -57,19 +57,20 @@ pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Resu
     }
     match &command.request {
         Request::Create { spec, incarnation } => create::create(state, command, spec, incarnation),
-        Request::Update { spec, change, reset, retarget, settlement } => update::update(
+        Request::Update { spec, change, reset, retarget, settlement, nonce } => update::update(
             state,
             command,
             spec,
             change,
             update::Wanted { reset: *reset, retarget: *retarget },
             settlement,
+            *nonce,
         ),
         Request::Start { lanes } => start::start(state, command, *lanes),
         Request::Stop => stop::stop(state, command),
         Request::Restart { lanes } => restart::restart(state, command, *lanes),
-        Request::ResetCheckpoint { to, positions, settlement } => {
-            reset_checkpoint::reset_checkpoint(state, command, to, positions, settlement)
+        Request::ResetCheckpoint { to, positions, settlement, nonce } => {
+            reset_checkpoint::reset_checkpoint(state, command, to, positions, settlement, *nonce)
         }
         Request::Delete { discard } => delete::delete(state, command, *discard),
         Request::Ingest { batch_id, hash, records, bytes, chunk } => {

@@ -178,8 +178,11 @@ impl Fact {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewGeneration {
-    /// Its number.
+    /// Which.
     pub generation: Generation,
+    /// Those of other histories of the pipeline that the sink had, and that a user has decided about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub met: Vec<Generation>,
     /// Where it begins; a partition that is missing begins where the source begins.
     pub positions: Positions,
     /// Where the old one was, where that says nothing to the source any more and a user gave it up.

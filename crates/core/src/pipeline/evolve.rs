@@ -157,7 +157,7 @@ fn created(
         version,
         created_at: at,
         updated_at: at,
-        progress: Progress { generation: Generation(1), ..Progress::default() },
+        progress: Progress { generation: Generation::FIRST, ..Progress::default() },
         learned: Learned::default(),
         last_run: None,
         commands,

@@ -21,8 +21,11 @@ use std::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// The reading order that this belongs to; 1 at creation.
+    /// The reading order that this belongs to.
     pub generation: Generation,
+    /// Those before it, and those that they [have met](NewGeneration::met): any other that a sink has was started by another journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<Generation>,
     /// Lanes of this generation, once it was started.
     pub lanes: Option<u32>,
     /// Where this generation began.
@@ -71,6 +74,11 @@ impl Left {
 }
 
 impl Progress {
+    /// Whether this journal has started a generation, or a user has decided about it.
+    pub fn knows(&self, generation: Generation) -> bool {
+        generation == self.generation || self.known.contains(&generation)
+    }
+
     /// Records that earlier generations have delivered to the target.
     pub fn left(&self) -> u64 {
         self.earlier.delivered.saturating_sub(self.left.before)
@@ -150,7 +158,7 @@ impl Progress {
 
     /// Starts a generation; none if it does not come after this one.
     pub(super) fn begin(&mut self, next: &NewGeneration) -> Option<()> {
-        if next.generation <= self.generation {
+        if next.generation.number <= self.generation.number {
             return None;
         }
         for lane in &next.settled {
@@ -173,8 +181,12 @@ impl Progress {
         }
         let dead_letters = std::mem::take(&mut self.dead_letters);
         let elsewhere = if next.retargeted.is_some() { earlier.delivered } else { self.elsewhere };
+        let mut known = std::mem::take(&mut self.known);
+        known.push(self.generation);
+        known.extend(&next.met);
         *self = Self {
             generation: next.generation,
+            known,
             begin: next.positions.clone(),
             earlier,
             dead_letters,

@@ -106,7 +106,7 @@ impl Life {
         let sequence = self.known(number) + ahead;
         let pipeline = self.state.pipeline();
         let (generation, incarnation) =
-            pipeline.map_or((0, String::new()), |p| (p.progress.generation.0, p.incarnation.to_string()));
+            pipeline.map_or((0, String::new()), |p| (p.progress.generation.number, p.incarnation.to_string()));
         let name = |sequence| dead_letters(&format!("{incarnation}-{generation}-{number}-{sequence}"), 10);
         let chunks = (sequence.saturating_sub(ahead + 2).max(1)..=sequence).map(name).collect();
         // Lane 0 has the http partition, lane 1 nothing.
@@ -124,7 +124,7 @@ impl Life {
         match settle {
             Some(0) => Settlement::NotNeeded,
             Some(ahead) => {
-                Settlement::Settled { lanes: vec![self.lane(0, ahead), self.lane(1, 1)], newest: None, lost: None }
+                Settlement::Settled { lanes: vec![self.lane(0, ahead), self.lane(1, 1)], met: Vec::new(), lost: None }
             }
             None => Settlement::Unsettled { reason: "down".into(), forced: self.asked % 2 == 0 },
         }
@@ -157,6 +157,7 @@ impl Life {
                 to: "positions".into(),
                 positions: at(*to),
                 settlement: self.settlement(*settle),
+                nonce: NONCE,
             },
             Ask::Delete => Request::Delete { discard: false },
             Ask::Ingest { batch, records } => ingest(&batch.to_string(), *records),

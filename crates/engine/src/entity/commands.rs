@@ -144,7 +144,9 @@ impl Entity {
             ResetTo::SinkToken => "sink-token",
             ResetTo::Journal => "journal",
         };
-        let request = |positions, settlement| Request::ResetCheckpoint { to: name.into(), positions, settlement };
+        let nonce = self.around.parts.rng.next();
+        let request =
+            |positions, settlement| Request::ResetCheckpoint { to: name.into(), positions, settlement, nonce };
         let forced = Settlement::Unsettled { reason: String::new(), forced: true };
         decide(&self.slot.state(), &to(request(Positions::new(), forced)))?;
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
@@ -179,8 +181,8 @@ impl Entity {
             written_twice(&pipeline, &settlement)?;
         }
         let settlement = match settlement {
-            Settlement::Settled { lanes, newest, lost } => {
-                Settlement::Settled { lanes: choice.count_expired(lanes), newest, lost }
+            Settlement::Settled { lanes, met, lost } => {
+                Settlement::Settled { lanes: choice.count_expired(lanes), met, lost }
             }
             unsettled => unsettled,
         };

@@ -2,7 +2,7 @@
 use super::Entity;
 use crate::{
     region::{AskError, ResetTo},
-    run::{Choice, Failure, after, context, decide, fence, held, later, recover, still_held},
+    run::{Choice, Failure, after, context, decide, fence, held, recover, still_held, unknown},
 };
 use dataflow_core::{
     id::Generation,
@@ -11,6 +11,7 @@ use dataflow_core::{
         Pipeline, Rejected,
         command::Settlement,
         event::{Cause, LaneProgress},
+        state::Progress,
     },
     position::{Position, Positions},
     problem::Problem,
@@ -34,12 +35,21 @@ const PATIENCE_FOR_LANES: Duration = Duration::from_secs(5);
 struct Found {
     /// Tokens of other generations.
     others: Vec<Token>,
-    /// The newest generation that the sink knows, where the journal does not know it.
-    newest: Option<Generation>,
+    /// Generations that the sink has and the journal does not know.
+    met: Vec<Generation>,
     /// Whether the user had to say which of sink and journal is right.
     decided: bool,
     /// Whether tokens of this node's own earlier generations are among the others: it takes back what was taken over.
     own: bool,
+}
+
+impl Found {
+    /// The sink has something of these generations.
+    fn meet(&mut self, generations: impl IntoIterator<Item = Generation>, progress: &Progress) {
+        self.met.extend(generations.into_iter().filter(|generation| !progress.knows(*generation)));
+        self.met.sort_unstable();
+        self.met.dedup();
+    }
 }
 
 impl Entity {
@@ -90,25 +100,25 @@ impl Entity {
             match tokio::time::timeout(PATIENCE, settling).await {
                 Ok(Ok(progress)) => lanes.push(progress),
                 // It was asked: forced, the next generation must not be taken for one that it knows.
-                Ok(Err(_)) if forced && found.newest.is_some() => {
+                Ok(Err(_)) if forced && !found.met.is_empty() => {
                     lanes.extend(pipeline.progress.by_lane.get(&lane).cloned());
                 }
                 Ok(Err(reason)) => return unsettled(reason),
                 Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
             }
         }
-        let ahead = later(&found.others, pipeline.progress.generation);
+        let ahead = unknown(&found.others, &pipeline.progress);
         if matches!(choice, Some(Choice { to: ResetTo::SinkToken, .. })) {
             let positions: Positions = ahead.iter().flat_map(|token| token.positions.clone()).collect();
             for lane in &mut lanes {
                 lane.positions.retain(|partition, _| !positions.contains_key(partition));
             }
             if let Some(first) = lanes.first_mut() {
-                *first = after(first, ahead);
+                *first = after(first, &ahead);
             }
         } else if let Some(first) = lanes.first_mut() {
             // Wherever it goes on, what others have read and written counts.
-            *first = LaneProgress { positions: std::mem::take(&mut first.positions), ..after(first, ahead) };
+            *first = LaneProgress { positions: std::mem::take(&mut first.positions), ..after(first, &ahead) };
         }
         if let Some(first) = lanes.first_mut().filter(|_| found.own) {
             first.counters = first.counters.beyond(&pipeline.progress.earlier);
@@ -122,7 +132,7 @@ impl Entity {
             let gone = progress.left().saturating_sub(still_held(&found.others, progress));
             if transactional { gone.min(passed) } else { 0 }
         });
-        Settlement::Settled { lanes, newest: found.newest, lost }
+        Settlement::Settled { lanes, met: found.met, lost }
     }
 
     async fn settle_lane(
@@ -142,6 +152,7 @@ impl Entity {
             take_over,
             first: false,
             journalled: journalled.cloned(),
+            known: pipeline.progress.known.clone(),
             earlier: pipeline.progress.left.handle.clone(),
             version_base,
         };
@@ -153,8 +164,8 @@ impl Entity {
                 return Err(format!("{message}; {}", fix.unwrap_or_default()));
             }
             // The user says where to go on.
-            Err(Error::Contradicts { message, newest, .. }) => {
-                found.newest = found.newest.max(newest);
+            Err(Error::Contradicts { message, generations, .. }) => {
+                found.meet(generations, &pipeline.progress);
                 found.decided = true;
                 let held = held(sink.kind(), &known.counters, sink.missing(cx, known).await);
                 return choice.and_then(|choice| decide(choice, begin, known, None, &held)).ok_or(message);
@@ -164,8 +175,8 @@ impl Entity {
         opened.writer.close().await;
         let token = opened.token;
         found.others.clone_from(&opened.others);
-        let ahead = later(&opened.others, pipeline.progress.generation);
-        found.newest = found.newest.max(ahead.last().map(|token| token.fence.generation));
+        found.meet(opened.others.iter().map(|token| token.fence.generation), &pipeline.progress);
+        let ahead = unknown(&opened.others, &pipeline.progress);
         match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
             // A run that made its table has not journalled how it is written: it learnt that after it was opened.
             Ok(recovered) if sink.kind() == Kind::Transactional => {

@@ -54,7 +54,7 @@ pub(crate) fn pipeline(
 
 fn checkpoint(pipeline: &Pipeline) -> CheckpointView {
     CheckpointView {
-        generation: pipeline.progress.generation.0,
+        generation: pipeline.progress.generation.number,
         at: pipeline.progress.at.map(rfc3339),
         positions: positions(&pipeline.progress.positions()),
     }
@@ -156,7 +156,7 @@ pub(crate) fn recovery(pipeline: &Pipeline) -> RecoveryView {
         run: last.map(|run| run.run.0),
         at: last.map(|run| rfc3339(run.at)),
         epoch: last.map(|run| run.epoch.0),
-        generation: pipeline.progress.generation.0,
+        generation: pipeline.progress.generation.number,
         lanes: last.map_or_else(Vec::new, |run| run.lanes.iter().map(lane).collect()),
     }
 }

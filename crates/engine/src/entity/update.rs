@@ -22,10 +22,11 @@ impl Entity {
     ) -> Result<Request, AskError> {
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
         let named = spec.clone().named(&pipeline.id);
+        let nonce = self.around.parts.rng.next();
         let request = |settlement: Settlement| {
             let positions = pipeline.progress.positions_with(settlement.lanes());
             let change = self.around.parts.plugins.change(&pipeline.spec, &named, &positions);
-            Request::Update { spec: spec.clone(), change, reset, retarget, settlement }
+            Request::Update { spec: spec.clone(), change, reset, retarget, settlement, nonce }
         };
         let tentative = request(Settlement::Unsettled { reason: String::new(), forced: true });
         decide(&self.slot.state(), &to(tentative.clone()))?;
@@ -48,7 +49,7 @@ impl Entity {
             _ => None,
         });
         let Some(generation) = generation else { return };
-        let number = generation.generation;
+        let number = generation.generation.number;
         let mut warnings = self.around.directory.warnings(&self.slot.pipeline);
         let mut tell = |code: &str, message| {
             warnings.retain(|known| known.code != code);

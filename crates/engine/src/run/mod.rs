@@ -9,7 +9,7 @@ mod recover;
 pub(crate) mod report;
 
 pub(crate) use failure::Failure;
-pub(crate) use recover::{Choice, after, decide, held, later, places, recover, still_held};
+pub(crate) use recover::{Choice, after, decide, held, places, recover, still_held, unknown};
 
 use crate::parts::{BuiltSink, Parts};
 use commit::Committer;
@@ -210,6 +210,7 @@ impl Run {
             take_over: TakeOver::Nobody,
             first: self.pipeline.last_run.is_none(),
             journalled: journalled.cloned(),
+            known: progress.known.clone(),
             earlier: progress.left.handle.clone(),
             version_base: run.0 << 32,
         };

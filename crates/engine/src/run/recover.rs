@@ -35,7 +35,7 @@ pub(crate) fn recover(
 ) -> Result<LaneOpened, Failure> {
     let fresh = LaneProgress { lane, ..LaneProgress::default() };
     let known = LaneProgress { chunks: Vec::new(), ..progress.by_lane.get(&lane).unwrap_or(&fresh).clone() };
-    let ahead = later(others, progress.generation);
+    let ahead = unknown(others, progress);
     let journal_sequence = known.sequence;
     let token_sequence = token.as_ref().map(|token| token.sequence);
     let opened = |decision, progress| LaneOpened { lane, decision, journal_sequence, token_sequence, progress };
@@ -47,7 +47,7 @@ pub(crate) fn recover(
             format!(
                 "the journal is behind the sink: the sink has tokens of generation {generation} ({}), which this journal has \
                  never started: was the node's folder restored from a backup?",
-                places(&after(&fresh, ahead).positions)
+                places(&after(&fresh, &ahead).positions)
             ),
             "choose: set the checkpoint to \"sink-token\" to go on where the sink is, or to \"journal\" or \"beginning\" to \
              write again what the sink has had since; and look whether the pipeline is still what you made it",
@@ -116,15 +116,15 @@ pub(crate) fn recover(
     }
 }
 
-/// The tokens of later generations.
-pub(crate) fn later(others: &[Token], generation: Generation) -> &[Token] {
-    &others[others.partition_point(|token| token.fence.generation <= generation)..]
+/// The tokens of generations that this journal has never started.
+pub(crate) fn unknown<'a>(others: &'a [Token], progress: &Progress) -> Vec<&'a Token> {
+    others.iter().filter(|token| !progress.knows(token.fence.generation)).collect()
 }
 
 /// Records that the target holds of [those](Progress::left) that earlier generations have delivered.
 pub(crate) fn still_held(others: &[Token], progress: &Progress) -> u64 {
-    let counted =
-        others.iter().filter(|token| (progress.left.since..progress.generation).contains(&token.fence.generation));
+    let required = |of: Generation| of >= progress.left.since && progress.knows(of);
+    let counted = others.iter().filter(|token| required(token.fence.generation));
     counted.map(|token| token.counters.delivered).sum()
 }
 
@@ -279,8 +279,8 @@ fn left_lost(known: LaneProgress, target: &Counters, passed: u64) -> LaneProgres
     LaneProgress { counters, ..known }
 }
 
-/// A lane that goes on after those of later generations, which count with it.
-pub(crate) fn after(lane: &LaneProgress, ahead: &[Token]) -> LaneProgress {
+/// A lane that goes on after those of generations that its journal does not know, which count with it.
+pub(crate) fn after(lane: &LaneProgress, ahead: &[&Token]) -> LaneProgress {
     let mut after = lane.clone();
     for token in ahead {
         let LaneProgress { positions, counters, chunks, .. } = since(token, &LaneProgress::default());

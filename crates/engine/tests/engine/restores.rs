@@ -309,6 +309,41 @@ async fn a_journal_without_the_generation_that_the_sink_is_at_writes_nothing() {
     assert_eq!(house.store.data(), numbers(0, 25));
 }
 
+/// Copies of one journal start generations of the same numbers, which begin elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
+    for (number, forced) in [(1, false), (2, false), (3, false), (1, true), (2, true)] {
+        let journal = Memory::new();
+        let mut house = House::on(&format!("restore-history-{number}-{forced}"), Arc::new(journal.clone()), 1, 1).await;
+        house.create(house.spec()).await;
+        if forced {
+            house.start().await;
+            house.stop().await;
+        }
+        let backup = journal.copy();
+        house.feed.push("t/0", numbers(0, 10));
+        house.choose(ResetTo::End).await;
+        house.start().await;
+        house.feed.push("t/0", numbers(10, 15));
+        house.delivered(5).await;
+        house.restore(backup).await;
+        for _ in 0..number {
+            house.store.fault_opens(forced.then_some(Fault::FailBefore));
+            let reset = Action::ResetCheckpoint { to: ResetTo::Beginning, force: forced, take_over: false };
+            view(house.act(reset).await);
+        }
+        house.start().await;
+        house.is_behind().await;
+        assert_eq!(house.store.data(), numbers(10, 15));
+        let chosen = house.choose(ResetTo::SinkToken).await;
+        assert_eq!(chosen.metrics.records_delivered, 5);
+        house.start().await;
+        house.feed.push("t/0", numbers(15, 17));
+        house.delivered(7).await;
+        assert_eq!(house.store.data(), numbers(10, 17));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_chosen_of_an_older_journal_is_not_taken_for_the_generation_that_it_lacks() {
     let mut house = with_a_generation_since("restore-generation-journal").await;
@@ -548,8 +583,8 @@ async fn with_a_target_that_lost(name: &str, since: bool, kept: fn(&Token) -> bo
 #[tokio::test(start_paused = true)]
 async fn what_earlier_generations_left_in_a_target_must_still_be_there() {
     let none: fn(&Token) -> bool = |_| false;
-    let older: fn(&Token) -> bool = |token| token.counters.delivered == 5 && token.fence.generation.0 == 1;
-    let earlier: fn(&Token) -> bool = |token| token.fence.generation.0 == 1;
+    let older: fn(&Token) -> bool = |token| token.counters.delivered == 5 && token.fence.generation.number == 1;
+    let earlier: fn(&Token) -> bool = |token| token.fence.generation.number == 1;
     let at = |at: &str| ResetTo::Positions([("t/0".to_owned(), at.to_owned())].into());
     for (number, (since, kept, code, to, lost, again)) in [
         (false, none, "token-missing", ResetTo::Beginning, 0, 10),

@@ -114,7 +114,8 @@ const LARGE: &str = r#"{
 /// A sample of every event, by the name of its golden file.
 pub fn all() -> Vec<(&'static str, Event)> {
     let generation = |unsettled: Option<&str>| NewGeneration {
-        generation: Generation(2),
+        generation: Generation::new(2, 0x5f3a),
+        met: Vec::new(),
         positions: [("user-events/0".into(), Position::offset(5))].into(),
         given_up: [].into(),
         settled: vec![LaneProgress { chunks: vec![], handle: None, ..lane(9) }],

@@ -26,8 +26,8 @@ impl Redactor {
             Error::Fatal { code, message, fix, retryable } => {
                 Error::Fatal { code, message: self.owned(message), fix: fix.map(|fix| self.owned(fix)), retryable }
             }
-            Error::Contradicts { code, message, fix, newest } => {
-                Error::Contradicts { code, message: self.owned(message), fix: self.owned(fix), newest }
+            Error::Contradicts { code, message, fix, generations } => {
+                Error::Contradicts { code, message: self.owned(message), fix: self.owned(fix), generations }
             }
             Error::Fenced(message) => Error::Fenced(self.owned(message)),
             Error::PositionLost { partition, wanted, earliest, latest, reason } => {

@@ -354,7 +354,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
     let fence = dataflow_core::token::Fence {
         pipeline: cx.pipeline.clone(),
         incarnation: cx.incarnation.clone(),
-        generation: dataflow_core::id::Generation(1),
+        generation: dataflow_core::id::Generation::FIRST,
         lane: 0,
         epoch: dataflow_core::id::Epoch(1),
     };
@@ -364,6 +364,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         take_over: sink::TakeOver::Nobody,
         first: true,
         journalled: None,
+        known: Vec::new(),
         earlier: None,
         version_base: 0,
     };

@@ -48,9 +48,12 @@ impl Mark {
         (&self.pipeline, &self.owner.incarnation) == (&fence.pipeline, &fence.incarnation)
     }
 
-    /// Whether a later journal has counted more than one that is at `counted` of this generation.
-    pub(super) fn is_ahead(&self, generation: Generation, counted: u64) -> bool {
-        (self.generation, self.counted) > (generation, counted)
+    /// Whether a later journal has counted more than the one that opens, which is at `counted` of its generation.
+    pub(super) fn is_ahead(&self, lane: &OpenLane, counted: u64) -> bool {
+        match self.generation == lane.fence.generation {
+            true => self.counted > counted,
+            false => !lane.known.contains(&self.generation),
+        }
     }
 
     pub(super) fn read(file: &File) -> Option<Self> {

@@ -10,7 +10,7 @@ use crate::{
     on_disk::{self, FileId},
     owner::Owner,
 };
-use dataflow_core::{token::Fence, types::Type};
+use dataflow_core::types::Type;
 use dataflow_sdk::{
     Error, Paths,
     batch::{Column, Demand, Warning},
@@ -32,7 +32,6 @@ const RESET: &str = "put the file back as it was, or choose: set the checkpoint 
 pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &Weak<()>) -> Result<Opened, Error> {
     let path = &config.path;
     paths.admit(path)?;
-    let fence = &lane.fence;
     let journalled = lane.journalled.as_ref().and_then(|progress| progress.handle.clone());
     let journalled = journalled.map(Handle::from_json).transpose()?;
     let earlier = lane.earlier.clone().map(Handle::from_json).transpose()?;
@@ -61,7 +60,7 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     let replaces = journalled.is_none() && config.if_exists == IfExists::Replace && lane.first;
     let taken_over = !replaces && there.is_taken_over(lane)?;
     let (handle, fresh) = match journalled.filter(|_| !taken_over) {
-        Some(handle) => (there.check(handle, fence)?, false),
+        Some(handle) => (there.check(handle, lane)?, false),
         None => (there.begin(config.if_exists, lane, earlier.as_ref(), taken_over)?, true),
     };
     if there.length > handle.length {
@@ -262,16 +261,14 @@ impl There<'_> {
     }
 
     /// A file that this generation has written to. Others must not have since.
-    fn check(&self, handle: Handle, fence: &Fence) -> Result<Handle, Error> {
+    fn check(&self, handle: Handle, lane: &OpenLane) -> Result<Handle, Error> {
         let tail = self.holds(&handle)?;
         let more = self.length > handle.length;
         match &self.mark {
-            Some(mark) if more && !mark.is_of(fence) => {
+            Some(mark) if more && !mark.is_of(&lane.fence) => {
                 Err(appended(self.path, self.length, handle.length, Some(mark)))
             }
-            Some(mark) if more && mark.is_ahead(fence.generation, handle.length) => {
-                Err(self.behind(mark, handle.length))
-            }
+            Some(mark) if more && mark.is_ahead(lane, handle.length) => Err(self.behind(mark, handle.length)),
             Some(Mark { left: Some(left), .. }) if self.length > (*left).max(handle.length) => {
                 Err(appended(self.path, self.length, (*left).max(handle.length), None))
             }
@@ -294,8 +291,8 @@ impl There<'_> {
         let found = self.length;
         let base = match &self.mark {
             Some(mark) if mark.is_of(fence) => {
-                let since = if mark.generation > fence.generation { 0 } else { mark.base };
-                if found > since && mark.is_ahead(fence.generation, mark.base) {
+                let since = if mark.generation == fence.generation { mark.base } else { 0 };
+                if found > since && mark.is_ahead(lane, mark.base) {
                     return Err(self.behind(mark, mark.base));
                 }
                 found
@@ -332,7 +329,7 @@ impl There<'_> {
             "bring back the newer data folder, or cut the file to {counted} bytes to have what came after them written \
              again, once; or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
         );
-        Error::Contradicts { code: "journal-behind", message, fix, newest: Some(mark.generation) }
+        Error::Contradicts { code: "journal-behind", message, fix, generations: vec![mark.generation] }
     }
 }
 

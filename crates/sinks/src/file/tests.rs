@@ -17,6 +17,11 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// One of a single history.
+fn numbered(number: u64) -> Generation {
+    Generation::new(number, if number == 1 { 0 } else { 7 })
+}
+
 struct Target {
     folder: TempDir,
     name: &'static str,
@@ -52,8 +57,10 @@ impl Target {
             chunks: Vec::new(),
             handle: Some(handle),
         });
-        let fence = Fence { generation: Generation(generation), ..fence("p", 1) };
-        self.sink().open(&context("p"), OpenLane { first: generation == 1, journalled, ..open_lane(&fence) }).await
+        let fence = Fence { generation: numbered(generation), ..fence("p", 1) };
+        let known = (1..generation).map(numbered).collect();
+        let lane = OpenLane { first: generation == 1, journalled, known, ..open_lane(&fence) };
+        self.sink().open(&context("p"), lane).await
     }
     /// Adds what somebody else writes.
     fn append(&self, text: &str) {
@@ -142,8 +149,7 @@ async fn what_is_there_at_first_is_kept_replaced_or_refused() {
     target.try_open(None).await.unwrap();
     let handle = target.write(None, 1, "a").await; // it made the file itself
     target.try_open(Some(handle)).await.unwrap();
-    let mut other = open_lane(&fence("other", 1));
-    other.fence.generation = Generation(1);
+    let other = open_lane(&fence("other", 1));
     assert_eq!(target.sink().open(&context("other"), other).await.unwrap_err().code(), "file-exists");
 }
 
@@ -172,7 +178,7 @@ async fn a_file_is_replaced_only_where_the_pipeline_was_never_opened() {
     for (first, generation, replaced) in [(true, 1, true), (true, 2, true), (false, 1, false), (false, 2, false)] {
         let target = Target::new("out.txt", json!({"ifExists": "replace"}));
         std::fs::write(target.path(), "old\n").unwrap();
-        let fence = Fence { generation: Generation(generation), ..fence("p", 1) };
+        let fence = Fence { generation: numbered(generation), ..fence("p", 1) };
         let opened = target.sink().open(&context("p"), OpenLane { first, ..open_lane(&fence) }).await;
         assert_eq!(opened.map(drop).map_err(|error| error.code()), if replaced { Ok(()) } else { Err("file-exists") });
         assert_eq!(target.text(), if replaced { "" } else { "old\n" });
@@ -207,9 +213,8 @@ async fn a_journal_that_is_older_than_the_file_is_refused() {
     target.open_in(2, None).await.unwrap();
     for journalled in [Some(old.clone()), None] {
         let error = target.try_open(journalled).await.unwrap_err();
-        let newest = Some(Generation(2));
         assert!(
-            matches!(&error, Error::Contradicts { code: "journal-behind", newest: n, .. } if *n == newest),
+            matches!(&error, Error::Contradicts { code: "journal-behind", generations, .. } if *generations == [numbered(2)]),
             "{error:?}"
         );
         assert_eq!(target.text(), written);
@@ -217,6 +222,35 @@ async fn a_journal_that_is_older_than_the_file_is_refused() {
     // The user has cut off what the journal does not know.
     std::fs::OpenOptions::new().write(true).open(target.path()).unwrap().set_len(old_length).unwrap();
     target.try_open(Some(old)).await.unwrap();
+}
+
+/// Two copies of one journal have each started a generation of the same number.
+#[tokio::test]
+async fn what_another_history_of_the_pipeline_wrote_is_told_of() {
+    let target = Target::new("out.txt", json!({}));
+    target.write(None, 1, "a").await;
+    let opening = |nonce| {
+        let fence = Fence { generation: Generation::new(2, nonce), ..fence("p", 1) };
+        OpenLane { first: false, known: vec![numbered(1)], ..open_lane(&fence) }
+    };
+    let mut opened = target.sink().open(&context("p"), opening(7)).await.unwrap();
+    opened
+        .writer
+        .commit(&[output(&opened.demand, 0, &[(Some(2), Some("b"))])], &token(&opening(7).fence, 1))
+        .await
+        .unwrap();
+    opened.writer.seal().await.unwrap();
+    opened.writer.close().await;
+    let written = target.text();
+    for known in [vec![numbered(1)], vec![numbered(1), Generation::new(2, 9)]] {
+        let error = target.sink().open(&context("p"), OpenLane { known, ..opening(8) }).await.unwrap_err();
+        let met = [Generation::new(2, 7)];
+        assert!(
+            matches!(&error, Error::Contradicts { code: "journal-behind", generations, .. } if *generations == met),
+            "{error:?}"
+        );
+        assert_eq!(target.text(), written);
+    }
 }
 
 #[tokio::test]
@@ -503,8 +537,9 @@ async fn what_earlier_generations_wrote_must_still_be_there() {
     for (code, done) in cases {
         let target = Target::new("out.txt", json!({}));
         let earlier = Some(target.write(None, 1, "a").await);
-        let fence = Fence { generation: Generation(2), ..fence("p", 1) };
-        let lane = || OpenLane { first: false, earlier: earlier.clone(), ..open_lane(&fence) };
+        let fence = Fence { generation: numbered(2), ..fence("p", 1) };
+        let known = vec![numbered(1)];
+        let lane = || OpenLane { first: false, known: known.clone(), earlier: earlier.clone(), ..open_lane(&fence) };
         target.sink().open(&context("p"), lane()).await.unwrap();
         done(&target);
         let error = target.sink().open(&context("p"), lane()).await.unwrap_err();

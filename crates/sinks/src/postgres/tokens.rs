@@ -5,11 +5,11 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{self, Stored, TABLE, fenced, guarded, outdated, stored_incarnation},
+        tokens::{self, Stored, TABLE, fenced, guarded, outdated, stored_id},
     },
 };
 use dataflow_core::{
-    id::{Epoch, Generation},
+    id::{Epoch, Generation, Incarnation},
     token::{Fence, Token},
 };
 use dataflow_sdk::{Error, sink::OpenLane};
@@ -24,7 +24,7 @@ pub(super) fn name(schema: &str) -> String {
 
 fn ddl(schema: &str) -> String {
     format!(
-        "create table if not exists {} (pipeline text, incarnation text, generation bigint, lane integer, \
+        "create table if not exists {} (pipeline text, incarnation text, generation text, lane integer, \
          journal text not null, target text not null, epoch bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
          updated_at timestamptz not null, relation text, primary key (pipeline, incarnation, generation, lane))",
@@ -36,12 +36,13 @@ fn ddl(schema: &str) -> String {
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("make the table dataflow_tokens in", &error);
     let there = "select to_regclass($1) is not null, array(select attname::text from pg_attribute \
-        where attrelid = to_regclass($1) and attname in ('journal', 'relation') and not attisdropped)";
+        where attrelid = to_regclass($1) and attname in ('journal', 'generation', 'relation') \
+        and atttypid = 'text'::regtype and not attisdropped)";
     let there = client.query_one(there, &[&name(schema)]).await.map_err(failed)?;
     let (is_there, columns): (bool, Vec<String>) = (there.get(0), there.get(1));
     let has = |column: &str| columns.iter().any(|name| name == column);
     let ddl = match is_there {
-        true if !has("journal") => {
+        true if !has("journal") || !has("generation") => {
             return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name)));
         }
         true if has("relation") => return Ok(()),
@@ -146,19 +147,18 @@ pub(super) async fn fence(
     take_over(server, &transaction, schema, target, lane, wait).await?;
     let others = format!(
         "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane from {name} \
-         where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0 order by generation, lane"
+         where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0"
     );
     let others = transaction.query(&others, &values[..3]).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     match row {
         Some(row) => {
             let rows = others.iter().map(|row| {
-                let (generation, lane): (i64, i32) = (row.get(5), row.get(6));
-                let (generation, lane, epoch) =
-                    (Generation(generation as u64), lane as u32, Epoch(row.get::<_, i64>(0) as u64));
-                (Fence { generation, lane, epoch, ..fence.clone() }, row.get::<_, i64>(1) as u64, stored(row))
+                let (generation, epoch) = (stored_id(row.get(5))?, Epoch(row.get::<_, i64>(0) as u64));
+                let fence = Fence { generation, lane: row.get::<_, i32>(6) as u32, epoch, ..fence.clone() };
+                Ok((fence, row.get::<_, i64>(1) as u64, stored(row)))
             });
-            Ok((token(fence, &row)?, tokens::others(fence, rows)?))
+            Ok((token(fence, &row)?, tokens::others(lane, rows)?))
         }
         None => {
             let holder = read_row(server, client, &name, fence).await?.as_ref().map(place);
@@ -226,7 +226,7 @@ async fn take_over(
     let mut adopted = false;
     for row in &others {
         let (journal, other): (String, &str) = (row.get(0), row.get(1));
-        let owner = Owner { journal, incarnation: stored_incarnation(other)? };
+        let owner = Owner { journal, incarnation: stored_id::<Incarnation>(other)? };
         let gone = owner.is_in_the_way(lane) && {
             // Who commits at this moment is waited for.
             let lock =
@@ -239,9 +239,11 @@ async fn take_over(
         if !gone && !owner.is_taken_over(lane, &called)? {
             continue;
         }
+        let number = "split_part(generation, '-', 1)::bigint";
         let adopt = format!(
             "update {name} set incarnation = $2, journal = $4, \
-             generation = generation + (select max(generation) from {name} where pipeline = $1 and incarnation = $2) \
+             generation = ({number} + (select max({number}) from {name} where pipeline = $1 and incarnation = $2)) \
+             || substr(generation, strpos(generation, '-')) \
              where pipeline = $1 and incarnation = $5 and target = $3"
         );
         let forget = format!("delete from {name} where pipeline = $1 and incarnation = $2 and target = $3");
@@ -402,17 +404,18 @@ pub(super) async fn unclaimed(
 ) -> Result<(), Error> {
     let missing = there.is_none();
     let written = format!(
-        "select coalesce(sum((counters->>'rowsWritten')::bigint), 0)::bigint, coalesce(max(generation), 0) from {} \
-         where pipeline = $1 and incarnation = $2 and target = $3 and generation >= $4 and (counters->>'rowsWritten')::bigint > 0 \
-            and ($5 or relation <> $6 and split_part(relation, ':', 1) = split_part($6, ':', 1))",
+        "select generation, coalesce(sum((counters->>'rowsWritten')::bigint), 0)::bigint from {} \
+         where pipeline = $1 and incarnation = $2 and target = $3 \
+            and ($4 or relation <> $5 and split_part(relation, ':', 1) = split_part($5, ':', 1)) group by generation",
         name(schema)
     );
-    let (key, since, relation) = (Key::of(&claim.fence), claim.since.0 as i64, there.flatten());
-    let values: [&(dyn ToSql + Sync); 6] = [&key.pipeline, &key.incarnation, &target, &since, &missing, &relation];
-    let row = client.query_one(&written, &values).await;
-    let row = row.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))?;
+    let (key, relation) = (Key::of(&claim.fence), there.flatten());
+    let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &target, &missing, &relation];
+    let rows = client.query(&written, &values).await;
+    let rows = rows.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))?;
+    let written = rows.iter().map(|row| Ok((stored_id(row.get(0))?, row.get(1))));
     let name = format!("{schema}.{target} in PostgreSQL at {}", server.name);
-    claim.check(&name, missing, row.get(0), Generation(row.get::<_, i64>(1) as u64))
+    claim.check(&name, missing, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
 }
 
 /// The token of a lane, without fencing anyone.
@@ -457,13 +460,13 @@ fn token(fence: &Fence, row: &Row) -> Result<Option<Token>, Error> {
 struct Key<'a> {
     pipeline: &'a str,
     incarnation: &'a str,
-    generation: i64,
+    generation: String,
     lane: i32,
 }
 
 impl<'a> Key<'a> {
     fn of(fence: &'a Fence) -> Self {
         let (pipeline, incarnation) = (fence.pipeline.as_str(), fence.incarnation.as_str());
-        Self { pipeline, incarnation, generation: fence.generation.0 as i64, lane: fence.lane as i32 }
+        Self { pipeline, incarnation, generation: fence.generation.to_string(), lane: fence.lane as i32 }
     }
 }

@@ -6,11 +6,11 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{Stored, TABLE, fenced, guarded, others, outdated, stored_incarnation},
+        tokens::{Stored, TABLE, fenced, guarded, others, outdated, stored_id},
     },
 };
 use dataflow_core::{
-    id::{Epoch, Generation},
+    id::{Epoch, Generation, Incarnation},
     token::{Fence, Token},
 };
 use dataflow_sdk::{Error, sink::OpenLane};
@@ -21,10 +21,11 @@ use std::{
 };
 
 const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
-    pipeline text not null, incarnation text not null, generation integer not null, lane integer not null, \
+    pipeline text not null, incarnation text not null, generation text not null, lane integer not null, \
     journal text not null, target text not null collate nocase, \
     epoch integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
     updated_at text not null, primary key (pipeline, incarnation, generation, lane))";
+const UP_TO_DATE: &str = "select count(*) = 2 from pragma_table_info(?1) where name in ('journal', 'generation') and type = 'text' collate nocase";
 const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?6, ?7, ?5, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ')) \
     on conflict do update set epoch = excluded.epoch where epoch <= excluded.epoch";
 const ADVANCE: &str = "update dataflow_tokens set sequence = ?6, positions = ?7, counters = ?8, chunks = ?9, \
@@ -41,18 +42,18 @@ const READ: &str = "select epoch, sequence, positions, counters, chunks from dat
 const OTHERS: &str = "select journal, incarnation from dataflow_tokens \
     where pipeline = ?1 and incarnation <> ?2 and target = ?3 \
     group by journal, incarnation order by max(sequence) > 0 desc, max(updated_at) desc";
-const NEWEST: &str =
-    "select max(?3, coalesce(max(generation), 0)) from dataflow_tokens where pipeline = ?1 and incarnation = ?2";
+const NEWEST: &str = "select max(cast(?3 as integer), coalesce(max(cast(generation as integer)), 0)) from dataflow_tokens where pipeline = ?1 and incarnation = ?2";
 /// Makes another's progress that of generations to come.
-const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, generation = generation + ?6 \
+const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, \
+    generation = (cast(generation as integer) + ?6) || substr(generation, instr(generation, '-')) \
     where pipeline = ?1 and incarnation = ?5 and target = ?3";
 const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and target = ?3";
 
-const WRITTEN: &str = "select coalesce(sum(counters ->> 'rowsWritten'), 0), coalesce(max(generation), 0) from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and target = ?3 and generation >= ?4 and counters ->> 'rowsWritten' > 0";
+const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten'), 0) from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 and target = ?3 group by generation";
 
 const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0 order by generation, lane";
+    where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0";
 
 /// An open database file.
 pub(super) struct Database {
@@ -137,7 +138,7 @@ impl Database {
     pub(super) fn fence(&self, lane: &OpenLane, target: &str) -> Result<(), Error> {
         let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
         self.connection.execute_batch(CREATE_TOKENS).map_err(failed)?;
-        if !self.connection.column_exists(None, TABLE, "journal").map_err(failed)? {
+        if self.connection.query_row(UP_TO_DATE, [TABLE], |row| Ok(!row.get::<_, bool>(0)?)).map_err(failed)? {
             return Err(outdated(&self.path.display().to_string()));
         }
         self.take_over(lane, target)?;
@@ -162,7 +163,7 @@ impl Database {
         let name = format!("table {target} in {}", self.path.display());
         let mut adopted = false;
         for (journal, other) in others.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)? {
-            let owner = Owner { journal, incarnation: stored_incarnation(&other)? };
+            let owner = Owner { journal, incarnation: stored_id::<Incarnation>(&other)? };
             let gone = owner.is_in_the_way(lane) && self.is_empty(target).map_err(failed)?;
             if !gone && !owner.is_taken_over(lane, &name)? {
                 continue;
@@ -190,12 +191,16 @@ impl Database {
 
     /// Makes sure that the missing table `target` has no rows that a pipeline has written.
     pub(super) fn unclaimed(&self, target: &str, claim: &Claim) -> Result<(), Error> {
+        let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
         let (pipeline, incarnation, _) = key(&claim.fence);
-        let values = params![pipeline, incarnation, target, signed(claim.since.0)];
-        let written = self.connection.query_row(WRITTEN, values, |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
-        let (rows, newest) =
-            written.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))?;
-        claim.check(&format!("{target} in {}", self.path.display()), true, rows, Generation(newest as u64))
+        let mut written = self.connection.prepare(WRITTEN).map_err(failed)?;
+        let written = written.query_map(params![pipeline, incarnation, target], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        });
+        let written = written.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
+        let written = written.iter().map(|(generation, rows)| Ok((stored_id(generation)?, *rows)));
+        let name = format!("{target} in {}", self.path.display());
+        claim.check(&name, true, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
     }
 
     /// Moves the token of a lane by one commit, within a transaction.
@@ -254,19 +259,22 @@ impl Database {
     }
 
     /// The tokens of other generations than that of the fence, in order.
-    pub(super) fn generations(&self, fence: &Fence) -> Result<Vec<Token>, Error> {
+    pub(super) fn generations(&self, lane: &OpenLane) -> Result<Vec<Token>, Error> {
+        let fence = &lane.fence;
         let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
         let (pipeline, incarnation, generation) = key(fence);
         let mut statement = self.connection.prepare(GENERATIONS).map_err(failed)?;
         let rows = statement.query_map(params![pipeline, incarnation, generation], |row| {
-            let [generation, epoch, sequence] =
-                [row.get(0)?, row.get(2)?, row.get(3)?].map(|number: i64| number as u64);
+            let [epoch, sequence] = [row.get(2)?, row.get(3)?].map(|number: i64| number as u64);
             let stored = Stored { positions: row.get(4)?, counters: row.get(5)?, chunks: row.get(6)? };
-            let (generation, epoch) = (Generation(generation), Epoch(epoch));
-            Ok((Fence { generation, lane: row.get(1)?, epoch, ..fence.clone() }, sequence, stored))
+            let fence = Fence { lane: row.get(1)?, epoch: Epoch(epoch), ..fence.clone() };
+            Ok((row.get::<_, String>(0)?, fence, sequence, stored))
         });
         let rows = rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
-        others(fence, rows)
+        let rows = rows.into_iter().map(|(generation, fence, sequence, stored)| {
+            Ok((Fence { generation: stored_id(&generation)?, ..fence }, sequence, stored))
+        });
+        others(lane, rows)
     }
 
     /// The token of a lane.
@@ -283,8 +291,8 @@ impl Database {
     }
 }
 
-fn key(fence: &Fence) -> (&str, &str, i64) {
-    (fence.pipeline.as_str(), fence.incarnation.as_str(), signed(fence.generation.0))
+fn key(fence: &Fence) -> (&str, &str, String) {
+    (fence.pipeline.as_str(), fence.incarnation.as_str(), fence.generation.to_string())
 }
 
 /// As SQLite stores it; none of our numbers gets near 2^63.

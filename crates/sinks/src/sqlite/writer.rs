@@ -43,7 +43,7 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
     };
     let (token, others, warnings) = target.transaction(|target| {
         target.db.fence(lane, &config.table)?;
-        Ok((target.db.token(&lane.fence)?, target.db.generations(&lane.fence)?, target.prepare(None)?))
+        Ok((target.db.token(&lane.fence)?, target.db.generations(lane)?, target.prepare(None)?))
     })?;
     let demand = target.demand();
     let remembered = target.remember();

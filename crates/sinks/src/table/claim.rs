@@ -8,27 +8,34 @@ use dataflow_sdk::{Error, sink::OpenLane};
 pub struct Claim {
     /// Whose.
     pub fence: Fence,
-    /// The first generation whose rows must be there: this one, once a user has decided to go on without those of earlier ones.
-    pub since: Generation,
+    /// The generations whose rows need not be there, as a user has decided to go on without them, or they are elsewhere.
+    excused: Vec<Generation>,
 }
 
 impl Claim {
     /// That of a lane that is opened.
     pub fn of(lane: &OpenLane, table: &str) -> Self {
         let earlier = lane.earlier.as_ref().is_some_and(|handle| Remembered::is_of(handle, table));
-        let since = if earlier { Generation(0) } else { lane.fence.generation };
-        Self { fence: lane.fence.clone(), since }
+        Self { fence: lane.fence.clone(), excused: if earlier { Vec::new() } else { lane.known.clone() } }
     }
 
-    /// That a `table` which is `missing`, or another one than was written to, may be made or written to, if none of the
-    /// `rows` that it must hold were written. `newest` is the last generation that wrote any.
+    /// That a `table` which is `missing`, or another one than was written to, may be made or written to, if none of the rows
+    /// that it must hold were written. `written` says how many rows each generation wrote.
     ///
     /// # Errors
     /// If it had rows: the user decides.
-    pub fn check(&self, table: &str, missing: bool, rows: i64, newest: Generation) -> Result<(), Error> {
-        if rows == 0 {
+    pub fn check(
+        &self,
+        table: &str,
+        missing: bool,
+        written: impl IntoIterator<Item = (Generation, i64)>,
+    ) -> Result<(), Error> {
+        let required = |(of, rows): &(Generation, i64)| *rows > 0 && !self.excused.contains(of);
+        let (generations, rows): (Vec<_>, Vec<_>) = written.into_iter().filter(required).unzip();
+        if generations.is_empty() {
             return Ok(());
         }
+        let rows: i64 = rows.iter().sum();
         let (code, what) = match missing {
             true => ("table-missing", "is gone; this pipeline has written"),
             false => ("table-replaced", "was made anew; to the one before it this pipeline has written"),
@@ -38,7 +45,7 @@ impl Claim {
             message: format!("table {table} {what} {rows} rows"),
             fix: "put the table back as it was, or choose: set the checkpoint to \"beginning\" to write all again, or to \"journal\" to go on after the last checkpoint, which counts what is gone as lost"
                 .into(),
-            newest: (newest > self.fence.generation).then_some(newest),
+            generations,
         })
     }
 }

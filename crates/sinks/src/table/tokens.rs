@@ -1,9 +1,7 @@
 //! Tokens as a table holds them: one row per pipeline, incarnation, generation and lane.
-use dataflow_core::{
-    id::Incarnation,
-    token::{Fence, Token},
-};
-use dataflow_sdk::Error;
+use dataflow_core::token::{Fence, Token};
+use dataflow_sdk::{Error, sink::OpenLane};
+use std::fmt::Display;
 
 /// Name of the table, beside the target.
 pub const TABLE: &str = "dataflow_tokens";
@@ -61,39 +59,44 @@ impl Stored {
     }
 }
 
-/// The tokens in rows of other generations than that of `fence`. What can't be read of an earlier one says nothing of what
-/// the target holds, and keeps nobody from going on.
+/// The tokens in rows of other generations than that of whoever opens, in their order. What can't be read of one that the
+/// journal knows says nothing of what the target holds, and keeps nobody from going on.
 ///
 /// # Errors
-/// If a row of a later one holds something else.
-pub fn others(fence: &Fence, rows: impl IntoIterator<Item = (Fence, u64, Stored)>) -> Result<Vec<Token>, Error> {
-    let tokens = rows.into_iter().filter_map(|(of, sequence, stored)| {
-        let earlier = of.generation < fence.generation;
-        match stored.to_token(of, sequence) {
-            Err(_) if earlier => None,
+/// If a row of another one holds something else.
+pub fn others(
+    lane: &OpenLane,
+    rows: impl IntoIterator<Item = Result<(Fence, u64, Stored), Error>>,
+) -> Result<Vec<Token>, Error> {
+    let tokens = rows.into_iter().filter_map(|row| {
+        let known = row.as_ref().is_ok_and(|(of, ..)| lane.known.contains(&of.generation));
+        match row.and_then(|(of, sequence, stored)| stored.to_token(of, sequence)) {
+            Err(_) if known => None,
             token => token.transpose(),
         }
     });
-    tokens.collect()
+    let mut tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    tokens.sort_by_key(|token| (token.fence.generation, token.fence.lane));
+    Ok(tokens)
 }
 
-/// The incarnation in a row.
+/// An incarnation or generation in a row.
 ///
 /// # Errors
 /// If it is none.
-pub fn stored_incarnation(text: &str) -> Result<Incarnation, Error> {
-    Incarnation::try_from(text).map_err(|error| {
-        Error::fatal("token-unreadable", format!("a row of {TABLE} has the incarnation {text:?}: {error}"))
+pub fn stored_id<'a, T: TryFrom<&'a str, Error: Display>>(text: &'a str) -> Result<T, Error> {
+    T::try_from(text).map_err(|error| {
+        Error::fatal("token-unreadable", format!("a row of {TABLE} has an id that is none: {error}"))
             .fix("restore the row, or remove it")
             .for_user()
     })
 }
 
-/// Refuses a table of tokens that does not say whose they are.
+/// Refuses a table of tokens that does not say of which history of which journal they are.
 pub fn outdated(database: &str) -> Error {
     Error::fatal(
         "tokens-outdated",
-        format!("{TABLE} in {database} was made by an earlier build: it has no column journal"),
+        format!("{TABLE} in {database} was made by an earlier build: it has no column journal, or generations without a nonce"),
     )
     .fix(format!("drop {TABLE}, whose progress is lost, and set the checkpoint of the pipelines that write there"))
     .for_user()
@@ -133,6 +136,8 @@ mod tests {
         position::Position,
         token::{Fence, Token},
     };
+    use dataflow_sdk::sink::OpenLane;
+    use dataflow_testkit::fixture::open_lane;
 
     /// The columns of a row. Never changed: rows of this shape are stored.
     fn golden() -> Stored {
@@ -149,7 +154,7 @@ mod tests {
             fence: Fence {
                 pipeline: "orders".try_into().unwrap(),
                 incarnation: "i1".try_into().unwrap(),
-                generation: Generation(2),
+                generation: Generation::new(2, 7),
                 lane: 0,
                 epoch: Epoch(3),
             },
@@ -187,11 +192,12 @@ mod tests {
     #[test]
     fn an_earlier_row_that_is_unreadable_keeps_nobody_from_going_on() {
         let fence = token().fence;
-        let of = |generation| Fence { generation: Generation(generation), ..fence.clone() };
+        let of = |number| Fence { generation: Generation::new(number, 7), ..fence.clone() };
+        let lane = OpenLane { known: vec![of(1).generation], ..open_lane(&fence) };
         let broken = || Stored { positions: "?".into(), ..golden() };
-        let read = others(&fence, [(of(1), 5, broken()), (of(3), 5, golden())]).unwrap();
+        let read = others(&lane, [Ok((of(3), 5, golden())), Ok((of(1), 5, broken()))]).unwrap();
         assert_eq!(read.into_iter().map(|token| token.fence).collect::<Vec<_>>(), [of(3)]);
-        assert_eq!(others(&fence, [(of(3), 5, broken())]).unwrap_err().code(), "token-unreadable");
+        assert_eq!(others(&lane, [Ok((of(3), 5, broken()))]).unwrap_err().code(), "token-unreadable");
     }
 
     #[test]

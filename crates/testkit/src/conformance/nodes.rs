@@ -53,7 +53,7 @@ pub(super) async fn another_node_is_refused(subject: &dyn Subject) {
     let taker = opened(subject, lane("there", "1-b", TakeOver::AnotherNode)).await;
     if transactional {
         let ahead: Vec<_> = taker.others.iter().map(|token| (token.fence.clone(), token.sequence)).collect();
-        let next = Fence { generation: Generation(2), ..taker.fence.clone() };
+        let next = Fence { generation: Generation::new(2, 0), ..taker.fence.clone() };
         assert_eq!(
             (taker.found.as_ref(), ahead),
             (None, vec![(next, 1)]),
@@ -68,7 +68,8 @@ pub(super) async fn another_node_is_refused(subject: &dyn Subject) {
     }
     refused(subject, lane("here", "1-a", TakeOver::Nobody), "target-of-another-node", &["here", "there"]).await;
     let mut next = lane("there", "1-b", TakeOver::Nobody);
-    next.fence.generation = Generation(3);
+    next.known = vec![next.fence.generation, Generation::new(2, 0)];
+    next.fence.generation = Generation::new(3, 7);
     written(subject, next, 2).await.close().await;
     expect(subject, &[(1, "x"), (2, "x")], "each node has written once").await;
 }

@@ -83,7 +83,7 @@ fn failure(fault: &Fault) -> Option<Error> {
             code: "journal-behind",
             message: "the memory sink was asked to say so".into(),
             fix: "choose".into(),
-            newest: Some(Generation(*newest)),
+            generations: vec![Generation::new(*newest, 0)],
         }),
         Fault::Fenced => Some(Error::Fenced("the memory sink was asked to say so".into())),
     }

@@ -1,7 +1,7 @@
 //! What memory sinks hold.
 use super::{fault::Fault, named::Named, row::Row};
 use dataflow_core::{
-    id::Epoch,
+    id::{Epoch, Generation},
     token::{Fence, Token},
 };
 use dataflow_sdk::batch::{Column, Demand};
@@ -41,10 +41,10 @@ pub(super) struct Inner {
 }
 
 /// Pipeline, incarnation, generation, lane.
-pub(super) type LaneKey = (String, String, u64, u32);
+pub(super) type LaneKey = (String, String, Generation, u32);
 
 pub(super) fn lane_key(fence: &Fence) -> LaneKey {
-    (fence.pipeline.to_string(), fence.incarnation.to_string(), fence.generation.0, fence.lane)
+    (fence.pipeline.to_string(), fence.incarnation.to_string(), fence.generation, fence.lane)
 }
 
 impl std::fmt::Debug for Store {

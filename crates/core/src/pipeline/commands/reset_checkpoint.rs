@@ -13,11 +13,12 @@ pub(in crate::pipeline) fn reset_checkpoint(
     to: &str,
     positions: &Positions,
     settlement: &Settlement,
+    nonce: u64,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     if matches!(state, State::Running(_)) {
         return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
     }
-    let generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement, command.at)?;
+    let generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement, nonce)?;
     Ok(Decision::of(command, [Fact::CheckpointReset { to: to.into(), generation }]))
 }

@@ -32,6 +32,7 @@ pub(in crate::pipeline) fn update(
     change: &Change,
     wanted: Wanted,
     settlement: &Settlement,
+    nonce: u64,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
     let spec = super::checked(spec, &pipeline.id)?;
@@ -50,7 +51,7 @@ pub(in crate::pipeline) fn update(
     if !wanted.reset {
         GivenUp::check(&given_up, change)?;
     }
-    let mut generation = generation::begin(pipeline, &spec, kept, settlement, command.at)?;
+    let mut generation = generation::begin(pipeline, &spec, kept, settlement, nonce)?;
     generation.given_up = given_up;
     if change.target {
         let records = pipeline.progress.held_by_target(&generation.settled);

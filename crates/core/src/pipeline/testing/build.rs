@@ -145,10 +145,14 @@ pub fn lane_opened(progress: LaneProgress) -> LaneOpened {
     }
 }
 
+/// The nonce of all generations that start in tests.
+pub const NONCE: u64 = 0x5f3a;
+
 /// Generation number `number`, from `positions` on.
 pub fn generation(number: u64, positions: Positions) -> NewGeneration {
     NewGeneration {
-        generation: Generation(number),
+        generation: Generation::new(number, NONCE),
+        met: Vec::new(),
         positions,
         given_up: Positions::new(),
         settled: Vec::new(),
@@ -249,7 +253,7 @@ pub fn create() -> Request {
 
 /// Change it; a generation that ends was settled as lane 0 after `settled` commits.
 pub fn update(spec: PipelineSpec, settled: u64) -> Request {
-    update_with(spec, Settlement::Settled { lanes: vec![lane(settled)], newest: None, lost: None })
+    update_with(spec, Settlement::Settled { lanes: vec![lane(settled)], met: Vec::new(), lost: None })
 }
 
 /// Change it, with the sink out of reach.
@@ -264,8 +268,8 @@ pub fn update_source(reset: bool) -> Request {
         given_up: [(Inbox::PARTITION.into(), "the beginning".to_owned())].into(),
         ..Change::default()
     };
-    let settlement = Settlement::Settled { lanes: vec![lane(3)], newest: None, lost: None };
-    Request::Update { spec: Box::new(resourced()), change, reset, retarget: false, settlement }
+    let settlement = Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
+    Request::Update { spec: Box::new(resourced()), change, reset, retarget: false, settlement, nonce: NONCE }
 }
 
 /// Change it, where what [`spec`] has of source and sink is all that matters to them.
@@ -273,14 +277,14 @@ pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> Request {
     let before = self::spec();
     let (source, sink) = (spec.source != before.source, spec.sink != before.sink);
     let change = Change { source, sink, target: sink, given_up: BTreeMap::new() };
-    Request::Update { spec: Box::new(spec), change, reset: false, retarget: true, settlement }
+    Request::Update { spec: Box::new(spec), change, reset: false, retarget: true, settlement, nonce: NONCE }
 }
 
 /// Change the sink, without a word of what becomes of what it has written.
 pub fn update_target_unasked() -> Request {
     match update_unsettled(redirected(), true) {
         Request::Update { spec, change, reset, settlement, .. } => {
-            Request::Update { spec, change, reset, retarget: false, settlement }
+            Request::Update { spec, change, reset, retarget: false, settlement, nonce: NONCE }
         }
         other => other,
     }
@@ -303,7 +307,7 @@ pub fn restart() -> Request {
 
 /// Go on from the beginning.
 pub fn reset(settlement: Settlement) -> Request {
-    Request::ResetCheckpoint { to: "beginning".into(), positions: Positions::new(), settlement }
+    Request::ResetCheckpoint { to: "beginning".into(), positions: Positions::new(), settlement, nonce: NONCE }
 }
 
 /// Take in batch `name` of so many records, 10 bytes each.

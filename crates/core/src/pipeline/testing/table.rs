@@ -80,7 +80,7 @@ pub fn states() -> Vec<(&'static str, Given)> {
 
 /// Every command in words, with one of its kind.
 fn commands() -> Vec<(&'static str, Command)> {
-    let settled = || Settlement::Settled { lanes: vec![lane(3)], newest: None, lost: None };
+    let settled = || Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
     let schema = Request::ReportSchema { run: RunId(10), learned: learned(Type::Bigint) };
     let join = Request::JoinDeadLetters { first: 0, count: 2, into: dead_letters("joined", 20) };
     let lost = Request::ReportLost { run: RunId(10), lost: ten_lost() };

@@ -6,11 +6,11 @@ use dataflow_core::{
 
 fn settled(sequence: u64) -> Settlement {
     let chunks = vec![dead_letters(&format!("{sequence}"), 10)];
-    Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }], newest: None, lost: None }
+    Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }], met: Vec::new(), lost: None }
 }
 
 fn to(position: Positions) -> Request {
-    Request::ResetCheckpoint { to: "positions".into(), positions: position, settlement: settled(1) }
+    Request::ResetCheckpoint { to: "positions".into(), positions: position, settlement: settled(1), nonce: NONCE }
 }
 
 /// Two batches of 100 records were pushed, the first is behind the checkpoint.
@@ -28,7 +28,7 @@ fn the_ledger_and_dead_letters_stay_and_the_lanes_begin_anew() {
     let past = half_done().and(stop_requested()).and(stopped());
     let after = past.when(reset(settled(2))).then_effects([]).after();
     let progress = &after.state.pipeline().unwrap().progress;
-    assert_eq!(progress.generation.0, 2);
+    assert_eq!(progress.generation.number, 2);
     assert_eq!(progress.earlier, counters(200));
     assert_eq!(progress.dead_letters, [dead_letters("2", 10)]);
     assert_eq!((progress.lanes, progress.at), (None, None));
@@ -51,7 +51,7 @@ fn a_pushed_record_that_is_gone_cannot_be_gone_back_to() {
 fn pending_pushed_records_that_are_passed_over_are_lost_and_their_batches_are_forgotten() {
     let past = half_done().and(stop_requested()).and(stopped());
     let never_started = given([created(), received("a", 0, 100), received("b", 100, 200)]);
-    let anew = |settlement| Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement };
+    let anew = |settlement| Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement, nonce: NONCE };
     let unsettled = Settlement::Unsettled { reason: "down".into(), forced: true };
     for (name, past, request, lost, forgotten) in [
         ("all that is pending", past.clone(), to(at(200)), 100, &["b"][..]),
@@ -83,8 +83,8 @@ fn a_sinks_position_that_says_nothing_of_what_is_pending_hides_no_loss() {
     let past = half_done().and(stop_requested()).and(stopped());
     let positions = [("http".into(), Position::offset(180).of("another"))].into();
     let lanes = vec![LaneProgress { positions, ..lane(1) }];
-    let settlement = Settlement::Settled { lanes, newest: None, lost: None };
-    let end = Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement };
+    let settlement = Settlement::Settled { lanes, met: Vec::new(), lost: None };
+    let end = Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement, nonce: NONCE };
     assert_eq!(past.when(end).after().state.pipeline().unwrap().progress.earlier.lost, 100);
 }
 
@@ -116,14 +116,14 @@ fn the_old_generation_is_settled_or_given_up() {
 /// What a generation leaves in the target is required of it until a user decides, or the target is another.
 #[test]
 fn what_is_gone_of_earlier_generations_is_counted_as_lost_and_required_no_more() {
-    let settled = |sequence, lost| Settlement::Settled { lanes: vec![lane(sequence)], newest: None, lost };
+    let settled = |sequence, lost| Settlement::Settled { lanes: vec![lane(sequence)], met: Vec::new(), lost };
     let stopped = given([created(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
     let kept = stopped.when(reset(settled(3, None))).after();
     let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
     let delivered = progress(&kept).earlier.delivered;
     assert_eq!((progress(&kept).left(), delivered > 0), (delivered, true));
     let lost_before = progress(&kept).earlier.lost;
-    let decided = kept.when(reset(Settlement::Settled { lanes: vec![], newest: None, lost: Some(2) })).after();
+    let decided = kept.when(reset(Settlement::Settled { lanes: vec![], met: Vec::new(), lost: Some(2) })).after();
     let Counters { delivered: still, lost, .. } = progress(&decided).earlier;
     assert_eq!((still, lost), (delivered - 2, lost_before + 2));
     assert_eq!(progress(&decided).left(), 0);

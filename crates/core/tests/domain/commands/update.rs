@@ -58,7 +58,7 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     let then = then.then([Fact::PipelineUpdated { spec: Box::new(redirected()), generation: Some(begun) }]);
     let after = then.after();
     let progress = &after.state.pipeline().unwrap().progress;
-    assert_eq!((progress.generation, progress.lanes), (Generation(2), None));
+    assert_eq!((progress.generation, progress.lanes), (Generation::new(2, NONCE), None));
     assert_eq!((progress.earlier, progress.counters()), (counters(400), counters(400)));
     assert_eq!(progress.left(), 0, "another target holds nothing");
     assert!(progress.by_lane.is_empty());
@@ -105,7 +105,8 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
         change,
         reset,
         retarget: false,
-        settlement: Settlement::Settled { lanes: vec![lane], newest: None, lost: None },
+        settlement: Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None },
+        nonce: NONCE,
     }
 }
 
@@ -120,6 +121,7 @@ fn a_tweak_of_the_source_is_the_same_generation() {
         reset: false,
         retarget: false,
         settlement: Settlement::NotNeeded,
+        nonce: NONCE,
     };
     let after = past.when(change).then([updated(spec)]).after();
     assert_eq!(after.state.pipeline().unwrap().progress.positions(), lane.positions);
@@ -132,7 +134,7 @@ fn positions_stay_with_what_is_read_on() {
         let spec = PipelineSpec { source: component(other), ..spec.clone() };
         let after = past.clone().when(change_source(spec, &[], false, lane.clone())).after();
         let progress = &after.state.pipeline().unwrap().progress;
-        assert_eq!((progress.generation, &progress.begin), (Generation(2), &lane.positions));
+        assert_eq!((progress.generation, &progress.begin), (Generation::new(2, NONCE), &lane.positions));
     }
 }
 

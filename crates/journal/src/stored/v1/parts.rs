@@ -231,7 +231,9 @@ impl From<LaneOpened> for domain::LaneOpened {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewGeneration {
-    generation: u64,
+    generation: Generation,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    met: Vec<Generation>,
     positions: Positions,
     #[serde(default, skip_serializing_if = "Positions::is_empty")]
     given_up: Positions,
@@ -249,7 +251,8 @@ pub(super) struct NewGeneration {
 impl From<&domain::NewGeneration> for NewGeneration {
     fn from(new: &domain::NewGeneration) -> Self {
         Self {
-            generation: new.generation.0,
+            generation: new.generation,
+            met: new.met.clone(),
             positions: store_positions(&new.positions),
             given_up: store_positions(&new.given_up),
             settled: new.settled.iter().map(Into::into).collect(),
@@ -264,7 +267,8 @@ impl From<&domain::NewGeneration> for NewGeneration {
 impl From<NewGeneration> for domain::NewGeneration {
     fn from(stored: NewGeneration) -> Self {
         Self {
-            generation: Generation(stored.generation),
+            generation: stored.generation,
+            met: stored.met,
             positions: read_positions(stored.positions),
             given_up: read_positions(stored.given_up),
             settled: stored.settled.into_iter().map(Into::into).collect(),
