@@ -591,3 +591,14 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
         assert_eq!(target.rows().await, [(3, "x".into())], "{gone}");
     }
 }
+
+/// Tokens of an earlier build say nothing of which history of the pipeline they belong to.
+#[tokio::test]
+async fn tokens_of_an_earlier_build_are_refused() {
+    let target = Target::new(None, json!({}));
+    target.try_open(1).await.unwrap();
+    target.db().execute_batch("drop table dataflow_tokens").unwrap();
+    let columns = "pipeline text, incarnation text, generation integer, lane integer, journal text, target text";
+    target.db().execute_batch(&format!("create table dataflow_tokens ({columns})")).unwrap();
+    assert_eq!(target.try_open(1).await.unwrap_err().code(), "tokens-outdated");
+}

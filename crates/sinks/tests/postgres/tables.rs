@@ -238,3 +238,13 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
         target.drop().await;
     }
 }
+
+/// Tokens of an earlier build say nothing of which history of the pipeline they belong to.
+#[tokio::test]
+async fn tokens_of_an_earlier_build_are_refused() {
+    let Some(target) = Target::new("select 1", json!({})).await else { return };
+    let columns = "pipeline text, incarnation text, generation bigint, lane integer, journal text, target text";
+    target.client.batch_execute(&format!("create table dataflow_tokens ({columns})")).await.unwrap();
+    assert_eq!(target.try_open(1).await.unwrap_err().code(), "tokens-outdated");
+    target.drop().await;
+}
