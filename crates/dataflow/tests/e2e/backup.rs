@@ -100,11 +100,12 @@ async fn a_restored_node_goes_on_exactly_from_kafka_to_postgres() {
     }
     let topic = Topic::new("backup", 3).await;
     let produce = |numbers: std::ops::Range<u64>| topic.send(numbers, |id| json!({"id": id}).to_string());
-    let name = topic.name.replace('-', "_");
+    let schema = topic.name.replace('-', "_");
+    let table = format!("{schema}.numbers");
     let (client, connection) = tokio_postgres::connect(POSTGRES, NoTls).await.unwrap();
     #[expect(clippy::disallowed_methods, reason = "the connection lives as long as the test")]
     tokio::spawn(connection);
-    client.batch_execute(&format!("CREATE TABLE {name} (id bigint)")).await.unwrap();
+    client.batch_execute(&format!("CREATE SCHEMA {schema}; CREATE TABLE {table} (id bigint)")).await.unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let (data, saved) = (folder.path().join("data"), folder.path().join("backup.db"));
@@ -117,7 +118,7 @@ async fn a_restored_node_goes_on_exactly_from_kafka_to_postgres() {
         "pipelineId": "numbers",
         "source": {"type": "kafka", "brokers": BROKERS, "topic": topic.name},
         "sink": {
-            "type": "postgres", "table": name, "mode": "append",
+            "type": "postgres", "table": table, "mode": "append",
         },
         "lanes": 2,
         "batch": {"maxRecords": 100, "linger": "5ms"},
@@ -138,9 +139,9 @@ async fn a_restored_node_goes_on_exactly_from_kafka_to_postgres() {
     let node = start();
     produce(3_000..4_000);
     delivered(&node, "numbers", 4_000).await;
-    let counted = client.query_one(&format!("SELECT count(*), count(DISTINCT id) FROM {name}"), &[]).await.unwrap();
+    let counted = client.query_one(&format!("SELECT count(*), count(DISTINCT id) FROM {table}"), &[]).await.unwrap();
     node.post("/api/pipelines/numbers/stop").await;
-    client.batch_execute(&format!("DROP TABLE {name}")).await.unwrap();
+    client.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await.unwrap();
     topic.remove().await;
     assert_eq!((counted.get::<_, i64>(0), counted.get::<_, i64>(1)), (4_000, 4_000));
 }
