@@ -314,7 +314,9 @@ async fn a_journal_without_the_generation_that_the_sink_is_at_writes_nothing() {
 async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
     for (number, forced) in [(1, false), (2, false), (3, false), (1, true), (2, true)] {
         let journal = Memory::new();
-        let mut house = House::on(&format!("restore-history-{number}-{forced}"), Arc::new(journal.clone()), 1, 1).await;
+        let mut house =
+            House::on(&format!("restore-history-{number}-{forced}"), Journal::new(Arc::new(journal.clone())), 1, 1)
+                .await;
         house.create(house.spec()).await;
         if forced {
             house.start().await;
