@@ -27,6 +27,8 @@ pub struct Audited {
     pub auditor: Box<dyn Auditor>,
     /// What the target's writer would want of each row now: which records it could not have taken shows by that.
     pub demand: Demand,
+    /// Why what is there may not outlive a crash.
+    pub not_durable: Vec<String>,
 }
 
 impl std::fmt::Debug for Audited {

@@ -103,6 +103,9 @@ pub struct OpenLane {
     /// The handle of the last generation before this one: while nothing of this one is in the journal, the target must be as
     /// that says.
     pub earlier: Option<serde_json::Value>,
+    /// The same where a user has decided to go on without what was there: the target need not be as it says, but may be made
+    /// anew as it was.
+    pub remembered: Option<serde_json::Value>,
     /// Versions that a keyed sink writes are this plus the number of the commit within the run (from 1): greater than
     /// any of an earlier run.
     pub version_base: u64,

@@ -64,6 +64,7 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
         journalled: None,
         known: Vec::new(),
         earlier: None,
+        remembered: None,
         version_base: fence.epoch.0 * 1_000_000,
     }
 }

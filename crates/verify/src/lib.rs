@@ -148,6 +148,7 @@ pub async fn verify(
             fix: None,
         });
     };
+    report.not_durable.clone_from(&audited.not_durable);
     let unknown_fields = built.unknown_fields;
     let mut replay = Replay::new(&claims, plugins, audited, unknown_fields, range)?;
     replay.run(&*source, &cx, &mut letters, &mut report, &mut watch).await?;

@@ -43,6 +43,9 @@ pub struct Report {
     pub at_its_word: Finding,
     /// Output fields that are other ones each time a record is read, and so were not compared.
     pub not_compared: Vec<String>,
+    /// Why what is in the target may not outlive a crash of its server. Not held against the pipeline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_durable: Vec<String>,
     /// What the range gives, as it is counted.
     #[serde(skip)]
     pub(crate) counted: Counters,

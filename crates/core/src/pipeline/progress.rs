@@ -61,6 +61,9 @@ pub struct Left {
     /// The last handle of a staged sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<serde_json::Value>,
+    /// The last handle where the target need not be as it says: a user has decided to go on without what was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<serde_json::Value>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -167,13 +170,15 @@ impl Progress {
         }
         let mut earlier = self.counters();
         let mut left = std::mem::take(&mut self.left);
+        let handle = self.by_lane.values().find_map(|lane| lane.handle.clone());
         if let Some(lost) = next.lost {
             let lost = lost.min(earlier.delivered);
             earlier.delivered -= lost;
             earlier.lost += lost;
-            left = Left { since: next.generation, before: earlier.delivered, handle: None };
-        } else if let Some(handle) = self.by_lane.values().find_map(|lane| lane.handle.clone()) {
-            left.handle = Some(handle);
+            let remembered = handle.or(left.handle).or(left.remembered);
+            left = Left { since: next.generation, before: earlier.delivered, handle: None, remembered };
+        } else if handle.is_some() {
+            left = Left { handle, remembered: None, ..left };
         }
         if let Some(discarded) = &next.discarded {
             earlier.read += discarded.records;

@@ -182,6 +182,14 @@ async fn kafka_to_postgres_by_key() {
     assert_eq!(lost["position"], 262, "{lost:#}");
     case.sql("insert into users values (1049, 1049, 10 + 1049 % 40, '{\"a\":[1049]}')").await;
     case.proven();
+    case.client.batch_execute("alter table users set unlogged").await.unwrap();
+    let report = case.verify();
+    assert_eq!(
+        (&report["verified"], report["notDurable"].as_array().map(Vec::len)),
+        (&json!(true), Some(1)),
+        "{report:#}"
+    );
+    case.client.batch_execute("alter table users set logged").await.unwrap();
     // What the pipeline does not write is nobody's business.
     case.sql("update users set more = 'y' where id = 1049").await;
     case.proven();

@@ -154,6 +154,7 @@ impl Entity {
             journalled: journalled.cloned(),
             known: pipeline.progress.known.clone(),
             earlier: pipeline.progress.left.handle.clone(),
+            remembered: pipeline.progress.left.remembered.clone(),
             version_base,
         };
         let fresh = LaneProgress { lane, ..LaneProgress::default() };

@@ -212,6 +212,7 @@ impl Run {
             journalled: journalled.cloned(),
             known: progress.known.clone(),
             earlier: progress.left.handle.clone(),
+            remembered: progress.left.remembered.clone(),
             version_base: run.0 << 32,
         };
         let opening = wait_for("sink", "opening it", &self.live, &*self.parts.clock, built.sink.open(cx, open));

@@ -182,9 +182,10 @@ impl Sink for Guarded<Box<dyn Sink>> {
 
     async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
         let audited = self.inner.audit(cx, audit).await.map_err(|error| self.redactor.error(error))?;
-        let guard = |Audited { auditor: inner, demand }| Audited {
+        let guard = |Audited { auditor: inner, demand, not_durable }| Audited {
             auditor: Box::new(Guarded { inner, redactor: self.redactor.clone() }),
             demand,
+            not_durable,
         };
         Ok(audited.map(guard))
     }

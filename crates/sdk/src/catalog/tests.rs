@@ -366,6 +366,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         journalled: None,
         known: Vec::new(),
         earlier: None,
+        remembered: None,
         version_base: 0,
     };
     let mut opened = sink.open(&cx, lane).await.unwrap();

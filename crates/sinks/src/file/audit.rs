@@ -63,7 +63,7 @@ pub(super) fn open(config: &FileSink, audit: &Audit) -> Result<Audited, Error> {
         texts: Vec::new(),
         expected: 0,
     };
-    Ok(Audited { auditor: Box::new(auditor), demand })
+    Ok(Audited { auditor: Box::new(auditor), demand, not_durable: Vec::new() })
 }
 
 /// Lines by hash. Made when a row is not on the line behind the one before it.

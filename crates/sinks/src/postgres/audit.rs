@@ -1,11 +1,13 @@
 //! Auditing a table: its rows are read one by one as the server's own text, and held against what the records say.
 use super::{
-    PostgresSink,
+    PostgresSink, durable,
     encode::{Encoder, Refused},
     failure, pipeline,
     pool::Server,
     schema::{self, Described},
     statement::{Encoded, Statements},
+    target::schema_of,
+    tokens,
     types::Wire,
 };
 use crate::{
@@ -110,8 +112,10 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let client = server.connection().await?;
     let target = quote_table(&options.table);
     let failed = |error: tokio_postgres::Error| server.failed("look at the table in", &error);
+    let kept = tokens::name(&schema_of(&server, &options.table).await?);
+    let not_durable = durable::said(&server, &client, &[&target, &kept]).await?;
     let Some(Described { found, mut wires, copied }) = schema::describe(&client, &target).await.map_err(failed)? else {
-        return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents });
+        return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents, not_durable });
     };
     let layout = audit::layout(&options, &found)?;
     let types = types(&client, &target).await.map_err(failed)?;
@@ -145,7 +149,7 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let written: Vec<String> = auditor.layout.slots.iter().map(|slot| slot.column.name.clone()).collect();
     let unwritten = found.columns.iter().filter(|column| column.has_default || !written.contains(&column.name));
     auditor.prepare(unwritten.map(|column| column.name.clone())).await?;
-    Ok(Audited { auditor: Box::new(auditor), demand })
+    Ok(Audited { auditor: Box::new(auditor), demand, not_durable })
 }
 
 struct PostgresAuditor {

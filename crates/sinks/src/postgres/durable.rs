@@ -18,44 +18,83 @@ const HOLDERS: &str = "with recursive holder (oid) as ( \
     select format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relpersistence::text, current_setting('fsync') \
     from holder join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace";
 
+/// Something that may take from a table what was committed to it.
+struct Doubt {
+    warning: Warning,
+    /// What to do about it where it keeps the table from being written to.
+    fix: Option<String>,
+}
+
+impl Doubt {
+    fn of(subject: &str, message: String, fix: Option<String>) -> Self {
+        Self { warning: Warning { code: "not-durable", subject: subject.into(), message, records: 0 }, fix }
+    }
+}
+
 /// Refuses a table that a crash would empty, or the end of a session; its name comes quoted.
 pub(super) async fn check(server: &Server, client: &impl GenericClient, table: &str) -> Result<Vec<Warning>, Error> {
-    let holders = client.query(HOLDERS, &[&table]).await;
-    let mut warnings = Vec::new();
-    for row in holders.map_err(|error| server.failed("look at the table in", &error))? {
-        let (name, kind, persistence, fsync): (&str, &str, &str, &str) =
-            (row.get(0), row.get(1), row.get(2), row.get(3));
-        let refused = |what: &str, fix: String| Err(Error::fatal("not-durable", what).fix(fix).for_user());
-        match (kind, persistence) {
-            (_, "u") => {
-                let what = format!("table {name} is unlogged: a crash of the server empties it, but not the progress");
-                return refused(&what, format!("run: alter table {name} set logged"));
-            }
-            (_, "t") => {
-                let what = format!("table {name} is temporary: it ends with the session that made it");
-                return refused(&what, "write to a table that is not temporary".into());
-            }
-            ("f", _) => warnings.push(Warning {
-                code: "not-durable",
-                subject: name.into(),
-                message: format!(
-                    "table {name} is on another server, which commits on its own: a crash at that moment may double or lose the rows of a commit"
-                ),
-                records: 0,
-            }),
-            _ => {}
-        }
-        if fsync == "off" && warnings.iter().all(|warning| warning.subject != "fsync") {
-            warnings.push(Warning {
-                code: "not-durable",
-                subject: "fsync".into(),
-                message: format!(
-                    "PostgreSQL at {} runs with fsync off: a crash of its machine may lose or damage what it has committed",
-                    server.name
-                ),
-                records: 0,
-            });
-        }
+    let refuse = |Doubt { warning, fix }: Doubt| match fix {
+        Some(fix) => Err(Error::fatal("not-durable", warning.message).fix(fix).for_user()),
+        None => Ok(warning),
+    };
+    doubts(server, client, table).await?.into_iter().map(refuse).collect()
+}
+
+/// All that may take what is in these tables, whose names come quoted, in words.
+pub(super) async fn said(server: &Server, client: &impl GenericClient, tables: &[&str]) -> Result<Vec<String>, Error> {
+    let mut said = Vec::new();
+    for table in tables {
+        let doubts = doubts(server, client, table).await?;
+        said.extend(
+            doubts
+                .into_iter()
+                .map(|doubt| doubt.warning.message)
+                .filter(|message| !said.contains(message))
+                .collect::<Vec<_>>(),
+        );
     }
-    Ok(warnings)
+    let default = "select reset_val from pg_settings where name = 'synchronous_commit'";
+    let default = client.query_one(default, &[]).await.map_err(|error| server.failed("look at settings of", &error))?;
+    if default.get::<_, Option<&str>>(0) == Some("off") {
+        said.push(format!(
+            "synchronous_commit is off by default for this user or database of PostgreSQL at {}: this program sets it on for its \
+             own commits, but a crash may lose what others commit",
+            server.name
+        ));
+    }
+    Ok(said)
+}
+
+async fn doubts(server: &Server, client: &impl GenericClient, table: &str) -> Result<Vec<Doubt>, Error> {
+    let holders = client.query(HOLDERS, &[&table]).await;
+    let mut doubts = Vec::new();
+    let mut fsync = true;
+    for row in holders.map_err(|error| server.failed("look at the table in", &error))? {
+        let (name, kind, persistence): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+        fsync &= row.get::<_, &str>(3) != "off";
+        let (what, fix) = match (kind, persistence) {
+            (_, "u") => (
+                "is unlogged: a crash of the server empties it, but not the progress",
+                Some(format!("run: alter table {name} set logged")),
+            ),
+            (_, "t") => (
+                "is temporary: it ends with the session that made it",
+                Some("write to a table that is not temporary".into()),
+            ),
+            ("f", _) => (
+                "is on another server, which commits on its own: a crash at that moment may double or lose the rows of a commit",
+                None,
+            ),
+            _ => continue,
+        };
+        doubts.push(Doubt::of(name, format!("table {name} {what}"), fix));
+    }
+    if !fsync {
+        let message = format!(
+            "PostgreSQL at {} runs with fsync off: a crash of its machine may lose or damage what it has committed",
+            server.name
+        );
+        doubts.push(Doubt::of("fsync", message, None));
+    }
+    Ok(doubts)
 }

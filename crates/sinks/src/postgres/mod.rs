@@ -168,7 +168,7 @@ impl Sink for PostgresSink {
         Kind::Transactional
     }
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        let options = self.options().as_journalled(&lane.journalled);
+        let options = self.options().as_known_to(&lane);
         writer::open(self.server()?, options, self.fence_timeout.into(), &lane).await
     }
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {

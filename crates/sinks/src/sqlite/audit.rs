@@ -37,7 +37,11 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
         None => None,
     };
     let (Some(target), Some(found)) = (target, found) else {
-        return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents });
+        return Ok(Audited {
+            auditor: Box::new(audit::Gone::default()),
+            demand: Demand::Documents,
+            not_durable: Vec::new(),
+        });
     };
     let layout = audit::layout(&options, &found)?;
     let numbered = matches!(found.primary_key.as_slice(), [only] if is_row_id(&found.columns, only));
@@ -58,7 +62,7 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
         columns,
         target,
     };
-    Ok(Audited { auditor: Box::new(auditor), demand })
+    Ok(Audited { auditor: Box::new(auditor), demand, not_durable: Vec::new() })
 }
 
 /// Whether the only column of a primary key is the number of the row, which SQLite makes where a record has none.

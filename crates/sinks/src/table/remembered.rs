@@ -2,7 +2,7 @@
 //! replace, or the other way round.
 use super::{Layout, Mode, Names, Options};
 use dataflow_core::pipeline::event::LaneProgress;
-use dataflow_sdk::Error;
+use dataflow_sdk::{Error, sink::OpenLane};
 use serde::{Deserialize, Serialize};
 
 /// What a table sink has journalled of how it writes.
@@ -54,6 +54,14 @@ impl Options {
             }
             (Some(_), _) => self,
         }
+    }
+
+    /// The same for a lane that is opened.
+    #[must_use]
+    pub fn as_known_to(self, lane: &OpenLane) -> Self {
+        let remembered = || serde_json::from_value(lane.remembered.clone()?).ok();
+        let known = lane.journalled.as_ref().and_then(Remembered::read).or_else(remembered);
+        self.as_before(known.as_ref())
     }
 
     /// The same for lanes of which this was journalled.

@@ -570,6 +570,30 @@ async fn what_keeps_progress_from_being_stored_is_named() {
     }
 }
 
+/// A verification says why what is there may not outlive a crash.
+#[tokio::test]
+async fn an_audit_says_what_is_not_durable() {
+    let parts = "create table users (id bigint, v bigint) partition by range (id); create table users_1 partition of users default";
+    let table = "create table users (id bigint, v bigint)";
+    for (setup, change, url, said) in [
+        (table, "select 1", "", None),
+        (table, "alter table users set unlogged", "", Some("users is unlogged")),
+        (parts, "alter table users_1 set unlogged", "", Some("users_1 is unlogged")),
+        (table, "alter table dataflow_tokens set unlogged", "", Some("dataflow_tokens is unlogged")),
+        (table, "select 1", "%20-csynchronous_commit%3Doff", Some("synchronous_commit is off")),
+    ] {
+        let Some(mut target) = Target::new(setup, json!({})).await else { return };
+        target.more = json!({"url": format!("{}{url}", target.url())});
+        target.try_open(1).await.unwrap();
+        target.client.batch_execute(change).await.unwrap();
+        let audited = target.sink().audit(&context("p"), Default::default()).await.unwrap().unwrap();
+        assert_eq!(audited.not_durable.len(), usize::from(said.is_some()), "{change}: {:?}", audited.not_durable);
+        assert!(said.is_none_or(|said| audited.not_durable[0].contains(said)), "{change}: {:?}", audited.not_durable);
+        drop(audited);
+        target.drop().await;
+    }
+}
+
 /// A schema that is missing is one to create.
 #[tokio::test]
 async fn a_missing_schema_is_to_be_created() {

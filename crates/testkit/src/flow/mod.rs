@@ -20,6 +20,7 @@ pub use recovery::Known;
 
 use kafka::Topic;
 use postgres::Database;
+pub(crate) use postgres::Databases;
 use restore::Restored;
 use serde_json::{Value, json};
 use std::{

@@ -3,6 +3,35 @@ use super::Row;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio_postgres::{Client, NoTls};
 
+/// Databases of flows, by name: they go with this, however what uses them ends.
+#[derive(Debug)]
+pub(crate) struct Databases(pub(crate) Vec<String>);
+
+impl Drop for Databases {
+    fn drop(&mut self) {
+        if self.0.is_empty() {
+            return;
+        }
+        // What drops this may be at work on a runtime itself, which can't wait.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let dropping = async {
+                    let admin = connect("dataflow").await;
+                    for name in &self.0 {
+                        if let Err(error) =
+                            admin.batch_execute(&format!("drop database if exists {name} with (force)")).await
+                        {
+                            eprintln!("database {name} stays: {error:?}");
+                        }
+                    }
+                };
+                runtime.expect("a runtime can be made").block_on(dropping);
+            });
+        });
+    }
+}
+
 /// A database that is empty. It stays until the next flow of its name.
 #[derive(Debug)]
 pub(super) struct Database {
@@ -98,4 +127,31 @@ async fn connect(database: &str) -> Client {
         }
     });
     client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Database, Databases, connect};
+    use futures::FutureExt;
+    use std::panic::AssertUnwindSafe;
+
+    #[tokio::test]
+    async fn databases_go_also_after_a_failure() {
+        if !crate::servers::are_up() {
+            return;
+        }
+        let name = format!("dataflow_kill_test_{}", std::process::id());
+        let folder = std::env::temp_dir().join(&name);
+        let fails = async {
+            let _all = Databases(vec![name.clone()]);
+            let database = Database::fresh(&name, folder.join("password")).await;
+            database.execute("create table t (id int)").await;
+            let _open = connect(&name).await;
+            panic!("the trial failed");
+        };
+        assert!(AssertUnwindSafe(fails).catch_unwind().await.is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+        let left = connect("dataflow").await.query("select 1 from pg_database where datname = $1", &[&name]).await;
+        assert!(left.unwrap().is_empty());
+    }
 }

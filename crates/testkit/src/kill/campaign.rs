@@ -2,9 +2,12 @@
 use super::{
     cell::{Cell, Strike},
     results::{Outcome, Results},
-    trial::{Clean, Trial},
+    trial::{Clean, Trial, database},
 };
-use crate::{flow::Pair, program::Program};
+use crate::{
+    flow::{Databases, Pair, Place},
+    program::Program,
+};
 use futures::FutureExt;
 use std::{
     fs,
@@ -48,6 +51,8 @@ impl Campaign {
             }
         });
         for pair in pairs {
+            let database = (pair.sink == Place::Postgres).then(|| database(pair));
+            let _goes_with_the_pair = Databases(database.into_iter().collect());
             let clean = self.clean(pair).await;
             println!("{pair}: {:?} when nothing befalls it", clean.length);
             self.prove(pair, &clean, &mut results).await;

@@ -178,9 +178,12 @@ impl Trial {
 }
 
 async fn prepare(pair: Pair, records: u64, folder: &Path) -> Flow {
-    // One process uses it at a time, whatever else is under way.
-    let database = format!("dataflow_kill_{}_{}", pair.lanes, std::process::id());
-    Flow::prepare(pair, records, folder, &database).await
+    Flow::prepare(pair, records, folder, &database(pair)).await
+}
+
+/// The database of a pair's flows. One process uses it at a time, whatever else is under way.
+pub(super) fn database(pair: Pair) -> String {
+    format!("dataflow_kill_{pair}_{}", std::process::id()).replace(|letter: char| !letter.is_alphanumeric(), "_")
 }
 
 /// Starts a node whose pipelines may look up the flow's password, with a fault to come; "" for none.

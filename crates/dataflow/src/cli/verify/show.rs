@@ -63,6 +63,9 @@ pub(super) fn text(report: &Report) -> String {
             report.not_compared.join(", ")
         ));
     }
+    if !report.not_durable.is_empty() {
+        text.push_str(&format!("\nwhat is there may not outlive a crash:\n  {}\n", report.not_durable.join("\n  ")));
+    }
     match (report.shared, rows.unexpected.count + rows.doubled.count) {
         (_, 0) => {}
         (true, _) => text.push_str("\nunexpected and doubled rows are not held against it (--shared)\n"),

@@ -265,6 +265,62 @@ async fn a_table_that_is_gone_beside_its_token() {
     }
 }
 
+/// The key that a spec leaves to the table is remembered when the table is gone, also by the generation that makes another.
+#[tokio::test]
+async fn a_table_that_is_made_anew_by_choice_has_the_key_of_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    for choice in ["beginning", "journal"] {
+        let keyed = |folder: &Path| {
+            let setup = "create table rows (id integer primary key)";
+            Connection::open(folder.join("out.db")).unwrap().execute_batch(setup).unwrap();
+            json!({"type": "sqlite", "path": folder.join("out.db"), "table": "rows"})
+        };
+        let flow = Flow::new(&node, folder.path(), &format!("keyed-{choice}"), keyed, json!({})).await;
+        flow.append(0..100);
+        flow.delivered(100).await;
+        flow.act("stop").await;
+        Connection::open(flow.folder.join("out.db")).unwrap().execute("drop table rows", []).unwrap();
+        flow.fails("table-missing").await;
+        flow.choose(json!(choice)).await;
+        flow.act("start").await;
+        flow.append(100..150);
+        flow.append(100..150);
+        let delivered = if choice == "journal" { 100 } else { 300 };
+        flow.delivered(delivered).await;
+        flow.act("stop").await;
+        let first = if choice == "journal" { 100 } else { 0 };
+        assert_eq!(rows(&flow.folder), times(&[(first..150, 1)]), "{choice}");
+    }
+}
+
+/// A database file that is moved under a run is not made anew, empty.
+#[tokio::test]
+async fn a_database_that_is_moved_under_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let flow = Flow::new(&node, folder.path(), "moved", sqlite, json!({})).await;
+    flow.append(0..100);
+    flow.delivered(100).await;
+    let files = ["out.db", "out.db-wal", "out.db-shm"];
+    let moved = |name: &str| flow.folder.join(format!("moved-{name}"));
+    for name in files {
+        drop(fs::rename(flow.folder.join(name), moved(name)));
+    }
+    flow.append(100..110);
+    let view = flow.until("failed", is("failed")).await;
+    assert_eq!(view["error"]["code"], "file-missing", "{view}");
+    flow.fails("file-missing").await;
+    assert!(!flow.folder.join("out.db").exists());
+    for name in files {
+        drop(fs::rename(moved(name), flow.folder.join(name)));
+    }
+    flow.act("start").await;
+    flow.delivered(110).await;
+    flow.act("stop").await;
+    assert_eq!(rows(&flow.folder), times(&[(0..110, 1)]));
+}
+
 /// What the file holds no longer is lost where the user goes on after it: by the lines that are still there.
 #[tokio::test]
 async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
