@@ -1,15 +1,152 @@
 //! Chunks: blobs beside the journal, which count only once a fenced event or a token names them.
+use crate::id::{Epoch, Generation, Incarnation, PipelineId, RunId};
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
-/// The name of a chunk: `{pipeline}/{incarnation}/{epoch}/{rest}`. Unique; a chunk is never overwritten with other content.
+/// The name of a chunk as it is stored. Unique; a chunk is never overwritten with other content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ChunkId(pub Arc<str>);
 
+impl ChunkId {
+    /// What the name says; none if it is of a kind that this build does not know: who collects chunks leaves it.
+    pub fn name(&self) -> Option<ChunkName> {
+        self.0.parse().ok()
+    }
+}
+
 impl fmt::Display for ChunkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What the name of a pipeline's chunk says: `{pipeline}/{incarnation}/{epoch}/{content}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkName {
+    /// Whose it is.
+    pub pipeline: PipelineId,
+    /// Which pipeline of that id.
+    pub incarnation: Incarnation,
+    /// The epoch of the shard's owner that made it: no later owner writes over it.
+    pub epoch: Epoch,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What a chunk of a pipeline is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Dead letters of one commit. Each attempt writes a chunk of its own: one that a failed commit named is never written over.
+    Letters {
+        /// The run.
+        run: RunId,
+        /// Its lane.
+        lane: u32,
+        /// The lane's commit.
+        commit: u64,
+        /// How many letters; of two attempts of a commit, one may have fewer.
+        letters: u64,
+    },
+    /// Dead letters of several commits. Which ones follows from the name, so that an attempt that was cut off is repeated to the same
+    /// effect.
+    JoinedLetters {
+        /// How many come before them.
+        before: u64,
+        /// How many they are.
+        letters: u64,
+    },
+    /// Dead letters that a token counts and this journal does not have: no chunk has this name.
+    MissingLetters {
+        /// The token's generation.
+        generation: Generation,
+        /// Its lane.
+        lane: u32,
+        /// Its commit.
+        commit: u64,
+        /// How many of them come before these.
+        before: u64,
+    },
+    /// A pushed batch, under a random name.
+    Pushed(String),
+}
+
+impl ChunkName {
+    /// How the names of all chunks of a pipeline begin.
+    pub fn prefix(pipeline: &PipelineId, incarnation: &Incarnation) -> String {
+        format!("{pipeline}/{incarnation}/")
+    }
+}
+
+impl From<ChunkName> for ChunkId {
+    fn from(name: ChunkName) -> Self {
+        Self(name.to_string().into())
+    }
+}
+
+impl fmt::Display for ChunkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pipeline, incarnation, epoch, content } = self;
+        write!(f, "{}{epoch}/", Self::prefix(pipeline, incarnation))?;
+        match content {
+            Content::Letters { run, lane, commit, letters } => write!(f, "letters.{run}.{lane}.{commit}.{letters}"),
+            Content::JoinedLetters { before, letters } => write!(f, "joined.{before}.{letters}"),
+            Content::MissingLetters { generation, lane, commit, before } => {
+                write!(f, "missing.{generation}.{lane}.{commit}.{before}")
+            }
+            Content::Pushed(name) => write!(f, "pushed.{name}"),
+        }
+    }
+}
+
+/// A text that is no name of a pipeline's chunk, or one of a kind that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no name of a pipeline's chunk that is known")]
+pub struct Unknown;
+
+impl FromStr for ChunkName {
+    type Err = Unknown;
+
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        let parse = || {
+            let (pipeline, rest) = text.split_once('/')?;
+            let mut parts = rest.rsplitn(3, '/');
+            let (content, epoch, incarnation) = (parts.next()?, parts.next()?, parts.next()?);
+            Some(Self {
+                pipeline: pipeline.try_into().ok()?,
+                incarnation: incarnation.try_into().ok()?,
+                epoch: Epoch(epoch.parse().ok()?),
+                content: content.parse().ok()?,
+            })
+        };
+        parse().ok_or(Unknown)
+    }
+}
+
+impl FromStr for Content {
+    type Err = Unknown;
+
+    fn from_str(text: &str) -> Result<Self, Unknown> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let number = |text: &str| text.parse::<u64>().map_err(|_| Unknown);
+        let lane_of = |text: &str| text.parse::<u32>().map_err(|_| Unknown);
+        Ok(match parts[..] {
+            ["letters", run, lane, commit, letters] => Self::Letters {
+                run: RunId(number(run)?),
+                lane: lane_of(lane)?,
+                commit: number(commit)?,
+                letters: number(letters)?,
+            },
+            ["joined", before, letters] => Self::JoinedLetters { before: number(before)?, letters: number(letters)? },
+            ["missing", generation, lane, commit, before] => Self::MissingLetters {
+                generation: generation.try_into().map_err(|_| Unknown)?,
+                lane: lane_of(lane)?,
+                commit: number(commit)?,
+                before: number(before)?,
+            },
+            ["pushed", name] => Self::Pushed(name.to_owned()),
+            _ => return Err(Unknown),
+        })
     }
 }
 

@@ -3,7 +3,7 @@ use crate::view::{DeadLetter, DeadLetterPage};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::{ChunkId, ChunkKind, ChunkRef},
+    chunk::{ChunkId, ChunkKind, ChunkName, ChunkRef, Content},
     id::RunId,
     limits::JOINED_LETTERS,
     time::Timestamp,
@@ -92,29 +92,35 @@ impl From<LetterV1> for DeadLetter {
     }
 }
 
-/// The name of the chunk of a commit's dead letters. Each attempt writes one of its own: one that a failed commit named
-/// is never written over.
-pub(crate) fn chunk_id(fence: &Fence, run: RunId, commit: u64, letters: usize) -> ChunkId {
-    let Fence { pipeline, incarnation, epoch, lane, .. } = fence;
-    ChunkId(format!("{pipeline}/{incarnation}/{epoch}/{run}-{lane}-{commit}-{letters}").into())
+/// The name of the chunk of a commit's dead letters.
+pub(crate) fn chunk_id(fence: &Fence, run: RunId, commit: u64, letters: u64) -> ChunkId {
+    named(fence, Content::Letters { run, lane: fence.lane, commit, letters })
+}
+
+fn named(fence: &Fence, content: Content) -> ChunkId {
+    let Fence { pipeline, incarnation, epoch, .. } = fence.clone();
+    ChunkName { pipeline, incarnation, epoch, content }.into()
 }
 
 /// Chunks that stand for letters which a token counts and does not name: the journal that knew them is not this one.
 pub(crate) fn unnamed(token: &Token, letters: u64) -> impl Iterator<Item = ChunkRef> {
-    let Token { fence: Fence { pipeline, incarnation, epoch, generation, lane }, sequence, .. } = token;
-    let name = format!("{pipeline}/{incarnation}/{epoch}/unnamed-{generation}-{lane}-{sequence}");
-    (0..letters).step_by(JOINED_LETTERS as usize).map(move |first| ChunkRef {
-        id: ChunkId(format!("{name}-{first}").into()),
-        kind: ChunkKind::DeadLetters,
-        records: JOINED_LETTERS.min(letters - first),
+    let (fence, commit) = (&token.fence, token.sequence);
+    (0..letters).step_by(JOINED_LETTERS as usize).map(move |before| {
+        let content = Content::MissingLetters { generation: fence.generation, lane: fence.lane, commit, before };
+        ChunkRef {
+            id: named(fence, content),
+            kind: ChunkKind::DeadLetters,
+            records: JOINED_LETTERS.min(letters - before),
+        }
     })
 }
 
-/// The commit that a chunk of this name belongs to.
+/// The commit whose dead letters a chunk of this name holds.
 pub(crate) fn commit_of(id: &ChunkId) -> Option<u64> {
-    let [_run, _lane, commit, _letters]: [u64; 4] =
-        id.0.rsplit('/').next()?.split('-').map(str::parse).collect::<Result<Vec<_>, _>>().ok()?.try_into().ok()?;
-    Some(commit)
+    match id.name()?.content {
+        Content::Letters { commit, .. } => Some(commit),
+        Content::JoinedLetters { .. } | Content::MissingLetters { .. } | Content::Pushed(_) => None,
+    }
 }
 
 /// A dead letter of a record, not yet numbered.

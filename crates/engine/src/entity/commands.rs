@@ -5,6 +5,7 @@ use crate::{
     run::{Choice, places},
 };
 use dataflow_core::{
+    chunk::ChunkName,
     id::Incarnation,
     pipeline::{Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, inbox::Inbox},
     position::{Position, Positions},
@@ -60,7 +61,7 @@ impl Entity {
                 if let Some(last) = last {
                     // The node may have gone down between the end of the last one of this id and that of its chunks. Only
                     // of that one: another node may have made the next one already.
-                    self.forget_chunks(&format!("{}/{last}/", self.slot.pipeline)).await;
+                    self.forget_chunks(&ChunkName::prefix(&self.slot.pipeline, &last)).await;
                 }
                 self.carry_out(to(Request::Create { spec, incarnation })).await?;
             }
@@ -86,8 +87,8 @@ impl Entity {
                 self.carry_out(to(request)).await?;
             }
             Action::Delete { discard } => {
-                let prefix =
-                    self.slot.state().pipeline().map(|pipeline| format!("{}/{}/", pipeline.id, pipeline.incarnation));
+                let prefix = |pipeline: &Pipeline| ChunkName::prefix(&pipeline.id, &pipeline.incarnation);
+                let prefix = self.slot.state().pipeline().map(prefix);
                 self.carry_out(to(Request::Delete { discard })).await?;
                 if let Some(prefix) = prefix {
                     self.forget_chunks(&prefix).await;

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Content},
     pipeline::{Command, Event, Rejected, Request, decide_after, state::Received},
 };
 use futures::future::try_join_all;
@@ -72,9 +72,8 @@ impl Entity {
         };
         let now = self.around.parts.clock.now();
         let state = self.slot.state();
-        let incarnation = state.pipeline().ok_or(Rejected::NotFound)?.incarnation.clone();
-        let name = self.around.parts.rng.name();
-        let chunk = ChunkId(format!("{}/{incarnation}/{}/in-{name}", self.slot.pipeline, self.log.epoch()).into());
+        let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
+        let chunk = self.chunk(pipeline, Content::Pushed(self.around.parts.rng.name()));
         let bytes = body.len() as u64;
         let request = Request::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
         // A batch is told apart by its own id and hash.

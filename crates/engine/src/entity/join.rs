@@ -3,7 +3,7 @@
 use super::Entity;
 use crate::dead_letters;
 use dataflow_core::{
-    chunk::{ChunkId, ChunkKind, ChunkRef},
+    chunk::{ChunkId, ChunkKind, ChunkRef, Content},
     pipeline::Request,
 };
 
@@ -23,7 +23,7 @@ impl Entity {
     /// Joins some neighbours; false if there is nothing to join now. The body first, which counts once the event names it;
     /// then the chunks go that nothing names any more.
     async fn join_some(&mut self) -> bool {
-        let Some((places, name, chunks)) = self.to_join() else { return false };
+        let Some((places, chunks)) = self.to_join() else { return false };
         let joined = dead_letters::join(&self.around.parts.journal, &chunks).await;
         let (count, body) = match joined {
             Ok((count, body)) if count > 1 => (count, body),
@@ -39,7 +39,8 @@ impl Entity {
         };
         let gone: Vec<ChunkId> = chunks[..count].iter().map(|chunk| chunk.id.clone()).collect();
         let records = chunks[..count].iter().map(|chunk| chunk.records).sum();
-        let into = ChunkRef { id: ChunkId(format!("{name}-{records}").into()), kind: ChunkKind::DeadLetters, records };
+        let Some(id) = self.joined(places.start, records) else { return false };
+        let into = ChunkRef { id, kind: ChunkKind::DeadLetters, records };
         if let Err(error) = self.around.parts.journal.stage_chunk(&into.id, body).await {
             tracing::debug!(pipeline = %self.slot.pipeline, %error, "dead letters are joined later");
             return false;
@@ -54,16 +55,20 @@ impl Entity {
         true
     }
 
-    /// The chunks to join, their places, and what the name of the chunk begins with that takes their place.
-    fn to_join(&self) -> Option<(std::ops::Range<usize>, String, Vec<ChunkRef>)> {
+    /// The chunks to join, and their places.
+    fn to_join(&self) -> Option<(std::ops::Range<usize>, Vec<ChunkRef>)> {
         let state = self.slot.state();
         let pipeline = state.pipeline()?;
         let all = &pipeline.progress.dead_letters;
         let places = pipeline.progress.to_join(self.unjoined)?;
-        let before: u64 = all[..places.start].iter().map(|chunk| chunk.records).sum();
-        let epoch = self.log.epoch();
-        // Which letters it holds follows from its name, so that an attempt that was cut off is repeated to the same effect.
-        let name = format!("{}/{}/{epoch}/joined-{before}", pipeline.id, pipeline.incarnation);
-        Some((places.clone(), name, all[places].to_vec()))
+        Some((places.clone(), all[places].to_vec()))
+    }
+
+    /// The name of the chunk that takes the place of those from `place` on, with so many letters.
+    fn joined(&self, place: usize, letters: u64) -> Option<ChunkId> {
+        let state = self.slot.state();
+        let pipeline = state.pipeline()?;
+        let before = pipeline.progress.dead_letters[..place].iter().map(|chunk| chunk.records).sum();
+        Some(self.chunk(pipeline, Content::JoinedLetters { before, letters }))
     }
 }

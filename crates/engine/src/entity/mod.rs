@@ -20,8 +20,9 @@ use crate::{
     telemetry,
 };
 use dataflow_core::{
+    chunk::{ChunkId, ChunkName, Content},
     id::{Actor, CommandId},
-    pipeline::{Command, Decision, Effect, Event, Request, State, decide},
+    pipeline::{Command, Decision, Effect, Event, Pipeline, Request, State, decide},
     time::Timestamp,
 };
 use dataflow_sdk::Paths;
@@ -100,6 +101,12 @@ impl Entity {
             unjoined: 0,
             restart: None,
         }
+    }
+
+    /// The name of a chunk of this pipeline that the shard's owner makes now.
+    fn chunk(&self, pipeline: &Pipeline, content: Content) -> ChunkId {
+        let (pipeline, incarnation) = (pipeline.id.clone(), pipeline.incarnation.clone());
+        ChunkName { pipeline, incarnation, epoch: self.log.epoch(), content }.into()
     }
 
     /// Lives until it is idle (`may_leave` then says whether no message is under way), the node closes, or the shard is lost.

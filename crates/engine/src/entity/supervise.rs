@@ -6,7 +6,7 @@ use crate::run::{
     report::{Known, Refused, Report, Reports},
 };
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, ChunkName},
     id::RunId,
     pipeline::{Request, State, Status, event::Cause},
 };
@@ -305,7 +305,7 @@ impl Entity {
             Some(pipeline) => {
                 let counted: HashSet<ChunkId> =
                     pipeline.progress.dead_letters.iter().map(|chunk| chunk.id.clone()).collect();
-                (format!("{}/{}/", pipeline.id, pipeline.incarnation), counted)
+                (ChunkName::prefix(&pipeline.id, &pipeline.incarnation), counted)
             }
         };
         let all = match self.around.parts.journal.chunks(&prefix).await {
@@ -315,12 +315,14 @@ impl Entity {
                 return Vec::new();
             }
         };
-        let epoch = self.log.epoch().0;
+        let epoch = self.log.epoch();
         let pending: HashSet<&ChunkId> = pending.iter().collect();
         all.into_iter()
             .filter(|chunk| {
-                let of = chunk.0[prefix.len()..].split('/').next().and_then(|epoch| epoch.parse::<u64>().ok());
-                of.is_some_and(|of| of < epoch) && !counted.contains(chunk) && !pending.contains(chunk)
+                // One of a kind that is not known is left: a later build has made it.
+                chunk.name().is_some_and(|name| name.epoch < epoch)
+                    && !counted.contains(chunk)
+                    && !pending.contains(chunk)
             })
             .collect()
     }

@@ -235,7 +235,7 @@ impl Committer {
         }
         debug_assert!(token.counters.balances(), "every record has one fate: {:?}", token.counters);
         if !letters.is_empty() {
-            let id = dead_letters::chunk_id(&token.fence, self.run, token.sequence, letters.len());
+            let id = dead_letters::chunk_id(&token.fence, self.run, token.sequence, letters.len() as u64);
             let chunk = ChunkRef { id, kind: ChunkKind::DeadLetters, records: letters.len() as u64 };
             let body = dead_letters::encode(letters).map_err(|error| {
                 Failure::of(

@@ -3,7 +3,7 @@ use super::{Faults, Point, When};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    chunk::ChunkId,
+    chunk::{ChunkId, Content},
     id::{Epoch, PipelineId, Seq},
     pipeline::event::Fact,
     shard::ShardId,
@@ -120,9 +120,10 @@ impl Chunks for Watched {
     }
 
     async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
-        // The engine names the chunk of a pushed batch …/in-NAME.
-        let pushed = id.0.rsplit('/').next().is_some_and(|name| name.starts_with("in-"));
-        let point = if pushed { Point::Ingest } else { Point::Prepare };
+        let point = match id.name().map(|name| name.content) {
+            Some(Content::Pushed(_)) => Point::Ingest,
+            _ => Point::Prepare,
+        };
         self.faults.with(point, self.inner.stage_chunk(id, body)).await
     }
 

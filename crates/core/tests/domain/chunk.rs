@@ -1,0 +1,52 @@
+//! Names of chunks.
+use dataflow_core::{
+    chunk::{ChunkId, ChunkName, Content},
+    id::{Epoch, Generation, Incarnation, PipelineId, RunId},
+};
+use proptest::prelude::*;
+
+fn content() -> impl Strategy<Value = Content> {
+    prop_oneof![
+        any::<(u64, u32, u64, u64)>()
+            .prop_map(|(run, lane, commit, letters)| { Content::Letters { run: RunId(run), lane, commit, letters } }),
+        any::<(u64, u64)>().prop_map(|(before, letters)| Content::JoinedLetters { before, letters }),
+        any::<(u64, u64, u32, u64, u64)>().prop_map(|(number, nonce, lane, commit, before)| {
+            Content::MissingLetters { generation: Generation::new(number, nonce), lane, commit, before }
+        }),
+        "[0-9a-f]{32}".prop_map(Content::Pushed),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_name_says_what_it_was_made_of(
+        pipeline in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}", incarnation in "[ -~]{1,30}", epoch: u64, content in content(),
+    ) {
+        let name = ChunkName {
+            pipeline: PipelineId::try_from(pipeline).unwrap(),
+            incarnation: Incarnation::try_from(incarnation).unwrap(),
+            epoch: Epoch(epoch),
+            content,
+        };
+        let id = ChunkId::from(name.clone());
+        prop_assert!(id.0.starts_with(&ChunkName::prefix(&name.pipeline, &name.incarnation)));
+        prop_assert_eq!(id.name(), Some(name));
+    }
+}
+
+#[test]
+fn a_name_of_another_kind_says_nothing() {
+    for text in [
+        "",
+        "orders",
+        "orders/1-a/7",
+        "orders/1-a/7/state.3",
+        "orders/1-a/7/letters.1.2.3",
+        "orders/1-a/7/letters.1.2.3.4.5",
+        "orders/1-a/7/letters.1.4294967296.3.4",
+        "orders/1-a/x/joined.1.2",
+        "event/200/17/3",
+    ] {
+        assert_eq!(ChunkId(text.into()).name(), None, "{text}");
+    }
+}
