@@ -31,6 +31,10 @@ use tokio_util::task::TaskTracker;
 const MAILBOX: usize = 256;
 /// How long a watcher waits at most before it is told to look again.
 const WATCH: Duration = Duration::from_millis(500);
+/// How long a push waits at most for a run that was started to find out whether its journal knows what its sink has.
+const DECIDING: Duration = Duration::from_secs(10);
+/// How long a request waits for its answer at least while the journal can't be written.
+const AWAY: Duration = Duration::from_secs(5);
 /// After so long the log says again that the journal can't be written, then after twice as long each time.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -212,7 +216,33 @@ impl LocalRegion {
 
     async fn send(self: &Arc<Self>, pipeline: &PipelineId, ask: Ask) -> Result<Reply, AskError> {
         let (answer, _) = self.deliver(pipeline, ask)?;
-        answer.await.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline left this node".into())))
+        self.answered(answer).await
+    }
+
+    /// Why the journal can't be written now, if it can't.
+    fn why_unwritable(&self) -> Option<String> {
+        self.unwritable.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|unwritable| unwritable.why.clone())
+    }
+
+    /// The answer of an entity. While the journal can't be written it may never come: then why.
+    async fn answered(&self, answer: oneshot::Receiver<Result<Reply, AskError>>) -> Result<Reply, AskError> {
+        let away = async {
+            tokio::time::sleep(AWAY).await;
+            loop {
+                if let Some(why) = self.why_unwritable() {
+                    return why;
+                }
+                tokio::time::sleep(WATCH).await;
+            }
+        };
+        tokio::select! {
+            answer = answer => {
+                answer.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline left this node".into())))
+            }
+            why = away => Err(AskError::Unavailable(format!(
+                "the journal can't be written, and what was asked is done once it can: {why}"
+            ))),
+        }
     }
 
     /// The pipeline in memory, if this node owns it and it is loaded.
@@ -237,6 +267,31 @@ impl LocalRegion {
         }
         let state = load_pipeline(&self.around.parts.journal, pipeline).await?;
         Ok(view(&self.around, pipeline, &state, None))
+    }
+
+    /// Waits while a run that was started finds out whether its journal knows what its sink has: until then nothing may be
+    /// pushed, and a start that has answered takes pushes.
+    async fn decided(&self, pipeline: &PipelineId) {
+        let Some(slot) = self.awake(pipeline) else { return };
+        let deciding = || {
+            let state = slot.state();
+            matches!(&*state, State::Running(_)) && state.is_behind() && !state.is_stopping()
+        };
+        if !deciding() {
+            return;
+        }
+        let waiting = async {
+            let mut changes = slot.changes();
+            loop {
+                changes.mark_unchanged();
+                if !deciding() || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(DECIDING, waiting).await.is_err() {
+            tracing::debug!(%pipeline, "a push waited in vain for the run to open");
+        }
     }
 
     /// Waits until the pushed records before `position` are committed; false if that takes longer.
@@ -332,12 +387,15 @@ impl ShardRegion for Region {
             Action::Ingest { delivered, .. } => (None, *delivered),
             _ => (None, None),
         };
+        if matches!(command.action, Action::Ingest { .. }) {
+            self.0.decided(&pipeline).await;
+        }
         let (answer, handle) = self.0.deliver(&pipeline, Ask::Command(command))?;
-        let gone = |_| Err(AskError::Unavailable("the pipeline left this node".into()));
+        let answer = self.0.answered(answer);
         let reply = match wait {
-            None => answer.await.unwrap_or_else(gone)?,
+            None => answer.await?,
             Some(wait) => match tokio::time::timeout(wait, answer).await {
-                Ok(answer) => answer.unwrap_or_else(gone)?,
+                Ok(answer) => answer?,
                 // Not over yet: what it is meanwhile.
                 Err(_) => self.0.query(&pipeline, Query::State).await?,
             },
@@ -373,7 +431,6 @@ impl ShardRegion for Region {
 
     fn overview(&self) -> RegionView {
         let by_status = self.0.around.directory.by_status();
-        let unwritable = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
         let entities = self.0.open().map(|shard| shard.entities().len()).sum();
         let running =
             |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
@@ -383,7 +440,7 @@ impl ShardRegion for Region {
             by_status,
             entities,
             runs: self.0.open().map(running).sum(),
-            unwritable: unwritable.as_ref().map(|unwritable| unwritable.why.clone()),
+            unwritable: self.0.why_unwritable(),
             closed: self.0.closed(),
         }
     }

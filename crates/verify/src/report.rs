@@ -30,6 +30,10 @@ pub struct Report {
     /// Whether the spec says that fields without a column are left out (`columns`, or `unknownFields: ignore`): fields that
     /// were not written are then listed, and not held against the pipeline.
     pub leaves_out: bool,
+    /// Records that are gone by an explicit choice, in any generation: they are accounted for, and in no target.
+    pub records_lost: u64,
+    /// Bytes that are gone so, of which nobody knows how many records they were.
+    pub bytes_lost: u64,
     /// Its dead letters.
     pub dead_letters: LetterFindings,
     /// Its counts: what the ledger says, and what the range gives.
@@ -149,6 +153,8 @@ impl Report {
         self.counted.read += self.counted.lost;
         let mut found = Counters::default();
         reached.iter().for_each(|lane| found.add(&lane.counters));
+        self.records_lost = found.lost + claims.earlier.lost;
+        self.bytes_lost = found.bytes_lost + claims.earlier.bytes_lost;
         let counts = |counters: &Counters| {
             let Counters { read, delivered, filtered, absorbed, dead, lost, .. } = *counters;
             [

@@ -108,6 +108,42 @@ async fn a_node_whose_journal_was_removed_promises_nothing_and_saves_what_it_had
     assert_eq!(status, 200);
 }
 
+/// Whoever removes a node's folder and starts another one there leaves the first without a journal: it answers, and says why
+/// it can do nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_folder_another_one_has_taken_answers_why_it_can_do_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let node = program().node_with(&data, &[], &[("DATAFLOW_SHUTDOWN_TIMEOUT", "3s")]);
+    let spec = |id: &str| json!({"pipelineId": id, "source": {"type": "http"}, "sink": {"type": "blackhole"}});
+    node.create_and_start(&spec("before")).await;
+    fs::remove_dir_all(data.join("node")).unwrap();
+    let other = start(&data);
+    let records = json!({"batchId": "b1", "records": [{"data": {"id": 1}}]});
+    let late = spec("late");
+    for (method, path, body) in [
+        ("POST", "/api/pipelines", Some(&late)),
+        ("POST", "/api/pipelines/before/stop", None),
+        ("POST", "/api/pipelines/before/batches", Some(&records)),
+        ("GET", "/api/pipelines/before/history", None),
+        ("GET", "/api/pipelines/before", None),
+        ("GET", "/api/pipelines/nowhere", None),
+        ("DELETE", "/api/pipelines/before", None),
+    ] {
+        let answer = tokio::time::timeout(Duration::from_secs(60), node.try_request(method, path, body)).await;
+        let (status, said) = answer.unwrap_or_else(|_| panic!("{method} {path} hangs")).unwrap();
+        if method == "GET" && status != 503 {
+            assert!([200, 404].contains(&status), "{method} {path}: {status} {said}");
+        } else {
+            let why = said["detail"].as_str().unwrap_or_default();
+            assert!(status == 503 && why.contains("was removed or replaced"), "{method} {path}: {status} {said}");
+        }
+    }
+    ready(&node, false).await;
+    other.create_and_start(&spec("after")).await;
+    assert!(!node.terminate().success(), "what could not be kept is no success");
+}
+
 /// Stops it; how many records it has read. The ledger balances, and each dead letter is there exactly once.
 async fn settle(node: &Node, id: &str) -> u64 {
     let (status, view) = node.post(&format!("/api/pipelines/{id}/stop")).await;

@@ -446,6 +446,31 @@ fn a_second_generation_begins_where_the_first_ended() {
     assert_eq!(report["deadLetters"]["found"], 5);
 }
 
+/// What was lost by choice is in no target, and the verdict says so, also of an earlier generation.
+#[test]
+fn what_was_lost_by_choice_is_said_in_the_verdict() {
+    let mut case = Case::to_file("out.jsonl", &json!({})).run();
+    let replace = |case: &Case, numbers: std::ops::Range<u32>| {
+        fs::remove_file(case.path("in.jsonl")).unwrap();
+        fs::write(case.path("in.jsonl"), numbers.map(|number| record(u64::from(number))).collect::<String>()).unwrap();
+    };
+    replace(&case, 2_000..2_100);
+    case.spec["source"]["onPositionLost"] = json!("latest");
+    let mut case = case.run();
+    case.spec["sink"]["path"] = json!(case.path("more.jsonl"));
+    let text = fs::read_to_string(case.path("in.jsonl")).unwrap();
+    let more: String = (2_100..2_200).map(record).collect();
+    fs::write(case.path("in.jsonl"), text + &more).unwrap();
+    let case = case.run();
+    let report = case.verify();
+    assert_eq!((&report["verified"], &report["generation"]), (&json!(true), &json!(2)), "{report:#}");
+    assert_eq!(report["recordsLost"], 100, "{report:#}");
+    let args = case.args("verify", &["--file"]);
+    let (code, said, _) = output(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(code == 0 && said.contains("lost by choice") && said.contains("100 records"), "{said}");
+    assert!(!said.contains("every record"), "{said}");
+}
+
 #[test]
 fn what_a_pipeline_wrote_is_not_replaced_when_a_generation_starts() {
     let mut case = Case::to_file("out.jsonl", &json!({"ifExists": "replace"}));

@@ -510,6 +510,25 @@ async fn pushes_are_refused_until_the_sink_is_known_again_whatever_is_started_or
     house.holds(25).await;
 }
 
+/// The target is as old as the journal again: whoever starts the pipeline may push at once.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_has_answered_takes_pushes() {
+    let (mut house, journal) = pushed_to("restore-both").await;
+    house.push("a", 0, 10).await.unwrap();
+    house.delivered(10).await;
+    let (backup, tokens) = (journal.copy(), house.store.tokens());
+    house.push("b", 10, 15).await.unwrap();
+    house.delivered(15).await;
+    house.restore(backup).await;
+    house.is_behind().await;
+    house.store.empty();
+    house.store.forget_tokens();
+    tokens.into_iter().for_each(|token| house.store.set_token(token));
+    house.start().await;
+    house.push("c", 10, 20).await.unwrap();
+    house.holds(10).await;
+}
+
 /// Of several generations that the journal lacks, each has moved other partitions, or none.
 #[tokio::test(start_paused = true)]
 async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks() {

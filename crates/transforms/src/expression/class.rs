@@ -88,17 +88,26 @@ impl Class {
         }
     }
 
-    /// How to get this class from the expression `text`, which is of class `actual`; none: no cast does it.
+    /// How to get this class from the expression `text`, which is of class `actual`; none: nothing does it that makes sense.
     pub(crate) fn cast(self, text: &str, actual: Self) -> Option<String> {
-        let ty = match (self, actual) {
-            (Self::Any | Self::Text | Self::Literal, _) => "text",
-            (Self::Interval, _) | (_, Self::Interval) => return None,
-            (Self::Number, _) => "double",
-            (Self::Integer, _) => "bigint",
-            (Self::Boolean, _) => "boolean",
-            (Self::Time, _) => "timestamptz",
+        let cast = |ty: &str| format!("cast({text} as {ty})");
+        let written = match (self, actual) {
+            (Self::Any | Self::Text | Self::Literal, _) => cast("text"),
+            (Self::Interval, _) | (_, Self::Interval) | (Self::Boolean, Self::Time) | (Self::Time, Self::Boolean) => {
+                return None;
+            }
+            (Self::Number | Self::Integer, Self::Boolean) => format!("case when {text} then 1 else 0 end"),
+            (Self::Number, Self::Time) => format!("extract(epoch from {text})"),
+            (Self::Integer, Self::Time) => format!("cast(extract(epoch from {text}) as bigint)"),
+            (Self::Number, _) => cast("double"),
+            (Self::Integer, _) => cast("bigint"),
+            (Self::Boolean, Self::Number | Self::Integer) => format!("{text} <> 0"),
+            (Self::Boolean, _) => cast("boolean"),
+            // Seconds since 1970; of milliseconds, a thousandth.
+            (Self::Time, Self::Number | Self::Integer) => format!("to_timestamp({text})"),
+            (Self::Time, _) => cast("timestamptz"),
         };
-        Some(format!("write cast({text} as {ty})"))
+        Some(format!("write {written}"))
     }
 }
 

@@ -75,8 +75,23 @@ pub(super) fn text(report: &Report) -> String {
         ),
         (false, _) => {}
     }
-    text.push_str(if report.verified { "\nverified: every record is accounted for\n" } else { "\nNOT VERIFIED\n" });
+    text.push_str(&match (report.verified, lost(report)) {
+        (false, _) => "\nNOT VERIFIED\n".into(),
+        (true, None) => "\nverified: every record is accounted for\n".into(),
+        (true, Some(lost)) => format!("\nverified, but for what was lost by choice and is in no target: {lost}\n"),
+    });
     text
+}
+
+/// What is gone by choice, in any generation.
+fn lost(report: &Report) -> Option<String> {
+    let Report { records_lost, bytes_lost, .. } = report;
+    let records = (*records_lost > 0).then(|| format!("{} records", thousands(*records_lost)));
+    let bytes = (*bytes_lost > 0).then(|| format!("{} bytes", thousands(*bytes_lost)));
+    match (records, bytes) {
+        (Some(records), Some(bytes)) => Some(format!("{records} and {bytes}")),
+        (records, bytes) => records.or(bytes),
+    }
 }
 
 fn section(text: &mut String, what: &str, finding: &Finding) {

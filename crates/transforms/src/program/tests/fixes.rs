@@ -246,3 +246,36 @@ fn a_cast_rounds_to_microseconds_and_a_column_takes_nothing_finer() {
         }
     }
 }
+
+/// What is recommended for a value of another type is taken, whichever two types these are.
+#[test]
+fn what_is_recommended_for_another_type_is_taken() {
+    let wants = [
+        "abs(_)",
+        "upper(_)",
+        "date_trunc('day', _)",
+        "case when _ then 1 end",
+        "_ = now()",
+        "_ = (c > 1)",
+        "_ > c + 1",
+    ];
+    let mut recommended = 0;
+    for value in ["a + 1", "3", "upper(a)", "now()", "a > 3", "length(a)"] {
+        for want in wants {
+            let found = |value: &str| {
+                problems(json!([{"type": "map", "set": {"x": want.replace('_', &format!("({value})"))}}]))
+            };
+            let before = found(value);
+            let Some((_, fix)) = before.split_once("(write ") else { continue };
+            let fix = fix.strip_suffix(')').unwrap_or(fix);
+            // Of two, it may be about the other one.
+            if fix.contains(value) {
+                recommended += 1;
+                assert_eq!(found(fix), "", "{want} of {value}: {before}");
+            }
+        }
+    }
+    assert!(recommended > 8, "{recommended}");
+    let time = problems(json!([{"type": "map", "set": {"x": "date_trunc('day', 3)"}}]));
+    assert!(time.contains("write to_timestamp(3)"), "{time}");
+}
