@@ -7,6 +7,7 @@ mod durable;
 mod encode;
 mod exact;
 mod failure;
+mod holders;
 mod list;
 mod moment;
 mod numeric;

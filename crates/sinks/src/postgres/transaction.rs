@@ -4,6 +4,9 @@ use dataflow_sdk::Error;
 use deadpool_postgres::Object;
 use std::ops::Deref;
 
+/// No lock is waited for without end, so that it can be said who holds it; where the user has set a limit, that counts.
+const PATIENCE: &str = "select set_config('lock_timeout', '30s', true) where current_setting('lock_timeout') = '0'";
+
 /// A transaction on a connection of its own. Dropped before its end, it takes the connection with it: the server rolls
 /// back, and nobody gets a connection from the pool on which something is still open.
 pub(super) struct Transaction {
@@ -14,7 +17,7 @@ impl Transaction {
     /// Begins one; `more` statements follow at once.
     pub(super) async fn begin(server: &Server, more: &str) -> Result<Self, Error> {
         let transaction = Self { client: Some(server.connection().await?) };
-        let began = transaction.batch_execute(&format!("begin{more}")).await;
+        let began = transaction.batch_execute(&format!("begin; {PATIENCE}{more}")).await;
         began.map_err(|error| server.failed("begin a transaction in", &error))?;
         Ok(transaction)
     }

@@ -1,7 +1,7 @@
 //! Opening and writing: token and rows in one transaction, the token first.
 use super::{
     encode::{Encoder, Refused},
-    failure, pipeline,
+    failure, holders, pipeline,
     pool::Server,
     search::Search,
     statement::{Encoded, Written},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Claim, Layout, Options, Order, Remembered, Slot,
+        Claim, Layout, Options, Order, Remembered, Slot, ddl,
         kept::{self, Kept},
         keys::{self, reject},
         order::Run,
@@ -26,7 +26,7 @@ use dataflow_sdk::{
     sink::{CommitError, Committed, OpenLane, Opened, Writer},
 };
 use deadpool_postgres::Object;
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, pin::pin, sync::Arc, time::Duration};
 
 /// Fences older writers, reads the token, and looks at the table.
 pub(super) async fn open(
@@ -61,6 +61,8 @@ pub(super) async fn open(
 const MAX_CONFLICTS: usize = 5;
 /// How often a commit looks at a table that changes before the run opens anew.
 const MAX_LOOKS: usize = 100;
+/// From when on a commit may be waiting for a lock.
+const LONG: Duration = Duration::from_secs(2);
 /// The table is another one than was described.
 const CHANGED: &str = "table-changed";
 
@@ -353,6 +355,28 @@ impl PostgresWriter {
         same
     }
 
+    async fn commit_to_what_is_there(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let mut looks = 0;
+        loop {
+            let done = match self.try_commit(outputs, token).await {
+                Err(CommitError::Rejected(rows)) => self
+                    .same_as_refused()
+                    .await
+                    .map_or_else(|error| Err(error.into()), |()| Err(CommitError::Rejected(rows))),
+                done => done,
+            };
+            match done {
+                // Connections that find different tables under the name (by their `search_path`) would never agree.
+                Err(CommitError::Failed(Error::Transient { code: CHANGED, .. }))
+                    if looks < MAX_LOOKS && self.look_again().await =>
+                {
+                    looks += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
     async fn try_commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let Some(rows) = self.rows(outputs).await? else {
             self.release().await;
@@ -474,24 +498,27 @@ impl Writer for PostgresWriter {
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let mut looks = 0;
+        let (server, table) = (self.server.clone(), ddl::quote_table(&self.options.table));
+        let mut work = pin!(self.commit_to_what_is_there(outputs, token));
+        let mut holders: Option<String> = None;
         loop {
-            let done = match self.try_commit(outputs, token).await {
-                Err(CommitError::Rejected(rows)) => self
-                    .same_as_refused()
-                    .await
-                    .map_or_else(|error| Err(error.into()), |()| Err(CommitError::Rejected(rows))),
-                done => done,
+            let look = async {
+                tokio::time::sleep(LONG).await;
+                holders::of(&server, &table).await
             };
-            match done {
-                // Connections that find different tables under the name (by their `search_path`) would never agree.
-                Err(CommitError::Failed(Error::Transient { code: CHANGED, .. }))
-                    if looks < MAX_LOOKS && self.look_again().await =>
-                {
-                    looks += 1;
+            let done = tokio::select! {
+                done = &mut work => done,
+                found = look => {
+                    holders = found.ok().flatten().or(holders);
+                    continue;
                 }
-                done => return done,
-            }
+            };
+            return match (done, holders) {
+                (Err(CommitError::Failed(Error::Transient { code: "locked", message })), Some(holders)) => {
+                    Err(Error::transient("locked", format!("{message}; in the way: {holders}")).into())
+                }
+                (done, _) => done,
+            };
         }
     }
 

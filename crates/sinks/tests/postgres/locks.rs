@@ -107,3 +107,29 @@ async fn a_lock_that_may_not_be_broken_names_its_holder() {
         .await
         .unwrap();
 }
+
+/// Whoever keeps a commit waiting is named, whatever it is that is locked.
+#[tokio::test]
+async fn a_lock_that_a_commit_waits_for_names_its_holder() {
+    for lock in ["lock table users", "update dataflow_tokens set sequence = sequence", "update users set name = 'b'"] {
+        let setup = "create table users (id int primary key, name text)";
+        let Some(mut target) = Target::new(setup, json!({})).await else { return };
+        // Longer than it takes to look.
+        target.more = json!({"url": format!("{}%20-clock_timeout%3D8s", target.url()), "key": "id"});
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        let rows = [output(&demand, 0, &[(Some(1), Some("a"))])];
+        writer.commit(&rows, &token(&fence("p", 1), 1)).await.unwrap();
+        let holder = connect().await.unwrap();
+        let pid: i32 = holder.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+        let begin = format!("set application_name = 'night-job'; set search_path to {}; begin; {lock}", target.schema);
+        holder.batch_execute(&begin).await.unwrap();
+        let error = writer.commit(&rows, &token(&fence("p", 1), 2)).await.unwrap_err();
+        let CommitError::Failed(Error::Transient { code: "locked", message }) = &error else {
+            panic!("{lock}: {error:?}")
+        };
+        let named = format!("session {pid} of user dataflow (night-job from ");
+        assert!(message.contains(&named) && message.contains("idle in transaction"), "{lock}: {message}");
+        holder.batch_execute("rollback").await.unwrap();
+        target.drop().await;
+    }
+}
