@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use dataflow_core::{
     id::Generation,
     pipeline::event::LaneProgress,
+    position::Positions,
     token::{Fence, Token},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a sink can promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +100,8 @@ pub struct OpenLane {
     pub take_over: TakeOver,
     /// The lane's last checkpoint in the journal: its handle tells a staged sink what to cut back to. None: nothing in this generation.
     pub journalled: Option<LaneProgress>,
+    /// Where the generation began: the target keeps it with the progress.
+    pub begin: Positions,
     /// The generations that the journal knows beside this one: the target may have no other.
     pub known: Vec<Generation>,
     /// The handle of the last generation before this one: while nothing of this one is in the journal, the target must be as
@@ -120,6 +124,8 @@ pub struct Opened {
     /// The tokens of this pipeline and incarnation that are of other generations than the fence's, in their order. Whoever
     /// wrote those that are not [known](OpenLane::known) knew more than the journal does.
     pub others: Vec<Token>,
+    /// Where the generations of these tokens began: a partition that none of them names is still there.
+    pub begins: BTreeMap<Generation, Positions>,
     /// What the writer wants of each row.
     pub demand: Demand,
     /// What to know about the target, for the user: columns that nothing fills, …

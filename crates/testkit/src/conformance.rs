@@ -8,6 +8,7 @@ use dataflow_core::{
     id::Generation,
     ledger::Counters,
     pipeline::event::LaneProgress,
+    position::Positions,
     token::{Fence, Token},
     types::Type,
 };
@@ -16,7 +17,7 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output},
     sink::{CommitError, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
 };
-use std::future::Future;
+use std::{collections::BTreeMap, future::Future};
 
 /// A sink under test on a target of its own.
 #[async_trait]
@@ -88,6 +89,7 @@ struct Run {
     demand: Demand,
     found: Option<Token>,
     others: Vec<Token>,
+    begins: BTreeMap<Generation, Positions>,
     handle: Option<serde_json::Value>,
 }
 
@@ -103,13 +105,14 @@ async fn try_open(subject: &dyn Subject, fence: &Fence, journalled: Option<LaneP
 
 async fn open_as(subject: &dyn Subject, lane: OpenLane) -> Result<Run, Error> {
     let (cx, fence) = (context(PIPELINE), lane.fence.clone());
-    let Opened { mut writer, token: found, others, mut demand, handle, .. } = subject.sink().open(&cx, lane).await?;
+    let Opened { mut writer, token: found, others, begins, mut demand, handle, .. } =
+        subject.sink().open(&cx, lane).await?;
     if demand == Demand::AllColumns {
         let columns = [("id", Type::Bigint), ("name", Type::Text)];
         let columns = columns.map(|(name, ty)| Column { name: name.into(), ty });
         demand = writer.define(&columns).await?;
     }
-    Ok(Run { cx, fence, writer, demand, found, others, handle })
+    Ok(Run { cx, fence, writer, demand, found, others, begins, handle })
 }
 
 impl Run {
@@ -281,6 +284,9 @@ async fn other_generations_are_told_of(subject: &dyn Subject) {
         let told: Vec<_> = run.others.iter().map(|token| (token.fence.generation, token.fence.lane)).collect();
         assert_eq!(told, others.iter().map(|fence| (fence.generation, fence.lane)).collect::<Vec<_>>());
         assert!(run.others.iter().all(|other| other.positions == token(&fence, 1).positions));
+        for fence in others {
+            assert_eq!(run.begins.get(&fence.generation), Some(&open_lane(fence).begin), "{fence:?}");
+        }
         run.close().await;
     }
 }

@@ -35,6 +35,8 @@ const PATIENCE_FOR_LANES: Duration = Duration::from_secs(5);
 struct Found {
     /// Tokens of other generations.
     others: Vec<Token>,
+    /// Where those began.
+    begins: BTreeMap<Generation, Positions>,
     /// Generations that the sink has and the journal does not know.
     met: Vec<Generation>,
     /// Whether the user had to say which of sink and journal is right.
@@ -109,16 +111,17 @@ impl Entity {
         }
         let ahead = unknown(&found.others, &pipeline.progress);
         if matches!(choice, Some(Choice { to: ResetTo::SinkToken, .. })) {
-            let positions: Positions = ahead.iter().flat_map(|token| token.positions.clone()).collect();
+            let positions = after(&LaneProgress::default(), &ahead, &found.begins).positions;
             for lane in &mut lanes {
                 lane.positions.retain(|partition, _| !positions.contains_key(partition));
             }
             if let Some(first) = lanes.first_mut() {
-                *first = after(first, &ahead);
+                *first = after(first, &ahead, &found.begins);
             }
         } else if let Some(first) = lanes.first_mut() {
             // Wherever it goes on, what others have read and written counts.
-            *first = LaneProgress { positions: std::mem::take(&mut first.positions), ..after(first, &ahead) };
+            *first =
+                LaneProgress { positions: std::mem::take(&mut first.positions), ..after(first, &ahead, &found.begins) };
         }
         if let Some(first) = lanes.first_mut().filter(|_| found.own) {
             first.counters = first.counters.beyond(&pipeline.progress.earlier);
@@ -152,6 +155,7 @@ impl Entity {
             take_over,
             first: false,
             journalled: journalled.cloned(),
+            begin: pipeline.progress.begin.clone(),
             known: pipeline.progress.known.clone(),
             earlier: pipeline.progress.left.handle.clone(),
             remembered: pipeline.progress.left.remembered.clone(),
@@ -176,6 +180,7 @@ impl Entity {
         opened.writer.close().await;
         let token = opened.token;
         found.others.clone_from(&opened.others);
+        found.begins = opened.begins;
         found.meet(opened.others.iter().map(|token| token.fence.generation), &pipeline.progress);
         let ahead = unknown(&opened.others, &pipeline.progress);
         match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {

@@ -210,6 +210,7 @@ impl Run {
             take_over: TakeOver::Nobody,
             first: self.pipeline.last_run.is_none(),
             journalled: journalled.cloned(),
+            begin: progress.begin.clone(),
             known: progress.known.clone(),
             earlier: progress.left.handle.clone(),
             remembered: progress.left.remembered.clone(),

@@ -18,6 +18,8 @@ use dataflow_core::{
 };
 use dataflow_sdk::sink::Kind;
 
+use std::collections::BTreeMap;
+
 #[cfg(test)]
 mod tests;
 
@@ -47,7 +49,7 @@ pub(crate) fn recover(
             format!(
                 "the journal is behind the sink: the sink has tokens of generation {generation} ({}), which this journal has \
                  never started: was the node's folder restored from a backup?",
-                places(&after(&fresh, &ahead).positions)
+                places(&after(&fresh, &ahead, &BTreeMap::new()).positions)
             ),
             "choose: set the checkpoint to \"sink-token\" to go on where the sink is, or to \"journal\" or \"beginning\" to \
              write again what the sink has had since; and look whether the pipeline is still what you made it",
@@ -279,10 +281,15 @@ fn left_lost(known: LaneProgress, target: &Counters, passed: u64) -> LaneProgres
     LaneProgress { counters, ..known }
 }
 
-/// A lane that goes on after those of generations that its journal does not know, which count with it.
-pub(crate) fn after(lane: &LaneProgress, ahead: &[&Token]) -> LaneProgress {
+/// A lane that goes on after those of generations that its journal does not know, which count with it. Each of those began
+/// somewhere with every partition, also with one that it has not moved.
+pub(crate) fn after(lane: &LaneProgress, ahead: &[&Token], begins: &BTreeMap<Generation, Positions>) -> LaneProgress {
     let mut after = lane.clone();
+    let mut last = None;
     for token in ahead {
+        if last.replace(token.fence.generation) != Some(token.fence.generation) {
+            after.positions.extend(begins.get(&token.fence.generation).cloned().unwrap_or_default());
+        }
         let LaneProgress { positions, counters, chunks, .. } = since(token, &LaneProgress::default());
         after.positions.extend(positions);
         after.counters.add(&counters);

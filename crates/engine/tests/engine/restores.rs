@@ -563,6 +563,36 @@ async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks()
     house.holds(31).await;
 }
 
+/// A generation that the journal lacks began elsewhere with all partitions, also with one that it has not moved.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_a_missing_generation_has_not_moved_is_where_that_began() {
+    let journal = Memory::new();
+    let mut house = House::on("restore-idle", Journal::new(Arc::new(journal.clone())), 1, 1).await;
+    for partition in ["t/0", "t/1"] {
+        house.feed.push(partition, numbers(0, 5));
+    }
+    house.create(house.spec()).await;
+    house.start().await;
+    house.delivered(10).await;
+    house.stop().await;
+    let backup = journal.copy();
+    for partition in ["t/0", "t/1"] {
+        house.feed.push(partition, numbers(5, 10));
+    }
+    house.choose(ResetTo::End).await;
+    house.start().await;
+    house.feed.push("t/0", numbers(10, 15));
+    house.delivered(15).await;
+    house.restore(backup).await;
+    house.start().await;
+    house.is_behind().await;
+    house.choose(ResetTo::SinkToken).await;
+    house.start().await;
+    house.feed.push("t/1", numbers(10, 15));
+    house.delivered(20).await;
+    assert_eq!(house.store.data()[15..], numbers(10, 15));
+}
+
 /// Delivers 5 records, 5 more, and, if `since`, 5 after a change that starts a generation. Then the target keeps `kept`
 /// of its tokens, and the pipeline is started.
 async fn with_a_target_that_lost(name: &str, since: bool, kept: fn(&Token) -> bool) -> House {

@@ -84,7 +84,15 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
     let csv = (config.format() == Format::Csv).then_some(csv);
     let writer = Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins));
-    Ok(Opened { writer, token: None, others: Vec::new(), demand, warnings, handle: handle_json })
+    Ok(Opened {
+        writer,
+        token: None,
+        others: Vec::new(),
+        begins: Default::default(),
+        demand,
+        warnings,
+        handle: handle_json,
+    })
 }
 
 /// A file that can't say whose it is does not tell of a journal that is older than it.

@@ -27,7 +27,7 @@ fn ddl(schema: &str) -> String {
         "create table if not exists {} (pipeline text, incarnation text, generation text, lane integer, \
          journal text not null, target text not null, epoch bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
-         updated_at timestamptz not null, relation text, primary key (pipeline, incarnation, generation, lane))",
+         updated_at timestamptz not null, relation text, began text not null, primary key (pipeline, incarnation, generation, lane))",
         name(schema)
     )
 }
@@ -36,13 +36,13 @@ fn ddl(schema: &str) -> String {
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("make the table dataflow_tokens in", &error);
     let there = "select to_regclass($1) is not null, array(select attname::text from pg_attribute \
-        where attrelid = to_regclass($1) and attname in ('journal', 'generation', 'relation') \
+        where attrelid = to_regclass($1) and attname in ('journal', 'generation', 'relation', 'began') \
         and atttypid = 'text'::regtype and not attisdropped)";
     let there = client.query_one(there, &[&name(schema)]).await.map_err(failed)?;
     let (is_there, columns): (bool, Vec<String>) = (there.get(0), there.get(1));
     let has = |column: &str| columns.iter().any(|name| name == column);
     let ddl = match is_there {
-        true if !has("journal") || !has("generation") => {
+        true if ["journal", "generation", "began"].iter().any(|column| !has(column)) => {
             return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name)));
         }
         true if has("relation") => return Ok(()),
@@ -108,7 +108,7 @@ async fn breaking_locks<T>(
 }
 
 /// What a lane finds when it opens: its token, and those of other generations, in order.
-pub(super) type Found = (Option<Token>, Vec<Token>);
+pub(super) type Found = (Option<Token>, tokens::Others);
 
 /// Raises the epoch of a lane that writes to the table `target`, and takes over what others of this pipeline have there, or
 /// refuses to open beside them. A lock that an earlier writer still holds after `wait` is broken.
@@ -124,15 +124,18 @@ pub(super) async fn fence(
     let failed = |error| server.failed(doing, &error);
     let (name, fence) = (name(schema), &lane.fence);
     let raise = format!(
-        "insert into {name} as t values ($1, $2, $3, $4, $6, $7, $5, 0, '{{}}', '{{}}', '[]', now()) \
+        "insert into {name} as t (pipeline, incarnation, generation, lane, epoch, journal, target, began, \
+            sequence, positions, counters, chunks, updated_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, 0, '{{}}', '{{}}', '[]', now()) \
          on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch where t.epoch <= excluded.epoch \
          returning epoch, sequence, positions::text, counters::text, chunks::text"
     );
     let transaction = client.transaction().await.map_err(failed)?;
     let key = Key::of(fence);
     let epoch = fence.epoch.0 as i64;
-    let values: [&(dyn ToSql + Sync); 7] =
-        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch, &lane.journal, &target];
+    let began = tokens::began(lane)?;
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch, &lane.journal, &target, &began];
     let statement = async {
         match transaction.query_opt(&raise, &values).await {
             Err(error) if is_unsupported(&error) => Ok(Err(error)),
@@ -146,7 +149,7 @@ pub(super) async fn fence(
     };
     take_over(server, &transaction, schema, target, lane, wait).await?;
     let others = format!(
-        "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane from {name} \
+        "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane, began from {name} \
          where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0"
     );
     let others = transaction.query(&others, &values[..3]).await.map_err(failed)?;
@@ -156,7 +159,7 @@ pub(super) async fn fence(
             let rows = others.iter().map(|row| {
                 let (generation, epoch) = (stored_id(row.get(5))?, Epoch(row.get::<_, i64>(0) as u64));
                 let fence = Fence { generation, lane: row.get::<_, i32>(6) as u32, epoch, ..fence.clone() };
-                Ok((fence, row.get::<_, i64>(1) as u64, stored(row)))
+                Ok((fence, row.get::<_, i64>(1) as u64, stored(row), row.get(7)))
             });
             Ok((token(fence, &row)?, tokens::others(lane, rows)?))
         }

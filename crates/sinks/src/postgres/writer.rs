@@ -38,7 +38,7 @@ pub(super) async fn open(
     let schema = target::schema_of(&server, &options.table).await?;
     let mut client = server.connection().await?;
     tokens::create(&server, &mut client, &schema, wait).await?;
-    let (token, others) =
+    let (token, (others, begins)) =
         tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;
     let mut warnings = Vec::new();
     let (mut added, claim) = (Vec::new(), Claim::of(lane, &options.table));
@@ -53,7 +53,7 @@ pub(super) async fn open(
     let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
     let writer =
         Box::new(PostgresWriter { server, options, schema, claim, target, added, wait, kept: None, swallowed: 0 });
-    Ok(Opened { writer, token, others, demand, warnings, handle })
+    Ok(Opened { writer, token, others, begins, demand, warnings, handle })
 }
 
 /// How often a commit is tried again at once that stood in the way of another lane's: one of two that wait for each other

@@ -6,7 +6,7 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{Stored, TABLE, fenced, guarded, others, outdated, stored_id},
+        tokens::{Others, Stored, TABLE, began, fenced, guarded, others, outdated, stored_id},
     },
 };
 use dataflow_core::{
@@ -24,9 +24,9 @@ const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
     pipeline text not null, incarnation text not null, generation text not null, lane integer not null, \
     journal text not null, target text not null collate nocase, \
     epoch integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
-    updated_at text not null, primary key (pipeline, incarnation, generation, lane))";
-const UP_TO_DATE: &str = "select count(*) = 2 from pragma_table_info(?1) where name in ('journal', 'generation') and type = 'text' collate nocase";
-const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?6, ?7, ?5, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ')) \
+    updated_at text not null, began text not null, primary key (pipeline, incarnation, generation, lane))";
+const UP_TO_DATE: &str = "select count(*) = 3 from pragma_table_info(?1) where name in ('journal', 'generation', 'began') and type = 'text' collate nocase";
+const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?6, ?7, ?5, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?8) \
     on conflict do update set epoch = excluded.epoch where epoch <= excluded.epoch";
 const ADVANCE: &str = "update dataflow_tokens set sequence = ?6, positions = ?7, counters = ?8, chunks = ?9, \
     updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
@@ -52,7 +52,7 @@ const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarn
 const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten'), 0) from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and target = ?3 group by generation";
 
-const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks from dataflow_tokens \
+const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks, began from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0";
 
 /// An open database file.
@@ -145,7 +145,7 @@ impl Database {
         let fence = &lane.fence;
         let (pipeline, incarnation, generation) = key(fence);
         let epoch = signed(fence.epoch.0);
-        let values = params![pipeline, incarnation, generation, fence.lane, epoch, lane.journal, target];
+        let values = params![pipeline, incarnation, generation, fence.lane, epoch, lane.journal, target, began(lane)?];
         match self.connection.execute(FENCE, values).map_err(failed)? {
             0 => Err(self.unmoved(fence, |(epoch, _)| epoch <= fence.epoch.0)?),
             _ => Ok(()),
@@ -259,7 +259,7 @@ impl Database {
     }
 
     /// The tokens of other generations than that of the fence, in order.
-    pub(super) fn generations(&self, lane: &OpenLane) -> Result<Vec<Token>, Error> {
+    pub(super) fn generations(&self, lane: &OpenLane) -> Result<Others, Error> {
         let fence = &lane.fence;
         let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
         let (pipeline, incarnation, generation) = key(fence);
@@ -268,11 +268,11 @@ impl Database {
             let [epoch, sequence] = [row.get(2)?, row.get(3)?].map(|number: i64| number as u64);
             let stored = Stored { positions: row.get(4)?, counters: row.get(5)?, chunks: row.get(6)? };
             let fence = Fence { lane: row.get(1)?, epoch: Epoch(epoch), ..fence.clone() };
-            Ok((row.get::<_, String>(0)?, fence, sequence, stored))
+            Ok((row.get::<_, String>(0)?, fence, sequence, stored, row.get::<_, String>(7)?))
         });
         let rows = rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
-        let rows = rows.into_iter().map(|(generation, fence, sequence, stored)| {
-            Ok((Fence { generation: stored_id(&generation)?, ..fence }, sequence, stored))
+        let rows = rows.into_iter().map(|(generation, fence, sequence, stored, began)| {
+            Ok((Fence { generation: stored_id(&generation)?, ..fence }, sequence, stored, began))
         });
         others(lane, rows)
     }

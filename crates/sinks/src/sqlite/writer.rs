@@ -41,7 +41,7 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
         kept: None,
         swallowed: 0,
     };
-    let (token, others, warnings) = target.transaction(|target| {
+    let (token, (others, begins), warnings) = target.transaction(|target| {
         target.db.fence(lane, &config.table)?;
         Ok((target.db.token(&lane.fence)?, target.db.generations(lane)?, target.prepare(None)?))
     })?;
@@ -49,7 +49,7 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
     let remembered = target.remember();
     let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
     let writer = Box::new(SqliteWriter { target: Arc::new(Mutex::new(target)), alive: Arc::default() });
-    Ok(Opened { writer, token, others, demand, warnings, handle })
+    Ok(Opened { writer, token, others, begins, demand, warnings, handle })
 }
 
 /// A table in an open file.

@@ -43,7 +43,15 @@ impl Sink for Stdout {
     }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         let (writer, demand) = (Box::new(Self), Demand::Documents);
-        Ok(Opened { writer, token: None, others: Vec::new(), demand, warnings: Vec::new(), handle: None })
+        Ok(Opened {
+            writer,
+            token: None,
+            others: Vec::new(),
+            begins: Default::default(),
+            demand,
+            warnings: Vec::new(),
+            handle: None,
+        })
     }
 }
 

@@ -1,7 +1,11 @@
 //! Tokens as a table holds them: one row per pipeline, incarnation, generation and lane.
-use dataflow_core::token::{Fence, Token};
+use dataflow_core::{
+    id::Generation,
+    position::Positions,
+    token::{Fence, Token},
+};
 use dataflow_sdk::{Error, sink::OpenLane};
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
 /// Name of the table, beside the target.
 pub const TABLE: &str = "dataflow_tokens";
@@ -40,44 +44,61 @@ impl Stored {
         if sequence == 0 {
             return Ok(None);
         }
-        let failed = |error| {
-            let message = format!(
-                "the row of pipeline {}, lane {} in {TABLE} can't be read: {error}",
-                fence.pipeline, fence.lane
-            );
-            Error::fatal("token-unreadable", message)
-                .fix("restore the row, or force a reset of the checkpoint")
-                .for_user()
-        };
         Ok(Some(Token {
             sequence,
-            positions: serde_json::from_str(&self.positions).map_err(failed)?,
-            counters: serde_json::from_str(&self.counters).map_err(failed)?,
-            chunks: serde_json::from_str(&self.chunks).map_err(failed)?,
+            positions: json(&fence, &self.positions)?,
+            counters: json(&fence, &self.counters)?,
+            chunks: json(&fence, &self.chunks)?,
             fence,
         }))
     }
 }
 
-/// The tokens in rows of other generations than that of whoever opens, in their order. What can't be read of one that the
-/// journal knows says nothing of what the target holds, and keeps nobody from going on.
+/// Tokens of other generations, in their order, and where those began.
+pub type Others = (Vec<Token>, BTreeMap<Generation, Positions>);
+
+/// What rows of other generations than that of whoever opens hold: a token, and where the generation began. What can't be read
+/// of one that the journal knows says nothing of what the target holds, and keeps nobody from going on.
 ///
 /// # Errors
 /// If a row of another one holds something else.
 pub fn others(
     lane: &OpenLane,
-    rows: impl IntoIterator<Item = Result<(Fence, u64, Stored), Error>>,
-) -> Result<Vec<Token>, Error> {
-    let tokens = rows.into_iter().filter_map(|row| {
-        let known = row.as_ref().is_ok_and(|(of, ..)| lane.known.contains(&of.generation));
-        match row.and_then(|(of, sequence, stored)| stored.to_token(of, sequence)) {
-            Err(_) if known => None,
-            token => token.transpose(),
+    rows: impl IntoIterator<Item = Result<(Fence, u64, Stored, String), Error>>,
+) -> Result<Others, Error> {
+    let (mut tokens, mut begins) = Others::default();
+    for row in rows {
+        let (of, sequence, stored, began) = row?;
+        let generation = of.generation;
+        let read = stored.to_token(of.clone(), sequence).and_then(|token| Ok((token, json(&of, &began)?)));
+        match read {
+            Err(_) if lane.known.contains(&generation) => {}
+            read => {
+                let (token, began) = read?;
+                tokens.extend(token);
+                begins.insert(generation, began);
+            }
         }
-    });
-    let mut tokens = tokens.collect::<Result<Vec<_>, _>>()?;
+    }
     tokens.sort_by_key(|token| (token.fence.generation, token.fence.lane));
-    Ok(tokens)
+    Ok((tokens, begins))
+}
+
+/// Positions as JSON, as a row holds them.
+///
+/// # Errors
+/// If they can't be written as JSON.
+pub fn began(lane: &OpenLane) -> Result<String, Error> {
+    serde_json::to_string(&lane.begin)
+        .map_err(|error| Error::fatal("internal", format!("positions can't be written: {error}")))
+}
+
+fn json<T: serde::de::DeserializeOwned>(fence: &Fence, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| {
+        let message =
+            format!("the row of pipeline {}, lane {} in {TABLE} can't be read: {error}", fence.pipeline, fence.lane);
+        Error::fatal("token-unreadable", message).fix("restore the row, or force a reset of the checkpoint").for_user()
+    })
 }
 
 /// An incarnation or generation in a row.
@@ -96,7 +117,7 @@ pub fn stored_id<'a, T: TryFrom<&'a str, Error: Display>>(text: &'a str) -> Resu
 pub fn outdated(database: &str) -> Error {
     Error::fatal(
         "tokens-outdated",
-        format!("{TABLE} in {database} was made by an earlier build: it has no column journal, or generations without a nonce"),
+        format!("{TABLE} in {database} was made by an earlier build: it has no column journal or began, or generations without a nonce"),
     )
     .fix(format!("drop {TABLE}, whose progress is lost, and set the checkpoint of the pipelines that write there"))
     .for_user()
@@ -195,9 +216,14 @@ mod tests {
         let of = |number| Fence { generation: Generation::new(number, 7), ..fence.clone() };
         let lane = OpenLane { known: vec![of(1).generation], ..open_lane(&fence) };
         let broken = || Stored { positions: "?".into(), ..golden() };
-        let read = others(&lane, [Ok((of(3), 5, golden())), Ok((of(1), 5, broken()))]).unwrap();
+        let row = |number, stored, began: &str| Ok((of(number), 5, stored, began.to_owned()));
+        let (read, begins) =
+            others(&lane, [row(3, golden(), "{}"), row(1, broken(), "{}"), row(1, golden(), "?")]).unwrap();
         assert_eq!(read.into_iter().map(|token| token.fence).collect::<Vec<_>>(), [of(3)]);
-        assert_eq!(others(&lane, [Ok((of(3), 5, broken()))]).unwrap_err().code(), "token-unreadable");
+        assert_eq!(begins.into_keys().collect::<Vec<_>>(), [of(3).generation]);
+        for broken in [row(3, broken(), "{}"), row(3, golden(), "?")] {
+            assert_eq!(others(&lane, [broken]).unwrap_err().code(), "token-unreadable");
+        }
     }
 
     #[test]

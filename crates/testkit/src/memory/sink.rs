@@ -113,6 +113,7 @@ impl Sink for Memory {
         }
         *epoch = lane.fence.epoch;
         inner.opens += 1;
+        inner.begins.insert(lane.fence.generation, lane.begin);
         let demand = match (&inner.demand, &inner.defined) {
             (Some(Demand::AllColumns), Some(columns)) => Demand::Columns(columns.clone()),
             (demand, _) => demand.clone().unwrap_or(Demand::Documents),
@@ -123,6 +124,7 @@ impl Sink for Memory {
             (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation) && fence.generation != *generation
         };
         let others = inner.tokens.values().filter(other).cloned().collect();
+        let begins = inner.begins.clone();
         drop(inner);
         let writer = MemoryWriter {
             store: self.store.clone(),
@@ -131,7 +133,7 @@ impl Sink for Memory {
             fence: lane.fence,
             version: lane.version_base,
         };
-        Ok(Opened { writer: Box::new(writer), token, others, demand, warnings: Vec::new(), handle: None })
+        Ok(Opened { writer: Box::new(writer), token, others, begins, demand, warnings: Vec::new(), handle: None })
     }
 
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {

@@ -2,6 +2,7 @@
 use super::{fault::Fault, named::Named, row::Row};
 use dataflow_core::{
     id::{Epoch, Generation},
+    position::Positions,
     token::{Fence, Token},
 };
 use dataflow_sdk::batch::{Column, Demand};
@@ -30,6 +31,7 @@ pub struct Store {
 pub(super) struct Inner {
     pub(super) rows: Vec<Row>,
     pub(super) tokens: BTreeMap<LaneKey, Token>,
+    pub(super) begins: BTreeMap<Generation, Positions>,
     pub(super) epochs: BTreeMap<LaneKey, Epoch>,
     pub(super) faults: VecDeque<Fault>,
     pub(super) open_faults: VecDeque<Fault>,
