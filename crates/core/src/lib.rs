@@ -8,7 +8,7 @@
 //! - What has happened: [`pipeline::Event`]. What a pipeline is by that: [`pipeline::State`], by [`pipeline::evolve()`].
 //! - How far it is: [`position`]s of its source, the [`ledger`] of its records, and the [`token`] that a sink keeps beside
 //!   its data.
-//! - What its data taught: [`types`].
+//! - What its data taught: [`types`], and what users are [`warned`] of.
 //!
 //! What may happen when is printed from the code: `docs/lifecycle.md`.
 pub mod chunk;
@@ -23,3 +23,4 @@ pub mod spec;
 pub mod time;
 pub mod token;
 pub mod types;
+pub mod warned;

@@ -22,6 +22,10 @@ pub const MAX_BATCH_RECORDS: usize = 1 << 20;
 pub const MAX_BATCH_BYTES: usize = 1 << 30;
 /// Longest duration that a spec or the settings may name, in milliseconds (7 days): databases count lock time-outs in 31 bits.
 pub const MAX_DURATION_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// Most warnings kept of a lane.
+pub const MAX_WARNINGS: usize = 100;
+/// Longest text of a warning, in characters.
+pub const MAX_WARNING: usize = 500;
 /// Most lanes of a pipeline.
 pub const MAX_LANES: u32 = 64;
 /// Command ids remembered per pipeline.

@@ -4,6 +4,7 @@ use crate::{
     id::{Epoch, Generation, Incarnation, PipelineId},
     ledger::Counters,
     position::Positions,
+    warned::Warnings,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,9 @@ pub struct Token {
     pub counters: Counters,
     /// All chunks named since the last checkpoint in the journal.
     pub chunks: Vec<ChunkRef>,
+    /// Warnings that came or were counted again since then, with their cumulative counts.
+    #[serde(default, skip_serializing_if = "Warnings::is_empty")]
+    pub warnings: Warnings,
 }
 
 impl Token {

@@ -134,7 +134,15 @@ impl Run {
             self.writer.publish(handle).await.unwrap_or_else(|error| panic!("can't be published: {error}"));
         }
         let Token { positions, counters, .. } = token(&self.fence, sequence);
-        LaneProgress { lane: 0, sequence, positions, counters, chunks: Vec::new(), handle }
+        LaneProgress {
+            lane: 0,
+            sequence,
+            positions,
+            counters,
+            chunks: Vec::new(),
+            warnings: Default::default(),
+            handle,
+        }
     }
     async fn close(self) {
         self.writer.close().await;
@@ -372,6 +380,7 @@ async fn unsealed_rows_go_away(subject: &dyn Subject) {
         positions: Default::default(),
         counters: Counters::default(),
         chunks: Vec::new(),
+        warnings: Default::default(),
         handle: run.handle.clone(),
     };
     run.commit(1, &[pair(1, "lost")]).await;

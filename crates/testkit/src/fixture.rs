@@ -79,6 +79,7 @@ pub fn token(fence: &Fence, sequence: u64) -> Token {
         positions: [("p/0".into(), Position::offset(sequence * 10).of("identity"))].into(),
         counters,
         chunks: Vec::new(),
+        warnings: Default::default(),
     }
 }
 

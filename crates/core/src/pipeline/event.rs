@@ -7,6 +7,7 @@ use crate::{
     spec::PipelineSpec,
     time::Timestamp,
     types::Learned,
+    warned::Warnings,
 };
 use serde::{Deserialize, Serialize};
 
@@ -220,6 +221,9 @@ pub struct LaneProgress {
     /// Chunks that this event makes count (those named since the last one).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<ChunkRef>,
+    /// Warnings that came or were counted again since the last event, with their cumulative counts since the spec changed.
+    #[serde(default, skip_serializing_if = "Warnings::is_empty")]
+    pub warnings: Warnings,
     /// What the sink has to find again, in its own words: a staged one's handle of what it has made durable, a table's key.
     /// None: what it said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ use crate::{
     spec::PipelineSpec,
     time::Timestamp,
     types::Learned,
+    warned::Warnings,
 };
 use std::collections::VecDeque;
 
@@ -179,6 +180,10 @@ fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGenerat
         // It was learned from other data.
         pipeline.learned = Learned::default();
     }
+    if !described {
+        // They may be about what was changed.
+        pipeline.progress.by_lane.values_mut().for_each(|lane| lane.warnings = Warnings::default());
+    }
     pipeline.spec = spec.clone();
     if let Some(generation) = generation {
         state = begun(state, generation)?;
@@ -214,7 +219,7 @@ fn opened(running: &mut Running, at: Timestamp, run: RunId, epoch: Epoch, lanes:
         running.pipeline.progress.advance(&lane.progress, at)?;
     }
     let bare = |lane: &LaneOpened| LaneOpened {
-        progress: LaneProgress { chunks: Vec::new(), ..lane.progress.clone() },
+        progress: LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..lane.progress.clone() },
         ..lane.clone()
     };
     running.pipeline.undecided = None;

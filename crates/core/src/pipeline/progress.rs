@@ -137,6 +137,7 @@ impl Progress {
         self.by_lane.get(&lane.lane).is_none_or(|known| {
             (known.sequence, &known.positions, &known.counters) != (lane.sequence, &lane.positions, &lane.counters)
                 || lane.handle.is_some() && known.handle != lane.handle
+                || lane.warnings.iter().any(|warned| known.warnings.get(&warned.code, &warned.subject) != Some(warned))
         })
     }
 
@@ -153,9 +154,11 @@ impl Progress {
         self.passing.pass(&lane.positions);
         let known = self.by_lane.remove(&lane.lane);
         let before = known.as_ref().map_or(0, |known| known.sequence);
+        let (before_it, mut warnings) = known.map(|known| (known.handle, known.warnings)).unwrap_or_default();
         // What a sink remembers stays until it says something else.
-        let handle = lane.handle.clone().or(known.and_then(|known| known.handle));
-        self.by_lane.insert(lane.lane, LaneProgress { chunks: Vec::new(), handle, ..lane.clone() });
+        let handle = lane.handle.clone().or(before_it);
+        warnings.put(&lane.warnings);
+        self.by_lane.insert(lane.lane, LaneProgress { chunks: Vec::new(), handle, warnings, ..lane.clone() });
         Some(lane.sequence > before)
     }
 

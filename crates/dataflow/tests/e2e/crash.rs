@@ -66,6 +66,55 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
     assert!(recovery["lanes"][0]["explanation"].is_string(), "{recovery}");
 }
 
+/// What is warned of is known after a restart, and each record is counted once in it.
+#[tokio::test]
+async fn warnings_are_durable_and_exact_through_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, file) = (folder.path().join("numbers.db"), folder.path().join("numbers.csv"));
+    rusqlite::Connection::open(&database).unwrap().execute_batch("CREATE TABLE numbers (id INTEGER)").unwrap();
+    for (name, sink) in [
+        ("transactional", spec("", &database)["sink"].clone()),
+        ("staged", json!({"type": "file", "path": file, "format": "csv", "columns": ["id"]})),
+    ] {
+        let data = folder.path().join(format!("data-{name}"));
+        let mut spec = spec(name, &database);
+        spec["source"]["schema"]["zip"] = json!({"type": "sequence"});
+        spec["source"]["rate"] = json!(5_000.0);
+        spec["transforms"] = json!([]);
+        spec["sink"] = sink;
+        let ignored = |view: &Value| -> Vec<u64> {
+            let all = view["warnings"].as_array().unwrap().iter();
+            all.filter(|one| one["code"] == "ignored-field").map(|one| count_of(one)).collect()
+        };
+        let mut node = start(&data);
+        node.create_and_start(&spec).await;
+        let mut delivered = 0;
+        for _ in 0..3 {
+            delivered = further(&node, name, delivered).await;
+            node.kill();
+            node = start(&data);
+        }
+        further(&node, name, delivered).await;
+        let view = stop(&node, name).await;
+        assert_eq!(ignored(&view), [count(&view, "recordsDelivered")], "{name}: {view:#}");
+        node.kill();
+        node = start(&data);
+        let later = node.get(&format!("/api/pipelines/{name}")).await;
+        assert_eq!(later["warnings"], view["warnings"], "{name}");
+        // What was warned of may be mended by a change.
+        spec["sink"]["columns"] = json!(["id", "zip"]);
+        if name == "staged" {
+            spec["sink"]["path"] = json!(folder.path().join("more.csv"));
+        }
+        let (status, changed) = node.request("PUT", &format!("/api/pipelines/{name}?retarget=true"), Some(&spec)).await;
+        assert_eq!((status, ignored(&changed)), (200, Vec::new()), "{changed:#}");
+    }
+}
+
+fn count_of(warning: &Value) -> u64 {
+    warning["records"].as_u64().unwrap()
+}
+
 #[tokio::test]
 async fn a_file_and_dead_letters_are_exact_after_kill_9() {
     let folder = tempfile::tempdir().unwrap();

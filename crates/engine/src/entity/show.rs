@@ -15,6 +15,7 @@ use dataflow_core::{
     },
     position::Positions,
     time::Timestamp,
+    warned::{Warned, Warnings},
 };
 use tokio::time::Instant;
 
@@ -45,7 +46,7 @@ pub(crate) fn pipeline(
         checkpoint: checkpoint(pipeline),
         metrics,
         error: error(state, live, now),
-        warnings: live.map_or_else(last_warnings, warnings),
+        warnings: warnings(pipeline, live, last_warnings),
         dead_letters_by_cause: None,
         created_at: rfc3339(pipeline.created_at),
         updated_at: rfc3339(pipeline.updated_at),
@@ -88,15 +89,39 @@ fn metrics(pipeline: &Pipeline, live: Option<&Live>, now: Timestamp) -> MetricsV
     MetricsView { records_per_second: live.rate(now), lag, ..ledger(&counters, in_flight) }
 }
 
-/// What a run has warned of so far.
-pub(crate) fn warnings(live: &Live) -> Vec<WarningView> {
-    let live = live.lock();
-    let warnings = live.warnings.values().map(|warning| WarningView {
-        code: warning.code.into(),
-        message: warning.message.clone(),
-        records: warning.records,
-    });
-    warnings.collect()
+/// What runs have warned of since the spec last changed: of records, as often as they are committed, and of source and sink.
+fn warnings(
+    pipeline: &Pipeline,
+    live: Option<&Live>,
+    last_noted: impl FnOnce() -> Vec<WarningView>,
+) -> Vec<WarningView> {
+    let mut all = Warnings::default();
+    let mut views = Vec::new();
+    let live = live.map(Live::lock);
+    let by_run = |lane: &u32| live.as_ref().and_then(|live| live.lanes.get(lane));
+    for (lane, journalled) in &pipeline.progress.by_lane {
+        let warned = by_run(lane).map_or(&journalled.warnings, |live| &live.warned);
+        warned.iter().for_each(|warned| all.add(warned));
+    }
+    match &live {
+        Some(live) => {
+            let new = live.noted.iter().filter(|noted| all.get(&noted.code, &noted.subject).is_none());
+            new.cloned().collect::<Vec<_>>().iter().for_each(|noted| all.add(noted));
+        }
+        None => views = last_noted(),
+    }
+    views.retain(|view| all.iter().all(|warned| (&warned.code, &warned.message) != (&view.code, &view.message)));
+    views.extend(all.iter().map(shown));
+    views
+}
+
+fn shown(warned: &Warned) -> WarningView {
+    WarningView { code: warned.code.clone(), message: warned.message.clone(), records: warned.records }
+}
+
+/// What a run has noted of source and sink.
+pub(crate) fn noted(live: &Live) -> Vec<WarningView> {
+    live.lock().noted.iter().map(shown).collect()
 }
 
 fn ledger(counters: &Counters, in_flight: u64) -> MetricsView {

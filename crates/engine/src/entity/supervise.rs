@@ -205,7 +205,7 @@ impl Entity {
             metrics::gauge!("dataflow_runs").decrement(1.0);
         }
         if let Some(live) = self.slot.live() {
-            self.around.directory.keep_warnings(&self.slot.pipeline, show::warnings(&live));
+            self.around.directory.keep_warnings(&self.slot.pipeline, show::noted(&live));
         }
         self.slot.set_live(None);
     }

@@ -7,7 +7,7 @@
 use super::{
     failure::Failure,
     lane::InFlight,
-    live::Live,
+    live::{self, Live},
     patience::{store, wait_for},
     report::Reports,
 };
@@ -20,6 +20,7 @@ use dataflow_core::{
     pipeline::{Request, event},
     position::Positions,
     token::Token,
+    warned::{Warned, Warnings},
 };
 use dataflow_journal::Journal;
 use dataflow_sdk::{
@@ -59,6 +60,8 @@ pub(crate) struct Committer {
     pub(crate) writer: Box<dyn Writer>,
     /// The lane as of its last commit.
     pub(crate) token: Arc<Token>,
+    /// All that was to be said of its records since the spec last changed.
+    pub(crate) warned: Warnings,
     pub(crate) checkpoint_interval: Duration,
     pub(crate) journal: Journal,
     pub(crate) clock: Arc<dyn Clock>,
@@ -123,7 +126,8 @@ impl Committer {
             journalled = sent.token.sequence;
             self.journalled(sent, &checkpoints).await?;
         }
-        if journalled < self.token.sequence {
+        self.note();
+        if journalled < self.token.sequence || !self.token.warnings.is_empty() {
             let sent = self.report().await?.await?;
             self.journalled(sent, &checkpoints).await?;
         }
@@ -158,7 +162,7 @@ impl Committer {
                     let defined = wait_for("sink", "making its columns", &self.live, &*self.clock, defining).await;
                     let demand = defined.map_err(|error| Failure::of("sink", error))?;
                     if !untyped {
-                        self.live.warn(found.warnings);
+                        self.warn(found.warnings);
                     }
                     if answer.send(demand).is_err() {
                         tracing::debug!("the transform stage ended before the sink's columns were known");
@@ -176,12 +180,13 @@ impl Committer {
         let mut outputs = Vec::with_capacity(batches.len());
         let mut fates = Vec::with_capacity(batches.len());
         let mut permits = Vec::with_capacity(batches.len());
+        let mut warned = Warnings::default();
         for InFlight { load: batch, permit } in batches {
             let Processed { output, filtered, dead, new_columns: _, warnings } = batch;
-            self.live.warn(warnings);
+            warnings.into_iter().for_each(|warning| warned.add(&live::warned(warning)));
             let records = &output.records;
             if let Some(lost) = &records.lost {
-                self.live.warn(vec![passed_over(records, lost)]);
+                warned.add(&live::warned(passed_over(records, lost)));
                 let lost = event::Lost {
                     partition: records.partition.clone(),
                     from: records.from.clone(),
@@ -195,13 +200,12 @@ impl Committer {
             permits.push(permit);
         }
         let next = loop {
-            let next = self.prepare(&outputs, &fates).await?;
+            let next = self.prepare(&outputs, &fates, &warned).await?;
             let committing = self.writer.commit(&outputs, &next);
             match wait_for("sink", "a commit", &self.live, &*self.clock, committing).await {
                 Ok(committed) => {
                     let mut next = next;
                     next.counters.rows_written += committed.rows_written;
-                    self.live.warn(self.writer.warnings());
                     break next;
                 }
                 Err(CommitError::Failed(error)) => return Err(Failure::of("sink", error)),
@@ -212,6 +216,13 @@ impl Committer {
             }
         };
         self.token = Arc::new(next);
+        warned.iter().for_each(|warned| self.warned.add(warned));
+        if !warned.is_empty() {
+            self.live.lane(self.token.fence.lane, |live| live.warned.clone_from(&self.warned));
+        }
+        // The sink can say only now what became of rows, so the next token says it.
+        let of_rows = self.writer.warnings();
+        self.warn(of_rows);
         if self.kind != Kind::Staged {
             self.live.committed(&self.token, self.clock.now());
         }
@@ -219,8 +230,31 @@ impl Committer {
         Ok(())
     }
 
+    /// Counts what is to be said of what was committed; the next token or checkpoint says it.
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        if warnings.is_empty() {
+            return;
+        }
+        let news: Warnings = warnings.into_iter().map(live::warned).collect();
+        news.iter().for_each(|warned| self.warned.add(warned));
+        Arc::make_mut(&mut self.token).warnings.put(&self.warned.of(&news));
+        self.live.lane(self.token.fence.lane, |live| live.warned.clone_from(&self.warned));
+    }
+
+    /// Takes over what was noted of source and sink since.
+    fn note(&mut self) {
+        let noted = self.live.lock().noted.clone();
+        let unknown = noted.iter().filter(|noted| self.warned.get(&noted.code, &noted.subject).is_none());
+        let unknown: Vec<Warned> = unknown.cloned().collect();
+        if !unknown.is_empty() {
+            unknown.iter().for_each(|noted| self.warned.add(noted));
+            let news = self.warned.of(&unknown.into_iter().collect());
+            Arc::make_mut(&mut self.token).warnings.put(&news);
+        }
+    }
+
     /// The token of the next commit; its dead letters are durable once this returns.
-    async fn prepare(&mut self, outputs: &[Output], fates: &[Fates]) -> Result<Token, Failure> {
+    async fn prepare(&mut self, outputs: &[Output], fates: &[Fates], warned: &Warnings) -> Result<Token, Failure> {
         let now = self.clock.now();
         let mut token = Token::clone(&self.token);
         token.sequence += 1;
@@ -232,6 +266,11 @@ impl Committer {
             token.positions.insert(records.partition.clone(), records.to.clone());
             token.counters.add(&fates.counters(output));
             letters.extend(fates.dead.iter().map(|dead| dead_letters::letter(records, dead, now)));
+        }
+        if !warned.is_empty() {
+            let mut all = self.warned.clone();
+            warned.iter().for_each(|warned| all.add(warned));
+            token.warnings.put(&all.of(warned));
         }
         debug_assert!(token.counters.balances(), "every record has one fate: {:?}", token.counters);
         if !letters.is_empty() {
@@ -282,6 +321,7 @@ impl Committer {
             }
             Kind::Transactional | Kind::Keyed | Kind::Unfenced => None,
         };
+        self.note();
         let token = self.token.clone();
         let progress =
             event::LaneProgress { handle: handle.clone(), ..super::recover::of_token(token.fence.lane, &token) };
@@ -302,9 +342,9 @@ impl Committer {
             let published = wait_for("sink", "showing its rows", &self.live, &*self.clock, publishing).await;
             published.map_err(|error| Failure::of("sink", error))?;
         }
-        Arc::make_mut(&mut self.token)
-            .chunks
-            .retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
+        let own = Arc::make_mut(&mut self.token);
+        own.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
+        own.warnings.without(&token.warnings);
         if self.kind == Kind::Staged {
             self.live.committed(&token, self.clock.now());
         }

@@ -1,6 +1,13 @@
 //! What a run says of itself while it runs: the ledger ahead of the journal, what is in flight, what is wrong.
 use crate::{directory::Directory, telemetry};
-use dataflow_core::{id::PipelineId, ledger::Counters, position::Positions, time::Timestamp, token::Token};
+use dataflow_core::{
+    id::PipelineId,
+    ledger::Counters,
+    position::Positions,
+    time::Timestamp,
+    token::Token,
+    warned::{Warned, Warnings},
+};
 use dataflow_sdk::batch::Warning;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,8 +17,6 @@ use tokio::{sync::watch, time::Instant};
 
 /// How far back the rate looks, in milliseconds.
 const RATE_WINDOW: i64 = 10_000;
-/// Most warnings kept; a warning is known by code and subject.
-const MAX_WARNINGS: usize = 100;
 
 /// What a run says of itself.
 #[derive(Debug)]
@@ -28,8 +33,8 @@ pub(crate) struct Inner {
     pub(crate) lanes: BTreeMap<u32, LaneLive>,
     /// What is wrong now, while it is tried again.
     pub(crate) trouble: Option<Trouble>,
-    /// Worth knowing, by code and subject.
-    pub(crate) warnings: BTreeMap<(&'static str, String), Warning>,
+    /// Worth knowing of source and sink, and of no record in particular.
+    pub(crate) noted: Warnings,
     /// (when, records committed) of the last seconds.
     rate: VecDeque<(Timestamp, u64)>,
 }
@@ -45,6 +50,8 @@ pub(crate) struct LaneLive {
     pub(crate) lag: Option<u64>,
     /// Where the lane is.
     pub(crate) positions: Positions,
+    /// What was to be said of the records committed since the spec last changed.
+    pub(crate) warned: Warnings,
     /// Its last durable commit, if this run has made one.
     pub(crate) token: Option<Arc<Token>>,
 }
@@ -114,18 +121,11 @@ impl Live {
         self.committed.subscribe()
     }
 
+    /// Notes what is to be said of source or sink; the next checkpoint makes it durable.
     pub(crate) fn warn(&self, warnings: Vec<Warning>) {
-        if warnings.is_empty() {
-            return;
-        }
-        let mut inner = self.lock();
-        for warning in warnings {
-            let key = (warning.code, warning.subject.clone());
-            if let Some(known) = inner.warnings.get_mut(&key) {
-                known.records += warning.records;
-            } else if inner.warnings.len() < MAX_WARNINGS {
-                inner.warnings.insert(key, warning);
-            }
+        if !warnings.is_empty() {
+            let mut inner = self.lock();
+            warnings.into_iter().for_each(|warning| inner.noted.add(&warned(warning)));
         }
     }
 
@@ -150,6 +150,11 @@ impl Live {
     pub(crate) fn pipeline(&self) -> &PipelineId {
         &self.pipeline
     }
+}
+
+/// A warning as it is kept.
+pub(crate) fn warned(Warning { code, subject, message, records }: Warning) -> Warned {
+    Warned { code: code.into(), subject, message, records }
 }
 
 impl Inner {

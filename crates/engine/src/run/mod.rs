@@ -21,6 +21,7 @@ use dataflow_core::{
     },
     shard::ShardId,
     token::{Fence, Token},
+    warned::Warnings,
 };
 use dataflow_sdk::{
     Context, Error, Paths,
@@ -244,7 +245,10 @@ impl Run {
         }
         let lanes = opened.iter().map(|(LaneOpened { lane, progress, .. }, _)| {
             let positions = progress.positions.clone();
-            (*lane, LaneLive { committed: progress.counters, positions, ..LaneLive::default() })
+            let journalled = self.pipeline.progress.by_lane.get(lane);
+            let mut warned = journalled.map(|known| known.warnings.clone()).unwrap_or_default();
+            warned.put(&progress.warnings);
+            (*lane, LaneLive { committed: progress.counters, positions, warned, ..LaneLive::default() })
         });
         self.live.opened(lanes.collect(), self.parts.clock.now());
     }
@@ -289,12 +293,15 @@ impl Run {
             positions: progress.positions,
             counters: progress.counters,
             chunks: Vec::new(),
+            warnings: Warnings::default(),
         };
+        let warned = self.live.lock().lanes.get(&number).map(|lane| lane.warned.clone()).unwrap_or_default();
         let committer = Committer {
             run,
             kind: built.sink.kind(),
             writer: opened.writer,
             token: Arc::new(token),
+            warned,
             checkpoint_interval: spec.checkpoint_interval.into(),
             journal: self.parts.journal.clone(),
             clock: self.parts.clock.clone(),

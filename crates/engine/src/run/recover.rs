@@ -15,6 +15,7 @@ use dataflow_core::{
     },
     position::{Partition, Position, Positions},
     token::Token,
+    warned::Warnings,
 };
 use dataflow_sdk::sink::Kind;
 
@@ -36,7 +37,8 @@ pub(crate) fn recover(
     inbox: &Inbox,
 ) -> Result<LaneOpened, Failure> {
     let fresh = LaneProgress { lane, ..LaneProgress::default() };
-    let known = LaneProgress { chunks: Vec::new(), ..progress.by_lane.get(&lane).unwrap_or(&fresh).clone() };
+    let known = progress.by_lane.get(&lane).unwrap_or(&fresh);
+    let known = LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..known.clone() };
     let ahead = unknown(others, progress);
     let journal_sequence = known.sequence;
     let token_sequence = token.as_ref().map(|token| token.sequence);
@@ -243,12 +245,12 @@ pub(crate) fn decide(
     if matches!(choice.to, ResetTo::SinkToken) {
         return token.map(|token| since(token, journalled));
     }
-    let known = LaneProgress { chunks: Vec::new(), ..journalled.clone() };
+    let known = LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..journalled.clone() };
     let (reached, has) = match token {
         // The sink is ahead of an older journal: wherever that goes on, what the sink has had since counts.
         Some(token) if token.sequence > known.sequence => {
-            let LaneProgress { counters, chunks, .. } = since(token, &known);
-            return Some(LaneProgress { counters, chunks, ..known });
+            let LaneProgress { counters, chunks, warnings, .. } = since(token, &known);
+            return Some(LaneProgress { counters, chunks, warnings, ..known });
         }
         Some(token) if token.sequence == known.sequence => return Some(known),
         Some(token) => (token.positions.clone(), token.counters),
@@ -323,6 +325,7 @@ pub(crate) fn of_token(lane: u32, token: &Token) -> LaneProgress {
         positions: token.positions.clone(),
         counters: token.counters,
         chunks: token.chunks.clone(),
+        warnings: token.warnings.clone(),
         handle: None,
     }
 }

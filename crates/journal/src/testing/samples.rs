@@ -13,6 +13,7 @@ use dataflow_core::{
     spec::PipelineSpec,
     time::Timestamp,
     types::{Learned, Type},
+    warned::Warned,
 };
 
 /// An event of a command, made by `system` at a fixed time.
@@ -90,6 +91,14 @@ fn lane(sequence: u64) -> LaneProgress {
             chunk("users/i1/3/dead-1", ChunkKind::DeadLetters),
             chunk("users/i1/3/inbox-10", ChunkKind::Ingest),
         ],
+        warnings: [Warned {
+            code: "ignored-field".into(),
+            subject: "zip".into(),
+            message: "the sink has no column zip".into(),
+            records: 7,
+        }]
+        .into_iter()
+        .collect(),
         handle: Some(serde_json::json!({"path": "/data/out.jsonl", "length": 9_007_199_254_740_993_u64})),
     }
 }
@@ -118,7 +127,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
         met: Vec::new(),
         positions: [("user-events/0".into(), Position::offset(5))].into(),
         given_up: [].into(),
-        settled: vec![LaneProgress { chunks: vec![], handle: None, ..lane(9) }],
+        settled: vec![LaneProgress { chunks: vec![], warnings: Default::default(), handle: None, ..lane(9) }],
         lost: None,
         retargeted: None,
         discarded: None,

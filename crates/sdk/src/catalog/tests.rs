@@ -378,6 +378,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         positions: Positions::new(),
         counters: Default::default(),
         chunks: Vec::new(),
+        warnings: Default::default(),
     };
     said.push(opened.writer.seal().await.unwrap_err());
     let refused = opened.writer.commit(&[], &token).await.unwrap_err();

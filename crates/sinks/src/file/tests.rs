@@ -55,6 +55,7 @@ impl Target {
             positions: Default::default(),
             counters: Counters::default(),
             chunks: Vec::new(),
+            warnings: Default::default(),
             handle: Some(handle),
         });
         let fence = Fence { generation: numbered(generation), ..fence("p", 1) };

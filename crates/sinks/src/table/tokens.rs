@@ -1,10 +1,13 @@
 //! Tokens as a table holds them: one row per pipeline, incarnation, generation and lane.
 use dataflow_core::{
     id::Generation,
+    ledger::Counters,
     position::Positions,
     token::{Fence, Token},
+    warned::Warnings,
 };
 use dataflow_sdk::{Error, sink::OpenLane};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt::Display};
 
 /// Name of the table, beside the target.
@@ -16,10 +19,26 @@ pub const TABLE: &str = "dataflow_tokens";
 pub struct Stored {
     /// Positions of the source's partitions.
     pub positions: String,
-    /// Cumulative counts.
+    /// Cumulative counts, those of warnings among them.
     pub counters: String,
     /// Chunks named since the last checkpoint.
     pub chunks: String,
+}
+
+/// All that a row counts.
+#[derive(Serialize)]
+struct Counted<'a> {
+    #[serde(flatten)]
+    counters: &'a Counters,
+    #[serde(skip_serializing_if = "Warnings::is_empty")]
+    warnings: &'a Warnings,
+}
+
+/// What a row counts beside records.
+#[derive(Deserialize)]
+struct Beside {
+    #[serde(default)]
+    warnings: Warnings,
 }
 
 impl Stored {
@@ -31,7 +50,8 @@ impl Stored {
         let failed = |error| Error::fatal("internal", format!("a token can't be written: {error}"));
         Ok(Self {
             positions: serde_json::to_string(&token.positions).map_err(failed)?,
-            counters: serde_json::to_string(&token.counters).map_err(failed)?,
+            counters: serde_json::to_string(&Counted { counters: &token.counters, warnings: &token.warnings })
+                .map_err(failed)?,
             chunks: serde_json::to_string(&token.chunks).map_err(failed)?,
         })
     }
@@ -49,6 +69,7 @@ impl Stored {
             positions: json(&fence, &self.positions)?,
             counters: json(&fence, &self.counters)?,
             chunks: json(&fence, &self.chunks)?,
+            warnings: json::<Beside>(&fence, &self.counters)?.warnings,
             fence,
         }))
     }
@@ -156,6 +177,7 @@ mod tests {
         ledger::Counters,
         position::Position,
         token::{Fence, Token},
+        warned::Warned,
     };
     use dataflow_sdk::sink::OpenLane;
     use dataflow_testkit::fixture::open_lane;
@@ -201,6 +223,14 @@ mod tests {
                 chunk("orders/i1/3/dead-1", ChunkKind::DeadLetters, 2),
                 chunk("orders/i1/3/inbox-10", ChunkKind::Ingest, 7),
             ],
+            warnings: [Warned {
+                code: "ignored-field".into(),
+                subject: "zip".into(),
+                message: "the sink has no column zip".into(),
+                records: 7,
+            }]
+            .into_iter()
+            .collect(),
         }
     }
 

@@ -329,7 +329,15 @@ async fn a_table_that_changes_while_every_row_is_refused_is_looked_at_again() {
 async fn open_again(target: &Target, handle: Option<serde_json::Value>) -> Result<(Box<dyn Writer>, Demand), Error> {
     let fence = fence("p", 1);
     let (positions, counters) = Default::default();
-    let journalled = LaneProgress { lane: 0, sequence: 1, positions, counters, chunks: Vec::new(), handle };
+    let journalled = LaneProgress {
+        lane: 0,
+        sequence: 1,
+        positions,
+        counters,
+        chunks: Vec::new(),
+        warnings: Default::default(),
+        handle,
+    };
     let lane = dataflow_sdk::sink::OpenLane { journalled: Some(journalled), ..open_lane(&fence) };
     let Opened { mut writer, mut demand, .. } = target.sink().open(&context("p"), lane).await?;
     if demand == Demand::AllColumns {

@@ -13,6 +13,7 @@ use crate::{
     spec::{Component, PipelineSpec},
     time::Timestamp,
     types::{Learned, Type},
+    warned::Warnings,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -130,6 +131,7 @@ pub fn lane(sequence: u64) -> LaneProgress {
         positions: at(100 * sequence),
         counters: counters(100 * sequence),
         chunks: Vec::new(),
+        warnings: Warnings::default(),
         handle: None,
     }
 }

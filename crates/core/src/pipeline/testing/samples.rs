@@ -12,6 +12,7 @@ use crate::{
     position::Position,
     spec::PipelineSpec,
     types::Type,
+    warned::Warned,
 };
 use serde_json::json;
 
@@ -110,6 +111,14 @@ fn full_lane(sequence: u64) -> LaneProgress {
         .into(),
         counters: counters(300 * sequence),
         chunks: vec![dead_letters("dead-1", 20), dead_letters("dead-2", 10)],
+        warnings: [Warned {
+            code: "ignored-field".into(),
+            subject: "zip".into(),
+            message: "the sink has no column zip".into(),
+            records: 7,
+        }]
+        .into_iter()
+        .collect(),
         handle: Some(json!({"path": "out.jsonl", "file": "66306:140", "committed": 4096})),
         ..lane(sequence)
     }

@@ -131,6 +131,28 @@ impl From<Chunk> for ChunkRef {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Warned {
+    code: String,
+    subject: String,
+    message: String,
+    records: u64,
+}
+
+impl From<&dataflow_core::warned::Warned> for Warned {
+    fn from(warned: &dataflow_core::warned::Warned) -> Self {
+        let dataflow_core::warned::Warned { code, subject, message, records } = warned.clone();
+        Self { code, subject, message, records }
+    }
+}
+
+impl From<Warned> for dataflow_core::warned::Warned {
+    fn from(Warned { code, subject, message, records }: Warned) -> Self {
+        Self { code, subject, message, records }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LaneProgress {
     lane: u32,
@@ -139,6 +161,8 @@ pub(super) struct LaneProgress {
     counters: Counters,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     chunks: Vec<Chunk>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warned>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     handle: Option<serde_json::Value>,
 }
@@ -151,6 +175,7 @@ impl From<&domain::LaneProgress> for LaneProgress {
             positions: store_positions(&progress.positions),
             counters: (&progress.counters).into(),
             chunks: progress.chunks.iter().map(Into::into).collect(),
+            warnings: progress.warnings.iter().map(Into::into).collect(),
             handle: progress.handle.clone(),
         }
     }
@@ -164,6 +189,7 @@ impl From<LaneProgress> for domain::LaneProgress {
             positions: read_positions(stored.positions),
             counters: stored.counters.into(),
             chunks: stored.chunks.into_iter().map(Into::into).collect(),
+            warnings: stored.warnings.into_iter().map(Into::into).collect(),
             handle: stored.handle,
         }
     }
