@@ -84,7 +84,7 @@ async fn warnings_are_durable_and_exact_through_kill_9() {
         spec["sink"] = sink;
         let ignored = |view: &Value| -> Vec<u64> {
             let all = view["warnings"].as_array().unwrap().iter();
-            all.filter(|one| one["code"] == "ignored-field").map(|one| count_of(one)).collect()
+            all.filter(|one| one["code"] == "ignored-field").map(count_of).collect()
         };
         let mut node = start(&data);
         node.create_and_start(&spec).await;
