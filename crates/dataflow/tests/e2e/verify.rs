@@ -62,7 +62,11 @@ impl Case {
     }
 
     fn run(self) -> Self {
-        let args = self.args("run", &[]);
+        self.run_with(&[])
+    }
+
+    fn run_with(self, more: &[&str]) -> Self {
+        let args = self.args("run", more);
         let (code, _, stderr) = output(&args.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(matches!(code, 0 | 3), "{stderr}");
         self
@@ -439,7 +443,7 @@ fn a_second_generation_begins_where_the_first_ended() {
     let more: String = (1_000..1_500).map(record).collect();
     let text = fs::read_to_string(case.path("in.jsonl")).unwrap() + &more;
     fs::write(case.path("in.jsonl"), text).unwrap();
-    let case = case.run();
+    let case = case.run_with(&["--retarget"]);
     let report = case.verify();
     assert_eq!((&report["verified"], &report["generation"]), (&json!(true), &json!(2)), "{report:#}");
     assert_eq!(report["ledger"]["read"], json!({"expected": 500, "found": 500}), "{report:#}");
