@@ -76,6 +76,7 @@ pub(crate) async fn get(
         ("takeOver" = Option<bool>, Query, description = "Even if the target has progress of another node for this pipeline: it can't write there any more then"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses((status = 200, body = CheckpointView)))]
 pub(crate) async fn reset(
     State(state): State<ApiState>,

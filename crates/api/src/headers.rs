@@ -1,16 +1,20 @@
-//! Headers that commands come with: `Idempotency-Key`, `If-Match`, and who asks.
+//! Headers that commands come with: `Idempotency-Key`, `If-Match`, `Reason`, `traceparent`, and who asks.
 use crate::{error::Error, state::ApiState};
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, header, request::Parts},
 };
 use dataflow_core::{
-    id::{Actor, CommandId, PipelineId},
+    id::{Actor, CommandId, PipelineId, Reason, TraceParent},
     problem::Problem,
 };
 use dataflow_engine::region::{Action, Message, ShardingEnvelope, UserCommand};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Why, in the user's words, as UTF-8.
+const REASON: HeaderName = HeaderName::from_static("reason");
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How the command line names itself in `User-Agent`.
 const CLI_AGENT: &str = "dataflow-cli";
 
@@ -19,14 +23,16 @@ const CLI_AGENT: &str = "dataflow-cli";
 pub(crate) struct Command {
     id: CommandId,
     actor: Actor,
+    reason: Option<Reason>,
+    trace: Option<TraceParent>,
     expected_version: Option<u64>,
 }
 
 impl Command {
     /// The command as the region takes it.
     pub(crate) fn envelope(self, pipeline: &PipelineId, action: Action) -> ShardingEnvelope {
-        let Self { id, actor, expected_version } = self;
-        let message = Message::Command(UserCommand { id, actor, expected_version, action });
+        let Self { id, actor, reason, trace, expected_version } = self;
+        let message = Message::Command(UserCommand { id, actor, reason, trace, expected_version, action });
         ShardingEnvelope { pipeline: pipeline.clone(), message }
     }
 }
@@ -54,13 +60,25 @@ impl FromRequestParts<ApiState> for Command {
             }
             version
         });
+        let reason = parts.headers.get(REASON).and_then(|reason| {
+            let reason = std::str::from_utf8(reason.as_bytes()).map_err(|_| "must be UTF-8".to_owned());
+            match reason.and_then(|reason| Reason::try_from(reason).map_err(|error| error.to_string())) {
+                Ok(reason) => Some(reason),
+                Err(error) => {
+                    problems.push(Problem::new("Reason", "invalid-value", error));
+                    None
+                }
+            }
+        });
         if !problems.is_empty() {
             return Err(Error::invalid(problems));
         }
+        // One that is not understood is as good as none, says its standard.
+        let trace = parts.headers.get(TRACEPARENT).and_then(|trace| TraceParent::try_from(trace.to_str().ok()?).ok());
         let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         let actor = if agent.is_some_and(|agent| agent.starts_with(CLI_AGENT)) { "cli" } else { "api" };
         let actor = Actor::try_from(actor).unwrap_or_else(|error| unreachable!("{actor} is an actor: {error}"));
-        Ok(Self { id: id.unwrap_or_else(|| (state.command_id)()), actor, expected_version })
+        Ok(Self { id: id.unwrap_or_else(|| (state.command_id)()), actor, reason, trace, expected_version })
     }
 }
 

@@ -16,6 +16,7 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(10);
         ("idempotent" = Option<bool>, Query, description = "A pipeline that runs already is no conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses((status = 200, body = PipelineView)))]
 pub(crate) async fn start(
     State(state): State<ApiState>,
@@ -43,6 +44,7 @@ pub(crate) async fn start(
         ("idempotent" = Option<bool>, Query, description = "A pipeline that doesn't run is no conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses(
         (status = 200, description = "It has stopped", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),
@@ -71,6 +73,7 @@ pub(crate) async fn stop(
         ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses(
         (status = 200, description = "It runs again", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),

@@ -99,6 +99,7 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
     params(
         ("idempotent" = Option<bool>, Query, description = "A pipeline of this id that is the same is no conflict"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ),
     responses(
         (status = 200, description = "There is the same one already", body = CreatedView),
@@ -178,6 +179,7 @@ pub(crate) async fn get(
         ("force" = Option<bool>, Query, description = "Start a new generation even if the sink can't be asked what it has of the old one"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses((status = 200, body = PipelineView)))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
@@ -226,6 +228,7 @@ pub(crate) async fn update(
         ("discard" = Option<bool>, Query, description = "Even if pushed records that were acknowledged are not delivered yet: they are lost"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses((status = 200, body = DeletedView)))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,

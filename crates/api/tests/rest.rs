@@ -352,6 +352,12 @@ async fn what_goes_wrong_is_a_problem_too() {
     let long = "x".repeat(300);
     is_problem(&send(&door, "POST", "/api/pipelines/p/start", &[("idempotency-key", &long)], "").await, 400, "invalid");
     is_problem(&send(&door, "POST", "/api/pipelines/p/start", &[("if-match", "new")], "").await, 400, "invalid");
+    is_problem(&send(&door, "POST", "/api/pipelines/p/start", &[("reason", "")], "").await, 400, "invalid");
+    is_problem(
+        &send(&door, "POST", "/api/pipelines/p/start", &[("reason", &"x".repeat(1_001))], "").await,
+        400,
+        "invalid",
+    );
     let mut unsettled = pipeline("p");
     call(&door, "POST", "/api/pipelines", unsettled.clone()).await;
     unsettled["name"] = "unsettled".into();

@@ -1,6 +1,6 @@
 //! Identifiers. A name that exists is a valid name: the only constructors check.
 use crate::{
-    limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID},
+    limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID, MAX_REASON},
     time::Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -73,12 +73,29 @@ fn slug(text: &str) -> Result<(), String> {
 }
 
 fn printable(text: &str) -> Result<(), String> {
-    if text.is_empty() || text.len() > MAX_COMMAND_ID {
-        return Err(format!("must have 1 to {MAX_COMMAND_ID} bytes, has {}", text.len()));
+    printable_up_to(MAX_COMMAND_ID, text)
+}
+
+fn printable_up_to(most: usize, text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > most {
+        return Err(format!("must have 1 to {most} bytes, has {}", text.len()));
     }
     match text.chars().find(|c| c.is_control()) {
         Some(c) => Err(format!("may not hold the control character {c:?}")),
         None => Ok(()),
+    }
+}
+
+fn traceparent(text: &str) -> Result<(), String> {
+    let hex = |part: &str, digits| {
+        part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let some = |part: &str| part.bytes().any(|byte| byte != b'0');
+    match text.split('-').collect::<Vec<_>>()[..] {
+        ["00", trace, span, flags] if hex(trace, 32) && some(trace) && hex(span, 16) && some(span) && hex(flags, 2) => {
+            Ok(())
+        }
+        _ => Err(format!("must be like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01, not {text:?}")),
     }
 }
 
@@ -97,6 +114,14 @@ text_id!(
 text_id!(
     /// Who asked: `api`, `cli`, `system`, or a user's name.
     Actor, "actor", printable
+);
+text_id!(
+    /// Why a user asked for something, in the user's own words.
+    Reason, "reason", |text| printable_up_to(MAX_REASON, text)
+);
+text_id!(
+    /// Which trace a command belongs to: a W3C `traceparent` (<https://www.w3.org/TR/trace-context/#traceparent-header>), version 00.
+    TraceParent, "traceparent", traceparent
 );
 text_id!(
     /// What tells two pipelines apart that bear the same id one after the other, made at creation: a number that rises within

@@ -4,6 +4,8 @@
 pub const MAX_PIPELINE_ID: usize = 128;
 /// Longest command id or batch id, in bytes.
 pub const MAX_COMMAND_ID: usize = 200;
+/// Longest reason of a command, in bytes.
+pub const MAX_REASON: usize = 1_000;
 /// Longest pipeline name, in characters.
 pub const MAX_NAME: usize = 256;
 /// Longest description, in characters.

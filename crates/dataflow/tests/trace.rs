@@ -71,7 +71,8 @@ async fn ask(node: &Node, message: Message) -> PipelineView {
 
 async fn act(node: &Node, command: &str, action: Action) -> PipelineView {
     let (id, actor) = (CommandId::try_from(command).unwrap(), Actor::try_from("test").unwrap());
-    ask(node, Message::Command(UserCommand { id, actor, expected_version: None, action })).await
+    ask(node, Message::Command(UserCommand { id, actor, reason: None, trace: None, expected_version: None, action }))
+        .await
 }
 
 async fn until(node: &Node, what: impl Fn(&PipelineView) -> bool) -> PipelineView {

@@ -6,7 +6,7 @@ use crate::{
     view::{DeadLetter, DeadLetterPage},
 };
 use dataflow_core::{
-    id::{Generation, Incarnation, PipelineId, Seq},
+    id::{Generation, Incarnation, PipelineId},
     ledger::Counters,
     pipeline::{
         Event, Fact, Passing, Pipeline, State, Status,
@@ -109,11 +109,11 @@ impl Course {
 pub(crate) async fn of(journal: &Journal, state: &State) -> Result<Option<Claims>, Error> {
     let Some(Pipeline { id, incarnation, spec, progress, learned, .. }) = state.pipeline() else { return Ok(None) };
     let mut course = Course::default();
-    let mut after = Seq(0);
+    let mut after = 0;
     loop {
         let entries = journal.history(id, after, PAGE).await?;
         let Some(last) = entries.last() else { break };
-        after = last.seq;
+        after = last.event.number;
         entries.iter().for_each(|entry| course.take(&entry.event));
     }
     let at_rest = match state {

@@ -5,7 +5,7 @@ use crate::view::{DeadLetter, DeadLetterPage, HistoryPage, PipelinePage, Pipelin
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
-    id::{Actor, BatchId, CommandId, PipelineId},
+    id::{Actor, BatchId, CommandId, PipelineId, Reason, TraceParent},
     pipeline::{Rejected, Status},
     spec::PipelineSpec,
 };
@@ -39,6 +39,10 @@ pub struct UserCommand {
     pub id: CommandId,
     /// Who asks.
     pub actor: Actor,
+    /// Why, in the user's words.
+    pub reason: Option<Reason>,
+    /// `traceparent`.
+    pub trace: Option<TraceParent>,
     /// `If-Match`.
     pub expected_version: Option<u64>,
     /// What is asked.

@@ -221,12 +221,18 @@ pub struct HistoryPage {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryItem {
-    /// Its number in the shard's log, which pipelines of a shard share: it rises, with gaps. `after` resumes by it.
+    /// Its number among the events of this id, which counts those of progress, too, that are not shown. `after` resumes by it.
     pub number: u64,
     /// When.
     pub at: String,
     /// Who.
     pub actor: String,
+    /// Why, if the user has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The W3C `traceparent` of the request that it follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// The command it follows from.
     pub command: String,
     /// Its type: `PipelineCreated`, …

@@ -19,7 +19,7 @@ const APPLICATION: i64 = 0x4446_6a6c;
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed; `holder` is empty if nobody
-/// has claimed its epoch. `log`: one row per event; progress before `head.compacted` is gone, and nothing else is missing. `kind` is
+/// has claimed its epoch. `log`: one row per event, `number` counts those of a pipeline; progress before `head.compacted` is gone, and nothing else is missing. `kind` is
 /// `stored::Kind`: 0 is lifecycle, anything else progress. `reader`: up to where each reader has read a shard. `sum` is a row's checksum,
 /// `head.snapshots` that of all snapshots of a shard, see `sums`.
 const TABLES: &str = "
@@ -38,12 +38,13 @@ const TABLES: &str = "
         shard INTEGER NOT NULL,
         seq INTEGER NOT NULL,
         pipeline TEXT NOT NULL,
+        number INTEGER NOT NULL,
         kind INTEGER NOT NULL,
         body TEXT NOT NULL,
         sum INTEGER NOT NULL,
         PRIMARY KEY (shard, seq)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX log_history ON log (pipeline, seq) WHERE kind = 0;
+    CREATE INDEX log_history ON log (pipeline, number) WHERE kind = 0;
     CREATE TABLE snapshot (
         shard INTEGER NOT NULL,
         pipeline TEXT NOT NULL,
@@ -166,7 +167,7 @@ pub(crate) fn raise_level(db: &Connection, to: WriteLevel) -> rusqlite::Result<W
 /// What the journal is known by, and how much was written to it. Where a head is damaged that can't be told, and its marker
 /// is believed, which has `seen` it.
 pub(crate) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> Result<Written, Error> {
-    let newest = "SELECT count(*) FROM pragma_table_info('head') WHERE name = 'holder'";
+    let newest = "SELECT count(*) FROM pragma_table_info('log') WHERE name = 'number'";
     if number(db, newest).is_ok_and(|found| found == 0) {
         let path = path.display();
         return Err(Error::OtherBuild(format!(

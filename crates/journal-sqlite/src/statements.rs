@@ -27,14 +27,15 @@ fn limited(limit: usize) -> i64 {
 }
 
 fn row(shard: ShardId, row: &rusqlite::Row<'_>) -> Result<Row> {
-    let event = Row { seq: Seq(unsigned(row, 0)?), pipeline: row.get(1)?, kind: row.get(2)?, body: row.get(3)? };
+    let (seq, number) = (Seq(unsigned(row, 0)?), unsigned(row, 2)?);
+    let event = Row { seq, pipeline: row.get(1)?, number, kind: row.get(3)?, body: row.get(4)? };
     let what = format_args!("shard {shard}, event {} of {:?}", event.seq, event.pipeline);
-    check(row, 4, event_sum(shard, &event), what)?;
+    check(row, 5, event_sum(shard, &event), what)?;
     Ok(event)
 }
 
 fn event_sum(shard: ShardId, row: &Row) -> i64 {
-    sum(&[shard.0.into(), row.seq.0, row.kind.into()], &row.pipeline, row.body.as_bytes())
+    sum(&[shard.0.into(), row.seq.0, row.number, row.kind.into()], &row.pipeline, row.body.as_bytes())
 }
 
 /// A shard's head as it is stored.
@@ -176,17 +177,19 @@ pub(crate) fn append(db: &Connection, shard: ShardId, epoch: Epoch, next: Seq, r
     let Some(mut stored) = found else { return Ok(Appended::Fenced) };
     stored.head.next_seq = Seq(next.0 + rows.len() as u64);
     put_head(db, shard, &stored)?;
-    let mut insert =
-        db.prepare_cached("INSERT INTO log (shard, seq, pipeline, kind, body, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO log (shard, seq, pipeline, number, kind, body, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
     for row in rows {
         let sum = event_sum(shard, row);
-        insert.execute(params![shard.0, signed(row.seq.0)?, row.pipeline, row.kind, row.body, sum])?;
+        let (seq, number) = (signed(row.seq.0)?, signed(row.number)?);
+        insert.execute(params![shard.0, seq, row.pipeline, number, row.kind, row.body, sum])?;
     }
     Ok(Appended::Applied)
 }
 
 pub(crate) const READ: &str =
-    "SELECT seq, pipeline, kind, body, sum FROM log WHERE shard = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+    "SELECT seq, pipeline, number, kind, body, sum FROM log WHERE shard = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
 
 pub(crate) fn read(db: &Connection, shard: ShardId, from: Seq, limit: usize) -> Result<Page> {
     page(db, shard, &of(db, shard)?, from, limit)
@@ -200,22 +203,22 @@ fn page(db: &Connection, shard: ShardId, stored: &Stored, from: Seq, limit: usiz
     Ok(Page { next: stored.head.next_seq, compacted: stored.compacted, rows })
 }
 
-pub(crate) const HISTORY: &str = "SELECT seq, pipeline, kind, body, sum FROM log INDEXED BY log_history
-    WHERE pipeline = ?1 AND seq > ?2 AND kind = 0 AND shard = ?3 ORDER BY seq LIMIT ?4";
+pub(crate) const HISTORY: &str = "SELECT seq, pipeline, number, kind, body, sum FROM log INDEXED BY log_history
+    WHERE pipeline = ?1 AND number > ?2 AND kind = 0 AND shard = ?3 ORDER BY number LIMIT ?4";
 
-pub(crate) const HISTORY_BEFORE: &str = "SELECT seq, pipeline, kind, body, sum FROM log INDEXED BY log_history
-    WHERE pipeline = ?1 AND seq < ?2 AND kind = 0 AND shard = ?3 ORDER BY seq DESC LIMIT ?4";
+pub(crate) const HISTORY_BEFORE: &str = "SELECT seq, pipeline, number, kind, body, sum FROM log INDEXED BY log_history
+    WHERE pipeline = ?1 AND number < ?2 AND kind = 0 AND shard = ?3 ORDER BY number DESC LIMIT ?4";
 
 pub(crate) fn history(db: &Connection, pipeline: &PipelineId, span: Span, limit: usize) -> Result<Vec<Row>> {
-    let (sql, place) = match span {
-        Span::After(seq) => (HISTORY, seq),
-        Span::Before(seq) => (HISTORY_BEFORE, seq),
+    let (sql, number) = match span {
+        Span::After(number) => (HISTORY, number),
+        Span::Before(number) => (HISTORY_BEFORE, number),
     };
     // No event has a number beyond.
-    let place = i64::try_from(place.0).unwrap_or(i64::MAX);
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
     let shard = ShardId::of(pipeline);
     db.prepare_cached(sql)?
-        .query_map(params![pipeline.as_str(), place, shard.0, limited(limit)], |found| row(shard, found))?
+        .query_map(params![pipeline.as_str(), number, shard.0, limited(limit)], |found| row(shard, found))?
         .collect()
 }
 

@@ -93,7 +93,7 @@ async fn answer(journal: &Journal, call: &Call, heads: &[(Epoch, Seq); 2], step:
         }
         Call::Read { shard, from, limit } => format!("{:?}", journal.read(ShardId(*shard), Seq(*from), *limit).await),
         Call::History { shard, name, after, limit } => {
-            format!("{:?}", journal.history(&pipeline(ShardId(*shard), *name), Seq(*after), *limit).await)
+            format!("{:?}", journal.history(&pipeline(ShardId(*shard), *name), *after, *limit).await)
         }
         Call::Snapshot { shard, epoch, back, changed, gone } => {
             let (head_epoch, head_next) = heads[usize::from(*shard)];

@@ -168,7 +168,7 @@ fn a_byte_of_a_row() {
     for (table, columns) in [
         ("journal", &["id", "sum"][..]),
         ("head", &["shard", "epoch", "holder", "next_seq", "snapshot_at", "compacted", "snapshots", "sum"]),
-        ("log", &["shard", "seq", "pipeline", "kind", "body", "sum"]),
+        ("log", &["shard", "seq", "pipeline", "number", "kind", "body", "sum"]),
         ("snapshot", &["shard", "pipeline", "state", "sum"]),
         ("chunk", &["id", "body", "sum"]),
     ] {

@@ -147,25 +147,25 @@ impl Journal {
         Ok(Run { entries: self.entries(shard, page.rows).await?, next })
     }
 
-    /// Lifecycle events of one pipeline after a place, for its history: all but what is progress, see [`Kind`](crate::stored::Kind).
+    /// Lifecycle events of one pipeline after a number, for its history: all but what is progress, see [`Kind`](crate::stored::Kind).
     ///
     /// # Errors
     /// If they can't be read.
-    pub async fn history(&self, pipeline: &PipelineId, after: Seq, limit: usize) -> Result<Vec<Entry>, Error> {
+    pub async fn history(&self, pipeline: &PipelineId, after: u64, limit: usize) -> Result<Vec<Entry>, Error> {
         self.told(pipeline, Span::After(after), limit).await
     }
 
-    /// The same events from the newest on, before a place if there is one.
+    /// The same events from the newest on, before a number if there is one.
     ///
     /// # Errors
     /// If they can't be read.
     pub async fn history_before(
         &self,
         pipeline: &PipelineId,
-        before: Option<Seq>,
+        before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
-        self.told(pipeline, Span::Before(before.unwrap_or(Seq(u64::MAX))), limit).await
+        self.told(pipeline, Span::Before(before.unwrap_or(u64::MAX)), limit).await
     }
 
     async fn told(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Result<Vec<Entry>, Error> {

@@ -129,7 +129,7 @@ mod tests {
         journal.snapshot(SHARD, Epoch(1), Seq(5), vec![], vec![]).await.unwrap();
         journal.compact(SHARD, Epoch(1), Seq(5)).await.unwrap();
         assert_eq!(chunks().await, 2, "those of the history");
-        let history = journal.history(&name, Seq(0), 10).await.unwrap();
+        let history = journal.history(&name, 0, 10).await.unwrap();
         let lifecycle = events.iter().filter(|(_, event)| event.command.as_str() != "3").map(|(_, event)| event);
         assert_eq!(history.iter().map(|entry| &entry.event).collect::<Vec<_>>(), lifecycle.collect::<Vec<_>>());
     }

@@ -27,13 +27,13 @@ pub struct Page {
     pub rows: Vec<Row>,
 }
 
-/// From which end a history is told.
+/// From which end a history is told, by the numbers of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
-    /// Rising, from the first event after this place on.
-    After(Seq),
-    /// Falling, from the last event before this place on.
-    Before(Seq),
+    /// Rising, from the first event after this number on.
+    After(u64),
+    /// Falling, from the last event before this number on.
+    Before(u64),
 }
 
 /// The logs of all shards.

@@ -1,6 +1,6 @@
 //! What parameters may hold: patterns, limits and defaults, each said once for all operations.
 use crate::{connectors, params, pipelines};
-use dataflow_core::limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID};
+use dataflow_core::limits::{MAX_COMMAND_ID, MAX_PIPELINE_ID, MAX_REASON};
 use serde_json::{Value, json};
 
 /// What a pipeline's id looks like.
@@ -48,6 +48,7 @@ fn schema(name: &str, path: &str) -> Option<Value> {
         "Idempotency-Key" => {
             json!({"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": MAX_COMMAND_ID})
         }
+        "Reason" => json!({"type": "string", "pattern": "^[^\\p{Cc}]+$", "minLength": 1, "maxLength": MAX_REASON}),
         "If-Match" => json!({"type": "string", "pattern": "^(\\*|(W/)?\"?[0-9]+\"?)$"}),
         _ => return None,
     })

@@ -208,6 +208,8 @@ fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
             let item = |number| HistoryItem {
                 number,
                 at: view.created_at.clone(),
+                reason: None,
+                trace: None,
                 actor: "api".into(),
                 command: "c1".into(),
                 event: "PipelineCreated".into(),

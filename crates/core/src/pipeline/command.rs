@@ -1,7 +1,7 @@
 //! What may be asked of a pipeline.
 use crate::{
     chunk::{ChunkId, ChunkRef},
-    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, RunId},
+    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, Reason, RunId, TraceParent},
     pipeline::event::{Cause, LaneOpened, LaneProgress, Lost},
     position::{Partition, Positions},
     spec::PipelineSpec,
@@ -24,6 +24,12 @@ pub struct Command {
     pub hash: Option<u64>,
     /// Who asks.
     pub actor: Actor,
+    /// Why, in the user's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The trace of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// When it was asked.
     pub at: Timestamp,
     /// Only if the pipeline is at this version (`If-Match`).

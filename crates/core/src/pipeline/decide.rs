@@ -50,6 +50,15 @@ pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejected> {
 /// # Errors
 /// [`Rejected`] if the command is not allowed; nothing has happened then.
 pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Result<Decision, Rejected> {
+    let mut decision = facts(state, earlier, command)?;
+    let first = state.events() + earlier.len() as u64 + 1;
+    for (number, event) in (first..).zip(&mut decision.events) {
+        event.number = number;
+    }
+    Ok(decision)
+}
+
+fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision, Rejected> {
     if command.request.is_remembered()
         && let Some(before) = state.carried_out(&command.id)
     {

@@ -1,7 +1,7 @@
 //! What has happened to a pipeline.
 use crate::{
     chunk::{ChunkId, ChunkRef},
-    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, RunId},
+    id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, Reason, RunId, TraceParent},
     ledger::Counters,
     position::{Partition, Position, Positions},
     spec::PipelineSpec,
@@ -14,10 +14,16 @@ use serde::{Deserialize, Serialize};
 /// An event with the circumstances of its making.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// Counts all events of this id, those of deleted pipelines too, from 1 on without a gap.
+    pub number: u64,
     /// When.
     pub at: Timestamp,
     /// Who.
     pub actor: Actor,
+    /// Why, if the user has said so.
+    pub reason: Option<Reason>,
+    /// The trace of the request that it follows from.
+    pub trace: Option<TraceParent>,
     /// The command it follows from.
     pub command: CommandId,
     /// What tells that command's request apart from another one under the same id.

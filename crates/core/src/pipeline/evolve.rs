@@ -15,12 +15,16 @@ use std::collections::VecDeque;
 
 /// A history that no accepted sequence of commands can have written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pipeline {pipeline}: the event {event} can't follow on {status}")]
+#[error("pipeline {pipeline}: event {number}, {event}, can't follow on event {last}, after which it is {status}")]
 pub struct CorruptHistory {
     /// Which pipeline.
     pub pipeline: PipelineId,
+    /// The event's number.
+    pub number: u64,
     /// The event's type.
     pub event: &'static str,
+    /// The number of the event before it.
+    pub last: u64,
     /// What the pipeline was.
     pub status: Status,
 }
@@ -30,9 +34,13 @@ pub struct CorruptHistory {
 /// # Errors
 /// [`CorruptHistory`] if the event can't follow on what came before.
 pub fn evolve(pipeline: &PipelineId, state: State, event: &Event) -> Result<State, CorruptHistory> {
-    let status = state.status();
-    let corrupt = || CorruptHistory { pipeline: pipeline.clone(), event: event.fact.name(), status };
+    let (status, last, number) = (state.status(), state.events(), event.number);
+    let corrupt = || CorruptHistory { pipeline: pipeline.clone(), number, event: event.fact.name(), last, status };
+    if number != last + 1 {
+        return Err(corrupt());
+    }
     let mut state = follow(pipeline, state, event).ok_or_else(corrupt)?;
+    state.count(number);
     if !event.fact.is_quiet() {
         note(&mut state, event);
     }
@@ -155,6 +163,7 @@ fn created(
         id: id.clone(),
         incarnation: incarnation.clone(),
         spec: spec.clone(),
+        events: 0,
         version,
         created_at: at,
         updated_at: at,
@@ -262,6 +271,7 @@ fn deleted(state: State, at: Timestamp) -> Option<State> {
             let pipeline = state.pipeline()?;
             Some(State::Deleted(Deleted {
                 incarnation: pipeline.incarnation.clone(),
+                events: pipeline.events,
                 version: pipeline.version,
                 at,
                 commands: pipeline.commands.clone(),

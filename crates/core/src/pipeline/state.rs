@@ -94,6 +94,8 @@ pub struct Pipeline {
     pub incarnation: Incarnation,
     /// What it is.
     pub spec: PipelineSpec,
+    /// Events of its id so far, those of earlier pipelines too.
+    pub events: u64,
     /// Counts the changes a user can see (every event but those of [`Fact::is_quiet`](super::event::Fact::is_quiet)); 1 at creation.
     pub version: u64,
     /// When it was made.
@@ -169,6 +171,8 @@ impl Failed {
 pub struct Deleted {
     /// Which it was.
     pub incarnation: Incarnation,
+    /// Events of its id so far.
+    pub events: u64,
     /// The version it reached; a new one of its id goes on counting from here, so that no old `If-Match` fits it.
     pub version: u64,
     /// When.
@@ -260,6 +264,26 @@ impl State {
             Self::Running(running) => Some(&mut running.pipeline),
             Self::Failed(failed) => Some(&mut failed.pipeline),
             Self::Empty | Self::Deleted(_) => None,
+        }
+    }
+
+    /// Events of this id so far: the number of the last one.
+    pub fn events(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Deleted(deleted) => deleted.events,
+            Self::Configured(_) | Self::Running(_) | Self::Stopped(_) | Self::Failed(_) | Self::Completed(_) => {
+                self.pipeline().map_or(0, |pipeline| pipeline.events)
+            }
+        }
+    }
+
+    /// So many events of this id have happened.
+    pub(super) fn count(&mut self, events: u64) {
+        if let Self::Deleted(deleted) = self {
+            deleted.events = events;
+        } else if let Some(pipeline) = self.pipeline_mut() {
+            pipeline.events = events;
         }
     }
 

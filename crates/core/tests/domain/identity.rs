@@ -1,5 +1,5 @@
 use dataflow_core::{
-    id::{CommandId, PipelineId, RunId},
+    id::{CommandId, PipelineId, RunId, TraceParent},
     ledger::Counters,
     position::{Partition, Position},
     problem::Problem,
@@ -93,4 +93,21 @@ fn a_problem_is_seen_from_one_level_up() {
     assert_eq!(path("path", ""), "path");
     let problem = Problem::new("a", "code", "is wrong").fix("mend it");
     assert_eq!(problem.to_string(), "a: is wrong (mend it)");
+}
+
+#[test]
+fn a_traceparent_is_one_of_version_00_that_names_a_trace_and_a_span() {
+    let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    assert_eq!(TraceParent::try_from(good).unwrap().as_str(), good);
+    for bad in [
+        "",
+        "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+    ] {
+        assert!(TraceParent::try_from(bad).is_err(), "{bad}");
+    }
 }

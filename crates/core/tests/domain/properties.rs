@@ -261,13 +261,27 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<State>(&json).unwrap(), life.state);
     }
 
+    /// Of an accepted history nothing can be left out, doubled or put elsewhere unnoticed.
+    #[test]
+    fn an_event_that_is_missing_or_there_twice_is_noticed(at in any::<prop::sample::Index>()) {
+        let history = given([created(), started(), opened(10, 0), processed(10, 1), processed(10, 2), processed(10, 3)]).history;
+        let at = at.index(history.len() - 1);
+        let (mut missing, mut twice, mut swapped) = (history.clone(), history.clone(), history.clone());
+        missing.remove(at);
+        twice.insert(at, history[at].clone());
+        swapped.swap(at, at + 1);
+        for other in [missing, twice, swapped] {
+            prop_assert!(fold(&id(), &other).is_err());
+        }
+    }
+
     /// A history that no one accepted is an error or a state, never a panic.
     #[test]
     fn any_order_of_events_is_taken_or_refused(order in prop::collection::vec(0..14_usize, 0..30)) {
         let samples = samples();
-        let history: Vec<_> = order.iter().map(|which| samples[*which].clone()).collect();
-        if let Err(corrupt) = fold(&id(), &history) {
-            prop_assert!(corrupt.to_string().starts_with("pipeline orders: the event "));
+        let numbered = (1..).zip(&order).map(|(number, which)| Event { number, ..samples[*which].clone() });
+        if let Err(corrupt) = fold(&id(), &numbered.collect::<Vec<_>>()) {
+            prop_assert!(corrupt.to_string().starts_with("pipeline orders: event "));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `dataflow checkpoint`: where a pipeline goes on.
 use super::{
     Outcome,
-    client::{Request, Server},
+    client::{Because, Request, Server},
     door::Door,
     exit::{self, Failure},
     output::{self, Output},
@@ -14,7 +14,10 @@ use crate::{
     settings::Overrides,
 };
 use clap::Subcommand;
-use dataflow_core::{id::PipelineId, pipeline::Status};
+use dataflow_core::{
+    id::{PipelineId, Reason},
+    pipeline::Status,
+};
 use dataflow_engine::{
     region::{Action, ResetTo},
     view::CheckpointView,
@@ -43,6 +46,8 @@ pub(super) enum Command {
         /// Even if the target has progress of another node for this pipeline: it can't write there any more then.
         #[arg(long)]
         take_over: bool,
+        #[command(flatten)]
+        because: Because,
     },
 }
 
@@ -64,12 +69,15 @@ struct Change {
     force: bool,
     /// Whoever else writes to the target.
     take_over: bool,
+    because: Because,
 }
 
 pub(super) fn main(command: Command, output: Output) -> Result<Outcome, Failure> {
     let (of, change) = match command {
         Command::Get { of } => (of, None),
-        Command::Set { of, to, force, take_over } => (of, Some(Change { to: parse(&to)?, force, take_over })),
+        Command::Set { of, to, force, take_over, because } => {
+            (of, Some(Change { to: parse(&to)?, force, take_over, because }))
+        }
     };
     let checkpoint = match of.overrides.data_dir {
         Some(_) => serve::runtime()?.block_on(of_run(of, change))?,
@@ -82,11 +90,11 @@ pub(super) fn main(command: Command, output: Output) -> Result<Outcome, Failure>
 async fn of_node(of: &Of, change: Option<Change>) -> Result<CheckpointView, Failure> {
     let path = ["pipelines", of.id.as_str(), "checkpoint"];
     let client = of.server.client()?;
-    if let Some(Change { to, force, take_over }) = change {
+    if let Some(Change { to, force, take_over, because }) = change {
         let body = json!({"to": as_json(to)});
         let flags = [("force", force), ("takeOver", take_over)];
         let query: Vec<_> = flags.iter().filter(|(_, set)| *set).map(|(name, _)| (*name, "true".to_owned())).collect();
-        let request = Request::put(&path).body(&body).query(&query);
+        let request = Request::put(&path).body(&body).query(&query).because(&because);
         client.send::<Value>(request).await?;
     }
     client.send(Request::get(&path)).await
@@ -115,8 +123,10 @@ async fn change_run(door: &Door, change: Option<Change>) -> Result<CheckpointVie
     let pipeline = door.view().await?;
     // A run that was killed goes on as soon as its node is there.
     let pipeline = if pipeline.status == Status::Running { door.stop(&pipeline).await? } else { pipeline };
-    let Some(Change { to, force, take_over }) = change else { return Ok(pipeline.checkpoint) };
-    Ok(door.command(Action::ResetCheckpoint { to, force, take_over }).await?.checkpoint)
+    let Some(Change { to, force, take_over, because }) = change else { return Ok(pipeline.checkpoint) };
+    let reason = because.reason.map(Reason::try_from).transpose();
+    let reason = reason.map_err(|error| Failure::invalid(error, Vec::new()))?;
+    Ok(door.command_because(Action::ResetCheckpoint { to, force, take_over }, reason).await?.checkpoint)
 }
 
 fn show(checkpoint: CheckpointView, output: Output) {

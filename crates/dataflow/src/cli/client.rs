@@ -28,6 +28,14 @@ impl Server {
     }
 }
 
+/// Why something is to change.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Because {
+    /// Why, in your own words: the history keeps it.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
 /// The answer to a request that may find nothing to do.
 #[derive(Debug)]
 pub(super) struct Changed<T> {
@@ -103,6 +111,9 @@ impl Client {
         if let Some(key) = request.idempotency_key {
             http = http.header("Idempotency-Key", key);
         }
+        if let Some(reason) = request.reason {
+            http = http.header("Reason", reason.as_bytes());
+        }
         if let Some(wait) = request.wait() {
             http = http.timeout(wait.saturating_add(BEYOND_WAIT));
         }
@@ -164,11 +175,12 @@ pub(super) struct Request<'a> {
     body: Option<&'a Value>,
     if_match: Option<u64>,
     idempotency_key: Option<&'a str>,
+    reason: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
     fn new(method: Method, path: &'a [&'a str]) -> Self {
-        Self { method, path, query: &[], body: None, if_match: None, idempotency_key: None }
+        Self { method, path, query: &[], body: None, if_match: None, idempotency_key: None, reason: None }
     }
     pub(super) fn get(path: &'a [&'a str]) -> Self {
         Self::new(Method::GET, path)
@@ -200,6 +212,10 @@ impl<'a> Request<'a> {
     /// Repeated with the same key, the request has no second effect.
     pub(super) fn idempotency_key(self, key: Option<&'a str>) -> Self {
         Self { idempotency_key: key, ..self }
+    }
+    /// Why it is sent.
+    pub(super) fn because(self, because: &'a Because) -> Self {
+        Self { reason: because.reason.as_deref(), ..self }
     }
 }
 

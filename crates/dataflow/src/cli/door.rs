@@ -2,7 +2,7 @@
 use super::exit::Failure;
 use crate::node::Node;
 use dataflow_core::{
-    id::{Actor, CommandId, PipelineId},
+    id::{Actor, CommandId, PipelineId, Reason},
     pipeline::{Rejected, Status},
     spec::PipelineSpec,
 };
@@ -53,7 +53,7 @@ impl Door {
     }
 
     pub(super) async fn start(&self) -> Result<PipelineView, Failure> {
-        match self.send(Action::Start).await {
+        match self.send(Action::Start, None).await {
             Ok(Reply::Pipeline(view)) => Ok(*view),
             // Its restart policy was faster.
             Err(AskError::Rejected(Rejected::NotAllowed { status: Status::Running, .. })) => self.view().await,
@@ -66,7 +66,7 @@ impl Door {
         if pipeline.status != Status::Running {
             return Ok(pipeline.clone());
         }
-        match self.send(Action::Stop { wait: Duration::from_secs(3_600) }).await {
+        match self.send(Action::Stop { wait: Duration::from_secs(3_600) }, None).await {
             Ok(Reply::Pipeline(view)) => Ok(*view),
             // It came to its end meanwhile.
             Err(AskError::Rejected(Rejected::NotAllowed { .. })) => self.view().await,
@@ -100,18 +100,27 @@ impl Door {
     }
 
     pub(super) async fn command(&self, action: Action) -> Result<PipelineView, Failure> {
-        match self.send(action).await {
+        self.command_because(action, None).await
+    }
+
+    /// The same, for a reason that the history keeps.
+    pub(super) async fn command_because(
+        &self,
+        action: Action,
+        reason: Option<Reason>,
+    ) -> Result<PipelineView, Failure> {
+        match self.send(action, reason).await {
             Ok(Reply::Pipeline(view)) => Ok(*view),
             Ok(_) => Err(unexpected()),
             Err(error) => Err(failure(error)),
         }
     }
 
-    async fn send(&self, action: Action) -> Result<Reply, AskError> {
+    async fn send(&self, action: Action, reason: Option<Reason>) -> Result<Reply, AskError> {
         let internal = |error: dataflow_core::id::InvalidId| AskError::Internal(error.to_string());
         let id = CommandId::try_from(self.random.name()).map_err(internal)?;
         let actor = Actor::try_from("cli").map_err(internal)?;
-        self.ask(Message::Command(UserCommand { id, actor, expected_version: None, action })).await
+        self.ask(Message::Command(UserCommand { id, actor, reason, trace: None, expected_version: None, action })).await
     }
 
     async fn ask(&self, message: Message) -> Result<Reply, AskError> {

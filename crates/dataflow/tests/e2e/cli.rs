@@ -43,11 +43,20 @@ async fn a_pipeline_lives_its_life_by_cli() {
     assert!(letter.contains("no json"), "{letter}");
     let positions = ask(&["checkpoint", "get", "by-cli"]);
     assert_eq!(positions["positions"][0]["position"], records.len().to_string(), "{positions}");
-    let reset = ask(&["checkpoint", "set", "by-cli", "--to", "beginning"]);
+    let reset = ask(&["checkpoint", "set", "by-cli", "--to", "beginning", "--reason", "the feed was wrong: für Ärger"]);
     assert!(reset["generation"].as_u64() > positions["generation"].as_u64(), "{reset}");
     let history = ask(&["pipeline", "history", "by-cli"]);
     assert!(history.to_string().contains("CheckpointReset"), "{history}");
     assert_eq!(history["items"][0]["actor"], "cli", "the history tells the command line from other clients");
+    let items = history["items"].as_array().unwrap();
+    let reset = items.iter().find(|item| item["event"] == "CheckpointReset").unwrap();
+    assert_eq!(reset["reason"], "the feed was wrong: für Ärger");
+    assert!(items.iter().all(|item| item["reason"].is_null() || item["number"] == reset["number"]), "{history}");
+    // Each has its number in the pipeline's own life, which goes on by it.
+    assert_eq!((items[0]["number"].as_u64(), items[1]["number"].as_u64()), (Some(1), Some(2)), "{history}");
+    let after = items[1]["number"].to_string();
+    let rest = ask(&["pipeline", "history", "by-cli", "--after", &after]);
+    assert_eq!(rest["items"].as_array().unwrap(), &items[2..]);
 
     let mut changed = spec.clone();
     changed["name"] = json!("Changed");

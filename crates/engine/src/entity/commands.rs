@@ -28,7 +28,7 @@ impl Entity {
     }
 
     async fn user(&mut self, command: UserCommand) -> Result<Reply, AskError> {
-        let UserCommand { id, actor, expected_version, action } = command;
+        let UserCommand { id, actor, reason, trace, expected_version, action } = command;
         let hash = Some(action.hash());
         // Who sends a command a second time is answered as the first time, whatever the pipeline is by now.
         let before = self.slot.state().carried_out(&id).map(|before| before.hash);
@@ -44,6 +44,8 @@ impl Entity {
             id: id.clone(),
             hash,
             actor: actor.clone(),
+            reason: reason.clone(),
+            trace: trace.clone(),
             at,
             expected_version,
             request,

@@ -66,7 +66,7 @@ impl Entity {
 
     /// Decides on one batch behind those that are taken in with it.
     fn place(&self, command: UserCommand, earlier: &[Event]) -> Result<Placed, AskError> {
-        let UserCommand { id, actor, expected_version, action } = command;
+        let UserCommand { id, actor, reason, trace, expected_version, action } = command;
         let Action::Ingest { batch_id, records, hash, body, delivered: _ } = action else {
             return Err(AskError::Internal("only batches are pushed".into()));
         };
@@ -78,7 +78,7 @@ impl Entity {
         let request = Request::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
         // A batch is told apart by its own id and hash.
         let pipeline = self.slot.pipeline.clone();
-        let command = Command { pipeline, id, hash: None, actor, at: now, expected_version, request };
+        let command = Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, request };
         let decision = decide_after(&state, earlier, &command)?;
         let Some(Received { from, to, .. }) = decision.received else {
             return Err(AskError::Internal("a batch was taken without a place".into()));

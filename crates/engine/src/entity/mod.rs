@@ -214,6 +214,8 @@ impl Entity {
             id: self.around.command_id(),
             hash: None,
             actor: Actor::system(),
+            reason: None,
+            trace: None,
             at: self.around.parts.clock.now(),
             expected_version: None,
             request,

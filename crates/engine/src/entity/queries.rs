@@ -9,7 +9,7 @@ use crate::{
 };
 use dataflow_core::{
     chunk::ChunkRef,
-    id::{PipelineId, Seq},
+    id::PipelineId,
     pipeline::{Rejected, State},
 };
 use dataflow_journal::{Entry, stored};
@@ -51,8 +51,8 @@ impl Entity {
     async fn history(&self, order: Order, after: Option<u64>, limit: usize) -> Result<Reply, AskError> {
         let (journal, pipeline) = (&self.around.parts.journal, &self.slot.pipeline);
         let entries = match order {
-            Order::Rising => journal.history(pipeline, Seq(after.unwrap_or(0)), limit + 1).await,
-            Order::Falling => journal.history_before(pipeline, after.map(Seq), limit + 1).await,
+            Order::Rising => journal.history(pipeline, after.unwrap_or(0), limit + 1).await,
+            Order::Falling => journal.history_before(pipeline, after, limit + 1).await,
         };
         let mut entries = entries?;
         if entries.is_empty() && matches!(after, None | Some(0)) {
@@ -60,7 +60,7 @@ impl Entity {
         }
         let more = entries.len() > limit;
         entries.truncate(limit);
-        let next = entries.last().map(|entry| entry.seq.0).filter(|_| more);
+        let next = entries.last().map(|entry| entry.event.number).filter(|_| more);
         let items = entries.iter().map(item).collect::<Result<_, _>>()?;
         Ok(Reply::History(HistoryPage { items, next }))
     }
@@ -122,9 +122,11 @@ fn item(entry: &Entry) -> Result<HistoryItem, AskError> {
         _ => serde_json::Value::Object(serde_json::Map::new()),
     };
     Ok(HistoryItem {
-        number: entry.seq.0,
+        number: event.number,
         at: rfc3339(event.at),
         actor: event.actor.to_string(),
+        reason: event.reason.as_ref().map(ToString::to_string),
+        trace: event.trace.as_ref().map(ToString::to_string),
         command: event.command.to_string(),
         event: event.fact.name().into(),
         detail,

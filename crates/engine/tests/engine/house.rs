@@ -250,7 +250,8 @@ impl House {
 
     pub(crate) async fn act_as(&mut self, id: CommandId, action: Action) -> Result<Reply, AskError> {
         let actor = Actor::try_from("test").unwrap();
-        self.ask(Message::Command(UserCommand { id, actor, expected_version: None, action })).await
+        self.ask(Message::Command(UserCommand { id, actor, reason: None, trace: None, expected_version: None, action }))
+            .await
     }
 
     pub(crate) async fn create(&mut self, spec: serde_json::Value) -> PipelineView {

@@ -12,6 +12,8 @@ async fn create(house: &House, names: impl Iterator<Item = String>) {
         let command = UserCommand {
             id: CommandId::try_from("create").unwrap(),
             actor: Actor::try_from("test").unwrap(),
+            reason: None,
+            trace: None,
             expected_version: None,
             action: Action::Create(Box::new(serde_json::from_value(house.spec()).unwrap())),
         };

@@ -10,7 +10,7 @@ use dataflow_core::{
     id::{PipelineId, Seq},
     shard::ShardId,
 };
-use std::{collections::BTreeMap, ops::Bound};
+use std::collections::BTreeMap;
 
 /// All logs and chunks.
 #[derive(Clone, Debug)]
@@ -76,12 +76,11 @@ impl Log {
     pub(super) fn history(&self, pipeline: &PipelineId, span: Span, limit: usize) -> Vec<Row> {
         let of = |(_, row): &(&Seq, &Row)| row.pipeline == pipeline.as_str() && row.kind == Kind::Lifecycle.code();
         let row = |(_, row): (&Seq, &Row)| row.clone();
+        let mut rows: Vec<_> = self.rows.iter().filter(of).map(row).collect();
+        rows.sort_by_key(|row| row.number);
         match span {
-            Span::After(seq) => {
-                let rows = self.rows.range((Bound::Excluded(seq), Bound::Unbounded));
-                rows.filter(of).take(limit).map(row).collect()
-            }
-            Span::Before(seq) => self.rows.range(..seq).rev().filter(of).take(limit).map(row).collect(),
+            Span::After(number) => rows.into_iter().filter(|row| row.number > number).take(limit).collect(),
+            Span::Before(number) => rows.into_iter().rev().filter(|row| row.number < number).take(limit).collect(),
         }
     }
 

@@ -77,6 +77,8 @@ pub struct Row {
     pub seq: Seq,
     /// The pipeline it happened to.
     pub pipeline: String,
+    /// Its number among those of the pipeline.
+    pub number: u64,
     /// What kind of event it is, see [`Kind::code`].
     pub kind: u8,
     /// The encoded event.
@@ -88,6 +90,8 @@ pub struct Row {
 pub struct Encoded {
     /// The pipeline it happened to.
     pub pipeline: PipelineId,
+    /// Its number among those of the pipeline.
+    pub number: u64,
     /// What kind of event it is.
     pub kind: Kind,
     /// Its stored shape.
@@ -100,7 +104,8 @@ impl Encoded {
     /// # Errors
     /// [`Error::Corrupt`] if it can't be written as JSON.
     pub fn new(pipeline: &PipelineId, event: &Event) -> Result<Self, Error> {
-        Ok(Self { pipeline: pipeline.clone(), kind: Kind::of(&event.fact), body: encode(event)? })
+        let (number, kind) = (event.number, Kind::of(&event.fact));
+        Ok(Self { pipeline: pipeline.clone(), number, kind, body: encode(event)? })
     }
 
     /// Bytes that it takes in the log: what is too long for that is a chunk.
@@ -110,8 +115,8 @@ impl Encoded {
 
     /// Its row at a place.
     pub(crate) fn at(&self, seq: Seq) -> Row {
-        let Self { pipeline, kind, body } = self;
-        Row { seq, pipeline: pipeline.as_str().to_owned(), kind: kind.code(), body: body.clone() }
+        let Self { pipeline, number, kind, body } = self;
+        Row { seq, pipeline: pipeline.as_str().to_owned(), number: *number, kind: kind.code(), body: body.clone() }
     }
 }
 

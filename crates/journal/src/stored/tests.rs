@@ -40,7 +40,7 @@ fn every_type_of_event_has_a_sample() {
 
 #[test]
 fn a_spec_of_old_is_read_with_the_defaults_of_today() {
-    let body = r#"{"v":1,"at":1,"actor":"api","command":"c","fact":{"pipelineCreated":{"spec":
+    let body = r#"{"v":1,"number":1,"at":1,"actor":"api","command":"c","fact":{"pipelineCreated":{"spec":
         {"source":{"type":"file","path":"a"},"sink":{"type":"stdout"}},"incarnation":"i"}}}"#;
     let Fact::PipelineCreated { spec, .. } = decode(body).unwrap().fact else { panic!() };
     assert_eq!((spec.max_record_bytes, spec.name.as_str()), (16 << 20, ""));
@@ -58,10 +58,10 @@ fn damage_is_named() {
         "",
         "{}",
         r#"{"v":1}"#,
-        r#"{"v":1,"at":1,"actor":"","command":"c","fact":{"pipelineDeleted":{}}}"#,
-        r#"{"v":1,"at":1,"actor":"a","command":"c","fact":{"pipelinePaused":{}}}"#,
-        r#"{"v":1,"at":1,"actor":"a","command":"c","fact":{"pipelineDeleted":{}},"more":1}"#,
-        r#"{"v":1,"at":1,"actor":"a","command":"c","fact":{"pipelineStarted":{"lanes":1}}}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"","command":"c","fact":{"pipelineDeleted":{}}}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","fact":{"pipelinePaused":{}}}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","fact":{"pipelineDeleted":{}},"more":1}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","fact":{"pipelineStarted":{"lanes":1}}}"#,
     ] {
         assert!(matches!(decode(body), Err(Error::Corrupt(_))), "{body}");
     }

@@ -3,7 +3,7 @@ mod parts;
 
 use dataflow_core::{
     chunk::ChunkId,
-    id::{Actor, BatchId, CommandId, Epoch, Incarnation, RunId},
+    id::{Actor, BatchId, CommandId, Epoch, Incarnation, Reason, RunId, TraceParent},
     pipeline::event as domain,
     time::Timestamp,
     types::{Learned, Type},
@@ -17,8 +17,13 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields)]
 pub(super) struct Event {
     v: u32,
+    number: u64,
     at: i64,
     actor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
     command: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<u64>,
@@ -95,8 +100,11 @@ enum Fact {
 pub(super) fn decode(body: &str) -> Result<domain::Event, String> {
     let stored: Event = serde_json::from_str(body).map_err(|cause| cause.to_string())?;
     Ok(domain::Event {
+        number: stored.number,
         at: Timestamp(stored.at),
         actor: Actor::try_from(stored.actor).map_err(|cause| cause.to_string())?,
+        reason: stored.reason.map(Reason::try_from).transpose().map_err(|cause| cause.to_string())?,
+        trace: stored.trace.map(TraceParent::try_from).transpose().map_err(|cause| cause.to_string())?,
         command: CommandId::try_from(stored.command).map_err(|cause| cause.to_string())?,
         hash: stored.hash,
         fact: stored.fact.try_into()?,
@@ -108,8 +116,11 @@ impl TryFrom<&domain::Event> for Event {
     fn try_from(event: &domain::Event) -> Result<Self, serde_json::Error> {
         Ok(Self {
             v: 1,
+            number: event.number,
             at: event.at.0,
             actor: event.actor.as_str().to_owned(),
+            reason: event.reason.as_ref().map(|reason| reason.as_str().to_owned()),
+            trace: event.trace.as_ref().map(|trace| trace.as_str().to_owned()),
             command: event.command.as_str().to_owned(),
             hash: event.hash,
             fact: Fact::try_from(&event.fact)?,

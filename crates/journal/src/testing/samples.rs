@@ -16,11 +16,14 @@ use dataflow_core::{
     warned::Warned,
 };
 
-/// An event of a command, made by `system` at a fixed time.
+/// An event of a command, made by `system` at a fixed time; its number is that in the command's name, if there is one.
 pub fn event(command: &str, fact: Fact) -> Event {
     Event {
+        number: command.parse().unwrap_or(1),
         at: Timestamp(1_790_000_000_123),
         actor: "system".try_into().unwrap(),
+        reason: None,
+        trace: None,
         command: command.try_into().unwrap(),
         hash: None,
         fact,
@@ -168,6 +171,9 @@ pub fn all() -> Vec<(&'static str, Event)> {
         (
             "pipeline-updated-generation",
             Event {
+                number: 8_000_000,
+                reason: Some("twice the load since Monday".try_into().unwrap()),
+                trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".try_into().unwrap()),
                 hash: Some(u64::MAX),
                 ..fact(Fact::PipelineUpdated {
                     spec: spec(SMALL),

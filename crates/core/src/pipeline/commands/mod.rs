@@ -31,8 +31,11 @@ impl Decision {
     /// These facts have happened, because of `command`.
     fn of(command: &Command, facts: impl IntoIterator<Item = Fact>) -> Self {
         let event = |fact| Event {
+            number: 0, // given by `decide`
             at: command.at,
             actor: command.actor.clone(),
+            reason: command.reason.clone(),
+            trace: command.trace.clone(),
             command: command.id.clone(),
             hash: command.hash,
             fact,

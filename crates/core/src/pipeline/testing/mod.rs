@@ -51,7 +51,8 @@ impl Given {
         let at = EPOCH.plus_millis(1_000 * i64::try_from(number).unwrap_or(i64::MAX));
         let (actor, command) = (usual_actor(&fact), command_id(&format!("given-{number}")));
         let hash = (!actor.is_system()).then_some(number as u64);
-        let event = Event { at, actor, command, hash, fact };
+        let number = self.state.events() + 1;
+        let event = Event { number, at, actor, reason: None, trace: None, command, hash, fact };
         self.follow(event)
     }
 
@@ -191,7 +192,9 @@ impl From<super::Request> for Command {
         let mut hasher = DefaultHasher::new();
         format!("{request:?}").hash(&mut hasher);
         let hash = Some(hasher.finish());
-        Self { pipeline: id(), id: command_id(UNNAMED), hash, actor, at: NOW, expected_version: None, request }
+        let id = command_id(UNNAMED);
+        let pipeline = self::id();
+        Self { pipeline, id, hash, actor, reason: None, trace: None, at: NOW, expected_version: None, request }
     }
 }
 

@@ -71,8 +71,11 @@ pub fn samples() -> Vec<Event> {
         Fact::PipelineDeleted,
     ];
     let event = |(number, fact): (i64, Fact)| Event {
+        number: number.unsigned_abs(),
         at: EPOCH.plus_millis(1_000 * number),
         actor: user(),
+        reason: None,
+        trace: None,
         command: command_id(&format!("command-{number}")),
         hash: Some(number.unsigned_abs()),
         fact,

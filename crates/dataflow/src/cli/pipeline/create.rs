@@ -1,7 +1,7 @@
 //! `dataflow pipeline create`.
 use super::{Outcome, lifecycle};
 use crate::cli::{
-    client::{Changed, Request, Server},
+    client::{Because, Changed, Request, Server},
     exit::Failure,
     output::{self, Output},
     spec_file::{self, SpecFile},
@@ -21,6 +21,8 @@ pub(crate) struct Args {
     /// Repeated with the same key, the request has no second effect.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    #[command(flatten)]
+    because: Because,
 }
 
 /// What the API answers.
@@ -36,14 +38,14 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let spec = spec_file::read(&args.file.path)?;
     let client = args.server.client()?;
     let query = [("idempotent", "true".to_owned())];
-    let request =
-        Request::post(&["pipelines"]).query(&query).body(&spec).idempotency_key(args.idempotency_key.as_deref());
+    let request = Request::post(&["pipelines"]).query(&query).body(&spec);
+    let request = request.idempotency_key(args.idempotency_key.as_deref()).because(&args.because);
     let Changed { body: created, unchanged }: Changed<Created> = client.change(request).await?;
     if unchanged {
         eprintln!("{} is there already, and is what the file says", created.pipeline_id);
     }
     if args.start {
-        let pipeline = lifecycle::ask(&client, &created.pipeline_id, "start", None, None).await?;
+        let pipeline = lifecycle::ask(&client, &created.pipeline_id, "start", None, (None, &args.because)).await?;
         return Ok(super::show(&pipeline, output));
     }
     match output {

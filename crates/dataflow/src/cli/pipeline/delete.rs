@@ -1,7 +1,7 @@
 //! `dataflow pipeline delete`.
 use super::Outcome;
 use crate::cli::{
-    client::{Changed, Request, Server},
+    client::{Because, Changed, Request, Server},
     exit::Failure,
     output::{self, Output},
 };
@@ -22,6 +22,8 @@ pub(crate) struct Args {
     /// Even if pushed records that were acknowledged are not delivered yet: they are lost.
     #[arg(long)]
     discard: bool,
+    #[command(flatten)]
+    because: Because,
 }
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
@@ -29,7 +31,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let flags = [("idempotent", args.ignore_not_found), ("discard", args.discard)];
     let query: Vec<_> = flags.iter().filter(|(_, given)| *given).map(|(name, _)| (*name, "true".to_owned())).collect();
     let request = Request::delete(&path).if_match(args.if_version);
-    let request = request.query(&query);
+    let request = request.query(&query).because(&args.because);
     let Changed { body, unchanged }: Changed<Value> = args.server.client()?.change(request).await?;
     match output {
         Output::Json => output::json(&body),

@@ -85,9 +85,12 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
             tell_changes(&mut items, args.newest_first);
             let rows: Vec<_> = items
                 .into_iter()
-                .map(|item| [item.number.to_string(), item.at, item.actor, item.event, shown(&item.detail, wide)])
+                .map(|item| {
+                    let reason = item.reason.unwrap_or_default();
+                    [item.number.to_string(), item.at, item.actor, item.event, reason, shown(&item.detail, wide)]
+                })
                 .collect();
-            output::print(&output::table(["NUMBER", "AT", "ACTOR", "EVENT", "DETAIL"], &rows));
+            output::print(&output::table(["NUMBER", "AT", "ACTOR", "EVENT", "REASON", "DETAIL"], &rows));
             if let Some(next) = page.next {
                 eprintln!("there are more: --after {next}");
             }
@@ -102,7 +105,17 @@ mod tests {
 
     fn item(event: &str, detail: Value) -> HistoryItem {
         let text = String::new;
-        HistoryItem { number: 1, at: text(), actor: text(), command: text(), event: event.into(), detail }
+        let (reason, trace) = (None, None);
+        HistoryItem {
+            number: 1,
+            at: text(),
+            actor: text(),
+            reason,
+            trace,
+            command: text(),
+            event: event.into(),
+            detail,
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `dataflow pipeline start`, `stop` and `restart`.
 use super::Outcome;
 use crate::cli::{
-    client::{Changed, Client, Request, Server},
+    client::{Because, Changed, Client, Request, Server},
     exit::Failure,
     output::Output,
 };
@@ -38,6 +38,8 @@ struct Target {
     /// Repeated with the same key, the request has no second effect.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    #[command(flatten)]
+    because: Because,
 }
 
 #[derive(Debug, clap::Args)]
@@ -61,7 +63,7 @@ pub(crate) async fn restart(args: Restart, output: Output) -> Result<Outcome, Fa
 
 async fn act(target: Target, action: &str, wait: Option<String>, output: Output) -> Result<Outcome, Failure> {
     let client = target.server.client()?;
-    let pipeline = ask(&client, &target.id, action, wait, target.idempotency_key.as_deref()).await?;
+    let pipeline = ask(&client, &target.id, action, wait, (target.idempotency_key.as_deref(), &target.because)).await?;
     if pipeline.stopping {
         eprintln!("{} is still stopping", pipeline.pipeline_id);
     }
@@ -74,14 +76,14 @@ pub(crate) async fn ask(
     id: &str,
     action: &str,
     wait: Option<String>,
-    key: Option<&str>,
+    (key, because): (Option<&str>, &Because),
 ) -> Result<PipelineView, Failure> {
     let mut query: Vec<_> = wait.into_iter().map(|wait| ("wait", wait)).collect();
     if action != "restart" {
         query.push(("idempotent", "true".into()));
     }
     let path = ["pipelines", id, action];
-    let request = Request::post(&path).query(&query).idempotency_key(key);
+    let request = Request::post(&path).query(&query).idempotency_key(key).because(because);
     let answer: Changed<PipelineView> = client.change(request).await?;
     if answer.unchanged {
         match answer.body.status {

@@ -1,7 +1,7 @@
 //! `dataflow pipeline update`.
 use super::Outcome;
 use crate::cli::{
-    client::{Request, Server},
+    client::{Because, Request, Server},
     exit::Failure,
     output::Output,
     spec_file::{self, SpecFile},
@@ -26,6 +26,8 @@ pub(crate) struct Args {
     /// Even if the sink can't be asked what it has (a change of source or sink).
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    because: Because,
 }
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
@@ -39,7 +41,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         .map(|(name, _)| (name, "true".to_owned()))
         .collect();
     let path = ["pipelines", id];
-    let request = Request::put(&path).body(&spec).if_match(args.if_version).query(&query);
+    let request = Request::put(&path).body(&spec).if_match(args.if_version).query(&query).because(&args.because);
     let pipeline: PipelineView = args.server.client()?.send(request).await?;
     Ok(super::show(&pipeline, output))
 }

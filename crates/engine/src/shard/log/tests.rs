@@ -8,7 +8,6 @@ use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{
         Event,
-        event::Fact,
         testing::{command_id, created, described, updated, user},
     },
     shard::ShardId,
@@ -49,11 +48,13 @@ impl Node {
         let mut applied = Vec::new();
         for number in 0..APPENDS {
             let name = format!("{node}-{number}");
-            let fact = match self.slot.state().pipeline() {
-                None => created(),
-                Some(_) => updated(described()),
+            let event = {
+                let state = self.slot.state();
+                let fact = if state.pipeline().is_some() { updated(described()) } else { created() };
+                let (number, command) = (state.events() + 1, command_id(&name));
+                Event { number, at: Timestamp(0), actor: user(), reason: None, trace: None, command, hash: None, fact }
             };
-            match self.log.append(&self.slot, vec![event(&name, fact)]).await {
+            match self.log.append(&self.slot, vec![event]).await {
                 Ok(()) => applied.push(name),
                 Err(AppendError::Fenced) => break,
                 Err(other) => panic!("{other}"),
@@ -61,10 +62,6 @@ impl Node {
         }
         applied
     }
-}
-
-fn event(command: &str, fact: Fact) -> Event {
-    Event { at: Timestamp(0), actor: user(), command: command_id(command), hash: None, fact }
 }
 
 /// A node takes a shard over from one that has not noticed yet. Whatever answers both lose, the one that came last owns it in the

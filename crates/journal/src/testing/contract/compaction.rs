@@ -42,7 +42,7 @@ async fn first(journal: &Journal) -> Seq {
 }
 
 async fn history(journal: &Journal, of: &PipelineId) -> Vec<u64> {
-    let found = patient(|| journal.history(of, Seq(0), 100)).await.expect("read");
+    let found = patient(|| journal.history(of, 0, 100)).await.expect("read");
     found.into_iter().map(|entry| entry.seq.0).collect()
 }
 
@@ -227,7 +227,7 @@ pub async fn history_is_lifecycle(journal: &Journal, other: &Journal) {
             for (after, limit, expected) in
                 [(0, 10, vec![1, 6, 8]), (0, 2, vec![1, 6]), (1, 10, vec![6, 8]), (8, 10, vec![])]
             {
-                let found = patient(|| journal.history(&a, Seq(after), limit)).await.expect("read");
+                let found = patient(|| journal.history(&a, after, limit)).await.expect("read");
                 assert!(found.iter().all(|entry| entry.pipeline == a));
                 assert_eq!(found.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected);
             }
@@ -238,7 +238,7 @@ pub async fn history_is_lifecycle(journal: &Journal, other: &Journal) {
                 (Some(6), 10, vec![1]),
                 (Some(1), 10, vec![]),
             ] {
-                let found = patient(|| journal.history_before(&a, before.map(Seq), limit)).await.expect("read");
+                let found = patient(|| journal.history_before(&a, before, limit)).await.expect("read");
                 assert_eq!(found.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), expected);
             }
         }
