@@ -465,7 +465,7 @@ fn what_was_lost_by_choice_is_said_in_the_verdict() {
     let text = fs::read_to_string(case.path("in.jsonl")).unwrap();
     let more: String = (2_100..2_200).map(record).collect();
     fs::write(case.path("in.jsonl"), text + &more).unwrap();
-    let case = case.run();
+    let case = case.run_with(&["--retarget"]);
     let report = case.verify();
     assert_eq!((&report["verified"], &report["generation"]), (&json!(true), &json!(2)), "{report:#}");
     assert_eq!(report["recordsLost"], 100, "{report:#}");

@@ -1,5 +1,5 @@
 //! Taking in pushed batches: those that wait together are stored together and share one append.
-use super::{Ask, Entity, Mail, answer, inbox};
+use super::{Entity, Mail, answer, inbox};
 use crate::{
     region::{Action, AskError, Reply, UserCommand},
     view::ReceivedView,
@@ -28,7 +28,7 @@ pub(super) fn gather(first: Mail, mailbox: &mut mpsc::Receiver<Mail>) -> (Vec<Pu
     let mut next = Some(first);
     while let Some(mail) = next.take() {
         match mail {
-            Mail { ask: Ask::Command(command), reply } if matches!(command.action, Action::Ingest { .. }) => {
+            Mail { command, reply } if matches!(command.action, Action::Ingest { .. }) => {
                 pushes.push(Push { command, reply });
             }
             other => return (pushes, Some(other)),

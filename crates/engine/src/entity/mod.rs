@@ -9,12 +9,12 @@ mod show;
 mod supervise;
 mod update;
 
-pub(crate) use queries::{at_once, causes, view};
+pub(crate) use queries::{answer_query, view};
 
 use crate::{
     directory::Directory,
     parts::Parts,
-    region::{AskError, Query, Reply, UserCommand},
+    region::{AskError, Reply, UserCommand},
     run::live::Trouble,
     shard::{AppendError, ShardLog, Slot},
     telemetry,
@@ -37,16 +37,10 @@ use tokio_util::sync::CancellationToken;
 /// An entity that nothing was asked of for so long, and that runs nothing, leaves memory.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A message and where its answer goes.
+/// A command and where its answer goes.
 pub(crate) struct Mail {
-    pub(crate) ask: Ask,
+    pub(crate) command: UserCommand,
     pub(crate) reply: oneshot::Sender<Result<Reply, AskError>>,
-}
-
-/// What is asked.
-pub(crate) enum Ask {
-    Command(UserCommand),
-    Query(Query),
 }
 
 /// What all entities of a node share.
@@ -149,7 +143,8 @@ impl Entity {
                         self.ingest(pushes).await;
                     }
                     if let Some(mail) = other {
-                        self.handle(mail).await;
+                        let Mail { command, reply } = mail;
+                        self.command(command, reply).await;
                     }
                 }
                 Next::Idle if may_leave(&mailbox) => return,
@@ -170,14 +165,6 @@ impl Entity {
         }
         if self.lost.is_some() {
             may_leave(&mailbox);
-        }
-    }
-
-    async fn handle(&mut self, mail: Mail) {
-        let Mail { ask, reply } = mail;
-        match ask {
-            Ask::Query(query) => answer(reply, self.query(query).await),
-            Ask::Command(command) => self.command(command, reply).await,
         }
     }
 

@@ -1,5 +1,5 @@
 //! Questions about a pipeline.
-use super::{Entity, Surroundings, show};
+use super::{Surroundings, show};
 use crate::{
     causes as by_cause, claims, dead_letters,
     region::{AskError, Order, Query, Reply},
@@ -12,72 +12,66 @@ use dataflow_core::{
     id::PipelineId,
     pipeline::{Rejected, State},
 };
-use dataflow_journal::{Entry, stored};
+use dataflow_journal::{Entry, Journal, stored};
 
-impl Entity {
-    pub(super) async fn query(&self, query: Query) -> Result<Reply, AskError> {
-        let journal = &self.around.parts.journal;
-        match query {
-            Query::State => state(&self.around, &self.slot),
-            Query::Recovery => recovery(&self.slot),
-            Query::DeadLetters { after, limit } => {
-                let chunks = self.chunks()?;
-                let page = dead_letters::page(journal, &chunks, after, limit).await?;
-                Ok(Reply::DeadLetters(page))
-            }
-            Query::DeadLetter(number) => {
-                let chunks = self.chunks()?;
-                let after = number.checked_sub(1).ok_or(Rejected::NotFound)?;
-                let found = dead_letters::list(journal, &chunks, after, 1).await?;
-                let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
-                Ok(Reply::DeadLetter(Box::new(found)))
-            }
-            Query::Causes => causes(&self.around, &self.slot).await,
-            Query::History { order, after, limit } => self.history(order, after, limit).await,
-            Query::Claims => {
-                let state = self.slot.state().clone();
-                let claims = claims::of(journal, &state).await?;
-                Ok(Reply::Claims(Box::new(claims.ok_or(Rejected::NotFound)?)))
-            }
-        }
-    }
-
-    fn chunks(&self) -> Result<Vec<ChunkRef>, Rejected> {
-        let state = self.slot.state();
-        Ok(state.pipeline().ok_or(Rejected::NotFound)?.progress.dead_letters.clone())
-    }
-
-    /// A deleted pipeline has a history, too; one that never was has none.
-    async fn history(&self, order: Order, after: Option<u64>, limit: usize) -> Result<Reply, AskError> {
-        let (journal, pipeline) = (&self.around.parts.journal, &self.slot.pipeline);
-        let entries = match order {
-            Order::Rising => journal.history(pipeline, after.unwrap_or(0), limit + 1).await,
-            Order::Falling => journal.history_before(pipeline, after, limit + 1).await,
-        };
-        let mut entries = entries?;
-        if entries.is_empty() && matches!(after, None | Some(0)) {
-            return Err(Rejected::NotFound.into());
-        }
-        let more = entries.len() > limit;
-        entries.truncate(limit);
-        let next = entries.last().map(|entry| entry.event.number).filter(|_| more);
-        let items = entries.iter().map(item).collect::<Result<_, _>>()?;
-        Ok(Reply::History(HistoryPage { items, next }))
-    }
-}
-
-/// The answer to a question that only what is in memory has to say something about; none: it takes the entity, which may
-/// be waiting for the journal.
-pub(crate) fn at_once(around: &Surroundings, slot: &Slot, query: &Query) -> Option<Result<Reply, AskError>> {
+/// Answers a question about a pipeline from its state and the journal.
+pub(crate) async fn answer_query(around: &Surroundings, slot: &Slot, query: Query) -> Result<Reply, AskError> {
+    let journal = &around.parts.journal;
     match query {
-        Query::State => Some(state(around, slot)),
-        Query::Recovery => Some(recovery(slot)),
-        _ => None,
+        Query::State => state(around, slot),
+        Query::Recovery => recovery(slot),
+        Query::DeadLetters { after, limit } => {
+            let chunks = chunks(slot)?;
+            let page = dead_letters::page(journal, &chunks, after, limit).await?;
+            Ok(Reply::DeadLetters(page))
+        }
+        Query::DeadLetter(number) => {
+            let chunks = chunks(slot)?;
+            let after = number.checked_sub(1).ok_or(Rejected::NotFound)?;
+            let found = dead_letters::list(journal, &chunks, after, 1).await?;
+            let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
+            Ok(Reply::DeadLetter(Box::new(found)))
+        }
+        Query::Causes => causes(around, slot).await,
+        Query::History { order, after, limit } => history(journal, &slot.pipeline, order, after, limit).await,
+        Query::Claims => {
+            let state = slot.state().clone();
+            let claims = claims::of(journal, &state).await?;
+            Ok(Reply::Claims(Box::new(claims.ok_or(Rejected::NotFound)?)))
+        }
     }
 }
 
-/// Its dead letters, counted by cause. Asks the journal, and nobody who may be waiting for it.
-pub(crate) async fn causes(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
+fn chunks(slot: &Slot) -> Result<Vec<ChunkRef>, Rejected> {
+    let state = slot.state();
+    Ok(state.pipeline().ok_or(Rejected::NotFound)?.progress.dead_letters.clone())
+}
+
+/// A deleted pipeline has a history, too; one that never was has none.
+async fn history(
+    journal: &Journal,
+    pipeline: &PipelineId,
+    order: Order,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Reply, AskError> {
+    let entries = match order {
+        Order::Rising => journal.history(pipeline, after.unwrap_or(0), limit + 1).await,
+        Order::Falling => journal.history_before(pipeline, after, limit + 1).await,
+    };
+    let mut entries = entries?;
+    if entries.is_empty() && matches!(after, None | Some(0)) {
+        return Err(Rejected::NotFound.into());
+    }
+    let more = entries.len() > limit;
+    entries.truncate(limit);
+    let next = entries.last().map(|entry| entry.event.number).filter(|_| more);
+    let items = entries.iter().map(item).collect::<Result<_, _>>()?;
+    Ok(Reply::History(HistoryPage { items, next }))
+}
+
+/// Its dead letters, counted by cause.
+async fn causes(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
     let (incarnation, chunks) = by_cause::of(slot.state().pipeline().ok_or(Rejected::NotFound)?);
     let mut tally = slot.causes.lock().await;
     let counted = tally.count(&around.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;

@@ -2,7 +2,7 @@
 use crate::house::{House, numbers};
 use dataflow_core::pipeline::Status;
 use dataflow_engine::{
-    region::{Action, Message, Query, Reply, ResetTo},
+    region::{Action, Message, Order, Query, Reply, ResetTo},
     view::PipelineView,
 };
 use dataflow_journal::{
@@ -442,11 +442,20 @@ async fn while_the_journal_does_not_answer_the_pipeline_can_be_looked_at_and_say
     house.create(house.spec()).await;
     house.start().await;
     house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "5")).await;
-    journal.script([journal::Fault::Slow(Duration::from_secs(45)); 2]);
+    journal.script([journal::Fault::Slow(Duration::from_secs(45))]);
     house.feed.push("t/0", numbers(5, 10));
     let view = house.until(|view| view.error.is_some()).await;
     let error = view.error.unwrap();
     assert_eq!((view.status, error.code.as_str(), error.stage.as_str()), (Status::Running, "no-answer", "journal"));
+    // The entity may be waiting for it, too; who asks doesn't wait for the entity.
+    for query in [
+        Query::History { order: Order::Rising, after: None, limit: 9 },
+        Query::DeadLetters { after: 0, limit: 9 },
+        Query::Claims,
+    ] {
+        let answer = tokio::time::timeout(Duration::from_secs(1), house.ask(Message::Query(query.clone()))).await;
+        assert!(matches!(answer, Ok(Ok(_))), "{query:?}: {answer:?}");
+    }
     house.until(|view| view.error.is_none()).await;
     house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "10")).await;
 }

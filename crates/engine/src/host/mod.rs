@@ -1,18 +1,18 @@
 //! The local shard region: all 256 shards on this node, and their entities.
+mod looked;
+mod pushed;
+
 use crate::{
-    dead_letters,
-    entity::{Ask, Entity, Mail, Surroundings, at_once, causes, view},
-    region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope},
+    entity::{Entity, Mail, Surroundings},
+    region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
     shard::{ShardLog, Slot, load_pipeline},
     telemetry,
-    view::{PipelinePage, PipelineView, RegionView},
+    view::{PipelinePage, RegionView},
 };
 use async_trait::async_trait;
 use dataflow_core::{
-    chunk::ChunkRef,
     id::{Epoch, PipelineId},
-    pipeline::{State, state::Inbox},
-    position::{Partition, Position, Positions},
+    pipeline::State,
     shard::ShardId,
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -31,8 +31,6 @@ use tokio_util::task::TaskTracker;
 const MAILBOX: usize = 256;
 /// How long a watcher waits at most before it is told to look again.
 const WATCH: Duration = Duration::from_millis(500);
-/// How long a push waits at most for a run that was started to find out whether its journal knows what its sink has.
-const DECIDING: Duration = Duration::from_secs(10);
 /// How long a request waits for its answer at least while the journal can't be written.
 const AWAY: Duration = Duration::from_secs(5);
 /// After so long the log says again that the journal can't be written, then after twice as long each time.
@@ -186,7 +184,7 @@ impl LocalRegion {
     fn deliver(
         self: &Arc<Self>,
         pipeline: &PipelineId,
-        ask: Ask,
+        command: UserCommand,
     ) -> Result<(oneshot::Receiver<Result<Reply, AskError>>, Handle), AskError> {
         if self.around.closing.is_cancelled() {
             return Err(AskError::Unavailable("the node is shutting down".into()));
@@ -196,27 +194,10 @@ impl LocalRegion {
         let shard = self.shard(pipeline)?;
         let mut entities = shard.entities();
         let handle = self.wake(shard, &mut entities, pipeline, None);
-        handle.mailbox.try_send(Mail { ask, reply }).map_err(|_| {
+        handle.mailbox.try_send(Mail { command, reply }).map_err(|_| {
             AskError::Unavailable(format!("pipeline {pipeline} has {MAILBOX} requests waiting; try again later"))
         })?;
         Ok((answer, handle))
-    }
-
-    /// Answers a question; at once if that can be, as the entity may be waiting for the journal.
-    async fn query(self: &Arc<Self>, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
-        let awake = self.awake(pipeline);
-        if let (Query::Causes, Some(slot)) = (&query, &awake) {
-            return causes(&self.around, slot).await;
-        }
-        match awake.and_then(|slot| at_once(&self.around, &slot, &query)) {
-            Some(answer) => answer,
-            None => self.send(pipeline, Ask::Query(query)).await,
-        }
-    }
-
-    async fn send(self: &Arc<Self>, pipeline: &PipelineId, ask: Ask) -> Result<Reply, AskError> {
-        let (answer, _) = self.deliver(pipeline, ask)?;
-        self.answered(answer).await
     }
 
     /// Why the journal can't be written now, if it can't.
@@ -243,103 +224,6 @@ impl LocalRegion {
                 "the journal can't be written, and what was asked is done once it can: {why}"
             ))),
         }
-    }
-
-    /// The pipeline in memory, if this node owns it and it is loaded.
-    fn awake(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
-        let shard = self.shard(pipeline).ok()?;
-        if self.around.closing.is_cancelled() || shard.log.lost().is_cancelled() {
-            return None;
-        }
-        let entities = shard.entities();
-        let handle = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed())?;
-        Some(handle.slot.clone()).filter(|slot| slot.state().pipeline().is_some())
-    }
-
-    /// A pipeline as it is now; none if there is none. Who only looks takes nobody into memory.
-    async fn view(&self, pipeline: &PipelineId) -> Result<Option<PipelineView>, AskError> {
-        let shard = self.shard(pipeline)?;
-        let awake = shard.entities().get(pipeline).map(|handle| handle.slot.clone());
-        // An entity that is being loaded has no state yet.
-        let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|slot| slot.state().pipeline().is_some());
-        if let Some(slot) = known {
-            return Ok(view(&self.around, pipeline, &slot.state(), slot.live().as_deref()));
-        }
-        let state = load_pipeline(&self.around.parts.journal, pipeline).await?;
-        Ok(view(&self.around, pipeline, &state, None))
-    }
-
-    /// Waits while a run that was started finds out whether its journal knows what its sink has: until then nothing may be
-    /// pushed, and a start that has answered takes pushes.
-    async fn decided(&self, pipeline: &PipelineId) {
-        let Some(slot) = self.awake(pipeline) else { return };
-        let deciding = || {
-            let state = slot.state();
-            matches!(&*state, State::Running(_)) && state.is_behind() && !state.is_stopping()
-        };
-        if !deciding() {
-            return;
-        }
-        let waiting = async {
-            let mut changes = slot.changes();
-            loop {
-                changes.mark_unchanged();
-                if !deciding() || changes.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(DECIDING, waiting).await.is_err() {
-            tracing::debug!(%pipeline, "a push waited in vain for the run to open");
-        }
-    }
-
-    /// Waits until the pushed records before `position` are committed; false if that takes longer.
-    async fn delivered(&self, slot: &Slot, position: u64, within: Duration) -> bool {
-        let committed = || {
-            let partition = Partition::from(Inbox::PARTITION);
-            let of = |positions: &Positions| positions.get(&partition).and_then(Position::as_offset).unwrap_or(0);
-            let live = slot
-                .live()
-                .map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));
-            let journalled = slot.state().pipeline().map_or(0, |pipeline| of(&pipeline.progress.positions()));
-            live.max(journalled) >= position
-        };
-        let waiting = async {
-            let mut changes = slot.changes();
-            loop {
-                changes.mark_unchanged();
-                let commits = slot.live().map(|live| live.watch());
-                if committed() {
-                    return;
-                }
-                let commit = async {
-                    match commits {
-                        Some(mut commits) => commits.changed().await.is_ok(),
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    _ = commit => {}
-                    _ = changes.changed() => {}
-                    () = tokio::time::sleep(WATCH) => {}
-                }
-            }
-        };
-        tokio::time::timeout(within, waiting).await.is_ok()
-    }
-
-    /// How many of the pushed records between two positions are dead letters, also those that only the sink's token names yet.
-    async fn dead_between(&self, slot: &Slot, pushed: (u64, u64)) -> Result<u64, AskError> {
-        let journalled = slot.state().pipeline().map(|pipeline| pipeline.progress.dead_letters.clone());
-        let mut chunks = journalled.unwrap_or_default();
-        if let Some(live) = slot.live() {
-            let live = live.lock();
-            let named = live.lanes.values().filter_map(|lane| lane.token.as_ref()).flat_map(|token| &token.chunks);
-            let new: Vec<ChunkRef> = named.filter(|chunk| !chunks.contains(chunk)).cloned().collect();
-            chunks.extend(new);
-        }
-        Ok(dead_letters::between(&self.around.parts.journal, &chunks, Inbox::PARTITION, pushed).await?)
     }
 }
 
@@ -390,7 +274,7 @@ impl ShardRegion for Region {
         if matches!(command.action, Action::Ingest { .. }) {
             self.0.decided(&pipeline).await;
         }
-        let (answer, handle) = self.0.deliver(&pipeline, Ask::Command(command))?;
+        let (answer, handle) = self.0.deliver(&pipeline, command)?;
         let answer = self.0.answered(answer);
         let reply = match wait {
             None => answer.await?,

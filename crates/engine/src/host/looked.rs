@@ -1,0 +1,54 @@
+//! Looking at pipelines, which takes nobody into memory and waits for no entity: that may be waiting for the journal itself.
+use super::LocalRegion;
+use crate::{
+    entity::{answer_query, view},
+    region::{AskError, Query, Reply},
+    shard::{Slot, load_pipeline},
+    view::PipelineView,
+};
+use dataflow_core::id::PipelineId;
+use std::sync::Arc;
+
+impl LocalRegion {
+    /// Answers a question.
+    pub(super) async fn query(&self, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
+        let slot = self.look(pipeline).await?;
+        answer_query(&self.around, &slot, query).await
+    }
+
+    /// A pipeline as users see it; none if there is none.
+    pub(super) async fn view(&self, pipeline: &PipelineId) -> Result<Option<PipelineView>, AskError> {
+        let slot = self.look(pipeline).await?;
+        let state = slot.state();
+        Ok(view(&self.around, pipeline, &state, slot.live().as_deref()))
+    }
+
+    /// A pipeline as it is now: in memory, or as the journal has it.
+    async fn look(&self, pipeline: &PipelineId) -> Result<Arc<Slot>, AskError> {
+        let shard = self.shard(pipeline)?;
+        if self.around.closing.is_cancelled() {
+            return Err(AskError::Unavailable("the node is shutting down".into()));
+        }
+        if shard.log.lost().is_cancelled() {
+            return Err(AskError::Unavailable("another node has taken over this shard".into()));
+        }
+        let awake = shard.entities().get(pipeline).map(|handle| handle.slot.clone());
+        // An entity that is being loaded has no state yet.
+        let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|slot| slot.state().pipeline().is_some());
+        match known {
+            Some(slot) => Ok(slot),
+            None => Ok(Slot::new(pipeline.clone(), load_pipeline(&self.around.parts.journal, pipeline).await?)),
+        }
+    }
+
+    /// The pipeline in memory, if this node owns it and it is loaded.
+    pub(super) fn awake(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
+        let shard = self.shard(pipeline).ok()?;
+        if self.around.closing.is_cancelled() || shard.log.lost().is_cancelled() {
+            return None;
+        }
+        let entities = shard.entities();
+        let handle = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed())?;
+        Some(handle.slot.clone()).filter(|slot| slot.state().pipeline().is_some())
+    }
+}
