@@ -14,6 +14,8 @@ pub enum Error {
         code: &'static str,
         /// What failed, where and why.
         message: String,
+        /// What may help, where waiting alone may not.
+        fix: Option<String>,
     },
     /// It won't work until somebody changes something: the pipeline fails with this cause.
     #[error("{message}")]
@@ -62,7 +64,7 @@ pub enum Error {
 impl Error {
     /// A failure that may pass.
     pub fn transient(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Transient { code, message: message.into() }
+        Self::Transient { code, message: message.into(), fix: None }
     }
     /// A failure that a user must mend; the restart policy tries again all the same.
     pub fn fatal(code: &'static str, message: impl Into<String>) -> Self {
@@ -76,6 +78,7 @@ impl Error {
     #[must_use]
     pub fn fix(self, hint: impl Into<String>) -> Self {
         match self {
+            Self::Transient { code, message, .. } => Self::Transient { code, message, fix: Some(hint.into()) },
             Self::Fatal { code, message, retryable, .. } => {
                 Self::Fatal { code, message, fix: Some(hint.into()), retryable }
             }

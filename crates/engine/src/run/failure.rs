@@ -6,7 +6,7 @@ use dataflow_sdk::Error;
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// May pass: try again after a back-off.
-    Transient { code: String, stage: String, message: String },
+    Transient { code: String, stage: String, message: String, fix: Option<String> },
     /// The pipeline fails.
     Fatal(Cause),
     /// The pipeline is no longer this run's: end without a word.
@@ -17,10 +17,15 @@ impl Failure {
     /// A failure of a connector at a stage.
     pub(crate) fn of(stage: &str, error: Error) -> Self {
         match error {
-            Error::Transient { code, message } => Self::Transient { code: code.into(), stage: stage.into(), message },
-            Error::Fenced(message) => {
-                Self::Transient { code: "fenced".into(), stage: stage.into(), message: format!("fenced: {message}") }
+            Error::Transient { code, message, fix } => {
+                Self::Transient { code: code.into(), stage: stage.into(), message, fix }
             }
+            Error::Fenced(message) => Self::Transient {
+                code: "fenced".into(),
+                stage: stage.into(),
+                message: format!("fenced: {message}"),
+                fix: None,
+            },
             Error::Fatal { code, message, fix, retryable } => {
                 Self::Fatal(Cause { code: code.into(), stage: stage.into(), message, fix, retryable })
             }

@@ -96,10 +96,12 @@ impl Run {
                     self.settle().await;
                     return End::Failed(run, cause);
                 }
-                Failure::Transient { code, stage, message } => {
+                Failure::Transient { code, stage, message, fix } => {
                     let wait = self.parts.rng.jitter((BACKOFF_MS.0 << attempts.min(10)).min(BACKOFF_MS.1));
                     attempts += 1;
-                    self.trouble(code, stage, message, attempts, wait);
+                    let retry = Some(Instant::now() + Duration::from_millis(wait));
+                    let since = self.parts.clock.now();
+                    self.trouble(Trouble { code, stage, message, fix, since, attempts, retry }, wait);
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_millis(wait)) => {}
                         () = self.stop.cancelled() => return End::Stopped { run, settled: false },
@@ -119,18 +121,11 @@ impl Run {
         self.live.lock().lanes.values().map(|lane| lane.committed.batches).sum()
     }
 
-    fn trouble(&self, code: String, stage: String, message: String, attempts: u32, wait: u64) {
-        let now = self.parts.clock.now();
-        tracing::warn!(pipeline = %self.pipeline.id, %code, %stage, attempts, "{message}; trying again in {wait} ms");
-        self.live.trouble(Trouble {
-            code,
-            stage,
-            message,
-            fix: None,
-            since: now,
-            attempts,
-            retry: Some(Instant::now() + Duration::from_millis(wait)),
-        });
+    fn trouble(&self, trouble: Trouble, wait: u64) {
+        let Trouble { code, stage, message, fix, attempts, .. } = &trouble;
+        let fix = fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
+        tracing::warn!(pipeline = %self.pipeline.id, %code, %stage, attempts, "{message}; trying again in {wait} ms{fix}");
+        self.live.trouble(trouble);
     }
 
     /// Whether the journal says that nobody has taken the shard over: a sink that has seen a higher epoch all the same has seen

@@ -22,7 +22,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 impl Redactor {
     fn error(&self, error: Error) -> Error {
         match error {
-            Error::Transient { code, message } => Error::Transient { code, message: self.owned(message) },
+            Error::Transient { code, message, fix } => {
+                Error::Transient { code, message: self.owned(message), fix: fix.map(|fix| self.owned(fix)) }
+            }
             Error::Fatal { code, message, fix, retryable } => {
                 Error::Fatal { code, message: self.owned(message), fix: fix.map(|fix| self.owned(fix)), retryable }
             }

@@ -423,7 +423,7 @@ async fn a_file_has_one_writer() {
     let first = target.try_open(None).await.unwrap();
     let error = target.try_open(None).await.unwrap_err();
     assert!(
-        matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.txt") && message.contains("this node")),
+        matches!(&error, Error::Transient { code: "locked", message, .. } if message.contains("out.txt") && message.contains("this node")),
         "{error:?}"
     );
     drop(first);

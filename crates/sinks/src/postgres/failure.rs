@@ -22,6 +22,10 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
         _ if *code == SqlState::T_R_SERIALIZATION_FAILURE || *code == SqlState::T_R_DEADLOCK_DETECTED => {
             Error::transient("conflict", message)
         }
+        _ if *code == SqlState::QUERY_CANCELED => Error::transient("timed-out", message).fix(
+            "look for what makes the server slow; if it only takes that long, raise statement_timeout for the user of the url, \
+             or lower maxRecords of the batch",
+        ),
         _ if *code == SqlState::LOCK_NOT_AVAILABLE => Error::transient("locked", message),
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             Error::fatal("access-denied", message).fix("grant the user of the url what it needs, or use another user")
@@ -42,25 +46,43 @@ pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error)
             .fix("check user and password in the url, and pg_hba.conf of the server"),
         (_, "08") => Error::transient("unreachable", message),
         (_, "53" | "57" | "58") => Error::transient("unavailable", message),
-        ("25006", _) => Error::transient("read-only", message), // a standby, until it is promoted
+        ("25006", _) => Error::transient("server-read-only", message).fix(
+            "promote the standby, or name the primary in the url; of a user or database that is read-only, \
+             reset default_transaction_read_only",
+        ),
         ("55000" | "25P03", _) => Error::transient("unavailable", message),
         _ => Error::fatal("postgres", message),
     }
 }
 
 /// Whether the error may be about rows that were written: what a single one of them brings about again is that row's,
-/// whatever the server calls it. Not so what passes, and what ends the session.
+/// whatever the server calls it. Not so what passes, and what ends the session, unless a function raises it itself.
 pub(super) fn may_be_of_rows(error: &tokio_postgres::Error) -> bool {
     let Some(db) = error.as_db_error() else { return false };
     let code = db.code().code();
-    !matches!(&code[..2], "08" | "28" | "40" | "53" | "57" | "58")
-        && !matches!(code, "25006" | "25P03" | "55P03" | "55000")
+    let passes = match &code[..2] {
+        "08" | "28" | "40" | "53" | "58" => true,
+        "57" => code != "57014",
+        _ => matches!(code, "25006" | "25P03" | "55P03"),
+    };
+    !passes || is_raised(db)
+}
+
+/// Whether the error says that the server took too long, or was not in the state for it: one row's only where others of its
+/// commit are taken.
+pub(super) fn may_be_of_the_server(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| matches!(db.code().code(), "57014" | "55000") && !is_raised(db))
+}
+
+/// Whether a function of the user, a trigger's for instance, says so with `raise`.
+fn is_raised(db: &DbError) -> bool {
+    db.routine() == Some("exec_stmt_raise")
 }
 
 /// Whether what all of so many rows share can be the matter of each of them: data, constraints, limits of a row, what
 /// triggers raise. Of a single row, only what says that something of the table is missing is not.
 pub(super) fn is_of_data(error: &tokio_postgres::Error, rows: usize) -> bool {
-    let Some(code) = error.code().map(SqlState::code) else { return false };
+    let Some(code) = error.code().map(SqlState::code).filter(|_| !may_be_of_the_server(error)) else { return false };
     match &code[..2] {
         "0A" | "25" | "26" | "2F" | "34" | "38" | "39" | "3B" | "42" | "55" | "F0" | "HV" | "XX" => {
             rows == 1 && !matches!(code, "42P01" | "42703" | "42883" | "42704" | "3F000")

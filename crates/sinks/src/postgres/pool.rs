@@ -2,13 +2,13 @@
 use super::failure;
 use dataflow_sdk::{Error, Problem};
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
 use std::{
     collections::HashMap,
     str::FromStr,
     sync::{Arc, LazyLock, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio_postgres::{
     Client, Config, NoTls,
@@ -28,6 +28,8 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 pub(super) struct Server {
     pool: Pool,
     config: Arc<Config>,
+    /// When a sink was opened last: sessions that began before are not used any more.
+    opened: Arc<Mutex<Instant>>,
     /// `host:port/database`, for users to read.
     pub(super) name: Arc<str>,
 }
@@ -62,13 +64,15 @@ pub(super) fn target(url: &str) -> String {
     Config::from_str(url).map_or_else(|_| url.into(), |config| name(&config).to_lowercase())
 }
 
-/// The server at a URL.
+/// The server at a URL, for who opens a sink. From now on its sessions are new ones: what a session is given when it begins
+/// (read-only, a search path, time limits, the server of several) may have changed.
 pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
     let invalid = || Error::fatal("invalid-url", INVALID).for_user();
     let mut config = Config::from_str(url).map_err(|_| invalid())?;
     let name = name(&config);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(server) = pools.get(url) {
+        *server.opened.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         return Ok(server.clone());
     }
     if config.get_application_name().is_none() {
@@ -87,15 +91,24 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
             client.batch_execute(statement).await.map_err(HookError::Backend)
         })
     });
+    let opened = Arc::new(Mutex::new(Instant::now()));
+    let since = opened.clone();
+    let current = Hook::sync_fn(move |_, metrics: &Metrics| {
+        match metrics.created < *since.lock().unwrap_or_else(PoisonError::into_inner) {
+            true => Err(HookError::message("the session began before a sink was opened")),
+            false => Ok(()),
+        }
+    });
     let pool = Pool::builder(manager)
         .max_size(max_connections.into())
         .wait_timeout(Some(WAIT_TIMEOUT))
         .create_timeout(Some(CONNECT_TIMEOUT))
         .runtime(Runtime::Tokio1)
         .post_create(durable)
+        .pre_recycle(current)
         .build();
     let pool = pool.map_err(|error| Error::fatal("internal", format!("no pool for {name}: {error}")))?;
-    let server = Server { pool, config: Arc::new(config), name };
+    let server = Server { pool, config: Arc::new(config), opened, name };
     pools.insert(url.into(), server.clone());
     Ok(server)
 }

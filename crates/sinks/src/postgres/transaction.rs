@@ -4,8 +4,11 @@ use dataflow_sdk::Error;
 use deadpool_postgres::Object;
 use std::ops::Deref;
 
-/// No lock is waited for without end, so that it can be said who holds it; where the user has set a limit, that counts.
-const PATIENCE: &str = "select set_config('lock_timeout', '30s', true) where current_setting('lock_timeout') = '0'";
+/// No lock is waited for without end, so that it can be said who holds it; where the user has set a limit, that counts. A
+/// wait for a lock ends before its statement has to, so that it is not taken for rows that take too long.
+const PATIENCE: &str = "select set_config('lock_timeout', ceil(1000 * extract(epoch from least( \
+    coalesce(nullif(current_setting('lock_timeout'), '0')::interval, '30s'), \
+    nullif(current_setting('statement_timeout'), '0')::interval / 2)))::text, true)";
 
 /// A transaction on a connection of its own. Dropped before its end, it takes the connection with it: the server rolls
 /// back, and nobody gets a connection from the pool on which something is still open.

@@ -283,7 +283,15 @@ impl PostgresWriter {
         parts.write(0..0).await.map_err(|failure| failure.of_all(self))?;
         parts.before = UNDO;
         while let Some(part) = search.next() {
-            match parts.write(part).await {
+            let single = part.len() == 1;
+            let done = match parts.write(part.clone()).await {
+                // It may have been the moment's.
+                Err(Failure::Rows(error, _)) if single && failure::may_be_of_the_server(&error) => {
+                    parts.write(part).await
+                }
+                done => done,
+            };
+            match done {
                 Ok(()) => search.accepted(),
                 Err(Failure::Rows(error, named)) => search.refused(named, error),
                 Err(Failure::Other(error)) => return Err(error),
@@ -514,7 +522,7 @@ impl Writer for PostgresWriter {
                 }
             };
             return match (done, holders) {
-                (Err(CommitError::Failed(Error::Transient { code: "locked", message })), Some(holders)) => {
+                (Err(CommitError::Failed(Error::Transient { code: "locked", message, .. })), Some(holders)) => {
                     Err(Error::transient("locked", format!("{message}; in the way: {holders}")).into())
                 }
                 (done, _) => done,

@@ -329,7 +329,7 @@ async fn whoever_holds_the_file_is_named() {
             .unwrap();
         let error = target.open_error().await;
         assert!(
-            matches!(&error, Error::Transient { code: "locked", message } if message.contains("out.db") && message.contains("this node")),
+            matches!(&error, Error::Transient { code: "locked", message, .. } if message.contains("out.db") && message.contains("this node")),
             "{error:?}"
         );
     }

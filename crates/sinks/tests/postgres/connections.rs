@@ -68,6 +68,53 @@ async fn servers_that_can_not_be_reached_are_named_without_the_password() {
     assert_eq!(error.code(), "database-missing", "{error}");
 }
 
+/// What a session was given when it began (a role's settings, the server it reached) is not kept beyond an opening.
+#[tokio::test]
+async fn settings_of_new_sessions_hold_from_the_next_opening_on() {
+    let setup = "create table users (id int, name text)";
+    let Some(mut target) = Target::new(setup, json!({})).await else { return };
+    let role = format!("changing_{}", target.schema);
+    let other = format!("{}_other", target.schema);
+    let make = format!(
+        "create role {role} login password 'changing'; create schema {other}; create table {other}.users (id int, name text); \
+         grant all on schema {0}, {other} to {role}; grant all on users, {other}.users to {role}; \
+         alter role {role} set search_path to {0}",
+        target.schema
+    );
+    if target.client.batch_execute(&make).await.is_err() {
+        return; // the user of the tests may not make roles
+    }
+    let url = SERVER.replace("dataflow:dataflow@", &format!("{role}:changing@"));
+    target.more = json!({"url": url});
+    let set = async |what: &str| {
+        target.client.batch_execute(&format!("alter role {role} {what}")).await.unwrap();
+    };
+    let write = async |epoch: u64| {
+        let mut opened = target.try_open(epoch).await.map_err(CommitError::from)?;
+        let sequence = opened.token.map_or(0, |token| token.sequence) + 1;
+        let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
+        opened.writer.commit(&rows, &token(&fence("p", epoch), sequence)).await
+    };
+    write(1).await.unwrap();
+    set("set default_transaction_read_only to on").await;
+    let error = write(2).await.unwrap_err();
+    let CommitError::Failed(Error::Transient { code: "server-read-only", fix: Some(fix), .. }) = &error else {
+        panic!("{error:?}")
+    };
+    assert!(fix.contains("default_transaction_read_only"), "{fix}");
+    set("reset default_transaction_read_only").await;
+    write(3).await.expect("it recovers");
+    set(&format!("set search_path to {other}")).await;
+    write(4).await.unwrap();
+    assert_eq!(target.rows().await.len(), 2);
+    assert_eq!(target.texts(&format!("select count(*)::text from {other}.users")).await, [Some("1".into())]);
+    let end = format!(
+        "drop schema {other} cascade; drop schema {} cascade; drop owned by {role}; drop role {role}",
+        target.schema
+    );
+    target.client.batch_execute(&end).await.unwrap();
+}
+
 /// However many pipelines there are: a server that lets in few clients is never asked for more.
 #[tokio::test]
 async fn many_lanes_share_a_few_connections() {

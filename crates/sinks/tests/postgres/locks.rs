@@ -95,7 +95,7 @@ async fn a_lock_that_may_not_be_broken_names_its_holder() {
         serde_json::from_value(json!({"url": url, "table": "users", "fenceTimeout": "200ms"})).unwrap();
     let error = sink.build().open(&context("p"), open_lane(&fence("p", 2))).await.unwrap_err();
     assert!(
-        matches!(&error, Error::Transient { code: "locked", message } if message.contains("user dataflow")),
+        matches!(&error, Error::Transient { code: "locked", message, .. } if message.contains("user dataflow")),
         "{error:?}"
     );
     target
@@ -124,7 +124,7 @@ async fn a_lock_that_a_commit_waits_for_names_its_holder() {
         let begin = format!("set application_name = 'night-job'; set search_path to {}; begin; {lock}", target.schema);
         holder.batch_execute(&begin).await.unwrap();
         let error = writer.commit(&rows, &token(&fence("p", 1), 2)).await.unwrap_err();
-        let CommitError::Failed(Error::Transient { code: "locked", message }) = &error else {
+        let CommitError::Failed(Error::Transient { code: "locked", message, .. }) = &error else {
             panic!("{lock}: {error:?}")
         };
         let named = format!("session {pid} of user dataflow (night-job from ");

@@ -104,7 +104,10 @@ async fn rows_that_can_not_be_stored_name_column_and_type() {
 /// What a single row brings about by itself is that row's, whatever the server calls it.
 #[tokio::test]
 async fn a_row_error_is_what_one_row_brings_about() {
-    for code in ["45000", "XX000", "42501", "42P01", "0A000", "55006", "F0000", "P0001"] {
+    for code in [
+        "45000", "XX000", "42501", "42P01", "0A000", "55006", "F0000", "P0001", "57014", "53100", "40001", "55P03",
+        "08000", "25006", "55000",
+    ] {
         for together in [2, 100] {
             let setup = format!(
                 "create table users (id int, name text); \
@@ -123,6 +126,71 @@ async fn a_row_error_is_what_one_row_brings_about() {
             assert_eq!(target.rows().await.len(), 67);
             target.drop().await;
         }
+    }
+}
+
+/// A row that takes the server longer than the user allows is refused, however rows are sent; the others are written.
+#[tokio::test]
+async fn a_row_that_takes_too_long_is_refused() {
+    for (trigger, key) in [("before", None), ("after", None), ("before", Some("id"))] {
+        for count in [2, 10, 70] {
+            let setup = format!(
+                "create table users (id int unique, name text); \
+                 create function slow() returns trigger language plpgsql as $$ begin \
+                 if new.name = 'slow' then perform pg_sleep(2); end if; return new; end $$; \
+                 create trigger slow {trigger} insert on users for each row execute function slow()"
+            );
+            let more = key.map_or(json!({}), |key| json!({"key": key}));
+            let Some(mut target) = Target::new(&setup, more).await else { return };
+            target.more["url"] = json!(format!("{}%20-cstatement_timeout%3D500", target.url()));
+            let documents: Vec<String> = (0..count)
+                .map(|id| format!("{{\"id\":{id},\"name\":\"{}\"}}", if id == count / 2 { "slow" } else { "ok" }))
+                .collect();
+            let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+            let refused = write(&target, &documents, count).await;
+            assert_eq!(refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [count / 2], "{trigger}");
+            assert!(refused[0].1.contains("statement timeout"), "{refused:?}");
+            assert_eq!(target.rows().await.len(), count - 1);
+            target.drop().await;
+        }
+    }
+}
+
+/// Rows that all take too long may be the server's matter: it is tried again.
+#[tokio::test]
+async fn rows_that_all_take_too_long_are_not_refused() {
+    let setup = "create table users (id int, name text); \
+        create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(2); return new; end $$; \
+        create trigger slow before insert on users for each row execute function slow()";
+    for count in [1, 3] {
+        let Some(mut target) = Target::new(setup, json!({})).await else { return };
+        target.more = json!({"url": format!("{}%20-cstatement_timeout%3D300", target.url())});
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        let rows: Vec<_> = (0..count).map(|id| (Some(id), Some("x"))).collect();
+        let error = writer.commit(&[output(&demand, 0, &rows)], &token(&fence("p", 1), 1)).await.unwrap_err();
+        let CommitError::Failed(Error::Transient { code: "timed-out", fix: Some(fix), .. }) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(fix.contains("statement_timeout"), "{fix}");
+        drop(writer);
+        target.drop().await;
+    }
+}
+
+/// A row that somebody else holds is waited for, and no dead letter, also where no statement may wait that long.
+#[tokio::test]
+async fn a_row_that_is_locked_is_not_refused() {
+    let setup = "create table users (id int primary key, name text); insert into users values (5, 'x')";
+    for timeouts in ["%20-cstatement_timeout%3D400", "%20-cstatement_timeout%3D400%20-clock_timeout%3D9s"] {
+        let Some(mut target) = Target::new(setup, json!({"key": "id"})).await else { return };
+        target.more["url"] = json!(format!("{}{timeouts}", target.url()));
+        let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
+        let rows: Vec<_> = (0..10).map(|id| (Some(id), Some("a"))).collect();
+        target.client.batch_execute("begin; update users set name = 'held' where id = 5").await.unwrap();
+        let error = writer.commit(&[output(&demand, 0, &rows)], &token(&fence("p", 1), 1)).await.unwrap_err();
+        assert!(matches!(&error, CommitError::Failed(Error::Transient { code: "locked", .. })), "{error:?}");
+        target.client.batch_execute("rollback").await.unwrap();
+        target.drop().await;
     }
 }
 
