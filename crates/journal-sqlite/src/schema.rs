@@ -183,7 +183,7 @@ pub(crate) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> R
             Ok(id)
         })?;
         let moves = statements::moves(&tx)?.or(seen.map(|seen| seen.moves));
-        Ok(Written { id, moves: moves.unwrap_or(0) })
+        Ok(Written { id, moves: moves.unwrap_or(0), lacks_heads: statements::lacks_heads(&tx)? })
     };
     written().map_err(|cause| failure::of(path, "can't be read", &cause))
 }

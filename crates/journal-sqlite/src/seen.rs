@@ -17,6 +17,8 @@ pub(crate) struct Written {
     pub(crate) id: String,
     /// Claims and events of all shards, ever.
     pub(crate) moves: u64,
+    /// Whether heads of shards are missing, with what was written to those: each closes its shard, by itself.
+    pub(crate) lacks_heads: bool,
 }
 
 impl Written {
@@ -27,7 +29,7 @@ impl Written {
 
     fn parse(line: &str) -> Option<Self> {
         let (id, moves) = line.trim_end().split_once(' ')?;
-        Some(Self { id: id.to_owned(), moves: moves.parse().ok()? })
+        Some(Self { id: id.to_owned(), moves: moves.parse().ok()?, lacks_heads: false })
     }
 
     /// What a look at the marker of the journal at `path` tells; none if nothing was ever written there.
@@ -50,7 +52,7 @@ impl Written {
                 "{path} is another journal ({there}) than the one written here last ({then})"
             )));
         }
-        if self.moves < seen.moves {
+        if self.moves < seen.moves && !self.lacks_heads {
             return Err(Error::NotAsLeft(format!(
                 "{path} holds {} of the {} changes that were written to it: an older copy was put in its place, or {path}-wal was \
                  removed",

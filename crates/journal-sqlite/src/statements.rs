@@ -3,7 +3,7 @@ use crate::sums::{Damaged, check, sum};
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
-    shard::ShardId,
+    shard::{SHARDS, ShardId},
 };
 use dataflow_journal::{
     Appended, Claim, Error, Head, Holder, Snapshot, other_content, place,
@@ -161,6 +161,12 @@ pub(crate) fn raise_epochs(db: &Connection, least: Epoch) -> Result<()> {
 /// The epochs of all shards whose heads are whole.
 pub(crate) fn epochs(db: &Connection) -> Result<Vec<(ShardId, Epoch)>> {
     Ok(heads(db)?.into_iter().flatten().map(|(shard, stored)| (shard, stored.head.epoch)).collect())
+}
+
+/// Whether heads are missing that have been there, as a node claims all of them before anything happens.
+pub(crate) fn lacks_heads(db: &Connection) -> Result<bool> {
+    let sql = format!("SELECT (SELECT count(*) FROM head) < {SHARDS} AND EXISTS (SELECT 1 FROM log)");
+    db.query_row(&sql, [], |row| row.get(0))
 }
 
 /// Claims and events of all shards, ever; none if a head is damaged, as its share is not known.
