@@ -98,6 +98,8 @@ pub struct Decoded {
     /// `too-deep` (more than [`MAX_DEPTH`](crate::MAX_DEPTH) levels), `not-utf8`, `too-large`, `tombstone`; of CSV
     /// `csv-fields` (too few or too many) and `not-csv` (quotes that don't match).
     pub broken: Vec<Dead>,
+    /// Records that could be read.
+    pub read: u64,
     /// Top-level keys of the records, in order of first appearance. At most 10,000, of up to 1,024 bytes: what is
     /// beyond is in [`Self::untracked`].
     pub keys: Vec<Key>,
@@ -232,7 +234,8 @@ impl Decoder {
             Column { array, json, misfits, present, absent }
         });
         let columns = columns.collect();
-        Decoded { columns, broken, keys, untracked, marks }
+        let read = (records.len() - broken.len()) as u64;
+        Decoded { columns, broken, read, keys, untracked, marks }
     }
 
     /// For each field the type of a column that holds all its values, whatever they are, with room for more: a bigint for

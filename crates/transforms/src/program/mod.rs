@@ -24,13 +24,14 @@ pub(crate) use run::Chain;
 
 use crate::{
     Transform,
-    expression::{Context, Functions},
+    expression::{Context, Functions, Origin, Scope},
 };
 use dataflow_core::spec::{Component, OnTypeMismatch, PipelineSpec};
 use dataflow_formats::decode::{Decoder, Field};
 use dataflow_sdk::{Problem, batch::Demand, records::KeyFormat, transform::Plan};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
+use watch::By;
 
 /// Plans all transforms of a spec, whose source has texts without types, if it is `untyped`. Its problems are in the builder.
 pub(crate) fn plan<'a>(
@@ -52,6 +53,25 @@ pub(crate) fn plan<'a>(
         }
     }
     builder
+}
+
+/// The fields of the records that settings name: as they come to the sink, and as the source has them.
+fn named(plan: &Plan, scope: &Scope) -> Vec<(Vec<String>, By)> {
+    let names = |setting: &str| match plan.spec.sink.config.get(setting) {
+        Some(Value::String(name)) => vec![name.clone()],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::Object(types)) => types.keys().cloned().collect(),
+        _ => Vec::new(),
+    };
+    let origin = |name: String| match scope.columns.get(&name) {
+        Some(Origin::Field(path)) => Some(path.clone()),
+        Some(_) => None,
+        None => (scope.open && !scope.removed.contains(&name)).then(|| vec![name]),
+    };
+    let key = names("key").into_iter().filter_map(origin).map(|path| (path, By::Key));
+    let columns = names("columns").into_iter().filter_map(origin).map(|path| (path, By::Columns));
+    let schema = plan.spec.schema.keys().map(|name| (vec![name.clone()], By::Schema));
+    key.chain(columns).chain(schema).collect()
 }
 
 /// The columns whose types were taken from the data, and that nobody has named since.
@@ -89,6 +109,7 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
         }
         _ => None,
     };
+    let named = named(plan, &builder.scope);
     let inputs = builder.inputs;
     let fields: Vec<Field> = inputs.fields.into_iter().collect();
     let mut decoder = Decoder::new(fields.clone());
@@ -96,7 +117,15 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
         decoder = decoder.marking(documents.marked());
     }
     Ok(Chain {
-        watch: watch::Watch::new(inputs.named, inputs.removed, &fields),
+        watch: watch::Watch::new(
+            inputs
+                .named
+                .into_iter()
+                .map(|path| (path, By::Expression))
+                .chain(inputs.removed.into_iter().map(|path| (path, By::Removal)))
+                .chain(named),
+            &fields,
+        ),
         decoder,
         meta: meta::Meta::new(inputs.meta.into_iter().collect()),
         registers: inputs.registers,

@@ -8,7 +8,7 @@ use super::{
     misfits::Misfits,
     narrow::narrowed,
     target::Target,
-    unknown::{self, Unknown},
+    unknown::Unknown,
     watch::Watch,
 };
 use crate::expression::{
@@ -210,11 +210,11 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
 impl Chain {
     fn attempt(&mut self, records: &Arc<Records>) -> Result<Processed, Excess> {
         let total = records.len();
-        let ((rows, payload, unknown), decoded, dead, misfits) =
+        let ((rows, payload, new_columns, ignored), decoded, dead, misfits) =
             self.run(records, |chain, decoded, frame, misfits| {
-                let unknown = match (&chain.unknown, &chain.result) {
+                let new_columns = match (&chain.unknown, &chain.result) {
                     (Some(unknown), Made::Columns(target)) => unknown.apply(chain, decoded, target, frame, records),
-                    _ => unknown::Found::default(),
+                    _ => Inferred::default(),
                 };
                 let payload = match &mut chain.result {
                     Made::Documents(documents) => {
@@ -223,15 +223,20 @@ impl Chain {
                     Made::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
                     Made::Unknown => Payload::Columns(super::target::nothing(frame.len())),
                 };
+                // Only of records that nothing more has happened to.
+                let ignored = match &chain.unknown {
+                    Some(unknown) => unknown.ignored(chain, decoded, frame, records),
+                    None => Vec::new(),
+                };
                 let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
-                Ok((rows, payload, unknown))
+                Ok((rows, payload, new_columns, ignored))
             })?;
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());
-        warnings.extend(unknown.warnings);
+        warnings.extend(ignored);
         let output = Output { records: records.clone(), rows, payload };
         let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
-        Ok(Processed { output, filtered, dead, new_columns: unknown.columns, warnings })
+        Ok(Processed { output, filtered, dead, new_columns, warnings })
     }
 
     /// A record that comes to too much by itself.

@@ -3,7 +3,7 @@ use super::{Chain, frame::Frame, infer, target::Target};
 use crate::expression::{Edited, Inputs, Origin, Scope, Slot};
 use arrow::array::Array;
 use dataflow_core::types::{Learned, Type};
-use dataflow_formats::decode::{Decoded, Decoder, Field, MAX_NAME, Untracked, Want};
+use dataflow_formats::decode::{Decoded, Decoder, Field, Key, MAX_NAME, Untracked, Want};
 use dataflow_sdk::{
     Records,
     batch::{Column, Dead, Inferred, Warning},
@@ -22,21 +22,12 @@ const MAX_NAMED: usize = 5;
 pub(crate) struct Unknown {
     rule: UnknownFields,
     /// Names that are no longer, or already, spoken for.
-    covered: Vec<String>,
+    covered: HashSet<String>,
     /// Set or selected fields that no column takes.
     extra: Vec<(String, Origin)>,
     /// Fields that had no value yet when the sink's columns were made: they get one as soon as they have a value. And
     /// where it would be.
     pending: Vec<(String, Origin, Slot)>,
-}
-
-/// What came of them in one batch.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// Columns to be added.
-    pub(crate) columns: Inferred,
-    /// What was left out.
-    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Unknown {
@@ -47,7 +38,7 @@ impl Unknown {
         learned: &Learned,
         inputs: &mut Inputs,
     ) -> Self {
-        let mut covered = target.names();
+        let mut covered: HashSet<String> = target.names().into_iter().collect();
         let pending =
             learned.0.iter().filter(|(name, ty)| ty.is_none() && !target.covers(name)).filter_map(|(name, _)| {
                 let origin = match scope.columns.get(name) {
@@ -63,12 +54,12 @@ impl Unknown {
             });
         let pending: Vec<(String, Origin, Slot)> = pending.collect();
         covered.extend(pending.iter().map(|(name, ..)| name.clone()));
-        let extra = scope.columns.iter().filter(|(name, _)| !target.covers(name) && !covered.contains(name));
+        let extra = scope.columns.iter().filter(|(name, _)| !target.covers(name) && !covered.contains(name.as_str()));
         let extra = extra.map(|(name, origin)| (name.clone(), origin.clone())).collect();
         Self { rule, covered, extra, pending }
     }
 
-    /// Kills records, or says which columns to add or what was left out.
+    /// Kills records, or says which columns to add.
     pub(crate) fn apply(
         &self,
         chain: &Chain,
@@ -76,15 +67,59 @@ impl Unknown {
         target: &Target,
         frame: &mut Frame<'_>,
         records: &Records,
-    ) -> Found {
+    ) -> Inferred {
         if frame.len() == 0 {
-            return Found::default();
+            return Inferred::default();
         }
         let found = self.unknown(chain, decoded, frame, records);
-        if found.columns.columns.is_empty() {
+        if found.columns.is_empty() {
             self.kill_bare(target, frame, records);
         }
         found
+    }
+
+    /// What was left out of the records that go to the sink.
+    pub(crate) fn ignored(
+        &self,
+        chain: &Chain,
+        decoded: &Decoded,
+        frame: &Frame<'_>,
+        records: &Records,
+    ) -> Vec<Warning> {
+        let (left, mut warnings) = (Left::of(frame, records), Vec::new());
+        if self.rule == UnknownFields::Ignore {
+            let keys: Vec<&Key> = decoded.keys.iter().filter(|key| self.is_unknown(chain, &key.name)).collect();
+            let keys = left.count(&keys, decoded);
+            let extra = self.extra.iter().map(|(name, _)| (name.as_str(), left.len));
+            let had = keys.into_iter().chain(extra).filter(|(_, records)| *records > 0);
+            warnings.extend(had.map(|(name, records)| self.left_out(name, records)));
+        }
+        if matches!(self.rule, UnknownFields::Ignore | UnknownFields::Add) {
+            let here = untracked(chain, decoded, frame, records);
+            warnings.extend(here.first().map(|first| {
+                let (subject, what) = shown(first, records);
+                let mut rows: Vec<u32> = here.iter().map(|key| key.row).collect();
+                rows.dedup();
+                Warning {
+                    code: "ignored-field",
+                    message: format!("the sink can't have a column for the field {what}: it is left out"),
+                    subject,
+                    records: rows.len() as u64,
+                }
+            }));
+        }
+        warnings
+    }
+
+    /// What is said of a field that has no column.
+    fn left_out(&self, name: &str, records: u64) -> Warning {
+        let message = match self.column_like(name) {
+            Some(column) => format!(
+                "the sink has no column {name} that records can fill: the field is left out; there is {column}, and names are case-sensitive"
+            ),
+            None => format!("the sink has no column {name} that records can fill: the field is left out"),
+        };
+        Warning { code: "ignored-field", subject: name.into(), message, records }
     }
 
     /// A record of which nothing would be written has not arrived anywhere.
@@ -92,8 +127,8 @@ impl Unknown {
         let mut bare: Vec<u32> = target.bare(frame).into_iter().map(|row| frame.record(row)).collect();
         bare.dedup();
         let dead = |row| {
-            let keys = keys_of(records, row);
-            let named = |name: &String| match self.column_like(name) {
+            let keys = keys_of(records, &[row]);
+            let named = |Key { name, .. }: &Key| match self.column_like(name) {
                 Some(column) => format!("{name}: there is {column}, and names are case-sensitive"),
                 None => name.clone(),
             };
@@ -113,33 +148,37 @@ impl Unknown {
         self.covered.iter().find(like).map(String::as_str)
     }
 
-    fn unknown(&self, chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) -> Found {
+    /// Whether a field of the records goes nowhere.
+    fn is_unknown(&self, chain: &Chain, name: &str) -> bool {
         let scope = &chain.scope;
-        let set: HashSet<&str> = self.covered.iter().map(String::as_str).collect();
-        let unknown = |name: &str| {
-            scope.open
-                && !set.contains(name)
-                && !scope.removed.contains(name)
-                && !scope.columns.contains_key(name)
-                && !self
-                    .covered
-                    .iter()
-                    .any(|column| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-        };
-        let keys: Vec<(&str, u64)> =
-            decoded.keys.iter().filter(|key| unknown(&key.name)).map(|key| (key.name.as_str(), key.records)).collect();
-        let mut found = Found::default();
-        match self.rule {
-            UnknownFields::Ignore => found.warnings = self.ignored(&keys, frame.len()),
-            UnknownFields::Dead => self.kill(&keys, frame, records),
-            UnknownFields::Add | UnknownFields::Fail => {}
-        }
-        self.untracked(chain, decoded, frame, records, &mut found);
+        let part = |column: &String| column.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        scope.open
+            && !self.covered.contains(name)
+            && !scope.removed.contains(name)
+            && !scope.columns.contains_key(name)
+            && !self.covered.iter().any(part)
+    }
+
+    fn unknown(&self, chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) -> Inferred {
+        let mut found = Inferred::default();
         let mut fields: Vec<(String, Origin)> = Vec::new();
-        if matches!(self.rule, UnknownFields::Add | UnknownFields::Fail) && !(keys.is_empty() && self.extra.is_empty())
+        if self.rule != UnknownFields::Ignore {
+            let keys = decoded.keys.iter().map(|key| key.name.as_str()).filter(|name| self.is_unknown(chain, name));
+            let keys: Vec<&str> = keys.collect();
+            match self.rule {
+                UnknownFields::Dead => self.kill(&keys, chain, decoded, frame, records),
+                UnknownFields::Add | UnknownFields::Fail => {
+                    fields
+                        .extend(keys.iter().map(|name| ((*name).to_owned(), Origin::Field(vec![(*name).to_owned()]))));
+                    fields.extend(self.extra.iter().cloned());
+                }
+                UnknownFields::Ignore => {}
+            }
+        }
+        if self.rule == UnknownFields::Fail
+            && let Some(first) = untracked(chain, decoded, frame, records).first()
         {
-            fields.extend(keys.iter().map(|(name, _)| ((*name).to_owned(), Origin::Field(vec![(*name).to_owned()]))));
-            fields.extend(self.extra.iter().cloned());
+            found.columns.push(Column { name: shown(first, records).0, ty: Type::Any });
         }
         for (name, origin, slot) in &self.pending {
             let column = frame.column(*slot);
@@ -149,102 +188,97 @@ impl Unknown {
         }
         if !fields.is_empty() {
             let of_fields = infer::of(&fields, chain, frame, records);
-            found.columns.columns.extend(of_fields.columns);
-            found.columns.fields.extend(of_fields.fields);
-            found.columns.learned = of_fields.learned;
-            found.columns.warnings = of_fields.warnings;
+            found.columns.extend(of_fields.columns);
+            found.fields.extend(of_fields.fields);
+            found.learned = of_fields.learned;
+            found.warnings = of_fields.warnings;
         }
         found
     }
 
-    /// Fields whose names are not tracked never have a column.
-    fn untracked(&self, chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records, found: &mut Found) {
-        if !chain.scope.open || decoded.untracked.is_empty() {
-            return;
-        }
-        let name = |key: &Untracked| String::from_utf8_lossy(key.name.of(&records.data)).into_owned();
-        let here =
-            decoded.untracked.iter().filter(|key| frame.has(key.row) && !chain.scope.removed.contains(&name(key)));
-        let here: Vec<Untracked> = here.copied().collect();
-        let Some(first) = here.first() else { return };
-        let shown = |key: &Untracked| match (name(key), key.name.len()) {
-            (name, length) if length > MAX_NAME => {
-                let begin: String = name.chars().take(SHOWN).collect();
-                (
-                    format!("{begin}…"),
-                    format!("{begin}…, whose name has {length} bytes, more than the {MAX_NAME} of a column"),
-                )
-            }
-            (name, _) if name.contains('\\') => {
-                (name.clone(), format!("{name}, whose name has half of a surrogate pair"))
-            }
-            (name, _) => (name.clone(), format!("{name}, which is one of too many")),
-        };
-        let (subject, what) = shown(first);
-        match self.rule {
-            UnknownFields::Ignore | UnknownFields::Add => {
-                let mut rows: Vec<u32> = here.iter().map(|key| key.row).collect();
-                rows.dedup();
-                found.warnings.push(Warning {
-                    code: "ignored-field",
-                    message: format!("the sink can't have a column for the field {what}: it is left out"),
-                    subject,
-                    records: rows.len() as u64,
-                });
-            }
-            UnknownFields::Dead => frame.kill(here.iter().map(|key| Dead {
-                row: key.row,
-                stage: "sink".into(),
-                code: "unknown-field",
-                cause: format!("the sink can't have a column for the field {}", shown(key).1),
-            })),
-            UnknownFields::Fail => found.columns.columns.push(Column { name: subject, ty: Type::Any }),
-        }
-    }
-
-    fn ignored(&self, keys: &[(&str, u64)], rows: usize) -> Vec<Warning> {
-        let extra = self.extra.iter().map(|(name, _)| (name.as_str(), rows as u64));
-        let warning = |(name, records): (&str, u64)| Warning {
-            code: "ignored-field",
-            subject: name.into(),
-            message: match self.column_like(name) {
-                Some(column) => format!(
-                    "the sink has no column {name} that records can fill: the field is left out; there is {column}, and names are case-sensitive"
-                ),
-                None => format!("the sink has no column {name} that records can fill: the field is left out"),
-            },
-            records,
-        };
-        keys.iter().copied().chain(extra).map(warning).collect()
-    }
-
-    fn kill(&self, keys: &[(&str, u64)], frame: &mut Frame<'_>, records: &Records) {
+    fn kill(&self, keys: &[&str], chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) {
         let cause = |name: &str| format!("the sink has no column {name} that records can fill");
         let dead = |row, name: &str| Dead { row, stage: "sink".into(), code: "unknown-field", cause: cause(name) };
         if let Some((name, _)) = self.extra.first() {
             let all: Vec<Dead> = (0..frame.len()).map(|row| dead(frame.record(row), name)).collect();
             return frame.kill(all);
         }
-        if keys.is_empty() {
-            return;
-        }
-        let fields = keys.iter().map(|(name, _)| Field { path: vec![(*name).into()], want: Want::As(Type::Any) });
-        let found = Decoder::new(fields.collect()).decode(records);
         let mut all = Vec::new();
-        for ((name, _), column) in keys.iter().zip(&found.columns) {
-            let rows = (0..records.len()).filter(|row| column.array.is_valid(*row) && frame.has(*row as u32));
-            all.extend(rows.map(|row| dead(row as u32, name)));
+        if !keys.is_empty() {
+            let fields = keys.iter().map(|name| Field { path: vec![(*name).into()], want: Want::As(Type::Any) });
+            let found = Decoder::new(fields.collect()).decode(records);
+            for (name, column) in keys.iter().zip(&found.columns) {
+                let rows = (0..records.len()).filter(|row| column.array.is_valid(*row) && frame.has(*row as u32));
+                all.extend(rows.map(|row| dead(row as u32, name)));
+            }
         }
+        all.extend(untracked(chain, decoded, frame, records).iter().map(|key| Dead {
+            cause: format!("the sink can't have a column for the field {}", shown(key, records).1),
+            ..dead(key.row, "")
+        }));
         frame.kill(all);
     }
 }
 
-/// The top-level fields of a record.
-fn keys_of(records: &Records, row: u32) -> Vec<String> {
-    let mut one = Records::empty(records.partition.clone(), records.from.clone(), records.layout.clone());
-    one.data = records.data.clone();
-    one.spans = vec![records.spans[row as usize]];
-    one.offsets = vec![0];
-    let keys = Decoder::new(Vec::new()).decode(&one).keys;
-    keys.into_iter().map(|key| key.name).collect()
+/// The records that are left of a batch.
+struct Left<'a> {
+    /// Each of them; none: all.
+    rows: Option<Vec<u32>>,
+    /// How many they are.
+    len: u64,
+    records: &'a Records,
+}
+
+impl<'a> Left<'a> {
+    fn of(frame: &Frame<'_>, records: &'a Records) -> Self {
+        let mut rows = frame.rows().map(<[u32]>::to_vec);
+        rows.iter_mut().for_each(Vec::dedup);
+        Self { len: rows.as_ref().map_or(frame.len(), Vec::len) as u64, rows, records }
+    }
+
+    /// How many of them have each of these keys. Only where others went and not all have the same keys, it takes another look.
+    fn count<'k>(&self, keys: &[&'k Key], decoded: &Decoded) -> Vec<(&'k str, u64)> {
+        let count = |of: &dyn Fn(&Key) -> u64| keys.iter().map(|key| (key.name.as_str(), of(key))).collect();
+        let Some(rows) = &self.rows else { return count(&|key| key.records) };
+        if keys.iter().all(|key| key.records == decoded.read) {
+            return count(&|_| self.len);
+        }
+        let seen = keys_of(self.records, rows);
+        count(&|key| seen.iter().find(|seen| seen.name == key.name).map_or(0, |seen| seen.records))
+    }
+}
+
+/// The fields of the rows that are left whose names are not tracked: they never have a column.
+fn untracked(chain: &Chain, decoded: &Decoded, frame: &Frame<'_>, records: &Records) -> Vec<Untracked> {
+    if !chain.scope.open || decoded.untracked.is_empty() {
+        return Vec::new();
+    }
+    let here = |key: &&Untracked| frame.has(key.row) && !chain.scope.removed.contains(&name_of(key, records));
+    decoded.untracked.iter().filter(here).copied().collect()
+}
+
+fn name_of(key: &Untracked, records: &Records) -> String {
+    String::from_utf8_lossy(key.name.of(&records.data)).into_owned()
+}
+
+/// The name of such a field, and the same with why it can't have a column.
+fn shown(key: &Untracked, records: &Records) -> (String, String) {
+    match (name_of(key, records), key.name.len()) {
+        (name, length) if length > MAX_NAME => {
+            let begin: String = name.chars().take(SHOWN).collect();
+            let what = format!("{begin}…, whose name has {length} bytes, more than the {MAX_NAME} of a column");
+            (format!("{begin}…"), what)
+        }
+        (name, _) if name.contains('\\') => (name.clone(), format!("{name}, whose name has half of a surrogate pair")),
+        (name, _) => (name.clone(), format!("{name}, which is one of too many")),
+    }
+}
+
+/// The top-level fields of some of the records.
+fn keys_of(records: &Records, rows: &[u32]) -> Vec<Key> {
+    let mut some = Records::empty(records.partition.clone(), records.from.clone(), records.layout.clone());
+    some.data = records.data.clone();
+    some.spans = rows.iter().map(|row| records.spans[*row as usize]).collect();
+    some.offsets = vec![0; rows.len()];
+    Decoder::new(Vec::new()).decode(&some).keys
 }

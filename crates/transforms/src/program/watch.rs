@@ -1,15 +1,42 @@
-//! Notices fields that expressions name and no record has, or that most records write in another case.
+//! Notices fields that expressions or settings name and no record has, or that most records write in another case.
 use dataflow_formats::decode::{Decoded, Field};
 use dataflow_sdk::{batch::Warning, check::nearest};
 
-/// A field that an expression names and that no record has had so far.
+/// A field that is named and that no record has had so far.
 #[derive(Debug)]
 struct Unseen {
     path: Vec<String>,
     /// Columns that would have it.
     columns: Vec<usize>,
-    /// Whether it is removed, instead of being read.
-    removed: bool,
+    by: By,
+}
+
+/// What names a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// An expression.
+    Expression,
+    /// It is removed, instead of being read.
+    Removal,
+    /// The sink's `columns`.
+    Columns,
+    /// The sink's `key`.
+    Key,
+    /// The spec's `schema`.
+    Schema,
+}
+
+impl By {
+    /// What follows if there is no such field.
+    fn then(self) -> &'static str {
+        match self {
+            Self::Expression => "it is taken as NULL",
+            Self::Removal => "there is nothing to remove",
+            Self::Columns => "nothing fills that column of the sink",
+            Self::Key => "it is part of the sink's key",
+            Self::Schema => "its type in schema is no field's",
+        }
+    }
 }
 
 /// Watches for fields that no record has.
@@ -19,19 +46,21 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches the paths that are read and those that are removed; `fields` is what is decoded.
-    pub(crate) fn new(
-        named: impl IntoIterator<Item = Vec<String>>,
-        removed: impl IntoIterator<Item = Vec<String>>,
-        fields: &[Field],
-    ) -> Self {
-        let unseen = |path: Vec<String>, removed: bool| {
-            let columns = fields.iter().enumerate().filter(|(_, field)| field.path == path).map(|(column, _)| column);
-            Unseen { columns: columns.collect(), path, removed }
-        };
-        let named = named.into_iter().map(|path| unseen(path, false)).filter(|unseen| !unseen.columns.is_empty());
-        let removed = removed.into_iter().map(|path| unseen(path, true));
-        Self { unseen: named.chain(removed).collect() }
+    /// Watches these paths, each once; `fields` is what is decoded.
+    pub(crate) fn new(named: impl IntoIterator<Item = (Vec<String>, By)>, fields: &[Field]) -> Self {
+        let mut unseen: Vec<Unseen> = Vec::new();
+        for (path, by) in named {
+            // A key with a dot in it may stand for a path.
+            let is_it = |field: &Field| field.path == path || path.len() == 1 && field.path.join(".") == path[0];
+            let columns = fields.iter().enumerate().filter(|(_, field)| is_it(field)).map(|(column, _)| column);
+            let columns: Vec<usize> = columns.collect();
+            // Of a field that is not decoded the name is seen, if it is at the top.
+            let is_seen = !columns.is_empty() || by == By::Removal || path.len() == 1 && !path[0].contains('.');
+            if is_seen && unseen.iter().all(|known| known.path != path) {
+                unseen.push(Unseen { path, columns, by });
+            }
+        }
+        Self { unseen }
     }
 
     /// What to say after a batch. A field is spoken of once, when the first batch has come without it.
@@ -64,7 +93,7 @@ impl Watch {
             };
             // A key with a dot in it is no path: it needs quotes.
             let near = near.map(|near| if near.contains('.') { format!("{near:?}") } else { near.into() });
-            let then = if unseen.removed { "there is nothing to remove" } else { "it is taken as NULL" };
+            let then = unseen.by.then();
             let message = match near.as_deref() {
                 Some(near) if near.eq_ignore_ascii_case(first) => {
                     format!(

@@ -1,5 +1,6 @@
 //! Columns for table sinks.
 use super::*;
+use std::collections::BTreeMap;
 
 fn columns(transforms: Value, demand: &[Column], lines: &[&str]) -> Processed {
     program(&plan(spec(transforms, json!({})), Demand::Columns(demand.to_vec()))).process(records(lines)).unwrap()
@@ -154,7 +155,9 @@ fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
         ]
     );
     assert_eq!(table(&found), ["2|-", "-|-"]);
-    assert!(found.warnings.iter().any(|warning| warning.subject == "userid" && warning.message.contains("userId")));
+    // The letter says it of a field of its own.
+    let ignored = |warning: &dataflow_sdk::batch::Warning| (warning.subject.clone(), warning.records);
+    assert_eq!(found.warnings.iter().map(ignored).collect::<Vec<_>>(), [("other".to_owned(), 1)]);
     // What is computed is always there.
     let computed = go(UnknownFields::Ignore, json!([{"type": "map", "set": {"Name": "upper(name)"}}]));
     assert_eq!(computed.dead, []);
@@ -163,4 +166,40 @@ fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
         failing.new_columns.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
         ["userid", "name", "other"]
     );
+}
+
+/// An ignored field is counted of the records that go to the sink, whatever became of others: filtered, unreadable, or of a
+/// value that doesn't fit; and once of each that was made several rows of.
+#[test]
+fn ignored_fields_are_counted_of_the_records_that_go_to_the_sink() {
+    let lines = [
+        r#"{"id": 1, "all": 1, "some": 1, "list": [1, 2]}"#,
+        r#"{"id": 2, "all": 1, "list": [3]}"#,
+        r#"{"id": 3, "all": 1, "some": 1, "list": []}"#,
+        r#"{"id": "x", "all": 1, "some": 1, "list": [4]}"#,
+        r#"{"id": 5, "all": 1, "some": 1"#,
+        r#"{"id": 6, "all": 1, "some": null, "list": [5, 6], "late": 1}"#,
+        r#"{"id": -7, "all": 1, "some": 1, "list": [7], "gone": 1}"#,
+    ];
+    let filter = json!({"type": "filter", "condition": "id is null or id > 0"});
+    let unnest = json!({"type": "sql", "query": "select id, unnest(list) as a from input"});
+    let set = json!({"type": "map", "set": {"made": "1"}});
+    let all = |transforms: Value, records: Arc<Records>| {
+        let mut plan = plan(spec(transforms, json!({})), Demand::Columns(vec![column("id", Type::Bigint)]));
+        plan.unknown_fields = Some(UnknownFields::Ignore);
+        let processed = program(&plan).process(records).unwrap();
+        let ignored = processed.warnings.iter().filter(|warning| warning.code == "ignored-field");
+        ignored.map(|warning| (warning.subject.clone(), warning.records)).collect::<BTreeMap<_, _>>()
+    };
+    let counts = |counts: &[(&str, u64)]| counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    assert_eq!(
+        all(json!([]), records(&lines)),
+        counts(&[("all", 5), ("some", 4), ("list", 5), ("late", 1), ("gone", 1)])
+    );
+    let after = all(json!([filter]), records(&lines));
+    assert_eq!(after, counts(&[("all", 4), ("some", 3), ("list", 4), ("late", 1)]));
+    assert_eq!(all(json!([filter, set]), records(&lines))["made"], 4);
+    assert_eq!(all(json!([filter, unnest]), records(&lines)), counts(&[("a", 3)]));
+    let csv = csv(&["1,x", "-2,x", "n,x", "4,x"], &["id", "b"]);
+    assert_eq!(all(json!([filter]), csv), counts(&[("b", 2)]));
 }

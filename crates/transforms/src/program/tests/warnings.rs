@@ -94,3 +94,55 @@ fn values_without_a_type_in_common_are_told_with_the_first_odd_one() {
         assert!(odd.is_none_or(|odd| told[0].contains(&format!("the first odd one is {odd};"))), "{odd:?} {told:?}");
     }
 }
+
+/// Every setting that names fields: a name that no record has is told with the nearest, once.
+#[test]
+fn a_setting_that_names_a_field_that_no_record_has_is_spoken_of() {
+    let sink = |more: Value| {
+        let mut sink = json!({"type": "sqlite", "path": "a.db", "table": "t"});
+        sink.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"sink": sink})
+    };
+    let map = json!([{"type": "map", "set": {"total": "1"}}]);
+    let select = json!([{"type": "map", "set": {"nickname": "username"}, "select": ["id", "nickname"]}]);
+    let cases = [
+        (json!([]), sink(json!({"columns": ["id", "usrname"]})), "usrname", "did you mean username?"),
+        (
+            json!([]),
+            sink(json!({"columns": {"id": "bigint", "usrname": "text"}})),
+            "usrname",
+            "nothing fills that column",
+        ),
+        (json!([]), sink(json!({"key": "idd"})), "idd", "part of the sink's key; did you mean id?"),
+        (json!([]), sink(json!({"key": ["id", "usrname"], "columns": ["usrname"]})), "usrname", "sink's key"),
+        (json!([]), json!({"schema": {"id": "bigint", "usrname": "text"}}), "usrname", "schema is no field's; did you"),
+        (json!([]), sink(json!({"columns": ["id", "Username"]})), "Username", "there is username: names are case"),
+        (json!([]), sink(json!({"columns": ["id", "address.street"]})), "address.street", "nothing fills"),
+        (
+            json!([]),
+            sink(json!({"columns": ["id", "address.city", "a.b", "nothing"], "key": "id"})),
+            "nothing",
+            "nothing fills",
+        ),
+        (map, sink(json!({"columns": ["total", "id"], "key": "total"})), "", ""),
+        (select, sink(json!({"columns": ["nickname", "id"]})), "", ""),
+    ];
+    for (transforms, more, subject, says) in cases {
+        let spec = spec(transforms, more.clone());
+        let columns = match spec.sink.config.get("columns") {
+            Some(Value::Array(names)) => names.iter().map(|name| name.as_str().unwrap()).collect(),
+            Some(Value::Object(types)) => types.keys().map(String::as_str).collect(),
+            _ => vec!["id"],
+        };
+        let columns = columns.into_iter().map(|name| column(name, Type::Text)).collect();
+        let mut program = program(&plan(spec.clone(), Demand::Columns(columns)));
+        let lines = [r#"{"id": 1, "username": "x", "address": {"city": "y"}, "a.b": 1}"#];
+        let warnings = program.process(records(&lines)).unwrap().warnings;
+        let told: Vec<_> = warnings.iter().filter(|warning| warning.code == "unknown-field").collect();
+        assert_eq!(told.len(), usize::from(!subject.is_empty()), "{more}: {told:?}");
+        assert!(told.iter().all(|told| told.subject == subject && told.message.contains(says)), "{more}: {told:?}");
+        assert!(
+            program.process(records(&lines)).unwrap().warnings.iter().all(|warning| warning.code != "unknown-field")
+        );
+    }
+}
