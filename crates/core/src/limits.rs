@@ -34,6 +34,8 @@ pub const MAX_LANES: u32 = 64;
 pub const REMEMBERED_COMMANDS: usize = 1_000;
 /// How long a command id is remembered, in milliseconds (24 h).
 pub const REMEMBERED_COMMANDS_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Targets remembered that a pipeline has written to before.
+pub const REMEMBERED_TARGETS: usize = 16;
 /// Batch ids remembered per pipeline with an `http` source.
 pub const REMEMBERED_BATCHES: usize = 100_000;
 /// Most columns that are inferred rather than asked for.

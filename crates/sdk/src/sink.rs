@@ -110,6 +110,9 @@ pub struct OpenLane {
     /// The same where a user has decided to go on without what was there: the target need not be as it says, but may be made
     /// anew as it was.
     pub remembered: Option<serde_json::Value>,
+    /// The [known](Self::known) generations whose rows the target must hold: the others wrote elsewhere, or a user has decided to
+    /// go on without what they wrote.
+    pub left: Vec<Generation>,
     /// Versions that a keyed sink writes are this plus the number of the commit within the run (from 1): greater than
     /// any of an earlier run.
     pub version_base: u64,

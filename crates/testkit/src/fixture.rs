@@ -66,6 +66,7 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
         known: Vec::new(),
         earlier: None,
         remembered: None,
+        left: Vec::new(),
         version_base: fence.epoch.0 * 1_000_000,
     }
 }

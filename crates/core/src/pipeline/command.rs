@@ -202,8 +202,8 @@ pub struct Change {
     pub source: bool,
     /// The sink writes elsewhere, or other rows.
     pub sink: bool,
-    /// The sink writes elsewhere.
-    pub target: bool,
+    /// The sink writes elsewhere: where it wrote, and where it writes then, as sinks spell it.
+    pub target: Option<(String, String)>,
     /// Partitions whose positions say nothing to the source any more, and where it goes on instead, in words.
     pub given_up: BTreeMap<Partition, String>,
 }

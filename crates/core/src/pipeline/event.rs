@@ -197,19 +197,31 @@ pub struct NewGeneration {
     pub given_up: Positions,
     /// What the sink had of the old one when it ended; its counts stay in the ledger.
     pub settled: Vec<LaneProgress>,
-    /// Nothing that earlier ones left in the target is required of it any more: it is another, or a user has decided about
-    /// one that had lost some of it. So many records that they had delivered are lost with that.
+    /// Nothing that earlier ones left in the target is required of it any more: it had lost some of it, and a user has decided.
+    /// So many records that they had delivered are lost with that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
-    /// It writes to another target, where it goes on without so many records that the one before has got.
+    /// It writes to another target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retargeted: Option<u64>,
+    pub retargeted: Option<Retargeted>,
     /// Pushed records that it passes over although they were pending: they are lost, and their batches forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discarded: Option<Lost>,
     /// The old one was not settled, for this reason, and a user forced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<String>,
+}
+
+/// A turn to another target. What is required of one that it returns to is what was left there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retargeted {
+    /// Where it wrote, as the sink spells it.
+    pub from: String,
+    /// Where it writes now.
+    pub to: String,
+    /// Records that the one before has got, and that it goes on without.
+    pub records: u64,
 }
 
 /// Where a lane is after its last commit.

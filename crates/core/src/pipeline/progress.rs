@@ -1,13 +1,13 @@
 //! How far a pipeline is.
 use super::{
-    event::{LaneProgress, NewGeneration},
+    event::{LaneProgress, NewGeneration, Retargeted},
     passing::Passing,
 };
 use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::Generation,
     ledger::Counters,
-    limits::{JOINED_LETTERS, NAMED_CHUNKS, REMEMBERED_CHUNKS},
+    limits::{JOINED_LETTERS, NAMED_CHUNKS, REMEMBERED_CHUNKS, REMEMBERED_TARGETS},
     position::{Position, Positions},
     time::Timestamp,
 };
@@ -41,6 +41,9 @@ pub struct Progress {
     /// What earlier generations have left in the target.
     #[serde(default, skip_serializing_if = "Left::is_nothing")]
     pub left: Left,
+    /// What they have left in other targets, the last one at the end: an update may return to one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away: Vec<Away>,
     /// Records of earlier generations that the target does not have from this pipeline, or that are written to it again: they
     /// went to another one, or were delivered before the source was begun anew.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -50,20 +53,33 @@ pub struct Progress {
     pub passing: Passing,
 }
 
-/// What earlier generations have left in the target: it must still be there when the next one makes its first commit.
+/// What earlier generations have left in a target: it must still be there when the next one makes its first commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Left {
-    /// The first generation of which anything is required.
-    pub since: Generation,
-    /// Records that were delivered before that one.
-    pub before: u64,
+    /// The generations of which it is required.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of: Vec<Generation>,
+    /// Records that they have delivered.
+    pub records: u64,
     /// The last handle of a staged sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<serde_json::Value>,
     /// The last handle where the target need not be as it says: a user has decided to go on without what was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered: Option<serde_json::Value>,
+}
+
+/// A target that an update has turned away from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Away {
+    /// Where it is, as the sink spells it.
+    pub target: String,
+    /// What must be there.
+    pub left: Left,
+    /// Records that it has and that a run which went on there would not have written again.
+    pub held: u64,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -80,11 +96,6 @@ impl Progress {
     /// Whether this journal has started a generation, or a user has decided about it.
     pub fn knows(&self, generation: Generation) -> bool {
         generation == self.generation || self.known.contains(&generation)
-    }
-
-    /// Records that earlier generations have delivered to the target.
-    pub fn left(&self) -> u64 {
-        self.earlier.delivered.saturating_sub(self.left.before)
     }
 
     /// Counts over all generations and lanes.
@@ -171,15 +182,18 @@ impl Progress {
             self.keep(&lane.chunks);
             self.by_lane.insert(lane.lane, lane.clone());
         }
-        let mut earlier = self.counters();
+        let (mut earlier, held) = (self.counters(), self.held_by_target(&[]));
         let mut left = std::mem::take(&mut self.left);
+        left.records += earlier.delivered - self.earlier.delivered;
+        left.of.push(self.generation);
+        left.of.extend(&next.met);
         let handle = self.by_lane.values().find_map(|lane| lane.handle.clone());
         if let Some(lost) = next.lost {
             let lost = lost.min(earlier.delivered);
             earlier.delivered -= lost;
             earlier.lost += lost;
             let remembered = handle.or(left.handle).or(left.remembered);
-            left = Left { since: next.generation, before: earlier.delivered, handle: None, remembered };
+            left = Left { remembered, ..Left::default() };
         } else if handle.is_some() {
             left = Left { handle, remembered: None, ..left };
         }
@@ -188,7 +202,18 @@ impl Progress {
             earlier.lost += discarded.records;
         }
         let dead_letters = std::mem::take(&mut self.dead_letters);
-        let elsewhere = if next.retargeted.is_some() { earlier.delivered } else { self.elsewhere };
+        let mut elsewhere = self.elsewhere;
+        if let Some(Retargeted { from, to, .. }) = &next.retargeted {
+            let there = self.away.iter().rposition(|away| away.target == *to).map(|place| self.away.remove(place));
+            let there = there.unwrap_or_else(|| {
+                let remembered = left.handle.clone().or(left.remembered.clone());
+                Away { target: to.clone(), left: Left { remembered, ..Left::default() }, held: 0 }
+            });
+            self.away.push(Away { target: from.clone(), left, held });
+            self.away.drain(..self.away.len().saturating_sub(REMEMBERED_TARGETS));
+            elsewhere = earlier.delivered.saturating_sub(there.held);
+            left = there.left;
+        }
         let mut known = std::mem::take(&mut self.known);
         known.push(self.generation);
         known.extend(&next.met);
@@ -202,6 +227,7 @@ impl Progress {
             by_lane: BTreeMap::new(),
             at: None,
             left,
+            away: std::mem::take(&mut self.away),
             elsewhere,
             passing: Passing::default(),
         };

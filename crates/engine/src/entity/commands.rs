@@ -170,7 +170,7 @@ impl Entity {
         };
         let choice = Choice { to: &place, earliest: &earliest };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
-        let left = pipeline.progress.left() > 0 || pipeline.progress.left.handle.is_some();
+        let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
         let settlement = if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over {
             let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
             self.settle(&pipeline, Some(choice), force, take_over).await

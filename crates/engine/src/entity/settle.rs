@@ -132,7 +132,7 @@ impl Entity {
             let counted = lanes.iter().map(|lane| lane.counters.lost).sum::<u64>().saturating_sub(known);
             let passed = choice.passed(&Positions::new(), &progress.positions()).saturating_sub(counted);
             let transactional = built.sink.kind() == Kind::Transactional;
-            let gone = progress.left().saturating_sub(still_held(&found.others, progress));
+            let gone = progress.left.records.saturating_sub(still_held(&found.others, progress));
             if transactional { gone.min(passed) } else { 0 }
         });
         Settlement::Settled { lanes, met: found.met, lost }
@@ -159,6 +159,7 @@ impl Entity {
             known: pipeline.progress.known.clone(),
             earlier: pipeline.progress.left.handle.clone(),
             remembered: pipeline.progress.left.remembered.clone(),
+            left: pipeline.progress.left.of.clone(),
             version_base,
         };
         let fresh = LaneProgress { lane, ..LaneProgress::default() };

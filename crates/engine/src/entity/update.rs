@@ -6,6 +6,7 @@ use dataflow_core::{
         Command, Decision, Fact, Rejected, Request,
         command::{Change, Settlement},
         decide,
+        event::Retargeted,
     },
     spec::PipelineSpec,
 };
@@ -67,8 +68,8 @@ impl Entity {
                 format!("positions were given up with generation {number}: {}", places.join(", ")),
             );
         }
-        match generation.retargeted {
-            Some(records) if records > 0 => tell(
+        match &generation.retargeted {
+            Some(Retargeted { records, .. }) if *records > 0 => tell(
                 "target-changed",
                 format!(
                     "generation {number} writes to another target, which lacks {records} record(s) that were delivered to the \

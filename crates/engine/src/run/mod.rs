@@ -210,6 +210,7 @@ impl Run {
             known: progress.known.clone(),
             earlier: progress.left.handle.clone(),
             remembered: progress.left.remembered.clone(),
+            left: progress.left.of.clone(),
             version_base: run.0 << 32,
         };
         let opening = wait_for("sink", "opening it", &self.live, &*self.parts.clock, built.sink.open(cx, open));

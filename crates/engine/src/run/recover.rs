@@ -60,7 +60,7 @@ pub(crate) fn recover(
     match (kind, token) {
         (Kind::Transactional, None) if journal_sequence == 0 => {
             let nothing_since = progress.by_lane.values().all(|lane| lane.sequence == 0);
-            let (left, held) = (progress.left(), still_held(others, progress));
+            let (left, held) = (progress.left.records, still_held(others, progress));
             if nothing_since && held < left { Err(forgotten(left, held)) } else { Ok(opened(Recovery::Fresh, known)) }
         }
         (Kind::Transactional, None) => Err(Failure::decide(
@@ -71,7 +71,7 @@ pub(crate) fn recover(
                  were delivered: is it another target by now (its address, or what a variable in it stands for), or was it made \
                  anew or restored from a backup?",
                 places(&known.positions),
-                progress.left() + progress.by_lane.values().map(|lane| lane.counters.delivered).sum::<u64>()
+                progress.left.records + progress.by_lane.values().map(|lane| lane.counters.delivered).sum::<u64>()
             ),
             "choose: set the checkpoint to \"beginning\" to write everything to this target, or to \"journal\" to go on after \
              the last checkpoint, which counts what is not there as lost; or bring back the target that has it",
@@ -127,8 +127,7 @@ pub(crate) fn unknown<'a>(others: &'a [Token], progress: &Progress) -> Vec<&'a T
 
 /// Records that the target holds of [those](Progress::left) that earlier generations have delivered.
 pub(crate) fn still_held(others: &[Token], progress: &Progress) -> u64 {
-    let required = |of: Generation| of >= progress.left.since && progress.knows(of);
-    let counted = others.iter().filter(|token| required(token.fence.generation));
+    let counted = others.iter().filter(|token| progress.left.of.contains(&token.fence.generation));
     counted.map(|token| token.counters.delivered).sum()
 }
 

@@ -6,7 +6,7 @@ use dataflow_core::{
     ledger::Counters,
     pipeline::{
         Event,
-        event::{Cause, Fact, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery},
+        event::{Cause, Fact, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery, Retargeted},
     },
     position::Position,
     shard::ShardId,
@@ -179,7 +179,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
                     spec: spec(SMALL),
                     generation: Some(NewGeneration {
                         given_up: [("orders/0".into(), Position::offset(7).of("topic 5"))].into(),
-                        retargeted: Some(7),
+                        retargeted: Some(Retargeted { from: "sqlite a".into(), to: "sqlite b".into(), records: 7 }),
                         ..generation(None)
                     }),
                 })

@@ -44,7 +44,8 @@ impl Catalog {
     ) -> Change {
         let partitions: Vec<&Partition> = positions.keys().collect();
         let Read { like, kept, begins } = self.read(&before.source, &after.source, &partitions, connections);
-        let target = self.target(&before.sink, connections) != self.target(&after.sink, connections);
+        let (from, to) = (self.target(&before.sink, connections), self.target(&after.sink, connections));
+        let target = (from != to).then_some((from, to));
         let goes_on = kept.contains(&Kept::Yes);
         let given_up = partitions.into_iter().zip(kept).filter_map(|(partition, kept)| {
             let instead = match kept {
@@ -59,7 +60,7 @@ impl Catalog {
         Change {
             source: !like,
             given_up: given_up.collect(),
-            sink: target || !self.writes_like(&before.sink, &after.sink, connections),
+            sink: target.is_some() || !self.writes_like(&before.sink, &after.sink, connections),
             target,
         }
     }
@@ -93,12 +94,13 @@ impl Catalog {
     }
 
     /// Where a sink writes. One whose settings can't be read writes where nobody else does.
-    fn target(&self, sink: &Component, connections: &Connections) -> (String, String) {
+    fn target(&self, sink: &Component, connections: &Connections) -> String {
         let place = self.get(Role::Sink, &sink.kind).and_then(|connector| match connector.make {
             Make::Sink { target, .. } => target(Value::Object(own(connector, sink, connections))),
             Make::Source { .. } => None,
         });
-        (sink.kind.clone(), place.unwrap_or_else(|| Value::Object(sink.config.clone()).to_string()))
+        let place = place.unwrap_or_else(|| Value::Object(self.redact(Role::Sink, sink).config).to_string());
+        format!("{} {place}", sink.kind)
     }
 
     /// Whether a sink writes the same to the same place: but for tuning and credentials, its settings are the same.

@@ -369,6 +369,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         known: Vec::new(),
         earlier: None,
         remembered: None,
+        left: Vec::new(),
         version_base: 0,
     };
     let mut opened = sink.open(&cx, lane).await.unwrap();
@@ -481,7 +482,7 @@ fn a_target_is_another_one_by_its_place_alone() {
         (json!({"type": "lines", "path": "b", "separator": 7}), true),
     ] {
         let change = change(sink.clone());
-        assert!((change.sink, change.target) == (true, target), "{sink}: {change:?}");
+        assert!((change.sink, change.target.is_some()) == (true, target), "{sink}: {change:?}");
     }
 }
 

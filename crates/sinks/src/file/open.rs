@@ -268,7 +268,7 @@ impl There<'_> {
         same_end(self.path, self.file, handle)
     }
 
-    /// A file that this generation has written to. Others must not have since.
+    /// A file that this pipeline has written to. Others must not have since.
     fn check(&self, handle: Handle, lane: &OpenLane) -> Result<Handle, Error> {
         let tail = self.holds(&handle)?;
         let more = self.length > handle.length;
@@ -284,7 +284,8 @@ impl There<'_> {
         }
     }
 
-    /// The first opening of a generation. What the pipeline wrote in `earlier` ones must be there, and stays.
+    /// The first opening of a generation. What the pipeline wrote in `earlier` ones must be there, and stays; nor may there be
+    /// anything of others after it.
     fn begin(
         &self,
         if_exists: IfExists,
@@ -293,12 +294,15 @@ impl There<'_> {
         taken_over: bool,
     ) -> Result<Handle, Error> {
         let fence = &lane.fence;
-        if let Some(earlier) = earlier.filter(|_| !taken_over) {
+        let earlier = earlier.filter(|_| !taken_over);
+        if let Some(earlier) = earlier {
             self.holds(earlier)?;
         }
         let found = self.length;
-        let base = match &self.mark {
-            Some(mark) if mark.is_of(fence) => {
+        let base = match (&self.mark, earlier) {
+            // Without a mark, nothing tells whose it is that comes after.
+            (Some(_), Some(earlier)) => self.check(earlier.clone(), lane)?.length,
+            (Some(mark), None) if mark.is_of(fence) => {
                 let since = if mark.generation == fence.generation { mark.base } else { 0 };
                 if found > since && mark.is_ahead(lane, mark.base) {
                     return Err(self.behind(mark, mark.base));

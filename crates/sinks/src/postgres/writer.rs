@@ -41,7 +41,7 @@ pub(super) async fn open(
     let (token, (others, begins)) =
         tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;
     let mut warnings = Vec::new();
-    let (mut added, claim) = (Vec::new(), Claim::of(lane, &options.table));
+    let (mut added, claim) = (Vec::new(), Claim::of(lane));
     let prepared = target::prepare(&server, &mut client, &options, (&schema, &claim), None, &mut added, wait).await?;
     let target = prepared.map(|(target, more)| {
         warnings.extend(more);

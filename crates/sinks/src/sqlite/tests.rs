@@ -574,7 +574,6 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
         let (mut writer, demand, _) = made(open_lane(&fence("p", 1))).await.unwrap();
         let rows = |id| [output(&demand, 0, &[(Some(id), Some("x"))])];
         writer.commit(&rows(1), &token(&fence("p", 1), 1)).await.unwrap();
-        let handle = target.try_open(1).await.unwrap().handle;
         target.db().execute_batch(gone).unwrap();
         let error = writer.commit(&rows(2), &token(&fence("p", 1), 2)).await.unwrap_err();
         assert!(matches!(&error, CommitError::Failed(error) if error.code() == "table-changed"), "{error:?}");
@@ -582,7 +581,7 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
         let own = fence("p", 2);
         let next = dataflow_core::token::Fence { generation: Generation::new(2, 7), ..own.clone() };
         let next = || OpenLane { known: vec![own.generation], ..open_lane(&next) };
-        for lane in [open_lane(&own), OpenLane { earlier: handle, ..next() }] {
+        for lane in [open_lane(&own), OpenLane { left: vec![own.generation], ..next() }] {
             let error = made(lane).await.err();
             assert!(matches!(error, Some(Error::Contradicts { code: "table-missing", .. })), "{error:?}");
         }

@@ -32,15 +32,8 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
         return Err(failure::gone(&config.path));
     }
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
-    let mut target = Target {
-        db,
-        options,
-        claim: Claim::of(lane, &config.table),
-        table: None,
-        added: Vec::new(),
-        kept: None,
-        swallowed: 0,
-    };
+    let mut target =
+        Target { db, options, claim: Claim::of(lane), table: None, added: Vec::new(), kept: None, swallowed: 0 };
     let (token, (others, begins), warnings) = target.transaction(|target| {
         target.db.fence(lane, &config.table)?;
         Ok((target.db.token(&lane.fence)?, target.db.generations(lane)?, target.prepare(None)?))

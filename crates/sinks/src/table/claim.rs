@@ -1,5 +1,4 @@
 //! What a pipeline has written to a table: one that is missing then is not made anew unasked.
-use super::Remembered;
 use dataflow_core::{id::Generation, token::Fence};
 use dataflow_sdk::{Error, sink::OpenLane};
 
@@ -14,9 +13,9 @@ pub struct Claim {
 
 impl Claim {
     /// That of a lane that is opened.
-    pub fn of(lane: &OpenLane, table: &str) -> Self {
-        let earlier = lane.earlier.as_ref().is_some_and(|handle| Remembered::is_of(handle, table));
-        Self { fence: lane.fence.clone(), excused: if earlier { Vec::new() } else { lane.known.clone() } }
+    pub fn of(lane: &OpenLane) -> Self {
+        let excused = lane.known.iter().copied().filter(|known| !lane.left.contains(known));
+        Self { fence: lane.fence.clone(), excused: excused.collect() }
     }
 
     /// That a `table` which is `missing`, or another one than was written to, may be made or written to, if none of the rows

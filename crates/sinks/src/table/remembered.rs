@@ -25,12 +25,6 @@ impl Remembered {
         serde_json::from_value(lane.handle.clone()?).ok()
     }
 
-    /// Whether `handle` is that of a table of this name, in whatever schema.
-    pub fn is_of(handle: &serde_json::Value, table: &str) -> bool {
-        let name = |table: &str| table.rsplit('.').next().unwrap_or_default().to_lowercase();
-        serde_json::from_value::<Self>(handle.clone()).is_ok_and(|it| name(&it.table) == name(table))
-    }
-
     /// As it is journalled.
     ///
     /// # Errors

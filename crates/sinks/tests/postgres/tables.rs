@@ -219,7 +219,6 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
         let (mut writer, demand, _) = made(open_lane(&fence("p", 1))).await.unwrap();
         let rows = |id| [output(&demand, 0, &[(Some(id), Some("x"))])];
         writer.commit(&rows(1), &token(&fence("p", 1), 1)).await.unwrap();
-        let handle = target.try_open(1).await.unwrap().handle;
         target.client.batch_execute(gone).await.unwrap();
         let error = writer.commit(&rows(2), &token(&fence("p", 1), 2)).await.unwrap_err();
         assert!(format!("{error:?}").contains("table-missing"), "{error:?}");
@@ -228,7 +227,7 @@ async fn a_table_that_had_rows_is_not_made_anew_unasked() {
         let next = Fence { generation: Generation::new(2, 7), ..own.clone() };
         let next = || OpenLane { known: vec![own.generation], ..open_lane(&next) };
         let another = Fence { lane: 1, ..own.clone() };
-        for lane in [open_lane(&another), open_lane(&own), OpenLane { earlier: handle, ..next() }] {
+        for lane in [open_lane(&another), open_lane(&own), OpenLane { left: vec![own.generation], ..next() }] {
             let error = made(lane).await.err();
             assert!(matches!(error, Some(Error::Contradicts { code: "table-missing", .. })), "{error:?}");
         }

@@ -4,6 +4,7 @@ use crate::{
     pipeline::{
         Command, Decision, Fact, Rejected, State,
         command::{Change, Settlement},
+        event::Retargeted,
         rejected::GivenUp,
     },
     spec::PipelineSpec,
@@ -53,14 +54,12 @@ pub(in crate::pipeline) fn update(
     }
     let mut generation = generation::begin(pipeline, &spec, kept, settlement, nonce)?;
     generation.given_up = given_up;
-    if change.target {
+    if let Some((from, to)) = &change.target {
         let records = pipeline.progress.held_by_target(&generation.settled);
         if records > 0 && !wanted.retarget && !generation.positions.is_empty() {
             return Err(Rejected::RetargetNeeded { records });
         }
-        generation.retargeted = Some(records);
-        // Another target holds nothing of this pipeline.
-        generation.lost = generation.lost.or(Some(0));
+        generation.retargeted = Some(Retargeted { from: from.clone(), to: to.clone(), records });
     }
     Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation: Some(generation) }]))
 }

@@ -278,7 +278,9 @@ pub fn update_source(reset: bool) -> Request {
 pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> Request {
     let before = self::spec();
     let (source, sink) = (spec.source != before.source, spec.sink != before.sink);
-    let change = Change { source, sink, target: sink, given_up: BTreeMap::new() };
+    let target = |spec: &PipelineSpec| serde_json::Value::Object(spec.sink.config.clone()).to_string();
+    let target = sink.then(|| (target(&before), target(&spec)));
+    let change = Change { source, sink, target, given_up: BTreeMap::new() };
     Request::Update { spec: Box::new(spec), change, reset: false, retarget: true, settlement, nonce: NONCE }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     id::{Epoch, RunId},
     pipeline::{
         Event, Fact,
-        event::{LaneOpened, LaneProgress, NewGeneration, Recovery},
+        event::{LaneOpened, LaneProgress, NewGeneration, Recovery, Retargeted},
     },
     position::Position,
     spec::PipelineSpec,
@@ -26,7 +26,7 @@ pub fn samples() -> Vec<Event> {
             generation: Some(NewGeneration {
                 settled: vec![full_lane(3)],
                 given_up: [("orders/0".into(), Position::offset(300).of("5f3c"))].into(),
-                retargeted: Some(300),
+                retargeted: Some(Retargeted { from: "sqlite a".into(), to: "sqlite b".into(), records: 300 }),
                 ..generation(2, at(300))
             }),
         },

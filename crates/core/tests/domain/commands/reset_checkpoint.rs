@@ -121,10 +121,10 @@ fn what_is_gone_of_earlier_generations_is_counted_as_lost_and_required_no_more()
     let kept = stopped.when(reset(settled(3, None))).after();
     let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
     let delivered = progress(&kept).earlier.delivered;
-    assert_eq!((progress(&kept).left(), delivered > 0), (delivered, true));
+    assert_eq!((progress(&kept).left.records, delivered > 0), (delivered, true));
     let lost_before = progress(&kept).earlier.lost;
     let decided = kept.when(reset(Settlement::Settled { lanes: vec![], met: Vec::new(), lost: Some(2) })).after();
     let Counters { delivered: still, lost, .. } = progress(&decided).earlier;
     assert_eq!((still, lost), (delivered - 2, lost_before + 2));
-    assert_eq!(progress(&decided).left(), 0);
+    assert_eq!(progress(&decided).left.records, 0);
 }

@@ -3,7 +3,7 @@ use dataflow_core::{
     pipeline::{
         Command, Fact, Rejected, Request, State, Status,
         command::{Change, Settlement},
-        event::{LaneProgress, NewGeneration},
+        event::{LaneProgress, NewGeneration, Retargeted},
         testing::*,
     },
     position::{Partition, Position},
@@ -48,10 +48,10 @@ fn other_transforms_are_the_same_generation() {
 fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     // The sink has one commit more than the journal.
     let then = ran().when(update(redirected(), 4));
+    let [from, to] = [spec(), redirected()].map(|spec| json!(spec.sink.config).to_string());
     let begun = NewGeneration {
         settled: vec![lane(4)],
-        lost: Some(0),
-        retargeted: Some(counters(400).delivered),
+        retargeted: Some(Retargeted { from, to, records: counters(400).delivered }),
         ..generation(2, at(0))
     };
     // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
@@ -60,7 +60,7 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     let progress = &after.state.pipeline().unwrap().progress;
     assert_eq!((progress.generation, progress.lanes), (Generation::new(2, NONCE), None));
     assert_eq!((progress.earlier, progress.counters()), (counters(400), counters(400)));
-    assert_eq!(progress.left(), 0, "another target holds nothing");
+    assert_eq!(progress.left.records, 0, "another target holds nothing");
     assert!(progress.by_lane.is_empty());
 }
 

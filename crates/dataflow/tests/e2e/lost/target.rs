@@ -1,7 +1,7 @@
 //! Targets that lost what was committed: restored from an older backup, changed, cut, removed.
 use super::{Flow, rows, sqlite, times};
 use crate::{
-    program::{count, is, start},
+    program::{Node, count, is, start},
     server::Postgres,
 };
 use rusqlite::Connection;
@@ -380,5 +380,190 @@ async fn a_target_file_that_is_shorter_than_committed_another_or_gone() {
                 if again { times(&[(0..left, 1), (0..150, 1)]) } else { times(&[(0..left, 1), (100..150, 1)]) };
             assert_eq!(lines(&flow.folder), expected, "{name}: {choice}");
         }
+    }
+}
+
+impl Flow<'_> {
+    /// Has it write to another target, on purpose.
+    async fn turn_to(&self, sink: &Value) {
+        self.act("stop").await;
+        let path = format!("/api/pipelines/{}", self.id);
+        let mut spec = self.node.get(&path).await;
+        spec["sink"] = sink.clone();
+        let (status, body) = self.node.request("PUT", &format!("{path}?retarget=true"), Some(&spec)).await;
+        assert_eq!(status, 200, "{body}");
+    }
+}
+
+/// A target that a pipeline leaves and returns to, by way of a second and a third one.
+struct Left<'a> {
+    flow: Flow<'a>,
+    first: Value,
+}
+
+impl<'a> Left<'a> {
+    /// The first target has records 0 to 100 when it is left, and `backup` was made of it after 60.
+    async fn new<B>(
+        node: &'a Node,
+        folder: &Path,
+        id: &str,
+        sink: impl Fn(&Path) -> Value,
+        back_up: impl Fn(&Path) -> B,
+        others: [Value; 2],
+    ) -> (Self, B) {
+        let flow = Flow::new(node, folder, id, &sink, json!({})).await;
+        flow.append(0..60);
+        flow.delivered(60).await;
+        flow.act("stop").await;
+        let backup = back_up(&flow.folder);
+        flow.act("start").await;
+        flow.append(60..100);
+        flow.delivered(100).await;
+        for (other, to) in others.iter().zip([120, 140]) {
+            flow.turn_to(other).await;
+            flow.act("start").await;
+            flow.append(to - 20..to);
+            flow.delivered(to).await;
+        }
+        let first = sink(&flow.folder);
+        (Self { flow, first }, backup)
+    }
+
+    /// What becomes of the target meanwhile is noticed, and so many records are counted as lost once a user goes on.
+    async fn misses(&self, code: &str, lost: u64) {
+        self.flow.turn_to(&self.first).await;
+        let error = self.flow.fails(code).await;
+        assert!(error["fix"].as_str().unwrap().contains("journal"), "{error}");
+        let reset = self.flow.choose(json!("journal")).await;
+        assert_eq!(count(&reset, "recordsLost"), lost, "{code}");
+        self.goes_on(140 - lost).await;
+    }
+
+    /// Records 140 to 150 arrive.
+    async fn goes_on(&self, delivered: u64) {
+        self.flow.act("start").await;
+        self.flow.append(140..150);
+        self.flow.delivered(delivered + 10).await;
+        self.flow.act("stop").await;
+    }
+
+    async fn returns(&self) {
+        self.flow.turn_to(&self.first).await;
+        self.goes_on(140).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sqlite_table_that_lost_rows_while_a_pipeline_wrote_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let other =
+        |name: &str| json!({"type": "sqlite", "path": folder.path().join(name), "table": "rows", "mode": "append"});
+    let store = Store::Sqlite;
+    for name in ["kept", "restored", "dropped", "removed"] {
+        let others = [other(&format!("{name}-b")), other(&format!("{name}-c"))];
+        let (left, backup) =
+            Left::new(&node, folder.path(), name, sqlite, |folder| store.back_up(folder), others).await;
+        let at = &left.flow.folder;
+        let mut expected = times(&[(140..150, 1)]);
+        match name {
+            "kept" => {
+                left.returns().await;
+                expected = times(&[(0..100, 1), (140..150, 1)]);
+            }
+            "restored" => {
+                store.restore(at, backup).await;
+                left.misses("token-behind", 40).await;
+                expected = times(&[(0..60, 1), (140..150, 1)]);
+            }
+            "dropped" => {
+                Connection::open(at.join("out.db")).unwrap().execute_batch("drop table rows").unwrap();
+                left.misses("table-missing", 100).await;
+            }
+            _ => {
+                for gone in ["out.db", "out.db-wal", "out.db-shm"] {
+                    fs::remove_file(at.join(gone)).ok();
+                }
+                left.misses("token-missing", 100).await;
+            }
+        }
+        assert_eq!(rows(at), expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_table_that_lost_rows_while_a_pipeline_wrote_elsewhere() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let store = Store::Postgres(&postgres);
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    store.make("elsewhere").await;
+    for name in ["away_kept", "away_restored", "away_dropped"] {
+        store.make(name).await;
+        let sink = |folder: &Path| store.sink(folder);
+        // Their tokens are in the same table, unless that is restored with the rows.
+        let other = |table: &str| {
+            let mut sink = sink(Path::new(if name == "away_restored" { "elsewhere" } else { name }));
+            sink["table"] = json!(table);
+            sink
+        };
+        let back_up = |folder: &Path| store.back_up(folder);
+        let (left, backup) =
+            Left::new(&node, folder.path(), name, sink, back_up, [other("second"), other("third")]).await;
+        let at = &left.flow.folder;
+        let mut expected = times(&[(140..150, 1)]);
+        match name {
+            "away_kept" => {
+                left.returns().await;
+                expected = times(&[(0..100, 1), (140..150, 1)]);
+            }
+            "away_restored" => {
+                store.restore(at, backup).await;
+                left.misses("token-behind", 40).await;
+                expected = times(&[(0..60, 1), (140..150, 1)]);
+            }
+            _ => {
+                let client = postgres.client_of(&Store::database(at)).await;
+                client.batch_execute("drop table rows").await.unwrap();
+                left.misses("table-missing", 100).await;
+            }
+        }
+        assert_eq!(store.rows(at).await, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_others_changed_while_a_pipeline_wrote_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let other = |name: String| json!({"type": "file", "path": folder.path().join(name)});
+    let foreign = |path: &Path| {
+        let mut file = OpenOptions::new().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, b"{\"id\":9000}\n").unwrap();
+    };
+    let cut = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        let left: usize = text.split_inclusive('\n').take(60).map(str::len).sum();
+        OpenOptions::new().write(true).open(path).unwrap().set_len(left as u64).unwrap();
+    };
+    let remove = |path: &Path| fs::remove_file(path).unwrap();
+    let changes: [(&str, Option<(&str, Change<'_>)>, &[std::ops::Range<u64>]); 4] = [
+        ("kept", None, &[0..100, 140..150]),
+        ("longer", Some(("file-changed", &foreign)), &[0..100, 140..150, 9000..9001]),
+        ("shorter", Some(("file-too-short", &cut)), &[0..60, 140..150]),
+        ("removed", Some(("file-missing", &remove)), &[140..150]),
+    ];
+    for (name, change, expected) in changes {
+        let others = [other(format!("{name}-b")), other(format!("{name}-c"))];
+        let (left, ()) = Left::new(&node, folder.path(), name, file, |_| (), others).await;
+        match change {
+            None => left.returns().await,
+            Some((code, change)) => {
+                change(&left.flow.folder.join("out.jsonl"));
+                left.misses(code, 0).await;
+            }
+        }
+        let expected: Vec<_> = expected.iter().map(|ids| (ids.clone(), 1)).collect();
+        assert_eq!(lines(&left.flow.folder), times(&expected), "{name}");
     }
 }

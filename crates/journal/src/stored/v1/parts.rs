@@ -267,11 +267,19 @@ pub(super) struct NewGeneration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    retargeted: Option<u64>,
+    retargeted: Option<Retargeted>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     discarded: Option<Lost>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Retargeted {
+    from: String,
+    to: String,
+    records: u64,
 }
 
 impl From<&domain::NewGeneration> for NewGeneration {
@@ -283,7 +291,11 @@ impl From<&domain::NewGeneration> for NewGeneration {
             given_up: store_positions(&new.given_up),
             settled: new.settled.iter().map(Into::into).collect(),
             lost: new.lost,
-            retargeted: new.retargeted,
+            retargeted: new.retargeted.clone().map(|domain::Retargeted { from, to, records }| Retargeted {
+                from,
+                to,
+                records,
+            }),
             discarded: new.discarded.as_ref().map(Into::into),
             unsettled: new.unsettled.clone(),
         }
@@ -299,7 +311,11 @@ impl From<NewGeneration> for domain::NewGeneration {
             given_up: read_positions(stored.given_up),
             settled: stored.settled.into_iter().map(Into::into).collect(),
             lost: stored.lost,
-            retargeted: stored.retargeted,
+            retargeted: stored.retargeted.map(|Retargeted { from, to, records }| domain::Retargeted {
+                from,
+                to,
+                records,
+            }),
             discarded: stored.discarded.map(Into::into),
             unsettled: stored.unsettled,
         }
