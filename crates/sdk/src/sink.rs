@@ -183,12 +183,14 @@ pub trait Writer: Send {
     /// The commit after a refused one will take a while: lets go of what is kept of it, and of its locks.
     async fn release(&mut self) {}
 
-    /// Staged sinks: makes everything committed so far durable, and returns the handle that the journal will hold.
+    /// Staged sinks: makes everything committed so far durable, or says that it is not worth it yet. A sink that rolls late
+    /// bounds what it holds open: at its bound it seals.
     ///
     /// # Errors
     /// If it can't be made durable.
-    async fn seal(&mut self) -> Result<Option<serde_json::Value>, Error> {
-        Ok(None)
+    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
+        let _ = much;
+        Ok(Sealed::NotYet)
     }
 
     /// Staged sinks: the handle is in the journal; what it names may appear. Idempotent.
@@ -202,6 +204,26 @@ pub trait Writer: Send {
 
     /// Gives back connections and locks.
     async fn close(self: Box<Self>);
+}
+
+/// How much a staged sink is asked to seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// A checkpoint is due: it moves if there is enough to seal.
+    Due,
+    /// All of it: the lane ends, or can remember no more. [`Sealed::NotYet`] is no answer to this.
+    All,
+}
+
+/// What a staged sink has sealed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sealed {
+    /// Everything that was committed. The handle goes into the journal; what it names is [published](Writer::publish) then,
+    /// and when it is found in [`OpenLane::journalled`].
+    Handle(serde_json::Value),
+    /// Nothing more than before: the checkpoint stays where it is, and whatever was committed since is committed again
+    /// should the lane be opened anew.
+    NotYet,
 }
 
 /// What a commit did.

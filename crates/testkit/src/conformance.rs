@@ -1,5 +1,6 @@
 //! What every sink must do, by its kind. Run it with [`sink`] from the tests of a sink.
 mod nodes;
+mod staged;
 
 use crate::fixture::{Pair, context, fence, open_lane, output, token};
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error,
     batch::{Column, Demand, Output},
-    sink::{CommitError, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
+    sink::{CommitError, Kind, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Writer},
 };
 use std::{collections::BTreeMap, future::Future};
 
@@ -76,7 +77,11 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     }
     match fresh().await.sink().kind() {
         Kind::Keyed => replay_converges(&fresh().await).await,
-        Kind::Staged => unsealed_rows_go_away(&fresh().await).await,
+        Kind::Staged => {
+            unsealed_rows_go_away(&fresh().await).await;
+            staged::only_what_is_journalled_counts(&fresh().await).await;
+            staged::it_seals_in_the_end(&fresh().await).await;
+        }
         Kind::Transactional | Kind::Unfenced => {}
     }
 }
@@ -129,24 +134,32 @@ impl Run {
     }
     /// Seals a staged sink as a checkpoint does; the journal's memory of it.
     async fn seal(&mut self, sequence: u64) -> LaneProgress {
-        let handle = self.writer.seal().await.unwrap_or_else(|error| panic!("can't be sealed: {error}"));
-        if let Some(handle) = &handle {
-            self.writer.publish(handle).await.unwrap_or_else(|error| panic!("can't be published: {error}"));
+        let Some(progress) = self.ask_to_seal(Seal::All, sequence).await else {
+            return progress(&self.fence, sequence, None); // of no staged sink
+        };
+        self.publish(&progress).await;
+        progress
+    }
+    /// Asks a staged sink to seal; what is to be journalled, if it did.
+    async fn ask_to_seal(&mut self, much: Seal, sequence: u64) -> Option<LaneProgress> {
+        match self.writer.seal(much).await.unwrap_or_else(|error| panic!("can't be sealed: {error}")) {
+            Sealed::Handle(handle) => Some(progress(&self.fence, sequence, Some(handle))),
+            Sealed::NotYet => None,
         }
-        let Token { positions, counters, .. } = token(&self.fence, sequence);
-        LaneProgress {
-            lane: 0,
-            sequence,
-            positions,
-            counters,
-            chunks: Vec::new(),
-            warnings: Default::default(),
-            handle,
+    }
+    async fn publish(&mut self, progress: &LaneProgress) {
+        if let Some(handle) = &progress.handle {
+            self.writer.publish(handle).await.unwrap_or_else(|error| panic!("can't be published: {error}"));
         }
     }
     async fn close(self) {
         self.writer.close().await;
     }
+}
+
+fn progress(fence: &Fence, sequence: u64, handle: Option<serde_json::Value>) -> LaneProgress {
+    let Token { positions, counters, .. } = token(fence, sequence);
+    LaneProgress { lane: fence.lane, sequence, positions, counters, handle, ..LaneProgress::default() }
 }
 
 fn pair(id: i64, name: &str) -> Pair<'_> {
@@ -374,15 +387,7 @@ async fn replay_converges(subject: &dyn Subject) {
 
 async fn unsealed_rows_go_away(subject: &dyn Subject) {
     let mut run = open(subject, 1).await;
-    let begun = LaneProgress {
-        lane: 0,
-        sequence: 0,
-        positions: Default::default(),
-        counters: Counters::default(),
-        chunks: Vec::new(),
-        warnings: Default::default(),
-        handle: run.handle.clone(),
-    };
+    let begun = LaneProgress { handle: run.handle.clone(), ..LaneProgress::default() };
     run.commit(1, &[pair(1, "lost")]).await;
     run.close().await;
     let reopen = |epoch, progress| async move {

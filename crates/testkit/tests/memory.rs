@@ -1,10 +1,13 @@
 //! The memory sinks pass their own conformance suite.
 #![allow(clippy::unwrap_used)]
 use async_trait::async_trait;
-use dataflow_sdk::{SinkConfig, sink::Sink};
+use dataflow_sdk::{
+    SinkConfig,
+    sink::{Kind, Sink},
+};
 use dataflow_testkit::{
     conformance::{self, Subject},
-    memory::{KeyedMemorySink, MemorySink, Store, store},
+    memory::{KeyedMemorySink, MemorySink, StagedMemorySink, Store, store},
 };
 use std::sync::{
     Arc,
@@ -13,24 +16,26 @@ use std::sync::{
 
 struct Memory {
     name: String,
-    keyed: bool,
+    kind: Kind,
     store: Arc<Store>,
 }
 
-async fn memory(keyed: bool) -> Memory {
+async fn memory(kind: Kind) -> Memory {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = format!("conformance {}", NEXT.fetch_add(1, Ordering::Relaxed));
     let store = store(&name);
     store.reject(|_, data| data.contains("refused").then(|| "name is refused".into()));
-    Memory { store, name, keyed }
+    Memory { store, name, kind }
 }
 
 #[async_trait]
 impl Subject for Memory {
     fn sink(&self) -> Box<dyn Sink> {
-        match self.keyed {
-            true => KeyedMemorySink { store: self.name.clone() }.build(),
-            false => MemorySink { store: self.name.clone() }.build(),
+        let store = self.name.clone();
+        match self.kind {
+            Kind::Keyed => KeyedMemorySink { store }.build(),
+            Kind::Staged => StagedMemorySink { store, roll_every: 4, max_open: 1_000 }.build(),
+            Kind::Transactional | Kind::Unfenced => MemorySink { store }.build(),
         }
     }
     async fn rows(&self) -> Vec<(i64, String)> {
@@ -42,19 +47,24 @@ impl Subject for Memory {
         false
     }
     fn upserts(&self) -> bool {
-        self.keyed
+        self.kind == Kind::Keyed
     }
     fn refused_name(&self) -> Option<&'static str> {
-        (!self.keyed).then_some("refused")
+        (self.kind == Kind::Transactional).then_some("refused")
     }
 }
 
 #[tokio::test]
 async fn the_transactional_one_conforms() {
-    conformance::sink(|| memory(false)).await;
+    conformance::sink(|| memory(Kind::Transactional)).await;
 }
 
 #[tokio::test]
 async fn the_keyed_one_conforms() {
-    conformance::sink(|| memory(true)).await;
+    conformance::sink(|| memory(Kind::Keyed)).await;
+}
+
+#[tokio::test]
+async fn the_staged_one_that_rolls_late_conforms() {
+    conformance::sink(|| memory(Kind::Staged)).await;
 }

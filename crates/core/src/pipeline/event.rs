@@ -90,11 +90,11 @@ pub enum Fact {
         /// Where each lane goes on, and why.
         lanes: Vec<LaneOpened>,
     },
-    /// Batches were committed: covers all since the last such event. Absolute, so the last one says all.
+    /// Batches were committed: covers all since the last such event. Absolute, and of all lanes, so the last one says all.
     BatchProcessed {
         /// Which run.
         run: RunId,
-        /// Where the lanes are that moved.
+        /// Where all lanes are, also those that have not moved.
         lanes: Vec<LaneProgress>,
     },
     /// Types were learned from the data.

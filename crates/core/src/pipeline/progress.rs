@@ -10,6 +10,7 @@ use crate::{
     limits::{JOINED_LETTERS, NAMED_CHUNKS, REMEMBERED_CHUNKS, REMEMBERED_TARGETS},
     position::{Position, Positions},
     time::Timestamp,
+    warned::Warnings,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -150,6 +151,18 @@ impl Progress {
                 || lane.handle.is_some() && known.handle != lane.handle
                 || lane.warnings.iter().any(|warned| known.warnings.get(&warned.code, &warned.subject) != Some(warned))
         })
+    }
+
+    /// Where all lanes are once `reported` has taken the place of what is known of those: what is said once, chunks and
+    /// warnings, is not said again.
+    pub(super) fn all_lanes(&self, reported: &[LaneProgress]) -> Vec<LaneProgress> {
+        let said_once = |known: &LaneProgress| LaneProgress { warnings: Warnings::default(), ..known.clone() };
+        let mut all: BTreeMap<u32, _> = self.by_lane.iter().map(|(lane, known)| (*lane, said_once(known))).collect();
+        for lane in reported {
+            let handle = lane.handle.clone().or_else(|| all.remove(&lane.lane)?.handle);
+            all.insert(lane.lane, LaneProgress { handle, ..lane.clone() });
+        }
+        all.into_values().collect()
     }
 
     /// Takes in where a lane is; true if it has committed since, none if it fell back.

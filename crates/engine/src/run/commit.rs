@@ -2,37 +2,37 @@
 //!
 //! 1. **Prepare**, only if the batch has dead letters: they are written as a chunk of the journal. It does not count yet.
 //! 2. **Sink commit** with the token: positions, counters, and the names of all chunks since the last checkpoint.
-//! 3. **Journal**, at the next checkpoint: a `BatchProcessed` with the same positions, counters and chunks. The next
-//!    commit does not wait for it; a lane whose journal is 30 s or 1,000 chunks behind does.
+//! 3. **Journal**, at the next checkpoint of the run (`checkpoint.rs`): a `BatchProcessed` with the same positions, counters
+//!    and chunks. The next commit does not wait for it; a lane whose journal is 30 s or 1,000 chunks behind does.
+//!
+//! A staged sink is asked to seal before a checkpoint. What it has not sealed the journal does not know: the checkpoint
+//! stays where it is, and commits go on.
 use super::{
+    checkpoint::{Checkpoints, Durable, Order},
     failure::Failure,
-    lane::InFlight,
+    in_flight::InFlight,
+    letters::{Fates, Letters, bury},
     live::{self, Live},
-    patience::{store, wait_for},
+    patience::wait_for,
     report::Reports,
 };
 use crate::{dead_letters, parts::Clock, view::DeadLetter};
-use bytes::Bytes;
 use dataflow_core::{
-    chunk::{ChunkId, ChunkKind, ChunkRef},
     id::RunId,
-    ledger::Counters,
     pipeline::{Request, event},
     position::Positions,
     token::Token,
-    warned::{Warned, Warnings},
+    warned::Warnings,
 };
-use dataflow_journal::Journal;
 use dataflow_sdk::{
-    batch::{Dead, Demand, Inferred, Output, Processed, Warning},
+    batch::{Demand, Inferred, Output, Processed, Warning},
     records::{Lost, Records},
-    sink::{CommitError, Kind, RejectedRow, Writer},
+    sink::{CommitError, Kind, Seal, Sealed, Writer},
 };
-use futures::future::{BoxFuture, OptionFuture};
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, MissedTickBehavior},
+    time::Instant,
 };
 
 /// Most batches in one commit.
@@ -42,8 +42,6 @@ const MAX_BYTES: usize = 8 << 20;
 /// How far the journal may fall behind before commits wait for it.
 const MAX_BEHIND: Duration = Duration::from_secs(30);
 const MAX_CHUNKS: usize = 1_000;
-/// A chunk that takes longer keeps no locks of the sink meanwhile.
-const PROMPT: Duration = Duration::from_secs(1);
 
 /// What comes to the commit stage, in order.
 pub(crate) enum ToCommit {
@@ -60,79 +58,73 @@ pub(crate) struct Committer {
     pub(crate) writer: Box<dyn Writer>,
     /// The lane as of its last commit.
     pub(crate) token: Arc<Token>,
+    /// The number of the last commit that the journal knows.
+    pub(crate) journalled: u64,
+    /// Since when the journal does not know all that it could.
+    pub(crate) behind_since: Instant,
     /// All that was to be said of its records since the spec last changed.
     pub(crate) warned: Warnings,
-    pub(crate) checkpoint_interval: Duration,
-    pub(crate) journal: Journal,
+    pub(crate) letters: Letters,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reports: Reports,
     pub(crate) live: Arc<Live>,
 }
-
-/// Progress that was sent to the journal.
-struct Sent {
-    token: Arc<Token>,
-    handle: Option<serde_json::Value>,
-}
-
-type Reporting = BoxFuture<'static, Result<Sent, Failure>>;
 
 impl Committer {
     /// Commits what comes until the channel closes; then everything is journalled.
     pub(crate) async fn run(
         mut self,
         mut batches: mpsc::Receiver<ToCommit>,
-        checkpoints: watch::Sender<Positions>,
+        checkpointed: watch::Sender<Positions>,
     ) -> Result<(), Failure> {
-        let mut tick = tokio::time::interval_at(Instant::now() + self.checkpoint_interval, self.checkpoint_interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut reporting: Option<Reporting> = None;
-        let mut journalled = self.token.sequence;
-        let mut behind_since = Instant::now();
         let mut waiting = Vec::new();
         loop {
-            let behind = journalled < self.token.sequence
-                && (behind_since.elapsed() > MAX_BEHIND || self.token.chunks.len() >= MAX_CHUNKS);
-            if behind && reporting.is_none() {
+            let behind = self.is_behind();
+            if behind {
                 // However long the interval: commits are not to wait for it.
-                behind_since = Instant::now();
-                reporting = Some(self.report().await?);
+                self.checkpoints.hurry();
             }
             tokio::select! {
                 biased;
-                Some(sent) = OptionFuture::from(reporting.as_mut()) => {
-                    reporting = None;
-                    let sent = sent?;
-                    journalled = sent.token.sequence;
-                    self.journalled(sent, &checkpoints).await?;
-                }
-                _ = tick.tick(), if reporting.is_none() && journalled < self.token.sequence => {
-                    behind_since = Instant::now();
-                    reporting = Some(self.report().await?);
-                }
+                order = self.checkpoints.next() => match order {
+                    Order::Journalled(durable) => self.journalled(&durable, &checkpointed).await?,
+                    Order::Seal => {
+                        let much = if self.has_many_chunks() { Seal::All } else { Seal::Due };
+                        let durable = self.seal(much).await?;
+                        self.checkpoints.sealed(durable);
+                    }
+                },
                 count = batches.recv_many(&mut waiting, MAX_BATCHES), if !behind => {
                     if count == 0 {
                         break;
                     }
-                    if journalled == self.token.sequence {
-                        behind_since = Instant::now();
+                    if self.journalled == self.token.sequence {
+                        self.behind_since = Instant::now();
                     }
                     self.take(&mut waiting).await?;
                 }
             }
         }
-        if let Some(reporting) = reporting {
-            let sent = reporting.await?;
-            journalled = sent.token.sequence;
-            self.journalled(sent, &checkpoints).await?;
-        }
-        self.note();
-        if journalled < self.token.sequence || !self.token.warnings.is_empty() {
-            let sent = self.report().await?.await?;
-            self.journalled(sent, &checkpoints).await?;
+        let last = self.seal(Seal::All).await?.map(Arc::new);
+        self.checkpoints.ended(last.clone());
+        let mut waits = last.is_some();
+        while waits {
+            if let Order::Journalled(durable) = self.checkpoints.next().await {
+                waits = !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &durable));
+                self.journalled(&durable, &checkpointed).await?;
+            }
         }
         self.writer.close().await;
         Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.journalled < self.token.sequence && (self.behind_since.elapsed() > MAX_BEHIND || self.has_many_chunks())
+    }
+
+    fn has_many_chunks(&self) -> bool {
+        self.token.chunks.len() >= MAX_CHUNKS
     }
 
     /// Commits what waits, together where nothing stands between.
@@ -210,7 +202,7 @@ impl Committer {
                 }
                 Err(CommitError::Failed(error)) => return Err(Failure::of("sink", error)),
                 Err(CommitError::Rejected(rows)) => {
-                    self.discard(next).await;
+                    self.letters.discard(next, &self.token).await;
                     bury(&mut outputs, &mut fates, rows)?;
                 }
             }
@@ -226,6 +218,7 @@ impl Committer {
         if self.kind != Kind::Staged {
             self.live.committed(&self.token, self.clock.now());
         }
+        self.checkpoints.moved();
         drop(permits);
         Ok(())
     }
@@ -239,18 +232,6 @@ impl Committer {
         news.iter().for_each(|warned| self.warned.add(warned));
         Arc::make_mut(&mut self.token).warnings.put(&self.warned.of(&news));
         self.live.lane(self.token.fence.lane, |live| live.warned.clone_from(&self.warned));
-    }
-
-    /// Takes over what was noted of source and sink since.
-    fn note(&mut self) {
-        let noted = self.live.lock().noted.clone();
-        let unknown = noted.iter().filter(|noted| self.warned.get(&noted.code, &noted.subject).is_none());
-        let unknown: Vec<Warned> = unknown.cloned().collect();
-        if !unknown.is_empty() {
-            unknown.iter().for_each(|noted| self.warned.add(noted));
-            let news = self.warned.of(&unknown.into_iter().collect());
-            Arc::make_mut(&mut self.token).warnings.put(&news);
-        }
     }
 
     /// The token of the next commit; its dead letters are durable once this returns.
@@ -273,82 +254,55 @@ impl Committer {
             token.warnings.put(&all.of(warned));
         }
         debug_assert!(token.counters.balances(), "every record has one fate: {:?}", token.counters);
-        if !letters.is_empty() {
-            let id = dead_letters::chunk_id(&token.fence, self.run, token.sequence, letters.len() as u64);
-            let chunk = ChunkRef { id, kind: ChunkKind::DeadLetters, records: letters.len() as u64 };
-            let body = dead_letters::encode(letters).map_err(|error| {
-                Failure::of(
-                    "journal",
-                    dataflow_sdk::Error::fatal("internal", format!("dead letters can't be encoded: {error}")),
-                )
-            })?;
-            self.put(&chunk.id, body).await;
-            token.chunks.push(chunk);
-        }
+        self.letters.keep(letters, &mut token, &mut *self.writer).await?;
         Ok(token)
     }
 
-    /// Removes the chunk of a token that the sink has not taken, and never will.
-    async fn discard(&mut self, token: Token) {
-        let named = |chunk: &ChunkRef| self.token.chunks.iter().any(|known| known.id == chunk.id);
-        let own: Vec<ChunkId> = token.chunks.into_iter().filter(|chunk| !named(chunk)).map(|chunk| chunk.id).collect();
-        if own.is_empty() {
-            return;
+    /// What the journal may say that it does not know yet; of a staged sink, what that seals. None: nothing.
+    async fn seal(&mut self, much: Seal) -> Result<Option<Durable>, Failure> {
+        if self.journalled == self.token.sequence && self.token.warnings.is_empty() {
+            return Ok(None);
         }
-        let removing = self.journal.remove_chunks(&own);
-        if let Err(error) = wait_for("journal", "removing a chunk", &self.live, &*self.clock, removing).await {
-            tracing::debug!(%error, "a chunk that nothing names stays until the next epoch");
+        if self.kind != Kind::Staged {
+            return Ok(Some(Durable { token: self.token.clone(), handle: None }));
         }
-    }
-
-    /// Stores a chunk of dead letters, however long it takes.
-    async fn put(&mut self, id: &ChunkId, body: Bytes) {
-        let (journal, live, clock) = (self.journal.clone(), self.live.clone(), self.clock.clone());
-        let mut stored = pin!(store(&journal, id, body, &live, &*clock));
-        if tokio::time::timeout(PROMPT, &mut stored).await.is_err() {
-            self.writer.release().await;
-            stored.await;
-        }
-    }
-
-    /// Starts to journal where the lane is now; the next commit does not wait for it.
-    async fn report(&mut self) -> Result<Reporting, Failure> {
-        let handle = match self.kind {
-            Kind::Staged => {
-                let sealing = self.writer.seal();
-                let sealed = wait_for("sink", "making its rows durable", &self.live, &*self.clock, sealing).await;
-                sealed.map_err(|error| Failure::of("sink", error))?
+        let sealing = self.writer.seal(much);
+        let sealed = wait_for("sink", "making its rows durable", &self.live, &*self.clock, sealing).await;
+        match sealed.map_err(|error| Failure::of("sink", error))? {
+            Sealed::Handle(handle) => Ok(Some(Durable { token: self.token.clone(), handle: Some(handle) })),
+            Sealed::NotYet if much == Seal::All => Err(Failure::decide(
+                "not-sealed",
+                "sink",
+                "the sink was to make durable all that it has taken, and did not".into(),
+                "this is a bug of the sink; nothing was lost: the checkpoint is where it was",
+            )),
+            Sealed::NotYet => {
+                // The journal knows all that it could, and is asked again at the next checkpoint.
+                self.behind_since = Instant::now();
+                self.checkpoints.moved();
+                Ok(None)
             }
-            Kind::Transactional | Kind::Keyed | Kind::Unfenced => None,
-        };
-        self.note();
-        let token = self.token.clone();
-        let progress =
-            event::LaneProgress { handle: handle.clone(), ..super::recover::of_token(token.fence.lane, &token) };
-        let request = Request::ReportProgress { run: self.run, lanes: vec![progress] };
-        let (reports, live, clock) = (self.reports.clone(), self.live.clone(), self.clock.clone());
-        Ok(Box::pin(async move {
-            let sent = wait_for("journal", "a checkpoint", &live, &*clock, reports.send(request)).await;
-            sent.map_err(|_| Failure::Over)?;
-            Ok(Sent { token, handle })
-        }))
+        }
     }
 
-    /// Progress is in the journal.
-    async fn journalled(&mut self, sent: Sent, checkpoints: &watch::Sender<Positions>) -> Result<(), Failure> {
-        let Sent { token, handle } = sent;
-        if let Some(handle) = &handle {
+    /// This much is in the journal.
+    async fn journalled(&mut self, durable: &Durable, checkpointed: &watch::Sender<Positions>) -> Result<(), Failure> {
+        let Durable { token, handle } = durable;
+        if let Some(handle) = handle {
             let publishing = self.writer.publish(handle);
             let published = wait_for("sink", "showing its rows", &self.live, &*self.clock, publishing).await;
             published.map_err(|error| Failure::of("sink", error))?;
         }
-        let own = Arc::make_mut(&mut self.token);
-        own.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
-        own.warnings.without(&token.warnings);
-        if self.kind == Kind::Staged {
-            self.live.committed(&token, self.clock.now());
+        (self.journalled, self.behind_since) = (token.sequence, Instant::now());
+        if !token.chunks.is_empty() || !token.warnings.is_empty() {
+            let own = Arc::make_mut(&mut self.token);
+            own.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
+            own.warnings.without(&token.warnings);
         }
-        checkpoints.send_replace(token.positions.clone());
+        if self.kind == Kind::Staged {
+            self.live.committed(token, self.clock.now());
+        }
+        checkpointed.send_replace(token.positions.clone());
         Ok(())
     }
 
@@ -369,53 +323,4 @@ fn passed_over(records: &Records, lost: &Lost) -> Warning {
         message: format!("{partition}: {reason}; {bytes}it went on from {} at {to}", records.from),
         records: lost.records,
     }
-}
-
-/// What became of the records of a batch that are in no output row.
-struct Fates {
-    filtered: u64,
-    dead: Vec<Dead>,
-}
-
-impl Fates {
-    fn counters(&self, output: &Output) -> Counters {
-        let records = &output.records;
-        let lost = records.lost.as_ref().map_or(0, |lost| lost.records);
-        Counters {
-            read: records.len() as u64 + lost,
-            filtered: self.filtered,
-            delivered: output.records_delivered(),
-            dead: self.dead.len() as u64,
-            lost,
-            bytes_lost: records.lost.as_ref().map_or(0, |lost| lost.bytes),
-            bytes_read: records.bytes_read,
-            ..Counters::default()
-        }
-    }
-}
-
-/// Makes dead letters of records that the sink rejected, all rows of such a record included.
-fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<RejectedRow>) -> Result<(), Failure> {
-    let mut by_output: BTreeMap<usize, BTreeMap<u32, String>> = BTreeMap::new();
-    for RejectedRow { output, row, cause } in rejected {
-        if let Some(record) = outputs.get(output).and_then(|output| output.rows.get(row)) {
-            by_output.entry(output).or_default().entry(*record).or_insert(cause);
-        }
-    }
-    if by_output.is_empty() {
-        return Err(Failure::decide(
-            "rejected",
-            "sink",
-            "the sink rejected the commit but named no row of it".into(),
-            "this is a bug of the sink; nothing was written",
-        ));
-    }
-    for (index, causes) in by_output {
-        let kept = outputs[index].retain(|row| !causes.contains_key(&outputs[index].rows[row]));
-        outputs[index] = kept;
-        let dead = &mut fates[index].dead;
-        dead.extend(causes.into_iter().map(|(row, cause)| Dead { row, stage: "sink".into(), code: "rejected", cause }));
-        dead.sort_by_key(|dead| dead.row);
-    }
-    Ok(())
 }

@@ -2,20 +2,12 @@
 //! keep its connection and say nothing.
 use super::live::{Live, Trouble};
 use crate::parts::Clock;
-use bytes::Bytes;
-use dataflow_core::chunk::ChunkId;
-use dataflow_journal::Journal;
 use std::{pin::pin, time::Duration};
-use tokio::time::Instant;
 
 /// How long nothing is said.
 const USUAL: Duration = Duration::from_secs(10);
 /// The code of what is then shown.
 const CODE: &str = "no-answer";
-/// Wait between tries while the journal can't take a chunk, and the code of what is shown meanwhile.
-const RETRY: Duration = Duration::from_millis(200);
-const JOURNAL_DOWN: &str = "journal-unavailable";
-
 /// Waits for the sink or the journal (which the stage says) to do something, however long it takes.
 pub(crate) async fn wait_for<T>(
     stage: &str,
@@ -43,29 +35,5 @@ pub(crate) async fn wait_for<T>(
         // Shown again each time: another lane may have been answered meanwhile.
         let (code, stage) = (CODE.into(), stage.into());
         live.trouble(Trouble { code, stage, message, fix: None, since: begun, attempts: 0, retry: None });
-    }
-}
-
-/// Stores a chunk of dead letters in the journal, however long it takes.
-pub(crate) async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &Live, clock: &dyn Clock) {
-    let mut attempts = 0;
-    loop {
-        let putting = journal.put_chunk(id, body.clone());
-        let Err(error) = wait_for("journal", "keeping dead letters", live, clock, putting).await else { break };
-        tracing::warn!(%id, %error, "dead letters can't be stored yet");
-        attempts += 1;
-        live.trouble(Trouble {
-            code: JOURNAL_DOWN.into(),
-            stage: "journal".into(),
-            message: error.to_string(),
-            fix: None,
-            since: clock.now(),
-            attempts,
-            retry: Some(Instant::now() + RETRY),
-        });
-        tokio::time::sleep(RETRY).await;
-    }
-    if attempts > 0 {
-        live.answered(JOURNAL_DOWN);
     }
 }

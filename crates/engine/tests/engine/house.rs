@@ -23,7 +23,7 @@ use dataflow_sdk::{
     source::Source,
     transform::{Compiler, Plan, Program, TooMuch},
 };
-use dataflow_testkit::memory::{Feed, KeyedMemorySink, MemorySink, MemorySource, Store, feed, store};
+use dataflow_testkit::memory::{Feed, KeyedMemorySink, MemorySink, MemorySource, StagedMemorySink, Store, feed, store};
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{
@@ -129,6 +129,7 @@ impl Plugins for Simple {
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
         let sink: Box<dyn Sink> = match component.kind.as_str() {
             "memoryKeyed" => config::<KeyedMemorySink>(component)?.build(),
+            "memoryStaged" => config::<StagedMemorySink>(component)?.build(),
             _ => config::<MemorySink>(component)?.build(),
         };
         Ok(BuiltSink { sink, unknown_fields: None })
@@ -137,7 +138,8 @@ impl Plugins for Simple {
         &Obedient
     }
     fn change(&self, before: &PipelineSpec, after: &PipelineSpec, positions: &Positions) -> Change {
-        let catalog = Catalog::new().source::<MemorySource>().sink::<MemorySink>().sink::<KeyedMemorySink>();
+        let catalog = Catalog::new().source::<MemorySource>();
+        let catalog = catalog.sink::<MemorySink>().sink::<KeyedMemorySink>().sink::<StagedMemorySink>();
         catalog.change(before, after, positions, &Connections::default())
     }
     fn redact(&self, component: &Component) -> Component {

@@ -1,9 +1,11 @@
 //! The engine on memory parts: what a user sees when things go well, and when they don't.
 #![allow(clippy::unwrap_used)]
 mod checkpoint;
+mod checkpoints;
 mod faults;
 mod house;
 mod ingest;
 mod lifecycle;
 mod many;
 mod restores;
+mod staged;

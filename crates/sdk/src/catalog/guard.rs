@@ -7,7 +7,7 @@ use crate::{
     audit::{Audit, Audited, Auditor, Example, Finding, Findings, Unwritten},
     batch::{Column, Demand, Output, Warning},
     extent::Extents,
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Writer},
     source::{Assignment, Place, Read, Reader, Source},
 };
 use async_trait::async_trait;
@@ -215,8 +215,8 @@ impl Writer for Guarded<Box<dyn Writer>> {
         self.inner.release().await;
     }
 
-    async fn seal(&mut self) -> Result<Option<Value>, Error> {
-        self.inner.seal().await.map_err(|error| self.redactor.error(error))
+    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
+        self.inner.seal(much).await.map_err(|error| self.redactor.error(error))
     }
 
     async fn publish(&mut self, handle: &Value) -> Result<(), Error> {

@@ -312,7 +312,7 @@ impl sink::Writer for Chatty {
         let cause = format!("no {}", self.password);
         Err(sink::CommitError::Rejected(vec![sink::RejectedRow { output: 0, row: 0, cause }]))
     }
-    async fn seal(&mut self) -> Result<Option<Value>, Error> {
+    async fn seal(&mut self, _: sink::Seal) -> Result<sink::Sealed, Error> {
         Err(self.error())
     }
     async fn close(self: Box<Self>) {}
@@ -381,7 +381,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         chunks: Vec::new(),
         warnings: Default::default(),
     };
-    said.push(opened.writer.seal().await.unwrap_err());
+    said.push(opened.writer.seal(sink::Seal::Due).await.unwrap_err());
     let refused = opened.writer.commit(&[], &token).await.unwrap_err();
     let said = format!("{said:?} {refused:?} {:?} {source:?} {placed:?} {warned:?}", opened.warnings);
     assert!(!said.contains("hunter2"), "{said}");

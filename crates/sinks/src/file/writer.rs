@@ -12,7 +12,7 @@ use dataflow_core::token::Token;
 use dataflow_sdk::{
     Error,
     batch::{Column, Demand, Output},
-    sink::{CommitError, Committed, Writer},
+    sink::{CommitError, Committed, Seal, Sealed, Writer},
 };
 use std::{fs::File, io::Write, sync::Arc};
 
@@ -92,7 +92,7 @@ impl Writer for FileWriter {
         Ok(Committed { rows_written })
     }
 
-    async fn seal(&mut self) -> Result<Option<serde_json::Value>, Error> {
+    async fn seal(&mut self, _: Seal) -> Result<Sealed, Error> {
         let (file, handle, path) = (self.file.clone(), self.handle.clone(), self.handle.path.clone());
         let sealed = blocking::run(move || {
             still(&file, &handle)?;
@@ -100,7 +100,7 @@ impl Writer for FileWriter {
             synced.map_err(|error| on_disk::failure("make durable", &path, &error))
         });
         self.handle = sealed.await??;
-        Ok(Some(self.handle.to_json()?))
+        Ok(Sealed::Handle(self.handle.to_json()?))
     }
 
     async fn publish(&mut self, handle: &serde_json::Value) -> Result<(), Error> {

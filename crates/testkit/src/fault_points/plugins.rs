@@ -13,7 +13,7 @@ use dataflow_sdk::{
     Context, Error,
     batch::{Column, Demand, Output, Warning},
     extent::Extents,
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Writer},
     source::{Assignment, Place, Reader, Source},
     transform::Compiler,
 };
@@ -153,8 +153,8 @@ impl Writer for WatchedWriter {
         self.inner.release().await;
     }
 
-    async fn seal(&mut self) -> Result<Option<Value>, Error> {
-        self.faults.with(Point::Seal, self.inner.seal()).await
+    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
+        self.faults.with(Point::Seal, self.inner.seal(much)).await
     }
 
     async fn publish(&mut self, handle: &Value) -> Result<(), Error> {

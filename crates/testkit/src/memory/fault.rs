@@ -2,9 +2,10 @@
 use std::time::Duration;
 
 /// What goes wrong at a commit (once each, in the order they were asked for).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing: the commit before the next fault goes well.
+    #[default]
     None,
     /// Fails with a transient error; nothing was written.
     FailBefore,

@@ -6,6 +6,7 @@ mod named;
 pub mod row;
 pub mod sink;
 pub mod source;
+pub mod staged;
 pub mod store;
 
 pub use fault::Fault;
@@ -13,6 +14,7 @@ pub use feed::{Feed, feed};
 pub use row::Row;
 pub use sink::{KeyedMemorySink, MemorySink};
 pub use source::MemorySource;
+pub use staged::StagedMemorySink;
 pub use store::{Store, store};
 
 /// Forgets the feed and the store of a name: who mentions it next gets new ones.
@@ -21,7 +23,8 @@ pub fn forget(name: &str) {
     store::STORES.forget(name);
 }
 
-/// Adds the memory connectors to a catalogue, as `memory` (source, transactional sink) and `memoryKeyed` (keyed sink).
+/// Adds the memory connectors to a catalogue, as `memory` (source, transactional sink), `memoryKeyed` and `memoryStaged`.
 pub fn register(catalog: &mut dataflow_sdk::Catalog) {
-    *catalog = std::mem::take(catalog).source::<MemorySource>().sink::<MemorySink>().sink::<KeyedMemorySink>();
+    let with_source = std::mem::take(catalog).source::<MemorySource>();
+    *catalog = with_source.sink::<MemorySink>().sink::<KeyedMemorySink>().sink::<StagedMemorySink>();
 }

@@ -1,7 +1,7 @@
 //! Sinks in memory: one transactional, one keyed.
 use super::{
     fault::Fault,
-    row::{self, Row},
+    row::Row,
     store::{Store, lane_key, store},
 };
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Column, Demand, Output},
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Sink, Writer},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -89,6 +89,25 @@ fn failure(fault: &Fault) -> Option<Error> {
     }
 }
 
+/// What becomes of an opening or a commit before it is done.
+pub(super) async fn befall(fault: &Fault) -> Result<(), Error> {
+    match fault {
+        Fault::Slow(wait) => tokio::time::sleep(*wait).await,
+        Fault::Hang => std::future::pending().await,
+        _ => {}
+    }
+    failure(fault).map_or(Ok(()), Err)
+}
+
+/// What becomes of its answer.
+pub(super) async fn answer<T>(fault: &Fault, done: T) -> Result<T, Error> {
+    match fault {
+        Fault::HangAfter => std::future::pending().await,
+        Fault::FailAfter => Err(Error::transient("unreachable", "the answer to a commit was lost")),
+        _ => Ok(done),
+    }
+}
+
 #[async_trait]
 impl Sink for Memory {
     fn kind(&self) -> Kind {
@@ -96,15 +115,8 @@ impl Sink for Memory {
     }
 
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
-        let fault = self.store.lock().open_faults.pop_front();
-        if let Some(fault) = fault {
-            match fault {
-                Fault::Slow(wait) => tokio::time::sleep(wait).await,
-                Fault::Hang | Fault::HangAfter => std::future::pending().await,
-                _ => {}
-            }
-            failure(&fault).map_or(Ok(()), Err)?;
-        }
+        let fault = self.store.lock().open_faults.pop_front().unwrap_or_default();
+        befall(&fault).await?;
         let key = lane_key(&lane.fence);
         let mut inner = self.store.lock();
         let epoch = inner.epochs.entry(key.clone()).or_insert(lane.fence.epoch);
@@ -162,26 +174,7 @@ impl MemoryWriter {
                 return Err(Error::Fenced(format!("commit {} follows {stored}", token.sequence)).into());
             }
         }
-        let mut rows = Vec::new();
-        let mut rejected = Vec::new();
-        for (index, output) in outputs.iter().enumerate() {
-            for (number, record) in output.rows.iter().enumerate() {
-                let (id, data) = (output.records.id(*record as usize), row::text(output, number));
-                match inner.rejects.as_ref().and_then(|rejects| rejects(&id, &data)) {
-                    Some(cause) => rejected.push(RejectedRow { output: index, row: number, cause }),
-                    None => rows.push(Row {
-                        id,
-                        data,
-                        version: self.version,
-                        sequence: token.sequence,
-                        lane: self.fence.lane,
-                    }),
-                }
-            }
-        }
-        if !rejected.is_empty() {
-            return Err(CommitError::Rejected(rejected));
-        }
+        let rows = inner.rows_of(outputs, token, self.version)?;
         let mut rows_written = rows.len() as u64;
         if self.kind == Kind::Keyed {
             let last: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -217,22 +210,11 @@ impl Writer for MemoryWriter {
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let fault = self.store.lock().faults.pop_front().unwrap_or(Fault::None);
-        if let Some(error) = failure(&fault) {
-            return Err(error.into());
-        }
-        match fault {
-            Fault::Slow(wait) => tokio::time::sleep(wait).await,
-            Fault::Hang => std::future::pending().await,
-            _ => {}
-        }
+        let fault = self.store.lock().faults.pop_front().unwrap_or_default();
+        befall(&fault).await?;
         self.version += 1;
         let committed = self.apply(outputs, token).inspect_err(|_| self.version -= 1)?;
-        match fault {
-            Fault::HangAfter => std::future::pending().await,
-            Fault::FailAfter => Err(Error::transient("unreachable", "the answer to a commit was lost").into()),
-            _ => Ok(committed),
-        }
+        Ok(answer(&fault, committed).await?)
     }
 
     async fn close(self: Box<Self>) {}

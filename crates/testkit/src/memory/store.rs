@@ -1,11 +1,19 @@
 //! What memory sinks hold.
-use super::{fault::Fault, named::Named, row::Row};
+use super::{
+    fault::Fault,
+    named::Named,
+    row::{self, Row},
+    staged::Objects,
+};
 use dataflow_core::{
     id::{Epoch, Generation},
     position::Positions,
     token::{Fence, Token},
 };
-use dataflow_sdk::batch::{Column, Demand};
+use dataflow_sdk::{
+    batch::{Column, Demand, Output},
+    sink::{CommitError, RejectedRow},
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -39,6 +47,7 @@ pub(super) struct Inner {
     pub(super) demand: Option<Demand>,
     pub(super) defined: Option<Vec<Column>>,
     pub(super) commits: u64,
+    pub(super) objects: Objects,
     pub(super) opens: u64,
 }
 
@@ -47,6 +56,23 @@ pub(super) type LaneKey = (String, String, Generation, u32);
 
 pub(super) fn lane_key(fence: &Fence) -> LaneKey {
     (fence.pipeline.to_string(), fence.incarnation.to_string(), fence.generation, fence.lane)
+}
+
+impl Inner {
+    /// The rows of a commit, unless one of them is rejected.
+    pub(super) fn rows_of(&self, outputs: &[Output], token: &Token, version: u64) -> Result<Vec<Row>, CommitError> {
+        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+        for (index, output) in outputs.iter().enumerate() {
+            for (number, record) in output.rows.iter().enumerate() {
+                let (id, data) = (output.records.id(*record as usize), row::text(output, number));
+                match self.rejects.as_ref().and_then(|rejects| rejects(&id, &data)) {
+                    Some(cause) => rejected.push(RejectedRow { output: index, row: number, cause }),
+                    None => rows.push(Row { id, data, version, sequence: token.sequence, lane: token.fence.lane }),
+                }
+            }
+        }
+        if rejected.is_empty() { Ok(rows) } else { Err(CommitError::Rejected(rejected)) }
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -90,6 +116,7 @@ impl Store {
         inner.rows.clear();
         inner.tokens.clear();
         inner.epochs.clear();
+        inner.objects = Objects::default();
     }
     /// Puts a token in place, as if somebody had restored an old backup.
     pub fn set_token(&self, token: Token) {
@@ -102,6 +129,10 @@ impl Store {
     /// How many commits were applied.
     pub fn commits(&self) -> u64 {
         self.lock().commits
+    }
+    /// How many objects and rows are open or sealed, and not published (staged).
+    pub fn unpublished(&self) -> (usize, usize) {
+        self.lock().objects.unpublished()
     }
     /// What goes wrong at the next commits.
     pub fn fault_commits(&self, faults: impl IntoIterator<Item = Fault>) {

@@ -4,7 +4,8 @@ use crate::{
     pipeline::{Command, Decision, Fact, Rejected, State, event::LaneProgress},
 };
 
-/// Absolute, so a report may cover many commits. Lanes that say nothing new are left out; a lane never falls back.
+/// Absolute, so a report may cover many commits; a lane never falls back. If any of them says something new, the event says
+/// where all lanes of the pipeline are, so that whoever reads the last one alone knows everything.
 pub(in crate::pipeline) fn progress(
     state: &State,
     command: &Command,
@@ -15,9 +16,8 @@ pub(in crate::pipeline) fn progress(
     if lanes.iter().any(|lane| known.is_behind(lane)) {
         return Err(Rejected::StaleRun);
     }
-    let lanes: Vec<_> = lanes.iter().filter(|lane| known.is_news(lane)).cloned().collect();
-    if lanes.is_empty() {
+    if !lanes.iter().any(|lane| known.is_news(lane)) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Fact::BatchProcessed { run, lanes }]))
+    Ok(Decision::of(command, [Fact::BatchProcessed { run, lanes: known.all_lanes(lanes) }]))
 }

@@ -7,6 +7,7 @@ use dataflow_core::{
     },
     spec::{PipelineSpec, RestartPolicy},
     types::Type,
+    warned::Warned,
 };
 
 fn running() -> Given {
@@ -57,7 +58,7 @@ fn progress_is_absolute_and_by_lane() {
     let first = running().when(report(vec![of_lane(0, 1), of_lane(1, 1)])).after();
     let second = first
         .when(report(vec![of_lane(1, 5)]))
-        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![of_lane(1, 5)] }]);
+        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![of_lane(0, 1), of_lane(1, 5)] }]);
     let progress = second.after().state.pipeline().unwrap().progress.clone();
     assert_eq!((progress.by_lane[&0].sequence, progress.by_lane[&1].sequence), (1, 5));
     assert_eq!(progress.counters().read, 600);
@@ -80,7 +81,7 @@ fn what_is_known_is_no_progress() {
     running
         .clone()
         .when(report(vec![lane(3), of_lane(1, 1)]))
-        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![of_lane(1, 1)] }]);
+        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![lane(3), of_lane(1, 1)] }]);
     running.when(report_progress(10, 2)).then_rejected("stale-run");
 }
 
@@ -207,4 +208,22 @@ fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
         started.clone().and(stop_requested()).and(stopped()).when(ingest("a", 1)).then_rejected("not-allowed");
         started.and(opened(12, 0)).when(ingest("a", 1)).then([received("a", 0, 1)]);
     }
+}
+
+#[test]
+fn a_lane_that_has_not_moved_is_said_again_without_what_is_said_once() {
+    let handle = Some(serde_json::json!({"committed": 10}));
+    let warnings = [Warned { code: "w".into(), subject: "s".into(), message: "m".into(), records: 1 }];
+    let first = LaneProgress { handle: handle.clone(), warnings: warnings.into_iter().collect(), ..dead(1, &["1"]) };
+    let known = running().when(report(vec![first, of_lane(1, 1)])).after();
+    let still = LaneProgress { handle: handle.clone(), ..lane(1) };
+    known
+        .clone()
+        .when(report(vec![of_lane(1, 2)]))
+        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![still, of_lane(1, 2)] }]);
+    // One that has moved says again what its sink has to find, too.
+    let moved = LaneProgress { handle, ..lane(2) };
+    known
+        .when(report(vec![lane(2)]))
+        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![moved, of_lane(1, 1)] }]);
 }

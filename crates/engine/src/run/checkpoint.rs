@@ -1,0 +1,316 @@
+//! The checkpointer of a run: one event per `checkpointInterval` that covers all lanes, and one when they have ended.
+//!
+//! What a lane has committed is read from [`Live`] without asking the lane: neither waits for the other, and a checkpoint
+//! is a cut through all lanes at one moment. Where the sink is staged, a lane is first asked to seal, which it does between
+//! two commits; one that has not answered within [`PATIENCE`] is left to the next checkpoint.
+use super::{failure::Failure, live::Live, patience::wait_for, recover::of_token, report::Reports};
+use crate::parts::Clock;
+use dataflow_core::{
+    id::RunId,
+    pipeline::{Request, event::LaneProgress},
+    token::Token,
+    warned::{Warned, Warnings},
+};
+use dataflow_sdk::sink::Kind;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout},
+};
+
+/// How long a checkpoint waits for lanes that are to seal.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a lane has in the sink for good, so that the journal may say it.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    pub(crate) token: Arc<Token>,
+    /// Of a staged sink: what it has sealed.
+    pub(crate) handle: Option<serde_json::Value>,
+}
+
+/// What lanes and checkpointer share.
+#[derive(Debug)]
+struct Shared {
+    /// A lane has something for the next checkpoint.
+    moved: Notify,
+    /// The next checkpoint is due now.
+    urgent: Notify,
+    /// A lane has answered to a request to seal.
+    answered: Notify,
+    lanes: Mutex<BTreeMap<u32, Said>>,
+}
+
+/// What a lane has said.
+#[derive(Debug, Default)]
+struct Said {
+    /// What it has sealed, or its last state.
+    durable: Option<Arc<Durable>>,
+    /// The last request to seal that it has answered.
+    answered: u64,
+    ended: bool,
+}
+
+/// What a lane is told.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    journalled: Option<Arc<Durable>>,
+    /// The number of the last request to seal.
+    sealing: u64,
+}
+
+impl Shared {
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<u32, Said>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The checkpointer, as a lane sees it.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    lane: u32,
+    shared: Arc<Shared>,
+    told: watch::Receiver<Told>,
+    /// What it has taken note of.
+    seen: Told,
+}
+
+/// What a lane is to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// This is in the journal.
+    Journalled(Arc<Durable>),
+    /// A checkpoint is due: seal, and [answer](Checkpoints::sealed).
+    Seal,
+}
+
+impl Checkpoints {
+    /// The lane has something for the next checkpoint.
+    pub(crate) fn moved(&self) {
+        self.shared.moved.notify_one();
+    }
+
+    /// The lane waits for a checkpoint.
+    pub(crate) fn hurry(&self) {
+        self.shared.urgent.notify_one();
+    }
+
+    /// What to do next. Nothing is lost if something else comes first.
+    pub(crate) async fn next(&mut self) -> Order {
+        loop {
+            {
+                let told = self.told.borrow_and_update();
+                if let Some(journalled) = &told.journalled
+                    && !self.seen.journalled.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, journalled))
+                {
+                    self.seen.journalled = Some(journalled.clone());
+                    return Order::Journalled(journalled.clone());
+                }
+                if told.sealing > self.seen.sealing {
+                    self.seen.sealing = told.sealing;
+                    return Order::Seal;
+                }
+            }
+            if self.told.changed().await.is_err() {
+                std::future::pending::<()>().await; // the run is over, and with it this lane
+            }
+        }
+    }
+
+    /// Answers that so much is sealed; none: nothing more than before.
+    pub(crate) fn sealed(&self, durable: Option<Durable>) {
+        {
+            let mut lanes = self.shared.lanes();
+            let said = lanes.entry(self.lane).or_default();
+            said.answered = self.seen.sealing;
+            if let Some(durable) = durable {
+                said.durable = Some(Arc::new(durable));
+            }
+        }
+        self.shared.answered.notify_one();
+    }
+
+    /// The lane commits nothing any more. If this is what it ends with, it waits until that is journalled.
+    pub(crate) fn ended(&self, last: Option<Arc<Durable>>) {
+        let all = {
+            let mut lanes = self.shared.lanes();
+            let said = lanes.entry(self.lane).or_default();
+            said.ended = true;
+            if last.is_some() {
+                said.durable = last;
+            }
+            lanes.values().all(|said| said.ended)
+        };
+        self.shared.answered.notify_one();
+        if all { self.hurry() } else { self.moved() }
+    }
+}
+
+/// Journals how far the lanes of a run are.
+pub(crate) struct Checkpointer {
+    run: RunId,
+    kind: Kind,
+    interval: Duration,
+    lanes: BTreeMap<u32, Lane>,
+    shared: Arc<Shared>,
+    /// What was noted of source and sink, and is in the journal.
+    noted: Warnings,
+    /// The number of the last request to seal.
+    sealing: u64,
+    reports: Reports,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A lane, as the checkpointer sees it.
+struct Lane {
+    told: watch::Sender<Told>,
+    /// What the journal knows of it.
+    journalled: Arc<Durable>,
+}
+
+impl Checkpointer {
+    pub(crate) fn new(
+        (run, kind, interval): (RunId, Kind, Duration),
+        reports: Reports,
+        live: Arc<Live>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            moved: Notify::new(),
+            urgent: Notify::new(),
+            answered: Notify::new(),
+            lanes: Mutex::default(),
+        });
+        let noted = Warnings::default();
+        Self { run, kind, interval, lanes: BTreeMap::new(), shared, noted, sealing: 0, reports, live, clock }
+    }
+
+    /// Takes charge of a lane that goes on here.
+    pub(crate) fn lane(&mut self, token: Arc<Token>) -> Checkpoints {
+        let (told, receiver) = watch::channel(Told::default());
+        let lane = token.fence.lane;
+        self.lanes.insert(lane, Lane { told, journalled: Arc::new(Durable { token, handle: None }) });
+        self.shared.lanes().insert(lane, Said::default());
+        if let Some(live) = self.live.lock().lanes.get(&lane) {
+            self.noted.put(&live.warned);
+        }
+        Checkpoints { lane, shared: self.shared.clone(), told: receiver, seen: Told::default() }
+    }
+
+    /// Takes checkpoints until all lanes have ended and are journalled.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        let mut due = Instant::now() + self.interval;
+        loop {
+            let shared = self.shared.clone();
+            let at_its_time = async {
+                shared.moved.notified().await;
+                sleep_until(due).await;
+            };
+            tokio::select! {
+                () = shared.urgent.notified() => {}
+                () = at_its_time => {}
+            }
+            due = Instant::now() + self.interval;
+            let over = shared.lanes().values().all(|said| said.ended);
+            self.checkpoint(over).await?;
+            if over {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn checkpoint(&mut self, over: bool) -> Result<(), Failure> {
+        if self.kind == Kind::Staged && !over {
+            self.seal().await;
+        }
+        let ready = self.ready();
+        let progress = |(lane, Durable { token, handle }): (&u32, &Durable)| LaneProgress {
+            handle: handle.clone(),
+            ..of_token(*lane, token)
+        };
+        let mut lanes: Vec<_> = ready.iter().map(|(lane, durable)| progress((lane, durable))).collect();
+        if over || !lanes.is_empty() {
+            self.note(&mut lanes);
+        }
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let request = Request::ReportProgress { run: self.run, lanes };
+        let sending = self.reports.send(request);
+        let sent = wait_for("journal", "a checkpoint", &self.live, &*self.clock, sending).await;
+        sent.map_err(|_| Failure::Over)?;
+        for (number, durable) in ready {
+            if let Some(lane) = self.lanes.get_mut(&number) {
+                lane.journalled = durable.clone();
+                lane.told.send_modify(|told| told.journalled = Some(durable));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the lanes seal, each between two commits. Those that were too slow the last time are not waited for.
+    async fn seal(&mut self) {
+        let asked: Vec<u32> = {
+            let lanes = self.shared.lanes();
+            let prompt = lanes.iter().filter(|(_, said)| said.answered == self.sealing && !said.ended);
+            prompt.map(|(lane, _)| *lane).collect()
+        };
+        self.sealing += 1;
+        for lane in self.lanes.values() {
+            lane.told.send_modify(|told| told.sealing = self.sealing);
+        }
+        let have_answered = || {
+            let lanes = self.shared.lanes();
+            let answered = |said: &Said| said.answered == self.sealing || said.ended;
+            asked.iter().all(|lane| lanes.get(lane).is_none_or(answered))
+        };
+        let all = async {
+            while !have_answered() {
+                self.shared.answered.notified().await;
+            }
+        };
+        if timeout(PATIENCE, all).await.is_err() {
+            self.shared.moved.notify_one();
+        }
+    }
+
+    /// What the journal does not know yet.
+    fn ready(&self) -> BTreeMap<u32, Arc<Durable>> {
+        let mut ready = BTreeMap::new();
+        if self.kind != Kind::Staged {
+            let live = self.live.lock();
+            for (number, Lane { journalled, .. }) in &self.lanes {
+                let token = live.lanes.get(number).and_then(|lane| lane.token.as_ref());
+                if let Some(token) = token.filter(|token| token.sequence > journalled.token.sequence) {
+                    ready.insert(*number, Arc::new(Durable { token: token.clone(), handle: None }));
+                }
+            }
+        }
+        let mut lanes = self.shared.lanes();
+        ready.extend(lanes.iter_mut().filter_map(|(number, said)| Some((*number, said.durable.take()?))));
+        ready
+    }
+
+    /// Adds what was noted of source and sink since; it belongs to no lane in particular, so the first one has it.
+    fn note(&mut self, lanes: &mut Vec<LaneProgress>) {
+        let news: Vec<Warned> = {
+            let live = self.live.lock();
+            let unknown = live.noted.iter().filter(|noted| self.noted.get(&noted.code, &noted.subject).is_none());
+            unknown.cloned().collect()
+        };
+        let Some((number, first)) = self.lanes.iter().next().filter(|_| !news.is_empty()) else { return };
+        if lanes.first().is_none_or(|lane| lane.lane != *number) {
+            let journalled = of_token(*number, &first.journalled.token);
+            lanes.insert(0, LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..journalled });
+        }
+        for warned in news {
+            self.noted.add(&warned);
+            lanes[0].warnings.add(&warned);
+        }
+    }
+}

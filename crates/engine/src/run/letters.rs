@@ -1,0 +1,148 @@
+//! The dead letters of a commit: what becomes of records that are in no row, and their chunk in the journal.
+use super::{
+    failure::Failure,
+    live::{Live, Trouble},
+    patience::wait_for,
+};
+use crate::{dead_letters, parts::Clock, view::DeadLetter};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
+    id::RunId,
+    ledger::Counters,
+    token::Token,
+};
+use dataflow_journal::Journal;
+use dataflow_sdk::{
+    batch::{Dead, Output},
+    sink::{RejectedRow, Writer},
+};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// A chunk that takes longer keeps no locks of the sink meanwhile.
+const PROMPT: Duration = Duration::from_secs(1);
+/// Wait between tries while the journal can't take a chunk, and the code of what is shown meanwhile.
+const RETRY: Duration = Duration::from_millis(200);
+const JOURNAL_DOWN: &str = "journal-unavailable";
+
+/// Where a lane keeps its dead letters.
+pub(crate) struct Letters {
+    pub(crate) run: RunId,
+    pub(crate) journal: Journal,
+    pub(crate) live: Arc<Live>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Letters {
+    /// Stores the letters of a commit and names their chunk in its token. They are durable once this returns.
+    pub(crate) async fn keep(
+        &self,
+        letters: Vec<DeadLetter>,
+        token: &mut Token,
+        writer: &mut dyn Writer,
+    ) -> Result<(), Failure> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let records = letters.len() as u64;
+        let id = dead_letters::chunk_id(&token.fence, self.run, token.sequence, records);
+        token.chunks.push(ChunkRef { id: id.clone(), kind: ChunkKind::DeadLetters, records });
+        let body = dead_letters::encode(letters).map_err(|error| {
+            let message = format!("dead letters can't be encoded: {error}");
+            Failure::of("journal", dataflow_sdk::Error::fatal("internal", message))
+        })?;
+        let mut stored = pin!(store(&self.journal, &id, body, &self.live, &*self.clock));
+        if tokio::time::timeout(PROMPT, &mut stored).await.is_err() {
+            writer.release().await;
+            stored.await;
+        }
+        Ok(())
+    }
+
+    /// Removes the chunk of a token that the sink has not taken, and never will.
+    pub(crate) async fn discard(&self, token: Token, known: &Token) {
+        let named = |chunk: &ChunkRef| known.chunks.iter().any(|known| known.id == chunk.id);
+        let own: Vec<ChunkId> = token.chunks.into_iter().filter(|chunk| !named(chunk)).map(|chunk| chunk.id).collect();
+        if own.is_empty() {
+            return;
+        }
+        let removing = self.journal.remove_chunks(&own);
+        if let Err(error) = wait_for("journal", "removing a chunk", &self.live, &*self.clock, removing).await {
+            tracing::debug!(%error, "a chunk that nothing names stays until the next epoch");
+        }
+    }
+}
+
+/// Stores a chunk of dead letters in the journal, however long it takes.
+async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &Live, clock: &dyn Clock) {
+    let mut attempts = 0;
+    loop {
+        let putting = journal.put_chunk(id, body.clone());
+        let Err(error) = wait_for("journal", "keeping dead letters", live, clock, putting).await else { break };
+        tracing::warn!(%id, %error, "dead letters can't be stored yet");
+        attempts += 1;
+        live.trouble(Trouble {
+            code: JOURNAL_DOWN.into(),
+            stage: "journal".into(),
+            message: error.to_string(),
+            fix: None,
+            since: clock.now(),
+            attempts,
+            retry: Some(Instant::now() + RETRY),
+        });
+        tokio::time::sleep(RETRY).await;
+    }
+    if attempts > 0 {
+        live.answered(JOURNAL_DOWN);
+    }
+}
+
+/// What became of the records of a batch that are in no output row.
+pub(crate) struct Fates {
+    pub(crate) filtered: u64,
+    pub(crate) dead: Vec<Dead>,
+}
+
+impl Fates {
+    pub(crate) fn counters(&self, output: &Output) -> Counters {
+        let records = &output.records;
+        let lost = records.lost.as_ref().map_or(0, |lost| lost.records);
+        Counters {
+            read: records.len() as u64 + lost,
+            filtered: self.filtered,
+            delivered: output.records_delivered(),
+            dead: self.dead.len() as u64,
+            lost,
+            bytes_lost: records.lost.as_ref().map_or(0, |lost| lost.bytes),
+            bytes_read: records.bytes_read,
+            ..Counters::default()
+        }
+    }
+}
+
+/// Makes dead letters of records that the sink rejected, all rows of such a record included.
+pub(crate) fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<RejectedRow>) -> Result<(), Failure> {
+    let mut by_output: BTreeMap<usize, BTreeMap<u32, String>> = BTreeMap::new();
+    for RejectedRow { output, row, cause } in rejected {
+        if let Some(record) = outputs.get(output).and_then(|output| output.rows.get(row)) {
+            by_output.entry(output).or_default().entry(*record).or_insert(cause);
+        }
+    }
+    if by_output.is_empty() {
+        return Err(Failure::decide(
+            "rejected",
+            "sink",
+            "the sink rejected the commit but named no row of it".into(),
+            "this is a bug of the sink; nothing was written",
+        ));
+    }
+    for (index, causes) in by_output {
+        let kept = outputs[index].retain(|row| !causes.contains_key(&outputs[index].rows[row]));
+        outputs[index] = kept;
+        let dead = &mut fates[index].dead;
+        dead.extend(causes.into_iter().map(|(row, cause)| Dead { row, stage: "sink".into(), code: "rejected", cause }));
+        dead.sort_by_key(|dead| dead.row);
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The first stage of a lane: takes batches from the source, and checks that each goes on where the last one ended.
+use super::{
+    failure::Failure,
+    in_flight::{Budget, InFlight},
+    live::Live,
+};
+use dataflow_core::position::Positions;
+use dataflow_sdk::{
+    records::Records,
+    source::{Read, Reader},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How often the lag of an idle source is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whether a lane's source has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// There will never be more.
+    Source,
+    /// It was told to.
+    Stopped,
+    /// It was told to before it knew what the sink has.
+    Unopened,
+}
+
+/// The stage that reads.
+pub(crate) struct ReadStage {
+    pub(crate) lane: u32,
+    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) positions: Positions,
+    pub(crate) budget: Budget,
+    pub(crate) live: Arc<Live>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) checkpointed: watch::Receiver<Positions>,
+    pub(crate) out: mpsc::Sender<InFlight<Records>>,
+}
+
+/// Reads until the source ends or fails, or it is told to stop.
+pub(crate) async fn read(stage: ReadStage) -> Result<Ended, Failure> {
+    let ReadStage { lane, mut reader, mut positions, budget, live, stop, mut checkpointed, out } = stage;
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        // A read is cancel-safe: nothing is lost if something else comes first.
+        let read = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+            Ok(()) = checkpointed.changed() => {
+                reader.checkpointed(&checkpointed.borrow_and_update());
+                continue;
+            }
+            _ = look.tick() => {
+                let lag = reader.lag();
+                live.lane(lane, |live| live.lag = lag);
+                live.warn(reader.warnings());
+                continue;
+            }
+            read = reader.read() => read,
+        };
+        live.warn(reader.warnings());
+        let Read::Records(records) = read.map_err(|error| Failure::of("source", error))? else {
+            return Ok(Ended::Source);
+        };
+        continues(&positions, &records)?;
+        positions.extend(records.beside.clone());
+        positions.insert(records.partition.clone(), records.to.clone());
+        let permit = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+            permit = budget.take(records.weight()) => permit,
+        };
+        let Some(permit) = permit else { return Ok(Ended::Stopped) };
+        let read = records.len() as u64 + records.lost.as_ref().map_or(0, |lost| lost.records);
+        live.lane(lane, |live| live.in_flight += read);
+        if out.send(InFlight { load: records, permit }).await.is_err() {
+            return Ok(Ended::Stopped); // the stage behind has failed and says why
+        }
+    }
+}
+
+/// Progress is an interval, and counts only if it goes on where the last one ended.
+fn continues(positions: &Positions, records: &Records) -> Result<(), Failure> {
+    match positions.get(&records.partition) {
+        Some(at) if at.at != records.from.at => Err(Failure::decide(
+            "position-gap",
+            "source",
+            format!("the source went on at {} of {}, not at {at}", records.from, records.partition),
+            "this is a bug of the source; nothing was lost: the checkpoint is where it was",
+        )),
+        _ => Ok(()),
+    }
+}

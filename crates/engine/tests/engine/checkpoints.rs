@@ -1,0 +1,90 @@
+//! One checkpointer per run: what it journals of many lanes, how often, and who waits for whom.
+use crate::house::{House, numbers};
+use dataflow_core::{
+    id::{PipelineId, Seq},
+    pipeline::{
+        Status,
+        event::{Fact, LaneProgress},
+    },
+    shard::ShardId,
+};
+use dataflow_journal::{Journal, Memory};
+use dataflow_testkit::memory::Fault;
+use std::{sync::Arc, time::Duration};
+
+const LANES: u64 = 8;
+
+async fn of_many_lanes(name: &str) -> House {
+    let mut house = House::on(name, Journal::new(Arc::new(Memory::new())), LANES as u32, 1).await;
+    (0..LANES).for_each(|lane| house.feed.push(&format!("t/{lane}"), numbers(0, 10)));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 10 * LANES).await;
+    house
+}
+
+async fn checkpoints(house: &House) -> Vec<Vec<LaneProgress>> {
+    let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
+    let log = house.journal.read(shard, Seq(1), 100_000).await.unwrap();
+    let lanes = log.entries.into_iter().filter_map(|entry| match entry.event.fact {
+        Fact::BatchProcessed { lanes, .. } => Some(lanes),
+        _ => None,
+    });
+    lanes.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_an_interval_covers_all_lanes() {
+    let mut house = of_many_lanes("one-checkpointer").await;
+    let before = checkpoints(&house).await.len();
+    for tenth in 1..=100 {
+        (0..LANES).for_each(|lane| house.feed.push(&format!("t/{lane}"), numbers(10 * tenth, 10 * tenth + 10)));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let all = checkpoints(&house).await.len() - before;
+    assert!((8..=11).contains(&all), "in 10 s of {LANES} lanes, {all} checkpoints of an interval of 1 s");
+    // Only one of the lanes moves from here on.
+    house.feed.push("t/3", numbers(1_010, 1_015));
+    house.until(|view| view.metrics.records_delivered == 1_010 * LANES + 5).await;
+    let before = checkpoints(&house).await.len();
+    house.stop().await;
+    let all = checkpoints(&house).await;
+    assert!(all.len() <= before + 1, "a stop takes {} checkpoints", all.len() - before);
+    let last = all.last().unwrap();
+    assert_eq!(last.iter().map(|lane| u64::from(lane.lane)).collect::<Vec<_>>(), (0..LANES).collect::<Vec<_>>());
+    let read: u64 = last.iter().map(|lane| lane.counters.read).sum();
+    assert_eq!(read, 1_010 * LANES + 5, "whoever reads the last event alone has read everything");
+    let positions =
+        last.iter().flat_map(|lane| lane.positions.iter()).map(|(name, at)| (name.to_string(), at.to_string()));
+    let expected = (0..LANES).map(|lane| (format!("t/{lane}"), if lane == 3 { "1015" } else { "1010" }.to_owned()));
+    assert_eq!(positions.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_hangs_holds_back_no_other() {
+    let mut house = of_many_lanes("hanging-lane").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    house.store.fault_commits([Fault::Hang]);
+    for round in 1..=5 {
+        (0..LANES).for_each(|lane| house.feed.push(&format!("t/{lane}"), numbers(10 * round, 10 * round + 10)));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let view = house.get().await;
+        assert_eq!(view.metrics.records_delivered, 10 * LANES + 10 * round * (LANES - 1));
+        let at = (10 * round + 10).to_string();
+        let there = view.checkpoint.positions.iter().filter(|shown| shown.position == at).count();
+        assert_eq!(there as u64, LANES - 1, "{:?}", view.checkpoint);
+    }
+}
+
+/// Lanes whose source has ended wait for the checkpoint at the end; all of them take it together.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_ends_is_journalled_at_once() {
+    let mut house = of_many_lanes("ending").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = checkpoints(&house).await.len();
+    (0..LANES).for_each(|lane| house.feed.push(&format!("t/{lane}"), numbers(10, 15)));
+    house.feed.end();
+    house.until_status(Status::Completed).await;
+    assert!(checkpoints(&house).await.len() <= before + 2);
+    assert_eq!(house.store.len() as u64, 15 * LANES);
+}

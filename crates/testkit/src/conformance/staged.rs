@@ -1,0 +1,67 @@
+//! What a staged sink shows, and when: what was committed may be sealed late or at once, and counts once it is journalled.
+use super::{Run, Subject, expect, fence, pair, try_open};
+use dataflow_core::pipeline::event::LaneProgress;
+use dataflow_sdk::sink::Seal;
+
+/// Most requests to seal that a sink may turn down in a row.
+const PATIENCE: u64 = 1_000;
+const PIPELINE: &str = super::PIPELINE;
+
+async fn reopen(subject: &dyn Subject, epoch: u64, journalled: Option<LaneProgress>) -> Run {
+    let opened = try_open(subject, &fence(PIPELINE, epoch), journalled).await;
+    opened.unwrap_or_else(|error| panic!("can't be opened: {error}"))
+}
+
+/// Commits until it seals, as checkpoints ask it to; what is to be journalled, and the names of the rows it covers.
+async fn until_sealed(run: &mut Run, first: u64) -> (LaneProgress, Vec<(i64, &'static str)>) {
+    let mut rows = Vec::new();
+    for sequence in first..first + PATIENCE {
+        let id = i64::try_from(sequence).unwrap_or_default();
+        run.commit(sequence, &[pair(id, "sealed")]).await;
+        rows.push((id, "sealed"));
+        if let Some(progress) = run.ask_to_seal(Seal::Due, sequence).await {
+            return (progress, rows);
+        }
+    }
+    panic!("it has not sealed anything of {PATIENCE} commits: what it holds open has no bound");
+}
+
+/// Wherever it goes down between commit, seal, journal and publication, it shows what the journal says.
+pub(super) async fn only_what_is_journalled_counts(subject: &dyn Subject) {
+    let mut run = reopen(subject, 1, None).await;
+    let begun = LaneProgress { handle: run.handle.clone(), ..LaneProgress::default() };
+    let (sealed, _) = until_sealed(&mut run, 1).await;
+    assert!(sealed.handle.is_some(), "what is sealed has a handle");
+    run.close().await;
+    let run = reopen(subject, 2, Some(begun.clone())).await;
+    run.close().await;
+    expect(subject, &[], "what was sealed and not journalled is gone after opening again").await;
+
+    let mut run = reopen(subject, 3, Some(begun)).await;
+    let (sealed, rows) = until_sealed(&mut run, 1).await;
+    run.commit(rows.len() as u64 + 1, &[pair(9_999, "later")]).await;
+    run.close().await;
+    let mut run = reopen(subject, 4, Some(sealed.clone())).await;
+    expect(subject, &rows, "what was journalled and not published is shown after opening again, and nothing else")
+        .await;
+    run.publish(&sealed).await;
+    run.close().await;
+    let run = reopen(subject, 5, Some(sealed)).await;
+    run.close().await;
+    expect(subject, &rows, "what is published again is there once").await;
+}
+
+/// Asked for all, it seals all; and however long it waits otherwise, it does in the end.
+pub(super) async fn it_seals_in_the_end(subject: &dyn Subject) {
+    let mut run = reopen(subject, 1, None).await;
+    let (sealed, mut rows) = until_sealed(&mut run, 1).await;
+    run.publish(&sealed).await;
+    let next = rows.len() as u64 + 1;
+    let id = i64::try_from(next).unwrap_or_default();
+    run.commit(next, &[pair(id, "last")]).await;
+    rows.push((id, "last"));
+    let all = run.ask_to_seal(Seal::All, next).await;
+    run.publish(&all.expect("asked for all, it seals")).await;
+    run.close().await;
+    expect(subject, &rows, "all that was sealed is shown").await;
+}

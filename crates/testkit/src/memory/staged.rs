@@ -1,0 +1,196 @@
+//! A staged sink in memory that rolls late: rows lie in an open object that nobody sees, which is sealed at every n-th
+//! request, and shown once the journal names it.
+use super::{
+    row::Row,
+    sink::{answer, befall},
+    store::{LaneKey, Store, lane_key, store},
+};
+use async_trait::async_trait;
+use dataflow_core::token::{Fence, Token};
+use dataflow_sdk::{
+    Context, Error, Problem, SinkConfig,
+    batch::{Demand, Output},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Writer},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Keeps rows in memory, in objects that are shown once they are sealed and journalled.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct StagedMemorySink {
+    /// Name of the [`Store`] it writes to.
+    pub store: String,
+    /// It seals at every so many requests.
+    #[serde(default = "three")]
+    pub roll_every: u32,
+    /// It seals at the next request once so many rows are open.
+    #[serde(default = "thousand")]
+    pub max_open: usize,
+}
+
+fn three() -> u32 {
+    3
+}
+
+fn thousand() -> usize {
+    1_000
+}
+
+impl SinkConfig for StagedMemorySink {
+    const TYPE: &'static str = "memoryStaged";
+    const SUMMARY: &'static str = "Keeps rows in memory, and shows them late.";
+    const KIND: Kind = Kind::Staged;
+    const GUARANTEE: &'static str = "Exactly once while the process lives.";
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+    fn target(&self) -> String {
+        self.store.clone()
+    }
+    fn build(self) -> Box<dyn Sink> {
+        Box::new(StagedMemory { store: store(&self.store), config: self })
+    }
+}
+
+/// The objects of a store that are not shown.
+#[derive(Default)]
+pub(super) struct Objects {
+    open: BTreeMap<LaneKey, Vec<Row>>,
+    /// By number.
+    sealed: BTreeMap<u64, (LaneKey, Vec<Row>)>,
+    last: u64,
+}
+
+impl Objects {
+    pub(super) fn unpublished(&self) -> (usize, usize) {
+        let rows = || self.open.values().chain(self.sealed.values().map(|(_, rows)| rows));
+        (rows().count(), rows().map(Vec::len).sum())
+    }
+
+    /// Leaves nothing of a lane but the object that its handle names.
+    fn cut_back(&mut self, lane: &LaneKey, handle: Option<&Value>) {
+        self.open.remove(lane);
+        let named = handle.and_then(Value::as_u64);
+        self.sealed.retain(|number, (of, _)| of != lane || Some(*number) == named);
+    }
+
+    fn seal(&mut self, lane: &LaneKey) -> Value {
+        self.last += 1;
+        let rows = self.open.remove(lane).unwrap_or_default();
+        self.sealed.insert(self.last, (lane.clone(), rows));
+        json!(self.last)
+    }
+
+    /// The rows of an object that are to be shown; none if they are by now.
+    fn publish(&mut self, handle: &Value) -> Vec<Row> {
+        let sealed = handle.as_u64().and_then(|number| self.sealed.remove(&number));
+        sealed.map(|(_, rows)| rows).unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+struct StagedMemory {
+    store: Arc<Store>,
+    config: StagedMemorySink,
+}
+
+#[async_trait]
+impl Sink for StagedMemory {
+    fn kind(&self) -> Kind {
+        Kind::Staged
+    }
+
+    async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
+        let fault = self.store.lock().open_faults.pop_front().unwrap_or_default();
+        befall(&fault).await?;
+        let key = lane_key(&lane.fence);
+        let mut inner = self.store.lock();
+        let epoch = inner.epochs.entry(key.clone()).or_insert(lane.fence.epoch);
+        if *epoch > lane.fence.epoch {
+            return Err(Error::Fenced(format!("epoch {epoch} holds the store, this is {}", lane.fence.epoch)));
+        }
+        *epoch = lane.fence.epoch;
+        inner.opens += 1;
+        let handle = lane.journalled.and_then(|journalled| journalled.handle);
+        inner.objects.cut_back(&key, handle.as_ref());
+        // It may have gone down between journal and publication.
+        if let Some(handle) = &handle {
+            let rows = inner.objects.publish(handle);
+            inner.rows.extend(rows);
+        }
+        let demand = inner.demand.clone().unwrap_or(Demand::Documents);
+        drop(inner);
+        let writer = StagedWriter {
+            store: self.store.clone(),
+            config: self.config.clone(),
+            fence: lane.fence,
+            key,
+            requests: 0,
+        };
+        Ok(Opened {
+            writer: Box::new(writer),
+            token: None,
+            others: Vec::new(),
+            begins: BTreeMap::new(),
+            demand,
+            warnings: Vec::new(),
+            handle: None,
+        })
+    }
+}
+
+struct StagedWriter {
+    store: Arc<Store>,
+    config: StagedMemorySink,
+    fence: Fence,
+    key: LaneKey,
+    requests: u32,
+}
+
+#[async_trait]
+impl Writer for StagedWriter {
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
+        let fault = self.store.lock().faults.pop_front().unwrap_or_default();
+        befall(&fault).await?;
+        let rows_written = {
+            let mut inner = self.store.lock();
+            if inner.epochs.get(&self.key) != Some(&self.fence.epoch) {
+                let message = format!("a newer epoch than {} holds the store", self.fence.epoch);
+                return Err(Error::Fenced(message).into());
+            }
+            let rows = inner.rows_of(outputs, token, 0)?;
+            let rows_written = rows.len() as u64;
+            inner.objects.open.entry(self.key.clone()).or_default().extend(rows);
+            inner.commits += 1;
+            rows_written
+        };
+        Ok(answer(&fault, Committed { rows_written }).await?)
+    }
+
+    async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
+        self.requests += 1;
+        let mut inner = self.store.lock();
+        if inner.epochs.get(&self.key) != Some(&self.fence.epoch) {
+            return Err(Error::Fenced(format!("a newer epoch than {} holds the store", self.fence.epoch)));
+        }
+        let open = inner.objects.open.get(&self.key).map_or(0, Vec::len);
+        let due = self.requests.is_multiple_of(self.config.roll_every) || open >= self.config.max_open;
+        if much == Seal::Due && !due {
+            return Ok(Sealed::NotYet);
+        }
+        Ok(Sealed::Handle(inner.objects.seal(&self.key)))
+    }
+
+    async fn publish(&mut self, handle: &Value) -> Result<(), Error> {
+        let mut inner = self.store.lock();
+        let rows = inner.objects.publish(handle);
+        inner.rows.extend(rows);
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {}
+}
