@@ -57,10 +57,7 @@ pub trait Auditor: Send {
 
     /// Whether a dead letter's cause is a reason of the database's own. That may lie in other rows or in triggers, so that it
     /// can't be told whether the row would be refused again.
-    fn is_own_reason(&self, cause: &str) -> bool {
-        let _ = cause;
-        false
-    }
+    fn is_own_reason(&self, cause: &str) -> bool;
 
     /// What was found, once all rows that should be there have been named.
     ///

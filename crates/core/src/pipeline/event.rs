@@ -204,7 +204,7 @@ pub struct NewGeneration {
     /// It writes to another target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retargeted: Option<Retargeted>,
-    /// Pushed records that it passes over although they were pending: they are lost, and their batches forgotten.
+    /// Pushed records that it passes over although they were pending: they are lost, and batches of which all is lost forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discarded: Option<Lost>,
     /// The old one was not settled, for this reason, and a user forced it.

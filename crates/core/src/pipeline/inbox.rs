@@ -149,10 +149,11 @@ impl Inbox {
         })
     }
 
-    /// Forgets the batches of discarded records, so that they may be pushed again.
+    /// Forgets the batches of which all is discarded, so that they may be pushed again. Of others a part was delivered or
+    /// will be, which must not come twice.
     pub(super) fn forget(&mut self, discarded: &Lost) -> Option<()> {
         let (from, to) = (discarded.from.as_offset()?, discarded.to.as_offset()?);
-        self.seen.retain(|_, batch| batch.to <= from || batch.from >= to);
+        self.seen.retain(|_, batch| batch.from < from || batch.to > to);
         self.order.retain(|id| self.seen.contains_key(id));
         Some(())
     }

@@ -223,6 +223,34 @@ async fn rows_that_the_table_refuses_are_dead_letters_that_are_proven() {
     case.drop().await;
 }
 
+/// What the database refuses for the sake of what is elsewhere is taken at its word, also where the sink has secrets to hide.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_refused_for_the_sake_of_others_are_not_held_against_the_pipeline() {
+    if !servers::are_up() {
+        return;
+    }
+    let case = Case::new("at_its_word").await;
+    let setup = "create table allowed (n int primary key); insert into allowed select generate_series(0, 3989); \
+        create table users (id bigint, n int references allowed deferrable initially deferred, age int) partition by range (id); \
+        create table users_low partition of users for values from (0) to (2990); \
+        create table taken (n int, exclude using gist (int4range(n, n + 1) with &&)); insert into taken values (13); \
+        create function takes() returns trigger language plpgsql as $$ begin \
+        if new.n % 1000 = 13 then insert into taken values (13); end if; return null; end $$; \
+        create constraint trigger takes after insert on users_low deferrable initially deferred \
+        for each row execute function takes()";
+    case.client.batch_execute(setup).await.unwrap();
+    case.run(json!({"type": "postgres", "table": "users", "unknownFields": "ignore"})).await;
+    let report = case.verify();
+    assert_eq!((&report["verified"], &report["unverifiable"]), (&json!(true), &json!([])), "{report:#}");
+    // Of the last ids and numbers, and of four numbers.
+    assert_eq!(report["atItsWord"]["count"], json!(9 + 10 + 4), "{report:#}");
+    let causes = report["atItsWord"]["examples"].to_string();
+    for words in ["violates foreign key constraint", "no partition of relation", "violates exclusion constraint"] {
+        assert!(causes.contains(words), "{words}: {report:#}");
+    }
+    case.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_to_a_file() {
     if !servers::are_up() {

@@ -237,7 +237,8 @@ fn still_pending(pipeline: &Pipeline, settlement: &Settlement, positions: &Posit
         discarded.records, discarded.from, discarded.to
     );
     let problem = Problem::new("to", "undelivered", message).fix(
-        "choose \"beginning\" or \"journal\" to deliver them, or force this one to lose them: their batches may be pushed again",
+        "choose \"beginning\" or \"journal\" to deliver them, or force this one to lose them: batches that are passed over \
+         whole may be pushed again; of others push the rest under another batchId",
     );
     Err(Rejected::Invalid { problems: vec![problem] })
 }

@@ -136,9 +136,11 @@ async fn one_choice_leads_past_all_generations_that_a_target_knows() {
 
 /// Pushed records were acknowledged, so that they are not passed over by mistake, nor without being counted.
 #[tokio::test(start_paused = true)]
-async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_may_be_pushed_again() {
+async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole_batches_may_be_pushed_again() {
     let at = |position: &str| ResetTo::Positions([("http".to_owned(), position.to_owned())].into());
-    for (number, (to, lost)) in [(ResetTo::End, 10), (at("15"), 5)].into_iter().enumerate() {
+    for (number, (to, lost)) in
+        [(ResetTo::End, 20), (at("15"), 5), (at("20"), 10), (at("23"), 13)].into_iter().enumerate()
+    {
         let mut house = House::new(&format!("reset-pending-{number}")).await;
         let mut spec = house.spec();
         spec["source"] = json!({"type": "http"});
@@ -151,7 +153,9 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_may_b
         house.act(batch("a", 0)).await.unwrap();
         house.until(|view| view.metrics.records_delivered == 10).await;
         house.stop().await;
-        house.act(batch("b", 10)).await.unwrap();
+        for (id, from) in [("b", 10), ("c", 20)] {
+            house.act(batch(id, from)).await.unwrap();
+        }
 
         let reset = |to: &ResetTo, force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
         match house.act(reset(&to, false)).await {
@@ -167,11 +171,14 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_may_b
         let metrics = view(house.act(reset(&to, true)).await).metrics;
         assert_eq!((metrics.records_read, metrics.records_delivered, metrics.records_lost), (10 + lost, 10, lost));
 
-        house.act(batch("b", 10)).await.unwrap();
+        // One of which a part is still to be delivered is a repeat.
+        for (id, from) in [("a", 0), ("b", 10), ("c", 20)] {
+            house.act(batch(id, from)).await.unwrap();
+        }
         house.start().await;
-        house.until(|view| view.metrics.records_delivered == 30 - lost).await;
-        let expected: Vec<_> =
-            numbers(0, 10).into_iter().chain(numbers(10 + lost, 20)).chain(numbers(10, 20)).collect();
+        let again = numbers(10, 10 + lost / 10 * 10);
+        let expected: Vec<_> = numbers(0, 10).into_iter().chain(numbers(10 + lost, 30)).chain(again).collect();
+        house.until(|view| view.metrics.records_delivered >= expected.len() as u64).await;
         assert_eq!(house.store.data(), expected);
     }
 }

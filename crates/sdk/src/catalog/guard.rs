@@ -239,6 +239,10 @@ impl Auditor for Guarded<Box<dyn Auditor>> {
         Ok(refusals.into_iter().map(|cause| cause.map(|cause| self.redactor.owned(cause))).collect())
     }
 
+    fn is_own_reason(&self, cause: &str) -> bool {
+        self.inner.is_own_reason(cause)
+    }
+
     async fn finish(self: Box<Self>) -> Result<Findings, Error> {
         let Self { inner, redactor } = *self;
         inner.finish().await.map(|findings| redactor.findings(findings)).map_err(|error| redactor.error(error))

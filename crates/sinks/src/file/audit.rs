@@ -266,6 +266,10 @@ impl Auditor for FileAuditor {
         Ok(causes)
     }
 
+    fn is_own_reason(&self, _: &str) -> bool {
+        false
+    }
+
     async fn finish(self: Box<Self>) -> Result<Findings, Error> {
         blocking::run(move || self.found()).await?
     }

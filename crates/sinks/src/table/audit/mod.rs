@@ -70,6 +70,10 @@ impl Auditor for Gone {
         Ok(vec![None; output.len()])
     }
 
+    fn is_own_reason(&self, _: &str) -> bool {
+        false
+    }
+
     async fn finish(self: Box<Self>) -> Result<Findings, Error> {
         Ok(self.findings)
     }
