@@ -16,6 +16,7 @@ mod model;
 mod names;
 mod once;
 mod replaced;
+mod rotations;
 
 /// Longest wait for what surely comes.
 const PATIENCE: Duration = Duration::from_secs(60);

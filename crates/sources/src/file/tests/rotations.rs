@@ -1,0 +1,237 @@
+//! Whatever a rotation tool does, once or many times between two looks, with `follow` and without: each line is read once, and
+//! nothing is taken for lost.
+use super::*;
+use crate::{
+    ahead::{Step, Work},
+    file::{follow::Follow, whole::Whole},
+};
+use std::path::PathBuf;
+
+/// Looks without anything new until nothing more is expected; more than a replaced file's grace.
+const IDLE: u32 = 12;
+/// More generations than there ever are.
+const MOST: u32 = 16;
+
+/// What reads the files.
+#[derive(Clone, Copy, Debug)]
+enum Reads {
+    /// Pattern, without `follow`.
+    Once,
+    /// Pattern, with `follow`.
+    Follows,
+    /// The name alone, with `follow`. What is compressed before it was looked at can't be known, so nothing is.
+    FollowsOne,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// So many lines.
+    Append(u8),
+    /// The file is there, and nothing in it.
+    Touch,
+    /// All generations are shifted.
+    Rotate,
+    /// The same; before that the last one is compressed, as by logrotate's `delaycompress`.
+    Delay,
+    /// A generation is compressed where it is.
+    Compress(u8),
+    /// All that is there is read.
+    Read,
+    /// Only so many batches are, and then the reader begins anew.
+    Some(u8),
+    /// The reader begins anew.
+    Restart,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (1..4u8).prop_map(Event::Append),
+        1 => Just(Event::Touch),
+        3 => Just(Event::Rotate),
+        2 => Just(Event::Delay),
+        2 => (0..4u8).prop_map(Event::Compress),
+        5 => Just(Event::Read),
+        1 => (1..4u8).prop_map(Event::Some),
+        2 => Just(Event::Restart),
+    ]
+}
+
+struct Model {
+    dir: tempfile::TempDir,
+    source: FileSource,
+    reads: Reads,
+    work: Option<Box<dyn Work>>,
+    positions: Positions,
+    texts: Vec<String>,
+    written: u32,
+}
+
+impl Model {
+    fn new(reads: Reads, first: Event) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let name = if matches!(reads, Reads::FollowsOne) { "app.log" } else { "app.log*" };
+        let follow = !matches!(reads, Reads::Once);
+        let source =
+            source(&dir.path().join(name), json!({"follow": follow, "pollInterval": "1ms", "format": "json"}));
+        let (work, positions, texts) = (None, Positions::new(), Vec::new());
+        let mut model = Self { dir, source, reads, work, positions, texts, written: 0 };
+        model.apply(first);
+        // Nobody knows of what had another name before the first look.
+        model.apply(Event::Read);
+        model
+    }
+
+    /// A generation; the last one is 0.
+    fn path(&self, nth: u32, packed: bool) -> PathBuf {
+        let name = if nth == 0 { "app.log".to_owned() } else { format!("app.log.{nth}") };
+        self.dir.path().join(if packed { name + ".gz" } else { name })
+    }
+
+    fn compress(&self, nth: u32) {
+        let path = self.path(nth, false);
+        if matches!(self.reads, Reads::FollowsOne) || !path.exists() {
+            return;
+        }
+        fs::write(self.path(nth, true), gzip(&fs::read(&path).unwrap())).unwrap();
+        fs::remove_file(path).unwrap();
+    }
+
+    fn rotate(&self) {
+        if !self.path(0, false).exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10)); // rotations are further apart than a file system's clock ticks
+        for nth in (0..MOST).rev() {
+            for packed in [false, true] {
+                fs::rename(self.path(nth, packed), self.path(nth + 1, packed)).ok();
+            }
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Append(lines) => {
+                let lines = u32::from(lines);
+                let text: String = (self.written..self.written + lines).map(|line| format!("line {line}\n")).collect();
+                self.written += lines;
+                append(&self.path(0, false), &text);
+            }
+            Event::Touch => append(&self.path(0, false), ""),
+            Event::Rotate => self.rotate(),
+            Event::Delay => {
+                self.compress(1);
+                self.rotate();
+            }
+            // Who writes to it still is asked to let go of it first.
+            Event::Compress(nth) => self.compress(u32::from(nth) + 1),
+            Event::Read => self.read(usize::MAX),
+            Event::Some(batches) => {
+                self.read(batches.into());
+                self.work = None;
+            }
+            Event::Restart => self.work = None,
+        }
+    }
+
+    fn read(&mut self, most: usize) {
+        let mut cx = context();
+        cx.batch.max_records = 2;
+        let work = self.work.get_or_insert_with(|| match self.source.follow {
+            true => Box::new(Follow::new(self.source.clone(), &cx, self.positions.clone()).unwrap()),
+            false => Box::new(Whole::new(self.source.clone(), &cx, self.positions.clone()).unwrap()),
+        });
+        let (mut read, mut idle) = (Vec::new(), 0);
+        while read.len() < most && idle < IDLE {
+            match work.step().unwrap() {
+                Step::Records(records) => {
+                    read.push(*records);
+                    idle = 0;
+                }
+                Step::Idle(pause) => {
+                    std::thread::sleep(pause);
+                    idle += 1;
+                }
+                Step::End => {
+                    self.work = None;
+                    break;
+                }
+            }
+        }
+        assert!(read.iter().all(|batch| batch.lost.is_none()), "nothing was lost");
+        remember(&mut self.positions, &read);
+        self.texts.extend(texts(&read));
+    }
+
+    fn check(&mut self) {
+        // What follows a file that was renamed tells that nobody writes to it any more.
+        self.apply(Event::Append(1));
+        self.apply(Event::Read);
+        self.apply(Event::Restart);
+        self.apply(Event::Read);
+        let mut read: Vec<u32> =
+            self.texts.iter().map(|line| line.split(' ').nth(1).unwrap().parse().unwrap()).collect();
+        read.sort_unstable();
+        assert_eq!(read, (0..self.written).collect::<Vec<_>>());
+    }
+}
+
+/// Few cases, as they wait for files; more, if the environment says so.
+fn config() -> ProptestConfig {
+    let more = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::default() };
+    if more { default } else { ProptestConfig { cases: 60, ..default } }
+}
+
+proptest! {
+    #![proptest_config(config())]
+    #[test]
+    fn rotated_lines_are_read_once(
+        reads in prop::sample::select(vec![Reads::Once, Reads::Follows, Reads::FollowsOne]),
+        first in prop::sample::select(vec![Event::Append(2), Event::Touch]),
+        events in prop::collection::vec(event(), 1..24),
+    ) {
+        let mut model = Model::new(reads, first);
+        events.into_iter().for_each(|event| model.apply(event));
+        model.check();
+    }
+}
+
+#[test]
+fn rotations_that_are_worth_a_name() {
+    use Event::*;
+    let round = |of: &[Event], times: usize| of.repeat(times);
+    let every = &[Reads::Once, Reads::Follows, Reads::FollowsOne][..];
+    let mut wrong = Vec::new();
+    for (what, reads, first, events) in [
+        ("again and again", every, Append(2), round(&[Rotate, Append(2), Read], 5)),
+        ("again and again, stopped each time", every, Append(2), round(&[Restart, Rotate, Append(2), Read], 5)),
+        ("stopped where nothing has its name", every, Append(2), round(&[Rotate, Read, Restart, Append(2), Read], 4)),
+        ("twice between two looks", every, Append(2), round(&[Rotate, Append(1), Rotate, Append(2), Read], 3)),
+        ("compressed a rotation later", every, Append(2), round(&[Delay, Append(2), Read], 5)),
+        ("the same, stopped each time", every, Append(2), round(&[Restart, Delay, Append(2), Read], 5)),
+        ("compressed at once", every, Append(2), round(&[Rotate, Compress(0), Append(2), Read], 5)),
+        ("the same, stopped each time", every, Append(2), round(&[Restart, Rotate, Compress(0), Append(2), Read], 5)),
+        (
+            "compressed where it is, after more rotations",
+            every,
+            Append(2),
+            [Rotate, Read, Append(2), Read, Rotate, Read, Append(2), Read, Compress(0), Read].to_vec(),
+        ),
+        ("empty at first", every, Touch, [Append(2), Rotate, Append(2), Read].to_vec()),
+        ("empty at first, stopped", every, Touch, [Restart, Append(2), Rotate, Append(2), Read].to_vec()),
+        ("empty in between", every, Append(2), round(&[Restart, Rotate, Touch, Read, Append(1)], 4)),
+        ("empty, rotated more than once", every, Touch, [Append(2), Rotate, Append(1), Rotate, Append(2)].to_vec()),
+        ("not there for a while", every, Append(2), [Rotate, Read, Restart, Append(1), Rotate, Append(1)].to_vec()),
+    ] {
+        for reads in reads {
+            let events = events.clone();
+            let holds = std::panic::catch_unwind(|| {
+                let mut model = Model::new(*reads, first);
+                events.into_iter().for_each(|event| model.apply(event));
+                model.check();
+            });
+            wrong.extend(holds.is_err().then(|| format!("{what}: {reads:?}")));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
