@@ -111,9 +111,19 @@ impl Identity {
         Self { ended: true, given_up: true, ..self }
     }
 
+    /// Whether it is gone and nothing more is said of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended && self.given_up
+    }
+
     /// What is known of its bytes, in their order.
     pub(super) fn pieces(&self) -> [Piece; 2] {
         [self.head, self.near]
+    }
+
+    /// Whether it was empty: then every file holds what is known of its bytes.
+    pub(super) fn is_of_nothing(&self) -> bool {
+        self.head.length() == 0
     }
 
     /// How far it was read.

@@ -9,7 +9,7 @@ use super::{
     copies::Copied,
     follow::Follow,
     identity::Identity,
-    rotation::{self, is_rotated_name},
+    rotation::{self, is_older_name},
     tail::{self, BLOCK},
 };
 use dataflow_sdk::{Context, Error};
@@ -27,7 +27,7 @@ impl FileSource {
 
     /// Whether `there` is, by its name, `path` or an older generation of it, compressed.
     pub(super) fn is_packed_name(&self, path: &Path, there: &Path) -> bool {
-        let is = |name: &PathBuf| name == path || is_rotated_name(path, name);
+        let is = |name: &PathBuf| name == path || is_older_name(path, name);
         self.compression.of(path) == Compression::None && self.unpacked(there).as_ref().is_some_and(is)
     }
 
@@ -37,8 +37,11 @@ impl FileSource {
         if self.is_packed_name(path, there) { there } else { path }
     }
 
-    /// Whether a compressed file holds what is known of one that is not compressed.
+    /// Whether a compressed file holds what is known of one that is not compressed. Of one that was empty nothing is known.
     pub(super) fn is_packed(&self, known: &Identity, there: &Path, file: &File) -> Result<bool, Error> {
+        if known.is_of_nothing() {
+            return Ok(false);
+        }
         let clone = file.try_clone().map_err(|error| super::content::failed(&self.path, 0, error))?;
         let Ok(mut content) = Content::new(there, clone, self.compression, 0)? else { return Ok(false) };
         let (mut bytes, mut begin) = (Vec::new(), 0);
@@ -71,9 +74,19 @@ impl FileSource {
         found.max_by_key(|(written, ..)| *written).map(|(_, there, file)| (there, file))
     }
 
-    /// Whether a compressed file holds the same as the file that it was made of, which is there.
-    pub(super) fn is_packed_twin(&self, there: &Path, cx: &Context) -> bool {
-        let Some(original) = self.unpacked(there).and_then(|path| tail::open(&path, cx).ok()) else { return false };
+    /// Whether a compressed file was made of another that is there, one of those `beside` it: that begins with all that it holds.
+    pub(super) fn is_packed_twin<'a>(
+        &self,
+        beside: impl Iterator<Item = &'a Path>,
+        there: &Path,
+        cx: &Context,
+    ) -> bool {
+        let beside = beside.filter(|path| self.is_packed_name(path, there)).map(Path::to_owned);
+        beside.chain(self.unpacked(there)).any(|path| self.begins_packed(&path, there, cx))
+    }
+
+    fn begins_packed(&self, path: &Path, there: &Path, cx: &Context) -> bool {
+        let Ok(original) = tail::open(path, cx) else { return false };
         let Some(Ok(mut content)) =
             tail::open(there, cx).ok().and_then(|file| Content::new(there, file, self.compression, 0).ok())
         else {
@@ -110,7 +123,9 @@ impl Follow {
         let known = self.known.iter().rev().find(|known| of(&known.path) && is(&known.identity));
         match known {
             Some(known) => (Copied::Known, known.at),
-            None if self.source.is_packed_twin(own, &self.cx) => (Copied::Wait, 0),
+            None if self.source.is_packed_twin(self.paths.iter().map(PathBuf::as_path), own, &self.cx) => {
+                (Copied::Wait, 0)
+            }
             None => (Copied::No, 0),
         }
     }

@@ -1,4 +1,18 @@
 //! What is to be done for files that are read as they are, given what was read of which before.
+//!
+//! A name is a hint. Which file is which is told by device and inode, and by what was read of it:
+//!
+//! | a file that is there is | what is done |
+//! |---|---|
+//! | known by its name | it goes on |
+//! | known by another name | it goes on by that. If a file lies there, the new name is then given what was read |
+//! | made by compressing one that is nowhere any more | its name is given what was read, and it goes on |
+//! | made by compressing one that is there | nothing |
+//! | another than the one that is known by its name | it begins, once that one was dealt with |
+//! | not known | it is read |
+//!
+//! Names are given at once, after all was read by the former ones: in whatever chain or circle files were moved, none is
+//! forgotten as another takes its name.
 use super::{
     FileSource,
     gone::Gone,
@@ -22,15 +36,23 @@ use std::{
 pub(super) enum Job {
     /// The file `at` is read as `path`.
     Read { path: PathBuf, at: PathBuf },
-    /// The compressed file `at`, which is read as `path`, goes on after what was read as `path`, or as another file, of which
-    /// nothing more is expected then.
-    Packed { path: PathBuf, at: PathBuf, from: Option<Partition> },
-    /// All of the file that is now `path` was read as `from`.
-    Known { path: PathBuf, from: Partition },
+    /// The compressed file `at` goes on as `path`, after what was read of the file that it was made of.
+    Packed { path: PathBuf, at: PathBuf },
+    /// What has these names now was read by others.
+    Named(Vec<Named>),
     /// The file that had this path was read; another one begins there.
     Begin { path: PathBuf },
     /// It is gone before its end.
     Gone(Gone),
+}
+
+/// A file that was read by another name than it has now.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) path: PathBuf,
+    pub(super) from: Partition,
+    /// Whether it was made by compressing the one that was read, of which nothing more is expected then.
+    pub(super) packed: bool,
 }
 
 /// What is to be done for the files that match, given what was read of which.
@@ -66,10 +88,10 @@ pub(super) fn plan(
         }
         there.push((path, Some(meta)));
     }
-    let packed = packed(source, &there, &known, |partition| owners.values().any(|owner| *owner == partition), cx);
+    let packed = packed(source, &there, &known, &owners, cx);
     let moves = |partition: &Partition| packed.values().flatten().any(|former| former == partition);
     let (mut seen, mut taken) = (BTreeSet::new(), BTreeSet::new());
-    let (mut jobs, mut later, mut gone) = (VecDeque::new(), Vec::new(), Vec::new());
+    let (mut jobs, mut named, mut later, mut gone) = (VecDeque::new(), Vec::new(), VecDeque::new(), Vec::new());
     let read =
         |jobs: &mut VecDeque<Job>, path: PathBuf, at: &Path| jobs.push_back(Job::Read { path, at: at.to_owned() });
     for (path, meta) in &there {
@@ -88,34 +110,38 @@ pub(super) fn plan(
                 let former = names::path(&owner.0);
                 read(&mut jobs, former.clone(), path);
                 if files.contains(&former) {
-                    later.push(Job::Known { path: path.to_path_buf(), from: (*owner).clone() });
+                    named.push(Named { path: path.to_path_buf(), from: (*owner).clone(), packed: false });
                 }
             }
             Some(_) => read(&mut jobs, path.to_path_buf(), path),
-            // The file before it is there, and read by its own name or by that of another.
-            None if stale.is_some_and(|stale| owners.values().any(|owner| known[*owner].0.is_same_inode(stale))) => {
-                later.push(Job::Begin { path: path.to_path_buf() });
-            }
-            None if let Some(former) = packed.get(*path) => {
-                let at = path.to_path_buf();
-                jobs.extend(former.clone().map(|from| match cx.again {
-                    // What was read by that name is wanted.
-                    true => Job::Packed { path: names::path(&from.0), at, from: None },
-                    false => Job::Packed { path: at.clone(), at, from: Some(from) },
-                }));
-            }
-            None if stale.is_some_and(|known| known.given_up) || moves(&own) => {
-                later.push(Job::Begin { path: path.to_path_buf() });
+            None if let Some(former) = packed.get(*path) => match former.clone() {
+                // What was read by that name is wanted.
+                Some(from) if cx.again => {
+                    jobs.push_back(Job::Packed { path: names::path(&from.0), at: path.to_path_buf() });
+                }
+                Some(from) => {
+                    named.push(Named { path: path.to_path_buf(), from, packed: true });
+                    read(&mut later, path.to_path_buf(), path);
+                }
+                None => {}
+            },
+            // The file before it is dealt with by its own name or that of another.
+            None if moves(&own)
+                || stale.is_some_and(|stale| {
+                    stale.given_up || owners.values().any(|owner| known[*owner].0.is_same_inode(stale))
+                }) =>
+            {
+                later.push_back(Job::Begin { path: path.to_path_buf() });
             }
             None => match stale.and_then(|identity| rotation::find(path, identity, cx)) {
                 Some(at) => {
                     read(&mut jobs, path.to_path_buf(), &at);
-                    later.push(Job::Begin { path: path.to_path_buf() });
+                    later.push_back(Job::Begin { path: path.to_path_buf() });
                 }
                 None => match stale.and_then(|identity| source.packed(path, identity, cx)) {
                     Some((at, _)) => {
-                        jobs.push_back(Job::Packed { path: path.to_path_buf(), at, from: None });
-                        later.push(Job::Begin { path: path.to_path_buf() });
+                        jobs.push_back(Job::Packed { path: path.to_path_buf(), at });
+                        later.push_back(Job::Begin { path: path.to_path_buf() });
                     }
                     None => read(&mut jobs, path.to_path_buf(), path),
                 },
@@ -147,53 +173,65 @@ pub(super) fn plan(
         if let Some(at) = its.and_then(|(identity, _)| rotation::find(&path, identity, cx)) {
             jobs.push_back(Job::Read { path, at });
         } else if let Some((at, _)) = its.and_then(|(identity, _)| source.packed(&path, identity, cx)) {
-            jobs.push_back(Job::Packed { path, at, from: None });
+            jobs.push_back(Job::Packed { path, at });
         } else {
             gone.extend(Gone::new(partition, position));
         }
     }
     gone.into_iter().rev().for_each(|gone| jobs.push_front(Job::Gone(gone)));
-    // Names of which both the old and the new file matter: what was read is said of the new name before the old name moves on.
-    later.sort_by_key(|job| matches!(job, Job::Begin { .. }));
+    jobs.extend((!named.is_empty()).then_some(Job::Named(named)));
     jobs.extend(later);
     Ok(jobs)
 }
 
-/// The compressed files that hold what was read of others: which these are; none, if that is there and is read itself.
+/// The compressed files that were made of others: of which, if that is nowhere any more; none, if it is there and is read itself.
 fn packed(
     source: &FileSource,
     there: &[(&PathBuf, Option<Metadata>)],
     known: &BTreeMap<&Partition, (Identity, u64)>,
-    is_there: impl Fn(&Partition) -> bool,
+    owners: &BTreeMap<(u64, u64), &Partition>,
     cx: &Context,
 ) -> BTreeMap<PathBuf, Option<Partition>> {
     let is_plain = |path: &Path| source.compression.of(path) == super::Compression::None;
-    let known_plain: Vec<_> = known.iter().filter(|(partition, _)| is_plain(&names::path(&partition.0))).collect();
+    let is_known = |meta: &Metadata| owners.contains_key(&(meta.dev(), meta.ino()));
+    let (plain, compressed): (Vec<_>, Vec<_>) = there.iter().partition(|(path, _)| is_plain(path));
+    let compressed: Vec<_> = compressed.into_iter().filter(|(_, meta)| !meta.as_ref().is_some_and(is_known)).collect();
+    if compressed.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut nowhere: Vec<_> = known
+        .iter()
+        .map(|(partition, (identity, at))| (*partition, names::path(&partition.0), identity, *at))
+        .filter(|(partition, path, identity, _)| {
+            is_plain(path)
+                && !(identity.is_over() || owners.values().any(|owner| owner == partition))
+                && rotation::find(path, identity, cx).is_none()
+        })
+        .collect();
+    // Where several hold the same, the one that was read furthest counts.
+    nowhere.sort_by_key(|(partition, _, _, at)| (Reverse(*at), *partition));
     let mut packed = BTreeMap::new();
-    for (path, _) in there {
-        if is_plain(path) || known.get(&partition(path)).is_some_and(|(_, at)| *at > 0 || cx.again) {
-            continue; // it is read as a file of its own
-        }
-        let holds = |identity: &Identity| {
-            tail::open(path, cx).is_ok_and(|file| source.is_packed(identity, path, &file).unwrap_or(false))
-        };
-        let former = known_plain.iter().find(|(partition, (identity, _))| {
-            source.is_packed_name(&names::path(&partition.0), path) && holds(identity)
+    for (path, _) in compressed {
+        let former = nowhere.iter().position(|(_, former, identity, _)| {
+            source.is_packed_name(former, path)
+                && tail::open(path, cx).is_ok_and(|file| source.is_packed(identity, path, &file).unwrap_or(false))
         });
-        if let Some((former, (identity, _))) = former {
-            let is_there = is_there(former) || rotation::find(&names::path(&former.0), identity, cx).is_some();
-            packed.insert((*path).clone(), (!is_there).then(|| Partition::clone(former)));
-        } else if source.is_packed_twin(path, cx) {
+        if let Some(former) = former {
+            packed.insert((*path).clone(), Some(nowhere.remove(former).0.clone()));
+        } else if source.is_packed_twin(plain.iter().map(|(plain, _)| plain.as_path()), path, cx) {
             packed.insert((*path).clone(), None);
         }
     }
     packed
 }
 
-/// The files among several that nothing was read of yet.
+/// The files among several that nothing was read of yet, by whatever name.
 pub(super) fn found(jobs: &VecDeque<Job>, positions: &Positions, cx: &Context) -> Positions {
+    let named = jobs.iter().flat_map(|job| if let Job::Named(named) = job { &named[..] } else { &[] });
     let new = jobs.iter().filter_map(|job| match job {
-        Job::Read { path, at } if !positions.contains_key(&partition(path)) => {
+        Job::Read { path, at }
+            if !positions.contains_key(&partition(path)) && named.clone().all(|named| named.path != *path) =>
+        {
             Some((partition(path), lost::beginning(at, cx)?))
         }
         _ => None,

@@ -141,9 +141,46 @@ pub(super) fn is_rotated_name(path: &Path, there: &Path) -> bool {
     after.is_some_and(tells) || between.is_some_and(tells)
 }
 
+/// Whether what lay at `path` may lie `there` now, by their names: that of an older generation, or of one that is older still
+/// (`app.log.1`, `app.log.2`).
+pub(super) fn is_older_name(path: &Path, there: &Path) -> bool {
+    let older = || {
+        let ((base, number), (other, later)) = (numbered(path)?, numbered(there)?);
+        Some(base == other && number < later)
+    };
+    is_rotated_name(path, there) || older().unwrap_or(false)
+}
+
+/// The name of the generations that one belongs to, and its number among them. A year is none.
+fn numbered(path: &Path) -> Option<(Vec<&[u8]>, u32)> {
+    let mut parts: Vec<&[u8]> = path.file_name()?.as_bytes().split(|byte| *byte == b'.').collect();
+    let number = |part: &&[u8]| std::str::from_utf8(part).ok()?.parse().ok().filter(|number| *number < 1000);
+    let at = parts.iter().rposition(|part| number(part).is_some()).filter(|at| *at > 0)?;
+    let number = number(&parts.remove(at))?;
+    Some((parts, number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_generations_that_are_older_still_are_known() {
+        for (path, there, expected) in [
+            ("app.log", "app.log.3", true),
+            ("app.log.1", "app.log.2", true),
+            ("app.log.9", "app.log.10", true),
+            ("app.1.log", "app.2.log", true),
+            ("app.log.2", "app.log.1", false),
+            ("app.log.1", "app.log.1", false),
+            ("app.log.1", "other.log.2", false),
+            ("app.log-20261231", "app.log-20270101", false),
+            ("app.2026.log", "app.2027.log", false),
+            ("1.json", "2.json", false),
+        ] {
+            assert_eq!(is_older_name(Path::new(path), Path::new(there)), expected, "{path}, {there}");
+        }
+    }
 
     #[test]
     fn names_of_older_generations_are_known() {

@@ -9,7 +9,7 @@ use super::{
     identity::Identity,
     lost::{self, Lost, between},
     names::{self, name, partition},
-    plan::{Job, found, plan},
+    plan::{Job, Named, found, plan},
     rotation,
     split::Caps,
     tail::{self, Opened, REPLACED, Tail, position},
@@ -110,31 +110,40 @@ impl Whole {
                 }
                 Ok(None)
             }
-            Job::Packed { path, at, from } => {
+            Job::Packed { path, at } => {
                 let own = partition(&path);
                 let begin = self.positions.get(&own).cloned().unwrap_or(Position::offset(0));
-                let former = self.positions.get(from.as_ref().unwrap_or(&own)).cloned().unwrap_or(begin.clone());
-                let known = lost::known(&former);
-                let file = tail::open(&at, &self.cx)?;
-                let packed = file.metadata().and_then(|meta| Identity::of(&file, meta.len()));
-                let packed = packed.map_err(|error| super::content::failed(&name(&at), 0, error))?;
+                let to = self.packed(&at, &begin)?;
                 self.jobs.push_front(Job::Read { path, at });
-                let reached = former.as_offset().unwrap_or(0);
-                let mut records = between(own, begin, position(reached, packed));
-                let gone = position(reached, known.map(Identity::gone));
-                records.beside.extend(from.map(|from| (from, gone)));
-                Ok(Some(records))
+                Ok(Some(between(own, begin, to)))
             }
-            Job::Known { path, from } => {
-                let own = partition(&path);
-                let begin = self.positions.get(&own).cloned().unwrap_or(Position::offset(0));
-                Ok(self.positions.get(&from).map(|to| between(own, begin, to.clone())))
+            Job::Named(named) => {
+                let mut places = Positions::new();
+                for Named { path, from, packed } in &named {
+                    let Some(reached) = self.positions.get(from) else { continue };
+                    let place = if *packed { self.packed(path, reached)? } else { reached.clone() };
+                    places.insert(partition(path), place);
+                }
+                for Named { from, .. } in named.iter().filter(|named| named.packed) {
+                    if let (false, Some(reached)) = (places.contains_key(from), self.positions.get(from)) {
+                        let gone = lost::known(reached).map(Identity::gone);
+                        places.insert(from.clone(), position(lost::offset(reached), gone));
+                    }
+                }
+                let first = places.pop_first();
+                Ok(first.map(|(own, to)| {
+                    let begin = self.positions.get(&own).cloned().unwrap_or(Position::offset(0));
+                    let mut records = between(own, begin, to);
+                    records.beside = places;
+                    records
+                }))
             }
             Job::Begin { path } => {
                 let failed = |error| super::content::failed(&name(&path), 0, error);
                 let file = tail::open(&path, &self.cx)?;
                 let begin = self.positions.get(&partition(&path)).cloned().unwrap_or(Position::offset(0));
-                let records = if self.source.holds_again(&path, &begin, &file)? {
+                let over = lost::known(&begin).is_some_and(|known| known.is_over());
+                let records = if !over && self.source.holds_again(&path, &begin, &file)? {
                     let bytes = lost::unread(&begin);
                     Some(lost::moved(&self.source, &path, &file, Lost { wanted: begin, reason: REPLACED, bytes })?)
                 } else {
@@ -146,6 +155,13 @@ impl Whole {
             }
             Job::Gone(gone) => self.pass(gone).map(Some),
         }
+    }
+
+    /// How far the compressed file `at` was read, given how far that was which it was made of.
+    fn packed(&self, at: &Path, reached: &Position) -> Result<Position, Error> {
+        let file = tail::open(at, &self.cx)?;
+        let known = file.metadata().and_then(|meta| Identity::of(&file, meta.len()));
+        Ok(position(lost::offset(reached), known.map_err(|error| super::content::failed(&name(at), 0, error))?))
     }
 
     fn pass(&self, gone: Gone) -> Result<Box<Records>, Error> {
