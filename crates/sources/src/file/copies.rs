@@ -8,7 +8,7 @@
 use super::{
     follow::Follow,
     identity::Identity,
-    rotation::{is_rotated_name, rotated},
+    rotation::{self, is_rotated_name, rotated},
     slot::Slot,
     tail::{self, position},
 };
@@ -138,12 +138,15 @@ impl Follow {
     pub(super) fn to_copy(&self, k: usize) -> io::Result<Option<Box<Records>>> {
         let slot = &self.slots[k];
         let (Some(known), Some(from)) = (slot.known, &slot.position) else { return Ok(None) };
-        let at = from.as_offset().unwrap_or(0);
+        let (at, nothing) = (from.as_offset().unwrap_or(0), known.is_of_nothing());
         // What was read of it as a file of its own is not read again.
         let is_read = |meta: &Metadata| {
             let mut slots = self.slots.iter().filter(|slot| slot.at() > at);
             slots.any(|slot| slot.identity().is_some_and(|known| known.is_inode(meta)))
         };
+        let there = || std::iter::once(slot.path.clone()).chain(rotation::find(&slot.path, &known, &self.cx));
+        let is_it = |meta: &Metadata| known.is_inode(meta);
+        let own = nothing.then(|| there().find_map(|path| fs::metadata(path).ok().filter(is_it))).flatten();
         let mut best: Option<(Metadata, Identity)> = None;
         for path in rotated(&slot.path)? {
             if !fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && !is_read(&meta)) {
@@ -152,23 +155,28 @@ impl Follow {
             // An entry that vanishes meanwhile is not the one.
             let Ok(file) = tail::open(&path, &self.cx) else { continue };
             let meta = file.metadata()?;
-            let newer = best.as_ref().is_none_or(|(best, _)| later(&meta, best));
-            if newer
-                && meta.len() >= at
-                && known.is_copied(&file)?
-                && let Some(identity) = Identity::of(&file, at)?
-            {
+            // Of a file that was empty, the oldest that was made since, before that was truncated. One that matches is read by its
+            // own name.
+            let since = known.is_before(&meta) && !own.as_ref().is_some_and(|own| later(&meta, own));
+            let better = match (&best, nothing) {
+                (_, true) if !since || self.source.may_match(&path) => false,
+                (None, _) => true,
+                (Some((best, _)), true) => later(best, &meta),
+                (Some((best, _)), false) => later(&meta, best),
+            };
+            if better && meta.len() >= at && known.is_copied(&file)? {
+                let identity = Identity::of(&file, at)?;
                 let original = known.original.or(Some(known.inode()));
                 best = Some((meta, identity.copied_from(original)));
             }
         }
         if best.is_none()
-            && !(known.ended && known.given_up)
+            && !known.is_over()
             && let Some((_, file)) = self.source.packed(&slot.path, &known, &self.cx)
             && let meta = file.metadata()?
             && !is_read(&meta)
-            && let Some(identity) = Identity::of(&file, meta.len())?
         {
+            let identity = Identity::of(&file, meta.len())?;
             best = Some((meta, identity.copied_from(known.original.or(Some(known.inode())))));
         }
         Ok(best.map(|(_, identity)| Box::new(into(slot.partition.clone(), from, identity))))

@@ -13,7 +13,7 @@ use super::{
     copies::Copied,
     identity::Identity,
     lost::{self, Loss, Lost},
-    names::{partition, path},
+    names::{partition, path, plain},
     slot::Slot,
     split::Caps,
     tail::{self, position},
@@ -73,7 +73,7 @@ impl Follow {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
         let (files, warnings) = match source.some_matches() {
             Err(error) if lost::is_nothing(&error) && source.has_read(&positions) => {
-                let waited_for = if source.is_pattern() { Vec::new() } else { vec![PathBuf::from(&source.path)] };
+                let waited_for = if source.is_pattern() { Vec::new() } else { vec![plain(&source.path)] };
                 (waited_for, Vec::new())
             }
             matches => matches?,
@@ -141,7 +141,7 @@ impl Follow {
 
     /// Has it said that a file was found, so that it is known if it goes before anything of it is read.
     fn announce(&mut self, k: usize) {
-        if self.slots[k].position.is_some() || !self.source.is_pattern() {
+        if self.slots[k].position.is_some() {
             return;
         }
         let Ok(meta) = fs::metadata(&self.slots[k].path) else { return };
@@ -184,7 +184,7 @@ impl Follow {
         self.slots[k].used = self.turns;
         let partition = self.slots[k].partition.clone();
         let failed = |error| failed(&partition.0, 0, error);
-        let grace = Duration::from(self.source.poll_interval) * GRACE;
+        let grace = self.grace();
         loop {
             let replaced = self.slots[k].is_replaced(grace).map_err(failed)?;
             let slot = &mut self.slots[k];
@@ -196,9 +196,9 @@ impl Follow {
                 let records = match self.to_copy(k).map_err(failed)? {
                     Some(records) => records,
                     // As `copytruncate` does, whose copy may lie anywhere. What came since the last look can't be known.
-                    None if next.is_none() && changed.unread == 0 && changed.truncated => {
+                    None if next.is_none() && changed.unread == 0 && changed.emptied => {
                         let begin = Identity::of(self.file_of(k)?, 0).map_err(failed)?;
-                        let begin = position(0, begin.map(|known| known.copied_from(Some(known.inode()))));
+                        let begin = position(0, Some(begin.copied_from(Some(begin.inode()))));
                         let loss = Loss { records: 0, bytes: 0, reason: &changed.reason };
                         lost::passed_over(partition, from, begin, loss)
                     }
@@ -240,6 +240,10 @@ impl Follow {
                 }
             }
         }
+    }
+
+    pub(super) fn grace(&self) -> Duration {
+        Duration::from(self.source.poll_interval) * GRACE
     }
 
     fn file_of(&self, k: usize) -> Result<&File, Error> {

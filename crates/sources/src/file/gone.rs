@@ -87,7 +87,7 @@ pub(super) fn given_up(
                 let packed = source.compression.of(&path) != super::Compression::None;
                 let there = match lost::known(chosen) {
                     Some(there) => there,
-                    None => Identity::of_any(&file, if packed { length } else { offset(chosen) })?,
+                    None => Identity::of(&file, if packed { length } else { offset(chosen) })?,
                 };
                 let place = position(offset(chosen), Some(there.after_loss(unread(left))));
                 // The same file under another name, where nothing was chosen, would go on from there instead.

@@ -54,14 +54,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// What `file` is known by where it was read up to `at`; none while it is empty.
-    pub(crate) fn of(file: &File, at: u64) -> io::Result<Option<Self>> {
-        let known = Self::of_any(file, at)?;
-        Ok((known.size > 0).then_some(known))
-    }
-
-    /// The same; an empty one is known by its inode alone.
-    pub(super) fn of_any(file: &File, at: u64) -> io::Result<Self> {
+    /// What `file` is known by where it was read up to `at`. An empty one is known by its inode alone.
+    pub(crate) fn of(file: &File, at: u64) -> io::Result<Self> {
         let meta = file.metadata()?;
         let at = at.min(meta.len());
         let known = if at > 0 { at } else { meta.len() };
@@ -121,7 +115,7 @@ impl Identity {
         [self.head, self.near]
     }
 
-    /// Whether it was empty: then every file holds what is known of its bytes.
+    /// Whether it was empty: then every file holds what is known of it.
     pub(super) fn is_of_nothing(&self) -> bool {
         self.head.length() == 0
     }
@@ -191,6 +185,16 @@ impl Identity {
     pub(super) fn is_copied(&self, file: &File) -> io::Result<bool> {
         let meta = file.metadata()?;
         Ok(!self.is_inode(&meta) && nanos(meta.modified()) >= self.modified && meta.len() > 0 && self.is_in(file)?)
+    }
+
+    /// Whether `file` was made after it was last written.
+    pub(super) fn is_before(&self, file: &Metadata) -> bool {
+        nanos(file.created()) > self.modified
+    }
+
+    /// Whether it was written since the last look.
+    pub(super) fn is_written(&self, now: &Metadata) -> bool {
+        nanos(now.modified()) != self.modified
     }
 
     /// Whether both are of the same file, whatever was read of it.

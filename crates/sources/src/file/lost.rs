@@ -38,7 +38,7 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     let partition = partition(path);
     let failed = |error| failed(&name(path), 0, error);
     let at_end = |at| place(source, path, file, at).map_err(failed);
-    let earliest = position(0, Identity::of(file, 0).map_err(failed)?);
+    let earliest = position(0, Some(Identity::of(file, 0).map_err(failed)?));
     // How many records a file held that is gone can't be known; those that are there and passed over can.
     match source.on_position_lost {
         OnPositionLost::Fail => {
@@ -102,9 +102,9 @@ pub(super) fn is_nothing(error: &Error) -> bool {
     matches!(error.code(), "no-match" | "file-missing")
 }
 
-/// The place of a file that was found and of which nothing was read; none while it is empty.
+/// The place of a file that was found and of which nothing was read.
 pub(super) fn beginning(path: &Path, cx: &Context) -> Option<Position> {
-    let known = Identity::of(&super::tail::open(path, cx).ok()?, 0).ok()??;
+    let known = Identity::of(&super::tail::open(path, cx).ok()?, 0).ok()?;
     Some(position(0, Some(known)))
 }
 
@@ -134,7 +134,7 @@ pub(super) fn end(source: &FileSource, cx: &Context, path: &Path) -> Result<Posi
 fn place(source: &FileSource, path: &Path, file: &File, at: u64) -> io::Result<Position> {
     let packed = source.compression.of(path) != Compression::None;
     let known = Identity::of(file, if packed { file.metadata()?.len() } else { at })?;
-    Ok(position(at, known.map(|known| known.ending(!source.follow || packed))))
+    Ok(position(at, Some(known.ending(!source.follow || packed))))
 }
 
 /// Number of bytes in a file, decompressed.

@@ -12,10 +12,10 @@ use std::{
 /// What a pattern matches.
 #[derive(Debug, Default)]
 pub(super) struct Matches {
-    /// All but directories, by path. Whether they can be read is seen when they are opened.
+    /// Files, and links to nothing, by path. Whether they can be read is seen when they are opened.
     pub(super) files: Vec<PathBuf>,
-    /// Directories, which are not read.
-    pub(super) folders: Vec<PathBuf>,
+    /// Directories, pipes, sockets and devices, which are not read.
+    pub(super) others: Vec<PathBuf>,
 }
 
 /// Whether a path is a pattern.
@@ -25,11 +25,11 @@ pub(super) fn is_pattern(path: &str) -> bool {
 
 /// What is there now that matches.
 pub(super) fn find(pattern: &str) -> Result<Matches, Error> {
-    let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = pattern.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let root = if pattern.starts_with('/') { Path::new("/") } else { Path::new("") };
     let mut matches = Matches::default();
     walk(root, &parts, &mut matches)?;
-    for found in [&mut matches.files, &mut matches.folders] {
+    for found in [&mut matches.files, &mut matches.others] {
         found.sort();
         found.dedup();
     }
@@ -88,9 +88,9 @@ fn walk(folder: &Path, parts: &[&str], matches: &mut Matches) -> Result<(), Erro
 fn step(path: PathBuf, rest: &[&str], matches: &mut Matches) -> Result<(), Error> {
     match fs::metadata(&path) {
         Ok(meta) if meta.is_dir() && !rest.is_empty() => return walk(&path, rest, matches),
-        Ok(meta) if meta.is_dir() => matches.folders.push(path),
-        Ok(_) if rest.is_empty() => matches.files.push(path),
-        Ok(_) => {}
+        Ok(_) if !rest.is_empty() => {}
+        Ok(meta) if meta.is_file() => matches.files.push(path),
+        Ok(_) => matches.others.push(path),
         // It has vanished meanwhile, or was never there; what can't be looked at says why when it is opened.
         Err(_) if rest.is_empty() && fs::symlink_metadata(&path).is_err() => {}
         Err(_) if rest.is_empty() => matches.files.push(path),
@@ -166,7 +166,7 @@ mod tests {
             let names = |paths: Vec<PathBuf>| {
                 paths.iter().map(|path| name(path.strip_prefix(dir.path()).unwrap())).collect::<Vec<_>>().join(" ")
             };
-            (names(found.files), names(found.folders))
+            (names(found.files), names(found.others))
         };
         for (pattern, files, folders) in [
             ("*.json", ".hidden.json a.json caf\\xE9.json", ""),

@@ -243,7 +243,7 @@ impl SourceConfig for FileSource {
 
     fn reads_like(&self, before: &Self) -> bool {
         let how = |source: &Self| (source.format, source.delimiter, source.quote, source.header, source.compression);
-        self.path == before.path
+        names::plain(&self.path) == names::plain(&before.path)
             && how(self) == how(before)
             && (&self.columns, &self.null_values) == (&before.columns, &before.null_values)
     }
@@ -294,11 +294,7 @@ impl FileSource {
     /// Whether a file of this name is one to read.
     fn may_match(&self, path: &Path) -> bool {
         let literally = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
-        // Without what makes no difference: `./in//a` is `in/a`.
-        let plain = |path: &Path| {
-            let parts = path.components().filter(|part| *part != std::path::Component::CurDir);
-            parts.collect::<PathBuf>().to_string_lossy().into_owned()
-        };
+        let plain = |path: &Path| names::plain(path).to_string_lossy().into_owned();
         let pattern = plain(Path::new(&self.path));
         let path = plain(path);
         pattern == path
@@ -321,7 +317,7 @@ impl FileSource {
 
     /// The files that match now, by name, and what else does.
     fn matches(&self) -> Result<(Vec<PathBuf>, Vec<Warning>), Error> {
-        let path = PathBuf::from(&self.path);
+        let path = names::plain(&self.path);
         if !self.is_pattern() || path.exists() {
             return match std::fs::metadata(&path) {
                 Ok(meta) if meta.is_dir() => Err(content::is_directory(&names::name(&path))),
@@ -330,13 +326,15 @@ impl FileSource {
             };
         }
         let found = matches::find(&self.path)?;
-        let warning = |folder: PathBuf| Warning {
-            code: "is-a-directory",
-            subject: names::name(&folder),
-            message: format!("{} matches `path`, but is a directory: what is in it is not read", names::name(&folder)),
-            records: 0,
+        let warning = |path: PathBuf| {
+            let (code, what) = match path.is_dir() {
+                true => ("is-a-directory", "a directory: what is in it is not read"),
+                false => ("not-a-file", "a pipe, socket or device, which can't be read again: it is not read"),
+            };
+            let subject = names::name(&path);
+            Warning { code, message: format!("{subject} matches `path`, but is {what}"), subject, records: 0 }
         };
-        Ok((found.files, found.folders.into_iter().map(warning).collect()))
+        Ok((found.files, found.others.into_iter().map(warning).collect()))
     }
 
     /// The same, of which there must be one.
@@ -353,7 +351,7 @@ impl FileSource {
 impl Source for FileSource {
     async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
         // Files are read one after the other, in one lane.
-        Ok(vec![self.path.as_str().into()])
+        Ok(vec![names::plain(&self.path).to_string_lossy().as_ref().into()])
     }
 
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {

@@ -6,7 +6,7 @@ use dataflow_core::position::Partition;
 use std::{
     ffi::OsString,
     os::unix::ffi::{OsStrExt, OsStringExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// The name of a path.
@@ -50,6 +50,13 @@ pub(super) fn path(name: &str) -> PathBuf {
     OsString::from_vec(bytes).into()
 }
 
+/// A path as it is given, without what makes no difference: `./in//a` is `in/a`.
+pub(super) fn plain(path: impl AsRef<Path>) -> PathBuf {
+    let parts = path.as_ref().components().filter(|part| *part != Component::CurDir);
+    let plain: PathBuf = parts.collect();
+    if plain.as_os_str().is_empty() { path.as_ref().to_owned() } else { plain }
+}
+
 /// The partition of a file: its name.
 pub(super) fn partition(path: &Path) -> Partition {
     Partition(name(path).into())
@@ -70,6 +77,21 @@ mod tests {
             (b"a\\xE9", "a\\\\xE9"),
         ] {
             assert_eq!(name(Path::new(OsStr::from_bytes(bytes))), expected);
+        }
+    }
+
+    #[test]
+    fn spellings_of_a_path_are_one() {
+        for (given, expected) in [
+            ("a", "a"),
+            ("./a", "a"),
+            (".//./b/./a", "b/a"),
+            ("/x//y/./a", "/x/y/a"),
+            ("//x/a", "/x/a"),
+            ("/x/../a", "/x/../a"),
+            (".", "."),
+        ] {
+            assert_eq!(plain(given), Path::new(expected), "{given}");
         }
     }
 

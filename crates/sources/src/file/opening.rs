@@ -46,7 +46,10 @@ impl Follow {
     fn open(&mut self, k: usize) -> Result<Option<Box<Records>>, Error> {
         let slot = &self.slots[k];
         let (there, file) = match tail::open(&slot.path, &self.cx) {
-            Err(error) if error.code() == "file-missing" => {
+            Err(error)
+                if error.code() == "file-missing"
+                    || self.source.is_pattern() && matches!(error.code(), "not-a-file" | "is-a-directory") =>
+            {
                 let path = slot.path.clone();
                 let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
                 if is_link {
@@ -82,13 +85,36 @@ impl Follow {
             true => None,
             false => slot.renamed(&file, &self.cx).map_err(failed)?,
         };
-        let passed = match &found {
-            Some((_, found)) => self.is_read_elsewhere(k, &found.metadata().map_err(failed)?),
-            None => false,
-        };
+        let (grace, pattern) = (self.grace(), self.source.is_pattern());
+        let mut passed = false;
+        if let Some((_, found)) = &found {
+            let meta = found.metadata().map_err(failed)?;
+            passed = self.is_read_elsewhere(k, &meta);
+            let slot = &mut self.slots[k];
+            // Its writer may not have opened the new one yet.
+            if !passed && meta.len() == 0 && slot.has_waited(grace) {
+                passed = true;
+                if let Some(known) = slot.known.filter(|_| !pattern) {
+                    slot.left(found, &known).map_err(failed)?;
+                }
+            }
+        }
+        let slot = &self.slots[k];
         let (there, file) = found.filter(|_| !passed).unwrap_or((there, file));
-        let begins = passed || slot.begins(&file, self.source.is_pattern(), &self.cx).map_err(failed)?;
-        let over = passed || begins && slot.is_begun();
+        // Whatever was in a file that was empty may be in a copy by now.
+        if slot.rotated.is_none()
+            && let Some(known) = slot.known.filter(Identity::is_of_nothing)
+            && let meta = file.metadata().map_err(failed)?
+            && !passed
+            && (known.is_written(&meta) || !known.is_inode(&meta))
+            && let Some(records) = self.to_copy(k).map_err(failed)?
+        {
+            return Ok(Some(records));
+        }
+        let begins = passed || slot.begins(&file, pattern, &self.cx).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        let another = slot.known.is_some_and(|known| known.is_of_nothing() && !known.is_inode(&meta));
+        let over = passed || begins && (slot.is_begun() || another);
         if slot.rotated.is_some() || slot.copy.is_some() || begins {
             let (between, original) = match &slot.rotated {
                 Some(left) => {
@@ -100,8 +126,10 @@ impl Follow {
                 None => (None, None),
             };
             let file = between.as_ref().unwrap_or(&file);
-            let Some(identity) = Identity::of(file, 0).map_err(failed)? else { return Ok(None) };
-            let identity = identity.copied_from(original);
+            let identity = Identity::of(file, 0).map_err(failed)?.copied_from(original);
+            if identity.is_of_nothing() {
+                return Ok(None);
+            }
             let Some(begin) = self.begin(k, file).map_err(failed)? else { return Ok(None) };
             // It was seen to be gone, and is back.
             let slot = &self.slots[k];
@@ -121,6 +149,7 @@ impl Follow {
             }
             let slot = &mut self.slots[k];
             if slot.rotated.take().is_some() || begin.is_some() || over {
+                slot.replaced = None;
                 let (identity, begin) = begin.unwrap_or((identity, 0));
                 let from = slot.position.clone().unwrap_or(Position::offset(0));
                 return Ok(Some(lost::between(partition, from, position(begin, Some(identity)))));
@@ -165,7 +194,7 @@ impl Follow {
         }
         match self.copied(k, file, &meta)? {
             Copied::Wait => return Ok(None),
-            Copied::Known => return Ok(Some(Identity::of(file, meta.len())?.map(|known| (known, meta.len())))),
+            Copied::Known => return Ok(Some(Some((Identity::of(file, meta.len())?, meta.len())))),
             Copied::No if self.slots[k].copy.take().is_some() && self.slots[k].is_begun() => {
                 return Ok(Some(None));
             }
@@ -180,7 +209,7 @@ impl Follow {
         match self.is_packed(k, file) {
             (Copied::No, _) => {}
             (Copied::Wait, _) => return Ok(None),
-            (Copied::Known, at) => return Ok(Identity::of(file, meta.len())?.map(|known| Some((known, at)))),
+            (Copied::Known, at) => return Ok(Some(Some((Identity::of(file, meta.len())?, at)))),
         }
         Ok(Some(None))
     }

@@ -143,6 +143,10 @@ pub(super) fn plan(
                         jobs.push_back(Job::Packed { path: path.to_path_buf(), at });
                         later.push_back(Job::Begin { path: path.to_path_buf() });
                     }
+                    // Nothing was read of it, and nothing is known to have been there.
+                    None if stale.is_some_and(Identity::is_of_nothing) => {
+                        later.push_back(Job::Begin { path: path.to_path_buf() });
+                    }
                     None => read(&mut jobs, path.to_path_buf(), path),
                 },
             },

@@ -74,7 +74,12 @@ impl Slot {
             self.replaced = None;
             return Ok(false);
         }
-        Ok(self.replaced.get_or_insert_with(Instant::now).elapsed() >= grace)
+        Ok(self.has_waited(grace))
+    }
+
+    /// Whether it is so long known that another file has this path.
+    pub(super) fn has_waited(&mut self, grace: Duration) -> bool {
+        self.replaced.get_or_insert_with(Instant::now).elapsed() >= grace
     }
 
     /// What the file of this position is known by.
@@ -92,7 +97,7 @@ impl Slot {
     pub(super) fn begins(&self, file: &File, pattern: bool, cx: &Context) -> io::Result<bool> {
         let Some(known) = &self.known else { return Ok(self.position.is_none()) };
         let is = known.is_inode(&file.metadata()?);
-        let over = known.ended && (known.given_up || pattern);
+        let over = known.ended && (known.given_up || pattern) || known.is_of_nothing();
         Ok(if is { !self.is_begun() } else { over && rotation::find(&self.path, known, cx).is_none() })
     }
 

@@ -73,8 +73,8 @@ pub(super) enum Opened {
 #[derive(Debug)]
 pub(super) struct Changed {
     pub(super) reason: String,
-    /// It is shorter than it was, or empty.
-    pub(super) truncated: bool,
+    /// It is shorter than it was, and holds nothing of what was read of it but its header: it was emptied, and maybe written since.
+    pub(super) emptied: bool,
     /// Bytes that were there when it was last looked at, and were not taken.
     pub(super) unread: u64,
 }
@@ -91,7 +91,9 @@ pub(super) struct Tail {
     /// What to know of its header.
     pub(super) warning: Option<Warning>,
     shared: Arc<Vec<(String, String)>>,
-    /// Where its records begin.
+    /// Where its records begin: after its header.
+    header: u64,
+    /// The first place of which records are taken.
     begin: u64,
     /// After the last records taken.
     pub(super) position: Position,
@@ -156,7 +158,10 @@ impl Tail {
         };
         // Of a compressed file the whole is known; it doesn't grow.
         let known_to = if content.is_compressed() { meta.len() } else { at };
-        let Some(identity) = Identity::of(&file, known_to).map_err(failed)? else { return Ok(Opened::Empty) };
+        let identity = Identity::of(&file, known_to).map_err(failed)?;
+        if identity.is_of_nothing() {
+            return Ok(Opened::Empty);
+        }
         let (mut first, mut last) = (Vec::new(), Vec::new());
         if !content.is_compressed() {
             let before = |end| read_before(&file, end).map(Option::unwrap_or_default).map_err(failed);
@@ -178,6 +183,7 @@ impl Tail {
             identity: identity.ending(ended).copied_from(original),
             layout,
             warning,
+            header: begin,
             begin: start,
             position: from,
             at,
@@ -294,7 +300,16 @@ impl Tail {
             true => self.identity.unread(self.at),
             false => self.length.max(self.splitter.end()).saturating_sub(self.at),
         };
-        Ok(Some(Changed { reason, truncated, unread }))
+        let emptied = truncated && !self.holds_first(meta.len())?;
+        Ok(Some(Changed { reason, emptied, unread }))
+    }
+
+    /// Whether the file, of this length, begins with the first line that was read of it, or what there is of that.
+    fn holds_first(&self, length: u64) -> io::Result<bool> {
+        let first = self.first.get(self.header as usize..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', first).map_or(self.first.len() as u64, |at| self.header + at as u64 + 1);
+        let first = &self.first[..end.min(length) as usize];
+        Ok(length > self.header && lie_before(self.file(), first.len() as u64, first)?)
     }
 
     /// The file as it is now, if it was read to its end.

@@ -576,6 +576,39 @@ async fn a_file_truncated_while_followed_is_noticed() {
     assert_eq!(texts(&batches), ["3"]);
 }
 
+/// What is left of it was read, unless it is only the header; one that was emptied holds nothing that was.
+#[tokio::test]
+async fn a_followed_file_that_is_cut_is_a_lost_position_and_one_that_is_emptied_is_none() {
+    for (name, text, left, then, lost) in [
+        ("a.json", "1\n2\n3\n", 4, "", true),
+        ("a.json", "1\n2\n3\n", 3, "", true),
+        ("a.json", "1\n2\n3\n", 2, "4\n", true),
+        ("a.json", "1\n2\n3\n", 0, "4\n", false),
+        ("a.csv", "id\n1\n2\n3\n", 5, "", true),
+        ("a.csv", "id\n1\n2\n3\n", 0, "id\n4\n", false),
+    ] {
+        let what = format!("{name}: {text:?} cut to {left}, then {then:?}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        append(&path, text);
+        let mut reader =
+            open(&source(&path, json!({"follow": true, "pollInterval": "10ms"})), &Positions::new()).await.unwrap();
+        assert_eq!(texts(&some(&mut *reader, 3).await).len(), 3, "{what}");
+        // As one change, so that no look comes in between.
+        let new = [&text.as_bytes()[..left], then.as_bytes()].concat();
+        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &new, 0).unwrap();
+        file.set_len(new.len() as u64).unwrap();
+        if lost {
+            let error = tokio::time::timeout(PATIENCE, reader.read()).await.unwrap().unwrap_err();
+            assert_eq!(error.code(), "position-lost", "{what}");
+        } else {
+            let batches = some(&mut *reader, 2).await;
+            assert_eq!(texts(&batches), ["4"], "{what}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn new_files_are_found_and_empty_ones_waited_for() {
     let dir = tempfile::tempdir().unwrap();
@@ -584,9 +617,9 @@ async fn new_files_are_found_and_empty_ones_waited_for() {
     let mut reader = open(&source(&path("*.csv"), json!({"follow": true, "pollInterval": "10ms"})), &Positions::new())
         .await
         .unwrap();
-    assert!(some(&mut *reader, 0).await.is_empty());
+    assert!(texts(&some(&mut *reader, 0).await).is_empty());
     append(&path("a.csv"), "id,na");
-    assert!(some(&mut *reader, 0).await.is_empty());
+    assert!(texts(&some(&mut *reader, 0).await).is_empty());
     append(&path("a.csv"), "me\n1,x\n");
     append(&path("b.csv"), "id\n7\n");
     assert_eq!(texts(&some(&mut *reader, 2).await), ["1,x", "7"]);

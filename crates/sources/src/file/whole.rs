@@ -148,7 +148,7 @@ impl Whole {
                     Some(lost::moved(&self.source, &path, &file, Lost { wanted: begin, reason: REPLACED, bytes })?)
                 } else {
                     let known = Identity::of(&file, 0).map_err(failed)?;
-                    known.map(|known| between(partition(&path), begin, position(0, Some(known))))
+                    Some(between(partition(&path), begin, position(0, Some(known))))
                 };
                 self.jobs.push_front(Job::Read { at: path.clone(), path });
                 Ok(records)
@@ -161,7 +161,7 @@ impl Whole {
     fn packed(&self, at: &Path, reached: &Position) -> Result<Position, Error> {
         let file = tail::open(at, &self.cx)?;
         let known = file.metadata().and_then(|meta| Identity::of(&file, meta.len()));
-        Ok(position(lost::offset(reached), known.map_err(|error| super::content::failed(&name(at), 0, error))?))
+        Ok(position(lost::offset(reached), Some(known.map_err(|error| super::content::failed(&name(at), 0, error))?)))
     }
 
     fn pass(&self, gone: Gone) -> Result<Box<Records>, Error> {

@@ -1,5 +1,6 @@
 //! Names that are no text, and what is no file.
 use super::*;
+use dataflow_sdk::source::Kept;
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, os::unix::fs::symlink, path::PathBuf};
 
 #[tokio::test]
@@ -51,9 +52,9 @@ async fn what_matches_and_is_no_file_is_not_passed_over_in_silence() {
     let folder = |path: &Path| fs::create_dir(path).unwrap();
     type Case<'a> = (&'a dyn Fn(&Path), Result<&'a str, &'a str>);
     let cases: [Case<'_>; 6] = [
-        (&fifo, Err("not-a-file")),
-        (&socket, Err("not-a-file")),
-        (&device, Err("not-a-file")),
+        (&fifo, Ok("not-a-file")),
+        (&socket, Ok("not-a-file")),
+        (&device, Ok("not-a-file")),
         (&link, Err("file-missing")),
         (&circle, Err("io")),
         (&folder, Ok("is-a-directory")),
@@ -73,6 +74,64 @@ async fn what_matches_and_is_no_file_is_not_passed_over_in_silence() {
                 assert_eq!(error.code(), code, "{error}");
                 assert!(error.to_string().contains("b.json"), "{error}");
             }
+        }
+    }
+}
+
+/// However often it is looked at: what can't be read stops nothing that can.
+#[tokio::test]
+async fn what_is_no_file_stops_none_that_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    append(&path("a.json"), "1\n");
+    append(&path("d.json"), "1\n");
+    let fifo = |name: &str| {
+        assert!(std::process::Command::new("mkfifo").arg(path(name)).status().unwrap().success());
+    };
+    let source = source(&path("*.json"), json!({"follow": true, "pollInterval": "10ms"}));
+    let mut reader = open(&source, &Positions::new()).await.unwrap();
+    assert_eq!(texts(&some(&mut *reader, 2).await).len(), 2);
+    fifo("b.json");
+    std::os::unix::net::UnixListener::bind(path("c.json")).unwrap();
+    fs::remove_file(path("d.json")).unwrap();
+    fifo("d.json");
+    append(&path("a.json"), "2\n");
+    assert_eq!(texts(&some(&mut *reader, 1).await), ["2"]);
+    let told: std::collections::BTreeSet<String> =
+        reader.warnings().into_iter().map(|warning| format!("{} {}", warning.code, warning.subject)).collect();
+    for name in ["b.json", "c.json", "d.json"] {
+        assert!(told.contains(&format!("not-a-file {}", path(name).display())), "{name}: {told:?}");
+    }
+}
+
+/// A path that is written otherwise is the same one, with its positions.
+#[tokio::test]
+async fn a_path_is_the_same_however_it_is_written() {
+    for pattern in ["a.json", "*.json"] {
+        for follow in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().to_str().unwrap().to_owned();
+            append(&dir.path().join("a.json"), "1\n2\n");
+            let spelled = |at: &str| {
+                let path = format!("{at}{pattern}");
+                source(Path::new(&path), json!({"follow": follow, "pollInterval": "10ms", "format": "json"}))
+            };
+            let plain = spelled(&format!("{root}/"));
+            let mut positions = Positions::new();
+            let mut read = Vec::new();
+            for at in ["/", "//", "/./", "/.//./", "/"] {
+                let source = spelled(&format!("{root}{at}"));
+                assert!(source.reads_like(&plain), "{at}");
+                let mut reader = open(&source, &positions).await.unwrap();
+                let batches = match follow {
+                    true => some(&mut *reader, if positions.is_empty() { 2 } else { 0 }).await,
+                    false => read_all(&mut *reader).await.unwrap(),
+                };
+                remember(&mut positions, &batches);
+                read.extend(texts(&batches));
+                assert!(positions.keys().all(|name| source.keeps(&plain, name) == Kept::Yes), "{at}");
+            }
+            assert_eq!((read.concat().as_str(), positions.len()), ("12", 1), "{pattern}, follow: {follow}");
         }
     }
 }

@@ -768,7 +768,7 @@ async fn a_file_that_two_names_know_of_is_read_once() {
         fs::write(path(next), lines("y", 0..3)).unwrap();
         let source = source(&path("*"), json!({"follow": follow, "pollInterval": "10ms"}));
         let at = 5 * u64::from(read);
-        let known = Identity::of(&fs::File::open(path(there)).unwrap(), at).unwrap().unwrap();
+        let known = Identity::of(&fs::File::open(path(there)).unwrap(), at).unwrap();
         let position = Position::offset(at).of(&known.to_string());
         let positions = ["a", "b"].iter().map(|name| (partition(&path(name)), position.clone())).collect();
         let mut reading = Reading { positions, ..Reading::default() };

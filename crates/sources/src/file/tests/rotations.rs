@@ -71,8 +71,7 @@ impl Model {
         let dir = tempfile::tempdir().unwrap();
         let name = if matches!(reads, Reads::FollowsOne) { "app.log" } else { "app.log*" };
         let follow = !matches!(reads, Reads::Once);
-        let source =
-            source(&dir.path().join(name), json!({"follow": follow, "pollInterval": "1ms", "format": "json"}));
+        let source = source(&dir.path().join(name), json!({"follow": follow, "pollInterval": "1ms", "format": "json"}));
         let (work, positions, texts) = (None, Positions::new(), Vec::new());
         let mut model = Self { dir, source, reads, work, positions, texts, written: 0 };
         model.apply(first);
