@@ -41,6 +41,14 @@ pub struct Token {
     /// Warnings that came or were counted again since then, with their cumulative counts.
     #[serde(default, skip_serializing_if = "Warnings::is_empty")]
     pub warnings: Warnings,
+    /// The version of what a keyed sink writes with this commit: greater than any before it, of whatever lane, run or owner.
+    /// 0 for other sinks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub version: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Token {

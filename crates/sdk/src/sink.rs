@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 pub enum Kind {
     /// Data and token become durable in one transaction: exactly once.
     Transactional,
-    /// A deterministic key and a version that only rises: replaying converges, exactly once in effect.
+    /// A deterministic key and a version that only rises ([`Token::version`]): replaying converges, exactly once in effect.
     Keyed,
     /// Output counts only once published under a handle in the journal: exactly once.
     Staged,
@@ -113,9 +113,6 @@ pub struct OpenLane {
     /// The [known](Self::known) generations whose rows the target must hold: the others wrote elsewhere, or a user has decided to
     /// go on without what they wrote.
     pub left: Vec<Generation>,
-    /// Versions that a keyed sink writes are this plus the number of the commit within the run (from 1): greater than
-    /// any of an earlier run.
-    pub version_base: u64,
 }
 
 /// An opened sink.
@@ -166,7 +163,8 @@ pub trait Writer: Send {
     /// has the data durably; a staged one has taken it; an unfenced one has written it.
     ///
     /// `outputs` may be empty (progress without rows: everything filtered or dead); a transactional sink writes the
-    /// token all the same. The token is stored [with the rows](Token::with_rows) that this commit writes.
+    /// token all the same. The token is stored [with the rows](Token::with_rows) that this commit writes. A keyed sink writes
+    /// a row unless there is one of its key with a greater version than the token's.
     ///
     /// # Errors
     /// [`CommitError::Rejected`] leaves the sink as before the commit, for all who look at it. The same commit without the

@@ -76,7 +76,10 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
         the_last_per_key_wins(&fresh().await).await;
     }
     match fresh().await.sink().kind() {
-        Kind::Keyed => replay_converges(&fresh().await).await,
+        Kind::Keyed => {
+            replay_converges(&fresh().await).await;
+            what_comes_late_is_stale(&fresh().await).await;
+        }
         Kind::Staged => {
             unsealed_rows_go_away(&fresh().await).await;
             staged::only_what_is_journalled_counts(&fresh().await).await;
@@ -383,6 +386,25 @@ async fn replay_converges(subject: &dyn Subject) {
     let mut run = open(subject, 2).await;
     run.commit(1, &[pair(1, "a"), pair(2, "b"), pair(1, "c")]).await;
     assert_eq!(subject.rows().await, before, "a replay that is cut otherwise comes to the same");
+}
+
+/// A commit that an older run sent, or a lane that was overtaken, undoes nothing.
+async fn what_comes_late_is_stale(subject: &dyn Subject) {
+    let mut old = open(subject, 1).await;
+    let late = try_open(subject, &Fence { lane: 1, ..fence(PIPELINE, 1) }, None).await;
+    let mut late = late.unwrap_or_else(|error| panic!("another lane can't be opened: {error}"));
+    old.commit(1, &[pair(1, "a"), pair(2, "b")]).await;
+    old.commit(5, &[pair(1, "c")]).await;
+    late.commit(4, &[pair(1, "late"), pair(3, "d")]).await;
+    expect(subject, &[(1, "c"), (2, "b"), (3, "d")], "of a key the highest version stays, whichever lane wrote it")
+        .await;
+    late.commit(6, &[pair(2, "e")]).await;
+    let mut new = open(subject, 2).await;
+    new.commit(1, &[pair(1, "f")]).await;
+    if let Err(error) = old.try_commit(9, &[pair(1, "zombie")]).await {
+        assert!(matches!(error, CommitError::Failed(Error::Fenced(_))), "an older epoch's commit: {error:?}");
+    }
+    expect(subject, &[(1, "f"), (2, "e"), (3, "d")], "what an older run still sends is older").await;
 }
 
 async fn unsealed_rows_go_away(subject: &dyn Subject) {

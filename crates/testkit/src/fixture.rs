@@ -67,7 +67,6 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
         earlier: None,
         remembered: None,
         left: Vec::new(),
-        version_base: fence.epoch.0 * 1_000_000,
     }
 }
 
@@ -81,6 +80,7 @@ pub fn token(fence: &Fence, sequence: u64) -> Token {
         counters,
         chunks: Vec::new(),
         warnings: Default::default(),
+        version: fence.epoch.0 * 1_000_000 + sequence,
     }
 }
 

@@ -115,6 +115,8 @@ pub enum Request {
         epoch: Epoch,
         /// Where each lane goes on, and why.
         lanes: Vec<LaneOpened>,
+        /// Up to which version it wants to write, if its sink has versions.
+        versions: Option<u64>,
     },
     /// A run has committed.
     ReportProgress {
@@ -122,6 +124,8 @@ pub enum Request {
         run: RunId,
         /// Where its lanes are: only those that moved.
         lanes: Vec<LaneProgress>,
+        /// Up to which version it wants to write from here on.
+        versions: Option<u64>,
     },
     /// A run has met types that were not known yet.
     ReportSchema {

@@ -86,8 +86,10 @@ fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision
             let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk };
             ingest::ingest(state, earlier, command, &batch)
         }
-        Request::ReportOpened { run, epoch, lanes } => opened::opened(state, command, *run, *epoch, lanes),
-        Request::ReportProgress { run, lanes } => progress::progress(state, command, *run, lanes),
+        Request::ReportOpened { run, epoch, lanes, versions } => {
+            opened::opened(state, command, (*run, *epoch), lanes, *versions)
+        }
+        Request::ReportProgress { run, lanes, versions } => progress::progress(state, command, *run, lanes, *versions),
         Request::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
         Request::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
         Request::JoinDeadLetters { first, count, into } => join::join(state, command, *first, *count, into),

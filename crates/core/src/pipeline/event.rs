@@ -89,6 +89,8 @@ pub enum Fact {
         epoch: Epoch,
         /// Where each lane goes on, and why.
         lanes: Vec<LaneOpened>,
+        /// Up to this one, versions are this run's to write with; none: its sink has none.
+        versions: Option<u64>,
     },
     /// Batches were committed: covers all since the last such event. Absolute, and of all lanes, so the last one says all.
     BatchProcessed {
@@ -96,6 +98,8 @@ pub enum Fact {
         run: RunId,
         /// Where all lanes are, also those that have not moved.
         lanes: Vec<LaneProgress>,
+        /// Up to this one, versions are this run's to write with; none: as before.
+        versions: Option<u64>,
     },
     /// Types were learned from the data.
     SchemaChanged {

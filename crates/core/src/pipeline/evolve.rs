@@ -70,12 +70,16 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
             state.pipeline_mut()?.inbox.receive(&event.fact)?;
             Some(state)
         }
-        Fact::RunOpened { run, epoch, lanes } => {
-            opened(running(&mut state)?, event.at, *run, *epoch, lanes)?;
+        Fact::RunOpened { run, epoch, lanes, versions } => {
+            let running = running(&mut state)?;
+            opened(running, event.at, *run, *epoch, lanes)?;
+            reserve(&mut running.pipeline, *versions);
             Some(state)
         }
-        Fact::BatchProcessed { run, lanes } => {
-            processed(running(&mut state)?, event.at, *run, lanes)?;
+        Fact::BatchProcessed { run, lanes, versions } => {
+            let running = running(&mut state)?;
+            processed(running, event.at, *run, lanes)?;
+            reserve(&mut running.pipeline, *versions);
             Some(state)
         }
         Fact::SchemaChanged { learned } => {
@@ -154,9 +158,9 @@ fn created(
     spec: &PipelineSpec,
     incarnation: &Incarnation,
 ) -> Option<State> {
-    let (version, commands) = match state {
-        State::Empty => (0, VecDeque::new()),
-        State::Deleted(deleted) => (deleted.version, deleted.commands),
+    let (version, commands, versions) = match state {
+        State::Empty => (0, VecDeque::new(), 0),
+        State::Deleted(deleted) => (deleted.version, deleted.commands, deleted.versions),
         _ => return None,
     };
     Some(State::Configured(Box::new(Pipeline {
@@ -170,6 +174,7 @@ fn created(
         progress: Progress { generation: Generation::FIRST, ..Progress::default() },
         learned: Learned::default(),
         last_run: None,
+        versions,
         commands,
         inbox: Inbox::default(),
         undecided: None,
@@ -251,6 +256,11 @@ fn processed(running: &mut Running, at: Timestamp, run: RunId, lanes: &[LaneProg
     Some(())
 }
 
+/// Versions only rise, whichever run they are reserved for.
+fn reserve(pipeline: &mut Pipeline, versions: Option<u64>) {
+    pipeline.versions = pipeline.versions.max(versions.unwrap_or(0));
+}
+
 fn failed(state: State, at: Timestamp, cause: &Cause, restart_at: Option<Timestamp>) -> Option<State> {
     match state {
         State::Running(mut running) if running.stopping.is_none() || cause.is_behind() => {
@@ -273,6 +283,7 @@ fn deleted(state: State, at: Timestamp) -> Option<State> {
                 incarnation: pipeline.incarnation.clone(),
                 events: pipeline.events,
                 version: pipeline.version,
+                versions: pipeline.versions,
                 at,
                 commands: pipeline.commands.clone(),
             }))

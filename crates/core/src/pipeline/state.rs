@@ -108,6 +108,9 @@ pub struct Pipeline {
     pub learned: Learned,
     /// Its last run, if it ever ran.
     pub last_run: Option<LastRun>,
+    /// No version above this was ever written to a keyed sink under this id: the next run begins after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub versions: u64,
     /// Users' commands that have changed something, oldest first. A command that was turned down, or found nothing to
     /// change, is not among them: sent again, it is decided afresh.
     pub commands: VecDeque<Remembered>,
@@ -117,6 +120,10 @@ pub struct Pipeline {
     /// would be pushed meanwhile would bear numbers that the sink has had already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undecided: Option<Cause>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A pipeline that runs.
@@ -175,6 +182,9 @@ pub struct Deleted {
     pub events: u64,
     /// The version it reached; a new one of its id goes on counting from here, so that no old `If-Match` fits it.
     pub version: u64,
+    /// The [versions](Pipeline::versions) it had reserved; a new one of its id may write to the same target.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub versions: u64,
     /// When.
     pub at: Timestamp,
     /// The commands it had carried out, so that a repeated one is still known.

@@ -165,10 +165,10 @@ impl Life {
                 self.next_run += 1;
                 let lanes: Vec<LaneOpened> =
                     [self.lane(0, *ahead), self.lane(1, 0)].into_iter().map(lane_opened).collect();
-                Request::ReportOpened { run: self.run(), epoch: Epoch(7), lanes }
+                Request::ReportOpened { run: self.run(), epoch: Epoch(7), lanes, versions: None }
             }
             Ask::Progress { lane, ahead } => {
-                Request::ReportProgress { run: self.run(), lanes: vec![self.lane(*lane, *ahead)] }
+                Request::ReportProgress { run: self.run(), lanes: vec![self.lane(*lane, *ahead)], versions: None }
             }
             Ask::Schema(ty) => Request::ReportSchema { run: self.run(), learned: learned(*ty) },
             Ask::Lost => Request::ReportLost { run: self.run(), lost: ten_lost() },

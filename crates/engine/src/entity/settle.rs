@@ -148,7 +148,6 @@ impl Entity {
         found: &mut Found,
     ) -> Result<LaneProgress, String> {
         let journalled = pipeline.progress.by_lane.get(&lane);
-        let version_base = u64::try_from(self.around.parts.clock.now().seconds()).unwrap_or(0) << 32;
         let open = OpenLane {
             fence: fence(pipeline, self.log.epoch(), lane),
             journal: self.around.parts.journal.id().into(),
@@ -160,7 +159,6 @@ impl Entity {
             earlier: pipeline.progress.left.handle.clone(),
             remembered: pipeline.progress.left.remembered.clone(),
             left: pipeline.progress.left.of.clone(),
-            version_base,
         };
         let fresh = LaneProgress { lane, ..LaneProgress::default() };
         let (known, begin) = (journalled.unwrap_or(&fresh), &pipeline.progress.begin);

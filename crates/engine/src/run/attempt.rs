@@ -13,6 +13,7 @@ use super::{
     recover::recover,
     source::Ended,
     transform::{Binding, compile_with},
+    versions::Versions,
 };
 use crate::parts::BuiltSink;
 use dataflow_core::{
@@ -25,7 +26,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Paths,
     inbox::Inbox,
-    sink::{OpenLane, Opened, TakeOver},
+    sink::{Kind, OpenLane, Opened, TakeOver},
     source::{Assignment, Source},
     transform::Plan,
 };
@@ -65,29 +66,36 @@ impl Attempt<'_> {
             opened = opened => opened?,
             () = stop.cancelled() => return Ok(Ended::Unopened),
         };
+        let kind = self.built.sink.kind();
+        let versions = (kind == Kind::Keyed).then(|| Arc::new(Versions::after(pipeline.versions, self.run)));
+        let wanted = versions.as_ref().map(|versions| versions.wanted());
         let report = Request::ReportOpened {
             run: self.run,
             epoch: self.of.epoch,
             lanes: opened.iter().map(|(recovered, _)| recovered.clone()).collect(),
+            versions: wanted,
         };
         let sent = wait_for("journal", "an event", live, &*parts.clock, reports.send(report)).await;
         sent.map_err(|_| Failure::Over)?;
+        if let Some(versions) = &versions {
+            versions.reserved(wanted.unwrap_or(0));
+        }
         self.show(&opened);
 
         let interval = pipeline.spec.checkpoint_interval.into();
-        let of_run = (self.run, self.built.sink.kind(), interval);
-        let mut checkpointer = Checkpointer::new(of_run, reports.clone(), live.clone(), parts.clock.clone());
+        let (reports, live, clock) = (reports.clone(), live.clone(), parts.clock.clone());
+        let mut checkpointer = Checkpointer::new((self.run, kind, interval), versions.clone(), reports, live, clock);
         let mut opening = Vec::new();
         for (recovered, opened) in opened {
             let token = Arc::new(self.token(recovered));
             let checkpoints = checkpointer.lane(token.clone());
-            opening.push(self.lane(token, opened, checkpoints));
+            opening.push(self.lane(token, opened, checkpoints, versions.clone()));
         }
         let lanes = tokio::select! {
             lanes = try_join_all(opening) => lanes?,
             () = stop.cancelled() => return Ok(Ended::Stopped),
         };
-        live.well();
+        self.of.live.well();
         let running = try_join_all(lanes.into_iter().map(Lane::run));
         let (ended, ()) = tokio::try_join!(running, checkpointer.run())?;
         let stopped = ended.contains(&Ended::Stopped);
@@ -109,7 +117,6 @@ impl Attempt<'_> {
             earlier: progress.left.handle.clone(),
             remembered: progress.left.remembered.clone(),
             left: progress.left.of.clone(),
-            version_base: self.run.0 << 32,
         };
         let sink = &self.built.sink;
         let mut opened = match wait_for("sink", "opening it", live, &*parts.clock, sink.open(&self.cx, open)).await {
@@ -156,7 +163,13 @@ impl Attempt<'_> {
     }
 
     /// Opens the source of a lane whose sink is open.
-    async fn lane(&self, token: Arc<Token>, opened: Opened, checkpoints: Checkpoints) -> Result<Lane, Failure> {
+    async fn lane(
+        &self,
+        token: Arc<Token>,
+        opened: Opened,
+        checkpoints: Checkpoints,
+        versions: Option<Arc<Versions>>,
+    ) -> Result<Lane, Failure> {
         let Run { pipeline, parts, live, .. } = self.of;
         let number = token.fence.lane;
         let mut positions = pipeline.progress.begin.clone();
@@ -192,6 +205,7 @@ impl Attempt<'_> {
             warned,
             letters,
             checkpoints,
+            versions,
             clock: parts.clock.clone(),
             reports: self.of.reports.clone(),
             live: live.clone(),
@@ -218,6 +232,7 @@ impl Attempt<'_> {
             counters: progress.counters,
             chunks: Vec::new(),
             warnings: Warnings::default(),
+            version: 0,
         }
     }
 }

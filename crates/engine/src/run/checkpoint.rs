@@ -3,7 +3,7 @@
 //! What a lane has committed is read from [`Live`] without asking the lane: neither waits for the other, and a checkpoint
 //! is a cut through all lanes at one moment. Where the sink is staged, a lane is first asked to seal, which it does between
 //! two commits; one that has not answered within [`PATIENCE`] is left to the next checkpoint.
-use super::{failure::Failure, live::Live, patience::wait_for, recover::of_token, report::Reports};
+use super::{failure::Failure, live::Live, patience::wait_for, recover::of_token, report::Reports, versions::Versions};
 use crate::parts::Clock;
 use dataflow_core::{
     id::RunId,
@@ -157,6 +157,8 @@ pub(crate) struct Checkpointer {
     interval: Duration,
     lanes: BTreeMap<u32, Lane>,
     shared: Arc<Shared>,
+    /// Of a keyed sink: each checkpoint reserves more of them.
+    versions: Option<Arc<Versions>>,
     /// What was noted of source and sink, and is in the journal.
     noted: Warnings,
     /// The number of the last request to seal.
@@ -176,6 +178,7 @@ struct Lane {
 impl Checkpointer {
     pub(crate) fn new(
         (run, kind, interval): (RunId, Kind, Duration),
+        versions: Option<Arc<Versions>>,
         reports: Reports,
         live: Arc<Live>,
         clock: Arc<dyn Clock>,
@@ -187,7 +190,7 @@ impl Checkpointer {
             lanes: Mutex::default(),
         });
         let noted = Warnings::default();
-        Self { run, kind, interval, lanes: BTreeMap::new(), shared, noted, sealing: 0, reports, live, clock }
+        Self { run, kind, interval, lanes: BTreeMap::new(), shared, versions, noted, sealing: 0, reports, live, clock }
     }
 
     /// Takes charge of a lane that goes on here.
@@ -237,13 +240,18 @@ impl Checkpointer {
         if over || !lanes.is_empty() {
             self.note(&mut lanes);
         }
-        if lanes.is_empty() {
+        let are_few = self.versions.as_ref().is_some_and(|versions| versions.are_few());
+        if lanes.is_empty() && !are_few {
             return Ok(());
         }
-        let request = Request::ReportProgress { run: self.run, lanes };
+        let wanted = self.versions.as_ref().map(|versions| versions.wanted());
+        let request = Request::ReportProgress { run: self.run, lanes, versions: wanted };
         let sending = self.reports.send(request);
         let sent = wait_for("journal", "a checkpoint", &self.live, &*self.clock, sending).await;
         sent.map_err(|_| Failure::Over)?;
+        if let (Some(versions), Some(wanted)) = (&self.versions, wanted) {
+            versions.reserved(wanted);
+        }
         for (number, durable) in ready {
             if let Some(lane) = self.lanes.get_mut(&number) {
                 lane.journalled = durable.clone();

@@ -15,6 +15,7 @@ use super::{
     live::{self, Live},
     patience::wait_for,
     report::Reports,
+    versions::Versions,
 };
 use crate::{dead_letters, parts::Clock, view::DeadLetter};
 use dataflow_core::{
@@ -66,6 +67,8 @@ pub(crate) struct Committer {
     pub(crate) warned: Warnings,
     pub(crate) letters: Letters,
     pub(crate) checkpoints: Checkpoints,
+    /// Of a keyed sink.
+    pub(crate) versions: Option<Arc<Versions>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reports: Reports,
     pub(crate) live: Arc<Live>,
@@ -255,6 +258,10 @@ impl Committer {
         }
         debug_assert!(token.counters.balances(), "every record has one fate: {:?}", token.counters);
         self.letters.keep(letters, &mut token, &mut *self.writer).await?;
+        if let Some(versions) = &self.versions {
+            let next = versions.next(|| self.checkpoints.hurry());
+            token.version = wait_for("journal", "a checkpoint", &self.live, &*self.clock, next).await;
+        }
         Ok(token)
     }
 

@@ -13,6 +13,7 @@ mod recover;
 pub(crate) mod report;
 mod source;
 mod transform;
+mod versions;
 
 pub(crate) use attempt::{context, fence};
 pub(crate) use failure::Failure;
@@ -128,7 +129,8 @@ impl Run {
         let known = tokens.iter().filter_map(|token| Some((token, pipeline.progress.by_lane.get(&token.fence.lane)?)));
         let news = known.filter(|(token, known)| token.sequence > known.sequence);
         let lanes: Vec<_> = news.map(|(token, known)| recover::since(token, known)).collect();
-        if !lanes.is_empty() && self.reports.send(Request::ReportProgress { run, lanes }).await.is_err() {
+        if !lanes.is_empty() && self.reports.send(Request::ReportProgress { run, lanes, versions: None }).await.is_err()
+        {
             tracing::debug!(pipeline = %self.pipeline.id, "the last commits of a run that failed are left to the next one");
         }
     }

@@ -86,12 +86,12 @@ mod tests {
         let types = types.map(|ty| (ty.to_string(), Some(ty)));
         let types = Learned(types.chain([("pending".to_owned(), None)]).collect());
         samples().into_iter().filter_map(move |event| match event.fact {
-            Fact::RunOpened { run, epoch, mut lanes } => {
+            Fact::RunOpened { run, epoch, mut lanes, versions } => {
                 for (number, decision) in (2..).zip([Recovery::Fresh, Recovery::Journal, Recovery::AtLeastOnce]) {
                     let progress = LaneProgress { lane: number, ..LaneProgress::default() };
                     lanes.push(LaneOpened { lane: number, decision, ..lane_opened(progress) });
                 }
-                Some(Fact::RunOpened { run, epoch, lanes })
+                Some(Fact::RunOpened { run, epoch, lanes, versions })
             }
             Fact::SchemaChanged { .. } => Some(Fact::SchemaChanged { learned: types.clone() }),
             Fact::BatchReceived { .. } => Some(received("batch-1", 0, 500)),

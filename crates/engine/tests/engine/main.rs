@@ -5,6 +5,7 @@ mod checkpoints;
 mod faults;
 mod house;
 mod ingest;
+mod keyed;
 mod lifecycle;
 mod many;
 mod restores;

@@ -64,10 +64,14 @@ enum Fact {
         run: u64,
         epoch: u64,
         lanes: Vec<LaneOpened>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        versions: Option<u64>,
     },
     BatchProcessed {
         run: u64,
         lanes: Vec<LaneProgress>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        versions: Option<u64>,
     },
     SchemaChanged {
         learned: BTreeMap<String, Option<Type>>,
@@ -152,11 +156,14 @@ impl TryFrom<&domain::Fact> for Fact {
                 bytes: *bytes,
                 chunk: chunk.to_string(),
             },
-            From::RunOpened { run, epoch, lanes } => {
-                Self::RunOpened { run: run.0, epoch: epoch.0, lanes: lanes.iter().map(Into::into).collect() }
-            }
-            From::BatchProcessed { run, lanes } => {
-                Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect() }
+            From::RunOpened { run, epoch, lanes, versions } => Self::RunOpened {
+                run: run.0,
+                epoch: epoch.0,
+                lanes: lanes.iter().map(Into::into).collect(),
+                versions: *versions,
+            },
+            From::BatchProcessed { run, lanes, versions } => {
+                Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect(), versions: *versions }
             }
             From::SchemaChanged { learned } => Self::SchemaChanged { learned: learned.0.clone() },
             From::RecordsLost(lost) => Self::RecordsLost {
@@ -204,13 +211,14 @@ impl TryFrom<Fact> for domain::Fact {
                 bytes,
                 chunk: ChunkId(chunk.into()),
             },
-            Fact::RunOpened { run, epoch, lanes } => Self::RunOpened {
+            Fact::RunOpened { run, epoch, lanes, versions } => Self::RunOpened {
                 run: RunId(run),
                 epoch: Epoch(epoch),
                 lanes: lanes.into_iter().map(Into::into).collect(),
+                versions,
             },
-            Fact::BatchProcessed { run, lanes } => {
-                Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect() }
+            Fact::BatchProcessed { run, lanes, versions } => {
+                Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect(), versions }
             }
             Fact::SchemaChanged { learned } => Self::SchemaChanged { learned: Learned(learned) },
             Fact::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {

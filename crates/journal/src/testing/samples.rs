@@ -37,7 +37,7 @@ pub fn lifecycle(command: &str) -> Event {
 
 /// A progress event: lane 0 at commit number `sequence`.
 pub fn progress(command: &str, sequence: u64) -> Event {
-    event(command, Fact::BatchProcessed { run: RunId(7), lanes: vec![lane(sequence)] })
+    event(command, Fact::BatchProcessed { run: RunId(7), lanes: vec![lane(sequence)], versions: Some(2_000) })
 }
 
 /// A pushed batch.
@@ -65,7 +65,10 @@ pub fn opened(command: &str) -> Event {
         token_sequence: (decision == Recovery::TokenAdopted).then_some(5),
         progress: LaneProgress { lane: number, ..LaneProgress::default() },
     });
-    event(command, Fact::RunOpened { run: RunId(1_790_000_000), epoch: Epoch(3), lanes: lanes.collect() })
+    event(
+        command,
+        Fact::RunOpened { run: RunId(1_790_000_000), epoch: Epoch(3), lanes: lanes.collect(), versions: Some(1_000) },
+    )
 }
 
 fn lane(sequence: u64) -> LaneProgress {

@@ -370,7 +370,6 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         earlier: None,
         remembered: None,
         left: Vec::new(),
-        version_base: 0,
     };
     let mut opened = sink.open(&cx, lane).await.unwrap();
     let token = dataflow_core::token::Token {
@@ -380,6 +379,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         counters: Default::default(),
         chunks: Vec::new(),
         warnings: Default::default(),
+        version: 0,
     };
     said.push(opened.writer.seal(sink::Seal::Due).await.unwrap_err());
     let refused = opened.writer.commit(&[], &token).await.unwrap_err();

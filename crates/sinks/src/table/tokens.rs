@@ -70,6 +70,7 @@ impl Stored {
             counters: json(&fence, &self.counters)?,
             chunks: json(&fence, &self.chunks)?,
             warnings: json::<Beside>(&fence, &self.counters)?.warnings,
+            version: 0,
             fence,
         }))
     }
@@ -231,6 +232,7 @@ mod tests {
             }]
             .into_iter()
             .collect(),
+            version: 0,
         }
     }
 

@@ -9,7 +9,7 @@ pub struct Row {
     pub id: String,
     /// The document; or, where columns were demanded, a JSON object of the columns' values as texts (null where NULL).
     pub data: String,
-    /// What a keyed sink wrote it with: the version base of the run plus the number of the commit within the run.
+    /// What a keyed sink wrote it with.
     pub version: u64,
     /// Number of the commit within the generation.
     pub sequence: u64,

@@ -143,7 +143,6 @@ impl Sink for Memory {
             kind: self.kind,
             sequence: token.as_ref().map_or(0, |token| token.sequence),
             fence: lane.fence,
-            version: lane.version_base,
         };
         Ok(Opened { writer: Box::new(writer), token, others, begins, demand, warnings: Vec::new(), handle: None })
     }
@@ -158,7 +157,6 @@ struct MemoryWriter {
     kind: Kind,
     fence: Fence,
     sequence: u64,
-    version: u64,
 }
 
 impl MemoryWriter {
@@ -174,7 +172,7 @@ impl MemoryWriter {
                 return Err(Error::Fenced(format!("commit {} follows {stored}", token.sequence)).into());
             }
         }
-        let rows = inner.rows_of(outputs, token, self.version)?;
+        let rows = inner.rows_of(outputs, token)?;
         let mut rows_written = rows.len() as u64;
         if self.kind == Kind::Keyed {
             let last: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -212,8 +210,7 @@ impl Writer for MemoryWriter {
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let fault = self.store.lock().faults.pop_front().unwrap_or_default();
         befall(&fault).await?;
-        self.version += 1;
-        let committed = self.apply(outputs, token).inspect_err(|_| self.version -= 1)?;
+        let committed = self.apply(outputs, token)?;
         Ok(answer(&fault, committed).await?)
     }
 

@@ -162,7 +162,7 @@ impl Writer for StagedWriter {
                 let message = format!("a newer epoch than {} holds the store", self.fence.epoch);
                 return Err(Error::Fenced(message).into());
             }
-            let rows = inner.rows_of(outputs, token, 0)?;
+            let rows = inner.rows_of(outputs, token)?;
             let rows_written = rows.len() as u64;
             inner.objects.open.entry(self.key.clone()).or_default().extend(rows);
             inner.commits += 1;

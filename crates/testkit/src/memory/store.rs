@@ -60,14 +60,20 @@ pub(super) fn lane_key(fence: &Fence) -> LaneKey {
 
 impl Inner {
     /// The rows of a commit, unless one of them is rejected.
-    pub(super) fn rows_of(&self, outputs: &[Output], token: &Token, version: u64) -> Result<Vec<Row>, CommitError> {
+    pub(super) fn rows_of(&self, outputs: &[Output], token: &Token) -> Result<Vec<Row>, CommitError> {
         let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         for (index, output) in outputs.iter().enumerate() {
             for (number, record) in output.rows.iter().enumerate() {
                 let (id, data) = (output.records.id(*record as usize), row::text(output, number));
                 match self.rejects.as_ref().and_then(|rejects| rejects(&id, &data)) {
                     Some(cause) => rejected.push(RejectedRow { output: index, row: number, cause }),
-                    None => rows.push(Row { id, data, version, sequence: token.sequence, lane: token.fence.lane }),
+                    None => rows.push(Row {
+                        id,
+                        data,
+                        version: token.version,
+                        sequence: token.sequence,
+                        lane: token.fence.lane,
+                    }),
                 }
             }
         }

@@ -8,15 +8,15 @@ use crate::{
 pub(in crate::pipeline) fn opened(
     state: &State,
     command: &Command,
-    run: RunId,
-    epoch: Epoch,
+    (run, epoch): (RunId, Epoch),
     lanes: &[LaneOpened],
+    versions: Option<u64>,
 ) -> Result<Decision, Rejected> {
     match state {
         State::Running(running)
             if running.is_new(run) && !lanes.iter().any(|lane| running.pipeline.progress.is_behind(&lane.progress)) =>
         {
-            Ok(Decision::of(command, [Fact::RunOpened { run, epoch, lanes: lanes.to_vec() }]))
+            Ok(Decision::of(command, [Fact::RunOpened { run, epoch, lanes: lanes.to_vec(), versions }]))
         }
         _ => Err(Rejected::StaleRun),
     }

@@ -11,13 +11,16 @@ pub(in crate::pipeline) fn progress(
     command: &Command,
     run: RunId,
     lanes: &[LaneProgress],
+    versions: Option<u64>,
 ) -> Result<Decision, Rejected> {
-    let known = &super::reported(state, run)?.pipeline.progress;
+    let pipeline = &super::reported(state, run)?.pipeline;
+    let known = &pipeline.progress;
     if lanes.iter().any(|lane| known.is_behind(lane)) {
         return Err(Rejected::StaleRun);
     }
-    if !lanes.iter().any(|lane| known.is_news(lane)) {
+    let reserves = versions.is_some_and(|versions| versions > pipeline.versions);
+    if !reserves && !lanes.iter().any(|lane| known.is_news(lane)) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Fact::BatchProcessed { run, lanes: known.all_lanes(lanes) }]))
+    Ok(Decision::of(command, [Fact::BatchProcessed { run, lanes: known.all_lanes(lanes), versions }]))
 }

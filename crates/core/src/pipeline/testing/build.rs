@@ -203,12 +203,12 @@ pub fn started() -> Fact {
 
 /// Run number `run` opened its lane at commit `sequence`.
 pub fn opened(run: u64, sequence: u64) -> Fact {
-    Fact::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))] }
+    Fact::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))], versions: None }
 }
 
 /// Run number `run` has committed up to `sequence`.
 pub fn processed(run: u64, sequence: u64) -> Fact {
-    Fact::BatchProcessed { run: RunId(run), lanes: vec![lane(sequence)] }
+    Fact::BatchProcessed { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
 }
 
 /// Batch `name` was pushed, records `from` to `to`, 10 bytes each.
@@ -327,12 +327,12 @@ pub fn ingest(name: &str, records: u64) -> Request {
 
 /// Run number `run` is open, its lane at commit `sequence`.
 pub fn report_opened(run: u64, sequence: u64) -> Request {
-    Request::ReportOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))] }
+    Request::ReportOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))], versions: None }
 }
 
 /// Run number `run` has committed up to `sequence`.
 pub fn report_progress(run: u64, sequence: u64) -> Request {
-    Request::ReportProgress { run: RunId(run), lanes: vec![lane(sequence)] }
+    Request::ReportProgress { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
 }
 
 /// Run number `run` has stopped, and all is settled.

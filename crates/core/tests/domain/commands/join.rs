@@ -7,7 +7,12 @@ use dataflow_core::{
 
 fn with(chunks: impl IntoIterator<Item = ChunkRef>) -> Given {
     let lane = LaneProgress { chunks: chunks.into_iter().collect(), ..lane(1) };
-    given([created(), started(), opened(10, 0), Fact::BatchProcessed { run: RunId(10), lanes: vec![lane] }])
+    given([
+        created(),
+        started(),
+        opened(10, 0),
+        Fact::BatchProcessed { run: RunId(10), lanes: vec![lane], versions: None },
+    ])
 }
 
 fn join(first: u64, count: u64, records: u64) -> Request {

@@ -15,7 +15,7 @@ fn running() -> Given {
 }
 
 fn report(lanes: Vec<LaneProgress>) -> Request {
-    Request::ReportProgress { run: RunId(10), lanes }
+    Request::ReportProgress { run: RunId(10), lanes, versions: None }
 }
 
 fn of_lane(number: u32, sequence: u64) -> LaneProgress {
@@ -40,10 +40,11 @@ fn a_run_never_goes_on_behind_the_journal() {
 
 #[test]
 fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
-    let running = running().and(Fact::BatchProcessed { run: RunId(10), lanes: vec![dead(2, &["1", "2"])] });
+    let running =
+        running().and(Fact::BatchProcessed { run: RunId(10), lanes: vec![dead(2, &["1", "2"])], versions: None });
     // Its writer did not know yet that the journal had chunk 2.
     let adopted = LaneOpened { decision: Recovery::TokenAdopted, ..lane_opened(dead(4, &["2", "3", "4"])) };
-    let request = Request::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted] };
+    let request = Request::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted], versions: None };
     let after = running.when(request).after();
     let pipeline = after.state.pipeline().unwrap();
     assert_eq!(pipeline.progress.by_lane[&0], lane(4));
@@ -56,9 +57,11 @@ fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
 #[test]
 fn progress_is_absolute_and_by_lane() {
     let first = running().when(report(vec![of_lane(0, 1), of_lane(1, 1)])).after();
-    let second = first
-        .when(report(vec![of_lane(1, 5)]))
-        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![of_lane(0, 1), of_lane(1, 5)] }]);
+    let second = first.when(report(vec![of_lane(1, 5)])).then([Fact::BatchProcessed {
+        run: RunId(10),
+        lanes: vec![of_lane(0, 1), of_lane(1, 5)],
+        versions: None,
+    }]);
     let progress = second.after().state.pipeline().unwrap().progress.clone();
     assert_eq!((progress.by_lane[&0].sequence, progress.by_lane[&1].sequence), (1, 5));
     assert_eq!(progress.counters().read, 600);
@@ -78,10 +81,11 @@ fn progress_is_no_change_of_the_pipeline() {
 fn what_is_known_is_no_progress() {
     let running = running().and(processed(10, 3));
     running.clone().when(report_progress(10, 3)).then_nothing();
-    running
-        .clone()
-        .when(report(vec![lane(3), of_lane(1, 1)]))
-        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![lane(3), of_lane(1, 1)] }]);
+    running.clone().when(report(vec![lane(3), of_lane(1, 1)])).then([Fact::BatchProcessed {
+        run: RunId(10),
+        lanes: vec![lane(3), of_lane(1, 1)],
+        versions: None,
+    }]);
     running.when(report_progress(10, 2)).then_rejected("stale-run");
 }
 
@@ -217,13 +221,45 @@ fn a_lane_that_has_not_moved_is_said_again_without_what_is_said_once() {
     let first = LaneProgress { handle: handle.clone(), warnings: warnings.into_iter().collect(), ..dead(1, &["1"]) };
     let known = running().when(report(vec![first, of_lane(1, 1)])).after();
     let still = LaneProgress { handle: handle.clone(), ..lane(1) };
-    known
-        .clone()
-        .when(report(vec![of_lane(1, 2)]))
-        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![still, of_lane(1, 2)] }]);
+    known.clone().when(report(vec![of_lane(1, 2)])).then([Fact::BatchProcessed {
+        run: RunId(10),
+        lanes: vec![still, of_lane(1, 2)],
+        versions: None,
+    }]);
     // One that has moved says again what its sink has to find, too.
     let moved = LaneProgress { handle, ..lane(2) };
-    known
-        .when(report(vec![lane(2)]))
-        .then([Fact::BatchProcessed { run: RunId(10), lanes: vec![moved, of_lane(1, 1)] }]);
+    known.when(report(vec![lane(2)])).then([Fact::BatchProcessed {
+        run: RunId(10),
+        lanes: vec![moved, of_lane(1, 1)],
+        versions: None,
+    }]);
+}
+
+#[test]
+fn versions_are_reserved_before_they_are_written_and_never_twice() {
+    let progress = |lanes, versions| Request::ReportProgress { run: RunId(10), lanes, versions: Some(versions) };
+    let known = |given: &Given| given.state.pipeline().unwrap().versions;
+    let opened = given([created(), started()]).and(Fact::RunOpened {
+        run: RunId(10),
+        epoch: Epoch(7),
+        lanes: vec![lane_opened(lane(0))],
+        versions: Some(1_000),
+    });
+    assert_eq!(known(&opened), 1_000);
+    opened.clone().when(progress(Vec::new(), 1_000)).then_nothing();
+    let more = opened.when(progress(Vec::new(), 2_000)).after();
+    assert_eq!(known(&more), 2_000);
+    let moved = more.when(progress(vec![lane(1)], 1_500)).after();
+    assert_eq!(known(&moved), 2_000, "they never fall");
+    // Whatever comes next, a run begins after them.
+    let stopped = moved.and(stop_requested()).and(stopped());
+    let again = stopped.clone().and(started()).and(Fact::RunOpened {
+        run: RunId(11),
+        epoch: Epoch(8),
+        lanes: vec![lane_opened(lane(1))],
+        versions: None,
+    });
+    assert_eq!(known(&again), 2_000);
+    let anew = stopped.and(Fact::PipelineDeleted).and(created());
+    assert_eq!(known(&anew), 2_000, "a pipeline that was deleted and made again may write to the same target");
 }

@@ -92,7 +92,8 @@ fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
     let spec = PipelineSpec { source: component(json!({"type": "kafka", "topics": ["a", "b"]})), ..spec() };
     let positions = [("a/0".into(), Position::offset(4)), ("b/0".into(), Position::offset(7))];
     let lane = LaneProgress { positions: positions.into(), ..lane(4) };
-    let opened = Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(lane.clone())] };
+    let opened =
+        Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(lane.clone())], versions: None };
     let created = Fact::PipelineCreated { spec: Box::new(spec.clone()), incarnation: incarnation() };
     (given([created, started(), opened, stop_requested(), stopped()]), spec, lane)
 }

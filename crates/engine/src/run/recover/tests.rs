@@ -30,6 +30,7 @@ fn letters_of_commits_that_the_journal_has_are_not_counted_again() {
         counters: Counters { read: 8, dead: 8, ..Counters::default() },
         chunks: vec![chunk(5), chunk(7), chunk(8), chunk(9)],
         warnings: Default::default(),
+        version: 0,
     };
     let counters = Counters { read: 4, dead: 4, ..Counters::default() };
     let journalled = LaneProgress { sequence: 7, counters, ..LaneProgress::default() };
