@@ -12,6 +12,8 @@ pub(crate) struct Range {
     /// Lanes of the generation.
     pub(crate) lanes: u32,
     pub(crate) parts: BTreeMap<Partition, Part>,
+    /// What was read before lost records were passed over: the source has it no longer, either.
+    pub(crate) gone: Vec<(Partition, u64, u64)>,
 }
 
 /// The range of one partition.
@@ -37,12 +39,20 @@ impl Range {
         for lane in &claims.by_lane {
             journalled.extend(lane.positions.clone());
         }
-        let mut parts = BTreeMap::new();
+        let (mut parts, mut gone) = (BTreeMap::new(), Vec::new());
         let all =
             reached.iter().flat_map(|lane| lane.positions.iter().map(|(partition, to)| (lane.lane, partition, to)));
         for (lane, partition, to) in all {
             let number = |position: Option<&Position>| position.and_then(Position::as_offset).unwrap_or(0);
-            let begin = claims.begin.get(partition);
+            let mut begin = claims.begin.get(partition);
+            let passed = claims.lost.iter().filter(|lost| lost.partition == *partition && lost.from != *to);
+            for lost in passed {
+                let (before, from) = (number(begin), number(Some(&lost.from)));
+                if before < from {
+                    gone.push((partition.clone(), before, from));
+                }
+                begin = Some(&lost.to);
+            }
             // A file is known by more than its name: the one that was read is wanted, from its beginning on.
             let known = to.identity.as_ref().map(|identity| Position::offset(0).of(identity));
             let from = begin.filter(|begin| begin.identity.is_some() || known.is_none()).cloned().or_else(|| {
@@ -58,7 +68,7 @@ impl Range {
             };
             parts.insert(partition.clone(), part);
         }
-        Self { lanes: claims.lanes.unwrap_or(1), parts }
+        Self { lanes: claims.lanes.unwrap_or(1), parts, gone }
     }
 
     /// Where readers go on.

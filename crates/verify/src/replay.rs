@@ -23,8 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Tries to open a source that is out of reach.
 const TRIES: u32 = 5;
 
-pub(crate) struct Replay<'a> {
-    claims: &'a Claims,
+/// Why what was read can't be read again.
+const GONE: &str = "the source does not have it any more";
+
+pub(crate) struct Replay {
     /// Away while a thread works with it.
     again: Option<Again>,
     auditor: Box<dyn Auditor>,
@@ -32,9 +34,9 @@ pub(crate) struct Replay<'a> {
     range: Range,
 }
 
-impl<'a> Replay<'a> {
+impl Replay {
     pub(crate) fn new(
-        claims: &'a Claims,
+        claims: &Claims,
         plugins: Arc<dyn Plugins>,
         audited: Audited,
         unknown_fields: Option<UnknownFields>,
@@ -49,7 +51,7 @@ impl<'a> Replay<'a> {
             learned: claims.learned.clone(),
         };
         let again = Some(Again::new(plugins, plan)?);
-        Ok(Self { claims, again, auditor: audited.auditor, lossy: Lossy::default(), range })
+        Ok(Self { again, auditor: audited.auditor, lossy: Lossy::default(), range })
     }
 
     /// Reads all lanes, one after the other.
@@ -61,6 +63,9 @@ impl<'a> Replay<'a> {
         report: &mut Report,
         watch: &mut impl FnMut(Progress),
     ) -> Result<(), Error> {
+        for (partition, from, to) in std::mem::take(&mut self.range.gone) {
+            report.missing(&partition, from, to, GONE);
+        }
         for lane in 0..self.range.lanes {
             let mut tries = 0;
             while !self.range.is_done(lane) {
@@ -126,17 +131,7 @@ impl<'a> Replay<'a> {
         let (from, to) = (number(&records.from), number(&records.to));
         if records.lost.is_some() || part.from.is_some() && from != part.at {
             let passed_over = records.lost.as_ref().map_or(from, |lost| number(&lost.to));
-            let chosen = self.claims.lost.iter().any(|lost| {
-                lost.partition == records.partition && number(&lost.from) <= part.at && passed_over <= number(&lost.to)
-            });
-            if !chosen {
-                report.missing(
-                    &records.partition,
-                    part.at,
-                    passed_over.min(part.end),
-                    "the source does not have it any more",
-                );
-            }
+            report.missing(&records.partition, part.at, passed_over.min(part.end), GONE);
         }
         let end = part.end;
         let unlisted_from = part.journalled;

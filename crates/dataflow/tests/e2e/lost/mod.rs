@@ -3,7 +3,7 @@
 mod source;
 mod target;
 
-use crate::program::{Node, assert_balanced, count, is};
+use crate::program::{Node, assert_balanced, count, dataflow, is};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::{
@@ -66,6 +66,12 @@ impl<'a> Flow<'a> {
     async fn act(&self, action: &str) {
         let (status, view) = self.node.post(&format!("/api/pipelines/{}/{action}", self.id)).await;
         assert_eq!(status, 200, "{action}: {view}");
+    }
+
+    fn verify(&self) -> Value {
+        let mut verify = dataflow(&["verify", &self.id, "--server", &self.node.url, "--output", "json"]);
+        let done = tokio::task::block_in_place(|| verify.output()).unwrap();
+        serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&done.stderr)))
     }
 
     /// Starts it, which is in vain; the failure.
