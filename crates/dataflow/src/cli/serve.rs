@@ -150,9 +150,49 @@ impl From<node::Error> for Failure {
                 );
                 Self::failed(error).fix(fix)
             }
-            node::Error::DataDir(data_dir::Error::Io { .. }) | node::Error::Journal { .. } => {
-                Self::failed(error).fix("choose another folder with --data-dir DIR, or mend this one")
+            node::Error::DataDir(data_dir::Error::Io { ref source, .. }) if !is_full(source) => Self::failed(error)
+                .fix("make it a folder that can be written, or choose another one with --data-dir DIR: a node knows the pipelines of its folder only"),
+            // Another folder would be an empty node, which takes in and writes everything anew.
+            node::Error::DataDir(_) => Self::failed(error).fix("free space on its disk, and start again"),
+            node::Error::Journal { source: dataflow_journal::Error::Unavailable(_), .. } => {
+                Self::failed(error).fix("free space on its disk, or mend what else it says, and start again")
             }
+            node::Error::Journal { source: dataflow_journal::Error::OtherBuild(_), .. } => {
+                Self::failed(error).fix("start the build that has written it")
+            }
+            node::Error::Journal { .. } => Self::failed(error).fix("restore a backup with `dataflow restore --replace`"),
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node in another folder is an empty one.
+    #[test]
+    fn only_a_folder_that_can_not_be_used_has_another_one_as_its_fix() {
+        use dataflow_journal::Error::{Broken, OtherBuild, Unavailable};
+        let journal = |source| node::Error::Journal { path: "node/journal.db".into(), source };
+        let folder = |kind: io::ErrorKind| {
+            node::Error::DataDir(data_dir::Error::Io { path: "node".into(), source: kind.into() })
+        };
+        for (error, fix) in [
+            (journal(Unavailable("database or disk is full".into())), "free space"),
+            (journal(Broken("page 3".into())), "restore"),
+            (journal(OtherBuild("version 7".into())), "the build"),
+            (folder(io::ErrorKind::StorageFull), "free space"),
+            (folder(io::ErrorKind::QuotaExceeded), "free space"),
+            (folder(io::ErrorKind::PermissionDenied), "--data-dir"),
+        ] {
+            let failure = Failure::from(error);
+            let said = failure.fix.unwrap_or_default();
+            assert!(said.contains(fix), "{}: {said}", failure.message);
+            assert_eq!(said.contains("--data-dir"), fix == "--data-dir", "{}: {said}", failure.message);
         }
     }
 }
