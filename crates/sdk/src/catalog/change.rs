@@ -47,7 +47,10 @@ impl Catalog {
         let (from, to) = (self.target(&before.sink, connections), self.target(&after.sink, connections));
         let target = (from != to).then_some((from, to));
         let goes_on = kept.contains(&Kept::Yes);
-        let given_up = partitions.into_iter().zip(kept).filter_map(|(partition, kept)| {
+        let given_up = positions.iter().zip(kept).filter_map(|((partition, at), kept)| {
+            if at.as_offset() == Some(0) {
+                return None; // nothing was read of it
+            }
             let instead = match kept {
                 Kept::No => format!("it would be read from {begins}"),
                 Kept::Unread if !goes_on => {

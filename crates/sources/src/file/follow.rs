@@ -13,7 +13,8 @@ use super::{
     copies::Copied,
     identity::Identity,
     lost::{self, Loss, Lost},
-    names::{partition, path, plain},
+    names::{name, partition, path, plain},
+    rotation,
     slot::Slot,
     split::Caps,
     tail::{self, position},
@@ -72,10 +73,11 @@ pub(super) struct Follow {
 impl Follow {
     pub(super) fn new(source: FileSource, cx: &Context, positions: Positions) -> Result<Self, Error> {
         let (files, warnings) = match source.some_matches() {
-            Err(error) if lost::is_nothing(&error) && source.has_read(&positions) => {
-                let waited_for = if source.is_pattern() { Vec::new() } else { vec![plain(&source.path)] };
-                (waited_for, Vec::new())
+            // Where its folder is, a file is waited for, as others may be rotated there before it is looked at.
+            Err(error) if lost::is_nothing(&error) && !source.is_pattern() && source.is_in_folder() => {
+                (vec![plain(&source.path)], Vec::new())
             }
+            Err(error) if lost::is_nothing(&error) && source.has_read(&positions) => (Vec::new(), Vec::new()),
             matches => matches?,
         };
         // Whatever is wrong with the first file is said at once; one that is not there (yet, or any more) is waited for.
@@ -144,7 +146,7 @@ impl Follow {
         if self.slots[k].position.is_some() {
             return;
         }
-        let Ok(meta) = fs::metadata(&self.slots[k].path) else { return };
+        let Ok(meta) = fs::metadata(&self.slots[k].path) else { return self.await_file(k) };
         let is_known =
             self.is_read_elsewhere(k, &meta) || self.known.iter().any(|known| known.identity.is_inode(&meta));
         let path = &self.slots[k].path;
@@ -153,6 +155,19 @@ impl Follow {
             && !is_packed()
             && let Some(begin) = lost::beginning(&self.slots[k].path, &self.cx)
         {
+            self.found.insert(self.slots[k].partition.clone(), begin.clone());
+            self.slots[k].reached(begin);
+        }
+    }
+
+    /// Has it said that a file is not there, so that what is made and rotated before the next look is known to be new.
+    fn await_file(&mut self, k: usize) {
+        let path = &self.slots[k].path;
+        if let (false, Ok(folder)) = (self.source.is_pattern(), fs::metadata(rotation::folder(path))) {
+            let subject = name(path);
+            let message = format!("{subject} is not there: it is read once it is");
+            let begin = position(0, Some(Identity::of_none(&folder)));
+            self.warn(vec![Warning { code: "file-missing", message, subject, records: 0 }]);
             self.found.insert(self.slots[k].partition.clone(), begin.clone());
             self.slots[k].reached(begin);
         }

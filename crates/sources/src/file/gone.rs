@@ -115,8 +115,8 @@ impl Follow {
         if let Some(records) = self.to_copy(k).map_err(|error| failed(&partition.0, 0, error))? {
             return Ok(Some(records));
         }
-        // What is equal to another file, or ended before, is no loss.
-        if known.ended || slot.copy.is_some() {
+        // What is equal to another file, or ended before, or never was, is no loss.
+        if known.ended || slot.copy.is_some() || known.is_of_none() {
             return Ok(None);
         }
         if let Some(gone) = Gone::new(&partition, &from) {

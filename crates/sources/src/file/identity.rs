@@ -80,6 +80,29 @@ impl Identity {
         })
     }
 
+    /// What a file is known by that is not there: whatever is made in its `folder` from now on comes later.
+    pub(super) fn of_none(folder: &Metadata) -> Self {
+        let nothing = Piece::of(b"", 0);
+        Self {
+            dev: 0,
+            inode: 0,
+            born: 0,
+            modified: nanos(folder.modified()),
+            size: 0,
+            head: nothing,
+            near: nothing,
+            original: None,
+            ended: false,
+            given_up: false,
+            unsaid: 0,
+        }
+    }
+
+    /// Whether no file was there.
+    pub(super) fn is_of_none(&self) -> bool {
+        self.inode == 0
+    }
+
     /// The same where it was read up to `at`: its `first` bytes and the `last` ones before that, as they were read.
     pub(super) fn at(self, at: u64, first: &[u8], last: &[u8]) -> Self {
         let wide = at.min(PIECE as u64);

@@ -310,6 +310,11 @@ impl FileSource {
         })
     }
 
+    /// Whether the folder is there that its path names.
+    fn is_in_folder(&self) -> bool {
+        rotation::folder(&names::plain(&self.path)).is_dir()
+    }
+
     /// Whether any file was read before.
     fn has_read(&self, positions: &Positions) -> bool {
         positions.keys().any(|partition| self.may_match(&names::path(&partition.0)))

@@ -186,10 +186,11 @@ proptest! {
     #[test]
     fn rotated_lines_are_read_once(
         reads in prop::sample::select(vec![Reads::Once, Reads::Follows, Reads::FollowsOne]),
-        first in prop::sample::select(vec![Event::Append(2), Event::Touch]),
+        first in prop::sample::select(vec![Event::Append(2), Event::Touch, Event::Restart]),
         events in prop::collection::vec(event(), 1..24),
     ) {
-        let mut model = Model::new(reads, first);
+        let nothing = matches!((reads, first), (Reads::Once | Reads::Follows, Event::Restart));
+        let mut model = Model::new(reads, if nothing { Event::Touch } else { first });
         events.into_iter().for_each(|event| model.apply(event));
         model.check();
     }
@@ -200,6 +201,7 @@ fn rotations_that_are_worth_a_name() {
     use Event::*;
     let round = |of: &[Event], times: usize| of.repeat(times);
     let every = &[Reads::Once, Reads::Follows, Reads::FollowsOne][..];
+    let one = &[Reads::FollowsOne][..];
     let mut wrong = Vec::new();
     for (what, reads, first, events) in [
         ("again and again", every, Append(2), round(&[Rotate, Append(2), Read], 5)),
@@ -221,6 +223,9 @@ fn rotations_that_are_worth_a_name() {
         ("empty in between", every, Append(2), round(&[Restart, Rotate, Touch, Read, Append(1)], 4)),
         ("empty, rotated more than once", every, Touch, [Append(2), Rotate, Append(1), Rotate, Append(2)].to_vec()),
         ("not there for a while", every, Append(2), [Rotate, Read, Restart, Append(1), Rotate, Append(1)].to_vec()),
+        ("not there at first", one, Restart, [Append(2), Rotate, Append(2), Read].to_vec()),
+        ("not there at first, stopped", one, Restart, [Restart, Append(2), Rotate, Append(2), Rotate].to_vec()),
+        ("not there at first, nor at the next look", one, Restart, [Append(2), Rotate, Read, Append(1)].to_vec()),
     ] {
         for reads in reads {
             let events = events.clone();
