@@ -14,7 +14,7 @@ use crate::{
     blocking,
     table::{
         Layout,
-        audit::{self, Cell, Class, Column, Expected, Said},
+        audit::{self, Cell, Class, Column, Equal, Expected, Said, Same},
         ddl::{quote, quote_table},
         keys::{self, Place},
     },
@@ -32,6 +32,8 @@ use std::{collections::BTreeMap, pin::pin};
 use tokio_postgres::IsolationLevel;
 
 const JUDGE: &str = "pg_temp.dataflow_judge";
+/// The different keys of a column, each with a number: by its place.
+const KEYS: &str = "pg_temp.dataflow_keys_";
 /// How the server writes values down.
 const PLAIN: &str = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
     set extra_float_digits = 1";
@@ -51,6 +53,8 @@ struct Compared {
     class: Class,
     /// The type whose own text the server is asked for, where one value can be written in several ways.
     spelling: Option<String>,
+    /// The type without a length.
+    cast: String,
 }
 
 /// What a type holds; none: only the server knows when two values of it are the same.
@@ -94,13 +98,17 @@ async fn types(client: &Object, target: &str) -> Result<BTreeMap<String, Compare
     let compared = |row: &tokio_postgres::Row| {
         let (name, kind, full): (&str, &str, String) = (row.get(1), row.get(2), row.get(3));
         if let (Some(of), Some(kind)) = (row.get::<_, Option<&str>>(4), row.get::<_, Option<&str>>(5)) {
-            return Compared { class: Class::List(element(of, kind)), spelling: None };
+            return Compared { class: Class::List(element(of, kind)), spelling: None, cast: full };
         }
         match class(name, kind) {
-            Some(class) => Compared { class, spelling: None },
+            // By its other name it has the length 1.
+            Some(Class::Padded) => Compared { class: Class::Padded, spelling: None, cast: "bpchar".into() },
+            Some(class) => Compared { class, spelling: None, cast: full },
             // Without a length: a cast to it would cut.
-            None if name == "bit" => Compared { class: Class::Text, spelling: Some("varbit".into()) },
-            None => Compared { class: Class::Text, spelling: Some(full) },
+            None if name == "bit" => {
+                Compared { class: Class::Text, spelling: Some("varbit".into()), cast: "varbit".into() }
+            }
+            None => Compared { class: Class::Text, spelling: Some(full.clone()), cast: full },
         }
     };
     Ok(client.query(TYPES, &[&target]).await?.iter().map(|row| (row.get(0), compared(row))).collect())
@@ -123,20 +131,28 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let (mut columns, mut spellings) = (Vec::new(), Vec::new());
     for place in audit::compared(&options, &found, &layout) {
         let column = &found.columns[place];
-        let Some(Compared { class, spelling }) = types.get(&column.name) else { continue };
+        let Some(Compared { class, spelling, .. }) = types.get(&column.name) else { continue };
         columns.push(Column {
             name: column.name.clone(),
             class: *class,
             fills: column.has_default,
-            folds: !column.exact,
+            equal: if column.exact { Equal::Exactly } else { Equal::ByDatabase },
         });
         spellings.push(spelling.clone());
     }
     let wires: Vec<Wire> = layout.slots.iter().filter_map(|slot| wires.remove(&slot.column.name)).collect();
     let demand = layout.demand();
+    let key = audit::key(&layout);
+    let of_keys = columns.iter().enumerate().filter(|(_, column)| {
+        let text = matches!(column.class, Class::Text | Class::Padded);
+        key.contains(&column.name) && column.equal == Equal::ByDatabase && text
+    });
+    let of_keys =
+        of_keys.map(|(place, column)| (place, types.get(&column.name).map_or_else(String::new, |it| it.cast.clone())));
     let mut auditor = PostgresAuditor {
+        keys: of_keys.collect(),
         judge: Statements::new(JUDGE, &Layout { key: Vec::new(), ..layout.clone() }, &wires, copied),
-        expected: Some(Expected::new(columns.clone(), &audit::key(&layout), &wanted.volatile)?),
+        expected: Some(Expected::new(columns.clone(), &key, &wanted.volatile)?),
         columns,
         spellings,
         wires,
@@ -165,6 +181,8 @@ struct PostgresAuditor {
     columns: Vec<Column>,
     /// For each column, the type whose own text the server is asked for.
     spellings: Vec<Option<String>>,
+    /// The columns of the key whose values only the server compares, by place, and their types.
+    keys: Vec<(usize, String)>,
     /// Away while a thread works with it.
     expected: Option<Expected>,
 }
@@ -184,7 +202,52 @@ impl PostgresAuditor {
         for column in unwritten {
             sql.push_str(&format!("alter table {JUDGE} alter {} drop not null; ", quote(&column)));
         }
-        self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))
+        self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))?;
+        for (place, _) in &self.keys {
+            // As a column of the target, it has that one's type and collation.
+            let (keys, column) = (format!("{KEYS}{place}"), quote(&self.columns[*place].name));
+            let sql = format!(
+                "drop table if exists {keys}; create temp table dataflow_keys_{place} as select {column} as value from {target} limit 0; \
+                 alter table {keys} add unique (value); alter table {keys} add number bigint generated always as identity"
+            );
+            self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Has the server say which keys are the same.
+    async fn compare_keys(&mut self, rows: &mut [Said]) {
+        for (place, ty) in self.keys.clone() {
+            let text =
+                |row: &Said| row.cells[place].as_deref().and_then(|cell| cell.strip_prefix('t')).map(str::to_owned);
+            let texts: Vec<Option<String>> = rows.iter().map(text).collect();
+            let mut numbers = self.numbers(place, &ty, &texts).await;
+            if numbers.is_none() {
+                let mut each = Vec::with_capacity(texts.len());
+                for text in &texts {
+                    let one = self.numbers(place, &ty, std::slice::from_ref(text)).await;
+                    each.push(one.and_then(|one| one.into_iter().next()).flatten());
+                }
+                numbers = Some(each);
+            }
+            for (row, number) in rows.iter_mut().zip(numbers.unwrap_or_default()) {
+                row.same.extend(number.map(|number| (place, number)));
+            }
+        }
+    }
+
+    /// The numbers of these keys; none: one of them is none of this type.
+    async fn numbers(&mut self, place: usize, ty: &str, texts: &[Option<String>]) -> Option<Vec<Option<i64>>> {
+        let keys = format!("{KEYS}{place}");
+        let add = format!(
+            "insert into {keys} (value) select text::{ty} from unnest($1::text[]) t (text) where text is not null on conflict do nothing"
+        );
+        self.client.execute(&add, &[&texts]).await.ok()?;
+        let sql = format!(
+            "select number from unnest($1::text[]) with ordinality t (text, place) left join {keys} on value = text::{ty} order by place"
+        );
+        let rows = self.client.query(&sql, &[&texts]).await.ok()?;
+        Some(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// Writes values down as the server does, where only it knows which are the same.
@@ -273,7 +336,12 @@ impl PostgresAuditor {
             Class::List(_) => format!("to_jsonb({})::text", quote(&column.name)),
             _ => format!("{}::text", quote(&column.name)),
         });
-        let sql = format!("select {} from {}", columns.collect::<Vec<_>>().join(", "), self.target);
+        let numbers = self.keys.iter().map(|(place, _)| {
+            let column = quote(&self.columns[*place].name);
+            format!("(select k.number from {KEYS}{place} k where k.value = dataflow_target.{column})")
+        });
+        let wanted: Vec<String> = columns.chain(numbers).collect();
+        let sql = format!("select {} from {} dataflow_target", wanted.join(", "), self.target);
         let none: [&str; 0] = [];
         {
             let mut rows = pin!(reading.query_raw(sql.as_str(), none).await.map_err(failed)?);
@@ -285,11 +353,18 @@ impl PostgresAuditor {
                         class => class.stored_text(text),
                     })
                 };
-                expected.found(self.columns.iter().enumerate().map(cell).collect())?;
+                let cells = self.columns.iter().enumerate().map(cell).collect();
+                let number = |(at, (place, _)): (usize, &(usize, String))| {
+                    row.get::<_, Option<i64>>(self.columns.len() + at).map(|number| (*place, number))
+                };
+                expected.found(cells, &self.keys.iter().enumerate().filter_map(number).collect::<Same>())?;
             }
         }
         reading.rollback().await.map_err(failed)?;
-        self.client.batch_execute(&format!("drop table {JUDGE}; reset all")).await.map_err(failed)?;
+        let made = self.keys.iter().map(|(place, _)| format!("{KEYS}{place}"));
+        let made: Vec<String> = std::iter::once(JUDGE.to_owned()).chain(made).collect();
+        let drop = format!("drop table {}; reset all", made.join(", "));
+        self.client.batch_execute(&drop).await.map_err(failed)?;
         blocking::run(move || expected.finish()).await?
     }
 }
@@ -300,6 +375,7 @@ impl Auditor for PostgresAuditor {
         let Some(expected) = &mut self.expected else { return Ok(()) };
         let mut said = expected.said(rows)?;
         self.spell(&mut said).await?;
+        self.compare_keys(&mut said).await;
         self.expected.as_mut().map_or(Ok(()), |expected| expected.keep(said))
     }
 

@@ -11,7 +11,7 @@ use crate::{
     blocking,
     table::{
         FoundColumn, Layout,
-        audit::{self, Cell, Class, Column, Expected},
+        audit::{self, Cell, Class, Column, Equal, Expected, Same},
         ddl::{quote, quote_all},
         keys,
     },
@@ -24,7 +24,7 @@ use dataflow_sdk::{
     batch::{Demand, Output},
     sink::CommitError,
 };
-use rusqlite::{Connection, types::ValueRef};
+use rusqlite::{Connection, OptionalExtension, types::ValueRef};
 use std::path::PathBuf;
 
 /// Opens the target for reading.
@@ -46,11 +46,13 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
     let layout = audit::layout(&options, &found)?;
     let numbered = matches!(found.primary_key.as_slice(), [only] if is_row_id(&found.columns, only));
     let column = |place: usize| {
-        let FoundColumn { name, declared, has_default, exact, .. } = &found.columns[place];
+        let FoundColumn { name, declared, has_default, .. } = &found.columns[place];
         let fills = *has_default || numbered && found.primary_key.contains(name);
-        Column { name: name.clone(), class: class(declared), fills, folds: !exact }
+        let equal = equal(&target.connection, &options.table, name)?;
+        Ok(Column { name: name.clone(), class: class(declared), fills, equal })
     };
-    let columns: Vec<Column> = audit::compared(&options, &found, &layout).into_iter().map(column).collect();
+    let columns = audit::compared(&options, &found, &layout).into_iter().map(column);
+    let columns: Vec<Column> = columns.collect::<rusqlite::Result<_>>().map_err(|error| failed(&error))?;
     let demand = layout.demand();
     let auditor = SqliteAuditor {
         path: config.path.clone(),
@@ -63,6 +65,18 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
         target,
     };
     Ok(Audited { auditor: Box::new(auditor), demand, not_durable: Vec::new() })
+}
+
+/// When two texts of a column are the same key: by the collation of the index that says so.
+fn equal(target: &Connection, table: &str, column: &str) -> rusqlite::Result<Equal> {
+    let sql = "select upper(x.coll) from pragma_index_list(?1) i, pragma_index_xinfo(i.name) x \
+        where i.\"unique\" and x.key and x.name = ?2 limit 1";
+    let collation: Option<String> = target.query_row(sql, [table, column], |row| row.get(0)).optional()?;
+    Ok(match collation.as_deref() {
+        Some("NOCASE") => Equal::InAnyCase,
+        Some("RTRIM") => Equal::UpToBlanks,
+        _ => Equal::Exactly,
+    })
 }
 
 /// Whether the only column of a primary key is the number of the row, which SQLite makes where a record has none.
@@ -121,7 +135,7 @@ impl SqliteAuditor {
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let cells = columns.iter().enumerate().map(|(at, column)| Ok(cell(column.class, row.get_ref(at)?)));
-            expected.found(cells.collect::<rusqlite::Result<_>>().map_err(failed)?)?;
+            expected.found(cells.collect::<rusqlite::Result<_>>().map_err(failed)?, &Same::new())?;
         }
         expected.finish()
     }

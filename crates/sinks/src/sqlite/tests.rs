@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used)]
 use super::SqliteSink;
 use async_trait::async_trait;
-use dataflow_core::{pipeline::event::LaneProgress, types::Type};
+use dataflow_core::{pipeline::event::LaneProgress, position::Position, types::Type};
 use dataflow_sdk::{
-    Error, SinkConfig,
-    batch::{Column, Demand},
+    Error, Records, SinkConfig, Span,
+    batch::{Column, Demand, Output, Payload},
+    records::Layout,
     sink::{CommitError, OpenLane, Opened, Sink},
 };
 use dataflow_testkit::{
@@ -600,4 +601,42 @@ async fn tokens_of_an_earlier_build_are_refused() {
     let columns = "pipeline text, incarnation text, generation integer, lane integer, journal text, target text";
     target.db().execute_batch(&format!("create table dataflow_tokens ({columns})")).unwrap();
     assert_eq!(target.try_open(1).await.unwrap_err().code(), "tokens-outdated");
+}
+
+/// Which keys are equal the table's index says, by its collation.
+#[tokio::test]
+async fn an_audit_takes_for_equal_what_the_table_does() {
+    type Rows<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Rows<'_>, Rows<'_>); 5] = [
+        ("id text primary key", &[("Ann", "1"), ("ann", "2")], &[("Ann", "1"), ("ann", "2")]),
+        ("id text collate nocase primary key", &[("Ann", "1"), ("ann", "2")], &[("ann", "2")]),
+        ("id text collate nocase primary key", &[("É", "1"), ("é", "2")], &[("É", "1"), ("é", "2")]),
+        ("id text collate rtrim primary key", &[("a", "1"), ("a ", "2")], &[("a ", "2")]),
+        ("id text, unique (id collate nocase)", &[("Ann", "1"), ("aNN", "2")], &[("aNN", "2")]),
+    ];
+    for (column, documents, rows) in cases {
+        let target = Target::new(None, json!({"key": "id"}));
+        target.db().execute_batch(&format!("create table users (name text, {column})")).unwrap();
+        for row in rows {
+            target.db().execute("insert into users (id, name) values (?1, ?2)", *row).unwrap();
+        }
+        let mut records = Records::empty("p/0".into(), Position::offset(0), Layout::Json);
+        let mut data = Vec::new();
+        for (row, (id, name)) in documents.iter().enumerate() {
+            let start = data.len();
+            data.extend(json!({"id": id, "name": name}).to_string().into_bytes());
+            records.spans.push(Span::new(start, data.len()));
+            records.offsets.push(row as u64);
+        }
+        records.data = data.into();
+        let payload = Payload::Documents { data: records.data.clone(), spans: records.spans.clone() };
+        let all = (0..documents.len() as u32).collect();
+        let output = Output { records: Arc::new(records), rows: all, payload };
+        let mut auditor = target.sink().audit(&context("p"), Default::default()).await.unwrap().unwrap().auditor;
+        auditor.expect(&output).await.unwrap();
+        let found = auditor.finish().await.unwrap();
+        assert_eq!((found.expected, found.found), (rows.len() as u64, rows.len() as u64), "{column}: {found:?}");
+        let wrong = [found.lost.count, found.altered.count, found.unexpected.count];
+        assert_eq!(wrong, [0, 0, 0], "{column}: {found:?}");
+    }
 }

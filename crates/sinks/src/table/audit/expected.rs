@@ -11,6 +11,7 @@ use dataflow_sdk::{
     records::Layout,
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A column of the target that is compared.
@@ -22,15 +23,33 @@ pub struct Column {
     pub class: Class,
     /// Whether it has a value of its own where a record has no such field.
     pub fills: bool,
-    /// Whether texts that differ in case only are the same key.
-    pub folds: bool,
+    /// When two of its texts are the same key.
+    pub equal: Equal,
 }
+
+/// When two texts are the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Equal {
+    /// If they are the same.
+    Exactly,
+    /// Also if they differ in the case of ASCII letters.
+    InAnyCase,
+    /// Also if they differ in blanks at their end.
+    UpToBlanks,
+    /// If the database says so.
+    ByDatabase,
+}
+
+/// Which of its column's keys the database takes a value for, by the column's place, where only that tells.
+pub type Same = BTreeMap<usize, i64>;
 
 /// What a row that should be there says of each column.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// In the order of the columns.
     pub cells: Vec<Cell>,
+    /// Which keys its values are.
+    pub same: Same,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -98,7 +117,7 @@ impl Expected {
         let partition = self.origins.partition(rows);
         let said = spans.iter().zip(&rows.rows).map(|(span, record)| {
             let origin = Origin { partition, position: rows.records.offsets[*record as usize] };
-            Said { cells: self.cells(span.of(data), untyped, origin), origin }
+            Said { cells: self.cells(span.of(data), untyped, origin), same: Same::new(), origin }
         });
         Ok(said.collect())
     }
@@ -108,8 +127,11 @@ impl Expected {
     /// # Errors
     /// If there is no room for them.
     pub fn keep(&mut self, rows: Vec<Said>) -> Result<(), Error> {
-        for Said { cells, origin } in rows {
-            let kept = if self.key.is_empty() { self.append(&cells, origin) } else { self.upsert(cells, origin) };
+        for Said { cells, same, origin } in rows {
+            let kept = match self.key.is_empty() {
+                true => self.append(&cells, origin),
+                false => self.upsert(cells, &same, origin),
+            };
             kept.map_err(|error| failed(&error))?;
         }
         Ok(())
@@ -128,8 +150,8 @@ impl Expected {
         self.columns.iter().map(cell).collect()
     }
 
-    fn upsert(&self, mut cells: Vec<Cell>, origin: Origin) -> Result<()> {
-        let key = self.key_of(&cells);
+    fn upsert(&self, mut cells: Vec<Cell>, same: &Same, origin: Origin) -> Result<()> {
+        let key = self.key_of(&cells, same);
         let mut known = self.scratch.prepare_cached("select cells from keyed where key = ?1 and partition = ?2")?;
         let known: Option<String> = known.query_row(params![key, origin.partition], |row| row.get(0)).optional()?;
         if let Some(known) = known {
@@ -172,11 +194,16 @@ impl Expected {
         hash.digest128().to_le_bytes().to_vec()
     }
 
-    fn key_of(&self, cells: &[Cell]) -> String {
+    fn key_of(&self, cells: &[Cell], same: &Same) -> String {
         let mut key = String::new();
         for place in &self.key {
             let cell = cells[*place].as_deref().unwrap_or(ABSENT);
-            let folded = if self.columns[*place].folds { cell.to_lowercase() } else { cell.into() };
+            let folded = match (self.columns[*place].equal, same.get(place)) {
+                (Equal::ByDatabase, Some(number)) => format!("#{number}"),
+                (Equal::Exactly | Equal::ByDatabase, _) => cell.to_owned(),
+                (Equal::InAnyCase, _) => cell.to_ascii_lowercase(),
+                (Equal::UpToBlanks, _) => cell.trim_end_matches(' ').to_owned(),
+            };
             key.push_str(&format!("{}:{folded}", folded.len()));
         }
         key
@@ -191,18 +218,18 @@ impl Expected {
         made.map_err(|error| failed(&error))
     }
 
-    /// A row of the target: its columns in their order.
+    /// A row of the target: its columns in their order, and which keys they are.
     ///
     /// # Errors
     /// If the scratch file can't be read.
-    pub fn found(&mut self, cells: Vec<Cell>) -> Result<(), Error> {
+    pub fn found(&mut self, cells: Vec<Cell>, same: &Same) -> Result<(), Error> {
         self.differences.findings.found += 1;
-        let held = if self.key.is_empty() { self.held_against_rows(cells) } else { self.held_against_key(cells) };
+        let held = if self.key.is_empty() { self.held_against_rows(cells) } else { self.held_against_key(cells, same) };
         held.map_err(|error| failed(&error))
     }
 
-    fn held_against_key(&mut self, cells: Vec<Cell>) -> Result<()> {
-        let key = self.key_of(&cells);
+    fn held_against_key(&mut self, cells: Vec<Cell>, same: &Same) -> Result<()> {
+        let key = self.key_of(&cells, same);
         let mut of_key = self
             .scratch
             .prepare_cached("select cells, partition, position from keyed where key = ?1 order by partition")?;

@@ -4,7 +4,7 @@ mod differences;
 mod expected;
 mod value;
 
-pub use expected::{Column, Expected, Said};
+pub use expected::{Column, Equal, Expected, Said, Same};
 pub use value::{Cell, Class};
 
 use super::{Found, Layout, Options, Unknown};
