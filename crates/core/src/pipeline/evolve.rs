@@ -211,9 +211,10 @@ fn started(state: State, lanes: u32, attempt: u32) -> Option<State> {
         State::Failed(failed) => failed.pipeline,
         State::Empty | State::Running(_) | State::Deleted(_) => return None,
     };
-    if *pipeline.progress.lanes.get_or_insert(lanes) != lanes {
+    if pipeline.progress.fixed_lanes().is_some_and(|fixed| fixed != lanes) {
         return None;
     }
+    pipeline.progress.lanes = Some(lanes);
     Some(State::Running(Box::new(Running { pipeline, stopping: None, attempt, run: None })))
 }
 

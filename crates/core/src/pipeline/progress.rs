@@ -27,7 +27,7 @@ pub struct Progress {
     /// Those before it, and those that they [have met](NewGeneration::met): any other that a sink has was started by another journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<Generation>,
-    /// Lanes of this generation, once it was started.
+    /// Lanes of this generation, once it was started; [fixed](Self::fixed_lanes) once a run was opened.
     pub lanes: Option<u32>,
     /// Where this generation began.
     pub begin: Positions,
@@ -97,6 +97,11 @@ impl Progress {
     /// Whether this journal has started a generation, or a user has decided about it.
     pub fn knows(&self, generation: Generation) -> bool {
         generation == self.generation || self.known.contains(&generation)
+    }
+
+    /// The number of lanes, which stays once a run was opened in this generation.
+    pub fn fixed_lanes(&self) -> Option<u32> {
+        self.lanes.filter(|_| !self.by_lane.is_empty())
     }
 
     /// Counts over all generations and lanes.

@@ -87,7 +87,7 @@ async fn show(address: &str, files: &Files) -> Result<(), Failure> {
     eprintln!("POST {address}/api/pipelines/{ID}/start\n");
     client.send::<Value>(Request::post(&["pipelines", ID, "start"])).await?;
 
-    let pipeline = pipeline::follow(&client, ID).await?;
+    let pipeline = pipeline::follow(&client, ID, pipeline::PATIENCE).await?;
     if pipeline.status != Status::Completed {
         return Err(super::progress::failure(&pipeline));
     }

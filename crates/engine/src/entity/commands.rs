@@ -122,7 +122,7 @@ impl Entity {
     /// has now, at most the node's default. One where the source can't be asked.
     pub(super) async fn choose_lanes(&self) -> u32 {
         let Some(pipeline) = self.slot.state().pipeline().cloned() else { return 1 };
-        if let Some(lanes) = pipeline.progress.lanes {
+        if let Some(lanes) = pipeline.progress.fixed_lanes() {
             return lanes;
         }
         self.ask_for_lanes(&pipeline).await

@@ -35,8 +35,8 @@ fn due(state: &State, failed: &Failed, command: &Command, lanes: u32) -> Result<
     }
 }
 
-/// `lanes` only counts if this generation has not fixed them yet.
+/// `lanes` only counts as long as no run was opened in this generation.
 pub(super) fn started(pipeline: &Pipeline, command: &Command, lanes: u32, attempt: u32) -> Decision {
-    let lanes = pipeline.progress.lanes.unwrap_or(lanes.clamp(1, MAX_LANES));
+    let lanes = pipeline.progress.fixed_lanes().unwrap_or(lanes.clamp(1, MAX_LANES));
     Decision::of(command, [Fact::PipelineStarted { lanes, attempt }]).then(Effect::StartRun)
 }

@@ -17,11 +17,13 @@ fn what_does_not_run_is_started() {
 }
 
 #[test]
-fn lanes_are_fixed_by_the_first_start_of_a_generation() {
+fn lanes_are_fixed_once_a_run_was_opened_in_a_generation() {
     let three = Fact::PipelineStarted { lanes: 3, attempt: 0 };
-    given([created()]).when(start()).then([three]);
-    // The builders' pipeline was started with one.
-    given([created(), started(), stop_requested(), stopped()]).when(start()).then([started()]);
+    given([created()]).when(start()).then([three.clone()]);
+    // The builders' pipeline was started with one; until a run was opened, nothing depends on it.
+    given([created(), started(), stop_requested(), stopped()]).when(start()).then([three.clone()]).after();
+    given([created(), started(), failed_for_now()]).when(start()).then([three]);
+    given([created(), started(), opened(10, 0), stop_requested(), stopped()]).when(start()).then([started()]);
     given([created()]).when(Request::Start { lanes: 0 }).then([started()]);
     let most = Fact::PipelineStarted { lanes: MAX_LANES, attempt: 0 };
     given([created()]).when(Request::Start { lanes: 1_000 }).then([most]);

@@ -11,7 +11,7 @@ mod validate;
 mod watch;
 
 pub(super) use show::{ledger, notes, show, worded};
-pub(super) use watch::follow;
+pub(super) use watch::{PATIENCE, follow};
 
 use super::{Outcome, exit::Failure, output::Output};
 use clap::Subcommand;

@@ -8,7 +8,7 @@ use crate::cli::{
 };
 use dataflow_core::{pipeline::Status, spec::Millis};
 use dataflow_engine::view::PipelineView;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -19,14 +19,21 @@ pub(crate) struct Args {
     /// Longest wait: `30s`, `10m`. After it, watching ends with exit code 124; the pipeline goes on.
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Millis>,
+    /// How long an error may last while the node tries again. After it, watching ends with exit code 1 and says the error;
+    /// the pipeline goes on trying.
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    patience: Millis,
 }
+
+/// How long an error may last that a demonstration runs into.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let client = args.server.client()?;
     let following = async {
         match output {
-            Output::Table => follow(&client, &args.id).await,
-            Output::Json => follow_json(&client, &args.id).await,
+            Output::Table => follow(&client, &args.id, args.patience.into()).await,
+            Output::Json => follow_json(&client, &args.id, args.patience.into()).await,
         }
     };
     let pipeline = match args.timeout {
@@ -40,17 +47,36 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     }
     match pipeline.status {
         Status::Failed => Err(progress::failure(&pipeline)),
+        _ if !progress::at_rest(&pipeline) => Err(progress::failure(&pipeline)),
         _ => Ok(Outcome::of_dead(pipeline.metrics.records_dead)),
     }
 }
 
-/// Shows live progress until the pipeline is at rest; returns it as it is then.
-pub(crate) async fn follow(client: &Client, id: &str) -> Result<PipelineView, Failure> {
-    let mut progress = Progress::new();
+/// Notices an error that lasts.
+struct Patience {
+    most: Duration,
+    since: Option<Instant>,
+}
+
+impl Patience {
+    fn of(most: Duration) -> Self {
+        Self { most, since: None }
+    }
+
+    /// Whether there is no more to wait for: the pipeline is at rest, or has had an error for too long.
+    fn is_over(&mut self, pipeline: &PipelineView) -> bool {
+        self.since = pipeline.error.as_ref().map(|_| self.since.unwrap_or_else(Instant::now));
+        progress::at_rest(pipeline) || self.since.is_some_and(|since| since.elapsed() >= self.most)
+    }
+}
+
+/// Shows live progress until the pipeline is at rest, or has an error that lasts; returns it as it is then.
+pub(crate) async fn follow(client: &Client, id: &str, patience: Duration) -> Result<PipelineView, Failure> {
+    let (mut progress, mut patience) = (Progress::new(), Patience::of(patience));
     loop {
         let pipeline = client.pipeline(id).await?;
         progress.update(&pipeline);
-        if progress::at_rest(&pipeline) {
+        if patience.is_over(&pipeline) {
             progress.finish();
             return Ok(pipeline);
         }
@@ -59,8 +85,8 @@ pub(crate) async fn follow(client: &Client, id: &str) -> Result<PipelineView, Fa
 }
 
 /// Prints each change as one JSON line.
-async fn follow_json(client: &Client, id: &str) -> Result<PipelineView, Failure> {
-    let mut last = String::new();
+async fn follow_json(client: &Client, id: &str, patience: Duration) -> Result<PipelineView, Failure> {
+    let (mut last, mut patience) = (String::new(), Patience::of(patience));
     loop {
         let pipeline = client.pipeline(id).await?;
         let line = serde_json::to_string(&pipeline).map_err(Failure::failed)?;
@@ -68,7 +94,7 @@ async fn follow_json(client: &Client, id: &str) -> Result<PipelineView, Failure>
             output::print(&format!("{line}\n"));
             last = line;
         }
-        if progress::at_rest(&pipeline) {
+        if patience.is_over(&pipeline) {
             return Ok(pipeline);
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
