@@ -306,14 +306,16 @@ impl Writing {
     /// Begins a transaction. A process that has the file locked is waited for: it may be frozen, and then nobody can take
     /// the lock from it. Nothing was written yet, so nothing is in doubt meanwhile.
     fn begin(&self) -> rusqlite::Result<()> {
+        let mut said = String::new();
         loop {
             match self.step("BEGIN IMMEDIATE") {
                 Err(cause) if failure::is_locked(&cause) && !self.waiting.is_closed() => {
                     self.health.locked();
-                    tracing::warn!(
-                        "the journal {}; nothing can be written before it lets go",
-                        failure::locked(&self.path)
-                    );
+                    let holder = failure::locked(&self.path);
+                    if holder != said {
+                        tracing::warn!("the journal {holder}; nothing can be written before it lets go");
+                        said = holder;
+                    }
                 }
                 begun => return begun,
             }

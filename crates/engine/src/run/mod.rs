@@ -65,7 +65,7 @@ pub(crate) enum End {
 impl Run {
     /// Runs to the end.
     pub(crate) async fn run(mut self) -> End {
-        let mut attempts = 0;
+        let (mut attempts, mut said) = (0, None);
         let mut last = self.pipeline.last_run.as_ref().map(|run| run.run);
         loop {
             let run = RunId::after(last, self.parts.clock.now());
@@ -78,7 +78,7 @@ impl Run {
                 Err(failure) => failure,
             };
             if self.committed() > committed_before {
-                attempts = 0;
+                (attempts, said) = (0, None);
             }
             // Told to stop while it can't go on: what is under way is settled by the next open, if that can settle it.
             let behind = matches!(&failure, Failure::Fatal(cause) if cause.is_behind());
@@ -94,7 +94,8 @@ impl Run {
                     attempts += 1;
                     let retry = Some(Instant::now() + Duration::from_millis(wait));
                     let since = self.parts.clock.now();
-                    self.trouble(Trouble { code, stage, message, fix, since, attempts, retry }, wait);
+                    let trouble = Trouble { code, stage, message, fix, since, attempts, retry };
+                    self.trouble(trouble, wait, &mut said);
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_millis(wait)) => {}
                         () = self.stop.cancelled() => return End::Stopped { run, settled: false },
@@ -114,10 +115,16 @@ impl Run {
         self.live.lock().lanes.values().map(|lane| lane.committed.batches).sum()
     }
 
-    fn trouble(&self, trouble: Trouble, wait: u64) {
+    /// Shows a failure that may pass, and logs each cause once: it was `said` last.
+    fn trouble(&self, trouble: Trouble, wait: u64, said: &mut Option<String>) {
         let Trouble { code, stage, message, fix, attempts, .. } = &trouble;
         let fix = fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
-        tracing::warn!(pipeline = %self.pipeline.id, %code, %stage, attempts, "{message}; trying again in {wait} ms{fix}");
+        let pipeline = &self.pipeline.id;
+        let cause = format!("{stage} {code} {message}");
+        match said.replace(cause.clone()) == Some(cause) {
+            true => tracing::debug!(%pipeline, %code, %stage, attempts, "{message}; trying again in {wait} ms{fix}"),
+            false => tracing::warn!(%pipeline, %code, %stage, attempts, "{message}; trying again in {wait} ms{fix}"),
+        }
         self.live.trouble(trouble);
     }
 

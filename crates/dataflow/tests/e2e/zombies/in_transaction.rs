@@ -46,10 +46,21 @@ async fn a_locked_sqlite_file_is_waited_for_and_its_holder_named() {
     let holder = Connection::open(house.path("out.db")).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     house.write(100);
-    let view = node.until("haunted", "locked out", |view| view["error"]["code"] == "locked").await;
+    let again =
+        |view: &serde_json::Value| view["error"]["code"] == "locked" && view["error"]["attempts"].as_u64() > Some(2);
+    let view = node.until("haunted", "locked out", again).await;
     let message = view["error"]["message"].as_str().unwrap();
     let holder_pid = format!("process {}", std::process::id());
     assert!(message.contains("out.db") && message.contains(&holder_pid), "{message}");
+    // However often it is tried, each cause is logged once.
+    let log = std::fs::read_to_string(house.path("node.log")).unwrap();
+    let causes =
+        log.lines().filter_map(|line| line.split_once("; trying again")?.0.split_once("WARN")).map(|(_, cause)| cause);
+    let causes: Vec<&str> = causes.filter(|cause| cause.contains("locked")).collect();
+    assert!(
+        !causes.is_empty() && causes.iter().all(|cause| causes.iter().filter(|other| *other == cause).count() == 1),
+        "{causes:?}"
+    );
     holder.execute_batch("ROLLBACK").unwrap();
     house.assert_exact(&node).await;
 }
