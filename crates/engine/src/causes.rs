@@ -223,6 +223,7 @@ mod tests {
             number,
             partition: "in".into(),
             position: number.to_string(),
+            line: None,
             record_id: String::new(),
             stage: "sink".into(),
             code: "type-mismatch".into(),

@@ -78,6 +78,7 @@ impl From<LetterV1> for DeadLetter {
             number: 0,
             partition: letter.partition,
             position: letter.position,
+            line: None,
             record_id: letter.record_id,
             stage: letter.stage,
             code: letter.code,
@@ -137,6 +138,7 @@ pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLette
         number: 0,
         partition: records.partition.to_string(),
         position: records.offsets[row].to_string(),
+        line: None,
         record_id: records.id(row),
         stage: dead.stage.clone(),
         code: dead.code.into(),
@@ -214,6 +216,7 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
         number: 0,
         partition: String::new(),
         position: String::new(),
+        line: None,
         record_id: String::new(),
         stage: "journal".into(),
         code: "letter-missing".into(),
@@ -301,12 +304,16 @@ pub(crate) async fn page(
     after: u64,
     limit: usize,
 ) -> Result<DeadLetterPage, Error> {
-    let items = list(journal, chunks, after, limit).await?;
+    Ok(shortened(list(journal, chunks, after, limit).await?, chunks))
+}
+
+/// A page of these, without their bytes.
+pub(crate) fn shortened(items: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetterPage {
     let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
     let next = items.last().map(|letter| letter.number).filter(|last| *last < total);
     let short = |letter| DeadLetter { header: None, original: None, original_base64: None, ..letter };
     let items = items.into_iter().map(short).collect();
-    Ok(DeadLetterPage { items, next })
+    DeadLetterPage { items, next }
 }
 
 #[cfg(test)]
@@ -324,6 +331,7 @@ mod tests {
             number: 0,
             partition: "orders/0".into(),
             position: "41".into(),
+            line: None,
             record_id: "orders/0:41".into(),
             stage: "transforms[1]".into(),
             code: "type-mismatch".into(),

@@ -261,6 +261,9 @@ pub struct DeadLetter {
     pub partition: String,
     /// Its place in the partition.
     pub position: String,
+    /// Of a file that is still there, and not compressed: the line at which it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// The record's id.
     pub record_id: String,
     /// Where it failed: `decode`, `transforms[1]`, `sink`.

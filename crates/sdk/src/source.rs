@@ -47,6 +47,13 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(to)
     }
 
+    /// The line of its file at which each of these records begins, from 1, for people who look for it; none where the source
+    /// has no lines, has the record no longer, or would have to read too much.
+    async fn lines(&self, cx: &Context, records: Vec<Placed>) -> Vec<Option<u64>> {
+        let _ = cx;
+        vec![None; records.len()]
+    }
+
     /// What there is of each partition.
     ///
     /// # Errors
@@ -61,17 +68,30 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(first.into_iter().map(extent).collect())
     }
 
-    /// The positions that a user names, as this source takes them; or all that is wrong with them.
+    /// The positions that a user names for a pipeline that is `at` others, as this source takes them; or all that is wrong with them.
     ///
     /// # Errors
     /// If the server can't be asked.
     async fn place(
         &self,
         cx: &Context,
+        at: &Positions,
         named: &BTreeMap<String, String>,
     ) -> Result<Result<Positions, Vec<Problem>>, Error> {
+        let _ = at;
         Ok(extent::place(&self.extents(cx).await?, named))
     }
+}
+
+/// A record that was read, and where.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Its partition.
+    pub partition: Partition,
+    /// Where it begins in it.
+    pub offset: u64,
+    /// Its bytes, as far as they were kept.
+    pub bytes: Vec<u8>,
 }
 
 /// What becomes of a position when the settings of its source change.

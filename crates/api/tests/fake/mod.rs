@@ -188,6 +188,7 @@ fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
         number,
         partition: "in.jsonl".into(),
         position: "17".into(),
+        line: None,
         record_id: "in.jsonl/17".into(),
         stage: "decode".into(),
         code: "not-json".into(),

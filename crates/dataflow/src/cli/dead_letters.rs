@@ -150,7 +150,11 @@ async fn list(letters: &Letters, of: &Of, limit: u64, after: u64, output: Output
 }
 
 fn row(letter: DeadLetter) -> [String; 7] {
-    let DeadLetter { number, at, stage, partition, position, code, cause, .. } = letter;
+    let DeadLetter { number, at, stage, partition, position, line, code, cause, .. } = letter;
+    let position = match line {
+        Some(line) => format!("{position} (line {line})"),
+        None => position,
+    };
     [number.to_string(), at, stage, partition, position, code, cause]
 }
 
@@ -181,6 +185,7 @@ async fn get(letters: &Letters, number: u64, output: Output) -> Result<(), Failu
                 ("cause", letter.cause.clone()),
                 ("partition", letter.partition.clone()),
                 ("position", letter.position.clone()),
+                ("line", letter.line.map_or_else(|| "-".into(), |line| line.to_string())),
                 ("record", letter.record_id.clone()),
                 ("length", letter.length.to_string()),
                 ("original", original),

@@ -38,7 +38,8 @@ async fn a_pipeline_lives_its_life_by_cli() {
 
     assert_eq!(ask(&["pipeline", "list", "--label", "team=blue"])["items"][0]["pipelineId"], "by-cli");
     assert_eq!(ask(&["pipeline", "list", "--label", "team=red"])["items"], json!([]));
-    assert_eq!(ask(&["dead-letters", "list", "by-cli"])["items"][0]["number"], 1);
+    let listed = &ask(&["dead-letters", "list", "by-cli"])["items"][0];
+    assert_eq!((&listed["number"], &listed["line"]), (&json!(1), &json!(2)), "{listed}");
     let (_, letter, _) = output(&["dead-letters", "get", "by-cli", "1", "--server", server]);
     assert!(letter.contains("no json"), "{letter}");
     let positions = ask(&["checkpoint", "get", "by-cli"]);
@@ -125,6 +126,16 @@ async fn a_pipeline_that_fails_is_watched_to_its_end_and_shown_with_lag_and_warn
     let (code, _, stderr) = output(&["pipeline", "watch", "failing", "--server", server, "--timeout", "1m"]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("missing.jsonl"), "{stderr}");
+    // As does one that is tried again and again, as only a person can mend it.
+    let mut spec = spec;
+    spec["pipelineId"] = json!("retried");
+    spec["restart"] = json!({"maxAttempts": 1000, "initial": "10ms", "max": "10ms"});
+    node.create_and_start(&spec).await;
+    for format in ["table", "json"] {
+        let watch = ["pipeline", "watch", "retried", "--server", server, "--patience", "300ms", "--output", format];
+        let (code, _, stderr) = output(&watch);
+        assert!(code == 1 && stderr.contains("missing.jsonl"), "{format}: {code} {stderr}");
+    }
     let (_, stdout, _) = output(&["pipeline", "list", "--server", server]);
     assert!(stdout.lines().next().unwrap().contains("LAG  WARNINGS"), "{stdout}");
     let events = |order: &[&str]| -> Vec<u64> {

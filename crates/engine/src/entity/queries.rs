@@ -3,9 +3,9 @@ use super::{Surroundings, show};
 use crate::{
     causes as by_cause, claims, dead_letters,
     region::{AskError, Order, Query, Reply},
-    run::live::Live,
+    run::{context, live::Live},
     shard::Slot,
-    view::{HistoryItem, HistoryPage, PipelineView, rfc3339},
+    view::{DeadLetter, HistoryItem, HistoryPage, PipelineView, rfc3339},
 };
 use dataflow_core::{
     chunk::ChunkRef,
@@ -13,6 +13,12 @@ use dataflow_core::{
     pipeline::{Rejected, State},
 };
 use dataflow_journal::{Entry, Journal, stored};
+use dataflow_sdk::source::Placed;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for the lines of dead letters, which are a help and no more.
+const PATIENCE_FOR_LINES: Duration = Duration::from_secs(5);
 
 /// Answers a question about a pipeline from its state and the journal.
 pub(crate) async fn answer_query(around: &Surroundings, slot: &Slot, query: Query) -> Result<Reply, AskError> {
@@ -22,13 +28,15 @@ pub(crate) async fn answer_query(around: &Surroundings, slot: &Slot, query: Quer
         Query::Recovery => recovery(slot),
         Query::DeadLetters { after, limit } => {
             let chunks = chunks(slot)?;
-            let page = dead_letters::page(journal, &chunks, after, limit).await?;
-            Ok(Reply::DeadLetters(page))
+            let mut found = dead_letters::list(journal, &chunks, after, limit).await?;
+            number_lines(around, slot, &mut found).await;
+            Ok(Reply::DeadLetters(dead_letters::shortened(found, &chunks)))
         }
         Query::DeadLetter(number) => {
             let chunks = chunks(slot)?;
             let after = number.checked_sub(1).ok_or(Rejected::NotFound)?;
-            let found = dead_letters::list(journal, &chunks, after, 1).await?;
+            let mut found = dead_letters::list(journal, &chunks, after, 1).await?;
+            number_lines(around, slot, &mut found).await;
             let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
             Ok(Reply::DeadLetter(Box::new(found)))
         }
@@ -39,6 +47,23 @@ pub(crate) async fn answer_query(around: &Surroundings, slot: &Slot, query: Quer
             let claims = claims::of(journal, &state).await?;
             Ok(Reply::Claims(Box::new(claims.ok_or(Rejected::NotFound)?)))
         }
+    }
+}
+
+/// Says at which lines of their files records begin, as far as the source can tell.
+async fn number_lines(around: &Surroundings, slot: &Slot, letters: &mut [DeadLetter]) {
+    let Some(pipeline) = slot.state().pipeline().cloned() else { return };
+    let Ok(source) = around.parts.plugins.source(&pipeline.spec.source) else { return };
+    let placed = letters.iter().map(|letter| Placed {
+        partition: letter.partition.as_str().into(),
+        offset: letter.position.parse().unwrap_or(u64::MAX),
+        bytes: letter.bytes().unwrap_or_default(),
+    });
+    let (records, giving_up) = (placed.collect(), CancellationToken::new());
+    let cx = context(&pipeline, around.paths.clone(), None, giving_up);
+    let Ok(lines) = tokio::time::timeout(PATIENCE_FOR_LINES, source.lines(&cx, records)).await else { return };
+    for (letter, line) in letters.iter_mut().zip(lines) {
+        letter.line = line;
     }
 }
 

@@ -231,7 +231,7 @@ impl Entity {
         forced: bool,
     ) -> Result<Positions, AskError> {
         let (source, cx, _end) = self.source(pipeline)?;
-        match patiently(source.place(&cx, named)).await {
+        match patiently(source.place(&cx, &pipeline.progress.positions(), named)).await {
             Ok(placed) => placed.map_err(|problems| Rejected::Invalid { problems }.into()),
             Err(_) if forced => {
                 let position = |at: &String| Position { at: at.as_str().into(), identity: None };

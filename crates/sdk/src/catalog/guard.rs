@@ -8,7 +8,7 @@ use crate::{
     batch::{Column, Demand, Output, Warning},
     extent::Extents,
     sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Writer},
-    source::{Assignment, Place, Read, Reader, Source},
+    source::{Assignment, Place, Placed, Read, Reader, Source},
 };
 use async_trait::async_trait;
 use dataflow_core::{
@@ -124,6 +124,10 @@ impl Source for Guarded<Box<dyn Source>> {
         self.inner.given_up(cx, from, to).await.map_err(|error| self.redactor.error(error))
     }
 
+    async fn lines(&self, cx: &Context, records: Vec<Placed>) -> Vec<Option<u64>> {
+        self.inner.lines(cx, records).await
+    }
+
     async fn extents(&self, cx: &Context) -> Result<Extents, Error> {
         self.inner.extents(cx).await.map_err(|error| self.redactor.error(error))
     }
@@ -131,9 +135,10 @@ impl Source for Guarded<Box<dyn Source>> {
     async fn place(
         &self,
         cx: &Context,
+        at: &Positions,
         named: &BTreeMap<String, String>,
     ) -> Result<Result<Positions, Vec<Problem>>, Error> {
-        let placed = self.inner.place(cx, named).await.map_err(|error| self.redactor.error(error))?;
+        let placed = self.inner.place(cx, at, named).await.map_err(|error| self.redactor.error(error))?;
         Ok(placed.map_err(|problems| problems.into_iter().map(|problem| self.redactor.problem(problem)).collect()))
     }
 }

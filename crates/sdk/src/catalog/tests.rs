@@ -348,7 +348,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
     let mut reader = source.open(&cx, lane).await.unwrap();
     said.push(reader.read().await.unwrap_err());
     said.push(source.extents(&cx).await.unwrap_err());
-    let placed = source.place(&cx, &BTreeMap::new()).await.unwrap().unwrap_err();
+    let placed = source.place(&cx, &Positions::new(), &BTreeMap::new()).await.unwrap().unwrap_err();
     let warned = reader.warnings();
 
     let sink = catalog.build_sink(&chatty, &connections()).unwrap();

@@ -10,6 +10,7 @@ mod gone;
 mod gzip;
 mod identity;
 mod layout;
+mod lines;
 mod lost;
 mod matches;
 mod names;
@@ -43,7 +44,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     batch::Warning,
     extent,
-    source::{Assignment, Kept, Place, Reader, Source},
+    source::{Assignment, Kept, Place, Placed, Reader, Source},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -378,10 +379,12 @@ impl Source for FileSource {
         }
     }
 
-    /// A place in the middle of a line is no position: the rest of the line would be taken for a record.
+    /// A place in the middle of a line is no position: the rest of the line would be taken for a record. Nor has one file two:
+    /// what comes later would be read from both.
     async fn place(
         &self,
         cx: &Context,
+        at: &Positions,
         named: &BTreeMap<String, String>,
     ) -> Result<Result<Positions, Vec<Problem>>, Error> {
         let source = self.clone();
@@ -397,8 +400,9 @@ impl Source for FileSource {
                 Err(wrong) => problems.extend(wrong),
             }
         }
-        let (source, cx) = (self.clone(), cx.clone());
+        let (source, cx, before) = (self.clone(), cx.clone(), at.clone());
         blocking("file", move || {
+            problems.extend(names::same_file(&before, &placed));
             for (partition, at) in &placed {
                 let end = extents.get(partition).and_then(|extent| extent.last.as_ref());
                 if end.is_some_and(|end| end.at == at.at) || source.begins_record(&cx, partition, at)? {
@@ -412,6 +416,11 @@ impl Source for FileSource {
             Ok(if problems.is_empty() { Ok(placed) } else { Err(problems) })
         })
         .await
+    }
+
+    async fn lines(&self, cx: &Context, records: Vec<Placed>) -> Vec<Option<u64>> {
+        let (source, cx, count) = (self.clone(), cx.clone(), records.len());
+        blocking("file", move || Ok(lines::of(&source, &cx, &records))).await.unwrap_or_else(|_| vec![None; count])
     }
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {

@@ -2,10 +2,15 @@
 //!
 //! A path is bytes, a name is text. A path that is UTF-8 is its own name; a byte that is not, a control character and a
 //! backslash are written `\xE9`, `\x0A`, `\\`, so that no two paths have the same name, and a name can be printed.
-use dataflow_core::position::Partition;
+use dataflow_core::position::{Partition, Positions};
+use dataflow_sdk::Problem;
 use std::{
     ffi::OsString,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    fs,
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::MetadataExt,
+    },
     path::{Component, Path, PathBuf},
 };
 
@@ -60,6 +65,24 @@ pub(super) fn plain(path: impl AsRef<Path>) -> PathBuf {
 /// The partition of a file: its name.
 pub(super) fn partition(path: &Path) -> Partition {
     Partition(name(path).into())
+}
+
+/// What is wrong with positions that are `placed` beside those `before`: one file would have two of them, under different names.
+pub(super) fn same_file(before: &Positions, placed: &Positions) -> Vec<Problem> {
+    let file = |partition: &Partition| fs::metadata(path(&partition.0)).ok().map(|meta| (meta.dev(), meta.ino()));
+    let is_one = |one: &Partition, other: &Partition| file(one).is_some_and(|one| file(other) == Some(one));
+    let problem = |one: &Partition, other: &Partition, fix: String| {
+        let message = format!("{one} and {other} are the same file, which is read once");
+        Problem::new("to.positions", "bad-position", message).fix(fix)
+    };
+    let mut problems = Vec::new();
+    for (at, one) in placed.keys().enumerate() {
+        let twice = placed.keys().skip(at + 1).find(|other| is_one(one, other));
+        let known = before.keys().find(|other| !placed.contains_key(*other) && is_one(one, other));
+        problems.extend(twice.map(|other| problem(one, other, "give the position of one of them".into())));
+        problems.extend(known.map(|known| problem(one, known, format!("give the position of {known}"))));
+    }
+    problems
 }
 
 #[cfg(test)]

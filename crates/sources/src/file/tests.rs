@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::{fs, io::Write, path::Path, time::Duration};
 
 mod anew;
+mod lines;
 mod model;
 mod names;
 mod once;

@@ -14,7 +14,7 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output, Warning},
     extent::Extents,
     sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Writer},
-    source::{Assignment, Place, Reader, Source},
+    source::{Assignment, Place, Placed, Reader, Source},
     transform::Compiler,
 };
 use serde_json::Value;
@@ -87,12 +87,17 @@ impl Source for WatchedSource {
         self.inner.extents(cx).await
     }
 
+    async fn lines(&self, cx: &Context, records: Vec<Placed>) -> Vec<Option<u64>> {
+        self.inner.lines(cx, records).await
+    }
+
     async fn place(
         &self,
         cx: &Context,
+        at: &Positions,
         named: &BTreeMap<String, String>,
     ) -> Result<Result<Positions, Vec<Problem>>, Error> {
-        self.inner.place(cx, named).await
+        self.inner.place(cx, at, named).await
     }
 }
 

@@ -135,3 +135,34 @@ async fn a_path_is_the_same_however_it_is_written() {
         }
     }
 }
+
+/// A position is that of a file: of two names, only one has it, and the other is told.
+#[tokio::test]
+async fn a_file_has_no_position_under_two_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["a.jsonl", "other.jsonl"] {
+        fs::write(at(name), "{}\n{}\n").unwrap();
+    }
+    fs::hard_link(at("a.jsonl"), at("hard.jsonl")).unwrap();
+    symlink(at("a.jsonl"), at("soft.jsonl")).unwrap();
+    let source = source(&at("*.jsonl"), json!({"follow": true})).build();
+    let read_as = |name: &str| Positions::from([(at(name).to_str().unwrap().into(), Position::offset(3))]);
+    for (before, named, refused) in [
+        ("", &["a.jsonl", "hard.jsonl"][..], true),
+        ("", &["hard.jsonl", "soft.jsonl"], true),
+        ("a.jsonl", &["soft.jsonl"], true),
+        ("soft.jsonl", &["a.jsonl"], true),
+        ("a.jsonl", &["a.jsonl", "other.jsonl"], false),
+        ("gone.jsonl", &["a.jsonl"], false),
+    ] {
+        let before = if before.is_empty() { Positions::new() } else { read_as(before) };
+        let given = named.iter().map(|name| (at(name).to_str().unwrap().to_owned(), "3".to_owned())).collect();
+        let placed = source.place(&context(), &before, &given).await.unwrap();
+        assert_eq!(placed.is_err(), refused, "{before:?} {named:?}: {placed:?}");
+        let told = placed.err().unwrap_or_default();
+        let says =
+            |problem: &dataflow_sdk::Problem| problem.message.contains("same file") || problem.code != "bad-position";
+        assert!(!refused || told.iter().any(says), "{told:?}");
+    }
+}
