@@ -267,7 +267,12 @@ impl source::Source for Chatty {
     async fn extents(&self, _: &Context) -> Result<crate::extent::Extents, Error> {
         Err(self.error())
     }
-    async fn place(&self, _: &Context, _: &BTreeMap<String, String>) -> Result<Result<Positions, Vec<Problem>>, Error> {
+    async fn place(
+        &self,
+        _: &Context,
+        _: &Positions,
+        _: &BTreeMap<String, String>,
+    ) -> Result<Result<Positions, Vec<Problem>>, Error> {
         Ok(Err(vec![Problem::new("", "test", self.password.clone()).fix(self.password.clone())]))
     }
 }
