@@ -48,7 +48,7 @@ fn take(name: &str, ty: &str, mut schema: Value, schemas: &mut Map<String, Value
     schemas.insert(name.into(), Value::Object(fields));
 }
 
-/// Makes references into a schema's own definitions ones into the document's.
+/// Makes references into a schema's own definitions ones into the document's, and items of any kind an empty schema.
 fn refer(schema: &mut Value, name: &str) {
     match schema {
         Value::Object(fields) => {
@@ -57,6 +57,8 @@ fn refer(schema: &mut Value, name: &str) {
                     Value::String(reference) if key == "$ref" => {
                         *reference = reference.replace("#/$defs/", &format!("#/components/schemas/{name}."));
                     }
+                    // Generators of clients know schemas as objects only.
+                    Value::Bool(true) if key == "items" => *value = json!({}),
                     _ => refer(value, name),
                 }
             }

@@ -48,7 +48,9 @@ fn schema(name: &str, path: &str) -> Option<Value> {
         "Idempotency-Key" => {
             json!({"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": MAX_COMMAND_ID})
         }
-        "Reason" => json!({"type": "string", "pattern": "^[^\\p{Cc}]+$", "minLength": 1, "maxLength": MAX_REASON}),
+        "Reason" => {
+            json!({"type": "string", "pattern": "^[^\\u0000-\\u001f\\u007f]+$", "minLength": 1, "maxLength": MAX_REASON})
+        }
         "If-Match" => json!({"type": "string", "pattern": "^(\\*|(W/)?\"?[0-9]+\"?)$"}),
         _ => return None,
     })
