@@ -223,3 +223,32 @@ fn a_spec_with_problems_or_another_version_is_turned_down() {
     ran().when(Command::from(update(described(), 3)).only_at_version(1)).then_rejected("version-mismatch");
     given([]).when(update(described(), 3)).then_rejected("not-found");
 }
+
+/// What a target must still have is what was left there, however many others were written to meanwhile; the last ones are known.
+#[test]
+fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
+    let turn = |number: u64, from: &str, to: &str, delivered: u64| Fact::PipelineUpdated {
+        spec: Box::new(redirected()),
+        generation: Some(NewGeneration {
+            retargeted: Some(Retargeted { from: from.into(), to: to.into(), records: 0 }),
+            settled: vec![lane(delivered)],
+            ..generation(number, at(100))
+        }),
+    };
+    let left = |given: &Given| given.state.pipeline().unwrap().progress.left.clone();
+    let (first, delivered) = (vec![Generation::FIRST], counters(300).delivered);
+    let away = ran().and(turn(2, "a", "b", 3)).and(turn(3, "b", "c", 2));
+    assert_eq!((left(&away).of, left(&away).records), (vec![], 0));
+    let back = away.clone().and(turn(4, "c", "a", 1));
+    assert_eq!((left(&back).of, left(&back).records), (first.clone(), delivered));
+    // What it gets then counts there, too.
+    let again = back.and(turn(5, "a", "b", 1)).and(turn(6, "b", "a", 1));
+    let generations = [first, vec![Generation::new(4, NONCE)]].concat();
+    assert_eq!((left(&again).of, left(&again).records), (generations, delivered + counters(100).delivered));
+
+    let name = |number: u64| format!("target {number}");
+    let wandered = (10..30).fold(away, |given, number| given.and(turn(number, &name(number), &name(number + 1), 1)));
+    let progress = &wandered.state.pipeline().unwrap().progress;
+    assert_eq!((progress.away.len(), progress.away.last().map(|away| away.target.clone())), (16, Some(name(29))));
+    assert_eq!(left(&wandered.and(turn(40, &name(30), "a", 1))).records, 0, "nobody knows any more");
+}
