@@ -44,7 +44,7 @@ async fn a_position_of_a_file_is_within_it() {
     node.until("p", "completed", |view| view["status"] == "completed").await;
     check(&node, input.to_str().unwrap(), "0 to 18", &["19", "5", "10"], &["0", "18", "9"]).await;
     node.post("/api/pipelines/p/start").await;
-    node.until("p", "completed", |view| count(view, "recordsRead") == 3).await;
+    node.until("p", "completed", |view| count(view, "recordsRead") == 3 && view["status"] == "completed").await;
     // A source that can't be asked is taken at the user's word only where that is forced.
     fs::remove_file(&input).unwrap();
     let (status, refused) = set(&node, &[(input.to_str().unwrap(), "9")], "").await;
