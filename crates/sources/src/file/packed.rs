@@ -74,15 +74,11 @@ impl FileSource {
         found.max_by_key(|(written, ..)| *written).map(|(_, there, file)| (there, file))
     }
 
-    /// Whether a compressed file was made of another that is there, one of those `beside` it: that begins with all that it holds.
-    pub(super) fn is_packed_twin<'a>(
-        &self,
-        beside: impl Iterator<Item = &'a Path>,
-        there: &Path,
-        cx: &Context,
-    ) -> bool {
-        let beside = beside.filter(|path| self.is_packed_name(path, there)).map(Path::to_owned);
-        beside.chain(self.unpacked(there)).any(|path| self.begins_packed(&path, there, cx))
+    /// Whether a compressed file was made of another that is there, of its name or one that was `read`: that begins with all that it
+    /// holds.
+    pub(super) fn is_packed_twin<'a>(&self, read: impl Iterator<Item = &'a Path>, there: &Path, cx: &Context) -> bool {
+        let read = read.filter(|path| self.is_packed_name(path, there)).map(Path::to_owned);
+        read.chain(self.unpacked(there)).any(|path| self.begins_packed(&path, there, cx))
     }
 
     fn begins_packed(&self, path: &Path, there: &Path, cx: &Context) -> bool {
@@ -120,12 +116,11 @@ impl Follow {
         if others.any(|slot| slot.identity().is_some_and(|known| !known.given_up && is(&known))) {
             return (Copied::Wait, 0); // it is read there, or goes on here in a moment
         }
+        let read = self.slots.iter().filter(|slot| slot.at() > 0).map(|slot| slot.path.as_path());
         let known = self.known.iter().rev().find(|known| of(&known.path) && is(&known.identity));
         match known {
             Some(known) => (Copied::Known, known.at),
-            None if self.source.is_packed_twin(self.paths.iter().map(PathBuf::as_path), own, &self.cx) => {
-                (Copied::Wait, 0)
-            }
+            None if self.source.is_packed_twin(read, own, &self.cx) => (Copied::Wait, 0),
             None => (Copied::No, 0),
         }
     }

@@ -203,6 +203,8 @@ fn packed(
     if compressed.is_empty() {
         return BTreeMap::new();
     }
+    let read = plain.iter().filter(|(_, meta)| meta.as_ref().is_some_and(is_known)).map(|(path, _)| *path);
+    let read: Vec<&PathBuf> = read.collect();
     let mut nowhere: Vec<_> = known
         .iter()
         .map(|(partition, (identity, at))| (*partition, names::path(&partition.0), identity, *at))
@@ -222,7 +224,7 @@ fn packed(
         });
         if let Some(former) = former {
             packed.insert((*path).clone(), Some(nowhere.remove(former).0.clone()));
-        } else if source.is_packed_twin(plain.iter().map(|(plain, _)| plain.as_path()), path, cx) {
+        } else if source.is_packed_twin(read.iter().map(|plain| plain.as_path()), path, cx) {
             packed.insert((*path).clone(), None);
         }
     }

@@ -10,7 +10,7 @@ use super::{
     identity::Identity,
     lost::{self, Lost, known, offset},
     names::name,
-    rotation::{Left, rotated},
+    rotation::{Left, older},
     tail::{self, REPLACED},
 };
 use dataflow_core::position::Position;
@@ -31,7 +31,7 @@ impl FileSource {
             return Ok(false);
         }
         let lies_there = |there: &Path| fs::symlink_metadata(there).is_ok_and(|meta| known.is_inode(&meta));
-        if rotated(path).map_err(failed)?.iter().any(|there| lies_there(there)) {
+        if older(path).map_err(failed)?.iter().any(|there| lies_there(there)) {
             return Ok(false);
         }
         let begin = self.layout(path, path, new, true)?.map_or(0, |(_, begin, _)| begin);

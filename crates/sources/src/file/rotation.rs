@@ -91,8 +91,17 @@ impl Left {
 
 /// The files beside `path` that bear the name of an older generation.
 pub(super) fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
+    beside(path, is_rotated_name)
+}
+
+/// The same, or of one that is older still, if `path` is itself an older one.
+pub(super) fn older(path: &Path) -> io::Result<Vec<PathBuf>> {
+    beside(path, is_older_name)
+}
+
+fn beside(path: &Path, is: impl Fn(&Path, &Path) -> bool) -> io::Result<Vec<PathBuf>> {
     let there = fs::read_dir(folder(path))?.map(|entry| Ok(path.with_file_name(entry?.file_name())));
-    there.filter(|there| there.as_ref().map_or(true, |there| is_rotated_name(path, there))).collect()
+    there.filter(|there| there.as_ref().map_or(true, |there| is(path, there))).collect()
 }
 
 /// The path of the file that is known by this, in the folder where it was.
