@@ -10,6 +10,7 @@
 //! | `after:checkpoint=stop` | SIGSTOP to itself right behind the first checkpoint; SIGCONT wakes it |
 //! | `before:sink-commit@3=kill+5ms` | SIGKILL 5 ms behind the point, in the middle of what comes then |
 //! | `no-folder-lock` | two nodes may share a data folder, for tests of zombies |
+//! | `late-seals` | a staged sink turns down two of three checkpoints, as one does that rolls late |
 //! | `count` | nothing but the count |
 //!
 //! `before` is passed each time, `after` only when the call has succeeded. With the variable set, `GET /metrics` has how
@@ -23,6 +24,7 @@ pub use plan::{Action, Fault, Invalid};
 pub use point::{Passing, Point, When};
 
 use dataflow_engine::parts::Parts;
+use dataflow_sdk::sink::Seal;
 use signal_hook::{
     consts::{SIGKILL, SIGSTOP},
     low_level,
@@ -46,6 +48,9 @@ pub const METRIC: &str = "dataflow_fault_points_passed_total";
 pub struct Faults {
     plan: Vec<Fault>,
     folder_lock: bool,
+    late_seals: bool,
+    /// Checkpoints for which a staged sink was asked to seal.
+    seals: AtomicU64,
     passed: [[AtomicU64; 2]; Point::ALL.len()],
 }
 
@@ -55,8 +60,8 @@ impl Faults {
     /// # Errors
     /// If it is malformed or names a point that there is not.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let plan::Plan { faults, folder_lock } = text.parse()?;
-        Ok(Self { plan: faults, folder_lock, passed: Default::default() })
+        let plan::Plan { faults, folder_lock, late_seals } = text.parse()?;
+        Ok(Self { plan: faults, folder_lock, late_seals, seals: AtomicU64::new(0), passed: Default::default() })
     }
 
     /// Whether the data folder is to be locked as always.
@@ -72,6 +77,11 @@ impl Faults {
             plugins: Arc::new(plugins::Watched { inner: parts.plugins, faults }),
             ..parts
         }
+    }
+
+    /// Whether a staged sink turns down this request to seal.
+    fn seals_later(&self, much: Seal) -> bool {
+        self.late_seals && much == Seal::Due && !(self.seals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(3)
     }
 
     /// A point is passed; what is planned for it happens.

@@ -38,7 +38,7 @@ impl fmt::Display for Fault {
 /// The variable's value is malformed, or names a point that there is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{VARIABLE}: {what}; a fault is POINT[@NTH]=kill|stop[+MILLISms], no-folder-lock or count, several separated by \
+    "{VARIABLE}: {what}; a fault is POINT[@NTH]=kill|stop[+MILLISms], no-folder-lock, late-seals or count, several separated by \
      commas; the points are {}",
     Passing::all().map(|passing| passing.to_string()).collect::<Vec<_>>().join(", ")
 )]
@@ -50,16 +50,18 @@ pub struct Invalid {
 pub(super) struct Plan {
     pub(super) faults: Vec<Fault>,
     pub(super) folder_lock: bool,
+    pub(super) late_seals: bool,
 }
 
 impl FromStr for Plan {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let mut plan = Self { faults: Vec::new(), folder_lock: true };
+        let mut plan = Self { faults: Vec::new(), folder_lock: true, late_seals: false };
         for word in text.split(',').map(str::trim) {
             match word {
                 "no-folder-lock" => plan.folder_lock = false,
+                "late-seals" => plan.late_seals = true,
                 "count" => {}
                 fault => plan.faults.push(fault.parse()?),
             }
@@ -101,9 +103,10 @@ mod tests {
         }
         assert_eq!("after:seal=stop".parse::<Fault>().unwrap().to_string(), "after:seal@1=stop");
         let plan: Plan = "no-folder-lock, after:seal=stop,before:publish@2=kill".parse().unwrap();
-        assert!(!plan.folder_lock);
+        assert!(!plan.folder_lock && !plan.late_seals);
         assert_eq!(plan.faults.len(), 2);
-        assert!("count".parse::<Plan>().unwrap().faults.is_empty());
+        let plan: Plan = "late-seals,count".parse().unwrap();
+        assert!(plan.late_seals && plan.faults.is_empty());
     }
 
     #[test]

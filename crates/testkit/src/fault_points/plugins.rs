@@ -159,6 +159,9 @@ impl Writer for WatchedWriter {
     }
 
     async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
+        if self.faults.seals_later(much) {
+            return Ok(Sealed::NotYet);
+        }
         self.faults.with(Point::Seal, self.inner.seal(much)).await
     }
 

@@ -40,6 +40,8 @@ pub struct Flow {
     database: Option<Database>,
     /// Pushed batches that were answered.
     pushed: u64,
+    /// Whether a staged sink of it turns down most checkpoints, as one does that rolls late.
+    pub seals_late: bool,
     /// What is known after a restore.
     restored: Option<Restored>,
 }
@@ -57,7 +59,16 @@ impl Flow {
             Place::Postgres => Some(Database::fresh(name, folder.join("secrets/password")).await),
             _ => None,
         };
-        let flow = Self { pair, data, folder: folder.to_owned(), topic, database, pushed: 0, restored: None };
+        let flow = Self {
+            pair,
+            data,
+            folder: folder.to_owned(),
+            topic,
+            database,
+            pushed: 0,
+            seals_late: false,
+            restored: None,
+        };
         if pair.source == Place::File {
             fs::write(flow.input(), flow.data.text()).expect("the input can be written");
         }

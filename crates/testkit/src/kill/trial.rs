@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     fault_points::{METRIC, Passing, Point, VARIABLE, When},
-    flow::{Driven, Flow, Pair},
+    flow::{Driven, Flow, Pair, Place},
     program::{Node, Program},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -86,7 +86,7 @@ impl Trial {
     pub async fn run(&self, program: &Program, clean: &Clean, folder: &Path) -> String {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let program = program.clone().log_to(folder.join("node.log"));
-        let mut flow = prepare(self.cell.pair, self.records, folder).await;
+        let mut flow = self.prepare(folder).await;
         let done = match self.cell.strike {
             Strike::At(passing) if is_at_the_end(passing.point) => {
                 let fault = format!("{passing}=kill");
@@ -160,7 +160,15 @@ impl Trial {
     async fn anew(&self, folder: &Path) -> Flow {
         fs::remove_dir_all(folder).expect("the folder can be emptied");
         fs::create_dir(folder).expect("the folder can be made");
-        prepare(self.cell.pair, self.records, folder).await
+        self.prepare(folder).await
+    }
+
+    /// The flow at its beginning. In half of the trials its sink seals late, if it is a staged one.
+    async fn prepare(&self, folder: &Path) -> Flow {
+        let mut flow = prepare(self.cell.pair, self.records, folder).await;
+        let half = (self.seed + self.cell.to_string().len() as u64).is_multiple_of(2);
+        flow.seals_late = half && self.cell.pair.sink == Place::File;
+        flow
     }
 
     /// Lets the flow go on to its end, and proves it.
@@ -190,7 +198,9 @@ pub(super) fn database(pair: Pair) -> String {
 pub(super) fn start(program: &Program, flow: &Flow, fault: &str) -> Result<Node, ExitStatus> {
     let secrets = flow.secrets();
     let mut variables = vec![("DATAFLOW_SECRETS_FILES", &*secrets)];
-    variables.extend((!fault.is_empty()).then_some((VARIABLE, fault)));
+    let late = if flow.seals_late { "late-seals" } else { "" };
+    let faults = [late, fault].into_iter().filter(|fault| !fault.is_empty()).collect::<Vec<_>>().join(",");
+    variables.extend((!faults.is_empty()).then_some((VARIABLE, &*faults)));
     program.try_node(&flow.data_dir(), &[], &variables)
 }
 

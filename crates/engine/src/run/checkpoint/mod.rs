@@ -3,6 +3,10 @@
 //! What a lane has committed is read from [`Live`] without asking the lane: neither waits for the other, and a checkpoint
 //! is a cut through all lanes at one moment. Where the sink is staged, a lane is first asked to seal, which it does between
 //! two commits; one that has not answered within [`PATIENCE`] is left to the next checkpoint.
+mod lane;
+
+pub(crate) use lane::{Checkpoints, Durable, Order};
+
 use super::{failure::Failure, live::Live, patience::wait_for, recover::of_token, report::Reports, versions::Versions};
 use crate::parts::Clock;
 use dataflow_core::{
@@ -12,143 +16,15 @@ use dataflow_core::{
     warned::{Warned, Warnings},
 };
 use dataflow_sdk::sink::Kind;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use lane::{Said, Shared, Told};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 
 /// How long a checkpoint waits for lanes that are to seal.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What a lane has in the sink for good, so that the journal may say it.
-#[derive(Debug)]
-pub(crate) struct Durable {
-    pub(crate) token: Arc<Token>,
-    /// Of a staged sink: what it has sealed.
-    pub(crate) handle: Option<serde_json::Value>,
-}
-
-/// What lanes and checkpointer share.
-#[derive(Debug)]
-struct Shared {
-    /// A lane has something for the next checkpoint.
-    moved: Notify,
-    /// The next checkpoint is due now.
-    urgent: Notify,
-    /// A lane has answered to a request to seal.
-    answered: Notify,
-    lanes: Mutex<BTreeMap<u32, Said>>,
-}
-
-/// What a lane has said.
-#[derive(Debug, Default)]
-struct Said {
-    /// What it has sealed, or its last state.
-    durable: Option<Arc<Durable>>,
-    /// The last request to seal that it has answered.
-    answered: u64,
-    ended: bool,
-}
-
-/// What a lane is told.
-#[derive(Clone, Debug, Default)]
-struct Told {
-    journalled: Option<Arc<Durable>>,
-    /// The number of the last request to seal.
-    sealing: u64,
-}
-
-impl Shared {
-    fn lanes(&self) -> MutexGuard<'_, BTreeMap<u32, Said>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The checkpointer, as a lane sees it.
-#[derive(Debug)]
-pub(crate) struct Checkpoints {
-    lane: u32,
-    shared: Arc<Shared>,
-    told: watch::Receiver<Told>,
-    /// What it has taken note of.
-    seen: Told,
-}
-
-/// What a lane is to do.
-#[derive(Debug)]
-pub(crate) enum Order {
-    /// This is in the journal.
-    Journalled(Arc<Durable>),
-    /// A checkpoint is due: seal, and [answer](Checkpoints::sealed).
-    Seal,
-}
-
-impl Checkpoints {
-    /// The lane has something for the next checkpoint.
-    pub(crate) fn moved(&self) {
-        self.shared.moved.notify_one();
-    }
-
-    /// The lane waits for a checkpoint.
-    pub(crate) fn hurry(&self) {
-        self.shared.urgent.notify_one();
-    }
-
-    /// What to do next. Nothing is lost if something else comes first.
-    pub(crate) async fn next(&mut self) -> Order {
-        loop {
-            {
-                let told = self.told.borrow_and_update();
-                if let Some(journalled) = &told.journalled
-                    && !self.seen.journalled.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, journalled))
-                {
-                    self.seen.journalled = Some(journalled.clone());
-                    return Order::Journalled(journalled.clone());
-                }
-                if told.sealing > self.seen.sealing {
-                    self.seen.sealing = told.sealing;
-                    return Order::Seal;
-                }
-            }
-            if self.told.changed().await.is_err() {
-                std::future::pending::<()>().await; // the run is over, and with it this lane
-            }
-        }
-    }
-
-    /// Answers that so much is sealed; none: nothing more than before.
-    pub(crate) fn sealed(&self, durable: Option<Durable>) {
-        {
-            let mut lanes = self.shared.lanes();
-            let said = lanes.entry(self.lane).or_default();
-            said.answered = self.seen.sealing;
-            if let Some(durable) = durable {
-                said.durable = Some(Arc::new(durable));
-            }
-        }
-        self.shared.answered.notify_one();
-    }
-
-    /// The lane commits nothing any more. If this is what it ends with, it waits until that is journalled.
-    pub(crate) fn ended(&self, last: Option<Arc<Durable>>) {
-        let all = {
-            let mut lanes = self.shared.lanes();
-            let said = lanes.entry(self.lane).or_default();
-            said.ended = true;
-            if last.is_some() {
-                said.durable = last;
-            }
-            lanes.values().all(|said| said.ended)
-        };
-        self.shared.answered.notify_one();
-        if all { self.hurry() } else { self.moved() }
-    }
-}
 
 /// Journals how far the lanes of a run are.
 pub(crate) struct Checkpointer {
@@ -183,12 +59,7 @@ impl Checkpointer {
         live: Arc<Live>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            moved: Notify::new(),
-            urgent: Notify::new(),
-            answered: Notify::new(),
-            lanes: Mutex::default(),
-        });
+        let shared = Arc::<Shared>::default();
         let noted = Warnings::default();
         Self { run, kind, interval, lanes: BTreeMap::new(), shared, versions, noted, sealing: 0, reports, live, clock }
     }
@@ -202,7 +73,7 @@ impl Checkpointer {
         if let Some(live) = self.live.lock().lanes.get(&lane) {
             self.noted.put(&live.warned);
         }
-        Checkpoints { lane, shared: self.shared.clone(), told: receiver, seen: Told::default() }
+        Checkpoints::new(lane, self.shared.clone(), receiver)
     }
 
     /// Takes checkpoints until all lanes have ended and are journalled.

@@ -1,28 +1,26 @@
 //! Where a lane goes on: what the journal knows against what the sink has. Never a guess.
 use super::failure::Failure;
-use crate::{
-    dead_letters::{commit_of, unnamed},
-    region::ResetTo,
-};
+use crate::dead_letters::{commit_of, unnamed};
 use dataflow_core::{
     chunk::{ChunkKind, ChunkRef},
     id::Generation,
-    ledger::Counters,
     pipeline::{
         event::{Cause, LaneOpened, LaneProgress, Recovery},
         inbox::Inbox,
         state::Progress,
     },
-    position::{Partition, Position, Positions},
+    position::{Position, Positions},
     token::Token,
     warned::Warnings,
 };
 use dataflow_sdk::sink::Kind;
-
 use std::collections::BTreeMap;
 
+mod choice;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use choice::{Choice, decide, held};
 
 /// Decides where a lane goes on.
 ///
@@ -163,123 +161,6 @@ fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
          twice), to \"end\" to deliver nothing of it, or to the position of the first record to deliver; then let \
          producers push again what was acknowledged after the backup and is not in the sink",
     )
-}
-
-/// Where a user goes on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Choice<'a> {
-    pub(crate) to: &'a ResetTo,
-    /// Where the source begins, as far as that was asked.
-    pub(crate) earliest: &'a Positions,
-}
-
-impl Choice<'_> {
-    /// The first record that the source still has; none: not known, or not of what was there at `known`.
-    fn first(self, partition: &Partition, known: &Position) -> Option<u64> {
-        let first = self.earliest.get(partition)?;
-        // Of what was there before it was made anew, nobody knows how much was not read. After `@` stands how far it is known.
-        let id = |at: &Position| at.identity.as_deref().and_then(|known| known.split('@').next()).map(str::to_owned);
-        let (was, is) = (id(known), id(first));
-        first.as_offset().filter(|_| was.is_none() || is.is_none() || was == is)
-    }
-
-    /// The number that a user gave for a partition.
-    fn named(self, partition: &Partition) -> Option<u64> {
-        match self.to {
-            ResetTo::Positions(named) => named.get(&*partition.0)?.parse().ok(),
-            ResetTo::Beginning | ResetTo::End | ResetTo::SinkToken | ResetTo::Journal => None,
-        }
-    }
-
-    /// How many records at most are between `from` and where the user goes on, of those before `known`.
-    pub(crate) fn passed(self, from: &Positions, known: &Positions) -> u64 {
-        let passed = known.iter().map(|(partition, known)| {
-            let to = match self.to {
-                ResetTo::SinkToken => return 0,
-                ResetTo::Journal | ResetTo::End => None,
-                ResetTo::Beginning => self.first(partition, known),
-                ResetTo::Positions(_) => self.named(partition),
-            };
-            let from = from.get(partition).and_then(Position::as_offset).unwrap_or(0);
-            to.map_or(u64::MAX, |to| to.saturating_sub(from))
-        });
-        passed.fold(0, u64::saturating_add)
-    }
-
-    /// Counts as lost what a lane has not read yet and the source has no longer, where the user goes on after it. Only of
-    /// sources whose offsets count records the first one is ever another than 0. After a token, only an inbox goes on
-    /// elsewhere than there: other sources say later what they have no longer.
-    pub(crate) fn count_expired(self, lanes: Vec<LaneProgress>) -> Vec<LaneProgress> {
-        let passes = |partition: &Partition, first: u64| match self.to {
-            ResetTo::Beginning | ResetTo::End => true,
-            ResetTo::Positions(_) => self.named(partition).is_some_and(|to| to >= first),
-            ResetTo::SinkToken | ResetTo::Journal => &*partition.0 == Inbox::PARTITION,
-        };
-        let expired = |(partition, at): (&Partition, &Position)| {
-            let (first, offset) = (self.first(partition, at)?, at.as_offset()?);
-            passes(partition, first).then(|| first.saturating_sub(offset))
-        };
-        let counted = lanes.into_iter().map(|lane| {
-            let lost: u64 = lane.positions.iter().filter_map(expired).sum();
-            let counters =
-                Counters { read: lane.counters.read + lost, lost: lane.counters.lost + lost, ..lane.counters };
-            LaneProgress { counters, ..lane }
-        });
-        counted.collect()
-    }
-}
-
-/// What is known of a lane once a user has decided between the target and the journal, which contradict each other; none if
-/// the choice is the token's and there is none. `held` is what a target without a token holds of the lane.
-///
-/// What the target has lost by an older backup is written again from the token or from before it; where the user goes
-/// on after it, the ledger counts it as lost.
-pub(crate) fn decide(
-    choice: Choice<'_>,
-    begin: &Positions,
-    journalled: &LaneProgress,
-    token: Option<&Token>,
-    held: &Counters,
-) -> Option<LaneProgress> {
-    if matches!(choice.to, ResetTo::SinkToken) {
-        return token.map(|token| since(token, journalled));
-    }
-    let known = LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..journalled.clone() };
-    let (reached, has) = match token {
-        // The sink is ahead of an older journal: wherever that goes on, what the sink has had since counts.
-        Some(token) if token.sequence > known.sequence => {
-            let LaneProgress { counters, chunks, warnings, .. } = since(token, &known);
-            return Some(LaneProgress { counters, chunks, warnings, ..known });
-        }
-        Some(token) if token.sequence == known.sequence => return Some(known),
-        Some(token) => (token.positions.clone(), token.counters),
-        None => (Positions::new(), *held),
-    };
-    let mut at = begin.clone();
-    at.extend(reached);
-    let passed = choice.passed(&at, &known.positions);
-    Some(left_lost(known, &has, passed))
-}
-
-/// What a target without a token holds of a lane, of which so many rows are missing.
-pub(crate) fn held(kind: Kind, journalled: &Counters, missing: u64) -> Counters {
-    match kind {
-        Kind::Transactional => Counters::default(), // nothing tells that it is there
-        Kind::Keyed | Kind::Staged | Kind::Unfenced => Counters {
-            delivered: journalled.delivered.saturating_sub(missing),
-            rows_written: journalled.rows_written.saturating_sub(missing),
-            ..*journalled
-        },
-    }
-}
-
-/// What was delivered and is in the target no longer, at most `passed` records of it, is lost.
-fn left_lost(known: LaneProgress, target: &Counters, passed: u64) -> LaneProgress {
-    let Counters { delivered, rows_written, lost, .. } = known.counters;
-    let gone = delivered.saturating_sub(target.delivered).min(passed);
-    let rows_written = if gone == 0 { rows_written } else { rows_written.min(target.rows_written) };
-    let counters = Counters { delivered: delivered - gone, lost: lost + gone, rows_written, ..known.counters };
-    LaneProgress { counters, ..known }
 }
 
 /// A lane that goes on after those of generations that its journal does not know, which count with it. Each of those began

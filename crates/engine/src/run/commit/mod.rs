@@ -2,13 +2,15 @@
 //!
 //! 1. **Prepare**, only if the batch has dead letters: they are written as a chunk of the journal. It does not count yet.
 //! 2. **Sink commit** with the token: positions, counters, and the names of all chunks since the last checkpoint.
-//! 3. **Journal**, at the next checkpoint of the run (`checkpoint.rs`): a `BatchProcessed` with the same positions, counters
+//! 3. **Journal**, at the next checkpoint of the run (`checkpoint/`): a `BatchProcessed` with the same positions, counters
 //!    and chunks. The next commit does not wait for it; a lane whose journal is 30 s or 1,000 chunks behind does.
 //!
 //! A staged sink is asked to seal before a checkpoint. What it has not sealed the journal does not know: the checkpoint
 //! stays where it is, and commits go on.
+mod journalled;
+
 use super::{
-    checkpoint::{Checkpoints, Durable, Order},
+    checkpoint::{Checkpoints, Order},
     failure::Failure,
     in_flight::InFlight,
     letters::{Fates, Letters, bury},
@@ -28,9 +30,9 @@ use dataflow_core::{
 use dataflow_sdk::{
     batch::{Demand, Inferred, Output, Processed, Warning},
     records::{Lost, Records},
-    sink::{CommitError, Kind, Seal, Sealed, Writer},
+    sink::{CommitError, Kind, Seal, Writer},
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -40,9 +42,6 @@ use tokio::{
 const MAX_BATCHES: usize = 8;
 /// Most bytes of records in one commit of several batches: sinks hold them up to three times more, as they are written.
 const MAX_BYTES: usize = 8 << 20;
-/// How far the journal may fall behind before commits wait for it.
-const MAX_BEHIND: Duration = Duration::from_secs(30);
-const MAX_CHUNKS: usize = 1_000;
 
 /// What comes to the commit stage, in order.
 pub(crate) enum ToCommit {
@@ -120,14 +119,6 @@ impl Committer {
         }
         self.writer.close().await;
         Ok(())
-    }
-
-    fn is_behind(&self) -> bool {
-        self.journalled < self.token.sequence && (self.behind_since.elapsed() > MAX_BEHIND || self.has_many_chunks())
-    }
-
-    fn has_many_chunks(&self) -> bool {
-        self.token.chunks.len() >= MAX_CHUNKS
     }
 
     /// Commits what waits, together where nothing stands between.
@@ -263,54 +254,6 @@ impl Committer {
             token.version = wait_for("journal", "a checkpoint", &self.live, &*self.clock, next).await;
         }
         Ok(token)
-    }
-
-    /// What the journal may say that it does not know yet; of a staged sink, what that seals. None: nothing.
-    async fn seal(&mut self, much: Seal) -> Result<Option<Durable>, Failure> {
-        if self.journalled == self.token.sequence && self.token.warnings.is_empty() {
-            return Ok(None);
-        }
-        if self.kind != Kind::Staged {
-            return Ok(Some(Durable { token: self.token.clone(), handle: None }));
-        }
-        let sealing = self.writer.seal(much);
-        let sealed = wait_for("sink", "making its rows durable", &self.live, &*self.clock, sealing).await;
-        match sealed.map_err(|error| Failure::of("sink", error))? {
-            Sealed::Handle(handle) => Ok(Some(Durable { token: self.token.clone(), handle: Some(handle) })),
-            Sealed::NotYet if much == Seal::All => Err(Failure::decide(
-                "not-sealed",
-                "sink",
-                "the sink was to make durable all that it has taken, and did not".into(),
-                "this is a bug of the sink; nothing was lost: the checkpoint is where it was",
-            )),
-            Sealed::NotYet => {
-                // The journal knows all that it could, and is asked again at the next checkpoint.
-                self.behind_since = Instant::now();
-                self.checkpoints.moved();
-                Ok(None)
-            }
-        }
-    }
-
-    /// This much is in the journal.
-    async fn journalled(&mut self, durable: &Durable, checkpointed: &watch::Sender<Positions>) -> Result<(), Failure> {
-        let Durable { token, handle } = durable;
-        if let Some(handle) = handle {
-            let publishing = self.writer.publish(handle);
-            let published = wait_for("sink", "showing its rows", &self.live, &*self.clock, publishing).await;
-            published.map_err(|error| Failure::of("sink", error))?;
-        }
-        (self.journalled, self.behind_since) = (token.sequence, Instant::now());
-        if !token.chunks.is_empty() || !token.warnings.is_empty() {
-            let own = Arc::make_mut(&mut self.token);
-            own.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
-            own.warnings.without(&token.warnings);
-        }
-        if self.kind == Kind::Staged {
-            self.live.committed(token, self.clock.now());
-        }
-        checkpointed.send_replace(token.positions.clone());
-        Ok(())
     }
 
     async fn tell(&mut self, request: Request) -> Result<(), Failure> {
