@@ -6,7 +6,7 @@ use dataflow_engine::{region::Action, view::PipelineView};
 use std::time::Duration;
 
 /// How long an answer waits for a stop, if nothing else is said.
-const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
 /// Start a pipeline
 ///

@@ -1,5 +1,7 @@
 //! `/api/pipelines`: made, listed, shown, changed, deleted.
-use crate::{body, error::Error, headers::Command, params::Params, path, state::ApiState, views};
+use crate::{
+    body, error::Error, headers::Command, lifecycle::DEFAULT_WAIT, params::Params, path, state::ApiState, views,
+};
 use axum::{
     Json,
     extract::State,
@@ -23,6 +25,7 @@ const COUNTING: Duration = Duration::from_secs(3);
 const SHOWN_ONLY: &[&str] = &[
     "status",
     "stopping",
+    "updating",
     "version",
     "checkpoint",
     "metrics",
@@ -165,11 +168,16 @@ pub(crate) async fn get(
 /// Change a pipeline
 ///
 /// The body is the whole spec, or what GET shows with changes to the spec in it: `status`, `metrics` and what else GET adds
-/// is passed over. While it runs, only name, description and labels may change. A change of what the source reads, of what
-/// the sink writes and where, or of the number of lanes starts a new generation, which goes on where the old one ended.
+/// is passed over. Name, description and labels change at once. For any other change a running pipeline is stopped, changed
+/// and started again: 202 with `stopping` and `updating` if the stop takes longer than `wait`; it is changed once it has
+/// stopped.
+///
+/// A change of what the source reads, of what the sink writes and where, or of the number of lanes starts a new generation,
+/// which goes on where the old one ended.
 /// Where that is not possible, because a position says nothing to the changed source, the answer is 409 `reset-needed`
 /// with all those positions, unless `reset` is given. Where the sink turns to another target after records were delivered, the
 /// answer is 409 `retarget-needed` with their number, unless `retarget` is given or the checkpoint was set to the beginning before.
+/// All of that is asked before a running one is stopped; what only turns out then is answered the same, and it goes on as it was.
 #[utoipa::path(put, path = "/api/pipelines/{id}", tag = "pipelines",
     request_body(content = Object, content_type = "application/json", description = "The spec; see the schema PipelineSpec"),
     params(
@@ -177,10 +185,14 @@ pub(crate) async fn get(
         ("reset" = Option<bool>, Query, description = "Even if that gives up positions: what has none is read from where the source begins"),
         ("retarget" = Option<bool>, Query, description = "Even if another target then lacks what was delivered so far: it gets what comes from here on"),
         ("force" = Option<bool>, Query, description = "Start a new generation even if the sink can't be asked what it has of the old one"),
+        ("wait" = Option<String>, Query, description = "How long the answer waits for a running one to stop: `10s`, `500ms`; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
         ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
-    ), responses((status = 200, body = PipelineView)))]
+    ), responses(
+        (status = 200, description = "It is changed", body = PipelineView),
+        (status = 202, description = "It is still stopping, and is changed then", body = PipelineView),
+    ))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
     path::Pipeline(id): path::Pipeline,
@@ -191,6 +203,7 @@ pub(crate) async fn update(
     let force = params.flag("force");
     let reset = params.flag("reset");
     let retarget = params.flag("retarget");
+    let wait = params.duration("wait", DEFAULT_WAIT);
     params.finish()?;
     let mut problems = Vec::new();
     if let Some(fields) = value.as_object_mut() {
@@ -213,9 +226,9 @@ pub(crate) async fn update(
             return Err(Error::invalid(problems));
         }
     };
-    let action = Action::Update { spec: Box::new(spec.named(&id)), reset, retarget, force };
+    let action = Action::Update { spec: Box::new(spec.named(&id)), reset, retarget, force, wait };
     let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
-    Ok(views::answer(StatusCode::OK, &view))
+    Ok(views::answer(if view.stopping { StatusCode::ACCEPTED } else { StatusCode::OK }, &view))
 }
 
 /// Delete a pipeline

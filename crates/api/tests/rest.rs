@@ -96,6 +96,8 @@ async fn the_lifecycle_answers_with_the_pipeline() {
     to("slow/start").await;
     let stopping = to("slow/stop").await;
     assert_eq!((stopping.status.as_u16(), &stopping.body["stopping"]), (202, &json!(true)));
+    let updating = call(&door, "PUT", "/api/pipelines/slow?wait=1s", pipeline("slow")).await;
+    assert_eq!((updating.status.as_u16(), &updating.body["updating"]), (202, &json!(true)));
     is_problem(&to("none/start").await, 404, "not-found");
     is_problem(&to("p/stop?wait=soon").await, 400, "invalid");
     is_problem(&to("p/stop?wait=1h").await, 400, "invalid");

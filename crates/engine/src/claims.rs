@@ -60,9 +60,24 @@ pub struct Claims {
     /// What was passed over in this generation, by an explicit choice; or will be, where a lane is still at its `from`.
     #[schema(value_type = Vec<Object>)]
     pub lost: Vec<Lost>,
-    /// When its transforms or types were changed in the middle of the generation (RFC 3339): it is not the work of one spec then.
+    /// What specs before the present one have done of this generation, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stretches: Vec<Stretch>,
+    /// When its transforms or types were changed in the middle of the generation (RFC 3339), while it was not known how far it
+    /// was: which spec has done what can't be told then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<String>,
+}
+
+/// What one spec has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stretch {
+    /// The spec.
+    #[schema(value_type = Object)]
+    pub spec: PipelineSpec,
+    /// Where it ends. Nothing is of it in a partition that is missing.
+    #[schema(value_type = Object)]
+    pub until: Positions,
 }
 
 /// What the history says of the present generation.
@@ -74,6 +89,7 @@ struct Course {
     lost: Vec<Lost>,
     /// What no checkpoint has passed yet.
     passing: Passing,
+    stretches: Vec<Stretch>,
     changed: Option<String>,
 }
 
@@ -86,16 +102,19 @@ impl Course {
         let begins = |spec: Option<PipelineSpec>| Self { spec, ..Self::default() };
         match &event.fact {
             Fact::PipelineCreated { spec, .. }
-            | Fact::PipelineUpdated { spec, generation: Some(NewGeneration { .. }) } => {
+            | Fact::PipelineUpdated { spec, generation: Some(NewGeneration { .. }), .. } => {
                 *self = begins(Some(PipelineSpec::clone(spec)));
             }
             Fact::CheckpointReset { .. } => *self = begins(self.spec.take()),
             Fact::PipelineStarted { .. } => self.started = true,
-            Fact::PipelineUpdated { spec, generation: None } => {
-                if self.started && self.spec.as_ref().is_some_and(|before| !before.gives_like(spec)) {
-                    self.changed = Some(crate::view::rfc3339(event.at));
+            Fact::PipelineUpdated { spec, generation: None, positions } => {
+                let before = self.spec.replace(PipelineSpec::clone(spec));
+                if let Some(before) = before.filter(|before| self.started && !before.gives_like(spec)) {
+                    match positions.clone() {
+                        Some(until) => self.stretches.push(Stretch { spec: before, until }),
+                        None => self.changed = Some(crate::view::rfc3339(event.at)),
+                    }
                 }
-                self.spec = Some(PipelineSpec::clone(spec));
             }
             Fact::RecordsLost(lost) => self.passing.note(lost),
             Fact::RunOpened { lanes, .. } => lanes.iter().for_each(|lane| self.pass(&lane.progress)),
@@ -134,6 +153,7 @@ pub(crate) async fn of(journal: &Journal, state: &State) -> Result<Option<Claims
         by_lane: progress.by_lane.values().cloned().collect(),
         earlier: progress.earlier,
         lost: course.lost.into_iter().chain(course.passing).collect(),
+        stretches: course.stretches,
         changed: course.changed,
     }))
 }

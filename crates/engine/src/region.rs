@@ -54,7 +54,8 @@ pub struct UserCommand {
 pub enum Action {
     /// Make a pipeline. Checked by the door before, and again here.
     Create(Box<PipelineSpec>),
-    /// Change it.
+    /// Change it; one that runs is stopped, changed and started again. The reply comes once it was changed, or after `wait`
+    /// with `updating: true`.
     Update {
         /// What it is from now on.
         spec: Box<PipelineSpec>,
@@ -64,6 +65,8 @@ pub enum Action {
         retarget: bool,
         /// Even if the sink can't be asked what it has.
         force: bool,
+        /// How long the reply waits for the stop, if it runs.
+        wait: Duration,
     },
     /// Run it.
     Start,
@@ -108,6 +111,14 @@ pub enum Action {
 }
 
 impl Action {
+    /// How long its reply waits for a stop.
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Update { wait, .. } | Self::Stop { wait } | Self::Restart { wait } => Some(*wait),
+            _ => None,
+        }
+    }
+
     /// What tells it apart from another one under the same id: what is asked, not how long its answer is waited for.
     pub fn hash(&self) -> u64 {
         xxh3_64(self.asked().to_string().as_bytes())
@@ -118,7 +129,7 @@ impl Action {
     fn asked(&self) -> Value {
         let mut asked = match self {
             Self::Create(spec) => json!(["create", spec]),
-            Self::Update { spec, reset, retarget, force } => {
+            Self::Update { spec, reset, retarget, force, wait: _ } => {
                 json!(["update", spec, flags(&[("reset", *reset), ("retarget", *retarget), ("force", *force)])])
             }
             Self::Start => json!(["start"]),
@@ -321,9 +332,9 @@ mod tests {
         let actions = [
             Action::Create(spec(least)),
             Action::Create(spec(most)),
-            Action::Update { spec: spec(least), reset: false, retarget: false, force: false },
-            Action::Update { spec: spec(least), reset: false, retarget: true, force: false },
-            Action::Update { spec: spec(least), reset: true, retarget: false, force: true },
+            Action::Update { spec: spec(least), reset: false, retarget: false, force: false, wait },
+            Action::Update { spec: spec(least), reset: false, retarget: true, force: false, wait },
+            Action::Update { spec: spec(least), reset: true, retarget: false, force: true, wait },
             Action::Start,
             Action::Stop { wait },
             Action::Restart { wait },

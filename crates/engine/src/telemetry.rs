@@ -6,6 +6,7 @@ use dataflow_core::{
     pipeline::{
         Event,
         event::{Fact, Recovery},
+        then::Then,
     },
 };
 
@@ -75,8 +76,16 @@ pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
         Fact::PipelineUpdated { .. } => tracing::info!(%pipeline, actor, "pipeline updated"),
         Fact::PipelineStarted { attempt: 0, .. } => tracing::info!(%pipeline, actor, "pipeline started"),
         Fact::PipelineStarted { attempt, .. } => tracing::info!(%pipeline, actor, attempt, "pipeline started again"),
-        Fact::StopRequested { restart: false } => tracing::info!(%pipeline, actor, "pipeline stopping"),
-        Fact::StopRequested { restart: true } => tracing::info!(%pipeline, actor, "pipeline stopping, to start again"),
+        Fact::StopRequested { then: Then { update: Some(_), .. } } => {
+            tracing::info!(%pipeline, actor, "pipeline stopping, to be updated");
+        }
+        Fact::StopRequested { then: Then { start: true, .. } } => {
+            tracing::info!(%pipeline, actor, "pipeline stopping, to start again");
+        }
+        Fact::StopRequested { .. } => tracing::info!(%pipeline, actor, "pipeline stopping"),
+        Fact::UpdateRefused { code, message } => {
+            tracing::warn!(%pipeline, actor, code, "the update was not made, and the pipeline goes on as it was: {message}");
+        }
         Fact::PipelineStopped { settled } => tracing::info!(%pipeline, settled, "pipeline stopped"),
         Fact::RunOpened { run, lanes, .. } if lanes.iter().all(|lane| lane.decision == Recovery::Fresh) => {
             tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads from where its source starts");

@@ -36,6 +36,9 @@ pub struct PipelineView {
     /// Told to stop and not yet stopped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopping: bool,
+    /// Stopping to be changed, as the history says; then it runs again. Until then it is what is shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub updating: bool,
     /// Where records come from.
     #[schema(value_type = Object)]
     pub source: Component,

@@ -100,7 +100,10 @@ mod tests {
     fn long(command: &str, bytes: usize) -> Event {
         let spec = serde_json::json!({"description": "d".repeat(bytes), "source": {"type": "http"}, "sink": {"type": "blackhole"}});
         let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
-        Event { fact: Fact::PipelineUpdated { spec: Box::new(spec), generation: None }, ..lifecycle(command) }
+        Event {
+            fact: Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None },
+            ..lifecycle(command)
+        }
     }
 
     async fn claimed(memory: &Memory) -> Journal {

@@ -55,6 +55,7 @@ fn view(id: &PipelineId, spec: PipelineSpec, version: u64) -> PipelineView {
         labels: spec.labels,
         status: Status::Configured,
         stopping: false,
+        updating: false,
         source: spec.source,
         transforms: spec.transforms,
         sink: spec.sink,
@@ -113,6 +114,10 @@ impl ShardRegion for Region {
                 }
                 if spec.name == "unsettled" && !force {
                     return Err(Rejected::Unsettled { reason: "connection refused".into() }.into());
+                }
+                if id.as_str() == "slow" {
+                    (held.stopping, held.updating) = (true, true);
+                    return Ok(Reply::Pipeline(Box::new(held.clone())));
                 }
                 let status = held.status;
                 *held = PipelineView { status, ..view(&id, *spec, held.version + 1) };

@@ -2,7 +2,10 @@
 use crate::{
     chunk::{ChunkId, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, Reason, RunId, TraceParent},
-    pipeline::event::{Cause, LaneOpened, LaneProgress, Lost},
+    pipeline::{
+        event::{Cause, LaneOpened, LaneProgress, Lost},
+        then::Wanted,
+    },
     position::{Partition, Positions},
     spec::PipelineSpec,
     time::Timestamp,
@@ -50,20 +53,12 @@ pub enum Request {
         /// What tells it apart from earlier ones of the same id.
         incarnation: Incarnation,
     },
-    /// Change what it is. While it runs, only name, description and labels may change.
+    /// Change what it is. While it runs, anything but name, description and labels has to wait until it has stopped.
     Update {
-        /// What it is from now on.
-        spec: Box<PipelineSpec>,
-        /// What that changes in what is read and written.
-        change: Change,
-        /// Even if positions are given up.
-        reset: bool,
-        /// Even if another target goes on without what was delivered so far.
-        retarget: bool,
-        /// How the generation that ends was settled, if the change starts a new one.
-        settlement: Settlement,
-        /// Random: tells the new one from others of its number.
-        nonce: u64,
+        /// What is wanted.
+        wanted: Wanted,
+        /// What that comes to.
+        prepared: Prepared,
     },
     /// Run it, from the checkpoint on.
     Start {
@@ -156,6 +151,8 @@ pub enum Request {
         run: RunId,
         /// Whether everything under way was settled first.
         settled: bool,
+        /// What the update comes to that waits for it.
+        update: Option<Box<Prepared>>,
     },
     /// A run cannot go on.
     ReportFailed {
@@ -165,11 +162,15 @@ pub enum Request {
         cause: Cause,
         /// Wait of the restart policy with jitter, in milliseconds; none: no more restarts.
         restart_in: Option<u64>,
+        /// What the update comes to that waits for its end.
+        update: Option<Box<Prepared>>,
     },
     /// A bounded source has ended and all of it is committed.
     ReportCompleted {
         /// Which run.
         run: RunId,
+        /// What the update comes to that waits for it.
+        update: Option<Box<Prepared>>,
     },
 }
 
@@ -197,6 +198,20 @@ impl Request {
     }
 }
 
+/// What an update comes to, as source and sink see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prepared {
+    /// What it changes in what is read and written.
+    pub change: Change,
+    /// How the spec so far was settled. While the pipeline runs: where it is known to be, if its sink can be asked at all.
+    pub settlement: Settlement,
+    /// Random: tells a generation that starts from others of its number.
+    pub nonce: u64,
+    /// Lanes to use, if it is started with it and its generation has not fixed them yet.
+    pub lanes: u32,
+}
+
 /// What another spec changes in what is read and written, by the reckoning of source and sink: the domain doesn't know
 /// their settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,7 +231,7 @@ pub struct Change {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Settlement {
-    /// No new generation starts, or nothing was ever written in this one.
+    /// The sink was not asked: no new generation starts, or nothing was ever written in this one.
     NotNeeded,
     /// The sink was opened and this is what it has.
     Settled {

@@ -18,6 +18,15 @@ pub struct Decision {
     pub effects: Vec<Effect>,
     /// The answer to an ingested batch, a new or a repeated one.
     pub received: Option<Received>,
+    /// Why an update that waited for the stop can't be made.
+    pub refused: Option<Rejected>,
+}
+
+impl Decision {
+    /// Whether a run starts with it.
+    pub fn starts_run(&self) -> bool {
+        self.effects.contains(&Effect::StartRun)
+    }
 }
 
 /// Something to do in the world.
@@ -66,15 +75,7 @@ fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision
     }
     match &command.request {
         Request::Create { spec, incarnation } => create::create(state, command, spec, incarnation),
-        Request::Update { spec, change, reset, retarget, settlement, nonce } => update::update(
-            state,
-            command,
-            spec,
-            change,
-            update::Wanted { reset: *reset, retarget: *retarget },
-            settlement,
-            *nonce,
-        ),
+        Request::Update { wanted, prepared } => update::update(state, command, wanted, prepared),
         Request::Start { lanes } => start::start(state, command, *lanes),
         Request::Stop => stop::stop(state, command),
         Request::Restart { lanes } => restart::restart(state, command, *lanes),
@@ -93,8 +94,12 @@ fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision
         Request::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
         Request::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
         Request::JoinDeadLetters { first, count, into } => join::join(state, command, *first, *count, into),
-        Request::ReportStopped { run, settled } => stopped::stopped(state, command, *run, *settled),
-        Request::ReportFailed { run, cause, restart_in } => failed::failed(state, command, *run, cause, *restart_in),
-        Request::ReportCompleted { run } => completed::completed(state, command, *run),
+        Request::ReportStopped { run, settled, update } => {
+            stopped::stopped(state, command, *run, *settled, update.as_deref())
+        }
+        Request::ReportFailed { run, cause, restart_in, update } => {
+            failed::failed(state, command, *run, cause, *restart_in, update.as_deref())
+        }
+        Request::ReportCompleted { run, update } => completed::completed(state, command, *run, update.as_deref()),
     }
 }

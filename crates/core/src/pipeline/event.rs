@@ -3,6 +3,7 @@ use crate::{
     chunk::{ChunkId, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, Reason, RunId, TraceParent},
     ledger::Counters,
+    pipeline::then::Then,
     position::{Partition, Position, Positions},
     spec::PipelineSpec,
     time::Timestamp,
@@ -48,6 +49,16 @@ pub enum Fact {
         spec: Box<PipelineSpec>,
         /// The generation that this starts, if it changes what is read, where it goes, or the number of lanes.
         generation: Option<NewGeneration>,
+        /// Where it takes effect: what is before these positions was done by the spec before; a partition that is missing
+        /// was not begun. None: a generation starts, or it goes on doing the same, or what the sink has was not known.
+        positions: Option<Positions>,
+    },
+    /// An update that was to be made once it had stopped could not be made.
+    UpdateRefused {
+        /// Stable code, in kebab-case: that of the [`Rejected`](super::Rejected).
+        code: String,
+        /// Why.
+        message: String,
     },
     /// It was told to run; from here on it is Running.
     PipelineStarted {
@@ -58,8 +69,8 @@ pub enum Fact {
     },
     /// It was told to stop; it is Running{stopping} until what is under way is settled.
     StopRequested {
-        /// Whether it is to be started again once it has stopped.
-        restart: bool,
+        /// What follows once it has stopped. The last word counts.
+        then: Then,
     },
     /// It has stopped.
     PipelineStopped {
@@ -146,6 +157,7 @@ impl Fact {
         match self {
             Self::PipelineCreated { .. } => "PipelineCreated",
             Self::PipelineUpdated { .. } => "PipelineUpdated",
+            Self::UpdateRefused { .. } => "UpdateRefused",
             Self::PipelineStarted { .. } => "PipelineStarted",
             Self::StopRequested { .. } => "StopRequested",
             Self::PipelineStopped { .. } => "PipelineStopped",
@@ -173,6 +185,7 @@ impl Fact {
             | Self::DeadLettersJoined { .. } => true,
             Self::PipelineCreated { .. }
             | Self::PipelineUpdated { .. }
+            | Self::UpdateRefused { .. }
             | Self::PipelineStarted { .. }
             | Self::StopRequested { .. }
             | Self::PipelineStopped { .. }

@@ -2,7 +2,7 @@
 use super::{
     event::{Cause, Event, Fact, LaneOpened, LaneProgress, NewGeneration},
     remembered::remember,
-    state::{Deleted, Failed, Inbox, LastRun, Pipeline, Progress, Running, State, Status, Stopping},
+    state::{Deleted, Failed, Inbox, LastRun, Pipeline, Progress, Running, State, Status},
 };
 use crate::{
     id::{Epoch, Generation, Incarnation, PipelineId, RunId},
@@ -59,13 +59,19 @@ pub fn fold<'a>(pipeline: &PipelineId, events: impl IntoIterator<Item = &'a Even
 fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
     match &event.fact {
         Fact::PipelineCreated { spec, incarnation } => created(id, state, event.at, spec, incarnation),
-        Fact::PipelineUpdated { spec, generation } => updated(state, spec, generation.as_ref()),
+        Fact::PipelineUpdated { spec, generation, .. } => updated(state, spec, generation.as_ref()),
+        Fact::UpdateRefused { .. } => {
+            if let Some(then) = running(&mut state).and_then(|running| running.stopping.as_mut()) {
+                then.update = None;
+            }
+            state.pipeline().is_some().then_some(state)
+        }
         Fact::PipelineStarted { lanes, attempt } => started(state, *lanes, *attempt),
-        Fact::StopRequested { restart } => {
-            running(&mut state)?.stopping = Some(Stopping { restart: *restart });
+        Fact::StopRequested { then } => {
+            running(&mut state)?.stopping = Some(then.clone());
             Some(state)
         }
-        Fact::PipelineStopped { .. } => stopped(state),
+        Fact::PipelineStopped { settled } => stopped(state, *settled),
         Fact::BatchReceived { .. } => {
             state.pipeline_mut()?.inbox.receive(&event.fact)?;
             Some(state)
@@ -97,7 +103,7 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
         }
         Fact::PipelineFailed { cause, restart_at } => failed(state, event.at, cause, *restart_at),
         Fact::PipelineCompleted => match state {
-            State::Running(running) => Some(State::Completed(Box::new(running.pipeline))),
+            State::Running(running) => Some(State::Completed(Box::new(Pipeline { settled: true, ..running.pipeline }))),
             _ => None,
         },
         Fact::CheckpointReset { to, generation } => {
@@ -135,6 +141,8 @@ fn note(state: &mut State, event: &Event) {
         | Fact::PipelineStopped { .. }
         | Fact::CheckpointReset { .. }
         | Fact::PipelineDeleted => remember(commands, event),
+        // As if it had been turned down at once: sent again, it is decided afresh.
+        Fact::UpdateRefused { .. } => commands.retain(|known| known.id != event.command),
         Fact::BatchReceived { .. }
         | Fact::RunOpened { .. }
         | Fact::BatchProcessed { .. }
@@ -172,6 +180,7 @@ fn created(
         created_at: at,
         updated_at: at,
         progress: Progress { generation: Generation::FIRST, ..Progress::default() },
+        settled: true,
         learned: Learned::default(),
         last_run: None,
         versions,
@@ -218,9 +227,11 @@ fn started(state: State, lanes: u32, attempt: u32) -> Option<State> {
     Some(State::Running(Box::new(Running { pipeline, stopping: None, attempt, run: None })))
 }
 
-fn stopped(state: State) -> Option<State> {
+fn stopped(state: State, settled: bool) -> Option<State> {
     match state {
-        State::Running(running) if running.stopping.is_some() => Some(State::Stopped(Box::new(running.pipeline))),
+        State::Running(running) if running.stopping.is_some() => {
+            Some(State::Stopped(Box::new(Pipeline { settled, ..running.pipeline })))
+        }
         State::Failed(failed) if failed.restart_at.is_some() => Some(State::Stopped(Box::new(failed.pipeline))),
         _ => None,
     }
@@ -238,6 +249,7 @@ fn opened(running: &mut Running, at: Timestamp, run: RunId, epoch: Epoch, lanes:
         ..lane.clone()
     };
     running.pipeline.undecided = None;
+    running.pipeline.settled = false;
     running.pipeline.last_run = Some(LastRun { run, epoch, at, lanes: lanes.iter().map(bare).collect() });
     running.run = Some(run);
     running.pipeline.collect_inbox();
@@ -267,6 +279,7 @@ fn failed(state: State, at: Timestamp, cause: &Cause, restart_at: Option<Timesta
         State::Running(mut running) if running.stopping.is_none() || cause.is_behind() => {
             if cause.is_behind() {
                 running.pipeline.undecided = Some(cause.clone());
+                running.pipeline.settled = false;
             }
             let Running { pipeline, attempt, .. } = *running;
             Some(State::Failed(Box::new(Failed { pipeline, cause: cause.clone(), at, restart_at, attempt })))

@@ -15,6 +15,7 @@ mod remembered;
 pub mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod then;
 
 pub use command::{Command, Request};
 pub use decide::{Decision, Effect, decide, decide_after};

@@ -4,12 +4,14 @@ pub use super::{
     inbox::{Inbox, Pending, Received},
     progress::Progress,
     remembered::Remembered,
+    then::Then,
 };
 use crate::{
     id::{CommandId, Epoch, Incarnation, PipelineId, RunId},
     pipeline::{
         command::Change,
         event::{Cause, LaneOpened, NewGeneration},
+        then::Update,
     },
     position::Position,
     spec::PipelineSpec,
@@ -104,6 +106,8 @@ pub struct Pipeline {
     pub updated_at: Timestamp,
     /// How far it is.
     pub progress: Progress,
+    /// Whether the journal knows all that the sink has.
+    pub settled: bool,
     /// What its data taught.
     pub learned: Learned,
     /// Its last run, if it ever ran.
@@ -132,20 +136,12 @@ fn is_zero(number: &u64) -> bool {
 pub struct Running {
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// Whether it was told to stop, and what then.
-    pub stopping: Option<Stopping>,
+    /// What follows once it has stopped; none: it was not told to stop.
+    pub stopping: Option<Then>,
     /// Restarts in a row without progress.
     pub attempt: u32,
     /// The run that was opened last since it was started; none: none was opened yet. Only its reports count.
     pub run: Option<RunId>,
-}
-
-/// A stop under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stopping {
-    /// Whether it is started again once it has stopped.
-    pub restart: bool,
 }
 
 /// A pipeline that could not go on.
@@ -224,6 +220,7 @@ impl Pipeline {
             self.inbox.forget(discarded)?;
         }
         self.undecided = None;
+        self.settled = true; // nothing is in the sink yet that this one has to know of
         self.collect_inbox();
         Some(())
     }
@@ -300,6 +297,14 @@ impl State {
     /// Whether it was told to stop and has not stopped yet.
     pub fn is_stopping(&self) -> bool {
         matches!(self, Self::Running(running) if running.stopping.is_some())
+    }
+
+    /// The update that is made once it has stopped.
+    pub fn pending(&self) -> Option<&Update> {
+        match self {
+            Self::Running(running) => running.stopping.as_ref()?.update.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether its journal does not know what its sink has.

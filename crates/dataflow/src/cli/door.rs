@@ -14,6 +14,9 @@ use dataflow_engine::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// How long a stop is waited for: its run is dropped before.
+const ENDLESS: Duration = Duration::from_secs(3_600);
+
 /// The way to the one pipeline: the same messages as REST sends.
 pub(super) struct Door {
     region: Arc<dyn ShardRegion>,
@@ -46,7 +49,7 @@ impl Door {
         if view.status == Status::Running {
             self.stop(&view).await?;
         }
-        let update = Action::Update { spec: Box::new(spec), reset, retarget, force: false };
+        let update = Action::Update { spec: Box::new(spec), reset, retarget, force: false, wait: ENDLESS };
         let updated = self.command(update).await?;
         // What only renames a completed pipeline leaves it completed; whoever changed it wants it run.
         if updated.status == Status::Completed { self.start().await } else { Ok(updated) }
@@ -66,7 +69,7 @@ impl Door {
         if pipeline.status != Status::Running {
             return Ok(pipeline.clone());
         }
-        match self.send(Action::Stop { wait: Duration::from_secs(3_600) }, None).await {
+        match self.send(Action::Stop { wait: ENDLESS }, None).await {
             Ok(Reply::Pipeline(view)) => Ok(*view),
             // It came to its end meanwhile.
             Err(AskError::Rejected(Rejected::NotAllowed { .. })) => self.view().await,

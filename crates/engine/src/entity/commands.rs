@@ -7,23 +7,33 @@ use crate::{
 use dataflow_core::{
     chunk::ChunkName,
     id::Incarnation,
-    pipeline::{Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, inbox::Inbox},
+    pipeline::{
+        Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, inbox::Inbox, then::Wanted,
+    },
     position::{Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
 };
 use dataflow_sdk::{sink::TakeOver, source::Place};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 impl Entity {
-    pub(super) async fn command(&mut self, command: UserCommand, reply: oneshot::Sender<Result<Reply, AskError>>) {
-        let waits = matches!(command.action, Action::Stop { .. } | Action::Restart { .. });
+    pub(super) async fn command(
+        &mut self,
+        command: UserCommand,
+        decided: CancellationToken,
+        reply: oneshot::Sender<Result<Reply, AskError>>,
+    ) {
+        let (waits, id) = (command.action.wait().is_some(), command.id.clone());
         let outcome = self.user(command).await;
-        let stopping = self.slot.state().is_stopping();
-        if waits && stopping && outcome.is_ok() {
-            self.waiting.push(reply);
+        if waits && self.slot.state().is_stopping() && outcome.is_ok() {
+            self.waiting.push((id, reply));
+            decided.cancel();
         } else {
-            answer(reply, outcome);
+            // Without a run the stop is over at once, and what was to follow may have been refused.
+            let refused = self.refused.take().filter(|(of, _)| *of == id && outcome.is_ok());
+            answer(reply, refused.map_or(outcome, |(_, rejected)| Err(rejected.into())));
         }
     }
 
@@ -67,11 +77,10 @@ impl Entity {
                 }
                 self.carry_out(to(Request::Create { spec, incarnation })).await?;
             }
-            Action::Update { spec, reset, retarget, force } => {
+            Action::Update { spec, reset, retarget, force, wait: _ } => {
                 self.check(&spec)?;
-                let request = self.update(&to, spec, (reset, retarget), force).await?;
-                let decision = self.carry_out(to(request.clone())).await?;
-                self.tell_changes(&request, &decision);
+                let request = self.update(&to, Wanted { spec, reset, retarget, force }).await?;
+                self.carry_out(to(request)).await?;
             }
             Action::Start => {
                 let lanes = self.choose_lanes().await;

@@ -28,7 +28,7 @@ pub(super) fn gather(first: Mail, mailbox: &mut mpsc::Receiver<Mail>) -> (Vec<Pu
     let mut next = Some(first);
     while let Some(mail) = next.take() {
         match mail {
-            Mail { command, reply } if matches!(command.action, Action::Ingest { .. }) => {
+            Mail { command, reply, .. } if matches!(command.action, Action::Ingest { .. }) => {
                 pushes.push(Push { command, reply });
             }
             other => return (pushes, Some(other)),

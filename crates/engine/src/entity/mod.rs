@@ -22,10 +22,10 @@ use crate::{
 use dataflow_core::{
     chunk::{ChunkId, ChunkName, Content},
     id::{Actor, CommandId},
-    pipeline::{Command, Decision, Effect, Event, Pipeline, Request, State, decide},
+    pipeline::{Command, Decision, Effect, Event, Fact, Pipeline, Rejected, Request, State, decide},
     time::Timestamp,
 };
-use dataflow_sdk::Paths;
+use dataflow_sdk::{Paths, batch::Warning};
 use std::{sync::Arc, time::Duration};
 use supervise::ActiveRun;
 use tokio::{
@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_secs(60);
 /// A command and where its answer goes.
 pub(crate) struct Mail {
     pub(crate) command: UserCommand,
+    /// Is cancelled once a command is decided whose answer waits for a stop.
+    pub(crate) decided: CancellationToken,
     pub(crate) reply: oneshot::Sender<Result<Reply, AskError>>,
 }
 
@@ -64,8 +66,12 @@ pub(crate) struct Entity {
     run: Option<ActiveRun>,
     /// Why the run failed that the one to be started follows: shown until that one has opened.
     failure: Option<Trouble>,
-    /// Who waits for a stop to be over.
-    waiting: Vec<oneshot::Sender<Result<Reply, AskError>>>,
+    /// What users are told by the run that is to be started.
+    notes: Vec<Warning>,
+    /// Who waits for a stop to be over, and with which command.
+    waiting: Vec<(CommandId, oneshot::Sender<Result<Reply, AskError>>)>,
+    /// The update that waited for the stop and can't be made, and why.
+    refused: Option<(CommandId, Rejected)>,
     /// Another node has the shard, or the history is damaged: nothing may be done any more.
     lost: Option<AppendError>,
     /// Chunks of dead letters before this place are not joined: they are large.
@@ -90,7 +96,9 @@ impl Entity {
             around,
             run: None,
             failure: None,
+            notes: Vec::new(),
             waiting: Vec::new(),
+            refused: None,
             lost: None,
             unjoined: 0,
             restart: None,
@@ -143,8 +151,8 @@ impl Entity {
                         self.ingest(pushes).await;
                     }
                     if let Some(mail) = other {
-                        let Mail { command, reply } = mail;
-                        self.command(command, reply).await;
+                        let Mail { command, decided, reply } = mail;
+                        self.command(command, decided, reply).await;
                     }
                 }
                 Next::Idle if may_leave(&mailbox) => return,
@@ -160,7 +168,7 @@ impl Entity {
         while let Some(mail) = mailbox.recv().await {
             answer(mail.reply, Err(self.unavailable()));
         }
-        for reply in self.waiting.drain(..) {
+        for (_, reply) in self.waiting.drain(..) {
             answer(reply, Err(AskError::Unavailable("the node is shutting down".into())));
         }
         if self.lost.is_some() {
@@ -175,6 +183,11 @@ impl Entity {
             self.append(decision.events.clone()).await?;
             decision.events.iter().for_each(|event| telemetry::log(&self.slot.pipeline, event));
             self.around.directory.note(&self.slot.pipeline, &self.slot.state());
+            self.tell_update(&command.request, &decision);
+        }
+        if let Some(rejected) = &decision.refused {
+            let of = decision.events.iter().find(|event| matches!(event.fact, Fact::UpdateRefused { .. }));
+            self.refused = of.map(|event| (event.command.clone(), rejected.clone()));
         }
         for effect in &decision.effects {
             match effect {

@@ -15,7 +15,7 @@ use dataflow_core::{
     },
     position::{Position, Positions},
     problem::Problem,
-    token::Token,
+    token::{Fence, Token},
 };
 use dataflow_sdk::{
     Context, Error,
@@ -206,6 +206,16 @@ impl Entity {
             Err(Failure::Transient { message, .. }) => Err(message),
             Err(Failure::Over) => Err("the pipeline is another node's by now".into()),
         }
+    }
+
+    /// Has the sink of a running pipeline say what it has of a lane, without fencing its run; or why it can't be asked.
+    pub(super) async fn ask_for_token(&self, pipeline: &Pipeline, fence: &Fence) -> Result<(), String> {
+        let sink = self.around.parts.plugins.sink(&pipeline.spec.sink);
+        let sink =
+            sink.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?.sink;
+        let giving_up = CancellationToken::new();
+        let _end = giving_up.clone().drop_guard();
+        patiently(sink.token(&self.context(pipeline, giving_up), fence)).await.map(drop)
     }
 
     /// Where the source begins or ends now.

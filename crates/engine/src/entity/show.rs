@@ -38,6 +38,7 @@ pub(crate) fn pipeline(
         labels: spec.labels.clone(),
         status: state.status(),
         stopping,
+        updating: state.pending().is_some(),
         source: plugins.redact(&spec.source),
         transforms: spec.transforms.clone(),
         sink: plugins.redact(&spec.sink),

@@ -82,6 +82,7 @@ impl Entity {
         if let Some(failure) = self.failure.take() {
             live.trouble(failure);
         }
+        live.warn(std::mem::take(&mut self.notes));
         let run = Run {
             pipeline,
             epoch: self.log.epoch(),
@@ -110,8 +111,8 @@ impl Entity {
             run.stop.cancel();
             run.deadline = timeout.map(|timeout| Instant::now() + timeout.into());
         } else {
-            let run = self.next_run();
-            Box::pin(self.report(Request::ReportStopped { run, settled: false })).await;
+            let (run, update) = (self.next_run(), self.waiting_update(false).await);
+            Box::pin(self.report(Request::ReportStopped { run, settled: false, update })).await;
         }
     }
 
@@ -213,16 +214,24 @@ impl Entity {
     async fn ended(&mut self, end: End) {
         let stopping = self.slot.state().is_stopping();
         match end {
-            End::Completed(run) => self.report(Request::ReportCompleted { run }).await,
+            End::Completed(run) => {
+                let update = self.waiting_update(true).await;
+                self.report(Request::ReportCompleted { run, update }).await
+            }
             // The node goes down: the pipeline goes on where it is, here or elsewhere.
             End::Stopped { .. } if !stopping => false,
-            End::Stopped { run, settled } => self.report(Request::ReportStopped { run, settled }).await,
+            End::Stopped { run, settled } => {
+                let update = self.waiting_update(settled).await;
+                self.report(Request::ReportStopped { run, settled, update }).await
+            }
             End::Failed(run, cause) => {
                 let Cause { code, stage, fix, message, .. } = &cause;
                 tracing::error!(pipeline = %self.slot.pipeline, stage, code, fix, "{message}");
                 self.around.directory.count(&self.slot.pipeline, |flow| flow.failures += 1);
                 let restart_in = self.restart_in();
-                self.report(Request::ReportFailed { run, cause, restart_in }).await
+                // What it finds out of the sink keeps the update from being made.
+                let update = if cause.is_behind() { None } else { self.waiting_update(false).await };
+                self.report(Request::ReportFailed { run, cause, restart_in, update }).await
             }
             // Another node has the shard.
             End::Over if self.lost.is_some() => false,
@@ -236,7 +245,8 @@ impl Entity {
                     retryable: true,
                 };
                 let (run, restart_in) = (self.next_run_or_current(), self.restart_in());
-                self.report(Request::ReportFailed { run, cause, restart_in }).await
+                let update = self.waiting_update(false).await;
+                self.report(Request::ReportFailed { run, cause, restart_in, update }).await
             }
         };
         self.answer_waiting();
@@ -265,11 +275,18 @@ impl Entity {
     /// Answers who waits for a stop, once it is over.
     fn answer_waiting(&mut self) {
         let stopping = self.slot.state().is_stopping();
-        if !stopping && !self.waiting.is_empty() {
-            let waiting = std::mem::take(&mut self.waiting);
-            for reply in waiting {
-                answer(reply, queries::state(&self.around, &self.slot));
-            }
+        if stopping {
+            return;
+        }
+        let refused = self.refused.take();
+        for (id, reply) in std::mem::take(&mut self.waiting) {
+            answer(
+                reply,
+                match &refused {
+                    Some((of, rejected)) if *of == id => Err(rejected.clone().into()),
+                    _ => queries::state(&self.around, &self.slot),
+                },
+            );
         }
     }
 

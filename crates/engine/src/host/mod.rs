@@ -25,7 +25,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Messages that wait for one entity.
 const MAILBOX: usize = 256;
@@ -185,6 +185,7 @@ impl LocalRegion {
         self: &Arc<Self>,
         pipeline: &PipelineId,
         command: UserCommand,
+        decided: CancellationToken,
     ) -> Result<(oneshot::Receiver<Result<Reply, AskError>>, Handle), AskError> {
         if self.around.closing.is_cancelled() {
             return Err(AskError::Unavailable("the node is shutting down".into()));
@@ -194,7 +195,7 @@ impl LocalRegion {
         let shard = self.shard(pipeline)?;
         let mut entities = shard.entities();
         let handle = self.wake(shard, &mut entities, pipeline, None);
-        handle.mailbox.try_send(Mail { command, reply }).map_err(|_| {
+        handle.mailbox.try_send(Mail { command, decided, reply }).map_err(|_| {
             AskError::Unavailable(format!("pipeline {pipeline} has {MAILBOX} requests waiting; try again later"))
         })?;
         Ok((answer, handle))
@@ -266,23 +267,31 @@ impl ShardRegion for Region {
             Message::Query(query) => return self.0.query(&pipeline, query).await,
             Message::Command(command) => command,
         };
-        let (wait, delivered) = match &command.action {
-            Action::Stop { wait } | Action::Restart { wait } => (Some(*wait), None),
-            Action::Ingest { delivered, .. } => (None, *delivered),
-            _ => (None, None),
+        let wait = command.action.wait();
+        let delivered = match &command.action {
+            Action::Ingest { delivered, .. } => *delivered,
+            _ => None,
         };
         if matches!(command.action, Action::Ingest { .. }) {
             self.0.decided(&pipeline).await;
         }
-        let (answer, handle) = self.0.deliver(&pipeline, command)?;
+        let decided = CancellationToken::new();
+        let (answer, handle) = self.0.deliver(&pipeline, command, decided.clone())?;
         let answer = self.0.answered(answer);
         let reply = match wait {
             None => answer.await?,
-            Some(wait) => match tokio::time::timeout(wait, answer).await {
-                Ok(answer) => answer?,
-                // Not over yet: what it is meanwhile.
-                Err(_) => self.0.query(&pipeline, Query::State).await?,
-            },
+            Some(wait) => {
+                let waited = async {
+                    decided.cancelled().await;
+                    tokio::time::sleep(wait).await;
+                };
+                tokio::select! {
+                    biased;
+                    answer = answer => answer?,
+                    // Not over yet: what it is meanwhile.
+                    () = waited => self.0.query(&pipeline, Query::State).await?,
+                }
+            }
         };
         match (reply, delivered) {
             (Reply::Received(mut received), Some(within)) => {

@@ -61,7 +61,7 @@ impl Clock for Wall {
 }
 
 /// Memory connectors, and transforms that do as a record says: `"skip"` in it is filtered, `"die"` is a dead letter, and
-/// `"large"` is too much for any other record beside it.
+/// `"large"` is too much for any other record beside it. A transform may name a `word`, whose records are filtered.
 #[derive(Debug)]
 pub(crate) struct Simple;
 
@@ -77,11 +77,14 @@ impl Compiler for Obedient {
     }
     fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>> {
         assert_eq!(plan.demand, Demand::Documents);
-        Ok(Box::new(Obedience))
+        let word = |transform: &Component| transform.config["word"].as_str().map(ToOwned::to_owned);
+        Ok(Box::new(Obedience { drops: plan.transforms.iter().filter_map(word).collect() }))
     }
 }
 
-struct Obedience;
+struct Obedience {
+    drops: Vec<String>,
+}
 
 impl Program for Obedience {
     fn infer(&mut self, _: &Arc<Records>) -> Result<Inferred, TooMuch> {
@@ -95,7 +98,7 @@ impl Program for Obedience {
         let (mut rows, mut dead, mut filtered) = (Vec::new(), Vec::new(), 0);
         for row in 0..records.len() as u32 {
             let text = String::from_utf8_lossy(records.bytes(row as usize).unwrap_or_default()).into_owned();
-            if text.contains("skip") {
+            if text.contains("skip") || self.drops.iter().any(|word| text.contains(word)) {
                 filtered += 1;
             } else if text.contains("die") {
                 dead.push(Dead { row, stage: "transforms[0]".into(), code: "expression", cause: "told to".into() });

@@ -10,3 +10,4 @@ mod lifecycle;
 mod many;
 mod restores;
 mod staged;
+mod update;

@@ -296,6 +296,7 @@ async fn a_journal_without_the_generation_that_the_sink_is_at_writes_nothing() {
         reset: false,
         retarget: true,
         force: false,
+        wait: std::time::Duration::from_secs(60),
     };
     let refused = house.act(update).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
@@ -417,6 +418,7 @@ async fn a_forced_update_is_not_taken_for_the_generation_that_the_journal_lacks(
         reset: false,
         retarget: true,
         force: true,
+        wait: std::time::Duration::from_secs(60),
     };
     assert_eq!(view(house.act(update).await).checkpoint.generation, 3);
     house.start().await;
@@ -615,6 +617,7 @@ async fn with_a_target_that_lost(name: &str, since: bool, kept: fn(&Token) -> bo
         reset: false,
         retarget: true,
         force: false,
+        wait: std::time::Duration::from_secs(60),
     };
     assert_eq!(view(house.act(update).await).checkpoint.generation, 2);
     if since {
@@ -703,6 +706,7 @@ async fn a_target_that_holds_what_earlier_generations_left_is_gone_on_with() {
         reset: false,
         retarget: true,
         force: false,
+        wait: std::time::Duration::from_secs(60),
     };
     view(house.act(update).await);
     house.start().await;

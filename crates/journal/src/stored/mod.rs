@@ -41,6 +41,7 @@ impl Kind {
             Fact::DeadLettersJoined { .. } => Self::Joined,
             Fact::PipelineCreated { .. }
             | Fact::PipelineUpdated { .. }
+            | Fact::UpdateRefused { .. }
             | Fact::PipelineStarted { .. }
             | Fact::StopRequested { .. }
             | Fact::PipelineStopped { .. }

@@ -1,5 +1,6 @@
 //! Version 1 of stored events. Written to disk: never changed.
 mod parts;
+mod then;
 
 use dataflow_core::{
     chunk::ChunkId,
@@ -8,10 +9,13 @@ use dataflow_core::{
     time::Timestamp,
     types::{Learned, Type},
 };
-use parts::{Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Position};
+use parts::{
+    Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Position, Positions, read_positions, store_positions,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use then::{Then, read_spec};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,13 +45,19 @@ enum Fact {
         spec: Value,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         generation: Option<NewGeneration>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        positions: Option<Positions>,
+    },
+    UpdateRefused {
+        code: String,
+        message: String,
     },
     PipelineStarted {
         lanes: u32,
         attempt: u32,
     },
     StopRequested {
-        restart: bool,
+        then: Then,
     },
     PipelineStopped {
         settled: bool,
@@ -141,12 +151,16 @@ impl TryFrom<&domain::Fact> for Fact {
                 spec: serde_json::to_value(spec)?,
                 incarnation: incarnation.as_str().to_owned(),
             },
-            From::PipelineUpdated { spec, generation } => Self::PipelineUpdated {
+            From::PipelineUpdated { spec, generation, positions } => Self::PipelineUpdated {
                 spec: serde_json::to_value(spec)?,
                 generation: generation.as_ref().map(Into::into),
+                positions: positions.as_ref().map(store_positions),
             },
+            From::UpdateRefused { code, message } => {
+                Self::UpdateRefused { code: code.clone(), message: message.clone() }
+            }
             From::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes: *lanes, attempt: *attempt },
-            From::StopRequested { restart } => Self::StopRequested { restart: *restart },
+            From::StopRequested { then } => Self::StopRequested { then: then.try_into()? },
             From::PipelineStopped { settled } => Self::PipelineStopped { settled: *settled },
             From::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
                 batch_id: batch_id.as_str().to_owned(),
@@ -190,18 +204,19 @@ impl TryFrom<&domain::Fact> for Fact {
 impl TryFrom<Fact> for domain::Fact {
     type Error = String;
     fn try_from(fact: Fact) -> Result<Self, String> {
-        let spec =
-            |json: Value| serde_json::from_value(json).map_err(|cause| format!("its spec can't be read: {cause}"));
         Ok(match fact {
             Fact::PipelineCreated { spec: json, incarnation } => Self::PipelineCreated {
-                spec: spec(json)?,
+                spec: read_spec(json)?,
                 incarnation: Incarnation::try_from(incarnation).map_err(|cause| cause.to_string())?,
             },
-            Fact::PipelineUpdated { spec: json, generation } => {
-                Self::PipelineUpdated { spec: spec(json)?, generation: generation.map(Into::into) }
-            }
+            Fact::PipelineUpdated { spec: json, generation, positions } => Self::PipelineUpdated {
+                spec: read_spec(json)?,
+                generation: generation.map(Into::into),
+                positions: positions.map(read_positions),
+            },
+            Fact::UpdateRefused { code, message } => Self::UpdateRefused { code, message },
             Fact::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes, attempt },
-            Fact::StopRequested { restart } => Self::StopRequested { restart },
+            Fact::StopRequested { then } => Self::StopRequested { then: then.try_into()? },
             Fact::PipelineStopped { settled } => Self::PipelineStopped { settled },
             Fact::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
                 batch_id: BatchId::try_from(batch_id).map_err(|cause| cause.to_string())?,

@@ -7,6 +7,7 @@ use dataflow_core::{
     pipeline::{
         Event,
         event::{Cause, Fact, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery, Retargeted},
+        then::{Asked, Then, Update, Wanted},
     },
     position::Position,
     shard::ShardId,
@@ -32,7 +33,7 @@ pub fn event(command: &str, fact: Fact) -> Event {
 
 /// A lifecycle event.
 pub fn lifecycle(command: &str) -> Event {
-    event(command, Fact::StopRequested { restart: false })
+    event(command, Fact::StopRequested { then: Then::default() })
 }
 
 /// A progress event: lane 0 at commit number `sequence`.
@@ -126,6 +127,18 @@ const LARGE: &str = r#"{
     "restart": {"maxAttempts": 3, "initial": "1s", "max": "10s"}
 }"#;
 
+fn update_then_start() -> Then {
+    let by = Asked {
+        actor: "ada".try_into().unwrap(),
+        reason: Some("twice the load since Monday".try_into().unwrap()),
+        trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".try_into().unwrap()),
+        command: "c-0".try_into().unwrap(),
+        hash: Some(u64::MAX),
+    };
+    let wanted = Wanted { spec: spec(SMALL), reset: true, retarget: false, force: false };
+    Then { update: Some(Box::new(Update { wanted, by })), start: true }
+}
+
 /// A sample of every event, by the name of its golden file.
 pub fn all() -> Vec<(&'static str, Event)> {
     let generation = |unsettled: Option<&str>| NewGeneration {
@@ -170,7 +183,19 @@ pub fn all() -> Vec<(&'static str, Event)> {
     vec![
         ("pipeline-created", fact(Fact::PipelineCreated { spec: spec(SMALL), incarnation: incarnation() })),
         ("pipeline-created-all-fields", fact(Fact::PipelineCreated { spec: spec(LARGE), incarnation: incarnation() })),
-        ("pipeline-updated", fact(Fact::PipelineUpdated { spec: spec(SMALL), generation: None })),
+        ("pipeline-updated", fact(Fact::PipelineUpdated { spec: spec(SMALL), generation: None, positions: None })),
+        (
+            "pipeline-updated-positions",
+            fact(Fact::PipelineUpdated {
+                spec: spec(SMALL),
+                generation: None,
+                positions: Some([("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081"))].into()),
+            }),
+        ),
+        (
+            "update-refused",
+            fact(Fact::UpdateRefused { code: "unsettled".into(), message: "no route to \"db:5432\"".into() }),
+        ),
         (
             "pipeline-updated-generation",
             Event {
@@ -185,11 +210,13 @@ pub fn all() -> Vec<(&'static str, Event)> {
                         retargeted: Some(Retargeted { from: "sqlite a".into(), to: "sqlite b".into(), records: 7 }),
                         ..generation(None)
                     }),
+                    positions: None,
                 })
             },
         ),
         ("pipeline-started", fact(Fact::PipelineStarted { lanes: 4, attempt: 2 })),
-        ("stop-requested", fact(Fact::StopRequested { restart: true })),
+        ("stop-requested", fact(Fact::StopRequested { then: Then { update: None, start: true } })),
+        ("stop-requested-update", fact(Fact::StopRequested { then: update_then_start() })),
         ("pipeline-stopped", fact(Fact::PipelineStopped { settled: true })),
         ("batch-received", received("c-1")),
         ("run-opened", opened("c-1")),

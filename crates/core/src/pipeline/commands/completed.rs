@@ -2,10 +2,15 @@
 use super::stopped::end;
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Fact, Rejected, State},
+    pipeline::{Command, Decision, Fact, Rejected, State, command::Prepared},
 };
 
-/// Also while it is stopping: it came to its end before the stop did. It is started again if a restart was asked for.
-pub(in crate::pipeline) fn completed(state: &State, command: &Command, run: RunId) -> Result<Decision, Rejected> {
-    Ok(end(super::reported(state, run)?, command, Fact::PipelineCompleted))
+/// Also while it is stopping: it came to its end before the stop did. Then it is changed and started as it was asked for.
+pub(in crate::pipeline) fn completed(
+    state: &State,
+    command: &Command,
+    run: RunId,
+    prepared: Option<&Prepared>,
+) -> Result<Decision, Rejected> {
+    end(super::reported(state, run)?, command, Fact::PipelineCompleted, prepared)
 }

@@ -21,6 +21,7 @@ use super::{
     Command, Decision, Effect, Event, Rejected, State,
     event::Fact,
     state::{Pipeline, Running},
+    then::Update,
 };
 use crate::{
     id::{PipelineId, RunId},
@@ -41,6 +42,13 @@ impl Decision {
             fact,
         };
         Self { events: facts.into_iter().map(event).collect(), ..Self::default() }
+    }
+
+    /// And this update can't be made.
+    fn refuse(mut self, update: &Update, command: &Command, rejected: Rejected) -> Self {
+        let refused = Fact::UpdateRefused { code: rejected.code().into(), message: rejected.to_string() };
+        self.events.push(update.by.event(command.at, refused));
+        Self { refused: Some(rejected), ..self }
     }
 
     /// And this must now be done.

@@ -1,28 +1,59 @@
 //! A run has ended because it was told to.
+use super::update;
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Effect, Fact, Rejected, State, state::Running},
+    limits::MAX_LANES,
+    pipeline::{
+        Command, Decision, Effect, Fact, Rejected, State,
+        command::Prepared,
+        state::{Running, Then},
+    },
 };
 
-/// Stops the pipeline, and starts it again if that is what was asked for.
+/// Stops the pipeline, and then changes and starts it if that is what was asked for.
 pub(in crate::pipeline) fn stopped(
     state: &State,
     command: &Command,
     run: RunId,
     settled: bool,
+    prepared: Option<&Prepared>,
 ) -> Result<Decision, Rejected> {
     let running = super::ended(state, run)?;
     if running.stopping.is_none() {
         return Err(Rejected::StaleRun);
     }
-    Ok(end(running, command, Fact::PipelineStopped { settled }))
+    end(running, command, Fact::PipelineStopped { settled }, prepared)
 }
 
-/// The end of a run, and the start that follows if a restart was asked for.
-pub(super) fn end(running: &Running, command: &Command, end: Fact) -> Decision {
-    if !running.stopping.is_some_and(|stopping| stopping.restart) {
-        return Decision::of(command, [end]);
+/// The end of a run, and what was to follow, all at once: whatever happens in between, none of it is left undone. An update
+/// that can't be made is refused, and the pipeline goes on as it was.
+pub(super) fn end(
+    running: &Running,
+    command: &Command,
+    end: Fact,
+    prepared: Option<&Prepared>,
+) -> Result<Decision, Rejected> {
+    let settled = !matches!(end, Fact::PipelineStopped { settled: false });
+    let mut decision = Decision::of(command, [end]);
+    let Some(Then { update, start }) = &running.stopping else { return Ok(decision) };
+    let mut lanes = running.pipeline.progress.lanes;
+    if let Some(update) = update {
+        // Whoever reports knew of it: the report is of what was before it was asked.
+        let prepared = prepared.ok_or(Rejected::StaleRun)?;
+        match update::plan(&running.pipeline, settled, &update.wanted, prepared) {
+            Ok(fact) => {
+                if matches!(fact, Fact::PipelineUpdated { generation: Some(_), .. }) {
+                    lanes = Some(prepared.lanes.clamp(1, MAX_LANES));
+                }
+                decision.events.push(update.by.event(command.at, fact));
+            }
+            Err(rejected) => decision = decision.refuse(update, command, rejected),
+        }
     }
-    let lanes = running.pipeline.progress.lanes.unwrap_or(1);
-    Decision::of(command, [end, Fact::PipelineStarted { lanes, attempt: 0 }]).then(Effect::StartRun)
+    if !start {
+        return Ok(decision);
+    }
+    let started = Decision::of(command, [Fact::PipelineStarted { lanes: lanes.unwrap_or(1), attempt: 0 }]);
+    decision.events.extend(started.events);
+    Ok(decision.then(Effect::StartRun))
 }

@@ -1,58 +1,80 @@
 //! Change what a pipeline is.
-use super::{generation, not_allowed};
-use crate::{
-    pipeline::{
-        Command, Decision, Fact, Rejected, State,
-        command::{Change, Settlement},
-        event::Retargeted,
-        rejected::GivenUp,
-    },
-    spec::PipelineSpec,
+use super::{generation, stop};
+use crate::pipeline::{
+    Command, Decision, Fact, Rejected, State,
+    command::{Prepared, Settlement},
+    event::Retargeted,
+    rejected::GivenUp,
+    state::{Pipeline, Running, Then},
+    then::{Asked, Update, Wanted},
 };
 
-/// What a user wants even if something is left behind with it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::pipeline) struct Wanted {
-    /// Positions.
-    pub(in crate::pipeline) reset: bool,
-    /// Records that the target before has got.
-    pub(in crate::pipeline) retarget: bool,
-}
-
-/// While it runs, only name, description and labels. Other records to read, another target or another number of lanes
-/// start a new generation, which goes on where the old one ended, but for positions that say nothing to the source any
-/// more: those are given up only if a user wants it. Nor does it go on unasked at another target, which has nothing of what
-/// was delivered so far.
+/// Other records to read, another target or another number of lanes start a new generation, which goes on where the old one
+/// ended, but for positions that say nothing to the source any more: those are given up only if a user wants it. Nor does
+/// it go on unasked at another target, which has nothing of what was delivered so far.
+///
+/// A running one is stopped, changed and started again; all that can be known before is asked before it is stopped. Its
+/// name, description and labels change at once.
 ///
 /// Afterwards a pipeline is what it was, except that a change of what it does makes a completed one stopped (there may be
 /// more to do now) and cancels the restart of a failed one (the user is at work on it, and starts it when done).
 pub(in crate::pipeline) fn update(
     state: &State,
     command: &Command,
-    spec: &PipelineSpec,
-    change: &Change,
-    wanted: Wanted,
-    settlement: &Settlement,
-    nonce: u64,
+    wanted: &Wanted,
+    prepared: &Prepared,
 ) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
-    let spec = super::checked(spec, &pipeline.id)?;
-    if *spec == pipeline.spec {
+    let wanted = Wanted { spec: super::checked(&wanted.spec, &pipeline.id)?, ..wanted.clone() };
+    match state {
+        State::Running(running) if state.pending().is_some() || !wanted.spec.runs_like(&pipeline.spec) => {
+            once_stopped(running, command, wanted, prepared)
+        }
+        _ if *wanted.spec == pipeline.spec => Ok(Decision::default()),
+        _ => Ok(Decision::of(command, [plan(pipeline, pipeline.settled, &wanted, prepared)?])),
+    }
+}
+
+/// Has a running one stop for an update, in the place of one that is to be made already. To what it is now: nothing is
+/// changed. It starts again, unless it was to stay stopped before the update was asked for.
+fn once_stopped(
+    running: &Running,
+    command: &Command,
+    wanted: Wanted,
+    prepared: &Prepared,
+) -> Result<Decision, Rejected> {
+    let Running { pipeline, stopping, .. } = running;
+    let pending = stopping.as_ref().and_then(|then| then.update.as_ref());
+    if pending.is_some_and(|pending| pending.wanted == wanted) {
         return Ok(Decision::default());
     }
-    if matches!(state, State::Running(_)) && !spec.runs_like(&pipeline.spec) {
-        let fix = "stop it first; only name, description and labels may change while it runs";
-        return Err(not_allowed("update", state, fix));
+    let start = stopping.as_ref().is_none_or(|then| then.start);
+    let mut update = None;
+    if *wanted.spec != pipeline.spec {
+        plan(pipeline, false, &wanted, prepared)?;
+        update = Some(Box::new(Update { wanted, by: Asked::of(command) }));
     }
-    if !pipeline.starts_generation(&spec, change) {
-        return Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation: None }]));
-    }
+    Ok(stop::stop_for(running, command, Then { update, start }))
+}
+
+/// The update of a pipeline that has stopped. `settled`: the journal knows all that the sink has.
+pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared: &Prepared) -> Result<Fact, Rejected> {
+    let (Prepared { change, settlement, nonce, .. }, spec) = (prepared, wanted.spec.clone());
     let mut kept = pipeline.progress.positions_with(settlement.lanes());
+    if !pipeline.starts_generation(&spec, change) {
+        let known = match settlement {
+            Settlement::Settled { .. } => true,
+            Settlement::NotNeeded => settled,
+            Settlement::Unsettled { .. } => false,
+        };
+        let positions = (known && !spec.runs_like(&pipeline.spec)).then_some(kept);
+        return Ok(Fact::PipelineUpdated { spec, generation: None, positions });
+    }
     let given_up = kept.extract_if(.., |partition, _| change.given_up.contains_key(partition)).collect();
     if !wanted.reset {
         GivenUp::check(&given_up, change)?;
     }
-    let mut generation = generation::begin(pipeline, &spec, kept, settlement, nonce)?;
+    let mut generation = generation::begin(pipeline, &spec, kept, settlement, *nonce)?;
     generation.given_up = given_up;
     if let Some((from, to)) = &change.target {
         let records = pipeline.progress.held_by_target(&generation.settled);
@@ -61,5 +83,5 @@ pub(in crate::pipeline) fn update(
         }
         generation.retargeted = Some(Retargeted { from: from.clone(), to: to.clone(), records });
     }
-    Ok(Decision::of(command, [Fact::PipelineUpdated { spec, generation: Some(generation) }]))
+    Ok(Fact::PipelineUpdated { spec, generation: Some(generation), positions: None })
 }

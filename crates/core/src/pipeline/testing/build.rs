@@ -5,9 +5,10 @@ use crate::{
     ledger::Counters,
     pipeline::{
         Fact, Request,
-        command::{Change, Settlement},
+        command::{Change, Prepared, Settlement},
         event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery},
-        state::Inbox,
+        state::{Inbox, Then},
+        then::{Asked, Update, Wanted},
     },
     position::{Position, Positions},
     spec::{Component, PipelineSpec},
@@ -70,7 +71,7 @@ pub fn spec() -> PipelineSpec {
     }))
 }
 
-/// [`spec`] with another description: a change that is allowed while it runs.
+/// [`spec`] with another description: a change that is made while it runs.
 pub fn described() -> PipelineSpec {
     PipelineSpec { description: "all orders".into(), ..spec() }
 }
@@ -193,7 +194,12 @@ pub fn created() -> Fact {
 
 /// It was changed, within the generation.
 pub fn updated(spec: PipelineSpec) -> Fact {
-    Fact::PipelineUpdated { spec: Box::new(spec), generation: None }
+    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None }
+}
+
+/// It was changed, within the generation, and that takes effect at `position`.
+pub fn updated_at(spec: PipelineSpec, position: u64) -> Fact {
+    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: Some(at(position)) }
 }
 
 /// A user started it, with one lane.
@@ -225,12 +231,19 @@ pub fn received(name: &str, from: u64, to: u64) -> Fact {
 
 /// It was told to stop.
 pub fn stop_requested() -> Fact {
-    Fact::StopRequested { restart: false }
+    Fact::StopRequested { then: Then::default() }
 }
 
 /// It was told to stop, and to start again.
 pub fn restart_requested() -> Fact {
-    Fact::StopRequested { restart: true }
+    Fact::StopRequested { then: Then { update: None, start: true } }
+}
+
+/// It was told to stop, to become `spec` and, if so, to start again; asked by a user with the command `command`, of this hash.
+pub fn update_requested(spec: PipelineSpec, start: bool, command: &str, hash: u64) -> Fact {
+    let by = Asked { actor: user(), reason: None, trace: None, command: command_id(command), hash: Some(hash) };
+    let wanted = wanted(spec, true);
+    Fact::StopRequested { then: Then { update: Some(Box::new(Update { wanted, by })), start } }
 }
 
 /// It has stopped, and all is settled.
@@ -271,27 +284,41 @@ pub fn update_source(reset: bool) -> Request {
         ..Change::default()
     };
     let settlement = Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
-    Request::Update { spec: Box::new(resourced()), change, reset, retarget: false, settlement, nonce: NONCE }
+    let wanted = Wanted { reset, ..wanted(resourced(), false) };
+    Request::Update { wanted, prepared: Prepared { change, settlement, nonce: NONCE, lanes: 1 } }
+}
+
+/// What a user wants, without giving up positions.
+pub fn wanted(spec: PipelineSpec, retarget: bool) -> Wanted {
+    Wanted { spec: Box::new(spec), reset: false, retarget, force: false }
+}
+
+/// What `spec` in the place of [`spec`](self::spec) comes to, where what they have of source and sink is all that matters to them.
+pub fn prepared(spec: &PipelineSpec, settlement: Settlement) -> Prepared {
+    let before = self::spec();
+    let (source, sink) = (spec.source != before.source, spec.sink != before.sink);
+    let target = |spec: &PipelineSpec| serde_json::Value::Object(spec.sink.config.clone()).to_string();
+    let target = sink.then(|| (target(&before), target(spec)));
+    let change = Change { source, sink, target, given_up: BTreeMap::new() };
+    Prepared { change, settlement, nonce: NONCE, lanes: 1 }
+}
+
+/// The sink was asked: lane 0 is after `settled` commits.
+pub fn settled(settled: u64) -> Settlement {
+    Settlement::Settled { lanes: vec![lane(settled)], met: Vec::new(), lost: None }
 }
 
 /// Change it, where what [`spec`] has of source and sink is all that matters to them.
 pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> Request {
-    let before = self::spec();
-    let (source, sink) = (spec.source != before.source, spec.sink != before.sink);
-    let target = |spec: &PipelineSpec| serde_json::Value::Object(spec.sink.config.clone()).to_string();
-    let target = sink.then(|| (target(&before), target(&spec)));
-    let change = Change { source, sink, target, given_up: BTreeMap::new() };
-    Request::Update { spec: Box::new(spec), change, reset: false, retarget: true, settlement, nonce: NONCE }
+    let prepared = prepared(&spec, settlement);
+    Request::Update { wanted: wanted(spec, true), prepared }
 }
 
 /// Change the sink, without a word of what becomes of what it has written.
 pub fn update_target_unasked() -> Request {
-    match update_unsettled(redirected(), true) {
-        Request::Update { spec, change, reset, settlement, .. } => {
-            Request::Update { spec, change, reset, retarget: false, settlement, nonce: NONCE }
-        }
-        other => other,
-    }
+    let settlement = Settlement::Unsettled { reason: "no route to host".into(), forced: true };
+    let prepared = prepared(&redirected(), settlement);
+    Request::Update { wanted: wanted(redirected(), false), prepared }
 }
 
 /// Run it, with three lanes if it may choose.
@@ -337,15 +364,25 @@ pub fn report_progress(run: u64, sequence: u64) -> Request {
 
 /// Run number `run` has stopped, and all is settled.
 pub fn report_stopped(run: u64) -> Request {
-    Request::ReportStopped { run: RunId(run), settled: true }
+    Request::ReportStopped { run: RunId(run), settled: true, update: refiltering() }
+}
+
+/// The same, and this is what the update comes to that waits for it.
+pub fn report_stopped_for(run: u64, update: Prepared) -> Request {
+    Request::ReportStopped { run: RunId(run), settled: true, update: Some(Box::new(update)) }
+}
+
+/// What an update to [`refiltered`] comes to, in the case that it waits.
+fn refiltering() -> Option<Box<Prepared>> {
+    Some(Box::new(prepared(&refiltered(), Settlement::NotNeeded)))
 }
 
 /// Run number `run` has failed; the restart policy would wait for a second.
 pub fn report_failed(run: u64, retryable: bool) -> Request {
-    Request::ReportFailed { run: RunId(run), cause: cause(retryable), restart_in: Some(1_000) }
+    Request::ReportFailed { run: RunId(run), cause: cause(retryable), restart_in: Some(1_000), update: refiltering() }
 }
 
 /// Run number `run` has come to the end of its source.
 pub fn report_completed(run: u64) -> Request {
-    Request::ReportCompleted { run: RunId(run) }
+    Request::ReportCompleted { run: RunId(run), update: refiltering() }
 }

@@ -1,11 +1,11 @@
 //! Given/when/then for the pipeline's domain, with builders for what goes in.
 //!
 //! ```
-//! use dataflow_core::pipeline::{Effect, Fact, testing::*};
+//! use dataflow_core::pipeline::{Effect, testing::*};
 //!
 //! given([created(), started()])
 //!     .when(stop())
-//!     .then([Fact::StopRequested { restart: false }])
+//!     .then([stop_requested()])
 //!     .then_effects([Effect::StopRun]);
 //! ```
 mod build;
@@ -173,6 +173,7 @@ fn usual_actor(fact: &Fact) -> Actor {
         | Fact::PipelineStopped { .. } => Actor::system(),
         Fact::PipelineCreated { .. }
         | Fact::PipelineUpdated { .. }
+        | Fact::UpdateRefused { .. }
         | Fact::PipelineStarted { .. }
         | Fact::StopRequested { .. }
         | Fact::BatchReceived { .. }

@@ -29,6 +29,12 @@ pub fn samples() -> Vec<Event> {
                 retargeted: Some(Retargeted { from: "sqlite a".into(), to: "sqlite b".into(), records: 300 }),
                 ..generation(2, at(300))
             }),
+            positions: None,
+        },
+        super::updated_at(super::refiltered(), 300),
+        Fact::UpdateRefused {
+            code: "unsettled".into(),
+            message: "what the sink has is not settled: no route to host".into(),
         },
         Fact::PipelineStarted { lanes: 2, attempt: 1 },
         Fact::BatchReceived {
@@ -57,7 +63,8 @@ pub fn samples() -> Vec<Event> {
         Fact::RecordsLost(ten_lost()),
         Fact::DeadLettersJoined { first: 0, count: 2, into: dead_letters("joined-0-30", 30) },
         Fact::PipelineFailed { cause: cause(true), restart_at: Some(EPOCH.plus_millis(10_000)) },
-        Fact::StopRequested { restart: true },
+        super::restart_requested(),
+        super::update_requested(super::refiltered(), true, "command-1", 1),
         Fact::PipelineStopped { settled: false },
         Fact::PipelineCompleted,
         Fact::CheckpointReset {

@@ -70,6 +70,7 @@ pub fn states() -> Vec<(&'static str, Given)> {
         ("running", running.clone()),
         ("stopping", running.clone().and(stop_requested())),
         ("restarting", running.clone().and(restart_requested())),
+        ("updating", running.clone().and(update_requested(refiltered(), true, "given-6", 6))),
         ("stopped", stopped.clone()),
         ("failed", running.clone().and(failed())),
         ("retrying", running.clone().and(failed_for_now())),
@@ -145,9 +146,10 @@ fn phase(state: &State) -> &'static str {
     match state {
         State::Empty => "empty",
         State::Configured(_) => "configured",
-        State::Running(running) => match running.stopping {
+        State::Running(running) => match &running.stopping {
             None => "running",
-            Some(stopping) if stopping.restart => "restarting",
+            Some(then) if then.start && then.update.is_some() => "updating",
+            Some(then) if then.start => "restarting",
             Some(_) => "stopping",
         },
         State::Stopped(_) => "stopped",

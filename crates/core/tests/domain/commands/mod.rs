@@ -9,3 +9,4 @@ mod reset_checkpoint;
 mod start;
 mod stop;
 mod update;
+mod update_running;

@@ -143,7 +143,7 @@ fn lost_records_are_named_once() {
 fn a_run_stops_only_if_it_was_told_to() {
     running().when(report_stopped(10)).then_rejected("stale-run");
     let stopping = running().and(stop_requested());
-    let unsettled = Request::ReportStopped { run: RunId(10), settled: false };
+    let unsettled = Request::ReportStopped { run: RunId(10), settled: false, update: None };
     stopping.clone().when(unsettled).then([Fact::PipelineStopped { settled: false }]);
     // It may have been told so before it was open.
     stopping.when(report_stopped(11)).then([stopped()]);
@@ -157,7 +157,7 @@ fn a_failure_is_tried_again_as_the_policy_says() {
     running().when(report_failed(10, true)).then(failed(Some(later), true)).then_effects([Effect::RestartAt(later)]);
     running().when(report_failed(10, false)).then(failed(None, false)).then_effects([]);
     running().when(report_failed(11, true)).then_effects([Effect::RestartAt(later)]);
-    let no_more = Request::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None };
+    let no_more = Request::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None, update: None };
     running().when(no_more).then(failed(None, true)).then_effects([]);
 
     let never = RestartPolicy { max_attempts: Some(0), ..RestartPolicy::default() };
@@ -200,7 +200,7 @@ fn reports_take_no_command_id() {
 #[test]
 fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
     let behind = Cause { code: Cause::JOURNAL_BEHIND.into(), ..cause(false) };
-    let report = || Request::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None };
+    let report = || Request::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, update: None };
     let failed = || Fact::PipelineFailed { cause: behind.clone(), restart_at: None };
     for request in [stop_requested(), restart_requested()] {
         let stopping = given([created(), started(), request]);

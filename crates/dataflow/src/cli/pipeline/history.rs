@@ -63,6 +63,9 @@ fn tell_changes(items: &mut [HistoryItem], newest_first: bool) {
     let in_order: Box<dyn Iterator<Item = &mut HistoryItem>> =
         if newest_first { Box::new(items.iter_mut().rev()) } else { Box::new(items.iter_mut()) };
     for item in in_order {
+        if let (Some(before), Some(asked)) = (&before, item.detail.pointer_mut("/then/update")) {
+            *asked = changes(before, asked.take());
+        }
         let Some(spec) = item.detail.get("spec").cloned() else { continue };
         if let Some(before) = before.filter(|_| item.event == "PipelineUpdated") {
             item.detail = changes(&before, item.detail.take());

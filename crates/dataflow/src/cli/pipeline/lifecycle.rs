@@ -43,10 +43,10 @@ struct Target {
 }
 
 #[derive(Debug, clap::Args)]
-struct Wait {
+pub(super) struct Wait {
     /// How long to wait for the stop: `10s`, `1m`; it goes on stopping after that.
     #[arg(long, value_name = "DURATION")]
-    wait: Option<String>,
+    pub(super) wait: Option<String>,
 }
 
 pub(crate) async fn start(args: Start, output: Output) -> Result<Outcome, Failure> {

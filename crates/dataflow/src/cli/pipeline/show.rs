@@ -17,7 +17,12 @@ pub(crate) fn show(pipeline: &PipelineView, output: Output) -> Outcome {
 }
 
 fn text(pipeline: &PipelineView) -> String {
-    let status = if pipeline.stopping { format!("{}, stopping", pipeline.status) } else { pipeline.status.to_string() };
+    let meanwhile = match (pipeline.stopping, pipeline.updating) {
+        (true, true) => ", stopping to be updated",
+        (true, false) => ", stopping",
+        _ => "",
+    };
+    let status = format!("{}{meanwhile}", pipeline.status);
     let mut rows = vec![
         ("pipeline", pipeline.pipeline_id.clone()),
         ("name", pipeline.name.clone()),

@@ -1,5 +1,5 @@
 //! `dataflow pipeline update`.
-use super::Outcome;
+use super::{Outcome, lifecycle::Wait};
 use crate::cli::{
     client::{Because, Request, Server},
     exit::Failure,
@@ -27,6 +27,11 @@ pub(crate) struct Args {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    wait: Wait,
+    /// Repeated with the same key, the request has no second effect.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
     because: Because,
 }
 
@@ -35,13 +40,18 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let id = spec_file::id_in(&spec).ok_or_else(|| {
         Failure::invalid("the file does not say which pipeline it is for", Vec::new()).fix("give it a pipelineId")
     })?;
-    let query: Vec<_> = [("reset", args.reset), ("retarget", args.retarget), ("force", args.force)]
+    let mut query: Vec<_> = [("reset", args.reset), ("retarget", args.retarget), ("force", args.force)]
         .into_iter()
         .filter(|(_, given)| *given)
         .map(|(name, _)| (name, "true".to_owned()))
         .collect();
+    query.extend(args.wait.wait.map(|wait| ("wait", wait)));
     let path = ["pipelines", id];
-    let request = Request::put(&path).body(&spec).if_match(args.if_version).query(&query).because(&args.because);
+    let request = Request::put(&path).body(&spec).if_match(args.if_version).query(&query);
+    let request = request.idempotency_key(args.idempotency_key.as_deref()).because(&args.because);
     let pipeline: PipelineView = args.server.client()?.send(request).await?;
+    if pipeline.stopping {
+        eprintln!("{id} is still stopping, and is changed then");
+    }
     Ok(super::show(&pipeline, output))
 }

@@ -29,13 +29,13 @@ impl From<Position> for position::Position {
     }
 }
 
-type Positions = BTreeMap<String, Position>;
+pub(super) type Positions = BTreeMap<String, Position>;
 
-fn store_positions(positions: &position::Positions) -> Positions {
+pub(super) fn store_positions(positions: &position::Positions) -> Positions {
     positions.iter().map(|(partition, position)| (partition.to_string(), position.into())).collect()
 }
 
-fn read_positions(stored: Positions) -> position::Positions {
+pub(super) fn read_positions(stored: Positions) -> position::Positions {
     stored.into_iter().map(|(partition, position)| (partition.as_str().into(), position.into())).collect()
 }
 
