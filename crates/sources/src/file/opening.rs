@@ -87,14 +87,15 @@ impl Follow {
         };
         let (grace, pattern) = (self.grace(), self.source.is_pattern());
         let mut passed = false;
-        if let Some((_, found)) = &found {
+        if let Some((there, found)) = &found {
             let meta = found.metadata().map_err(failed)?;
             passed = self.is_read_elsewhere(k, &meta);
+            let matched = self.source.may_match(there);
             let slot = &mut self.slots[k];
             // Its writer may not have opened the new one yet.
             if !passed && meta.len() == 0 && slot.has_waited(grace) {
                 passed = true;
-                if let Some(known) = slot.known.filter(|_| !pattern) {
+                if let Some(known) = slot.known.filter(|_| !matched) {
                     slot.left(found, &known).map_err(failed)?;
                 }
             }
