@@ -74,7 +74,7 @@ impl Definition {
     pub(super) async fn of(client: &impl GenericClient, table: &str, tokens: &str) -> Result<Self, Error> {
         let lockable = client.query_opt(LOCKED, &[&table]).await?.is_some_and(|row| row.get(0));
         let digest = digest(client, table, tokens).await?;
-        let relation = client.query_opt(RELATION, &[&table, &tokens]).await?.map(|row| row.get(0));
+        let relation = relation(client, table, tokens).await?;
         Ok(Self { table: table.into(), tokens: tokens.into(), digest, relation, lockable })
     }
 
@@ -100,6 +100,15 @@ impl Definition {
     pub(super) fn is_asked_again(&self) -> bool {
         !self.lockable
     }
+}
+
+/// Which table holds the rows of one, whose name comes quoted, as does that of the tokens; none: that can't be told.
+pub(super) async fn relation(
+    client: &impl GenericClient,
+    table: &str,
+    tokens: &str,
+) -> Result<Option<String>, Error> {
+    Ok(client.query_opt(RELATION, &[&table, &tokens]).await?.map(|row| row.get(0)))
 }
 
 async fn digest(client: &impl GenericClient, table: &str, tokens: &str) -> Result<String, Error> {

@@ -1,5 +1,5 @@
 //! Tokens in PostgreSQL: fencing, advancing, reading, and breaking the lock of a writer that is frozen.
-use super::pool::Server;
+use super::{definition, pool::Server};
 use crate::{
     owner::Owner,
     table::{
@@ -237,7 +237,8 @@ async fn take_over(
             let values: [&(dyn ToSql + Sync); 3] = [&key.pipeline, &other, &target];
             let locking = transaction.query(&lock, &values);
             breaking_locks(server, transaction, wait, Ended::Silent, doing, locking).await?;
-            is_empty(transaction, schema, target).await.map_err(failed)?
+            let elsewhere = is_elsewhere(transaction, schema, target, &values).await.map_err(failed)?;
+            elsewhere || is_empty(transaction, schema, target).await.map_err(failed)?
         };
         if !gone && !owner.is_taken_over(lane, &called)? {
             continue;
@@ -261,6 +262,24 @@ async fn take_over(
         breaking_locks(server, transaction, wait, Ended::All, doing, forgetting).await?;
     }
     Ok(())
+}
+
+/// Whether all that progress of these (a pipeline, an incarnation, a target) says to be written is in a table that is another
+/// one than the one of this name: that was dropped, and others have made it anew.
+async fn is_elsewhere(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    table: &str,
+    whose: &[&(dyn ToSql + Sync); 3],
+) -> Result<bool, tokio_postgres::Error> {
+    let (name, table) = (name(schema), format!("{}.{}", quote(schema), quote(table)));
+    let Some(there) = definition::relation(transaction, &table, &name).await? else { return Ok(false) };
+    let written = format!(
+        "select coalesce(bool_and(coalesce(relation <> $4 and split_part(relation, ':', 1) = split_part($4, ':', 1), false)), false) \
+         from {name} where pipeline = $1 and incarnation = $2 and target = $3 and sequence > 0"
+    );
+    let [pipeline, incarnation, target] = *whose;
+    Ok(transaction.query_one(&written, &[pipeline, incarnation, target, &there]).await?.get(0))
 }
 
 /// Whether a table has no row, or is not there: then nothing is left of what others have written to one of this name. One

@@ -1,5 +1,7 @@
 //! Tables that are there, made or widened.
 use crate::target::*;
+use dataflow_core::{id::Incarnation, token::Fence};
+use dataflow_sdk::sink::OpenLane;
 
 #[tokio::test]
 async fn it_conforms_with_a_table_that_it_makes() {
@@ -245,5 +247,32 @@ async fn tokens_of_an_earlier_build_are_refused() {
     let columns = "pipeline text, incarnation text, generation bigint, lane integer, journal text, target text";
     target.client.batch_execute(&format!("create table dataflow_tokens ({columns})")).await.unwrap();
     assert_eq!(target.try_open(1).await.unwrap_err().code(), "tokens-outdated");
+    target.drop().await;
+}
+
+/// A table that was dropped holds nothing of anybody, also when another pipeline has made it anew meanwhile.
+#[tokio::test]
+async fn a_dropped_table_that_several_pipelines_share_is_in_nobodys_way() {
+    let more = json!({"columns": {"id": "bigint", "name": "text"}});
+    let Some(target) = Target::new("", more).await else { return };
+    let write = async |journal: &str, pipeline: &str| {
+        let fence = Fence { incarnation: Incarnation::try_from(&*format!("1-{journal}")).unwrap(), ..fence(pipeline, 1) };
+        let lane = OpenLane { journal: journal.into(), ..open_lane(&fence) };
+        let mut opened = target.sink().open(&context(pipeline), lane).await?;
+        let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
+        opened.writer.commit(&rows, &token(&fence, 1)).await
+    };
+    for pipeline in ["p", "q", "r"] {
+        write("one", pipeline).await.unwrap();
+    }
+    target.client.batch_execute("drop table users").await.unwrap();
+    for pipeline in ["p", "q"] {
+        write("two", pipeline).await.unwrap_or_else(|error| panic!("{pipeline}: {error:?}"));
+    }
+    // What is in the table that is there is in the way.
+    let error = write("three", "q").await.unwrap_err();
+    let CommitError::Failed(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.code(), "target-of-another-node", "{error}");
+    assert_eq!(target.rows().await.len(), 2);
     target.drop().await;
 }
