@@ -103,11 +103,7 @@ impl Definition {
 }
 
 /// Which table holds the rows of one, whose name comes quoted, as does that of the tokens; none: that can't be told.
-pub(super) async fn relation(
-    client: &impl GenericClient,
-    table: &str,
-    tokens: &str,
-) -> Result<Option<String>, Error> {
+pub(super) async fn relation(client: &impl GenericClient, table: &str, tokens: &str) -> Result<Option<String>, Error> {
     Ok(client.query_opt(RELATION, &[&table, &tokens]).await?.map(|row| row.get(0)))
 }
 

@@ -49,6 +49,10 @@ const ADOPT: &str = "update dataflow_tokens set incarnation = ?2, journal = ?4, 
     where pipeline = ?1 and incarnation = ?5 and target = ?3";
 const FORGET: &str = "delete from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and target = ?3";
 
+/// Drops the progress that other journals have at a target.
+const FORGET_OTHERS: &str = "delete from dataflow_tokens where target = ?3 and journal <> \
+    (select journal from dataflow_tokens where pipeline = ?1 and incarnation = ?2 limit 1)";
+
 const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten'), 0) from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and target = ?3 group by generation";
 
@@ -187,6 +191,13 @@ impl Database {
             return Ok(true);
         }
         self.connection.query_row(&format!("select not exists (select 1 from {})", quote(table)), [], |row| row.get(0))
+    }
+
+    /// Drops the progress of other nodes at a table that was missing, so that nothing is left of what they have written to it.
+    pub(super) fn forget_others(&self, target: &str, claim: &Claim) -> Result<(), Error> {
+        let (pipeline, incarnation, _) = key(&claim.fence);
+        let forgotten = self.connection.execute(FORGET_OTHERS, params![pipeline, incarnation, target]);
+        forgotten.map(drop).map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))
     }
 
     /// Makes sure that the missing table `target` has no rows that a pipeline has written.

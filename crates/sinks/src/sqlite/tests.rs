@@ -640,3 +640,29 @@ async fn an_audit_takes_for_equal_what_the_table_does() {
         assert_eq!(wrong, [0, 0, 0], "{column}: {found:?}");
     }
 }
+
+/// A table that was dropped holds nothing of anybody, also when another pipeline has made it anew meanwhile.
+#[tokio::test]
+async fn a_dropped_table_that_several_pipelines_share_is_in_nobodys_way() {
+    let target = Target::new(None, json!({"columns": {"id": "bigint", "name": "text"}}));
+    let write = async |journal: &str, pipeline: &str| {
+        let incarnation = format!("1-{journal}");
+        let incarnation = dataflow_core::id::Incarnation::try_from(incarnation.as_str()).unwrap();
+        let fence = dataflow_core::token::Fence { incarnation, ..fence(pipeline, 1) };
+        let lane = OpenLane { journal: journal.into(), ..open_lane(&fence) };
+        let mut opened = target.sink().open(&context(pipeline), lane).await?;
+        let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
+        opened.writer.commit(&rows, &token(&fence, 1)).await
+    };
+    for pipeline in ["p", "q", "r"] {
+        write("one", pipeline).await.unwrap();
+    }
+    target.db().execute_batch("drop table users").unwrap();
+    for pipeline in ["p", "q"] {
+        write("two", pipeline).await.unwrap_or_else(|error| panic!("{pipeline}: {error:?}"));
+    }
+    // What is in the table that is there is in the way.
+    let CommitError::Failed(error) = write("three", "q").await.unwrap_err() else { panic!() };
+    assert_eq!(error.code(), "target-of-another-node", "{error}");
+    assert_eq!(target.rows().await.len(), 2);
+}

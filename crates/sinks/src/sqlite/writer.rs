@@ -134,6 +134,7 @@ impl Target {
             }
             let Some(columns) = columns else { return Ok(Vec::new()) };
             self.run(&ddl::create_table(&table, &columns, &self.options.key(), types::declare))?;
+            self.db.forget_others(&table, &self.claim)?;
             found = describe(self)?;
         } else if let Some(there) = &found {
             for column in columns_to_add(&self.options, &NAMING, there, columns, &mut self.added)? {

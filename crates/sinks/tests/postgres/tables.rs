@@ -256,7 +256,8 @@ async fn a_dropped_table_that_several_pipelines_share_is_in_nobodys_way() {
     let more = json!({"columns": {"id": "bigint", "name": "text"}});
     let Some(target) = Target::new("", more).await else { return };
     let write = async |journal: &str, pipeline: &str| {
-        let fence = Fence { incarnation: Incarnation::try_from(&*format!("1-{journal}")).unwrap(), ..fence(pipeline, 1) };
+        let fence =
+            Fence { incarnation: Incarnation::try_from(&*format!("1-{journal}")).unwrap(), ..fence(pipeline, 1) };
         let lane = OpenLane { journal: journal.into(), ..open_lane(&fence) };
         let mut opened = target.sink().open(&context(pipeline), lane).await?;
         let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
