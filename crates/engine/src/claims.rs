@@ -110,7 +110,8 @@ impl Course {
             Fact::PipelineUpdated { spec, generation: None, positions } => {
                 let before = self.spec.replace(PipelineSpec::clone(spec));
                 if let Some(before) = before.filter(|before| self.started && !before.gives_like(spec)) {
-                    match positions.clone() {
+                    // A limit of the source's own can only be applied to all that it gives.
+                    match positions.clone().filter(|_| before.max_record_bytes == spec.max_record_bytes) {
                         Some(until) => self.stretches.push(Stretch { spec: before, until }),
                         None => self.changed = Some(crate::view::rfc3339(event.at)),
                     }

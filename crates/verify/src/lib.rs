@@ -21,7 +21,7 @@ use dataflow_sdk::{Context, Error as ConnectorError, audit::Audit};
 use letters::Letters;
 use range::Range;
 use replay::Replay;
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Where a pipeline's claims come from: a node, or a journal that no node has open.
@@ -135,12 +135,17 @@ pub async fn verify(
     let reached = tokens::reached(&claims, &*built.sink, &cx, &mut report).await.map_err(of_sink)?;
     let range = Range::of(&claims, &reached);
     let mut letters = Letters::load(claimant, &claims).await?;
-    let volatile = plugins.compiler().volatile(&claims.spec);
-    if volatile.rows {
-        report.cannot("which records have rows depends on a function that gives another value each time");
+    let mut volatile = BTreeSet::new();
+    for spec in claims.stretches.iter().map(|stretch| &stretch.spec).chain([&claims.spec]) {
+        let of_spec = plugins.compiler().volatile(spec);
+        if of_spec.rows {
+            report.cannot("which records have rows depends on a function that gives another value each time");
+        }
+        volatile.extend(of_spec.fields);
     }
-    report.not_compared.clone_from(&volatile.fields);
-    let audit = Audit { lanes: claims.by_lane.clone(), volatile: volatile.fields };
+    let volatile: Vec<_> = volatile.into_iter().collect();
+    report.not_compared.clone_from(&volatile);
+    let audit = Audit { lanes: claims.by_lane.clone(), volatile };
     let Some(audited) = built.sink.audit(&cx, audit).await.map_err(of_sink)? else {
         let kind = &claims.spec.sink.kind;
         return Err(Error::NotNow {

@@ -7,7 +7,10 @@ use crate::{
     range::Range,
     report::Report,
 };
-use dataflow_core::position::{Partition, Position};
+use dataflow_core::{
+    position::{Partition, Position, Positions},
+    spec::PipelineSpec,
+};
 use dataflow_engine::{claims::Claims, parts::Plugins};
 use dataflow_sdk::{
     Context, Error as ConnectorError, Records,
@@ -27,11 +30,28 @@ const TRIES: u32 = 5;
 const GONE: &str = "the source does not have it any more";
 
 pub(crate) struct Replay {
-    /// Away while a thread works with it.
-    again: Option<Again>,
+    /// What each spec of the generation has done, the present one's last.
+    stretches: Vec<Stretch>,
     auditor: Box<dyn Auditor>,
     lossy: Lossy,
     range: Range,
+}
+
+/// What one spec has done.
+struct Stretch {
+    /// Its transforms; away while a thread works with them.
+    again: Option<Again>,
+    /// Where it ends; none: where the range does.
+    until: Option<Positions>,
+}
+
+impl Stretch {
+    /// So many of these records are of it, or of one before it.
+    fn end(&self, records: &Records) -> usize {
+        let Some(until) = &self.until else { return records.len() };
+        let at = until.get(&records.partition).map_or(0, number);
+        records.offsets.partition_point(|offset| *offset < at)
+    }
 }
 
 impl Replay {
@@ -42,16 +62,20 @@ impl Replay {
         unknown_fields: Option<UnknownFields>,
         range: Range,
     ) -> Result<Self, Error> {
-        let spec = Arc::new(claims.spec.clone());
-        let plan = Plan {
-            transforms: spec.transforms.clone(),
-            spec,
-            demand: audited.demand,
-            unknown_fields,
-            learned: claims.learned.clone(),
+        let stretch = |spec: &PipelineSpec, until: Option<&Positions>| {
+            let spec = Arc::new(spec.clone());
+            let plan = Plan {
+                transforms: spec.transforms.clone(),
+                spec,
+                demand: audited.demand.clone(),
+                unknown_fields,
+                learned: claims.learned.clone(),
+            };
+            Ok(Stretch { again: Some(Again::new(plugins.clone(), plan)?), until: until.cloned() })
         };
-        let again = Some(Again::new(plugins, plan)?);
-        Ok(Self { again, auditor: audited.auditor, lossy: Lossy::default(), range })
+        let earlier = claims.stretches.iter().map(|earlier| stretch(&earlier.spec, Some(&earlier.until)));
+        let stretches = earlier.chain([stretch(&claims.spec, None)]).collect::<Result<_, Error>>()?;
+        Ok(Self { stretches, auditor: audited.auditor, lossy: Lossy::default(), range })
     }
 
     /// Reads all lanes, one after the other.
@@ -137,14 +161,21 @@ impl Replay {
         let unlisted_from = part.journalled;
         (part.at, part.from) = (to, Some(records.to.clone()));
         records.truncate(records.offsets.partition_point(|offset| *offset < end));
-        if !records.is_empty() {
-            self.process(Arc::new(records), unlisted_from, letters, report).await?;
+        let mut begin = 0;
+        for stretch in 0..self.stretches.len() {
+            let end = self.stretches[stretch].end(&records);
+            if begin < end {
+                let of_it = Arc::new(records.slice(begin..end));
+                self.process(stretch, of_it, unlisted_from, letters, report).await?;
+                begin = end;
+            }
         }
         Ok(())
     }
 
     async fn process(
         &mut self,
+        stretch: usize,
         records: Arc<Records>,
         unlisted_from: u64,
         letters: &mut Letters,
@@ -155,12 +186,12 @@ impl Replay {
         let is_doubtful =
             |row: &u32| place(row) >= unlisted_from || letters.turned_down(&records.partition, place(row)).is_some();
         let doubtful: Arc<BTreeSet<u32>> = Arc::new((0..records.len() as u32).filter(is_doubtful).collect());
-        let mut outcome = self.run_again(&records, &doubtful).await?;
+        let mut outcome = self.run_again(stretch, &records, &doubtful).await?;
         if !outcome.new_columns.is_empty() {
             let names: Vec<_> = outcome.new_columns.iter().map(|column| column.name.as_str()).collect();
             report.cannot(format!("the target has no column for {}, which records have", names.join(", ")));
-            self.again.as_mut().map_or(Ok(()), Again::ignore_unknown).map_err(Stopped::Other)?;
-            outcome = self.run_again(&records, &doubtful).await?;
+            self.stretches[stretch].again.as_mut().map_or(Ok(()), Again::ignore_unknown).map_err(Stopped::Other)?;
+            outcome = self.run_again(stretch, &records, &doubtful).await?;
         }
         let Outcome { said, asked, filtered, mut dead, unsaid, .. } = outcome;
         for asked in &asked {
@@ -193,8 +224,13 @@ impl Replay {
         Ok(())
     }
 
-    async fn run_again(&mut self, records: &Arc<Records>, doubtful: &Arc<BTreeSet<u32>>) -> Result<Outcome, Stopped> {
-        let Some(mut again) = self.again.take() else {
+    async fn run_again(
+        &mut self,
+        stretch: usize,
+        records: &Arc<Records>,
+        doubtful: &Arc<BTreeSet<u32>>,
+    ) -> Result<Outcome, Stopped> {
+        let Some(mut again) = self.stretches[stretch].again.take() else {
             return Err(Stopped::Other(Error::Claims("the program is gone".into())));
         };
         let (records, doubtful) = (records.clone(), doubtful.clone());
@@ -204,7 +240,7 @@ impl Replay {
         });
         let (again, outcome) =
             work.await.map_err(|error| Stopped::Other(Error::Claims(format!("the transforms broke off: {error}"))))?;
-        self.again = Some(again);
+        self.stretches[stretch].again = Some(again);
         Ok(outcome)
     }
 

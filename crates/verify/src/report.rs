@@ -3,7 +3,7 @@ use crate::Options;
 use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
-    position::Partition,
+    position::{Partition, Position},
     spec::Component,
 };
 use dataflow_engine::claims::Claims;
@@ -124,9 +124,20 @@ impl Report {
         };
         if let Some(at) = &claims.changed {
             report.cannot(format!(
-                "transforms or types were changed in the middle of the generation ({at}): part of the rows was made by the \
-                 earlier ones"
+                "transforms or types were changed in the middle of the generation ({at}), where it can't be told which records the \
+                 earlier ones had taken"
             ));
+        }
+        let reached = |partition: &Partition| claims.by_lane.iter().find_map(|lane| lane.positions.get(partition));
+        for (partition, at) in claims.stretches.iter().flat_map(|stretch| &stretch.until) {
+            if reached(partition).is_none_or(|now| is_another(at, now)) {
+                report.missing(
+                    partition,
+                    0,
+                    at.as_offset().unwrap_or_default(),
+                    "transforms or types were changed since, and it bears another name by now, or is another one",
+                );
+            }
         }
         report
     }
@@ -189,6 +200,15 @@ impl Report {
             && self.tokens.is_empty()
             && self.unverifiable.is_empty()
     }
+}
+
+/// Whether two positions of a partition are in different files or topics. What comes after an `@` says how far a file is known.
+fn is_another(one: &Position, other: &Position) -> bool {
+    let known = |position: &Position| {
+        let identity = position.identity.as_deref()?;
+        Some(identity.split_once('@').map_or(identity, |(file, _)| file).to_owned())
+    };
+    matches!((known(one), known(other)), (Some(one), Some(other)) if one != other)
 }
 
 /// Whether the spec of a sink says itself that fields without a column are left out.

@@ -66,6 +66,62 @@ async fn nothing_is_lost_or_doubled_by_kill_9() {
     assert!(recovery["lanes"][0]["explanation"].is_string(), "{recovery}");
 }
 
+/// An update of a running pipeline that is cut by kill -9, now before it is asked for to the end, now in the middle, now after
+/// it: it ends running, as the new one, and what was done before it is as the spec of then would have it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_under_way_is_made_after_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("numbers.db");
+    let data = folder.path().join("data");
+    let mut node = start(&data);
+    let mut spec = spec("updated", &database);
+    spec["checkpointInterval"] = json!("10s");
+    node.create_and_start(&spec).await;
+    for round in 0..6 {
+        let past = count(&node.get("/api/pipelines/updated").await, "recordsRead");
+        node.until("updated", "further", |view| count(view, "recordsRead") > past + 2_000).await;
+        spec["transforms"] = json!([{"type": "filter", "condition": format!("id % 4 <> {}", round % 4)}]);
+        let (status, view) = node.request("PUT", "/api/pipelines/updated?wait=0s", Some(&spec)).await;
+        assert!([200, 202].contains(&status), "{view:#}");
+        tokio::time::sleep(Duration::from_millis(3 * round)).await;
+        node.kill();
+        node = start(&data);
+        let changed = |view: &Value| view["transforms"] == spec["transforms"] && view["stopping"] != true;
+        let view = node.until("updated", "changed", changed).await;
+        assert_eq!(view["status"], "running", "{view:#}");
+    }
+    let past = count(&node.get("/api/pipelines/updated").await, "recordsRead");
+    node.until("updated", "further", |view| count(view, "recordsRead") > past + 2_000).await;
+    let stopped = stop(&node, "updated").await;
+    let history = node.get("/api/pipelines/updated/history?limit=1000").await;
+    let updates = history["items"].as_array().unwrap().iter().filter(|item| item["event"] == "PipelineUpdated");
+    let places: Vec<i64> = updates
+        .map(|item| {
+            let positions = item["detail"]["positions"].as_object().unwrap_or_else(|| panic!("{item:#}"));
+            positions.values().next().unwrap()["at"].as_str().unwrap().parse().unwrap()
+        })
+        .collect();
+    assert_eq!(places.len(), 6, "{history:#}");
+    let read = i64::try_from(count(&stopped, "recordsRead")).unwrap();
+    let ends = places.iter().copied().chain([read]);
+    let mut begin = 0;
+    for (round, end) in ends.enumerate() {
+        // What is filtered in this stretch, by the spec that was in force.
+        let filtered = (round as i64 + 3) % 4;
+        let kept = (begin..end).filter(|id| id % 4 != filtered).count() as i64;
+        let between = format!("FROM numbers WHERE id >= {begin} AND id < {end}");
+        assert_eq!(query(&database, &format!("SELECT count(*) {between}")), kept, "{begin} to {end}");
+        assert_eq!(
+            query(&database, &format!("SELECT count(*) {between} AND id % 4 = {filtered}")),
+            0,
+            "{begin} to {end}"
+        );
+        begin = end;
+    }
+    assert_eq!(query(&database, &format!("SELECT count(*) FROM numbers WHERE id >= {read}")), 0);
+    assert_eq!(query(&database, "SELECT count(*) - count(DISTINCT id) FROM numbers"), 0);
+}
+
 /// What is warned of is known after a restart, and each record is counted once in it.
 #[tokio::test]
 async fn warnings_are_durable_and_exact_through_kill_9() {
