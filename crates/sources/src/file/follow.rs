@@ -10,10 +10,10 @@
 use super::{
     FileSource,
     content::failed,
-    copies::Copied,
     identity::Identity,
     lost::{self, Loss, Lost},
     names::{name, partition, path, plain},
+    packed::Packed,
     rotation,
     slot::Slot,
     split::Caps,
@@ -150,7 +150,7 @@ impl Follow {
         let is_known =
             self.is_read_elsewhere(k, &meta) || self.known.iter().any(|known| known.identity.is_inode(&meta));
         let path = &self.slots[k].path;
-        let is_packed = || tail::open(path, &self.cx).is_ok_and(|file| self.is_packed(k, &file).0 != Copied::No);
+        let is_packed = || tail::open(path, &self.cx).is_ok_and(|file| self.is_packed(k, &file) != Packed::No);
         if !is_known
             && !is_packed()
             && let Some(begin) = lost::beginning(&self.slots[k].path, &self.cx)

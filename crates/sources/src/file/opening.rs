@@ -7,6 +7,7 @@ use super::{
     identity::Identity,
     lost,
     names::name,
+    packed::{Packed, left_out},
     rotation,
     tail::{self, Opened, Tail, position},
 };
@@ -15,7 +16,9 @@ use dataflow_sdk::{Error, Records, batch::Warning};
 use std::{
     fs::{self, File, Metadata},
     io,
+    os::unix::fs::MetadataExt,
     path::Path,
+    time::{Duration, UNIX_EPOCH},
 };
 
 impl Follow {
@@ -208,10 +211,24 @@ impl Follow {
             }
         }
         match self.is_packed(k, file) {
-            (Copied::No, _) => {}
-            (Copied::Wait, _) => return Ok(None),
-            (Copied::Known, at) => return Ok(Some(Some((Identity::of(file, meta.len())?, at)))),
+            Packed::No => {}
+            Packed::Wait => return Ok(None),
+            Packed::Copy(of) => {
+                // One that is written or was just made replaces the other in a moment.
+                if has_rested(&meta, self.grace()) {
+                    self.warn(vec![left_out(&self.slots[k].path, &of)]);
+                }
+                return Ok(None);
+            }
+            Packed::Known(at) => return Ok(Some(Some((Identity::of(file, meta.len())?, at)))),
         }
         Ok(Some(None))
     }
+}
+
+/// Whether nothing was done to a file for so long.
+fn has_rested(meta: &Metadata, time: Duration) -> bool {
+    let since = u64::try_from(meta.ctime()).unwrap_or(0);
+    let changed = UNIX_EPOCH + Duration::new(since, u32::try_from(meta.ctime_nsec()).unwrap_or(0));
+    changed.elapsed().is_ok_and(|elapsed| elapsed >= time)
 }

@@ -1,18 +1,19 @@
 //! Files that were compressed after they were found: `app.log` goes on in `app.log.gz`, `app.log.1` in `app.log.2.gz`.
 //!
 //! What such a file holds is what the one held that it was made of, so a place in one is that place in the other. It is known
-//! by its name and by what was read: the first bytes and those before the position. While the other is there, it is read,
-//! and the compressed one is being written, or holds nothing more.
+//! by its name and by what was read: the first bytes and those before the position. While the other is there and is read, the
+//! compressed one is being written, or holds nothing more: it is left out, which is said. One that is not read stands for none.
 use super::{
     Compression, FileSource,
     content::Content,
-    copies::Copied,
     follow::Follow,
     identity::Identity,
+    names::name,
     rotation::{self, is_older_name},
+    slot::Slot,
     tail::{self, BLOCK},
 };
-use dataflow_sdk::{Context, Error};
+use dataflow_sdk::{Context, Error, batch::Warning};
 use std::{
     fs::{self, File},
     io::Read,
@@ -74,11 +75,18 @@ impl FileSource {
         found.max_by_key(|(written, ..)| *written).map(|(_, there, file)| (there, file))
     }
 
-    /// Whether a compressed file was made of another that is there, of its name or one that was `read`: that begins with all that it
-    /// holds.
-    pub(super) fn is_packed_twin<'a>(&self, read: impl Iterator<Item = &'a Path>, there: &Path, cx: &Context) -> bool {
-        let read = read.filter(|path| self.is_packed_name(path, there)).map(Path::to_owned);
-        read.chain(self.unpacked(there)).any(|path| self.begins_packed(&path, there, cx))
+    /// Which of several files, and whether anything was read of them, a compressed one was made of: one that begins with all
+    /// that it holds. What only has a newer generation's name must have been read.
+    pub(super) fn original<'a>(
+        &self,
+        mut files: impl Iterator<Item = (&'a Path, bool)>,
+        there: &Path,
+        cx: &Context,
+    ) -> Option<PathBuf> {
+        let own = self.unpacked(there);
+        let may_be = |path: &Path, read: bool| own.as_deref() == Some(path) || read && self.is_packed_name(path, there);
+        let found = files.find(|(path, read)| may_be(path, *read) && self.begins_packed(path, there, cx));
+        found.map(|(path, _)| path.to_owned())
     }
 
     fn begins_packed(&self, path: &Path, there: &Path, cx: &Context) -> bool {
@@ -106,22 +114,54 @@ impl FileSource {
     }
 }
 
+/// What a compressed file is to those that are followed or were.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Packed {
+    /// A file of its own.
+    No,
+    /// One that is gone goes on in it in a moment.
+    Wait,
+    /// A copy of this one, which is read.
+    Copy(PathBuf),
+    /// One that was read so far.
+    Known(u64),
+}
+
 impl Follow {
-    /// What a compressed file is to those that are followed or were, and how far it was read as one of these.
-    pub(super) fn is_packed(&self, k: usize, file: &File) -> (Copied, u64) {
+    pub(super) fn is_packed(&self, k: usize, file: &File) -> Packed {
         let own = &self.slots[k].path;
         let of = |path: &Path| self.source.is_packed_name(path, own);
         let is = |known: &Identity| self.source.is_packed(known, own, file).unwrap_or(false);
-        let mut others = self.slots.iter().filter(|slot| of(&slot.path) && slot.rotated.is_none());
-        if others.any(|slot| slot.identity().is_some_and(|known| !known.given_up && is(&known))) {
-            return (Copied::Wait, 0); // it is read there, or goes on here in a moment
+        let begins = |there: &Path| self.source.begins_packed(there, own, &self.cx);
+        let reads = |slot: &Slot, known: &Identity| {
+            slot.rotated.is_none() && slot.identity().is_some_and(|now| now.is_same_inode(known))
+        };
+        for slot in self.slots.iter().filter(|slot| of(&slot.path) && slot.rotated.is_none()) {
+            let Some(known) = slot.identity().filter(|known| !known.given_up && is(known)) else { continue };
+            match rotation::find(&slot.path, &known, &self.cx) {
+                None => return Packed::Wait,
+                Some(there) if begins(&there) => return Packed::Copy(there),
+                Some(_) => {} // the beginning is the same, no more
+            }
         }
-        let read = self.slots.iter().filter(|slot| slot.at() > 0).map(|slot| slot.path.as_path());
-        let known = self.known.iter().rev().find(|known| of(&known.path) && is(&known.identity));
-        match known {
-            Some(known) => (Copied::Known, known.at),
-            None if self.source.is_packed_twin(read, own, &self.cx) => (Copied::Wait, 0),
-            None => (Copied::No, 0),
+        for known in self.known.iter().rev().filter(|known| of(&known.path) && is(&known.identity)) {
+            match rotation::find(&known.path, &known.identity, &self.cx) {
+                Some(there) if self.paths.contains(&known.path) => match begins(&there) {
+                    true if self.slots.iter().any(|slot| reads(slot, &known.identity)) => return Packed::Copy(there),
+                    true => return Packed::Known(known.at),
+                    false => {}
+                },
+                _ => return Packed::Known(known.at),
+            }
         }
+        let files = self.slots.iter().map(|slot| (slot.path.as_path(), slot.at() > 0));
+        self.source.original(files, own, &self.cx).map_or(Packed::No, Packed::Copy)
     }
+}
+
+/// Says that a compressed file is not read, as another one is.
+pub(super) fn left_out(there: &Path, of: &Path) -> Warning {
+    let (subject, of) = (name(there), name(of));
+    let message = format!("{subject} is not read: {of}, which is read, begins with all that it holds");
+    Warning { code: "compressed-copy", subject, message, records: 0 }
 }

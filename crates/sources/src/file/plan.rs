@@ -7,7 +7,7 @@
 //! | known by its name | it goes on |
 //! | known by another name | it goes on by that. If a file lies there, the new name is then given what was read |
 //! | made by compressing one that is nowhere any more | its name is given what was read, and it goes on |
-//! | made by compressing one that is there | nothing |
+//! | made by compressing one that is there and is read | nothing, which is said |
 //! | another than the one that is known by its name | it begins, once that one was dealt with |
 //! | not known | it is read |
 //!
@@ -42,6 +42,8 @@ pub(super) enum Job {
     Named(Vec<Named>),
     /// The file that had this path was read; another one begins there.
     Begin { path: PathBuf },
+    /// The compressed file that has this path is a copy of another one, which is read.
+    LeftOut { path: PathBuf, of: PathBuf },
     /// It is gone before its end.
     Gone(Gone),
 }
@@ -89,7 +91,8 @@ pub(super) fn plan(
         there.push((path, Some(meta)));
     }
     let packed = packed(source, &there, &known, &owners, cx);
-    let moves = |partition: &Partition| packed.values().flatten().any(|former| former == partition);
+    let moves =
+        |partition: &Partition| packed.values().any(|made| matches!(made, Made::Before(former) if former == partition));
     let (mut seen, mut taken) = (BTreeSet::new(), BTreeSet::new());
     let (mut jobs, mut named, mut later, mut gone) = (VecDeque::new(), Vec::new(), VecDeque::new(), Vec::new());
     let read =
@@ -116,14 +119,14 @@ pub(super) fn plan(
             Some(_) => read(&mut jobs, path.to_path_buf(), path),
             None if let Some(former) = packed.get(*path) => match former.clone() {
                 // What was read by that name is wanted.
-                Some(from) if cx.again => {
+                Made::Before(from) if cx.again => {
                     jobs.push_back(Job::Packed { path: names::path(&from.0), at: path.to_path_buf() });
                 }
-                Some(from) => {
+                Made::Before(from) => {
                     named.push(Named { path: path.to_path_buf(), from, packed: true });
                     read(&mut later, path.to_path_buf(), path);
                 }
-                None => {}
+                Made::Beside(of) => jobs.push_back(Job::LeftOut { path: path.to_path_buf(), of }),
             },
             // The file before it is dealt with by its own name or that of another.
             None if moves(&own)
@@ -188,14 +191,23 @@ pub(super) fn plan(
     Ok(jobs)
 }
 
-/// The compressed files that were made of others: of which, if that is nowhere any more; none, if it is there and is read itself.
+/// What a compressed file was made of.
+#[derive(Clone, Debug)]
+enum Made {
+    /// One that was read and is nowhere any more, or is not read any more.
+    Before(Partition),
+    /// One that is there and is read.
+    Beside(PathBuf),
+}
+
+/// The compressed files that were made of others that are known or there.
 fn packed(
     source: &FileSource,
     there: &[(&PathBuf, Option<Metadata>)],
     known: &BTreeMap<&Partition, (Identity, u64)>,
     owners: &BTreeMap<(u64, u64), &Partition>,
     cx: &Context,
-) -> BTreeMap<PathBuf, Option<Partition>> {
+) -> BTreeMap<PathBuf, Made> {
     let is_plain = |path: &Path| source.compression.of(path) == super::Compression::None;
     let is_known = |meta: &Metadata| owners.contains_key(&(meta.dev(), meta.ino()));
     let (plain, compressed): (Vec<_>, Vec<_>) = there.iter().partition(|(path, _)| is_plain(path));
@@ -203,29 +215,32 @@ fn packed(
     if compressed.is_empty() {
         return BTreeMap::new();
     }
-    let read = plain.iter().filter(|(_, meta)| meta.as_ref().is_some_and(is_known)).map(|(path, _)| *path);
-    let read: Vec<&PathBuf> = read.collect();
-    let mut nowhere: Vec<_> = known
-        .iter()
-        .map(|(partition, (identity, at))| (*partition, names::path(&partition.0), identity, *at))
-        .filter(|(partition, path, identity, _)| {
-            is_plain(path)
-                && !(identity.is_over() || owners.values().any(|owner| owner == partition))
-                && rotation::find(path, identity, cx).is_none()
-        })
-        .collect();
+    let is_read = |meta: &Option<Metadata>| meta.as_ref().is_some_and(is_known);
+    let mut files: Vec<_> = plain.into_iter().map(|(path, meta)| ((*path).clone(), is_read(meta))).collect();
+    let mut before = Vec::new();
+    for (partition, (identity, at)) in known {
+        let path = names::path(&partition.0);
+        if !is_plain(&path) || identity.is_over() {
+            continue;
+        }
+        match rotation::find(&path, identity, cx) {
+            Some(there) if source.may_match(&path) => files.push((there, true)),
+            _ if owners.values().any(|owner| owner == partition) => {}
+            _ => before.push((*partition, path, identity, *at)),
+        }
+    }
     // Where several hold the same, the one that was read furthest counts.
-    nowhere.sort_by_key(|(partition, _, _, at)| (Reverse(*at), *partition));
+    before.sort_by_key(|(partition, _, _, at)| (Reverse(*at), *partition));
     let mut packed = BTreeMap::new();
     for (path, _) in compressed {
-        let former = nowhere.iter().position(|(_, former, identity, _)| {
+        let former = before.iter().position(|(_, former, identity, _)| {
             source.is_packed_name(former, path)
                 && tail::open(path, cx).is_ok_and(|file| source.is_packed(identity, path, &file).unwrap_or(false))
         });
         if let Some(former) = former {
-            packed.insert((*path).clone(), Some(nowhere.remove(former).0.clone()));
-        } else if source.is_packed_twin(read.iter().map(|plain| plain.as_path()), path, cx) {
-            packed.insert((*path).clone(), None);
+            packed.insert((*path).clone(), Made::Before(before.remove(former).0.clone()));
+        } else if let Some(of) = source.original(files.iter().map(|(path, read)| (path.as_path(), *read)), path, cx) {
+            packed.insert((*path).clone(), Made::Beside(of));
         }
     }
     packed

@@ -4,6 +4,7 @@ use crate::testing::{context, lane, read_all, texts};
 use dataflow_core::position::{Position, Positions};
 use dataflow_sdk::{
     Context, Error, Paths, Records, SourceConfig,
+    batch::Warning,
     records::Layout,
     source::{Place, Read, Reader},
 };
@@ -16,6 +17,7 @@ mod lines;
 mod model;
 mod names;
 mod once;
+mod packed;
 mod replaced;
 mod rotations;
 

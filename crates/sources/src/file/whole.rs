@@ -9,6 +9,7 @@ use super::{
     identity::Identity,
     lost::{self, Lost, between},
     names::{self, name, partition},
+    packed::left_out,
     plan::{Job, Named, found, plan},
     rotation,
     split::Caps,
@@ -152,6 +153,10 @@ impl Whole {
                 };
                 self.jobs.push_front(Job::Read { at: path.clone(), path });
                 Ok(records)
+            }
+            Job::LeftOut { path, of } => {
+                self.warnings.push(left_out(&path, &of));
+                Ok(None)
             }
             Job::Gone(gone) => self.pass(gone).map(Some),
         }

@@ -5,16 +5,17 @@ use std::os::unix::fs::symlink;
 
 /// What was read, and how far.
 #[derive(Default)]
-struct Reading {
+pub(super) struct Reading {
     positions: Positions,
-    texts: Vec<String>,
-    lost: usize,
+    pub(super) texts: Vec<String>,
+    pub(super) lost: usize,
     bytes_lost: u64,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Reading {
     /// Reads on: all (of files that are followed, until nothing comes), or so many batches of one record each.
-    async fn on(&mut self, source: &FileSource, most: usize) -> Result<(), Error> {
+    pub(super) async fn on(&mut self, source: &FileSource, most: usize) -> Result<(), Error> {
         let mut cx = context();
         cx.batch.max_records = 1;
         let mut reader = source.clone().build().open(&cx, lane(&self.positions)).await?;
@@ -30,6 +31,7 @@ impl Reading {
                 Ok(Err(error)) => break Err(error),
             }
         };
+        self.warnings.extend(reader.warnings());
         remember(&mut self.positions, &batches);
         self.texts.extend(texts(&batches));
         let lost = batches.iter().filter_map(|batch| batch.lost.as_ref());
@@ -39,9 +41,9 @@ impl Reading {
     }
 }
 
-const ALL: usize = usize::MAX;
+pub(super) const ALL: usize = usize::MAX;
 
-fn lines(name: &str, ids: std::ops::Range<u32>) -> String {
+pub(super) fn lines(name: &str, ids: std::ops::Range<u32>) -> String {
     ids.map(|id| format!("\"{name}{id}\"\n")).collect()
 }
 

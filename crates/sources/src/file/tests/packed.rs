@@ -1,0 +1,50 @@
+//! Compressed files beside those that they may have been made of.
+use super::{
+    once::{ALL, Reading, lines},
+    *,
+};
+
+fn pack(name: &str, text: &str) -> Vec<u8> {
+    if name.ends_with("zst") { zstd(text.as_bytes()) } else { gzip(text.as_bytes()) }
+}
+
+/// Only what is read itself can stand for a compressed copy of it, and then the copy is named.
+#[tokio::test]
+async fn a_compressed_file_is_left_out_only_for_one_that_is_read() {
+    let (some, all) = (lines("a", 0..2), lines("a", 0..4));
+    for (follow, name) in [(false, "a.json.gz"), (false, "a.json.zst"), (true, "a.json.gz")] {
+        for (pattern, both) in [(name, false), ("*.[gz]*", false), ("a.json*", true), ("*", true)] {
+            for (plain, packed, is_copy) in
+                [(&all, &all, true), (&all, &some, true), (&some, &all, false), (&all, &lines("b", 0..3), false)]
+            {
+                for steps in [&[ALL, ALL][..], &[1, ALL], &[3, ALL]] {
+                    let what = format!("{pattern}, {name}, follow: {follow}, {plain:?}, {packed:?}, {steps:?}");
+                    let dir = tempfile::tempdir().unwrap();
+                    let path = |name: &str| dir.path().join(name);
+                    fs::write(path("a.json"), plain).unwrap();
+                    fs::write(path(name), pack(name, packed)).unwrap();
+                    let source = source(&path(pattern), json!({"follow": follow, "pollInterval": "5ms"}));
+                    let mut reading = Reading::default();
+                    for most in steps {
+                        let said = reading.warnings.len();
+                        reading.on(&source, *most).await.unwrap();
+                        let said: Vec<_> = reading.warnings[said..].iter().map(|warning| warning.code).collect();
+                        // When that is found depends on the turn.
+                        let expected = if both && is_copy { &["compressed-copy"][..] } else { &[] };
+                        assert!(said == expected || *most < ALL && said.is_empty(), "{what}: {said:?}");
+                    }
+                    reading.texts.sort();
+                    let expected = match (both, is_copy) {
+                        (true, true) => plain.clone(),
+                        (true, false) => plain.clone() + packed,
+                        (false, _) => packed.clone(),
+                    };
+                    let mut sorted: Vec<&str> = expected.lines().collect();
+                    sorted.sort_unstable();
+                    assert_eq!(reading.texts, sorted, "{what}");
+                    assert_eq!(reading.lost, 0, "{what}");
+                }
+            }
+        }
+    }
+}
