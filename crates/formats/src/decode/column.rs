@@ -26,6 +26,8 @@ pub(super) struct Values<'a> {
     pub text: &'a Text<'a>,
     pub within: Option<&'static str>,
     pub path: &'a [String],
+    /// The type that the field is declared with.
+    pub declared: Option<Type>,
     /// Whether untyped text is a number or boolean only if it is written as one: otherwise something of it would be lost.
     pub strict: bool,
 }
@@ -64,7 +66,9 @@ impl<'a> Values<'a> {
     pub(super) fn misfit(&self, row: u32, cell: Cell, asked: Asked, why: Why) -> Misfit {
         let parts = || self.within.into_iter().chain(self.path.iter().map(String::as_str));
         let path = parts().collect::<Vec<_>>().join(".");
-        Misfit { row, cause: misfit::cause(&path, &remedy::expression(parts()), cell, self.text, asked, why) }
+        let asked = Asked { declared: self.declared, ..asked };
+        let cause = misfit::cause(&path, &remedy::expression(parts()), cell, self.text, asked, why);
+        Misfit { row, cause, suits: Some(misfit::suits(cell, self.text, asked)) }
     }
 
     /// The content of a string, or of untyped text.

@@ -2,6 +2,7 @@
 use super::{
     Cell, Text,
     cell::Kind,
+    number,
     remedy::{self, Misfitting},
 };
 use crate::foreign;
@@ -18,12 +19,14 @@ pub(super) struct Asked {
     pub what: &'static str,
     /// The exact type, where one was asked for.
     pub ty: Option<Type>,
+    /// The type that the field is declared with, whatever asks.
+    pub declared: Option<Type>,
 }
 
 impl Asked {
     /// A class of values.
     pub(super) fn class(what: &'static str) -> Self {
-        Self { what, ty: None }
+        Self { what, ty: None, declared: None }
     }
 
     /// Exactly a type.
@@ -39,7 +42,7 @@ impl Asked {
             Type::Binary => "base64",
             Type::Json | Type::Any => "JSON",
         };
-        Self { what, ty: Some(ty) }
+        Self { what, ty: Some(ty), declared: None }
     }
 }
 
@@ -95,6 +98,21 @@ pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: 
         cause.push_str(&remedy);
     }
     cause
+}
+
+/// The type of a column that takes a value which does not fit, and those that do.
+#[cold]
+pub(super) fn suits(cell: Cell, text: &Text<'_>, asked: Asked) -> Type {
+    let is_number = || match cell.kind {
+        Kind::Number => true,
+        Kind::Untyped => number::is_plain(text.raw(cell)),
+        _ => false,
+    };
+    match cell.kind {
+        _ if asked.is_number() && is_number() => Type::Number,
+        Kind::Untyped | Kind::Doubled => Type::Text,
+        _ => Type::Json,
+    }
 }
 
 pub(super) fn shortened(value: &str) -> String {

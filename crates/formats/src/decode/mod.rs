@@ -83,6 +83,8 @@ pub struct Decoder {
     /// For each field, which of the scanned paths it is.
     slots: Vec<usize>,
     paths: Vec<Vec<String>>,
+    /// For each of the scanned paths, the type that its field is declared with.
+    declared: Vec<Option<Type>>,
     /// What a field is called in causes, but for its path: `meta`.
     within: Option<&'static str>,
     json: json::Scan,
@@ -151,6 +153,8 @@ pub struct Misfit {
     pub row: u32,
     /// Field, value (shortened) and what it should have been.
     pub cause: String,
+    /// Of a source field, the type of a column that takes the value and those that it was taken for.
+    pub suits: Option<Type>,
 }
 
 /// A top-level key of the records.
@@ -173,7 +177,8 @@ pub fn texts(texts: &StringArray, ty: Type, strict: bool) -> (ArrayRef, Vec<Misf
     };
     let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
     let text = Text::of_all(texts.value_data());
-    Values { cells: &cells, text: &text, within: None, path: &[], strict }.column(ty, Asked::exactly(ty))
+    Values { cells: &cells, text: &text, within: None, path: &[], declared: None, strict }
+        .column(ty, Asked::exactly(ty))
 }
 
 impl Decoder {
@@ -188,7 +193,14 @@ impl Decoder {
             }
         });
         let slots = slots.collect();
-        Self { slots, json: json::Scan::new(&paths), csv: csv::Scan::new(&paths), fields, paths, within: None }
+        let (json, csv, declared) = (json::Scan::new(&paths), csv::Scan::new(&paths), vec![None; paths.len()]);
+        Self { slots, json, csv, fields, paths, declared, within: None }
+    }
+
+    /// The same, told the types that fields are declared with: a cause that has to do with one of them says so.
+    pub fn declaring(mut self, declared: impl Fn(&[String]) -> Option<Type>) -> Self {
+        self.declared = self.paths.iter().map(|path| declared(path)).collect();
+        self
     }
 
     /// The same, noting where the top-level fields of these names lie in JSON records: what
@@ -215,6 +227,7 @@ impl Decoder {
                 text: &text,
                 within: self.within,
                 path: &self.paths[*slot],
+                declared: self.declared[*slot],
                 strict: matches!(field.want, Want::Infer | Want::Strict(_)),
             };
             let mut json = false;
@@ -248,7 +261,7 @@ impl Decoder {
         let ty = |slot: &usize| {
             let cells = &cells[*slot];
             let path = &self.paths[*slot];
-            let values = Values { cells, text: &text, within: self.within, path, strict: true };
+            let values = Values { cells, text: &text, within: self.within, path, declared: None, strict: true };
             let mut common = Common::default();
             for cell in cells {
                 let Some(own) = values.roomy(*cell, &mut scratch) else { continue };

@@ -32,7 +32,7 @@ pub fn documents_from_columns(columns: &[Column<'_>], rows: usize) -> Documents 
 }
 
 pub(super) fn misfit(row: usize, name: &str, why: &str) -> Misfit {
-    Misfit { row: row as u32, cause: format!("field {name:?} has a value {why}") }
+    Misfit { row: row as u32, cause: format!("field {name:?} has a value {why}"), suits: None }
 }
 
 /// The records of these rows as JSON documents: JSON as it came (its very bytes, copied only if one of them has line

@@ -84,7 +84,7 @@ impl Overlay<'_> {
         if let Err(cause) = make(self) {
             self.out.truncate(start);
             self.misfits.truncate(misfits);
-            self.misfits.push(Misfit { row: row as u32, cause });
+            self.misfits.push(Misfit { row: row as u32, cause, suits: None });
             return Span::NULL;
         }
         for set in 0..self.set.len() {

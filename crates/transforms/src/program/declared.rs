@@ -7,7 +7,10 @@ use arrow::{
     compute::nullif,
 };
 use dataflow_core::types::Type;
-use dataflow_formats::{decode::Want, encode};
+use dataflow_formats::{
+    decode::{Misfit, Want},
+    encode,
+};
 use std::{collections::HashSet, sync::Arc};
 
 /// A source field of a declared type.
@@ -51,7 +54,7 @@ impl Declared {
     /// Kills the records with values of another type, or counts them if `lenient`.
     pub(super) fn take(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut Misfits) {
         if let Some(column) = frame.field(Slot::Field(self.field)) {
-            let about = |cause: &str| format!("{}: {cause}", self.what);
+            let about = |misfit: &Misfit| format!("{}: {}", self.what, misfit.cause);
             misfits.take(frame, column, "sink", &self.path.join("."), lenient, about);
         }
     }

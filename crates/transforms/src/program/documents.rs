@@ -116,7 +116,7 @@ impl Documents {
     ) -> Result<Payload, Excess> {
         for Source { slot, name, .. } in &self.set {
             if let Some(column) = frame.field(*slot) {
-                misfits.take(frame, column, "sink", name, lenient, str::to_owned);
+                misfits.take(frame, column, "sink", name, lenient, |misfit| misfit.cause.clone());
             }
         }
         for declared in &self.declared {
@@ -199,7 +199,8 @@ impl Documents {
             let names = layout.columns.iter().enumerate().filter(typed).map(|(_, name)| name.clone());
             let names: Vec<String> = names.collect();
             let field = |name: &String| Field { path: vec![name.clone()], want: Want::As(self.schema[name]) };
-            let decoder = Decoder::new(names.iter().map(field).collect());
+            let declared = |path: &[String]| self.schema.get(&path.join(".")).copied();
+            let decoder = Decoder::new(names.iter().map(field).collect()).declaring(declared);
             self.csv = Some((layout.clone(), names, decoder));
         }
         let Some((_, names, decoder)) = self.csv.as_mut().filter(|(_, names, _)| !names.is_empty()) else {
@@ -207,7 +208,7 @@ impl Documents {
         };
         let decoded = decoder.decode(records);
         for (name, column) in names.iter().zip(&decoded.columns) {
-            misfits.take(frame, column, "sink", name, lenient, str::to_owned);
+            misfits.take(frame, column, "sink", name, lenient, |misfit| misfit.cause.clone());
         }
         let mut whole = Frame::new(&decoded.columns, &[], 0, records.len());
         if let Some(rows) = frame.rows() {

@@ -71,7 +71,7 @@ fn keys(records: &Records, ty: &DataType) -> Column {
             Ok(text) => texts.append_option(text),
             Err(cause) => {
                 texts.append_null();
-                misfits.push(Misfit { row: row as u32, cause });
+                misfits.push(Misfit { row: row as u32, cause, suits: None });
             }
         }
     }
@@ -84,7 +84,7 @@ fn present(records: &Records) -> Column {
     let times = times(records).unwrap_or_else(|| new_null_array(&time(), records.len()));
     let cause = "the record has no time at its source, and now() is that time; use a field that holds a time";
     let without = (0..records.len()).filter(|row| times.is_null(*row));
-    let misfits = without.map(|row| Misfit { row: row as u32, cause: cause.into() }).collect();
+    let misfits = without.map(|row| Misfit { row: row as u32, cause: cause.into(), suits: None }).collect();
     Column { misfits, ..plain(times) }
 }
 

@@ -20,7 +20,7 @@ impl Misfits {
         stage: &str,
         field: &str,
         lenient: bool,
-        about: impl Fn(&str) -> String,
+        about: impl Fn(&decode::Misfit) -> String,
     ) {
         if column.misfits.is_empty() {
             return;
@@ -34,7 +34,7 @@ impl Misfits {
             }
             if let Some(misfit) = last {
                 let entry = self.counted.entry(field.into()).or_default();
-                *entry = (entry.0 + count, about(&misfit.cause));
+                *entry = (entry.0 + count, about(misfit));
             }
             return;
         }
@@ -42,7 +42,7 @@ impl Misfits {
             row: misfit.row,
             stage: stage.into(),
             code: "type-mismatch",
-            cause: about(&misfit.cause),
+            cause: about(misfit),
         });
         let dead: Vec<Dead> = dead.collect();
         frame.kill(dead);

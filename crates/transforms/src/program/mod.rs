@@ -112,7 +112,8 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
     let named = named(plan, &builder.scope);
     let inputs = builder.inputs;
     let fields: Vec<Field> = inputs.fields.into_iter().collect();
-    let mut decoder = Decoder::new(fields.clone());
+    let declared = |path: &[String]| plan.spec.schema.get(&path.join(".")).copied();
+    let mut decoder = Decoder::new(fields.clone()).declaring(declared);
     if let run::Made::Documents(documents) = &result {
         decoder = decoder.marking(documents.marked());
     }

@@ -133,7 +133,7 @@ fn evaluate(
 ) -> Result<(ArrayRef, Vec<Dead>), Excess> {
     for (slot, field) in expression.slots.iter().zip(&expression.names) {
         if let Some(column) = frame.field(*slot) {
-            misfits.take(frame, column, stage, field, lenient, str::to_owned);
+            misfits.take(frame, column, stage, field, lenient, |misfit| misfit.cause.clone());
         }
     }
     if frame.len() == 0 {

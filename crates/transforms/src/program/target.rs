@@ -13,7 +13,7 @@ use arrow::{
     datatypes::{Field, Schema, SchemaRef},
 };
 use dataflow_core::types::Type;
-use dataflow_formats::decode::Want;
+use dataflow_formats::decode::{Misfit, Want};
 use dataflow_sdk::batch::{Cells, Column, Dead, arrow_type};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -38,6 +38,8 @@ enum Source {
 #[derive(Debug)]
 pub(crate) struct Target {
     columns: Vec<(Column, Source)>,
+    /// For each column, what `schema` calls the field that it is of.
+    fields: Vec<Option<String>>,
     schema: SchemaRef,
     /// Columns whose types were taken from the data, and nobody has named since.
     learned: BTreeSet<String>,
@@ -53,6 +55,12 @@ impl Target {
         let fields: Vec<Field> =
             columns.iter().map(|column| Field::new(&column.name, arrow_type(column.ty), true)).collect();
         let columns: Vec<_> = columns.iter().map(|column| (column.clone(), source(column, builder))).collect();
+        let field_of = |(column, source): &(Column, Source)| match *source {
+            Source::Field(field) | Source::Declared(field, _) => Some(builder.inputs.fields[field].path.join(".")),
+            Source::Either(..) => Some(column.name.clone()),
+            Source::Register(_) | Source::Edited(..) | Source::Nothing => None,
+        };
+        let of_columns = columns.iter().map(field_of).collect();
         let taken = |field: usize| {
             columns.iter().any(|(_, source)| match *source {
                 Source::Field(of_column) | Source::Declared(of_column, _) => of_column == field,
@@ -62,18 +70,30 @@ impl Target {
         };
         let mut declared = declared::leaving(builder);
         declared.retain(|declared| !taken(declared.field));
-        Self { columns, schema: Arc::new(Schema::new(fields)), learned, declared, untyped: builder.cx.untyped }
+        Self {
+            columns,
+            fields: of_columns,
+            schema: Arc::new(Schema::new(fields)),
+            learned,
+            declared,
+            untyped: builder.cx.untyped,
+        }
     }
 
     /// Why a value doesn't fit a column, and what to do if its type was taken from the data.
-    fn cause(&self, column: &Column, why: &str) -> String {
+    fn cause(&self, column: &Column, why: &str, suits: Option<(&str, Type)>) -> String {
         let Column { name, ty } = column;
-        match self.learned.contains(name) {
-            true => format!(
-                "column {name} ({ty}): {why}; the first values made the column {ty}: give it another type in the database, or have it made anew with its type in schema, as in {name:?}: \"text\""
-            ),
-            false => format!("column {name} ({ty}): {why}"),
+        let cause = format!("column {name} ({ty}): {why}");
+        if !self.learned.contains(name) {
+            return cause;
         }
+        let anew = match suits {
+            Some((field, suits)) => format!("with its type in schema, as in {field:?}: \"{suits}\""),
+            None => "after a cast, where it is computed, to a type that holds all its values".into(),
+        };
+        format!(
+            "{cause}; the first values made the column {ty}: give it another type in the database, or have it made anew {anew}"
+        )
     }
 
     /// Whether a top-level field goes into a column, or some of it does.
@@ -115,15 +135,15 @@ impl Target {
 
     /// Makes the columns. Values that don't fit become dead letters, or NULL and counted if `lenient`.
     pub(crate) fn make(&self, frame: &mut Frame<'_>, lenient: bool, misfits: &mut super::misfits::Misfits) -> Cells {
-        for (column, source) in &self.columns {
+        for ((column, source), field) in self.columns.iter().zip(&self.fields) {
             let fields = match *source {
                 Source::Field(field) | Source::Declared(field, _) => [Some(field), None],
                 Source::Either(key, path) => [Some(key), Some(path)],
                 Source::Register(_) | Source::Edited(..) | Source::Nothing => [None, None],
             };
-            for field in fields.into_iter().flatten() {
-                let Some(decoded) = frame.field(Slot::Field(field)) else { continue };
-                let about = |cause: &str| self.cause(column, cause);
+            for slot in fields.into_iter().flatten() {
+                let Some(decoded) = frame.field(Slot::Field(slot)) else { continue };
+                let about = |misfit: &Misfit| self.cause(column, &misfit.cause, field.as_deref().zip(misfit.suits));
                 misfits.take(frame, decoded, "sink", &column.name, lenient, about);
             }
         }
@@ -148,7 +168,7 @@ impl Target {
                 if self.untyped && !matches!(source, Source::Declared(..)) { Texts::Untyped } else { Texts::Strings };
             let (values, failed) = convert::to(&frame.column(slot), column.ty, raw, texts);
             for (row, why) in failed {
-                let cause = self.cause(column, &why);
+                let cause = self.cause(column, &why, None);
                 match lenient {
                     true => misfits.count(&column.name, &cause),
                     false => {

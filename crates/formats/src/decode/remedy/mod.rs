@@ -32,8 +32,24 @@ pub(super) struct Misfitting<'a> {
 const NOTHING: [&str; 15] =
     ["na", "n/a", "#n/a", "null", "none", "nil", "nan", "-", "--", "?", ".", "unknown", "missing", "\\n", ""];
 
-/// What to do about a value, if its cause is a usual one.
+/// What to do about a value, if its cause is a usual one. An expression reads a declared field as what it is declared to be,
+/// so that only without its declaration it can make something of the value.
 pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
+    let remedy = usual(value);
+    let Asked { ty, declared: Some(declared), .. } = value.asked else { return remedy };
+    let remedy = remedy.map(|remedy| match remedy {
+        _ if !remedy.contains("use ") => remedy,
+        _ if remedy.starts_with("use ") => format!("remove it from schema and {remedy} in a map"),
+        _ => format!("remove it from schema and, {remedy} in a map"),
+    });
+    let wider = ty == Some(declared) && number::is_kept(value);
+    match (wider.then(|| format!("declare it as \"{}\" in schema", Type::Number)), remedy) {
+        (Some(wider), Some(remedy)) => Some(format!("{wider}, or {remedy}")),
+        (wider, remedy) => wider.or(remedy),
+    }
+}
+
+fn usual(value: &Misfitting<'_>) -> Option<String> {
     let Misfitting { name, kind, text, asked, .. } = *value;
     let (is_text, is_untyped) =
         (matches!(kind, Kind::String | Kind::Escaped), matches!(kind, Kind::Untyped | Kind::Doubled));

@@ -1,6 +1,10 @@
 //! Numbers in texts: with separators, a decimal comma, a currency or a percent sign; and with more digits than are asked for.
 use super::{Misfitting, sql};
-use crate::decode::{cell::Kind, misfit::Asked, number};
+use crate::decode::{
+    cell::Kind,
+    misfit::{Asked, SPELLING},
+    number,
+};
 use dataflow_core::types::Type;
 
 /// Signs of currencies.
@@ -10,6 +14,10 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
     let Misfitting { name, text, asked, .. } = *value;
     let text = text.trim_ascii();
     if number::is_number(text) {
+        if asked.ty.is_some() && has_leading_zeros(text) {
+            // It is a code as of a post office rather than a number.
+            return None;
+        }
         // What a declared or untyped field has is a number already: it needs to be rounded.
         return match value.kind {
             Kind::Untyped | Kind::Doubled if value.why.is_empty() => None,
@@ -18,7 +26,9 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
                 Some(format!("use cast({name} as {ty})"))
             }
             _ if value.why.is_empty() => cast(name, text, asked),
-            _ => rounded(name, text, asked),
+            _ if value.why == SPELLING => Some(format!("if it is a number and no code, {}", cast(name, text, asked)?)),
+            Kind::Number => rounded(name, text, asked),
+            _ => cast(name, text, asked),
         };
     }
     if !value.why.is_empty() {
@@ -31,6 +41,22 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
         Some(bare) => separated(&format!("regexp_replace({name}, '[^0-9.,-]', '', 'g')"), &bare, asked),
         None => separated(name, text, asked),
     }
+}
+
+/// Whether any number takes the value, which another type of numbers does not.
+pub(super) fn is_kept(value: &Misfitting<'_>) -> bool {
+    let is_number = match value.kind {
+        Kind::Number => true,
+        Kind::Untyped | Kind::Doubled => number::is_number(value.text.trim_ascii()),
+        _ => false,
+    };
+    value.asked.is_number() && is_number && value.asked.ty != Some(Type::Number)
+}
+
+/// Whether something of a text is lost where it is taken for a number.
+fn has_leading_zeros(text: &str) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    digits.starts_with('0') && digits[1..].starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// The number that stands beside a currency or a short unit.

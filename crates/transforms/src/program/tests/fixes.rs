@@ -117,6 +117,9 @@ fn usual() -> Vec<(Type, Value, bool)> {
         ("0x1F", false),
         ("1/2", false),
         ("", true),
+        ("00000", false),
+        ("01067", false),
+        ("-007.50", false),
     ];
     let mut usual = Vec::new();
     for ty in [Type::Timestamp, Type::Datetime, Type::Date] {
@@ -186,6 +189,133 @@ fn what_is_recommended_can_be_written_and_is_taken() {
         }
     }
     assert!(wrong.is_empty() && count >= 150, "{count}\n{}", wrong.join("\n"));
+}
+
+/// A record of one field, as JSON or untyped.
+fn one(name: &str, value: &Value, untyped: bool) -> Arc<Records> {
+    match untyped {
+        true => csv(&[&format!("\"{}\"", value.as_str().unwrap().replace('"', "\"\""))], &[name]),
+        false => records(&[&json!({name: value}).to_string()]),
+    }
+}
+
+/// What is declared is read as that by expressions, too: what is recommended without saying so gives the same cause again.
+#[test]
+fn what_is_recommended_of_a_declared_field_or_an_untyped_one_is_taken() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for (at, (ty, value, _)) in usual().into_iter().enumerate() {
+        let name = ["a", "a b", "order", "Amount"][at % 4];
+        for untyped in [false, true] {
+            if untyped && !value.is_string() {
+                continue;
+            }
+            let source = if untyped { json!({"type": "file", "format": "csv"}) } else { json!({"type": "http"}) };
+            let given = || one(name, &value, untyped);
+            for declared in [false, true] {
+                let schema = |ty: &str| if declared { json!({name: ty}) } else { json!({}) };
+                let more = |schema: Value| json!({"source": source, "schema": schema});
+                let demand = |name: &str| Demand::Columns(vec![column(name, ty)]);
+                let run = |map: Value, schema: Value, demand| {
+                    program(&plan(spec(map, more(schema)), demand)).process(given()).unwrap()
+                };
+                let refused = run(json!([]), schema(&ty.to_string()), demand(name));
+                let cause = dead(&refused).join("");
+                let said = cause.split_once("was asked for").unwrap_or(("", "")).1;
+                let what = format!("{ty} of {value}, {}: {cause}", if untyped { "untyped" } else { "typed" });
+                for fix in recommended(said) {
+                    count += 1;
+                    if declared != said.contains("remove it from schema") {
+                        wrong.push(format!("{what}: schema is not named"));
+                    }
+                    let map = json!([{"type": "map", "set": {"made": fix}, "select": ["made"]}]);
+                    let taken = run(map, json!({}), demand("made"));
+                    if !taken.dead.is_empty() {
+                        wrong.push(format!("{what}: {fix}: {:?}", dead(&taken)));
+                    }
+                }
+                if said.contains("declare it as") {
+                    let taken = run(json!([]), schema("number"), Demand::Documents);
+                    if !declared || !taken.dead.is_empty() {
+                        wrong.push(format!("{what}: {:?}", dead(&taken)));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty() && count >= 500, "{count}\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_declared_field_is_named_wherever_it_fails() {
+    let decimal = json!({"schema": {"price": "decimal(10,2)"}});
+    for (transforms, line, fix) in [
+        (
+            json!([{"type": "map", "set": {"x": "price + 1"}}]),
+            r#"{"price": "12.50"}"#,
+            "remove it from schema and use cast(price as decimal(10, 2))",
+        ),
+        (json!([]), r#"{"price": "12.50"}"#, "remove it from schema and use cast(price as decimal(10, 2))"),
+        (
+            json!([]),
+            r#"{"price": 1.239}"#,
+            "declare it as \"number\" in schema, or remove it from schema and, to round it, use round(price, 2)",
+        ),
+    ] {
+        let refused = program(&plan(spec(transforms, decimal.clone()), Demand::Documents)).process(records(&[line]));
+        let cause = dead(&refused.unwrap()).join("");
+        assert!(cause.contains(fix), "{cause}");
+    }
+    let number = json!({"schema": {"price": "number"}});
+    let map = json!([{"type": "map", "set": {"x": "price + 1"}}]);
+    let refused = program(&plan(spec(map, number), Demand::Documents)).process(records(&[r#"{"price": "12.50"}"#]));
+    assert!(dead(&refused.unwrap())[0].contains("remove it from schema and use cast(price as"));
+}
+
+/// A column that was made of the first values is told what to make it anew as: a type that takes those and the others.
+#[test]
+fn a_column_is_made_anew_as_what_takes_all_its_values() {
+    for (untyped, first, then, ty) in [
+        (false, "5000", "5000.5", "number"),
+        (false, "5000", "9223372036854775808", "number"),
+        (false, "5000", "\"n/a\"", "json"),
+        (false, "\"a\"", "5", "json"),
+        (false, "true", "5", "json"),
+        (false, "\"a\"", "{\"b\":1}", "json"),
+        (true, "5000", "5000.5", "number"),
+        (true, "10115", "01067", "text"),
+        (true, "5000", "n/a", "text"),
+        (true, "true", "5", "text"),
+    ] {
+        let source = if untyped { json!({"type": "file", "format": "csv"}) } else { json!({"type": "http"}) };
+        let given = |value: &str| match untyped {
+            true => csv(&[value], &["price"]),
+            false => records(&[&format!("{{\"price\":{value}}}")]),
+        };
+        for renamed in [false, true] {
+            let (map, name) = match renamed {
+                true => (json!([{"type": "map", "set": {"cost": "price"}, "remove": ["price"]}]), "cost"),
+                false => (json!([]), "price"),
+            };
+            let found = |schema: Value| {
+                let spec = spec(map.clone(), json!({"source": source, "schema": schema}));
+                let found = program(&plan(spec.clone(), Demand::AllColumns)).infer(&given(first)).unwrap();
+                let mut plan = plan(spec, Demand::Columns(found.columns));
+                plan.learned = found.learned;
+                plan
+            };
+            let refused = program(&found(json!({}))).process(given(then)).unwrap();
+            let cause = dead(&refused).join("");
+            assert!(
+                cause.ends_with(&format!("in schema, as in \"price\": \"{ty}\"")),
+                "{name} {first}, {then}: {cause}"
+            );
+            for value in [first, then] {
+                let mut anew = program(&found(json!({"price": ty})));
+                let taken = anew.process(given(value)).unwrap();
+                assert_eq!(dead(&taken), [""; 0], "{name} {value} as {ty}");
+            }
+        }
+    }
 }
 
 #[test]
