@@ -125,14 +125,21 @@ fn wording(cause: &str) -> String {
     let mut rest = cause;
     while let Some(first) = rest.chars().next() {
         let begins_word = !words.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let kept = match first {
+            '"' if NAMES.iter().any(|name| words.trim_end().ends_with(name)) => quoted(rest),
+            // What is recommended is for those alone whom it helps: `to_date(born, 'MM/DD/YYYY')`.
+            '\'' if words.ends_with('(') || words.ends_with(", ") => single_quoted(rest),
+            '[' if words.ends_with("nullValues: ") => nested(rest),
+            '0'..='9' if begins_word && is_count(rest) => number(rest),
+            _ => 0,
+        };
+        if kept > 0 {
+            words.push_str(&rest[..kept]);
+            rest = &rest[kept..];
+            continue;
+        }
         let value = match first {
-            '"' if !NAMES.iter().any(|name| words.trim_end().ends_with(name)) => quoted(rest),
-            '"' => {
-                let length = quoted(rest);
-                words.push_str(&rest[..length]);
-                rest = &rest[length..];
-                continue;
-            }
+            '"' => quoted(rest),
             '[' | '{' => nested(rest),
             // PostgreSQL names the row that is in the way, `Key (id)=(5) already exists`, or the whole: `Failing row contains (1, a).`
             '(' if words.ends_with('=') => rest.find(')').map_or(rest.len(), |end| end + 1),
@@ -150,6 +157,11 @@ fn wording(cause: &str) -> String {
         }
     }
     words
+}
+
+/// Whether a text begins with how many fields there are, which is no value of one.
+fn is_count(text: &str) -> bool {
+    text.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(" field")
 }
 
 /// Length of a number with its sign, or of what begins like one: `2026-01-01`. 0: there is none.
@@ -280,6 +292,19 @@ mod tests {
             ("column a1 (real): 5 does not fit", "column a2 (real): 5 does not fit"),
             (r#"violates unique constraint "one""#, r#"violates unique constraint "two""#),
             ("field \"a\" has true, text was asked for", "field \"a\" has null, text was asked for"),
+            ("the record has 5 fields, the header has 3", "the record has 10 fields, the header has 3"),
+            (
+                r#"field "d" has the string "29.02.1980", a date was asked for; use to_date(d, 'DD.MM.YYYY')"#,
+                r#"field "d" has the string "02/29/1980", a date was asked for; use to_date(d, 'MM/DD/YYYY')"#,
+            ),
+            (
+                r#"field "d" has the string "1,5", a number was asked for; use cast(replace(d, ',', '.') as double)"#,
+                r#"field "d" has the string "1 5", a number was asked for; use cast(replace(d, ' ', '') as double)"#,
+            ),
+            (
+                r#"field "d" has the value "NA", a date was asked for; if it stands for no value, set nullValues: ["NA", ""] at the source"#,
+                r#"field "d" has the value "-", a date was asked for; if it stands for no value, set nullValues: ["-", ""] at the source"#,
+            ),
         ];
         for (one, other) in apart {
             assert_ne!(wording(one), wording(other));

@@ -2,10 +2,12 @@
 
 /// What to do about bytes that are not UTF-8.
 pub fn encoding(bytes: &[u8]) -> &'static str {
-    match is_utf16(bytes) {
-        true => "the file looks like UTF-16: convert it with iconv -f UTF-16 -t UTF-8",
-        false => "if the file is Latin-1, convert it with iconv -f WINDOWS-1252 -t UTF-8",
-    }
+    utf16(bytes).unwrap_or("if the file is Latin-1, convert it with iconv -f WINDOWS-1252 -t UTF-8")
+}
+
+/// What to do about UTF-16, if it is that.
+pub fn utf16(bytes: &[u8]) -> Option<&'static str> {
+    is_utf16(bytes).then_some("the file looks like UTF-16: convert it with iconv -f UTF-16 -t UTF-8")
 }
 
 /// What to do about lines that end with carriage returns only.
@@ -16,8 +18,8 @@ pub(crate) fn line(record: &[u8]) -> Option<&'static str> {
     let text = record.trim_ascii();
     let (first, last) = (*text.first()?, *text.last()?);
     let is_member = || first == b'"' && text.windows(2).any(|pair| pair == b"\":");
-    if is_utf16(record) {
-        return Some(encoding(record));
+    if let Some(encoding) = utf16(record) {
+        return Some(encoding);
     }
     if text.contains(&b'\r') {
         return Some(RETURNS);

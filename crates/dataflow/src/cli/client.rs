@@ -1,7 +1,10 @@
 //! The REST client behind the commands that talk to a node.
 use super::exit::{Failure, Kind};
 use dataflow_api::ProblemDocument;
-use dataflow_core::spec::Millis;
+use dataflow_core::{
+    id::{CommandId, Reason},
+    spec::Millis,
+};
 use dataflow_engine::view::PipelineView;
 use reqwest::{Method, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
@@ -108,11 +111,13 @@ impl Client {
         if let Some(version) = request.if_match {
             http = http.header(header::IF_MATCH, format!("\"{version}\""));
         }
-        if let Some(key) = request.idempotency_key {
-            http = http.header("Idempotency-Key", key);
+        // A header can't have what these may not hold.
+        let invalid = |error| Failure::invalid(error, Vec::new());
+        if let Some(key) = request.idempotency_key.map(CommandId::try_from).transpose().map_err(invalid)? {
+            http = http.header("Idempotency-Key", key.as_str());
         }
-        if let Some(reason) = request.reason {
-            http = http.header("Reason", reason.as_bytes());
+        if let Some(reason) = request.reason.map(Reason::try_from).transpose().map_err(invalid)? {
+            http = http.header("Reason", reason.as_str().as_bytes());
         }
         if let Some(wait) = request.wait() {
             http = http.timeout(wait.saturating_add(BEYOND_WAIT));

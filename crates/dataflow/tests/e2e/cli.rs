@@ -1,5 +1,5 @@
 //! The commands that talk to a node.
-use crate::program::{output, start};
+use crate::program::{dataflow, output, start};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -166,6 +166,9 @@ async fn failures_for_programs_have_the_shape_of_the_api() {
         (&["pipeline", "get"], 2, "usage", 400),
         (&["pipeline", "watch", "x", "--timeout", "soon"], 2, "usage", 400),
         (&["--nope"], 2, "usage", 400),
+        (&["pipeline", "stop", "x", "--reason", "a\nb", "--server", up], 2, "invalid", 400),
+        (&["pipeline", "stop", "x", "--reason", "", "--server", away], 2, "invalid", 400),
+        (&["pipeline", "stop", "x", "--idempotency-key", "a\nb", "--server", up], 2, "invalid", 400),
         (&["pipeline", "list", "--server", away], 1, "unreachable", 503),
         (&["pipeline", "list", "--server", "ftp://x"], 2, "invalid", 400),
         (&["dead-letters", "list", "x", "--server", away], 1, "unreachable", 503),
@@ -218,8 +221,19 @@ async fn findings_of_the_node_are_printed_and_end_with_2() {
     let node = start(&folder.path().join("data"));
     let file = folder.path().join("wrong.yaml");
     fs::write(&file, "pipelineId: x\nsource: {type: fil}\nsink: {type: stdout}\n").unwrap();
+    let file = file.to_str().unwrap();
+    // Validated where the variable says, too, unless it is to be checked here.
+    let validated = |args: &[&str], url: &str| {
+        let args = [&["pipeline", "validate", file], args].concat();
+        dataflow(&args).env("DATAFLOW_SERVER", url).output().unwrap().status.code()
+    };
+    fs::write(folder.path().join("config.toml"), "").unwrap();
+    let config = folder.path().join("config.toml");
+    assert_eq!(validated(&[], "http://127.0.0.1:9"), Some(1));
+    assert_eq!(validated(&["--config", config.to_str().unwrap()], "http://127.0.0.1:9"), Some(2));
+    assert_eq!(validated(&["--server", &node.url], "http://127.0.0.1:9"), Some(2));
     for action in ["create", "validate"] {
-        let (code, _, stderr) = output(&["pipeline", action, file.to_str().unwrap(), "--server", &node.url]);
+        let (code, _, stderr) = output(&["pipeline", action, file, "--server", &node.url]);
         assert_eq!(code, 2, "{stderr}");
         assert!(stderr.contains("source.type") && stderr.contains("did you mean \"file\""), "{stderr}");
     }

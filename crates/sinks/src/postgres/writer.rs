@@ -14,15 +14,16 @@ use crate::{
     table::{
         Claim, Layout, Options, Order, Remembered, Slot, ddl,
         kept::{self, Kept},
-        keys::{self, reject},
+        keys::{self, Place, reject},
         order::Run,
     },
 };
+use arrow::array::{Array, AsArray};
 use async_trait::async_trait;
 use dataflow_core::token::Token;
 use dataflow_sdk::{
     Error,
-    batch::{Column, Demand, Output, Warning},
+    batch::{Cells, Column, Demand, Output, Warning},
     sink::{CommitError, Committed, OpenLane, Opened, Writer},
 };
 use deadpool_postgres::Object;
@@ -63,6 +64,8 @@ const MAX_CONFLICTS: usize = 5;
 const MAX_LOOKS: usize = 100;
 /// From when on a commit may be waiting for a lock.
 const LONG: Duration = Duration::from_secs(2);
+/// What stands before a value in the server's words.
+const QUOTES: [&str; 2] = [": ", "value "];
 /// The table is another one than was described.
 const CHANGED: &str = "table-changed";
 
@@ -132,13 +135,23 @@ impl Rows {
     }
 }
 
-/// The columns that the server's words may be about, where they name a type but no column.
-fn column_of(words: &str, slots: &[Slot]) -> String {
-    let names: Vec<&str> =
-        slots.iter().filter(|slot| words.contains(&slot.declared)).map(|slot| slot.column.name.as_str()).collect();
-    match words.contains("column ") || names.is_empty() {
-        true => String::new(),
-        false => format!(" (column {})", names.join(" or ")),
+/// The column of a row that the server's words are about, where they name none: the only one that has the value which they
+/// quote, or if they quote none, that is of a type which they name.
+fn column_of(words: &str, slots: &[Slot], cells: &Cells, row: usize) -> String {
+    let text = |at: usize| cells.column(at).as_string_opt::<i32>().map(|texts| texts.value(row));
+    let quoted = |at: usize| {
+        text(at).is_some_and(|text| QUOTES.iter().any(|before| words.contains(&format!("{before}\"{text}\""))))
+    };
+    let quotes = QUOTES.iter().any(|before| words.contains(&format!("{before}\"")));
+    let named = |at: usize| words.contains(&slots[at].declared);
+    let given = (0..slots.len()).filter(|at| cells.column(*at).is_valid(row));
+    let mut found: Vec<usize> = given.filter(|at| if quotes { quoted(*at) } else { named(*at) }).collect();
+    if found.len() > 1 {
+        found.retain(|at| named(*at));
+    }
+    match found.as_slice() {
+        [only] if !words.contains("column ") => format!(" (column {})", slots[*only].column.name),
+        _ => String::new(),
     }
 }
 
@@ -319,8 +332,15 @@ impl PostgresWriter {
             transaction,
         ));
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
-        let cause = |words: &str| keys::refused_by(table, &format!("{words}{}", column_of(words, slots)));
-        let found = search.found.iter().map(|(row, error)| (rows.order.places[*row], cause(&failure::words_of(error))));
+        let batches = keys::batches(&rows.outputs)?;
+        let cause = |place: Place, words: &str| {
+            let column = column_of(words, slots, batches[place.output], place.row);
+            keys::refused_by(table, &format!("{words}{column}"))
+        };
+        let found = search.found.iter().map(|(row, error)| {
+            let place = rows.order.places[*row];
+            (place, cause(place, &failure::words_of(error)))
+        });
         Err(rows.rejected(found.collect()))
     }
 

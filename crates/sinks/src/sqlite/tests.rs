@@ -197,6 +197,20 @@ fn a_file_that_can_not_be_made_in_a_folder_that_is_there_is_no_missing_folder() 
 #[tokio::test]
 async fn a_column_that_is_missing_may_come_by_itself() {
     let setup = "create table users (id int, name text)";
+    // What is recommended works.
+    let fix = |error: Error| match error {
+        Error::Fatal { fix: Some(fix), .. } => fix,
+        other => panic!("{other:?}"),
+    };
+    let named = Target::new(Some(setup), json!({"columns": ["id", "aa"], "unknownFields": "add"}));
+    let said = fix(named.open_error().await);
+    assert!(said.ends_with(r#"unknownFields: add and give columns their types, as in "aa": "text""#), "{said}");
+    let typed = json!({"id": "bigint", "aa": "text"});
+    let said = fix(Target::new(Some(setup), json!({"columns": typed})).open_error().await);
+    assert!(said.contains("set unknownFields: add, or") && !said.contains("types"), "{said}");
+    let target = Target::new(Some(setup), json!({"columns": typed, "unknownFields": "add"}));
+    let Demand::Columns(columns) = target.try_open(1).await.unwrap().demand else { panic!("no columns") };
+    assert_eq!(columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "aa"]);
     let error = Target::new(Some(setup), json!({"key": "Id"})).open_error().await;
     assert!(matches!(error, Error::Fatal { retryable: true, .. }), "{error:?}");
 }

@@ -206,7 +206,12 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
                     let near = found.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&name));
                     let hint = match near {
                         Some(near) => format!("names are case-sensitive: write {}", near.name),
-                        None => "add it to the table, set unknownFields: add, or leave it out of columns".into(),
+                        None if matches!(options.columns, Some(Columns::Types(_))) => {
+                            "add it to the table, set unknownFields: add, or leave it out of columns".into()
+                        }
+                        None => format!(
+                            "add it to the table, leave it out of columns, or set unknownFields: add and give columns their types, as in {name:?}: \"text\""
+                        ),
                     };
                     Err(Error::fatal("column-missing", format!("table {table} has no column {name}")).fix(hint))
                 }

@@ -101,6 +101,28 @@ async fn rows_that_can_not_be_stored_name_column_and_type() {
     target.drop().await;
 }
 
+/// The column that is named is one that the record has, and that the words are about; of several, none is.
+#[tokio::test]
+async fn the_column_that_is_named_is_the_one_that_is_wrong() {
+    let setup = "create table users (id int primary key, dt date, ti time, iv interval, te time, ma macaddr, ip inet)";
+    for (record, column) in [
+        (r#"{"id": 1, "ti": "25:00"}"#, "(column ti)"),
+        (r#"{"id": 1, "dt": null, "ti": "25:00"}"#, "(column ti)"),
+        (r#"{"id": 1, "dt": "2026-01-02", "ti": "25:00"}"#, "(column ti)"),
+        (r#"{"id": 1, "ti": "10:00", "te": "25:00"}"#, "(column te)"),
+        (r#"{"id": 1, "ti": "25:00", "te": "25:00"}"#, ""),
+        (r#"{"id": 1, "ti": "10:00", "iv": "1 parsec"}"#, "(column iv)"),
+        (r#"{"id": 1, "ip": "10.0.0.1", "ma": "xx"}"#, "(column ma)"),
+    ] {
+        let Some(target) = Target::new(setup, json!({})).await else { return };
+        let refused = write(&target, &[record], 1).await;
+        let [(0, cause)] = refused.as_slice() else { panic!("{record}: {refused:?}") };
+        let fits = if column.is_empty() { !cause.contains("(column") } else { cause.ends_with(column) };
+        assert!(fits, "{record}: {cause}");
+        target.drop().await;
+    }
+}
+
 /// What a single row brings about by itself is that row's, whatever the server calls it.
 #[tokio::test]
 async fn a_row_error_is_what_one_row_brings_about() {

@@ -131,10 +131,16 @@ async fn a_header_of_another_delimiter_is_warned_of() {
 
 #[tokio::test]
 async fn a_header_in_another_encoding_says_how_to_convert_it() {
-    let utf16: Vec<u8> = "\u{feff}id,näme\n1,a\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    for (bytes, told) in
-        [(&utf16[..], "iconv -f UTF-16 -t UTF-8"), (b"id,n\xe4me\n1,a\n", "iconv -f WINDOWS-1252 -t UTF-8")]
-    {
+    let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let to = "iconv -f UTF-16 -t UTF-8";
+    for (bytes, told) in [
+        (utf16("\u{feff}id,näme\n1,a\n", u16::to_le_bytes), to),
+        (utf16("\u{feff}id,name\r\n1,a\r\n", u16::to_le_bytes), to),
+        (utf16("\u{feff}id,name\r\n1,a\r\n", u16::to_be_bytes), to),
+        (utf16("id,name\r\n1,a\r\n", u16::to_le_bytes), to),
+        (utf16("id,name\n1,a\n", u16::to_be_bytes), to),
+        (b"id,n\xe4me\n1,a\n".to_vec(), "iconv -f WINDOWS-1252 -t UTF-8"),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.csv");
         fs::write(&path, bytes).unwrap();

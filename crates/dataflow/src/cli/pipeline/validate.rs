@@ -19,21 +19,28 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     #[command(flatten)]
     file: SpecFile,
-    /// Ask this node, which knows its own connections, instead of checking here.
+    /// Ask this node, which knows its own connections, instead of checking here; without --config, DATAFLOW_SERVER may name it.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// Settings file (TOML) with the connections that the pipeline names, where it is checked here.
-    #[arg(long, value_name = "FILE", env = "DATAFLOW_CONFIG", conflicts_with = "server")]
+    /// Settings file (TOML) with the connections that the pipeline names, where it is checked here (or DATAFLOW_CONFIG).
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
     config: Option<PathBuf>,
 }
 
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let spec = spec_file::read(&args.file.path)?;
     let name = args.file.path.display();
-    let findings: Findings = match args.server {
+    // What the command line says comes before the environment.
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let server = match args.config {
+        None => args.server.or_else(|| variable("DATAFLOW_SERVER").map(|url| url.to_string_lossy().into_owned())),
+        Some(_) => None,
+    };
+    let findings: Findings = match server {
         Some(url) => Client::new(&url)?.send(Request::post(&["pipelines", "validate"]).body(&spec)).await?,
         None => {
-            let overrides = Overrides { config: args.config, log_level: Some(QUIET.into()), ..Overrides::default() };
+            let config = args.config.or_else(|| variable("DATAFLOW_CONFIG").map(PathBuf::from));
+            let overrides = Overrides { config, log_level: Some(QUIET.into()), ..Overrides::default() };
             let connectors = node::connectors(&serve::load(&overrides, None)?, node::Whose::Users)?;
             dataflow_api::findings(&spec, &connectors.catalog, &connectors.connections, &*connectors.compiler)
         }
