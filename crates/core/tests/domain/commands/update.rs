@@ -223,6 +223,7 @@ fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
             settled: vec![lane(delivered)],
             ..generation(number, at(100))
         }),
+        positions: None,
     };
     let left = |given: &Given| given.state.pipeline().unwrap().progress.left.clone();
     let (first, delivered) = (vec![Generation::FIRST], counters(300).delivered);
