@@ -42,20 +42,20 @@ impl Flow {
         let path = format!("/api/pipelines/{}", Self::ID);
         let (code, view) = node.try_request("GET", &path, None).await?;
         if code == 404 {
-            self.expect(node.try_request("POST", "/api/pipelines", Some(&self.spec())).await?, &[201]);
+            // An earlier request whose answer was lost may be carried out only now; so may those below.
+            self.expect(node.try_request("POST", "/api/pipelines", Some(&self.spec())).await?, &[201, 409]);
             return Ok(None);
         }
         self.expect((code, view.clone()), &[200]);
         match view["status"].as_str() {
             Some("configured") => {
-                self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200]);
+                self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200, 409]);
                 Ok(None)
             }
             Some("running") if self.pair.is_bounded() => Ok(None),
             Some("running") if self.push(node, &path).await? => Ok(None),
             Some("running") => {
                 if self.is_read(&view) && view["metrics"]["recordsInFlight"] == json!(0) {
-                    // Meanwhile it may have been stopped by an earlier request whose answer was lost.
                     self.expect(node.try_request("POST", &format!("{path}/stop"), None).await?, &[200, 409]);
                 }
                 Ok(None)
