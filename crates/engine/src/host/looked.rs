@@ -1,5 +1,5 @@
 //! Looking at pipelines, which takes nobody into memory and waits for no entity: that may be waiting for the journal itself.
-use super::LocalRegion;
+use super::{LocalRegion, Shard};
 use crate::{
     entity::{answer_query, view},
     region::{AskError, Query, Reply},
@@ -25,13 +25,7 @@ impl LocalRegion {
 
     /// A pipeline as it is now: in memory, or as the journal has it.
     async fn look(&self, pipeline: &PipelineId) -> Result<Arc<Slot>, AskError> {
-        let shard = self.shard(pipeline)?;
-        if self.around.closing.is_cancelled() {
-            return Err(AskError::Unavailable("the node is shutting down".into()));
-        }
-        if shard.log.lost().is_cancelled() {
-            return Err(AskError::Unavailable("another node has taken over this shard".into()));
-        }
+        let shard = self.owned(pipeline)?;
         let awake = shard.entities().get(pipeline).map(|handle| handle.slot.clone());
         // An entity that is being loaded has no state yet.
         let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|slot| slot.state().pipeline().is_some());
@@ -41,12 +35,21 @@ impl LocalRegion {
         }
     }
 
+    /// The shard of a pipeline, as long as this node owns it.
+    fn owned(&self, pipeline: &PipelineId) -> Result<&Arc<Shard>, AskError> {
+        let shard = self.shard(pipeline)?;
+        if self.around.closing.is_cancelled() {
+            return Err(AskError::Unavailable("the node is shutting down".into()));
+        }
+        if shard.log.lost().is_cancelled() {
+            return Err(AskError::Unavailable("another node has taken over this shard".into()));
+        }
+        Ok(shard)
+    }
+
     /// The pipeline in memory, if this node owns it and it is loaded.
     pub(super) fn awake(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
-        let shard = self.shard(pipeline).ok()?;
-        if self.around.closing.is_cancelled() || shard.log.lost().is_cancelled() {
-            return None;
-        }
+        let shard = self.owned(pipeline).ok()?;
         let entities = shard.entities();
         let handle = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed())?;
         Some(handle.slot.clone()).filter(|slot| slot.state().pipeline().is_some())
