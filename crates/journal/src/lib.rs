@@ -12,6 +12,7 @@ mod level;
 pub mod memory;
 mod overflow;
 mod range;
+mod segments;
 pub mod store;
 pub mod stored;
 #[cfg(feature = "testing")]
@@ -22,6 +23,7 @@ pub use journal::{Entry, Journal, MAX_APPEND_BYTES, MAX_HELD_BACK, Run, Snapshot
 pub use level::WriteLevel;
 pub use memory::Memory;
 pub use range::{other_content, place};
+pub use segments::MAX_SNAPSHOT;
 pub use store::Store;
 pub use stored::Encoded;
 

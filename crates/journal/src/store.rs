@@ -111,8 +111,8 @@ pub trait Chunks: Send + Sync {
     /// Stores a chunk durably. Storing the same again is fine; other content under its name is [`Error::Corrupt`].
     async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error>;
 
-    /// Stores a chunk that an event is about to name: it is durable once an append is that begins after this has
-    /// returned. A store that keeps chunks and log in one place saves a wait for the disk.
+    /// Stores a chunk that an event or a snapshot is about to name: it is durable once an append or a snapshot is that begins
+    /// after this has returned. A store that keeps chunks and log in one place saves a wait for the disk.
     async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         self.put_chunk(id, body).await
     }

@@ -1,7 +1,7 @@
 //! Making states from snapshots and the log's tail.
 use super::stored;
 use dataflow_core::{
-    id::{PipelineId, Seq},
+    id::{Epoch, PipelineId, Seq},
     pipeline::{State, evolve},
     shard::ShardId,
 };
@@ -31,8 +31,11 @@ pub(crate) type Claimed = Result<(Head, Loaded), String>;
 pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Holder) -> Result<Claimed, Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let claimed =
-            async { Ok::<_, Error>((journal.take_over(shard, holder).await?, load_shard(journal, shard).await?)) };
+        let claimed = async {
+            let head = journal.take_over(shard, holder).await?;
+            let loaded = load_shard(journal, shard, head.epoch).await?;
+            Ok::<_, Error>((head, loaded))
+        };
         match claimed.await {
             Err(Error::Unavailable(reason)) if Instant::now() < deadline => {
                 tracing::warn!(shard = shard.0, reason, "the journal can't be reached; asking again");
@@ -47,8 +50,8 @@ pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Hold
 }
 
 /// Loads all pipelines of a shard: snapshots, then the log from there on.
-async fn load_shard(journal: &Journal, shard: ShardId) -> Result<Loaded, Error> {
-    let (snapshots, next) = journal.snapshots(shard).await?;
+async fn load_shard(journal: &Journal, shard: ShardId, epoch: Epoch) -> Result<Loaded, Error> {
+    let (snapshots, next) = journal.recover(shard, epoch).await?;
     let mut states = BTreeMap::new();
     for snapshot in snapshots {
         let state = decode(&snapshot.pipeline, &snapshot.state)?;

@@ -79,6 +79,31 @@ pub async fn a_snapshot_replaces_and_removes(journal: &Journal, _: &Journal) {
     }
 }
 
+/// A snapshot may have any length; the next owner goes on where the last one was.
+pub async fn a_long_snapshot_comes_back(journal: &Journal, other: &Journal) {
+    let a = pipeline(SHARD, 0);
+    let long = |from: u32| {
+        let parts: String = (from..from + 30_000).map(|part| format!("{},", part.wrapping_mul(0x9e37_79b9))).collect();
+        vec![Snapshot { pipeline: a.clone(), state: parts.into() }]
+    };
+    let mut owner = Owner::claim(journal, SHARD).await;
+    for (next, from) in [(2, 0), (3, 100), (4, 100)] {
+        owner.append(&[(a.clone(), lifecycle(&next.to_string()))]).await;
+        snapshot(&owner, Seq(next), &long(from), &[]).await;
+        for journal in [journal, other] {
+            assert_eq!(patient(|| journal.snapshots(SHARD)).await.expect("read"), (long(from), Seq(next)));
+            assert_eq!(patient(|| journal.load(&a)).await.expect("read").0, Some(long(from)[0].state.clone()));
+        }
+    }
+    let mut owner = Owner::claim(other, SHARD).await;
+    assert_eq!(patient(|| other.recover(SHARD, owner.epoch)).await.expect("read"), (long(100), Seq(4)));
+    owner.append(&[(a.clone(), lifecycle("5"))]).await;
+    snapshot(&owner, Seq(5), &long(200), &[]).await;
+    assert_eq!(patient(|| journal.load(&a)).await.expect("read").0, Some(long(200)[0].state.clone()));
+    snapshot(&owner, Seq(5), &[], std::slice::from_ref(&a)).await;
+    assert_eq!(patient(|| other.snapshots(SHARD)).await.expect("read"), (vec![], Seq(5)));
+}
+
 /// A pipeline is loaded from its snapshot and all of its own events since, of every kind, and of no other's.
 pub async fn a_pipeline_is_loaded_alone(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));

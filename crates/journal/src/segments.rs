@@ -1,0 +1,227 @@
+//! Snapshots that are too long for a row: their segments are chunks, put before the row that names them.
+//!
+//! A body is cut where its bytes say so, not by length, so that what has not changed since the last snapshot is cut into the same
+//! segments and not written again: of a long state only what is new is written. A list that is too long is cut in the same way.
+use crate::{Error, Store};
+use bytes::{Bytes, BytesMut};
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, PipelineId, Seq},
+    shard::ShardId,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+
+/// Longest snapshot that is a row, and longest segment.
+pub const MAX_SNAPSHOT: usize = 64 << 10;
+/// Shortest segment, but for the last one.
+const MIN_SEGMENT: usize = 8 << 10;
+/// A place is a cut if these bits of the rolling sum are zero: every 16 KiB or so.
+const CUT: u64 = ((1 << 14) - 1) << 40;
+
+/// What a row has in place of such a snapshot.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    segments: Vec<Segment>,
+}
+
+/// How such a row begins. No state does: every one has a `v` in front.
+const LIST: &[u8] = br#"{"segments":"#;
+
+/// A segment, as a row names it: the chunk's name and what must be in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(Seq, Epoch, u32, u32, String)", into = "(Seq, Epoch, u32, u32, String)")]
+struct Segment {
+    /// The place of the snapshot that it was written for.
+    next: Seq,
+    /// The epoch of who wrote it.
+    epoch: Epoch,
+    /// Its number among those that were.
+    number: u32,
+    bytes: u32,
+    /// Half of the SHA-256, in hexadecimal digits.
+    digest: String,
+}
+
+impl From<(Seq, Epoch, u32, u32, String)> for Segment {
+    fn from((next, epoch, number, bytes, digest): (Seq, Epoch, u32, u32, String)) -> Self {
+        Self { next, epoch, number, bytes, digest }
+    }
+}
+
+impl From<Segment> for (Seq, Epoch, u32, u32, String) {
+    fn from(Segment { next, epoch, number, bytes, digest }: Segment) -> Self {
+        (next, epoch, number, bytes, digest)
+    }
+}
+
+impl Segment {
+    /// A name is never given to other content: at one place a pipeline has one state.
+    fn chunk(&self, pipeline: &PipelineId) -> ChunkId {
+        let Self { next, epoch, number, .. } = self;
+        let prefix = prefix(ShardId::of(pipeline));
+        ChunkId(format!("{prefix}{pipeline}/{next}.{epoch}.{number}").into())
+    }
+}
+
+/// Names of all segments of a shard begin so.
+fn prefix(shard: ShardId) -> String {
+    format!("snapshot/{}/", shard.0)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The segments that the last snapshot of a pipeline names, by their content.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named(HashMap<String, Segment>);
+
+impl Named {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn chunks(&self, pipeline: &PipelineId) -> HashSet<ChunkId> {
+        self.0.values().map(|segment| segment.chunk(pipeline)).collect()
+    }
+
+    /// The chunks that only this names.
+    pub(crate) fn beyond(&self, other: &Self, pipeline: &PipelineId) -> Vec<ChunkId> {
+        let kept = other.chunks(pipeline);
+        self.chunks(pipeline).into_iter().filter(|chunk| !kept.contains(chunk)).collect()
+    }
+}
+
+/// Where a snapshot is written: its place, and the epoch of its writer.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) next: Seq,
+    pub(crate) epoch: Epoch,
+}
+
+/// The row of a state, and the segments that it names. Those which the last one named are not written again.
+pub(crate) async fn row(
+    store: &dyn Store,
+    Place { next, epoch }: Place,
+    pipeline: &PipelineId,
+    state: &Bytes,
+    before: &Named,
+) -> Result<(Bytes, Named), Error> {
+    let (mut row, mut named, mut written) = (state.clone(), Named::default(), 0);
+    while row.len() > MAX_SNAPSHOT {
+        let mut segments = Vec::new();
+        for body in cut(&row) {
+            let digest = digest(&body);
+            let segment = match before.0.get(&digest).or_else(|| named.0.get(&digest)) {
+                Some(known) => known.clone(),
+                None => {
+                    let segment =
+                        Segment { next, epoch, number: written, bytes: body.len() as u32, digest: digest.clone() };
+                    written += 1;
+                    store.stage_chunk(&segment.chunk(pipeline), body).await?;
+                    segment
+                }
+            };
+            named.0.insert(digest, segment.clone());
+            segments.push(segment);
+        }
+        row = serde_json::to_vec(&List { segments }).map_err(|cause| Error::Corrupt(cause.to_string()))?.into();
+    }
+    Ok((row, named))
+}
+
+/// Why a state could not be put together.
+pub(crate) enum Unread {
+    /// A segment is not there: the row was replaced meanwhile, or the journal is damaged.
+    Missing(Error),
+    Failed(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The state of which this is the row, and the segments that it names.
+pub(crate) async fn state(store: &dyn Store, pipeline: &PipelineId, row: Bytes) -> Result<(Bytes, Named), Unread> {
+    let (mut body, mut named) = (row, Named::default());
+    while body.starts_with(LIST) {
+        let damaged = |what: String| Error::Corrupt(format!("the snapshot of pipeline {pipeline} {what}"));
+        let list: List = serde_json::from_slice(&body).map_err(|cause| damaged(format!("can't be read: {cause}")))?;
+        let mut whole = BytesMut::with_capacity(list.segments.iter().map(|segment| segment.bytes as usize).sum());
+        for segment in list.segments {
+            let chunk = segment.chunk(pipeline);
+            let found = store.chunk(&chunk).await?;
+            let found = found.ok_or_else(|| Unread::Missing(damaged(format!("lacks its segment {chunk}"))))?;
+            if found.len() != segment.bytes as usize || digest(&found) != segment.digest {
+                return Err(damaged(format!("has other content in its segment {chunk}")).into());
+            }
+            whole.extend_from_slice(&found);
+            named.0.insert(segment.digest.clone(), segment);
+        }
+        body = whole.freeze();
+    }
+    Ok((body, named))
+}
+
+/// Removes what earlier owners of a shard have written and no snapshot names: they went down before they could.
+pub(crate) async fn collect(
+    store: &dyn Store,
+    shard: ShardId,
+    epoch: Epoch,
+    named: &HashMap<PipelineId, Named>,
+) -> Result<(), Error> {
+    let kept: HashSet<ChunkId> = named.iter().flat_map(|(pipeline, named)| named.chunks(pipeline)).collect();
+    let earlier = |chunk: &ChunkId| {
+        let written = chunk.0.rsplit('/').next()?.split('.').nth(1)?.parse().ok()?;
+        Some(Epoch(written) < epoch)
+    };
+    let mut gone = store.chunks(&prefix(shard)).await?;
+    gone.retain(|chunk| !kept.contains(chunk) && earlier(chunk) == Some(true));
+    if gone.is_empty() { Ok(()) } else { store.remove_chunks(&gone).await }
+}
+
+/// A body in segments.
+fn cut(body: &Bytes) -> Vec<Bytes> {
+    let (mut segments, mut rest) = (Vec::new(), body.clone());
+    while !rest.is_empty() {
+        segments.push(rest.split_to(first_cut(&rest)));
+    }
+    segments
+}
+
+/// Where the first segment of a body ends.
+fn first_cut(body: &[u8]) -> usize {
+    let mut sum = 0_u64;
+    let most = body.len().min(MAX_SNAPSHOT);
+    for (at, byte) in body[..most].iter().enumerate().skip(MIN_SEGMENT) {
+        // The bytes before the last 64 are shifted out of it, so that a cut depends on those alone.
+        sum = (sum << 1).wrapping_add(SCATTERED[usize::from(*byte)]);
+        if sum & CUT == 0 {
+            return at + 1;
+        }
+    }
+    most
+}
+
+/// A number for each byte, with bits that look drawn.
+const SCATTERED: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        // SplitMix64.
+        let mut z = (byte as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        table[byte] = z ^ (z >> 31);
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+#![allow(clippy::unwrap_used)]
+use super::{MAX_SNAPSHOT, MIN_SEGMENT, cut};
+use crate::{
+    Encoded, Error, Holder, Journal, Memory, Snapshot,
+    fault::{Fault, Faulty},
+    store::{Chunks, Snapshots},
+    testing::samples::{lifecycle, pipeline},
+};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, Seq},
+    shard::ShardId,
+};
+use proptest::prelude::*;
+use std::{collections::BTreeSet, sync::Arc};
+
+const SHARD: ShardId = ShardId(2);
+
+/// A state with so many parts, each of its own.
+fn state(parts: std::ops::Range<u32>) -> Bytes {
+    let parts: Vec<String> = parts.map(|part| format!("\"part {}\"", part.wrapping_mul(0x9e37_79b9))).collect();
+    format!("{{\"v\":1,\"state\":[{}]}}", parts.join(",")).into()
+}
+
+/// An owner of the shard whose log has some events.
+async fn owner(memory: &Memory) -> (Journal, Epoch) {
+    let journal = Journal::new(Arc::new(memory.clone()));
+    let head = journal.take_over(SHARD, &Holder::new("one")).await.unwrap();
+    if head.next_seq == Seq(1) {
+        let events: Vec<Encoded> =
+            (0..9).map(|at| Encoded::new(&pipeline(SHARD, 0), &lifecycle(&at.to_string())).unwrap()).collect();
+        journal.append(SHARD, head.epoch, Seq(1), &events).await;
+    }
+    (journal, head.epoch)
+}
+
+async fn chunks(memory: &Memory) -> BTreeSet<ChunkId> {
+    memory.chunks("").await.unwrap().into_iter().collect()
+}
+
+fn of(state: &Bytes) -> Vec<Snapshot> {
+    vec![Snapshot { pipeline: pipeline(SHARD, 0), state: state.clone() }]
+}
+
+#[tokio::test]
+async fn whatever_its_length_a_row_is_short_and_the_state_comes_back() {
+    let memory = Memory::new();
+    let (journal, epoch) = owner(&memory).await;
+    // The last one's list is too long for a row itself.
+    for (next, parts) in (1..).map(Seq).zip([1, 1_000, 10_000, 1, 3_000_000]) {
+        let state = state(0..parts);
+        journal.snapshot(SHARD, epoch, next, of(&state), vec![]).await.unwrap();
+        assert!(memory.snapshots(SHARD).await.unwrap().0[0].state.len() <= MAX_SNAPSHOT);
+        for id in chunks(&memory).await {
+            assert!(memory.chunk(&id).await.unwrap().unwrap().len() <= MAX_SNAPSHOT);
+        }
+        assert_eq!(journal.snapshots(SHARD).await.unwrap(), (of(&state), next));
+        assert_eq!(journal.load(&pipeline(SHARD, 0)).await.unwrap().0, Some(state));
+        assert_eq!(chunks(&memory).await.is_empty(), parts <= 1_000, "{parts} parts: what nothing names is gone");
+    }
+    journal.snapshot(SHARD, epoch, Seq(6), vec![], vec![pipeline(SHARD, 0)]).await.unwrap();
+    assert_eq!(chunks(&memory).await, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn only_what_has_changed_is_written_again() {
+    let memory = Memory::new();
+    let (journal, epoch) = owner(&memory).await;
+    journal.snapshot(SHARD, epoch, Seq(2), of(&state(0..100_000)), vec![]).await.unwrap();
+    let first = chunks(&memory).await;
+    // The oldest parts go, and others come.
+    journal.snapshot(SHARD, epoch, Seq(3), of(&state(50..100_100)), vec![]).await.unwrap();
+    let second = chunks(&memory).await;
+    assert!(first.len() > 40 && second.difference(&first).count() <= 4, "{} {}", first.len(), second.len());
+    // The next owner goes on in the same way.
+    let (next, epoch) = owner(&memory).await;
+    next.recover(SHARD, epoch).await.unwrap();
+    next.snapshot(SHARD, epoch, Seq(4), of(&state(100..100_200)), vec![]).await.unwrap();
+    assert!(chunks(&memory).await.difference(&second).count() <= 4);
+    assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(100..100_200)));
+}
+
+/// An owner goes down at any call, carried out or not; what it leaves is a whole snapshot, and the next one removes the rest.
+#[tokio::test]
+async fn nothing_dangles_and_nothing_stays_wherever_an_owner_goes_down() {
+    let (old, new, newest) = (state(0..20_000), state(10..20_100), state(20..20_200));
+    for fault in [Fault::Before, Fault::After] {
+        let mut whole = false;
+        for at in 0.. {
+            let memory = Memory::new();
+            let (journal, epoch) = owner(&memory).await;
+            journal.recover(SHARD, epoch).await.unwrap();
+            journal.snapshot(SHARD, epoch, Seq(2), of(&old), vec![]).await.unwrap();
+            let script = std::iter::repeat_n(Fault::None, at).chain(std::iter::repeat_n(fault, 100));
+            let faulty = Faulty::scripted(memory.clone(), script);
+            let faulty = journal.wrapped(|_| Arc::new(faulty));
+            let done = faulty.snapshot(SHARD, epoch, Seq(3), of(&new), vec![]).await.is_ok();
+            let (next, epoch) = owner(&memory).await;
+            let found = next.recover(SHARD, epoch).await.unwrap().0;
+            assert!(found == of(&old) && !done || found == of(&new), "{fault:?} at {at}");
+            let named = next.segments().values().flat_map(|named| named.chunks(&pipeline(SHARD, 0))).collect();
+            assert_eq!(chunks(&memory).await, named, "{fault:?} at {at}");
+            next.snapshot(SHARD, epoch, Seq(4), of(&newest), vec![]).await.unwrap();
+            assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&newest));
+            if done {
+                whole = true;
+                break;
+            }
+        }
+        assert!(whole);
+    }
+}
+
+#[tokio::test]
+async fn an_owner_whose_snapshot_failed_goes_on_and_one_that_was_replaced_harms_nobody() {
+    let memory = Memory::new();
+    let (old, old_epoch) = owner(&memory).await;
+    old.snapshot(SHARD, old_epoch, Seq(2), of(&state(0..20_000)), vec![]).await.unwrap();
+    let faulty = Faulty::scripted(memory.clone(), [Fault::None, Fault::After]);
+    let failing = old.clone().wrapped(|_| Arc::new(faulty));
+    failing.snapshot(SHARD, old_epoch, Seq(3), of(&state(9..20_009)), vec![]).await.unwrap_err();
+    old.snapshot(SHARD, old_epoch, Seq(4), of(&state(9..20_019)), vec![]).await.unwrap();
+    assert_eq!(old.snapshots(SHARD).await.unwrap().0, of(&state(9..20_019)));
+    let (next, epoch) = owner(&memory).await;
+    next.recover(SHARD, epoch).await.unwrap();
+    next.snapshot(SHARD, epoch, Seq(5), of(&state(9..20_029)), vec![]).await.unwrap();
+    let fenced = old.snapshot(SHARD, old_epoch, Seq(6), of(&state(0..2)), vec![]).await;
+    assert!(matches!(fenced, Err(Error::Fenced { .. })), "{fenced:?}");
+    old.recover(SHARD, old_epoch).await.unwrap();
+    assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(9..20_029)));
+}
+
+#[tokio::test]
+async fn a_segment_that_is_gone_or_another_is_damage() {
+    let memory = Memory::new();
+    let (journal, epoch) = owner(&memory).await;
+    journal.snapshot(SHARD, epoch, Seq(2), of(&state(0..10_000)), vec![]).await.unwrap();
+    let segment = chunks(&memory).await.into_iter().next().unwrap();
+    memory.remove_chunks(std::slice::from_ref(&segment)).await.unwrap();
+    for (body, expected) in [(None, "lacks its segment"), (Some("other"), "has other content in its segment")] {
+        if let Some(body) = body {
+            memory.put_chunk(&segment, body.into()).await.unwrap();
+        }
+        for error in [
+            journal.snapshots(SHARD).await.unwrap_err(),
+            journal.load(&pipeline(SHARD, 0)).await.unwrap_err(),
+            journal.recover(SHARD, epoch).await.unwrap_err(),
+        ] {
+            assert!(matches!(&error, Error::Corrupt(what) if what.contains(expected)), "{error}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn segments_are_within_bounds_and_hold_all_bytes(body in prop::collection::vec(any::<u8>(), 0..1 << 18)) {
+        let segments = cut(&body.clone().into());
+        prop_assert!(segments.iter().all(|segment| segment.len() <= MAX_SNAPSHOT));
+        prop_assert!(segments.iter().rev().skip(1).all(|segment| segment.len() > MIN_SEGMENT));
+        prop_assert_eq!(segments.concat(), body);
+    }
+}
