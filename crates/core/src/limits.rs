@@ -52,5 +52,7 @@ pub const REMEMBERED_CHUNKS: usize = 65_536;
 pub const NAMED_CHUNKS: usize = 2_000;
 /// Most letters of a chunk that older chunks were joined into.
 pub const JOINED_LETTERS: u64 = 1_000;
+/// Most positions of a pipeline that its progress says all of; of more, only those that have changed.
+pub const MAX_POSITIONS_TOLD: usize = 256;
 /// Bytes of pushed records that may wait, if the source does not say `maxPendingBytes` (64 MiB).
 pub const MAX_PENDING_BYTES: u64 = 64 * 1024 * 1024;

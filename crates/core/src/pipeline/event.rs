@@ -103,7 +103,8 @@ pub enum Fact {
         /// Up to this one, versions are this run's to write with; none: its sink has none.
         versions: Option<u64>,
     },
-    /// Batches were committed: covers all since the last such event. Absolute, and of all lanes, so the last one says all.
+    /// Batches were committed: covers all since the last such event. Absolute, and of all lanes, so the last one says all; but
+    /// of more than [`MAX_POSITIONS_TOLD`](crate::limits::MAX_POSITIONS_TOLD) positions it says only those that have changed.
     BatchProcessed {
         /// Which run.
         run: RunId,
@@ -249,7 +250,7 @@ pub struct LaneProgress {
     pub lane: u32,
     /// Its last commit's number.
     pub sequence: u64,
-    /// Position of every partition of the lane.
+    /// Position of every partition of the lane; in a [`Fact::BatchProcessed`], those that are left out have not changed.
     pub positions: Positions,
     /// Cumulative counts of the lane in this generation.
     pub counters: Counters,

@@ -261,7 +261,8 @@ fn processed(running: &mut Running, at: Timestamp, run: RunId, lanes: &[LaneProg
         return None;
     }
     for lane in lanes {
-        if running.pipeline.progress.advance(lane, at)? {
+        let progress = &mut running.pipeline.progress;
+        if progress.advance(&progress.whole(lane), at)? {
             running.attempt = 0;
         }
     }

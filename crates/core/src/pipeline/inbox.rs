@@ -1,17 +1,17 @@
 //! What was pushed to a pipeline with an `http` source.
 use super::{
+    batches::{Batches, Received},
     event::{Fact, LaneProgress, Lost},
     progress::Progress,
 };
 use crate::{
     chunk::ChunkId,
     id::BatchId,
-    limits::REMEMBERED_BATCHES,
     position::{Position, Positions},
     shard::{FNV_BASIS, fnv1a},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Records that were pushed to a pipeline with an `http` source.
 ///
@@ -30,9 +30,7 @@ pub struct Inbox {
     /// What tells all that was received in this order apart from anything else: see [`Line`].
     pub line: Line,
     /// The last batches, by id.
-    pub seen: BTreeMap<BatchId, Received>,
-    /// Their ids, oldest first.
-    pub order: VecDeque<BatchId>,
+    pub seen: Batches,
 }
 
 /// A batch that waits to be processed.
@@ -69,17 +67,6 @@ impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
     }
-}
-
-/// What is remembered of a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Received {
-    /// Hash of its body.
-    pub hash: String,
-    /// Records before it.
-    pub from: u64,
-    /// Records with it.
-    pub to: u64,
 }
 
 impl Inbox {
@@ -153,15 +140,14 @@ impl Inbox {
     /// will be, which must not come twice.
     pub(super) fn forget(&mut self, discarded: &Lost) -> Option<()> {
         let (from, to) = (discarded.from.as_offset()?, discarded.to.as_offset()?);
-        self.seen.retain(|_, batch| batch.from < from || batch.to > to);
-        self.order.retain(|id| self.seen.contains_key(id));
+        self.seen.forget(from, to);
         Some(())
     }
 
     /// Takes in a [`Fact::BatchReceived`]; none if it does not continue what was received before.
     pub(super) fn receive(&mut self, fact: &Fact) -> Option<()> {
         let Fact::BatchReceived { batch_id, hash, from, to, bytes, chunk } = fact else { return None };
-        if *from != self.received || to < from || self.seen.contains_key(batch_id) {
+        if *from != self.received || to < from || self.seen.get(batch_id).is_some() {
             return None;
         }
         self.received = *to;
@@ -171,13 +157,7 @@ impl Inbox {
             self.pending.push_back(Pending { from: *from, to: *to, bytes: *bytes, chunk, line: self.line });
             self.bytes += bytes;
         }
-        self.seen.insert(batch_id.clone(), Received { hash: hash.clone(), from: *from, to: *to });
-        self.order.push_back(batch_id.clone());
-        while self.order.len() > REMEMBERED_BATCHES {
-            if let Some(oldest) = self.order.pop_front() {
-                self.seen.remove(&oldest);
-            }
-        }
+        self.seen.remember(batch_id.clone(), Received { hash: hash.clone(), from: *from, to: *to });
         Some(())
     }
 

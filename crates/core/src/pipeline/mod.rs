@@ -2,6 +2,7 @@
 //!
 //! [`decide()`] says what follows from a command in a state; [`evolve()`] takes an event into the state. Both are
 //! pure, so a state is the fold of its history, and a history that was accepted can always be folded again.
+mod batches;
 pub mod command;
 mod commands;
 mod decide;

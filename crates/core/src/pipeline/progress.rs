@@ -7,7 +7,7 @@ use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::Generation,
     ledger::Counters,
-    limits::{JOINED_LETTERS, NAMED_CHUNKS, REMEMBERED_CHUNKS, REMEMBERED_TARGETS},
+    limits::{JOINED_LETTERS, MAX_POSITIONS_TOLD, NAMED_CHUNKS, REMEMBERED_CHUNKS, REMEMBERED_TARGETS},
     position::{Position, Positions},
     time::Timestamp,
     warned::Warnings,
@@ -159,7 +159,7 @@ impl Progress {
     }
 
     /// Where all lanes are once `reported` has taken the place of what is known of those: what is said once, chunks and
-    /// warnings, is not said again.
+    /// warnings, is not said again. Of many positions only those are said that have changed.
     pub(super) fn all_lanes(&self, reported: &[LaneProgress]) -> Vec<LaneProgress> {
         let said_once = |known: &LaneProgress| LaneProgress { warnings: Warnings::default(), ..known.clone() };
         let mut all: BTreeMap<u32, _> = self.by_lane.iter().map(|(lane, known)| (*lane, said_once(known))).collect();
@@ -167,7 +167,20 @@ impl Progress {
             let handle = lane.handle.clone().or_else(|| all.remove(&lane.lane)?.handle);
             all.insert(lane.lane, LaneProgress { handle, ..lane.clone() });
         }
+        if all.values().map(|lane| lane.positions.len()).sum::<usize>() > MAX_POSITIONS_TOLD {
+            for LaneProgress { lane, positions, .. } in all.values_mut() {
+                let known = self.by_lane.get(lane).map(|known| &known.positions);
+                positions.retain(|partition, at| known.and_then(|known| known.get(partition)) != Some(at));
+            }
+        }
         all.into_values().collect()
+    }
+
+    /// Where a lane is of which positions may be left out that have not changed. Within a run none goes.
+    pub(super) fn whole(&self, lane: &LaneProgress) -> LaneProgress {
+        let mut positions = self.by_lane.get(&lane.lane).map(|known| known.positions.clone()).unwrap_or_default();
+        positions.extend(lane.positions.clone());
+        LaneProgress { positions, ..lane.clone() }
     }
 
     /// Takes in where a lane is; true if it has committed since, none if it fell back.

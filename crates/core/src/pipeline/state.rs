@@ -1,7 +1,8 @@
 //! What a pipeline is now: the fold of its history.
 use super::remembered;
 pub use super::{
-    inbox::{Inbox, Pending, Received},
+    batches::{Batches, Received},
+    inbox::{Inbox, Pending},
     progress::Progress,
     remembered::Remembered,
     then::Then,

@@ -37,6 +37,12 @@ pub(super) enum Unreadable {
     /// A later build has written it.
     #[error("has version {0}, this program reads {VERSION}")]
     Unknown(u32),
+    /// It is whole, and another build's.
+    #[error(
+        "is not as this program writes version {VERSION} ({0}): a build from before the first release has written it; start with an \
+         empty folder"
+    )]
+    OtherBuild(serde_json::Error),
 }
 
 /// A state as it is stored.
@@ -47,7 +53,11 @@ pub(super) fn encode(state: &State) -> Result<Bytes, serde_json::Error> {
 /// A stored state, of any version. The version is looked at first: what else there is depends on it.
 pub(super) fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
     match serde_json::from_slice::<Versioned>(bytes)?.v {
-        1 => Ok(serde_json::from_slice::<V1>(bytes)?.state),
+        1 => match serde_json::from_slice::<V1>(bytes) {
+            Ok(V1 { state }) => Ok(state),
+            Err(cause) if cause.is_data() => Err(Unreadable::OtherBuild(cause)),
+            Err(cause) => Err(cause.into()),
+        },
         unknown => Err(Unreadable::Unknown(unknown)),
     }
 }
@@ -129,8 +139,19 @@ mod tests {
     fn a_later_version_is_said_to_be_one_whatever_it_holds() {
         let error = decode(br#"{"v":2,"state":{"paused":{}}}"#).unwrap_err();
         assert_eq!(error.to_string(), "has version 2, this program reads 1");
-        for damaged in ["", "{}", r#"{"v":1}"#, r#"{"v":1,"state":{"paused":{}}}"#] {
+        for damaged in ["", "{}", r#"{"v":1,"state":"#] {
             assert!(decode(damaged.as_bytes()).unwrap_err().to_string().starts_with("can't be read: "), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn an_older_shape_is_said_to_be_one() {
+        let now = encode(&given(full_life()).state).unwrap();
+        let older = String::from_utf8(now.to_vec()).unwrap().replace(r#""seen":["#, r#""order":["batch-1"],"seen":["#);
+        let older = older.replace(r#"["batch-1","#, r#"{"batch-1":["#);
+        for other in [&older, r#"{"v":1}"#, r#"{"v":1,"state":{"paused":{}}}"#] {
+            let error = decode(other.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("a build from before the first release has written it"), "{error}");
         }
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod house;
 mod ingest;
 mod keyed;
+mod large;
 mod lifecycle;
 mod many;
 mod restores;

@@ -5,6 +5,7 @@ use dataflow_core::{
         event::{Cause, LaneOpened, LaneProgress, Lost, Recovery},
         testing::*,
     },
+    position::{Position, Positions},
     spec::{PipelineSpec, RestartPolicy},
     types::Type,
     warned::Warned,
@@ -56,10 +57,10 @@ fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
 
 #[test]
 fn progress_is_absolute_and_by_lane() {
-    let first = running().when(report(vec![of_lane(0, 1), of_lane(1, 1)])).after();
+    let first = running().when(report(vec![lane(1), of_lane(1, 1)])).after();
     let second = first.when(report(vec![of_lane(1, 5)])).then([Fact::BatchProcessed {
         run: RunId(10),
-        lanes: vec![of_lane(0, 1), of_lane(1, 5)],
+        lanes: vec![lane(1), of_lane(1, 5)],
         versions: None,
     }]);
     let progress = second.after().state.pipeline().unwrap().progress.clone();
@@ -67,6 +68,40 @@ fn progress_is_absolute_and_by_lane() {
     assert_eq!(progress.counters().read, 600);
     assert!(progress.counters().balances());
     assert_eq!(progress.at, Some(NOW));
+}
+
+#[test]
+fn of_many_positions_only_those_are_said_that_have_changed() {
+    let at = |number: u64, moved: u64| {
+        let position = |n: u64| {
+            (format!("f{n}").as_str().into(), Position::offset(if n.is_multiple_of(1_000) { moved } else { n }))
+        };
+        (0..number).map(position).collect::<Positions>()
+    };
+    let lane_at = |number, sequence, positions| LaneProgress { positions, ..of_lane(number, sequence) };
+    let said = |given: &Given, reported| {
+        let then = given.clone().when(report(reported));
+        let decision = then.decision().clone();
+        let Fact::BatchProcessed { lanes, .. } = &decision.events[0].fact else { panic!("{decision:?}") };
+        (lanes.iter().map(|lane| lane.positions.len()).collect::<Vec<_>>(), then.after())
+    };
+    let opened = Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![], versions: None };
+    let (lengths, few) =
+        said(&given([created(), started(), opened]), vec![lane_at(0, 1, at(200, 0)), lane_at(1, 1, at(50, 0))]);
+    assert_eq!(lengths, [200, 50]);
+    let (lengths, few) = said(&few, vec![lane_at(0, 2, at(200, 7))]);
+    assert_eq!(lengths, [200, 50], "all, as long as they are few");
+    let (lengths, many) = said(&few, vec![lane_at(0, 3, at(5_000, 7))]);
+    assert_eq!(lengths, [4_800, 0]);
+    let (lengths, many) = said(&many, vec![lane_at(0, 4, at(5_000, 8)), lane_at(1, 2, at(50, 9))]);
+    assert_eq!(lengths, [5, 1]);
+    let progress = &many.state.pipeline().unwrap().progress;
+    assert!(progress.by_lane[&0].positions == at(5_000, 8) && progress.by_lane[&1].positions == at(50, 9));
+    many.clone().when(report(vec![lane_at(0, 4, at(5_000, 8))])).then_nothing();
+    // A run that opens says all of them, and takes the place of what was known.
+    let opened = LaneOpened { progress: lane_at(0, 4, at(4_000, 9)), ..lane_opened(lane(4)) };
+    let again = many.and(Fact::RunOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![opened], versions: None });
+    assert!(again.state.pipeline().unwrap().progress.by_lane[&0].positions == at(4_000, 9));
 }
 
 #[test]
