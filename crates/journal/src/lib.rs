@@ -13,17 +13,19 @@ pub mod memory;
 mod overflow;
 mod range;
 mod segments;
+mod snapshots;
 pub mod store;
 pub mod stored;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use head::{Appended, Claim, Head, Holder};
-pub use journal::{Entry, Journal, MAX_APPEND_BYTES, MAX_HELD_BACK, Run, Snapshot};
+pub use journal::{Entry, Journal, MAX_APPEND_BYTES, MAX_HELD_BACK, Run};
 pub use level::WriteLevel;
 pub use memory::Memory;
 pub use range::{other_content, place};
 pub use segments::MAX_SNAPSHOT;
+pub use snapshots::Snapshot;
 pub use store::Store;
 pub use stored::Encoded;
 

@@ -2,7 +2,7 @@
 use super::{MAX_SNAPSHOT, MIN_SEGMENT, cut};
 use crate::{
     Encoded, Error, Holder, Journal, Memory, Snapshot,
-    fault::{Fault, Faulty},
+    fault::{Chances, Fault, Faulty},
     store::{Chunks, Snapshots},
     testing::samples::{lifecycle, pipeline},
 };
@@ -48,7 +48,7 @@ async fn whatever_its_length_a_row_is_short_and_the_state_comes_back() {
     let memory = Memory::new();
     let (journal, epoch) = owner(&memory).await;
     // The last one's list is too long for a row itself.
-    for (next, parts) in (1..).map(Seq).zip([1, 1_000, 10_000, 1, 3_000_000]) {
+    for (next, parts) in (1..).map(Seq).zip([1, 1_000, 10_000, 1, 1_500_000]) {
         let state = state(0..parts);
         journal.snapshot(SHARD, epoch, next, of(&state), vec![]).await.unwrap();
         assert!(memory.snapshots(SHARD).await.unwrap().0[0].state.len() <= MAX_SNAPSHOT);
@@ -129,6 +129,34 @@ async fn an_owner_whose_snapshot_failed_goes_on_and_one_that_was_replaced_harms_
     assert!(matches!(fenced, Err(Error::Fenced { .. })), "{fenced:?}");
     old.recover(SHARD, old_epoch).await.unwrap();
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(9..20_029)));
+}
+
+/// Its segments go while it reads them.
+#[tokio::test(start_paused = true)]
+async fn who_reads_while_the_owner_writes_gets_a_whole_state() {
+    let memory = Memory::new();
+    let (journal, epoch) = owner(&memory).await;
+    let states: Vec<Bytes> = (0..6).map(|n| state(n * 1_000..n * 1_000 + 8_000)).collect();
+    let write = async {
+        for (next, state) in (2..).map(Seq).zip(&states) {
+            journal.snapshot(SHARD, epoch, next, of(state), vec![]).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let slow = Chances { slow: 1_000, before: 0, after: 0, late: 0 };
+    let reader = Journal::new(Arc::new(Faulty::seeded(memory.clone(), 1, slow)));
+    let read = async {
+        loop {
+            let one = reader.load(&pipeline(SHARD, 0)).await.unwrap().0;
+            assert!(one.is_none_or(|one| states.contains(&one)));
+            let (all, next) = reader.snapshots(SHARD).await.unwrap();
+            assert!(next == Seq(0) || next == Seq(1) || all == of(&states[next.0 as usize - 2]));
+            if next == Seq(7) {
+                break;
+            }
+        }
+    };
+    tokio::join!(write, read);
 }
 
 #[tokio::test]

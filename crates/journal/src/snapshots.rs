@@ -1,0 +1,152 @@
+//! Snapshots as their users see them: whole states, whatever their length.
+use crate::{
+    Entry, Error, Journal, range,
+    segments::{self, Named, Place, Unread},
+};
+use bytes::Bytes;
+use dataflow_core::{
+    chunk::ChunkId,
+    id::{Epoch, PipelineId, Seq},
+    shard::ShardId,
+};
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+};
+
+/// A snapshot of one pipeline: its state, serialized by the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Its state.
+    pub state: Bytes,
+}
+
+impl Journal {
+    /// Stores the changed pipelines of a shard as they are after all events before `next`, and removes the snapshots of
+    /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's and the head. Those that are too long for a row go into
+    /// chunks first, of which only what has changed is written.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`]; [`Error::Corrupt`] if `next` lies elsewhere.
+    pub async fn snapshot(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        next: Seq,
+        mut changed: Vec<Snapshot>,
+        gone: Vec<PipelineId>,
+    ) -> Result<(), Error> {
+        let place = Place { next, epoch };
+        let mut named: Vec<(PipelineId, Named)> = gone.iter().map(|gone| (gone.clone(), Named::default())).collect();
+        for Snapshot { pipeline, state } in &mut changed {
+            let before = self.segments().get(pipeline).cloned().unwrap_or_default();
+            let (row, segments) = segments::row(&*self.store, place, pipeline, state, &before).await?;
+            *state = row;
+            named.push((pipeline.clone(), segments));
+        }
+        self.store.snapshot(shard, epoch, next, changed, gone).await?;
+        let replaced: Vec<ChunkId> =
+            named.into_iter().flat_map(|(pipeline, now)| self.replace(pipeline, now)).collect();
+        if !replaced.is_empty()
+            && let Err(error) = self.store.remove_chunks(&replaced).await
+        {
+            tracing::warn!(shard = shard.0, %error, "segments of replaced snapshots stay until the shard is next claimed");
+        }
+        Ok(())
+    }
+
+    /// Notes the segments of a pipeline's snapshot; those that no snapshot names any more.
+    fn replace(&self, pipeline: PipelineId, now: Named) -> Vec<ChunkId> {
+        let mut segments = self.segments();
+        let before = segments.remove(&pipeline).unwrap_or_default();
+        let replaced = before.beyond(&now, &pipeline);
+        if !now.is_empty() {
+            segments.insert(pipeline, now);
+        }
+        replaced
+    }
+
+    pub(crate) fn segments(&self) -> MutexGuard<'_, HashMap<PipelineId, Named>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The snapshots of a shard for who has just claimed it with this epoch, and will write the next ones: what owners before it
+    /// have written and no snapshot names is removed.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn recover(&self, shard: ShardId, epoch: Epoch) -> Result<(Vec<Snapshot>, Seq), Error> {
+        let (snapshots, named, next) = self.whole(shard).await?;
+        segments::collect(&*self.store, shard, epoch, &named).await?;
+        let mut segments = self.segments();
+        segments.retain(|pipeline, _| ShardId::of(pipeline) != shard);
+        segments.extend(named);
+        drop(segments);
+        Ok((snapshots, next))
+    }
+
+    /// All snapshots of a shard, of one moment: while its owner writes new ones, the segments of those before go.
+    async fn whole(&self, shard: ShardId) -> Result<(Vec<Snapshot>, HashMap<PipelineId, Named>, Seq), Error> {
+        let mut read = self.store.snapshots(shard).await?;
+        loop {
+            let (rows, next) = &read;
+            match self.states(rows).await {
+                Ok((snapshots, named)) => return Ok((snapshots, named, *next)),
+                Err(Unread::Failed(error)) => return Err(error),
+                Err(Unread::Missing(error)) => {
+                    let again = self.store.snapshots(shard).await?;
+                    if again == read {
+                        return Err(error);
+                    }
+                    read = again;
+                }
+            }
+        }
+    }
+
+    async fn states(&self, rows: &[Snapshot]) -> Result<(Vec<Snapshot>, HashMap<PipelineId, Named>), Unread> {
+        let (mut snapshots, mut all) = (Vec::with_capacity(rows.len()), HashMap::new());
+        for Snapshot { pipeline, state: row } in rows {
+            let (state, named) = segments::state(&*self.store, pipeline, row.clone()).await?;
+            snapshots.push(Snapshot { pipeline: pipeline.clone(), state });
+            if !named.is_empty() {
+                all.insert(pipeline.clone(), named);
+            }
+        }
+        Ok((snapshots, all))
+    }
+
+    /// All snapshots of a shard, and the place from which its log has to be read to be up to date.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {
+        let (snapshots, _, next) = self.whole(shard).await?;
+        Ok((snapshots, next))
+    }
+
+    /// The snapshot of one pipeline, and its own events since: what others of its shard did meanwhile is not read.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn load(&self, pipeline: &PipelineId) -> Result<(Option<Bytes>, Vec<Entry>), Error> {
+        let shard = ShardId::of(pipeline);
+        let mut before = None;
+        let (state, mut page) = loop {
+            let (row, since, page) = self.store.load(pipeline).await?;
+            range::covered(shard, since, usize::MAX, &page)?;
+            let Some(row) = row else { break (None, page) };
+            match segments::state(&*self.store, pipeline, row.clone()).await {
+                Ok((state, _)) => break (Some(state), page),
+                Err(Unread::Failed(error)) => return Err(error),
+                // Its owner has just written the next one, unless it is still the same.
+                Err(Unread::Missing(error)) if before.as_ref() == Some(&row) => return Err(error),
+                Err(Unread::Missing(_)) => before = Some(row),
+            }
+        };
+        page.rows.retain(|row| row.pipeline == pipeline.as_str());
+        Ok((state, self.entries(shard, page.rows).await?))
+    }
+}
