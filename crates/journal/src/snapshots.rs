@@ -79,7 +79,9 @@ impl Journal {
     /// If they can't be read.
     pub async fn recover(&self, shard: ShardId, epoch: Epoch) -> Result<(Vec<Snapshot>, Seq), Error> {
         let (snapshots, named, next) = self.whole(shard).await?;
-        segments::collect(&*self.store, shard, epoch, &named).await?;
+        if let Err(error) = segments::collect(&*self.store, shard, epoch, &named).await {
+            tracing::warn!(shard = shard.0, %error, "segments that no snapshot names stay until the shard is next claimed");
+        }
         let mut segments = self.segments();
         segments.retain(|pipeline, _| ShardId::of(pipeline) != shard);
         segments.extend(named);

@@ -147,8 +147,12 @@ mod tests {
     #[test]
     fn an_older_shape_is_said_to_be_one() {
         let now = encode(&given(full_life()).state).unwrap();
-        let older = String::from_utf8(now.to_vec()).unwrap().replace(r#""seen":["#, r#""order":["batch-1"],"seen":["#);
-        let older = older.replace(r#"["batch-1","#, r#"{"batch-1":["#);
+        let now = String::from_utf8(now.to_vec()).unwrap();
+        let older = now.replace(
+            r#"[["batch-1","hash of batch-1",0,500]]"#,
+            r#"{"batch-1":{"hash":"hash of batch-1","from":0,"to":500}},"order":["batch-1"]"#,
+        );
+        assert_ne!(older, now);
         for other in [&older, r#"{"v":1}"#, r#"{"v":1,"state":{"paused":{}}}"#] {
             let error = decode(other.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("a build from before the first release has written it"), "{error}");
