@@ -1,4 +1,5 @@
-//! One append to the log, of one and of a hundred checkpoints: in memory, and with SQLite on the disk that TMPDIR names.
+//! Benchmarks one append to the log, of one checkpoint and of a hundred: in memory, and with SQLite on the disk that
+//! TMPDIR names.
 #![allow(missing_docs, clippy::unwrap_used)]
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dataflow_core::{id::PipelineId, shard::ShardId};

@@ -1,5 +1,5 @@
-//! How fast the SQLite log is, beside what the disk can do: appends a second and their times for 1, 100 and 1,000
-//! pipelines that append at once, and the disk's own `fdatasync`s.
+//! Measures the SQLite log against the disk: appends per second and their latencies for 1, 100 and 1,000 pipelines that
+//! append concurrently, and the disk's own `fdatasync`s.
 //!
 //! `cargo run -p dataflow-journal-sqlite --example throughput -- [FOLDER] [SECONDS]` prints a line of JSON for each.
 use dataflow_core::{id::PipelineId, shard::ShardId};
@@ -60,8 +60,8 @@ fn disk(path: &Path, time: Duration) -> Result<Vec<Duration>, Failure> {
     Ok(took)
 }
 
-/// Each pipeline appends one checkpoint after the other. Those of one shard share its head, as in the engine: one append in
-/// flight per shard, so 1,000 pipelines wait for 256 heads.
+/// Each pipeline appends one checkpoint after the other. Pipelines of one shard share its head, as in the engine: one
+/// append in flight per shard, so 1,000 pipelines wait for 256 heads.
 async fn appends(journal: &Journal, pipelines: usize, time: Duration) -> Result<Vec<Duration>, Failure> {
     let mut heads = Vec::new();
     for shard in ShardId::all() {

@@ -1,4 +1,4 @@
-//! Copies of a journal: a backup of one that is being written, and a journal made of a backup.
+//! Backs up a journal, also while it is being written, and restores one from a backup.
 use crate::{
     failure, schema,
     seen::{self, Marker, Written, marker},
@@ -14,12 +14,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes the journal at `path`, as it is at one moment, into the one file `to`, which is durable once this returns and
-/// overwritten if it is there. Another process may write the journal meanwhile, and neither waits for the other.
+/// Writes a consistent copy of the journal at `path` into the single file `to`, which is overwritten if it exists and
+/// durable once this returns. Another process may write the journal meanwhile; neither waits for the other.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if either can't be read or written, [`Error::Corrupt`] and [`Error::NotAsLeft`] if the journal is no
-/// whole one.
+/// [`Error::Unavailable`] if either can't be read or written, [`Error::Corrupt`] and [`Error::NotAsLeft`] if the
+/// journal is not complete.
 pub fn backup(path: &Path, to: &Path) -> Result<(), Error> {
     let seen = Written::seen(path)?;
     let partial = Partial::beside(to);
@@ -29,16 +29,16 @@ pub fn backup(path: &Path, to: &Path) -> Result<(), Error> {
     put(&partial.0, to)
 }
 
-/// Makes the journal at `path` of a backup, or of any journal that no process has open. Files of a journal that are there are
-/// kept under another name, which is returned.
+/// Restores the journal at `path` from a backup, or from any journal that no process has open. Existing files of a
+/// journal are kept under another name, which is returned.
 ///
-/// Every shard's epoch is raised to at least `least`. Since the backup was made the node may have claimed its shards, and
-/// its sinks have seen those epochs: by a lower one it would be fenced for ever. Nobody knows how often it has, but a shard
-/// is claimed less than once a second on average, so the seconds since 1970 are beyond all epochs that were ever given out,
-/// those after an earlier restore included.
+/// Raises every shard's epoch to at least `least`. Since the backup was made, the node may have claimed its shards and
+/// its sinks have seen those epochs; with a lower epoch it would stay fenced forever. The number of those claims is
+/// unknown, but a shard is claimed less than once a second on average, so the seconds since 1970 exceed every epoch
+/// ever given out, including those after an earlier restore.
 ///
 /// # Errors
-/// As [`backup`]. Whatever was there before is there, or under its other name.
+/// As [`backup`]. The files that existed before are still there, possibly under their other name.
 pub fn restore(backup: &Path, path: &Path, least: Epoch) -> Result<Option<PathBuf>, Error> {
     let unfinished = Partial::beside(path);
     copy(backup, &unfinished)?;
@@ -52,17 +52,18 @@ pub fn restore(backup: &Path, path: &Path, least: Epoch) -> Result<Option<PathBu
 
     let kept = keep(path, least)?;
     put(partial, path)?;
-    // The old marker stays until now: should this end before, no node starts without its journal.
+    // The old marker stays until here: if the process ends earlier, no node starts without its journal.
     Marker::keep(path, written)?;
     Ok(kept)
 }
 
-/// Whether any file of a journal is there: its write-ahead log alone would be taken for the next one's.
+/// Returns whether any file of a journal exists. A leftover write-ahead log alone would be read as part of the next
+/// journal.
 pub fn is_kept(path: &Path) -> bool {
     dataflow_locks::database_files(path).iter().any(|file| file.exists())
 }
 
-/// Moves what is there of a journal out of the way, and copies its marker.
+/// Moves existing files of a journal out of the way, and copies its marker.
 fn keep(path: &Path, least: Epoch) -> Result<Option<PathBuf>, Error> {
     if !is_kept(path) {
         return Ok(None);
@@ -89,29 +90,29 @@ fn copy(path: &Path, partial: &Partial) -> Result<(), Error> {
     schema::written(&db, path, None)?;
     partial.remove()?;
     let to = &partial.0;
-    // What is in a journal is nobody else's business. SQLite takes an empty file.
+    // Only the owner may read a journal. SQLite accepts an empty file.
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
-    made.map_err(|cause| io_failure(to, "can't be made", &cause))?;
-    // Of this very name: SQLite takes some relative ones for something else.
-    let absolute = std::path::absolute(to).map_err(|cause| io_failure(to, "can't be made", &cause))?;
+    made.map_err(|cause| io_failure(to, "can't be created", &cause))?;
+    // An absolute path: SQLite interprets some relative names as something else.
+    let absolute = std::path::absolute(to).map_err(|cause| io_failure(to, "can't be created", &cause))?;
     let copied = db.execute("VACUUM INTO ?1", [absolute.to_string_lossy()]);
     copied.map(drop).map_err(|cause| failure::of(path, &format!("can't be copied to {}", to.display()), &cause))
 }
 
-/// Whether a copy is whole; what it is and how much is in it.
+/// Checks that a copy is complete; returns its id and how much it contains.
 fn check(copy: &Path) -> Result<Written, Error> {
     let failed = |cause| failure::of(copy, "can't be read", &cause);
     let db = Connection::open(copy).map_err(failed)?;
     let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
     if found != "ok" {
-        return Err(Error::Corrupt(format!("the copy {} is not whole: {found}", copy.display())));
+        return Err(Error::Corrupt(format!("the copy {} is damaged: {found}", copy.display())));
     }
     let written = schema::written(&db, copy, None)?;
     statements::check_all(&db).map_err(failed)?;
     Ok(written)
 }
 
-/// Gives a finished file its name; both it and the name are durable then.
+/// Renames a finished file to its final name; file and name are durable when this returns.
 fn put(partial: &Path, to: &Path) -> Result<(), Error> {
     remove_beside(to)?;
     let put = || {
@@ -122,7 +123,7 @@ fn put(partial: &Path, to: &Path) -> Result<(), Error> {
     put().map_err(|cause| io_failure(to, "can't be written", &cause))
 }
 
-/// A file that has no name yet under which anybody looks for it. What is left of it goes with this.
+/// A file under a temporary name, removed on drop.
 struct Partial(PathBuf);
 
 impl Partial {
@@ -146,7 +147,8 @@ impl Drop for Partial {
     }
 }
 
-/// What SQLite would take for a part of the database at a path: an old one, of another database, would be its ruin.
+/// Removes files that SQLite would take for a part of the database at `path`: one left by another database would
+/// corrupt it.
 fn remove_beside(path: &Path) -> Result<(), Error> {
     for suffix in ["-wal", "-shm", "-journal"] {
         let mut file = path.as_os_str().to_owned();

@@ -1,4 +1,5 @@
-//! Whether the journal can be written: by how its last transaction went, and by a look at its files and their disk.
+//! Tracks whether the journal can be written: by the result of its last transaction, and by checking its files and
+//! their disk.
 use crate::failure;
 use dataflow_journal::Error;
 use rustix::fs::{StatVfsMountFlags, statvfs};
@@ -8,33 +9,33 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// A disk with less free space than this is full: a transaction needs as much.
+/// A disk with less free space than this counts as full: a transaction needs this much.
 const LEAST_SPACE: u64 = 1 << 20;
 
-/// Where a journal is saved whose file was removed.
+/// The path to which a journal is saved after its file was removed.
 pub(crate) fn saved(path: &Path) -> PathBuf {
     path.with_extension("db.saved")
 }
 
-/// What is known of a journal's health.
+/// The health of one open journal.
 #[derive(Debug)]
 pub(crate) struct Health {
     path: PathBuf,
-    /// The database and its log, as they were when they were first seen.
+    /// The database and its log, with the device and inode under which they were first seen.
     files: Mutex<Vec<(PathBuf, (u64, u64))>>,
     /// Why the last transaction failed.
     failure: Mutex<Option<String>>,
 }
 
 impl Health {
-    /// Of a journal that was just opened.
+    /// The health of a journal that was just opened.
     pub(crate) fn of(path: &Path) -> Self {
         let health = Self { path: path.into(), files: Mutex::default(), failure: Mutex::default() };
-        health.replaced(); // sees the files for the first time
+        health.replaced(); // records the files as first seen
         health
     }
 
-    /// How a transaction went.
+    /// Records the result of a transaction.
     pub(crate) fn note(&self, how: &Result<(), Error>) {
         let failure = match how {
             Ok(()) => None,
@@ -46,23 +47,24 @@ impl Health {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
-    /// Another process has the file locked.
+    /// Records that another process has the file locked.
     pub(crate) fn locked(&self) {
         self.note(&Err(Error::Unavailable(failure::locked(&self.path))));
     }
 
-    /// Why nothing can be written now.
+    /// Returns why nothing can be written now.
     pub(crate) fn unwritable(&self) -> Option<String> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failure.or_else(|| self.replaced()).or_else(|| self.no_room())
     }
 
-    /// Whether the last transaction failed: only another one can tell that the next would not.
+    /// Returns whether the last transaction failed: only another transaction can show that writing works again.
     pub(crate) fn has_failed(&self) -> bool {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// SQLite would go on writing to files that nobody finds any more.
+    /// Returns why the files are not the opened ones. SQLite would continue to write to files that no path names any
+    /// more.
     pub(crate) fn replaced(&self) -> Option<String> {
         let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +74,7 @@ impl Health {
                 (Some((_, then)), now) if now != Some(*then) => {
                     let saved = saved(&self.path);
                     let why = format!(
-                        "{} was removed or replaced: put it back, or stop the node, which saves what it holds as {}",
+                        "{} was removed or replaced: put it back, or stop the node, which then saves its content as {}",
                         path.display(),
                         saved.display()
                     );
@@ -89,7 +91,7 @@ impl Health {
         let disk = statvfs(&self.path).ok()?;
         let shown = self.path.display();
         if disk.f_flag.contains(StatVfsMountFlags::RDONLY) {
-            return Some(format!("{shown} is on a file system that is read-only"));
+            return Some(format!("{shown} is on a read-only file system"));
         }
         (disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_SPACE).then(|| format!("the disk of {shown} is full"))
     }

@@ -1,7 +1,7 @@
 //! The journal in one SQLite file: the embedded default.
 //!
-//! One thread writes: it takes all that waits, whatever the shard, and commits it in one transaction.
-//! Two threads read. Decision and figures: `docs/adr/0003-shard-log.md`.
+//! One thread writes: it takes all waiting jobs, whatever their shard, and commits them in one transaction. Two threads
+//! read. Decision and figures: `docs/adr/0003-shard-log.md`.
 mod backup;
 mod failure;
 mod health;
@@ -39,35 +39,36 @@ use std::{
 };
 use writer::{Durable, Writer};
 
-/// A log in one SQLite file (WAL, `synchronous=FULL`). Dropping it waits until what was submitted is written.
+/// A log in one SQLite file (WAL, `synchronous=FULL`). Dropping it waits until everything submitted is written.
 ///
-/// Several handles on one file are safe (the log's epochs fence), but slow; one process is meant to have one. While another
-/// process has the file locked, what is written waits for it, however long that takes, and the log names that process.
+/// Several handles on one file are safe (the log's epochs fence) but slow; one process is meant to have one. While
+/// another process has the file locked, writes wait for it without limit, and the log names that process.
 #[derive(Debug)]
 pub struct Sqlite {
     id: String,
     level: AtomicU32,
     path: PathBuf,
     health: Arc<Health>,
-    // The writer is dropped last: who closes the file last moves the write-ahead log into the database.
+    // The writer is dropped last: the last connection to close moves the write-ahead log into the database.
     readers: Readers,
     writer: Writer,
 }
 
 impl Sqlite {
-    /// Opens the log at `path`; makes it if it isn't there. The folder has to be there.
+    /// Opens the log at `path`; creates it if it doesn't exist. The folder has to exist.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is no journal, [`Error::OtherBuild`] if
-    /// this one can't read it, [`Error::NotAsLeft`] if the file's [marker] knows of more than there is.
+    /// [`Error::Unavailable`] if the file can't be opened or written, [`Error::Corrupt`] if it is not a journal,
+    /// [`Error::OtherBuild`] if this build can't read it, [`Error::NotAsLeft`] if the file's [marker] records more than
+    /// the file contains.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_as(path, WriteLevel::NEWEST)
     }
 
-    /// Opens the log as a build does whose newest write level is this one.
+    /// Opens the log like a build whose newest write level is `newest`.
     fn open_as(path: &Path, newest: WriteLevel) -> Result<Self, Error> {
         let in_file = |cause| failure::of(path, "can't be opened", &cause);
-        // Read first: it never knows more than the journal at the same moment.
+        // The marker is read first: it never records more than the journal contains at the same moment.
         let seen = Written::seen(path)?;
         let (db, level) = schema::open(path, seen.as_ref(), newest)?;
         let written = schema::written(&db, path, seen.as_ref())?;
@@ -82,7 +83,7 @@ impl Sqlite {
         Ok(Self { id, level, path: path.to_owned(), readers: Readers::start(path, reading)?, health, writer })
     }
 
-    /// The files it keeps: the database, its write-ahead log, and that one's index.
+    /// The files that the store owns: the database, its write-ahead log, and the log's index.
     pub fn own_files(&self) -> [PathBuf; 3] {
         dataflow_locks::database_files(&self.path)
     }
@@ -126,9 +127,9 @@ impl Log for Sqlite {
         let append = move |db: &_| statements::append(db, shard, epoch, next, &rows);
         match self.writer.advance(weight, moves, append).await {
             Ok(appended) => appended,
-            // Nothing of its transaction is in the file.
+            // Nothing of the transaction is in the file.
             Err(cause @ (Error::Corrupt(_) | Error::Broken(_))) => Appended::Refused(cause.to_string()),
-            // A journal that can't be written is told of by whoever watches `unwritable`: once, not for each shard.
+            // A journal that can't be written is logged once, by the observer of `unwritable`, not for each shard.
             Err(cause) => {
                 tracing::debug!(%shard, %epoch, %next, %cause, "the outcome of an append is unknown");
                 Appended::Unknown
@@ -187,7 +188,7 @@ impl Snapshots for Sqlite {
         let (rows, next) = self.readers.run(move |db| statements::snapshots(db, shard)).await?;
         let all = rows.into_iter().map(|(pipeline, state)| {
             let pipeline = PipelineId::try_from(pipeline).map_err(|cause| {
-                Error::Corrupt(format!("shard {shard}: a snapshot has no pipeline's name: {cause}"))
+                Error::Corrupt(format!("shard {shard}: a snapshot has an invalid pipeline id: {cause}"))
             })?;
             Ok(Snapshot { pipeline, state: state.into() })
         });

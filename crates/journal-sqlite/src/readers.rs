@@ -1,4 +1,4 @@
-//! The threads that read, each on a connection of its own.
+//! The reading threads, each with its own connection.
 use crate::failure;
 use dataflow_journal::Error;
 use rusqlite::Connection;
@@ -10,15 +10,15 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// How many there are.
+/// The number of threads.
 pub(crate) const THREADS: usize = 2;
 
-/// Most questions that wait; who asks one more waits itself.
+/// The most queries that wait in the queue; a caller with one more waits itself.
 const WAITING: usize = 1_024;
 
 type Question = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The door to the reading threads.
+/// The handle to the reading threads.
 pub(crate) struct Readers {
     path: PathBuf,
     questions: Option<mpsc::Sender<Question>>,
@@ -45,13 +45,13 @@ impl Readers {
                         question(&mut db);
                     }
                 })
-                .map_err(|cause| Error::Unavailable(format!("no thread to read it: {cause}")))?;
+                .map_err(|cause| Error::Unavailable(format!("can't start a thread to read it: {cause}")))?;
             readers.threads.push(thread);
         }
         Ok(readers)
     }
 
-    /// Asks one thing of one consistent state of the file.
+    /// Runs one query on a consistent state of the file.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -61,7 +61,7 @@ impl Readers {
         let question: Question = Box::new(move |db| {
             let answer = db.transaction().and_then(|tx| ask(&tx));
             let answer = answer.map_err(|cause| failure::of(&path, "can't be read", &cause));
-            // Who asked may have stopped waiting.
+            // The caller may have stopped waiting.
             drop(reply.send(answer));
         });
         self.questions.as_ref().ok_or_else(stopped)?.send(question).await.map_err(|_| stopped())?;

@@ -1,4 +1,4 @@
-//! The file: its tables, its settings, and which versions of it are read.
+//! The file's tables and settings, and the versions of it that can be read.
 use crate::{
     failure,
     seen::{self, Written},
@@ -9,19 +9,20 @@ use dataflow_journal::{Error, WriteLevel};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use std::{path::Path, time::Duration};
 
-/// Where the write level is: it covers the tables, too, and is read before anything is touched.
+/// Holds the write level. It covers the tables, too, and is read before anything is changed.
 const LEVEL: &str = "PRAGMA user_version";
 
-/// Tells a journal from any other SQLite file (`PRAGMA application_id`): "DFjl".
+/// Distinguishes a journal from any other SQLite file (`PRAGMA application_id`): "DFjl".
 const APPLICATION: i64 = 0x4446_6a6c;
 
-/// How long another process's lock is waited for at once.
+/// How long one attempt waits for another process's lock.
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
-/// `journal`: one row, what this journal is known by. `head`: one row per shard that was ever claimed; `holder` is empty if nobody
-/// has claimed its epoch. `log`: one row per event, `number` counts those of a pipeline; progress before `head.compacted` is gone, and nothing else is missing. `kind` is
-/// `stored::Kind`: 0 is lifecycle, anything else progress. `reader`: up to where each reader has read a shard. `sum` is a row's checksum,
-/// `head.snapshots` that of all snapshots of a shard, see `sums`.
+/// `journal`: one row, the journal's id. `head`: one row per shard that was ever claimed; `holder` is empty if nobody
+/// has claimed its epoch. `log`: one row per event, `number` counts the events of a pipeline; progress before
+/// `head.compacted` is gone, and nothing else is missing. `kind` is `stored::Kind`: 0 is lifecycle, anything else
+/// progress. `reader`: the position of each reader in each shard. `sum` is a row's checksum, `head.snapshots` that of
+/// all snapshots of a shard, see `sums`.
 const TABLES: &str = "
     CREATE TABLE journal (id TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;
     CREATE TABLE head (
@@ -66,8 +67,8 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// Opens the file to write, and makes its tables if it is new, which it is not where something was `seen` before. `newest` is what
-/// the build can read; the file's own write level is returned.
+/// Opens the file for writing, and creates its tables if it is new; it is not new if the marker says that something was
+/// `seen` before. `newest` is the newest write level this build can read; returns the file's own write level.
 pub(crate) fn open(path: &Path, seen: Option<&Written>, newest: WriteLevel) -> Result<(Connection, WriteLevel), Error> {
     let in_file = |cause| failure::of(path, "can't be opened", &cause);
     if seen.is_some() {
@@ -86,7 +87,7 @@ pub(crate) fn open(path: &Path, seen: Option<&Written>, newest: WriteLevel) -> R
     Ok((db, level))
 }
 
-/// Opens the file once more, to read only.
+/// Opens another, read-only connection to the file.
 pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let db = connect(path, OpenFlags::empty())?;
     db.busy_timeout(BUSY)?;
@@ -95,7 +96,7 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// A connection to the file of this very name: SQLite takes some relative names for something else, `file:…` for a URI.
+/// Opens a connection to exactly this path: SQLite interprets some relative names as something else, `file:…` as a URI.
 pub(crate) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     let absolute = std::path::absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.into()))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -103,10 +104,10 @@ pub(crate) fn connect(path: &Path, more: OpenFlags) -> rusqlite::Result<Connecti
 }
 
 fn settings(db: &Connection) -> rusqlite::Result<()> {
-    // A copy that was made by VACUUM has none.
+    // A copy made by VACUUM is not in WAL mode.
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    // 16 MiB between two checkpoints of the write-ahead log: each costs a second fsync and stops the writer.
+    // 16 MiB between two checkpoints of the write-ahead log: each checkpoint costs a second fsync and stops the writer.
     db.pragma_update(None, "wal_autocheckpoint", 4_096)?;
     db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     db.pragma_update(None, "cache_size", -16_384)?;
@@ -127,7 +128,7 @@ fn create(db: &mut Connection, level: WriteLevel) -> rusqlite::Result<()> {
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another one may have been quicker.
+    // Another process may have created them first.
     if is_empty(&tx)? {
         tx.execute_batch(TABLES)?;
         let id: String = tx.query_row("SELECT lower(hex(randomblob(16)))", [], |row| row.get(0))?;
@@ -138,13 +139,14 @@ fn create(db: &mut Connection, level: WriteLevel) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// The write level of a journal, if a build can read it whose newest is this one. It only looks, so that nobody's lock is in the way.
+/// Returns a journal's write level if a build whose newest one is `newest` can read it. Only reads, so it waits for no
+/// lock.
 pub(crate) fn check(db: &Connection, path: &Path, newest: WriteLevel) -> Result<WriteLevel, Error> {
     let number = |sql| number(db, sql).map_err(|cause| failure::of(path, "can't be read", &cause));
     let what = path.display();
     if number("PRAGMA application_id")? != APPLICATION {
         return Err(Error::Corrupt(format!(
-            "{what} is a SQLite file, but no journal of DataFlow; give it another path"
+            "{what} is a SQLite file, but not a DataFlow journal; choose another path"
         )));
     }
     let level = number(LEVEL)?;
@@ -153,29 +155,29 @@ pub(crate) fn check(db: &Connection, path: &Path, newest: WriteLevel) -> Result<
             "{what} is at write level {level}, this build reads levels up to {newest}; run the build that wrote it, or a newer one"
         ))),
         Ok(level) if level >= WriteLevel(1) => Ok(level),
-        _ => Err(Error::Corrupt(format!("{what} has no write level that there is: {level}"))),
+        _ => Err(Error::Corrupt(format!("{what} has an invalid write level: {level}"))),
     }
 }
 
-/// Raises the write level to at least `to`; what it is then.
+/// Raises the write level to at least `to`; returns the resulting level.
 pub(crate) fn raise_level(db: &Connection, to: WriteLevel) -> rusqlite::Result<WriteLevel> {
     let level = WriteLevel(db.query_row(LEVEL, [], |row| row.get(0))?).max(to);
     db.pragma_update(None, "user_version", level.0)?;
     Ok(level)
 }
 
-/// What the journal is known by, and how much was written to it. Where a head is damaged that can't be told, and its marker
-/// is believed, which has `seen` it.
+/// Returns the journal's id and how much was written to it. A damaged head hides how much, so the marker's count
+/// (`seen`) is taken then.
 pub(crate) fn written(db: &Connection, path: &Path, seen: Option<&Written>) -> Result<Written, Error> {
     let newest = "SELECT count(*) FROM pragma_table_info('log') WHERE name = 'number'";
     if number(db, newest).is_ok_and(|found| found == 0) {
         let path = path.display();
         return Err(Error::OtherBuild(format!(
-            "{path} was written by a build from before the first release, whose tables are others; start with an empty folder"
+            "{path} was written by a build from before the first release, with other tables; start with an empty folder"
         )));
     }
     let written = || {
-        // Of one moment.
+        // Both queries see the same moment.
         let tx = db.unchecked_transaction()?;
         let id = tx.query_row("SELECT id, sum FROM journal", [], |row| {
             let id: String = row.get(0)?;

@@ -1,7 +1,8 @@
-//! The marker beside the journal's file: which journal was written here, and how much of it at least.
+//! The marker beside the journal's file: the id of the journal that was written here, and a lower bound of how much was
+//! written.
 //!
-//! A file that is missing, older or another one is noticed by it at the next start, before the node promises anything. It
-//! is written after each commit and never synced: it may know less than the journal has, never more.
+//! At the next start it exposes a file that is missing, older or another journal, before the node promises anything. It
+//! is written after each commit and never synced: it may know less than the journal contains, never more.
 use dataflow_journal::Error;
 use std::{
     fs::{File, OpenOptions},
@@ -10,19 +11,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a journal is known by, and how much was written to it.
+/// A journal's id, and how much was written to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
     /// The journal's id.
     pub(crate) id: String,
-    /// Claims and events of all shards, ever.
+    /// Counts claims and events of all shards since the journal was created.
     pub(crate) moves: u64,
-    /// Whether heads of shards are missing, with what was written to those: each closes its shard, by itself.
+    /// Whether heads of shards are missing, and with them the count of what was written there: each missing head closes
+    /// its own shard.
     pub(crate) lacks_heads: bool,
 }
 
 impl Written {
-    /// Always of the same length, so that it is overwritten in one piece.
+    /// The marker's line, always of the same length, so that one write replaces it.
     fn line(&self) -> String {
         format!("{} {:020}\n", self.id, self.moves)
     }
@@ -32,7 +34,7 @@ impl Written {
         Some(Self { id: id.to_owned(), moves: moves.parse().ok()?, lacks_heads: false })
     }
 
-    /// What a look at the marker of the journal at `path` tells; none if nothing was ever written there.
+    /// Reads the marker of the journal at `path`; `None` if nothing was ever written there.
     pub(crate) fn seen(path: &Path) -> Result<Option<Self>, Error> {
         let marker = marker(path);
         let failed = |why: String| Error::NotAsLeft(format!("{} can't be read: {why}", marker.display()));
@@ -43,13 +45,14 @@ impl Written {
         }
     }
 
-    /// Whether the journal at `path`, which has `self`, is the one that was `seen`, with all that was seen of it.
+    /// Checks that the journal at `path`, which contains `self`, is the one that was `seen` and contains at least as
+    /// much.
     pub(crate) fn covers(&self, seen: &Self, path: &Path) -> Result<(), Error> {
         let path = path.display();
         if self.id != seen.id {
             let (there, then) = (&self.id, &seen.id);
             return Err(Error::NotAsLeft(format!(
-                "{path} is another journal ({there}) than the one written here last ({then})"
+                "{path} is another journal ({there}) than the one last written here ({then})"
             )));
         }
         if self.moves < seen.moves && !self.lacks_heads {
@@ -63,12 +66,12 @@ impl Written {
     }
 }
 
-/// Where the marker of the journal at `path` lies.
+/// The path of the marker of the journal at `path`.
 pub fn marker(path: &Path) -> PathBuf {
     path.with_extension("seen")
 }
 
-/// Makes sure that the file at `path` is there, where a journal was written before.
+/// Checks that the file at `path` exists if a journal was written there before.
 pub(crate) fn is_there(path: &Path) -> Result<(), Error> {
     match std::fs::metadata(path) {
         Ok(file) if file.len() > 0 => Ok(()),
@@ -80,25 +83,25 @@ pub(crate) fn is_there(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// There is a file, but no journal in it.
+/// The error for an existing file without a journal in it.
 pub(crate) fn empty(path: &Path) -> Error {
     Error::NotAsLeft(format!(
-        "{path} is empty, but a journal was written here: it was made anew, or {path}-wal was removed",
+        "{path} is empty, but a journal was written here: it was recreated, or {path}-wal was removed",
         path = path.display()
     ))
 }
 
-/// Keeps the marker up to date.
+/// Updates the marker.
 #[derive(Debug)]
 pub(crate) struct Marker {
     path: PathBuf,
-    /// None once it can't be written: an older one does no harm.
+    /// `None` once it can't be written: an older marker does no harm.
     file: Option<File>,
     written: Written,
 }
 
 impl Marker {
-    /// Of the journal at `path`, which has `written`. A new one is durable once this returns.
+    /// Opens the marker of the journal at `path`, which contains `written`. A new marker is durable once this returns.
     pub(crate) fn keep(path: &Path, written: Written) -> Result<Self, Error> {
         let path = marker(path);
         let failed = |cause: io::Error| Error::Unavailable(format!("{} can't be written: {cause}", path.display()));
@@ -110,7 +113,7 @@ impl Marker {
         Ok(Self { file: Some(file), written, path })
     }
 
-    /// So much more was written, and is durable.
+    /// Adds what was written and is durable.
     pub(crate) fn add(&mut self, moves: u64) {
         if moves == 0 {
             return;
@@ -118,15 +121,15 @@ impl Marker {
         self.written.moves += moves;
         let Some(file) = &self.file else { return };
         if let Err(cause) = file.write_all_at(self.written.line().as_bytes(), 0) {
-            tracing::warn!(%cause, "{} can't be written: an older journal may not be noticed", self.path.display());
+            tracing::warn!(%cause, "{} can't be written: an older journal may go unnoticed", self.path.display());
             self.file = None;
         }
     }
 }
 
-/// Makes names in the folder of a file durable.
+/// Makes the names in the folder of a file durable.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    // That of a mere name is the working folder.
+    // The folder of a bare file name is the working folder.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

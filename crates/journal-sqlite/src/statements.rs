@@ -1,4 +1,4 @@
-//! The statements: every question and every write, and how rows map to them.
+//! All SQL statements, and the mapping of their rows.
 use crate::sums::{Damaged, check, sum};
 use dataflow_core::{
     chunk::ChunkId,
@@ -12,12 +12,12 @@ use dataflow_journal::{
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-/// SQLite's integers are signed. No counter of ours ever gets near 2^63.
+/// SQLite's integers are signed. No counter here ever gets near 2^63.
 fn signed(number: u64) -> Result<i64> {
     i64::try_from(number).map_err(|cause| rusqlite::Error::ToSqlConversionFailure(cause.into()))
 }
 
-/// A number of a row whose checksum is compared next: a negative one is damage, which that tells.
+/// Reads a number from a row whose checksum is compared next: that comparison reports a negative number as damage.
 fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
@@ -44,12 +44,12 @@ struct Stored {
     head: Head,
     snapshot_at: Seq,
     compacted: Seq,
-    /// The checksums of all its snapshots, combined in no order.
+    /// The checksums of all its snapshots, combined independently of their order.
     snapshots: i64,
 }
 
 impl Stored {
-    /// Of a shard that nobody has claimed yet.
+    /// The head of a shard that nobody has claimed yet.
     const UNCLAIMED: Self = Self { head: Head::UNCLAIMED, snapshot_at: Seq(1), compacted: Seq(1), snapshots: 0 };
 
     fn holder(&self) -> &str {
@@ -79,11 +79,11 @@ fn stored(row: &rusqlite::Row<'_>) -> Result<(ShardId, Stored)> {
         compacted: Seq(unsigned(row, 5)?),
         snapshots: row.get(6)?,
     };
-    check(row, 7, stored.sum(shard), format_args!("shard {shard}, its head"))?;
+    check(row, 7, stored.sum(shard), format_args!("shard {shard}, head"))?;
     Ok((shard, stored))
 }
 
-/// The head of a shard that was claimed once.
+/// Returns the head of a shard that was claimed at least once.
 fn claimed(db: &Connection, shard: ShardId) -> Result<Option<Stored>> {
     let found = db
         .prepare_cached(&format!("{HEADS} WHERE shard = ?1"))?
@@ -91,7 +91,7 @@ fn claimed(db: &Connection, shard: ShardId) -> Result<Option<Stored>> {
         .optional()?;
     let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE shard = ?1) OR EXISTS (SELECT 1 FROM snapshot WHERE shard = ?1)";
     if found.is_none() && db.prepare_cached(sql)?.query_row([shard.0], |row| row.get(0))? {
-        return Err(Damaged::row(format_args!("shard {shard}, its head")));
+        return Err(Damaged::row(format_args!("shard {shard}, head")));
     }
     Ok(found)
 }
@@ -100,12 +100,12 @@ fn of(db: &Connection, shard: ShardId) -> Result<Stored> {
     Ok(claimed(db, shard)?.unwrap_or(Stored::UNCLAIMED))
 }
 
-/// That of a shard whose epoch is `epoch`.
+/// Returns the head of a shard if its epoch is `epoch`.
 fn fenced(db: &Connection, shard: ShardId, epoch: Epoch) -> Result<Result<Stored, Error>> {
     Ok(claimed(db, shard)?.filter(|stored| stored.head.epoch == epoch).ok_or(Error::Fenced { shard, epoch }))
 }
 
-/// All heads, each by itself: a damaged one is told by whoever uses it, and the others have nothing to do with it.
+/// Returns all heads separately: a damaged head affects only its own shard, and its user reports it.
 fn heads(db: &Connection) -> Result<Vec<Result<(ShardId, Stored)>>> {
     let mut all = db.prepare_cached(HEADS)?;
     let (mut rows, mut heads) = (all.query([])?, Vec::new());
@@ -133,7 +133,7 @@ fn put_head(db: &Connection, shard: ShardId, stored: &Stored) -> Result<()> {
     .map(drop)
 }
 
-/// The claim, and whether it has changed the head.
+/// Returns the claim, and whether it has changed the head.
 pub(crate) fn claim(db: &Connection, shard: ShardId, expected: Epoch, holder: &Holder) -> Result<(Claim, bool)> {
     let stored = of(db, shard)?;
     let Some(head) = stored.head.claimed(expected, holder) else { return Ok((Claim::Held(stored.head), false)) };
@@ -148,7 +148,7 @@ pub(crate) fn head(db: &Connection, shard: ShardId) -> Result<Head> {
     Ok(of(db, shard)?.head)
 }
 
-/// Raises the epochs of all shards to at least this one.
+/// Raises the epochs of all shards to at least `least`.
 pub(crate) fn raise_epochs(db: &Connection, least: Epoch) -> Result<()> {
     for found in heads(db)? {
         let (shard, stored) = found?;
@@ -158,18 +158,19 @@ pub(crate) fn raise_epochs(db: &Connection, least: Epoch) -> Result<()> {
     Ok(())
 }
 
-/// The epochs of all shards whose heads are whole.
+/// The epochs of all shards with undamaged heads.
 pub(crate) fn epochs(db: &Connection) -> Result<Vec<(ShardId, Epoch)>> {
     Ok(heads(db)?.into_iter().flatten().map(|(shard, stored)| (shard, stored.head.epoch)).collect())
 }
 
-/// Whether heads are missing that have been there, as a node claims all of them before anything happens.
+/// Returns whether heads have disappeared: a node claims all shards before anything else.
 pub(crate) fn lacks_heads(db: &Connection) -> Result<bool> {
     let sql = format!("SELECT (SELECT count(*) FROM head) < {SHARDS} AND EXISTS (SELECT 1 FROM log)");
     db.query_row(&sql, [], |row| row.get(0))
 }
 
-/// Claims and events of all shards, ever; none if a head is damaged, as its share is not known.
+/// Counts claims and events of all shards since the journal was created; `None` if a head is damaged, as its share is
+/// unknown.
 pub(crate) fn moves(db: &Connection) -> Result<Option<u64>> {
     let heads = heads(db)?;
     if heads.iter().any(Result::is_err) {
@@ -220,7 +221,7 @@ pub(crate) fn history(db: &Connection, pipeline: &PipelineId, span: Span, limit:
         Span::After(number) => (HISTORY, number),
         Span::Before(number) => (HISTORY_BEFORE, number),
     };
-    // No event has a number beyond.
+    // No event has a larger number.
     let number = i64::try_from(number).unwrap_or(i64::MAX);
     let shard = ShardId::of(pipeline);
     db.prepare_cached(sql)?
@@ -292,7 +293,7 @@ pub(crate) fn readers(db: &Connection, shard: ShardId) -> Result<Vec<(String, Se
     let reader = |row: &rusqlite::Row<'_>| {
         let (name, next): (String, Seq) = (row.get(0)?, Seq(unsigned(row, 1)?));
         let sum = sum(&[shard.0.into(), next.0], &name, &[]);
-        check(row, 2, sum, format_args!("shard {shard}, its reader {name:?}"))?;
+        check(row, 2, sum, format_args!("shard {shard}, reader {name:?}"))?;
         Ok((name, next))
     };
     db.prepare_cached("SELECT name, next_seq, sum FROM reader WHERE shard = ?1 ORDER BY name")?
@@ -300,13 +301,13 @@ pub(crate) fn readers(db: &Connection, shard: ShardId) -> Result<Vec<(String, Se
         .collect()
 }
 
-/// A pipeline and its state.
+/// A pipeline's id and its encoded state.
 pub(crate) type State = (String, Vec<u8>);
 
 fn state(shard: ShardId, row: &rusqlite::Row<'_>) -> Result<(State, i64)> {
     let (pipeline, state): State = (row.get(0)?, row.get(1)?);
     let sum = sum(&[shard.0.into()], &pipeline, &state);
-    check(row, 2, sum, format_args!("shard {shard}, the snapshot of {pipeline:?}"))?;
+    check(row, 2, sum, format_args!("shard {shard}, snapshot of {pipeline:?}"))?;
     Ok(((pipeline, state), sum))
 }
 
@@ -319,15 +320,15 @@ pub(crate) fn snapshots(db: &Connection, shard: ShardId) -> Result<(Vec<State>, 
         .map(|found| found.map(|(state, sum)| (state, left ^= sum).0))
         .collect::<Result<_>>()?;
     if left != 0 {
-        return Err(Damaged::row(format_args!("shard {shard}, the set of its snapshots")));
+        return Err(Damaged::row(format_args!("shard {shard}, set of snapshots")));
     }
     Ok((all, stored.snapshot_at))
 }
 
-/// A pipeline's snapshot, and what its shard has written since.
+/// Loads a pipeline's snapshot, and everything its shard has written since.
 ///
-/// All of its shard's events, not only the pipeline's own, which an index would find: who reads all of them finds out whether
-/// any is missing. In a node there are seldom any, as states that changed since the snapshot are in memory.
+/// It reads all events of the shard, not only the pipeline's own, which an index would find: only a complete read shows
+/// that none is missing. In a node there are seldom any, as states that changed since the snapshot are in memory.
 pub(crate) fn load(db: &Connection, pipeline: &PipelineId) -> Result<(Option<Vec<u8>>, Seq, Page)> {
     let shard = ShardId::of(pipeline);
     let found = db
@@ -335,7 +336,7 @@ pub(crate) fn load(db: &Connection, pipeline: &PipelineId) -> Result<(Option<Vec
         .query_row(params![shard.0, pipeline.as_str()], |row| state(shard, row))
         .optional()?;
     if found.is_none() {
-        // None there, or one that can't be found any more.
+        // There is no snapshot, or it can't be found any more.
         snapshots(db, shard)?;
     }
     let stored = of(db, shard)?;
@@ -359,11 +360,11 @@ pub(crate) fn chunk(db: &Connection, id: &ChunkId) -> Result<Option<Vec<u8>>> {
 
 fn stored_chunk(row: &rusqlite::Row<'_>) -> Result<Vec<u8>> {
     let (id, body): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-    check(row, 2, sum(&[], &id, &body), format_args!("the chunk {id}"))?;
+    check(row, 2, sum(&[], &id, &body), format_args!("chunk {id}"))?;
     Ok(body)
 }
 
-/// Reads every row of every table, and so finds all that are damaged; fails for the first.
+/// Reads every row of every table; fails for the first damaged one.
 pub(crate) fn check_all(db: &Connection) -> Result<()> {
     for head in heads(db)? {
         let (shard, _) = head?;
@@ -381,7 +382,7 @@ pub(crate) fn check_all(db: &Connection) -> Result<()> {
 pub(crate) const CHUNKS: &str = "SELECT id FROM chunk WHERE id >= ?1 ORDER BY id";
 
 pub(crate) fn chunks(db: &Connection, prefix: &str) -> Result<Vec<String>> {
-    // Names lie in the order of their bytes, so those with the prefix lie together, from the prefix on.
+    // Names are sorted by their bytes, so those with the prefix are adjacent, starting at the prefix.
     let mut statement = db.prepare_cached(CHUNKS)?;
     let mut rows = statement.query([prefix])?;
     let mut found = Vec::new();

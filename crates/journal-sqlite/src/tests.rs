@@ -22,7 +22,7 @@ fn place() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// The store at a path, and a journal in it.
+/// Opens the store at a path, with a journal on it.
 fn open(path: &std::path::Path) -> (Arc<Sqlite>, Journal) {
     let store = Arc::new(Sqlite::open(path).unwrap());
     (store.clone(), Journal::new(store))
@@ -60,7 +60,8 @@ async fn reopened_it_has_everything() {
     assert_eq!((owner.epoch, owner.next), (epoch.next(), Seq(4)));
 }
 
-/// What was called applied is in the files at that moment: a copy of them, as a crash leaves them, has it.
+/// Every append that was reported as applied is in the files at that moment: a copy of them, as after a crash, contains
+/// it.
 #[tokio::test]
 async fn what_is_applied_is_in_the_files() {
     let (folder, path) = place();
@@ -85,20 +86,21 @@ fn other_files_are_refused_and_left_alone() {
 
     let other = folder.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE users (id INTEGER)").unwrap();
-    insta::assert_snapshot!(refusal(&other), @"the journal is damaged: [path] is a SQLite file, but no journal of DataFlow; give it another path");
+    insta::assert_snapshot!(refusal(&other), @"the journal is damaged: [path] is a SQLite file, but not a DataFlow journal; choose another path");
 
     let newer = folder.path().join("newer.db");
     drop(Sqlite::open(&newer).unwrap());
     Connection::open(&newer).unwrap().pragma_update(None, "user_version", 2).unwrap();
     let before = std::fs::read(&newer).unwrap();
-    insta::assert_snapshot!(refusal(&newer), @"the journal is another build's: [path] is at write level 2, this build reads levels up to 1; run the build that wrote it, or a newer one");
+    insta::assert_snapshot!(refusal(&newer), @"the journal was written by another build: [path] is at write level 2, this build reads levels up to 1; run the build that wrote it, or a newer one");
     assert!(std::fs::read(&newer).unwrap() == before, "nothing of it was touched");
 
     let nowhere = folder.path().join("none/journal.db");
     assert!(matches!(Sqlite::open(&nowhere), Err(Error::Unavailable(_))));
 }
 
-/// A build that can write more than the journal's level, and one that can't, have it open in turns, until the level is raised.
+/// A build that can write more than the journal's level and one that can't open it alternately, until the level is
+/// raised.
 #[tokio::test]
 async fn two_builds_take_turns_until_the_level_is_raised() {
     let (_folder, path) = place();
@@ -121,7 +123,7 @@ async fn two_builds_take_turns_until_the_level_is_raised() {
     assert_eq!(append(newer, "4").await, (newer, 4));
 }
 
-/// A hole in the log is damage, never skipped.
+/// A gap in the log is damage, never skipped.
 #[tokio::test]
 async fn a_lost_row_is_noticed() {
     let (_folder, path) = place();
@@ -135,7 +137,8 @@ async fn a_lost_row_is_noticed() {
     assert_eq!(journal.read(SHARD, Seq(4), 10).await.unwrap().next, Seq(6));
 }
 
-/// With the disk full, appends are unknown and the rest unavailable; nothing half-written stays, and with room it goes on.
+/// On a full disk, appends are unknown and everything else is unavailable; nothing half-written stays, and with free
+/// space it continues.
 #[tokio::test]
 async fn a_full_disk_loses_nothing() {
     let (_folder, path) = place();
@@ -163,7 +166,7 @@ async fn a_full_disk_loses_nothing() {
     assert_eq!(journal.read(SHARD, Seq(1), 1_000).await.unwrap().entries.len(), 201);
 }
 
-/// Only what has to be on the disk at once waits for it.
+/// Only work that has to be durable at once waits for the disk.
 #[tokio::test]
 async fn what_may_be_durable_later_is_not_synced_by_itself() {
     let (_folder, path) = place();
@@ -177,7 +180,7 @@ async fn what_may_be_durable_later_is_not_synced_by_itself() {
     }
 }
 
-/// A job that fails takes none of its group with it.
+/// A failing job doesn't fail the others of its group.
 #[tokio::test]
 async fn a_failed_job_harms_no_other() {
     let (_folder, path) = place();
@@ -186,7 +189,7 @@ async fn a_failed_job_harms_no_other() {
     let mut owners = join_all(shards.iter().map(|shard| Owner::claim(&journal, *shard))).await;
     let writes = owners.iter_mut().map(async |owner| owner.append(&[(pipeline(owner.shard, 0), lifecycle("c"))]).await);
     let bad = (0..5).map(async |_| {
-        // Writes, then fails: what it wrote has to go.
+        // Writes, then fails: the write has to be rolled back.
         let job = |db: &Connection| {
             db.execute("DELETE FROM head", [])?;
             db.execute("INSERT INTO no_such_table VALUES (1)", [])
@@ -199,7 +202,7 @@ async fn a_failed_job_harms_no_other() {
     }
 }
 
-/// Space of removed chunks goes back to the file system.
+/// The space of removed chunks is returned to the file system.
 #[tokio::test]
 async fn removed_chunks_give_their_space_back() {
     let (_folder, path) = place();
@@ -209,7 +212,7 @@ async fn removed_chunks_give_their_space_back() {
         journal.put_chunk(id, vec![1; 1 << 20].into()).await.unwrap();
     }
     journal.remove_chunks(&ids).await.unwrap();
-    // Given back in steps while nothing waits; the file shrinks when the write-ahead log is moved into it.
+    // Space is returned in steps while no job waits; the file shrinks when the write-ahead log is moved into it.
     let free = || Connection::open(&path).unwrap().query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
     for _ in 0..1_000 {
         if free().unwrap() <= 256 {
@@ -222,7 +225,7 @@ async fn removed_chunks_give_their_space_back() {
     assert!(size < 4 << 20, "{size} bytes");
 }
 
-/// Every statement that runs often finds its rows by an index.
+/// Every frequent statement finds its rows by an index.
 #[test]
 fn statements_use_their_indexes() {
     let (_folder, path) = place();
@@ -240,7 +243,7 @@ fn statements_use_their_indexes() {
     insta::assert_snapshot!(plan(crate::statements::CHUNKS), @"SEARCH chunk USING COVERING INDEX sqlite_autoindex_chunk_1 (id>?)");
 }
 
-/// One who is frozen in the middle of a transaction keeps nobody from looking.
+/// A process frozen in the middle of a transaction doesn't block readers.
 #[tokio::test]
 async fn a_locked_journal_can_be_opened_and_read() {
     let (_folder, path) = place();
@@ -258,7 +261,7 @@ async fn a_locked_journal_can_be_opened_and_read() {
     claiming.await.unwrap();
 }
 
-/// Nobody writes to a journal that is said to be out of order, so it finds out by itself that it is in order again.
+/// Nobody writes to a journal that is reported as unwritable, so it has to notice its recovery by itself.
 #[tokio::test]
 async fn a_failure_is_over_although_nobody_writes() {
     let (_folder, path) = place();
@@ -287,7 +290,7 @@ async fn claimed_by_a_node(journal: &Journal) -> Owner<'_> {
     Owner::claim(journal, SHARD).await
 }
 
-/// A shard without its head says nothing of the others; and what is left of a journal that has lost everything is an older one.
+/// A missing head affects only its own shard; a journal that has lost everything is refused as an older one.
 #[tokio::test]
 async fn a_deleted_head_closes_its_shard_alone() {
     let (_kept, path) = killed("left").await;
@@ -299,7 +302,7 @@ async fn a_deleted_head_closes_its_shard_alone() {
             let (_, journal) = open(&path);
             for shard in ShardId::all() {
                 let claimed = journal.take_over(shard, &Holder::new("node")).await;
-                // Nobody misses the head of a shard that nothing was ever written to.
+                // A head is not missed if nothing was ever written to its shard.
                 let closed = shard == SHARD && other == SHARD;
                 assert_eq!(matches!(claimed, Err(Error::Corrupt(_))), closed, "{shard}: {claimed:?}");
             }
@@ -309,7 +312,7 @@ async fn a_deleted_head_closes_its_shard_alone() {
     assert!(matches!(Sqlite::open(&path), Err(Error::NotAsLeft(_))));
 }
 
-/// A journal of some events, as a kill leaves it: the files beside it are copied while it is open.
+/// A journal with some events, as after a kill: the files are copied while it is open.
 async fn killed(name: &str) -> (TempDir, PathBuf) {
     let (folder, path) = place();
     let left = folder.path().join(name);
@@ -326,7 +329,7 @@ async fn killed(name: &str) -> (TempDir, PathBuf) {
     (folder, left)
 }
 
-/// Whatever is missing of what was written here is noticed; what nobody took anything from opens, wherever it lies.
+/// Every loss of something written here is noticed; a complete journal opens, wherever it lies.
 #[tokio::test]
 async fn what_was_taken_away_is_noticed() {
     let id = |path: &std::path::Path| open(path).1.id().to_owned();
@@ -374,13 +377,13 @@ async fn what_was_taken_away_is_noticed() {
         assert!(matches!(refused, Error::NotAsLeft(_)), "{what}: {refused}");
         assert!(refused.to_string().contains(says), "{what}: {refused}");
         assert!(matches!(Sqlite::open(&path), Err(Error::NotAsLeft(_))), "{what}: the first look changed nothing");
-        // Without the marker it is what is there that counts.
+        // Without the marker, only the file's content counts.
         std::fs::remove_file(crate::marker(&path)).unwrap();
         Sqlite::open(&path).unwrap();
     }
 }
 
-/// What the marker says is what was written, by each event and claim, and by none that was refused.
+/// The marker counts each event and claim that was written, and none that was refused.
 #[tokio::test]
 async fn the_marker_is_never_ahead() {
     let (_folder, path) = place();
@@ -406,7 +409,7 @@ fn a_journal_with_other_tables_is_refused() {
         drop(Sqlite::open(&path).unwrap());
         Connection::open(&path).unwrap().execute_batch(old).unwrap();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(refusal(&path), @"the journal is another build's: [path] was written by a build from before the first release, whose tables are others; start with an empty folder");
+            insta::assert_snapshot!(refusal(&path), @"the journal was written by another build: [path] was written by a build from before the first release, with other tables; start with an empty folder");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The one thread that writes: group commit over all shards.
+//! The writing thread: group commit over all shards.
 use crate::{
     failure,
     health::{self, Health},
@@ -17,42 +17,43 @@ use tokio::sync::{
     oneshot,
 };
 
-/// Most jobs that wait; who submits one more waits itself.
+/// The most jobs that wait in the queue; a caller with one more waits itself.
 const WAITING: usize = 4_096;
-/// Most jobs in one transaction.
+/// The most jobs in one transaction.
 const GROUP: usize = 2_048;
-/// Most bytes in one transaction, about.
+/// The approximate limit of bytes in one transaction.
 const GROUP_BYTES: usize = 16 << 20;
-/// Free pages (of 4 KiB) above which space is given back to the file system, and how many at once.
+/// The number of free pages (of 4 KiB) above which space is returned to the file system, and of pages returned in one
+/// step.
 const VACUUM_PAGES: i64 = 256;
 
-/// The door to the writing thread.
+/// The handle to the writing thread.
 pub(crate) struct Writer {
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// When what a job has written is durable. The write-ahead log is one file: to sync it for one transaction makes all
-/// before it durable, too.
+/// When a job's writes become durable. The write-ahead log is one file: syncing it for one transaction makes all
+/// earlier ones durable, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durable {
-    /// Once it has returned.
+    /// Before the job returns.
     AtOnce,
-    /// With the next one that is at once.
+    /// With the next job that is `AtOnce`.
     Later,
 }
 
-/// Something to be done in the transaction of a group.
+/// Work that runs in the transaction of a group.
 trait Job: Send {
-    /// When it has to be durable.
+    /// When its writes have to be durable.
     fn durable(&self) -> Durable;
-    /// Bytes that it writes, about.
+    /// The approximate number of bytes that it writes.
     fn weight(&self) -> usize;
-    /// How far it has moved heads on.
+    /// By how much it has advanced heads.
     fn moves(&self) -> u64;
-    /// Does it. Called again if the group had to be rolled back.
+    /// Runs the work. Called again if the group had to be rolled back.
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
-    /// Answers, once the transaction is over.
+    /// Answers the caller after the transaction.
     fn settle(self: Box<Self>, how: Result<(), Error>);
 }
 
@@ -87,12 +88,12 @@ where
     fn settle(self: Box<Self>, how: Result<(), Error>) {
         let Self { done, reply, .. } = *self;
         let answer = how.and_then(|()| done.ok_or_else(stopped));
-        // Who asked may have stopped waiting; what was written stays written.
+        // The caller may have stopped waiting; the writes stay.
         drop(reply.send(answer));
     }
 }
 
-/// The moves of what moves no head.
+/// The moves of a job that advances no head.
 fn stays<T>(_: &T) -> u64 {
     0
 }
@@ -102,22 +103,22 @@ fn stopped() -> Error {
 }
 
 impl Writer {
-    /// Starts the thread on a connection of its own.
+    /// Starts the thread with its own connection.
     pub(crate) fn start(path: &Path, db: Connection, health: Arc<Health>, marker: Marker) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel(WAITING);
         let mut writing = Writing { db, path: path.into(), waiting, health, marker };
         let thread = std::thread::Builder::new()
             .name("journal-writer".into())
             .spawn(move || writing.write())
-            .map_err(|cause| Error::Unavailable(format!("no thread to write it: {cause}")))?;
+            .map_err(|cause| Error::Unavailable(format!("can't start a thread to write it: {cause}")))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Does `work` in the next group's transaction; returns once that is committed. `work` may run twice, the first time
-    /// having been rolled back; if it refuses, it must not have written anything.
+    /// Runs `work` in the next group's transaction; returns once that is committed. `work` may run twice if the first
+    /// run was rolled back; if it refuses, it must not have written anything.
     ///
     /// # Errors
-    /// If it failed, or the outcome of its transaction is not known.
+    /// If the work failed, or the outcome of its transaction is unknown.
     pub(crate) async fn submit<T: Send + 'static>(
         &self,
         durable: Durable,
@@ -127,7 +128,7 @@ impl Writer {
         self.perform(durable, weight, stays, work).await
     }
 
-    /// Does `work` that moves a shard's head on by so many `moves`; it is durable once this returns.
+    /// Runs `work` that advances a shard's head by `moves`; it is durable once this returns.
     ///
     /// # Errors
     /// As [`submit`](Self::submit).
@@ -155,8 +156,8 @@ impl Writer {
 }
 
 impl Writer {
-    /// Tries to write what changes nothing, for the sake of the [`Health`]: where nobody else writes, it would never get
-    /// better. Returns at once; nothing is done while others wait, whose transactions tell as much.
+    /// Attempts an empty write so that the [`Health`] can recover: without other writers it never would. Returns at
+    /// once; does nothing while other jobs wait, as their transactions show the same.
     pub(crate) fn try_again(&self) {
         let Some(jobs) = self.jobs.as_ref().filter(|jobs| jobs.capacity() == jobs.max_capacity()) else { return };
         let work = |db: &Connection| {
@@ -190,7 +191,7 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// What the thread has.
+/// The thread's state.
 struct Writing {
     db: Connection,
     path: PathBuf,
@@ -199,11 +200,11 @@ struct Writing {
     marker: Marker,
 }
 
-/// Where a transaction failed.
+/// The step at which a transaction failed.
 enum Failed {
-    /// At a job: nothing was written, and another job may be to blame.
+    /// In a job: nothing was written, and another job of the group may be the cause.
     Job(rusqlite::Error),
-    /// Around them.
+    /// While beginning or committing.
     Transaction(&'static str, rusqlite::Error),
 }
 
@@ -228,9 +229,9 @@ impl Writing {
         }
     }
 
-    /// Commits a group; if a job fails, each gets a transaction of its own, so that none suffers for another.
+    /// Commits a group; if a job fails, each job gets its own transaction, so that none fails because of another.
     fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
-        // SQLite would go on writing to a file that nobody finds any more: what is not found again is not written.
+        // SQLite would continue to write to a file that no path names any more; such writes would be lost.
         if let Some(why) = self.health.replaced() {
             return self.settle(group, &Err(Error::Unavailable(why)));
         }
@@ -267,7 +268,8 @@ impl Writing {
         }
     }
 
-    /// Where the file was removed under the node, only this process can still read it: it is written beside its old place.
+    /// Saves the database beside its old path after the file was removed under the node: only this process can still
+    /// read it.
     fn save(&self) {
         if self.health.replaced().is_none() {
             return;
@@ -275,7 +277,7 @@ impl Writing {
         let saved = health::saved(&self.path);
         match self.db.execute("VACUUM INTO ?1", [saved.to_string_lossy()]) {
             Ok(_) => tracing::error!(
-                "the journal {} was removed or replaced while the node ran; what it held is in {}: move it to the old place, without \
+                "the journal {} was removed or replaced while the node ran; its content is saved as {}: move that to the old path, without \
                  {}-wal and {}-shm beside it, and start the node again",
                 self.path.display(),
                 saved.display(),
@@ -290,7 +292,7 @@ impl Writing {
 
     fn transact(&self, group: &mut [Box<dyn Job>]) -> Result<(), Failed> {
         let failed = |cause| Failed::Transaction("can't be written", cause);
-        // Not prepared beforehand: it takes effect when it is compiled.
+        // Not prepared beforehand: the pragma takes effect when it is compiled.
         let synchronous = match group.iter().any(|job| job.durable() == Durable::AtOnce) {
             true => "PRAGMA synchronous=FULL",
             false => "PRAGMA synchronous=NORMAL",
@@ -303,8 +305,8 @@ impl Writing {
         self.step("COMMIT").map_err(|cause| Failed::Transaction("may or may not have been written", cause))
     }
 
-    /// Begins a transaction. A process that has the file locked is waited for: it may be frozen, and then nobody can take
-    /// the lock from it. Nothing was written yet, so nothing is in doubt meanwhile.
+    /// Begins a transaction. Waits for a process that has the file locked: it may be frozen, and nobody can break its
+    /// lock. Nothing is in doubt meanwhile, because nothing was written yet.
     fn begin(&self) -> rusqlite::Result<()> {
         let mut said = String::new();
         loop {
@@ -313,7 +315,7 @@ impl Writing {
                     self.health.locked();
                     let holder = failure::locked(&self.path);
                     if holder != said {
-                        tracing::warn!("the journal {holder}; nothing can be written before it lets go");
+                        tracing::warn!("the journal {holder}; nothing can be written until the lock is released");
                         said = holder;
                     }
                 }
@@ -327,7 +329,7 @@ impl Writing {
     }
 }
 
-/// Gives some free pages back to the file system, while nobody waits; true if there may be more.
+/// Returns some free pages to the file system while no job waits; true if there may be more.
 fn give_back(db: &Connection) -> bool {
     let free = || db.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
     let given = free().and_then(|before| {
@@ -338,14 +340,14 @@ fn give_back(db: &Connection) -> bool {
         Ok(free()? < before)
     });
     given.unwrap_or_else(|cause| {
-        tracing::warn!(%cause, "the journal can't give free space back");
+        tracing::warn!(%cause, "the journal can't return free space");
         false
     })
 }
 
 fn vacuum(db: &Connection) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
-    // A step frees one page.
+    // Each step frees one page.
     let mut pages = statement.query([])?;
     while pages.next()?.is_some() {}
     Ok(())

@@ -1,4 +1,4 @@
-//! Whatever is asked of them, in whatever order, the backends give the same answers.
+//! All backends give the same answers to any calls in any order.
 #![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use dataflow_core::{
@@ -18,7 +18,7 @@ use dataflow_journal_sqlite::Sqlite;
 use proptest::{collection::vec, prelude::*};
 use std::sync::Arc;
 
-/// A call, its places counted from what the shard's last claim told and was applied since.
+/// A call, with places relative to the shard's last claim and the appends applied since.
 #[derive(Clone, Debug)]
 enum Call {
     Claim { shard: u8, epoch: i8, holder: u8 },
@@ -68,7 +68,7 @@ fn chunk(name: u8) -> ChunkId {
     ChunkId(format!("{}/i/{}", name % 2, name / 2).into())
 }
 
-/// Carries a call out and writes the answer down, and all that can be seen afterwards.
+/// Executes a call and records the answer and everything visible afterwards.
 async fn answer(journal: &Journal, call: &Call, heads: &[(Epoch, Seq); 2], step: usize) -> String {
     let near = |number: u64, by: i8| number.saturating_add_signed(by.into());
     let said = match call {

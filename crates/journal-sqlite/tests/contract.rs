@@ -1,4 +1,4 @@
-//! The SQLite store passes the contract, alone and behind faults.
+//! The SQLite store passes the contract, alone and with injected faults.
 use dataflow_journal::fault::{Chances, Faulty};
 use dataflow_journal_sqlite::Sqlite;
 use std::sync::Arc;

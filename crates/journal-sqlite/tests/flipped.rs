@@ -1,4 +1,4 @@
-//! A byte that a disk, a cable or a person has changed: whatever is asked of the journal is refused, or answered as before.
+//! After a disk, a cable or a person has changed a byte, each query to the journal is refused or answered as before.
 #![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use dataflow_core::{
@@ -24,14 +24,14 @@ use std::{
 
 const SHARDS: [ShardId; 2] = [ShardId(3), ShardId(9)];
 const PIPELINES: usize = 3;
-/// Where the snapshots are taken: after four rounds of four events of each pipeline.
+/// The place of the snapshots: after four rounds of four events of each pipeline.
 const TAIL: Seq = Seq(49);
 
 fn chunk(shard: ShardId, number: usize) -> ChunkId {
     ChunkId(format!("{}/i/1/dead-{number}", pipeline(shard, number)).into())
 }
 
-/// The files of a journal with some of everything, closed: the database and its marker.
+/// The files of a closed journal that contains some of everything: the database and its marker.
 static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let folder = folder();
     let path = folder.path().join("journal.db");
@@ -64,7 +64,7 @@ static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     [path.clone(), path.with_extension("seen")].map(|file| fs::read(file).unwrap())
 });
 
-/// In memory where that can be: there are many, and nothing in them has to last.
+/// A folder in memory if possible: there are many, and nothing in them has to last.
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -80,10 +80,10 @@ fn lay(folder: &Path) -> std::path::PathBuf {
     path
 }
 
-/// A question, and the answer as text.
+/// A query, and its answer as text.
 type Answer = (String, Result<String, Error>);
 
-/// What a node asks of its journal, each question by itself.
+/// The queries of a node to its journal, each separate.
 fn answers(path: &Path) -> Result<Vec<Answer>, Error> {
     fn said<T: std::fmt::Debug>(answer: Result<T, Error>) -> Result<String, Error> {
         answer.map(|answer| format!("{answer:?}"))
@@ -101,7 +101,7 @@ fn answers(path: &Path) -> Result<Vec<Answer>, Error> {
                 let name = pipeline(shard, number);
                 told(&format!("{name}"), said(journal.load(&name).await));
                 let body = journal.chunk(&chunk(shard, number)).await;
-                // One that is not there is told as missing by whoever asks.
+                // The caller reports an absent chunk as missing.
                 let there = body.and_then(|body| body.ok_or_else(|| Error::Corrupt("no chunk".into())));
                 told(&format!("the chunk of {name}"), said(there));
             }
@@ -115,9 +115,9 @@ static EXPECTED: LazyLock<Vec<Answer>> = LazyLock::new(|| {
     answers(&lay(folder.path())).unwrap()
 });
 
-/// Each answer is the same as before, or an error that trying again is no use for; the errors.
+/// Checks that each answer is unchanged, or an error that a retry can't resolve; returns the errors.
 fn refused_or_same(path: &Path) -> Result<Vec<String>, TestCaseError> {
-    // A version of SQLite's format that may only be read can't be told from a file system like that.
+    // A read-only version of SQLite's format can't be distinguished from a read-only file system.
     let damage = |error: &Error| {
         matches!(error, Error::Corrupt(_) | Error::Broken(_) | Error::NotAsLeft(_))
             || error.to_string().contains("readonly")
@@ -149,7 +149,7 @@ fn refused_or_same(path: &Path) -> Result<Vec<String>, TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any byte of the file, SQLite's own included.
+    /// Flips any byte of the file, including SQLite's own.
     #[test]
     fn a_byte_of_the_file(at in any::<prop::sample::Index>(), by in 1_u8..) {
         let folder = folder();
@@ -162,7 +162,7 @@ proptest! {
     }
 }
 
-/// Any byte of any value in any row: SQLite itself sees nothing wrong with it.
+/// Flips any byte of any value in any row: SQLite itself sees nothing wrong.
 #[test]
 fn a_byte_of_a_row() {
     for (table, columns) in [
@@ -188,7 +188,7 @@ fn a_byte_of_a_row() {
     }
 }
 
-/// Changes a byte of a column in one of the rows; false if the table would not have such a row.
+/// Changes a byte of a column in one of the rows; false if the table would reject such a row.
 fn flip(path: &Path, table: &str, column: &str, turn: usize) -> bool {
     let db = Connection::open(path).unwrap();
     db.pragma_update(None, "ignore_check_constraints", true).unwrap();

@@ -1,4 +1,4 @@
-//! A process that is killed in mid-append: whatever it was told is applied is there, and each log is dense.
+//! After a kill during an append, every append that was reported as applied is there, and each log is dense.
 #![allow(clippy::unwrap_used)]
 use dataflow_core::{id::Seq, shard::ShardId};
 use dataflow_journal::{
@@ -35,7 +35,7 @@ fn what_was_applied_outlives_kill_9() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut note = |line: &str| {
             let words: Vec<_> = line.split(' ').collect();
-            // "." ends a line that is whole.
+            // "." ends a complete line.
             if let ["applied", shard, seq, "."] = words[..] {
                 applied[shard.parse::<usize>().unwrap()] = seq.parse().unwrap();
             }
@@ -77,7 +77,7 @@ fn the_killed() {
             let events =
                 [(name.clone(), lifecycle("1")), (name.clone(), progress("2", 1)), (name.clone(), lifecycle("3"))];
             owner.append(&events).await;
-            // One write, so that a line is whole or cut, never mixed.
+            // One write, so that a line is complete or cut, never mixed.
             std::io::stdout().write_all(format!("applied {shard} {} .\n", owner.next.0 - 1).as_bytes()).unwrap();
         }
     })));

@@ -1,4 +1,4 @@
-//! A store that fails as real ones do: for tests of whoever uses one.
+//! A store that fails as real ones do: for tests of code that uses a store.
 use crate::{
     Appended, Claim, Error, Head, Holder, Snapshot, Store, WriteLevel,
     store::{Chunks, Log, Page, Snapshots, Span},
@@ -17,22 +17,23 @@ use std::{
     time::Duration,
 };
 
-/// What goes wrong in one call. An append answers `Unknown` to all but [`Fault::Slow`], anything else `Unavailable`.
+/// The fault of one call. An append answers `Unknown` to all but [`Fault::Slow`], any other call `Unavailable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing goes wrong.
+    /// No fault.
     None,
-    /// The answer comes after this time.
+    /// The answer is delayed by this time.
     Slow(Duration),
     /// The call never reaches the store.
     Before,
-    /// The call is carried out, but its answer gets lost.
+    /// The call is carried out, but its answer is lost.
     After,
-    /// An append is carried out only later: before the next claim or append through this handle. Any other call: as [`Fault::Before`].
+    /// An append is carried out later: before the next claim or append through this handle. Any other call: as
+    /// [`Fault::Before`].
     Late,
 }
 
-/// How often each fault is drawn, in thousandths of all calls; together at most 1,000.
+/// How often each fault is drawn, per thousand calls; together at most 1,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chances {
     /// [`Fault::Slow`], of 1 to 20 ms.
@@ -65,7 +66,7 @@ struct Delayed {
     rows: Vec<Row>,
 }
 
-/// A store with faults drawn from a seed or taken from a script. The same calls in the same order meet the same faults.
+/// A store with faults drawn from a seed or taken from a script. The same calls in the same order get the same faults.
 #[derive(Debug)]
 pub struct Faulty<S> {
     inner: S,
@@ -79,17 +80,17 @@ impl<S: Store> Faulty<S> {
         Self { inner, plan: Mutex::new(Plan::Seeded { state: seed, chances }), late: Mutex::default() }
     }
 
-    /// Takes a fault for each call from a list; when that is at its end, nothing goes wrong any more.
+    /// Takes a fault for each call from a list; calls after its end have no fault.
     pub fn scripted(inner: S, faults: impl IntoIterator<Item = Fault>) -> Self {
         Self { inner, plan: Mutex::new(Plan::Scripted(faults.into_iter().collect())), late: Mutex::default() }
     }
 
-    /// The store behind it.
+    /// The wrapped store.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// From now on these faults come, then none.
+    /// Replaces the list: the next calls take these faults, later ones none.
     pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
         *lock(&self.plan) = Plan::Scripted(faults.into_iter().collect());
     }
@@ -124,7 +125,7 @@ impl<S: Store> Faulty<S> {
         }
     }
 
-    /// Meets the next fault with a call whose outcome only its answer tells.
+    /// Applies the next fault to a call whose outcome is known only from its answer.
     async fn meet<T>(&self, call: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
         let lost = |when: &str| Err(Error::Unavailable(format!("a fault was injected {when} the call")));
         match self.draw() {

@@ -2,12 +2,12 @@
 use dataflow_core::id::{Epoch, Seq};
 use std::{fmt, sync::Arc};
 
-/// Who holds a shard: one process of a node. A node that starts again is another holder.
+/// The holder of a shard: one process of a node. A restarted node is another holder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Holder(Arc<str>);
 
 impl Holder {
-    /// The holder of this name, which no other process ever has.
+    /// Names a holder; no other process may ever use the same name.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
@@ -24,23 +24,23 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The head of a shard's log: the epoch that may write, who has claimed it, and the place of the next event.
+/// The head of a shard's log: the epoch that may write, its holder, and the place of the next event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Who holds a lower epoch is fenced.
+    /// The current epoch; writers with a lower one are fenced.
     pub epoch: Epoch,
-    /// Who has claimed this epoch; none if nobody has ever claimed the shard, or a restore has raised the epoch.
+    /// The process that claimed this epoch; `None` if nobody ever claimed the shard, or a restore raised the epoch.
     pub holder: Option<Holder>,
-    /// Where the next event goes.
+    /// The place of the next event.
     pub next_seq: Seq,
 }
 
 impl Head {
-    /// That of a shard that nobody has claimed yet.
+    /// The head of a shard that nobody has claimed yet.
     pub const UNCLAIMED: Self = Self { epoch: Epoch(0), holder: None, next_seq: Seq(1) };
 
-    /// This head after a claim; none if it is refused, since the epoch is neither `expected` nor the one that an earlier call of the same
-    /// holder has made of it.
+    /// Returns the head after a claim; `None` if the claim is refused, because the epoch is neither `expected` nor the
+    /// result of an earlier call by the same holder.
     #[must_use]
     pub fn claimed(&self, expected: Epoch, holder: &Holder) -> Option<Self> {
         if self.epoch == expected {
@@ -51,24 +51,24 @@ impl Head {
     }
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The shard is the claimant's; nothing with a lower epoch is written from now on.
+    /// The claimant holds the shard; nothing with a lower epoch is written from now on.
     Claimed(Head),
-    /// Somebody else holds it, at another epoch than was expected; nothing was changed.
+    /// Another process holds the shard, at another epoch than expected; nothing was changed.
     Held(Head),
 }
 
-/// What became of an append.
+/// The result of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It is durable.
     Applied,
     /// Nothing was written: the head is not `(epoch, next_seq)`.
     Fenced,
-    /// Nothing was written, and it never can be: why.
+    /// Nothing was written, and it never can be, for this reason.
     Refused(String),
-    /// It may or may not be durable. Only a new claim, and reading the log after it, can tell.
+    /// It may or may not be durable. Only a new claim followed by reading the log shows which.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! The journal as its users see it: events in, events out, whatever the backend.
+//! The journal as its users see it: events in, events out, independent of the backend.
 use crate::{
     Appended, Claim, Encoded, Error, Head, Holder, Store, WriteLevel, overflow, range, segments::Named, store::Span,
     stored::Row,
@@ -15,9 +15,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// Most bytes of one append, encoded: what every backend can write in one conditional statement.
+/// The most encoded bytes in one append: every backend can write this much in one conditional statement.
 pub const MAX_APPEND_BYTES: usize = 256 << 10;
-/// Most events of a shard that a reader which has fallen back keeps from compaction. After that it is [`Error::Trimmed`].
+/// The most events of a shard that a lagging reader keeps from compaction. A reader further behind gets
+/// [`Error::Trimmed`].
 pub const MAX_HELD_BACK: u64 = 100_000;
 
 /// An event of a pipeline with its place in the shard's log.
@@ -25,9 +26,9 @@ pub const MAX_HELD_BACK: u64 = 100_000;
 pub struct Entry {
     /// Its place. Places are dense within a shard.
     pub seq: Seq,
-    /// The pipeline it happened to.
+    /// The pipeline that the event belongs to.
     pub pipeline: PipelineId,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
@@ -36,7 +37,7 @@ pub struct Entry {
 pub struct Run {
     /// The entries, by rising place.
     pub entries: Vec<Entry>,
-    /// Where to read on: everything before it is in here.
+    /// The place to read from next: everything before it is included.
     pub next: Seq,
 }
 
@@ -49,28 +50,28 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The journal in this store.
+    /// Opens the journal in this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store, segments: Arc::default() }
     }
 
-    /// The same behind what `wrap` makes of its store.
+    /// Returns this journal with its store wrapped by `wrap`.
     #[must_use]
     pub fn wrapped(self, wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
         Self { store: wrap(self.store), segments: self.segments }
     }
 
-    /// What tells this journal from any other: drawn when it was made. A copy has the same.
+    /// The journal's id, drawn when it was created. A copy has the same id.
     pub fn id(&self) -> &str {
         self.store.id()
     }
 
-    /// Which shapes may be written.
+    /// The stored shapes that may be written.
     pub fn write_level(&self) -> WriteLevel {
         self.store.write_level()
     }
 
-    /// Raises the write level, once all nodes can read it; see [`WriteLevel`].
+    /// Raises the write level; call it once all nodes can read it, see [`WriteLevel`].
     ///
     /// # Errors
     /// If it can't be written.
@@ -78,7 +79,7 @@ impl Journal {
         self.store.raise_write_level(to).await
     }
 
-    /// Takes over a shard whose epoch is `expected`. Repeated by the same holder, it is carried out once.
+    /// Takes over a shard whose epoch is `expected`. A repeated call of the same holder takes effect once.
     ///
     /// # Errors
     /// If the store can't be asked.
@@ -86,8 +87,8 @@ impl Journal {
         self.store.claim(shard, expected, holder).await
     }
 
-    /// Takes over a shard, whoever holds it. For a node that was told to own it; one that has only lost sight of its own append
-    /// [claims](Self::claim) what it holds, and so never takes a shard back from its successor.
+    /// Takes over a shard from any holder, for a node that was assigned the shard. A node that has only lost track of
+    /// its own append [claims](Self::claim) the epoch it holds, and so never takes a shard back from its successor.
     ///
     /// # Errors
     /// If the store can't be asked.
@@ -109,8 +110,8 @@ impl Journal {
         self.store.head(shard).await
     }
 
-    /// The epochs of all shards that were ever claimed, in no order, without claiming any: who finds a higher one than its
-    /// own has been replaced.
+    /// Lists the epochs of all shards that were ever claimed, unordered, without claiming any. A node that finds an
+    /// epoch higher than its own has been replaced.
     ///
     /// # Errors
     /// If the store can't be asked.
@@ -118,8 +119,8 @@ impl Journal {
         self.store.epochs().await
     }
 
-    /// Appends events at `next`, all or none, if the head is still `(epoch, next)`. Those that are too long for the log go into
-    /// chunks first.
+    /// Appends events at `next`, all or none, if the head is still `(epoch, next)`. Events too long for the log are
+    /// first stored as chunks.
     pub async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, events: &[Encoded]) -> Appended {
         let rows = match overflow::rows(&*self.store, shard, epoch, next, events).await {
             Ok(rows) => rows,
@@ -128,12 +129,12 @@ impl Journal {
         };
         let bytes: usize = rows.iter().map(|row| row.body.len()).sum();
         if bytes > MAX_APPEND_BYTES {
-            return Appended::Refused(format!("an append of {bytes} bytes; {MAX_APPEND_BYTES} are the most"));
+            return Appended::Refused(format!("an append of {bytes} bytes; the limit is {MAX_APPEND_BYTES}"));
         }
         self.store.append(shard, epoch, next, rows).await
     }
 
-    /// Reads from a place on, at most about `limit` events. An empty run whose `next` is `from` says: that is all.
+    /// Reads from a place on, about `limit` events at most. An empty run whose `next` is `from` marks the end.
     ///
     /// # Errors
     /// [`Error::Trimmed`] if progress from that place on was compacted away.
@@ -144,7 +145,8 @@ impl Journal {
         Ok(Run { entries: self.entries(shard, page.rows).await?, next })
     }
 
-    /// Lifecycle events of one pipeline after a number, for its history: all but what is progress, see [`Kind`](crate::stored::Kind).
+    /// Reads lifecycle events of one pipeline after a number, for its history: everything but progress, see
+    /// [`Kind`](crate::stored::Kind).
     ///
     /// # Errors
     /// If they can't be read.
@@ -152,7 +154,7 @@ impl Journal {
         self.told(pipeline, Span::After(after), limit).await
     }
 
-    /// The same events from the newest on, before a number if there is one.
+    /// Reads the same events from the newest back, or from before `before` if it is given.
     ///
     /// # Errors
     /// If they can't be read.
@@ -170,8 +172,9 @@ impl Journal {
         self.entries(ShardId::of(pipeline), rows).await
     }
 
-    /// Lets go of progress before `before`, which is not after the last snapshot; fenced by `epoch`. Readers that have not come so far hold it back,
-    /// by [`MAX_HELD_BACK`] events at most. Lifecycle events stay: they are history.
+    /// Drops progress events before `before`, limited by the slowest reader, which can hold back [`MAX_HELD_BACK`]
+    /// events at most. `before` is not after the last snapshot; fenced by `epoch`. Lifecycle events stay: they are
+    /// history.
     ///
     /// # Errors
     /// [`Error::Fenced`]; [`Error::Corrupt`] if the place lies elsewhere.
@@ -182,7 +185,7 @@ impl Journal {
         overflow::collect(&*self.store, shard, before).await
     }
 
-    /// Notes that a reader has read a shard's log up to `next`: what comes after it is kept for it.
+    /// Records that a reader has read a shard's log up to `next`: events from there on are kept for it.
     ///
     /// # Errors
     /// If it can't be written.
@@ -198,19 +201,19 @@ impl Journal {
         self.store.note_reader(reader, shard, None).await
     }
 
-    /// Stores a chunk durably. Storing the same again is fine.
+    /// Stores a chunk durably. Storing the same content again is fine.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it is there with other content.
+    /// [`Error::Corrupt`] if it exists with other content.
     pub async fn put_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         self.store.put_chunk(id, body).await
     }
 
-    /// Stores a chunk that an event is about to name: it is durable once an append is that begins after this has
-    /// returned. A store that keeps chunks and log in one place saves a wait for the disk.
+    /// Stores a chunk that an event is about to name: it becomes durable with the next append that begins after this
+    /// has returned. A store that keeps chunks and log in one place saves a wait for the disk.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if it is there with other content.
+    /// [`Error::Corrupt`] if it exists with other content.
     pub async fn stage_chunk(&self, id: &ChunkId, body: Bytes) -> Result<(), Error> {
         self.store.stage_chunk(id, body).await
     }
@@ -223,7 +226,7 @@ impl Journal {
         self.store.chunk(id).await
     }
 
-    /// Names of all chunks that begin so.
+    /// Returns the names of all chunks that begin with `prefix`.
     ///
     /// # Errors
     /// If they can't be read.
@@ -231,7 +234,7 @@ impl Journal {
         self.store.chunks(prefix).await
     }
 
-    /// Removes chunks; those that are not there are fine. One may be there again after a power cut.
+    /// Removes chunks; absent ones are ignored. A removed chunk may reappear after a power failure.
     ///
     /// # Errors
     /// If it can't be written.
@@ -239,7 +242,7 @@ impl Journal {
         self.store.remove_chunks(ids).await
     }
 
-    /// Why nothing can be written now, as far as is known; see [`Log::unwritable`](crate::store::Log::unwritable).
+    /// Returns why nothing can be written now, as far as known; see [`Log::unwritable`](crate::store::Log::unwritable).
     pub fn unwritable(&self) -> Option<String> {
         self.store.unwritable()
     }
@@ -254,7 +257,7 @@ impl Journal {
     }
 }
 
-/// How far progress may be let go that readers with these places still have to read.
+/// Limits `before` to what readers at these places have already read.
 fn held_back(before: Seq, readers: impl Iterator<Item = Seq>) -> Seq {
     let slowest = readers.min().unwrap_or(before);
     before.min(slowest.max(Seq(before.0.saturating_sub(MAX_HELD_BACK))))

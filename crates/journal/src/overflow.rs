@@ -1,4 +1,4 @@
-//! Events that are too long for the log: the body is a chunk, put before the row that names it.
+//! Stores events that are too long for the log: their body is a chunk, written before the row that names it.
 use crate::{Encoded, Error, Store, stored::Row};
 use bytes::Bytes;
 use dataflow_core::{
@@ -9,26 +9,26 @@ use dataflow_core::{
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// Longest body that stays in the log.
+/// The longest body that stays in the log.
 pub(crate) const MAX_BODY: usize = 64 << 10;
 
-/// What the log has in place of such a body. No event looks like it: every one has a `v`.
+/// Replaces such a body in the log. It can't be confused with an event, as every event has a `v`.
 #[derive(Serialize, Deserialize)]
 struct Moved {
     chunk: ChunkId,
 }
 
-/// Names of a shard's chunks of this kind begin so.
+/// The prefix of a shard's chunk names of this kind.
 fn prefix(shard: ShardId) -> String {
     format!("event/{}/", shard.0)
 }
 
-/// Of each writer its own: one that is fenced may have put other content for the same place.
+/// The chunk's name. It contains the epoch, because a fenced writer may have stored other content for the same place.
 fn name(shard: ShardId, seq: Seq, epoch: Epoch) -> ChunkId {
     ChunkId(format!("{}{}/{}", prefix(shard), seq.0, epoch.0).into())
 }
 
-/// The rows of an append at `next`.
+/// Returns the rows of an append at `next`.
 pub(crate) async fn rows(
     store: &dyn Store,
     shard: ShardId,
@@ -49,22 +49,22 @@ pub(crate) async fn rows(
     Ok(rows)
 }
 
-/// A row with its body, wherever that is.
+/// Returns a row with its body, read from a chunk if necessary.
 pub(crate) async fn fetched(store: &dyn Store, shard: ShardId, mut row: Row) -> Result<Row, Error> {
     let Some(chunk) = moved(&row) else { return Ok(row) };
     let damaged = |what: &str| Error::Corrupt(format!("shard {shard}, event {}: its chunk {chunk} {what}", row.seq));
     let body = store.chunk(&chunk).await?.ok_or_else(|| damaged("is missing"))?;
-    row.body = String::from_utf8(body.into()).map_err(|_| damaged("is no text"))?;
+    row.body = String::from_utf8(body.into()).map_err(|_| damaged("is not UTF-8"))?;
     Ok(row)
 }
 
 fn moved(row: &Row) -> Option<ChunkId> {
-    // Whatever else there is has a version in front.
+    // Every other body starts with its version.
     let is_moved = row.body.starts_with(r#"{"chunk":"#);
     is_moved.then(|| serde_json::from_str::<Moved>(&row.body).ok()).flatten().map(|moved| moved.chunk)
 }
 
-/// Removes the chunks of a shard's events before a place that the log has no longer, or never had.
+/// Removes the chunks of a shard's events before a place, if the log no longer contains the events or never did.
 pub(crate) async fn collect(store: &dyn Store, shard: ShardId, before: Seq) -> Result<(), Error> {
     let prefix = prefix(shard);
     let place = |chunk: &ChunkId| chunk.0[prefix.len()..].split_once('/')?.0.parse().ok().map(Seq);
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded).await, Appended::Applied);
         let chunks = async || journal.chunks("event/").await.unwrap().len();
         assert_eq!(chunks().await, 2);
-        // One that never got into the log, of a writer that was fenced.
+        // A chunk that never got into the log: its writer was fenced.
         assert_eq!(journal.append(SHARD, Epoch(0), Seq(2), &encoded[1..2]).await, Appended::Fenced);
         assert_eq!(chunks().await, 3);
         let read = async || journal.read(SHARD, Seq(1), 10).await.unwrap().entries;
@@ -143,7 +143,7 @@ mod tests {
         let events: Vec<_> = (0..5).map(|n| (pipeline(SHARD, 0), long(&n.to_string(), MAX_BODY - 1_000))).collect();
         let encoded = stored::encoded(&events).unwrap();
         let refused = journal.append(SHARD, Epoch(1), Seq(1), &encoded).await;
-        assert!(matches!(&refused, Appended::Refused(why) if why.contains("262144 are the most")), "{refused:?}");
+        assert!(matches!(&refused, Appended::Refused(why) if why.contains("the limit is 262144")), "{refused:?}");
         assert_eq!(journal.append(SHARD, Epoch(1), Seq(1), &encoded[..4]).await, Appended::Applied);
     }
 }

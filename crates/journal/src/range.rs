@@ -1,4 +1,4 @@
-//! What every backend owes its readers, decided once: density of ranges, and rows back into entries.
+//! Checks common to all backends: ranges are dense, and rows become entries again.
 use crate::{Entry, Error, store::Page, stored};
 use dataflow_core::{
     id::{PipelineId, Seq},
@@ -6,16 +6,16 @@ use dataflow_core::{
 };
 use stored::Row;
 
-/// Checks that nothing is missing among the first `limit` rows from a place on; the place up to which they go.
+/// Checks that nothing is missing among the first `limit` rows from a place on; returns the place after them.
 ///
 /// # Errors
-/// [`Error::Trimmed`] if the place lies before what compaction has left whole, [`Error::Corrupt`] if rows are missing.
+/// [`Error::Trimmed`] if compaction has removed progress after that place, [`Error::Corrupt`] if rows are missing.
 pub(crate) fn covered(shard: ShardId, from: Seq, limit: usize, page: &Page) -> Result<Seq, Error> {
     if from < page.compacted {
         return Err(Error::Trimmed { shard, first: page.compacted });
     }
     let missing = |from: Seq, before: Seq| {
-        Err(Error::Corrupt(format!("shard {shard}: events from {from} to before {before} are missing")))
+        Err(Error::Corrupt(format!("shard {shard}: events from {from} up to {before} (exclusive) are missing")))
     };
     let mut next = from;
     for row in &page.rows {
@@ -34,7 +34,7 @@ pub(crate) fn covered(shard: ShardId, from: Seq, limit: usize, page: &Page) -> R
     Ok(next)
 }
 
-/// Reads a row back.
+/// Decodes a row.
 pub(crate) fn entry(shard: ShardId, row: Row) -> Result<Entry, Error> {
     let at = |cause: String| Error::Corrupt(format!("shard {shard}, event {} of {:?}: {cause}", row.seq, row.pipeline));
     let pipeline = PipelineId::try_from(row.pipeline.as_str()).map_err(|cause| at(cause.to_string()))?;
@@ -45,7 +45,7 @@ pub(crate) fn entry(shard: ShardId, row: Row) -> Result<Entry, Error> {
     Ok(Entry { seq: row.seq, pipeline, event })
 }
 
-/// Checks the place of `what`: not after `most`, not before the last one.
+/// Checks the place of `what`: not before the last one, not after `most`.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if it lies elsewhere.
@@ -58,9 +58,9 @@ pub fn place(shard: ShardId, what: &str, place: Seq, last: Seq, most: Seq) -> Re
     Ok(())
 }
 
-/// A chunk is never overwritten with other content.
+/// The error for a chunk that exists with other content: chunks are never overwritten.
 pub fn other_content(id: &dataflow_core::chunk::ChunkId) -> Error {
-    Error::Corrupt(format!("the chunk {id} is there with other content"))
+    Error::Corrupt(format!("chunk {id} exists with other content"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The store in memory passes the contract, alone and behind faults.
+//! The store in memory passes the contract, alone and with injected faults.
 use dataflow_journal::{
     Memory,
     fault::{Chances, Faulty},

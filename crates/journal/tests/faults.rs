@@ -1,4 +1,4 @@
-//! The fault wrapper does what it says.
+//! The fault wrapper injects the faults it is told to.
 #![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use dataflow_core::{
@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 const SHARD: ShardId = ShardId(1);
 
-/// A journal whose next calls meet these faults, its store, and who has claimed the shard at epoch 1.
+/// A journal whose next calls meet these faults, its store, and the holder of the shard at epoch 1.
 struct House {
     store: Arc<Faulty<Memory>>,
     journal: Journal,

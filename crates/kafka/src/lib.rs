@@ -1,8 +1,9 @@
-//! What librdkafka can do and its Rust wrapper has no call for: telling a topic's id, and the epochs of leaders.
+//! Functions of librdkafka that its Rust wrapper doesn't expose: topic ids and leader epochs.
 //!
-//! Kafka gives each topic an id when it is made (KIP-516), so that one that was deleted and made anew under the same name
-//! is another. Each leader of a partition has an epoch, which its records keep (KIP-320), so that a log that lost its end
-//! and was written anew is another from there on. Everything `unsafe` of the house is in this file; docs/adr/0009-topic-ids.md says why it is here.
+//! Kafka gives each topic an id on creation (KIP-516), so a topic that was deleted and recreated under the same name is
+//! a different one. Each leader of a partition has an epoch, which its records keep (KIP-320), so a log that lost its
+//! end and was written again differs from there on. All `unsafe` code of the project is in this file;
+//! docs/adr/0009-topic-ids.md says why it is here.
 #![expect(unsafe_code, reason = "calls of the C library")]
 use rdkafka::{
     TopicPartitionList, bindings as c,
@@ -16,9 +17,9 @@ use std::{
     time::Duration,
 };
 
-/// The id of a topic, as Kafka's own tools write it; none if the brokers give topics no ids (before Kafka 2.8).
-/// `broker` is asked, one of those that the cluster's metadata names: all of them know it, and who the controller is,
-/// which the library would ask by itself, may not be known. Blocks until the answer is there.
+/// Returns the id of a topic, as Kafka's own tools write it; `None` if the brokers give topics no ids (before Kafka
+/// 2.8). Asks `broker`, one of those named by the cluster's metadata: all of them know the id. By default the library
+/// would ask the controller, which may not be known. Blocks until the answer arrives.
 ///
 /// # Errors
 /// If the brokers can't be asked in time, or have no such topic.
@@ -33,9 +34,9 @@ pub fn topic_id<C: ClientContext>(
     let handle = client.native_ptr();
 
     let mut names = [named.as_ptr()];
-    // SAFETY: `names` holds one pointer to a text that ends in NUL; the library copies what it points at.
+    // SAFETY: `names` holds one pointer to a NUL-terminated text; the library copies the text.
     let topics = Owned::new(unsafe { c::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1) }, |it| {
-        // SAFETY: it was made by the line above, and is given back once.
+        // SAFETY: it was created by the line above, and is released once.
         unsafe { c::rd_kafka_TopicCollection_destroy(it) }
     })?;
     let operation = c::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
@@ -44,7 +45,7 @@ pub fn topic_id<C: ClientContext>(
         // SAFETY: as above.
         unsafe { c::rd_kafka_AdminOptions_destroy(it) }
     })?;
-    // SAFETY: the options are alive; no text of an error is asked for.
+    // SAFETY: the options are alive; no error text is requested.
     let set = unsafe { c::rd_kafka_AdminOptions_set_request_timeout(options.get(), ms, ptr::null_mut(), 0) };
     check(set)?;
     // SAFETY: as above.
@@ -58,16 +59,15 @@ pub fn topic_id<C: ClientContext>(
 
     // SAFETY: all four are alive; the library keeps copies of topics and options, and a reference to the queue.
     unsafe { c::rd_kafka_DescribeTopics(handle, topics.get(), options.get(), queue.get()) };
-    // The answer comes when the request times out at the latest.
-    // SAFETY: the queue is alive.
+    // The answer arrives when the request times out at the latest. SAFETY: the queue is alive.
     let event = Owned::new(unsafe { c::rd_kafka_queue_poll(queue.get(), ms.saturating_add(1_000)) }, |it| {
-        // SAFETY: as above. Whatever was taken from the event is copied before.
+        // SAFETY: as above. Everything taken from the event is copied before.
         unsafe { c::rd_kafka_event_destroy(it) }
     })
     .map_err(|_| KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut))?;
     // SAFETY: the event is alive.
     check(unsafe { c::rd_kafka_event_error(event.get()) })?;
-    // SAFETY: the event is alive; null where it is another's answer.
+    // SAFETY: the event is alive; null if it answers another request.
     let result = unsafe { c::rd_kafka_event_DescribeTopics_result(event.get()) };
     let unexpected = || KafkaError::MetadataFetch(RDKafkaErrorCode::BadMessage);
     if result.is_null() {
@@ -81,7 +81,7 @@ pub fn topic_id<C: ClientContext>(
     }
     // SAFETY: there is one element, see `count`.
     let found = unsafe { *found };
-    // SAFETY: the description lives as long as the event; the error in it may be null, which stands for none.
+    // SAFETY: the description lives as long as the event; a null error means success.
     let error = unsafe { c::rd_kafka_TopicDescription_error(found) };
     // SAFETY: null is allowed.
     check(unsafe { c::rd_kafka_error_code(error) })?;
@@ -102,19 +102,19 @@ pub fn topic_id<C: ClientContext>(
     if text.is_null() {
         return Err(unexpected());
     }
-    // SAFETY: it ends in NUL, and is copied before the event is given back.
+    // SAFETY: it is NUL-terminated, and copied before the event is released.
     let text = unsafe { CStr::from_ptr(text) };
     Ok(Some(text.to_string_lossy().into_owned()))
 }
 
-/// The epoch of the leader that took a record; none if the brokers don't tell.
+/// The epoch of the leader that accepted a record; `None` if the brokers don't report it.
 pub fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
     // SAFETY: the message is alive; the library only reads a field of it.
     let epoch = unsafe { c::rd_kafka_message_leader_epoch(message.ptr()) };
     (epoch >= 0).then_some(epoch)
 }
 
-/// The epoch that a list has beside the offset of a partition.
+/// The epoch beside a partition's offset in a list.
 pub fn epoch_in(list: &TopicPartitionList, topic: &str, number: i32) -> Option<i32> {
     let element = element(list, topic, number)?;
     // SAFETY: the element lives as long as the list, which is borrowed.
@@ -122,8 +122,8 @@ pub fn epoch_in(list: &TopicPartitionList, topic: &str, number: i32) -> Option<i
     (epoch >= 0).then_some(epoch)
 }
 
-/// Puts an epoch beside the offset of a partition in a list: where it is sought, the library first asks the brokers
-/// whether the log still has that epoch up to there.
+/// Sets an epoch beside a partition's offset in a list: on a seek, the library first asks the brokers whether the log
+/// still has that epoch up to the offset.
 pub fn set_epoch(list: &mut TopicPartitionList, topic: &str, number: i32, epoch: i32) {
     if let Some(element) = element(list, topic, number) {
         // SAFETY: the element lives as long as the list, which is borrowed for writing.
@@ -144,7 +144,7 @@ fn check(code: c::rd_kafka_resp_err_t) -> KafkaResult<()> {
     }
 }
 
-/// Something of the library's that is given back when it is dropped.
+/// A resource of the library, released on drop.
 struct Owned<T> {
     it: NonNull<T>,
     give_back: fn(*mut T),

@@ -1,4 +1,5 @@
-//! Who holds a lock on a file, so that whoever waits for it can say so: by `/proc/locks` (see `proc_locks(5)`).
+//! Finds the process that holds a lock on a file, from `/proc/locks` (see `proc_locks(5)`), so that a waiting process
+//! can name it.
 use std::{
     ffi::OsString,
     fs,
@@ -6,21 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Who holds a lock that this process holds itself.
+/// Names the holder of a lock that this process holds itself.
 pub const THIS_PROCESS: &str = "another writer of this node";
 
-/// Words for who holds a lock on a file: "process 123 (tail)", [`THIS_PROCESS`], or "another process" if that
-/// can't be told.
+/// Names the holder of a lock on a file: "process 123 (tail)", [`THIS_PROCESS`], or "another process" if it can't be
+/// found.
 pub fn holder(path: &Path) -> String {
     name(pid(&[path.to_owned()]))
 }
 
-/// The same for a SQLite database, which has its locks on the file or, in WAL mode, on the one beside it.
+/// Names the holder of a lock on a SQLite database, which is on the file itself or, in WAL mode, on the one beside it.
 pub fn database_holder(path: &Path) -> String {
     name(pid(&database_files(path)))
 }
 
-/// A database, its write-ahead log, and that one's index.
+/// A database, its write-ahead log, and the log's index.
 pub fn database_files(path: &Path) -> [PathBuf; 3] {
     let beside = |suffix: &str| {
         let mut name = OsString::from(path);
@@ -36,7 +37,7 @@ fn pid(paths: &[PathBuf]) -> Option<u32> {
         paths.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| (file.dev(), file.ino())).collect();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let held = locks.lines().filter_map(|line| {
-        // "1: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; one that waits has "->" behind the number.
+        // "1: POSIX  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; a waiting process has "->" after the number.
         let mut words = line
             .split_whitespace()
             .skip(1)
@@ -46,11 +47,12 @@ fn pid(paths: &[PathBuf]) -> Option<u32> {
         let inode: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
         (mode == "WRITE" && files.iter().any(|(_, known)| *known == inode)).then_some(pid)
     });
-    // The device there may be another than that of the file (overlays), so the inode alone says too little.
+    // With overlays the device there may differ from the file's, so only the inode is compared, and that alone is not
+    // enough.
     held.into_iter().find(|pid| *pid == std::process::id() || has_open(*pid, &files))
 }
 
-/// Whether a process has one of these files open; true if that can't be told.
+/// Whether a process has one of these files open; true if that is unknown.
 fn has_open(pid: u32, files: &[(u64, u64)]) -> bool {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return true };
     open.flatten().any(|entry| fs::metadata(entry.path()).is_ok_and(|file| files.contains(&(file.dev(), file.ino()))))

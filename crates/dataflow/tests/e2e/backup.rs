@@ -298,7 +298,7 @@ fn a_backup_that_fails_leaves_nothing() {
         assert_eq!(left, ["lock"]);
     };
     damage("update head set epoch = epoch + 1 where shard = 7");
-    restores("shard 7, its head: it is not what was written");
+    restores("shard 7, head: the checksum differs");
     damage("drop index log_history; alter table log drop column number");
     restores("damaged.db was written by a build from before the first release");
     // A backup that was cut off.
@@ -346,11 +346,11 @@ async fn a_damaged_row_closes_its_shard_only() {
 
     let shard = ShardId::of(&PipelineId::try_from("damaged").unwrap()).0;
     for (number, (journal, damage, says)) in (1..).zip([
-        ("ended", "update snapshot set state = zeroblob(9)", "the snapshot of \"damaged\""),
-        ("ended", "delete from snapshot", "the set of its snapshots"),
-        ("ended", "update head set epoch = epoch + 1", "its head"),
-        ("ended", "update head set next_seq = 1", "its head"),
-        ("ended", "update head set epoch = -1", "its head"),
+        ("ended", "update snapshot set state = zeroblob(9)", "snapshot of \"damaged\""),
+        ("ended", "delete from snapshot", "set of snapshots"),
+        ("ended", "update head set epoch = epoch + 1", ", head"),
+        ("ended", "update head set next_seq = 1", ", head"),
+        ("ended", "update head set epoch = -1", ", head"),
         ("killed", "update log set kind = 1 - kind", "event 1 of \"damaged\""),
         ("killed", "delete from log", "are missing"),
     ]) {

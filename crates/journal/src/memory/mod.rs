@@ -1,4 +1,4 @@
-//! The log in memory: for tests and simulations. Deterministic; nothing outlives the last clone.
+//! The log in memory: for tests and simulations. Deterministic; dropping the last clone loses everything.
 mod shelf;
 
 use crate::{
@@ -27,14 +27,14 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// An empty log.
+    /// Creates an empty log.
     pub fn new() -> Self {
-        // The standard library's only source of chance; whatever is logged or decided, it is not by this.
+        // The standard library's only source of randomness; only the id depends on it, neither logs nor decisions.
         let drawn = [0; 2].map(|_| RandomState::new().hash_one(0));
         Self { id: format!("{:016x}{:016x}", drawn[0], drawn[1]).into(), shelf: Arc::default() }
     }
 
-    /// Another log with all that this one holds now, like a backup of it.
+    /// Copies the log with all its current content, like a backup.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self { shelf: Arc::new(Mutex::new(self.shelf().clone())), ..self.clone() }
@@ -44,7 +44,7 @@ impl Memory {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the log of a shard, if `epoch` is still its own.
+    /// Changes the log of a shard if `epoch` is still current.
     fn fenced<T>(
         &self,
         shard: ShardId,

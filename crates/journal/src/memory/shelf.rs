@@ -1,4 +1,4 @@
-//! Where it all lies.
+//! The stored logs and chunks.
 use crate::{
     Head, WriteLevel,
     store::{Page, Span},
@@ -27,7 +27,7 @@ impl Default for Shelf {
 }
 
 impl Shelf {
-    /// A shard's log; an empty one if it was never claimed.
+    /// Returns a shard's log; an empty one if it was never claimed.
     pub(super) fn log(&self, shard: ShardId) -> &Log {
         static EMPTY: Log = Log::EMPTY;
         self.logs.get(&shard).unwrap_or(&EMPTY)

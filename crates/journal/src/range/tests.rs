@@ -14,7 +14,7 @@ fn at(seq: u64) -> Row {
     Encoded::new(&pipeline(SHARD, 0), &lifecycle("c")).unwrap().at(Seq(seq))
 }
 
-/// What is said to a reader from a place on, of a log that is compacted up to and goes up to a place.
+/// Reads from `from` in a log that is compacted up to `compacted` and ends at `next`.
 fn next(from: u64, limit: usize, [compacted, next]: [u64; 2], seqs: &[u64]) -> Result<u64, Error> {
     let rows = seqs.iter().map(|seq| at(*seq)).collect();
     let page = Page { next: Seq(next), compacted: Seq(compacted), rows };
@@ -46,7 +46,7 @@ fn a_gap_is_damage() {
     }
     insta::assert_snapshot!(
         next(4, 10, [4, 9], &[6, 7, 8]).unwrap_err(),
-        @"the journal is damaged: shard 5: events from 4 to before 6 are missing"
+        @"the journal is damaged: shard 5: events from 4 up to 6 (exclusive) are missing"
     );
 }
 

@@ -1,4 +1,4 @@
-//! A sample of every event, with and without what is optional in it.
+//! A sample of every event, with and without its optional fields.
 #![allow(clippy::unwrap_used, reason = "the texts are constants of valid form")]
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
@@ -17,7 +17,7 @@ use dataflow_core::{
     warned::Warned,
 };
 
-/// An event of a command, made by `system` at a fixed time; its number is that in the command's name, if there is one.
+/// An event of a command, made by `system` at a fixed time; its number is the one in the command's name, if any.
 pub fn event(command: &str, fact: Fact) -> Event {
     Event {
         number: command.parse().unwrap_or(1),
@@ -139,7 +139,7 @@ fn update_then_start() -> Then {
     Then { update: Some(Box::new(Update { wanted, by })), start: true }
 }
 
-/// A sample of every event, by the name of its golden file.
+/// A sample of every event, with the name of its golden file.
 pub fn all() -> Vec<(&'static str, Event)> {
     let generation = |unsettled: Option<&str>| NewGeneration {
         generation: Generation::new(2, 0x5f3a),

@@ -21,7 +21,7 @@ async fn list(journal: &Journal, prefix: &str) -> Vec<String> {
     names
 }
 
-/// A chunk comes back byte for byte, whatever its size; one that is not there is none.
+/// A chunk comes back byte for byte, whatever its size; an absent one is `None`.
 pub async fn a_chunk_comes_back(journal: &Journal, other: &Journal) {
     let large: Bytes = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect::<Vec<_>>().into();
     for (name, body) in
@@ -42,7 +42,7 @@ pub async fn a_chunk_comes_back(journal: &Journal, other: &Journal) {
     assert_eq!(patient(|| journal.chunk(&none)).await.expect("read"), None);
 }
 
-/// The same chunk again is fine; other content under its name is refused.
+/// Storing the same chunk again is fine; other content under its name is refused.
 pub async fn a_chunk_is_never_overwritten(journal: &Journal, other: &Journal) {
     put(journal, "p/i/1/a", b"one").await.expect("stored");
     put(other, "p/i/1/a", b"one").await.expect("the same again");
@@ -51,7 +51,7 @@ pub async fn a_chunk_is_never_overwritten(journal: &Journal, other: &Journal) {
     assert_eq!(patient(|| journal.chunk(&name)).await.expect("read"), Some(Bytes::from_static(b"one")));
 }
 
-/// Chunks are found by the beginning of their names, which are no patterns.
+/// Chunks are found by the prefix of their names, which is not a pattern.
 pub async fn chunks_are_listed_by_prefix(journal: &Journal, other: &Journal) {
     let names = ["a/i/1/x", "a/i/1/y", "a/i/10/x", "a_/i/1/x", "a%/i/1/x", "ab/i/1/x", "b/i/1/ü"];
     join_all(names.map(async |name| put(journal, name, b"x").await.expect("stored"))).await;
@@ -66,7 +66,7 @@ pub async fn chunks_are_listed_by_prefix(journal: &Journal, other: &Journal) {
     }
 }
 
-/// What was removed is gone, and nothing else; what is not there can be removed.
+/// Removed chunks are gone, and no others; absent chunks can be removed.
 pub async fn removed_chunks_are_gone(journal: &Journal, other: &Journal) {
     for name in ["p/i/1/a", "p/i/1/b", "p/i/1/c"] {
         put(journal, name, b"x").await.expect("stored");

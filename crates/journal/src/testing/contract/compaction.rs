@@ -1,4 +1,4 @@
-//! Snapshots, and what they let go.
+//! Snapshots and compaction.
 use super::owner::{Owner, all, patient};
 use crate::{
     Error, Journal, Snapshot,
@@ -26,7 +26,7 @@ async fn compact(owner: &Owner<'_>, before: u64) -> Result<(), Error> {
     patient(|| owner.journal.compact(owner.shard, owner.epoch, Seq(before))).await
 }
 
-/// The first place from which the log can be read; all is there from it on.
+/// The first readable place of the log; everything from there on is present.
 async fn first(journal: &Journal) -> Seq {
     match patient(|| journal.read(SHARD, Seq(1), 1)).await {
         Ok(_) => Seq(1),
@@ -65,7 +65,7 @@ pub async fn snapshots_come_back(journal: &Journal, other: &Journal) {
     }
 }
 
-/// A pipeline has one snapshot, the last; what is gone has none; what is not named keeps its own.
+/// A pipeline has one snapshot, the last; one in `gone` has none; one that is not named keeps its own.
 pub async fn a_snapshot_replaces_and_removes(journal: &Journal, _: &Journal) {
     let (a, b, c) = (pipeline(SHARD, 0), pipeline(SHARD, 1), pipeline(SHARD, 2));
     let mut owner = Owner::claim(journal, SHARD).await;
@@ -79,7 +79,7 @@ pub async fn a_snapshot_replaces_and_removes(journal: &Journal, _: &Journal) {
     }
 }
 
-/// A snapshot may have any length; the next owner goes on where the last one was.
+/// A snapshot may have any length; the next owner continues where the last one was.
 pub async fn a_long_snapshot_comes_back(journal: &Journal, other: &Journal) {
     let a = pipeline(SHARD, 0);
     let long = |from: u32| {
@@ -104,7 +104,7 @@ pub async fn a_long_snapshot_comes_back(journal: &Journal, other: &Journal) {
     assert_eq!(patient(|| other.snapshots(SHARD)).await.expect("read"), (vec![], Seq(5)));
 }
 
-/// A pipeline is loaded from its snapshot and all of its own events since, of every kind, and of no other's.
+/// A pipeline is loaded from its snapshot and all of its own events since, of every kind, and from no other pipeline's.
 pub async fn a_pipeline_is_loaded_alone(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
     let mut owner = Owner::claim(journal, SHARD).await;
@@ -133,7 +133,7 @@ pub async fn a_pipeline_is_loaded_alone(journal: &Journal, other: &Journal) {
     }
 }
 
-/// The place of a snapshot lies between the last one's and the head; the same one again is fine.
+/// The place of a snapshot lies between the last one's and the head; repeating it is fine.
 pub async fn a_snapshot_has_its_place(journal: &Journal, _: &Journal) {
     let a = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
@@ -150,7 +150,7 @@ pub async fn a_snapshot_has_its_place(journal: &Journal, _: &Journal) {
     assert!(matches!(take(2).await, Err(Error::Corrupt(_))), "backwards");
 }
 
-/// A snapshot alone lets nothing go.
+/// A snapshot alone drops nothing.
 pub async fn a_snapshot_lets_nothing_go(journal: &Journal, _: &Journal) {
     let mut owner = Owner::claim(journal, SHARD).await;
     let events: Vec<_> = (1..=9).map(|n| (pipeline(SHARD, 0), progress(&format!("{n}"), n))).collect();
@@ -159,8 +159,8 @@ pub async fn a_snapshot_lets_nothing_go(journal: &Journal, _: &Journal) {
     assert_eq!(all(journal, SHARD, Seq(1)).await.len(), 9);
 }
 
-/// The place of a compaction is not after the last snapshot's; one that is not after the last one's changes nothing. Who is fenced lets
-/// nothing go.
+/// The place of a compaction is not after the last snapshot's; a place not after the last compaction's changes nothing.
+/// A fenced writer can't compact.
 pub async fn a_compaction_has_its_place(journal: &Journal, other: &Journal) {
     let mut owner = Owner::claim(journal, SHARD).await;
     let events: Vec<_> = (1..=9).map(|n| (pipeline(SHARD, 0), progress(&format!("{n}"), n))).collect();
@@ -180,7 +180,7 @@ pub async fn a_compaction_has_its_place(journal: &Journal, other: &Journal) {
     assert_eq!((first(journal).await, successor.next), (Seq(4), Seq(10)), "compaction doesn't move the head");
 }
 
-/// Before the place of a compaction, lifecycle events stay; after it, all does.
+/// Before the place of a compaction, only lifecycle events stay; after it, everything does.
 pub async fn lifecycle_survives(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
     let mut owner = Owner::claim(journal, SHARD).await;

@@ -1,4 +1,4 @@
-//! Who may write.
+//! Fencing: only the holder of the current epoch writes.
 use super::owner::{Owner, all, holder, patient};
 use crate::{
     Appended, Claim, Error, Head, Journal, Snapshot,
@@ -12,7 +12,7 @@ use dataflow_core::{
 
 const SHARD: ShardId = ShardId(7);
 
-/// Each claim has a higher epoch than the one before, and is told the place of the next event.
+/// Each claim raises the epoch, and returns the place of the next event.
 pub async fn a_claim_raises_the_epoch(journal: &Journal, other: &Journal) {
     let mut first = Owner::claim(journal, SHARD).await;
     assert!(first.epoch >= Epoch(1));
@@ -25,7 +25,7 @@ pub async fn a_claim_raises_the_epoch(journal: &Journal, other: &Journal) {
     assert!(Owner::claim(journal, SHARD).await.epoch > second.epoch);
 }
 
-/// The same claim by the same holder is carried out once, however often it is sent: only its answer may have been lost.
+/// A repeated claim by the same holder takes effect once: only its answer may have been lost.
 pub async fn a_claim_is_carried_out_once(journal: &Journal, other: &Journal) {
     let (one, two) = (holder(), holder());
     let claim =
@@ -45,7 +45,7 @@ pub async fn a_claim_is_carried_out_once(journal: &Journal, other: &Journal) {
     }
 }
 
-/// Of two that claim the same epoch at once, one has it, and both know which.
+/// Of two concurrent claims of the same epoch one succeeds, and both claimants learn which.
 pub async fn of_two_that_claim_at_once_one_has_it(journal: &Journal, other: &Journal) {
     for expected in (0..20).map(Epoch) {
         let holders = [holder(), holder()];
@@ -59,7 +59,8 @@ pub async fn of_two_that_claim_at_once_one_has_it(journal: &Journal, other: &Jou
     }
 }
 
-/// Who has lost sight of its append claims the epoch that it holds: a successor that came meanwhile keeps the shard.
+/// An owner that has lost track of its append claims the epoch that it holds: a successor that came meanwhile keeps the
+/// shard.
 pub async fn a_shard_is_not_taken_back(journal: &Journal, other: &Journal) {
     let replaced = Owner::claim(journal, SHARD).await;
     let mut successor = Owner::claim(other, SHARD).await;
@@ -73,7 +74,7 @@ pub async fn a_shard_is_not_taken_back(journal: &Journal, other: &Journal) {
     successor.append(&[(pipeline(SHARD, 0), lifecycle("1"))]).await;
 }
 
-/// A lower epoch than the log's is fenced, and so is a higher one that nobody claimed.
+/// An epoch below the log's is fenced, and so is a higher one that nobody claimed.
 pub async fn a_stale_epoch_writes_nothing(journal: &Journal, _: &Journal) {
     let old = Owner::claim(journal, SHARD).await;
     let new = Owner::claim(journal, SHARD).await;
@@ -84,7 +85,7 @@ pub async fn a_stale_epoch_writes_nothing(journal: &Journal, _: &Journal) {
     assert_eq!(all(journal, SHARD, Seq(1)).await, []);
 }
 
-/// Under its own epoch, too, an owner writes at the head only.
+/// With the current epoch, an owner still writes at the head only.
 pub async fn a_stale_place_writes_nothing(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
@@ -98,7 +99,7 @@ pub async fn a_stale_place_writes_nothing(journal: &Journal, _: &Journal) {
     assert_eq!(all(journal, SHARD, Seq(1)).await.len(), 3);
 }
 
-/// Who has not claimed can't write.
+/// Without a claim nothing can be written.
 pub async fn an_unclaimed_shard_takes_nothing(journal: &Journal, _: &Journal) {
     let owner = Owner { journal, holder: holder(), shard: SHARD, epoch: Epoch(0), next: Seq(1) };
     for epoch in [0, 1] {
@@ -110,7 +111,7 @@ pub async fn an_unclaimed_shard_takes_nothing(journal: &Journal, _: &Journal) {
     assert_eq!(snapshots, (vec![], Seq(1)));
 }
 
-/// Of two nodes the one that claimed last writes; the other is refused from the very next append on, and sees the other's events.
+/// The node that claimed last writes; the other's very next append is refused, and it sees the new owner's events.
 pub async fn the_zombie_is_fenced(journal: &Journal, other: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut zombie = Owner::claim(journal, SHARD).await;
@@ -129,7 +130,7 @@ pub async fn the_zombie_is_fenced(journal: &Journal, other: &Journal) {
     assert_eq!(commands.iter().map(|command| command.as_str()).collect::<Vec<_>>(), ["1", "2"]);
 }
 
-/// A snapshot by who is fenced changes nothing.
+/// A snapshot by a fenced owner changes nothing.
 pub async fn a_zombies_snapshot_is_refused(journal: &Journal, other: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut zombie = Owner::claim(journal, SHARD).await;

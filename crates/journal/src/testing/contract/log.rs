@@ -17,7 +17,7 @@ fn seqs(run: &Run) -> Vec<u64> {
     run.entries.iter().map(|entry| entry.seq.0).collect()
 }
 
-/// What was appended is read in order, from 1 on, without a gap.
+/// Appended events are read in order, from 1 on, without a gap.
 pub async fn appends_are_read_in_order(journal: &Journal, other: &Journal) {
     let (a, b) = (pipeline(SHARD, 0), pipeline(SHARD, 1));
     let mut owner = Owner::claim(journal, SHARD).await;
@@ -33,7 +33,7 @@ pub async fn appends_are_read_in_order(journal: &Journal, other: &Journal) {
     }
 }
 
-/// A read takes about as many as were asked for; what follows is read from `next` on; behind the end is nothing.
+/// A read returns about as many as requested; the rest is read from `next` on; nothing follows the end.
 pub async fn reads_are_limited_and_go_on(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
@@ -63,7 +63,7 @@ pub async fn shards_do_not_mix(journal: &Journal, _: &Journal) {
     assert_eq!(all(journal, ShardId(1), Seq(1)).await, []);
 }
 
-/// Owners of all shards append at once; each log is dense, and a shard that is fenced harms no other.
+/// Owners of all shards append concurrently; each log is dense, and fencing one shard affects no other.
 pub async fn many_shards_at_once(journal: &Journal, _: &Journal) {
     let each = ShardId::all().map(async |shard| {
         let mut owner = Owner::claim(journal, shard).await;
@@ -83,7 +83,7 @@ pub async fn many_shards_at_once(journal: &Journal, _: &Journal) {
     join_all(each).await;
 }
 
-/// Of appends that race for one place, one is applied.
+/// Of concurrent appends at one place, one is applied.
 pub async fn many_at_once_on_one_shard(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let owner = Owner::claim(journal, SHARD).await;
@@ -101,7 +101,7 @@ pub async fn many_at_once_on_one_shard(journal: &Journal, _: &Journal) {
     }
 }
 
-/// An append of nothing changes nothing, and says whether the head is still the writer's.
+/// An empty append changes nothing, and reports whether the head is still the writer's.
 pub async fn an_empty_append_only_checks_the_head(journal: &Journal, _: &Journal) {
     let owner = Owner::claim(journal, SHARD).await;
     let empty = async |epoch: Epoch| owner.append_as_zombie(epoch, owner.next, &[]).await;
@@ -110,7 +110,7 @@ pub async fn an_empty_append_only_checks_the_head(journal: &Journal, _: &Journal
     assert_eq!(all(journal, SHARD, Seq(1)).await, []);
 }
 
-/// Every type of event comes back as it was.
+/// Every type of event is read back unchanged.
 pub async fn every_event_comes_back(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;
@@ -120,7 +120,7 @@ pub async fn every_event_comes_back(journal: &Journal, _: &Journal) {
     assert_eq!(stored.collect::<Vec<_>>(), events);
 }
 
-/// A history begins behind any number there is, also behind those that no event will ever have.
+/// A history may begin after any number, including numbers that no event will ever have.
 pub async fn a_history_may_begin_anywhere(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let mut owner = Owner::claim(journal, SHARD).await;

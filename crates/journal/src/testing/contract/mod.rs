@@ -1,7 +1,7 @@
-//! The contract of a journal, as cases that every backend passes, also behind a fault wrapper.
+//! The contract of a journal, as cases that every backend passes, also with injected faults.
 //!
 //! A case takes two handles of one empty store, like those of two nodes. [`journal_contract!`](crate::journal_contract)
-//! makes a test of each. Cases panic at the first breach.
+//! generates a test for each. Cases panic at the first violation.
 pub mod chunks;
 pub mod compaction;
 pub mod fencing;
@@ -11,8 +11,8 @@ mod owner;
 
 pub use owner::{Owner, encoded, holder, patient};
 
-/// Makes a test of every case. The expression makes an empty store: `(what keeps it alive, one handle,
-/// another handle)`, each an `Arc` of a [`Store`](crate::Store).
+/// Generates a test for every case. The expression creates an empty store: `(a guard that keeps it alive, one handle,
+/// another handle)`, each handle an `Arc` of a [`Store`](crate::Store).
 #[macro_export]
 macro_rules! journal_contract {
     ($make:expr) => {

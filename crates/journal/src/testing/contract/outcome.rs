@@ -8,7 +8,7 @@ use dataflow_core::{id::Seq, shard::ShardId};
 
 const SHARD: ShardId = ShardId(19);
 
-/// Where an append was when its writer lost sight of it.
+/// The state of an append when its writer lost track of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lost {
     Never,
@@ -16,8 +16,8 @@ enum Lost {
     After,
 }
 
-/// However an append came to be unknown, a claim and a look at the log from its place on decide it, and one that was still
-/// on its way is fenced when it arrives.
+/// For every unknown append, a claim and a read of the log from its place on show the outcome, and an append still on
+/// its way is fenced when it arrives.
 pub async fn a_claim_decides_every_unknown_append(journal: &Journal, other: &Journal) {
     let name = pipeline(SHARD, 0);
     for (round, arrives) in [Lost::Never, Lost::Before, Lost::After, Lost::Before].into_iter().enumerate() {

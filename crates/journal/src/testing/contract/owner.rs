@@ -1,4 +1,4 @@
-//! An owner of a shard as the engine is one: it settles what is unknown.
+//! An owner of a shard that, like the engine, settles unknown outcomes.
 use crate::{Appended, Claim, Encoded, Entry, Error, Holder, Journal, stored};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
@@ -7,7 +7,7 @@ use dataflow_core::{
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often a call that can't be answered is repeated.
+/// How often a call without an answer is repeated.
 const PATIENCE: usize = 200;
 
 /// Repeats a call while the journal is unavailable.
@@ -21,15 +21,15 @@ pub async fn patient<T, F: Future<Output = Result<T, Error>>>(mut call: impl FnM
     Err(Error::Unavailable(format!("{PATIENCE} times in a row")))
 }
 
-/// Events, ready to be appended.
+/// Encodes events for an append.
 ///
 /// # Panics
-/// If one can't be written.
+/// If one can't be encoded.
 pub fn encoded(events: &[(PipelineId, Event)]) -> Vec<Encoded> {
     stored::encoded(events).expect("encoded")
 }
 
-/// A holder that nobody else is.
+/// A holder with a unique name.
 pub fn holder() -> Holder {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Holder::new(format!("node-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
@@ -38,15 +38,15 @@ pub fn holder() -> Holder {
 /// The owner of a shard.
 #[derive(Clone, Debug)]
 pub struct Owner<'a> {
-    /// Where it writes.
+    /// The journal that it writes to.
     pub journal: &'a Journal,
-    /// Who it is.
+    /// Its name as a holder.
     pub holder: Holder,
-    /// Which shard.
+    /// The shard.
     pub shard: ShardId,
     /// The epoch it holds.
     pub epoch: Epoch,
-    /// Where its next event goes.
+    /// The place of its next event.
     pub next: Seq,
 }
 
@@ -58,8 +58,8 @@ impl<'a> Owner<'a> {
         Self { journal, holder, shard, epoch: head.epoch, next: head.next_seq }
     }
 
-    /// Appends once, at its own place; repeats only what was certainly not carried out or is certainly fenced.
-    /// An unknown outcome is settled: claim, read from the place on, find the first event's command.
+    /// Appends once, at its own place; repeats only what was certainly not carried out or is certainly fenced. Settles
+    /// an unknown outcome: claims, reads from the place on, and looks for the first event's command.
     pub async fn try_append(&mut self, events: &[(PipelineId, Event)]) -> Appended {
         for _ in 0..PATIENCE {
             match self.journal.append(self.shard, self.epoch, self.next, &encoded(events)).await {
@@ -88,13 +88,12 @@ impl<'a> Owner<'a> {
         Appended::Unknown
     }
 
-    /// Appends, and is not fenced.
+    /// Appends, and expects not to be fenced.
     pub async fn append(&mut self, events: &[(PipelineId, Event)]) {
         assert_eq!(self.try_append(events).await, Appended::Applied);
     }
 
-    /// Appends as if nothing had happened since it last wrote; an answer that got lost is asked for again, which is safe
-    /// for who is fenced.
+    /// Appends with an outdated head; asks again if an answer was lost, which is safe for a fenced writer.
     pub async fn append_as_zombie(&self, epoch: Epoch, next: Seq, events: &[(PipelineId, Event)]) -> Appended {
         for _ in 0..PATIENCE {
             match self.journal.append(self.shard, epoch, next, &encoded(events)).await {
@@ -106,7 +105,7 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Everything from a place on.
+/// All entries from a place on.
 pub(super) async fn all(journal: &Journal, shard: ShardId, from: Seq) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut at = from;
