@@ -1,4 +1,4 @@
-//! Records to columns and back, on one thread: bytes and records a second.
+//! Benchmarks decoding records into columns and encoding them again, on one thread: bytes and records per second.
 #![allow(missing_docs, clippy::unwrap_used)]
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

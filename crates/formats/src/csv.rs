@@ -1,19 +1,19 @@
-//! CSV records: their fields, and which of them stand for null.
+//! Splits CSV records into fields, and recognizes those that stand for null.
 use dataflow_sdk::records::CsvLayout;
 use memchr::memchr;
 
-/// A field of a record: what is between the quotes, if it has any.
+/// A field of a record: its content, without the enclosing quotes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub start: usize,
     pub end: usize,
     pub quoted: bool,
-    /// Has quotes inside, doubled.
+    /// Whether it contains doubled quotes.
     pub doubled: bool,
 }
 
 impl Place {
-    /// Whether it stands for null in such records.
+    /// Returns whether the field stands for null in this layout.
     #[inline]
     pub(crate) fn is_null(self, data: &[u8], layout: &CsvLayout) -> bool {
         let text = &data[self.start..self.end];
@@ -21,7 +21,7 @@ impl Place {
     }
 }
 
-/// Takes one of each two quotes away.
+/// Replaces each doubled quote by one.
 pub(crate) fn undouble(raw: &str, quote: u8, into: &mut String) {
     into.clear();
     let mut rest = raw;
@@ -32,7 +32,7 @@ pub(crate) fn undouble(raw: &str, quote: u8, into: &mut String) {
     into.push_str(rest);
 }
 
-/// Splits the record `start..end` into its fields, which must be as many as there are columns.
+/// Splits the record `start..end` into its fields; their number must equal the number of columns.
 pub(crate) fn split(
     data: &[u8],
     start: usize,
@@ -64,7 +64,7 @@ pub(crate) fn split(
     Err(("csv-fields", format!("the record has {found} fields, the header has {columns}")))
 }
 
-/// The field after an opening quote.
+/// Reads the rest of a field after its opening quote.
 fn quoted(
     data: &[u8],
     start: usize,
@@ -88,7 +88,7 @@ fn quoted(
                 doubled = true;
                 at += 2;
             }
-            Some(next) if *next != layout.delimiter => return broken("goes on after its closing quote", at + 1),
+            Some(next) if *next != layout.delimiter => return broken("continues after its closing quote", at + 1),
             _ => return Ok(Place { start, end: at, quoted: true, doubled }),
         }
     }

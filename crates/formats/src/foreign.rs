@@ -1,19 +1,19 @@
-//! What files are that are not as they should be: in another encoding, or of another format; and what to do about it.
+//! Recognizes files in another encoding or format, and suggests a fix.
 
-/// What to do about bytes that are not UTF-8.
+/// A fix for bytes that are not UTF-8.
 pub fn encoding(bytes: &[u8]) -> &'static str {
     utf16(bytes).unwrap_or("if the file is Latin-1, convert it with iconv -f WINDOWS-1252 -t UTF-8")
 }
 
-/// What to do about UTF-16, if it is that.
+/// A fix for UTF-16, if that is what the bytes are.
 pub fn utf16(bytes: &[u8]) -> Option<&'static str> {
     is_utf16(bytes).then_some("the file looks like UTF-16: convert it with iconv -f UTF-16 -t UTF-8")
 }
 
-/// What to do about lines that end with carriage returns only.
-pub const RETURNS: &str = "lines end with carriage returns only: make them line feeds with tr '\\r' '\\n'";
+/// A fix for lines that end with carriage returns only.
+pub const RETURNS: &str = "lines end with carriage returns only: convert them to line feeds with tr '\\r' '\\n'";
 
-/// What to do about a line that is not JSON, or is no object, if its cause is a usual one.
+/// A fix for a line that is not a JSON object, if its cause is a usual one.
 pub(crate) fn line(record: &[u8]) -> Option<&'static str> {
     let text = record.trim_ascii();
     let (first, last) = (*text.first()?, *text.last()?);
@@ -25,10 +25,10 @@ pub(crate) fn line(record: &[u8]) -> Option<&'static str> {
         return Some(RETURNS);
     }
     match first {
-        b'[' => Some("a file has a record on each line: write the array's with jq -c '.[]'"),
-        b'{' if text.len() == 1 => Some("a file has a record on each line: write them so with jq -c ."),
-        b'}' | b']' if text.len() <= 2 => Some("a file has a record on each line: write them so with jq -c ."),
-        b'"' if is_member() => Some("a file has a record on each line: write them so with jq -c ."),
+        b'[' => Some("a file needs one record per line: convert the array with jq -c '.[]'"),
+        b'{' if text.len() == 1 => Some("a file needs one record per line: convert it with jq -c ."),
+        b'}' | b']' if text.len() <= 2 => Some("a file needs one record per line: convert it with jq -c ."),
+        b'"' if is_member() => Some("a file needs one record per line: convert it with jq -c ."),
         b'{' => None,
         _ if last != b'}' && text.iter().any(|byte| matches!(byte, b',' | b';' | b'\t')) => {
             Some("if the lines of the file are CSV, set format: csv at the source")
@@ -37,7 +37,7 @@ pub(crate) fn line(record: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Whether bytes begin with the byte order mark of UTF-16, or every other of the first ones is NUL.
+/// Returns whether bytes begin with the byte order mark of UTF-16, or every other of the first ones is NUL.
 fn is_utf16(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(16)];
     let nul = |from: usize| head.len() > 3 && head.iter().skip(from).step_by(2).all(|byte| *byte == 0);

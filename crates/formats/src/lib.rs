@@ -1,4 +1,4 @@
-//! Reading records into columns, and writing columns as records.
+//! Reads records into columns, and writes columns as records.
 mod csv;
 pub mod decode;
 pub mod encode;

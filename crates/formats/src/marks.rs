@@ -1,10 +1,11 @@
-//! Where certain fields lie in JSON records.
+//! The locations of certain fields in JSON records.
 
-/// Places of top-level fields that a decoder was to mark: see [`Decoder::marking`](crate::decode::Decoder::marking).
+/// The locations of the top-level fields that a decoder was asked to mark: see
+/// [`Decoder::marking`](crate::decode::Decoder::marking).
 #[derive(Debug, Default)]
 pub struct Marks {
     marks: Vec<Mark>,
-    /// For each record, where its marks end.
+    /// For each record, the end of its marks.
     ends: Vec<usize>,
 }
 
@@ -13,7 +14,7 @@ pub struct Marks {
 pub(crate) struct Mark {
     pub start: u32,
     pub end: u32,
-    /// Which of the names it has.
+    /// The index of its name.
     pub name: u32,
 }
 
@@ -22,12 +23,12 @@ impl Marks {
         self.marks.push(mark);
     }
 
-    /// Behind each record.
+    /// Called after each record.
     pub(crate) fn end_record(&mut self) {
         self.ends.push(self.marks.len());
     }
 
-    /// Those of a record that isn't broken, in the order in which they are written.
+    /// Returns the marks of an unbroken record, in the order in which they are written.
     pub(crate) fn of(&self, record: u32) -> &[Mark] {
         let record = record as usize;
         let start = if record == 0 { 0 } else { self.ends[record - 1] };

@@ -1,4 +1,4 @@
-//! What every sink must do, by its kind. Run it with [`sink`] from the tests of a sink.
+//! The requirements for every sink, by its kind. Run [`sink`] from the tests of a sink.
 mod nodes;
 mod staged;
 
@@ -20,15 +20,15 @@ use dataflow_sdk::{
 };
 use std::{collections::BTreeMap, future::Future};
 
-/// A sink under test on a target of its own.
+/// A sink under test with its own target.
 #[async_trait]
 pub trait Subject: Send + Sync {
-    /// A sink on the target, as a node makes it: called again for every opening. The target takes `id` (an integer)
-    /// and `name` (text), and is empty or missing at first.
+    /// Creates a sink on the target as a node does: called for every opening. The target takes `id` (an integer) and
+    /// `name` (text), and is empty or missing at first.
     fn sink(&self) -> Box<dyn Sink>;
-    /// (id, name) of every row that a reader of the target sees, in any order.
+    /// Returns (id, name) of every row visible to a reader of the target, in any order.
     async fn rows(&self) -> Vec<(i64, String)>;
-    /// Whether a row replaces an earlier one of the same id.
+    /// Whether a row replaces an earlier one with the same id.
     fn upserts(&self) -> bool {
         false
     }
@@ -36,20 +36,20 @@ pub trait Subject: Send + Sync {
     fn is_shared(&self) -> bool {
         true
     }
-    /// Takes all rows out of the target, by hand; false if that is not to be had.
+    /// Removes all rows from the target, from outside; false if that is not possible.
     async fn clear(&self) -> bool {
         false
     }
-    /// A name that the target refuses.
+    /// A name that the target rejects.
     fn refused_name(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// Runs all checks that hold for the subject's kind, each on a fresh subject.
+/// Runs all checks for the subject's kind, each on a fresh subject.
 ///
 /// # Panics
-/// With what does not hold.
+/// If a requirement is violated.
 pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     rows_arrive(&fresh().await).await;
     empty_commits_count(&fresh().await).await;
@@ -89,7 +89,7 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     }
 }
 
-/// An opened sink that makes outputs as its demand wants them.
+/// An opened sink with its outputs in the demanded shape.
 struct Run {
     cx: Context,
     fence: Fence,
@@ -135,15 +135,15 @@ impl Run {
     async fn commit(&mut self, sequence: u64, rows: &[Pair<'_>]) -> u64 {
         self.try_commit(sequence, rows).await.unwrap_or_else(|error| panic!("commit {sequence} failed: {error:?}"))
     }
-    /// Seals a staged sink as a checkpoint does; the journal's memory of it.
+    /// Seals a staged sink as a checkpoint does; returns the journal's entry.
     async fn seal(&mut self, sequence: u64) -> LaneProgress {
         let Some(progress) = self.ask_to_seal(Seal::All, sequence).await else {
-            return progress(&self.fence, sequence, None); // of no staged sink
+            return progress(&self.fence, sequence, None); // not a staged sink
         };
         self.publish(&progress).await;
         progress
     }
-    /// Asks a staged sink to seal; what is to be journalled, if it did.
+    /// Asks a staged sink to seal; returns the journal's entry if it did.
     async fn ask_to_seal(&mut self, much: Seal, sequence: u64) -> Option<LaneProgress> {
         match self.writer.seal(much).await.unwrap_or_else(|error| panic!("can't be sealed: {error}")) {
             Sealed::Handle(handle) => Some(progress(&self.fence, sequence, Some(handle))),
@@ -187,7 +187,7 @@ async fn rows_arrive(subject: &dyn Subject) {
     run.seal(2).await;
     run.close().await;
     let expected = [(1, "Ann"), (2, "B\"ob, \\ \u{e4}\u{1f600}\n"), (3, "Cid"), (4, "Dan")];
-    expect(subject, &expected, "what was committed arrives, of all outputs").await;
+    expect(subject, &expected, "the rows of all outputs arrive").await;
 }
 
 async fn empty_commits_count(subject: &dyn Subject) {
@@ -197,7 +197,7 @@ async fn empty_commits_count(subject: &dyn Subject) {
     assert_eq!(run.commit(3, &[]).await, 0);
     run.seal(3).await;
     run.close().await;
-    expect(subject, &[(1, "Ann")], "commits without rows write none").await;
+    expect(subject, &[(1, "Ann")], "commits without rows write nothing").await;
     if subject.sink().kind() == Kind::Transactional {
         let run = open(subject, 2).await;
         assert_eq!(run.found.map(|token| token.sequence), Some(3), "a commit without rows moves the token");
@@ -214,7 +214,7 @@ async fn reopening_goes_on(subject: &dyn Subject) {
     run.commit(2, &[pair(2, "Bob")]).await;
     run.seal(2).await;
     run.close().await;
-    expect(subject, &[(1, "Ann"), (2, "Bob")], "the same epoch may open again and go on").await;
+    expect(subject, &[(1, "Ann"), (2, "Bob")], "the same epoch may open again and continue").await;
 }
 
 async fn zombies_are_fenced(subject: &dyn Subject) {
@@ -232,7 +232,7 @@ async fn zombies_are_fenced(subject: &dyn Subject) {
 async fn tokens_come_back(subject: &dyn Subject) {
     let mut run = open(subject, 1).await;
     run.commit(1, &[pair(1, "Ann")]).await;
-    // Where there is a key, the last of these wins: one row is written. The token must say how many.
+    // With a key, the last of these wins: one row is written. The token must count it.
     let written = run.commit(2, &[pair(2, "Bob"), pair(2, "Bob")]).await;
     let expected = token(&run.fence, 2).with_rows(written);
     let (cx, asked) = (run.cx.clone(), run.fence.clone());
@@ -297,7 +297,7 @@ async fn other_generations_are_told_of(subject: &dyn Subject) {
         run.commit(1, &[]).await;
         run.close().await;
     }
-    // In generation 5, nothing is committed.
+    // Generation 5 commits nothing.
     let (four, four_too) = (of(4, 3, 0), of(4, 3, 1));
     for (opening, others) in [
         (&of(5, 1, 0), vec![&one, &two, &another_two, &four, &four_too]),
@@ -331,9 +331,10 @@ async fn refused_rows_are_found(subject: &dyn Subject) {
     let rest = [outputs[0].retain(|row| row != 1)];
     let committed = run.writer.commit(&rest, &token(&run.fence, 2)).await;
     assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(1));
-    expect(subject, &[(1, "Ann"), (2, "Bob")], "without the refused rows it goes on, with the same number").await;
+    expect(subject, &[(1, "Ann"), (2, "Bob")], "without the refused rows it continues, with the same number").await;
 
-    // As an engine goes on: the same without the refused records, and a token that names their dead letters.
+    // The engine continues this way: the same outputs without the refused records, and a token that names their dead
+    // letters.
     let outputs = [run.output(&[pair(4, "Cid"), pair(5, refused), pair(6, "Dan"), pair(6, refused)])];
     let commit = run.writer.commit(&outputs, &token(&run.fence, 3)).await;
     let Err(CommitError::Rejected(rows)) = commit else { panic!("rows that the target refuses: {commit:?}") };
@@ -345,8 +346,12 @@ async fn refused_rows_are_found(subject: &dyn Subject) {
     let committed = run.writer.commit(&rest, &named).await;
     assert_eq!(committed.map(|committed| committed.rows_written).map_err(|error| error.to_string()), Ok(2));
     let expected = [(1, "Ann"), (2, "Bob"), (4, "Cid"), (6, "Dan")];
-    expect(subject, &expected, "without the refused rows it goes on, also with an earlier row of a refused one's key")
-        .await;
+    expect(
+        subject,
+        &expected,
+        "without the refused rows it continues, also with an earlier row of a refused one's key",
+    )
+    .await;
     let commit = run.try_commit(4, &[pair(7, "Bob"), pair(8, refused)]).await;
     assert!(matches!(commit, Err(CommitError::Rejected(_))), "{commit:?}");
     drop(run);
@@ -356,7 +361,7 @@ async fn refused_rows_are_found(subject: &dyn Subject) {
     assert_eq!(what(&stored), what(&named), "the token that was committed");
     run.commit(4, &[pair(9, "Ann")]).await;
     let expected = [(1, "Ann"), (2, "Bob"), (4, "Cid"), (6, "Dan"), (9, "Ann")];
-    expect(subject, &expected, "nothing stays of a refused commit that was not gone on with").await;
+    expect(subject, &expected, "nothing stays of a refused commit that was not continued").await;
 }
 
 async fn the_last_per_key_wins(subject: &dyn Subject) {
@@ -385,10 +390,10 @@ async fn replay_converges(subject: &dyn Subject) {
     run.close().await;
     let mut run = open(subject, 2).await;
     run.commit(1, &[pair(1, "a"), pair(2, "b"), pair(1, "c")]).await;
-    assert_eq!(subject.rows().await, before, "a replay that is cut otherwise comes to the same");
+    assert_eq!(subject.rows().await, before, "a replay with other batches gives the same result");
 }
 
-/// A commit that an older run sent, or a lane that was overtaken, undoes nothing.
+/// A commit sent by an older run or an overtaken lane undoes nothing.
 async fn what_comes_late_is_stale(subject: &dyn Subject) {
     let mut old = open(subject, 1).await;
     let late = try_open(subject, &Fence { lane: 1, ..fence(PIPELINE, 1) }, None).await;
@@ -396,7 +401,7 @@ async fn what_comes_late_is_stale(subject: &dyn Subject) {
     old.commit(1, &[pair(1, "a"), pair(2, "b")]).await;
     old.commit(5, &[pair(1, "c")]).await;
     late.commit(4, &[pair(1, "late"), pair(3, "d")]).await;
-    expect(subject, &[(1, "c"), (2, "b"), (3, "d")], "of a key the highest version stays, whichever lane wrote it")
+    expect(subject, &[(1, "c"), (2, "b"), (3, "d")], "the highest version of a key stays, whichever lane wrote it")
         .await;
     late.commit(6, &[pair(2, "e")]).await;
     let mut new = open(subject, 2).await;
@@ -404,7 +409,7 @@ async fn what_comes_late_is_stale(subject: &dyn Subject) {
     if let Err(error) = old.try_commit(9, &[pair(1, "zombie")]).await {
         assert!(matches!(error, CommitError::Failed(Error::Fenced(_))), "an older epoch's commit: {error:?}");
     }
-    expect(subject, &[(1, "f"), (2, "e"), (3, "d")], "what an older run still sends is older").await;
+    expect(subject, &[(1, "f"), (2, "e"), (3, "d")], "commits of an older run are stale").await;
 }
 
 async fn unsealed_rows_go_away(subject: &dyn Subject) {
@@ -424,5 +429,5 @@ async fn unsealed_rows_go_away(subject: &dyn Subject) {
     run.commit(2, &[pair(2, "Bob")]).await;
     run.seal(2).await;
     run.close().await;
-    expect(subject, &[(1, "Ann"), (2, "Bob")], "what was not sealed is gone after opening again").await;
+    expect(subject, &[(1, "Ann"), (2, "Bob")], "unsealed commits are gone after opening again").await;
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// A context for a pipeline of this id.
 ///
 /// # Panics
-/// If it is no id.
+/// If the id is invalid.
 pub fn context(pipeline: &str) -> Context {
     Context {
         pipeline: id(pipeline),
@@ -54,7 +54,7 @@ pub fn fence(pipeline: &str, epoch: u64) -> Fence {
     Fence { pipeline, incarnation: incarnation(), generation, lane: 0, epoch: Epoch(epoch) }
 }
 
-/// An opening by this fence, with nothing in the journal.
+/// An opening with this fence and an empty journal.
 pub fn open_lane(fence: &Fence) -> OpenLane {
     OpenLane {
         fence: fence.clone(),
@@ -70,7 +70,7 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
     }
 }
 
-/// The token of a commit, with a position and counters that tell commits apart.
+/// The token of a commit, with a position and counters that depend on its number.
 pub fn token(fence: &Fence, sequence: u64) -> Token {
     let counters = Counters { read: sequence * 10, delivered: sequence * 10, batches: sequence, ..Counters::default() };
     Token {
@@ -84,14 +84,14 @@ pub fn token(fence: &Fence, sequence: u64) -> Token {
     }
 }
 
-/// A row of tests: `{"id": …, "name": …}`; NULL where none.
+/// A row of tests: `{"id": …, "name": …}`; `None` is NULL.
 pub type Pair<'a> = (Option<i64>, Option<&'a str>);
 
 fn document((id, name): &Pair<'_>) -> String {
     serde_json::json!({"id": id, "name": name}).to_string()
 }
 
-/// Records of partition `p/0` that hold these rows as JSON, from an offset on; their ids are those of the rows.
+/// Records of partition `p/0` with these rows as JSON, from an offset on; their ids are those of the rows.
 pub fn records(from: u64, rows: &[Pair<'_>]) -> Records {
     let mut data = Vec::new();
     let spans = rows.iter().map(|row| {
@@ -121,7 +121,7 @@ pub fn records(from: u64, rows: &[Pair<'_>]) -> Records {
     }
 }
 
-/// An output of these rows as a demand wants them: whole documents, or columns of which `id` and `name` have values;
+/// An output of these rows in the demanded shape: whole documents, or columns, of which `id` and `name` have values;
 /// the records have no other fields.
 ///
 /// # Panics

@@ -1,18 +1,18 @@
-//! Input that is meant to do harm, each with what must become of it.
+//! Hostile input with its expected verdicts.
 //!
-//! Written after the ways in which JSON (RFC 8259) and CSV (RFC 4180) go wrong: numbers, strings, escapes, nesting,
-//! encodings, blanks, truncation, what stands before and behind.
+//! It covers the ways in which JSON (RFC 8259) and CSV (RFC 4180) go wrong: numbers, strings, escapes, nesting,
+//! encodings, blanks, truncation, leading and trailing bytes.
 
-/// A record, and what becomes of it: the code of its dead letter, or none if it is accepted.
+/// A record with its verdict: the code of its dead letter, or `None` if it is accepted.
 pub type Case = (Vec<u8>, Option<&'static str>);
 
-/// JSON records, none with a line break inside.
+/// JSON records without line breaks.
 pub fn json() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     let mut all = |code, texts: &[&str]| cases.extend(texts.iter().map(|text| (text.as_bytes().to_vec(), code)));
     let members = |values: &[&str]| values.iter().map(|value| format!("{{\"a\":{value}}}")).collect::<Vec<_>>();
     let good = members(&[
-        // numbers, however large or small
+        // numbers of any size
         "0",
         "-0",
         "-0.0",
@@ -43,13 +43,13 @@ pub fn json() -> Vec<Case> {
         "\"\u{fdd0}\u{ffff}\u{1fffe}\"",
         "\"/**/\"",
         "\"e\u{301}\"",
-        // halves of surrogate pairs: RFC 8259 lets them be, and says that nobody agrees on what they mean
+        // halves of surrogate pairs: RFC 8259 allows them, and says that their meaning is unpredictable
         "\"\\ud800\"",
         "\"\\udc00\"",
         "\"\\ude00\\ud83d\"",
         "\"\\ud800\\u0041\"",
         "\"\\ud800\\ud800\\udc00\"",
-        // the rest
+        // others
         "null",
         "true",
         "false",
@@ -203,7 +203,7 @@ pub fn json() -> Vec<Case> {
         "...",
         "(1)",
         "<1>",
-        // comments and blanks that are none
+        // comments, and characters that are not JSON blanks
         "1/**/",
         "/**/1",
         "1//",
@@ -264,7 +264,7 @@ pub fn json() -> Vec<Case> {
         b"{\"\xff\":1}",
         b"\xff",
         b"{}\xff",
-        // overlong forms, surrogates, and what lies beyond U+10FFFF
+        // overlong forms, surrogates, and code points beyond U+10FFFF
         b"{\"a\":\"\xc0\xaf\"}",
         b"{\"a\":\"\xc0\x80\"}",
         b"{\"a\":\"\xe0\x80\xaf\"}",
@@ -305,7 +305,7 @@ pub fn json() -> Vec<Case> {
     cases
 }
 
-/// CSV records behind the header `a,b,c`.
+/// CSV records after the header `a,b,c`.
 pub fn csv() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     let mut all = |code, texts: &[&str]| cases.extend(texts.iter().map(|text| (text.as_bytes().to_vec(), code)));
@@ -342,7 +342,7 @@ pub fn csv() -> Vec<Case> {
     cases.push((format!("{},2,3", "1".repeat(100_000)).into(), None));
     cases.push((format!("\"{}\",2,3", "\"\"".repeat(50_000)).into(), None));
     cases.push((",".repeat(100_000).into(), Some("csv-fields")));
-    // Where a quote isn't closed, all that follows is in it: so this one is the last.
+    // An unclosed quote contains everything that follows: so this one is the last.
     cases.push((b"1,2,\"never closed".into(), Some("not-csv")));
     cases
 }

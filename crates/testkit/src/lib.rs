@@ -1,5 +1,5 @@
-//! What tests of DataFlow are made with: a source and sinks in memory whose state outlives a run and which fail on
-//! request, and the conformance suite that every sink passes.
+//! Tools for DataFlow's tests: a source and sinks in memory whose state outlives a run and which fail on request, and
+//! the conformance suite that every sink passes.
 pub mod conformance;
 #[cfg(feature = "fault-points")]
 pub mod fault_points;

@@ -1,4 +1,4 @@
-//! Starts and stops the program, and talks to it. What should not happen panics: it is for tests.
+//! Starts and stops the program, and talks to it. For tests: failures panic.
 use serde_json::Value;
 use std::{
     fs::{File, OpenOptions},
@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longest wait for anything.
+/// The longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program, away from the settings of whoever runs the tests.
+/// The program, isolated from the settings of the user who runs the tests.
 #[derive(Clone, Debug)]
 pub struct Program {
     path: PathBuf,
@@ -25,7 +25,7 @@ impl Program {
         Self { path: path.into(), log: None, log_level: "warn" }
     }
 
-    /// The same, with the log of its nodes appended to a file instead of stderr.
+    /// Appends the log of its nodes to a file instead of stderr.
     #[must_use]
     pub fn log_to(mut self, file: impl Into<PathBuf>) -> Self {
         self.log = Some(file.into());
@@ -33,7 +33,7 @@ impl Program {
         self
     }
 
-    /// The same, with so much in the log of its nodes.
+    /// Sets the log level of its nodes.
     #[must_use]
     pub fn log_level(mut self, level: &'static str) -> Self {
         self.log_level = level;
@@ -50,7 +50,7 @@ impl Program {
         command
     }
 
-    /// What a call prints, and its exit code (-1: ended by a signal).
+    /// Runs a call; returns its exit code (-1: ended by a signal), stdout and stderr.
     pub fn output(&self, args: &[&str]) -> (i32, String, String) {
         let Output { status, stdout, stderr } =
             self.command(args).stdin(Stdio::null()).output().expect("the program runs");
@@ -63,21 +63,21 @@ impl Program {
         self.node_with(folder, &[], &[])
     }
 
-    /// The same with further arguments and variables.
+    /// Starts a node with further arguments and variables.
     pub fn node_with(&self, folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Node {
         self.try_node(folder, args, variables)
             .unwrap_or_else(|status| panic!("the node ended before it listened: {status}"))
     }
 
-    /// The same for a node that may end before it listens.
+    /// Starts a node that may end before it listens.
     ///
     /// # Errors
-    /// How it ended.
+    /// Its exit status.
     pub fn try_node(&self, folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Result<Node, ExitStatus> {
         let folder = folder.to_str().expect("the folder's name is UTF-8");
         let mut command =
             self.command(&["serve", "--listen", "127.0.0.1:0", "--data-dir", folder, "--log-level", self.log_level]);
-        // Tests keep their files in folders of their own.
+        // Tests keep their files in their own folders.
         command.args(args).env("DATAFLOW_PATHS_ALLOW", "/").envs(variables.iter().copied()).stdout(Stdio::piped());
         if let Some(log) = &self.log {
             command.stderr(appended(log));
@@ -89,7 +89,7 @@ impl Program {
             let mut line = String::new();
             let read = stdout.read_line(&mut line);
             drop(first.send(read.map(|_| line)));
-            // Read to its end, so that the node can go on writing.
+            // Reads to the end, so that the node can continue writing.
             drop(std::io::copy(&mut stdout, &mut std::io::sink()));
         });
         let heard = heard.recv_timeout(PATIENCE);
@@ -112,18 +112,18 @@ fn appended(path: &Path) -> File {
 #[derive(Debug)]
 pub struct Node {
     child: Child,
-    /// Where it listens.
+    /// The address on which it listens.
     pub url: String,
     http: reqwest::Client,
 }
 
 impl Node {
-    /// Sends a request; the answer's status and body.
+    /// Sends a request; returns the answer's status and body.
     pub async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         self.try_request(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// The same with headers.
+    /// Sends a request with headers.
     pub async fn request_with(
         &self,
         method: &str,
@@ -135,10 +135,10 @@ impl Node {
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// The same for a node that may end before it answers.
+    /// Sends a request to a node that may end before it answers.
     ///
     /// # Errors
-    /// If there is no whole answer.
+    /// If there is no complete answer.
     pub async fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> reqwest::Result<(u16, Value)> {
         self.send(method, path, body, &[]).await
     }
@@ -164,19 +164,19 @@ impl Node {
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
 
-    /// The body of what must be there.
+    /// Returns the body of an existing resource.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.request("GET", path, None).await;
         assert_eq!(status, 200, "GET {path}: {body}");
         body
     }
 
-    /// A request without a body.
+    /// Sends a request without a body.
     pub async fn post(&self, path: &str) -> (u16, Value) {
         self.request("POST", path, None).await
     }
 
-    /// Makes a pipeline and starts it.
+    /// Creates a pipeline and starts it.
     pub async fn create_and_start(&self, spec: &Value) {
         let (status, body) = self.request("POST", "/api/pipelines", Some(spec)).await;
         assert_eq!(status, 201, "{body}");
@@ -185,7 +185,7 @@ impl Node {
         assert_eq!(status, 200, "{body}");
     }
 
-    /// Waits until a pipeline is as it should be.
+    /// Waits until a pipeline is in the wanted state.
     pub async fn until(&self, id: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
@@ -198,7 +198,7 @@ impl Node {
         }
     }
 
-    /// Whether it was frozen by SIGSTOP.
+    /// Returns whether it is frozen by SIGSTOP.
     pub fn is_frozen(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it has not ended");
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
@@ -214,7 +214,7 @@ impl Node {
         signal_to(&self.child, signal);
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("its state can be asked for")
     }
@@ -224,13 +224,13 @@ impl Node {
         wait(&mut self.child)
     }
 
-    /// SIGKILL, and gone.
+    /// Kills it with SIGKILL and waits.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it is gone");
     }
 
-    /// SIGTERM, and how it ended.
+    /// Terminates it with SIGTERM; returns its exit status.
     pub fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");
         wait(&mut self.child)
@@ -262,17 +262,17 @@ pub fn wait(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// Whether a pipeline has this status.
+/// Returns a check for a pipeline's status.
 pub fn is(status: &str) -> impl Fn(&Value) -> bool {
     move |view| view["status"] == status
 }
 
-/// A count in the ledger.
+/// Returns a count in the ledger.
 pub fn count(view: &Value, name: &str) -> u64 {
     view["metrics"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {view:#}"))
 }
 
-/// Every record that was read has exactly one fate.
+/// Asserts that every read record has exactly one fate.
 pub fn assert_balanced(view: &Value) {
     let fates =
         ["recordsFiltered", "recordsDelivered", "recordsAbsorbed", "recordsDead", "recordsLost", "recordsInFlight"];

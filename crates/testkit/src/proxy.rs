@@ -1,4 +1,4 @@
-//! A TCP proxy between a node and a server, which delays, holds back, cuts and half-closes what goes through it.
+//! A TCP proxy between a node and a server, which delays, holds back, cuts and half-closes connections.
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -7,19 +7,20 @@ use std::{
     time::Duration,
 };
 
-/// What is done with bytes on their way.
+/// What happens to bytes on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// They go on.
+    /// They are forwarded.
     Pass,
-    /// Each piece goes on after so long.
+    /// Each piece is forwarded after this time.
     Delay(Duration),
     /// They wait, in both directions, as if the network had swallowed them: no end, no error.
     Hold,
-    /// So many more bytes go to the server, all connections together; the rest waits as with [`Self::Hold`]. What the server
-    /// sends goes on.
+    /// This many more bytes are forwarded to the server, over all connections; the rest waits as with [`Self::Hold`].
+    /// The server's bytes are forwarded.
     HoldAfter(usize),
-    /// The next piece that the server sends is lost with its connection: what was asked for is done, and nobody hears of it.
+    /// The server's next piece is lost together with its connection: the request is carried out, but its answer never
+    /// arrives.
     LoseAnswer,
 }
 
@@ -49,7 +50,7 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `bytes` may go on; how many of them. None: their connection goes.
+    /// Waits until `bytes` may be forwarded; returns how many of them. `None`: the connection is closed.
     fn admit(&self, bytes: usize, to_server: bool) -> Option<usize> {
         let mut inner = self.lock();
         loop {
@@ -83,7 +84,7 @@ impl Shared {
 }
 
 impl Proxy {
-    /// A proxy in front of `server`, on a port of its own choice.
+    /// Starts a proxy in front of `server`, on a port of its own choice.
     ///
     /// # Errors
     /// If there is no port for it.
@@ -91,7 +92,7 @@ impl Proxy {
         Self::on(SocketAddr::from(([127, 0, 0, 1], 0)), server)
     }
 
-    /// The same, at an address that is known before.
+    /// Starts a proxy at a given address.
     ///
     /// # Errors
     /// If the address is in use.
@@ -114,38 +115,39 @@ impl Proxy {
         Ok(Self { address, shared })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What is done with bytes from now on.
+    /// Sets what happens to bytes from now on.
     pub fn set(&self, mode: Mode) {
         self.shared.lock().mode = mode;
         self.shared.changed.notify_all();
     }
 
-    /// What is done with bytes now.
+    /// The current mode.
     pub fn mode(&self) -> Mode {
         self.shared.lock().mode
     }
 
-    /// Ends all connections in both directions; new ones are taken. Number of those that were open.
+    /// Closes all connections in both directions; new ones are accepted. Returns the number of those that were open.
     pub fn cut(&self) -> usize {
         self.shut(&[Shutdown::Both, Shutdown::Both])
     }
 
-    /// Tells the clients that the servers will send nothing more, while what they send still goes through.
+    /// Closes the server's direction of each connection, while bytes of the clients are still forwarded.
     pub fn half_close(&self) -> usize {
         self.shut(&[Shutdown::Write])
     }
 
-    /// Shuts the client's end of each connection as the first says, and the server's as the second.
+    /// Shuts the client's end of each connection according to the first element, and the server's end according to the
+    /// second.
     fn shut(&self, how: &[Shutdown]) -> usize {
         let open = std::mem::take(&mut self.shared.lock().open);
         for ends in &open {
             for (end, how) in ends.iter().zip(how) {
-                drop(end.shutdown(*how)); // it may be gone already
+                drop(end.shutdown(*how)); // it may be closed already
             }
         }
         open.len()
@@ -157,7 +159,7 @@ impl Drop for Proxy {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
         self.cut();
-        // So that the thread that listens looks up.
+        // Wakes the listening thread.
         drop(TcpStream::connect(self.address));
     }
 }
@@ -171,7 +173,7 @@ fn connect(shared: &Arc<Shared>, client: TcpStream, server: SocketAddr) -> io::R
     pump(shared.clone(), server, client, false)
 }
 
-/// Carries what comes from one end to the other, until either is gone.
+/// Copies bytes from one end to the other, until either is closed.
 fn pump(shared: Arc<Shared>, mut from: TcpStream, mut to: TcpStream, to_server: bool) -> io::Result<()> {
     let carry = move || {
         let mut buffer = [0; 16 << 10];
@@ -196,7 +198,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A server that sends back what it gets.
+    /// A server that echoes what it receives.
     fn echo() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

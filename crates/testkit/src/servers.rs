@@ -1,10 +1,10 @@
 //! The real servers that some tests need; `dev/services` starts them.
 use std::net::TcpStream;
 
-/// Where Kafka and PostgreSQL are.
+/// The addresses of Kafka and PostgreSQL.
 const ADDRESSES: [&str; 2] = ["127.0.0.1:9092", "127.0.0.1:5432"];
 
-/// Whether the servers are there; where they have to be, a missing one is a failure.
+/// Returns whether the servers are up; a missing one is a failure if they are required.
 pub fn are_up() -> bool {
     let missing: Vec<_> = ADDRESSES.into_iter().filter(|address| TcpStream::connect(address).is_err()).collect();
     if missing.is_empty() {

@@ -1,4 +1,4 @@
-//! Hostile input has the verdict that the table says, and that serde_json and the csv crate have.
+//! Hostile input gets the verdict of the table, and that of serde_json and the csv crate.
 #![allow(clippy::unwrap_used)]
 use dataflow_core::{position::Position, types::Type};
 use dataflow_formats::decode::{Decoder, Field, Want};

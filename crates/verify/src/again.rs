@@ -1,5 +1,5 @@
-//! Running the transforms again, record by record: what a record comes to depends on itself and the spec alone, so nothing
-//! that stood beside it in the run may show.
+//! Runs the transforms again, record by record: the result for a record depends only on the record and the spec, so its
+//! neighbours in the run must not affect it.
 use crate::Error;
 use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
@@ -9,8 +9,8 @@ use dataflow_sdk::{
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
-/// The transforms, twice: with what the sink asks for, which tells what becomes of each record, and with nothing asked
-/// for but what the records say.
+/// The transforms compiled twice: with the sink's demand, which determines each record's fate, and as whole documents,
+/// for the comparison.
 pub(crate) struct Again {
     plugins: Arc<dyn Plugins>,
     plan: Plan,
@@ -18,17 +18,17 @@ pub(crate) struct Again {
     says: Box<dyn Program>,
 }
 
-/// What became of records.
+/// The fates of records.
 pub(crate) struct Outcome {
-    /// What those that are to be written say, as documents.
+    /// The documents of the records that have to be written.
     pub(crate) said: Output,
-    /// The same, in the shape that the sink asks for: of the records that it may have turned down.
+    /// The same in the sink's shape, for the records that the sink may have rejected.
     pub(crate) asked: Vec<Output>,
     pub(crate) dead: Vec<Dead>,
     pub(crate) filtered: u64,
-    /// Fields that the sink should have added a column for.
+    /// Fields for which the sink should have added a column.
     pub(crate) new_columns: Vec<Column>,
-    /// Records that are to be written, but of which no document can be made.
+    /// Records that have to be written, but can't be converted to a document.
     pub(crate) unsaid: Vec<u32>,
 }
 
@@ -38,14 +38,14 @@ impl Again {
         Ok(Self { plugins, plan, fates, says })
     }
 
-    /// Fields without a column are left out from here on.
+    /// Leaves out fields without a column from here on.
     pub(crate) fn ignore_unknown(&mut self) -> Result<(), Error> {
         self.plan.unknown_fields = Some(UnknownFields::Ignore);
         [self.fates, self.says] = compile(&*self.plugins, &self.plan)?;
         Ok(())
     }
 
-    /// Runs the transforms over records. `doubtful` are those that the sink may have turned down.
+    /// Runs the transforms over records. `doubtful` are those that the sink may have rejected.
     pub(crate) fn run(&mut self, records: &Arc<Records>, doubtful: &BTreeSet<u32>) -> Outcome {
         let mut outcome = Outcome {
             said: Output {
@@ -59,7 +59,7 @@ impl Again {
             new_columns: Vec::new(),
             unsaid: Vec::new(),
         };
-        // Without transforms nothing is computed that a neighbour could show in.
+        // Without transforms there is nothing that a neighbour could affect.
         let length = if self.plan.transforms.is_empty() { records.len() } else { 1 };
         let (mut text, mut spans) = (Vec::new(), Vec::new());
         let parts = (0..records.len()).step_by(length).map(|start| start..start + length);
@@ -100,7 +100,7 @@ impl Again {
         outcome
     }
 
-    /// What becomes of some records; and what they say, if the sink asks for something else.
+    /// Processes some records; returns their documents, too, if the sink wants another shape.
     fn process(&mut self, records: &Arc<Records>, range: Range<usize>) -> Result<(Processed, Option<Output>), TooMuch> {
         let part = if range.len() == records.len() { records.clone() } else { Arc::new(records.slice(range)) };
         let processed = self.fates.process(part.clone())?;

@@ -1,4 +1,5 @@
-//! The list of dead letters, held against the records that can't be processed: each is listed once, and nothing else.
+//! Compares the list of dead letters with the records that can't be processed: each must be listed once, and nothing
+//! else.
 use crate::{Claimant, Error, report::LetterFindings};
 use dataflow_core::position::Partition;
 use dataflow_engine::{claims::Claims, view::DeadLetter};
@@ -12,7 +13,7 @@ pub(crate) struct Letters {
     findings: LetterFindings,
 }
 
-/// What the list says of one record.
+/// The listed entries of one record.
 #[derive(Debug)]
 struct Listed {
     number: u64,
@@ -25,7 +26,7 @@ struct Listed {
 }
 
 impl Letters {
-    /// Reads the list of the present generation: those of earlier ones are before it.
+    /// Loads the list of the current generation: entries of earlier ones precede it.
     pub(crate) async fn load(claimant: &dyn Claimant, claims: &Claims) -> Result<Self, Error> {
         let mut letters = Self::default();
         let mut after = claims.earlier.dead;
@@ -55,7 +56,7 @@ impl Letters {
         of_partition.insert(at, Listed { number, stage, code, cause, id: record_id, length, explained: false });
     }
 
-    /// Why the list says that the sink has turned down a record; none: it says nothing of the kind.
+    /// The listed cause of a record's rejection by the sink; `None` if no rejection is listed.
     pub(crate) fn turned_down(&self, partition: &Partition, position: u64) -> Option<&str> {
         let listed = self.listed.get(partition)?.get(&position)?;
         (listed.stage == "sink" && matches!(listed.code.as_str(), "rejected" | "no-fields")).then_some(&listed.code)
@@ -66,7 +67,8 @@ impl Letters {
         Some(&self.listed.get(partition)?.get(&position)?.cause)
     }
 
-    /// A record that can't be processed. `unlisted`: the journal does not know of it yet, so it can't be in the list.
+    /// Expects a dead letter for a record that can't be processed. `unlisted`: the journal does not know of it yet, so
+    /// the list can't contain it.
     pub(crate) fn expect(&mut self, records: &Records, dead: &Dead, unlisted: bool) {
         let row = dead.row as usize;
         let position = records.offsets[row];
@@ -101,7 +103,7 @@ impl Letters {
         }
     }
 
-    /// What is listed and was not expected is unexpected.
+    /// Reports listed entries that were not expected.
     pub(crate) fn finish(mut self) -> LetterFindings {
         for (partition, of_partition) in self.listed {
             let mut rest: Vec<_> = of_partition.into_iter().filter(|(_, listed)| !listed.explained).collect();
@@ -120,7 +122,7 @@ impl Letters {
     }
 }
 
-/// The length of a record, also of one of which only the head is kept.
+/// The length of a record, even if only its head is kept.
 fn length(records: &Records, row: u32) -> u64 {
     let oversized = records.oversized.iter().find(|oversized| oversized.row == row).map(|oversized| oversized.length);
     oversized.unwrap_or_else(|| records.bytes(row as usize).map_or(0, |bytes| bytes.len() as u64))

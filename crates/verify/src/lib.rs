@@ -1,8 +1,8 @@
-//! Verifying a pipeline: its source is read again, its transforms are run again, and what its sink should hold is held
-//! against what is there, row by row.
+//! Verifies a pipeline: reads its source again, runs its transforms again, and compares the expected content of its
+//! sink with the actual one, row by row.
 //!
-//! Of what the run believed only this is taken: which spec, which types, from which positions to which. Its ledger and
-//! its dead letters are claims, to be proven like the rows. `docs/adr/0008-verify.md` says why.
+//! It trusts only the run's spec, types, and start and end positions. The ledger and the dead letters are claims that
+//! have to be proven like the rows. `docs/adr/0008-verify.md` says why.
 mod again;
 mod letters;
 mod lossy;
@@ -24,34 +24,34 @@ use replay::Replay;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
-/// Where a pipeline's claims come from: a node, or a journal that no node has open.
+/// The origin of a pipeline's claims: a node, or a journal that no node has open.
 #[async_trait]
 pub trait Claimant: Send + Sync {
-    /// What it claims to have done.
+    /// Returns what the pipeline claims to have done.
     async fn claims(&self) -> Result<Claims, Error>;
-    /// Its dead letters after number `after`, without their bytes; an empty page: there are no more.
+    /// Returns its dead letters after number `after`, without their bytes; an empty page marks the end.
     async fn dead_letters(&self, after: u64) -> Result<Vec<DeadLetter>, Error>;
 }
 
-/// What a verification may be told.
+/// The options of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Others write to the target, too, or earlier generations did: rows that nothing explains, or that are there once
-    /// more, are counted, and not held against the pipeline.
+    /// Other pipelines or earlier generations write to the target, too: unexplained and doubled rows are counted, but
+    /// are not failures.
     pub shared: bool,
-    /// The records of a pipeline with an `http` source, one JSON object a line, in the order in which they were accepted.
+    /// The records of a pipeline with an `http` source, one JSON object per line, in the order of acceptance.
     pub records: Option<PathBuf>,
 }
 
-/// Why nothing could be verified.
+/// The reason why nothing could be verified.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not as things are.
+    /// Verification is not possible in the current state.
     #[error("{message}")]
     NotNow {
-        /// What is in the way.
+        /// The obstacle.
         message: String,
-        /// What to do about it.
+        /// The fix.
         fix: Option<String>,
     },
     /// The spec can't be built here: a connection or secret is missing.
@@ -67,10 +67,10 @@ pub enum Error {
     Connector {
         /// `source`, `sink`.
         part: &'static str,
-        /// Why.
+        /// The cause.
         error: ConnectorError,
     },
-    /// What the claims come from can't be read.
+    /// The claims can't be read.
     #[error("{0}")]
     Claims(String),
 }
@@ -81,21 +81,21 @@ impl Error {
     }
 }
 
-/// How far a verification is.
+/// The progress of a verification.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     /// Records read again.
     pub records: u64,
-    /// How much of the range is read, from 0 to 1; none: it can't be told.
+    /// The share of the range that was read, from 0 to 1; `None` if it is unknown.
     pub share: Option<f64>,
-    /// Whether the range is read and the target is being compared.
+    /// Whether reading has ended and the target is being compared.
     pub comparing: bool,
 }
 
 /// Verifies a pipeline that is at rest.
 ///
 /// # Errors
-/// If it isn't at rest, or source, sink or claims can't be read. What differs is no error: it is in the report.
+/// If it isn't at rest, or source, sink or claims can't be read. Differences are not errors: they are in the report.
 pub async fn verify(
     claimant: &dyn Claimant,
     plugins: Arc<dyn Plugins>,
@@ -106,7 +106,7 @@ pub async fn verify(
     let id = &claims.pipeline_id;
     if !claims.at_rest {
         let message = format!(
-            "{id} is {}: what it has read and not yet committed can't be told from what is lost",
+            "{id} is {}: records read but not yet committed can't be distinguished from lost ones",
             claims.status
         );
         return Err(Error::not_now(
@@ -139,7 +139,7 @@ pub async fn verify(
     for spec in claims.stretches.iter().map(|stretch| &stretch.spec).chain([&claims.spec]) {
         let of_spec = plugins.compiler().volatile(spec);
         if of_spec.rows {
-            report.cannot("which records have rows depends on a function that gives another value each time");
+            report.cannot("which records have rows depends on a function that returns a different value each time");
         }
         volatile.extend(of_spec.fields);
     }
@@ -149,7 +149,7 @@ pub async fn verify(
     let Some(audited) = built.sink.audit(&cx, audit).await.map_err(of_sink)? else {
         let kind = &claims.spec.sink.kind;
         return Err(Error::NotNow {
-            message: format!("what a {kind} sink has taken can't be read again, so nothing can be proven"),
+            message: format!("the output of a {kind} sink can't be read again, so nothing can be proven"),
             fix: None,
         });
     };

@@ -1,19 +1,19 @@
-//! Bytes that became U+FFFD on their way into a row: what told two keys or ids apart may be gone with them.
+//! Bytes that became U+FFFD in a row: two keys or ids that differed only in them can't be distinguished any more.
 use dataflow_sdk::{
     Records,
     audit::{Example, Finding, MAX_EXAMPLES, shown},
     batch::{Output, Payload},
 };
 
-/// U+FFFD, which stands for bytes that are no text.
+/// U+FFFD, which replaces bytes that are not UTF-8.
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 
-/// Rows with characters that stand for bytes which are not in them.
+/// Rows with characters that replace lost bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Lossy(Finding);
 
 impl Lossy {
-    /// Looks at rows as documents.
+    /// Checks rows as documents.
     pub(crate) fn look(&mut self, rows: &Output) {
         let Payload::Documents { data, spans } = &rows.payload else { return };
         if !contains(data, REPLACEMENT) {
@@ -25,7 +25,7 @@ impl Lossy {
                 self.0.add(|| Example {
                     partition: Some(rows.records.partition.to_string()),
                     position: Some(rows.records.offsets[row]),
-                    place: Some("U+FFFD stands for bytes of its key or metadata that are no text".into()),
+                    place: Some("U+FFFD replaces bytes of its key or metadata that are not UTF-8".into()),
                     expected: rows.records.keys.as_ref().and_then(|keys| keys.get(row)).map(hex),
                     found: Some(shown(document)),
                     ..Example::default()
@@ -34,7 +34,7 @@ impl Lossy {
         }
     }
 
-    /// Adds what was found to the rows that were altered.
+    /// Adds the findings to the altered rows.
     pub(crate) fn add_to(self, altered: &mut Finding) {
         altered.count += self.0.count;
         altered.examples.extend(self.0.examples);
@@ -42,7 +42,7 @@ impl Lossy {
     }
 }
 
-/// Whether a record has the character itself: written or escaped, in its data, its key or its metadata.
+/// Returns whether a record contains the character itself: written or escaped, in its data, its key or its metadata.
 fn has_it_already(records: &Records, row: usize) -> bool {
     let parts = [
         records.bytes(row),

@@ -1,4 +1,4 @@
-//! Records that were pushed: the node keeps none behind the checkpoint, so a file of them stands in for it.
+//! Pushed records: the node keeps none after the checkpoint, so a file of them replaces the inbox.
 use crate::{Error, Options};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,29 +15,29 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Records handed out at once.
+/// The number of records returned at once.
 const BATCH: usize = 1_000;
 
-/// The inbox of a pipeline with an `http` source.
+/// Opens the inbox of a pipeline with an `http` source.
 pub(crate) async fn inbox(claims: &Claims, options: &Options) -> Result<Option<Arc<dyn Inbox>>, Error> {
     match (claims.spec.source.kind == state::Inbox::SOURCE, &options.records) {
         (false, None) => Ok(None),
         (false, Some(_)) => Err(Error::not_now(
             format!(
-                "{} reads its records from a {} source, not from a file of pushed ones",
+                "{} reads its records from a {} source, not from a file of pushed records",
                 claims.pipeline_id, claims.spec.source.kind
             ),
             "leave out --records",
         )),
         (true, None) => Err(Error::not_now(
-            "records that were pushed are not kept once they are delivered, so they can't be read again",
-            "give those that were accepted, in their order: --records FILE, with one {\"id\": …, \"data\": …} a line",
+            "pushed records are not kept after delivery, so they can't be read again",
+            "pass the accepted records in their order: --records FILE, with one {\"id\": …, \"data\": …} per line",
         )),
         (true, Some(path)) => Ok(Some(Arc::new(Lines::open(path)?))),
     }
 }
 
-/// Pushed records, one a line.
+/// Pushed records, one per line.
 #[derive(Debug)]
 struct Lines {
     path: PathBuf,
@@ -62,7 +62,7 @@ impl Lines {
         Ok(Self { path: path.into(), reading: Mutex::new(Reading { lines: open()?, at: 0 }), records })
     }
 
-    /// The records from a place on.
+    /// Reads the records from a place on.
     fn read(&self, from: u64) -> Result<Pushed, ConnectorError> {
         let failed =
             |error| ConnectorError::fatal("io", format!("{} can't be read: {error}", self.path.display())).for_user();

@@ -1,4 +1,4 @@
-//! The range of a source that the present generation has read.
+//! The range of a source that the current generation has read.
 use dataflow_core::{
     pipeline::event::LaneProgress,
     position::{Partition, Position, Positions},
@@ -12,7 +12,7 @@ pub(crate) struct Range {
     /// Lanes of the generation.
     pub(crate) lanes: u32,
     pub(crate) parts: BTreeMap<Partition, Part>,
-    /// What was read before lost records were passed over: the source has it no longer, either.
+    /// The parts that were read before lost records were skipped: the source doesn't have them any more, either.
     pub(crate) gone: Vec<(Partition, u64, u64)>,
 }
 
@@ -21,19 +21,19 @@ pub(crate) struct Range {
 pub(crate) struct Part {
     /// Its lane.
     pub(crate) lane: u32,
-    /// Where it is read on from; none: from its beginning.
+    /// The position from which to read on; `None`: from the beginning.
     pub(crate) from: Option<Position>,
-    /// Where this range begins and ends, as numbers: everything in it is in the sink.
+    /// Start and end of this range as numbers: everything in it is in the sink.
     pub(crate) begin: u64,
     pub(crate) end: u64,
-    /// What the journal says: dead letters before it are listed.
+    /// The journal's position: dead letters before it are listed.
     pub(crate) journalled: u64,
-    /// How far it was read again.
+    /// The position up to which it was read again.
     pub(crate) at: u64,
 }
 
 impl Range {
-    /// From where the generation began to where its lanes are.
+    /// The range from the start of the generation to the current positions of its lanes.
     pub(crate) fn of(claims: &Claims, reached: &[LaneProgress]) -> Self {
         let mut journalled = claims.begin.clone();
         for lane in &claims.by_lane {
@@ -53,7 +53,7 @@ impl Range {
                 }
                 begin = Some(&lost.to);
             }
-            // A file is known by more than its name: the one that was read is wanted, from its beginning on.
+            // A file has an identity besides its name: exactly the file that was read is needed, from its beginning on.
             let known = to.identity.as_ref().map(|identity| Position::offset(0).of(identity));
             let from = begin.filter(|begin| begin.identity.is_some() || known.is_none()).cloned().or_else(|| {
                 known.map(|known| Position { at: begin.map_or(known.at.clone(), |begin| begin.at.clone()), ..known })
@@ -71,17 +71,17 @@ impl Range {
         Self { lanes: claims.lanes.unwrap_or(1), parts, gone }
     }
 
-    /// Where readers go on.
+    /// The positions from which readers continue.
     pub(crate) fn positions(&self) -> Positions {
         self.parts.iter().filter_map(|(partition, part)| Some((partition.clone(), part.from.clone()?))).collect()
     }
 
-    /// Whether all partitions of a lane are read to their end.
+    /// Returns whether all partitions of a lane are read to their end.
     pub(crate) fn is_done(&self, lane: u32) -> bool {
         self.parts.values().all(|part| part.lane != lane || part.at >= part.end)
     }
 
-    /// Gives up what is not read of a lane.
+    /// Gives up the unread rest of a lane.
     pub(crate) fn give_up(&mut self, lane: u32) -> Vec<(Partition, u64, u64)> {
         let unread = self.parts.iter_mut().filter(|(_, part)| part.lane == lane && part.at < part.end);
         unread
@@ -89,7 +89,7 @@ impl Range {
             .collect()
     }
 
-    /// How much of it was read, from 0 to 1.
+    /// The share that was read, from 0 to 1.
     pub(crate) fn share(&self) -> Option<f64> {
         let (mut read, mut all) = (0, 0);
         for part in self.parts.values() {

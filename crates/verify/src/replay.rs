@@ -1,4 +1,4 @@
-//! Reading the range again, running the transforms again, and naming each row that should be there to the auditor.
+//! Reads the range again, runs the transforms again, and passes each expected row to the auditor.
 use crate::{
     Error, Progress,
     again::{Again, Outcome},
@@ -21,32 +21,32 @@ use dataflow_sdk::{
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-/// How long a source may give nothing while there is still something to be read of it.
+/// How long a source may return nothing before its end is reached.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Tries to open a source that is out of reach.
+/// The number of attempts to open an unreachable source.
 const TRIES: u32 = 5;
 
-/// Why what was read can't be read again.
-const GONE: &str = "the source does not have it any more";
+/// The reason why a read range can't be read again.
+const GONE: &str = "the source no longer has it";
 
 pub(crate) struct Replay {
-    /// What each spec of the generation has done, the present one's last.
+    /// The work of each spec of the generation, the current one last.
     stretches: Vec<Stretch>,
     auditor: Box<dyn Auditor>,
     lossy: Lossy,
     range: Range,
 }
 
-/// What one spec has done.
+/// The work of one spec.
 struct Stretch {
-    /// Its transforms; away while a thread works with them.
+    /// Its transforms; `None` while a thread works with them.
     again: Option<Again>,
-    /// Where it ends; none: where the range does.
+    /// Its end; `None`: the end of the range.
     until: Option<Positions>,
 }
 
 impl Stretch {
-    /// So many of these records are of it, or of one before it.
+    /// Counts the leading records that belong to it or to an earlier stretch.
     fn end(&self, records: &Records) -> usize {
         let Some(until) = &self.until else { return records.len() };
         let at = until.get(&records.partition).map_or(0, number);
@@ -114,7 +114,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Reads a lane to its end; if it doesn't get there, the reason.
+    /// Reads a lane to its end; returns the reason if it doesn't get there.
     async fn read(
         &mut self,
         lane: u32,
@@ -128,19 +128,19 @@ impl Replay {
         let mut reader: Box<dyn Reader> = source.open(cx, assignment).await?;
         while !self.range.is_done(lane) {
             let Ok(read) = tokio::time::timeout(PATIENCE, reader.read()).await else {
-                return Ok("the source gives nothing more of it");
+                return Ok("the source returned nothing more");
             };
-            let Read::Records(records) = read? else { return Ok("the source ends before it") };
+            let Read::Records(records) = read? else { return Ok("the source ended earlier") };
             self.take(records, letters, report).await?;
             watch(Progress { records: report.records(), share: self.range.share(), comparing: false });
         }
         Ok("")
     }
 
-    /// A position that the source does not have any more: it is read from the first that is there.
+    /// Handles a position that the source does not have any more: reading continues at the first available record.
     fn lost(&mut self, partition: &Partition, earliest: Position, reason: &str, report: &mut Report) {
         let Some(part) = self.range.parts.get_mut(partition) else { return };
-        // Another one may have taken its place, which begins anew.
+        // Another file or topic may have taken its place and starts from the beginning.
         let to = earliest.as_offset().filter(|to| *to > part.at && earliest.identity.is_none());
         let to = to.map_or(part.end, |to| to.min(part.end));
         report.missing(partition, part.at, to, reason);
@@ -181,7 +181,7 @@ impl Replay {
         letters: &mut Letters,
         report: &mut Report,
     ) -> Result<(), Stopped> {
-        // What the sink may have turned down: what is listed, and what is not listed yet.
+        // The sink may have rejected a record that is listed, or that is not listed yet.
         let place = |row: &u32| records.offsets[*row as usize];
         let is_doubtful =
             |row: &u32| place(row) >= unlisted_from || letters.turned_down(&records.partition, place(row)).is_some();
@@ -208,7 +208,7 @@ impl Replay {
                 &records.partition,
                 at,
                 at + 1,
-                "what it says can't be written as JSON, so that it can't be compared",
+                "the record can't be written as JSON, so it can't be compared",
             );
         }
         self.lossy.look(&rows);
@@ -238,14 +238,15 @@ impl Replay {
             let outcome = again.run(&records, &doubtful);
             (again, outcome)
         });
-        let (again, outcome) =
-            work.await.map_err(|error| Stopped::Other(Error::Claims(format!("the transforms broke off: {error}"))))?;
+        let (again, outcome) = work
+            .await
+            .map_err(|error| Stopped::Other(Error::Claims(format!("the transforms were aborted: {error}"))))?;
         self.stretches[stretch].again = Some(again);
         Ok(outcome)
     }
 
-    /// The records among these that the sink has turned down: those that the list of dead letters names, and those that are
-    /// not listed yet which it would turn down now. What is listed and would not be turned down now is not proven.
+    /// Returns the records that the sink has rejected: the listed ones, and unlisted ones that it would reject now. A
+    /// listed record that it would accept now is reported as unproven.
     async fn refused(
         &mut self,
         asked: &Output,
@@ -278,7 +279,7 @@ impl Replay {
                     ..Example::default()
                 });
             } else if !refused {
-                let reason = "the list of dead letters says that the sink has turned this record down, and it can't be told that it would do so again";
+                let reason = "listed as rejected by the sink; cannot confirm that it would be rejected now";
                 report.missing(&records.partition, position, position + 1, reason);
             }
             let code = if listed == Some("no-fields") { "no-fields" } else { "rejected" };
@@ -287,7 +288,7 @@ impl Replay {
         Ok(dead)
     }
 
-    /// What the auditor found.
+    /// Returns the auditor's findings.
     pub(crate) async fn finish(self) -> Result<Findings, ConnectorError> {
         let mut findings = self.auditor.finish().await?;
         self.lossy.add_to(&mut findings.altered);
@@ -295,7 +296,7 @@ impl Replay {
     }
 }
 
-/// Whether a row has no value at all.
+/// Returns whether a row has no value at all.
 fn is_bare(payload: &Payload, row: usize) -> bool {
     match payload {
         Payload::Documents { data, spans } => spans[row].of(data) == b"{}",
@@ -307,9 +308,9 @@ fn number(position: &Position) -> u64 {
     position.as_offset().unwrap_or(0)
 }
 
-/// Why reading a lane stopped.
+/// The reason why reading a lane stopped.
 enum Stopped {
-    /// A position is not there any more.
+    /// A position is no longer available.
     Lost {
         partition: Partition,
         earliest: Position,

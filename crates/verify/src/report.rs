@@ -1,4 +1,4 @@
-//! What a verification found.
+//! The result of a verification.
 use crate::Options;
 use dataflow_core::{
     ledger::Counters,
@@ -12,45 +12,45 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a verification found. `verified` says whether all is proven.
+/// The result of a verification. `verified` says whether everything is proven.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The pipeline.
     pub pipeline_id: String,
-    /// Its reading order.
+    /// The number of its generation.
     pub generation: u64,
-    /// Whether everything that the pipeline claims is proven, and nothing is left that could not be looked at.
+    /// Whether everything that the pipeline claims is proven, and every part of it could be checked.
     pub verified: bool,
     /// The target's rows: expected, found, lost, doubled, altered, unexpected.
     #[serde(flatten)]
     pub rows: Findings,
-    /// Rows that nothing explains, or that are there once more, are not held against the pipeline (`--shared`).
+    /// Unexplained and doubled rows don't count as failures (`--shared`).
     pub shared: bool,
-    /// Whether the spec says that fields without a column are left out (`columns`, or `unknownFields: ignore`): fields that
-    /// were not written are then listed, and not held against the pipeline.
+    /// Whether the spec says that fields without a column are left out (`columns`, or `unknownFields: ignore`):
+    /// unwritten fields are then listed, but don't count as failures.
     pub leaves_out: bool,
-    /// Records that are gone by an explicit choice, in any generation: they are accounted for, and in no target.
+    /// Records lost by an explicit choice, in any generation: they are accounted for, and in no target.
     pub records_lost: u64,
-    /// Bytes that are gone so, of which nobody knows how many records they were.
+    /// Bytes lost by such a choice, whose number of records is unknown.
     pub bytes_lost: u64,
     /// Its dead letters.
     pub dead_letters: LetterFindings,
-    /// Its counts: what the ledger says, and what the range gives.
+    /// Its counts: those of the ledger, and those of the range.
     pub ledger: BTreeMap<String, Count>,
     /// Tokens of the sink that contradict the journal.
     pub tokens: Vec<TokenFinding>,
-    /// Parts of the range that can't be looked at any more.
+    /// Parts of the range that can't be checked any more.
     pub unverifiable: Vec<Missing>,
-    /// Dead letters that are taken at the database's word: its reason may lie in other rows or in triggers, so that it can't be
-    /// told whether it would refuse the record again. Not held against the pipeline.
+    /// Dead letters that rest on the database's word: its reason may lie in other rows or in triggers, so whether it
+    /// would reject the record again is unknown. Not a failure.
     pub at_its_word: Finding,
-    /// Output fields that are other ones each time a record is read, and so were not compared.
+    /// Output fields with a different value each time a record is read, which were not compared.
     pub not_compared: Vec<String>,
-    /// Why what is in the target may not outlive a crash of its server. Not held against the pipeline.
+    /// Reasons why the target's content may not survive a crash of its server. Not a failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_durable: Vec<String>,
-    /// What the range gives, as it is counted.
+    /// The counts of the range.
     #[serde(skip)]
     pub(crate) counted: Counters,
 }
@@ -58,13 +58,13 @@ pub struct Report {
 /// A count of the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
-    /// What the range gives.
+    /// The count of the range.
     pub expected: u64,
-    /// What the ledger says.
+    /// The count of the ledger.
     pub found: u64,
 }
 
-/// How the list of dead letters differs from what the range gives.
+/// The differences between the list of dead letters and the range.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LetterFindings {
@@ -72,13 +72,13 @@ pub struct LetterFindings {
     pub expected: u64,
     /// Dead letters of this generation in the list.
     pub found: u64,
-    /// Not in the list.
+    /// Missing from the list.
     pub lost: Finding,
-    /// In the list more than once.
+    /// Listed more than once.
     pub doubled: Finding,
-    /// In the list, with another stage, code, length or record id than the range gives.
+    /// Listed with another stage, code, length or record id than the range gives.
     pub altered: Finding,
-    /// In the list, of records that can be processed or are not in the range.
+    /// Listed, but the record can be processed or is not in the range.
     pub unexpected: Finding,
 }
 
@@ -86,21 +86,21 @@ pub struct LetterFindings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenFinding {
-    /// Which lane.
+    /// The lane.
     pub lane: u32,
-    /// The journal's commit.
+    /// The number of the journal's commit.
     pub journal: u64,
-    /// The token's.
+    /// The number of the token's commit.
     pub sink: Option<u64>,
-    /// What is wrong.
+    /// The contradiction.
     pub problem: String,
 }
 
-/// Something that can't be looked at any more.
+/// Something that can't be checked any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Missing {
-    /// Where in the source; none: it is not about one place.
+    /// Where in the source; `None` if it is not about one place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
     /// From this position on.
@@ -109,7 +109,7 @@ pub struct Missing {
     /// Up to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<u64>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -124,8 +124,8 @@ impl Report {
         };
         if let Some(at) = &claims.changed {
             report.cannot(format!(
-                "transforms or types were changed in the middle of the generation ({at}), where it can't be told which records the \
-                 earlier ones had taken"
+                "transforms or types were changed in the middle of the generation ({at}): it is unknown which records the \
+                 earlier ones had processed"
             ));
         }
         let reached = |partition: &Partition| claims.by_lane.iter().find_map(|lane| lane.positions.get(partition));
@@ -135,19 +135,19 @@ impl Report {
                     partition,
                     0,
                     at.as_offset().unwrap_or_default(),
-                    "transforms or types were changed since, and it bears another name by now, or is another one",
+                    "transforms or types were changed since, and the partition was renamed or replaced",
                 );
             }
         }
         report
     }
 
-    /// Notes something that can't be looked at.
+    /// Records something that can't be checked.
     pub(crate) fn cannot(&mut self, reason: impl Into<String>) {
         self.unverifiable.push(Missing { partition: None, from: None, to: None, reason: reason.into() });
     }
 
-    /// Notes a part of the range that can't be looked at.
+    /// Records a part of the range that can't be checked.
     pub(crate) fn missing(&mut self, partition: &Partition, from: u64, to: u64, reason: impl Into<String>) {
         let partition = Some(partition.to_string());
         self.unverifiable.push(Missing { partition, from: Some(from), to: Some(to), reason: reason.into() });
@@ -157,7 +157,7 @@ impl Report {
         self.counted.read
     }
 
-    /// Holds the ledger against what was counted, and says how it all ends.
+    /// Compares the ledger with the counts, and concludes the report.
     pub(crate) fn conclude(&mut self, claims: &Claims, reached: &[LaneProgress]) {
         let passed = |lost: &&Lost| reached.iter().all(|lane| lane.positions.get(&lost.partition) != Some(&lost.from));
         self.counted.lost = claims.lost.iter().filter(passed).map(|lost| lost.records).sum();
@@ -182,8 +182,8 @@ impl Report {
         if found.read > self.counted.read && self.unverifiable.is_empty() {
             let more = found.read - self.counted.read;
             self.cannot(format!(
-                "{more} of the records that the ledger counts are not in what can be read now: they have expired or were \
-                 rotated away, or they never were"
+                "{more} of the records that the ledger counts can't be read now: they have expired, were \
+                 rotated away, or never existed"
             ));
         }
         self.verified = self.is_proven();
@@ -202,7 +202,8 @@ impl Report {
     }
 }
 
-/// Whether two positions of a partition are in different files or topics. What comes after an `@` says how far a file is known.
+/// Returns whether two positions of a partition are in different files or topics. The part after an `@` says how far a
+/// file is known.
 fn is_another(one: &Position, other: &Position) -> bool {
     let known = |position: &Position| {
         let identity = position.identity.as_deref()?;
@@ -211,7 +212,7 @@ fn is_another(one: &Position, other: &Position) -> bool {
     matches!((known(one), known(other)), (Some(one), Some(other)) if one != other)
 }
 
-/// Whether the spec of a sink says itself that fields without a column are left out.
+/// Returns whether a sink's spec itself says that fields without a column are left out.
 fn leaves_out(sink: &Component) -> bool {
     let says = |field: &str| sink.config.get(field);
     says("columns").is_some() || says("unknownFields").is_some_and(|rule| rule == "ignore")

@@ -1,4 +1,4 @@
-//! How far each lane is: what the journal says, and what a transactional sink's own token says, which counts.
+//! The position of each lane: a transactional sink's own token overrules the journal.
 use crate::report::{Report, TokenFinding};
 use dataflow_core::{
     id::Epoch,
@@ -11,7 +11,7 @@ use dataflow_sdk::{
     sink::{Kind, Sink},
 };
 
-/// Where each lane is. A token that is behind its lane, or gone, is a finding.
+/// Returns the position of each lane. A token that lags its lane, or is missing, is a finding.
 pub(crate) async fn reached(
     claims: &Claims,
     sink: &dyn Sink,
@@ -41,12 +41,12 @@ pub(crate) async fn reached(
             None if lane.sequence == 0 => {}
             None => report.tokens.push(finding("the sink has no token of this lane")),
             Some(token) if token.sequence < lane.sequence => {
-                report.tokens.push(finding("the sink's token is behind the journal"));
+                report.tokens.push(finding("the sink's token lags the journal"));
             }
             Some(token) if token.sequence == lane.sequence && token.positions != lane.positions => {
-                report
-                    .tokens
-                    .push(finding("the sink's token and the journal are at the same commit, but at other positions"));
+                report.tokens.push(finding(
+                    "the sink's token and the journal are at the same commit, but at different positions",
+                ));
             }
             Some(Token { sequence, positions, counters, .. }) => {
                 lane.sequence = *sequence;

@@ -1,4 +1,4 @@
-//! Where a wanted value lies in the records, and what it is.
+//! The location and kind of a wanted value.
 use super::{Key, Untracked};
 use crate::{csv::undouble, json, marks::Marks};
 use dataflow_sdk::{
@@ -6,7 +6,7 @@ use dataflow_sdk::{
     records::{Layout, Records, Span},
 };
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The record has no such field, or can't be read.
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     Array,
     /// Text of unknown class (CSV).
     Untyped,
-    /// The same, with quotes doubled inside.
+    /// Text of unknown class with doubled quotes (CSV).
     Doubled,
 }
 
@@ -42,7 +42,7 @@ impl From<json::Kind> for Kind {
     }
 }
 
-/// A value of one record. Of strings: what is between the quotes.
+/// A value of one record. For strings, the span excludes the quotes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cell {
     pub start: u32,
@@ -58,7 +58,7 @@ impl Cell {
     }
 }
 
-/// What pass 1 found.
+/// The result of pass 1.
 #[derive(Debug)]
 pub(super) struct Scanned {
     /// For each path, a cell per record.
@@ -69,11 +69,11 @@ pub(super) struct Scanned {
     pub marks: Marks,
 }
 
-/// The buffer of the records, as text where it is.
+/// The buffer of the records, as text if it is UTF-8.
 #[derive(Debug)]
 pub(super) struct Text<'a> {
     data: &'a [u8],
-    /// The whole of it, if all of it is UTF-8: then no record needs to be checked by itself.
+    /// The whole buffer, if all of it is UTF-8: then no record needs its own check.
     whole: Option<&'a str>,
     quote: u8,
 }
@@ -81,7 +81,7 @@ pub(super) struct Text<'a> {
 impl<'a> Text<'a> {
     pub(super) fn of(records: &'a Records) -> Self {
         let used: usize = records.spans.iter().map(|span| span.len()).sum();
-        // A small part of a large buffer is checked record by record.
+        // If the records fill only a small part of the buffer, each is checked separately.
         let whole = (used >= records.data.len() / 4).then(|| std::str::from_utf8(&records.data).ok()).flatten();
         let quote = match &records.layout {
             Layout::Json => b'"',
@@ -90,7 +90,7 @@ impl<'a> Text<'a> {
         Self { data: &records.data, whole, quote }
     }
 
-    /// A buffer that is text as a whole.
+    /// A buffer that is UTF-8 as a whole.
     pub(super) fn of_all(data: &'a [u8]) -> Self {
         Self { data, whole: std::str::from_utf8(data).ok(), quote: b'"' }
     }
@@ -99,7 +99,7 @@ impl<'a> Text<'a> {
         self.data
     }
 
-    /// Whether a record is UTF-8; if not, where it stops to be.
+    /// Checks that a record is UTF-8; if not, returns the position of the first bad byte.
     pub(super) fn check(&self, span: Span) -> Result<(), usize> {
         let (start, end) = (span.start as usize, span.end as usize);
         match self.whole {
@@ -108,7 +108,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The bytes `start..end` of a record that was checked.
+    /// Returns the bytes `start..end` of a checked record.
     #[inline]
     pub(super) fn slice(&self, start: u32, end: u32) -> &'a str {
         let range = start as usize..end as usize;
@@ -118,13 +118,13 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// A value as it is written, without the quotes of a string.
+    /// Returns a value as written, without the quotes of a string.
     #[inline]
     pub(super) fn raw(&self, cell: Cell) -> &'a str {
         self.slice(cell.start, cell.end)
     }
 
-    /// A JSON value as it is written.
+    /// Returns a JSON value as written.
     pub(super) fn json(&self, cell: Cell) -> &'a str {
         match cell.kind {
             Kind::String | Kind::Escaped => self.slice(cell.start - 1, cell.end + 1),
@@ -132,7 +132,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The content of a string or untyped text; none if it has half of a surrogate pair.
+    /// Returns the content of a string or untyped text; `None` if it contains half of a surrogate pair.
     #[inline]
     pub(super) fn content<'s>(&self, cell: Cell, scratch: &'s mut String) -> Option<&'s str>
     where

@@ -1,4 +1,4 @@
-//! Pass 2: columns of a type that is known.
+//! Pass 2: builds columns of a known type.
 use super::{
     Cell, Misfit, Text, Want,
     cell::Kind,
@@ -19,37 +19,38 @@ use dataflow_core::types::Type;
 use dataflow_sdk::batch::arrow_type;
 use std::sync::Arc;
 
-/// What pass 1 found of a field.
+/// The values that pass 1 found for a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Values<'a> {
     pub cells: &'a [Cell],
     pub text: &'a Text<'a>,
     pub within: Option<&'static str>,
     pub path: &'a [String],
-    /// The type that the field is declared with.
+    /// The declared type of the field.
     pub declared: Option<Type>,
-    /// Whether untyped text is a number or boolean only if it is written as one: otherwise something of it would be lost.
+    /// Whether untyped text counts as a number or boolean only in its canonical spelling, so that no information is
+    /// lost.
     pub strict: bool,
 }
 
 impl<'a> Values<'a> {
-    /// Number of records that have the field.
+    /// Counts the records that have the field.
     pub(super) fn present(&self) -> u64 {
         self.cells.iter().filter(|cell| cell.kind != Kind::Missing).count() as u64
     }
 
-    /// The records that don't have it.
+    /// Marks the records that lack the field.
     pub(super) fn absent(&self) -> BooleanBuffer {
         BooleanBuffer::collect_bool(self.cells.len(), |row| self.cells[row].kind == Kind::Missing)
     }
 
-    /// Bytes of all values, for a buffer of the right size.
+    /// Counts the bytes of all values, to size a buffer.
     fn bytes(&self) -> usize {
         self.cells.iter().map(|cell| (cell.end - cell.start) as usize + 2).sum()
     }
 
-    /// Appends every value to a builder. `append` is given a value that is not null, or nothing for NULL (which it must
-    /// take); what it refuses becomes NULL and a misfit.
+    /// Appends every value to a builder. `append` gets a value, or `None` for NULL (which it must accept); a value that
+    /// it rejects becomes NULL and a misfit.
     fn each(&self, asked: Asked, mut append: impl FnMut(Option<Cell>) -> Result<(), Why>) -> Vec<Misfit> {
         let mut misfits = Vec::new();
         for (row, cell) in (0..).zip(self.cells) {
@@ -105,13 +106,13 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The integer that a number is, if it is written with digits only: the short way for most numbers there are.
+    /// Returns the integer written by a text of digits only: the fast path for most numbers.
     #[inline]
     pub(super) fn integer(&self, cell: Cell, scratch: &mut String) -> Option<i64> {
         number::integer(self.number(cell, scratch).ok()?)
     }
 
-    /// A value that is there, in the type that it has by itself.
+    /// Returns a present value in its own type.
     pub(super) fn own<'s>(&self, cell: Cell, want: Want, scratch: &'s mut String) -> Result<Value<'s>, Why>
     where
         'a: 's,
@@ -137,7 +138,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The type of a column that holds a value, and others of its kind that may come; none for NULL. Every value has one.
+    /// The type of a column that can hold a value and later ones of its kind; `None` for NULL. Every value has such a
+    /// type.
     pub(super) fn roomy(&self, cell: Cell, scratch: &mut String) -> Option<Type> {
         let number = |text: &str| match number::own(text) {
             Ok(Value::Bigint(_)) => Type::Bigint,
@@ -271,7 +273,7 @@ impl<'a> Values<'a> {
         self.primitives(asked, builder, |cell, scratch| time::micros(self.string(cell, scratch)?))
     }
 
-    /// JSON values as they are written. Untyped text is one only if it is JSON.
+    /// JSON values as written. Untyped text counts only if it is JSON.
     fn documents(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
         self.texts(asked, |cell, scratch, builder| {
             if !matches!(cell.kind, Kind::Untyped | Kind::Doubled) {
@@ -285,7 +287,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Any values as JSON texts, as they are written. Untyped text is a JSON string.
+    /// Any values as JSON texts, as written. Untyped text becomes a JSON string.
     fn anything(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
         let mut string = Vec::new();
         self.texts(asked, |cell, scratch, builder| {
@@ -300,7 +302,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Numbers as they are written; of untyped text, as JSON would write them.
+    /// Numbers as written; untyped text is rewritten as JSON numbers.
     fn number_texts(&self, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
         self.texts(asked, |cell, scratch, builder| {
             let text = self.number(cell, scratch)?;
@@ -312,7 +314,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// Anything, as its text.
+    /// Any value as its text.
     pub(super) fn literals(&self) -> (ArrayRef, Vec<Misfit>) {
         self.texts(Asked::class("text"), |cell, scratch, builder| {
             builder.append_value(self.text.content(cell, scratch).ok_or(SURROGATE)?);
@@ -320,7 +322,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    /// A column of a type, with what is said to be asked for.
+    /// Builds a column of a type; misfits report `asked` as the wanted type.
     pub(super) fn column(&self, ty: Type, asked: Asked) -> (ArrayRef, Vec<Misfit>) {
         let rows = self.cells.len();
         match ty {
@@ -339,12 +341,12 @@ impl<'a> Values<'a> {
             Type::Text => self.strings(asked),
             Type::Timestamp | Type::Datetime => self.times(asked, ty),
             Type::Date => self.primitives(asked, Date32Builder::with_capacity(rows), |cell, scratch| {
-                time::days(self.string(cell, scratch)?).ok_or("which is no date like 2026-01-02")
+                time::days(self.string(cell, scratch)?).ok_or("which is not a date like 2026-01-02")
             }),
             Type::Uuid => self.texts(asked, |cell, scratch, builder| {
                 let text = self.string(cell, scratch)?;
                 if !scalar::is_uuid(text) {
-                    return Err("which is no UUID");
+                    return Err("which is not a UUID");
                 }
                 builder.append_value(text);
                 Ok(())

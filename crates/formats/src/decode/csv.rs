@@ -23,7 +23,7 @@ impl Scan {
     pub(super) fn scan(&mut self, records: &Records, text: &Text<'_>, layout: &CsvLayout) -> Scanned {
         let rows = records.len();
         let mut cells = vec![vec![Cell::MISSING; rows]; self.paths.len()];
-        // For each column of the file, the path that it is.
+        // The wanted path of each column of the file.
         let path = |name: &String| self.paths.iter().position(|path| path.len() == 1 && path[0] == *name);
         let wanted: Vec<Option<usize>> = layout.columns.iter().map(path).collect();
         let mut broken = Vec::new();

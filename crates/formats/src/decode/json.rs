@@ -14,12 +14,12 @@ use dataflow_sdk::{
     records::{Records, Span},
 };
 
-/// The wanted paths as a tree of dictionaries; the first is that of the records themselves.
+/// The wanted paths as a tree of dictionaries; the first one belongs to the records themselves.
 #[derive(Debug)]
 pub(super) struct Scan {
     levels: Vec<Dictionary>,
     paths: usize,
-    /// Of the records so far.
+    /// The marks of the records so far.
     marks: Marks,
     untracked: Vec<Untracked>,
     scratch: String,
@@ -46,7 +46,7 @@ impl Scan {
         Self { levels, paths: paths.len(), marks: Marks::default(), untracked: Vec::new(), scratch: String::new() }
     }
 
-    /// Marks the top-level fields of these names. Of a name that is there twice the first counts.
+    /// Marks the top-level fields with these names. If a name is listed twice, the first one counts.
     pub(super) fn mark<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         for (at, name) in (0..).zip(names) {
             self.levels[0].want(name).mark.get_or_insert(at);
@@ -102,7 +102,7 @@ impl Scan {
         read.map_err(|fault| not_json(fault, bytes, start))
     }
 
-    /// Reads an object from after its brace on.
+    /// Reads an object, starting after its opening brace.
     fn object(
         &mut self,
         scanner: &mut Scanner<'_>,
@@ -128,7 +128,7 @@ impl Scan {
                     let token = scanner.string()?;
                     let raw = text.slice(token.start as u32, token.end as u32);
                     let id = if token.kind == json::Kind::Escaped {
-                        // Half of a surrogate pair is no name that anybody can ask for.
+                        // Half of a surrogate pair can't occur in a wanted name.
                         if unescape(raw, &mut self.scratch) {
                             dictionary.find(self.scratch.as_bytes(), previous)
                         } else {
@@ -176,7 +176,7 @@ impl Scan {
         }
     }
 
-    /// Reads a value of which parts are wanted.
+    /// Reads a value of which some parts are wanted.
     fn descend(
         &mut self,
         scanner: &mut Scanner<'_>,
@@ -194,7 +194,7 @@ impl Scan {
         Ok(json::Token { kind: json::Kind::Object, start, end: scanner.at() })
     }
 
-    /// Forgets what an earlier value of a repeated key had: the last one wins.
+    /// Forgets an earlier value of a repeated key: the last one wins.
     fn clear(&self, level: usize, row: u32, cells: &mut [Vec<Cell>]) {
         for entry in self.levels[level].entries() {
             if let Some(slot) = entry.slot {
@@ -217,12 +217,12 @@ fn not_json(fault: Fault, bytes: &[u8], start: usize) -> (&'static str, String) 
     }
 }
 
-/// What to do about a record, where that is known.
+/// A fix for an unreadable record, if one is known.
 fn what_to_do(record: &[u8]) -> String {
     foreign::line(record).map_or_else(String::new, |fix| format!("; {fix}"))
 }
 
-/// Why a record that doesn't begin with a brace is none.
+/// The cause for a record that doesn't begin with a brace.
 fn not_object(bytes: &[u8], start: usize) -> (&'static str, String) {
     let record = &bytes[start..];
     if record.starts_with(b"\xef\xbb\xbf") {

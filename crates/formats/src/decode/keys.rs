@@ -1,46 +1,46 @@
-//! The keys that objects were seen to have, in the order in which they are expected next.
+//! The keys seen in objects, in the order in which they are expected next.
 use super::Key;
 use std::collections::HashMap;
 
-/// Most distinct names that are kept. The wanted ones are kept in any case.
+/// The most distinct names that are kept. Wanted names are always kept.
 pub(super) const MAX_KEYS: usize = 10_000;
 
-/// Longest name that is kept, in bytes, unless it is wanted: bounds what hostile records can make us hold.
+/// The longest name that is kept, in bytes, unless it is wanted: bounds the memory that hostile records can claim.
 pub const MAX_NAME: usize = 1_024;
 
-/// Stands for no key.
+/// The absent key.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A key that was seen, or is wanted.
+/// A key that was seen or is wanted.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub name: Box<[u8]>,
     /// Whether JSON writes it without escapes.
     plain: bool,
-    /// Which of the wanted paths ends here, if any.
+    /// The wanted path that ends here, if any.
     pub slot: Option<usize>,
-    /// The dictionary of the objects that it has as values, if something in there is wanted.
+    /// The dictionary of its object values, if a part of them is wanted.
     pub child: Option<usize>,
-    /// Which of the names to be marked it is, if any.
+    /// Its index among the names to be marked, if any.
     pub mark: Option<u32>,
     /// The key that followed the last time.
     next: u32,
-    /// Records of this batch that have it.
+    /// Counts the records of this batch that have it.
     records: u64,
-    /// The last record that has it, and the one before that; [`NONE`]: none yet.
+    /// The last two records that have it, the latest first; [`NONE`] if there is none yet.
     last_row: u32,
     row_before: u32,
-    /// Place among the keys of this batch.
+    /// Its rank among the keys of this batch.
     order: u32,
 }
 
-/// The keys of all objects at one place.
+/// The keys of all objects at one path.
 #[derive(Debug)]
 pub(super) struct Dictionary {
     entries: Vec<Entry>,
     ids: HashMap<Box<[u8]>, u32>,
     first: u32,
-    /// Keys of this batch so far.
+    /// Counts the keys of this batch so far.
     order: u32,
 }
 
@@ -49,7 +49,7 @@ impl Dictionary {
         Self { entries: Vec::new(), ids: HashMap::new(), first: NONE, order: 0 }
     }
 
-    /// The entry of a key that is wanted.
+    /// Returns the entry of a wanted key.
     pub(super) fn want(&mut self, name: &str) -> &mut Entry {
         let id = match self.ids.get(name.as_bytes()) {
             Some(id) => *id,
@@ -78,14 +78,14 @@ impl Dictionary {
         id
     }
 
-    /// The name expected after the key `previous`, if it can be compared with what is written, and its id.
+    /// Returns the name expected after the key `previous`, if it can be compared with the raw text, and its id.
     #[inline]
     pub(super) fn expected(&self, previous: u32) -> Option<(u32, &[u8])> {
         let id = self.entries.get(previous as usize).map_or(self.first, |entry| entry.next);
         self.entries.get(id as usize).filter(|entry| entry.plain).map(|entry| (id, &*entry.name))
     }
 
-    /// The id of a key that was not the expected one; [`NONE`] if it is one too many, or too long.
+    /// Returns the id of a key other than the expected one; [`NONE`] if there are too many keys or it is too long.
     pub(super) fn find(&mut self, name: &[u8], previous: u32) -> u32 {
         let id = match self.ids.get(name) {
             Some(id) => *id,
@@ -99,7 +99,7 @@ impl Dictionary {
         id
     }
 
-    /// Notes that a record has a key; returns its entry, and whether the record had it before.
+    /// Records that a record has a key; returns its entry, and whether the record had it before.
     #[inline]
     pub(super) fn touch(&mut self, id: u32, row: u32) -> (&Entry, bool) {
         let entry = &mut self.entries[id as usize];
@@ -116,7 +116,7 @@ impl Dictionary {
         (entry, again)
     }
 
-    /// Takes back what was noted of a record that turned out broken.
+    /// Reverts what was recorded for a record that turned out to be broken.
     pub(super) fn untouch(&mut self, row: u32) {
         for entry in self.entries.iter_mut().filter(|entry| entry.last_row == row) {
             entry.records -= 1;
@@ -128,7 +128,7 @@ impl Dictionary {
         self.entries.iter()
     }
 
-    /// The keys of this batch, in order of first appearance.
+    /// The keys of this batch, by first appearance.
     pub(super) fn seen(&self) -> Vec<Key> {
         let mut seen: Vec<&Entry> = self.entries.iter().filter(|entry| entry.records > 0).collect();
         seen.sort_by_key(|entry| entry.order);
@@ -140,7 +140,7 @@ impl Dictionary {
         keys.collect()
     }
 
-    /// From here on everything is counted anew.
+    /// Restarts all counts.
     pub(super) fn reset(&mut self) {
         if self.entries.len() >= MAX_KEYS {
             self.forget();
@@ -153,7 +153,7 @@ impl Dictionary {
         }
     }
 
-    /// Makes room: keys that this batch did not have are dropped, and if that is of no use, all that are not wanted.
+    /// Frees memory: drops keys that this batch lacks, and if that is not enough, all that are not wanted.
     fn forget(&mut self) {
         let wanted = |entry: &Entry| entry.slot.is_some() || entry.child.is_some() || entry.mark.is_some();
         let mut entries = std::mem::take(&mut self.entries);

@@ -1,4 +1,4 @@
-//! What is said of values and records that don't fit.
+//! Messages about values and records that don't fit.
 use super::{
     Cell, Text,
     cell::Kind,
@@ -9,27 +9,27 @@ use crate::foreign;
 use dataflow_core::types::Type;
 use dataflow_sdk::records::Oversized;
 
-/// Characters of a value that are shown.
+/// The number of characters shown of a value.
 const SHOWN: usize = 64;
 
-/// What a column asks for, for its misfits.
+/// The type that a column asks for, for messages about its misfits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     /// In words: `a number`.
     pub what: &'static str,
-    /// The exact type, where one was asked for.
+    /// The exact type, if one was asked for.
     pub ty: Option<Type>,
-    /// The type that the field is declared with, whatever asks.
+    /// The declared type of the field.
     pub declared: Option<Type>,
 }
 
 impl Asked {
-    /// A class of values.
+    /// Asks for a class of values.
     pub(super) fn class(what: &'static str) -> Self {
         Self { what, ty: None, declared: None }
     }
 
-    /// Exactly a type.
+    /// Asks for an exact type.
     pub(super) fn exactly(ty: Type) -> Self {
         let what = match ty {
             Type::Boolean => "a boolean",
@@ -58,17 +58,17 @@ impl Asked {
     }
 }
 
-/// Why a value of the right class doesn't fit; empty: it is of another class.
+/// Why a value of the right class doesn't fit; empty if it is of another class.
 pub(super) type Why = &'static str;
 
 /// The value is of another class.
 pub(super) const CLASS: Why = "";
-/// Untyped text stands for a value of the class, and isn't spelled as that is: something of it would be lost.
-pub(super) const SPELLING: Why = "which is not how one is spelled";
-/// A string has half of a surrogate pair.
+/// Untyped text denotes a value of the class in another spelling: converting it would lose information.
+pub(super) const SPELLING: Why = "which is not spelled like one";
+/// A string contains half of a surrogate pair.
 pub(super) const SURROGATE: Why = "which has half of a surrogate pair";
 
-/// Field, value and what it should have been. `name` is the field as an expression has it.
+/// Describes field, value and expected type. `name` is the field as an expression names it.
 #[cold]
 pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: Asked, why: Why) -> String {
     let value = match cell.kind {
@@ -100,7 +100,7 @@ pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: 
     cause
 }
 
-/// The type of a column that takes a value which does not fit, and those that do.
+/// The type of a column that can hold the misfit together with the values that fit.
 #[cold]
 pub(super) fn suits(cell: Cell, text: &Text<'_>, asked: Asked) -> Type {
     let is_number = || match cell.kind {
@@ -122,12 +122,12 @@ pub(super) fn shortened(value: &str) -> String {
     }
 }
 
-/// Why a record that is not UTF-8 is broken.
+/// The cause for a record that is not UTF-8.
 pub(super) fn not_utf8(record: &[u8], at: usize) -> (&'static str, String) {
     ("not-utf8", format!("the record is not UTF-8 at byte {at}; {}", foreign::encoding(record)))
 }
 
-/// Why a last line without a line break is broken, where the spec says so.
+/// The cause for a last line without a line break, if the spec rejects it.
 pub(super) fn unfinished() -> (&'static str, String) {
     (
         "unfinished",
@@ -135,7 +135,7 @@ pub(super) fn unfinished() -> (&'static str, String) {
     )
 }
 
-/// Why a record over the limit is broken.
+/// The cause for a record over the size limit.
 pub(super) fn oversized(large: &Oversized) -> (&'static str, String) {
     let Oversized { length, hash, .. } = large;
     (

@@ -1,7 +1,7 @@
-//! Decoding on demand: only the fields that are asked for become columns.
+//! Decoding on demand: only the wanted fields become columns.
 //!
-//! Pass 1 goes once over every record, checks every byte of it, and notes where the wanted values lie (`cell`); pass 2
-//! makes the columns, one after the other, from these places.
+//! Pass 1 scans every record once, checks every byte, and records where the wanted values lie (`cell`); pass 2 builds
+//! the columns from these locations, one after the other.
 mod cell;
 mod column;
 mod csv;
@@ -35,125 +35,127 @@ use dataflow_sdk::{
 };
 use misfit::Asked;
 
-/// A column that is wanted of raw records.
+/// A field of raw records that is wanted as a column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
-    /// Keys from the top: `["address", "city"]`. Case-sensitive, as written. `["a.b"]` is one key with a dot in it. An
-    /// empty path is in no record. CSV records have top-level fields only.
+    /// Keys from the top: `["address", "city"]`. Case-sensitive, as written. `["a.b"]` is one key that contains a dot.
+    /// No record has an empty path. CSV records have top-level fields only.
     pub path: Vec<String>,
-    /// What its values are taken as. The same path may be wanted in several ways.
+    /// How its values are interpreted. The same path may be wanted in several ways.
     pub want: Want,
 }
 
-/// What the values of a field are taken as.
+/// How the values of a field are interpreted.
 ///
-/// JSON null and a missing field are NULL, and a CSV value that stands for null is. All numbers are taken by value, not
-/// by how they are written: `18.0` and `1.8e1` are the integer 18. No integer is ever rounded: one that a column's type
-/// doesn't hold exactly is a misfit. Half of a surrogate pair (`"\ud800"`) is no character: its string is a misfit where
-/// text is asked for.
+/// JSON null, a missing field and a CSV value that stands for null are NULL. Numbers are compared by value, not by
+/// spelling: `18.0` and `1.8e1` are the integer 18. Integers are never rounded: one that a column's type can't hold
+/// exactly is a misfit. Half of a surrogate pair (`"\ud800"`) is not a character: its string is a misfit where text is
+/// wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Want {
-    /// Numbers, each of a type of its own, whatever the others are: bigint if it is an integer that fits, otherwise decimal
-    /// (one of a few scales, so that there are few types), and double only where no decimal holds it and a double does.
-    /// NULL is a bigint. CSV: also with a plus sign, leading zeros, and blanks around.
+    /// Numbers, each in its own type, independent of the others: bigint for an integer that fits, otherwise decimal
+    /// (with one of a few scales, which limits the number of types), and double only if no decimal holds it but a
+    /// double does. NULL is a bigint. CSV: also with a plus sign, leading zeros, and surrounding blanks.
     Number,
     /// JSON strings (CSV: the text).
     Text,
-    /// true and false (CSV: their words, and `t f yes no y n 1 0`, in any case and with blanks around).
+    /// true and false (CSV: these words, and `t f yes no y n 1 0`, in any case and with surrounding blanks).
     Boolean,
-    /// Points in time, from text: RFC 3339; `2026-01-02 03:04:05.6` without a zone and `2026-01-02` are taken as UTC.
-    /// In microseconds, but for those that are finer: they are in nanoseconds.
+    /// Points in time, from text: RFC 3339; `2026-01-02 03:04:05.6` without a zone and `2026-01-02` count as UTC. In
+    /// microseconds; finer ones in nanoseconds.
     Time,
-    /// Anything scalar, as its text: a string's content, a number as written. For `cast(x as …)`. Nested: its JSON text.
+    /// Any scalar as its text: a string's content, a number as written. For `cast(x as …)`. Nested values: their JSON
+    /// text.
     Literal,
-    /// Each value of a type of its own: a number as above, true and false, text, and JSON text where it is nested. NULL is
-    /// of the null type. CSV: numbers as JSON writes them without an exponent, true, false; everything else is text.
+    /// Each value in its own type: a number as above, a boolean, text, or JSON text if it is nested. NULL is of the
+    /// null type. CSV: numbers as JSON writes them without an exponent, true, false; everything else is text.
     Infer,
-    /// Exactly this type; of CSV values only those that are written as the type is: `007` is no bigint, and `yes` no boolean.
+    /// Exactly this type; of CSV values only those in the canonical spelling of the type: `007` is not a bigint, and
+    /// `yes` not a boolean.
     Strict(Type),
-    /// Exactly this type. [`Type::Json`] is the JSON text of any value, as it is written; a CSV value has to be one.
-    /// [`Type::Any`] is the same, but that a CSV value is a JSON string. [`Type::Number`] is a number as JSON writes it.
+    /// Exactly this type. [`Type::Json`] is the JSON text of any value, as written; a CSV value has to be JSON.
+    /// [`Type::Any`] is the same, except that a CSV value becomes a JSON string. [`Type::Number`] is a number as JSON
+    /// writes it.
     As(Type),
 }
 
-/// Decodes records of one pipeline lane, again and again.
+/// Decodes the records of one pipeline lane, batch after batch.
 #[derive(Debug)]
 pub struct Decoder {
     fields: Vec<Field>,
-    /// For each field, which of the scanned paths it is.
+    /// The scanned path of each field.
     slots: Vec<usize>,
     paths: Vec<Vec<String>>,
-    /// For each of the scanned paths, the type that its field is declared with.
+    /// The declared type of each scanned path.
     declared: Vec<Option<Type>>,
-    /// What a field is called in causes, but for its path: `meta`.
+    /// The prefix of field names in causes: `meta`.
     within: Option<&'static str>,
     json: json::Scan,
     csv: csv::Scan,
 }
 
-/// What a decoder made of one [`Records`].
+/// The decoded form of one [`Records`].
 #[derive(Debug)]
 pub struct Decoded {
-    /// One column per field, in their order, each with one value per record; NULL where missing, null, broken or misfit.
+    /// One column per field, in their order, each with one value per record; NULL if missing, null, broken or a misfit.
     pub columns: Vec<Column>,
-    /// Records that can't be read at all. By rising row. Codes: `not-json` (RFC 8259, to the letter), `not-object`,
-    /// `too-deep` (more than [`MAX_DEPTH`](crate::MAX_DEPTH) levels), `not-utf8`, `too-large`, `tombstone`; of CSV
+    /// Records that can't be read at all. By rising row. Codes: `not-json` (strictly RFC 8259), `not-object`,
+    /// `too-deep` (more than [`MAX_DEPTH`](crate::MAX_DEPTH) levels), `not-utf8`, `too-large`, `tombstone`; for CSV
     /// `csv-fields` (too few or too many) and `not-csv` (quotes that don't match).
     pub broken: Vec<Dead>,
-    /// Records that could be read.
+    /// Counts the records that could be read.
     pub read: u64,
-    /// Top-level keys of the records, in order of first appearance. At most 10,000, of up to 1,024 bytes: what is
-    /// beyond is in [`Self::untracked`].
+    /// Top-level keys of the records, by first appearance. At most 10,000, of up to 1,024 bytes: the others are in
+    /// [`Self::untracked`].
     pub keys: Vec<Key>,
-    /// The top-level keys that are not tracked, as they are written: one key too many, or too long, or with half of a
-    /// surrogate pair, which nobody can ask for. By rising row.
+    /// The untracked top-level keys, as written: beyond the limit, too long, or with half of a surrogate pair, which no
+    /// expression can name. By rising row.
     pub untracked: Vec<Untracked>,
-    /// Where the fields lie that were to be marked. CSV records have none.
+    /// The locations of the fields to be marked. Empty for CSV records.
     pub marks: Marks,
 }
 
-/// A top-level key that is not tracked.
+/// An untracked top-level key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untracked {
     /// The record that has it.
     pub row: u32,
-    /// Where in the buffer of the records its name is written, between the quotes.
+    /// Its name in the buffer of the records, between the quotes.
     pub name: Span,
 }
 
 /// A decoded column.
 #[derive(Debug)]
 pub struct Column {
-    /// Its values. Where each has a type of its own and they differ: a dense union, in which the field named [`JSON`] has
-    /// JSON texts.
+    /// Its values. If each has its own type and the types differ: a dense union, whose field [`JSON`] holds JSON texts.
     pub array: ArrayRef,
-    /// Whether all its texts are JSON, of values with a type of their own.
+    /// Whether all its texts are JSON, when each value has its own type.
     pub json: bool,
-    /// Values that don't fit. By rising row. Whether that kills the record is for who uses the column to say.
+    /// Values that don't fit. By rising row. The user of the column decides whether that kills the record.
     pub misfits: Vec<Misfit>,
-    /// Number of records that have the field at all (null included).
+    /// Counts the records that have the field, null included.
     pub present: u64,
-    /// The records that don't have it; none: all do.
+    /// The records that lack the field; `None` if all have it.
     pub absent: Option<BooleanBuffer>,
 }
 
-/// What the values of a field have in common.
+/// The common type of a field's values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Common {
-    /// The type of a column that holds them; none while there is no value but null.
+    /// The type of a column that holds them; `None` while all values are null.
     pub ty: Option<Type>,
-    /// The first value that has no type in common with those before it.
+    /// The first value without a type in common with the earlier ones.
     pub odd: Option<String>,
 }
 
-/// A value that does not fit what was asked for.
+/// A value that does not fit the wanted type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// Which record.
+    /// The record's row.
     pub row: u32,
-    /// Field, value (shortened) and what it should have been.
+    /// Field, value (shortened) and expected type.
     pub cause: String,
-    /// Of a source field, the type of a column that takes the value and those that it was taken for.
+    /// For a source field, the type of a column that can hold both this value and the expected ones.
     pub suits: Option<Type>,
 }
 
@@ -162,14 +164,14 @@ pub struct Misfit {
 pub struct Key {
     /// Its name.
     pub name: String,
-    /// Number of records that have it.
+    /// Counts the records that have it.
     pub records: u64,
     /// The last record that has it.
     pub last_row: u32,
 }
 
-/// Texts taken as a type, as untyped ones of a source are; if `strict`, only as they are spelled. What doesn't fit is NULL and a
-/// misfit.
+/// Converts texts to a type, like untyped ones of a source; if `strict`, only canonical spellings. A text that doesn't
+/// fit becomes NULL and a misfit.
 pub fn texts(texts: &StringArray, ty: Type, strict: bool) -> (ArrayRef, Vec<Misfit>) {
     let cell = |row: usize| {
         let (start, end) = (texts.value_offsets()[row] as u32, texts.value_offsets()[row + 1] as u32);
@@ -182,7 +184,7 @@ pub fn texts(texts: &StringArray, ty: Type, strict: bool) -> (ArrayRef, Vec<Misf
 }
 
 impl Decoder {
-    /// A decoder of these fields.
+    /// Creates a decoder of these fields.
     pub fn new(fields: Vec<Field>) -> Self {
         let mut paths: Vec<Vec<String>> = Vec::new();
         let slots = fields.iter().map(|field| match paths.iter().position(|path| *path == field.path) {
@@ -197,27 +199,27 @@ impl Decoder {
         Self { slots, json, csv, fields, paths, declared, within: None }
     }
 
-    /// The same, told the types that fields are declared with: a cause that has to do with one of them says so.
+    /// Adds the declared types of fields, for the causes that depend on them.
     pub fn declaring(mut self, declared: impl Fn(&[String]) -> Option<Type>) -> Self {
         self.declared = self.paths.iter().map(|path| declared(path)).collect();
         self
     }
 
-    /// The same, noting where the top-level fields of these names lie in JSON records: what
-    /// [`overlay`](crate::encode::overlay) asks for. Called once.
+    /// Also records where the top-level fields with these names lie in JSON records, for
+    /// [`overlay`](crate::encode::overlay). Call it once.
     pub fn marking<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.json.mark(names);
         self
     }
 
-    /// The same, calling its fields in causes those of something: `meta`.
+    /// Prefixes field names in causes: `meta`.
     pub fn within(mut self, what: &'static str) -> Self {
         self.within = Some(what);
         self
     }
 
-    /// Decodes records of any layout. Never fails: what can't be read is in [`Decoded::broken`], what doesn't fit in
-    /// [`Column::misfits`].
+    /// Decodes records of any layout. Never fails: unreadable records are in [`Decoded::broken`], values that don't fit
+    /// in [`Column::misfits`].
     pub fn decode(&mut self, records: &Records) -> Decoded {
         let text = Text::of(records);
         let Scanned { cells, broken, keys, untracked, marks } = self.scan(records, &text);
@@ -251,8 +253,8 @@ impl Decoder {
         Decoded { columns, broken, read, keys, untracked, marks }
     }
 
-    /// For each field the type of a column that holds all its values, whatever they are, with room for more: a bigint for
-    /// integers that fit, otherwise a number. What is mixed is JSON, of CSV text.
+    /// Infers for each field the type of a column that can hold all its values and similar ones: bigint for integers
+    /// that fit, otherwise a number type. Mixed values give JSON, for CSV text.
     pub fn types(&mut self, records: &Records) -> Vec<Common> {
         let text = Text::of(records);
         let cells = self.scan(records, &text).cells;

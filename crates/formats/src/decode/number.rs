@@ -1,8 +1,8 @@
-//! Numbers by value, from their text.
+//! Parses numbers by value.
 use super::{misfit::Why, varied::Value};
 use std::borrow::Cow;
 
-/// Most digits of a decimal.
+/// The most digits of a decimal.
 const DIGITS: usize = 38;
 
 /// Ten to the power of the index.
@@ -16,14 +16,14 @@ const TENS: [i128; DIGITS + 1] = {
     tens
 };
 
-/// A number that a decimal may hold: `unscaled / 10^scale`, without needless zeros after the point.
+/// A number in the range of a decimal: `unscaled / 10^scale`, without trailing zeros in the fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
     pub unscaled: i128,
     pub scale: u32,
 }
 
-/// The integer that a text of digits stands for, if it fits: the short way for most numbers there are.
+/// Parses a text of digits as an integer, if it fits: the fast path for most numbers.
 #[inline]
 pub(super) fn integer(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
@@ -41,18 +41,18 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     Some(if digits.len() < bytes.len() { -value } else { value })
 }
 
-/// Whether a number is written with digits only.
+/// Returns whether a number is written with digits only.
 fn plain(text: &str) -> bool {
     !text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
 }
 
-/// The value of a number, if it has no more than 38 digits and no more than 38 of them after the point.
+/// Returns the value of a number with at most 38 digits, at most 38 of them after the point.
 #[inline]
 pub(super) fn decimal(text: &str) -> Option<Decimal> {
     short(text.as_bytes()).or_else(|| long(text))
 }
 
-/// The short way for most numbers there are: no more than 18 bytes of digits and a point.
+/// The fast path for most numbers: at most 18 bytes of digits and a point.
 #[inline]
 fn short(text: &[u8]) -> Option<Decimal> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
@@ -90,13 +90,13 @@ fn long(text: &str) -> Option<Decimal> {
     if length == 0 {
         return Some(Decimal { unscaled: 0, scale: 0 });
     }
-    // Zeros at the end count for nothing: 1e-2 is 100e-4.
+    // Trailing zeros don't count: 1e-2 is 100e-4.
     let zeros = if fraction.is_empty() { whole.len() - whole.trim_end_matches('0').len() } else { 0 };
     if length - zeros > DIGITS {
         return None;
     }
     let value = digits().take(length - zeros).fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'));
-    // An exponent that doesn't even fit an i64 is out of the question.
+    // An exponent beyond an i64 is out of range anyway.
     let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent.parse().ok()?)?.checked_sub(zeros as i64)?;
     let value = if negative { -value } else { value };
     match u32::try_from(scale) {
@@ -107,12 +107,12 @@ fn long(text: &str) -> Option<Decimal> {
 }
 
 impl Decimal {
-    /// The integer that it is, if it is one that fits.
+    /// Returns the number as an integer, if it is one that fits.
     pub(super) fn integer(self) -> Option<i64> {
         if self.scale == 0 { self.unscaled.try_into().ok() } else { None }
     }
 
-    /// Its digits with `scale` of them after the point, if nothing is lost and no more than `precision` are needed.
+    /// Returns its digits with `scale` of them after the point, if no digit is lost and at most `precision` are needed.
     pub(super) fn rescale(self, precision: u8, scale: u8) -> Result<i128, &'static str> {
         let missing = u32::from(scale).checked_sub(self.scale).ok_or("which has more digits after the point")?;
         let unscaled = TENS.get(missing as usize).and_then(|factor| self.unscaled.checked_mul(*factor));
@@ -121,8 +121,8 @@ impl Decimal {
             .ok_or("which has more digits before the point")
     }
 
-    /// Precision and scale of the decimal type that a number has by itself: the first of [`SCALES`] that holds it, or else one
-    /// of 38 digits, if there is one.
+    /// Returns precision and scale of the number's own decimal type: with the first of [`SCALES`] that holds it,
+    /// otherwise 38 digits, if those suffice.
     pub(super) fn shape(self) -> Option<(u8, u8)> {
         let digits = self.unscaled.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
         let whole = digits.saturating_sub(self.scale);
@@ -134,21 +134,21 @@ impl Decimal {
     }
 }
 
-/// Precision and scale of the decimal type that `unscaled / 10^scale` has by itself, whether a record says it or an expression
-/// makes it; none if no decimal holds it.
+/// Returns precision and scale of the own decimal type of `unscaled / 10^scale`, the same for record values and results
+/// of expressions; `None` if no decimal holds it.
 pub fn shape(unscaled: i128, scale: u32) -> Option<(u8, u8)> {
     Decimal { unscaled, scale }.shape()
 }
 
-/// Digits before the point of decimals with a known scale: those of a bigint.
+/// Digits before the point in decimals with one of the known scales: those of a bigint.
 const WHOLE: u32 = 19;
 
-/// Few scales for all numbers there are, so that those of a batch have few types: amounts, rates, coordinates.
+/// A few scales for all numbers, to limit the types in a batch: amounts, rates, coordinates.
 const SCALES: [u8; 3] = [2, 8, 18];
 
-/// A number in the type that it has by itself: a function of its value alone.
+/// Parses a number into its own type, which depends on its value alone.
 pub(super) fn own(text: &str) -> Result<Value<'static>, Why> {
-    // Most numbers have few digits: a known scale that holds those after the point has room for those before it.
+    // Most numbers have few digits: with a known scale that holds the fraction, the whole part fits, too.
     if let Some(Decimal { unscaled, scale }) = short(text.as_bytes()) {
         match SCALES.into_iter().find(|known| scale <= u32::from(*known)) {
             _ if scale == 0 => return Ok(Value::Bigint(Some(unscaled as i64))),
@@ -173,16 +173,16 @@ pub(super) fn own(text: &str) -> Result<Value<'static>, Why> {
     double(text).map(Value::Double)
 }
 
-/// The double that a number is: it is written with these very digits, of up to 17, or is exactly that number.
+/// Parses a number as a double, if the double is exact or prints the same digits (up to 17).
 ///
 /// # Errors
-/// Why there is none; empty: the text is no number.
+/// The reason; empty if the text is not a number.
 pub fn double(text: &str) -> Result<f64, &'static str> {
     let value: f64 = text.parse().map_err(|_| "")?;
     if !value.is_finite() {
         return Err("which is out of range");
     }
-    // Of up to 15 digits no two numbers are the same double.
+    // With up to 15 digits, different numbers are different doubles.
     let sure = value == 0.0 || (f64::MIN_POSITIVE..).contains(&value.abs());
     if sure && digits(text) <= if value == 0.0 { 0 } else { 15 } {
         return Ok(value);
@@ -196,10 +196,10 @@ pub fn double(text: &str) -> Result<f64, &'static str> {
     }
 }
 
-/// The 32-bit floating-point number that a number is, by the same rule.
+/// Parses a number as a 32-bit float, by the same rule.
 ///
 /// # Errors
-/// Why there is none; empty: the text is no number.
+/// The reason; empty if the text is not a number.
 pub fn real(text: &str) -> Result<f32, &'static str> {
     let value: f32 = text.parse().map_err(|_| "")?;
     if !value.is_finite() {
@@ -218,13 +218,13 @@ pub fn real(text: &str) -> Result<f32, &'static str> {
     }
 }
 
-/// Digits of a number from the first that is no zero on, its exponent left aside.
+/// Counts the digits of a number from the first nonzero one on, without the exponent.
 fn digits(text: &str) -> usize {
     let mantissa = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E'));
     mantissa.filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count()
 }
 
-/// A number as its digits, without zeros around them, and the exponent of the first.
+/// A number as its digits, without leading and trailing zeros, and the exponent of the first digit.
 #[derive(PartialEq, Eq)]
 struct Scientific {
     negative: bool,
@@ -233,8 +233,8 @@ struct Scientific {
 }
 
 impl Scientific {
-    /// Whether it is how a floating-point number is written: `rounded` to as many digits (after the first), at most `most`,
-    /// or `exact`. Halfway between two, it may be either.
+    /// Returns whether the number denotes a given float: it equals the float `rounded` to as many digits (after the
+    /// first), at most `most`, or its `exact` value. A number halfway between two floats may denote either.
     fn is_that_of(&self, most: usize, rounded: impl Fn(usize) -> Self, exact: impl Fn() -> Self) -> bool {
         let count = self.digits.len();
         if count <= most && rounded(count.saturating_sub(1)) == *self {
@@ -261,20 +261,20 @@ impl Scientific {
         while digits.last() == Some(&b'0') {
             digits.pop();
         }
-        // An exponent beyond an i64 is that of no double.
+        // An exponent beyond an i64 fits no double.
         let exponent = exponent.parse().unwrap_or(i64::MAX).saturating_add(whole.len() as i64 - zeros as i64 - 1);
         let exponent = if digits.is_empty() { 0 } else { exponent };
         Self { negative: negative && !digits.is_empty(), digits, exponent }
     }
 }
 
-/// A number without plus sign and leading zeros.
+/// Strips a plus sign and leading zeros.
 fn trimmed(text: &str) -> String {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.trim_start_matches('+')), |digits| ("-", digits));
     format!("{sign}{}", digits.trim_start_matches('0'))
 }
 
-/// A number as JSON would write it.
+/// Returns a number as JSON would write it.
 pub(super) fn as_json(text: &str) -> Cow<'_, str> {
     if is_json_number(text) {
         return text.into();
@@ -285,7 +285,7 @@ pub(super) fn as_json(text: &str) -> Cow<'_, str> {
     format!("{}{}{}", &number[..at], if digit { "" } else { "0" }, &number[at..]).into()
 }
 
-/// Whether untyped text is a number: as JSON has them, and with a plus sign or leading zeros.
+/// Returns whether untyped text is a number: in JSON's form, or with a plus sign or leading zeros.
 pub(super) fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -300,14 +300,14 @@ pub(super) fn is_number(text: &str) -> bool {
     digits(whole) && fraction.is_none_or(digits) && exponent.is_none_or(digits)
 }
 
-/// Whether untyped text is a number as JSON has them.
+/// Returns whether untyped text is a number in JSON's form.
 pub(super) fn is_json_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let leading_zero = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     is_number(text) && !text.starts_with('+') && !leading_zero
 }
 
-/// The same without an exponent: `1e5` may as well be the name of something.
+/// Returns whether untyped text is a number in JSON's form without an exponent: `1e5` may as well be a name.
 pub(super) fn is_plain(text: &str) -> bool {
     is_json_number(text) && !text.contains(['e', 'E'])
 }

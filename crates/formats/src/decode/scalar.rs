@@ -1,6 +1,6 @@
-//! Booleans, UUIDs and bytes from their text.
+//! Parses booleans, UUIDs and bytes.
 
-/// Words that stand for true and false in untyped text.
+/// Parses the words for true and false in untyped text.
 pub(super) fn boolean(text: &str) -> Option<bool> {
     let is = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
     if is(&["true", "t", "yes", "y", "1"]) {
@@ -12,7 +12,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether a text is a UUID: 32 hexadecimal digits, with hyphens in their places or without any.
+/// Returns whether a text is a UUID: 32 hexadecimal digits, with all hyphens in their places or none.
 pub(super) fn is_uuid(text: &str) -> bool {
     let bytes = text.as_bytes();
     match bytes.len() {
@@ -25,7 +25,7 @@ pub(super) fn is_uuid(text: &str) -> bool {
     }
 }
 
-/// Bytes from base64, in the standard or the URL-safe alphabet, padded or not. False: it is none.
+/// Decodes base64, in the standard or the URL-safe alphabet, padded or not; false if it is invalid.
 pub(super) fn base64(text: &str, into: &mut Vec<u8>) -> bool {
     into.clear();
     let padding = text.len() - text.trim_end_matches('=').len();
@@ -50,5 +50,5 @@ pub(super) fn base64(text: &str, into: &mut Vec<u8>) -> bool {
             into.push((bits >> held) as u8);
         }
     }
-    bits & ((1 << held) - 1) == 0 // what is left over must be nothing
+    bits & ((1 << held) - 1) == 0 // leftover bits must be zero
 }

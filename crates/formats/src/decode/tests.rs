@@ -9,7 +9,7 @@ use dataflow_core::position::Position;
 use dataflow_sdk::records::{CsvLayout, Oversized, Span};
 use std::sync::Arc;
 
-/// Records of these texts, with something between them as in a file.
+/// Records with these texts, with bytes between them as in a file.
 pub(super) fn records<T: AsRef<[u8]>>(texts: &[T], layout: Layout) -> Records {
     let mut data = Vec::new();
     let mut spans = Vec::new();
@@ -47,14 +47,14 @@ fn decoder(fields: &[(&str, Want)]) -> Decoder {
     Decoder::new(fields)
 }
 
-/// The one column of a want.
+/// Decodes the column of a single want.
 fn one(records: &Records, want: Want) -> Column {
     let mut decoded = decoder(&[("a", want)]).decode(records);
     assert_eq!(decoded.broken, []);
     decoded.columns.remove(0)
 }
 
-/// The type that holds all values of the field.
+/// The common type of all values of the field.
 fn inferred(records: &Records) -> Option<Type> {
     decoder(&[("a", Want::Infer)]).types(records)[0].ty
 }
@@ -600,7 +600,7 @@ fn broken_csv_records() {
     let codes: Vec<_> = decoded.broken.iter().map(|dead| (dead.row, dead.code)).collect();
     assert_eq!(codes, [(1, "csv-fields"), (2, "csv-fields"), (3, "not-csv"), (4, "not-csv")]);
     assert_eq!(decoded.broken[1].cause, "the record has 3 fields, the header has 2");
-    assert_eq!(decoded.broken[3].cause, "field 1 (a) goes on after its closing quote at byte 3");
+    assert_eq!(decoded.broken[3].cause, "field 1 (a) continues after its closing quote at byte 3");
     let values = texts(&decoded.columns[1].array);
     assert_eq!(values[5..], [None, None, Some("\""), Some("a\"b")]);
     assert_eq!(decoded.keys[0], Key { name: "a".into(), records: 5, last_row: 8 });
@@ -609,7 +609,7 @@ fn broken_csv_records() {
 mod oracles;
 
 proptest::proptest! {
-    /// Zeros in front change no value, but make the text too long for the short way.
+    /// Leading zeros don't change the value, but make the text too long for the fast path.
     #[test]
     fn decimals_are_the_same_the_short_way(sign in "-?", whole in "[0-9]{1,9}", fraction in "(\\.[0-9]{0,8})?") {
         let (short, long) = (format!("{sign}{whole}{fraction}"), format!("{sign}{}{whole}{fraction}", "0".repeat(18)));

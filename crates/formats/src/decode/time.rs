@@ -1,10 +1,10 @@
-//! Dates and points in time from their text.
+//! Parses dates and points in time.
 use super::{misfit::Why, varied::Value};
 
 const DAY: i64 = 86_400;
 const MICROS: i64 = 1_000_000;
 
-/// Days since 1970-01-01 of a date of the Gregorian calendar.
+/// Converts a date of the Gregorian calendar to days since 1970-01-01.
 fn days_of(year: i64, month: i64, day: i64) -> i64 {
     // Years begin in March, so that the leap day is the last of its year.
     let year = if month <= 2 { year - 1 } else { year };
@@ -24,11 +24,11 @@ pub(super) fn month_length(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Takes a text apart from its front.
+/// Parses a text from its front.
 struct Parts<'a>(&'a [u8]);
 
 impl Parts<'_> {
-    /// A number of exactly `length` digits.
+    /// Reads a number of exactly `length` digits.
     fn number(&mut self, length: usize) -> Option<i64> {
         let digits = self.0.get(..length)?;
         let number = digits
@@ -38,14 +38,14 @@ impl Parts<'_> {
         Some(number)
     }
 
-    /// One of some bytes, if it is there.
+    /// Reads one of these bytes, if it comes next.
     fn take(&mut self, bytes: &[u8]) -> Option<u8> {
         let byte = *self.0.first().filter(|byte| bytes.contains(byte))?;
         self.0 = &self.0[1..];
         Some(byte)
     }
 
-    /// `2026-01-02`, as days since 1970.
+    /// Reads `2026-01-02` as days since 1970.
     fn date(&mut self) -> Option<i64> {
         let year = self.number(4)?;
         self.take(b"-")?;
@@ -55,7 +55,8 @@ impl Parts<'_> {
         Some(days_of(year, month, day))
     }
 
-    /// `03:04:05.678`: seconds, and picoseconds if there are any. A leap second is the first one of the next minute.
+    /// Reads `03:04:05.678` as seconds and their fraction. A leap second is the first second of the next
+    /// minute.
     fn time(&mut self) -> Option<(i64, Fraction)> {
         let hour = self.number(2).filter(|hour| *hour < 24)?;
         self.take(b":")?;
@@ -74,7 +75,7 @@ impl Parts<'_> {
         Some((hour * 3_600 + minute * 60 + second, fraction))
     }
 
-    /// `Z`, `+01:00`, `+0100` or `+01`, in seconds east of UTC; none if there is no zone.
+    /// Reads `Z`, `+01:00`, `+0100` or `+01` as seconds east of UTC; the inner `None` means no zone.
     fn zone(&mut self) -> Option<Option<i64>> {
         if self.0.is_empty() {
             return Some(None);
@@ -96,17 +97,17 @@ impl Parts<'_> {
     }
 }
 
-/// Days since 1970-01-01 of `2026-01-02`.
+/// Parses `2026-01-02` as days since 1970-01-01.
 pub fn days(text: &str) -> Option<i32> {
     let mut parts = Parts(text.as_bytes());
     let days = parts.date()?;
     parts.0.is_empty().then(|| i32::try_from(days).ok()).flatten()
 }
 
-/// Microseconds since 1970-01-01T00:00:00Z of a point in time in RFC 3339 text. Without a zone, and of a date: as UTC.
+/// Parses an RFC 3339 time as microseconds since 1970-01-01T00:00:00Z. A time without a zone and a date count as UTC.
 ///
 /// # Errors
-/// Why there are none.
+/// The reason why it has none.
 pub fn micros(text: &str) -> Result<i64, &'static str> {
     match point(text)? {
         Value::Micros(Some(micros)) => Ok(micros),
@@ -114,7 +115,7 @@ pub fn micros(text: &str) -> Result<i64, &'static str> {
     }
 }
 
-/// A point in time, of RFC 3339 text: in microseconds, or in nanoseconds if it is that fine. Without a zone, and of a date:
+/// Parses an RFC 3339 time, as microseconds or, if it is finer, as nanoseconds. A time without a zone and a date count
 /// as UTC.
 pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
     let (seconds, fraction) = seconds(text).ok_or("which is not written as in RFC 3339")?;
@@ -125,23 +126,23 @@ pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
         return Ok(Value::Micros(Some(seconds * MICROS + fraction.nanos / 1_000)));
     }
     let nanos = seconds.checked_mul(1_000 * MICROS).and_then(|nanos| nanos.checked_add(fraction.nanos));
-    nanos.map(Value::Nanos).ok_or("which is finer than a microsecond, as only a time between 1677 and 2262 can be")
+    nanos.map(Value::Nanos).ok_or("which is finer than a microsecond: only times between 1677 and 2262 can be")
 }
 
-/// Whether a text is a point in time or a date, however fine.
+/// Returns whether a text is a point in time or a date of any precision.
 pub(super) fn is_point(text: &str) -> bool {
     seconds(text).is_some()
 }
 
-/// What is after the second.
+/// The fraction of a second.
 #[derive(Clone, Copy, Default)]
 struct Fraction {
     nanos: i64,
-    /// Whether there is still more.
+    /// Whether there are nonzero digits beyond nanoseconds.
     finer: bool,
 }
 
-/// Seconds since 1970-01-01T00:00:00Z, and what is after the second.
+/// Parses a time as seconds since 1970-01-01T00:00:00Z and the fraction.
 fn seconds(text: &str) -> Option<(i64, Fraction)> {
     let mut parts = Parts(text.as_bytes());
     let midnight = parts.date()? * DAY;

@@ -1,7 +1,8 @@
-//! Columns in which each value has the type that it has by itself, whatever its neighbours are.
+//! Columns in which each value has its own type, independent of the others.
 //!
-//! Where all have the same type the column is one of that type, otherwise a dense union of one column per type. A number
-//! is a bigint, a decimal or a double; decimals have one of a few scales, so that a batch of amounts has few types.
+//! If all values have the same type, the column has that type, otherwise it is a dense union of one column per type. A
+//! number is a bigint, a decimal or a double; decimals have one of a few scales, so that a batch of amounts has few
+//! types.
 use super::{
     Misfit, Want,
     cell::Kind,
@@ -20,16 +21,16 @@ use dataflow_core::types::Type;
 use dataflow_sdk::batch::arrow_type;
 use std::sync::Arc;
 
-/// The name of a union's field whose texts are JSON.
+/// The name of the union's field that holds JSON texts.
 pub const JSON: &str = "json";
 
-/// A value in the type that it has by itself.
+/// A value in its own type.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
-    /// NULL where nothing tells a type.
+    /// A NULL of unknown type.
     Null,
     Boolean(bool),
-    /// An integer; NULL where a number is asked for.
+    /// An integer; `None` is a NULL number.
     Bigint(Option<i64>),
     Decimal {
         unscaled: i128,
@@ -40,9 +41,9 @@ pub(super) enum Value<'a> {
     Text(&'a str),
     /// The JSON text of an object or array.
     Json(&'a str),
-    /// A point in time; NULL where one is asked for.
+    /// A point in time; `None` is a NULL time.
     Micros(Option<i64>),
-    /// A point in time that is finer than a microsecond.
+    /// A point in time with more than microseconds.
     Nanos(i64),
 }
 
@@ -82,7 +83,7 @@ impl Part {
         }
     }
 
-    /// Takes a value of its type; false: it is of another one.
+    /// Takes a value of its type; false if it is of another one.
     #[inline]
     fn push(&mut self, value: Value<'_>) -> bool {
         match (self, value) {
@@ -118,7 +119,7 @@ impl Part {
         }
     }
 
-    /// The name of its field in a union, and its values.
+    /// Returns the name of its field in a union, and its values.
     fn finish(self) -> (&'static str, ArrayRef) {
         match self {
             Self::Null(count) => ("null", Arc::new(NullArray::new(count))),
@@ -134,12 +135,12 @@ impl Part {
     }
 }
 
-/// A column in the making.
+/// A column under construction.
 struct Varied {
     parts: Vec<Part>,
-    /// The part of the value before, which most values go to.
+    /// The part of the previous value, which most values go to.
     last: usize,
-    /// Of each row, its part and its place there.
+    /// For each row, its part and its index there.
     ids: Vec<i8>,
     offsets: Vec<i32>,
 }
@@ -174,9 +175,9 @@ impl Varied {
         self.offsets.push(self.parts[self.last].len() as i32 - 1);
     }
 
-    /// The column; true if all its texts are JSON.
+    /// Returns the column, and whether all its texts are JSON.
     fn finish(mut self) -> (ArrayRef, bool) {
-        // What has no value is no type of the column. Only the first part can be such a one.
+        // A part without values adds no type to the column. Only the first part can be empty.
         if self.parts.len() > 1 && self.parts[0].len() == 0 {
             self.parts.remove(0);
             self.ids.iter_mut().for_each(|id| *id -= 1);
@@ -199,7 +200,7 @@ impl Varied {
     }
 }
 
-/// A column of values in their own types, and whether all of them are JSON texts.
+/// Builds a column of values in their own types; returns whether all of them are JSON texts.
 pub(super) fn column(values: &Values<'_>, want: Want) -> (ArrayRef, bool, Vec<Misfit>) {
     let rows = values.cells.len();
     let mut scratch = String::new();

@@ -1,10 +1,10 @@
-//! Documents of columns, and of records as they came.
+//! Documents from columns, and from raw records.
 use super::{Column, Documents, overlay, value};
 use crate::{decode::Misfit, marks::Marks};
 use dataflow_sdk::records::{Layout, Records, Span};
 use memchr::memchr2;
 
-/// Makes a JSON document of each row of some columns of `rows` values each: one object with a field per column.
+/// Makes a JSON document of each row of some columns with `rows` values each: one object with a field per column.
 pub fn documents_from_columns(columns: &[Column<'_>], rows: usize) -> Documents {
     let fields: Vec<_> = columns
         .iter()
@@ -35,8 +35,8 @@ pub(super) fn misfit(row: usize, name: &str, why: &str) -> Misfit {
     Misfit { row: row as u32, cause: format!("field {name:?} has a value {why}"), suits: None }
 }
 
-/// The records of these rows as JSON documents: JSON as it came (its very bytes, copied only if one of them has line
-/// breaks between tokens, which become blanks); CSV with all values as strings, and null. JSON records are not checked.
+/// Returns the records of these rows as JSON documents. JSON is kept byte for byte (copied only if a record has line
+/// breaks between tokens, which become blanks); CSV becomes objects of strings and nulls. JSON records are not checked.
 pub fn documents(records: &Records, rows: &[u32]) -> Documents {
     if let Layout::Csv(_) = records.layout {
         return overlay(records, rows, &[], &[], &Marks::default());
@@ -56,7 +56,7 @@ pub fn documents(records: &Records, rows: &[u32]) -> Documents {
     Documents { data: out.into(), spans, misfits: Vec::new() }
 }
 
-/// Makes blanks of the line breaks in JSON texts. They can only stand between tokens: in strings they are escaped.
+/// Replaces the line breaks in JSON texts by blanks. They can only occur between tokens: in strings they are escaped.
 pub fn single_line(texts: &mut [u8]) {
     let mut at = 0;
     while let Some(next) = memchr2(b'\n', b'\r', &texts[at..]) {

@@ -1,19 +1,19 @@
-//! Setting or removing one field within a JSON object; every other byte stays as it is.
+//! Sets or removes one field of a JSON object; every other byte stays as it is.
 use crate::json::{Kind, Scanner, Token, unescape, write_string};
 use std::ops::Range;
 
-/// A JSON text in which the field at a path, counted from the text's own fields, is set to a JSON text, or removed. Objects on
-/// the way to it are made where there are none, or null; if `lenient`, instead of what is no object, too.
+/// Returns a JSON text with the field at a path set to a JSON text, or removed. Missing and null objects on the path
+/// are created; if `lenient`, they also replace values that are not objects.
 ///
 /// # Errors
-/// Something on the way to a field that is set is no object.
+/// A value on the path to a field that is set is not an object.
 pub fn edited(text: &str, path: &[String], value: Option<&str>, lenient: bool) -> Result<String, String> {
     let mut made = Vec::with_capacity(text.len() + value.map_or(0, str::len));
     edit(text, path, value, lenient, &mut made)?;
     String::from_utf8(made).map_err(|_| "the text is not UTF-8".into())
 }
 
-/// A member of an object: where it, and its value, lies.
+/// The location of an object's member and of its value.
 struct Member {
     whole: Range<usize>,
     value: Range<usize>,
@@ -35,10 +35,10 @@ fn edit(text: &str, path: &[String], value: Option<&str>, lenient: bool, made: &
                 nested(path, value, made);
                 Ok(())
             }
-            Some(_) => Err(format!("{name} can't be set in a value that is no object")),
+            Some(_) => Err(format!("{name} can't be set in a value that is not an object")),
         };
     }
-    let members = members(text, name).ok_or("the text is no JSON")?;
+    let members = members(text, name).ok_or("the text is not JSON")?;
     let removes = value.is_none() && rest.is_empty() && members.iter().any(|member| member.named);
     if removes {
         let kept: Vec<&str> = members.iter().filter(|it| !it.named).map(|it| &text[it.whole.clone()]).collect();
@@ -68,7 +68,7 @@ fn edit(text: &str, path: &[String], value: Option<&str>, lenient: bool, made: &
     Ok(())
 }
 
-/// An object with one field at a path.
+/// Writes an object with one field at a path.
 fn nested(path: &[String], value: &str, made: &mut Vec<u8>) {
     if path.is_empty() {
         return made.extend_from_slice(value.as_bytes());
@@ -86,7 +86,7 @@ fn field(path: &[String], value: &str, made: &mut Vec<u8>) {
     }
 }
 
-/// The members of an object; none if the text is no JSON.
+/// Returns the members of an object; `None` if the text is not JSON.
 fn members(text: &str, name: &str) -> Option<Vec<Member>> {
     let mut scanner = Scanner::new(text.as_bytes(), text.find('{')? + 1);
     let mut members = Vec::new();
@@ -141,7 +141,7 @@ mod tests {
             ("{ }", &["a", "b"], Some("1"), r#"{"a":{"b":1} }"#),
             ("null", &["a", "b"], Some("1"), r#"{"a":{"b":1}}"#),
             (r#"{"a": null}"#, &["a", "b"], Some("1"), r#"{"a": {"b":1}}"#),
-            (r#"{"a": 3}"#, &["a", "b"], Some("1"), "b can't be set in a value that is no object"),
+            (r#"{"a": 3}"#, &["a", "b"], Some("1"), "b can't be set in a value that is not an object"),
             (r#"{"a": 3}"#, &["a", "b"], None, r#"{"a": 3}"#),
         ];
         for (text, path, value, expected) in cases {

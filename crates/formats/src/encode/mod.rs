@@ -1,4 +1,4 @@
-//! Writing rows as JSON documents, one on a line.
+//! Writes rows as JSON documents, one per line.
 mod documents;
 mod edit;
 mod overlay;
@@ -15,27 +15,27 @@ use arrow::array::ArrayRef;
 use bytes::Bytes;
 use dataflow_sdk::records::Span;
 
-/// A column to be written as a field of each row.
+/// A column that is written as a field of each row.
 #[derive(Clone, Copy, Debug)]
 pub struct Column<'a> {
-    /// Name of the field: one key, also if there is a dot in it.
+    /// Name of the field: one key, even if it contains a dot.
     pub name: &'a str,
     /// A value per row. NULL is written as null.
     pub array: &'a ArrayRef,
-    /// Its texts are JSON and go in as they are, not as strings. Only for columns of text.
+    /// Whether its texts are JSON and are written as they are, not as strings. Only for columns of text.
     pub raw: bool,
-    /// A record without the field goes without it, where the value is NULL.
+    /// Whether a record that lacks the field stays without it if the value is NULL.
     pub optional: bool,
 }
 
 /// Rows as JSON documents, each without a line break.
 #[derive(Clone, Debug)]
 pub struct Documents {
-    /// The buffer: often the original one.
+    /// The documents' buffer: often the original one.
     pub data: Bytes,
-    /// One slice a row; [`Span::NULL`] for a tombstone and for a record that can't be read.
+    /// One slice per row; [`Span::NULL`] for a tombstone and for a record that can't be read.
     pub spans: Vec<Span>,
-    /// Values that JSON can't hold (NaN, infinity): null stands in their place. Records that can't be read. By rising row
+    /// Values that JSON can't represent (NaN, infinity), written as null, and records that can't be read. By rising row
     /// of the output.
     pub misfits: Vec<Misfit>,
 }

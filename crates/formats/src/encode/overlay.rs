@@ -1,4 +1,4 @@
-//! Records with some of their fields replaced, added or left out.
+//! Replaces, adds and removes fields of records.
 use super::{Column, Documents, documents::misfit, single_line, value};
 use crate::{
     csv::{self, Place},
@@ -10,16 +10,15 @@ use arrow::array::{Array, ArrayRef};
 use dataflow_sdk::records::{CsvLayout, Layout, Records, Span};
 use memchr::{memchr, memrchr};
 
-/// Copies records, as they are written, into new documents: fields that `set` names get its values in the same place, or
-/// at the end if the record doesn't have them; those in `remove` are left out. Names are top-level keys, also if there is
-/// a dot in them.
+/// Copies records, as written, into new documents: fields named by `set` get its values in the same place, or at the
+/// end if the record lacks them; those in `remove` are left out. Names are top-level keys, even if they contain a dot.
 ///
 /// `rows` are the records of the output rows, and the columns of `set` have one value per output row. JSON records must
 /// have been decoded without being broken, by a decoder that marked the names of `set` and then those of `remove`. CSV
-/// values become strings, or null; of a CSV record that can't be read there is a misfit and no document.
+/// values become strings, or null; a CSV record that can't be read gives a misfit and no document.
 ///
 /// # Panics
-/// If `marks` are not those of these records.
+/// If `marks` belong to other records.
 pub fn overlay(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[String], marks: &Marks) -> Documents {
     let mut overlay = Overlay {
         set: set
@@ -69,7 +68,7 @@ struct Set<'a> {
     name: &'a str,
     key: Vec<u8>,
     write: value::Write<'a>,
-    /// The values, if a record may go without.
+    /// The values, if a record may lack the field.
     optional: Option<&'a ArrayRef>,
     /// Written in this row.
     done: bool,
@@ -96,14 +95,14 @@ impl Overlay<'_> {
         Span::new(start, self.out.len())
     }
 
-    /// A comma, unless nothing stands before.
+    /// Writes a comma, unless this is the first field.
     fn comma(&mut self) {
         if self.out.last() != Some(&b'{') {
             self.out.push(b',');
         }
     }
 
-    /// Writes a field that is set, once a row.
+    /// Writes a field of `set`, once per row.
     fn write(&mut self, set: usize, row: usize) {
         if self.set[set].done {
             return;
@@ -131,7 +130,7 @@ impl Overlay<'_> {
         self.copy(&data[from..span.start as usize + close]);
     }
 
-    /// The fields there are in a part of a record, without the commas and blanks around them.
+    /// Copies the fields in a part of a record, without the commas and blanks around them.
     fn copy(&mut self, part: &[u8]) {
         let is_field = |byte: &u8| !matches!(byte, b',' | b' ' | b'\n' | b'\r' | b'\t');
         if let Some((first, last)) = part.iter().position(is_field).zip(part.iter().rposition(is_field)) {
@@ -182,10 +181,10 @@ impl Overlay<'_> {
     }
 }
 
-/// What becomes of a column of CSV records.
+/// The output of a column of CSV records.
 enum Field {
     Drop,
-    /// Its value is that of this column of `set`.
+    /// The value of this column of `set`.
     Set(usize),
     Keep {
         name: String,

@@ -22,7 +22,7 @@ fn texts(documents: &Documents) -> Vec<&str> {
     documents.spans.iter().map(|span| std::str::from_utf8(span.of(&documents.data)).unwrap()).collect()
 }
 
-/// How the values of a column are written.
+/// The values of a column as written.
 fn values(array: impl arrow::array::Array + 'static) -> Vec<String> {
     let array: ArrayRef = Arc::new(array);
     let documents = documents_from_columns(&[column("a", &array)], array.len());
@@ -32,7 +32,7 @@ fn values(array: impl arrow::array::Array + 'static) -> Vec<String> {
         .collect()
 }
 
-/// What [`overlay`] makes of records once they have been decoded.
+/// The overlay of records after they have been decoded.
 fn overlaid(records: &Records, rows: &[u32], set: &[Column<'_>], remove: &[String]) -> Documents {
     let names = set.iter().map(|column| column.name).chain(remove.iter().map(String::as_str));
     let decoded = Decoder::new(Vec::new()).marking(names).decode(records);
@@ -112,7 +112,7 @@ fn what_json_has_no_number_for_is_a_misfit() {
     let documents = documents_from_columns(&[column("x", &array)], 3);
     assert_eq!(texts(&documents), ["{\"x\":1.5}", "{\"x\":null}", "{\"x\":null}"]);
     assert_eq!(documents.misfits.iter().map(|misfit| misfit.row).collect::<Vec<_>>(), [1, 2]);
-    assert!(documents.misfits[0].cause.starts_with("field \"x\" has a value which JSON has no number for"));
+    assert!(documents.misfits[0].cause.starts_with("field \"x\" has a value which JSON can't represent"));
     assert_eq!(texts(&documents_from_columns(&[], 2)), ["{}", "{}"]);
 }
 
@@ -211,7 +211,7 @@ proptest! {
         let names: Vec<String> = remove.iter().map(|name| (*name).into()).collect();
         let made = overlaid(&came, &rows, &[Column { name: "b", array: &new, raw: true, optional: false }], &names);
         for ((text, pretty), (_, value)) in texts(&made).into_iter().zip(&pretty).zip(&values) {
-            // What serde_json reads, as it doesn't read all doubles as they were written.
+            // Both sides are read by serde_json, because it doesn't read every double exactly.
             let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
             let mut object = read(pretty).as_object().cloned().unwrap();
             for name in &names {

@@ -1,4 +1,4 @@
-//! Values of columns as text and as JSON.
+//! Writes values of columns as text and as JSON.
 use crate::{decode::JSON, json::write_string};
 use arrow::{
     array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait},
@@ -13,20 +13,20 @@ use arrow::{
 /// Why a value can't be written.
 pub(super) type Why = &'static str;
 
-/// Writes the value of a row, which is not NULL.
+/// Writes the value of a row that is not NULL.
 pub(super) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<(), Why> + 'a>;
 
-/// How values of a column are written.
+/// The written form of a column's values.
 pub(super) enum Form<'a> {
     /// Text that may need escapes or quotes.
     Text(Box<dyn Fn(usize) -> &'a str + 'a>),
-    /// Digits, signs and letters that JSON puts into quotes: a point in time, base64, …
+    /// Digits, signs and letters that JSON puts in quotes: a point in time, base64, …
     Quoted(Write<'a>),
     /// A JSON value.
     Json(Write<'a>),
 }
 
-/// How the values of a column are written as JSON: NULL as null, texts of a `raw` column as they are.
+/// Returns a writer of a column's values as JSON: NULL as null, texts of a `raw` column as they are.
 pub(super) fn json<'a>(array: &'a ArrayRef, raw: bool) -> Write<'a> {
     if let (Some(union), DataType::Union(fields, _)) = (array.as_union_opt(), array.data_type()) {
         let parts: Vec<Write<'a>> =
@@ -64,7 +64,7 @@ pub(super) fn json<'a>(array: &'a ArrayRef, raw: bool) -> Write<'a> {
     })
 }
 
-/// How the values of a column are written.
+/// Returns the written form of a column's values.
 pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
     match array.data_type() {
         DataType::Null => Form::Json(Box::new(|_, out| {
@@ -172,7 +172,7 @@ pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
                 Ok(())
             }))
         }
-        // Types that no expression of ours has as a result (intervals, maps, …): as arrow shows them, as text.
+        // Types that no expression returns (intervals, maps, …): as arrow shows them, as text.
         _ => {
             let options = FormatOptions::new();
             match ArrayFormatter::try_new(array, &options) {
@@ -187,9 +187,9 @@ pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
     }
 }
 
-const NO_TEXT: Why = "which is of a type that JSON has no form for";
+const NO_TEXT: Why = "whose type can't be written as JSON";
 
-/// A key and its colon.
+/// Encodes a key and its colon.
 pub(super) fn key(name: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 3);
     write_string(name, &mut key);
@@ -223,12 +223,12 @@ fn integer<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef) -> Form<
         if value < 0 {
             out.push(b'-');
         }
-        digits(value.unsigned_abs() as u64, out); // 64 bits at most came in
+        digits(value.unsigned_abs() as u64, out); // the values had 64 bits at most
         Ok(())
     }))
 }
 
-/// A whole number.
+/// Writes a whole number.
 fn digits(mut value: u64, out: &mut Vec<u8>) {
     let mut text = [0; 20];
     let mut at = text.len();
@@ -243,7 +243,7 @@ fn digits(mut value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// A whole number of at least `width` digits.
+/// Writes a whole number with at least `width` digits.
 fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
     let value = value.unsigned_abs();
     for place in (1..width as u32).rev().take_while(|place| value < 10_u64.pow(*place)) {
@@ -253,15 +253,15 @@ fn padded(value: i64, width: usize, out: &mut Vec<u8>) {
     digits(value, out);
 }
 
-/// The shortest text that reads back as the same number.
+/// Writes the shortest text that reads back as the same number.
 fn float(value: impl serde::Serialize, finite: bool, out: &mut Vec<u8>) -> Result<(), Why> {
     if !finite {
-        return Err("which JSON has no number for (NaN or infinity)");
+        return Err("which JSON can't represent (NaN or infinity)");
     }
     serde_json::to_writer(out, &value).map_err(|_| NO_TEXT)
 }
 
-/// A decimal, without zeros at the end of its fraction.
+/// Writes a decimal without trailing zeros in its fraction.
 fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
@@ -286,7 +286,7 @@ fn decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     }
 }
 
-/// Standard alphabet, padded.
+/// Writes base64 in the standard alphabet, padded.
 fn base64(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Why> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for three in bytes.chunks(3) {
@@ -299,7 +299,7 @@ fn base64(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Why> {
     Ok(())
 }
 
-/// `2026-01-02` of days since 1970. Years beyond four digits have a sign before them.
+/// Writes days since 1970 as `2026-01-02`. Years beyond four digits have a sign.
 fn date(days: i64, out: &mut Vec<u8>) {
     // Years begin in March, so that the leap day is the last of its year.
     let days = days + 719_468;
@@ -322,7 +322,7 @@ fn date(days: i64, out: &mut Vec<u8>) {
     padded(day, 2, out);
 }
 
-/// `2026-01-02T03:04:05.6`, with a `Z` if it has a zone.
+/// Writes `2026-01-02T03:04:05.6`, with a `Z` if it has a zone.
 fn time<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, unit: i64, zone: bool) -> Form<'_> {
     let array = array.as_primitive::<T>();
     Form::Quoted(Box::new(move |row, out| {

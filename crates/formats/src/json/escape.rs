@@ -1,7 +1,7 @@
-//! Strings between their content and how JSON writes it.
+//! Converts between the content of strings and their JSON form.
 use memchr::memchr;
 
-/// Content of an escaped string, in `into`. False: it has half of a surrogate pair, which is no character.
+/// Unescapes a string into `into`; false if it contains half of a surrogate pair, which is not a character.
 pub(crate) fn unescape(raw: &str, into: &mut String) -> bool {
     into.clear();
     let mut rest = raw;
@@ -27,7 +27,7 @@ pub(crate) fn unescape(raw: &str, into: &mut String) -> bool {
     true
 }
 
-/// The character of `\uXXXX` or `\uXXXX\uXXXX` at the start of a text, and the length of that.
+/// Parses `\uXXXX` or `\uXXXX\uXXXX` at the start of a text into a character and the length parsed.
 fn code_point(text: &str) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -43,7 +43,7 @@ fn code_point(text: &str) -> Option<(char, usize)> {
     }
 }
 
-/// Writes a text as a JSON string, quotes included.
+/// Writes a text as a JSON string, with quotes.
 pub(crate) fn write_string(text: &str, into: &mut Vec<u8>) {
     into.push(b'"');
     let bytes = text.as_bytes();

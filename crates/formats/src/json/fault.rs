@@ -1,28 +1,28 @@
-//! What is said of texts that are not JSON.
+//! Describes why texts are not JSON.
 use super::MAX_DEPTH;
 
-/// Why a text is not JSON.
+/// The reason why a text is not JSON, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// Where, in bytes from the start of the buffer.
+    /// The position in bytes from the start of the buffer.
     pub at: usize,
-    /// What is wrong there.
+    /// The reason.
     pub what: What,
 }
 
-/// What is wrong with a text.
+/// The reason why a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Something else should be there.
+    /// Something else was expected there.
     Expected(&'static str),
-    /// A byte that may not stand there as it is.
+    /// A byte that must be escaped or can't occur there.
     Forbidden(&'static str),
     /// Nested deeper than [`MAX_DEPTH`].
     TooDeep,
 }
 
 impl Fault {
-    /// In words, with the place counted from `start`.
+    /// Describes the fault, with its position relative to `start`.
     pub(crate) fn describe(&self, bytes: &[u8], start: usize) -> String {
         let offset = self.at.saturating_sub(start);
         match self.what {

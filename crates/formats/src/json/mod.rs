@@ -9,16 +9,16 @@ pub(crate) use escape::{unescape, write_string};
 pub(crate) use fault::{Fault, What};
 pub(crate) use scanner::Scanner;
 
-/// Deepest nesting of objects and arrays that is read. Deeper records are dead letters.
+/// The deepest nesting of objects and arrays that is read. Deeper records are dead letters.
 pub const MAX_DEPTH: usize = 1_024;
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Null,
     True,
     False,
-    /// A number, as RFC 8259 has it.
+    /// A number in RFC 8259's form.
     Number,
     /// A string without escapes.
     String,
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Array,
 }
 
-/// A value and where it lies. Of strings: what is between the quotes.
+/// A value's kind and location. For strings, the span excludes the quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub kind: Kind,
@@ -36,7 +36,7 @@ pub(crate) struct Token {
     pub end: usize,
 }
 
-/// Whether a text is one JSON value.
+/// Checks that a text is one JSON value.
 pub(crate) fn validate(text: &[u8]) -> Result<Token, Fault> {
     let mut scanner = Scanner::new(text, 0);
     scanner.blank();

@@ -1,8 +1,8 @@
-//! Going through a JSON text.
+//! Scans a JSON text.
 use super::{Fault, Kind, MAX_DEPTH, Token, What};
 
-/// Goes through a text once, from front to back. Its bytes must be UTF-8 where they are read as text; that is not
-/// checked here.
+/// Scans a text once, from front to back. Its bytes must be UTF-8 where they are read as text; that is not checked
+/// here.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
@@ -13,7 +13,8 @@ pub(crate) struct Scanner<'a> {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
-/// Marks (at least the first of) the bytes that end a run of plain string content: quote, backslash, control characters.
+/// Marks (at least the first of) the bytes that end a run of plain string content: quote, backslash, control
+/// characters.
 #[inline]
 fn special(word: u64) -> u64 {
     let is = |byte: u8| {
@@ -25,23 +26,23 @@ fn special(word: u64) -> u64 {
 }
 
 impl<'a> Scanner<'a> {
-    /// A scanner of `bytes`, from `at` to their end.
+    /// Creates a scanner of `bytes`, from `at` to their end.
     pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at, depth: 0 }
     }
 
-    /// Where it is.
+    /// The current position.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// The byte it is at; 0, which JSON has nowhere, at the end.
+    /// The byte at the current position; 0, which can't occur in JSON, at the end.
     #[inline]
     fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
-    /// Passes blanks and returns the byte after them.
+    /// Skips blanks and returns the byte after them.
     #[inline]
     pub(crate) fn blank(&mut self) -> u8 {
         let byte = self.peek();
@@ -57,38 +58,38 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes one byte.
+    /// Skips one byte.
     #[inline]
     pub(crate) fn step(&mut self) {
         self.at += 1;
     }
 
-    /// The fault that something else should be here.
+    /// The fault of finding something other than expected here.
     #[cold]
     pub(crate) fn expected(&self, what: &'static str) -> Fault {
         Fault { at: self.at, what: What::Expected(what) }
     }
 
-    /// Passes blanks to the end of the text.
+    /// Skips blanks to the end of the text.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         self.blank();
         if self.at < self.bytes.len() { Err(self.expected("nothing more")) } else { Ok(()) }
     }
 
-    /// One level of nesting down.
+    /// Enters a level of nesting.
     #[inline]
     pub(crate) fn enter(&mut self) -> Result<(), Fault> {
         self.depth += 1;
         if self.depth > MAX_DEPTH { Err(Fault { at: self.at, what: What::TooDeep }) } else { Ok(()) }
     }
 
-    /// One level of nesting up.
+    /// Leaves a level of nesting.
     #[inline]
     pub(crate) fn leave(&mut self) {
         self.depth -= 1;
     }
 
-    /// Passes the opening quote of a key.
+    /// Skips the opening quote of a key.
     #[inline]
     pub(crate) fn open_key(&mut self) -> Result<(), Fault> {
         if self.blank() != b'"' {
@@ -98,7 +99,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Behind an opening quote: passes this key and its closing quote, if it is what stands there.
+    /// Called after an opening quote: skips this key and its closing quote, if the text matches it.
     #[inline]
     pub(crate) fn take_key(&mut self, key: &[u8]) -> bool {
         let end = self.at + key.len();
@@ -109,7 +110,7 @@ impl<'a> Scanner<'a> {
         there
     }
 
-    /// Passes the colon after a key, and the blanks around it.
+    /// Skips the colon after a key, and the blanks around it.
     #[inline]
     pub(crate) fn colon(&mut self) -> Result<(), Fault> {
         if self.blank() != b':' {
@@ -120,7 +121,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// After a member of an object: true at the next one, false after the object.
+    /// Called after a member of an object: true if another member follows, false after the object.
     #[inline]
     pub(crate) fn next_member(&mut self) -> Result<bool, Fault> {
         let byte = self.blank();
@@ -131,7 +132,7 @@ impl<'a> Scanner<'a> {
         Ok(byte == b',')
     }
 
-    /// After an item of an array: true at the next one, false after the array.
+    /// Called after an item of an array: true if another item follows, false after the array.
     #[inline]
     pub(crate) fn next_item(&mut self) -> Result<bool, Fault> {
         let byte = self.blank();
@@ -143,7 +144,7 @@ impl<'a> Scanner<'a> {
         Ok(byte == b',')
     }
 
-    /// Behind an opening quote: passes the string and its closing quote.
+    /// Called after an opening quote: skips the string and its closing quote.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<Token, Fault> {
         let start = self.at;
@@ -165,7 +166,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes plain string content.
+    /// Skips plain string content.
     #[inline]
     fn plain(&mut self) {
         while let Some(word) = self.bytes.get(self.at..self.at + 8) {
@@ -190,7 +191,7 @@ impl<'a> Scanner<'a> {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
             Some(b'u') if rest.len() >= 5 && rest[1..5].iter().all(u8::is_ascii_hexdigit) => 6,
             Some(b'u') => return Err(self.expected("four hexadecimal digits after \\u")),
-            _ => return Err(self.expected("an escape that JSON has (\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u)")),
+            _ => return Err(self.expected("a valid JSON escape (\\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u)")),
         };
         Ok(())
     }
@@ -204,7 +205,7 @@ impl<'a> Scanner<'a> {
         if self.at == start { Err(self.expected("a digit")) } else { Ok(()) }
     }
 
-    /// Passes a number.
+    /// Skips a number.
     #[inline]
     pub(crate) fn number(&mut self) -> Result<Token, Fault> {
         let start = self.at;
@@ -242,7 +243,7 @@ impl<'a> Scanner<'a> {
         Ok(Token { kind, start, end: self.at })
     }
 
-    /// Passes a value of any kind, from its first byte on.
+    /// Skips a value of any kind, from its first byte on.
     #[inline]
     pub(crate) fn value(&mut self) -> Result<Token, Fault> {
         match self.peek() {
@@ -266,7 +267,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes an object or array. Without recursion: no text can exhaust the stack.
+    /// Skips an object or array. Without recursion: no text can exhaust the stack.
     fn nested(&mut self) -> Result<Token, Fault> {
         let start = self.at;
         let kind = if self.peek() == b'{' { Kind::Object } else { Kind::Array };

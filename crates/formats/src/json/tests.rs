@@ -6,7 +6,7 @@ fn valid(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok() && validate(text).is_ok()
 }
 
-/// The verdict of serde_json (which reads nesting up to 128 levels, and looks at UTF-8 only in what it keeps).
+/// The verdict of serde_json (which reads nesting up to 128 levels, and checks UTF-8 only in what it keeps).
 fn oracle(text: &[u8]) -> bool {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = <serde::de::IgnoredAny as serde::Deserialize>::deserialize(&mut reader);
@@ -193,7 +193,7 @@ fn strings_are_unescaped() {
     }
 }
 
-/// Texts that are nearly JSON: pieces of it in any order.
+/// Near-JSON texts: JSON fragments in any order.
 pub(crate) fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         "{",

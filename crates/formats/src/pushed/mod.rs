@@ -8,18 +8,18 @@ use dataflow_core::{id::BatchId, problem::Problem};
 use dataflow_sdk::records::Span;
 use walk::Walk;
 
-/// Most findings about one body.
+/// The most findings about one body.
 const MAX_FINDINGS: usize = 100;
 
-/// What a body holds.
+/// A summary of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The id of the batch.
     pub batch_id: BatchId,
-    /// Number of records.
+    /// Counts the records.
     pub records: u64,
-    /// xxh3-128, in hex, of the bytes of the value of `records`, brackets included: tells another batch under the same
-    /// id from the same one again.
+    /// xxh3-128, in hex, of the raw value of `records`, brackets included: distinguishes another batch under the same
+    /// id from a repetition.
     pub hash: String,
 }
 
@@ -34,10 +34,10 @@ pub struct Record {
     pub metadata: Option<Span>,
 }
 
-/// Checks a body: every byte of it is JSON, and it has what it must have. Ids and metadata that are null count as absent.
+/// Checks a body: every byte is JSON, and all required parts are there. Ids and metadata that are null count as absent.
 ///
 /// # Errors
-/// All findings (paths like `records[17].data`), at most 100; the first one alone if it is not JSON.
+/// All findings (paths like `records[17].data`), at most 100; only the first one if the body is not JSON.
 pub fn check(body: &[u8]) -> Result<Summary, Vec<Problem>> {
     let mut walk = Walk::new(body);
     walk.run(|_, _| {}).map_err(|problem| vec![problem])?;
@@ -46,7 +46,7 @@ pub fn check(body: &[u8]) -> Result<Summary, Vec<Problem>> {
     Ok(Summary { batch_id, records, hash: format!("{hash:032x}") })
 }
 
-/// The records of a checked body, without the first `from_record` ones.
+/// Returns the records of a checked body, without the first `from_record` ones.
 ///
 /// # Errors
 /// If the body would not pass [`check`].

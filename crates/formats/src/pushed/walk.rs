@@ -1,28 +1,28 @@
-//! Goes through a body once.
+//! Walks through a body once.
 use super::{MAX_FINDINGS, Record};
 use crate::json::{Fault, Kind, Scanner, Token, What, unescape};
 use dataflow_core::{id::BatchId, problem::Problem};
 use dataflow_sdk::records::Span;
 use std::ops::Range;
 
-/// What is known of a body.
+/// The findings and parts of a body so far.
 pub(super) struct Walk<'a> {
     body: &'a [u8],
     batch_id: Option<BatchId>,
-    /// Whether there was one at all, good or bad.
+    /// Whether the body had one at all, valid or not.
     has_batch_id: bool,
     has_records: bool,
     records: u64,
-    /// The value of `records`.
+    /// The location of the value of `records`.
     array: Range<usize>,
     problems: Vec<Problem>,
     scratch: String,
 }
 
-/// What is done with each record: its number, and how to get it.
+/// Called for each record with its number and a way to get it.
 type Visit<'v> = &'v mut dyn FnMut(u64, &dyn Fn() -> Record);
 
-/// Where the parts of a record lie.
+/// The locations of a record's parts.
 #[derive(Default)]
 struct Parts {
     id: Option<Token>,
@@ -47,7 +47,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes through it, if it is JSON.
+    /// Walks through the body, if it is JSON.
     pub(super) fn run(&mut self, mut visit: impl FnMut(u64, &dyn Fn() -> Record)) -> Result<(), Problem> {
         if let Err(error) = std::str::from_utf8(self.body) {
             let message = format!("the body is not UTF-8 at byte {}", error.valid_up_to());
@@ -62,15 +62,15 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The bytes of the records, brackets included.
+    /// The raw array of records, brackets included.
     pub(super) fn array(&self) -> &'a [u8] {
         &self.body[self.array.clone()]
     }
 
-    /// The id of the batch and the number of records, or all that is wrong.
+    /// Returns the id of the batch and the number of records, or all findings.
     pub(super) fn findings(mut self) -> Result<(BatchId, u64), Vec<Problem>> {
         if !self.has_batch_id && !self.full() {
-            let fix = "name the batch: the same id again has no second effect";
+            let fix = "name the batch: repeating its id has no second effect";
             self.problems.insert(0, Problem::new("batchId", "missing-field", "batchId is missing").fix(fix));
         }
         if !self.has_records && !self.full() {
@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A record, if it is a good one.
+    /// Reads a record, if it is valid.
     fn record(&mut self, scanner: &mut Scanner<'_>) -> Result<Option<Parts>, Fault> {
         let index = self.records;
         if self.body.get(scanner.at()) != Some(&b'{') {
@@ -231,7 +231,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Passes a key and its colon; tells which of the known ones it is. Of an unknown one the name is in `scratch`.
+    /// Skips a key and its colon; returns the known one that it matches. The name of an unknown key is in `scratch`.
     fn key<'k>(&mut self, scanner: &mut Scanner<'_>, known: &[&'k str]) -> Result<Option<&'k str>, Fault> {
         scanner.open_key()?;
         let mut found = known.iter().find(|name| scanner.take_key(name.as_bytes())).copied();
@@ -275,7 +275,7 @@ impl Parts {
     }
 }
 
-/// Passes an opening brace; true at a key, false after an empty object.
+/// Skips an opening brace; true at a key, false after an empty object.
 fn open(scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
     scanner.step();
     if scanner.blank() == b'}' {
@@ -289,7 +289,7 @@ fn string(token: Token) -> bool {
     matches!(token.kind, Kind::String | Kind::Escaped)
 }
 
-/// The content of a string.
+/// Returns the content of a string.
 fn text(body: &[u8], token: Token) -> Option<String> {
     let raw = std::str::from_utf8(&body[token.start..token.end]).ok().filter(|_| string(token))?;
     if token.kind == Kind::String {

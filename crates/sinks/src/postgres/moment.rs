@@ -39,7 +39,7 @@ impl Moment {
         };
         match self {
             Self::Date => {
-                decode::days(text).map(|days| date(days.into())).ok_or("which is no date like 2026-01-02".into())
+                decode::days(text).map(|days| date(days.into())).ok_or("which is not a date like 2026-01-02".into())
             }
             Self::Local => point(""),
             Self::Zoned => point("Z"),

@@ -1,4 +1,4 @@
-//! Two nodes, or two ages of one, at one target.
+//! Two nodes, or two lives of one node, on one target.
 use super::{PIPELINE, Run, Subject, expect, open_as, pair};
 use crate::fixture::{fence, open_lane, token};
 use dataflow_core::{
@@ -23,7 +23,7 @@ async fn opened(subject: &dyn Subject, lane: OpenLane) -> Run {
 
 async fn refused(subject: &dyn Subject, lane: OpenLane, code: &str, words: &[&str]) {
     let shown = format!("{lane:?}");
-    let Err(error) = open_as(subject, lane).await else { panic!("{shown} was let in") };
+    let Err(error) = open_as(subject, lane).await else { panic!("{shown} was admitted") };
     assert_eq!(error.code(), code, "{shown}: {error}");
     let said = error.to_string();
     assert!(words.iter().all(|word| said.contains(word)), "{shown}: {said}");
@@ -54,11 +54,7 @@ pub(super) async fn another_node_is_refused(subject: &dyn Subject) {
     if transactional {
         let ahead: Vec<_> = taker.others.iter().map(|token| (token.fence.clone(), token.sequence)).collect();
         let next = Fence { generation: Generation::new(2, 0), ..taker.fence.clone() };
-        assert_eq!(
-            (taker.found.as_ref(), ahead),
-            (None, vec![(next, 1)]),
-            "what the other has is that of a generation to come"
-        );
+        assert_eq!((taker.found.as_ref(), ahead), (None, vec![(next, 1)]), "the other node has a later generation");
         assert_eq!(taker.others[0].positions, token(&taker.fence, 1).positions);
     }
     taker.close().await;
@@ -82,10 +78,10 @@ pub(super) async fn a_later_incarnation_is_told_of(subject: &dyn Subject) {
     }
     written(subject, lane("here", "3-d", TakeOver::Nobody), 3).await.close().await;
     opened(subject, lane("here", "1-a", TakeOver::Later)).await.close().await;
-    expect(subject, &[(1, "x"), (2, "x"), (3, "x")], "what was written stays").await;
+    expect(subject, &[(1, "x"), (2, "x"), (3, "x")], "written rows stay").await;
 }
 
-/// Who has dropped or emptied a target and begins anew elsewhere need not take anything over.
+/// After dropping or emptying a target, a pipeline that starts afresh elsewhere has nothing to take over.
 pub(super) async fn what_is_gone_is_in_nobodys_way(subject: &dyn Subject) {
     let mut old = written(subject, lane("here", "1-a", TakeOver::Nobody), 1).await;
     refused(subject, lane("there", "1-b", TakeOver::Nobody), "target-of-another-node", &[]).await;

@@ -1,9 +1,9 @@
-//! What a staged sink shows, and when: what was committed may be sealed late or at once, and counts once it is journalled.
+//! The visible content of a staged sink: commits may be sealed at once or later, and count once they are journalled.
 use super::{Run, Subject, expect, fence, pair, try_open};
 use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::sink::Seal;
 
-/// Most requests to seal that a sink may turn down in a row.
+/// The most requests to seal that a sink may decline in a row.
 const PATIENCE: u64 = 1_000;
 const PIPELINE: &str = super::PIPELINE;
 
@@ -12,7 +12,8 @@ async fn reopen(subject: &dyn Subject, epoch: u64, journalled: Option<LaneProgre
     opened.unwrap_or_else(|error| panic!("can't be opened: {error}"))
 }
 
-/// Commits until it seals, as checkpoints ask it to; what is to be journalled, and the names of the rows it covers.
+/// Commits until the sink seals at the request of a checkpoint; returns the journal's entry, and the names of the rows
+/// it covers.
 async fn until_sealed(run: &mut Run, first: u64) -> (LaneProgress, Vec<(i64, &'static str)>) {
     let mut rows = Vec::new();
     for sequence in first..first + PATIENCE {
@@ -23,35 +24,34 @@ async fn until_sealed(run: &mut Run, first: u64) -> (LaneProgress, Vec<(i64, &'s
             return (progress, rows);
         }
     }
-    panic!("it has not sealed anything of {PATIENCE} commits: what it holds open has no bound");
+    panic!("it has sealed none of {PATIENCE} commits: its open output is unbounded");
 }
 
-/// Wherever it goes down between commit, seal, journal and publication, it shows what the journal says.
+/// After a crash at any point between commit, seal, journal and publication, the sink shows what the journal says.
 pub(super) async fn only_what_is_journalled_counts(subject: &dyn Subject) {
     let mut run = reopen(subject, 1, None).await;
     let begun = LaneProgress { handle: run.handle.clone(), ..LaneProgress::default() };
     let (sealed, _) = until_sealed(&mut run, 1).await;
-    assert!(sealed.handle.is_some(), "what is sealed has a handle");
+    assert!(sealed.handle.is_some(), "sealed output has a handle");
     run.close().await;
     let run = reopen(subject, 2, Some(begun.clone())).await;
     run.close().await;
-    expect(subject, &[], "what was sealed and not journalled is gone after opening again").await;
+    expect(subject, &[], "sealed output that was not journalled is gone after opening again").await;
 
     let mut run = reopen(subject, 3, Some(begun)).await;
     let (sealed, rows) = until_sealed(&mut run, 1).await;
     run.commit(rows.len() as u64 + 1, &[pair(9_999, "later")]).await;
     run.close().await;
     let mut run = reopen(subject, 4, Some(sealed.clone())).await;
-    expect(subject, &rows, "what was journalled and not published is shown after opening again, and nothing else")
-        .await;
+    expect(subject, &rows, "journalled, unpublished output is shown after opening again, and nothing else").await;
     run.publish(&sealed).await;
     run.close().await;
     let run = reopen(subject, 5, Some(sealed)).await;
     run.close().await;
-    expect(subject, &rows, "what is published again is there once").await;
+    expect(subject, &rows, "output published again is there once").await;
 }
 
-/// Asked for all, it seals all; and however long it waits otherwise, it does in the end.
+/// Asked to seal everything it does; otherwise it may wait, but seals eventually.
 pub(super) async fn it_seals_in_the_end(subject: &dyn Subject) {
     let mut run = reopen(subject, 1, None).await;
     let (sealed, mut rows) = until_sealed(&mut run, 1).await;
@@ -61,7 +61,7 @@ pub(super) async fn it_seals_in_the_end(subject: &dyn Subject) {
     run.commit(next, &[pair(id, "last")]).await;
     rows.push((id, "last"));
     let all = run.ask_to_seal(Seal::All, next).await;
-    run.publish(&all.expect("asked for all, it seals")).await;
+    run.publish(&all.expect("asked to seal all, it does")).await;
     run.close().await;
-    expect(subject, &rows, "all that was sealed is shown").await;
+    expect(subject, &rows, "all sealed output is shown").await;
 }

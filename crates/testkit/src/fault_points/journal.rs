@@ -1,4 +1,4 @@
-//! The points around a journal's store.
+//! The fault points around a journal's store.
 use super::{Faults, Point, When};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use dataflow_journal::{
 };
 use std::sync::Arc;
 
-/// A store with points around what is written to it.
+/// A store with fault points around its writes.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) inner: Arc<dyn Store>,

@@ -1,20 +1,20 @@
-//! Named fault points of a node: places around what it does to its journal, sink and source, at which a test has the
-//! process killed or frozen. They are laid around a node's [`Parts`], so no production code knows of them; the program
-//! has them only when built with the feature `fault-points`.
+//! Named fault points of a node: places around its operations on journal, sink and source, at which a test has the
+//! process killed or frozen. They wrap a node's [`Parts`], so no production code knows of them; the program contains
+//! them only when built with the feature `fault-points`.
 //!
-//! The variable [`VARIABLE`] says what is to happen, several faults separated by commas:
+//! The variable [`VARIABLE`] selects the faults, separated by commas:
 //!
 //! | fault | meaning |
 //! |---|---|
-//! | `before:sink-commit@17=kill` | SIGKILL to itself when it is about to commit to the sink for the 17th time since the process began |
-//! | `after:checkpoint=stop` | SIGSTOP to itself right behind the first checkpoint; SIGCONT wakes it |
-//! | `before:sink-commit@3=kill+5ms` | SIGKILL 5 ms behind the point, in the middle of what comes then |
+//! | `before:sink-commit@17=kill` | SIGKILL to itself just before the 17th commit to the sink since the process began |
+//! | `after:checkpoint=stop` | SIGSTOP to itself right after the first checkpoint; SIGCONT wakes it |
+//! | `before:sink-commit@3=kill+5ms` | SIGKILL 5 ms after the point, in the middle of the operation |
 //! | `no-folder-lock` | two nodes may share a data folder, for tests of zombies |
-//! | `late-seals` | a staged sink turns down two of three checkpoints, as one does that rolls late |
-//! | `count` | nothing but the count |
+//! | `late-seals` | a staged sink declines two of three checkpoints, like one that rolls late |
+//! | `count` | only counts |
 //!
-//! `before` is passed each time, `after` only when the call has succeeded. With the variable set, `GET /metrics` has how
-//! often each point was passed: `dataflow_fault_points_passed_total`.
+//! `before` counts every call, `after` only successful ones. With the variable set, `GET /metrics` has how often each
+//! point was passed: `dataflow_fault_points_passed_total`.
 mod journal;
 mod plan;
 mod plugins;
@@ -37,7 +37,7 @@ use std::{
     time::Duration,
 };
 
-/// The variable that says which faults are to happen.
+/// The variable that selects the faults.
 pub const VARIABLE: &str = "DATAFLOW_FAULT";
 
 /// The metric that counts how often each point was passed.
@@ -49,27 +49,27 @@ pub struct Faults {
     plan: Vec<Fault>,
     folder_lock: bool,
     late_seals: bool,
-    /// Checkpoints for which a staged sink was asked to seal.
+    /// Counts the checkpoints that asked a staged sink to seal.
     seals: AtomicU64,
     passed: [[AtomicU64; 2]; Point::ALL.len()],
 }
 
 impl Faults {
-    /// Reads what the variable says.
+    /// Parses the variable.
     ///
     /// # Errors
-    /// If it is malformed or names a point that there is not.
+    /// If it is malformed or names an unknown point.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let plan::Plan { faults, folder_lock, late_seals } = text.parse()?;
         Ok(Self { plan: faults, folder_lock, late_seals, seals: AtomicU64::new(0), passed: Default::default() })
     }
 
-    /// Whether the data folder is to be locked as always.
+    /// Whether the data folder is locked as usual.
     pub fn folder_lock(&self) -> bool {
         self.folder_lock
     }
 
-    /// The same parts with the points laid around journal and connectors.
+    /// Wraps the journal and the connectors of these parts in fault points.
     pub fn around(self, parts: Parts) -> Parts {
         let faults = Arc::new(self);
         Parts {
@@ -79,12 +79,12 @@ impl Faults {
         }
     }
 
-    /// Whether a staged sink turns down this request to seal.
+    /// Whether a staged sink declines this request to seal.
     fn seals_later(&self, much: Seal) -> bool {
         self.late_seals && much == Seal::Due && !(self.seals.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(3)
     }
 
-    /// A point is passed; what is planned for it happens.
+    /// Passes a point, and runs the fault planned for it.
     fn pass(&self, when: When, point: Point) {
         let passing = Passing { when, point };
         metrics::counter!(METRIC, "point" => passing.to_string()).increment(1);
@@ -95,7 +95,7 @@ impl Faults {
         }
     }
 
-    /// Passes a point before a call, and behind it if it succeeds.
+    /// Passes a point before a call, and after it if it succeeds.
     async fn with<T, E>(&self, point: Point, call: impl Future<Output = Result<T, E>> + Send) -> Result<T, E> {
         self.pass(When::Before, point);
         let done = call.await?;

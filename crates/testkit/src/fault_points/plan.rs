@@ -1,8 +1,8 @@
-//! What is to happen, as the variable says it.
+//! The selected faults, parsed from the variable.
 use super::{Passing, VARIABLE};
 use std::{fmt, str::FromStr, time::Duration};
 
-/// What a fault does to the process.
+/// The effect of a fault on the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// SIGKILL.
@@ -11,16 +11,16 @@ pub enum Action {
     Stop,
 }
 
-/// A fault: what happens at which passing of which point.
+/// A fault: its action, and the passing at which it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// The point.
     pub passing: Passing,
-    /// At which passing since the process began; the first is 1.
+    /// The number of the passing since the process began, from 1.
     pub nth: u64,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// How long behind the point.
+    /// How long after the point.
     pub delay: Duration,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The variable's value is malformed, or names a point that there is not.
+/// The variable is malformed, or names an unknown point.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{VARIABLE}: {what}; a fault is POINT[@NTH]=kill|stop[+MILLISms], no-folder-lock, late-seals or count, several separated by \

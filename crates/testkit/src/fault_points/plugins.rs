@@ -1,4 +1,4 @@
-//! The points around sources and sinks.
+//! The fault points around sources and sinks.
 use super::{Faults, Point};
 use async_trait::async_trait;
 use dataflow_core::{
@@ -20,7 +20,7 @@ use dataflow_sdk::{
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Connectors with points around what they open and write.
+/// Connectors with fault points around opening and writing.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) inner: Arc<dyn Plugins>,

@@ -1,7 +1,7 @@
-//! The points and their names.
+//! The fault points and their names.
 use std::{fmt, str::FromStr};
 
-/// Something that a node does, before and after which a fault can happen.
+/// An operation of a node that a fault can precede or follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Point {
     /// Takes over a shard.
@@ -10,7 +10,7 @@ pub enum Point {
     SourceOpen,
     /// Opens a writer of the sink, which fences older ones.
     SinkOpen,
-    /// Has the sink make its target from inferred columns.
+    /// Has the sink create its target from inferred columns.
     Define,
     /// Stores a pushed batch.
     Ingest,
@@ -30,7 +30,7 @@ pub enum Point {
     Publish,
     /// Stores a snapshot.
     Snapshot,
-    /// Lets go of what a snapshot covers.
+    /// Drops progress that a snapshot covers.
     Compact,
     /// Removes chunks that nothing names any more.
     Collect,
@@ -78,26 +78,26 @@ impl Point {
     }
 }
 
-/// Which side of what a node does.
+/// The side of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum When {
-    /// About to do it.
+    /// Before it starts.
     Before,
-    /// It has succeeded.
+    /// After it has succeeded.
     After,
 }
 
 /// A point with its side: `before:sink-commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Passing {
-    /// Which side of it.
+    /// The side.
     pub when: When,
-    /// What the node does.
+    /// The operation.
     pub point: Point,
 }
 
 impl Passing {
-    /// Both sides of every point.
+    /// Iterates over both sides of every point.
     pub fn all() -> impl Iterator<Item = Self> {
         Point::ALL.into_iter().flat_map(|point| [When::Before, When::After].map(|when| Self { when, point }))
     }

@@ -3,45 +3,45 @@ use super::{Pair, Place};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// How many records: halfway the values of `level` widen from integers to decimals, and `extra` appears.
+/// The records of a flow: halfway the values of `level` widen from integers to decimals, and `extra` appears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Data {
-    /// How many.
+    /// The number of records.
     pub records: u64,
     source: Place,
-    /// Whether the sink's table refuses large totals.
+    /// Whether the sink's table rejects large totals.
     pub(super) constrained: bool,
 }
 
-/// What is wrong with a record.
+/// The fault of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bad {
-    /// It is no JSON.
+    /// It is not JSON.
     Broken,
-    /// A value is none of the type that is asked for.
+    /// A value is not of the wanted type.
     Misfit,
     /// An expression fails on it: a division by zero.
     Failing,
-    /// The sink's table refuses it.
+    /// The sink's table rejects it.
     Refused,
 }
 
 impl Bad {
-    /// The stage that its dead letter names.
+    /// The stage named by its dead letter.
     pub fn stage(self) -> &'static str {
         match self {
             Self::Broken => "decode",
-            // A value that is none of the type asked for is told by who asked.
+            // A value of the wrong type is reported by the stage that wanted it.
             Self::Misfit | Self::Failing => "transforms[1]",
             Self::Refused => "sink",
         }
     }
 }
 
-/// What has to become of a record.
+/// The expected fate of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
-    /// The filter lets it go.
+    /// The filter drops it.
     Filtered,
     /// It is a row of the sink.
     Delivered(Row),
@@ -52,28 +52,28 @@ pub enum Fate {
 /// A row of the sink.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 pub struct Row {
-    /// Number of its record.
+    /// The number of its record.
     pub id: i64,
-    /// As it was.
+    /// Unchanged.
     pub group: String,
     /// An integer expression.
     pub total: i64,
     /// An exact quotient.
     pub share: f64,
-    /// Appears halfway.
+    /// Present from halfway on.
     pub extra: Option<String>,
 }
 
 impl Data {
-    /// So many records for a pair.
+    /// The given number of records for a pair.
     pub fn new(records: u64, pair: Pair) -> Self {
         Self { records, source: pair.source, constrained: pair.is_constrained() }
     }
 
-    /// What is wrong with record `n`.
+    /// The fault of record `n`, if any.
     pub fn bad(&self, n: u64) -> Option<Bad> {
         match n % 400 {
-            // What is pushed or made up is JSON.
+            // Pushed and generated records are always JSON.
             101 if matches!(self.source, Place::File | Place::Kafka) => Some(Bad::Broken),
             201 if self.source != Place::Generate => Some(Bad::Misfit),
             301 => Some(Bad::Failing),
@@ -113,12 +113,12 @@ impl Data {
         n >= self.records / 2
     }
 
-    /// All records, a line each.
+    /// All records, one per line.
     pub fn text(&self) -> String {
         (0..self.records).map(|n| self.line(n) + "\n").collect()
     }
 
-    /// The transforms that make of each record what [`fate`](Self::fate) says. Where records are made up, of their number.
+    /// The transforms that give each record its [`fate`](Self::fate). Generated records are computed from their number.
     pub(super) fn transforms(&self) -> Value {
         if self.source == Place::Generate {
             let amount = match self.constrained {
@@ -142,7 +142,7 @@ impl Data {
         ])
     }
 
-    /// What has to become of record `n`.
+    /// The expected fate of record `n`.
     pub fn fate(&self, n: u64) -> Fate {
         match self.bad(n) {
             Some(bad) => Fate::Dead(bad),
@@ -157,7 +157,7 @@ impl Data {
         }
     }
 
-    /// Which of four partitions record `n` is in.
+    /// The partition of record `n`, of four.
     pub fn partition(n: u64) -> u64 {
         n / 7 % 4
     }

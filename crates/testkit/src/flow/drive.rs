@@ -1,4 +1,5 @@
-//! Lets a flow go on a node: makes and starts it where that is still to do, pushes, and stops what does not end by itself.
+//! Drives a flow on a node: creates and starts the pipeline if necessary, pushes, and stops it if it doesn't end by
+//! itself.
 use super::Flow;
 use crate::program::{Node, PATIENCE};
 use serde_json::{Value, json};
@@ -10,24 +11,24 @@ use std::{
 /// Records in a pushed batch.
 pub(super) const PUSHED: u64 = 50;
 
-/// How far it came on this node.
+/// How far a flow came on a node.
 #[derive(Debug)]
 pub enum Driven {
-    /// To its end: how the pipeline is then.
+    /// To its end, with the pipeline's final view.
     Through(Value),
-    /// The node is gone.
+    /// The node died.
     Died(ExitStatus),
 }
 
 impl Flow {
-    /// Drives the flow to its end, or until the node is gone.
+    /// Drives the flow to its end, or until the node dies.
     pub async fn drive(&mut self, node: &mut Node) -> Driven {
         let begun = Instant::now();
         loop {
             match self.step(node).await {
                 Ok(Some(view)) => return Driven::Through(view),
                 Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
-                // It is dying, most likely: the process says so itself.
+                // The node is probably dying; its exit shows it.
                 Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
             }
             if let Some(status) = node.has_ended() {
@@ -37,12 +38,13 @@ impl Flow {
         }
     }
 
-    /// Does what is next; what the pipeline is like once it is through. Every step can be repeated.
+    /// Takes the next step; returns the pipeline's view once the flow has ended. Every step can be repeated.
     async fn step(&mut self, node: &Node) -> reqwest::Result<Option<Value>> {
         let path = format!("/api/pipelines/{}", Self::ID);
         let (code, view) = node.try_request("GET", &path, None).await?;
         if code == 404 {
-            // An earlier request whose answer was lost may be carried out only now; so may those below.
+            // An earlier request whose answer was lost may be carried out only now; the same holds for the requests
+            // below.
             self.expect(node.try_request("POST", "/api/pipelines", Some(&self.spec())).await?, &[201, 409]);
             return Ok(None);
         }
@@ -60,7 +62,7 @@ impl Flow {
                 }
                 Ok(None)
             }
-            // Killed while it stopped: what the sink had taken meanwhile is found at the next start.
+            // Killed while it stopped: the next start finds the commits that the sink accepted meanwhile.
             Some("stopped") if !self.is_read(&view) => {
                 self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200, 409]);
                 Ok(None)
@@ -74,7 +76,7 @@ impl Flow {
         }
     }
 
-    /// Whether all is read. What is pushed again is delivered when it is answered.
+    /// Returns whether everything is read. A batch pushed again is delivered by the time it is answered.
     fn is_read(&self, view: &Value) -> bool {
         self.again().is_some() || view["metrics"]["recordsRead"] == json!(self.data.records)
     }
@@ -103,7 +105,7 @@ impl Flow {
             .collect();
         let batch = json!({"batchId": format!("{name}-{}", self.pushed), "records": records});
         let answer = node.try_request("POST", &format!("{path}/batches{wait}"), Some(&batch)).await?;
-        // Just refused, and so are pushes until the user has chosen.
+        // The pipeline was just refused; pushes are refused, too, until the user has chosen.
         if self.restored.is_some() && answer.0 == 409 {
             return Ok(true);
         }
@@ -113,7 +115,7 @@ impl Flow {
     }
 
     pub(super) fn expect(&self, (code, body): (u16, Value), allowed: &[u16]) {
-        // 503: it is going down.
+        // 503: the node is shutting down.
         assert!(allowed.contains(&code) || code == 503, "{code}: {body}");
     }
 }

@@ -1,4 +1,4 @@
-//! A Kafka topic with the records in it.
+//! A Kafka topic that contains the records.
 use super::Data;
 use rdkafka::{
     ClientConfig,
@@ -9,7 +9,7 @@ use rdkafka::{
 };
 use std::time::Duration;
 
-/// Where Kafka is.
+/// The address of Kafka.
 pub(super) const BROKERS: &str = "127.0.0.1:9092";
 /// Partitions of a topic.
 use xxhash_rust::xxh3::xxh3_64;
@@ -17,14 +17,14 @@ use xxhash_rust::xxh3::xxh3_64;
 const PARTITIONS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A topic. It stays: what is in it is always the same, so the next flow reads it again.
+/// A topic. It is kept: its content never changes, so the next flow reads it again.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: String,
 }
 
 impl Topic {
-    /// The topic of these records, filled if it is not there yet.
+    /// Returns the topic of these records, filled if it is new.
     pub(super) async fn filled(data: &Data) -> Self {
         let lines: String = (0..data.records).map(|n| data.line(n) + "\n").collect();
         let topic = Self { name: format!("kill-{}-{:016x}", data.records, xxh3_64(lines.as_bytes())) };
@@ -52,7 +52,7 @@ impl Topic {
             if admin.create_topics([&topic], &options).await.expect("Kafka answers").iter().all(Result::is_ok) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await; // the old one is still going
+            tokio::time::sleep(Duration::from_millis(100)).await; // the old one is still being deleted
         }
         panic!("the topic {} can't be made", self.name);
     }

@@ -1,8 +1,8 @@
-//! Whole pipelines whose every record has a fate that is known beforehand, and the proof that each met its own once.
+//! Whole pipelines in which every record has a fate known in advance, and the proof that each met its fate once.
 //!
-//! [`Data`] makes records, [`Pair`] says where they come from and go to, [`Flow`] is one such pipeline with its source
-//! prepared and its sink empty, [`Flow::drive`] lets it flow on a node for as long as that lives, and [`Flow::prove`]
-//! compares what came of it, record by record, with what had to.
+//! [`Data`] generates records, [`Pair`] names source and sink, [`Flow`] is one such pipeline with its source prepared
+//! and its sink empty, [`Flow::drive`] runs it on a node for as long as the node lives, and [`Flow::prove`] compares
+//! the result with the expectation, record by record.
 mod data;
 mod drive;
 mod kafka;
@@ -31,24 +31,24 @@ use std::{
 /// A pipeline with its source prepared and its sink empty.
 #[derive(Debug)]
 pub struct Flow {
-    /// Where its records come from and go to.
+    /// Its source and sink.
     pub pair: Pair,
     /// Its records.
     pub data: Data,
     folder: PathBuf,
     topic: Option<Topic>,
     database: Option<Database>,
-    /// Pushed batches that were answered.
+    /// Counts the pushed batches that were answered.
     pushed: u64,
-    /// Whether a staged sink of it turns down most checkpoints, as one does that rolls late.
+    /// Whether its staged sink declines most checkpoints, like one that rolls late.
     pub seals_late: bool,
-    /// What is known after a restore.
+    /// The state of its restore, if there was one.
     restored: Option<Restored>,
 }
 
 impl Flow {
-    /// Prepares source and sink in a folder that is there and empty. `name` names the PostgreSQL database, which is made
-    /// anew; a topic is shared by all flows with the same records.
+    /// Prepares source and sink in an existing, empty folder. `name` names the PostgreSQL database, which is recreated;
+    /// a topic is shared by all flows with the same records.
     pub async fn prepare(pair: Pair, records: u64, folder: &Path, name: &str) -> Self {
         let data = Data::new(records, pair);
         let topic = match pair.source {
@@ -93,7 +93,7 @@ impl Flow {
         self.folder.join("input.jsonl")
     }
 
-    /// The pipeline as it is created.
+    /// The pipeline's spec.
     pub fn spec(&self) -> Value {
         json!({
             "pipelineId": Self::ID,

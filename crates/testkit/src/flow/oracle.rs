@@ -1,10 +1,10 @@
-//! The proof: what came of every record, against what had to.
+//! The proof: compares the actual fate of every record with the expected one.
 use super::{Data, Fate, Flow, Place, Row};
 use crate::program::{Node, Program, assert_balanced, count};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs};
 
-/// A dead letter: partition, place in it, stage, the record as it came.
+/// A dead letter: partition, place in it, stage, original bytes.
 type Letter = (String, u64, String, String);
 
 impl Flow {
@@ -43,7 +43,7 @@ impl Flow {
             .collect()
     }
 
-    /// Lets `dataflow verify` prove the same, which knows nothing of [`Data`]: it reads source, sink and ledger.
+    /// Runs `dataflow verify` for the same proof; it knows nothing of [`Data`] and reads source, sink and ledger.
     pub fn prove_verified(&self, program: &Program, node: &Node) {
         let mut args = vec!["verify", Self::ID, "--server", &node.url, "--output", "json"];
         let records = self.folder.join("pushed.jsonl");
@@ -61,7 +61,7 @@ impl Flow {
         let expected = self.expected_rows();
         let mut rows = self.rows().await;
         if self.pair.source == Place::Kafka {
-            // In order within each partition only.
+            // Rows are ordered within each partition only.
             rows.sort_by_key(|row| row.id);
         }
         let mut seen: BTreeMap<i64, u64> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Where records come from and where they go.
+//! Pairs of source and sink.
 use crate::fault_points::Point;
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 pub enum Place {
     /// A file of JSON lines.
     File,
-    /// Made up.
+    /// Generated records.
     Generate,
     /// A SQLite file.
     Sqlite,
@@ -32,14 +32,14 @@ impl Place {
     }
 }
 
-/// A source, a sink, and how many lanes are between them.
+/// A source, a sink, and the number of lanes between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// Where records come from.
+    /// The source.
     pub source: Place,
-    /// Where they go.
+    /// The sink.
     pub sink: Place,
-    /// In how many lanes.
+    /// The number of lanes.
     pub lanes: u32,
 }
 
@@ -48,8 +48,8 @@ impl Pair {
         Self { source, sink, lanes }
     }
 
-    /// All pairs that promises are proved for. The first ones are struck in every way; the others, with which they are
-    /// every source with every sink, are only restored.
+    /// All pairs for which the promises are proved. The first ones suffer every strike; the others complete all
+    /// combinations of source and sink, and are only restored.
     pub const ALL: [Self; 14] = [
         Self::new(Place::File, Place::File, 1),
         Self::new(Place::File, Place::Sqlite, 1),
@@ -67,17 +67,17 @@ impl Pair {
         Self::new(Place::Generate, Place::Postgres, 1),
     ];
 
-    /// Whether it is struck in every way.
+    /// Whether it suffers every strike.
     pub fn is_struck(self) -> bool {
         Self::ALL[..7].contains(&self)
     }
 
-    /// Whether it needs a Kafka or a PostgreSQL that is up.
+    /// Whether it needs a running Kafka or PostgreSQL.
     pub fn needs_servers(self) -> bool {
         self.source == Place::Kafka || self.sink == Place::Postgres
     }
 
-    /// Whether rows meet a constraint of their table, which was made beforehand; otherwise the sink makes the table.
+    /// Whether its table has a constraint and exists beforehand; otherwise the sink creates the table.
     pub fn is_constrained(self) -> bool {
         self.sink == Place::Postgres || (self.source == Place::Http && self.sink == Place::Sqlite)
     }
@@ -87,13 +87,13 @@ impl Pair {
         matches!(self.source, Place::File | Place::Generate)
     }
 
-    /// The points that it surely passes, from an empty folder to its end and a SIGTERM.
+    /// The points that it always passes, from an empty folder to its end and a SIGTERM.
     pub fn points(self) -> impl Iterator<Item = Point> {
         Point::ALL.into_iter().filter(move |point| match point {
             Point::Ingest | Point::Collect => self.source == Place::Http,
             Point::Seal | Point::Publish => self.sink == Place::File,
             Point::Define => self.sink != Place::File,
-            // Only the columns of a table that the sink makes have types that are learned.
+            // Only a table created by the sink has columns with learned types.
             Point::SchemaChange => self.sink != Place::File && !self.is_constrained(),
             _ => true,
         })

@@ -1,9 +1,9 @@
-//! A PostgreSQL database of a flow's own.
+//! A PostgreSQL database for one flow.
 use super::Row;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use tokio_postgres::{Client, NoTls};
 
-/// Databases of flows, by name: they go with this, however what uses them ends.
+/// Databases of flows, by name: dropping this drops them, however their user ends.
 #[derive(Debug)]
 pub(crate) struct Databases(pub(crate) Vec<String>);
 
@@ -12,7 +12,7 @@ impl Drop for Databases {
         if self.0.is_empty() {
             return;
         }
-        // What drops this may be at work on a runtime itself, which can't wait.
+        // The thread that drops this may itself run a runtime, which can't block.
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -32,7 +32,7 @@ impl Drop for Databases {
     }
 }
 
-/// A database that is empty. It stays until the next flow of its name.
+/// An empty database. It is kept until the next flow with its name.
 #[derive(Debug)]
 pub(super) struct Database {
     name: String,
@@ -54,7 +54,7 @@ impl Database {
             admin.batch_execute(&create).await.unwrap_or_else(|error| panic!("{create}: {error:?}"));
             return database;
         }
-        // To empty one is much cheaper than to drop it and make another. Whoever of an earlier flow is left has to go first.
+        // Emptying a database is much cheaper than recreating it. Sessions left by an earlier flow have to end first.
         let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
         admin.query(end, &[&name]).await.expect("sessions of earlier flows can be ended");
         database.quiet().await;
@@ -71,7 +71,7 @@ impl Database {
         connect(&self.name).await.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// Waits until the server has noticed that a killed node is gone: until then it may still carry out a commit.
+    /// Waits until the server has noticed the death of a killed node: until then it may still carry out a commit.
     pub(super) async fn quiet(&self) {
         let client = connect(&self.name).await;
         let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \

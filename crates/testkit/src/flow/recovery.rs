@@ -1,5 +1,5 @@
-//! What a node has to find when it starts again, read from its journal and the sink while nobody runs; and whether it
-//! told the truth about it.
+//! The state that a restarted node has to find, read from journal and sink while no node runs, and the proof that the
+//! node reports it truthfully.
 use super::Flow;
 use crate::program::{Node, PATIENCE};
 use dataflow_core::{
@@ -17,17 +17,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What journal and sink know of a flow while no node runs.
+/// The state of a flow in journal and sink while no node runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Whether the next start has to let it go on.
+    /// Whether the next start has to resume it.
     running: bool,
     last_run: Option<RunId>,
-    /// The number of the last commit that the journal knows of, by lane.
+    /// The number of the last journalled commit, by lane.
     journal: BTreeMap<u32, u64>,
-    /// Where the journal says that each lane is: partition and place.
+    /// The journalled positions of each lane: partition and place.
     positions: BTreeMap<u32, BTreeMap<String, String>>,
-    /// The same of the sink's tokens, if it has any.
+    /// The number of the last commit in the sink's tokens, if it has any.
     tokens: Option<BTreeMap<u32, u64>>,
 }
 
@@ -42,7 +42,7 @@ struct Stored {
 }
 
 impl Flow {
-    /// What journal and sink know now. No node may run.
+    /// Reads the current state of journal and sink. No node may run.
     pub async fn known(&self) -> Known {
         let state = self.state().await;
         let pipeline = state.pipeline();
@@ -74,8 +74,8 @@ impl Flow {
         })
     }
 
-    /// Proves that a node that has just been started goes on where it has to, and says so, unless it dies before it can.
-    /// `known` is from before.
+    /// Proves that a node that has just been started resumes at the right place, and reports it, unless it dies before
+    /// it can. `known` was read before the start.
     pub async fn prove_recovery(&self, node: &Node, known: &Known) {
         if !known.running {
             return;
@@ -105,7 +105,7 @@ impl Flow {
                 let told = told.get(name).unwrap_or(&Value::Null);
                 assert_eq!(told, expected, "{name} of lane {lane} in {recovery:#}, where {known:?}");
             }
-            // Where it really goes on. What only the sink knew is proved by the rows.
+            // The actual place of resumption. Commits that only the sink knew are proved by the rows.
             if decision != "tokenAdopted" {
                 let at = |position: &Value| {
                     let text = |name: &str| position[name].as_str().unwrap_or_default().to_owned();

@@ -1,26 +1,28 @@
-//! A flow whose node was restored from a backup: it meets the refusal where the journal is behind the sink, makes the choice
-//! that the refusal names, and pushes again what the sink doesn't have.
+//! A flow whose node was restored from a backup: it is refused because the journal lags the sink, makes the choice that
+//! the refusal names, and pushes the records again that the sink lacks.
 use super::{Flow, Place};
 use crate::program::{Node, Program, assert_balanced};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs::OpenOptions};
 
-/// What a flow knows of its restore.
+/// The state of a flow's restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Restored {
-    /// Records to push again, by number: those that the sink did not have when the user chose. None: there was no choice.
+    /// The numbers of the records to push again: those that the sink lacked when the user chose. `None`: there was no
+    /// choice.
     pub(super) again: Option<Vec<u64>>,
 }
 
 impl Flow {
-    /// An older journal is there now. What was pushed since is pushed again, as producers do that keep it for so long.
+    /// Adapts the flow to an older journal. Batches pushed since the backup are pushed again, as producers do that keep
+    /// them for that long.
     pub async fn restored(&mut self) {
         let state = self.state().await;
         self.pushed = state.pipeline().map_or(0, |pipeline| pipeline.inbox.received).div_ceil(super::drive::PUSHED);
         self.restored = Some(Restored::default());
     }
 
-    /// Makes the choice that leads to exact content, as the refusal and the guide have it, and starts the pipeline.
+    /// Makes the choice that leads to exact content, according to the refusal and the guide, and starts the pipeline.
     pub(super) async fn choose(&mut self, node: &Node, path: &str, error: &Value) -> reqwest::Result<()> {
         assert_eq!(error["code"], "journal-behind", "{error:#}");
         let text = |name: &str| error[name].as_str().unwrap_or_default();
@@ -47,8 +49,8 @@ impl Flow {
         Ok(())
     }
 
-    /// Proves that each row is in the sink once. Where all was read again or taken over, the ledger is exact, too, and
-    /// where the sink's end was cut, all else.
+    /// Proves that each row is in the sink once. If everything was read again or taken over, the ledger is exact, too,
+    /// and if the sink's end was cut, so is everything else.
     pub async fn prove_restored(&self, program: &Program, node: &Node, view: &Value) {
         if self.restored.as_ref().is_some_and(|restored| restored.again.is_some()) {
             self.prove_rows().await;
@@ -57,7 +59,7 @@ impl Flow {
             self.prove(node, view).await;
             self.prove_verified(program, node);
         } else {
-            // Dead letters that were listed after the backup are lost where the sink had counted them already.
+            // Dead letters that were listed after the backup are lost if the sink had counted them already.
             self.prove_rows().await;
             self.prove_ledger(view);
         }

@@ -1,10 +1,10 @@
-//! The sink of a flow: how it is declared, and what is in it.
+//! The sink of a flow: its spec and its content.
 use super::{Flow, Pair, Place, Row};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
-/// A table that rejects large totals. It has no key, so that a row that came twice shows; `extra` is added in mid-flow.
+/// A table that rejects large totals. It has no key, so that a doubled row is visible; `extra` is added halfway.
 const TABLE: &str =
     "create table rows (id bigint, \"group\" text, total bigint check (total < 1000000), share double precision)";
 
@@ -17,7 +17,7 @@ impl Flow {
         self.folder.join("output.db")
     }
 
-    /// The sink in the spec.
+    /// The sink's spec.
     pub(super) fn sink(&self) -> Value {
         let table = |kind: &str, name: &str, place: Value| {
             let mut sink = json!({"type": kind, "table": "rows", "mode": "append", "unknownFields": "add"});
@@ -31,7 +31,7 @@ impl Flow {
         }
     }
 
-    /// Makes the table where it is not the sink that does.
+    /// Creates the table if the sink doesn't.
     pub(super) async fn make_table(&self) {
         match (self.pair, &self.database) {
             (_, Some(database)) => database.execute(TABLE).await,
@@ -43,7 +43,7 @@ impl Flow {
         }
     }
 
-    /// The number of the last commit of each lane that the sink knows of; none: it is no sink with tokens.
+    /// The number of the last commit of each lane in the sink; `None` if the sink has no tokens.
     pub(super) async fn tokens(&self) -> Option<BTreeMap<u32, u64>> {
         match (self.pair.sink, &self.database) {
             (_, Some(database)) => {
@@ -71,14 +71,14 @@ impl Flow {
     }
 
     fn open(&self) -> Connection {
-        // Not read-only: what a killed writer left in the write-ahead log is to be seen.
+        // Not read-only, so that a killed writer's write-ahead log is included.
         let database = Connection::open_with_flags(self.sqlite(), OpenFlags::SQLITE_OPEN_READ_WRITE);
         let database = database.expect("the database can be opened");
         database.busy_timeout(Duration::from_secs(10)).expect("it can wait");
         database
     }
 
-    /// All rows in the sink: of a file in their order, of a table by their ids.
+    /// All rows in the sink: those of a file in their order, those of a table by id.
     pub(super) async fn rows(&self) -> Vec<Row> {
         let mut rows = match (self.pair.sink, &self.database) {
             (_, Some(database)) => database.rows().await,

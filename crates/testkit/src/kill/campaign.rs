@@ -1,4 +1,4 @@
-//! Goes through all cells again and again until each has passed its trials.
+//! Repeats all cells until each has passed its trials.
 use super::{
     cell::{Cell, Strike},
     results::{Outcome, Results},
@@ -16,31 +16,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is to be proved, and where it is written down.
+/// The scope of a campaign, and the place of its results.
 #[derive(Clone, Debug)]
 pub struct Campaign {
     /// The program, built with fault points.
     pub program: PathBuf,
-    /// Where results, and folders of failed trials, are kept.
+    /// The folder of results and of failed trials.
     pub folder: PathBuf,
     /// The cells.
     pub cells: Vec<Cell>,
-    /// Trials of each fault point, of restarts and of SIGTERM.
+    /// The number of trials of each fault point, of restarts and of SIGTERM.
     pub kills: u64,
-    /// Trials of random moments.
+    /// The number of trials of random moments.
     pub random: u64,
-    /// Trials of a frozen node.
+    /// The number of trials of a frozen node.
     pub freezes: u64,
-    /// Records of each flow.
+    /// The number of records of each flow.
     pub records: u64,
-    /// How long a frozen node stands still.
+    /// How long a node stays frozen.
     pub freeze: Duration,
     /// The only seed to try.
     pub seed: Option<u64>,
 }
 
 impl Campaign {
-    /// Tries what is still to be tried; all results there are then.
+    /// Runs the missing trials; returns all results.
     pub async fn run(&self) -> Results {
         fs::create_dir_all(&self.folder).expect("the folder of the results can be made");
         let mut results = self.results();
@@ -60,14 +60,14 @@ impl Campaign {
         results
     }
 
-    /// All results there are.
+    /// All existing results.
     pub fn results(&self) -> Results {
         Results::open(&self.folder.join("results.jsonl"), &self.program)
     }
 
     async fn prove(&self, pair: Pair, clean: &Clean, results: &mut Results) {
         let cells: Vec<_> = self.cells.iter().copied().filter(|cell| cell.pair == pair).collect();
-        // At most so many trials of a cell at a time, however many of them fail.
+        // This bounds the trials of a cell, however many of them fail.
         for _ in 0..self.kills.max(self.random) {
             for cell in cells.iter().filter(|cell| self.is_due(**cell, results)).copied().collect::<Vec<_>>() {
                 let (passed, failed) = results.of(cell);
@@ -133,7 +133,7 @@ impl Campaign {
     }
 }
 
-/// The folder, there and empty.
+/// Creates an empty folder.
 fn fresh(folder: &Path) -> PathBuf {
     if folder.exists() {
         fs::remove_dir_all(folder).expect("the folder can be removed");

@@ -1,24 +1,24 @@
-//! What is proved: a pair, and what befalls it.
+//! A cell: a pair, and the strike that it has to survive.
 use crate::{
     fault_points::{Passing, Point, When},
     flow::Pair,
 };
 use std::{fmt, str::FromStr};
 
-/// What befalls a node.
+/// A strike against a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strike {
     /// SIGKILL at a fault point.
     At(Passing),
-    /// SIGKILL at a moment between its start and its end.
+    /// SIGKILL at a random moment between its start and its end.
     Random,
-    /// SIGKILL several times, each shortly after its start.
+    /// SIGKILL several times, each shortly after the start.
     Restarts,
-    /// SIGSTOP at a moment, for longer than the time-outs, then SIGCONT.
+    /// SIGSTOP at a random moment, for longer than the time-outs, then SIGCONT.
     Freeze,
-    /// SIGTERM at a moment: it settles everything.
+    /// SIGTERM at a random moment: it settles everything.
     Terminate,
-    /// A backup while it runs; some time later SIGKILL, and a start from the backup.
+    /// A backup while it runs; later SIGKILL, and a start from the backup.
     Restore,
 }
 
@@ -35,12 +35,12 @@ impl fmt::Display for Strike {
     }
 }
 
-/// A pair, and what befalls it.
+/// A pair, and the strike that it has to survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The pair.
     pub pair: Pair,
-    /// What befalls it.
+    /// The strike.
     pub strike: Strike,
 }
 

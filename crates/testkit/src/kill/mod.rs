@@ -1,6 +1,6 @@
-//! The kill harness: a node is killed at every fault point that a pair passes and at random moments, started again, and
-//! what comes of every record is proved. A [`Trial`] is one such story, told by a [`Cell`] and a seed; a [`Campaign`]
-//! goes through all cells, keeps what came of each trial, and goes on where it was when it is started again.
+//! The kill harness: kills a node at every fault point that a pair passes and at random moments, restarts it, and
+//! proves the fate of every record. A [`Trial`] is one such run, determined by a [`Cell`] and a seed; a [`Campaign`]
+//! repeats all cells, stores the outcome of each trial, and resumes when it is started again.
 mod campaign;
 mod cell;
 mod restore;

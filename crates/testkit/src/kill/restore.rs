@@ -1,4 +1,4 @@
-//! A node that is backed up while it runs, runs on, is killed, and goes on from the backup.
+//! A node that is backed up while it runs, runs on, is killed, and resumes from the backup.
 use super::trial::{Clean, moment, start};
 use crate::{
     flow::{Driven, Flow},
@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use std::{path::Path, pin::pin, time::Duration};
 
-/// Tells the story, and proves its end. Returns what was done to the node.
+/// Runs the trial, and proves its end. Returns what was done to the node.
 pub(super) async fn trial(
     flow: &mut Flow,
     program: &Program,
@@ -34,7 +34,7 @@ pub(super) async fn trial(
     let mut node = start(program, flow, "").unwrap_or_else(|status| panic!("the node ended by itself: {status}"));
     let url = format!("{}/api/pipelines/{}", node.url, Flow::ID);
     let striking = async {
-        // Before anything is delivered there would be nothing to be behind of.
+        // The journal can't lag the sink before anything is delivered.
         while delivered(&url).await == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -62,7 +62,7 @@ pub(super) async fn trial(
     done
 }
 
-/// How many records are delivered, as the node shows.
+/// The number of delivered records, as the node reports it.
 async fn delivered(url: &str) -> u64 {
     let Ok(answer) = reqwest::get(url).await else { return 0 };
     answer.json::<Value>().await.ok().and_then(|view| view["metrics"]["recordsDelivered"].as_u64()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! What came of every trial: a line of JSON each, in a file that a later campaign goes on with.
+//! The outcomes of all trials: one line of JSON each, in a file that later campaigns extend.
 use super::cell::{Cell, Strike};
 use crate::flow::Pair;
 use serde::{Deserialize, Serialize};
@@ -11,29 +11,29 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What came of a trial.
+/// The outcome of a trial.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Which build of the program, by a hash of its bytes.
+    /// The build of the program, as a hash of its bytes.
     #[serde(default)]
     pub program: String,
     /// The cell.
     pub cell: String,
     /// The seed.
     pub seed: u64,
-    /// Records of the flow.
+    /// The number of records of the flow.
     pub records: u64,
-    /// What was done to the node.
+    /// The strike in detail.
     #[serde(default)]
     pub done: String,
-    /// What was wrong; none: all was as it had to be.
+    /// The failure; `None` if everything was as expected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How long it took.
     pub millis: u64,
 }
 
-/// What came of every trial of one build so far. Those of other builds stay in the file, and prove nothing of this one.
+/// The outcomes of all trials of one build. Those of other builds stay in the file, and prove nothing about this one.
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
@@ -43,7 +43,7 @@ pub struct Results {
 }
 
 impl Results {
-    /// Those of a program in a file, if it is there.
+    /// Opens the results of a program in a file, if it exists.
     pub fn open(path: &Path, program: &Path) -> Self {
         let bytes = fs::read(program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let program = format!("{:016x}", xxh3_64(&bytes));
@@ -55,7 +55,7 @@ impl Results {
         Self { outcomes: outcomes.collect(), path: path.to_owned(), program }
     }
 
-    /// Adds one, durably.
+    /// Adds an outcome durably.
     pub fn add(&mut self, outcome: Outcome) {
         let line = serde_json::to_string(&outcome).expect("it is JSON") + "\n";
         let file = OpenOptions::new().create(true).append(true).open(&self.path);
@@ -64,7 +64,7 @@ impl Results {
         self.outcomes.push(outcome);
     }
 
-    /// Passed and failed trials of a cell.
+    /// The numbers of passed and failed trials of a cell.
     pub fn of(&self, cell: Cell) -> (u64, u64) {
         let name = cell.to_string();
         let of_cell = || self.outcomes.iter().filter(|outcome| outcome.cell == name);
@@ -77,7 +77,7 @@ impl Results {
         self.outcomes.iter().filter(|outcome| outcome.error.is_some())
     }
 
-    /// Passed trials by strike and pair, with failed ones behind a minus, as a table in Markdown.
+    /// Passed trials by strike and pair as a Markdown table, with failed ones after a minus.
     pub fn table(&self) -> String {
         let mut rows: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
         for pair in Pair::ALL {

@@ -1,4 +1,4 @@
-//! One story: a flow from its beginning to its end on a node that something befalls.
+//! One trial: a flow from its beginning to its end on a node that suffers a strike.
 use super::{
     cell::{Cell, Strike},
     restore,
@@ -17,28 +17,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How a flow goes when nothing befalls it.
+/// The course of an undisturbed flow.
 #[derive(Clone, Debug)]
 pub struct Clean {
-    /// From the start of the node to the end of the flow.
+    /// The time from the start of the node to the end of the flow.
     pub length: Duration,
     passed: BTreeMap<String, u64>,
 }
 
-/// A cell with a seed: which passing of the point, which moment.
+/// A cell with a seed, which selects the passing of the point or the moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Trial {
     /// The cell.
     pub cell: Cell,
-    /// Records of the flow.
+    /// The number of records of the flow.
     pub records: u64,
     /// The seed.
     pub seed: u64,
-    /// How long a frozen node stands still.
+    /// How long a node stays frozen.
     pub freeze: Duration,
 }
 
-/// What happens to a node from outside.
+/// A strike from outside.
 #[derive(Clone, Copy, Debug)]
 enum Blow {
     Terminate,
@@ -46,7 +46,7 @@ enum Blow {
 }
 
 impl Clean {
-    /// Lets a flow go undisturbed, proves it, and counts what it passes.
+    /// Runs an undisturbed flow, proves it, and counts the points that it passes.
     pub async fn run(program: &Program, pair: Pair, records: u64, folder: &Path) -> Self {
         let mut flow = prepare(pair, records, folder).await;
         let begun = Instant::now();
@@ -74,7 +74,7 @@ impl Clean {
     }
 }
 
-/// Points and how often they were passed, from a node's metrics.
+/// Parses the points and their counts from a node's metrics.
 fn passed(metrics: &str) -> BTreeMap<String, u64> {
     let prefix = format!("{METRIC}{{point=\"");
     let counts = metrics.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once("\"} "));
@@ -82,7 +82,7 @@ fn passed(metrics: &str) -> BTreeMap<String, u64> {
 }
 
 impl Trial {
-    /// Tells the story in a folder that is there and empty, and proves its end. Returns what was done to the node.
+    /// Runs the trial in an existing, empty folder, and proves its end. Returns what was done to the node.
     pub async fn run(&self, program: &Program, clean: &Clean, folder: &Path) -> String {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let program = program.clone().log_to(folder.join("node.log"));
@@ -93,7 +93,7 @@ impl Trial {
                 let mut after = moment(&mut rng, clean);
                 loop {
                     match live(&mut flow, &program, &fault, Some((after, Blow::Terminate))).await.driven {
-                        // It went down before there was anything to take a snapshot of.
+                        // The node ended before there was anything to snapshot.
                         Driven::Died(status) if status.success() => after = 2 * after + clean.length / 10,
                         died => {
                             assert!(is_killed(&died), "{passing} is not reached: {died:?}");
@@ -109,7 +109,7 @@ impl Trial {
                     if is_killed(&live(&mut flow, &program, &fault, None).await.driven) {
                         break fault;
                     }
-                    // This time it had fewer passings: no two runs are cut in the same batches.
+                    // This run had fewer passings: batches are cut differently in each run.
                     assert!(nth > 1, "{} never passes {passing}", self.cell.pair);
                     nth = nth.div_ceil(2);
                     flow = self.anew(folder).await;
@@ -122,7 +122,7 @@ impl Trial {
                     if live(&mut flow, &program, &fault, None).await.struck {
                         break fault;
                     }
-                    // It was through by then.
+                    // The flow had already ended.
                     after /= 2;
                     flow = self.anew(folder).await;
                 }
@@ -156,14 +156,14 @@ impl Trial {
         done
     }
 
-    /// The flow from its beginning, as if nothing had been.
+    /// Prepares the flow again from its beginning.
     async fn anew(&self, folder: &Path) -> Flow {
         fs::remove_dir_all(folder).expect("the folder can be emptied");
         fs::create_dir(folder).expect("the folder can be made");
         self.prepare(folder).await
     }
 
-    /// The flow at its beginning. In half of the trials its sink seals late, if it is a staged one.
+    /// Prepares the flow. In half of the trials its sink, if staged, seals late.
     async fn prepare(&self, folder: &Path) -> Flow {
         let mut flow = prepare(self.cell.pair, self.records, folder).await;
         let half = (self.seed + self.cell.to_string().len() as u64).is_multiple_of(2);
@@ -171,7 +171,7 @@ impl Trial {
         flow
     }
 
-    /// Lets the flow go on to its end, and proves it.
+    /// Drives the flow to its end, and proves it.
     async fn end(&self, flow: &mut Flow, program: &Program) {
         let known = flow.known().await;
         let mut node = start(program, flow, "").unwrap_or_else(|status| panic!("the node ended by itself: {status}"));
@@ -189,12 +189,12 @@ async fn prepare(pair: Pair, records: u64, folder: &Path) -> Flow {
     Flow::prepare(pair, records, folder, &database(pair)).await
 }
 
-/// The database of a pair's flows. One process uses it at a time, whatever else is under way.
+/// The database of a pair's flows. Only one process uses it at a time.
 pub(super) fn database(pair: Pair) -> String {
     format!("dataflow_kill_{pair}_{}", std::process::id()).replace(|letter: char| !letter.is_alphanumeric(), "_")
 }
 
-/// Starts a node whose pipelines may look up the flow's password, with a fault to come; "" for none.
+/// Starts a node whose pipelines may read the flow's password, with a planned fault; "" for none.
 pub(super) fn start(program: &Program, flow: &Flow, fault: &str) -> Result<Node, ExitStatus> {
     let secrets = flow.secrets();
     let mut variables = vec![("DATAFLOW_SECRETS_FILES", &*secrets)];
@@ -204,14 +204,14 @@ pub(super) fn start(program: &Program, flow: &Flow, fault: &str) -> Result<Node,
     program.try_node(&flow.data_dir(), &[], &variables)
 }
 
-/// A life of a node.
+/// One life of a node.
 struct Life {
     driven: Driven,
-    /// Something befell it before the flow was through.
+    /// Whether it was struck before the flow had ended.
     struck: bool,
 }
 
-/// A life of a node, in which a fault happens or a blow falls.
+/// Runs one life of a node, with a planned fault or a blow from outside.
 async fn live(flow: &mut Flow, program: &Program, fault: &str, blow: Option<(Duration, Blow)>) -> Life {
     let known = flow.known().await;
     let begun = Instant::now();
@@ -230,7 +230,7 @@ async fn live(flow: &mut Flow, program: &Program, fault: &str, blow: Option<(Dur
     };
     match (blow, driven) {
         (_, Some(died @ Driven::Died(_))) => Life { driven: died, struck: true },
-        // Also at its end: what is done on the way down is done then, too.
+        // Also when the flow has ended: the shutdown is tested then, too.
         (Blow::Terminate, _) => {
             node.signal("TERM");
             Life { driven: Driven::Died(node.ended()), struck: true }
@@ -261,17 +261,17 @@ fn is_killed(driven: &Driven) -> bool {
     }
 }
 
-/// A moment between the start and the end of a flow.
+/// A random moment between the start and the end of a flow.
 pub(super) fn moment(rng: &mut StdRng, clean: &Clean) -> Duration {
     clean.length.mul_f64((rng.next_u64() % 1_000) as f64 / 1_000.0)
 }
 
-/// SIGKILL so long after the node has begun: what it does first is to claim its shards.
+/// SIGKILL this long after the node has begun: the first thing it does is to claim its shards.
 fn kill_after(time: Duration) -> String {
     format!("before:claim@1=kill+{}ms", time.as_millis().max(1))
 }
 
-/// Whether a trial passes it only when its node goes down.
+/// Returns whether a trial passes the point only at the shutdown of its node.
 fn is_at_the_end(point: Point) -> bool {
     matches!(point, Point::Snapshot | Point::Compact)
 }

@@ -1,26 +1,26 @@
 //! Failures on request.
 use std::time::Duration;
 
-/// What goes wrong at a commit (once each, in the order they were asked for).
+/// The fault of a commit (each happens once, in the requested order).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: the commit before the next fault goes well.
+    /// No fault: the commit before the next fault succeeds.
     #[default]
     None,
     /// Fails with a transient error; nothing was written.
     FailBefore,
-    /// Is applied, and yet answered with a transient error: the outcome is unknown to the writer.
+    /// Is applied, but answered with a transient error: the writer doesn't know the outcome.
     FailAfter,
     /// Fails for good; nothing was written.
     Fatal,
-    /// The store is not what the journal says of it, and knows a generation of this number.
+    /// The store contradicts the journal, and knows a generation with this number.
     Contradicts(u64),
-    /// Somebody else has taken the sink over.
+    /// Another writer has taken the sink over.
     Fenced,
-    /// Answers after so long.
+    /// Answers after this time.
     Slow(Duration),
     /// Never answers; nothing was written.
     Hang,
-    /// Is applied and never answers.
+    /// Is applied, but never answers.
     HangAfter,
 }

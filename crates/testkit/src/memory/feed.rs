@@ -1,4 +1,4 @@
-//! What a memory source reads.
+//! The input of a memory source.
 use super::named::Named;
 use dataflow_core::position::Partition;
 use dataflow_sdk::Error;
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 pub(super) static FEEDS: Named<Feed> = Named::new();
 
-/// The feed of this name.
+/// Returns the feed with this name.
 pub fn feed(name: &str) -> Arc<Feed> {
     FEEDS.get(name)
 }
@@ -18,15 +18,15 @@ pub fn feed(name: &str) -> Arc<Feed> {
 /// A record in a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fed {
-    /// Its id; none: `partition/offset`.
+    /// Its id; `None`: `partition/offset`.
     pub key: Option<String>,
-    /// Its bytes; none: a tombstone.
+    /// Its bytes; `None`: a tombstone.
     pub data: Option<String>,
     /// Its time, milliseconds since the Unix epoch.
     pub timestamp: i64,
 }
 
-/// Partitions of records, and whether they end. Shared by all that name it.
+/// Partitions of records, and whether they end. Shared by all users of its name.
 #[derive(Debug, Default)]
 pub struct Feed {
     inner: Mutex<Inner>,
@@ -46,7 +46,7 @@ impl Feed {
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Appends JSON records to a partition, which is made if it is new.
+    /// Appends JSON records to a partition, which is created if it is new.
     pub fn push(&self, partition: &str, records: impl IntoIterator<Item = impl Into<String>>) {
         let fed = records.into_iter().map(|data| Fed { data: Some(data.into()), ..Fed::default() });
         self.push_records(partition, fed);
@@ -56,25 +56,25 @@ impl Feed {
         self.lock().partitions.entry(partition.into()).or_default().extend(records);
         self.changed.notify_waiters();
     }
-    /// No more records will come: the source is bounded from here on.
+    /// Ends the feed: the source is bounded from here on.
     pub fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_waiters();
     }
-    /// What the next reads fail with; none: goes well.
+    /// Sets the errors of the next reads; `None` succeeds.
     pub fn fault_reads(&self, faults: impl IntoIterator<Item = Option<Error>>) {
         self.lock().read_faults.extend(faults);
         self.changed.notify_waiters();
     }
-    /// What the next openings fail with; none: goes well.
+    /// Sets the errors of the next openings; `None` succeeds.
     pub fn fault_opens(&self, faults: impl IntoIterator<Item = Option<Error>>) {
         self.lock().open_faults.extend(faults);
     }
-    /// Whether it can't be asked where it begins or ends.
+    /// Sets whether asking where it begins or ends fails.
     pub fn out_of_reach(&self, out_of_reach: bool) {
         self.lock().out_of_reach = out_of_reach;
     }
-    /// Number of records in all partitions.
+    /// Counts the records in all partitions.
     pub fn len(&self) -> usize {
         self.lock().partitions.values().map(Vec::len).sum()
     }

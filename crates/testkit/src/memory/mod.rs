@@ -1,5 +1,5 @@
-//! A source and sinks in memory. What they hold is known by a name and outlives every run, so that a test can stop or
-//! crash a node and look at what is there.
+//! A source and sinks in memory. Their content belongs to a name and outlives every run, so that a test can stop or
+//! crash a node and inspect it.
 pub mod fault;
 pub mod feed;
 mod named;
@@ -17,7 +17,7 @@ pub use source::MemorySource;
 pub use staged::StagedMemorySink;
 pub use store::{Store, store};
 
-/// Forgets the feed and the store of a name: who mentions it next gets new ones.
+/// Forgets the feed and the store of a name: its next user gets new ones.
 pub fn forget(name: &str) {
     feed::FEEDS.forget(name);
     store::STORES.forget(name);

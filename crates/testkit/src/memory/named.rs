@@ -1,10 +1,10 @@
-//! Things of this process that are known by a name.
+//! Objects of this process that are found by name.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Things of one kind by name; made at first mention.
+/// Objects of one kind by name; created on first use.
 pub(super) struct Named<T>(Mutex<Option<HashMap<String, Arc<T>>>>);
 
 impl<T: Default> Named<T> {

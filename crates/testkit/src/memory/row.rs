@@ -1,4 +1,4 @@
-//! Rows as a memory sink keeps them.
+//! Rows of a memory sink.
 use arrow::{array::Array, util::display::ArrayFormatter};
 use dataflow_sdk::batch::{Output, Payload};
 
@@ -7,9 +7,9 @@ use dataflow_sdk::batch::{Output, Payload};
 pub struct Row {
     /// Id of its record.
     pub id: String,
-    /// The document; or, where columns were demanded, a JSON object of the columns' values as texts (null where NULL).
+    /// The document; or, if columns were demanded, a JSON object of the columns' values as texts (null for NULL).
     pub data: String,
-    /// What a keyed sink wrote it with.
+    /// The version that a keyed sink wrote it with.
     pub version: u64,
     /// Number of the commit within the generation.
     pub sequence: u64,
@@ -17,7 +17,7 @@ pub struct Row {
     pub lane: u32,
 }
 
-/// The row of an output as text: see [`Row::data`].
+/// Returns the row of an output as text: see [`Row::data`].
 pub fn text(output: &Output, row: usize) -> String {
     match &output.payload {
         Payload::Documents { data, spans } => String::from_utf8_lossy(spans[row].of(data)).into_owned(),

@@ -89,7 +89,7 @@ fn failure(fault: &Fault) -> Option<Error> {
     }
 }
 
-/// What becomes of an opening or a commit before it is done.
+/// Applies a fault before an opening or a commit is carried out.
 pub(super) async fn befall(fault: &Fault) -> Result<(), Error> {
     match fault {
         Fault::Slow(wait) => tokio::time::sleep(*wait).await,
@@ -99,7 +99,7 @@ pub(super) async fn befall(fault: &Fault) -> Result<(), Error> {
     failure(fault).map_or(Ok(()), Err)
 }
 
-/// What becomes of its answer.
+/// Applies a fault to its answer.
 pub(super) async fn answer<T>(fault: &Fault, done: T) -> Result<T, Error> {
     match fault {
         Fault::HangAfter => std::future::pending().await,

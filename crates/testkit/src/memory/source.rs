@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct MemorySource {
     /// Name of the [`Feed`] it reads.
     pub feed: String,
-    /// What makes no difference to what is read.
+    /// A setting without effect on what is read.
     #[serde(default)]
     pub pace: u32,
 }
@@ -89,7 +89,7 @@ struct MemoryReader {
 }
 
 impl MemoryReader {
-    /// Next records that are there; None: none for now.
+    /// Returns the next records; `None` if there are none for now.
     fn take(&mut self) -> Result<Option<Read>, Error> {
         let mut inner = self.feed.lock();
         if inner.read_faults.front().is_some()

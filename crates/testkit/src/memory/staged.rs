@@ -1,4 +1,4 @@
-//! A staged sink in memory that rolls late: rows lie in an open object that nobody sees, which is sealed at every n-th
+//! A staged sink in memory that rolls late: rows are in an open, invisible object, which is sealed at every n-th
 //! request, and shown once the journal names it.
 use super::{
     row::Row,
@@ -23,10 +23,10 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct StagedMemorySink {
     /// Name of the [`Store`] it writes to.
     pub store: String,
-    /// It seals at every so many requests.
+    /// It seals at every n-th request.
     #[serde(default = "three")]
     pub roll_every: u32,
-    /// It seals at the next request once so many rows are open.
+    /// It seals at the next request once this many rows are open.
     #[serde(default = "thousand")]
     pub max_open: usize,
 }
@@ -56,7 +56,7 @@ impl SinkConfig for StagedMemorySink {
     }
 }
 
-/// The objects of a store that are not shown.
+/// The hidden objects of a store.
 #[derive(Default)]
 pub(super) struct Objects {
     open: BTreeMap<LaneKey, Vec<Row>>,
@@ -71,7 +71,7 @@ impl Objects {
         (rows().count(), rows().map(Vec::len).sum())
     }
 
-    /// Leaves nothing of a lane but the object that its handle names.
+    /// Removes everything of a lane except the object that its handle names.
     fn cut_back(&mut self, lane: &LaneKey, handle: Option<&Value>) {
         self.open.remove(lane);
         let named = handle.and_then(Value::as_u64);
@@ -85,7 +85,7 @@ impl Objects {
         json!(self.last)
     }
 
-    /// The rows of an object that are to be shown; none if they are by now.
+    /// Publishes an object; returns its rows, or none if it was published before.
     fn publish(&mut self, handle: &Value) -> Vec<Row> {
         let sealed = handle.as_u64().and_then(|number| self.sealed.remove(&number));
         sealed.map(|(_, rows)| rows).unwrap_or_default()
@@ -117,7 +117,7 @@ impl Sink for StagedMemory {
         inner.opens += 1;
         let handle = lane.journalled.and_then(|journalled| journalled.handle);
         inner.objects.cut_back(&key, handle.as_ref());
-        // It may have gone down between journal and publication.
+        // The process may have crashed between journal and publication.
         if let Some(handle) = &handle {
             let rows = inner.objects.publish(handle);
             inner.rows.extend(rows);

@@ -1,4 +1,4 @@
-//! What memory sinks hold.
+//! The content of memory sinks.
 use super::{
     fault::Fault,
     named::Named,
@@ -21,15 +21,15 @@ use std::{
 
 pub(super) static STORES: Named<Store> = Named::new();
 
-/// The store of this name.
+/// Returns the store with this name.
 pub fn store(name: &str) -> Arc<Store> {
     STORES.get(name)
 }
 
-/// Tests that a record is one the sink won't take: (id, data) → cause.
+/// Decides whether the sink rejects a record: (id, data) → cause.
 pub type Rejects = Arc<dyn Fn(&str, &str) -> Option<String> + Send + Sync>;
 
-/// What is held for a memory sink: rows, tokens and fences. Shared by all that name it.
+/// The content of a memory sink: rows, tokens and fences. Shared by all users of its name.
 #[derive(Default)]
 pub struct Store {
     inner: Mutex<Inner>,
@@ -59,7 +59,7 @@ pub(super) fn lane_key(fence: &Fence) -> LaneKey {
 }
 
 impl Inner {
-    /// The rows of a commit, unless one of them is rejected.
+    /// Returns the rows of a commit, unless one of them is rejected.
     pub(super) fn rows_of(&self, outputs: &[Output], token: &Token) -> Result<Vec<Row>, CommitError> {
         let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         for (index, output) in outputs.iter().enumerate() {
@@ -96,11 +96,11 @@ impl Store {
     pub fn rows(&self) -> Vec<Row> {
         self.lock().rows.clone()
     }
-    /// What [`Row::data`] says of all rows.
+    /// [`Row::data`] of all rows.
     pub fn data(&self) -> Vec<String> {
         self.lock().rows.iter().map(|row| row.data.clone()).collect()
     }
-    /// Number of rows.
+    /// Counts the rows.
     pub fn len(&self) -> usize {
         self.lock().rows.len()
     }
@@ -112,11 +112,11 @@ impl Store {
     pub fn tokens(&self) -> Vec<Token> {
         self.lock().tokens.values().cloned().collect()
     }
-    /// Forgets a token, as if somebody had emptied the token table.
+    /// Forgets all tokens, as if somebody had emptied the token table.
     pub fn forget_tokens(&self) {
         self.lock().tokens.clear();
     }
-    /// Loses all that it holds, as if somebody had dropped the database.
+    /// Loses its whole content, as if somebody had dropped the database.
     pub fn empty(&self) {
         let mut inner = self.lock();
         inner.rows.clear();
@@ -124,43 +124,44 @@ impl Store {
         inner.epochs.clear();
         inner.objects = Objects::default();
     }
-    /// Puts a token in place, as if somebody had restored an old backup.
+    /// Replaces a token, as if somebody had restored an old backup.
     pub fn set_token(&self, token: Token) {
         self.lock().tokens.insert(lane_key(&token.fence), token);
     }
-    /// How often it was opened.
+    /// Counts its openings.
     pub fn opens(&self) -> u64 {
         self.lock().opens
     }
-    /// How many commits were applied.
+    /// Counts the applied commits.
     pub fn commits(&self) -> u64 {
         self.lock().commits
     }
-    /// How many objects and rows are open or sealed, and not published (staged).
+    /// Counts the objects and rows that are open or sealed, but not published (staged).
     pub fn unpublished(&self) -> (usize, usize) {
         self.lock().objects.unpublished()
     }
-    /// What goes wrong at the next commits.
+    /// Sets the faults of the next commits.
     pub fn fault_commits(&self, faults: impl IntoIterator<Item = Fault>) {
         self.lock().faults.extend(faults);
     }
-    /// What goes wrong at the next openings ([`Fault::FailBefore`], [`Fault::Fatal`], [`Fault::Fenced`], [`Fault::Hang`]).
+    /// Sets the faults of the next openings ([`Fault::FailBefore`], [`Fault::Fatal`], [`Fault::Fenced`],
+    /// [`Fault::Hang`]).
     pub fn fault_opens(&self, faults: impl IntoIterator<Item = Fault>) {
         self.lock().open_faults.extend(faults);
     }
-    /// Which records are rejected from now on.
+    /// Sets which records are rejected from now on.
     pub fn reject(&self, rejects: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) {
         self.lock().rejects = Some(Arc::new(rejects));
     }
-    /// Rejects nothing any more.
+    /// Stops rejecting records.
     pub fn accept_all(&self) {
         self.lock().rejects = None;
     }
-    /// What it wants of each row; [`Demand::Documents`] if this is never called.
+    /// Sets its demand; [`Demand::Documents`] if this is never called.
     pub fn demand(&self, demand: Demand) {
         self.lock().demand = Some(demand);
     }
-    /// The columns it was defined with, where all columns were demanded.
+    /// The columns it was defined with, if all columns were demanded.
     pub fn defined(&self) -> Option<Vec<Column>> {
         self.lock().defined.clone()
     }

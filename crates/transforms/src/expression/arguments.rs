@@ -1,19 +1,19 @@
-//! What the arguments of functions are taken as.
+//! The classes that functions expect of their arguments.
 use super::class::Class;
 use arrow::datatypes::DataType;
 use datafusion_common::types::NativeType;
 use datafusion_expr::{Coercion, ScalarUDF, TypeSignature, TypeSignatureClass};
 
-/// How the arguments of a function call are taken.
+/// How the arguments of a function call are typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
-    /// Each as its class.
+    /// Each in its own class.
     Each(Vec<Class>),
-    /// All as one class, which any of them or the context may tell.
+    /// All in one class, given by any of them or by the context.
     Alike,
 }
 
-/// How `count` arguments of a function are taken: by its signature, except for functions that leave it to themselves.
+/// Types `count` arguments of a function: by its signature, or by its name if the signature leaves it open.
 pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
     let rest = |first: &[Class], class| {
         Arguments::Each((0..count).map(|index| first.get(index).copied().unwrap_or(class)).collect())
@@ -21,13 +21,13 @@ pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
     match function.name() {
         "coalesce" | "nullif" | "greatest" | "least" | "nvl" => Arguments::Alike,
         "nvl2" => rest(&[Class::Literal], Class::Any),
-        // They take anything and write it as text.
+        // They accept anything and write it as text.
         "concat" | "concat_ws" | "arrow_typeof" => rest(&[], Class::Literal),
         "strftime" => rest(&[Class::Time], Class::Text),
         "date_part" | "date_trunc" => rest(&[Class::Text], Class::Time),
         "date_bin" => rest(&[Class::Any], Class::Time),
         "gcd" | "lcm" => rest(&[], Class::Integer),
-        // A number of seconds or a text, as each record has it.
+        // A number of seconds or a text, different in each record.
         "to_timestamp" | "to_timestamp_seconds" | "to_timestamp_millis" | "to_timestamp_micros" | "from_unixtime" => {
             rest(&[Class::Literal], Class::Text)
         }
@@ -106,7 +106,7 @@ fn first(a: Class, b: Class) -> Class {
     if a == Class::Any { b } else { a }
 }
 
-/// Of two signatures of a function, the class that suits both, or else the first.
+/// Combines the classes of two signatures: the one that covers both, otherwise the first.
 fn widest(a: Class, b: Class) -> Class {
     match (a, b) {
         (Class::Integer, Class::Number) | (Class::Number, Class::Integer) => Class::Number,

@@ -1,4 +1,4 @@
-//! Keeps syntax trees shallow: everything after the parser goes down them by recursion.
+//! Keeps syntax trees shallow: everything after the parser traverses them by recursion.
 use super::finding::Finding;
 use datafusion_sql::sqlparser::{
     ast::{BinaryOperator, Expr, Spanned, Value, VisitMut, VisitorMut},
@@ -6,13 +6,13 @@ use datafusion_sql::sqlparser::{
 };
 use std::ops::ControlFlow;
 
-/// Longest chain of operators whose order matters: `a + b - c …`.
+/// The longest chain of operators whose order matters: `a + b - c …`.
 const MAX_CHAIN: usize = 100;
 
-/// Longest chain of AND or OR. The optimizer makes its own trees of them.
+/// The longest chain of AND or OR. The optimizer builds its own trees of them.
 const MAX_CONDITIONS: usize = 500;
 
-/// Makes balanced trees of long chains of AND and OR, wherever they are.
+/// Balances long chains of AND and OR, wherever they are.
 ///
 /// # Errors
 /// A chain of other operators is too long.
@@ -32,7 +32,7 @@ impl VisitorMut for Balance {
         if !matches!(expr, Expr::BinaryOp { .. }) {
             return ControlFlow::Continue(());
         }
-        // The chain hangs on its left side: taken apart in a loop, whatever its length.
+        // The chain is nested on its left side: a loop takes it apart, whatever its length.
         let mut chain = Vec::new();
         let mut first = std::mem::replace(expr, Expr::Value(Value::Null.into()));
         while let Expr::BinaryOp { left, op, right } = first {
@@ -56,7 +56,7 @@ impl VisitorMut for Balance {
             if run.len() > MAX_CONDITIONS {
                 let finding = Finding::new(
                     "too-long",
-                    format!("is a chain of {} conditions, at most {MAX_CONDITIONS} are possible", run.len()),
+                    format!("is a chain of {} conditions, the limit is {MAX_CONDITIONS}", run.len()),
                 );
                 return ControlFlow::Break(
                     finding.fix("write `x in (…)` for many alternatives").at(beginning(&run[0])),
@@ -69,7 +69,7 @@ impl VisitorMut for Balance {
     }
 }
 
-/// One tree of all of them, as shallow as can be.
+/// Joins all operands into one tree of minimal depth.
 fn joined(mut operands: Vec<Expr>, op: &BinaryOperator) -> Expr {
     while operands.len() > 1 {
         let mut pairs = operands.into_iter();
@@ -85,7 +85,7 @@ fn joined(mut operands: Vec<Expr>, op: &BinaryOperator) -> Expr {
     operands.pop().unwrap_or(Expr::Value(Value::Null.into()))
 }
 
-/// Where a chain begins.
+/// The location of a chain's first operand.
 fn beginning(mut expr: &Expr) -> Location {
     while let Expr::BinaryOp { left, .. } = expr {
         expr = left;

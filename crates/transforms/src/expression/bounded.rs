@@ -1,8 +1,9 @@
-//! Bounds on what expressions make, so that none takes all memory there is.
+//! Bounds on the results of expressions, so that none exhausts the memory.
 //!
-//! Memory that can't be had ends the whole process, so one absurd record would be the end of every pipeline of the node. Rows are
-//! evaluated in slices of bounded [`weight`]; each result is weighed before the next function gets it; and functions that make
-//! a multiple of what they are given say how much before they make it. All others make a few times that at most.
+//! A failed allocation ends the whole process, so one absurd record would stop every pipeline of the node. Rows are
+//! evaluated in slices of bounded [`weight`]; each result is measured before the next function gets it; and functions
+//! whose result can be a multiple of their arguments compute its size first. The results of all others are a few times
+//! their arguments at most.
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     compute::cast,
@@ -12,10 +13,10 @@ use datafusion_common::{Result, cast::as_list_array, exec_err};
 use datafusion_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 use std::sync::Arc;
 
-/// Functions whose second argument says how much they make.
+/// Functions whose second argument determines the size of their result.
 const COUNTING: &[&str] = &["lpad", "rpad", "repeat", "array_resize", "array_repeat"];
 
-/// Functions that make a multiple of what they are given, or put any number of arguments together.
+/// Functions whose result can be a multiple of an argument, or that join any number of arguments.
 pub(super) const GROWING: &[&str] = &[
     "array_repeat",
     "array_resize",
@@ -31,21 +32,23 @@ pub(super) const GROWING: &[&str] = &[
     "translate",
 ];
 
-/// Most that a counting function makes, in characters or elements: as large as a record may be.
+/// The largest result of a counting function, in characters or elements: the maximal size of a record.
 const MOST_COUNTED: usize = 16 << 20;
 
-/// Most bytes of one result (64 MiB), and of the values that an expression takes at once: more are done in slices of rows.
+/// The largest result, and the largest arguments of one evaluation, in bytes (64 MiB): larger batches are evaluated in
+/// slices of rows.
 pub(super) const MOST: usize = 64 << 20;
 
-/// Most bytes that are computed for a batch (256 MiB): one that comes to more is cut in two. What a single record comes to is no more.
+/// The most bytes that are computed for a batch (256 MiB): one with more is cut in two. The same limit applies to a
+/// single record.
 pub(crate) const MOST_OF_BATCH: usize = 256 << 20;
 
-/// Bytes of a column's values.
+/// Counts the bytes of a column's values.
 pub(crate) fn weight(column: &ArrayRef) -> usize {
     column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
 }
 
-/// A function that refuses to make too much.
+/// A function that rejects arguments with too large a result.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bounded {
     function: Arc<ScalarUDF>,
@@ -56,7 +59,8 @@ impl Bounded {
         Self { function }
     }
 
-    /// Bytes that come of each row at most; for a counting function, characters or elements of which each may be a text.
+    /// The maximal bytes of each row's result; for a counting function, characters or elements, each of which may be a
+    /// text.
     fn sizes(&self, arguments: &ScalarFunctionArgs) -> Result<Vec<usize>> {
         let rows = arguments.number_rows;
         let columns = arguments.args.iter().map(|argument| argument.to_array(rows)).collect::<Result<Vec<_>>>()?;
@@ -76,7 +80,7 @@ impl Bounded {
                 "replace" => {
                     let [text, part, by] = [0, 1, 2].map(|at| text(columns.get(at), row));
                     let most = text.len().saturating_mul(by.len()).saturating_add(given);
-                    // Nearly always that is little, and nobody has to count.
+                    // Usually this bound is small, and nothing needs to be counted.
                     if most <= MOST { most } else { text.len() + text.matches(part).count().saturating_mul(by.len()) }
                 }
                 "regexp_replace" => {
@@ -93,7 +97,7 @@ impl Bounded {
         Ok((0..rows).map(size).collect())
     }
 
-    /// Whether a number says how much it makes.
+    /// Whether an argument determines the size of the result.
     fn counts(&self) -> bool {
         COUNTING.contains(&self.name())
     }
@@ -114,7 +118,7 @@ fn elements(lists: Option<&ArrayRef>, row: usize) -> usize {
     lists.map_or(0, |lists| lists.value_length(row) as usize)
 }
 
-/// Bytes of each value.
+/// The bytes of each value.
 fn sizes(column: &ArrayRef) -> Vec<usize> {
     match column.as_string_opt::<i32>() {
         Some(texts) => texts.offsets().lengths().collect(),
@@ -123,7 +127,7 @@ fn sizes(column: &ArrayRef) -> Vec<usize> {
     }
 }
 
-/// Bytes of all arguments together, each with a value for each row.
+/// The bytes of all arguments together, each with a value for each row.
 fn given(arguments: &ScalarFunctionArgs) -> Result<usize> {
     arguments.args.iter().try_fold(0, |sum: usize, argument| {
         let bytes = match argument {
@@ -134,7 +138,7 @@ fn given(arguments: &ScalarFunctionArgs) -> Result<usize> {
     })
 }
 
-/// A negative length is none; the functions take it for a huge one.
+/// Replaces negative lengths by zero: the functions would read them as huge ones.
 fn none_negative(mut arguments: ScalarFunctionArgs) -> Result<ScalarFunctionArgs> {
     let Some(count) = arguments.args.get_mut(1) else { return Ok(arguments) };
     let counts = cast(&count.to_array(arguments.number_rows)?, &DataType::Int64)?;
@@ -176,7 +180,7 @@ impl ScalarUDFImpl for Bounded {
             false => (MOST, "bytes"),
         };
         if let Some(size) = sizes.iter().find(|size| **size > most) {
-            return exec_err!("{} would make {size} {what}, at most {most} are possible", self.name());
+            return exec_err!("the result of {} would have {size} {what}, the limit is {most}", self.name());
         }
         if sizes.len() > 1 && sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size)) > MOST {
             return exec_err!("{} would make too much at once", self.name());

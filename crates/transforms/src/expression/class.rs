@@ -1,17 +1,17 @@
-//! What values are taken as.
+//! Classes of values.
 use arrow::datatypes::{DataType, TimeUnit};
 use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
 use dataflow_sdk::batch::arrow_type;
 
-/// What an expression takes a value as.
+/// How an expression interprets a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
-    /// Nothing is known.
+    /// Unknown.
     Any,
     /// Any number.
     Number,
-    /// A whole number: what a count or a position is.
+    /// A whole number, as for a count or an index.
     Integer,
     /// Text.
     Text,
@@ -21,12 +21,12 @@ pub(crate) enum Class {
     Time,
     /// A length of time.
     Interval,
-    /// Anything, as its text: what is cast.
+    /// Any value as its text, as the argument of a cast.
     Literal,
 }
 
 impl Class {
-    /// The class of a type.
+    /// The class of an arrow type.
     pub(crate) fn of(ty: &DataType) -> Self {
         match ty {
             DataType::Boolean => Self::Boolean,
@@ -48,7 +48,7 @@ impl Class {
         }
     }
 
-    /// What a field is decoded as.
+    /// How a field of this class is decoded.
     pub(crate) fn want(self) -> Want {
         match self {
             Self::Any | Self::Interval => Want::Infer,
@@ -61,11 +61,11 @@ impl Class {
         }
     }
 
-    /// Whether a value of class `actual` can stand where this one is asked for.
+    /// Returns whether a value of class `actual` is accepted where this class is expected.
     pub(crate) fn takes(self, actual: Self) -> bool {
         match (self.plain(), actual.plain()) {
             (Self::Any | Self::Literal, _) | (_, Self::Any | Self::Literal) => true,
-            // A text between quotes is how a time is written.
+            // A quoted text can denote a time.
             (Self::Time, Self::Text) => true,
             (a, b) => a == b,
         }
@@ -75,7 +75,7 @@ impl Class {
         if self == Self::Integer { Self::Number } else { self }
     }
 
-    /// In words, for messages.
+    /// The class in words, for messages.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Any => "anything",
@@ -88,7 +88,8 @@ impl Class {
         }
     }
 
-    /// How to get this class from the expression `text`, which is of class `actual`; none: nothing does it that makes sense.
+    /// Suggests how to convert the expression `text` of class `actual` to this class; `None` if no conversion makes
+    /// sense.
     pub(crate) fn cast(self, text: &str, actual: Self) -> Option<String> {
         let cast = |ty: &str| format!("cast({text} as {ty})");
         let written = match (self, actual) {
@@ -103,7 +104,7 @@ impl Class {
             (Self::Integer, _) => cast("bigint"),
             (Self::Boolean, Self::Number | Self::Integer) => format!("{text} <> 0"),
             (Self::Boolean, _) => cast("boolean"),
-            // Seconds since 1970; of milliseconds, a thousandth.
+            // Seconds since 1970; milliseconds would need a division by 1,000.
             (Self::Time, Self::Number | Self::Integer) => format!("to_timestamp({text})"),
             (Self::Time, _) => cast("timestamptz"),
         };
@@ -111,7 +112,7 @@ impl Class {
     }
 }
 
-/// The type that a field has as long as no data says otherwise.
+/// The type of a field until data shows another.
 pub(crate) fn default_type(want: Want) -> DataType {
     match want {
         Want::Number => DataType::Int64,

@@ -1,4 +1,4 @@
-//! Compiling an expression for the types that its columns have.
+//! Compiles an expression for the types of its columns.
 use super::{
     Class, Context, Finding, Functions, Inputs, Scope, Slot, bounded::weight, demand::Demand, doubles::beside_doubles,
     evaluate::said, exact::multiplied, explain::explain, fold::folded, guard::Guarded, literal::written_out,
@@ -30,23 +30,24 @@ use std::{
     sync::Arc,
 };
 
-/// How many compiled forms an expression keeps, those that were used last: values have few types, but an expression may read several columns.
+/// The number of compiled forms that an expression keeps, the most recently used ones: values have few types, but an
+/// expression may read several columns.
 const MAX_COMPILED: usize = 1_024;
 
-/// An expression whose names are resolved and whose uses of fields are typed.
+/// An expression with resolved names and typed uses of fields.
 #[derive(Debug)]
 pub(crate) struct Expression {
     /// As the user wrote it.
     pub(crate) text: String,
     /// The class of its result.
     pub(crate) class: Class,
-    /// The type of its result as long as no data says otherwise.
+    /// The type of its result until data shows another.
     pub(crate) default_type: DataType,
-    /// The type of its result, if it is the same whatever the data is.
+    /// The type of its result, if it doesn't depend on the data.
     pub(crate) fixed: Option<Type>,
-    /// The columns it reads, in the order that [`Compiled::evaluate`] takes them.
+    /// The columns it reads, in the order of [`Compiled::evaluate`]'s arguments.
     pub(crate) slots: Vec<Slot>,
-    /// What these columns are called: the names of the fields.
+    /// The names of these columns: the names of the fields.
     pub(crate) names: Vec<String>,
     tree: ast::Expr,
     functions: Arc<Functions>,
@@ -55,15 +56,15 @@ pub(crate) struct Expression {
     uses: u64,
 }
 
-/// A compiled form, or why there is none.
+/// A compiled form, or the reason why there is none.
 #[derive(Debug)]
 struct Kept {
     form: Result<Compiled, String>,
-    /// The number of its last use.
+    /// The value of `uses` at its last use.
     used: u64,
 }
 
-/// An expression for columns of certain types.
+/// An expression compiled for certain column types.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
     pub(super) physical: Arc<dyn PhysicalExpr>,
@@ -71,12 +72,12 @@ pub(crate) struct Compiled {
     pub(super) schema: SchemaRef,
     /// The type of its result.
     pub(super) ty: DataType,
-    /// Bytes of its constants: functions repeat them for each row.
+    /// The bytes of its constants: functions repeat them for each row.
     pub(super) constants: usize,
 }
 
 impl Expression {
-    /// Resolves, types and tries out an expression that is taken as `want`.
+    /// Resolves and types an expression expected to be of class `want`, and compiles it for the default types.
     ///
     /// # Errors
     /// All findings.
@@ -102,7 +103,7 @@ impl Expression {
             let compiled = compile(cx.functions, &tree, &names, &types)
                 .map_err(|error| vec![Finding::new("type-mismatch", explain(&error)).at(place)])?;
             let default_type = match plain(&compiled.ty) {
-                // What is exact on the way is kept in the types that numbers have by themselves.
+                // Exact intermediate results keep the numbers' own types.
                 DataType::Decimal256(_, scale) => DataType::Decimal128(38, scale.clamp(0, 18)),
                 other => other,
             };
@@ -123,7 +124,7 @@ impl Expression {
             match expression.compiled(types).map(|compiled| type_of(&compiled.ty)) {
                 Ok(ty) => expression.fixed = fixed.filter(|fixed| *fixed == ty),
                 Err(_) => {
-                    // It works with whole numbers only: that is what is asked for, then.
+                    // The expression works with whole numbers only, so bigints are asked for.
                     expression.pin_integers(inputs);
                     expression.fixed = fixed;
                     break;
@@ -136,22 +137,22 @@ impl Expression {
         Ok(expression)
     }
 
-    /// Whether it is but the name of a column.
+    /// Returns whether it is just the name of a column.
     pub(crate) fn is_column(&self) -> bool {
         super::path(&self.tree).is_some()
     }
 
-    /// The column that it is, if it is but that.
+    /// Returns the column, if it is just a column's name.
     pub(crate) fn column(&self) -> Option<Slot> {
         self.is_column().then(|| self.slots.first().copied())?
     }
 
-    /// Whether it gives another result each time, as random() does.
+    /// Returns whether each evaluation gives another result, as random() does.
     pub(crate) fn is_volatile(&self) -> bool {
         self.compiled.values().filter_map(|kept| kept.form.as_ref().ok()).any(|compiled| volatile(&compiled.physical))
     }
 
-    /// Takes each number as a bigint.
+    /// Decodes each number as a bigint.
     fn pin_integers(&mut self, inputs: &mut Inputs) {
         use dataflow_core::types::Type;
         use dataflow_formats::decode::Want;
@@ -170,10 +171,10 @@ impl Expression {
         }
     }
 
-    /// The expression for columns of these types; kept for the next time.
+    /// Returns the expression compiled for these types; the form is cached.
     ///
     /// # Errors
-    /// Why it isn't possible with these types.
+    /// The reason why these types are not possible.
     pub(crate) fn compiled(&mut self, types: Vec<DataType>) -> Result<&Compiled, String> {
         if self.compiled.len() >= MAX_COMPILED && !self.compiled.contains_key(&types) {
             let oldest = self.compiled.iter().min_by_key(|(_, kept)| kept.used).map(|(types, _)| types.clone());
@@ -183,7 +184,8 @@ impl Expression {
         let (functions, tree, names) = (&self.functions, &self.tree, &self.names);
         let kept = self.compiled.entry(types).or_insert_with_key(|types| {
             let as_double = types.iter().map(|ty| if ty.is_decimal() { DataType::Float64 } else { ty.clone() });
-            // What takes no decimals takes doubles. NULL without a type is text for what takes nothing else.
+            // Functions that don't take decimals take doubles. An untyped NULL becomes text if nothing else is
+            // accepted.
             let ways: [Vec<DataType>; 3] = [types.clone(), as_double.collect(), types.iter().map(plain).collect()];
             let tried: Result<Compiled, DataFusionError> = roomy(|| {
                 let compile = |types: &Vec<DataType>| compile(functions, tree, names, types);
@@ -203,7 +205,7 @@ fn volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.is_volatile_node() || expr.children().into_iter().any(volatile)
 }
 
-/// The engine panics at some expressions, as it does on some values: that is one more thing that can be wrong with them.
+/// DataFusion panics on some expressions, as on some values; a panic becomes an error like any other.
 fn compile(
     functions: &Functions,
     tree: &ast::Expr,
@@ -230,7 +232,7 @@ fn planned(
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;
     let logical = logical.transform_up(|expr| multiplied(expr, &columns))?.data;
     logical.get_type(&columns)?;
-    // The type of some functions depends on an argument that is a literal only once it is folded.
+    // The type of some functions depends on a literal argument, which exists only after folding.
     let logical = ExprSimplifier::new(cx.clone()).coerce(folded(logical, &cx)?, &columns)?;
     let logical = logical.transform_up(|expr| Ok(nearest(expr, &columns)))?.data.transform_up(spread)?.data;
     let physical =
@@ -241,7 +243,7 @@ fn planned(
     Ok(Compiled { physical, schema, ty, constants })
 }
 
-/// Bytes of the constants in an expression.
+/// Counts the bytes of the constants in an expression.
 fn constants(expr: &Arc<dyn PhysicalExpr>) -> Result<usize, DataFusionError> {
     if let Some(literal) = expr.downcast_ref::<Literal>() {
         return Ok(weight(&literal.value().to_array()?));
@@ -249,7 +251,7 @@ fn constants(expr: &Arc<dyn PhysicalExpr>) -> Result<usize, DataFusionError> {
     expr.children().into_iter().try_fold(0, |sum: usize, part| Ok(sum.saturating_add(constants(part)?)))
 }
 
-/// NULL instead of a column of nothing else: it takes the type of what is beside it.
+/// Replaces a column of nothing but NULL by NULL, which takes the type of its neighbours.
 fn without_type(expr: Expr, schema: &Schema) -> Result<Transformed<Expr>, DataFusionError> {
     match &expr {
         Expr::Column(column) if schema.field_with_name(&column.name)?.data_type() == &DataType::Null => {
@@ -259,7 +261,7 @@ fn without_type(expr: Expr, schema: &Schema) -> Result<Transformed<Expr>, DataFu
     }
 }
 
-/// A list with other members than constants, as the comparisons that it stands for: the engine takes a CASE in it for NULL.
+/// Rewrites a list with members that are not constants as comparisons: DataFusion evaluates a CASE in a list as NULL.
 fn spread(expr: Expr) -> Result<Transformed<Expr>, DataFusionError> {
     match expr {
         Expr::InList(list) if !list.expr.is_volatile() && list.list.iter().any(|m| !matches!(m, Expr::Literal(..))) => {
@@ -272,7 +274,7 @@ fn spread(expr: Expr) -> Result<Transformed<Expr>, DataFusionError> {
     }
 }
 
-/// Arithmetic, casts and functions that fail on overflow, instead of going on with a wrong value.
+/// Makes arithmetic, casts and functions fail on overflow instead of continuing with a wrong value.
 pub(super) fn checked(
     expr: Arc<dyn PhysicalExpr>,
     schema: &Schema,
@@ -285,7 +287,7 @@ pub(super) fn checked(
     Ok(Transformed::yes(Guarded::around(expr, schema)))
 }
 
-/// The type in which results are kept: one of several encodings of text.
+/// The type in which results are stored: one of the several encodings of text.
 pub(super) fn plain(ty: &DataType) -> DataType {
     match ty {
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,

@@ -1,12 +1,12 @@
-//! Division of numbers whose type is up to the data.
+//! Division of numbers whose type depends on the data.
 //!
-//! Whether 7 / 2 is 3 or 3.5 would depend on the other numbers of the batch, as these say whether the column is one of
-//! integers: so such numbers are divided as doubles. Division by zero fails, as that of integers does.
+//! Whether 7 / 2 is 3 or 3.5 would depend on the other numbers of the batch, as these determine whether the column is
+//! one of integers: so such numbers are divided as doubles. Division by zero fails, as it does for integers.
 use arrow::{array::Array, compute::kernels::numeric::div, datatypes::DataType, error::ArrowError};
 use datafusion_common::{Result, cast::as_float64_array};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-/// The name it has among the functions.
+/// Its internal function name.
 pub(super) const DIVIDE: &str = "quotient of";
 
 /// `divide(a, b)`: the quotient of two doubles; fails if b is 0.

@@ -1,5 +1,5 @@
-//! Decimals beside a double are doubles, as in every other SQL: the engine would make a decimal of the double, which has
-//! no room for most of them. Reals are computed with as doubles wherever PostgreSQL has no operation of reals.
+//! Converts decimals beside a double to doubles, as SQL does: DataFusion would convert the double to a decimal, which
+//! can't hold most of them. Computes with reals as doubles wherever PostgreSQL has no operation on reals.
 use arrow::datatypes::DataType;
 use datafusion_common::{DFSchema, ScalarValue, tree_node::Transformed};
 use datafusion_expr::{
@@ -7,10 +7,10 @@ use datafusion_expr::{
     expr::{Between, InList, ScalarFunction},
 };
 
-/// Functions whose arguments are of one type.
+/// Functions whose arguments have one type.
 const ALIKE: &[&str] = &["coalesce", "greatest", "least", "nvl", "nvl2"];
 
-/// Functions that PostgreSQL has for doubles, and not for reals.
+/// Functions that PostgreSQL has for doubles, but not for reals.
 const OF_DOUBLES: &[&str] = &[
     "acos",
     "acosh",
@@ -44,8 +44,8 @@ const OF_DOUBLES: &[&str] = &[
     "trunc",
 ];
 
-/// Makes doubles of the numbers that an operator takes together with a double or a real, of the decimals that a choice takes
-/// together with one, and of the reals that a function of doubles takes.
+/// Converts to doubles: the numbers that an operator combines with a double or a real, the decimals that a choice
+/// combines with one, and the reals that a function of doubles takes.
 pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let changed = match &mut expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_numeric(*op) => {
@@ -82,13 +82,13 @@ pub(super) fn beside_doubles(mut expr: Expr, schema: &DFSchema) -> Transformed<E
     if changed { Transformed::yes(expr) } else { Transformed::no(expr) }
 }
 
-/// Whether these are numbers of two types.
+/// Returns whether these are numbers of two types.
 fn are_two_types(first: &Expr, second: &Expr, schema: &DFSchema) -> bool {
     let types = first.get_type(schema).ok().zip(second.get_type(schema).ok());
     types.is_some_and(|(first, second)| first != second && first.is_numeric() && second.is_numeric())
 }
 
-/// `nullif`, which gives its first argument as it is, whatever type the two are compared in.
+/// `nullif`, which returns its first argument unchanged, whatever type the two are compared in.
 fn null_if(first: &Expr, second: &Expr, schema: &DFSchema) -> Expr {
     let same = beside_doubles(first.clone().eq(second.clone()), schema).data;
     Expr::Case(Case::new(
@@ -98,8 +98,8 @@ fn null_if(first: &Expr, second: &Expr, schema: &DFSchema) -> Expr {
     ))
 }
 
-/// Whether a real is looked for among several constants, none of which is a double: PostgreSQL makes reals of them, and compares doubles
-/// everywhere else.
+/// Returns whether a real is looked up among several constants, none of which is a double: PostgreSQL converts these to
+/// reals, and compares doubles everywhere else.
 fn is_real_list(InList { expr, list, .. }: &InList, schema: &DFSchema) -> bool {
     let constants: Vec<&Expr> = list.iter().filter(|member| is_constant(member)).collect();
     let number = |ty: &DataType| is_real(ty) || ty.is_decimal() || ty.is_integer();
@@ -113,7 +113,7 @@ fn is_constant(expr: &Expr) -> bool {
     !expr.any_column_refs()
 }
 
-/// The constants as reals, the others as doubles.
+/// Converts the constants to reals, other members to doubles.
 fn of_reals(InList { expr, list, negated }: &InList) -> Expr {
     let (constants, others): (Vec<Expr>, Vec<Expr>) = list.iter().cloned().partition(is_constant);
     let reals = constants.into_iter().map(|number| converted(number, &DataType::Float32)).collect();
@@ -134,7 +134,8 @@ fn is_numeric(op: Operator) -> bool {
         || matches!(op, Op::NotEq | Op::IsDistinctFrom | Op::IsNotDistinctFrom)
 }
 
-/// Makes doubles of all decimals and reals among these, if there is a double, or a real beside a number of another type.
+/// Converts all decimals and reals among these to doubles, if there is a double, or a real beside a number of another
+/// type.
 fn operands<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
     let typed = typed(members, schema);
     let has = |wanted: fn(&DataType) -> bool| typed.iter().any(|(_, ty)| wanted(ty));
@@ -142,7 +143,7 @@ fn operands<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSche
         && into(&DataType::Float64, typed, |ty| ty.is_decimal() || is_real(ty))
 }
 
-/// Makes all decimals among these the widest floating-point type there is among them, if there is one.
+/// Converts all decimals among these to the widest floating-point type among them, if there is one.
 fn alike<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
     let typed = typed(members, schema);
     let has = |wanted: &DataType| typed.iter().any(|(_, ty)| ty == wanted);
@@ -154,13 +155,13 @@ fn alike<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema)
     into(&float, typed, DataType::is_decimal)
 }
 
-/// The members with their types; none if one of them has no type yet: it is told later, by the planner.
+/// Returns the members with their types; nothing if one of them has no type yet, which the planner reports later.
 fn typed<'a>(members: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> Vec<(&'a mut Expr, DataType)> {
     let typed = members.into_iter().map(|member| member.get_type(schema).ok().map(|ty| (member, ty)));
     typed.collect::<Option<_>>().unwrap_or_default()
 }
 
-/// Makes this type of those members that are `taken`; whether there are any.
+/// Converts those members to this type that are `taken`; returns whether there are any.
 fn into(float: &DataType, typed: Vec<(&mut Expr, DataType)>, taken: fn(&DataType) -> bool) -> bool {
     let mut changed = false;
     for (member, _) in typed.into_iter().filter(|(_, ty)| taken(ty)) {
@@ -181,7 +182,7 @@ fn is_real(ty: &DataType) -> bool {
     *ty == DataType::Float32
 }
 
-/// A literal, read anew from its text: it is the nearest that the type has.
+/// Parses a literal again from its text, which gives the nearest value of the type.
 fn literal(expr: &Expr, float: &DataType) -> Option<ScalarValue> {
     let text = match expr {
         Expr::Literal(ScalarValue::Decimal128(Some(value), _, scale), _) => format!("{value}e{}", -i32::from(*scale)),

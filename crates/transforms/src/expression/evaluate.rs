@@ -1,4 +1,4 @@
-//! Evaluating an expression on columns; and finding the rows that it fails on.
+//! Evaluates an expression on columns, and finds the rows on which it fails.
 use super::{
     bounded::{MOST, MOST_OF_BATCH, weight},
     compile::{Compiled, plain},
@@ -14,24 +14,24 @@ use datafusion_common::DataFusionError;
 use datafusion_expr::ColumnarValue;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A row that an expression failed on.
+/// A row on which an expression failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// Which row of the columns.
+    /// The index of the row in the columns.
     pub(crate) row: usize,
-    /// What the engine said.
+    /// The engine's error message.
     pub(crate) cause: String,
 }
 
-/// The results for a batch are more than is held at once.
+/// The batch's result exceeds the memory bound; split it and retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooMuch;
 
-/// Bytes that may still be computed for a batch.
+/// The bytes that may still be computed for a batch.
 pub(crate) struct Room(usize);
 
 impl Room {
-    /// All of it.
+    /// The full bound.
     pub(crate) fn new() -> Self {
         Self(MOST_OF_BATCH)
     }
@@ -43,7 +43,7 @@ impl Room {
 }
 
 impl Compiled {
-    /// The result for each row, NULL where it failed, and the rows where it failed.
+    /// Returns the result for each row, NULL where it failed, and the rows where it failed.
     ///
     /// # Errors
     /// There is no room for the results.
@@ -74,7 +74,7 @@ impl Compiled {
         if self.ty == DataType::Null { DataType::Null } else { plain(&self.ty) }
     }
 
-    /// Halves what is too large and what fails, until the rows are found.
+    /// Halves a slice that is too large or fails, until the failing rows are found.
     fn isolating(
         &self,
         batch: &RecordBatch,
@@ -110,8 +110,8 @@ impl Compiled {
 
     fn attempt(&self, batch: &RecordBatch) -> Result<ArrayRef, DataFusionError> {
         let rows = batch.num_rows();
-        // Some functions of the engine panic on absurd arguments, as lpad does on a huge length: that is the record's fault,
-        // and must not end the run.
+        // Some DataFusion functions panic on absurd arguments, as lpad does on a huge length: that is the record's
+        // fault, and must not end the run.
         let result = catch_unwind(AssertUnwindSafe(|| self.physical.evaluate(batch)))
             .unwrap_or_else(|panic| Err(DataFusionError::Execution(said(&*panic).into())))?;
         if let ColumnarValue::Scalar(value) = &result
@@ -126,13 +126,13 @@ impl Compiled {
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub(super) fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("the function does not take this value")
 }
 
-/// Whether each row is true; NULL is not.
+/// Returns for each row whether it is true; NULL is not.
 pub(crate) fn is_true(result: &ArrayRef) -> BooleanBuffer {
     match result.as_boolean_opt() {
         Some(flags) => match flags.nulls() {

@@ -1,7 +1,8 @@
-//! Products and quotients of decimals, with the digits that the numbers have, not those that their types have room for.
+//! Products and quotients of decimals, computed with the digits of the numbers, not those of their types.
 //!
-//! Two numbers of 18 digits after the point may have a product of 36, and the type of such products has no room for much before it: so
-//! these are computed with up to 76 digits, and a result may have 38 of them, wherever its point is.
+//! The product of two numbers with 18 digits after the point may have 36 of them, and the type of such products has
+//! little room before the point: so these are computed with up to 76 digits, and a result may have 38 of them, wherever
+//! its point is.
 use arrow::{
     array::{Array, ArrayRef, AsArray, Decimal256Array},
     compute::cast,
@@ -15,17 +16,17 @@ use datafusion_expr::{
 };
 use std::sync::Arc;
 
-/// The name that division has among the functions.
+/// The internal function name of division.
 pub(super) const QUOTIENT: &str = "exact quotient of";
 const PRODUCT: &str = "exact product of";
 
-/// Most digits of a result, and most of them after the point.
+/// The most digits of a result, on both sides of the point together.
 const DIGITS: u32 = 38;
 
-/// Room for any result, wherever its point is.
+/// The precision that fits any result, wherever its point is.
 const WIDE: u8 = 76;
 
-/// Digits after the point up to which the engine's own multiplication has room for 28 before it: amounts and rates.
+/// The scale up to which DataFusion's own multiplication leaves 28 digits before the point: amounts and rates.
 const SHORT: i8 = 10;
 
 /// `product(a, b)`, `quotient(a, b)`.
@@ -44,13 +45,13 @@ impl Exact {
         Self { quotient: true, ..Self::product() }
     }
 
-    /// Digits after the point of the results for operands with so many.
+    /// The scale of the result for operands with these scales.
     fn scale(&self, a: i8, b: i8) -> i8 {
         if self.quotient { DIGITS as i8 } else { a.saturating_add(b).min(DIGITS as i8) }
     }
 }
 
-/// Precision and scale of a type of exact numbers.
+/// The precision and scale of an exact number type.
 fn shape(ty: &DataType) -> Option<(u8, i8)> {
     match ty {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => Some((*precision, *scale)),
@@ -59,7 +60,7 @@ fn shape(ty: &DataType) -> Option<(u8, i8)> {
     }
 }
 
-/// Has decimals multiplied exactly, and their remainders taken, where the engine's own decimals have no room for it.
+/// Makes multiplication and remainder of decimals exact where DataFusion's decimals have too few digits.
 pub(super) fn multiplied(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Multiply | Operator::Modulo), right }) = expr else {
         return Ok(Transformed::no(expr));
@@ -110,7 +111,7 @@ impl ScalarUDFImpl for Exact {
     }
 }
 
-/// Numbers in the type with room for all, and their scale.
+/// Converts numbers to the widest type; returns their scale, too.
 fn wide(column: &ArrayRef) -> Result<(ArrayRef, i8)> {
     let scale = shape(column.data_type()).map_or(0, |(_, scale)| scale);
     Ok((cast(column, &DataType::Decimal256(WIDE, scale))?, scale))
@@ -137,7 +138,7 @@ impl Number {
         Self { unscaled, scale: scale.unsigned_abs().into() }
     }
 
-    /// Without needless zeros after the point.
+    /// Removes trailing zeros after the point.
     fn reduced(self) -> Self {
         let Self { mut unscaled, mut scale } = self;
         if let Some(mut short) = unscaled.to_i128() {
@@ -157,15 +158,15 @@ impl Number {
         self.unscaled.wrapping_abs().checked_ilog10().map_or(0, |log| log + 1)
     }
 
-    /// The digits with `scale` of them after the point.
+    /// Returns the digits with `scale` of them after the point.
     fn at(self, scale: u32) -> Option<i256> {
         let missing = scale.checked_sub(self.scale)?;
         let unscaled = self.unscaled.checked_mul(ten(missing)?)?;
         (Self { unscaled, scale }.digits() <= WIDE.into()).then_some(unscaled)
     }
 
-    /// Exact where it has up to 38 digits. Else the nearest double, as everywhere where no decimal holds a number; what is too large is an
-    /// error.
+    /// Multiplies exactly, if the product has up to 38 digits, otherwise to the nearest double, as everywhere when no
+    /// decimal holds a number. A result beyond that is an error.
     fn product(self, other: Self) -> Result<Self> {
         let (a, b) = (self.reduced(), other.reduced());
         let failed = || too_long(a, b);
@@ -184,7 +185,7 @@ impl Number {
         Ok(Self { unscaled, scale: fraction.len() as u32 })
     }
 
-    /// With as many digits as PostgreSQL gives it: 16, or those after the point of what is divided.
+    /// Divides with as many digits as PostgreSQL: 16, or as many after the point as the dividend has.
     fn quotient(self, other: Self) -> Result<Self> {
         if other.unscaled == i256::ZERO {
             return Err(ArrowError::DivideByZero.into());
@@ -194,7 +195,7 @@ impl Number {
         let scale = (16 - weight * 4).max(self.scale.into()).max(other.scale.into()).max(0);
         let failed = || too_long(self, other);
         let scale = u32::try_from(scale).ok().filter(|scale| *scale <= DIGITS).ok_or_else(failed)?;
-        // Both as integers with the same unit, the dividend with as many more digits as the quotient has after the point.
+        // Both as integers of the same unit, the dividend with as many more digits as the quotient has after the point.
         let (up, down) = (scale + other.scale, self.scale);
         let scaled = |number: Self, by: u32| ten(by).and_then(|ten| number.unscaled.checked_mul(ten));
         let dividend = scaled(self, up.saturating_sub(down)).ok_or_else(failed)?;
@@ -206,7 +207,7 @@ impl Number {
         Ok(Self { unscaled, scale })
     }
 
-    /// The first digit to the base of 10,000, and the power that it counts: what PostgreSQL's rule goes by.
+    /// Returns the first base-10,000 digit and its power: PostgreSQL's rule depends on them.
     fn leading(self) -> (i64, i64) {
         let digits = self.digits();
         if digits == 0 {

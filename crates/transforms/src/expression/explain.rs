@@ -1,8 +1,8 @@
-//! Expressions and the engine's errors in words.
+//! Words for expressions and for DataFusion's errors.
 use datafusion_common::DataFusionError;
 use datafusion_sql::sqlparser::ast::Expr;
 
-/// An expression's text, if it isn't long.
+/// Returns an expression's text, shortened if it is long.
 pub(super) fn shortened(expr: &Expr) -> String {
     let text = expr.to_string();
     match text.char_indices().nth(60) {
@@ -11,7 +11,7 @@ pub(super) fn shortened(expr: &Expr) -> String {
     }
 }
 
-/// Where in the engine an error passed through: nothing that a user could do anything with.
+/// Prefixes that name the layers of DataFusion an error passed through: meaningless to users.
 const LAYERS: &[&str] = &[
     "Arithmetic overflow: ",
     "Arrow error: ",
@@ -26,10 +26,10 @@ const LAYERS: &[&str] = &[
     "This feature is not implemented: ",
 ];
 
-/// What the planner says, without its trade names.
+/// Returns the planner's message without its internal terms.
 pub(super) fn explain(error: &DataFusionError) -> String {
     let text = error.find_root().message().into_owned();
-    // What a bad pattern has is in the last line; in between it is drawn.
+    // The last line names the fault of a bad pattern; the lines between only draw it.
     let pattern =
         text.lines().rev().find_map(|line| line.strip_prefix("error: ")).map(|why| format!("not a pattern: {why}"));
     let mut text = pattern.as_deref().unwrap_or_else(|| text.lines().next().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Computes constant parts of an expression once.
 //!
-//! The engine's own simplifier does more than that, and some of its rules don't hold for NULL: it takes
-//! `not (i in (5) and i in (6))` for true whatever `i` is. So it is not asked.
+//! DataFusion's own simplifier does more, but some of its rules don't hold for NULL: it simplifies `not (i in (5) and i
+//! in (6))` to true whatever `i` is. So it is not used.
 use super::{bounded::weight, compile::checked, explain::explain};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion_common::{
@@ -17,14 +17,14 @@ use datafusion_expr::{
 use datafusion_physical_expr::create_physical_expr;
 use std::sync::Arc;
 
-/// Functions that exist only as what they are rewritten to.
+/// Functions that exist only in their rewritten form.
 const REWRITTEN: &[&str] = &["coalesce", "nvl", "nvl2"];
 
-/// Largest constant that is computed, in bytes (1 MiB): it is kept as long as the pipeline runs.
+/// The largest constant that is computed, in bytes (1 MiB): it is kept as long as the pipeline runs.
 const MOST_CONSTANT: usize = 1 << 20;
 
-/// The expression with its constant parts computed. What fails would fail for each record that comes to it, as in PostgreSQL, which
-/// plans no such query either.
+/// Returns the expression with its constant parts computed. A failing part is an error, as it would fail for every
+/// record that reaches it; PostgreSQL doesn't plan such a query either.
 pub(super) fn folded(expr: Expr, cx: &SimplifyContext) -> Result<Expr> {
     expr.transform_up(|expr| {
         let expr = match rewritten(expr, cx)? {
@@ -37,7 +37,7 @@ pub(super) fn folded(expr: Expr, cx: &SimplifyContext) -> Result<Expr> {
         let value = value(&expr)?;
         let bytes = weight(&value.to_array()?);
         if bytes > MOST_CONSTANT {
-            return plan_err!("a constant would be {bytes} bytes, at most {MOST_CONSTANT} are possible");
+            return plan_err!("a constant would have {bytes} bytes, the limit is {MOST_CONSTANT}");
         }
         Ok(Transformed::yes(Expr::Literal(value, None)))
     })
@@ -58,7 +58,7 @@ fn rewritten(expr: Expr, cx: &SimplifyContext) -> Result<Transformed<Expr>> {
     })
 }
 
-/// Whether all that it is made of is constant.
+/// Returns whether all its parts are constant.
 fn constant(expr: &Expr) -> Result<bool> {
     let stable = match expr {
         Expr::Literal(..) | Expr::Column(_) => false,

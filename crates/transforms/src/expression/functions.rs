@@ -1,4 +1,4 @@
-//! The functions that expressions may call.
+//! The functions available to expressions.
 use super::{
     bounded::{Bounded, GROWING},
     divide::{DIVIDE, Divide},
@@ -22,7 +22,7 @@ use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPla
 use datafusion_sql::planner::{ParserOptions, SqlToRel};
 use std::{collections::HashMap, sync::Arc};
 
-/// Functions whose result would depend on how batches are cut.
+/// Functions whose result would depend on the division into batches.
 const AGGREGATES: &[&str] = &[
     "any_value",
     "approx_distinct",
@@ -61,8 +61,8 @@ const AGGREGATES: &[&str] = &[
 ];
 const WINDOWS: &[&str] = &["cume_dist", "dense_rank", "lag", "lead", "ntile", "percent_rank", "rank", "row_number"];
 
-/// The functions that can be called, by what they are about. `docs/guides/expressions.md` lists them, and each has been held
-/// against PostgreSQL, where that has it.
+/// The callable functions, by subject. `docs/guides/expressions.md` lists them; each was compared with PostgreSQL's, if
+/// that has it.
 pub(crate) const CALLABLE: &[(&str, &[&str])] = &[
     (
         "Text",
@@ -182,7 +182,7 @@ pub(crate) const CALLABLE: &[(&str, &[&str])] = &[
 const ALIASES: &[(&str, &str)] =
     &[("ceiling", "ceil"), ("gen_random_uuid", "uuid"), ("ifnull", "nvl"), ("pow", "power"), ("signum", "sign")];
 
-/// What to write instead of functions that are known elsewhere.
+/// Replacements for functions that other systems have.
 const INSTEAD: &[(&str, &str)] = &[
     ("instr", "strpos(text, part)"),
     ("to_unixtime", "extract(epoch from time)"),
@@ -203,8 +203,8 @@ const INSTEAD: &[(&str, &str)] = &[
     ("arrow_cast", "cast(value as type)"),
 ];
 
-/// Functions of a query's run or of the engine's own, which mean nothing for a record by itself. `now()` and its like are
-/// the record's time, and no functions.
+/// Functions about a query's run or the engine itself, which mean nothing for a single record. `now()` and its variants
+/// are the record's time, not functions.
 const WITHOUT_MEANING: &[&str] = &[
     "arrow_field",
     "arrow_metadata",
@@ -225,7 +225,7 @@ const WITHOUT_MEANING: &[&str] = &[
     "with_metadata",
 ];
 
-/// All functions, made once per node.
+/// All functions, created once per node.
 #[derive(Debug)]
 pub(crate) struct Functions {
     scalar: HashMap<String, Arc<ScalarUDF>>,
@@ -233,7 +233,7 @@ pub(crate) struct Functions {
     options: ConfigOptions,
 }
 
-/// What a function's name stands for.
+/// The meaning of a function name.
 #[derive(Debug)]
 pub(crate) enum Known {
     /// A function of one row.
@@ -242,12 +242,12 @@ pub(crate) enum Known {
     Aggregate,
     /// A function of a row and its neighbours.
     Window,
-    /// No function at all; what to do about it.
+    /// Not a function; the fix, if there is one.
     Unknown(Option<String>),
 }
 
 impl Functions {
-    /// All of them.
+    /// Registers all of them.
     pub(crate) fn new() -> Self {
         let mut scalar = HashMap::new();
         let mut options = ConfigOptions::default();
@@ -292,7 +292,7 @@ impl Functions {
         }
     }
 
-    /// What a name, in any case, stands for.
+    /// Looks up a name, in any case.
     pub(crate) fn find(&self, name: &str) -> Known {
         let name = name.to_lowercase();
         let callable = || CALLABLE.iter().flat_map(|(_, names)| *names).copied();
@@ -307,18 +307,18 @@ impl Functions {
         }
     }
 
-    /// From syntax trees to logical expressions, by these functions.
+    /// Plans logical expressions from syntax trees, with these functions.
     pub(crate) fn planner(&self) -> SqlToRel<'_, Self> {
         let options = ParserOptions::new()
             .with_enable_ident_normalization(false)
-            // 18.5 is a decimal: no number next to it has to go through a double.
+            // 18.5 is a decimal, so that no number next to it is converted to a double.
             .with_parse_float_as_decimal(true)
             .with_map_string_types_to_utf8view(false);
         SqlToRel::new_with_options(self, options)
     }
 }
 
-/// The function; one that can make a multiple of what it is given is kept from making too much.
+/// Wraps a function whose result can be a multiple of its arguments in a size limit.
 fn bounded(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
     match GROWING.contains(&function.name()) {
         true => Arc::new(ScalarUDF::from(Bounded::new(function))),

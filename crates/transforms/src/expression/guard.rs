@@ -1,4 +1,5 @@
-//! Results that are taken for an error: those too large, doubles that are not finite or too near to zero, and times out of the years 1 to 9999.
+//! Results that count as errors: those too large, doubles that are not finite or too near to zero, and times outside
+//! the years 1 to 9999.
 use super::{
     bounded::{MOST, weight},
     class::Class,
@@ -22,17 +23,17 @@ use std::{
     sync::Arc,
 };
 
-/// Midnight of 0001-01-01, in days and in microseconds since 1970; and of 10000-01-01.
+/// Midnight of 0001-01-01 and of 10000-01-01, in days and in microseconds since 1970.
 const DAYS: std::ops::Range<i32> = -719_162..2_932_897;
 const MICROS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
-/// An expression whose result is looked at.
+/// An expression whose result is checked.
 #[derive(Debug)]
 pub(super) struct Guarded {
     inner: Arc<dyn PhysicalExpr>,
 }
 
-// As the engine's own expressions do it, which a derived one can't.
+// Written as DataFusion's own expressions do, because it can't be derived.
 impl PartialEq for Guarded {
     fn eq(&self, other: &Self) -> bool {
         self.inner.eq(&other.inner)
@@ -46,7 +47,7 @@ impl std::hash::Hash for Guarded {
 }
 
 impl Guarded {
-    /// Looks at the result, if it is of a type that can go wrong.
+    /// Checks the result, if it is of a type that needs it.
     pub(super) fn around(inner: Arc<dyn PhysicalExpr>, schema: &Schema) -> Arc<dyn PhysicalExpr> {
         match inner.data_type(schema) {
             Ok(
@@ -71,7 +72,7 @@ impl Guarded {
             DataType::Float64 => {
                 let numbers = result.as_primitive::<Float64Type>();
                 if let Some(number) = first(numbers, |number| !number.is_finite()) {
-                    return exec_err!("the result is no finite number ({number})");
+                    return exec_err!("the result is not a finite number ({number})");
                 }
                 if first(numbers, |number| number == 0.0).is_some() && self.underflows(numbers, batch)? {
                     return exec_err!("the result is too near to zero for a double");
@@ -96,18 +97,18 @@ impl Guarded {
             DataType::Date32 | DataType::Timestamp(..) => {}
             _ => {
                 if self.has_nul(result, batch)? {
-                    return exec_err!("a text can't have the character U+0000");
+                    return exec_err!("a text can't contain the character U+0000");
                 }
                 let bytes = weight(result);
                 if bytes > MOST {
-                    return exec_err!("the result is {bytes} bytes, at most {MOST} are possible");
+                    return exec_err!("the result has {bytes} bytes, the limit is {MOST}");
                 }
             }
         }
         Ok(())
     }
 
-    /// Whether bytes became a text with a character that no text of SQL can have.
+    /// Returns whether bytes became a text with a character that SQL texts can't contain.
     fn has_nul(&self, result: &ArrayRef, batch: &RecordBatch) -> Result<bool> {
         let Some(cast) = self.inner.downcast_ref::<CastExpr>() else { return Ok(false) };
         Ok(Class::of(result.data_type()) == Class::Text
@@ -115,7 +116,7 @@ impl Guarded {
             && as_string_array(&as_utf8(result, &DataType::Utf8)?)?.iter().flatten().any(|text| text.contains('\0')))
     }
 
-    /// Whether a number that is not zero became zero by a cast.
+    /// Returns whether a cast turned a nonzero number into zero.
     fn vanishes(&self, numbers: &PrimitiveArray<Float32Type>, batch: &RecordBatch) -> Result<bool> {
         let Some(cast) = self.inner.downcast_ref::<CastExpr>() else { return Ok(false) };
         let from = cast.expr().evaluate(batch)?.into_array(numbers.len())?;
@@ -123,7 +124,7 @@ impl Guarded {
         Ok((0..numbers.len()).any(|row| numbers.is_valid(row) && numbers.value(row) == 0.0 && from.value(row) != 0.0))
     }
 
-    /// Whether a product is zero of numbers that are not.
+    /// Returns whether a product of nonzero numbers is zero.
     fn underflows(&self, products: &PrimitiveArray<Float64Type>, batch: &RecordBatch) -> Result<bool> {
         let Some(binary) = self.inner.downcast_ref::<BinaryExpr>().filter(|it| *it.op() == Operator::Multiply) else {
             return Ok(false);
@@ -141,9 +142,9 @@ impl Guarded {
     }
 }
 
-/// The first value that is wrong.
+/// Returns the first wrong value.
 fn first<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, wrong: impl Fn(T::Native) -> bool) -> Option<T::Native> {
-    // Most often none is, whatever stands where a value is NULL.
+    // Usually none is wrong, whatever bytes lie under NULLs.
     if !values.values().iter().any(|value| wrong(*value)) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The columns that expressions and sinks ask for, each known by a number.
+//! The columns that expressions and sinks ask for, each with a number.
 use super::class::{Class, default_type};
 use arrow::datatypes::DataType;
 use dataflow_core::types::Type;
@@ -16,18 +16,18 @@ pub(crate) enum Slot {
     Register(usize),
 }
 
-/// What is known of a computed column before there is any data.
+/// The known properties of a computed column before there is any data.
 #[derive(Clone, Debug)]
 pub(crate) struct Register {
     /// Its class.
     pub(crate) class: Class,
-    /// Its type as long as no data says otherwise.
+    /// Its type until data shows another.
     pub(crate) default_type: DataType,
-    /// Its type, if it is the same whatever the data is.
+    /// Its type, if it doesn't depend on the data.
     pub(crate) fixed: Option<Type>,
 }
 
-/// All columns that a program needs besides those that it computes, and what is known of those.
+/// All columns that a program reads, and the known properties of those that it computes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
     /// Fields of the source.
@@ -43,15 +43,15 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// The column of a source field, taken in a certain way.
+    /// Returns the column of a source field for this use.
     pub(crate) fn field(&mut self, path: Vec<String>, want: Want) -> usize {
         self.fields.insert_full(Field { path, want }).0
     }
-    /// The column of a piece of metadata, taken in a certain way.
+    /// Returns the column of a piece of metadata for this use.
     pub(crate) fn meta(&mut self, path: Vec<String>, want: Want) -> usize {
         self.meta.insert_full(Field { path, want }).0
     }
-    /// The type of a column as long as no data says otherwise.
+    /// The type of a column until data shows another.
     pub(crate) fn default_type(&self, slot: Slot) -> DataType {
         match slot {
             Slot::Field(index) => default_type(self.fields[index].want),
@@ -59,7 +59,7 @@ impl Inputs {
             Slot::Register(index) => self.registers[index].default_type.clone(),
         }
     }
-    /// Whether data may give a column another numeric type than its default.
+    /// Returns whether data may give a column another numeric type than its default.
     pub(crate) fn is_number(&self, slot: Slot) -> bool {
         match slot {
             Slot::Field(index) => self.fields[index].want == Want::Number,
@@ -69,7 +69,7 @@ impl Inputs {
             }
         }
     }
-    /// Whether data may give a column a type of any class.
+    /// Returns whether data may give a column a type of any class.
     pub(crate) fn is_open(&self, slot: Slot) -> bool {
         match slot {
             Slot::Field(index) => self.fields[index].want == Want::Infer,

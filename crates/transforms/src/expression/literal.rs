@@ -1,9 +1,9 @@
-//! Numbers that are written with an exponent.
+//! Numbers written with an exponent.
 use datafusion_common::{DataFusionError, ScalarValue, tree_node::Transformed};
 use datafusion_expr::Expr;
 
-/// `1e4` as the decimal 10000, or a double where no decimal has as many digits. The engine makes a decimal of negative
-/// scale of it, at which its simplifier panics.
+/// Rewrites `1e4` as the decimal 10000, or as a double if it has more digits than any decimal. DataFusion would make a
+/// decimal of negative scale, on which its simplifier panics.
 pub(super) fn written_out(expr: Expr) -> Result<Transformed<Expr>, DataFusionError> {
     let number = match &expr {
         Expr::Literal(ScalarValue::Decimal128(Some(value), _, scale @ ..0), _) => {

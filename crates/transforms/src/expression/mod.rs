@@ -1,5 +1,5 @@
-//! SQL expressions over the fields of a record: parsed, typed by what they ask of each field, compiled for the types
-//! that the data has, evaluated on columns.
+//! SQL expressions over the fields of a record: parsed, typed by their use of each field, compiled for the types in the
+//! data, evaluated on columns.
 pub(crate) mod arguments;
 mod balance;
 mod bounded;

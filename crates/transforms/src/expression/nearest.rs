@@ -1,4 +1,5 @@
-//! Doubles of decimals: the nearest there is. The engine divides by a power of ten what it has made a double of, and so rounds twice.
+//! Converts decimals to the nearest double. DataFusion converts the digits to a double and divides that by a power of
+//! ten, and so rounds twice.
 use super::own::Own;
 use arrow::{
     array::{ArrayRef, AsArray, Float64Array},
@@ -9,10 +10,10 @@ use datafusion_common::{DFSchema, tree_node::Transformed};
 use datafusion_expr::{Expr, ExprSchemable, ScalarUDF, expr::ScalarFunction};
 use std::sync::Arc;
 
-/// The name it has among the functions.
+/// Its internal function name.
 const NEAREST: &str = "nearest double of";
 
-/// Has casts of decimals to doubles give the nearest one.
+/// Makes casts of decimals to doubles return the nearest one.
 pub(super) fn nearest(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let is_decimal = |expr: &Expr| expr.get_type(schema).is_ok_and(|ty| ty.is_decimal());
     match expr {
@@ -37,7 +38,7 @@ fn doubles(decimals: &ArrayRef) -> datafusion_common::Result<ArrayRef> {
     Ok(Arc::new(doubles))
 }
 
-/// Doubles of decimals of up to 15 digits, each of which has one of its own.
+/// Converts decimals of up to 15 digits, each of which has its own double.
 pub(crate) fn short_doubles(column: &ArrayRef) -> Option<ArrayRef> {
     let DataType::Decimal128(_, scale @ 0..=22) = column.data_type() else { return None };
     let (decimals, power) = (column.as_primitive::<Decimal128Type>(), 10_f64.powi(i32::from(*scale)));

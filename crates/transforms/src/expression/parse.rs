@@ -1,4 +1,4 @@
-//! From text to syntax tree.
+//! Parses text into syntax trees.
 use super::{balance::balance, finding::Finding};
 use dataflow_core::limits::MAX_EXPRESSION;
 use datafusion_sql::sqlparser::{
@@ -9,7 +9,7 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
 
-/// How deep an expression may be nested.
+/// The deepest nesting of an expression.
 const MAX_DEPTH: usize = 50;
 
 const EXPRESSION: &str = "an expression";
@@ -18,12 +18,12 @@ const SET_OPERATORS: &[Keyword] = &[Keyword::UNION, Keyword::INTERSECT, Keyword:
 
 const DIALECT: GenericDialect = GenericDialect {};
 
-/// The syntax tree of an expression.
+/// Parses an expression.
 pub(crate) fn expression(text: &str) -> Result<Expr, Finding> {
     parse(text, EXPRESSION, |parser| parser.parse_expr())
 }
 
-/// The syntax tree of a query; a semicolon at its end is allowed.
+/// Parses a query; a semicolon at its end is allowed.
 pub(crate) fn query(text: &str) -> Result<Query, Finding> {
     parse(text, "a query", |parser| {
         let query = parser.parse_query()?;
@@ -41,7 +41,7 @@ fn parse<T: VisitMut>(
         return Err(Finding::new("syntax", format!("is empty, needs {what}")));
     }
     if text.len() > MAX_EXPRESSION {
-        let message = format!("has {} bytes, at most {MAX_EXPRESSION} are possible", text.len());
+        let message = format!("has {} bytes, the limit is {MAX_EXPRESSION}", text.len());
         return Err(Finding::new("too-long", message).fix("compute parts of it in transforms before this one"));
     }
     let tokens = Tokenizer::new(&DIALECT, text)
@@ -72,7 +72,7 @@ fn parse<T: VisitMut>(
     }
 }
 
-/// `user` and its like are names of fields here: nobody is logged in to an expression.
+/// `user` and similar keywords are field names here: an expression has no logged-in user.
 fn plain_names(mut token: TokenWithSpan) -> TokenWithSpan {
     if let Token::Word(word) = &mut token.token
         && matches!(
@@ -93,7 +93,7 @@ fn syntax(error: ParserError) -> Finding {
         }
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
     };
-    // The parser writes the place into its text.
+    // The parser appends the place to its message.
     let (message, place) = match text.rsplit_once(" at Line: ") {
         Some((message, place)) => (message, location(place)),
         None => (text.as_str(), Location::new(0, 0)),
@@ -101,7 +101,7 @@ fn syntax(error: ParserError) -> Finding {
     let message = match message.strip_prefix("Expected: ").and_then(|rest| rest.split_once(", found: ")) {
         Some((expected, "EOF")) => {
             let finding = Finding::new("syntax", format!("ends where {expected} is expected"));
-            return finding.fix("write what is missing at its end, or remove what asks for it").at(place);
+            return finding.fix("complete its end, or remove the incomplete part").at(place);
         }
         Some((expected, found)) => format!("found `{found}` where {expected} is expected"),
         None => decapitalised(message),

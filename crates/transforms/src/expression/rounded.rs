@@ -1,10 +1,10 @@
-//! Doubles that are rounded to integers: halves go to the even neighbour, as in every cast.
+//! Rounds doubles to integers with halves to the even neighbour, as every cast does.
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use datafusion_common::{Result, cast::as_float64_array};
 use datafusion_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 use std::sync::Arc;
 
-/// `round`, as the engine has it for all but doubles without a number of digits.
+/// `round`: DataFusion's, except for doubles without a number of digits.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rounded {
     function: Arc<ScalarUDF>,

@@ -1,53 +1,53 @@
-//! What names stand for at one place in the chain of transforms.
+//! The meaning of names at one place in the chain of transforms.
 use super::finding::Finding;
 use dataflow_sdk::check::nearest;
 use datafusion_sql::sqlparser::{ast::Ident, tokenizer::Location};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 
-/// The name under which a record's metadata is found.
+/// The name of a record's metadata.
 pub(crate) const META: &str = "meta";
 
-/// The name, which nobody can write, of the record's time where it stands for the present time.
+/// The internal name of the record's time where it replaces the present time; users can't write it.
 pub(crate) const NOW: &str = "now()";
 
-/// Where an output field comes from.
+/// The origin of an output field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A field of the source, as it is there.
+    /// An unchanged field of the source.
     Field(Vec<String>),
     /// A computed column.
     Register(usize),
-    /// An object in which fields were set or removed.
+    /// An object with fields set or removed.
     Edited(Edited),
 }
 
-/// An object of the source in which fields were set or removed.
+/// An object of the source with fields set or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edited {
-    /// The column with the objects as they are now, as JSON texts.
+    /// The column with the current objects, as JSON texts.
     pub(crate) register: usize,
-    /// The column of the source with the objects as they were.
+    /// The column of the source with the original objects.
     pub(crate) raw: usize,
-    /// Where they were.
+    /// The path of the original objects.
     pub(crate) base: Vec<String>,
-    /// Where in them something was set, and to what, or removed.
+    /// The paths of the changed fields, with their new origin; `None` for a removed one.
     pub(crate) changed: Vec<(Vec<String>, Option<Origin>)>,
 }
 
-/// What has become of a field within an object.
+/// The state of a field within an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Within {
-    /// It is as it was.
+    /// It is unchanged.
     Unchanged,
     /// It was set, or removed.
     Changed(Option<Origin>),
-    /// Something in it was changed, or something that it was in.
+    /// A field inside it or around it was changed.
     Partly,
 }
 
 impl Edited {
-    /// What has become of the field at a path.
+    /// Returns the state of the field at a path.
     pub(crate) fn within(&self, path: &[String]) -> Within {
         for (changed, value) in self.changed.iter().rev() {
             if changed == path {
@@ -68,11 +68,11 @@ pub(crate) struct Scope {
     pub(crate) open: bool,
     /// Fields that were set or selected, in order.
     pub(crate) columns: IndexMap<String, Origin>,
-    /// Source fields that were taken away.
+    /// Source fields that were removed.
     pub(crate) removed: BTreeSet<String>,
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A field of the source.
@@ -89,7 +89,7 @@ impl Scope {
         Self { open: true, columns: IndexMap::new(), removed: BTreeSet::new() }
     }
 
-    /// What a path stands for. A first name among `qualifiers` is the table's, if more follows.
+    /// Resolves a path. A first name among `qualifiers` is the table's, if more names follow.
     pub(crate) fn resolve(&self, path: &[Ident], qualifiers: &[String]) -> Result<Target, Finding> {
         let place = path.first().map_or(Location::new(0, 0), |ident| ident.span.start);
         let path = match path {
@@ -102,8 +102,8 @@ impl Scope {
         let names = |idents: &[Ident]| idents.iter().map(|ident| ident.value.clone()).collect::<Vec<_>>();
         if first.quote_style.is_none() && first.value == META {
             return match rest {
-                [] => Err(Finding::new("unknown-field", "meta is no field by itself")
-                    .fix("name what you want of it, like meta.topic; a field of that name is written \"meta\"")
+                [] => Err(Finding::new("unknown-field", "meta is not a field by itself")
+                    .fix("name a part of it, like meta.topic; a field of that name is written \"meta\"")
                     .at(place)),
                 rest => Ok(Target::Meta(names(rest))),
             };
@@ -151,12 +151,12 @@ impl Scope {
         }
     }
 
-    /// Whether a field of the source is there as it was.
+    /// Returns whether a field of the source is there unchanged.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.open && !self.removed.contains(name) && !self.columns.contains_key(name)
     }
 
-    /// Whether there may be a field of that name.
+    /// Returns whether a field of that name may exist.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.columns.contains_key(name) || (self.open && !self.removed.contains(name))
     }
@@ -166,7 +166,7 @@ impl Scope {
         self.columns.insert(name.into(), origin);
     }
 
-    /// Takes a field away.
+    /// Removes a field.
     pub(crate) fn remove(&mut self, name: &str) {
         self.columns.shift_remove(name);
         if self.open {

@@ -1,9 +1,9 @@
-//! Room for recursion. The planner goes down an expression in large steps, and may be called on a small stack.
+//! Stack for recursion: the planner uses large stack frames per level, and may be called on a small stack.
 
-/// Enough for the deepest expression that is let through, without optimisation, several times over.
+/// Several times what planning the deepest accepted expression needs in a debug build.
 const STACK: usize = 64 << 20;
 
-/// Runs on a stack of its own, and waits for it. Planning happens once per expression and set of types.
+/// Runs on a stack of its own, and waits for the result. Planning happens once per expression and set of types.
 pub(crate) fn roomy<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("plan".into()).stack_size(STACK).spawn_scoped(scope, work);

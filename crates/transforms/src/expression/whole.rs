@@ -1,7 +1,7 @@
-//! What is cast to an integer or decimal: a text is taken by the value of the number, not by how it is written.
+//! Casts texts to integers and decimals by the value of the number, not by its spelling.
 //!
-//! What is cast is read as its text, which may be `18.0` or `1e3`. To an integer a number is rounded, as SQL has it: halves
-//! away from zero, those of a double to the even neighbour.
+//! The operand of a cast is read as its text, which may be `18.0` or `1e3`. A cast to an integer rounds, as in SQL:
+//! halves away from zero, for doubles to the even neighbour.
 use arrow::{
     array::{ArrayRef, StringArray},
     compute::cast,
@@ -15,17 +15,17 @@ use datafusion_common::{
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use std::{borrow::Cow, sync::Arc};
 
-/// The names they have among the functions.
+/// Their internal function names.
 pub(super) const WHOLE: &str = "whole number of";
 pub(super) const POSITIONAL: &str = "positional number of";
 
 /// More digits than any integer or decimal has before the point.
 const DIGITS: usize = 80;
-/// Digits after the point that decide of any decimal: those that it can have, and the one by which it is rounded.
+/// The digits after the point that can affect a decimal: those that it can have, and the next one for rounding.
 const FRACTION: usize = 39;
 
-/// `whole(number or text)`: the integer next to a number. `positional(double or text)`: a number without exponent. Every other text
-/// stays as it is.
+/// `whole(number or text)`: the integer nearest to a number. `positional(double or text)`: a number without an
+/// exponent. Any other text is returned unchanged.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Whole {
     signature: Signature,
@@ -33,7 +33,7 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// [`WHOLE`], or [`POSITIONAL`] with the `fraction`.
+    /// Creates [`WHOLE`], or [`POSITIONAL`] with the `fraction`.
     pub(super) fn new(fraction: bool) -> Self {
         Self { signature: Signature::any(1, Volatility::Immutable), fraction }
     }
@@ -68,9 +68,9 @@ impl ScalarUDFImpl for Whole {
                 return Ok(ColumnarValue::Array(Arc::new(texts.collect::<StringArray>())));
             }
             ty if self.fraction && !ty.is_string() => return Ok(ColumnarValue::Array(texts.clone())),
-            // Casting to fewer digits rounds.
+            // A cast to fewer digits rounds.
             DataType::Decimal128(..) => return Ok(ColumnarValue::Array(cast(texts, &DataType::Decimal128(38, 0))?)),
-            // One that is too large for an integer is none only as a text.
+            // The text of a number that is too large for an integer is rejected by the cast that follows.
             DataType::Decimal256(..) => {
                 let whole = cast(texts, &DataType::Decimal256(76, 0))?;
                 return Ok(ColumnarValue::Array(cast(&whole, &DataType::Utf8)?));
@@ -94,20 +94,22 @@ impl ScalarUDFImpl for Whole {
     }
 }
 
-/// A double by so many digits, as PostgreSQL makes a decimal of it: 0.1125 may be a little less than that.
+/// Writes a double with this many digits, as PostgreSQL does when converting it to a decimal: 0.1125 may be stored as
+/// slightly less.
 fn short(number: f64, digits: usize) -> String {
     let text = format!("{number:.*e}", digits - 1);
     positional(&text).unwrap_or(text)
 }
 
-/// A number without exponent, with its `fraction` or rounded; the text itself if it is none, or far too large.
+/// Returns a number without an exponent, with its `fraction` or rounded; the text itself if it is not a number, or far
+/// too large.
 fn number(text: &str, fraction: bool) -> Cow<'_, str> {
     let number = positional(text.trim());
     let number = number.map(|number| if fraction { number } else { rounded(&number) });
     number.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// The integer next to a number; the one farther from zero, if there are two.
+/// Returns the integer nearest to a number; of two equally near, the one farther from zero.
 fn rounded(number: &str) -> String {
     let Some((whole, fraction)) = number.split_once('.') else { return number.into() };
     let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
@@ -144,7 +146,7 @@ fn positional(text: &str) -> Option<String> {
     if zeros == count {
         return Some("0".into());
     }
-    // Where the point is, counted from the first digit that is no zero.
+    // The position of the point, counted from the first nonzero digit.
     let point = i64::try_from(before.len()).ok()?.saturating_add(exponent).saturating_sub(i64::try_from(zeros).ok()?);
     if usize::try_from(point).is_ok_and(|point| point > DIGITS) {
         return None;
@@ -187,7 +189,7 @@ mod tests {
             ("5.", "5"),
             ("9223372036854775807.4", "9223372036854775807"),
             ("0000000000000000000000000000000000000000000001.0", "1"),
-            // What is no number stays as it is, for the cast to complain of.
+            // A text that is not a number is returned unchanged, so that the cast reports it.
             ("1e400", "1e400"),
             ("1e99999999999999999999", "1e99999999999999999999"),
             ("e5", "e5"),
@@ -210,7 +212,7 @@ mod tests {
             ("99999999999999999999.99", "99999999999999999999.99"),
             ("1e-400", "0"),
             ("-0", "0"),
-            // No decimal has more digits after the point: what is cut off decides of none.
+            // No decimal has more digits after the point: the cut-off digits can't affect any.
             ("2.5e-39", "0.000000000000000000000000000000000000002"),
             ("-1.93850321690112e-66", "0"),
             ("0.0000000000000000000000000000000000000049999", "0.000000000000000000000000000000000000004"),

@@ -1,7 +1,7 @@
-//! Text of numbers that have no scale of their own.
+//! Text of numbers without a scale of their own.
 //!
-//! 1.5 and 1.50 are the same number, and calculated it may have any scale: its text has no needless zeros. Who wants them
-//! casts to a decimal with a scale first.
+//! 1.5 and 1.50 are the same number, and a computed number may have any scale: its text has no trailing zeros. To keep
+//! them, cast to a decimal with a scale first.
 use arrow::{
     array::{ArrayRef, AsArray, StringArray},
     compute::cast,
@@ -11,10 +11,10 @@ use datafusion_common::{Result, exec_err};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use std::sync::Arc;
 
-/// The name it has among the functions.
+/// Its internal function name.
 pub(super) const WRITTEN: &str = "written";
 
-/// `written(a)`: the text of a value; that of a decimal without zeros at its end.
+/// `written(a)`: the text of a value; of a decimal without trailing zeros.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Written {
     signature: Signature,
@@ -44,7 +44,7 @@ impl ScalarUDFImpl for Written {
     }
 }
 
-/// Texts of decimals without zeros at their ends.
+/// The texts of decimals without trailing zeros.
 pub(crate) fn shortest(texts: &ArrayRef) -> ArrayRef {
     let short = |text| match str::contains(text, '.') {
         true => text.trim_end_matches('0').trim_end_matches('.'),

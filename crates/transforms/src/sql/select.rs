@@ -290,7 +290,7 @@ fn joined() -> Finding {
 
 fn aggregated(what: &str) -> Finding {
     let message = format!("{what} is not possible: the result would depend on which records come together in a batch");
-    Finding::new("unsupported", message).fix("leave it to the database or the program that the records go to")
+    Finding::new("unsupported", message).fix("leave it to the database or program that receives the records")
 }
 
 fn only_select() -> Finding {

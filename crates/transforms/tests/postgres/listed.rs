@@ -55,7 +55,7 @@ const KINDS: &[(&str, Covers)] = &[
         )
     }),
     ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "of the years 1 to 9999"])),
-    ("zones", |_, _, fate| dead(fate, &["the rules of time zones are known until"])),
+    ("zones", |_, _, fate| dead(fate, &["time zone rules are known until"])),
     ("digits", |_, verdict, fate| match (verdict, fate) {
         (Verdict::Value(..), Fate::Dead(_)) => dead(
             fate,
@@ -78,8 +78,8 @@ const KINDS: &[(&str, Covers)] = &[
             &["error parsing timestamp", "error parsing date", "is not written in that format", "to value of Date32"],
         )
     }),
-    ("offset", |_, _, fate| dead(fate, &["which a timestamp has not"])),
-    ("abbreviations", |_, _, fate| dead(fate, &["which is none for sure"])),
+    ("offset", |_, _, fate| dead(fate, &["which a timestamp can't hold"])),
+    ("abbreviations", |_, _, fate| dead(fate, &["an ambiguous abbreviation"])),
     ("words", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), _), Fate::Value(Some(ours))) if expression.contains("concat") => {
             let short = |text: &str| text.replace("true", "t").replace("false", "f");

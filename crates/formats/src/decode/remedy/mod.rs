@@ -1,6 +1,7 @@
-//! What to do about values that are nearly what was asked for, as other programs write them.
+//! Fixes for values that nearly fit, in the notations of other programs.
 //!
-//! What is recommended can be written as it stands there, is accepted, and gives the value: what is not sure to do so is not said.
+//! A recommended expression can be copied as it is, is accepted, and gives the intended value; without that certainty
+//! nothing is recommended.
 mod name;
 mod number;
 mod time;
@@ -14,26 +15,26 @@ use super::{
 };
 use dataflow_core::types::Type;
 
-/// A value that does not fit.
+/// A value that doesn't fit.
 pub(super) struct Misfitting<'a> {
     /// Its field, as an expression names it.
     pub name: &'a str,
-    /// What kind of value it is.
+    /// The kind of value.
     pub kind: Kind,
     /// Its content.
     pub text: &'a str,
-    /// What was asked for.
+    /// The type that was asked for.
     pub asked: Asked,
-    /// Why it does not fit.
+    /// Why it doesn't fit.
     pub why: Why,
 }
 
-/// Words that stand for no value.
+/// Words that denote a missing value.
 const NOTHING: [&str; 15] =
     ["na", "n/a", "#n/a", "null", "none", "nil", "nan", "-", "--", "?", ".", "unknown", "missing", "\\n", ""];
 
-/// What to do about a value, if its cause is a usual one. An expression reads a declared field as what it is declared to be,
-/// so that only without its declaration it can make something of the value.
+/// Suggests a fix for a value, if its cause is a usual one. An expression reads a declared field in its declared type,
+/// so it can convert the value only after the declaration is removed.
 pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
     let remedy = usual(value);
     let Asked { ty, declared: Some(declared), .. } = value.asked else { return remedy };
@@ -78,7 +79,7 @@ fn usual(value: &Misfitting<'_>) -> Option<String> {
     }
 }
 
-/// The type that an expression names for what was asked for.
+/// The type as an expression names it.
 fn sql(asked: Asked) -> String {
     match asked.ty {
         Some(Type::Decimal { precision, scale }) => format!("decimal({precision}, {scale})"),

@@ -1,6 +1,6 @@
-//! Names of fields as expressions have them.
+//! Field names as expressions write them.
 
-/// Words that mean something else where they are not in double quotes.
+/// Words that have another meaning unless they are in double quotes.
 const RESERVED: &str = " all analyse analyze and any array as asc asymmetric between both case cast check collate column constraint create \
     cross current_date current_time current_timestamp current_user date default deferrable desc distinct do else end escape except exists \
     extract false fetch first floor for foreign from full grant group grouping having ilike in initially inner intersect interval into is \
@@ -9,7 +9,7 @@ const RESERVED: &str = " all analyse analyze and any array as asc asymmetric bet
     table then time timestamp timestamptz to top trailing trim true try_cast try_convert convert ceil uncache union unique unnest unpivot pivot user \
     using values variadic view when where window with within ";
 
-/// A field as an expression names it: each part in double quotes that is no plain name.
+/// Returns a field as an expression names it: every part that is not a plain name is in double quotes.
 pub(in crate::decode) fn expression<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
     let parts = path.into_iter().map(|part| match is_plain(part) {
         true => part.to_owned(),

@@ -1,4 +1,4 @@
-//! Numbers in texts: with separators, a decimal comma, a currency or a percent sign; and with more digits than are asked for.
+//! Fixes for numbers in texts: with separators, a decimal comma, a currency or a percent sign, or too many digits.
 use super::{Misfitting, sql};
 use crate::decode::{
     cell::Kind,
@@ -7,7 +7,7 @@ use crate::decode::{
 };
 use dataflow_core::types::Type;
 
-/// Signs of currencies.
+/// Currency symbols.
 const CURRENCIES: &str = "$€£¥₹";
 
 pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
@@ -15,10 +15,10 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
     let text = text.trim_ascii();
     if number::is_number(text) {
         if asked.ty.is_some() && has_leading_zeros(text) {
-            // It is a code as of a post office rather than a number.
+            // It is a code, such as a postal code, rather than a number.
             return None;
         }
-        // What a declared or untyped field has is a number already: it needs to be rounded.
+        // The value of a declared or untyped field is a number already: it needs rounding.
         return match value.kind {
             Kind::Untyped | Kind::Doubled if value.why.is_empty() => None,
             _ if value.why.is_empty() && matches!(asked.ty, None | Some(Type::Number)) => {
@@ -26,7 +26,7 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
                 Some(format!("use cast({name} as {ty})"))
             }
             _ if value.why.is_empty() => cast(name, text, asked),
-            _ if value.why == SPELLING => Some(format!("if it is a number and no code, {}", cast(name, text, asked)?)),
+            _ if value.why == SPELLING => Some(format!("if it is a number, not a code, {}", cast(name, text, asked)?)),
             Kind::Number => rounded(name, text, asked),
             _ => cast(name, text, asked),
         };
@@ -43,7 +43,7 @@ pub(super) fn remedy(value: &Misfitting<'_>) -> Option<String> {
     }
 }
 
-/// Whether any number takes the value, which another type of numbers does not.
+/// Returns whether the generic number type holds the value, while another number type doesn't.
 pub(super) fn is_kept(value: &Misfitting<'_>) -> bool {
     let is_number = match value.kind {
         Kind::Number => true,
@@ -53,13 +53,13 @@ pub(super) fn is_kept(value: &Misfitting<'_>) -> bool {
     value.asked.is_number() && is_number && value.asked.ty != Some(Type::Number)
 }
 
-/// Whether something of a text is lost where it is taken for a number.
+/// Returns whether conversion to a number would lose leading zeros.
 fn has_leading_zeros(text: &str) -> bool {
     let digits = text.trim_start_matches(['-', '+']);
     digits.starts_with('0') && digits[1..].starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// The number that stands beside a currency or a short unit.
+/// Returns the number next to a currency or a short unit.
 fn without_currency(text: &str) -> Option<String> {
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     let signs = text.chars().filter(|c| CURRENCIES.contains(*c)).count();
@@ -67,14 +67,14 @@ fn without_currency(text: &str) -> Option<String> {
         c.is_ascii_digit() || c.is_alphabetic() || c.is_whitespace() || CURRENCIES.contains(c) || "+-.,".contains(c)
     };
     let digits = text.trim_matches(|c: char| !c.is_ascii_digit());
-    // A unit stands before the number or after it, not in it.
+    // A unit stands before or after the number, not inside it.
     let apart = !digits.contains(|c: char| c.is_alphabetic() || CURRENCIES.contains(c));
     let bare: String = text.chars().filter(|c| c.is_ascii_digit() || ".,-".contains(*c)).collect();
     let is_one = letters <= 3 && signs <= 1 && letters + signs > 0 && text.chars().all(known) && apart;
     is_one.then_some(bare)
 }
 
-/// A number in which characters separate thousands, or a comma the fraction.
+/// Suggests a conversion for a number with thousands separators or a decimal comma.
 fn separated(expression: &str, text: &str, asked: Asked) -> Option<String> {
     let readings = readings(text);
     let choices: Vec<(String, &str)> = readings
@@ -86,7 +86,7 @@ fn separated(expression: &str, text: &str, asked: Asked) -> Option<String> {
             };
             let (expression, text) = replaced.iter().fold((expression.to_owned(), text.to_owned()), replace);
             let fix = number::is_number(&text).then(|| cast(&expression, &text, asked))??;
-            // Who takes the comma for one of thousands needs nothing rounded.
+            // If the comma separates thousands, nothing needs rounding.
             (readings.len() == 1 || fix.starts_with("use ")).then_some((fix, *when))
         })
         .collect();
@@ -101,7 +101,7 @@ fn separated(expression: &str, text: &str, asked: Asked) -> Option<String> {
     }
 }
 
-/// What to replace to get a number, and when that is meant.
+/// The replacements that give a number, and the condition under which they apply.
 type Reading = (Vec<(char, &'static str)>, &'static str);
 
 fn readings(text: &str) -> Vec<Reading> {
@@ -131,7 +131,7 @@ fn readings(text: &str) -> Vec<Reading> {
     }
 }
 
-/// Whether a character separates thousands.
+/// Returns whether a character separates thousands.
 fn is_grouped(digits: &str, separator: char) -> bool {
     let mut groups = digits.split(separator);
     let is_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
@@ -141,14 +141,14 @@ fn is_grouped(digits: &str, separator: char) -> bool {
         && groups.all(|group| group.len() == 3 && is_digits(group))
 }
 
-/// Casts the text of a number to the type that was asked for; says so if that rounds it.
+/// Casts a number's text to the type that was asked for; mentions rounding.
 fn cast(expression: &str, text: &str, asked: Asked) -> Option<String> {
     let (ty, exact) = target(text, asked)?;
     let begin = if exact { "use" } else { "to round it, use" };
     Some(format!("{begin} cast({expression} as {ty})"))
 }
 
-/// The hundredth part of a number.
+/// Divides a percentage by 100.
 fn hundredth(expression: &str, text: &str, asked: Asked) -> Option<String> {
     let number: f64 = if number::is_number(text) { text.parse().ok()? } else { return None };
     let hundredth = format!("cast({expression} as double) / 100");
@@ -161,7 +161,7 @@ fn hundredth(expression: &str, text: &str, asked: Asked) -> Option<String> {
     }
 }
 
-/// What of a number rounds it to what was asked for.
+/// Suggests an expression that rounds a number to the type that was asked for.
 fn rounded(name: &str, text: &str, asked: Asked) -> Option<String> {
     let (ty, _) = target(text, asked)?;
     match asked.ty? {
@@ -170,13 +170,13 @@ fn rounded(name: &str, text: &str, asked: Asked) -> Option<String> {
     }
 }
 
-/// The type that a cast names to get a number, and whether nothing is rounded; none: no such type holds it.
+/// Returns the type to cast to for a number, and whether the cast is exact; `None` if no such type holds it.
 fn target(text: &str, asked: Asked) -> Option<(String, bool)> {
     let decimal = number::decimal(text);
     let nearest: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
     let whole = |most: i64| {
         let exact = decimal.is_some_and(|number| number.scale == 0);
-        // Half a unit below the bounds, so that what is rounded stays within them.
+        // Half a unit below the bounds, so that the rounded number stays within them.
         let fits = match number::integer(text) {
             Some(number) => (-most - 1..=most).contains(&number),
             None => nearest.abs() < (most as f64) - 1.0,

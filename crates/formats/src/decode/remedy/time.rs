@@ -1,10 +1,10 @@
-//! Times in texts, in other notations than RFC 3339, and counts of seconds.
+//! Fixes for times in notations other than RFC 3339, and for counts of seconds.
 use super::{Misfitting, sql};
 use crate::decode::{misfit::Asked, time};
 use arrow::array::timezone::Tz;
 use dataflow_core::types::Type;
 
-/// What to do about a number where a time was asked for.
+/// Suggests a fix for a number where a time was asked for.
 pub(super) fn of_number(name: &str, text: &str, asked: Asked) -> Option<String> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -20,11 +20,11 @@ pub(super) fn of_number(name: &str, text: &str, asked: Asked) -> Option<String> 
     Some(format!("if it counts {unit} since 1970, use {}", narrowed(instant, asked)))
 }
 
-/// What to do about a text where a time was asked for.
+/// Suggests a fix for a text where a time was asked for.
 pub(super) fn of_text(value: &Misfitting<'_>) -> Option<String> {
     let Misfitting { name, text, asked, .. } = *value;
     let trimmed = text.trim_ascii();
-    // What is read by a format has no blanks around.
+    // A text parsed by a format can't have surrounding blanks.
     let name = &if trimmed.len() == text.len() { name.to_owned() } else { format!("trim({name})") };
     if time::is_point(trimmed) {
         return Some(match asked.ty {
@@ -42,9 +42,9 @@ pub(super) fn of_text(value: &Misfitting<'_>) -> Option<String> {
     if let Some(zone) = written.zone.strip_prefix(' ').filter(|zone| zone.bytes().all(|b| b.is_ascii_alphabetic()))
         && !matches!(zone, "UTC" | "GMT" | "Z" | "z")
     {
-        return Some(format!("{zone} is no offset for sure: have it written as one, like +01:00"));
+        return Some(format!("the time zone abbreviation {zone} is ambiguous: use an offset such as +01:00"));
     }
-    // What the database of time zones knows can be cast where the rest is as in RFC 3339.
+    // The cast knows the time zone database, if the rest is in RFC 3339 notation.
     let is_iso = written.days == ["YYYY-MM-DD"] && written.clock.contains("HH24:MI:SS");
     if is_iso && written.zone.contains('/') && written.zone.trim_start().parse::<Tz>().is_ok() {
         return Some(format!("use {}", instant(name, asked)));
@@ -68,12 +68,12 @@ pub(super) fn of_text(value: &Misfitting<'_>) -> Option<String> {
     }
 }
 
-/// A text cast to what was asked for.
+/// Casts a text to the type that was asked for.
 fn instant(name: &str, asked: Asked) -> String {
     narrowed(format!("cast({name} as timestamptz)"), asked)
 }
 
-/// An instant as what was asked for.
+/// Casts an instant to the type that was asked for.
 fn narrowed(instant: String, asked: Asked) -> String {
     match asked.ty {
         Some(Type::Date | Type::Datetime) => format!("cast({instant} as {})", sql(asked)),
@@ -81,13 +81,13 @@ fn narrowed(instant: String, asked: Asked) -> String {
     }
 }
 
-/// How a time is written.
+/// The notation of a time.
 struct Written<'a> {
-    /// The formats that its day may have; none: there is no such day.
+    /// The possible formats of its day; empty if there is no such day.
     days: Vec<String>,
-    /// The format of what comes after the day, up to the zone.
+    /// The format of the time of day, between day and zone.
     clock: String,
-    /// What comes last.
+    /// The zone, at the end.
     zone: &'a str,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// The formats that a day may have.
+/// Returns the possible formats of a day.
 fn days(day: &str) -> Option<Vec<String>> {
     let number = |text: &str| text.parse::<i64>().ok();
     let exists = |year: i64, month: i64, day: i64| {
@@ -115,7 +115,7 @@ fn days(day: &str) -> Option<Vec<String>> {
     if day.bytes().all(|byte| byte.is_ascii_digit()) {
         let (year, month, of_month) = (day.get(..4)?, day.get(4..6)?, day.get(6..8)?);
         let (year, month, of_month) = (number(year)?, number(month)?, number(of_month)?);
-        // Eight digits that are no day are anything.
+        // Eight digits that don't form a day can mean anything.
         return (day.len() == 8 && year > 0 && exists(year, month, of_month)).then(|| vec!["YYYYMMDD".into()]);
     }
     let separator = ['.', '/', '-'].into_iter().find(|separator| day.contains(*separator))?;
@@ -145,11 +145,11 @@ fn days(day: &str) -> Option<Vec<String>> {
     if exists(year, number(first)?, number(second)?) && (separator != '.' || days.is_empty()) {
         days.push(join(["MM", "DD", format]));
     }
-    // 05/05 is the same day either way, but its neighbours are not.
+    // 05/05 is the same day in both formats, but the field's other values are not.
     Some(days)
 }
 
-/// The format of a time of day with what stands before it, and what comes after it.
+/// Returns the format of a time of day including its separator, and the rest of the text.
 fn clock(rest: &str) -> Option<(String, &str)> {
     if rest.is_empty() {
         return Some((String::new(), ""));

@@ -1,17 +1,17 @@
-//! What serde_json, arrow-json and the csv crate make of the same records.
+//! Compares with serde_json, arrow-json and the csv crate on the same records.
 use super::*;
 use arrow::datatypes::{Fields, Schema};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// Top-level values by name; the same few names again and again, in any order.
+/// Top-level values by name; a few names repeat in any order.
 fn objects() -> impl Strategy<Value = Vec<Vec<(String, Value)>>> {
     let member = (prop::sample::select(vec!["a", "b", "c.d", "é", "x\"y"]), crate::json::tests::values());
     let object = prop::collection::vec(member.prop_map(|(name, value)| (name.to_owned(), value)), 0..6);
     prop::collection::vec(object, 0..8)
 }
 
-/// With duplicates, as they are.
+/// Writes members in order, duplicates included.
 fn write(members: &[(String, Value)], pretty: bool) -> String {
     let members: Vec<String> = members
         .iter()
@@ -116,7 +116,7 @@ proptest! {
         prop_assume!(value.is_finite());
         let text = format!("{value:e}");
         prop_assert_eq!(number::double(&text), Ok(value));
-        let _ = number::decimal(&text); // whatever the exponent
+        let _ = number::decimal(&text); // any exponent
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Function calls: which function it is, and what it asks of its arguments.
+//! Function calls: resolves the function and types its arguments.
 use super::Demand;
 use crate::expression::{
     arguments::{Arguments, arguments},
@@ -51,14 +51,14 @@ impl Demand<'_> {
                 });
             }
         };
-        // Only a name in lower case is found by the planner.
+        // The planner finds only names in lower case.
         call.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(place_span(place), name))]);
         let class = self.call(call, &function, want, &written, place)?;
         let planned = self.planned(expr)?;
         Some(if class == Class::Any && planned == Class::Text { Class::Any } else { planned })
     }
 
-    /// Walks the arguments. The class is what they have in common, if they are to be alike; of others it is that of text.
+    /// Walks the arguments. Returns their common class if the function needs one, otherwise that of text.
     fn call(
         &mut self,
         call: &mut Function,
@@ -68,10 +68,10 @@ impl Demand<'_> {
         place: Location,
     ) -> Option<Class> {
         if call.parameters != FunctionArguments::None {
-            return self.fail(Finding::new("syntax", format!("{by} takes its arguments once")).at(place));
+            return self.fail(Finding::new("syntax", format!("{by} takes one list of arguments")).at(place));
         }
         if call.filter.is_some() || !call.within_group.is_empty() || call.null_treatment.is_some() {
-            return self.fail(Finding::new("syntax", format!("{by} is no aggregate")).at(place));
+            return self.fail(Finding::new("syntax", format!("{by} is not an aggregate")).at(place));
         }
         let mut members = Vec::new();
         match &mut call.args {
@@ -81,7 +81,7 @@ impl Demand<'_> {
             }
             FunctionArguments::List(list) => {
                 if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
-                    return self.fail(Finding::new("syntax", format!("{by} is no aggregate")).at(place));
+                    return self.fail(Finding::new("syntax", format!("{by} is not an aggregate")).at(place));
                 }
                 for argument in &mut list.args {
                     match argument {
@@ -117,7 +117,7 @@ impl Demand<'_> {
         }
     }
 
-    /// Calls that are written as something else.
+    /// Calls that are rewritten as another expression.
     fn rewritten(&mut self, name: &str, expr: &mut Expr) -> Option<Option<Class>> {
         let Expr::Function(call) = &mut *expr else { return None };
         let FunctionArguments::List(list) = &call.args else { return None };
@@ -140,7 +140,7 @@ impl Demand<'_> {
         matches!(&call.args, FunctionArguments::List(list) if !list.args.is_empty())
     }
 
-    /// The time of the record stands for the present time.
+    /// Replaces the present time by the record's time.
     fn now(&mut self, expr: &mut Expr, kind: &str, place: Location) -> Option<Class> {
         let path = [Ident::new(META), Ident::new(NOW)].map(|mut ident| {
             ident.span = place_span(place);
@@ -156,7 +156,7 @@ impl Demand<'_> {
     }
 }
 
-/// Names for the present time, and what they give.
+/// Names for the present time, and the types of their values.
 fn source_time(name: &str) -> Option<&'static str> {
     match name {
         "now" | "current_timestamp" | "localtimestamp" => Some("timestamp"),
@@ -167,7 +167,7 @@ fn source_time(name: &str) -> Option<&'static str> {
 
 fn across_rows(what: &str, kind: &str) -> Finding {
     let message = format!("{what} is {kind}: its result would depend on which records come together in a batch");
-    Finding::new("unsupported", message).fix("leave it to the database or the program that the records go to")
+    Finding::new("unsupported", message).fix("leave it to the database or program that receives the records")
 }
 
 fn place_span(place: Location) -> Span {

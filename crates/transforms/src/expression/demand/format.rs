@@ -1,6 +1,6 @@
-//! Formats of times as PostgreSQL writes them, in the words of strftime.
+//! Translates PostgreSQL's time formats to strftime's.
 
-/// Longer ones before those that they begin with.
+/// Longer patterns stand before their prefixes.
 const PATTERNS: &[(&str, &str)] = &[
     ("FMMonth", "%B"),
     ("FMDay", "%A"),
@@ -31,10 +31,10 @@ const PATTERNS: &[(&str, &str)] = &[
     ("Q", "%q"),
 ];
 
-/// The format of strftime.
+/// Returns strftime's format.
 ///
 /// # Errors
-/// What in it is not supported.
+/// The unsupported part of the format.
 pub(super) fn strftime(format: &str) -> Result<String, String> {
     let mut made = String::new();
     let mut rest = format;

@@ -1,7 +1,7 @@
-//! Finds out what each name in an expression stands for, and as what its values are taken: by the way they are used.
+//! Resolves each name in an expression, and infers the class of its values from their use.
 //!
-//! A walk over the syntax tree, from the outside with what is asked for, and back with what is there. Names become names of columns;
-//! the same field used in two ways becomes two columns.
+//! It walks the syntax tree: the expected class is passed down, the actual one is returned. Names become column names;
+//! a field that is used in two classes becomes two columns.
 mod calls;
 mod format;
 mod moments;
@@ -36,24 +36,24 @@ use datafusion_sql::{
 use indexmap::IndexMap;
 use std::sync::Arc;
 
-/// Deepest expression, counting chains of operators: planning it takes as much stack as it is deep.
+/// The deepest expression, counting chains of operators: planning needs stack in proportion to the depth.
 const MAX_DEPTH: usize = 128;
 
-/// What holds for all expressions of a pipeline.
+/// Settings common to all expressions of a pipeline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
-    /// The functions there are.
+    /// The available functions.
     pub(crate) functions: &'a Arc<Functions>,
     /// Declared types of source fields.
     pub(crate) schema: &'a IndexMap<String, Type>,
-    /// What the keys of its records are.
+    /// The type of the keys of its records.
     pub(crate) key: Type,
-    /// Whether its values are texts without a type.
+    /// Whether its values are untyped texts.
     pub(crate) untyped: bool,
 }
 
 impl Context<'_> {
-    /// The declared type of a source field.
+    /// Returns the declared type of a source field.
     pub(crate) fn declared(&self, path: &[String]) -> Option<Type> {
         match path {
             [name] => self.schema.get(name).copied(),
@@ -68,9 +68,9 @@ pub(crate) struct Demand<'a> {
     scope: &'a Scope,
     qualifiers: &'a [String],
     inputs: &'a mut Inputs,
-    /// The columns used, with the names that they have in the rewritten tree.
+    /// The columns used, with their names in the rewritten tree.
     pub(crate) slots: IndexMap<Slot, String>,
-    /// What is wrong.
+    /// The findings so far.
     pub(crate) findings: Vec<Finding>,
     depth: usize,
 }
@@ -80,12 +80,12 @@ impl<'a> Demand<'a> {
         Self { cx, scope, qualifiers, inputs, slots: IndexMap::new(), findings: Vec::new(), depth: 0 }
     }
 
-    /// Walks an expression that is taken as `want` by what the words `by` say. None: something is wrong in it.
+    /// Walks an expression that `by` expects to be of class `want`. `None` if it has findings.
     pub(crate) fn demand(&mut self, expr: &mut Expr, want: Class, by: &str) -> Option<Class> {
         self.one_of(expr, &[want], by)
     }
 
-    /// Walks an expression that is taken as one of these classes; as the first one, if it has none of its own.
+    /// Walks an expression that may be of any of these classes; an open one becomes the first.
     fn one_of(&mut self, expr: &mut Expr, wanted: &[Class], by: &str) -> Option<Class> {
         let (text, place) = (shortened(expr), expr.span().start);
         let want = *wanted.first()?;
@@ -127,8 +127,9 @@ impl<'a> Demand<'a> {
                 Value::Null => Some(Any),
                 Value::Boolean(_) => Some(Boolean),
                 Value::Number(..) => Some(Number),
-                Value::Placeholder(name) => self
-                    .fail(Finding::new("syntax", format!("{name} is a placeholder, and nothing fills it")).at(place)),
+                Value::Placeholder(name) => {
+                    self.fail(Finding::new("syntax", format!("{name} is a placeholder without a value")).at(place))
+                }
                 _ => Some(Text),
             },
             Expr::BinaryOp { .. } => self.binary(expr),
@@ -209,7 +210,7 @@ impl<'a> Demand<'a> {
             Expr::Function(_) => self.function(expr, want),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 let finding = Finding::new("unsupported", "a subquery can't be part of a row-wise expression");
-                self.fail(finding.fix("look things up in the database that the records go to").at(place))
+                self.fail(finding.fix("do lookups in the database that receives the records").at(place))
             }
             Expr::CompoundFieldAccess { .. } | Expr::JsonAccess { .. } => {
                 let finding = Finding::new("unsupported", format!("{} can't be read", shortened(expr)));
@@ -228,7 +229,7 @@ impl<'a> Demand<'a> {
         }
     }
 
-    /// Each with a class of its own; all are walked, so that all findings are found.
+    /// Walks parts with separate classes; all of them, in order to report all findings.
     fn each<'e>(&mut self, parts: impl IntoIterator<Item = (&'e mut Expr, Class)>, by: &str) -> Option<()> {
         let mut sound = true;
         for (part, class) in parts {
@@ -237,12 +238,12 @@ impl<'a> Demand<'a> {
         sound.then_some(())
     }
 
-    /// All of one class: that of what isn't a bare field, or else of what is asked for. Returns it.
+    /// Walks members of one class: the class of those that are not bare fields, otherwise the expected one. Returns it.
     fn alike(&mut self, members: &mut [&mut Expr], want: Class, by: &str) -> Option<Class> {
         let mut class = Class::Any;
         let mut sound = true;
         let mut open = Vec::new();
-        // What has a class of its own tells it first; literals last, as '2024-01-01' may be a text or a time.
+        // Members with their own class determine it first; literals come last, as '2024-01-01' may be a text or a time.
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by_key(|index| matches!(bare(members[*index]), Expr::Value(_)));
         for index in order {
@@ -283,7 +284,8 @@ impl<'a> Demand<'a> {
         sound.then_some(class)
     }
 
-    /// Values that are compared: intervals by how long they are. The engine would compare them part by part, months first.
+    /// Walks values that are compared; intervals by their length. DataFusion would compare them part by part, months
+    /// first.
     fn compared(&mut self, members: &mut [&mut Expr], by: &str) -> Option<()> {
         if self.alike(members, Class::Any, by)? == Class::Interval {
             for member in members {
@@ -296,7 +298,7 @@ impl<'a> Demand<'a> {
         Some(())
     }
 
-    /// The class of a rewritten expression by its type; whether it can have one is checked with the default types of the fields.
+    /// Infers the class of a rewritten expression by planning it with the default types of the fields.
     fn planned(&mut self, expr: &Expr) -> Option<Class> {
         match self.data_type(expr) {
             Ok(ty) => Some(Class::of(&ty)),
@@ -318,7 +320,7 @@ impl<'a> Demand<'a> {
     }
 }
 
-/// The expression without parentheses and signs.
+/// Strips parentheses and signs.
 fn bare(expr: &Expr) -> &Expr {
     match expr {
         Expr::Nested(inner) => bare(inner),

@@ -1,4 +1,4 @@
-//! Parts, units, zones and formats of times: what is in quotes is checked beforehand.
+//! Parts, units, zones and formats of times: quoted ones are checked before any record arrives.
 use super::{
     Demand,
     format::strftime,
@@ -40,7 +40,7 @@ impl Demand<'_> {
         self.planned(expr)
     }
 
-    /// Calls that are rewritten, or whose arguments in quotes are checked.
+    /// Calls that are rewritten, or whose quoted arguments are checked.
     pub(super) fn of_time(
         &mut self,
         name: &str,
@@ -53,7 +53,7 @@ impl Demand<'_> {
                 Some(name) => {
                     let time = take(time);
                     self.part(expr, &name, time)?;
-                    // Other than EXTRACT it gives doubles.
+                    // Unlike EXTRACT it returns doubles.
                     let (inner, data_type) = (Box::new(take(expr)), DataType::DoublePrecision);
                     *expr = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
                     self.planned(expr)

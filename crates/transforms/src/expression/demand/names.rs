@@ -1,4 +1,4 @@
-//! Names: what they stand for, and the columns that take their place.
+//! Resolves names and replaces them by columns.
 use super::Demand;
 use crate::expression::{
     class::Class,
@@ -13,7 +13,8 @@ use datafusion_sql::sqlparser::ast::{
 use std::ops::ControlFlow;
 
 impl Demand<'_> {
-    /// Whether an expression has no class of its own: a field without a declared type, or a choice between such.
+    /// Returns whether an expression has no class of its own: a field without a declared type, or a choice between such
+    /// fields.
     pub(super) fn is_open(&self, expr: &Expr) -> bool {
         if let Some(path) = path(expr) {
             return match self.scope.resolve(&path, self.qualifiers) {
@@ -41,7 +42,7 @@ impl Demand<'_> {
         }
     }
 
-    /// Whether the data decides of which numeric type a rewritten expression is.
+    /// Returns whether the numeric type of a rewritten expression depends on the data.
     pub(super) fn varies(&self, expr: &Expr) -> bool {
         let varying = |ident: &Ident| {
             let slot = self.slots.iter().find(|(_, name)| **name == ident.value);
@@ -57,7 +58,7 @@ impl Demand<'_> {
         found.is_break()
     }
 
-    /// The type of metadata that every source knows by the same name.
+    /// The type of metadata that every source provides under the same name.
     fn known_meta(&self, path: &[String]) -> Option<Type> {
         let [name] = path else { return None };
         match name.as_str() {
@@ -70,7 +71,7 @@ impl Demand<'_> {
         }
     }
 
-    /// Puts a column in the place of a name.
+    /// Replaces a name by a column.
     pub(super) fn reference(&mut self, expr: &mut Expr, path: &[Ident], want: Class) -> Option<Class> {
         let span = expr.span();
         let (slot, name, class) = match self.scope.resolve(path, self.qualifiers) {
@@ -103,7 +104,7 @@ impl Demand<'_> {
         let name = match self.slots.get(&slot) {
             Some(name) => name.clone(),
             None => {
-                // Two uses of a field, or two ways to write a name, are two columns.
+                // Two uses of a field, or two spellings of a name, are two columns.
                 let mut free = name;
                 while self.slots.values().any(|taken| *taken == free) {
                     free.push('\'');
@@ -117,7 +118,7 @@ impl Demand<'_> {
     }
 }
 
-/// The path that an expression names, if it is but a name: `a`, `a.b`, `a['b']`.
+/// Returns the path of an expression that is just a name: `a`, `a.b`, `a['b']`.
 pub(crate) fn path(expr: &Expr) -> Option<Vec<Ident>> {
     match expr {
         Expr::Identifier(ident) => Some(vec![ident.clone()]),

@@ -1,4 +1,4 @@
-//! Operators: what they ask of their operands.
+//! Operators: types their operands.
 use super::{Demand, bare};
 use crate::expression::{
     class::Class,
@@ -23,7 +23,7 @@ use datafusion_sql::sqlparser::{
     tokenizer::{Location, Span},
 };
 
-/// A call of a function of ours.
+/// Builds a call of one of our own functions.
 pub(super) fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place: Location) -> Expr {
     let args = arguments.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
     Expr::Function(Function {
@@ -38,7 +38,7 @@ pub(super) fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place:
     })
 }
 
-/// How a number has to be written, to be cast to a type that takes no other way.
+/// The function that rewrites a number's text before a cast to a type that accepts only that form.
 fn as_number(ty: &DataType) -> Option<&'static str> {
     use DataType as Ty;
     match ty {
@@ -49,29 +49,28 @@ fn as_number(ty: &DataType) -> Option<&'static str> {
     }
 }
 
-/// Times are kept in microseconds: the engine's own nanoseconds end in 2262.
+/// Times are stored in microseconds: DataFusion's nanoseconds end in 2262.
 pub(super) fn in_microseconds(ty: &mut DataType) {
     if let DataType::Timestamp(precision @ None, _) = ty {
         *precision = Some(6);
     }
 }
 
-/// Why a type can't be cast to, and what to write instead.
+/// The reason why a type is rejected in a cast, and the fix.
 fn refused(ty: &DataType, inner: &Expr) -> Option<(String, String)> {
     use DataType as Ty;
     let text = shortened(inner);
     match ty {
         Ty::Char(_) | Ty::Character(_) => {
-            Some(("char(n) fills up with blanks or cuts".into(), format!("write left({text}, n)")))
+            Some(("char(n) would pad the text with blanks or cut it".into(), format!("write left({text}, n)")))
         }
         Ty::Varchar(Some(_)) | Ty::CharacterVarying(Some(_)) | Ty::CharVarying(Some(_)) | Ty::Nvarchar(Some(_)) => {
             Some(("varchar(n) would cut the text".into(), format!("write left({text}, n), or cast it to text")))
         }
         Ty::Decimal(info) | Ty::Numeric(info) | Ty::Dec(info) => match info {
-            ExactNumberInfo::None => Some((
-                format!("{ty} says neither how many digits it has nor how many of them after the point"),
-                "write decimal(38, 10), for instance".into(),
-            )),
+            ExactNumberInfo::None => {
+                Some((format!("{ty} needs a precision and a scale"), "write for example decimal(38, 10)".into()))
+            }
             ExactNumberInfo::Precision(precision) if (1..=38).contains(precision) => None,
             ExactNumberInfo::PrecisionAndScale(precision, scale)
                 if (1..=38).contains(precision) && (0..=*precision as i64).contains(scale) =>
@@ -84,7 +83,7 @@ fn refused(ty: &DataType, inner: &Expr) -> Option<(String, String)> {
             )),
         },
         Ty::Timestamp(Some(precision), _) if *precision != 6 => Some((
-            format!("{ty} is not possible: times are kept in microseconds"),
+            format!("{ty} is not possible: times are stored in microseconds"),
             "write timestamp, and date_trunc to cut it".into(),
         )),
         _ => None,
@@ -96,7 +95,7 @@ fn is_text(ty: &DataType) -> bool {
     matches!(ty, Ty::Text | Ty::Varchar(_) | Ty::Char(_) | Ty::String(_) | Ty::CharVarying(_) | Ty::CharacterVarying(_))
 }
 
-/// Whether there are sums of it, and differences.
+/// Returns whether the class has sums and differences.
 fn summand(class: Class) -> bool {
     Class::Number.takes(class) || matches!(class, Class::Time | Class::Interval)
 }
@@ -110,13 +109,13 @@ fn as_time(date: Expr, zone: TimezoneInfo) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(date), data_type, array: false, format: None }
 }
 
-/// A text in quotes.
+/// Builds a quoted text.
 pub(super) fn text(text: String) -> Expr {
     Expr::Value(Value::SingleQuotedString(text).into())
 }
 
 impl Demand<'_> {
-    /// A cast. What is read as its text may be a number that is written with a point or an exponent.
+    /// Walks a cast. The operand's text may be a number with a point or an exponent.
     pub(super) fn cast(&mut self, expr: &mut Expr) -> Option<Class> {
         let Expr::Cast { expr: inner, data_type, .. } = expr else { return None };
         let place = inner.span().start;
@@ -144,7 +143,7 @@ impl Demand<'_> {
         self.planned(expr)
     }
 
-    /// Of times that are put together or compared, dates are taken as the times at which they begin.
+    /// Converts dates among times that are combined or compared to the times at which they begin.
     pub(super) fn same_times(&mut self, members: &mut [&mut Expr]) {
         let types: Vec<Option<ArrowType>> = members.iter().map(|member| self.data_type(member).ok()).collect();
         let Some(time) = types.iter().flatten().find(|ty| matches!(ty, ArrowType::Timestamp(..))) else { return };
@@ -156,7 +155,7 @@ impl Demand<'_> {
         }
     }
 
-    /// What is to be text, if it has no scale of its own, is written without needless zeros.
+    /// Writes an operand that becomes text without trailing zeros if it has no scale of its own.
     pub(super) fn write(&mut self, expr: &mut Expr) {
         if !matches!(bare(expr), Expr::Cast { .. }) && self.varies(expr) {
             let place = expr.span().start;
@@ -207,7 +206,7 @@ impl Demand<'_> {
                 self.unmixed(right, op, place)?;
                 self.each([(&mut **left, Class::Integer), (&mut **right, Class::Integer)], &by)?;
             }
-            // Each by its name, so that a new one of the parser is not let through unseen.
+            // Each operator is named, so that a new one of the parser is not accepted unnoticed.
             Op::BitwiseXor | Op::PGExp => return self.no_operator(&by, "write power(a, b)", place),
             Op::DuckIntegerDivide | Op::MyIntegerDivide => {
                 return self.no_operator(&by, "write trunc(a / b)", place);
@@ -257,7 +256,7 @@ impl Demand<'_> {
         self.planned(expr)
     }
 
-    /// A sign, or another operator before its operand.
+    /// Walks a sign or another prefix operator.
     pub(super) fn unary(&mut self, expr: &mut Expr) -> Option<Class> {
         use UnaryOperator as Op;
         let place = expr.span().start;
@@ -290,14 +289,15 @@ impl Demand<'_> {
         self.fail(Finding::new("unsupported", format!("there is no operator {op}")).fix(fix).at(place))
     }
 
-    /// PostgreSQL applies operators on bits from left to right, the parser some before others: it takes parentheses to mean the same.
+    /// PostgreSQL applies bit operators from left to right, the parser gives some precedence: only parentheses are
+    /// unambiguous.
     fn unmixed(&mut self, operand: &Expr, op: &BinaryOperator, place: Location) -> Option<()> {
         use BinaryOperator as Op;
         let bits =
             |op: &Op| matches!(op, Op::BitwiseAnd | Op::BitwiseOr | Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight);
         match operand {
             Expr::BinaryOp { op: other, .. } if other != op && bits(other) => {
-                let message = format!("{op} beside {other} means this to some and that to others");
+                let message = format!("{op} beside {other} is ambiguous");
                 self.fail(Finding::new("unsupported", message).fix("put parentheses around one of them").at(place))?;
                 None
             }
@@ -305,12 +305,12 @@ impl Demand<'_> {
         }
     }
 
-    /// PostgreSQL takes `a = b in (…)` for `a = (b in (…))`, the parser for `(a = b) in (…)`.
+    /// PostgreSQL reads `a = b in (…)` as `a = (b in (…))`, the parser as `(a = b) in (…)`.
     pub(super) fn clear(&mut self, inner: &Expr, by: &str) -> Option<()> {
         use BinaryOperator as Op;
         match inner {
             Expr::BinaryOp { op: op @ (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq), .. } => {
-                let message = format!("{op} beside {by} means this to some and that to others");
+                let message = format!("{op} beside {by} is ambiguous");
                 let finding = Finding::new("unsupported", message).fix("put parentheses around one of them");
                 self.fail(finding.at(inner.span().start))?;
                 None
@@ -319,7 +319,7 @@ impl Demand<'_> {
         }
     }
 
-    /// A date and an interval make a time.
+    /// Converts the date of a date and an interval to a time.
     fn date_and_interval(&self, left: &mut Expr, right: &mut Expr) {
         let is = |side: &Expr, class| self.data_type(side).is_ok_and(|ty| Class::of(&ty) == class);
         let date = |side: &Expr| self.data_type(side).is_ok_and(|ty| ty == ArrowType::Date32);
@@ -330,7 +330,7 @@ impl Demand<'_> {
         }
     }
 
-    /// Numbers, or a time and an interval.
+    /// Walks a sum of numbers, or of a time and an interval.
     fn sum(&mut self, left: &mut Expr, right: &mut Expr, by: &str) -> Option<()> {
         let open = [self.is_open(left), self.is_open(right)];
         let (class, rest) = match open {
@@ -347,7 +347,7 @@ impl Demand<'_> {
         if !summand(class) {
             let message = format!("{by} takes numbers, but one side of it is {}", class.words());
             let finding = Finding::new("type-mismatch", message).at(other.span().start);
-            self.findings.push(if class == Class::Text { finding.fix("texts are joined by ||") } else { finding });
+            self.findings.push(if class == Class::Text { finding.fix("join texts with ||") } else { finding });
             return None;
         }
         Some(())
@@ -359,7 +359,7 @@ impl Demand<'_> {
                 let message = format!("{by} takes numbers, but {} is {}", shortened(side), class.words());
                 let finding = Finding::new("type-mismatch", message).at(side.span().start);
                 self.findings.push(if class == Class::Text && by == "+" {
-                    finding.fix("texts are joined by ||")
+                    finding.fix("join texts with ||")
                 } else {
                     finding
                 });

@@ -1,4 +1,4 @@
-//! LIKE and its kin.
+//! LIKE and similar operators.
 use super::{
     Demand,
     operators::{call, take, text},
@@ -19,7 +19,7 @@ impl Demand<'_> {
             Expr::ILike { expr, pattern, escape_char, any: false, .. } => ("ILIKE", expr, pattern, escape_char.take()),
             Expr::SimilarTo { expr, pattern, escape_char, .. } => ("SIMILAR TO", expr, pattern, escape_char.take()),
             other => {
-                let finding = Finding::new("unsupported", format!("there is no operator as in {other}"));
+                let finding = Finding::new("unsupported", format!("the operator in {other} is not supported"));
                 return self.fail(finding.fix("write text ~ pattern, or text LIKE pattern").at(place));
             }
         };
@@ -60,7 +60,7 @@ impl Demand<'_> {
         self.planned(expr)
     }
 
-    /// `~` and its kin.
+    /// `~` and its variants.
     pub(super) fn regular(&mut self, expr: &mut Expr) -> Option<Class> {
         let place = expr.span().start;
         let Expr::BinaryOp { left, op, right } = expr else { return None };
@@ -77,7 +77,7 @@ impl Demand<'_> {
 }
 
 impl Demand<'_> {
-    /// A pattern that is written in quotes is right or wrong before any record comes.
+    /// Checks a quoted pattern before any record arrives.
     pub(super) fn pattern(&mut self, pattern: &Expr, flags: &str) -> Option<()> {
         match literal(pattern).and_then(|written| wrong(&written, flags)) {
             None => Some(()),
@@ -96,7 +96,8 @@ fn not_if(negated: bool, expr: Expr) -> Expr {
     }
 }
 
-/// The escape character; none in it: there is none. None: that is no escape character.
+/// Returns the escape character, with an inner `None` for none; the outer `None` means that the value is not an escape
+/// character.
 fn escape_char(value: ValueWithSpan) -> Option<Option<char>> {
     let text = value.value.into_string()?;
     let mut chars = text.chars();

@@ -1,4 +1,4 @@
-//! Functions of bytes. A text is taken as its bytes in UTF-8.
+//! Functions of bytes. A text stands for its bytes in UTF-8.
 use super::{
     Own, cast,
     texts::{each, strings},
@@ -17,7 +17,7 @@ use md5::Md5;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use std::sync::Arc;
 
-/// Characters of a line of base64.
+/// The characters in a line of base64.
 const LINE: usize = 76;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -74,7 +74,7 @@ fn blank(byte: u8) -> bool {
 fn from_hex(text: &str) -> Result<Vec<u8>> {
     let mut made = Vec::with_capacity(text.len() / 2);
     let mut bytes = text.bytes();
-    // Blanks may stand between bytes, not within one.
+    // Blanks may stand between bytes, but not inside one.
     while let Some(high) = bytes.find(|byte| !blank(*byte)) {
         let digit = |byte: u8| (byte as char).to_digit(16);
         match (digit(high), bytes.next().and_then(digit)) {
@@ -85,7 +85,7 @@ fn from_hex(text: &str) -> Result<Vec<u8>> {
     Ok(made)
 }
 
-/// In lines, as MIME has it.
+/// Writes base64 in lines, as in MIME.
 fn base64(bytes: &[u8]) -> String {
     let mut text = STANDARD.encode(bytes);
     for end in (1..text.len().div_ceil(LINE)).rev() {

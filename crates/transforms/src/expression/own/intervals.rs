@@ -1,4 +1,4 @@
-//! Functions of intervals, which have months, days and microseconds, as in PostgreSQL.
+//! Functions of intervals, which consist of months, days and microseconds, as in PostgreSQL.
 use super::{Own, cast, texts::strings};
 use arrow::{
     array::{ArrayRef, AsArray, Decimal128Array, Int64Array},
@@ -8,10 +8,10 @@ use datafusion_common::{Result, exec_err};
 use datafusion_expr::ScalarUDF;
 use std::sync::Arc;
 
-/// How long an interval is, in microseconds: what it is compared by.
+/// The length of an interval in microseconds, by which intervals are compared.
 pub(in crate::expression) const LENGTH: &str = "length of";
 
-/// What only times have.
+/// Parts that only times have.
 pub(in crate::expression) const PARTS_OF_TIMES: &[&str] = &["week", "isoyear", "dow", "isodow", "doy"];
 
 const SECOND: i64 = 1_000_000;
@@ -30,7 +30,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     )]
 }
 
-/// Whether values of a type are intervals; a difference of two times is one.
+/// Returns whether values of a type are intervals; the difference of two times is one.
 pub(in crate::expression) fn is_interval(ty: &DataType) -> bool {
     matches!(ty, DataType::Interval(_) | DataType::Duration(_))
 }
@@ -43,12 +43,12 @@ struct Interval {
 }
 
 impl Interval {
-    /// With days of 24 hours and months of 30 days.
+    /// Counts days of 24 hours and months of 30 days.
     fn length(self) -> i128 {
         i128::from(self.months * 30 + self.days) * i128::from(DAY) + i128::from(self.micros)
     }
 
-    /// Seconds, in millionths: a year has 365.25 days here, what is left of it months of 30 days.
+    /// Seconds, in millionths: here a year has 365.25 days, and the remaining months have 30 days.
     fn epoch(self) -> i128 {
         let hours = self.months / 12 * 8_766 + self.months % 12 * 30 * 24 + self.days * 24;
         i128::from(hours) * i128::from(HOUR) + i128::from(self.micros)
@@ -74,7 +74,7 @@ fn intervals(column: &ArrayRef) -> Result<Vec<Option<Interval>>> {
     Ok(interval.collect())
 }
 
-/// `extract(part from interval)`, of parts that are whole.
+/// `extract(part from interval)`, for whole parts.
 pub(super) fn whole_part(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let parts = strings(&columns[0]).iter().zip(intervals(&columns[1])?).map(|row| {
         let (Some(name), Some(interval)) = row else { return Ok(None) };
@@ -95,7 +95,7 @@ pub(super) fn whole_part(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(parts.collect::<Result<Int64Array>>()?))
 }
 
-/// In millionths, of parts that have a fraction.
+/// For parts with a fraction, in millionths.
 pub(super) fn decimal_part(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let parts = strings(&columns[0]).iter().zip(intervals(&columns[1])?).map(|row| {
         let (Some(name), Some(interval)) = row else { return Ok(None) };

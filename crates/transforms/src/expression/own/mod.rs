@@ -1,4 +1,4 @@
-//! Functions of ours: what the engine doesn't have, or has otherwise than SQL.
+//! Our own functions: those that DataFusion lacks, or defines other than SQL does.
 mod bytes;
 pub(super) mod intervals;
 pub(super) mod moments;
@@ -19,12 +19,12 @@ use std::{
     sync::Arc,
 };
 
-/// The type of the result, by those of the arguments.
+/// Derives the type of the result from those of the arguments.
 type Returns = dyn Fn(&[DataType]) -> DataType + Send + Sync;
-/// What is made of whole columns.
+/// Computes the result from whole columns.
 type Run = dyn Fn(&[ArrayRef]) -> Result<ArrayRef> + Send + Sync;
 
-/// A function: what it takes, what it gives, and what it makes of whole columns.
+/// A function: its argument types, its result type, and its implementation on whole columns.
 pub(super) struct Own {
     name: &'static str,
     signature: Signature,
@@ -33,7 +33,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// A function that takes one of these lists of types.
+    /// Defines a function that accepts any of these lists of types.
     pub(super) fn of(
         name: &'static str,
         takes: &[&[DataType]],
@@ -46,7 +46,7 @@ impl Own {
         Arc::new(ScalarUDF::from(Self { name, signature, returns, run: Box::new(run) }))
     }
 
-    /// A function that takes any types, in one of these numbers, and gives what they say.
+    /// Defines a function of any types, with one of these argument counts, whose result type depends on them.
     pub(super) fn of_any(
         name: &'static str,
         counts: &[usize],
@@ -59,12 +59,12 @@ impl Own {
     }
 }
 
-/// A cast that fails where arrow's own makes NULL: of what has no place in the type.
+/// Casts, and fails where arrow's own cast returns NULL: for values outside the type's range.
 pub(super) fn cast(column: &ArrayRef, ty: &DataType) -> Result<ArrayRef> {
     Ok(cast_with_options(column, ty, &DEFAULT_CAST_OPTIONS)?)
 }
 
-/// All of them.
+/// All of our own functions.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     [patterns::all(), numbers::all(), texts::all(), moments::all(), intervals::all(), bytes::all()].concat()
 }
@@ -91,7 +91,7 @@ impl fmt::Debug for Own {
     }
 }
 
-// A function is known by its name.
+// A function is identified by its name.
 impl PartialEq for Own {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

@@ -23,15 +23,15 @@ use datafusion_common::{DataFusionError, Result, exec_err};
 use datafusion_expr::ScalarUDF;
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
-/// `extract(part from time)`: of parts that are whole, and of those that have a fraction.
+/// `extract(part from time)`, for whole parts and for parts with a fraction.
 pub(in crate::expression) const WHOLE_PART: &str = "whole part of";
 pub(in crate::expression) const DECIMAL_PART: &str = "decimal part of";
 /// `time AT TIME ZONE zone`.
 pub(in crate::expression) const AT_ZONE: &str = "at zone";
-/// A text that is cast to an instant, and to a time without time zone.
+/// Casts of a text to an instant, and to a time without time zone.
 pub(in crate::expression) const TO_MICROS: &str = "to microseconds";
 pub(in crate::expression) const WITHOUT_OFFSET: &str = "without offset";
-/// A text read by a format, as a time and as a date.
+/// Parses a text by a format, as a time and as a date.
 pub(in crate::expression) const READ_TIME: &str = "time by format";
 pub(in crate::expression) const READ_DATE: &str = "date by format";
 
@@ -57,7 +57,7 @@ pub(in crate::expression) const PARTS: &[(&str, bool)] = &[
     ("epoch", true),
 ];
 
-/// What a time can be cut down to.
+/// The units to which a time can be truncated.
 pub(in crate::expression) const UNITS: &[&str] = &[
     "microseconds",
     "milliseconds",
@@ -112,12 +112,12 @@ fn datetime() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, None)
 }
 
-/// The type of a time that is cut down.
+/// The type of a truncated time.
 fn time_type(ty: &DataType) -> DataType {
     if matches!(ty, DataType::Timestamp(_, None)) { datetime() } else { instant() }
 }
 
-/// Of an instant what clocks show somewhere; of that the instant.
+/// Converts between the types of AT TIME ZONE: instant and local time.
 fn other_side(ty: &DataType) -> DataType {
     if matches!(ty, DataType::Timestamp(_, None) | Date32) { instant() } else { datetime() }
 }
@@ -140,7 +140,7 @@ fn micros(column: &ArrayRef) -> Result<ArrayRef> {
 fn civil(micros: i64) -> Result<NaiveDateTime> {
     DateTime::from_timestamp_micros(micros)
         .map(|time| time.naive_utc())
-        .ok_or_else(|| DataFusionError::Execution(format!("{micros} µs since 1970 is no time")))
+        .ok_or_else(|| DataFusionError::Execution(format!("{micros} µs since 1970 is not a time")))
 }
 
 fn timed(column: &ArrayRef, times: TimestampMicrosecondArray) -> ArrayRef {
@@ -160,13 +160,13 @@ fn singular(part: &str) -> String {
     }
 }
 
-/// The part that a name stands for, and whether it has a fraction.
+/// Looks up a part by name; returns whether it has a fraction, too.
 pub(in crate::expression) fn part(name: &str) -> Option<(&'static str, bool)> {
     let name = singular(name);
     PARTS.iter().copied().find(|(part, _)| *part == name)
 }
 
-/// The unit that a name stands for.
+/// Looks up a unit by name.
 pub(in crate::expression) fn unit(name: &str) -> Option<&'static str> {
     let name = singular(name);
     UNITS.iter().copied().find(|unit| *unit == name)
@@ -205,14 +205,14 @@ fn cut(name: &str, time: i64) -> Result<i64> {
     };
     match start.and_then(|day| day.and_hms_opt(0, 0, 0)) {
         Some(start) => Ok(start.and_utc().timestamp_micros()),
-        None => exec_err!("the result is out of the years 1 to 9999"),
+        None => exec_err!("the result is outside the years 1 to 9999"),
     }
 }
 
 fn bin(columns: &[ArrayRef]) -> Result<ArrayRef> {
     let interval = cast(&columns[0], &DataType::Interval(IntervalUnit::MonthDayNano))?;
     let times = micros(&columns[1])?;
-    // Instants and what clocks show are counted alike.
+    // Instants and local times are counted alike.
     let origins = columns.get(2).map(micros).transpose()?;
     let strides = interval.as_primitive::<IntervalMonthDayNanoType>().iter();
     let times = times.as_primitive::<TimestampMicrosecondType>();
@@ -227,7 +227,7 @@ fn bin(columns: &[ArrayRef]) -> Result<ArrayRef> {
         let (Some(stride), Some(time), Some(origin)) = (stride, time, origin) else { return Ok(None) };
         let length = i64::from(stride.days) * DAY + stride.nanoseconds / 1_000;
         if stride.months != 0 || length <= 0 {
-            return exec_err!("date_bin takes an interval of days or less, longer than nothing");
+            return exec_err!("date_bin takes a positive interval of days or shorter units");
         }
         Ok(Some(time - (time - origin).rem_euclid(length)))
     });
@@ -302,7 +302,7 @@ fn at_zone(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(if local { Arc::new(moved.with_timezone("UTC")) } else { Arc::new(moved) })
 }
 
-/// An offset would be dropped without a word.
+/// Rejects texts with an offset, which would be dropped silently.
 fn without_offset(columns: &[ArrayRef]) -> Result<ArrayRef> {
     for text in strings(&columns[0]).iter().flatten() {
         let text = text.trim();
@@ -310,33 +310,36 @@ fn without_offset(columns: &[ArrayRef]) -> Result<ArrayRef> {
         if let Some(offset) = time.find(['+', '-']).map(|at| &time[at..])
             && offset.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
         {
-            return exec_err!("{text:?} has an offset ({offset}), which a timestamp has not: cast it to timestamptz");
+            return exec_err!(
+                "{text:?} has an offset ({offset}), which a timestamp can't hold: cast it to timestamptz"
+            );
         }
         let zone = letters(text);
         if !zone.is_empty() {
-            return exec_err!("{text:?} has a zone ({zone}), which a timestamp has not: cast it to timestamptz");
+            return exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz");
         }
     }
     each(&columns[0], |text| Ok(to_micros(text).into_owned()))
 }
 
-/// The text of an instant, rounded. A zone in letters means an offset to some and a zone with summer time to others.
+/// The text of an instant, rounded. A zone abbreviation is ambiguous: some mean an offset, others a zone with daylight
+/// saving time.
 fn zoned(text: &str) -> Result<Cow<'_, str>> {
     match letters(text) {
         "" | "UTC" | "GMT" => Ok(to_micros(text)),
         zone if zone.contains('/') => Ok(to_micros(text)),
-        zone => exec_err!("{text:?} has the zone {zone}, which is none for sure: write an offset, like +01:00"),
+        zone => exec_err!("{text:?} has the zone {zone}, an ambiguous abbreviation: use an offset such as +01:00"),
     }
 }
 
-/// The zone after a time, if it is written in letters and not just Z.
+/// The zone after a time, if it is written in letters other than Z.
 fn letters(text: &str) -> &str {
     let time = text.trim().get(11..).unwrap_or_default();
     let zone = time.find(|c: char| c.is_alphabetic()).map_or("", |at| &time[at..]);
     if zone.eq_ignore_ascii_case("z") { "" } else { zone }
 }
 
-/// The text of a time, rounded to the microseconds in which times are kept, as PostgreSQL rounds it.
+/// Rounds the text of a time to microseconds, the stored precision, like PostgreSQL.
 pub(in crate::expression) fn to_micros(text: &str) -> Cow<'_, str> {
     const FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
     let text = text.trim_end();
@@ -352,17 +355,17 @@ pub(in crate::expression) fn to_micros(text: &str) -> Cow<'_, str> {
     }
     let written = whole.trim_start().replacen(['t', ' '], "T", 1);
     let second = NaiveDateTime::parse_from_str(&written, FORMAT).ok();
-    // Less strict than the cast: the year 24 is none.
+    // The check is needed because parsing is less strict than the cast: it accepts the year 24.
     let second = second.filter(|second| second.format(FORMAT).to_string() == written);
     match second.and_then(|second| second.checked_add_signed(TimeDelta::seconds(1))) {
         Some(second) => format!("{}{zone}", second.format(FORMAT)).into(),
-        None => text.into(), // no time: what casts it says so
+        None => text.into(), // not a time: the cast reports it
     }
 }
 
-/// A number of units since 1970, or a time as a text.
+/// Converts a count of units since 1970, or the text of a time.
 fn to_timestamp(column: &ArrayRef, unit: i64) -> Result<ArrayRef> {
-    let out = |number: f64| -> Result<i64> { exec_err!("{number} is out of the years 1 to 9999") };
+    let out = |number: f64| -> Result<i64> { exec_err!("{number} is outside the years 1 to 9999") };
     let of_integer = |number: i64| number.checked_mul(unit).map_or_else(|| out(number as f64), Ok);
     let of_double = |number: f64| -> Result<i64> {
         let micros = (number * unit as f64).round_ties_even();
@@ -407,7 +410,7 @@ fn written(columns: &[ArrayRef]) -> Result<ArrayRef> {
         let mut text = String::new();
         match write!(text, "{}", time.format(format)) {
             Ok(()) => Ok(Some(text)),
-            Err(_) => exec_err!("{format:?} is no format of strftime"),
+            Err(_) => exec_err!("{format:?} is not a strftime format"),
         }
     });
     Ok(Arc::new(texts.collect::<Result<StringArray>>()?))
@@ -427,8 +430,8 @@ fn read<T>(columns: &[ArrayRef], of: impl Fn(NaiveDateTime) -> T) -> Result<Vec<
     times.collect()
 }
 
-/// The time that was read. What is missing after a larger part is its first, and an hour of 12 without AM or PM is one before noon, as in
-/// PostgreSQL.
+/// Completes a parsed time. Missing smaller parts take their first value, and the hour 12 without AM or PM is before
+/// noon, as in PostgreSQL.
 fn filled(mut parsed: Parsed) -> ParseResult<NaiveDateTime> {
     let year = parsed.year().or(parsed.year_mod_100());
     if year.is_some() && parsed.ordinal().is_none() {
@@ -446,7 +449,7 @@ fn filled(mut parsed: Parsed) -> ParseResult<NaiveDateTime> {
     parsed.set_minute(parsed.minute().unwrap_or(0).into())?;
     parsed.set_second(parsed.second().unwrap_or(0).into())?;
     if parsed.second() == Some(60) {
-        parsed.set_second(59)?; // there are no leap seconds: that differs, and is an error
+        parsed.set_second(59)?; // there are no leap seconds: a different value is an error
     }
     Ok(parsed.to_naive_date()?.and_time(parsed.to_naive_time()?))
 }

@@ -9,7 +9,7 @@ use datafusion_common::{DataFusionError, Result, exec_err};
 use datafusion_expr::ScalarUDF;
 use std::sync::Arc;
 
-/// `-x`, which fails where an integer has no counterpart.
+/// `-x`, which fails for an integer without a counterpart.
 pub(in crate::expression) const NEGATIVE: &str = "negative of";
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -35,7 +35,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
 /// A degree in radians.
 const DEGREE: f64 = std::f64::consts::PI / 180.0;
 
-/// A number without a value is one of any type.
+/// A NULL number fits any type.
 fn same(types: &[DataType]) -> DataType {
     if types[0] == DataType::Null { DataType::Float64 } else { types[0].clone() }
 }
@@ -56,7 +56,7 @@ fn numbers(column: &ArrayRef) -> Result<ArrayRef> {
     cast(column, &same(&[column.data_type().clone()]))
 }
 
-/// Rounds decimals by their `unit` (a power of ten) and doubles; integers are whole.
+/// Rounds decimals by their `unit` (a power of ten), and doubles; integers are whole.
 fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i128) -> Result<ArrayRef> {
     let column = cast(column, &same(&[column.data_type().clone()]))?;
     match column.data_type() {
@@ -69,7 +69,7 @@ fn part(column: &ArrayRef, double: fn(f64) -> f64, decimal: fn(i128, i128) -> i1
         DataType::Decimal256(_, scale) => {
             let unit = i256::from_i128(10).wrapping_pow((*scale).max(0) as u32);
             let parts = column.as_primitive::<Decimal256Type>().unary::<_, Decimal256Type>(|value| {
-                // What is after the point counts by its sign only.
+                // Only the sign of the fraction counts.
                 let rest = double(f64::from(signum(value.wrapping_rem(unit)) as i32) / 2.0);
                 value.wrapping_div(unit).wrapping_add(i256::from_i128(rest as i128))
             });
@@ -111,7 +111,7 @@ fn pairs(left: &ArrayRef, right: &ArrayRef, of: impl Fn(f64, f64) -> Result<f64>
     Ok(Arc::new(made.collect::<Result<Float64Array>>()?))
 }
 
-/// What is under NULL is not looked at.
+/// Ignores the values under NULLs.
 fn mapped<T: ArrowPrimitiveType>(
     values: &PrimitiveArray<T>,
     of: impl Fn(T::Native) -> Result<T::Native>,
@@ -128,15 +128,15 @@ fn nonzero(result: f64, expected: bool) -> Result<f64> {
 
 fn power(x: f64, y: f64) -> Result<f64> {
     if x == 0.0 && y < 0.0 {
-        return Err(DataFusionError::Execution("zero to a negative power is no number".into()));
+        return Err(DataFusionError::Execution("zero to a negative power is undefined".into()));
     }
     if x < 0.0 && y.fract() != 0.0 {
-        return exec_err!("a negative number to a power that is not whole is no real number");
+        return exec_err!("a negative number to a fractional power is not a real number");
     }
     nonzero(x.powf(y), x != 0.0)
 }
 
-/// A quotient of two rounded logarithms may be beside a whole number that is exact.
+/// The quotient of two rounded logarithms may miss an exact whole number.
 fn logarithm(base: f64, x: f64) -> f64 {
     let log = x.ln() / base.ln();
     let whole = log.round();

@@ -16,13 +16,13 @@ use datafusion_expr::ScalarUDF;
 use regex::{Captures, Regex};
 use std::sync::Arc;
 
-/// `text ~ pattern`, with flags. A name with a blank can't be called by users.
+/// `text ~ pattern`, with flags. Users can't call a name that contains a blank.
 pub(in crate::expression) const MATCHES: &str = "regular match";
 
 /// `text SIMILAR TO pattern ESCAPE escape`.
 pub(in crate::expression) const SIMILAR: &str = "similar match";
 
-/// A pattern of LIKE and its escape character: the pattern as it is written with a backslash.
+/// Rewrites a pattern of LIKE and its escape character with a backslash as the escape.
 pub(in crate::expression) const WITH_BACKSLASH: &str = "pattern with backslash";
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -40,17 +40,17 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// What is wrong with a pattern that is known beforehand.
+/// Returns the fault of a constant pattern.
 pub(in crate::expression) fn wrong(pattern: &str, flags: &str) -> Option<String> {
     compiled(pattern, flags, Syntax::Regular).err().map(|error| error.message().into_owned())
 }
 
-/// What is wrong with a pattern of SIMILAR TO.
+/// Returns the fault of a constant pattern of SIMILAR TO.
 pub(in crate::expression) fn wrong_similar(pattern: &str, escape: Option<char>) -> Option<String> {
     compiled(pattern, "", Syntax::Similar(escape)).err().map(|error| error.message().into_owned())
 }
 
-/// The texts of each row; none if one of them is NULL.
+/// The texts of each row; `None` if one of them is NULL.
 fn texts<const N: usize>(columns: &[ArrayRef]) -> Result<impl Iterator<Item = Option<[&str; N]>>> {
     let columns: Vec<&StringArray> =
         columns.iter().take(N).map(|column| as_string_array(column)).collect::<Result<_>>()?;
@@ -116,7 +116,7 @@ fn replace(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(made))
 }
 
-/// All matches. One of nothing may follow right after another match.
+/// Iterates over all matches. An empty match may directly follow another match.
 fn all_of<'t>(regex: &Regex, text: &'t str) -> impl Iterator<Item = Captures<'t>> {
     let mut from = Some(0);
     std::iter::from_fn(move || {
@@ -130,7 +130,7 @@ fn all_of<'t>(regex: &Regex, text: &'t str) -> impl Iterator<Item = Captures<'t>
     })
 }
 
-/// A replacement: `\1` is the first group, `\&` all that was found.
+/// Expands a replacement: `\1` is the first group, `\&` the whole match.
 fn expand(found: &Captures<'_>, by: &str, made: &mut String) {
     let group = |number: usize| found.get(number).map_or("", |group| group.as_str());
     let mut chars = by.chars().peekable();
@@ -198,7 +198,7 @@ fn written(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(made.collect::<Result<StringArray>>()?))
 }
 
-/// The pattern as it is written with a backslash; none if it ends with the escape character.
+/// Rewrites the pattern with a backslash as the escape; `None` if it ends with the escape character.
 pub(in crate::expression) fn with_backslash(pattern: &str, escape: Option<char>) -> Option<String> {
     let mut made = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();

@@ -1,24 +1,24 @@
-//! Patterns as PostgreSQL writes them, in the words of the library that matches them.
+//! Translates PostgreSQL's patterns for the regex library.
 use datafusion_common::{Result, exec_err};
 use regex::Regex;
 use std::{cell::RefCell, rc::Rc};
 
-/// Patterns that a thread remembers.
+/// The number of patterns that a thread caches.
 const REMEMBERED: usize = 8;
 
-/// How a text is read as a pattern.
+/// The syntax of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syntax {
     /// A regular expression.
     Regular,
-    /// What SIMILAR TO takes; none: there is no escape character.
+    /// SIMILAR TO's syntax; `None` means no escape character.
     Similar(Option<char>),
 }
 
-/// The pattern of a text; made once.
+/// Returns the compiled pattern, cached.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault of the pattern.
 pub(super) fn compiled(text: &str, flags: &str, syntax: Syntax) -> Result<Rc<Regex>> {
     type Known = (String, String, Syntax, Rc<Regex>);
     thread_local! {
@@ -58,7 +58,7 @@ fn regular(text: &str, flags: &str) -> Found<Regex> {
             other => return Err(format!("there is no flag {other:?}")),
         }
     }
-    // A point takes line breaks, too, unless lines are looked at one by one.
+    // A point also matches line breaks, unless lines are matched one by one.
     modes.push(if lines { 'm' } else { 's' });
     if text.starts_with("***") {
         return Err("*** is not supported".into());
@@ -77,12 +77,12 @@ fn made(pattern: &str) -> Found<Regex> {
     })
 }
 
-/// Reads a pattern and writes it in the library's words.
+/// Parses a pattern and writes the library's equivalent.
 struct Reader<'a> {
     left: std::iter::Peekable<std::str::Chars<'a>>,
     syntax: Syntax,
     made: String,
-    /// Whether what was read last says how often something comes.
+    /// Whether the last item was a quantifier.
     counted: bool,
 }
 
@@ -134,13 +134,14 @@ impl<'a> Reader<'a> {
         self.made.push_str(&regex::escape(next.encode_utf8(&mut [0; 4])));
     }
 
-    /// Whether a closing brace ends a count.
+    /// Returns whether a closing brace ends a count.
     fn bounded(&self) -> bool {
         let count = self.made.trim_end_matches(|c: char| c.is_ascii_digit() || c == ',');
         count.ends_with('{') && !count.ends_with("\\{")
     }
 
-    /// What follows an escape character: of letters and digits, what it means in a regular expression, in SIMILAR TO as well.
+    /// Translates the rest of an escape: letters and digits mean the same as in regular expressions, also in SIMILAR
+    /// TO.
     fn escape(&mut self, in_class: bool) -> Found<()> {
         let Some(next) = self.left.next() else { return Err("it ends with a backslash".into()) };
         let made = match next {
@@ -179,7 +180,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A character by its number.
+    /// Reads a character given by its number.
     fn code(&mut self, digits: usize) -> Found<()> {
         let number: String = (0..digits).map_while(|_| self.left.next_if(char::is_ascii_hexdigit)).collect();
         let code = u32::from_str_radix(&number, 16).ok().filter(|_| number.len() == digits).and_then(char::from_u32);
@@ -187,7 +188,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What follows an opening parenthesis.
+    /// Reads the rest of a group after its opening parenthesis.
     fn group(&mut self) -> Found<()> {
         self.made.push('(');
         if self.left.next_if_eq(&'?').is_none() {
@@ -195,16 +196,16 @@ impl<'a> Reader<'a> {
         }
         match self.left.next() {
             Some(':') => self.made.push_str("?:"),
-            Some('=' | '!' | '<') => return Err("looking ahead or back is not supported".into()),
+            Some('=' | '!' | '<') => return Err("lookahead and lookbehind are not supported".into()),
             Some(mode @ ('i' | 'x' | 's')) if self.left.next_if_eq(&')').is_some() && self.made == "(" => {
                 self.made = format!("(?{mode})");
             }
-            _ => return Err("(? is not supported but in (?:…) and, at the beginning, (?i)".into()),
+            _ => return Err("(? is supported only in (?:…) and, at the beginning, in (?i)".into()),
         }
         Ok(())
     }
 
-    /// A bracket expression.
+    /// Reads a bracket expression.
     fn class(&mut self) -> Found<()> {
         self.made.push('[');
         if self.left.next_if_eq(&'^').is_some() {
@@ -231,7 +232,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `[:alpha:]`
+    /// Reads a named class: `[:alpha:]`.
     fn named(&mut self) -> Found<()> {
         let name: String = std::iter::from_fn(|| self.left.next_if(|c| *c != ']')).collect();
         self.left.next();

@@ -26,7 +26,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
             });
             Ok(Arc::new(made.collect::<Result<StringArray>>()?) as ArrayRef)
         }),
-        // A negative number has as many digits as its type has room for.
+        // A negative number has as many digits as its type.
         Own::of("to_hex", &[&[Int32], &[Int64]], Utf8, |columns| {
             let made: StringArray = match columns[0].as_primitive_opt::<Int32Type>() {
                 Some(numbers) => numbers.iter().map(|number| number.map(|number| format!("{number:x}"))).collect(),
@@ -41,7 +41,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// Words begin with a capital. A character stays one: there is no capital sharp s.
+/// Capitalizes words. Each character stays one character: there is no capital sharp s.
 fn initcap(text: &str) -> String {
     fn single(letter: char, mut mapped: impl ExactSizeIterator<Item = char>) -> char {
         if mapped.len() == 1 { mapped.next().unwrap_or(letter) } else { letter }
@@ -61,7 +61,7 @@ fn chr(code: i64) -> Result<String> {
     }
 }
 
-/// A part by its number: from the end, if that is negative. A text without separator is one part.
+/// Returns a part by its number, counted from the end if negative. A text without the separator is one part.
 fn part<'a>(text: &'a str, separator: &str, number: i64) -> Result<&'a str> {
     let at = match usize::try_from(number.unsigned_abs()) {
         Ok(0) => return exec_err!("field position must not be zero"),
@@ -79,12 +79,12 @@ fn part<'a>(text: &'a str, separator: &str, number: i64) -> Result<&'a str> {
     Ok(found.unwrap_or_default())
 }
 
-/// The texts of a column.
+/// Returns the texts of a column.
 pub(super) fn strings(column: &ArrayRef) -> &StringArray {
     column.as_string::<i32>()
 }
 
-/// Texts made of the texts of one column.
+/// Maps the texts of a column.
 pub(super) fn each(column: &ArrayRef, of: impl Fn(&str) -> Result<String>) -> Result<ArrayRef> {
     let made = strings(column).iter().map(|text| text.map(&of).transpose());
     let made: StringArray = made.collect::<Result<_>>()?;

@@ -1,18 +1,18 @@
-//! Time zones: what clocks show.
+//! Time zones and local times.
 use chrono::{Datelike, Days, LocalResult, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;
 use datafusion_common::{Result, exec_err};
 
-/// Last year that the rules of time zones are known for.
+/// The last year with known time zone rules.
 const LAST: i32 = 2099;
 
 /// A time zone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Zone(Tz);
 
-/// The zone of a name.
+/// Finds a zone by its name.
 pub(super) fn named(name: &str) -> Result<Zone> {
-    // A short name means an offset to some and a zone with summer time to others.
+    // A short name is ambiguous: some mean an offset, others a zone with daylight saving time.
     let full = name.contains('/') || matches!(name, "UTC" | "GMT");
     match name.parse::<Tz>() {
         Ok(zone) if full => Ok(Zone(zone)),
@@ -21,14 +21,14 @@ pub(super) fn named(name: &str) -> Result<Zone> {
 }
 
 impl Zone {
-    /// Seconds to add to an instant to get what clocks show.
+    /// Returns the seconds to add to an instant to get local time.
     pub(super) fn clock(self, instant: NaiveDateTime) -> Result<i32> {
         self.known(instant)?;
         Ok(self.0.offset_from_utc_datetime(&instant).fix().local_minus_utc())
     }
 
-    /// Seconds to add to what clocks show to get the instant. What they show twice is taken as the second time; what they
-    /// leave out is counted by the offset before.
+    /// Returns the seconds to add to a local time to get the instant. A repeated local time means the second
+    /// occurrence; a skipped one uses the offset before the gap.
     pub(super) fn instant(self, shown: NaiveDateTime) -> Result<i32> {
         self.known(shown)?;
         let offset = match self.0.offset_from_local_datetime(&shown) {
@@ -46,7 +46,7 @@ impl Zone {
 
     fn known(self, time: NaiveDateTime) -> Result<()> {
         if time.year() > LAST && self.0 != Tz::UTC {
-            return exec_err!("the rules of time zones are known until {LAST}, and this is {}", time.year());
+            return exec_err!("time zone rules are known until {LAST} only, this is {}", time.year());
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ fn a_path_is_set_or_removed_and_nothing_else_changes() {
         (
             json!({"set": {"address.city": "'x'"}}),
             r#"{"address":3}"#,
-            "dead: city can't be set in a value that is no object",
+            "dead: city can't be set in a value that is not an object",
         ),
         (json!({"set": {"\"a.b\"": "1"}}), r#"{"a":{"b":2}}"#, r#"{"a":{"b":2},"a.b":1}"#),
         (
