@@ -1,4 +1,4 @@
-//! Auditing a table: its rows are read one by one as the server's own text, and held against what the records say.
+//! Audits a table: reads its rows one by one as the server's own text, and compares them with the records.
 use super::{
     PostgresSink, durable,
     encode::{Encoder, Refused},
@@ -32,12 +32,12 @@ use std::{collections::BTreeMap, pin::pin};
 use tokio_postgres::IsolationLevel;
 
 const JUDGE: &str = "pg_temp.dataflow_judge";
-/// The different keys of a column, each with a number: by its place.
+/// Prefix of the temporary tables, one per column, that number the distinct keys.
 const KEYS: &str = "pg_temp.dataflow_keys_";
-/// How the server writes values down.
+/// Fixes the formats in which the server prints values.
 const PLAIN: &str = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
     set extra_float_digits = 1";
-/// Each column's type, whatever domains are over it, and, of an array, that of its elements.
+/// Each column's type below any domains, and, for an array, that of its elements.
 const TYPES: &str = "with recursive base (name, type) as ( \
         select attname, atttypid from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped \
         union all select name, typbasetype from base join pg_type on oid = type where typtype = 'd'), \
@@ -51,13 +51,13 @@ const TYPES: &str = "with recursive base (name, type) as ( \
 /// How a column is compared.
 struct Compared {
     class: Class,
-    /// The type whose own text the server is asked for, where one value can be written in several ways.
+    /// The type whose text the server has to produce, because one value can be written in several ways.
     spelling: Option<String>,
     /// The type without a length.
     cast: String,
 }
 
-/// What a type holds; none: only the server knows when two values of it are the same.
+/// The class of a type; `None`: only the server knows when two of its values are the same.
 fn class(name: &str, kind: &str) -> Option<Class> {
     Some(match name {
         "bool" => Class::Boolean,
@@ -77,7 +77,7 @@ fn class(name: &str, kind: &str) -> Option<Class> {
     })
 }
 
-/// The same, that arrays can be made of.
+/// The class of a type that can be an array's element.
 fn element(name: &str, kind: &str) -> &'static Class {
     match class(name, kind).unwrap_or(Class::Text) {
         Class::Boolean => &Class::Boolean,
@@ -101,10 +101,10 @@ async fn types(client: &Object, target: &str) -> Result<BTreeMap<String, Compare
             return Compared { class: Class::List(element(of, kind)), spelling: None, cast: full };
         }
         match class(name, kind) {
-            // By its other name it has the length 1.
+            // Under its other name it has the length 1.
             Some(Class::Padded) => Compared { class: Class::Padded, spelling: None, cast: "bpchar".into() },
             Some(class) => Compared { class, spelling: None, cast: full },
-            // Without a length: a cast to it would cut.
+            // Without a length: a cast to it would truncate.
             None if name == "bit" => {
                 Compared { class: Class::Text, spelling: Some("varbit".into()), cast: "varbit".into() }
             }
@@ -114,7 +114,7 @@ async fn types(client: &Object, target: &str) -> Result<BTreeMap<String, Compare
     Ok(client.query(TYPES, &[&target]).await?.iter().map(|row| (row.get(0), compared(row))).collect())
 }
 
-/// Opens the target for reading, and makes an empty table with its rules.
+/// Opens the target for reading, and creates an empty table with its constraints.
 pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audited, Error> {
     let (server, options) = (config.server()?, config.options().as_journalled(&wanted.lanes));
     let client = server.connection().await?;
@@ -169,21 +169,21 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
 }
 
 struct PostgresAuditor {
-    /// As the spec names it.
+    /// As named in the spec.
     table: String,
     server: Server,
-    /// One connection for all: temporary tables and settings belong to it.
+    /// A single connection: temporary tables and settings belong to it.
     client: Object,
     target: String,
     layout: Layout,
     wires: Vec<Wire>,
     judge: Statements,
     columns: Vec<Column>,
-    /// For each column, the type whose own text the server is asked for.
+    /// For each column, the type whose text the server has to produce.
     spellings: Vec<Option<String>>,
-    /// The columns of the key whose values only the server compares, by place, and their types.
+    /// The key columns whose values only the server can compare, by place, and their types.
     keys: Vec<(usize, String)>,
-    /// Away while a thread works with it.
+    /// `None` while a thread works with it.
     expected: Option<Expected>,
 }
 
@@ -192,8 +192,8 @@ impl PostgresAuditor {
         self.server.failed("audit a table in", error)
     }
 
-    /// Makes an empty table with the target's rules. What a row does not say, its defaults fill; these may change the
-    /// target, so that they are left out.
+    /// Creates an empty table with the target's constraints. Defaults fill columns that a row lacks; they may change
+    /// the target, so such columns are left out.
     async fn prepare(&mut self, unwritten: impl Iterator<Item = String>) -> Result<(), Error> {
         let target = &self.target;
         let mut sql = format!(
@@ -204,7 +204,7 @@ impl PostgresAuditor {
         }
         self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))?;
         for (place, _) in &self.keys {
-            // As a column of the target, it has that one's type and collation.
+            // A column of the target with its type and collation.
             let (keys, column) = (format!("{KEYS}{place}"), quote(&self.columns[*place].name));
             let sql = format!(
                 "drop table if exists {keys}; create temp table dataflow_keys_{place} as select {column} as value from {target} limit 0; \
@@ -215,7 +215,7 @@ impl PostgresAuditor {
         Ok(())
     }
 
-    /// Has the server say which keys are the same.
+    /// Has the server decide which keys are the same.
     async fn compare_keys(&mut self, rows: &mut [Said]) {
         for (place, ty) in self.keys.clone() {
             let text =
@@ -236,7 +236,7 @@ impl PostgresAuditor {
         }
     }
 
-    /// The numbers of these keys; none: one of them is none of this type.
+    /// Returns the numbers of these keys; `None` if one of them is not a value of this type.
     async fn numbers(&mut self, place: usize, ty: &str, texts: &[Option<String>]) -> Option<Vec<Option<i64>>> {
         let keys = format!("{KEYS}{place}");
         let add = format!(
@@ -250,7 +250,7 @@ impl PostgresAuditor {
         Some(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// Writes values down as the server does, where only it knows which are the same.
+    /// Rewrites values in the server's spelling, where only the server knows which are the same.
     async fn spell(&mut self, rows: &mut [Said]) -> Result<(), Error> {
         for place in 0..self.spellings.len() {
             let Some(ty) = self.spellings[place].clone() else { continue };
@@ -276,7 +276,7 @@ impl PostgresAuditor {
         Ok(())
     }
 
-    /// These texts as the server writes them; none: one of them is none of this type.
+    /// Returns these texts in the server's spelling; `None` if one of them is not a value of this type.
     async fn spelt(&mut self, ty: &str, texts: &[&str]) -> Option<Vec<Option<String>>> {
         if texts.is_empty() {
             return Some(Vec::new());
@@ -287,7 +287,7 @@ impl PostgresAuditor {
         Some(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// What the empty table says of each row.
+    /// Returns the empty table's verdict on each row.
     async fn causes(&mut self, output: &Output) -> Result<Vec<Option<String>>, Error> {
         let mut causes: Vec<Option<String>> = vec![None; output.len()];
         let outputs = std::slice::from_ref(output);
@@ -317,7 +317,7 @@ impl PostgresAuditor {
         Ok(causes)
     }
 
-    /// What is sent to the empty table for one row.
+    /// Encodes one row for the empty table.
     fn judged(&self, outputs: &[Output], row: usize) -> Result<Result<Encoded, Refused>, Error> {
         let batches = keys::batches(outputs)?;
         let encoder = Encoder::new(&self.layout.slots, &self.wires, &batches)?;
@@ -384,7 +384,7 @@ impl Auditor for PostgresAuditor {
     }
 
     fn is_own_reason(&self, cause: &str) -> bool {
-        // What its checks refuse, the empty table says itself.
+        // The empty table reports violated checks under its own name.
         let checked = format!("relation {:?} violates check constraint", name_of(&self.table));
         cause.strip_prefix(&keys::refused_by(&self.table, "")).is_some_and(|words| !words.contains(&checked))
     }

@@ -1,16 +1,17 @@
-//! How much a table cares about the way in which rows are written: what judges or notices them, in the catalogue's words.
+//! Determines from the catalogue how sensitive a table is to the way in which rows are written: everything that checks
+//! or observes them.
 use super::types::Base;
 use crate::table::{Care, Found};
 use dataflow_core::types::Type;
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Error;
 
-/// The table with its partitions (`tree`), and what hangs on it. Functions count that are not said to be immutable: what
-/// they say may depend on other rows. Those of extensions, and the server's own, look at no table.
+/// The table with its partitions (`tree`), and everything attached to it. Functions that are not immutable count,
+/// because their result may depend on other rows. Those of extensions, and the server's own, read no table.
 ///
-/// A row has a statement of its own where something sees the table as it was before the statement, or is after it:
-/// triggers but those that run before each row and see all that was written before, references to the table itself,
-/// constraints that are checked when the statement ends, rules, views, and policies.
+/// A row needs a statement of its own if something sees the table before or after the whole statement: triggers other
+/// than those that run before each row and see everything written earlier, references to the table itself, constraints
+/// that are checked at the end of the statement, rules, views, and policies.
 const CARE: &str = "with recursive \
     tree (oid) as (select to_regclass($1)::oid union select inhrelid from tree join pg_inherits on inhparent = tree.oid), \
     type (oid) as ( \
@@ -65,7 +66,7 @@ const CARE: &str = "with recursive \
             union all select attname::text from pg_attribute join pg_type t on t.oid = atttypid \
             where attrelid = to_regclass($1) and typtype = 'd' and typdefault is not null)";
 
-/// Learns of a table, whose name comes quoted, how much it cares.
+/// Adds to `found` how sensitive a table is; its name comes quoted.
 pub(super) async fn learn(client: &impl GenericClient, table: &str, found: &mut Found) -> Result<(), Error> {
     let row = client.query_one(CARE, &[&table]).await?;
     let care = |care: Care, column: usize| care.when(row.get(column));
@@ -81,7 +82,7 @@ pub(super) async fn learn(client: &impl GenericClient, table: &str, found: &mut 
     Ok(())
 }
 
-/// Whether a column takes each value that is sent for it: what it would refuse is told before.
+/// Returns whether a column accepts each value that is sent for it: what it would reject is detected beforehand.
 pub(super) fn is_sure(base: &Base, ty: Type) -> bool {
     match base.name.as_str() {
         "bool" | "int2" | "int4" | "int8" | "float4" | "float8" | "text" | "varchar" | "bpchar" | "name"

@@ -1,9 +1,9 @@
-//! Whether a table still is what a writer knows it as, and still the one that rows were written to.
+//! Detects changes of a table's definition, and whether it still is the table that rows were written to.
 use super::{pool::Server, transaction::Transaction};
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Error;
 
-/// Lists a table (`target`) with its partitions and with what a view is over, as `tree`.
+/// Lists a table (`target`) with its partitions and the tables below a view, as `tree`.
 macro_rules! tree {
     () => {
         "tree (oid) as (select oid from target union select next.oid from tree t cross join lateral ( \
@@ -16,10 +16,10 @@ macro_rules! tree {
 }
 pub(super) use tree;
 
-/// All rows of the catalogue that make a table what it is for a writer: its columns, their types and defaults, and, with
-/// those of its partitions and of what a view is over, indexes, triggers, rules and constraints; and whether they and the
-/// tokens outlive a crash. A row that was changed has another `xmin`. Arrays are looked up in indexes of the catalogue,
-/// however large it is.
+/// All catalogue rows that define a table for a writer: its columns, their types and defaults, and, with those of its
+/// partitions and of the tables below a view, indexes, triggers, rules and constraints; and whether they and the tokens
+/// survive a crash. A changed row has another `xmin`. Arrays are looked up in the catalogue's indexes, however large it
+/// is.
 const DEFINITION: &str = concat!(
     "with recursive target (oid) as (select to_regclass($1)::oid), ",
     tree!(),
@@ -42,35 +42,35 @@ const DEFINITION: &str = concat!(
         union all select concat('constraint ', c.oid, ' ', c.xmin) from pg_constraint c where contypid = any(array(select oid from type))) \
     select md5(string_agg(said, ',' order by said)) from part"
 );
-/// Which table holds the rows, whatever its name: what a view is over, if that is one table. The tokens come first: others
-/// beside them are those of another database, or were restored.
+/// Identifies the table that holds the rows, independent of its name: the table below a view, if that is a single one.
+/// The identity of the token table comes first: with other tokens it is another database, or a restored one.
 const RELATION: &str = "with recursive root (oid, kind) as ( \
         select oid, relkind from pg_class where oid = to_regclass($1) \
         union select c.oid, c.relkind from root v join pg_rewrite r on kind = 'v' and ev_class = v.oid \
             join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass \
             join pg_class c on c.oid = d.refobjid and c.oid <> v.oid) \
     select concat(to_regclass($2)::oid, ':', min(oid::text)) from root where kind <> 'v' having count(*) = 1";
-/// Whether `lock table` may be used: it is for tables alone, and asks for a right to all columns.
+/// Whether `lock table` may be used: it works for tables only, and needs a privilege on all columns.
 const LOCKED: &str = "select relkind in ('r', 'p') and has_table_privilege(oid, 'insert, update, delete, truncate') \
     from pg_class where oid = to_regclass($1)";
 
-/// What a table was when it was looked at.
+/// A table's definition when it was read.
 #[derive(Debug)]
 pub(super) struct Definition {
     /// Quoted.
     table: String,
-    /// That of the tokens, quoted.
+    /// The token table, quoted.
     tokens: String,
     digest: String,
-    /// Which table holds the rows; none: that can't be told.
+    /// The table that holds the rows; `None` if that is unknown.
     pub(super) relation: Option<String>,
     /// Whether it can be locked before it is written to.
     lockable: bool,
 }
 
 impl Definition {
-    /// That of a table, whose name comes quoted, as does that of the tokens. Read before the table is described, it tells of
-    /// all changes since.
+    /// Reads the definition of a table; both names come quoted. Read before the table is described, it detects all
+    /// later changes.
     pub(super) async fn of(client: &impl GenericClient, table: &str, tokens: &str) -> Result<Self, Error> {
         let lockable = client.query_opt(LOCKED, &[&table]).await?.is_some_and(|row| row.get(0));
         let digest = digest(client, table, tokens).await?;
@@ -78,8 +78,8 @@ impl Definition {
         Ok(Self { table: table.into(), tokens: tokens.into(), digest, relation, lockable })
     }
 
-    /// Begins a transaction; until its end nobody can change the table, where it can be locked. What is deferred to the
-    /// end is to be noticed at its statement: written one by one, each row has an end of its own.
+    /// Begins a transaction; until its end nobody can change the table, if it can be locked. Deferred constraints are
+    /// checked at each statement: written one by one, each row has its own end of transaction.
     pub(super) async fn begin(&self, server: &Server) -> Result<Transaction, dataflow_sdk::Error> {
         let immediate = "; set constraints all immediate";
         match self.lockable {
@@ -91,18 +91,18 @@ impl Definition {
         }
     }
 
-    /// Whether the table still is the same.
+    /// Returns whether the table is unchanged.
     pub(super) async fn holds(&self, client: &impl GenericClient) -> Result<bool, Error> {
         Ok(digest(client, &self.table, &self.tokens).await? == self.digest)
     }
 
-    /// Whether it has to be asked once more at the end: what is not locked from the start is after rows were written.
+    /// Returns whether it has to be checked again at the end, because it is locked only after rows were written.
     pub(super) fn is_asked_again(&self) -> bool {
         !self.lockable
     }
 }
 
-/// Which table holds the rows of one, whose name comes quoted, as does that of the tokens; none: that can't be told.
+/// Returns the table that holds the rows of a table; both names come quoted. `None` if that is unknown.
 pub(super) async fn relation(client: &impl GenericClient, table: &str, tokens: &str) -> Result<Option<String>, Error> {
     Ok(client.query_opt(RELATION, &[&table, &tokens]).await?.map(|row| row.get(0)))
 }

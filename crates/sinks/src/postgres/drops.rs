@@ -1,4 +1,4 @@
-//! Triggers and rules of a table that may drop rows which a commit counts as written.
+//! Finds triggers and rules of a table that may drop rows which a commit counts as written.
 use super::definition::tree;
 use crate::table::drops::{reach, warning, words};
 use dataflow_sdk::batch::Warning;
@@ -6,8 +6,8 @@ use deadpool_postgres::GenericClient;
 use std::collections::BTreeSet;
 use tokio_postgres::Error;
 
-/// What runs when rows come to the table, its partitions, or what a view is over: its name and text, the table's own name,
-/// and whether it stands in the place of the rows.
+/// What runs when rows are written to the table, its partitions, or the tables below a view: its name and text, the
+/// table's name, and whether it replaces the write.
 const HOOKS: &str = concat!(
     "with recursive target (oid) as (select to_regclass($1)::oid), ",
     tree!(),

@@ -1,10 +1,10 @@
-//! Whether a table outlives a crash of the server, as the token does.
+//! Checks whether a table survives a crash of the server, as the token does.
 use super::pool::Server;
 use dataflow_sdk::{Error, batch::Warning};
 use deadpool_postgres::GenericClient;
 
-/// The tables that hold a table's rows: itself, its partitions, and what an updatable view is over; and whether the server
-/// writes to disk what it commits.
+/// The tables that hold a table's rows: itself, its partitions, and the tables below an updatable view; and whether the
+/// server flushes commits to disk.
 const HOLDERS: &str = "with recursive holder (oid) as ( \
         select to_regclass($1)::oid \
         union \
@@ -18,10 +18,10 @@ const HOLDERS: &str = "with recursive holder (oid) as ( \
     select format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relpersistence::text, current_setting('fsync') \
     from holder join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace";
 
-/// Something that may take from a table what was committed to it.
+/// A reason why a table may lose committed rows.
 struct Doubt {
     warning: Warning,
-    /// What to do about it where it keeps the table from being written to.
+    /// The fix, if the table can't be written because of it.
     fix: Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl Doubt {
     }
 }
 
-/// Refuses a table that a crash would empty, or the end of a session; its name comes quoted.
+/// Refuses a table that a crash or the end of a session would empty; its name comes quoted.
 pub(super) async fn check(server: &Server, client: &impl GenericClient, table: &str) -> Result<Vec<Warning>, Error> {
     let refuse = |Doubt { warning, fix }: Doubt| match fix {
         Some(fix) => Err(Error::fatal("not-durable", warning.message).fix(fix).for_user()),
@@ -40,7 +40,7 @@ pub(super) async fn check(server: &Server, client: &impl GenericClient, table: &
     doubts(server, client, table).await?.into_iter().map(refuse).collect()
 }
 
-/// All that may take what is in these tables, whose names come quoted, in words.
+/// Returns warnings about all such reasons for these tables, whose names come quoted.
 pub(super) async fn said(server: &Server, client: &impl GenericClient, tables: &[&str]) -> Result<Vec<String>, Error> {
     let mut said = Vec::new();
     for table in tables {
@@ -57,8 +57,8 @@ pub(super) async fn said(server: &Server, client: &impl GenericClient, tables: &
     let default = client.query_one(default, &[]).await.map_err(|error| server.failed("look at settings of", &error))?;
     if default.get::<_, Option<&str>>(0) == Some("off") {
         said.push(format!(
-            "synchronous_commit is off by default for this user or database of PostgreSQL at {}: this program sets it on for its \
-             own commits, but a crash may lose what others commit",
+            "synchronous_commit is off by default for this user or database of PostgreSQL at {}: DataFlow sets it on for its \
+             own commits, but a crash may lose commits of others",
             server.name
         ));
     }
@@ -74,15 +74,15 @@ async fn doubts(server: &Server, client: &impl GenericClient, table: &str) -> Re
         fsync &= row.get::<_, &str>(3) != "off";
         let (what, fix) = match (kind, persistence) {
             (_, "u") => (
-                "is unlogged: a crash of the server empties it, but not the progress",
+                "is unlogged: a crash of the server empties it, but keeps the progress",
                 Some(format!("run: alter table {name} set logged")),
             ),
             (_, "t") => (
-                "is temporary: it ends with the session that made it",
+                "is temporary: it ends with the session that created it",
                 Some("write to a table that is not temporary".into()),
             ),
             ("f", _) => (
-                "is on another server, which commits on its own: a crash at that moment may double or lose the rows of a commit",
+                "is on another server, which commits separately: a crash in between may double or lose the rows of a commit",
                 None,
             ),
             _ => continue,
@@ -91,7 +91,7 @@ async fn doubts(server: &Server, client: &impl GenericClient, table: &str) -> Re
     }
     if !fsync {
         let message = format!(
-            "PostgreSQL at {} runs with fsync off: a crash of its machine may lose or damage what it has committed",
+            "PostgreSQL at {} runs with fsync off: a crash of its machine may lose or damage committed data",
             server.name
         );
         doubts.push(Doubt::of("fsync", message, None));

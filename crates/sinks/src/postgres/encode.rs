@@ -1,4 +1,4 @@
-//! Rows in PostgreSQL's binary form: as a COPY, or as one array per column.
+//! Encodes rows in PostgreSQL's binary form: for a COPY, or as one array per column.
 use super::{exact::Exact, list::List, numeric, types::Wire};
 use crate::table::{Slot, keys::Place};
 use arrow::{
@@ -13,14 +13,14 @@ use arrow::{
 use dataflow_core::types::Type;
 use dataflow_sdk::{Error, batch::Cells};
 
-/// Days and microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL begins to count.
+/// Days and microseconds from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// The first day that PostgreSQL knows, in 4714 BC, as it counts.
+/// PostgreSQL's first day, in 4714 BC, counted from its epoch.
 const FIRST_DAY: i32 = -2_451_545;
 const FIRST_MICROS: i64 = FIRST_DAY as i64 * 86_400_000_000;
 
-/// An arrow column, ready to be read as PostgreSQL takes it.
+/// An arrow column with the conversion to PostgreSQL's form.
 enum Reader<'a> {
     Boolean(&'a BooleanArray),
     Smallint(&'a Int16Array),
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Appends a value with its length before it, if the column gives it back as it is.
+    /// Appends a value after its length, if the column would return it unchanged.
     fn write(&self, row: usize, exact: Exact, out: &mut Vec<u8>) -> Result<(), String> {
         if self.is_null(row) {
             out.extend_from_slice(&(-1i32).to_be_bytes());
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
             }
             Self::Uuid(array) => {
                 let text = array.value(row);
-                let uuid = uuid::Uuid::try_parse(text).map_err(|error| format!("{text:?} is no uuid: {error}"))?;
+                let uuid = uuid::Uuid::try_parse(text).map_err(|error| format!("{text:?} is not a uuid: {error}"))?;
                 out.extend_from_slice(uuid.as_bytes());
             }
             Self::Time(array) => {
@@ -147,13 +147,13 @@ impl<'a> Reader<'a> {
 
 fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
     if text.as_bytes().contains(&0) {
-        return Err("it has the character U+0000, which PostgreSQL can't store".into());
+        return Err("it contains the character U+0000, which PostgreSQL can't store".into());
     }
     out.extend_from_slice(text.as_bytes());
     Ok(())
 }
 
-/// Columns of all outputs of a commit, ready to be encoded.
+/// The columns of all outputs of a commit, ready to be encoded.
 pub(super) struct Encoder<'a> {
     slots: &'a [Slot],
     wires: &'a [Wire],
@@ -161,7 +161,7 @@ pub(super) struct Encoder<'a> {
     columns: Vec<Vec<Reader<'a>>>,
 }
 
-/// What the encoder says of rows that can't be encoded.
+/// Rows that can't be encoded, with the reasons.
 pub(super) type Refused = Vec<(Place, String)>;
 
 impl<'a> Encoder<'a> {
@@ -178,7 +178,7 @@ impl<'a> Encoder<'a> {
         format!("column {} ({}): {cause}", slot.column.name, slot.declared)
     }
 
-    /// These fields of the rows as the data of `copy … from stdin (format binary)`.
+    /// Encodes these fields of the rows as the data of `copy … from stdin (format binary)`.
     pub(super) fn copy(&self, fields: &[usize], places: &[Place]) -> Result<Vec<u8>, Refused> {
         let mut out = Vec::with_capacity(places.len() * fields.len() * 12 + 32);
         out.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
@@ -197,7 +197,7 @@ impl<'a> Encoder<'a> {
         if refused.is_empty() { Ok(out) } else { Err(refused) }
     }
 
-    /// Which of these rows have values that can't be sent.
+    /// Returns which of these rows have values that can't be sent.
     pub(super) fn refusals(&self, places: &[Place]) -> Refused {
         let mut out = Vec::new();
         let refusal = |place: &Place| {
@@ -212,14 +212,14 @@ impl<'a> Encoder<'a> {
         places.iter().filter_map(refusal).collect()
     }
 
-    /// The rows as one array for each of these fields.
+    /// Encodes the rows as one array for each of these fields.
     pub(super) fn arrays(&self, fields: &[usize], places: &[Place]) -> Result<Vec<Vec<u8>>, Refused> {
         let mut refused: Refused = Vec::new();
         let arrays = fields.iter().copied().map(|slot| {
             let exact = self.wires[slot].exact;
             let nulls = places.iter().any(|place| self.columns[place.output][slot].is_null(place.row));
             let mut out = Vec::with_capacity(places.len() * 12 + 20);
-            // Dimensions, whether there are nulls, type of the elements, length and lower bound of the one dimension.
+            // Number of dimensions, null flag, element type, length and lower bound of the one dimension.
             let dimensions = i32::from(!places.is_empty());
             for number in [dimensions, i32::from(nulls), self.wires[slot].oid as i32, places.len() as i32, 1]
                 .into_iter()

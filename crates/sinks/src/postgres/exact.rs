@@ -1,4 +1,4 @@
-//! What a type holds exactly. PostgreSQL cuts or rounds what is beyond without a word; here it is told.
+//! The values that a type holds exactly. PostgreSQL truncates or rounds others silently; here they are reported.
 use super::{
     moment::{Moment, too_fine},
     pairs,
@@ -8,38 +8,38 @@ use crate::table::{decimal::Decimal, shown::shown};
 use dataflow_formats::decode;
 use std::borrow::Cow;
 
-/// What a type holds exactly, of values that it takes.
+/// Which of the values that a type accepts it holds exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exact {
-    /// All that it takes.
+    /// All of them.
     Any,
-    /// Numbers with so many digits after the point.
+    /// Numbers with this many digits after the point.
     Scale(i32),
-    /// Texts of so many bytes.
+    /// Texts of this many bytes.
     Bytes(usize),
-    /// Texts of so many characters.
+    /// Texts of this many characters.
     Characters(usize),
-    /// Texts of so many characters, filled up with blanks.
+    /// Texts of this many characters, padded with blanks.
     Padded(usize),
-    /// Times with so many digits of a second.
+    /// Times with this many fractional digits of a second.
     Time(Moment, u32),
     /// Ranges of times.
     Times(Moment),
-    /// Durations with so many digits of a second.
+    /// Durations with this many fractional digits of a second.
     Fraction(u32),
-    /// Numbers that the nearest double, or single, is written as.
+    /// Numbers that are the shortest or exact text of a double, or of a single.
     Double,
     Single,
-    /// Addresses of eight bytes: those of six become others.
+    /// Addresses of eight bytes: those of six are changed.
     EightBytes,
-    /// Integers from 0 to this: others become others.
+    /// Integers from 0 to this: others are changed.
     Unsigned(u64),
-    /// Pairs of which each key comes once: others are left out.
+    /// Pairs with distinct keys: others are dropped.
     Pairs,
 }
 
 impl Exact {
-    /// Of a type of this name with this modifier.
+    /// The exact values of a type with this name and modifier.
     pub(super) fn of(name: &str, modifier: i32) -> Self {
         let length = usize::try_from(modifier - 4).ok().filter(|_| modifier >= 4);
         if let Some(moment) = Moment::of(name) {
@@ -62,7 +62,7 @@ impl Exact {
         }
     }
 
-    /// Of ranges and multiranges of a type of this name.
+    /// The exact values of ranges and multiranges of a type with this name.
     pub(super) fn of_range(bounds: &str) -> Self {
         match Self::of(bounds, -1) {
             Self::Time(moment, _) => Self::Times(moment),
@@ -70,7 +70,7 @@ impl Exact {
         }
     }
 
-    /// A text as PostgreSQL reads the same value; or why the type would not give it back as it is.
+    /// Returns a text that PostgreSQL reads as the same value, or the reason why the type would change it.
     pub(super) fn read(self, text: &str) -> Result<Cow<'_, str>, String> {
         let read = match self {
             Self::Any => return Ok(Cow::Borrowed(text)),
@@ -78,11 +78,11 @@ impl Exact {
             Self::Times(moment) => bounds(text, moment),
             _ => return self.refuses(text).map_or(Ok(Cow::Borrowed(text)), Err),
         };
-        read.map(Cow::Owned).map_err(|why| format!("{:?} would not be kept as it is: {why}", shown(text)))
+        read.map(Cow::Owned).map_err(|why| format!("{:?} would be changed: {why}", shown(text)))
     }
 
     fn refuses(self, text: &str) -> Option<String> {
-        let lost = |why: String| Some(format!("{:?} would not be kept as it is: {why}", shown(text)));
+        let lost = |why: String| Some(format!("{:?} would be changed: {why}", shown(text)));
         match self {
             Self::Any | Self::Time(..) | Self::Times(_) => None,
             Self::Scale(scale) => match Decimal::of(text) {
@@ -91,36 +91,34 @@ impl Exact {
                 }
                 _ => None,
             },
-            Self::Bytes(most) if text.len() > most => {
-                lost(format!("the column cuts off what is beyond {most} byte(s)"))
-            }
+            Self::Bytes(most) if text.len() > most => lost(format!("the column truncates to {most} byte(s)")),
             Self::Characters(most) if text.chars().count() > most => {
                 lost(format!("it has more than {most} characters"))
             }
             Self::Padded(width) => match text.chars().count() {
                 count if count > width => lost(format!("it has more than {width} characters")),
                 count if count < width && text.ends_with(' ') => {
-                    lost("the column does not tell blanks at the end from those that it fills up with".into())
+                    lost("the column can't distinguish trailing blanks from its padding".into())
                 }
                 _ => None,
             },
             Self::Fraction(digits) => {
                 let finer = fractions(text).any(|fraction| fraction.trim_end_matches('0').len() > digits as usize);
-                if finer { lost(format!("the column holds {digits} digits of a second")) } else { None }
+                if finer { lost(format!("the column holds {digits} fractional digits of a second")) } else { None }
             }
             Self::Double => numbers(text)
                 .find(|number| decode::double(number).is_err_and(|why| !why.is_empty()))
-                .and_then(|number| lost(format!("no double is written as {}", shown(number)))),
+                .and_then(|number| lost(format!("no double equals {}", shown(number)))),
             Self::Single => numbers(text)
                 .find(|number| decode::real(number).is_err_and(|why| !why.is_empty()))
-                .and_then(|number| lost(format!("no single is written as {}", shown(number)))),
+                .and_then(|number| lost(format!("no single equals {}", shown(number)))),
             Self::EightBytes if text.bytes().filter(u8::is_ascii_hexdigit).count() != 16 => {
                 lost("the address does not have eight bytes".into())
             }
             Self::Unsigned(most)
                 if !text.parse::<u64>().is_ok_and(|number| number <= most && number.to_string() == text) =>
             {
-                lost(format!("it is no integer from 0 to {most}, as these are written"))
+                lost(format!("it is not an integer from 0 to {most} in canonical form"))
             }
             Self::Pairs => {
                 pairs::repeated(text).and_then(|key| lost(format!("it has the key {:?} twice", shown(&key))))
@@ -129,14 +127,14 @@ impl Exact {
         }
     }
 
-    /// Why the type would not give a time back as it is.
+    /// The reason why the type would change a time.
     pub(super) fn refuses_micros(self, micros: i64) -> Option<String> {
         let Self::Time(_, digits) = self else { return None };
-        too_fine(micros, digits).map(|why| format!("the time would not be kept as it is: {why}"))
+        too_fine(micros, digits).map(|why| format!("the time would be changed: {why}"))
     }
 }
 
-/// A range or multirange whose bounds are read as values of the type are.
+/// Rewrites a range or multirange, whose bounds are read like values of the type.
 fn bounds(text: &str, moment: Moment) -> Result<String, String> {
     let mut out = String::with_capacity(text.len() + 2);
     for part in text.split_inclusive(['{', '}', '[', ']', '(', ')', ',']) {
@@ -160,7 +158,7 @@ fn fractions(text: &str) -> impl Iterator<Item = &str> {
     text.split('.').skip(1).map(|rest| &rest[..rest.bytes().take_while(u8::is_ascii_digit).count()])
 }
 
-/// All that may be a number.
+/// All parts that may be numbers.
 fn numbers(text: &str) -> impl Iterator<Item = &str> {
     let part = |letter: char| letter.is_ascii_digit() || matches!(letter, '.' | '+' | '-' | 'e' | 'E');
     text.split(move |letter| !part(letter)).filter(|number| number.bytes().any(|byte| byte.is_ascii_digit()))

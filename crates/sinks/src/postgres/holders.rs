@@ -1,8 +1,8 @@
-//! Who holds the locks that commits to a table wait for.
+//! Finds the holders of locks that commits to a table wait for.
 use super::pool::Server;
 use dataflow_sdk::Error;
 
-/// Sessions that others of ours at this table wait for, and that wait for none of them: the longest at work come first.
+/// Sessions that block our other sessions on this table without being blocked by them: the oldest first.
 const HOLDERS: &str = "with waiting (pid) as ( \
         select pid from pg_stat_activity where datname = current_database() and usename = current_user \
             and application_name = current_setting('application_name') and wait_event_type = 'Lock' \
@@ -12,7 +12,8 @@ const HOLDERS: &str = "with waiting (pid) as ( \
         coalesce(state, 'at work'), coalesce(extract(epoch from clock_timestamp() - coalesce(xact_start, query_start)), 0)::float8 \
     from holder join pg_stat_activity a using (pid) where pid not in (select pid from waiting) order by 6 desc limit 3";
 
-/// In words; none: nobody is waited for. The table's name comes quoted. All connections of the pool may wait.
+/// Describes them; `None` if nothing is blocked. The table's name comes quoted. All connections of the pool may be
+/// waiting.
 pub(super) async fn of(server: &Server, table: &str) -> Result<Option<String>, Error> {
     let asked = server.beside_the_pool(async |client| {
         let failed = |error| server.failed("look for the holder of a lock in", &error);

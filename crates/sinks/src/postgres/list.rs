@@ -1,21 +1,21 @@
-//! JSON arrays as PostgreSQL writes its own: `[1, null, "a"]` as `{1,NULL,"a"}`.
+//! Converts JSON arrays to PostgreSQL's: `[1, null, "a"]` to `{1,NULL,"a"}`.
 use super::{exact::Exact, types::Base};
 use crate::table::{decimal::Decimal, shown::shown};
 use serde_json::value::RawValue;
 
-/// Most digits of an integer.
+/// The most digits of an integer.
 const INTEGER_DIGITS: usize = 20;
-/// Most dimensions of an array.
+/// The most dimensions of an array.
 const DIMENSIONS: usize = 6;
 
-/// What an array holds.
+/// The elements of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct List {
     pub(super) element: Element,
     pub(super) exact: Exact,
 }
 
-/// Which JSON values become elements.
+/// The JSON values that become elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Element {
     Boolean,
@@ -26,14 +26,14 @@ pub(super) enum Element {
 }
 
 impl Element {
-    /// Of elements of this type; none: they can't be written.
+    /// The conversion for elements of this type; `None` if they can't be written.
     pub(super) fn of(base: &Base) -> Option<Self> {
         Some(match base.name.as_str() {
             "bool" => Self::Boolean,
             "int2" | "int4" | "int8" | "oid" => Self::Integer,
             "float4" | "float8" | "numeric" => Self::Number,
             "json" | "jsonb" => Self::Json,
-            // Their text is not what stands for them in JSON, or depends on the server's locale.
+            // Their text differs from their JSON form, or depends on the server's locale.
             "bytea" | "money" | "int2vector" | "oidvector" => return None,
             _ if matches!(base.class, 'b' | 'e' | 'r' | 'm') => Self::Text,
             _ => return None,
@@ -52,7 +52,7 @@ impl Element {
 }
 
 impl List {
-    /// An array as PostgreSQL reads it.
+    /// Returns an array in PostgreSQL's text form.
     pub(super) fn write(self, json: &str) -> Result<String, String> {
         let mut out = String::with_capacity(json.len() + 8);
         self.array(json, &mut out, 1)?;
@@ -61,10 +61,10 @@ impl List {
 
     fn array(self, json: &str, out: &mut String, depth: usize) -> Result<(), String> {
         let elements: Vec<&RawValue> =
-            serde_json::from_str(json).map_err(|_| format!("an array was asked for, it is {}", shown(json)))?;
-        // `[[]]` would become `[]`.
+            serde_json::from_str(json).map_err(|_| format!("expected an array, found {}", shown(json)))?;
+        // PostgreSQL would read `[[]]` as `[]`.
         if depth > 1 && elements.is_empty() || depth > DIMENSIONS {
-            return Err("an array of empty arrays, or of more than 6 dimensions, can't be kept as it is".into());
+            return Err("an array of empty arrays, or of more than 6 dimensions, can't be stored unchanged".into());
         }
         out.push('{');
         for (index, element) in elements.into_iter().enumerate() {
@@ -94,7 +94,7 @@ impl List {
             Element::Json => json.into(),
         };
         if text.contains('\0') {
-            return Err("it has the character U+0000, which PostgreSQL can't store".into());
+            return Err("it contains the character U+0000, which PostgreSQL can't store".into());
         }
         let text = self.exact.read(&text).map_err(|why| format!("its element {why}"))?;
         out.push('"');

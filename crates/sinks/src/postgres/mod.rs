@@ -40,39 +40,40 @@ use serde::Deserialize;
 
 /// Writes records to a table in a PostgreSQL database.
 ///
-/// Column types: boolean, the integers and floats, numeric, text and its kin, enums, timestamptz, timestamp, date, uuid,
-/// json, jsonb, bytea, and domains over them; other scalar types (time, interval, inet, …) are written from text, arrays from JSON lists.
-/// Composite types can't be written. The guide to PostgreSQL has the whole table.
+/// Column types: boolean, the integers and floats, numeric, text and its variants, enums, timestamptz, timestamp, date,
+/// uuid, json, jsonb, bytea, and domains over them; other scalar types (time, interval, inet, …) are written from text,
+/// arrays from JSON lists. Composite types can't be written. The guide to PostgreSQL has the whole table.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schemars(extend("x-replaced" = {"addColumns": "unknownFields: add"}))]
 pub struct PostgresSink {
-    /// Where the database is: `postgres://user:password@host:5432/database`. By default that of the node's connection.
+    /// URL of the database: `postgres://user:password@host:5432/database`. Default: that of the node's connection.
     #[schemars(extend("x-address" = true))]
     pub url: Option<String>,
-    /// Name of the table, `users` or `sales.users`, exactly as it is written in the database.
+    /// Name of the table, `users` or `sales.users`, spelled exactly as in the database.
     pub table: String,
-    /// Columns to write: their names, or names and types. By default all columns of the table, or, where the table is
-    /// missing, all top-level fields with the types of the first batch. A field that a record does not have leaves its
-    /// column as it is, or at its default in a new row.
+    /// Columns to write: their names, or names and types. Default: all columns of the table, or, if the table is
+    /// missing, all top-level fields with the types of the first batch. If a record lacks a field, its column keeps its
+    /// value, or gets its default in a new row.
     pub columns: Option<Columns>,
-    /// Key columns: one name or several. They need a unique index, and become the primary key of a table that is made.
+    /// Key columns: one name or several. They need a unique index, and become the primary key of a table that the sink
+    /// creates.
     pub key: Option<Names>,
-    /// What a record does: replace the row with the same key or add one (`upsert`), or always add one (`append`). By default
-    /// `upsert` if there is a key or the table has a primary key (which is then the key), otherwise `append`.
+    /// What a record does: replace the row with the same key or add one (`upsert`), or always add one (`append`).
+    /// Default: `upsert` if there is a key or the table has a primary key (which is then the key), otherwise `append`.
     pub mode: Option<Mode>,
-    /// Whether a missing table is made.
+    /// Whether a missing table is created.
     #[serde(default = "yes")]
     pub create_table: bool,
-    /// What becomes of fields that the table has no column for. Columns that are there are never changed. A record of which
-    /// no field has a column is a dead letter.
+    /// What happens to fields without a column in the table. Existing columns are never changed. A record whose fields
+    /// all lack a column is a dead letter.
     #[serde(default)]
     pub unknown_fields: Unknown,
-    /// How long to wait for a lock of an earlier writer before it is broken.
+    /// How long to wait for a lock of an earlier writer before breaking it.
     #[serde(default = "ten_seconds")]
     pub fence_timeout: Millis,
-    /// Most connections to this server, for all pipelines of the node together; where a lock has to be broken, one more for
-    /// that moment. The first pipeline that uses the server decides.
+    /// Most connections to this server, for all pipelines of the node together; breaking a lock uses one more for a
+    /// moment. The first pipeline that uses the server decides.
     #[serde(default = "sixteen")]
     pub max_connections: u16,
 }
@@ -140,11 +141,11 @@ impl SinkConfig for PostgresSink {
         }
         if self.table.matches('.').count() > 1 {
             let problem =
-                Problem::new("table", "invalid-value", format!("{:?} has more than a schema and a name", self.table));
+                Problem::new("table", "invalid-value", format!("{:?} has more parts than schema and name", self.table));
             problems.push(problem.fix("write schema.table; the database is part of the url"));
         }
         if self.max_connections == 0 {
-            let problem = Problem::new("maxConnections", "too-few", "rows need a connection to go to the server");
+            let problem = Problem::new("maxConnections", "too-few", "the sink needs at least one connection");
             problems.push(problem.fix("set maxConnections to 1 or more"));
         }
         problems

@@ -1,9 +1,9 @@
-//! Times in text. PostgreSQL drops what a type does not hold without a word: the date and zone of a `time`, the clock of a
-//! `date`, the zone of a `timestamp`. Here it is told, or read as scalar columns of the type are.
+//! Times in text. PostgreSQL silently drops what a type doesn't hold: the date and zone of a `time`, the time of day of
+//! a `date`, the zone of a `timestamp`. Here it is reported, or converted as for scalar columns of the type.
 use crate::table::time::{date, date_time};
 use dataflow_formats::decode;
 
-/// What a type holds of a time.
+/// The parts of a time that a type holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     /// `date`.
@@ -19,7 +19,7 @@ pub(super) enum Moment {
 }
 
 impl Moment {
-    /// Of a type of this name.
+    /// The moment of a type with this name.
     pub(super) fn of(name: &str) -> Option<Self> {
         Some(match name {
             "date" => Self::Date,
@@ -31,7 +31,8 @@ impl Moment {
         })
     }
 
-    /// A text as PostgreSQL reads the same time, with so many digits of a second; or why the type does not hold it.
+    /// Returns a text that PostgreSQL reads as the same time, with this many fractional digits, or the reason why the
+    /// type can't hold it.
     pub(super) fn read(self, text: &str, digits: u32) -> Result<String, String> {
         let point = |zone| match decode::micros(text) {
             Ok(micros) => too_fine(micros, digits).map_or(Ok(date_time(micros, zone)), Err),
@@ -47,10 +48,10 @@ impl Moment {
         }
     }
 
-    /// The same for a bound of a range, of which the zone counts, too.
+    /// Reads a bound of a range, whose zone counts, too.
     pub(super) fn read_bound(self, text: &str) -> Result<String, String> {
         match self == Self::Local && text.get(10..).is_some_and(|clock| clock.contains(['Z', 'z', '+', '-'])) {
-            true => Err("whose zone the column does not hold".into()),
+            true => Err("whose zone the column can't hold".into()),
             false => self.read(text, 6),
         }
     }
@@ -64,10 +65,10 @@ impl Moment {
             || !parts.iter().all(|part| matches!(part.len(), 1 | 2))
             || parts[2..] == ["60"]
         {
-            return Err("which is no time like 03:04:05".into());
+            return Err("which is not a time like 03:04:05".into());
         }
         if fraction.trim_end_matches('0').len() > digits as usize || fraction.contains('.') {
-            return Err(format!("which has more than {digits} digits of a second"));
+            return Err(format!("which has more than {digits} fractional digits of a second"));
         }
         let zone = zone.trim_start();
         let is_offset = || {
@@ -84,8 +85,8 @@ impl Moment {
     }
 }
 
-/// Why so many digits of a second don't hold a time.
+/// The reason why this many fractional digits can't hold a time.
 pub(super) fn too_fine(micros: i64, digits: u32) -> Option<String> {
     let step = 10_i64.pow(6_u32.saturating_sub(digits));
-    (micros % step != 0).then(|| format!("which has more than {digits} digits of a second"))
+    (micros % step != 0).then(|| format!("which has more than {digits} fractional digits of a second"))
 }

@@ -1,11 +1,11 @@
-//! Decimal numbers in PostgreSQL's binary form: digits of base 10,000, the weight of the first, the sign, and the
-//! number of decimal digits behind the point.
+//! Writes decimal numbers in PostgreSQL's binary form: digits of base 10,000, the weight of the first, the sign, and
+//! the number of decimal digits after the point.
 
-/// Appends the binary form of `unscaled / 10^scale` if it is one of few digits, which most are. False: it is not.
+/// Appends the binary form of `unscaled / 10^scale` if it has few digits, as most numbers do; otherwise returns false.
 pub(super) fn write_short(unscaled: i128, scale: i8, out: &mut Vec<u8>) -> bool {
     let short = u64::try_from(unscaled.unsigned_abs()).ok().filter(|digits| *digits <= u64::MAX / 1_000);
     let (Some(digits), Ok(scale)) = (short, u16::try_from(scale)) else { return false };
-    let behind = scale.div_ceil(4); // groups behind the point
+    let behind = scale.div_ceil(4); // groups after the point
     let mut rest = digits * 10_u64.pow(u32::from(behind * 4 - scale));
     let mut weight = -(behind as i16); // of the last group
     while rest > 0 && rest % 10_000 == 0 {
@@ -23,7 +23,7 @@ pub(super) fn write_short(unscaled: i128, scale: i8, out: &mut Vec<u8>) -> bool 
     true
 }
 
-/// Appends groups of four digits, of which the first has this weight; no group: zero.
+/// Appends groups of four digits, the first of this weight; no group is zero.
 fn put(groups: &[i16], weight: i16, negative: bool, scale: i16, out: &mut Vec<u8>) {
     let zero = groups.is_empty();
     let sign: u16 = if negative && !zero { 0x4000 } else { 0 };
@@ -34,7 +34,7 @@ fn put(groups: &[i16], weight: i16, negative: bool, scale: i16, out: &mut Vec<u8
     groups.iter().for_each(|group| out.extend_from_slice(&group.to_be_bytes()));
 }
 
-/// Appends the binary form of a number as it is written.
+/// Appends the binary form of a number's text.
 pub(super) fn write(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (negative, mantissa) = match mantissa.strip_prefix('-') {
@@ -42,7 +42,7 @@ pub(super) fn write(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
         None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let no_number = || format!("{text:?} is no number");
+    let no_number = || format!("{text:?} is not a number");
     let exponent: i64 = exponent.parse().map_err(|_| no_number())?;
     let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|byte| byte.wrapping_sub(b'0')).collect();
     if digits.is_empty() || digits.iter().any(|digit| *digit > 9) {

@@ -1,7 +1,8 @@
 //! The text form of hstore: `a=>1, "b c"=>NULL`.
 use std::{collections::HashSet, iter::Peekable, str::Chars};
 
-/// A key that comes more than once; PostgreSQL keeps one of its values. What is no hstore is for the server to refuse.
+/// Returns a key that occurs more than once; PostgreSQL keeps only one of its values. An invalid hstore is left for the
+/// server to reject.
 pub(super) fn repeated(text: &str) -> Option<String> {
     let (mut rest, mut seen) = (text.chars().peekable(), HashSet::new());
     loop {
@@ -19,7 +20,7 @@ pub(super) fn repeated(text: &str) -> Option<String> {
     }
 }
 
-/// A key or value, in quotes or up to a blank or `end`.
+/// Reads a key or value, in quotes or up to a blank or `end`.
 fn word(rest: &mut Peekable<Chars<'_>>, end: char) -> Option<String> {
     while rest.next_if(char::is_ascii_whitespace).is_some() {}
     let quoted = rest.next_if_eq(&'"').is_some();

@@ -1,4 +1,4 @@
-//! Statements sent one after the other without waiting for their answers, so that many small ones cost few round trips.
+//! Sends statements without waiting for each answer, so that many small ones need few round trips.
 use super::{
     failure,
     statement::{Encoded, Written},
@@ -15,15 +15,15 @@ use std::{
 };
 use tokio_postgres::Error;
 
-/// How many statements may be under way.
+/// The most statements in flight.
 const MOST: usize = 256;
 
-/// Why rows were not written, and the one that the server names, from the first one that was sent.
+/// The reason why rows were not written, and the row that the server names, counted from the first one sent.
 pub(super) type Failed = (Error, Option<usize>);
 
-/// Sends rows, each part with where it begins. In a transaction nothing is written after a failure.
+/// Sends rows, each part with its start. In a transaction, nothing is written after a failure.
 pub(super) async fn send(client: &Object, encoded: Vec<(usize, Encoded)>) -> Result<Written, Failed> {
-    // All of it first: what waits for the answer to a preparation would be overtaken.
+    // All preparations come first: later statements would overtake one that waits for its answer.
     let mut prepared = HashMap::new();
     for (_, encoded) in &encoded {
         if let Entry::Vacant(vacant) = prepared.entry(encoded.kind()) {
@@ -46,7 +46,7 @@ pub(super) async fn send(client: &Object, encoded: Vec<(usize, Encoded)>) -> Res
             })
         };
         let mut sent = Box::pin(maybe_done(sent));
-        // What is polled once is sent; its answer is taken in its turn.
+        // A future polled once has sent its statement; its answer is awaited in order.
         let _answered = poll!(sent.as_mut()).is_ready();
         under_way.push_back(sent);
         if is_copy {
@@ -57,7 +57,7 @@ pub(super) async fn send(client: &Object, encoded: Vec<(usize, Encoded)>) -> Res
     Ok(written)
 }
 
-/// Waits until no more than so many statements are under way.
+/// Waits until at most this many statements are in flight.
 async fn answered<F: Future<Output = Result<Written, Failed>>>(
     under_way: &mut VecDeque<Pin<Box<MaybeDone<F>>>>,
     most: usize,

@@ -1,4 +1,4 @@
-//! One capped pool of connections per server, shared by all pipelines of the process.
+//! One capped pool of connections per server, common to all pipelines of the process.
 use super::failure;
 use dataflow_sdk::{Error, Problem};
 use deadpool_postgres::{
@@ -20,7 +20,7 @@ static POOLS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::de
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a lane waits for a connection that others use.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// After this long without an answer to what was sent, a connection is taken for dead.
+/// A connection without an answer for this long counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
 
 /// A server's database.
@@ -28,44 +28,44 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 pub(super) struct Server {
     pool: Pool,
     config: Arc<Config>,
-    /// When a sink was opened last: sessions that began before are not used any more.
+    /// When a sink was last opened: sessions that began earlier are not used any more.
     opened: Arc<Mutex<Instant>>,
-    /// `host:port/database`, for users to read.
+    /// `host:port/database`, for messages.
     pub(super) name: Arc<str>,
 }
 
-/// Says nothing of the URL itself, which holds a password.
+/// Doesn't contain the URL, which may hold a password.
 const INVALID: &str = "the url is not a valid PostgreSQL URL (postgres://user:password@host:5432/database)";
 
-/// Findings about a URL.
+/// Checks a URL.
 pub(super) fn check_url(url: &str) -> Option<Problem> {
     const EXAMPLE: &str = "write postgres://user:password@host:5432/database";
     let problem = |code, message: &str| Some(Problem::new("url", code, message));
     match Config::from_str(url) {
-        // The parser's words may hold parts of the URL, and so of its password.
+        // The parser's message may contain parts of the URL, and so of its password.
         Err(_) => problem("invalid-value", INVALID).map(|problem| problem.fix(EXAMPLE)),
         Ok(config) if config.get_ssl_mode() == SslMode::Require => {
             problem("no-tls", "this build connects to PostgreSQL without TLS only").map(|problem| {
-                problem.fix("leave out sslmode=require and reach the server over a network you trust or a TLS tunnel")
+                problem.fix("remove sslmode=require and reach the server over a trusted network or a TLS tunnel")
             })
         }
         Ok(config) if config.get_hosts().is_empty() => {
-            problem("invalid-value", "the url names no host").map(|problem| problem.fix(EXAMPLE))
+            problem("invalid-value", "the url has no host").map(|problem| problem.fix(EXAMPLE))
         }
         Ok(config) if config.get_user().is_none() => {
-            problem("invalid-value", "the url names no user").map(|problem| problem.fix(EXAMPLE))
+            problem("invalid-value", "the url has no user").map(|problem| problem.fix(EXAMPLE))
         }
         Ok(_) => None,
     }
 }
 
-/// The database that a URL names, however it is spelled.
+/// The database that a URL names, independent of its spelling.
 pub(super) fn target(url: &str) -> String {
     Config::from_str(url).map_or_else(|_| url.into(), |config| name(&config).to_lowercase())
 }
 
-/// The server at a URL, for who opens a sink. From now on its sessions are new ones: what a session is given when it begins
-/// (read-only, a search path, time limits, the server of several) may have changed.
+/// Returns the server at a URL, for opening a sink. From now on it uses only new sessions: the settings that a session
+/// gets when it begins (read-only, a search path, time limits, the server of several) may have changed.
 pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
     let invalid = || Error::fatal("invalid-url", INVALID).for_user();
     let mut config = Config::from_str(url).map_err(|_| invalid())?;
@@ -84,7 +84,7 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
     config.tcp_user_timeout(DEAD_AFTER).keepalives_idle(DEAD_AFTER);
     let manager =
         Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    // What is committed must be on disk, even where the server's default says otherwise.
+    // Commits must be on disk, even if the server's default says otherwise.
     let durable = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
         Box::pin(async move {
             let statement = "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
@@ -107,7 +107,7 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
         .post_create(durable)
         .pre_recycle(current)
         .build();
-    let pool = pool.map_err(|error| Error::fatal("internal", format!("no pool for {name}: {error}")))?;
+    let pool = pool.map_err(|error| Error::fatal("internal", format!("can't create a pool for {name}: {error}")))?;
     let server = Server { pool, config: Arc::new(config), opened, name };
     pools.insert(url.into(), server.clone());
     Ok(server)
@@ -129,7 +129,7 @@ fn name(config: &Config) -> Arc<str> {
 }
 
 impl Server {
-    /// A connection, given back when it is dropped.
+    /// Takes a connection from the pool; dropping it returns it.
     pub(super) async fn connection(&self) -> Result<Object, Error> {
         let unreachable =
             |why: &str| Error::transient("unreachable", format!("can't reach PostgreSQL at {}: {why}", self.name));
@@ -150,8 +150,8 @@ impl Server {
         })
     }
 
-    /// Does something on a connection beside the pool, which is closed then: for what may not wait until another lane gives
-    /// one back.
+    /// Runs `work` on a connection outside the pool, which is closed afterwards: for work that can't wait until another
+    /// lane returns a connection.
     pub(super) async fn beside_the_pool<T>(
         &self,
         work: impl AsyncFnOnce(Client) -> Result<T, Error>,
@@ -160,11 +160,11 @@ impl Server {
         let late = |_| Error::transient("unreachable", format!("PostgreSQL at {} does not answer", self.name));
         let (client, connection) =
             connecting.map_err(late)?.map_err(|error| failure::classify("connect to", &self.name, &error))?;
-        // The connection ends once the client is dropped.
+        // The connection ends when the client is dropped.
         futures::join!(work(client), connection).0
     }
 
-    /// The class and words of an error.
+    /// Classifies an error.
     pub(super) fn failed(&self, doing: &str, error: &tokio_postgres::Error) -> Error {
         failure::classify(doing, &self.name, error)
     }

@@ -1,4 +1,4 @@
-//! What a database says of a table.
+//! Reads the description of a table.
 use super::{
     care,
     types::{self, Base, Wire},
@@ -8,7 +8,7 @@ use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
 use tokio_postgres::{Error, Row};
 
-/// Each column with the type that it has in the end, whatever domains are over it, and, of arrays, that of the elements.
+/// Each column with its type below any domains, and, for arrays, that of the elements.
 const COLUMNS: &str = "with recursive base (attnum, type, modifier, not_null, has_default) as ( \
         select attnum, atttypid, atttypmod, attnotnull, \
             atthasdef and attgenerated = '' or attidentity <> '' \
@@ -42,15 +42,15 @@ const INDEXES: &str = "select array(select a.attname::text from unnest(i.indkey:
 /// Whether there are no rules.
 const UNRULED: &str = "select not exists (select from pg_rewrite where ev_class = to_regclass($1))";
 
-/// A table, and how values of its columns travel.
+/// A table, and the encoding of its columns' values.
 pub(super) struct Described {
     pub(super) found: Found,
     pub(super) wires: HashMap<String, Wire>,
-    /// Whether a COPY does the same as an INSERT: it knows nothing of rules, and so of most views.
+    /// Whether a COPY has the same effect as an INSERT: it ignores rules, and so most views.
     pub(super) copied: bool,
 }
 
-/// The table as it is there; none if it is not. The name comes quoted.
+/// Describes an existing table; `None` if it doesn't exist. The name comes quoted.
 pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result<Option<Described>, Error> {
     let there = client.query_one("select to_regclass($1) is not null", &[&table]).await?;
     if !there.get::<_, bool>(0) {
@@ -87,7 +87,7 @@ pub(super) async fn describe(client: &impl GenericClient, table: &str) -> Result
     Ok(Some(described))
 }
 
-/// A type from these columns of a row on.
+/// Reads a type from these columns of a row.
 fn base(row: &Row, from: usize, deterministic: bool, element: Option<Box<Base>>) -> Base {
     let class = row.get::<_, &str>(from + 2).chars().next().unwrap_or_default();
     Base {

@@ -1,9 +1,9 @@
-//! Finding the rows that a table refuses, by trying parts of a commit from front to back.
+//! Finds the rows that a table rejects, by trying parts of a commit from front to back.
 //!
-//! A part that is refused is narrowed down: to the row that the server names, otherwise by halving. After a row that was
-//! found, the next part is as large as the distance to it was, then twice that, and so on. So a row that is refused costs
-//! about as many statements as the distance to the one before has binary digits (three, where the server names the row),
-//! and however many there are, each row is sent a few times only.
+//! A rejected part is narrowed down: to the row that the server names, otherwise by halving. After a row was found, the
+//! next part is as large as the distance to it was, then twice that, and so on. So a rejected row costs about as many
+//! statements as its distance from the previous one has binary digits (three, if the server names the row), and however
+//! many there are, each row is sent only a few times.
 #[cfg(test)]
 mod tests;
 
@@ -13,29 +13,29 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) struct Search<W> {
     rows: usize,
-    /// All rows before are written or found.
+    /// All rows before it are written or found.
     at: usize,
-    /// How many rows to try next, while nothing is known of them.
+    /// How many rows to try next, while nothing is known about them.
     size: usize,
-    /// There is a row before this one that is refused.
+    /// Some row before this one is rejected.
     bad: Option<usize>,
-    /// It is probably this one.
+    /// The row that is probably rejected.
     named: Option<usize>,
-    /// After what was narrowed down last.
+    /// The end of the part that was narrowed down last.
     last: usize,
-    /// Rows that were found, each with why it was refused.
+    /// The rejected rows, with the reasons.
     pub(super) found: Vec<(usize, W)>,
 }
 
 impl<W> Search<W> {
-    /// A search through so many rows, which were refused as a whole.
+    /// Starts a search through rows that were rejected as a whole.
     pub(super) fn new(rows: usize, named: Option<usize>) -> Self {
         let named = named.filter(|row| *row < rows);
         let bad = Some(named.map_or(rows, |row| row + 1));
         Self { rows, at: 0, size: rows, bad, named, last: 0, found: Vec::new() }
     }
 
-    /// The rows to try next; none: all are written or found.
+    /// The rows to try next; `None` if all are written or found.
     pub(super) fn next(&self) -> Option<Range<usize>> {
         if self.at == self.rows {
             return None;
@@ -48,19 +48,19 @@ impl<W> Search<W> {
         Some(self.at..end)
     }
 
-    /// The rows that were to be tried are written.
+    /// Records that the tried rows were written.
     pub(super) fn accepted(&mut self) {
         let Some(part) = self.next() else { return };
         self.at = part.end;
         match self.bad {
             None => self.size = self.rows.min(self.size * 2),
-            // Together they were refused, one by one they are taken: two rows of which the server takes one at a time.
+            // Rejected together, accepted one by one: for example two rows of which the server accepts one at a time.
             Some(bad) if bad <= self.at => self.passed(),
             Some(_) => {}
         }
     }
 
-    /// The table refuses the rows that were to be tried; of these, the server names one or none.
+    /// Records that the table rejects the tried rows; the server names one of them or none.
     pub(super) fn refused(&mut self, named: Option<usize>, why: W) {
         let Some(part) = self.next() else { return };
         self.named = named.map(|row| part.start + row).filter(|row| part.contains(row));
@@ -72,7 +72,7 @@ impl<W> Search<W> {
         }
     }
 
-    /// Nothing is known of what comes next.
+    /// Resets what is known about the next rows.
     fn passed(&mut self) {
         self.size = self.at - self.last;
         self.last = self.at;

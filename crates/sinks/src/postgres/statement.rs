@@ -1,4 +1,4 @@
-//! The statements that write rows: COPY for many that are appended, otherwise INSERT from arrays, for each set of fields
+//! The statements that write rows: COPY for many appended rows, otherwise INSERT from arrays, for each set of fields
 //! that rows have.
 use super::{
     encode::{Encoder, Refused},
@@ -17,9 +17,10 @@ use tokio_postgres::{
     types::{Format, IsNull, ToSql, Type},
 };
 
-/// From how many rows on a COPY is quicker than an INSERT, which needs one round trip less.
+/// The number of rows from which a COPY is faster than an INSERT, which needs one round trip less.
 const COPY_FROM: usize = 64;
-/// How many sets of fields have statements that connections keep. Of those beyond, each is prepared anew.
+/// How many sets of fields keep their statements prepared on connections. Statements of further sets are prepared each
+/// time.
 const KEPT: usize = 100;
 
 /// The statements for one layout of one table.
@@ -29,7 +30,7 @@ pub(super) struct Statements {
     table: String,
     layout: Layout,
     wires: Vec<Wire>,
-    /// Columns of the key of which values that differ may be equal to the server.
+    /// Key columns whose different values the server may consider equal.
     folded: Vec<String>,
     /// Whether COPY may be used.
     copied: bool,
@@ -39,19 +40,19 @@ pub(super) struct Statements {
 /// The statements for one set of fields.
 #[derive(Debug)]
 pub(super) struct Texts {
-    /// Run one after the other; the second has nothing to do for rows that the first has written.
+    /// Run one after the other; the second does nothing for rows that the first has written.
     insert: Vec<String>,
-    /// None where COPY can't be used: rows with a key, columns that need a cast.
+    /// `None` if COPY can't be used: rows with a key, columns that need a cast.
     copy: Option<String>,
-    /// Whether each row has an effect of its own, but for what triggers and rules do. A row that is there is left as it is
-    /// where it has nothing but a key.
+    /// Whether each row has an effect of its own, triggers and rules aside. An existing row is left alone if the new
+    /// one has nothing but its key.
     counts: bool,
     /// Whether connections keep them prepared.
     kept: bool,
 }
 
 impl Statements {
-    /// The statements for a table, whose name comes quoted.
+    /// Creates the statements for a table, whose name comes quoted.
     pub(super) fn new(table: &str, layout: &Layout, wires: &[Wire], copied: bool) -> Self {
         let (table, layout, wires) = (table.into(), layout.clone(), wires.to_vec());
         let folded = layout.key.iter().map(|slot| &layout.slots[*slot]).filter(|slot| !slot.exact);
@@ -59,7 +60,7 @@ impl Statements {
         Self { folded, copied, table, layout, wires, made: Mutex::default() }
     }
 
-    /// What is sent for rows with these fields.
+    /// Encodes rows with these fields.
     pub(super) fn encode(&self, encoder: &Encoder<'_>, fields: &Fields, places: &[Place]) -> Result<Encoded, Refused> {
         let texts = self.texts(fields);
         let rows = match texts.copy.is_some() && places.len() >= COPY_FROM {
@@ -121,7 +122,7 @@ impl Statements {
     }
 }
 
-/// Rows as they are sent.
+/// Encoded rows.
 pub(super) struct Encoded {
     texts: Arc<Texts>,
     rows: Rows,
@@ -139,12 +140,12 @@ impl Encoded {
         matches!(self.rows, Rows::Copy(_))
     }
 
-    /// Whether it is one row.
+    /// Whether it is a single row.
     pub(super) fn is_single(&self) -> bool {
         self.count == 1
     }
 
-    /// What tells the statements of rows with other fields, or sent in another way.
+    /// Distinguishes the statements of rows with other fields, or sent in another way.
     pub(super) fn kind(&self) -> (usize, bool) {
         (Arc::as_ptr(&self.texts) as usize, self.is_copy())
     }
@@ -162,7 +163,7 @@ impl Encoded {
         Ok(statements)
     }
 
-    /// Writes what was encoded. But for a COPY, all of it is sent as soon as this is polled.
+    /// Writes the encoded rows. Except for a COPY, everything is sent as soon as this is first polled.
     pub(super) async fn run(self, client: &Object, statements: &[Statement]) -> Result<Written, Error> {
         let rows = match self.rows {
             Rows::Copy(data) => {
@@ -180,12 +181,12 @@ impl Encoded {
     }
 }
 
-/// What became of rows that the server has taken.
+/// The effect of rows that the server has accepted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Written {
     /// Rows that were added or changed.
     pub(super) rows: u64,
-    /// Rows without an effect on the table: a trigger or a rule has seen to that.
+    /// Rows without an effect on the table, because of a trigger or a rule.
     pub(super) swallowed: u64,
 }
 
@@ -196,7 +197,7 @@ impl std::ops::AddAssign for Written {
     }
 }
 
-/// A parameter that is in binary form already.
+/// A parameter already in binary form.
 #[derive(Debug)]
 pub(super) struct Binary(Vec<u8>);
 

@@ -1,4 +1,4 @@
-//! The table: found, made or widened.
+//! Finds, creates or extends the table.
 use super::NAMING;
 use super::{
     definition::Definition,
@@ -20,7 +20,7 @@ use dataflow_sdk::{
 use deadpool_postgres::Object;
 use std::time::Duration;
 
-/// What is needed to write to the table.
+/// Everything needed to write to the table.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) definition: Definition,
@@ -34,7 +34,7 @@ pub(super) fn name_of(table: &str) -> &str {
     table.split_once('.').map_or(table, |(_, name)| name)
 }
 
-/// The schema that a table is in, or would be made in.
+/// The schema that contains a table, or in which it would be created.
 pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Error> {
     if let Some((schema, _)) = table.split_once('.') {
         return Ok(schema.into());
@@ -47,14 +47,15 @@ pub(super) async fn schema_of(server: &Server, table: &str) -> Result<String, Er
         .await
         .map_err(|error| server.failed("look for the table in", &error))?;
     row.get::<_, Option<String>>(0).ok_or_else(|| {
-        let message = format!("no schema of the search path is there in PostgreSQL at {}", server.name);
+        let message = format!("no schema of the search path exists in PostgreSQL at {}", server.name);
         Error::fatal("schema-missing", message).fix("name the table as schema.table, or create the schema")
     })
 }
 
-/// Looks at the table, and makes or widens it where that is wanted and what it takes is known. None: the first batch
-/// must be waited for. One that is missing, and had rows by the `claim`, is not made, and one that is another than had them is
-/// not written to. `added` are columns to write beyond those that the spec names; who holds back making tables is ended after `wait`.
+/// Reads the table, and creates or extends it if that is wanted and its columns are known. `None`: the first batch has
+/// to be awaited. A missing table that had rows according to the `claim` is not recreated, and a table other than the
+/// one that had them is not written. `added` are columns to write beyond those of the spec; a session that blocks the
+/// creation of tables is ended after `wait`.
 pub(super) async fn prepare(
     server: &Server,
     client: &mut Object,
@@ -75,11 +76,11 @@ pub(super) async fn prepare(
     if let Some(statements) = changes {
         let transaction = client.transaction().await.map_err(failed)?;
         lock_ddl(server, &transaction, wait).await?;
-        // Another lane may have done the same in the meantime: "if not exists" leaves what it made.
+        // Another lane may have done the same in the meantime: "if not exists" accepts its result.
         for statement in statements {
             let ran = transaction.batch_execute(&statement).await;
             ran.map_err(|error| {
-                server.failed(&format!("make table {} in", options.table), &error).fix(format!("run: {statement}"))
+                server.failed(&format!("create table {} in", options.table), &error).fix(format!("run: {statement}"))
             })?;
         }
         transaction.commit().await.map_err(failed)?;
@@ -96,7 +97,7 @@ pub(super) async fn prepare(
     Ok(Some((Target { definition, layout, wires, statements }, warnings)))
 }
 
-/// Statements that bring the table to what is wanted; none: nothing is to be done, or to be done yet.
+/// Returns the statements that change the table as wanted; `None` if there is nothing to do, or not yet.
 fn changes(
     server: &Server,
     options: &Options,

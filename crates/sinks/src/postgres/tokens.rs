@@ -1,4 +1,4 @@
-//! Tokens in PostgreSQL: fencing, advancing, reading, and breaking the lock of a writer that is frozen.
+//! Tokens in PostgreSQL: fencing, advancing, reading, and breaking the lock of a frozen writer.
 use super::{definition, pool::Server};
 use crate::{
     owner::Owner,
@@ -32,9 +32,9 @@ fn ddl(schema: &str) -> String {
     )
 }
 
-/// Makes the token table of a schema if it is missing, or the column of it that earlier builds did not make.
+/// Creates the token table of a schema if it is missing, or its column that earlier builds did not create.
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
-    let failed = |error| server.failed("make the table dataflow_tokens in", &error);
+    let failed = |error| server.failed("create the table dataflow_tokens in", &error);
     let there = "select to_regclass($1) is not null, array(select attname::text from pg_attribute \
         where attrelid = to_regclass($1) and attname in ('journal', 'generation', 'relation', 'began') \
         and atttypid = 'text'::regtype and not attisdropped)";
@@ -54,29 +54,30 @@ pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, w
     let created = transaction.batch_execute(&ddl).await;
     created.map_err(|error| match error.code() {
         Some(&SqlState::INVALID_SCHEMA_NAME) => failed(error).fix(format!("run: create schema {}", quote(schema))),
-        _ => failed(error).fix(format!("let somebody who may run: {ddl}; and grant select, insert, update on it")),
+        _ => failed(error)
+            .fix(format!("have somebody with the privilege run: {ddl}; and grant select, insert, update on it")),
     })?;
     transaction.commit().await.map_err(failed)
 }
 
-/// Keeps others of our kind from making the same things at the same time, until the transaction ends. One of them that
-/// is frozen while it does is not waited for without end.
+/// Prevents our other sessions from creating the same objects until the transaction ends. The wait for a frozen one is
+/// limited.
 pub(super) async fn lock_ddl(server: &Server, transaction: &Transaction<'_>, wait: Duration) -> Result<(), Error> {
     let lock = "select pg_advisory_xact_lock(hashtextextended('dataflow', 0))";
-    breaking_locks(server, transaction, wait, Ended::Silent, "make tables in", transaction.batch_execute(lock)).await
+    breaking_locks(server, transaction, wait, Ended::Silent, "create tables in", transaction.batch_execute(lock)).await
 }
 
-/// Which of the sessions that a statement waits for are ended.
+/// Which of the blocking sessions are ended.
 #[derive(Clone, Copy)]
 enum Ended {
-    /// All: whoever is in the way has been replaced, so also one that is at work.
+    /// All: a blocking session has been replaced, even if it is active.
     All,
-    /// Those whose client has said nothing for that long. Others that hold the lock, or are before us in its queue
-    /// (PostgreSQL counts them as in the way, too), are as alive as we are.
+    /// Those whose client has been silent for that long. Others that hold the lock, or precede us in its queue
+    /// (PostgreSQL counts them as blocking, too), are as alive as this session.
     Silent,
 }
 
-/// Runs a statement of `transaction`; sessions that it has waited for longer than `wait` are ended.
+/// Runs a statement of `transaction`; ends sessions that block it for longer than `wait`.
 async fn breaking_locks<T>(
     server: &Server,
     transaction: &Transaction<'_>,
@@ -86,7 +87,7 @@ async fn breaking_locks<T>(
     statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {
     let failed = |error| server.failed(doing, &error);
-    // A lock that can't be broken is not waited for without end, even if nobody is left to hear of it.
+    // The wait for a lock that can't be broken is limited, even if the caller has gone.
     let prepare = "select pg_backend_pid(), set_config('lock_timeout', $1, true)";
     let longest = (wait * 3 + Duration::from_secs(5)).as_millis().to_string();
     let pid: i32 = transaction.query_one(prepare, &[&longest]).await.map_err(failed)?.get(0);
@@ -96,7 +97,7 @@ async fn breaking_locks<T>(
             Ok(done) => return done.map_err(failed),
             Err(_) => {
                 if let Err(error) = break_lock(server, pid, ended, wait).await {
-                    // The connection must not wait on in the pool.
+                    // The connection must not continue to wait in the pool.
                     if let Err(error) = transaction.cancel_token().cancel_query(tokio_postgres::NoTls).await {
                         tracing::debug!(%error, "a waiting statement could not be cancelled");
                     }
@@ -107,11 +108,11 @@ async fn breaking_locks<T>(
     }
 }
 
-/// What a lane finds when it opens: its token, and those of other generations, in order.
+/// The state that a lane finds when it opens: its token, and those of other generations, in order.
 pub(super) type Found = (Option<Token>, tokens::Others);
 
-/// Raises the epoch of a lane that writes to the table `target`, and takes over what others of this pipeline have there, or
-/// refuses to open beside them. A lock that an earlier writer still holds after `wait` is broken.
+/// Raises the epoch of a lane that writes to the table `target`, and takes over the progress that others of this
+/// pipeline have there, or refuses to open beside them. Breaks a lock that an earlier writer still holds after `wait`.
 pub(super) async fn fence(
     server: &Server,
     client: &mut Object,
@@ -171,24 +172,24 @@ pub(super) async fn fence(
     }
 }
 
-/// Whether a statement can't be run because of rules on its table.
+/// Returns whether a statement can't run because of rules on its table.
 fn is_unsupported(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
 }
 
-/// The epoch and the commit in a row.
+/// Returns the epoch and the commit in a row.
 fn place(row: &Row) -> (u64, u64) {
     (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64)
 }
 
-/// Why a row was not changed that should have been: something on the table of tokens, whose name comes quoted, stands in the
-/// way; `otherwise` if there is nothing.
+/// The error for a row that was not changed as expected, because something on the token table, whose name comes quoted,
+/// prevents it; `otherwise` if nothing does.
 async fn unmoved(server: &Server, name: &str, fence: &Fence, otherwise: Error) -> Error {
     let guards = "select concat('trigger ', tgname) from pg_trigger \
             where tgrelid = to_regclass($1) and not tgisinternal and tgenabled in ('O', 'A') \
         union all select concat('rule ', rulename) from pg_rewrite where ev_class = to_regclass($1) \
         union all select concat('policy ', polname) from pg_policy where polrelid = to_regclass($1)";
-    // Beside the transaction, which may be broken.
+    // Outside the transaction, which may be aborted.
     let found = server.beside_the_pool(async |client| {
         client
             .query(guards, &[&name])
@@ -202,7 +203,7 @@ async fn unmoved(server: &Server, name: &str, fence: &Fence, otherwise: Error) -
     }
 }
 
-/// Makes the progress that others of this pipeline have at the target that of its next generations.
+/// Converts the progress that others of this pipeline have at the target to that of its next generations.
 async fn take_over(
     server: &Server,
     transaction: &Transaction<'_>,
@@ -231,7 +232,7 @@ async fn take_over(
         let (journal, other): (String, &str) = (row.get(0), row.get(1));
         let owner = Owner { journal, incarnation: stored_id::<Incarnation>(other)? };
         let gone = owner.is_in_the_way(lane) && {
-            // Who commits at this moment is waited for.
+            // Waits for one that is just committing.
             let lock =
                 format!("select 1 from {name} where pipeline = $1 and incarnation = $2 and target = $3 for update");
             let values: [&(dyn ToSql + Sync); 3] = [&key.pipeline, &other, &target];
@@ -251,7 +252,7 @@ async fn take_over(
              where pipeline = $1 and incarnation = $5 and target = $3"
         );
         let forget = format!("delete from {name} where pipeline = $1 and incarnation = $2 and target = $3");
-        // An earlier writer that is frozen may hold their rows.
+        // A frozen earlier writer may hold their rows.
         if !gone && !std::mem::replace(&mut adopted, true) {
             let values: [&(dyn ToSql + Sync); 5] = [&key.pipeline, &key.incarnation, &target, &lane.journal, &other];
             let adopting = transaction.execute(&adopt, &values);
@@ -264,8 +265,8 @@ async fn take_over(
     Ok(())
 }
 
-/// Whether all that progress of these (a pipeline, an incarnation, a target) says to be written is in a table that is another
-/// one than the one of this name: that was dropped, and others have made it anew.
+/// Returns whether all rows recorded by this progress (of a pipeline, an incarnation, a target) are in another table
+/// than the one of this name: their table was dropped, and somebody has recreated it.
 async fn is_elsewhere(
     transaction: &Transaction<'_>,
     schema: &str,
@@ -282,8 +283,8 @@ async fn is_elsewhere(
     Ok(transaction.query_one(&written, &[pipeline, incarnation, target, &there]).await?.get(0))
 }
 
-/// Whether a table has no row, or is not there: then nothing is left of what others have written to one of this name. One
-/// that can't be read is not known to be empty.
+/// Returns whether a table has no row or doesn't exist: then nothing is left of what others have written to it. An
+/// unreadable table doesn't count as empty.
 async fn is_empty(transaction: &Transaction<'_>, schema: &str, table: &str) -> Result<bool, tokio_postgres::Error> {
     let table = format!("{}.{}", quote(schema), quote(table));
     let look = "select to_regclass($1) is null, coalesce(has_table_privilege(to_regclass($1), 'select'), false)";
@@ -295,7 +296,7 @@ async fn is_empty(transaction: &Transaction<'_>, schema: &str, table: &str) -> R
     Ok(transaction.query_one(&format!("select not exists (select from {table})"), &[]).await?.get(0))
 }
 
-/// Ends the sessions that the session `waiting` waits for. All connections of the pool may wait like this one.
+/// Ends the sessions that block the session `waiting`. All connections of the pool may be waiting like this one.
 async fn break_lock(server: &Server, waiting: i32, ended: Ended, silent: Duration) -> Result<(), Error> {
     server.beside_the_pool(async |client| end_holders(server, &client, waiting, ended, silent).await).await
 }
@@ -308,7 +309,7 @@ async fn end_holders(
     silent: Duration,
 ) -> Result<(), Error> {
     let failed = |error| server.failed("look for the holder of a lock in", &error);
-    // Of sessions of other users neither state nor time may be visible; they can't be ended either, and are named.
+    // The state and time of other users' sessions may be invisible; these can't be ended either, and are named.
     let which = match ended {
         Ended::All => "$2::float8 is not null",
         Ended::Silent => {
@@ -325,12 +326,12 @@ async fn end_holders(
         let holder = format!("session {pid} of user {user} ({application} from {address})");
         match client.query_one("select pg_terminate_backend($1)", &[&pid]).await {
             Ok(_) => {
-                tracing::warn!(server = %server.name, %holder, "ended a session that held a lock of a lane or of a table that was being made")
+                tracing::warn!(server = %server.name, %holder, "ended a session that held the lock of a lane or of a table creation")
             }
             Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
                 let message = format!(
-                    "{holder} holds a lock that this lane waits for (its row of dataflow_tokens, or tables that are being made) in \
-                     PostgreSQL at {}, and may not be ended by this user",
+                    "{holder} holds a lock that this lane waits for (its row of dataflow_tokens, or the creation of tables) in \
+                     PostgreSQL at {}, and this user may not end it",
                     server.name
                 );
                 return Err(Error::transient("locked", message));
@@ -341,7 +342,7 @@ async fn end_holders(
     Ok(())
 }
 
-/// Moves the token of a lane by one commit, whose rows `relation` holds.
+/// Advances the token of a lane by one commit, whose rows are in `relation`.
 pub(super) async fn advance(
     server: &Server,
     transaction: &super::transaction::Transaction,
@@ -387,12 +388,12 @@ pub(super) async fn advance(
     }
     let holder = read_row(server, &**transaction, &name, &token.fence).await?.as_ref().map(place);
     let fenced = fenced(&token.fence, holder);
-    // Where nobody else has moved it.
+    // Unless another writer has advanced it.
     let own = moved.is_some() || holder.is_none_or(|holder| holder == (token.fence.epoch.0, token.sequence - 1));
     Err(if own { unmoved(server, &name, &token.fence, fenced).await } else { fenced })
 }
 
-/// Puts other counters and chunks into the token that [`advance`] has stored, in the same transaction.
+/// Replaces counters and chunks of the token that [`advance`] has stored, in the same transaction.
 pub(super) async fn restate(
     server: &Server,
     transaction: &super::transaction::Transaction,
@@ -414,8 +415,8 @@ pub(super) async fn restate(
     }
 }
 
-/// Makes sure that the table `target` does not lack rows that a pipeline has written, in any lane: it is missing, or `there`
-/// and another one than they were written to. None of these: which one it is can't be told.
+/// Checks that the table `target` contains the rows that a pipeline has written, in any lane. It lacks them if it is
+/// missing, or `there` but not the table they were written to. If neither is known, the check passes.
 pub(super) async fn unclaimed(
     server: &Server,
     client: &Object,
@@ -440,7 +441,7 @@ pub(super) async fn unclaimed(
     claim.check(&name, missing, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
 }
 
-/// The token of a lane, without fencing anyone.
+/// Reads the token of a lane, without fencing anyone.
 pub(super) async fn read(server: &Server, schema: &str, fence: &Fence) -> Result<Option<Token>, Error> {
     let client = server.connection().await?;
     let name = name(schema);
@@ -478,7 +479,7 @@ fn token(fence: &Fence, row: &Row) -> Result<Option<Token>, Error> {
     stored(row).to_token(Fence { epoch: Epoch(epoch as u64), ..fence.clone() }, sequence as u64)
 }
 
-/// The key of a row, in the types of its columns. None of our numbers gets near the sign bit.
+/// The key of a row, in the types of its columns. No number gets near the sign bit.
 struct Key<'a> {
     pipeline: &'a str,
     incarnation: &'a str,

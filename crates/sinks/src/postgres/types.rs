@@ -1,4 +1,4 @@
-//! Types of columns: PostgreSQL's to ours and back, and how values travel.
+//! Converts between PostgreSQL's column types and ours, and chooses the encoding of values.
 use super::{
     exact::Exact,
     list::{Element, List},
@@ -6,39 +6,39 @@ use super::{
 use crate::table::ddl::quote;
 use dataflow_core::types::Type;
 
-/// How values of a column travel.
+/// The encoding of a column's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wire {
-    /// Name of a base type, whose binary form is sent.
+    /// Name of the base type whose binary form is sent.
     pub(super) base: &'static str,
     /// Its object id.
     pub(super) oid: u32,
-    /// The column's type without its modifier, so that a cast to it cuts nothing.
+    /// The column's type without its modifier, so that a cast to it truncates nothing.
     pub(super) ty: String,
     /// Whether it takes a cast to that type.
     pub(super) cast: bool,
-    /// The type with its modifier, where only the server can say whether it gives a value back as it is.
+    /// The type with its modifier, if only the server can decide whether it returns a value unchanged.
     pub(super) held: Option<String>,
-    /// Whether COPY takes the binary form of `base` for this column.
+    /// Whether COPY accepts the binary form of `base` for this column.
     pub(super) copy: bool,
-    /// What the type holds exactly.
+    /// The values that the type holds exactly.
     pub(super) exact: Exact,
-    /// Arrays: what becomes of JSON arrays.
+    /// For arrays: the conversion of JSON arrays.
     pub(super) list: Option<List>,
 }
 
 impl Wire {
-    /// Values of a type that PostgreSQL has in the same form.
+    /// The encoding of a type whose form PostgreSQL has as well.
     pub(super) fn plain(base: &'static str, oid: u32) -> Self {
         let ty = format!("pg_catalog.{base}");
         Self { base, oid, ty, cast: false, held: None, copy: true, exact: Exact::Any, list: None }
     }
 
-    /// The value of a column that is called `name` in the rows that are sent.
+    /// The SQL expression for the value of the column `name` in the sent rows.
     pub(super) fn value(&self, name: &str) -> String {
         let ty = &self.ty;
         match &self.held {
-            // The words become part of the message, as no value of the type has them.
+            // The text becomes part of the error message, because no value of the type has this form.
             Some(held) => format!(
                 "case when {name}::{ty} = ({name}::{ty})::{held} then {name}::{ty} \
                  else ({name} || ' (which {held} does not give back as it is)')::{ty} end"
@@ -48,13 +48,13 @@ impl Wire {
         }
     }
 
-    /// The same in the column's own type, to be compared with it.
+    /// The value in the column's own type, for comparison with it.
     pub(super) fn comparable(&self, name: &str) -> String {
         format!("{name}::{}", self.ty)
     }
 }
 
-/// A column's base type, as the catalogue has it: that of a domain is the one that it is over in the end.
+/// A column's base type from the catalogue; for a domain, the type below it.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
     /// Schema of the type.
@@ -63,19 +63,19 @@ pub(super) struct Base {
     pub(super) name: String,
     /// `b`ase, `e`num, `c`omposite, `r`ange, `m`ultirange, …
     pub(super) class: char,
-    /// Modifier: precision and scale of numeric, length of varchar, …; -1: none.
+    /// Modifier: precision and scale of numeric, length of varchar, …; -1 for none.
     pub(super) modifier: i32,
     /// In full, with its modifier.
     pub(super) full: String,
-    /// Of ranges and multiranges: the name of their bounds' type.
+    /// For ranges and multiranges: the name of their bounds' type.
     pub(super) bounds: Option<String>,
-    /// Of arrays: the elements' type.
+    /// For arrays: the elements' type.
     pub(super) element: Option<Box<Base>>,
-    /// Whether texts that differ are never equal.
+    /// Whether different texts are never equal.
     pub(super) deterministic: bool,
 }
 
-/// The type that values are asked for in, and how they travel; none if they can't.
+/// Returns the type in which values are demanded, and their encoding; `None` if they can't be written.
 pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
     let ty = format!("{}.{}", quote(&base.schema), quote(&base.name));
     let exact_of = |base: &Base, modifier| match &base.bounds {
@@ -112,7 +112,7 @@ pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
         "bytea" => (Type::Binary, wire("bytea", 17)),
         "int2vector" | "oidvector" => return None,
         _ if base.class == 'e' => (Type::Text, Wire { copy: true, ..cast("text", 25) }),
-        // Other scalars, from their text.
+        // Other scalars, written from their text.
         name if matches!(base.class, 'b' | 'r' | 'm') => {
             (Type::Text, Wire { held: interval(name), ..cast("text", 25) })
         }
@@ -120,7 +120,7 @@ pub(super) fn of(base: &Base) -> Option<(Type, Wire)> {
     })
 }
 
-/// Whether values of a type that the server takes for equal are equal as we compare them.
+/// Returns whether values of a type that the server considers equal also compare equal here.
 pub(super) fn is_exact(base: &Base) -> bool {
     match base.name.as_str() {
         "text" | "varchar" | "name" => base.deterministic,
@@ -130,13 +130,13 @@ pub(super) fn is_exact(base: &Base) -> bool {
     }
 }
 
-/// Precision and scale of a modifier of numeric.
+/// The precision and scale in a modifier of numeric.
 pub(super) fn precision_and_scale(modifier: i32) -> Option<(i32, i32)> {
     // The scale has 11 bits, and a sign.
     (modifier >= 4).then(|| ((modifier - 4) >> 16 & 0xffff, (((modifier - 4) & 0x7ff) ^ 1024) - 1024))
 }
 
-/// `numeric(p,s)`; without limits, or with some that are beyond us, any number.
+/// The type for `numeric(p,s)`; any number, if it has no limits or larger ones than ours.
 fn numeric(modifier: i32) -> Type {
     let known = precision_and_scale(modifier).map(|(precision, scale)| (u8::try_from(precision), u8::try_from(scale)));
     match known {
@@ -145,7 +145,7 @@ fn numeric(modifier: i32) -> Type {
     }
 }
 
-/// The type that a column is declared with.
+/// The declaration of a column with this type.
 pub(super) fn declare(ty: Type) -> String {
     match ty {
         Type::Boolean => "boolean",

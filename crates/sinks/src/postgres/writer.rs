@@ -29,7 +29,7 @@ use dataflow_sdk::{
 use deadpool_postgres::Object;
 use std::{ops::Range, pin::pin, sync::Arc, time::Duration};
 
-/// Fences older writers, reads the token, and looks at the table.
+/// Fences older writers, reads the token, and reads the table.
 pub(super) async fn open(
     server: Server,
     mut options: Options,
@@ -57,34 +57,33 @@ pub(super) async fn open(
     Ok(Opened { writer, token, others, begins, demand, warnings, handle })
 }
 
-/// How often a commit is tried again at once that stood in the way of another lane's: one of two that wait for each other
-/// is ended by the server.
+/// How often a commit is retried at once after a deadlock with another lane, for which the server ends one of the two.
 const MAX_CONFLICTS: usize = 5;
-/// How often a commit looks at a table that changes before the run opens anew.
+/// How often a commit reads a table that keeps changing before the run is reopened.
 const MAX_LOOKS: usize = 100;
-/// From when on a commit may be waiting for a lock.
+/// From this time on a commit may be waiting for a lock.
 const LONG: Duration = Duration::from_secs(2);
-/// What stands before a value in the server's words.
+/// What precedes a value in the server's messages.
 const QUOTES: [&str; 2] = [": ", "value "];
-/// The table is another one than was described.
+/// The table's definition has changed.
 const CHANGED: &str = "table-changed";
 
-/// The writer of one lane. Between commits it holds no connection, but for one that was refused.
+/// The writer of one lane. Between commits it holds no connection, except after a refused commit.
 struct PostgresWriter {
     server: Server,
     options: Options,
     schema: String,
-    /// Which rows the table must hold.
+    /// The rows that the table must contain.
     claim: Claim,
-    /// None: the table is missing, and made of the first batch.
+    /// `None`: the table is missing, and will be created from the first batch.
     target: Option<Arc<Target>>,
-    /// Columns that were added because records have them.
+    /// Columns that were added for fields of records.
     added: Vec<String>,
-    /// How long to wait for a lock of an earlier writer before it is broken.
+    /// How long to wait for a lock of an earlier writer before breaking it.
     wait: Duration,
-    /// What a commit has written that was refused.
+    /// The rows that a refused commit has written.
     kept: Option<(Kept, Transaction)>,
-    /// Rows since the last warning that the table took and that had no effect on it.
+    /// Accepted rows without an effect since the last warning.
     swallowed: u64,
 }
 
@@ -102,14 +101,14 @@ impl Rows {
         self.order.places.len()
     }
 
-    /// What is sent for a part of the rows, each with where in the part it begins; for none of them, statements without
-    /// rows for each set of fields. Runs where it may take its time.
+    /// Encodes a part of the rows, each piece with its start in the part; for an empty part, statements without rows
+    /// for each set of fields. Runs on a thread that may block.
     async fn encode(&self, part: Range<usize>) -> Result<Result<Vec<(usize, Encoded)>, Refused>, Error> {
         let rows = self.clone();
         let encode = move || {
             let batches = keys::batches(&rows.outputs)?;
             let encoder = Encoder::new(&rows.target.layout.slots, &rows.target.wires, &batches)?;
-            // Who leaves a row out has to know that it would have been taken.
+            // A row may be left out only if the table would have accepted it.
             let mut refused = match part.len() == rows.len() {
                 true => encoder.refusals(&rows.order.covered),
                 false => Refused::new(),
@@ -135,8 +134,8 @@ impl Rows {
     }
 }
 
-/// The column of a row that the server's words are about, where they name none: the only one that has the value which they
-/// quote, or if they quote none, that is of a type which they name.
+/// The column that the server's message is about, if it names none: the only one with the value that the message
+/// quotes, or, if it quotes none, of a type that it names.
 fn column_of(words: &str, slots: &[Slot], cells: &Cells, row: usize) -> String {
     let text = |at: usize| cells.column(at).as_string_opt::<i32>().map(|texts| texts.value(row));
     let quoted = |at: usize| {
@@ -155,15 +154,15 @@ fn column_of(words: &str, slots: &[Slot], cells: &Cells, row: usize) -> String {
     }
 }
 
-/// Why a transaction, or a part of one, did not come about.
+/// The reason why a transaction, or a part of one, failed.
 enum Failure {
-    /// The table may refuse some rows; the server names one of them, or none.
+    /// The table may reject some rows; the server names one of them, or none.
     Rows(tokio_postgres::Error, Option<usize>),
     Other(CommitError),
 }
 
 impl Failure {
-    /// The failure of something that has no rows.
+    /// Converts the failure of something without rows.
     fn of_all(self, writer: &PostgresWriter) -> CommitError {
         match self {
             Self::Rows(error, _) => writer.failed(&error).into(),
@@ -208,14 +207,14 @@ impl PostgresWriter {
         Ok(Some(Rows { target, outputs, order: Arc::new(order) }))
     }
 
-    /// Begins a transaction with the token of so many rows. The table still is what it is known as.
+    /// Begins a transaction with the token of these rows, and checks that the table is unchanged.
     async fn begin(&self, rows: Option<&Rows>, token: &Token) -> Result<Transaction, Error> {
         let token = token.with_rows(rows.map_or(0, |rows| rows.len() as u64));
         let transaction = match rows {
             Some(Rows { target, .. }) => target.definition.begin(&self.server).await?,
             None => Transaction::begin(&self.server, "").await?,
         };
-        // Without rows, too: what made dead letters of all of them may have changed. Sent together, so that the question
+        // Also without rows: the table that rejected all of them may have changed. Sent together, so that the check
         // costs no round trip.
         let same = async {
             match rows.map(|rows| &rows.target).or(self.target.as_ref()) {
@@ -235,7 +234,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Makes sure that the table still is what it is known as.
+    /// Checks that the table is unchanged.
     async fn same(&self, target: &Target, client: &Object) -> Result<(), Error> {
         match target.definition.holds(client).await.map_err(|error| self.failed(&error))? {
             true => Ok(()),
@@ -246,7 +245,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Token and all rows in one transaction.
+    /// Writes token and all rows in one transaction.
     async fn write(&self, rows: Option<(&Rows, Vec<(usize, Encoded)>)>, token: &Token) -> Result<Written, Failure> {
         let of = rows.as_ref().map(|(rows, _)| *rows);
         let expected = of.map_or(0, |rows| rows.len() as u64);
@@ -257,7 +256,7 @@ impl PostgresWriter {
                 match pipeline::send(&transaction, encoded).await {
                     Ok(written) => written,
                     Err(failed) => {
-                        // A COPY that can't begin leaves the client an answer behind: its connection goes.
+                        // A COPY that can't begin leaves an answer for the client to read: its connection is closed.
                         match copies && failed.1.is_none() {
                             true => drop(transaction),
                             false => end(transaction).await,
@@ -276,12 +275,12 @@ impl PostgresWriter {
         Ok(written)
     }
 
-    /// The same in parts, after it failed as a whole: finds the rows that the table refuses, and keeps what it takes. If
-    /// all are taken (two rows that only the database takes for the same key), the commit is done.
+    /// Writes in parts after the whole failed: finds the rows that the table rejects, and keeps the accepted ones. If
+    /// all are accepted (two rows that only the database considers the same key), the commit is done.
     async fn search(&mut self, rows: &Rows, token: &Token, named: Option<usize>) -> Result<Written, CommitError> {
         let transaction = self.begin(Some(rows), token).await?;
         let expected = rows.len() as u64;
-        // What is kept must not be locked for long.
+        // Kept rows must not stay locked for long.
         let set = "set local idle_in_transaction_session_timeout = '10s'";
         transaction.batch_execute(set).await.map_err(|error| self.failed(&error))?;
         let mut search = Search::new(rows.len(), named);
@@ -292,13 +291,13 @@ impl PostgresWriter {
             before: "savepoint part",
             written: Written::default(),
         };
-        // What fails without any row is no matter of rows. What it does otherwise, by triggers, is undone.
+        // What fails without any row is not caused by rows. Other effects, by triggers, are undone.
         parts.write(0..0).await.map_err(|failure| failure.of_all(self))?;
         parts.before = UNDO;
         while let Some(part) = search.next() {
             let single = part.len() == 1;
             let done = match parts.write(part.clone()).await {
-                // It may have been the moment's.
+                // It may have been a transient state.
                 Err(Failure::Rows(error, _)) if single && failure::may_be_of_the_server(&error) => {
                     parts.write(part).await
                 }
@@ -310,7 +309,7 @@ impl PostgresWriter {
                 Err(Failure::Other(error)) => return Err(error),
             }
         }
-        // What all rows share, and is not about data, is the table's matter.
+        // A failure common to all rows that is not about data is the table's.
         if search.found.len() == rows.len()
             && let Some((_, error)) = search.found.iter().find(|(_, error)| !failure::is_of_data(error, rows.len()))
         {
@@ -344,12 +343,12 @@ impl PostgresWriter {
         Err(rows.rejected(found.collect()))
     }
 
-    /// Commits what is kept of the commit before, if this one is the same but for the records that were refused.
+    /// Commits the kept rows of the previous commit, if this one is the same except for the rejected records.
     async fn commit_kept(&mut self, rows: &Rows, token: &Token) -> Result<Option<Written>, Error> {
         let Some((kept, transaction)) = self.kept.take() else { return Ok(None) };
         let token = token.with_rows(kept.written);
         let same = kept.is(&token, &rows.outputs, &rows.order.places);
-        // Up to its commit nothing has happened: if its session is over, all is written anew.
+        // Nothing has taken effect before its commit: if its session has ended, everything is written again.
         if !same || tokens::restate(&self.server, &transaction, &self.schema, &token).await.is_err() {
             end(transaction).await;
             return Ok(None);
@@ -358,7 +357,7 @@ impl PostgresWriter {
         Ok(Some(Written { rows: kept.written, swallowed: kept.swallowed }))
     }
 
-    /// Makes sure that rows which were refused before anything was sent are refused by the table as it is.
+    /// Checks that rows rejected before anything was sent would be rejected by the table as it is now.
     async fn same_as_refused(&self) -> Result<(), Error> {
         match &self.target {
             Some(target) if self.kept.is_none() => self.same(target, &self.server.connection().await?).await,
@@ -366,8 +365,8 @@ impl PostgresWriter {
         }
     }
 
-    /// Looks at a table again that was changed. False: rows of the same demand can't be written to it any more, or what is
-    /// in the way is for the next opening to tell.
+    /// Reads a changed table again. False: rows of the same demand can't be written to it any more, or the next opening
+    /// has to report an obstacle.
     async fn look_again(&mut self) -> bool {
         let Some(known) = self.target.clone() else { return false };
         let Ok(mut client) = self.server.connection().await else { return false };
@@ -436,7 +435,7 @@ impl PostgresWriter {
         Ok(self.committed(written))
     }
 
-    /// Corrects the token where other rows were written than it says.
+    /// Corrects the token if other rows were written than it says.
     async fn restate(
         &self,
         transaction: &Transaction,
@@ -451,22 +450,22 @@ impl PostgresWriter {
     }
 }
 
-/// Ends a transaction of which nothing is to stay. If that fails, its connection goes, and the server ends it.
+/// Ends a transaction and discards its effects. If that fails, its connection is closed, and the server rolls it back.
 async fn end(transaction: Transaction) {
     if let Err(error) = transaction.roll_back().await {
         tracing::debug!(%error, "a transaction ends with its connection");
     }
 }
 
-/// Leaves nothing of the part before.
+/// Undoes the previous part.
 const UNDO: &str = "rollback to savepoint part";
 
-/// Writes a commit part by part: one that is refused leaves nothing.
+/// Writes a commit part by part: a rejected part leaves nothing.
 struct Parts<'a> {
     writer: &'a PostgresWriter,
     rows: &'a Rows,
     transaction: &'a Transaction,
-    /// What stands before the next part.
+    /// The statements before the next part.
     before: &'static str,
     written: Written,
 }
@@ -491,7 +490,7 @@ impl Parts<'_> {
         }
     }
 
-    /// Leaves what was written, and nothing of a part that was refused last.
+    /// Keeps what was written, and undoes a part that was rejected last.
     async fn end(&mut self) -> Result<(), tokio_postgres::Error> {
         match self.before == UNDO {
             true => self.transaction.batch_execute(UNDO).await,
@@ -543,7 +542,7 @@ impl Writer for PostgresWriter {
             };
             return match (done, holders) {
                 (Err(CommitError::Failed(Error::Transient { code: "locked", message, .. })), Some(holders)) => {
-                    Err(Error::transient("locked", format!("{message}; in the way: {holders}")).into())
+                    Err(Error::transient("locked", format!("{message}; blocked by {holders}")).into())
                 }
                 (done, _) => done,
             };

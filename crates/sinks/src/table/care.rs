@@ -1,21 +1,22 @@
-//! How much a table cares about the way in which the rows of a commit are written.
+//! How sensitive a table is to the way in which the rows of a commit are written.
 
-/// What has to be kept so that a commit comes to the same as its rows written one by one. Each includes those before it.
+/// The guarantees needed so that a commit has the same result as its rows written one by one. Each level includes those
+/// before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Care {
-    /// Nothing refuses or notices a row that a later one with its key covers: the last one will do.
+    /// Nothing rejects or observes a row that a later one with its key overwrites: writing the last one is enough.
     #[default]
     Last,
-    /// A row may be refused for what it is: each is written. Rows with other keys do not matter to it.
+    /// A row may be rejected for its own values: each is written. It is independent of rows with other keys.
     Each,
-    /// A row matters to those after it, whatever their keys: all are written in the order of arrival.
+    /// A row affects later ones with any key: all are written in the order of arrival.
     Arrival,
-    /// A row may depend on what else its statement writes: each has a statement of its own.
+    /// A row may depend on other rows of its statement: each has a statement of its own.
     Alone,
 }
 
 impl Care {
-    /// This much if something holds, otherwise the least.
+    /// Returns this level if `holds`, otherwise the lowest.
     pub fn when(self, holds: bool) -> Self {
         if holds { self } else { Self::Last }
     }

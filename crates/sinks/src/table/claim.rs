@@ -1,25 +1,27 @@
-//! What a pipeline has written to a table: one that is missing then is not made anew unasked.
+//! Tracks that a pipeline has written rows to a table: if that table is missing, it is not recreated without the user's
+//! decision.
 use dataflow_core::{id::Generation, token::Fence};
 use dataflow_sdk::{Error, sink::OpenLane};
 
-/// Whose rows a table must hold.
+/// A pipeline whose rows a table must contain.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// Whose.
+    /// Its fence.
     pub fence: Fence,
-    /// The generations whose rows need not be there, as a user has decided to go on without them, or they are elsewhere.
+    /// The generations whose rows may be missing, because a user has decided to continue without them, or they are
+    /// elsewhere.
     excused: Vec<Generation>,
 }
 
 impl Claim {
-    /// That of a lane that is opened.
+    /// The claim of a lane that is opened.
     pub fn of(lane: &OpenLane) -> Self {
         let excused = lane.known.iter().copied().filter(|known| !lane.left.contains(known));
         Self { fence: lane.fence.clone(), excused: excused.collect() }
     }
 
-    /// That a `table` which is `missing`, or another one than was written to, may be made or written to, if none of the rows
-    /// that it must hold were written. `written` says how many rows each generation wrote.
+    /// Checks that a `table` which is `missing` or not the one written before may be created or written, because it
+    /// need not contain any rows. `written` gives the number of rows that each generation wrote.
     ///
     /// # Errors
     /// If it had rows: the user decides.
@@ -36,13 +38,13 @@ impl Claim {
         }
         let rows: i64 = rows.iter().sum();
         let (code, what) = match missing {
-            true => ("table-missing", "is gone; this pipeline has written"),
-            false => ("table-replaced", "was made anew; to the one before it this pipeline has written"),
+            true => ("table-missing", "is missing; this pipeline has written"),
+            false => ("table-replaced", "was recreated; to its predecessor this pipeline has written"),
         };
         Err(Error::Contradicts {
             code,
             message: format!("table {table} {what} {rows} rows"),
-            fix: "put the table back as it was, or choose: set the checkpoint to \"beginning\" to write all again, or to \"journal\" to go on after the last checkpoint, which counts what is gone as lost"
+            fix: "restore the table, or choose: set the checkpoint to \"beginning\" to write everything again, or to \"journal\" to continue after the last checkpoint and count the missing rows as lost"
                 .into(),
             generations,
         })

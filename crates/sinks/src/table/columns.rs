@@ -1,16 +1,17 @@
-//! Columns and keys as users write them.
+//! Columns and keys in the form users write them.
 use dataflow_core::types::Type;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Which columns are written.
+/// The columns that are written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Columns {
     /// Their names.
     Names(Vec<String>),
-    /// Their names and types: `{"id": "bigint", "price": "decimal(10,2)"}`. The types count where a column is made.
+    /// Their names and types: `{"id": "bigint", "price": "decimal(10,2)"}`. The types are used when a column is
+    /// created.
     Types(IndexMap<String, Type>),
 }
 
@@ -35,7 +36,7 @@ pub enum Names {
 }
 
 impl Names {
-    /// All of them.
+    /// Returns all names.
     pub fn to_vec(&self) -> Vec<String> {
         match self {
             Self::One(name) => vec![name.clone()],

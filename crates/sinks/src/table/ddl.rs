@@ -1,13 +1,13 @@
-//! Statements that make tables, as both databases take them.
+//! Statements that create tables, in the common dialect of both databases.
 use dataflow_core::types::Type;
 use dataflow_sdk::batch::Column;
 
-/// A name in quotes, taken as it is written.
+/// Quotes a name, which makes it case-sensitive.
 pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A table's name in quotes, each part of it.
+/// Quotes each part of a table's name.
 pub fn quote_table(table: &str) -> String {
     match table.split_once('.') {
         Some((schema, name)) => format!("{}.{}", quote(schema), quote(name)),
@@ -15,12 +15,12 @@ pub fn quote_table(table: &str) -> String {
     }
 }
 
-/// Names in quotes, with commas.
+/// Quotes names and separates them by commas.
 pub fn quote_all(names: &[String]) -> String {
     names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// `create table …`
+/// Builds `create table …`.
 pub fn create_table(table: &str, columns: &[Column], key: &[String], type_name: impl Fn(Type) -> String) -> String {
     let mut parts: Vec<String> =
         columns.iter().map(|column| format!("{} {}", quote(&column.name), type_name(column.ty))).collect();
@@ -30,18 +30,18 @@ pub fn create_table(table: &str, columns: &[Column], key: &[String], type_name: 
     format!("create table {} ({})", quote_table(table), parts.join(", "))
 }
 
-/// `alter table … add column …`
+/// Builds `alter table … add column …`.
 pub fn add_column(table: &str, column: &Column, type_name: impl Fn(Type) -> String) -> String {
     format!("alter table {} add column {} {}", quote_table(table), quote(&column.name), type_name(column.ty))
 }
 
-/// `create unique index …`
+/// Builds `create unique index …`.
 pub fn unique_index(table: &str, columns: &[String]) -> String {
     format!("create unique index on {} ({})", quote_table(table), quote_all(columns))
 }
 
-/// What follows `insert into … values …` so that a row with the same key is replaced. Of the key's columns, those that are
-/// `folded` are written, too: what is equal to the database may be written in another way.
+/// Builds the clause after `insert into … values …` that replaces a row with the same key. Key columns that are
+/// `folded` are written, too: values that the database considers equal may have different spellings.
 pub fn on_conflict(key: &[String], columns: &[String], folded: &[String]) -> String {
     let written: Vec<String> = columns
         .iter()

@@ -1,18 +1,18 @@
-//! Decimal numbers by their digits, however they are written.
+//! Decimal numbers by their digits, independent of their spelling.
 
 /// A number as its digits without zeros at either end, and a power of ten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decimal {
     /// Whether it is below zero.
     pub negative: bool,
-    /// Its digits, without zeros at either end; none: it is zero.
+    /// Its digits, without zeros at either end; empty for zero.
     pub digits: String,
     /// The power of ten of the last digit.
     pub exponent: i64,
 }
 
 impl Decimal {
-    /// The number that a text is, as JSON and SQL write numbers; none: it is none.
+    /// Parses a number in the spelling of JSON and SQL; `None` if the text is not a number.
     pub fn of(text: &str) -> Option<Self> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (negative, mantissa) = match mantissa.strip_prefix('-') {
@@ -33,12 +33,13 @@ impl Decimal {
         })
     }
 
-    /// Whether it is a multiple of ten to the power of `-scale`: so many digits after the point hold it.
+    /// Returns whether it is a multiple of ten to the power of `-scale`, so that `scale` digits after the point hold
+    /// it.
     pub fn has_scale(&self, scale: i64) -> bool {
         self.exponent >= scale.saturating_neg()
     }
 
-    /// As an integer is written, if it is one of at most `most` digits.
+    /// Returns it as an integer's text, if it is an integer with at most `most` digits.
     pub fn integer(&self, most: usize) -> Option<String> {
         if self.digits.is_empty() {
             return Some("0".into());
@@ -49,7 +50,7 @@ impl Decimal {
     }
 }
 
-/// A number in the form that all texts of it share.
+/// Returns the common form of all texts of a number.
 pub fn canonical(text: &str) -> String {
     match Decimal::of(text) {
         Some(Decimal { negative, digits, exponent }) => {

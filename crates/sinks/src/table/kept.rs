@@ -1,32 +1,32 @@
-//! What a refused commit has already written, so that the one after it need not write it again.
+//! The rows that a refused commit has already written, so that its successor need not write them again.
 use super::keys::Place;
 use dataflow_core::token::Token;
 use dataflow_sdk::batch::{Output, Warning};
 
-/// The rows of a commit but for those that the table refuses, written in a transaction that is still open. The same
-/// commit without the refused records follows; then only its token is new.
+/// The rows of a commit except those that the table rejects, written in a transaction that is still open. The same
+/// commit without the rejected records follows; then only its token is new.
 #[derive(Debug)]
 pub struct Kept {
     token: Token,
-    /// The rows, in their order: which output, which of its records. Rows are counted anew where others are gone.
+    /// The rows in order: the index of the output and of its record. Rows are renumbered where others were removed.
     rows: Vec<(usize, u32)>,
-    /// How many rows the table has taken.
+    /// Counts the rows that the table has accepted.
     pub written: u64,
-    /// How many more it has taken that had no effect on it.
+    /// Counts further accepted rows that had no effect.
     pub swallowed: u64,
 }
 
-/// What is said of rows that a table takes and that have no effect on it.
+/// The warning about accepted rows without an effect.
 pub fn swallowed(table: &str, records: u64) -> Vec<Warning> {
     let message = format!(
-        "table {table} took rows without an error that had no effect on it: a trigger or a rule leaves them out, or writes them elsewhere"
+        "table {table} accepted rows that had no effect: a trigger or a rule skips them, or writes them elsewhere"
     );
     let warning = Warning { code: "rows-swallowed", subject: table.into(), message, records };
     if records > 0 { vec![warning] } else { Vec::new() }
 }
 
 impl Kept {
-    /// What of a commit was written: all rows but the refused ones, which are told by their indices in `places`, rising.
+    /// The rows of a commit that were written: all but the rejected ones, given by their rising indices in `places`.
     pub fn of(
         token: &Token,
         outputs: &[Output],
@@ -39,8 +39,8 @@ impl Kept {
         Self { token: token.clone(), rows: rows(outputs, kept.map(|(_, place)| *place)), written, swallowed }
     }
 
-    /// Whether a commit would write the very same rows. It would not if a refused record has more rows, or if a row that
-    /// was passed over for a later one with its key comes to the fore.
+    /// Returns whether a commit would write exactly these rows. It would not if a rejected record has more rows, or if
+    /// a row that was skipped because a later one has its key now has to be written.
     pub fn is(&self, token: &Token, outputs: &[Output], places: &[Place]) -> bool {
         let at = |token: &Token| (token.fence.clone(), token.sequence);
         at(&self.token) == at(token)

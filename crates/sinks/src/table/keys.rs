@@ -1,4 +1,4 @@
-//! Which rows of a commit are refused from the start, and what makes two keys the same.
+//! Finds the rows of a commit that are rejected before writing, and compares keys.
 use super::Layout;
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray},
@@ -13,7 +13,7 @@ use dataflow_sdk::{
 };
 use std::sync::Arc;
 
-/// A row of a commit: which output, which row of it.
+/// A row of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Index into the outputs.
@@ -22,16 +22,16 @@ pub struct Place {
     pub row: usize,
 }
 
-/// All rows, in the order of their arrival.
+/// Returns all rows in the order of arrival.
 pub fn arrived(outputs: &[Output]) -> Vec<Place> {
     let sizes = outputs.iter().map(Output::len).enumerate();
     sizes.flat_map(|(output, rows)| (0..rows).map(move |row| Place { output, row })).collect()
 }
 
-/// The columns of every output, in the order of the demand.
+/// Returns the columns of every output, in the order of the demand.
 ///
 /// # Errors
-/// [`Error::Fatal`] if an output is none of columns.
+/// [`Error::Fatal`] if an output has no columns.
 pub fn batches(outputs: &[Output]) -> Result<Vec<&Cells>, Error> {
     let cells = outputs.iter().map(|output| match &output.payload {
         Payload::Columns(cells) => Some(cells),
@@ -42,11 +42,11 @@ pub fn batches(outputs: &[Output]) -> Result<Vec<&Cells>, Error> {
         .ok_or_else(|| Error::fatal("internal", "the sink was given documents where it asked for columns").for_user())
 }
 
-/// The keys of the rows of each output, in a form in which equal ones are the same bytes. What only the database takes
-/// for equal (another case, another collation) differs here.
+/// Encodes the keys of each output's rows so that equal keys are equal bytes. Keys that only the database considers
+/// equal (in another case or collation) differ here.
 ///
 /// # Errors
-/// [`Error::Fatal`] if a key has a type that has no order.
+/// [`Error::Fatal`] if the type of a key has no order.
 pub fn of_rows(layout: &Layout, batches: &[&Cells]) -> Result<Vec<Rows>, Error> {
     let failed = |error| Error::fatal("internal", format!("keys can't be compared: {error}"));
     let Some(first) = batches.first() else { return Ok(Vec::new()) };
@@ -61,7 +61,7 @@ pub fn of_rows(layout: &Layout, batches: &[&Cells]) -> Result<Vec<Rows>, Error> 
     rows.collect()
 }
 
-/// A column in which values that are equal are written the same.
+/// Normalizes a column, so that equal values are the same bytes.
 fn comparable(ty: Type, column: &ArrayRef) -> ArrayRef {
     let texts = |same: fn(&str) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter(column.as_string::<i32>().iter().map(|text| text.map(same))))
@@ -69,7 +69,7 @@ fn comparable(ty: Type, column: &ArrayRef) -> ArrayRef {
     match (ty, column.data_type()) {
         (Type::Uuid, DataType::Utf8) => texts(|text| text.replace('-', "").to_ascii_lowercase()),
         (Type::Number, DataType::Utf8) => texts(super::decimal::canonical),
-        // There is a zero below zero, which is equal to the other.
+        // Negative zero equals zero.
         (Type::Real, DataType::Float32) => {
             Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0)) as _
         }
@@ -80,8 +80,8 @@ fn comparable(ty: Type, column: &ArrayRef) -> ArrayRef {
     }
 }
 
-/// Turns down rows without a key, or with NULL where the table refuses it. Whether a field that is missing does any harm
-/// in an upsert only the table can say: its row may be there.
+/// Rejects rows without a key, or with NULL in a column that refuses it. Only the table can decide about a missing
+/// field in an upsert: its row may exist.
 ///
 /// # Errors
 /// [`CommitError::Rejected`] with all of them.
@@ -110,12 +110,12 @@ pub fn refuse_nulls(layout: &Layout, batches: &[&Cells]) -> Result<(), CommitErr
     if rejected.is_empty() { Ok(()) } else { Err(CommitError::Rejected(rejected)) }
 }
 
-/// Why a row is refused, in the database's own words.
+/// The cause of a rejected row, in the database's own words.
 pub fn refused_by(table: &str, words: &str) -> String {
     format!("table {table} refuses it: {words}")
 }
 
-/// A row that the table refuses. Which record it is of stands beside the cause, so that causes can be counted.
+/// A row that the table rejects. The record is named beside the cause, so that causes can be counted.
 pub fn reject(place: Place, cause: &str) -> RejectedRow {
     RejectedRow { output: place.output, row: place.row, cause: cause.into() }
 }

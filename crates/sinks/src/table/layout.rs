@@ -1,4 +1,4 @@
-//! How what a spec says meets the table that is there: which columns are written, of which types, by which key.
+//! Matches a spec with the existing table: the columns that are written, their types, and the key.
 use super::{Care, Columns, Mode, Naming, Options, Unknown, ddl};
 use dataflow_core::types::Type;
 use dataflow_sdk::{
@@ -11,19 +11,20 @@ use dataflow_sdk::{
 pub struct Found {
     /// Its columns, in order.
     pub columns: Vec<FoundColumn>,
-    /// Columns of its primary key, in order; empty: none.
+    /// Columns of its primary key, in order; empty if it has none.
     pub primary_key: Vec<String>,
-    /// Columns of each unique index on plain columns without condition, the primary key included.
+    /// Columns of each unique index on plain columns without a condition, the primary key included.
     pub unique: Vec<Vec<String>>,
-    /// How many rules there are that one row may break for another: unique indexes, the key's included, and the like.
+    /// Counts the constraints that one row may violate because of another: unique indexes, the key's included, and the
+    /// like.
     pub rules: usize,
-    /// What else there is that judges or notices rows, such as checks and triggers, and how much it cares.
+    /// How sensitive the table is because of anything else that checks or observes rows, such as checks and triggers.
     pub care: Care,
     /// Columns that rows of other tables refer to.
     pub referenced: Vec<String>,
-    /// Whether rows may be refused for their values, besides what its columns tell.
+    /// Whether rows may be rejected for values that the types of the columns allow.
     pub unsure: bool,
-    /// Columns of which an index may refuse a value, as it is too long.
+    /// Columns with an index that may reject a value for its length.
     pub indexed: Vec<String>,
 }
 
@@ -32,51 +33,51 @@ pub struct Found {
 pub struct FoundColumn {
     /// Its name.
     pub name: String,
-    /// Its type; none: one that can't be written.
+    /// Its type; `None` if it can't be written.
     pub ty: Option<Type>,
     /// Its type in the database's words.
     pub declared: String,
     /// Whether it refuses NULL.
     pub not_null: bool,
-    /// Whether it has a default, which a row gets whose record has no such field.
+    /// Whether it has a default, for a new row whose record lacks the field.
     pub has_default: bool,
-    /// Whether values that the database takes for equal are equal to us, too.
+    /// Whether values that the database considers equal are identical.
     pub exact: bool,
     /// Whether only the database may write it.
     pub generated: bool,
-    /// Whether it takes every value that is sent for it.
+    /// Whether it accepts every value that is sent for it.
     pub sure: bool,
-    /// How much its default cares.
+    /// How sensitive its default is.
     pub fills: Care,
 }
 
-/// Which columns are written, and by which key.
+/// The columns that are written, and the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The columns, in the order of the demand.
     pub slots: Vec<Slot>,
     /// Places of the key's columns in [`Self::slots`]; empty: rows are appended.
     pub key: Vec<usize>,
-    /// How its rows have to be written, where they have all fields.
+    /// How rows with all fields have to be written.
     pub care: Care,
-    /// Whether a new row may be judged by what it lacks, besides NULL in a column that refuses it.
+    /// Whether a new row may be rejected for a missing field in another way than by NULL in a column that refuses it.
     pub judged: bool,
 }
 
 /// A column that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Name, and the type that its values are asked for in.
+    /// Name, and the type in which its values are demanded.
     pub column: Column,
     /// Its type in the database's words.
     pub declared: String,
     /// Whether it refuses NULL.
     pub not_null: bool,
-    /// Whether it has a default, which a row gets whose record has no such field.
+    /// Whether it has a default, for a new row whose record lacks the field.
     pub has_default: bool,
-    /// Whether values that the database takes for equal are equal to us, too.
+    /// Whether values that the database considers equal are identical.
     pub exact: bool,
-    /// How much its default cares.
+    /// How sensitive its default is.
     pub fills: Care,
 }
 
@@ -88,13 +89,13 @@ impl Slot {
 }
 
 impl Layout {
-    /// What is asked for of each row.
+    /// The demand for each row.
     pub fn demand(&self) -> Demand {
         Demand::Columns(self.slots.iter().map(|slot| slot.column.clone()).collect())
     }
 
-    /// Whether rows that have these fields alone change a row that is there, and are new ones only if there is none: as
-    /// new ones they may be refused for what they lack.
+    /// Returns whether rows with only these fields update an existing row, and are inserted only if there is none: as
+    /// new rows they may be rejected for what they lack.
     pub fn patches(&self, has: impl Fn(usize) -> bool) -> bool {
         let lacks = |slot: usize| !has(slot);
         let lacks_required = (0..self.slots.len()).any(|slot| lacks(slot) && self.slots[slot].is_required());
@@ -102,7 +103,7 @@ impl Layout {
         !self.key.is_empty() && self.key.iter().all(|slot| has(*slot)) && (lacks_required || self.judged && is_partial)
     }
 
-    /// The layout for a table that is there. `added` are columns to write beyond those that `columns` names.
+    /// Computes the layout for an existing table. `added` are columns to write beyond those that `columns` names.
     ///
     /// # Errors
     /// [`Error::Fatal`] if the table can't be written as the spec says.
@@ -116,7 +117,7 @@ impl Layout {
                     column.name, column.declared
                 );
                 return Err(Error::fatal("unsupported-type", message)
-                    .fix("name the columns to write in columns, without this one, or change its type")
+                    .fix("list the columns to write in columns, without this one, or change its type")
                     .for_user());
             };
             let column_of = Column { name: column.name.clone(), ty };
@@ -130,7 +131,7 @@ impl Layout {
             });
         }
         if let Some(name) = added.iter().find(|name| slots.iter().all(|slot| slot.column.name != **name)) {
-            // Otherwise it would be asked for again with every batch.
+            // Otherwise it would be requested again with every batch.
             let message = format!("table {table} can't have a column {name} that records fill");
             return Err(Error::fatal("column-not-added", message)
                 .fix("leave the field out or rename it with a map transform, or set unknownFields: ignore")
@@ -146,7 +147,7 @@ impl Layout {
         let warnings = unfilled.map(|column| Warning {
             code: "unfilled-column",
             subject: column.name.clone(),
-            message: format!("column {} of table {table} refuses NULL and has no default, but is not among columns: every row will be rejected", column.name),
+            message: format!("column {} of table {table} refuses NULL and has no default, but is not listed in columns: every row will be rejected", column.name),
             records: 0,
         });
         let warnings = warnings.collect();
@@ -155,12 +156,12 @@ impl Layout {
     }
 }
 
-/// How rows have to be written that have all fields of these slots.
+/// How rows with all fields of these slots have to be written.
 fn care(found: &Found, slots: &[Slot], key: &[usize]) -> Care {
     let written = |column: &&FoundColumn| slots.iter().any(|slot| slot.column.name == column.name);
     let is_key = |name: &String| key.iter().any(|place| slots[*place].column.name == *name);
     let exact = key.iter().all(|place| slots[*place].exact);
-    // A key that the database takes for equal is written, too, and may be another one to what refers to it.
+    // An upsert also writes a key that the database considers equal, and for references to it that may be a change.
     let changes_referenced = !key.is_empty() && !found.referenced.iter().all(|name| exact && is_key(name));
     let unsure = found.columns.iter().filter(written).any(|column| !column.sure);
     let unsure = unsure || found.unsure || !found.indexed.iter().all(is_key);
@@ -173,7 +174,7 @@ fn care(found: &Found, slots: &[Slot], key: &[usize]) -> Care {
         .max(fills.unwrap_or_default())
 }
 
-/// The columns to write, in order.
+/// Returns the columns to write, in order.
 fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<Vec<&'a FoundColumn>, Error> {
     let table = &options.table;
     let Some(named) = &options.columns else {
@@ -210,7 +211,7 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
                             "add it to the table, set unknownFields: add, or leave it out of columns".into()
                         }
                         None => format!(
-                            "add it to the table, leave it out of columns, or set unknownFields: add and give columns their types, as in {name:?}: \"text\""
+                            "add it to the table, leave it out of columns, or set unknownFields: add and give the columns types, as in {name:?}: \"text\""
                         ),
                     };
                     Err(Error::fatal("column-missing", format!("table {table} has no column {name}")).fix(hint))
@@ -220,8 +221,9 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
     named.collect()
 }
 
-/// Columns to add to a table that is there: those that `columns` names with a type and it lacks, and `new` ones that
-/// records have. `added` learns what is to be written from here on, also what another lane has added.
+/// Returns the columns to add to an existing table: those that `columns` names with a type and the table lacks, and
+/// `new` fields of records. `added` receives the columns to write from here on, including those that another lane has
+/// added.
 ///
 /// # Errors
 /// [`Error::Fatal`] if the database can't have such a column.
@@ -235,7 +237,7 @@ pub fn columns_to_add(
     if !options.adds_columns() {
         return Ok(Vec::new());
     }
-    // A field whose name no column can have is one without a column, unless each is to get one.
+    // A field whose name can't be a column counts as one without a column, unless every field is to get one.
     let there = found.columns.iter().map(|column| column.name.as_str());
     let new = match options.unknown_fields {
         Unknown::Add => new.unwrap_or_default().to_vec(),
@@ -254,7 +256,7 @@ pub fn columns_to_add(
     Ok(columns)
 }
 
-/// Places of the key's columns; none if rows are appended.
+/// Returns the places of the key's columns; empty if rows are appended.
 fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, Error> {
     let table = &options.table;
     let given = options.key();
@@ -275,7 +277,8 @@ fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, E
     let places = names.iter().map(|name| match slots.iter().position(|slot| slot.column.name == *name) {
         Some(place) => Ok(place),
         None if found.columns.iter().any(|column| column.name == *name && column.generated) => {
-            let message = format!("key column {name} of table {table} is written by the database alone");
+            let message =
+                format!("key column {name} of table {table} is generated by the database and can't be written");
             let fix = "give a key that records fill, or set mode: append; an identity column can be made \
                 generated by default instead of always";
             Err(Error::fatal("key-missing", message).fix(fix).for_user())
@@ -285,7 +288,7 @@ fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, E
             Err(Error::fatal("key-missing", message).fix("add it to columns, or set mode: append").for_user())
         }
         None => {
-            let message = format!("table {table} has no column {name}, which is in key");
+            let message = format!("table {table} has no column {name}, which key names");
             Err(Error::fatal("column-missing", message).fix("add it to the table, or change key"))
         }
     });
@@ -298,8 +301,8 @@ fn key(options: &Options, found: &Found, slots: &[Slot]) -> Result<Vec<usize>, E
     Ok(places)
 }
 
-/// Columns of a table that is to be made, from what the spec says and what the first batch has. None: the first batch
-/// must be waited for.
+/// Returns the columns of a table to be created, from the spec and the first batch. `None`: the first batch has to be
+/// awaited.
 ///
 /// # Errors
 /// [`Error::Fatal`] if there is no column, or none for a part of the key.
@@ -312,7 +315,7 @@ pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>)
         (None, Some(first)) => first.to_vec(),
         (Some(Columns::Names(names)), Some(first)) => {
             let of_first = |name: &String| first.iter().find(|column| column.name == *name).cloned();
-            // What the first batch doesn't have may turn out to be anything.
+            // A field that the first batch lacks may turn out to have any type.
             names
                 .iter()
                 .map(|name| of_first(name).unwrap_or_else(|| Column { name: name.clone(), ty: Type::Json }))
@@ -320,8 +323,8 @@ pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>)
         }
     };
     let table = &options.table;
-    // A field whose name no column can have is one without a column: of names that are one to the database the first one
-    // gets it.
+    // A field whose name can't be a column counts as one without a column: of names that are the same to the database,
+    // the first one gets it.
     let mut columns: Vec<Column> = columns;
     let admitted = naming.admitted(&columns, std::iter::empty());
     if options.columns.is_none() && !admitted.is_empty() {
@@ -329,16 +332,16 @@ pub fn new_columns(options: &Options, naming: &Naming, first: Option<&[Column]>)
     }
     naming.refuse(table, &columns, std::iter::empty())?;
     if columns.is_empty() {
-        let message = format!("table {table} can't be made: the first batch has no fields");
-        return Err(Error::fatal("no-columns", message).fix("give columns with their types, or make the table"));
+        let message = format!("table {table} can't be created: the first batch has no fields");
+        return Err(Error::fatal("no-columns", message).fix("give columns with their types, or create the table"));
     }
     if let Some(missing) = options.key().iter().find(|name| columns.iter().all(|column| column.name != **name)) {
         let message =
-            format!("table {table} can't be made: no record of the first batch has {missing}, which is in key");
+            format!("table {table} can't be created: no record of the first batch has {missing}, which key names");
         return Err(Error::fatal("column-missing", message).fix("change key, or give columns with their types"));
     }
     if options.mode == Some(Mode::Upsert) && options.key.is_none() {
-        let message = format!("mode: upsert needs a key to make table {table} with");
+        let message = format!("mode: upsert needs a key to create table {table}");
         return Err(Error::fatal("key-missing", message).fix("give key").for_user());
     }
     Ok(Some(columns))

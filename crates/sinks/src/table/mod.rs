@@ -1,5 +1,5 @@
-//! What the table sinks share: how a table is described in a spec, how that meets the table that is there, and how
-//! tokens are stored beside it. Holds no connection and no SQL of one database.
+//! Common code of the table sinks: the table options of a spec, the match with the existing table, and the storage of
+//! tokens beside it. Contains no connection and no SQL specific to one database.
 pub mod audit;
 pub mod care;
 pub mod claim;

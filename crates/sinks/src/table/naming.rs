@@ -1,17 +1,17 @@
-//! What a database lets names be.
+//! The rules of databases for names.
 use super::{Columns, Options};
 use dataflow_sdk::{Error, Problem, batch::Column};
 
 /// The rules of a database for names of tables and columns.
 #[derive(Debug)]
 pub struct Naming {
-    /// Whose rules they are.
+    /// The database.
     pub database: &'static str,
-    /// Most bytes of a name: what is beyond is cut off without a word.
+    /// The longest name in bytes: the rest of a longer one is cut off silently.
     pub longest: Option<usize>,
-    /// Names that no column can have, because each table has such a column of its own.
+    /// Names that no column can have, because each table has a built-in column with this name.
     pub taken: &'static [&'static str],
-    /// Whether two names are one for the database.
+    /// Whether the database considers two names the same.
     pub same: fn(&str, &str) -> bool,
 }
 
@@ -21,17 +21,17 @@ impl Naming {
         Some(format!("has {} bytes, and {} cuts names at {longest}", name.len(), self.database))
     }
 
-    /// Why a column can't have a name.
+    /// The reason why a column can't have a name.
     fn fault(&self, name: &str) -> Option<String> {
         if name.is_empty() || name.contains('\0') {
-            return Some(format!("is no name of a column for {}", self.database));
+            return Some(format!("is not a valid column name for {}", self.database));
         }
         let taken = self.taken.iter().any(|taken| (self.same)(taken, name));
-        let taken = taken.then(|| format!("is the name of a column that {} has in each table", self.database));
+        let taken = taken.then(|| format!("is the name of a built-in column of every table in {}", self.database));
         self.too_long(name).or(taken)
     }
 
-    /// Findings about the names in a spec.
+    /// Returns findings about the names in a spec.
     pub fn check(&self, options: &Options) -> Vec<Problem> {
         let mut problems = Vec::new();
         for part in options.table.split('.') {
@@ -47,7 +47,7 @@ impl Naming {
             for (at, name) in names.iter().enumerate() {
                 if let Some(fault) = self.fault(name) {
                     let problem = Problem::new(path, "column-name", format!("{name:?} {fault}"));
-                    problems.push(problem.fix("rename the field with a map transform, and name the column so"));
+                    problems.push(problem.fix("rename the field with a map transform, and use its new name here"));
                 }
                 if let Some(other) = names[..at].iter().find(|other| *other != name && (self.same)(other, name)) {
                     let message = format!("{other:?} and {name:?} are the same name for {}", self.database);
@@ -59,7 +59,7 @@ impl Naming {
         problems
     }
 
-    /// Refuses to make columns that the database would call otherwise, or one like another that is `there`.
+    /// Refuses to create columns that the database would rename, or confuse with one that is `there`.
     ///
     /// # Errors
     /// [`Error::Fatal`] that names the field and how to rename it.
@@ -84,13 +84,13 @@ impl Naming {
         Ok(())
     }
 
-    /// Those of the columns that the database can have beside the others, and those that are `there`.
+    /// Returns the columns that the database can have beside the others, and those that are `there`.
     pub fn admitted<'a>(&self, columns: &'a [Column], there: impl Iterator<Item = &'a str> + Clone) -> Vec<Column> {
         let admitted = |at: &usize| self.fault_among(columns, *at, there.clone()).is_none();
         (0..columns.len()).filter(admitted).map(|at| columns[at].clone()).collect()
     }
 
-    /// Why there can't be such a column beside those before it, and those that are `there`.
+    /// The reason why a column can't exist beside those before it, and those that are `there`.
     fn fault_among<'a>(
         &self,
         columns: &'a [Column],

@@ -1,4 +1,4 @@
-//! How a spec describes the table to write to.
+//! The options of a spec for the target table.
 use super::{Columns, Layout, Names, Naming};
 use dataflow_sdk::{Problem, transform::UnknownFields};
 use schemars::JsonSchema;
@@ -14,11 +14,11 @@ pub enum Mode {
     Append,
 }
 
-/// What becomes of fields that the table has no column for.
+/// What happens to fields without a column in the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
-    /// They are left out, warned of and counted.
+    /// They are left out, counted, and reported as a warning.
     #[default]
     Ignore,
     /// A column is added to the table.
@@ -40,27 +40,28 @@ impl From<Unknown> for UnknownFields {
     }
 }
 
-/// How a spec describes the table to write to; the same for every table sink.
+/// The options of a spec for the target table; the same for every table sink.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Name of the table.
     pub table: String,
-    /// Columns to write; none: all of the table, or of the first batch.
+    /// Columns to write; `None`: all of the table, or of the first batch.
     pub columns: Option<Columns>,
     /// Key columns.
     pub key: Option<Names>,
-    /// What a record does; none: as [`Layout`] finds.
+    /// What a record does; `None`: [`Layout`] decides.
     pub mode: Option<Mode>,
-    /// Whether a missing table is made.
+    /// Whether a missing table is created.
     pub create_table: bool,
-    /// What becomes of fields without a column.
+    /// What happens to fields without a column.
     pub unknown_fields: Unknown,
-    /// Whether columns are added for fields that had no value yet when the table was made, whatever `unknown_fields` says.
+    /// Whether columns are added for fields that had no value when the table was created, whatever `unknown_fields`
+    /// says.
     pub grows: bool,
 }
 
 impl Options {
-    /// The key columns that are given.
+    /// The given key columns.
     pub fn key(&self) -> Vec<String> {
         self.key.as_ref().map(Names::to_vec).unwrap_or_default()
     }
@@ -70,8 +71,8 @@ impl Options {
         self.grows || self.unknown_fields == Unknown::Add
     }
 
-    /// The same for rows that were asked for as `known` says. A column that is new has no part in it where each field
-    /// gets its column when it comes.
+    /// Restricts the options to the demand `known`. New columns are left out of it if each field gets its column when
+    /// it first appears.
     #[must_use]
     pub fn for_rows_of(&self, known: &Layout) -> Self {
         let names = || known.slots.iter().map(|slot| slot.column.name.clone()).collect();
@@ -81,7 +82,7 @@ impl Options {
         }
     }
 
-    /// Findings that need no connection.
+    /// Returns findings that need no connection.
     pub fn check(&self, naming: &Naming) -> Vec<Problem> {
         let mut problems = naming.check(self);
         let mut found = |path: &str, code: &str, message: String, fix: &str| {
@@ -91,16 +92,16 @@ impl Options {
             found(
                 "table",
                 "invalid-value",
-                format!("{:?} is no name of a table", self.table),
-                "give a name like users or sales.users",
+                format!("{:?} is not a table name", self.table),
+                "use a name like users or sales.users",
             );
         }
         if self.table == super::tokens::TABLE || self.table.ends_with(".dataflow_tokens") {
-            found("table", "reserved", "dataflow_tokens is where progress is kept".into(), "write to another table");
+            found("table", "reserved", "dataflow_tokens is reserved for progress".into(), "write to another table");
         }
         let columns = self.columns.as_ref().map(Columns::names);
         if columns.as_ref().is_some_and(Vec::is_empty) {
-            found("columns", "too-few", "columns names no column".into(), "name one, or leave columns out");
+            found("columns", "too-few", "columns is empty".into(), "name one, or leave columns out");
         }
         let key = self.key();
         for (path, names) in
@@ -111,7 +112,7 @@ impl Options {
             }
         }
         if self.key.is_some() && key.is_empty() {
-            found("key", "too-few", "key names no column".into(), "name one, or leave key out");
+            found("key", "too-few", "key is empty".into(), "name one, or leave key out");
         }
         if let Some(columns) = columns
             && let Some(missing) = key.iter().find(|name| !columns.contains(&name.as_str()))

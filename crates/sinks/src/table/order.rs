@@ -1,10 +1,10 @@
-//! In which order the rows of a commit are written, which of them, and which fields of each: so that it comes to the same
-//! as the rows written one by one.
+//! Decides the order in which the rows of a commit are written, which rows, and which fields of each, so that the
+//! result is the same as writing them one by one.
 //!
-//! A record says nothing of the fields that it does not have: they keep what they are, or get their default in a new row.
-//! So rows are written by the set of fields that they have; where all have all, that is one set. What else has to be kept
-//! the table's [`Care`] says. Of records of one key, one is left out if nothing can tell and what comes after it has all
-//! its fields; the others are written one after the other.
+//! A record says nothing about the fields that it lacks: they keep their value, or get their default in a new row. So
+//! rows are grouped by the set of their fields; if all have all fields, there is one set. The table's [`Care`] says
+//! what else has to be preserved. Of records with the same key, one is left out if nothing can observe it and its
+//! successor has all its fields; the others are written one after the other.
 use super::{
     Care, Layout,
     keys::{self, Place},
@@ -18,34 +18,34 @@ use dataflow_sdk::{
 use indexmap::IndexSet;
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
-/// Places of the columns, in the layout, that rows have fields for.
+/// Places, in the layout, of the columns that rows have fields for.
 pub type Fields = Arc<[usize]>;
 
-/// The rows of a commit in the order in which they are written.
+/// The rows of a commit in the order of writing.
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The rows.
     pub places: Vec<Place>,
-    /// Rows that are left out, as later ones with the same key cover them.
+    /// Rows that are left out, because later ones with the same key overwrite them.
     pub covered: Vec<Place>,
     runs: Vec<Run>,
 }
 
-/// Rows that one statement may write: they follow each other, have different keys and the same fields.
+/// Rows that one statement may write: they are consecutive, have different keys and the same fields.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Their fields.
     pub fields: Fields,
-    /// Which rows of the [`Order`].
+    /// The indices of its rows in the [`Order`].
     pub rows: Range<usize>,
 }
 
 impl Order {
-    /// The order in which the rows of a commit are written. Within a key it is that of arrival, and where the table can
-    /// tell, over all rows; otherwise that of keys, so that lanes that write the same ones lock them in the same order.
+    /// Computes the order of writing. Within a key it is that of arrival, and if the table is sensitive to it, over all
+    /// rows; otherwise rows are sorted by key, so that lanes that write the same keys lock them in the same order.
     ///
     /// # Errors
-    /// [`CommitError::Rejected`] for rows without a key, or with NULL where the table refuses it.
+    /// [`CommitError::Rejected`] for rows without a key, or with NULL in a column that refuses it.
     pub fn of(layout: &Layout, outputs: &[Output]) -> Result<Self, CommitError> {
         let batches = keys::batches(outputs)?;
         keys::refuse_nulls(layout, &batches)?;
@@ -65,10 +65,10 @@ impl Order {
         Ok(Self::new(rows, covered, &sets))
     }
 
-    /// All rows in the order of their arrival.
+    /// Orders all rows by arrival.
     ///
     /// # Errors
-    /// [`Error::Fatal`] if an output is none of columns.
+    /// [`Error::Fatal`] if an output has no columns.
     pub fn arrived(layout: &Layout, outputs: &[Output]) -> Result<Self, Error> {
         let batches = keys::batches(outputs)?;
         Ok(Self::new(in_one_turn(outputs), Vec::new(), &Sets::of(layout, &batches)))
@@ -88,12 +88,12 @@ impl Order {
         Self { places: rows.into_iter().map(|row| row.place).collect(), covered, runs }
     }
 
-    /// The sets of fields that rows have, each of them once.
+    /// Iterates over the distinct sets of fields.
     pub fn sets(&self) -> impl Iterator<Item = &Fields> {
         self.runs.iter().map(|run| &run.fields).collect::<IndexSet<_>>().into_iter()
     }
 
-    /// The runs of a part of the rows.
+    /// Iterates over the runs of a part of the rows.
     pub fn runs(&self, part: Range<usize>) -> impl Iterator<Item = Run> + '_ {
         let first = self.runs.partition_point(|run| run.rows.end <= part.start);
         let within = self.runs[first..].iter().take_while(move |run| run.rows.start < part.end);
@@ -104,20 +104,20 @@ impl Order {
     }
 }
 
-/// A row on its way.
+/// A row to be ordered.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     place: Place,
-    /// Rows of different turns are not of one statement.
+    /// Rows of different turns can't share a statement.
     turn: usize,
 }
 
-/// All rows, in the order of their arrival.
+/// Returns all rows in the order of arrival.
 fn in_one_turn(outputs: &[Output]) -> Vec<Row> {
     keys::arrived(outputs).into_iter().map(|place| Row { place, turn: 0 }).collect()
 }
 
-/// Ends a turn where a key comes again, and around a row that takes two statements.
+/// Ends a turn where a key repeats, and around a row that takes two statements.
 fn by_arrival(rows: &mut [Row], keys: &[Rows], sets: &Sets) {
     let (mut turn, mut within) = (0, HashSet::new());
     for row in rows {
@@ -136,11 +136,11 @@ fn by_arrival(rows: &mut [Row], keys: &[Rows], sets: &Sets) {
     }
 }
 
-/// The rows in the order of their keys, first all that come first of their key, then all that come second, and so on; and
-/// those that are left out, as later ones of the same key cover them and the table does not care.
+/// Sorts the rows by key: first the first row of each key, then the second, and so on. Also returns the rows that are
+/// left out, because later ones of the same key overwrite them and the table is not sensitive to that.
 fn by_key(mut rows: Vec<Row>, keys: &[Rows], sets: &Sets, care: Care) -> (Vec<Row>, Vec<Place>) {
     let key = |row: &Row| keys[row.place.output].row(row.place.row);
-    // Stable: of those with the same key the last one stays last.
+    // Stable: of rows with the same key the last one stays last.
     rows.sort_by(|a, b| key(a).cmp(&key(b)));
     let same = |a: &Row, b: &Row| !sets.is_keyless(a.place) && !sets.is_keyless(b.place) && key(a) == key(b);
     let (mut kept, mut covered): (Vec<Row>, Vec<Place>) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -174,7 +174,7 @@ fn by_key(mut rows: Vec<Row>, keys: &[Rows], sets: &Sets, care: Care) -> (Vec<Ro
     (kept, covered)
 }
 
-/// Which fields the rows have, each set of them known by a number.
+/// The sets of fields that rows have, each with a number.
 struct Sets {
     known: IndexSet<Vec<bool>>,
     /// For each set, whether its rows take two statements.
@@ -189,7 +189,7 @@ impl Sets {
     fn of(layout: &Layout, batches: &[&Cells]) -> Self {
         let columns = layout.slots.len();
         let mut known = IndexSet::from([vec![true; columns]]);
-        // In a row that is added anyway, a column without a default is NULL, whether that is said or not.
+        // In an appended row, a column without a default is NULL, whether the record has the field or not.
         let counts = |place: usize| !layout.key.is_empty() || layout.slots[place].has_default;
         let whole = |batch: &Cells| {
             batch.is_whole() || !(0..columns).any(|place| counts(place) && batch.absent(place).is_some())
@@ -215,7 +215,7 @@ impl Sets {
         Self { known, patching, key: layout.key.clone(), of_rows }
     }
 
-    /// How rows have to be written for what they lack.
+    /// How rows have to be written because of the fields they lack.
     fn care(&self, layout: &Layout) -> Care {
         let lacking = |has: &Vec<bool>| {
             let lacking = layout.slots.iter().zip(has).filter(|(_, has)| !**has);
@@ -244,7 +244,7 @@ impl Sets {
         self.patching[self.of_row(place)]
     }
 
-    /// Whether the database makes a part of the row's key.
+    /// Returns whether the database generates a part of the row's key.
     fn is_keyless(&self, place: Place) -> bool {
         let has = self.has(place);
         self.key.iter().any(|column| !has[*column])

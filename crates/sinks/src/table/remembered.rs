@@ -1,11 +1,11 @@
-//! By which key a table was written so far: what becomes of its indexes must not make a pipeline append what it used to
-//! replace, or the other way round.
+//! Remembers the key by which a table was written: a change of its indexes must not make a pipeline append rows that it
+//! used to replace, or vice versa.
 use super::{Layout, Mode, Names, Options};
 use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::{Error, sink::OpenLane};
 use serde::{Deserialize, Serialize};
 
-/// What a table sink has journalled of how it writes.
+/// A table sink's journalled way of writing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     table: String,
@@ -14,28 +14,28 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// How a table is written.
+    /// The way a table is written with this layout.
     pub fn of(options: &Options, layout: &Layout) -> Self {
         let key = layout.key.iter().map(|place| layout.slots[*place].column.name.clone());
         Self { table: options.table.clone(), key: key.collect() }
     }
 
-    /// What was journalled of a lane.
+    /// Reads the journalled entry of a lane.
     fn read(lane: &LaneProgress) -> Option<Self> {
         serde_json::from_value(lane.handle.clone()?).ok()
     }
 
-    /// As it is journalled.
+    /// Returns the form that is journalled.
     ///
     /// # Errors
     /// If it can't be written as JSON.
     pub fn to_json(&self) -> Result<serde_json::Value, Error> {
-        serde_json::to_value(self).map_err(|error| Error::fatal("internal", format!("a key can't be kept: {error}")))
+        serde_json::to_value(self).map_err(|error| Error::fatal("internal", format!("a key can't be stored: {error}")))
     }
 }
 
 impl Options {
-    /// The same where a spec leaves it to the table by which key it is written: by that by which it was so far.
+    /// Sets the key in the options to the remembered one, if the spec leaves it to the table.
     #[must_use]
     pub fn as_before(self, remembered: Option<&Remembered>) -> Self {
         let Some(Remembered { key, .. }) = remembered.filter(|it| it.table == self.table && self.key.is_none()) else {
@@ -50,7 +50,7 @@ impl Options {
         }
     }
 
-    /// The same for a lane that is opened.
+    /// Applies the entry of a lane that is opened.
     #[must_use]
     pub fn as_known_to(self, lane: &OpenLane) -> Self {
         let remembered = || serde_json::from_value(lane.remembered.clone()?).ok();
@@ -58,7 +58,7 @@ impl Options {
         self.as_before(known.as_ref())
     }
 
-    /// The same for lanes of which this was journalled.
+    /// Applies the entry of these lanes.
     #[must_use]
     pub fn as_journalled<'a>(self, lanes: impl IntoIterator<Item = &'a LaneProgress>) -> Self {
         let remembered = lanes.into_iter().find_map(Remembered::read);

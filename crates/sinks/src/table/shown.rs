@@ -1,9 +1,9 @@
 //! Values in messages.
 
-/// Most characters of a value that are shown.
+/// The most characters shown of a value.
 const MOST: usize = 64;
 
-/// The beginning of a text.
+/// Returns the beginning of a text.
 pub fn shown(text: &str) -> String {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),

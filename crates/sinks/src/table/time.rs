@@ -1,6 +1,6 @@
 //! Dates and times as text.
 
-/// `2026-01-31`, from days since 1970-01-01.
+/// Formats days since 1970-01-01 as `2026-01-31`.
 pub fn date(days: i64) -> String {
     let (year, month, day) = civil(days);
     match year {
@@ -9,7 +9,7 @@ pub fn date(days: i64) -> String {
     }
 }
 
-/// `2026-01-31T10:20:30.5` with `zone` behind it, from microseconds since 1970-01-01T00:00:00.
+/// Formats microseconds since 1970-01-01T00:00:00 as `2026-01-31T10:20:30.5`, followed by `zone`.
 pub fn date_time(micros: i64, zone: &str) -> String {
     const DAY: i64 = 86_400_000_000;
     let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
@@ -22,8 +22,8 @@ pub fn date_time(micros: i64, zone: &str) -> String {
     format!("{}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}", date(days))
 }
 
-/// Year, month and day of the proleptic Gregorian calendar: eras of 400 years of 146,097 days, counted from March so
-/// that the leap day is the last of its year.
+/// Returns year, month and day of the proleptic Gregorian calendar: eras of 400 years of 146,097 days, counted from
+/// March so that the leap day is the last of its year.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));

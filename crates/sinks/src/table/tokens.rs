@@ -1,4 +1,4 @@
-//! Tokens as a table holds them: one row per pipeline, incarnation, generation and lane.
+//! Tokens in a table: one row per pipeline, incarnation, generation and lane.
 use dataflow_core::{
     id::Generation,
     ledger::Counters,
@@ -13,19 +13,19 @@ use std::{collections::BTreeMap, fmt::Display};
 /// Name of the table, beside the target.
 pub const TABLE: &str = "dataflow_tokens";
 
-/// The parts of a token that are stored as JSON, as core writes them. What was ever written stays readable: the golden
-/// files in `golden/tokens/` hold them to that. A count that a row does not have is 0.
+/// The parts of a token that are stored as JSON, as core writes them. Every shape ever written stays readable; the
+/// golden files in `golden/tokens/` verify that. A count that a row lacks is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Positions of the source's partitions.
     pub positions: String,
-    /// Cumulative counts, those of warnings among them.
+    /// Cumulative counts, including those of warnings.
     pub counters: String,
     /// Chunks named since the last checkpoint.
     pub chunks: String,
 }
 
-/// All that a row counts.
+/// All counts of a row.
 #[derive(Serialize)]
 struct Counted<'a> {
     #[serde(flatten)]
@@ -34,7 +34,7 @@ struct Counted<'a> {
     warnings: &'a Warnings,
 }
 
-/// What a row counts beside records.
+/// A row's counts other than those of records.
 #[derive(Deserialize)]
 struct Beside {
     #[serde(default)]
@@ -42,10 +42,10 @@ struct Beside {
 }
 
 impl Stored {
-    /// A token's parts.
+    /// Encodes a token.
     ///
     /// # Errors
-    /// If they can't be written as JSON.
+    /// If it can't be written as JSON.
     pub fn from_token(token: &Token) -> Result<Self, Error> {
         let failed = |error| Error::fatal("internal", format!("a token can't be written: {error}"));
         Ok(Self {
@@ -56,10 +56,10 @@ impl Stored {
         })
     }
 
-    /// The token that a row holds; none if nothing was committed yet.
+    /// Decodes the token in a row; `None` if nothing was committed yet.
     ///
     /// # Errors
-    /// If the row holds something else.
+    /// If the row contains something else.
     pub fn to_token(&self, fence: Fence, sequence: u64) -> Result<Option<Token>, Error> {
         if sequence == 0 {
             return Ok(None);
@@ -76,14 +76,14 @@ impl Stored {
     }
 }
 
-/// Tokens of other generations, in their order, and where those began.
+/// Tokens of other generations, in their order, and the positions at which those began.
 pub type Others = (Vec<Token>, BTreeMap<Generation, Positions>);
 
-/// What rows of other generations than that of whoever opens hold: a token, and where the generation began. What can't be read
-/// of one that the journal knows says nothing of what the target holds, and keeps nobody from going on.
+/// Decodes the rows of other generations than the opening one: a token, and the start of the generation. An unreadable
+/// row of a generation that the journal knows is ignored, so that it doesn't block the pipeline.
 ///
 /// # Errors
-/// If a row of another one holds something else.
+/// If a row of another generation is unreadable.
 pub fn others(
     lane: &OpenLane,
     rows: impl IntoIterator<Item = Result<(Fence, u64, Stored, String), Error>>,
@@ -106,7 +106,7 @@ pub fn others(
     Ok((tokens, begins))
 }
 
-/// Positions as JSON, as a row holds them.
+/// Encodes positions as a row stores them.
 ///
 /// # Errors
 /// If they can't be written as JSON.
@@ -123,40 +123,40 @@ fn json<T: serde::de::DeserializeOwned>(fence: &Fence, text: &str) -> Result<T, 
     })
 }
 
-/// An incarnation or generation in a row.
+/// Parses an incarnation or generation in a row.
 ///
 /// # Errors
-/// If it is none.
+/// If it is invalid.
 pub fn stored_id<'a, T: TryFrom<&'a str, Error: Display>>(text: &'a str) -> Result<T, Error> {
     T::try_from(text).map_err(|error| {
-        Error::fatal("token-unreadable", format!("a row of {TABLE} has an id that is none: {error}"))
+        Error::fatal("token-unreadable", format!("a row of {TABLE} has an invalid id: {error}"))
             .fix("restore the row, or remove it")
             .for_user()
     })
 }
 
-/// Refuses a table of tokens that does not say of which history of which journal they are.
+/// The error for a token table without the columns that identify the journal and its history.
 pub fn outdated(database: &str) -> Error {
     Error::fatal(
         "tokens-outdated",
-        format!("{TABLE} in {database} was made by an earlier build: it has no column journal or began, or generations without a nonce"),
+        format!("{TABLE} in {database} was created by an earlier build: it has no column journal or began, or generations without a nonce"),
     )
-    .fix(format!("drop {TABLE}, whose progress is lost, and set the checkpoint of the pipelines that write there"))
+    .fix(format!("drop {TABLE} (its progress is lost) and set the checkpoint of the pipelines that write there"))
     .for_user()
 }
 
-/// What is said where progress can't be kept because of what is defined on the table of tokens.
+/// The error for a token table whose triggers or rules prevent writing progress.
 pub fn guarded(fence: &Fence, database: &str, guards: &[String]) -> Error {
     let message = format!(
-        "{TABLE} in {database} does not keep the progress of pipeline {}, lane {}: in the way is {}",
+        "{TABLE} in {database} does not store the progress of pipeline {}, lane {}: {} prevents it",
         fence.pipeline,
         fence.lane,
         guards.join(", ")
     );
-    Error::fatal("progress-not-kept", message).fix(format!("drop or disable what is defined on {TABLE}"))
+    Error::fatal("progress-not-kept", message).fix(format!("drop or disable it on {TABLE}"))
 }
 
-/// What is said to a writer that somebody newer has pushed out.
+/// The error for a writer that a newer one has fenced.
 pub fn fenced(fence: &Fence, holder: Option<(u64, u64)>) -> Error {
     let who = format!(
         "pipeline {} (generation {}, lane {}, epoch {})",

@@ -70,16 +70,20 @@ async fn rows_that_can_not_be_stored_name_column_and_type() {
     };
     let Opened { mut writer, demand, .. } = target.try_open(1).await.unwrap();
     for (count, name, expected) in [
-        (3, "nul\0", "column name (character varying(5)): it has the character U+0000, which PostgreSQL can't store"),
+        (
+            3,
+            "nul\0",
+            "column name (character varying(5)): it contains the character U+0000, which PostgreSQL can't store",
+        ),
         (
             3,
             "too long",
-            "column name (character varying(5)): \"too long\" would not be kept as it is: it has more than 5 characters",
+            "column name (character varying(5)): \"too long\" would be changed: it has more than 5 characters",
         ),
         (
             500,
             "too long",
-            "column name (character varying(5)): \"too long\" would not be kept as it is: it has more than 5 characters",
+            "column name (character varying(5)): \"too long\" would be changed: it has more than 5 characters",
         ),
     ] {
         let rows: Vec<_> = (0..count).map(|id| (Some(id), Some(if id == 1 { name } else { "ok" }))).collect();

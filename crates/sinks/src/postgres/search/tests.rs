@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// A search on a table that refuses these rows: what is found, the number of statements, and of rows sent with them.
+/// Searches a table that rejects these rows; returns the found rows, the number of statements, and of rows sent.
 fn search(rows: usize, refused: &BTreeSet<usize>, names: bool) -> (Vec<usize>, usize, usize) {
     let first = |part: Range<usize>| refused.range(part).next().copied().filter(|_| names);
     let mut search = Search::new(rows, first(0..rows));
@@ -26,7 +26,8 @@ fn search(rows: usize, refused: &BTreeSet<usize>, names: bool) -> (Vec<usize>, u
 #[test]
 fn what_a_search_costs_depends_on_what_is_refused_alone() {
     let rows = 65_536;
-    // How many rows are refused, whether the server names them, most statements for each, most rows sent for each row.
+    // The distance of rejected rows, whether the server names them, the most statements for each, the most rows sent
+    // per row.
     for (every, names, statements, sent) in [
         (rows, true, 4, 2),
         (rows, false, 34, 4),
@@ -70,7 +71,7 @@ proptest! {
     }
 }
 
-/// Rows that are refused together and taken one by one, as two keys are that only the server takes for equal.
+/// Rows that are rejected together and accepted one by one, like two keys that only the server considers equal.
 #[test]
 fn pairs_that_are_taken_apart_cost_a_few_statements_each() {
     let rows = 4_096;

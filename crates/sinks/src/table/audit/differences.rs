@@ -1,18 +1,18 @@
-//! Rows that are not as they should be, on their way to findings.
+//! Collects rows that differ from the expectation, and turns them into findings.
 use super::value::{ABSENT, Cell, shown};
 use dataflow_sdk::audit::{self, Difference, Example, Finding, Findings, MAX_EXAMPLES, Origin, Origins};
 
-/// Most lost and unexpected rows among which altered ones are looked for, where there is no key.
+/// Without a key: the most lost and unexpected rows that are searched for altered ones.
 const MOST_PAIRS: usize = 1_000;
 
-/// A row, and where it comes from.
+/// A row, and its origin.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
     pub(super) origin: Option<Origin>,
 }
 
-/// Rows that are not as they should be.
+/// Rows that differ from the expectation.
 pub(super) struct Differences {
     names: Vec<String>,
     key: Vec<usize>,
@@ -20,12 +20,12 @@ pub(super) struct Differences {
     pub(super) findings: Findings,
     /// Examples whose partition is still a number.
     examples: [Vec<(Option<Origin>, Example)>; 4],
-    /// Without a key: rows that may turn out to be altered ones.
+    /// Without a key: rows that may turn out to be altered.
     lost: Vec<Row>,
     unexpected: Vec<Row>,
 }
 
-/// Which finding an example is of.
+/// The finding that an example belongs to.
 #[derive(Clone, Copy)]
 enum Kind {
     Lost,
@@ -56,7 +56,7 @@ impl Differences {
         }
     }
 
-    /// A row that is not there.
+    /// Adds a missing row.
     pub(super) fn lost(&mut self, row: Row) {
         match self.key.is_empty() && self.lost.len() < MOST_PAIRS {
             true => self.lost.push(row),
@@ -64,7 +64,7 @@ impl Differences {
         }
     }
 
-    /// A row that nothing explains.
+    /// Adds an unexplained row.
     pub(super) fn unexpected(&mut self, row: Row) {
         match self.key.is_empty() && self.unexpected.len() < MOST_PAIRS {
             true => self.unexpected.push(row),
@@ -72,17 +72,18 @@ impl Differences {
         }
     }
 
-    /// A row that is there once more than it should be; its origin is that of its twin.
+    /// Adds a row that is there once too often; its origin is that of its twin.
     pub(super) fn doubled(&mut self, row: &Row) {
         self.add(Kind::Doubled, None, Some(row));
     }
 
-    /// A row that is there with other content.
+    /// Adds a row with other content than expected.
     pub(super) fn altered(&mut self, expected: &Row, found: &Row) {
         self.add(Kind::Altered, Some(expected), Some(found));
     }
 
-    /// All of it. Without a key, a lost row and an unexpected one that have most in common are one that was altered.
+    /// Returns all findings. Without a key, the lost and the unexpected row with most in common count as one altered
+    /// row.
     pub(super) fn finish(mut self, origins: &Origins) -> Findings {
         let mut unexpected = std::mem::take(&mut self.unexpected);
         for row in std::mem::take(&mut self.lost) {
@@ -128,7 +129,7 @@ impl Differences {
                 let differing = self.compared.iter().filter(|at| !same(&expected.cells[**at], &found.cells[**at]));
                 let difference = |at: &usize| {
                     let (expected, found) = (expected.cells[*at].as_deref(), found.cells[*at].as_deref());
-                    // The same words in another type.
+                    // The same text in another type.
                     let alike = shown(expected) == shown(found);
                     let words = |cell: Option<&str>| match cell.and_then(|cell| cell.chars().next()).filter(|_| alike) {
                         Some('n') => format!("the number {}", shown(cell)),
@@ -157,7 +158,7 @@ impl Differences {
     }
 }
 
-/// Whether a cell is as it should be; what a record doesn't say may be anything.
+/// Returns whether a cell matches; a field that the record lacks may have any value.
 fn same(expected: &Cell, found: &Cell) -> bool {
     expected == found || expected.as_deref() == Some(ABSENT)
 }

@@ -1,4 +1,4 @@
-//! The rows that should be there, in a scratch file, and how each row of the target is held against them.
+//! Stores the expected rows in a scratch file, and compares each row of the target with them.
 use super::{
     differences::{Differences, Row},
     value::{ABSENT, Cell, Class},
@@ -14,14 +14,14 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A column of the target that is compared.
+/// A compared column of the target.
 #[derive(Clone, Debug)]
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// What it holds.
+    /// The class of its values.
     pub class: Class,
-    /// Whether it has a value of its own where a record has no such field.
+    /// Whether it fills itself when a record lacks the field.
     pub fills: bool,
     /// When two of its texts are the same key.
     pub equal: Equal,
@@ -30,37 +30,38 @@ pub struct Column {
 /// When two texts are the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Equal {
-    /// If they are the same.
+    /// If they are identical.
     Exactly,
-    /// Also if they differ in the case of ASCII letters.
+    /// Also if they differ only in the case of ASCII letters.
     InAnyCase,
-    /// Also if they differ in blanks at their end.
+    /// Also if they differ only in trailing blanks.
     UpToBlanks,
     /// If the database says so.
     ByDatabase,
 }
 
-/// Which of its column's keys the database takes a value for, by the column's place, where only that tells.
+/// The number of the key that the database considers equal to a value, by the column's place, where only the database
+/// decides.
 pub type Same = BTreeMap<usize, i64>;
 
-/// What a row that should be there says of each column.
+/// A row's expected value of each column.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// In the order of the columns.
     pub cells: Vec<Cell>,
-    /// Which keys its values are.
+    /// The numbers of its keys.
     pub same: Same,
-    /// Where it comes from.
+    /// The origin of the row.
     pub origin: Origin,
 }
 
-/// The rows that should be there. With a key: what each partition's records of a key come to, one after the other.
+/// The expected rows. With a key: the combined result of each partition's records with that key.
 pub struct Expected {
     scratch: Connection,
     columns: Vec<Column>,
     /// Places of the key's columns; empty: rows are appended.
     key: Vec<usize>,
-    /// Columns that are not compared, by place: they are other ones each time a record is read.
+    /// Places of the columns that are not compared, because their value differs each time a record is read.
     volatile: Vec<bool>,
     origins: Origins,
     leftovers: Leftovers,
@@ -74,14 +75,14 @@ impl std::fmt::Debug for Expected {
 }
 
 fn failed(error: &rusqlite::Error) -> Error {
-    Error::transient("scratch", format!("the rows that should be there can't be kept in a scratch file: {error}"))
+    Error::transient("scratch", format!("the expected rows can't be stored in a scratch file: {error}"))
 }
 
 impl Expected {
-    /// None yet, of a table with these columns and this key.
+    /// Creates an empty set for a table with these columns and this key.
     ///
     /// # Errors
-    /// If no scratch file can be made.
+    /// If no scratch file can be created.
     pub fn new(columns: Vec<Column>, key: &[String], volatile: &[String]) -> Result<Self, Error> {
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
         let key: Vec<usize> = key.iter().filter_map(place).collect();
@@ -105,10 +106,10 @@ impl Expected {
         Ok(Self { scratch, columns, key, volatile, origins, leftovers, differences })
     }
 
-    /// What rows that should be there say of each column, of documents.
+    /// Extracts each column's expected value from documents.
     ///
     /// # Errors
-    /// If they are none.
+    /// If the output has no documents.
     pub fn said(&mut self, rows: &Output) -> Result<Vec<Said>, Error> {
         let Payload::Documents { data, spans } = &rows.payload else {
             return Err(Error::fatal("internal", "an audit was given columns where it asked for documents").for_user());
@@ -122,7 +123,7 @@ impl Expected {
         Ok(said.collect())
     }
 
-    /// Keeps rows that should be there.
+    /// Stores expected rows.
     ///
     /// # Errors
     /// If there is no room for them.
@@ -137,7 +138,7 @@ impl Expected {
         Ok(())
     }
 
-    /// What a record says of each column.
+    /// Returns a record's value of each column.
     fn cells(&mut self, document: &[u8], untyped: bool, origin: Origin) -> Vec<Cell> {
         let document = Document::read(document);
         for field in document.without(self.columns.iter().map(|column| column.name.as_str())) {
@@ -155,7 +156,7 @@ impl Expected {
         let mut known = self.scratch.prepare_cached("select cells from keyed where key = ?1 and partition = ?2")?;
         let known: Option<String> = known.query_row(params![key, origin.partition], |row| row.get(0)).optional()?;
         if let Some(known) = known {
-            // What a record doesn't say stays as it was.
+            // A column without a field in the record keeps its value.
             let before = unpacked(&known);
             for (cell, before) in cells.iter_mut().zip(before).filter(|(cell, _)| is_absent(cell)) {
                 *cell = before;
@@ -175,7 +176,7 @@ impl Expected {
             .map(drop)
     }
 
-    /// What rows with the same cells have in common: those that the target fills by itself count only if `whole`.
+    /// The hash of rows with the same cells; cells that the target fills itself count only if `whole`.
     fn hash(&self, cells: &[Cell], whole: bool) -> Vec<u8> {
         let mut hash = Xxh3::new();
         hash.update(&[u8::from(whole)]);
@@ -209,7 +210,7 @@ impl Expected {
         key
     }
 
-    /// All that should be there is known; rows of the target come next.
+    /// Ends the expected rows; rows of the target come next.
     ///
     /// # Errors
     /// If the scratch file can't be written.
@@ -218,7 +219,7 @@ impl Expected {
         made.map_err(|error| failed(&error))
     }
 
-    /// A row of the target: its columns in their order, and which keys they are.
+    /// Compares a row of the target: its columns in order, and the numbers of its keys.
     ///
     /// # Errors
     /// If the scratch file can't be read.
@@ -245,7 +246,8 @@ impl Expected {
             return Ok(());
         };
         self.scratch.prepare_cached("update keyed set seen = 1 where key = ?1")?.execute([&key])?;
-        // Which partition's was written last can't be known; what one of them doesn't say may be another's.
+        // It is unknown which partition's row was written last; a column that one of them lacks may have another's
+        // value.
         let says = |row: &Row, place: usize| row.cells[place] == found.cells[place];
         let silent = |row: &Row, place: usize| is_absent(&row.cells[place]);
         let explains = |row: &Row| {
@@ -308,7 +310,7 @@ impl Expected {
         Ok(())
     }
 
-    /// What was found, once every row of the target has come.
+    /// Returns the findings, after the last row of the target.
     ///
     /// # Errors
     /// If the scratch file can't be read.

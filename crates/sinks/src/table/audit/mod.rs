@@ -1,5 +1,5 @@
-//! Auditing a table: what the records say is kept in a scratch file, and each row of the target is held against it, value
-//! by value, in a spelling that nothing which writes knows of.
+//! Audits a table: stores the records' values in a scratch file, and compares each row of the target with them, value
+//! by value, in a notation that shares no code with the writer.
 mod differences;
 mod expected;
 mod value;
@@ -15,7 +15,7 @@ use dataflow_sdk::{
     batch::Output,
 };
 
-/// The layout with which a table was written to: with all columns that may have been added because records have them.
+/// The layout with which a table was written, including all columns that may have been added for fields of records.
 ///
 /// # Errors
 /// If the table can't be written as the spec says.
@@ -30,8 +30,8 @@ pub fn layout(options: &Options, found: &Found) -> Result<Layout, Error> {
     Layout::of(options, found, &added).map(|(layout, _)| layout)
 }
 
-/// The columns that are compared, by place in what was found: all that a field could fill, whether they are written or
-/// not, unless the spec says which ones are.
+/// The places of the compared columns among the found ones: all that a field could fill, whether they are written or
+/// not, unless the spec names the columns.
 pub fn compared(options: &Options, found: &Found, layout: &Layout) -> Vec<usize> {
     let named = |name: &str| layout.slots.iter().any(|slot| slot.column.name == name);
     let wanted = |place: &usize| {
@@ -46,7 +46,7 @@ pub fn key(layout: &Layout) -> Vec<String> {
     layout.key.iter().map(|place| layout.slots[*place].column.name.clone()).collect()
 }
 
-/// The auditor of a table that is not there: every row is lost.
+/// The auditor of a missing table: every row is lost.
 #[derive(Debug, Default)]
 pub struct Gone {
     origins: Origins,

@@ -1,6 +1,6 @@
-//! Values as an audit compares them: what a record says, and what a column gives back, each in one spelling.
+//! Values as an audit compares them: those of records and those of columns, both in one notation.
 //!
-//! Shares nothing with what writes and decodes them: what is wrong there must show here.
+//! It shares nothing with the code that writes and decodes them, so that faults there are visible here.
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -9,14 +9,14 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// What a column holds, as far as it matters for whether two values are the same.
+/// The class of a column, which decides when two values are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Each value as what it is.
+    /// Each value as it is.
     Anything,
     /// Text.
     Text,
-    /// Text whose blanks at the end say nothing.
+    /// Text whose trailing blanks don't count.
     Padded,
     /// Numbers of any length.
     Number,
@@ -36,19 +36,19 @@ pub enum Class {
     Bytes,
     /// UUIDs.
     Uuid,
-    /// JSON, in whatever layout.
+    /// JSON in any formatting.
     Json,
-    /// Arrays of one of these, which are given back as JSON.
+    /// Arrays of one of these, which are read back as JSON.
     List(&'static Class),
 }
 
-/// A value in one spelling, after a letter for its kind; none: NULL.
+/// A value in this notation, after a letter for its kind; `None` is NULL.
 pub type Cell = Option<String>;
 
-/// The cell of a field that a record doesn't have.
+/// The cell of a field that a record lacks.
 pub(super) const ABSENT: &str = "-";
 
-/// A cell as people read it.
+/// Formats a cell for people.
 pub(super) fn shown(cell: Option<&str>) -> String {
     match cell {
         None => "NULL".into(),
@@ -58,8 +58,8 @@ pub(super) fn shown(cell: Option<&str>) -> String {
 }
 
 impl Class {
-    /// What a record says, of a JSON value. The values of a record that is `untyped` (CSV) are texts, which stand for what
-    /// they spell.
+    /// The cell of a record's JSON value. The values of an `untyped` record (CSV) are texts, interpreted by their
+    /// spelling.
     pub fn said(self, json: &str, untyped: bool) -> Cell {
         match json.as_bytes().first()? {
             b'n' => None,
@@ -100,12 +100,12 @@ impl Class {
         }
     }
 
-    /// What a column gives back as a text.
+    /// The cell of a text read from a column.
     pub fn stored_text(self, stored: &str) -> String {
         match self {
             Self::Json => canonical(stored),
             Self::List(class) => list(stored, |element| class.stored_element(element)),
-            // Spelt with only as many digits as tell it from other doubles.
+            // Spelled with only as many digits as distinguish it from other doubles.
             Self::Double if spells_number(stored) => self.stored_double(stored.parse().unwrap_or(f64::NAN)),
             Self::Number | Self::Real if spells_number(stored) => self.number(stored),
             Self::Boolean if matches!(stored, "true" | "false") => boolean(stored),
@@ -113,7 +113,7 @@ impl Class {
         }
     }
 
-    /// An element of an array that is given back as JSON.
+    /// The cell of an element of an array that is read back as JSON.
     fn stored_element(self, json: &str) -> Cell {
         match json.as_bytes().first()? {
             b'n' => None,
@@ -125,7 +125,7 @@ impl Class {
         }
     }
 
-    /// What a column gives back as an integer.
+    /// The cell of an integer read from a column.
     pub fn stored_integer(self, stored: i64) -> String {
         match self {
             Self::Boolean if stored == 0 => boolean("false"),
@@ -135,9 +135,9 @@ impl Class {
         }
     }
 
-    /// What a column gives back as a double.
+    /// The cell of a double read from a column.
     pub fn stored_double(self, stored: f64) -> String {
-        // An integer of 64 bits is meant as one, whichever way it is kept.
+        // A 64-bit integer is compared as an integer, however it is stored.
         let integers = i64::MIN as f64..-(i64::MIN as f64);
         let digits = match stored.fract() == 0.0 && integers.contains(&stored) {
             true => format!("{stored:.0}"),
@@ -146,7 +146,7 @@ impl Class {
         if self == Self::Json { canonical(&digits) } else { number(&digits) }
     }
 
-    /// What a column gives back as bytes.
+    /// The cell of bytes read from a column.
     pub fn stored_bytes(self, stored: &[u8]) -> String {
         bytes(stored)
     }
@@ -168,7 +168,7 @@ impl Class {
         known.unwrap_or_else(|| text(string))
     }
 
-    /// A number: where the column rounds, that of the nearest value that it has, if it gives back all digits.
+    /// The cell of a number: if the column rounds but returns all digits, that of the nearest value it can hold.
     fn number(self, digits: &str) -> String {
         let exact = number(digits);
         let is_integer = digits.parse::<i64>().is_ok();
@@ -222,7 +222,7 @@ fn bytes(bytes: &[u8]) -> String {
     bytes.iter().fold(String::from("x"), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// What a word of a CSV file stands for.
+/// The value that a word in a CSV file stands for.
 fn word(word: &str) -> Option<&'static str> {
     match word.trim_ascii().to_ascii_lowercase().as_str() {
         "true" | "t" | "yes" | "y" | "1" => Some("true"),
@@ -231,14 +231,14 @@ fn word(word: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a text is a number, spelt as JSON spells them: nothing of it is lost if it is taken for one.
+/// Returns whether a text is a number in JSON's spelling, so that converting it loses nothing.
 fn spells_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     digits.starts_with(|first: char| first.is_ascii_digit())
         && serde_json::from_str::<&RawValue>(text).is_ok_and(|json| json.get() == text)
 }
 
-/// The digits of a number without zeros at either end, where the point is, and whether it is negative.
+/// Splits a number into its sign, its digits without zeros at either end, and the place of the point.
 fn taken_apart(text: &str) -> (bool, String, i64) {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
@@ -258,8 +258,8 @@ fn significant(text: &str) -> usize {
     taken_apart(text).1.len()
 }
 
-/// Whether what is kept has one digit more than was said, and lies in the middle of that and its neighbour: rounded, it may be
-/// either.
+/// Returns whether the stored number has one digit more than the record's and lies halfway between it and its
+/// neighbour: it may be rounded to either.
 fn is_halfway(said: &str, kept: &str) -> bool {
     let ((negative, said, point), kept) = (taken_apart(said), taken_apart(kept));
     let tens = said.parse::<u128>().ok().and_then(|said| said.checked_mul(10));
@@ -267,7 +267,7 @@ fn is_halfway(said: &str, kept: &str) -> bool {
     (negative, said.len() + 1, point) == (kept.0, kept.1.len(), kept.2) && apart == Some(5)
 }
 
-/// A number by its value.
+/// Normalizes a number.
 fn number(text: &str) -> String {
     let (negative, digits, point) = taken_apart(text);
     let sign = if negative { "-" } else { "" };
@@ -282,7 +282,7 @@ fn number(text: &str) -> String {
     format!("n{sign}{plain}")
 }
 
-/// A JSON value without its layout: names in order, the last of those given twice, numbers by value.
+/// Normalizes a JSON value: sorted names, the last of a repeated one, normalized numbers.
 fn canonical(json: &str) -> String {
     let mut out = String::from("j");
     write(json, &mut out);
@@ -324,7 +324,7 @@ fn write(json: &str, out: &mut String) {
     }
 }
 
-/// A point in time; without a zone it is of UTC.
+/// Parses a point in time; without a zone it is in UTC.
 fn instant(text: &str) -> Option<Timestamp> {
     // A leap second is the first one of the next minute.
     let leap = text.get(16..19) == Some(":60");
@@ -336,7 +336,7 @@ fn instant(text: &str) -> Option<Timestamp> {
     if leap { found.checked_add(jiff::SignedDuration::from_secs(1)).ok() } else { Some(found) }
 }
 
-/// A date and time; with a zone it is that of UTC.
+/// Parses a date and time; one with a zone is converted to UTC.
 fn datetime(text: &str) -> Option<civil::DateTime> {
     instant(text).map(|instant| TimeZone::UTC.to_datetime(instant))
 }
@@ -349,7 +349,7 @@ fn uuid(text: &str) -> Option<String> {
 
 fn base64(text: &str) -> Option<Vec<u8>> {
     let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    // Either alphabet, or both.
+    // Either alphabet, or a mixture.
     let standard = text.replace('-', "+").replace('_', "/");
     GeneralPurpose::new(&alphabet::STANDARD, config).decode(standard).ok()
 }
