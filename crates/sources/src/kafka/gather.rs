@@ -1,4 +1,4 @@
-//! Gathering the records of one partition into a batch: one buffer, slices of it.
+//! Gathers the records of one partition into a batch: one buffer, slices of it.
 use super::{partition, position_after, start::Begin};
 use crate::column::{self, Column};
 use bytes::Bytes;
@@ -14,10 +14,10 @@ use rdkafka::{
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What a record costs beside its bytes, in a batch and on the wire.
+/// The overhead of a record beside its bytes, in a batch and on the wire.
 const OVERHEAD: usize = 32;
 
-/// What bounds a batch.
+/// The limits of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caps {
     pub(super) records: usize,
@@ -25,23 +25,23 @@ pub(super) struct Caps {
     pub(super) record_bytes: usize,
 }
 
-/// The records of one partition that were read and not handed out yet.
+/// The records of one partition that were read but not handed out yet.
 #[derive(Debug)]
 pub(super) struct Gather {
     pub(super) topic: String,
     pub(super) number: i32,
     name: Partition,
-    /// What its topic is known by.
+    /// The id of its topic.
     pub(super) id: Option<Arc<str>>,
     shared: Arc<Vec<(String, String)>>,
     key_format: KeyFormat,
-    /// Where the last batch ended, and behind the last record gathered.
+    /// The end of the last batch, and the offset after the last gathered record.
     from: i64,
     pub(super) to: i64,
-    /// The epochs of the leaders that the records before these two are of.
+    /// The leader epochs of the records before these two offsets.
     from_epoch: Option<i32>,
     pub(super) epoch: Option<i32>,
-    /// When the first of these records came.
+    /// When the first of these records arrived.
     pub(super) since: Option<Instant>,
     data: Vec<u8>,
     spans: Vec<Span>,
@@ -83,41 +83,41 @@ impl Gather {
         }
     }
 
-    /// Bytes held.
+    /// The number of bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.data.len() + self.keys.bytes() + self.metadata.bytes() + self.spans.len() * OVERHEAD
     }
 
-    /// Whether a record of this size would go beyond a cap.
+    /// Returns whether a record of this size would exceed a limit.
     pub(super) fn is_full(&self, caps: &Caps, more: usize) -> bool {
         !self.spans.is_empty() && (self.spans.len() >= caps.records || self.bytes() + more > caps.bytes)
     }
 
-    /// Whether something was gathered or passed.
+    /// Returns whether a record was gathered or an offset was passed.
     pub(super) fn is_ready(&self) -> bool {
         self.to > self.from
     }
 
-    /// Everything before this offset was read, or is no record (aborted transactions and their markers), the last of it
-    /// of this leader.
+    /// Records that everything before this offset was read, or is not a record (aborted transactions and their
+    /// markers); the last one has this leader epoch.
     pub(super) fn pass(&mut self, offset: i64, epoch: Option<i32>) {
         if offset > self.to {
             (self.to, self.epoch) = (offset, epoch);
         }
     }
 
-    /// Where the next batch begins.
+    /// The start of the next batch.
     pub(super) fn position(&self) -> Position {
         position_after(self.from, self.id.as_ref(), self.from_epoch)
     }
 
-    /// Goes on elsewhere; nothing is gathered.
+    /// Continues at another offset; drops what was gathered.
     pub(super) fn jump(&mut self, offset: i64) {
         (self.from, self.to) = (offset, offset);
         (self.from_epoch, self.epoch) = (None, None);
     }
 
-    /// Adds a record. One that comes again, because its partition was assigned anew, is there already.
+    /// Adds a record. A repeated one, after its partition was reassigned, is ignored.
     pub(super) fn add(&mut self, message: &BorrowedMessage<'_>, caps: &Caps) {
         if message.offset() < self.to {
             return;
@@ -140,7 +140,7 @@ impl Gather {
         self.epoch = dataflow_kafka::leader_epoch(message);
     }
 
-    /// The records gathered, as a batch that goes on where the last one ended.
+    /// Returns the gathered records as a batch that continues where the last one ended.
     pub(super) fn take(&mut self) -> Records {
         let mut records = Records::empty(self.name.clone(), self.position(), Layout::Json);
         (self.from, self.from_epoch) = (self.to, self.epoch);
@@ -165,7 +165,7 @@ impl Gather {
     }
 }
 
-/// Headers as a JSON object.
+/// Converts headers to a JSON object.
 fn metadata(message: &BorrowedMessage<'_>) -> Option<Vec<u8>> {
     let headers = message.headers()?;
     let object = super::headers::object(headers.iter().map(|header| (header.key, header.value)));

@@ -1,9 +1,9 @@
-//! Headers of a record as JSON: nothing of them is lost.
+//! Converts the headers of a record to JSON without loss.
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
-/// A value for each name, in the order in which the names come first. A value that is UTF-8 is a string, any other is
-/// `{"base64": "…"}`, none is null. The values of a name that comes several times are a list, in their order.
+/// Returns a value for each name, in the order of first appearance. A UTF-8 value is a string, any other is `{"base64":
+/// "…"}`, a missing one is null. The values of a repeated name are a list, in their order.
 pub(super) fn object<'a>(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> Map<String, Value> {
     let mut all: indexmap::IndexMap<&str, Vec<Value>> = indexmap::IndexMap::new();
     for (name, value) in headers {

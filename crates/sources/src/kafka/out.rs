@@ -1,4 +1,4 @@
-//! Handing batches to the reader, however long it takes to take them.
+//! Hands batches to the reader, however long it takes to accept them.
 use super::{
     client::{Client, TIMEOUT},
     gather::Gather,
@@ -8,22 +8,22 @@ use rdkafka::{TopicPartitionList, consumer::Consumer, error::KafkaResult, topic_
 use std::time::Duration;
 use tokio::{runtime::Handle, sync::mpsc, time::timeout};
 
-/// How long a full reader is waited for before nothing more is fetched.
+/// How long to wait for a full reader before fetching stops.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the library is listened to while nothing is fetched.
+/// How often the library is polled while nothing is fetched.
 const LISTEN: Duration = Duration::from_secs(1);
 
 /// The reader was dropped.
 pub(super) struct Dropped;
 
-/// The way to the reader, which has little room.
+/// The bounded channel to the reader.
 pub(super) struct Out {
     to: mpsc::Sender<Result<Records, Error>>,
     runtime: Handle,
 }
 
 impl Out {
-    /// The way of a thread to its reader; to be made on the reader's runtime.
+    /// Wraps the channel of a thread to its reader; to be called on the reader's runtime.
     pub(super) fn new(to: mpsc::Sender<Result<Records, Error>>) -> Self {
         Self { to, runtime: Handle::current() }
     }
@@ -32,14 +32,14 @@ impl Out {
         self.to.is_closed()
     }
 
-    /// The last thing that the reader hears.
+    /// Sends the error that ends the reader.
     pub(super) fn fail(&self, error: Error) {
         drop(self.to.blocking_send(Err(error)));
     }
 
-    /// Hands out a batch. What the library tells meanwhile (statistics each second, errors) waits in the same queue as
-    /// records: if a sink stands still for long, nothing is fetched any more and the queue is emptied, or it would grow
-    /// without bound. Afterwards each partition is read on from behind what was gathered of it.
+    /// Hands out a batch. Meanwhile the library's events (statistics each second, errors) queue up behind the records:
+    /// if a sink is blocked for long, fetching stops and the queue is emptied, so that it can't grow without bound.
+    /// Afterwards each partition is read on from the offset after its gathered records.
     pub(super) fn hand(
         &self,
         records: Records,
@@ -53,7 +53,7 @@ impl Out {
         let failed = |error| client.failed("the assignment", &error);
         client.consumer.unassign().map_err(failed)?;
         let room = loop {
-            // Records among them come again.
+            // Records among these events are fetched again.
             while client.consumer.poll(Duration::ZERO).is_some() {}
             if let Ok(room) = room(LISTEN) {
                 break room;
@@ -64,8 +64,8 @@ impl Out {
     }
 }
 
-/// Has partitions read on from after what was gathered of them, once the brokers have said that the log still is what it was
-/// up to there: a leader's epoch that is only assigned is not looked at, one that is sought is.
+/// Continues partitions after their gathered records, once the brokers have confirmed that their logs are unchanged up
+/// to there: the library checks a leader epoch only on a seek, not on an assignment.
 pub(super) fn assign(client: &Client, gathers: &[Gather]) -> KafkaResult<()> {
     let (mut all, mut known) = (TopicPartitionList::new(), TopicPartitionList::new());
     for Gather { topic, number, epoch, to, .. } in gathers {

@@ -1,9 +1,9 @@
-//! Settings of the client library: what users may set, what the run owns, and what follows from the spec.
+//! Settings of the client library: those that users may set, those that the run owns, and those derived from the spec.
 use super::{KafkaSource, SaslMechanism, SecurityProtocol};
 use dataflow_sdk::{Context, Problem};
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 
-/// Settings that are the run's own, and what to use instead.
+/// Settings owned by the run, and what to use instead.
 const OWNED: &[(&str, &str)] = &[
     ("bootstrap.servers", "use `brokers`"),
     ("metadata.broker.list", "use `brokers`"),
@@ -95,28 +95,28 @@ pub(super) fn check(source: &KafkaSource) -> Vec<Problem> {
     problems
 }
 
-/// Whether the library takes files or commands of the node's machine from a setting.
+/// Returns whether a setting makes the library use files or commands of the node's machine.
 fn reaches_machine(name: &str) -> bool {
     let parts = ["location", "paths", "path", "file", "keytab", "cmd"];
     name.starts_with("plugin.") || name.split('.').any(|part| parts.contains(&part))
 }
 
-/// What a lane's library holds on top of what the run counts, in bytes: a sixteenth of what may be in flight, over all lanes.
-/// Its queue has 300 bytes more for each record, which are not counted: with small records that is as much again.
+/// The memory in bytes that a lane's library uses beyond what the run counts: a sixteenth of the in-flight limit, over
+/// all lanes. Its queue needs another 300 bytes per record, which are not counted: with small records that doubles it.
 pub(super) fn share(cx: &Context, lanes: u32) -> u64 {
     (cx.max_in_flight_bytes / 16 / u64::from(lanes.max(1))).clamp(1, 1 << 30)
 }
 
-/// The settings of the client of one of `lanes` lanes.
+/// Returns the client settings for one of `lanes` lanes.
 pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // So that it tells when a topic is made anew: see `Told::hear`.
+    // Makes the library report a recreated topic: see `Told::hear`.
     config.set_log_level(RDKafkaLogLevel::Debug);
     let share = self::share(cx, lanes).max(1 << 20);
     config
         .set("fetch.message.max.bytes", (share / 4).clamp(256 << 10, 1 << 20).to_string())
         .set("fetch.wait.max.ms", "100")
-        // A full queue is looked at again soon. By itself the library then fetches nothing for a whole second.
+        // Checks a full queue again soon. By default the library then fetches nothing for a whole second.
         .set("fetch.queue.backoff.ms", "10")
         .set("reconnect.backoff.max.ms", "2000")
         .set("client.id", format!("dataflow-{}", cx.pipeline));
@@ -140,7 +140,7 @@ pub(super) fn client(source: &KafkaSource, cx: &Context, lanes: u32) -> ClientCo
         .set("queued.max.messages.kbytes", (share / 1024).to_string())
         .set("message.max.bytes", fetch.min(1_000_000).to_string())
         .set("fetch.max.bytes", fetch.to_string())
-        // A record larger than a fetch comes all the same, and becomes a dead letter: no limit but the protocol's.
+        // A record larger than a fetch still arrives, and becomes a dead letter: the protocol's limit is the only one.
         .set("receive.message.max.bytes", i32::MAX.to_string());
     if source.security_protocol == SecurityProtocol::SaslPlaintext {
         config.set("security.protocol", "SASL_PLAINTEXT").set("sasl.mechanisms", "PLAIN");

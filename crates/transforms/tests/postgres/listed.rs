@@ -47,14 +47,14 @@ const KINDS: &[(&str, Covers)] = &[
         dead(
             &Fate::Dead(cause.to_lowercase()),
             &[
-                "no finite number",
+                "not a finite number",
                 "too large or too near to zero for a real",
                 "cannot cast string 'nan'",
                 "cannot cast string 'inf",
             ],
         )
     }),
-    ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "of the years 1 to 9999"])),
+    ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "outside the years 1 to 9999"])),
     ("zones", |_, _, fate| dead(fate, &["time zone rules are known until"])),
     ("digits", |_, verdict, fate| match (verdict, fate) {
         (Verdict::Value(..), Fate::Dead(_)) => dead(
