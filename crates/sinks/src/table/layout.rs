@@ -211,7 +211,7 @@ fn chosen<'a>(options: &Options, found: &'a Found, added: &[String]) -> Result<V
                             "add it to the table, set unknownFields: add, or leave it out of columns".into()
                         }
                         None => format!(
-                            "add it to the table, leave it out of columns, or set unknownFields: add and give the columns types, as in {name:?}: \"text\""
+                            "add it to the table, leave it out of columns, or set unknownFields: add and give columns their types, as in {name:?}: \"text\""
                         ),
                     };
                     Err(Error::fatal("column-missing", format!("table {table} has no column {name}")).fix(hint))
