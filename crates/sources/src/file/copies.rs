@@ -1,6 +1,7 @@
 //! Files that are followed and have more than one name, or a copy.
 //!
-//! Equal content alone makes no copy: two files with the same content are two files. One is a copy only if
+//! Equal content alone makes no copy: two files with the same content are two files. What was made before another file is no
+//! copy of it: an older generation, whatever it holds. One is a copy only if
 //! - its name is that of an older generation of a file that is followed (`app.log.1` of `app.log`), and that file begins
 //!   with all that it holds: it is not read as long as that is so; or
 //! - a file that is followed was truncated, written anew or compressed, and the other, written no earlier, holds what was
@@ -8,12 +9,12 @@
 use super::{
     follow::Follow,
     identity::Identity,
+    lost::between,
     rotation::{self, is_rotated_name, rotated},
     slot::Slot,
     tail::{self, position},
 };
-use dataflow_core::position::Position;
-use dataflow_sdk::{Records, records::Layout};
+use dataflow_sdk::Records;
 use std::{
     fs::{self, File, Metadata},
     io::{self, BufRead, BufReader, Seek, SeekFrom},
@@ -110,6 +111,9 @@ impl Follow {
             let Ok(original) = tail::open(&slot.path, &self.cx) else { continue };
             // Otherwise the one before it is still being read, and it comes next.
             let of = original.metadata()?;
+            if was_made_before(meta, &of) {
+                continue;
+            }
             let begun = known.is_inode(&of);
             let compared = own.copy.filter(|compared| compared.is_of(&of, meta));
             if begun && !known.is_in(&original)? {
@@ -138,13 +142,31 @@ impl Follow {
     pub(super) fn to_copy(&self, k: usize) -> io::Result<Option<Box<Records>>> {
         let slot = &self.slots[k];
         let (Some(known), Some(from)) = (slot.known, &slot.position) else { return Ok(None) };
-        let (at, nothing) = (from.as_offset().unwrap_or(0), known.is_of_nothing());
+        // What was copied and truncated is still there; one that is nowhere was rather compressed.
+        let copy = match rotation::is_beside(&slot.path, &known) {
+            true => match self.copy(slot, &known)? {
+                None => self.compressed(slot, &known)?,
+                copy => copy,
+            },
+            false => match self.compressed(slot, &known)? {
+                None => self.copy(slot, &known)?,
+                packed => packed,
+            },
+        };
+        let original = known.original.or(Some(known.inode()));
+        let into = |copy: Identity| position(slot.at(), Some(copy.copied_from(original)));
+        Ok(copy.map(|copy| between(slot.partition.clone(), from.clone(), into(copy))))
+    }
+
+    /// What the copy is known by that holds what was read of a file.
+    fn copy(&self, slot: &Slot, known: &Identity) -> io::Result<Option<Identity>> {
+        let (at, nothing) = (slot.at(), known.is_of_nothing());
         // What was read of it as a file of its own is not read again.
         let is_read = |meta: &Metadata| {
             let mut slots = self.slots.iter().filter(|slot| slot.at() > at);
             slots.any(|slot| slot.identity().is_some_and(|known| known.is_inode(meta)))
         };
-        let there = || std::iter::once(slot.path.clone()).chain(rotation::find(&slot.path, &known, &self.cx));
+        let there = || std::iter::once(slot.path.clone()).chain(rotation::find(&slot.path, known, &self.cx));
         let is_it = |meta: &Metadata| known.is_inode(meta);
         let own = nothing.then(|| there().find_map(|path| fs::metadata(path).ok().filter(is_it))).flatten();
         let mut best: Option<(Metadata, Identity)> = None;
@@ -165,32 +187,33 @@ impl Follow {
                 (Some((best, _)), false) => later(&meta, best),
             };
             if better && meta.len() >= at && known.is_copied(&file)? {
-                let identity = Identity::of(&file, at)?;
-                let original = known.original.or(Some(known.inode()));
-                best = Some((meta, identity.copied_from(original)));
+                best = Some((meta, Identity::of(&file, at)?));
             }
         }
-        if best.is_none()
-            && !known.is_over()
-            && let Some((_, file)) = self.source.packed(&slot.path, &known, &self.cx)
-            && let meta = file.metadata()?
-            && !is_read(&meta)
-        {
-            let identity = Identity::of(&file, meta.len())?;
-            best = Some((meta, identity.copied_from(known.original.or(Some(known.inode())))));
-        }
-        Ok(best.map(|(_, identity)| Box::new(into(slot.partition.clone(), from, identity))))
+        Ok(best.map(|(_, copy)| copy))
     }
-}
 
-fn into(partition: dataflow_core::position::Partition, from: &Position, identity: Identity) -> Records {
-    let mut records = Records::empty(partition, from.clone(), Layout::Json);
-    records.to = position(from.as_offset().unwrap_or(0), Some(identity));
-    records
+    /// The same of what a file became by compressing it, unless that is read as what another one became.
+    fn compressed(&self, slot: &Slot, known: &Identity) -> io::Result<Option<Identity>> {
+        if known.is_over() {
+            return Ok(None);
+        }
+        let is_free = |meta: &Metadata| {
+            let mut others = self.slots.iter().filter(|slot| slot.is_begun()).filter_map(Slot::identity);
+            !others.any(|own| own.is_inode(meta) && own.original != Some(known.inode()))
+        };
+        let packed = self.source.packed(&slot.path, known, is_free, &self.unpacked, &self.cx);
+        packed.map(|(_, file)| Identity::of(&file, file.metadata()?.len())).transpose()
+    }
 }
 
 fn later(a: &Metadata, b: &Metadata) -> bool {
     written(a) > written(b)
+}
+
+/// Whether a file was made before `other`, where the file system says when: then it is no copy of that.
+pub(super) fn was_made_before(file: &Metadata, other: &Metadata) -> bool {
+    matches!((file.created(), other.created()), (Ok(file), Ok(other)) if file < other)
 }
 
 /// Whether `original` begins with all the `length` bytes of `copy`, of which so many are known to be `equal`.

@@ -18,6 +18,7 @@ use super::{
     slot::Slot,
     split::Caps,
     tail::{self, position},
+    unpacked::Unpacked,
 };
 use crate::ahead::{Step, Work};
 use dataflow_core::position::{Position, Positions};
@@ -40,7 +41,7 @@ const REMEMBERED: usize = 4096;
 const OPEN: usize = 64;
 
 /// How far a file was read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Known {
     /// As which it was read.
     pub(super) path: PathBuf,
@@ -64,6 +65,8 @@ pub(super) struct Follow {
     found: Positions,
     /// How far files were read, under whatever name.
     pub(super) known: VecDeque<Known>,
+    /// What compressed files hold.
+    pub(super) unpacked: Unpacked,
     /// How many files may be open.
     pub(super) open: usize,
     /// By code and subject, those that were given once.
@@ -107,6 +110,7 @@ impl Follow {
             next: 0,
             turns: 0,
             busy: 0,
+            unpacked: Unpacked::default(),
             open: OPEN,
             warned: BTreeMap::new(),
         };
@@ -150,7 +154,7 @@ impl Follow {
         let is_known =
             self.is_read_elsewhere(k, &meta) || self.known.iter().any(|known| known.identity.is_inode(&meta));
         let path = &self.slots[k].path;
-        let is_packed = || tail::open(path, &self.cx).is_ok_and(|file| self.is_packed(k, &file) != Packed::No);
+        let is_packed = || tail::open(path, &self.cx).is_ok_and(|file| !matches!(self.is_packed(k, &file), Packed::No));
         if !is_known
             && !is_packed()
             && let Some(begin) = lost::beginning(&self.slots[k].path, &self.cx)

@@ -8,6 +8,7 @@ use super::{
     names::{self},
     rotation,
     tail::{self, position},
+    unpacked::Unpacked,
 };
 use crate::lost::OnPositionLost;
 use dataflow_core::position::{Partition, Position, Positions};
@@ -69,8 +70,11 @@ pub(super) fn given_up(
     from: &Positions,
     mut to: Positions,
 ) -> io::Result<Positions> {
+    let unpacked = Unpacked::default();
     for (path, known) in source.reading(from) {
-        if rotation::find(&path, &known, cx).is_some() || source.packed(&path, &known, cx).is_some() {
+        if rotation::find(&path, &known, cx).is_some()
+            || source.packed(&path, &known, |_| true, &unpacked, cx).is_some()
+        {
             continue;
         }
         let partition = names::partition(&path);

@@ -204,15 +204,28 @@ impl Identity {
         Ok(self.head.is_in(file)? && self.near.is_in(file)?)
     }
 
-    /// Whether `file` may be a copy of it: another file that holds what was read, written no earlier.
+    /// Whether `file` may be a copy of it: another file that holds what was read, made and written no earlier.
     pub(super) fn is_copied(&self, file: &File) -> io::Result<bool> {
         let meta = file.metadata()?;
-        Ok(!self.is_inode(&meta) && nanos(meta.modified()) >= self.modified && meta.len() > 0 && self.is_in(file)?)
+        let later = !self.is_made_after(&meta) && nanos(meta.modified()) >= self.modified;
+        Ok(later && !self.is_inode(&meta) && meta.len() > 0 && self.is_in(file)?)
     }
 
     /// Whether `file` was made after it was last written.
     pub(super) fn is_before(&self, file: &Metadata) -> bool {
         nanos(file.created()) > self.modified
+    }
+
+    /// Whether it was made after `file`, where the file system says when: then that is no copy of it.
+    pub(super) fn is_made_after(&self, file: &Metadata) -> bool {
+        let born = nanos(file.created());
+        born != 0 && born < self.born
+    }
+
+    /// Whether it was written after `file`, as of the last look. Who compresses or copies keeps seconds at least, or no time at all.
+    pub(super) fn is_written_after(&self, file: &Metadata) -> bool {
+        let whole = file.mtime_nsec() == 0;
+        nanos(file.modified()) + if whole { 999_999_999 } else { 0 } < self.modified
     }
 
     /// Whether it was written since the last look.

@@ -25,6 +25,7 @@ mod split;
 mod tail;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unpacked;
 mod whole;
 
 #[cfg(test)]

@@ -220,7 +220,10 @@ impl Follow {
                 }
                 return Ok(None);
             }
-            Packed::Known(at) => return Ok(Some(Some((Identity::of(file, meta.len())?, at)))),
+            Packed::Known(Known { identity, at, .. }) => {
+                let own = Identity::of(file, meta.len())?.copied_from(Some(identity.inode()));
+                return Ok(Some(Some((own, at))));
+            }
         }
         Ok(Some(None))
     }

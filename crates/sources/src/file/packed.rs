@@ -5,19 +5,22 @@
 //! compressed one is being written, or holds nothing more: it is left out, which is said. One that is not read stands for none.
 use super::{
     Compression, FileSource,
-    content::Content,
-    follow::Follow,
+    copies::was_made_before,
+    follow::{Follow, Known},
     identity::Identity,
     names::name,
-    rotation::{self, is_older_name},
+    rotation::{self, is_older_generation, is_older_name},
     slot::Slot,
-    tail::{self, BLOCK},
+    tail,
+    unpacked::{Beginning, Unpacked},
 };
-use dataflow_sdk::{Context, Error, batch::Warning};
+use dataflow_sdk::{Context, batch::Warning};
 use std::{
-    fs::{self, File},
-    io::Read,
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 impl FileSource {
@@ -38,39 +41,32 @@ impl FileSource {
         if self.is_packed_name(path, there) { there } else { path }
     }
 
-    /// Whether a compressed file holds what is known of one that is not compressed. Of one that was empty nothing is known.
-    pub(super) fn is_packed(&self, known: &Identity, there: &Path, file: &File) -> Result<bool, Error> {
-        if known.is_of_nothing() {
-            return Ok(false);
-        }
-        let clone = file.try_clone().map_err(|error| super::content::failed(&self.path, 0, error))?;
-        let Ok(mut content) = Content::new(there, clone, self.compression, 0)? else { return Ok(false) };
-        let (mut bytes, mut begin) = (Vec::new(), 0);
-        for piece in known.pieces() {
-            while begin + (bytes.len() as u64) < piece.end() {
-                let before = (piece.begin() - begin).min(bytes.len() as u64);
-                bytes.drain(..before as usize);
-                begin += before;
-                if content.append(&mut bytes, BLOCK)? == 0 {
-                    return Ok(false);
-                }
-            }
-            if !piece.is(&bytes[(piece.begin() - begin) as usize..(piece.end() - begin) as usize]) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Whether a compressed file may have been made of one that is known: it holds that, and was made and written later. Of one
+    /// that was empty nothing is known.
+    pub(super) fn is_packed(&self, known: &Identity, there: &Path, file: &File, unpacked: &Unpacked) -> bool {
+        let is_later = |meta: &Metadata| !known.is_made_after(meta) && !known.is_written_after(meta);
+        !known.is_of_nothing()
+            && file.metadata().is_ok_and(|meta| is_later(&meta))
+            && unpacked.holds(known, there, file, self.compression)
     }
 
-    /// The newest compressed file beside `path` that holds what is known of the file that was there.
-    pub(super) fn packed(&self, path: &Path, known: &Identity, cx: &Context) -> Option<(PathBuf, File)> {
+    /// The newest compressed file beside `path` that holds what is known of the file that was there, and may be taken.
+    pub(super) fn packed(
+        &self,
+        path: &Path,
+        known: &Identity,
+        may_be: impl Fn(&Metadata) -> bool,
+        unpacked: &Unpacked,
+        cx: &Context,
+    ) -> Option<(PathBuf, File)> {
         let there = fs::read_dir(rotation::folder(path)).ok()?.flatten();
         let there = there.map(|entry| path.with_file_name(entry.file_name()));
         let found = there.filter(|there| self.is_packed_name(path, there)).filter_map(|there| {
             // One that vanishes meanwhile, or can't be read, is not the one.
             let file = tail::open(&there, cx).ok()?;
-            let written = file.metadata().ok()?.modified().ok()?;
-            self.is_packed(known, &there, &file).unwrap_or(false).then_some((written, there, file))
+            let meta = file.metadata().ok()?;
+            let is = may_be(&meta) && self.is_packed(known, &there, &file, unpacked);
+            Some((meta.modified().ok()?, there, file)).filter(|_| is)
         });
         found.max_by_key(|(written, ..)| *written).map(|(_, there, file)| (there, file))
     }
@@ -81,41 +77,40 @@ impl FileSource {
         &self,
         mut files: impl Iterator<Item = (&'a Path, bool)>,
         there: &Path,
+        unpacked: &Unpacked,
         cx: &Context,
     ) -> Option<PathBuf> {
         let own = self.unpacked(there);
         let may_be = |path: &Path, read: bool| own.as_deref() == Some(path) || read && self.is_packed_name(path, there);
-        let found = files.find(|(path, read)| may_be(path, *read) && self.begins_packed(path, there, cx));
+        let found = files.find(|(path, read)| may_be(path, *read) && self.is_copy(path, path, there, unpacked, cx));
         found.map(|(path, _)| path.to_owned())
     }
 
-    fn begins_packed(&self, path: &Path, there: &Path, cx: &Context) -> bool {
-        let Ok(original) = tail::open(path, cx) else { return false };
-        let Some(Ok(mut content)) =
-            tail::open(there, cx).ok().and_then(|file| Content::new(there, file, self.compression, 0).ok())
-        else {
-            return false;
-        };
-        let (mut plain, mut packed) = (Vec::new(), Vec::new());
-        loop {
-            packed.clear();
-            match content.append(&mut packed, BLOCK) {
-                Ok(0) => return true,
-                // It is being written.
-                Err(error) => return error.code() == "file-cut-short",
-                Ok(count) => {
-                    plain.resize(count, 0);
-                    if (&original).read_exact(&mut plain).is_err() || plain != packed {
-                        return false;
-                    }
-                }
-            }
+    /// Whether the compressed file `there` is a copy of `plain`, which is read as `path`. Where they are apart by their names, that
+    /// must fit the times of both, too.
+    fn is_copy(&self, path: &Path, plain: &Path, there: &Path, unpacked: &Unpacked, cx: &Context) -> bool {
+        let Some(all) = unpacked.begins(plain, there, self.compression, cx) else { return false };
+        let own = self.unpacked(there).unwrap_or_default();
+        if own == path || own == plain {
+            return true;
+        }
+        let (Ok(of), Ok(packed)) = (fs::metadata(plain), fs::metadata(there)) else { return false };
+        let made = packed.created().ok();
+        let since = |time: io::Result<SystemTime>| time.ok().zip(made).is_none_or(|(time, made)| time >= made);
+        match all {
+            _ if was_made_before(&packed, &of) => false,
+            Beginning { whole: false, .. } => true,
+            // It was not written since, so all of it would have been packed.
+            Beginning { length, .. } if length < of.len() => since(of.modified()),
+            // The time of the last change is not kept by all that compress.
+            _ if since(packed.modified()) => !is_older_generation(plain, &own),
+            _ => packed.mtime() == of.mtime(),
         }
     }
 }
 
 /// What a compressed file is to those that are followed or were.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Packed {
     /// A file of its own.
     No,
@@ -124,38 +119,53 @@ pub(super) enum Packed {
     /// A copy of this one, which is read.
     Copy(PathBuf),
     /// One that was read so far.
-    Known(u64),
+    Known(Known),
 }
 
 impl Follow {
     pub(super) fn is_packed(&self, k: usize, file: &File) -> Packed {
         let own = &self.slots[k].path;
         let of = |path: &Path| self.source.is_packed_name(path, own);
-        let is = |known: &Identity| self.source.is_packed(known, own, file).unwrap_or(false);
-        let begins = |there: &Path| self.source.begins_packed(there, own, &self.cx);
+        let is = |known: &Identity| self.source.is_packed(known, own, file, &self.unpacked);
+        let is_copy = |path: &Path, there: &Path| self.source.is_copy(path, there, own, &self.unpacked, &self.cx);
         let reads = |slot: &Slot, known: &Identity| {
             slot.rotated.is_none() && slot.identity().is_some_and(|now| now.is_same_inode(known))
         };
+        // One file is what one other became, which comes first.
+        let mut copy = None;
         for slot in self.slots.iter().filter(|slot| of(&slot.path) && slot.rotated.is_none()) {
             let Some(known) = slot.identity().filter(|known| !known.given_up && is(known)) else { continue };
             match rotation::find(&slot.path, &known, &self.cx) {
                 None => return Packed::Wait,
-                Some(there) if begins(&there) => return Packed::Copy(there),
-                Some(_) => {} // the beginning is the same, no more
+                Some(there) => copy = copy.or_else(|| is_copy(&slot.path, &there).then_some(there)),
             }
         }
-        for known in self.known.iter().rev().filter(|known| of(&known.path) && is(&known.identity)) {
-            match rotation::find(&known.path, &known.identity, &self.cx) {
-                Some(there) if self.paths.contains(&known.path) => match begins(&there) {
-                    true if self.slots.iter().any(|slot| reads(slot, &known.identity)) => return Packed::Copy(there),
-                    true => return Packed::Known(known.at),
-                    false => {}
-                },
-                _ => return Packed::Known(known.at),
+        let mut before: Option<&Known> = None;
+        let known = self.known.iter().rev().filter(|known| of(&known.path) && is(&known.identity));
+        for known in known.filter(|known| !self.is_taken(known)) {
+            let there = rotation::find(&known.path, &known.identity, &self.cx);
+            match there.filter(|_| self.paths.contains(&known.path)) {
+                Some(there) if !is_copy(&known.path, &there) => {} // the beginning is the same, no more
+                Some(there) if self.slots.iter().any(|slot| reads(slot, &known.identity)) => {
+                    copy = copy.or(Some(there))
+                }
+                Some(_) => return Packed::Known(known.clone()),
+                None if before.is_none_or(|before| before.at < known.at) => before = Some(known),
+                None => {}
             }
+        }
+        if let Some(before) = before {
+            return Packed::Known(before.clone());
         }
         let files = self.slots.iter().map(|slot| (slot.path.as_path(), slot.at() > 0));
-        self.source.original(files, own, &self.cx).map_or(Packed::No, Packed::Copy)
+        copy.or_else(|| self.source.original(files, own, &self.unpacked, &self.cx)).map_or(Packed::No, Packed::Copy)
+    }
+
+    /// Whether a file that was read goes on in another one.
+    fn is_taken(&self, known: &Known) -> bool {
+        let inode = Some(known.identity.inode());
+        let is = |now: Identity| now.original == inode && !now.is_same_inode(&known.identity);
+        self.slots.iter().filter_map(Slot::identity).any(is) || self.known.iter().any(|known| is(known.identity))
     }
 }
 

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) const PIECE: usize = 1024;
 
 /// Some bytes of a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Piece {
     end: u64,
     length: u64,

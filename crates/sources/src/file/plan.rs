@@ -20,6 +20,7 @@ use super::{
     lost,
     names::{self, partition},
     rotation, tail,
+    unpacked::Unpacked,
 };
 use dataflow_core::position::{Partition, Positions};
 use dataflow_sdk::{Context, Error};
@@ -90,7 +91,8 @@ pub(super) fn plan(
         }
         there.push((path, Some(meta)));
     }
-    let packed = packed(source, &there, &known, &owners, cx);
+    let unpacked = Unpacked::default();
+    let packed = packed(source, &there, &known, &owners, &unpacked, cx);
     let moves =
         |partition: &Partition| packed.values().any(|made| matches!(made, Made::Before(former) if former == partition));
     let (mut seen, mut taken) = (BTreeSet::new(), BTreeSet::new());
@@ -141,7 +143,7 @@ pub(super) fn plan(
                     read(&mut jobs, path.to_path_buf(), &at);
                     later.push_back(Job::Begin { path: path.to_path_buf() });
                 }
-                None => match stale.and_then(|identity| source.packed(path, identity, cx)) {
+                None => match stale.and_then(|identity| source.packed(path, identity, |_| true, &unpacked, cx)) {
                     Some((at, _)) => {
                         jobs.push_back(Job::Packed { path: path.to_path_buf(), at });
                         later.push_back(Job::Begin { path: path.to_path_buf() });
@@ -179,7 +181,9 @@ pub(super) fn plan(
         }
         if let Some(at) = its.and_then(|(identity, _)| rotation::find(&path, identity, cx)) {
             jobs.push_back(Job::Read { path, at });
-        } else if let Some((at, _)) = its.and_then(|(identity, _)| source.packed(&path, identity, cx)) {
+        } else if let Some((at, _)) =
+            its.and_then(|(identity, _)| source.packed(&path, identity, |_| true, &unpacked, cx))
+        {
             jobs.push_back(Job::Packed { path, at });
         } else {
             gone.extend(Gone::new(partition, position));
@@ -206,6 +210,7 @@ fn packed(
     there: &[(&PathBuf, Option<Metadata>)],
     known: &BTreeMap<&Partition, (Identity, u64)>,
     owners: &BTreeMap<(u64, u64), &Partition>,
+    unpacked: &Unpacked,
     cx: &Context,
 ) -> BTreeMap<PathBuf, Made> {
     let is_plain = |path: &Path| source.compression.of(path) == super::Compression::None;
@@ -235,11 +240,13 @@ fn packed(
     for (path, _) in compressed {
         let former = before.iter().position(|(_, former, identity, _)| {
             source.is_packed_name(former, path)
-                && tail::open(path, cx).is_ok_and(|file| source.is_packed(identity, path, &file).unwrap_or(false))
+                && tail::open(path, cx).is_ok_and(|file| source.is_packed(identity, path, &file, unpacked))
         });
         if let Some(former) = former {
             packed.insert((*path).clone(), Made::Before(before.remove(former).0.clone()));
-        } else if let Some(of) = source.original(files.iter().map(|(path, read)| (path.as_path(), *read)), path, cx) {
+        } else if let Some(of) =
+            source.original(files.iter().map(|(path, read)| (path.as_path(), *read)), path, unpacked, cx)
+        {
             packed.insert((*path).clone(), Made::Beside(of));
         }
     }

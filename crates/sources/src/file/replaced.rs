@@ -50,9 +50,8 @@ impl Follow {
         let Ok(new) = tail::open(&slot.path, &self.cx) else { return Ok(None) };
         let left = Left::new(tail.file(), tail.identity.original).map_err(failed)?;
         let successor = left.successor(&slot.path, &new, |path, meta| self.is_read(path, meta), &self.cx);
-        let rotated = successor.map_err(failed)?.is_some()
-            || left.original_after(None, &new).map_err(failed)?.is_some()
-            || self.source.packed(&slot.path, &tail.identity, &self.cx).is_some();
+        let rotated =
+            successor.map_err(failed)?.is_some() || left.original_after(None, &new).map_err(failed)?.is_some();
         if rotated {
             return Ok(None);
         }
@@ -76,6 +75,9 @@ impl Follow {
         if others.any(|other| other.identity().is_some_and(|known| knows(&known)))
             || self.known.iter().any(|known| knows(&known.identity))
             || self.is_generation(k)
+            || slot.identity().is_some_and(|known| {
+                self.source.packed(&slot.path, &known, |_| true, &self.unpacked, &self.cx).is_some()
+            })
         {
             return Ok(None);
         }

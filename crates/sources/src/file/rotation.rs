@@ -9,7 +9,7 @@ use dataflow_sdk::Context;
 use std::{
     fs::{self, File, Metadata},
     io,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -55,37 +55,48 @@ impl Left {
         cx: &Context,
     ) -> io::Result<Option<File>> {
         let (after, next) = (next, next.metadata()?);
-        let mut oldest: Option<(Metadata, File)> = None;
-        let mut original: Option<(Metadata, File)> = None;
-        for there in rotated(path)? {
-            let Ok(meta) = fs::symlink_metadata(&there) else { continue };
-            if !meta.is_file() || meta.len() == 0 || is_read(&there, &meta) {
+        let mut oldest: Option<(&Metadata, File)> = None;
+        let mut original: Option<(&Metadata, File)> = None;
+        let mut there = Vec::new();
+        for path in rotated(path)? {
+            there.extend(fs::symlink_metadata(&path).ok().map(|meta| (path, meta)));
+        }
+        let is_own = |meta: &Metadata| (meta.dev(), meta.ino()) == (self.meta.dev(), self.meta.ino());
+        let own = there.iter().find(|(_, meta)| is_own(meta)).map(|(own, _)| own);
+        for (there, meta) in &there {
+            if !meta.is_file() || meta.len() == 0 || is_read(there, meta) {
                 continue;
             }
-            if self.original.is_some_and(|original| !self.was_copied() && original.is(&meta)) {
-                original = tail::open(&there, cx).ok().map(|file| (meta, file));
-            } else if is_later(&self.meta, &meta)
-                && (!self.was_copied() || is_written_later(&self.meta, &meta))
-                && oldest.as_ref().is_none_or(|(oldest, _)| is_later(&meta, oldest))
-                && let Ok(file) = tail::open(&there, cx)
-                && !self.is_copied(&meta, &file)?
+            if self.original.is_some_and(|original| !self.was_copied() && original.is(meta)) {
+                original = tail::open(there, cx).ok().map(|file| (meta, file));
+            } else if is_later(&self.meta, meta)
+                && (!self.was_copied() || is_written_later(&self.meta, meta))
+                && oldest.as_ref().is_none_or(|(oldest, _)| is_later(meta, oldest))
+                && let Ok(file) = tail::open(there, cx)
+                // A copy was made under the name of a generation older than this one's, as this one was rotated later.
+                && !(own.is_some_and(|own| is_older_generation(there, own)) && self.is_copied(meta, &file)?)
                 // What was made after `next` is a copy of it, from before it was truncated, unless it holds all of that.
-                && !(is_later(&next, &meta) && begins(after, &file, 0, meta.len())?)
+                && !(is_later(&next, meta) && begins(after, &file, 0, meta.len())?)
             {
                 oldest = Some((meta, file));
             }
         }
         let first = match (original, oldest) {
-            (Some(original), Some(copy)) if !is_written_later(&original.0, &copy.0) => Some(copy),
+            (Some(original), Some(copy)) if !is_written_later(original.0, copy.0) => Some(copy),
             (original, oldest) => original.or(oldest),
         };
         Ok(first.map(|(_, file)| file))
     }
 
-    /// Whether a file is a copy of this one, as it was at some time: nothing new.
+    /// Whether a file that was made after this one may be a copy of it, as it was at some time: nothing new. One that holds less
+    /// is none if this one was not written since.
     fn is_copied(&self, meta: &Metadata, file: &File) -> io::Result<bool> {
+        let rested = matches!((self.meta.modified(), meta.created()), (Ok(written), Ok(made)) if written < made);
+        if meta.len() > self.meta.len() || rested && meta.len() < self.meta.len() {
+            return Ok(false);
+        }
         let head = read_before(file, meta.len().min(PIECE as u64))?;
-        Ok(meta.len() <= self.meta.len() && head.is_some_and(|head| self.head.starts_with(&head)))
+        Ok(head.is_some_and(|head| self.head.starts_with(&head)))
     }
 }
 
@@ -115,6 +126,12 @@ pub(super) fn find(path: &Path, known: &Identity, cx: &Context) -> Option<PathBu
                 .is_ok_and(|file| known.is(&file).unwrap_or(false));
         is.then(|| path.with_file_name(entry.file_name()))
     })
+}
+
+/// Whether the file that is known by this lies in the folder where it was, whatever it holds.
+pub(super) fn is_beside(path: &Path, known: &Identity) -> bool {
+    let mut there = fs::read_dir(folder(path)).into_iter().flatten().flatten();
+    there.any(|entry| entry.metadata().is_ok_and(|meta| known.is_inode(&meta)))
 }
 
 /// The folder that a path is in.
@@ -158,6 +175,15 @@ pub(super) fn is_older_name(path: &Path, there: &Path) -> bool {
         Some(base == other && number < later)
     };
     is_rotated_name(path, there) || older().unwrap_or(false)
+}
+
+/// Whether, of two generations of one file, the first is the older one, by their names: it has a greater number, or an earlier date.
+pub(super) fn is_older_generation(one: &Path, other: &Path) -> bool {
+    match (numbered(one), numbered(other)) {
+        (Some((_, one)), Some((_, other))) => one > other,
+        (None, None) => one < other,
+        _ => false,
+    }
 }
 
 /// The name of the generations that one belongs to, and its number among them. A year is none.
