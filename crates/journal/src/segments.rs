@@ -1,7 +1,8 @@
-//! Snapshots that are too long for a row: their segments are chunks, put before the row that names them.
+//! Snapshots that are too long for a row: their segments are chunks, written before the row that names them.
 //!
-//! A body is cut where its bytes say so, not by length, so that what has not changed since the last snapshot is cut into the same
-//! segments and not written again: of a long state only what is new is written. A list that is too long is cut in the same way.
+//! A body is cut at places determined by its content, not by length, so that unchanged parts are cut into the same
+//! segments as in the last snapshot and not written again: only the new parts of a long state are written. A list of
+//! segments that is too long is cut in the same way.
 use crate::{Error, Store};
 use bytes::{Bytes, BytesMut};
 use dataflow_core::{
@@ -13,32 +14,32 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 
-/// Longest snapshot that is a row, and longest segment.
+/// The longest snapshot that is a row, and the longest segment.
 pub const MAX_SNAPSHOT: usize = 64 << 10;
-/// Shortest segment, but for the last one.
+/// The shortest segment, except for the last one.
 const MIN_SEGMENT: usize = 8 << 10;
-/// A place is a cut if these bits of the rolling sum are zero: every 16 KiB or so.
+/// A place is a cut if these bits of the rolling sum are zero: about every 16 KiB.
 const CUT: u64 = ((1 << 14) - 1) << 40;
 
-/// What a row has in place of such a snapshot.
+/// Replaces such a snapshot in its row.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List {
     segments: Vec<Segment>,
 }
 
-/// How such a row begins. No state does: every one has a `v` in front.
+/// The start of such a row. It can't be confused with a state, as every state starts with a `v`.
 const LIST: &[u8] = br#"{"segments":"#;
 
-/// A segment, as a row names it: the chunk's name and what must be in it.
+/// A segment in a row: the chunk's name and a check of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(Seq, Epoch, u32, u32, String)", into = "(Seq, Epoch, u32, u32, String)")]
 struct Segment {
     /// The place of the snapshot that it was written for.
     next: Seq,
-    /// The epoch of who wrote it.
+    /// The epoch of its writer.
     epoch: Epoch,
-    /// Its number among those that were.
+    /// Its number among the segments of that snapshot.
     number: u32,
     bytes: u32,
     /// Half of the SHA-256, in hexadecimal digits.
@@ -58,7 +59,7 @@ impl From<Segment> for (Seq, Epoch, u32, u32, String) {
 }
 
 impl Segment {
-    /// A name is never given to other content: at one place a pipeline has one state.
+    /// A name is never reused for other content: at one place a pipeline has one state.
     fn chunk(&self, pipeline: &PipelineId) -> ChunkId {
         let Self { next, epoch, number, .. } = self;
         let prefix = prefix(ShardId::of(pipeline));
@@ -66,7 +67,7 @@ impl Segment {
     }
 }
 
-/// Names of all segments of a shard begin so.
+/// The prefix of the names of a shard's segments.
 fn prefix(shard: ShardId) -> String {
     format!("snapshot/{}/", shard.0)
 }
@@ -88,21 +89,21 @@ impl Named {
         self.0.values().map(|segment| segment.chunk(pipeline)).collect()
     }
 
-    /// The chunks that only this names.
+    /// Returns the chunks that only `self` names.
     pub(crate) fn beyond(&self, other: &Self, pipeline: &PipelineId) -> Vec<ChunkId> {
         let kept = other.chunks(pipeline);
         self.chunks(pipeline).into_iter().filter(|chunk| !kept.contains(chunk)).collect()
     }
 }
 
-/// Where a snapshot is written: its place, and the epoch of its writer.
+/// The place of a new snapshot, and the epoch of its writer.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) next: Seq,
     pub(crate) epoch: Epoch,
 }
 
-/// The row of a state, and the segments that it names. Those which the last one named are not written again.
+/// Returns the row of a state, and the segments that it names. Writes only segments that the last row did not name.
 pub(crate) async fn row(
     store: &dyn Store,
     Place { next, epoch }: Place,
@@ -133,9 +134,9 @@ pub(crate) async fn row(
     Ok((row, named))
 }
 
-/// Why a state could not be put together.
+/// The reason why a state could not be assembled.
 pub(crate) enum Unread {
-    /// A segment is not there: the row was replaced meanwhile, or the journal is damaged.
+    /// A segment is absent: the row was replaced meanwhile, or the journal is damaged.
     Missing(Error),
     Failed(Error),
 }
@@ -146,7 +147,7 @@ impl From<Error> for Unread {
     }
 }
 
-/// The state of which this is the row, and the segments that it names.
+/// Returns the state for a row, and the segments that the row names.
 pub(crate) async fn state(store: &dyn Store, pipeline: &PipelineId, row: Bytes) -> Result<(Bytes, Named), Unread> {
     let (mut body, mut named) = (row, Named::default());
     while body.starts_with(LIST) {
@@ -168,7 +169,7 @@ pub(crate) async fn state(store: &dyn Store, pipeline: &PipelineId, row: Bytes) 
     Ok((body, named))
 }
 
-/// Removes what earlier owners of a shard have written and no snapshot names: they went down before they could.
+/// Removes segments that no snapshot names: earlier owners of the shard crashed after writing them.
 pub(crate) async fn collect(
     store: &dyn Store,
     shard: ShardId,
@@ -185,7 +186,7 @@ pub(crate) async fn collect(
     if gone.is_empty() { Ok(()) } else { store.remove_chunks(&gone).await }
 }
 
-/// A body in segments.
+/// Cuts a body into segments.
 fn cut(body: &Bytes) -> Vec<Bytes> {
     let (mut segments, mut rest) = (Vec::new(), body.clone());
     while !rest.is_empty() {
@@ -194,12 +195,12 @@ fn cut(body: &Bytes) -> Vec<Bytes> {
     segments
 }
 
-/// Where the first segment of a body ends.
+/// Returns the end of a body's first segment.
 fn first_cut(body: &[u8]) -> usize {
     let mut sum = 0_u64;
     let most = body.len().min(MAX_SNAPSHOT);
     for (at, byte) in body[..most].iter().enumerate().skip(MIN_SEGMENT) {
-        // The bytes before the last 64 are shifted out of it, so that a cut depends on those alone.
+        // Earlier bytes are shifted out of the sum, so that a cut depends only on the last 64.
         sum = (sum << 1).wrapping_add(SCATTERED[usize::from(*byte)]);
         if sum & CUT == 0 {
             return at + 1;
@@ -208,7 +209,7 @@ fn first_cut(body: &[u8]) -> usize {
     most
 }
 
-/// A number for each byte, with bits that look drawn.
+/// A pseudo-random number for each byte.
 const SCATTERED: [u64; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;

@@ -1,4 +1,4 @@
-//! Snapshots as their users see them: whole states, whatever their length.
+//! Snapshots as their users see them: complete states of any length.
 use crate::{
     Entry, Error, Journal, range,
     segments::{self, Named, Place, Unread},
@@ -24,9 +24,9 @@ pub struct Snapshot {
 }
 
 impl Journal {
-    /// Stores the changed pipelines of a shard as they are after all events before `next`, and removes the snapshots of
-    /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's and the head. Those that are too long for a row go into
-    /// chunks first, of which only what has changed is written.
+    /// Stores the states of a shard's changed pipelines after all events before `next`, and removes the snapshots of
+    /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's place and the head. States that are too long
+    /// for a row are first stored in chunks, of which only the changed ones are written.
     ///
     /// # Errors
     /// [`Error::Fenced`]; [`Error::Corrupt`] if `next` lies elsewhere.
@@ -57,7 +57,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes the segments of a pipeline's snapshot; those that no snapshot names any more.
+    /// Records the segments of a pipeline's snapshot; returns those that no snapshot names any more.
     fn replace(&self, pipeline: PipelineId, now: Named) -> Vec<ChunkId> {
         let mut segments = self.segments();
         let before = segments.remove(&pipeline).unwrap_or_default();
@@ -72,8 +72,8 @@ impl Journal {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The snapshots of a shard for who has just claimed it with this epoch, and will write the next ones: what owners before it
-    /// have written and no snapshot names is removed.
+    /// Returns the snapshots of a shard to the owner that has just claimed it with this epoch and will write the next
+    /// ones. Removes what earlier owners have written and no snapshot names.
     ///
     /// # Errors
     /// If they can't be read.
@@ -89,7 +89,8 @@ impl Journal {
         Ok((snapshots, next))
     }
 
-    /// All snapshots of a shard, of one moment: while its owner writes new ones, the segments of those before go.
+    /// Returns all snapshots of a shard at one moment: while its owner writes new ones, the segments of earlier ones
+    /// disappear.
     async fn whole(&self, shard: ShardId) -> Result<(Vec<Snapshot>, HashMap<PipelineId, Named>, Seq), Error> {
         let mut read = self.store.snapshots(shard).await?;
         loop {
@@ -120,7 +121,7 @@ impl Journal {
         Ok((snapshots, all))
     }
 
-    /// All snapshots of a shard, and the place from which its log has to be read to be up to date.
+    /// Returns all snapshots of a shard, and the place from which to read its log to bring them up to date.
     ///
     /// # Errors
     /// If they can't be read.
@@ -129,7 +130,8 @@ impl Journal {
         Ok((snapshots, next))
     }
 
-    /// The snapshot of one pipeline, and its own events since: what others of its shard did meanwhile is not read.
+    /// Returns the snapshot of one pipeline, and its own events since; events of other pipelines in the shard are left
+    /// out.
     ///
     /// # Errors
     /// If they can't be read.
@@ -143,7 +145,7 @@ impl Journal {
             match segments::state(&*self.store, pipeline, row.clone()).await {
                 Ok((state, _)) => break (Some(state), page),
                 Err(Unread::Failed(error)) => return Err(error),
-                // Its owner has just written the next one, unless it is still the same.
+                // If the row has changed, its owner has just written the next snapshot.
                 Err(Unread::Missing(error)) if before.as_ref() == Some(&row) => return Err(error),
                 Err(Unread::Missing(_)) => before = Some(row),
             }

@@ -17,13 +17,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 const SHARD: ShardId = ShardId(2);
 
-/// A state with so many parts, each of its own.
+/// A state with this many distinct parts.
 fn state(parts: std::ops::Range<u32>) -> Bytes {
     let parts: Vec<String> = parts.map(|part| format!("\"part {}\"", part.wrapping_mul(0x9e37_79b9))).collect();
     format!("{{\"v\":1,\"state\":[{}]}}", parts.join(",")).into()
 }
 
-/// An owner of the shard whose log has some events.
+/// An owner of the shard, with some events in the log.
 async fn owner(memory: &Memory) -> (Journal, Epoch) {
     let journal = Journal::new(Arc::new(memory.clone()));
     let head = journal.take_over(SHARD, &Holder::new("one")).await.unwrap();
@@ -47,7 +47,7 @@ fn of(state: &Bytes) -> Vec<Snapshot> {
 async fn whatever_its_length_a_row_is_short_and_the_state_comes_back() {
     let memory = Memory::new();
     let (journal, epoch) = owner(&memory).await;
-    // The last one's list is too long for a row itself.
+    // The last state's list is itself too long for a row.
     for (next, parts) in (1..).map(Seq).zip([1, 1_000, 10_000, 1, 1_500_000]) {
         let state = state(0..parts);
         journal.snapshot(SHARD, epoch, next, of(&state), vec![]).await.unwrap();
@@ -69,11 +69,11 @@ async fn only_what_has_changed_is_written_again() {
     let (journal, epoch) = owner(&memory).await;
     journal.snapshot(SHARD, epoch, Seq(2), of(&state(0..100_000)), vec![]).await.unwrap();
     let first = chunks(&memory).await;
-    // The oldest parts go, and others come.
+    // The oldest parts are dropped, and new ones added.
     journal.snapshot(SHARD, epoch, Seq(3), of(&state(50..100_100)), vec![]).await.unwrap();
     let second = chunks(&memory).await;
     assert!(first.len() > 40 && second.difference(&first).count() <= 4, "{} {}", first.len(), second.len());
-    // The next owner goes on in the same way.
+    // The next owner continues in the same way.
     let (next, epoch) = owner(&memory).await;
     next.recover(SHARD, epoch).await.unwrap();
     next.snapshot(SHARD, epoch, Seq(4), of(&state(100..100_200)), vec![]).await.unwrap();
@@ -81,7 +81,8 @@ async fn only_what_has_changed_is_written_again() {
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(100..100_200)));
 }
 
-/// An owner goes down at any call, carried out or not; what it leaves is a whole snapshot, and the next one removes the rest.
+/// An owner crashes at any call, carried out or not; it leaves a complete snapshot, and the next owner removes the
+/// rest.
 #[tokio::test]
 async fn nothing_dangles_and_nothing_stays_wherever_an_owner_goes_down() {
     let (old, new, newest) = (state(0..20_000), state(10..20_100), state(20..20_200));
@@ -131,7 +132,7 @@ async fn an_owner_whose_snapshot_failed_goes_on_and_one_that_was_replaced_harms_
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(9..20_029)));
 }
 
-/// Its segments go while it reads them.
+/// Its segments disappear while it reads them.
 #[tokio::test(start_paused = true)]
 async fn who_reads_while_the_owner_writes_gets_a_whole_state() {
     let memory = Memory::new();

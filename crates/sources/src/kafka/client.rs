@@ -20,21 +20,21 @@ use std::{
 
 /// How long to wait for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
-/// What the library writes where it has no id of a topic yet: 16 bytes of zero.
+/// The library's placeholder for an unknown topic id: 16 bytes of zero.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-/// At most so many events are looked through for a complaint.
+/// The most events that are searched for an error message.
 const EVENTS: u32 = 100;
 
-/// What the library tells by callbacks.
+/// State that the library reports by callbacks.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// The last thing it complained about.
+    /// The last error message.
     complaint: Mutex<Option<String>>,
-    /// A broker has refused the login.
+    /// A broker has rejected the login.
     refused: AtomicBool,
     /// The end of each partition's log, by topic and number.
     ends: Mutex<HashMap<(String, i32), i64>>,
-    /// A topic was made anew under the client: what it reads from here on may be of another topic than what it was told to read.
+    /// A topic was recreated under the client: records from here on may belong to another topic than the expected one.
     renewed: AtomicBool,
     /// Logs that lost their ends.
     cut: Mutex<Vec<Cut>>,
@@ -45,13 +45,13 @@ impl Told {
         *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 
-    /// Whether a topic was made anew under the client. True before any of the new one's records are there to be read.
+    /// Returns whether a topic was recreated under the client. True before any record of the new topic can be read.
     pub(super) fn is_renewed(&self) -> bool {
         self.renewed.load(Ordering::SeqCst)
     }
 
-    /// The library goes on reading a topic that was made anew, at the offset that it had in the former one, and tells it
-    /// in its log only.
+    /// Handles a line of the library's log. The library continues to read a recreated topic at its offset in the former
+    /// one, and reports that only in its log.
     fn hear(&self, message: &str) {
         let changed = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
         if changed.is_some_and(|(before, _)| before != NO_ID) {
@@ -60,19 +60,19 @@ impl Told {
         self.cut.lock().unwrap_or_else(PoisonError::into_inner).extend(cut(message));
     }
 
-    /// The partitions that were found cut since this was asked last.
+    /// Returns the partitions found cut since the last call.
     pub(super) fn take_cut(&self) -> Vec<Cut> {
         std::mem::take(&mut *self.cut.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A partition's log is known to reach this offset.
+    /// Records that a partition's log reaches this offset.
     pub(super) fn reaches(&self, topic: &str, number: i32, offset: i64) {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let end = ends.entry((topic.to_owned(), number)).or_insert(offset);
         *end = offset.max(*end);
     }
 
-    /// The end of a partition's log, as far as it is known.
+    /// Returns the end of a partition's log, as far as known.
     pub(super) fn end(&self, topic: &str, number: i32) -> Option<i64> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(&(topic.to_owned(), number)).copied()
@@ -84,12 +84,13 @@ impl Told {
 pub(super) struct Cut {
     pub(super) topic: String,
     pub(super) number: i32,
-    /// The offset where the epoch of the position ends now; none: the log doesn't know it.
+    /// The offset where the epoch of the position ends now; `None`: the log doesn't know the epoch.
     pub(super) end: Option<i64>,
 }
 
-/// A partition whose log lost its end, as the library's log tells (its error names neither which nor where): `user-events [3]: offset reset (at …): Partition log truncation detected at …: broker end
-/// offset is 200 (offset leader epoch 4). …`
+/// Parses the log line about a partition whose log lost its end (the library's error names neither partition nor
+/// offset): `user-events [3]: offset reset (at …): Partition log truncation detected at …: broker end offset is 200
+/// (offset leader epoch 4). …`
 fn cut(message: &str) -> Option<Cut> {
     let (place, why) = message.split_once("]: offset reset (at ")?;
     if !why.contains("log truncation detected") && !why.contains("No epoch found") {
@@ -114,11 +115,11 @@ struct TopicStatistics {
 
 #[derive(Deserialize)]
 struct PartitionStatistics {
-    /// Behind the last record that is stable.
+    /// The offset after the last stable record.
     ls_offset: i64,
 }
 
-/// Callbacks.
+/// The callbacks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Callbacks(pub(super) Arc<Told>);
 
@@ -184,13 +185,13 @@ pub(super) struct Found {
 /// The offsets that are in a partition's log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Log {
-    /// Of the first record.
+    /// The offset of the first record.
     pub(super) earliest: i64,
-    /// Behind the last record.
+    /// The offset after the last record.
     pub(super) latest: i64,
 }
 
-/// A consumer without any say in what it reads.
+/// A consumer that reads nothing by itself.
 pub(super) struct Client {
     pub(super) consumer: BaseConsumer<Callbacks>,
     pub(super) told: Arc<Told>,
@@ -199,7 +200,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client for one of `lanes` lanes. Connects in the background.
+    /// Creates a client for one of `lanes` lanes. Connects in the background.
     pub(super) fn new(source: &KafkaSource, cx: &Context, lanes: u32) -> Result<Self, Error> {
         let callbacks = Callbacks::default();
         let told = callbacks.0.clone();
@@ -237,7 +238,7 @@ impl Client {
         Ok(found)
     }
 
-    /// What a topic is known by now.
+    /// Returns the current id of a topic.
     pub(super) fn id(&self, topic: &str) -> Result<Option<Arc<str>>, Error> {
         let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT);
         self.id_of(topic, &metadata.map_err(|error| self.failed(&format!("topic {topic}"), &error))?)
@@ -251,14 +252,14 @@ impl Client {
         Ok(id.map(Arc::from))
     }
 
-    /// The offsets that are in a partition's log now.
+    /// Returns the current range of a partition's log.
     pub(super) fn log(&self, topic: &str, number: i32) -> Result<Log, Error> {
         let marks = self.consumer.fetch_watermarks(topic, number, TIMEOUT);
         let (earliest, latest) = marks.map_err(|error| self.failed(&format!("{topic}/{number}"), &error))?;
         Ok(Log { earliest, latest })
     }
 
-    /// An error of the library, by what is to be done about it.
+    /// Classifies an error of the library.
     pub(super) fn failed(&self, what: &str, error: &KafkaError) -> Error {
         match error.rdkafka_error_code() {
             Some(code) => self.refused(what, code),
@@ -284,7 +285,7 @@ impl Client {
             }
             Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => {
                 let why = self.complaint(code);
-                // A refused login also looks like a broker that does not answer.
+                // A rejected login also looks like a broker that does not answer.
                 match self.told.refused.load(Ordering::Relaxed) {
                     true => self.login_failed(&why),
                     false => Error::transient("unreachable", format!("Kafka is out of reach at {brokers}: {why}")),
@@ -308,9 +309,9 @@ impl Client {
             .fix("check `saslMechanism`, `saslUsername` and `saslPassword`")
     }
 
-    /// What is said of a failure: the last complaint tells more than a code.
+    /// Returns the message of a failure: the last message says more than a code.
     fn complaint(&self, code: Code) -> String {
-        // Complaints come as events; once something is read, the polling thread takes those.
+        // Messages arrive as events; once something is read, the polling thread receives them.
         if self.consumer.assignment().is_ok_and(|list| list.count() == 0) {
             (0..EVENTS).for_each(|_| drop(self.consumer.poll(Duration::ZERO)));
         }

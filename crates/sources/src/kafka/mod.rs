@@ -1,7 +1,7 @@
 //! The `kafka` source: records of Kafka topics.
 //!
-//! Which partitions are read, and from which offset, is told by the run (`Assignment`), never by a consumer group. An
-//! offset becomes a checkpoint in the engine; here it is only read on from (`start`) and handed out with each batch
+//! The run decides which partitions are read, and from which offset (`Assignment`), never a consumer group. An offset
+//! becomes a checkpoint in the engine; here it is only the start of reading (`start`) and part of each batch
 //! (`gather`).
 mod client;
 mod gather;
@@ -37,7 +37,7 @@ use std::sync::Arc;
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct KafkaSource {
-    /// Brokers to ask first, as a list or separated by commas: `host:port`. Usually from the node's connection.
+    /// Bootstrap brokers, as a list or separated by commas: `host:port`. Usually from the node's connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-address" = "host"))]
     pub brokers: Option<Names>,
@@ -47,31 +47,31 @@ pub struct KafkaSource {
     /// Several topics to read, instead of `topic`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topics: Vec<String>,
-    /// Where a partition begins that was never read.
+    /// Where to begin in a partition that was never read.
     #[serde(default)]
     pub start: Start,
-    /// What the bytes of keys stand for: `meta.key` is that. A record whose key is something else is a dead letter where
-    /// its key is asked for.
+    /// The type of the keys' bytes, which `meta.key` returns. A record with another kind of key is a dead letter if its
+    /// key is used.
     #[serde(default)]
     pub key_format: KeyFormat,
-    /// What to do when a position is not in the log any more: its records have expired, the topic was made anew, or the log
-    /// lost its end (and may have been written on from there).
+    /// What to do when a position is no longer in the log: its records have expired, the topic was recreated, or the
+    /// log lost its end (and may have been written on from there).
     #[serde(default)]
     pub on_position_lost: OnPositionLost,
     /// The consumer group that checkpoints are reported to, for tools that show lag. Nothing is ever read from it.
     /// Default: `dataflow-` and the pipeline's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_id: Option<String>,
-    /// How often new partitions are looked for.
+    /// How often to search for new partitions.
     #[serde(default = "metadata_interval")]
     pub metadata_interval: Millis,
-    /// How to speak to the brokers.
+    /// The protocol between client and brokers.
     #[serde(default)]
     pub security_protocol: SecurityProtocol,
-    /// How to log in, with `SASL_PLAINTEXT`.
+    /// The login mechanism, with `SASL_PLAINTEXT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl_mechanism: Option<SaslMechanism>,
-    /// The user to log in as.
+    /// The user name of the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl_username: Option<String>,
     /// The user's password.
@@ -103,19 +103,19 @@ impl Names {
     }
 }
 
-/// Where a partition begins that was never read.
+/// Where to begin in a partition that was never read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
-    /// With the first record that is there.
+    /// At the first available record.
     #[default]
     Earliest,
-    /// With the first record that comes after the first start of the pipeline. Partitions that appear later are read
+    /// At the first record that arrives after the first start of the pipeline. Partitions that appear later are read
     /// from their beginning.
     Latest,
 }
 
-/// How to speak to the brokers, as Kafka calls it.
+/// The protocol between client and brokers, in Kafka's terms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SecurityProtocol {
@@ -130,10 +130,10 @@ pub enum SecurityProtocol {
     SaslSsl,
 }
 
-/// How to log in, as Kafka calls it.
+/// The login mechanism, in Kafka's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SaslMechanism {
-    /// User name and password as they are.
+    /// User name and password in clear text.
     #[serde(rename = "PLAIN")]
     Plain,
     /// Salted challenge, SHA-256.
@@ -197,7 +197,7 @@ impl SourceConfig for KafkaSource {
             let problem = Problem::new("brokers", "missing-field", "is missing");
             problems.push(problem.fix("give brokers here, or set [connections.kafka.default] in the node's settings"));
         }
-        // What is wrong is not shown: it may be a login.
+        // The value is not shown: it may be a login.
         if !self.broker_list().into_iter().all(is_host) {
             let problem = Problem::new("brokers", "invalid-value", "a broker is not written as host:port");
             problems
@@ -236,7 +236,7 @@ impl SourceConfig for KafkaSource {
         Box::new(self)
     }
 
-    /// Whatever brokers it asks: a topic is known by its id.
+    /// Independent of the brokers: a topic is identified by its id.
     fn reads_like(&self, before: &Self) -> bool {
         self.all_topics() == before.all_topics() && self.key_format == before.key_format
     }
@@ -254,7 +254,7 @@ impl SourceConfig for KafkaSource {
     }
 }
 
-/// Whether a broker is written as the client takes it: a host or an address, a port, a protocol.
+/// Returns whether a broker is in the form that the client accepts: a host or an address, a port, a protocol.
 fn is_host(broker: &str) -> bool {
     let broker = broker.split_once("://").map_or(broker, |(_, host)| host);
     !broker.is_empty() && broker.chars().all(|c| c.is_alphanumeric() || ".-_:[]%".contains(c))
@@ -265,7 +265,7 @@ impl KafkaSource {
         self.brokers.as_ref().map(Names::list).unwrap_or_default()
     }
 
-    /// The topics, sorted, each once.
+    /// Returns the topics, sorted and distinct.
     fn all_topics(&self) -> Vec<&str> {
         let mut topics: Vec<&str> = self.topic.iter().chain(&self.topics).map(String::as_str).collect();
         topics.sort_unstable();
@@ -282,12 +282,12 @@ fn partition(topic: &str, number: i32) -> Partition {
     format!("{topic}/{number}").as_str().into()
 }
 
-/// An offset in a topic that is known by `id`.
+/// The position of an offset in a topic with this `id`.
 fn position(offset: i64, id: Option<&Arc<str>>) -> Position {
     Position { at: offset.to_string().into(), identity: id.cloned() }
 }
 
-/// The same, after a record that the leader of this epoch took: `id@epoch`.
+/// The position after a record that the leader of this epoch accepted: `id@epoch`.
 fn position_after(offset: i64, id: Option<&Arc<str>>, epoch: Option<i32>) -> Position {
     match (id, epoch) {
         (Some(id), Some(epoch)) => position(offset, Some(&format!("{id}@{epoch}").into())),
@@ -295,7 +295,7 @@ fn position_after(offset: i64, id: Option<&Arc<str>>, epoch: Option<i32>) -> Pos
     }
 }
 
-/// The topic's id and the leader's epoch of a position, as far as it has them.
+/// Returns the topic's id and the leader's epoch of a position, as far as it has them.
 fn known_by(position: &Position) -> (Option<&str>, Option<i32>) {
     let Some(identity) = position.identity.as_deref() else { return (None, None) };
     match identity.split_once('@') {

@@ -1,6 +1,6 @@
 //! The thread that polls the client library and hands batches to the reader.
 //!
-//! It alone owns the client: the library wants to be polled and blocks when it is closed, neither of which is for the
+//! It alone owns the client: the library has to be polled and blocks when it is closed, and neither is suitable for the
 //! runtime's threads. It ends when the reader is dropped.
 use super::{
     KafkaSource,
@@ -24,16 +24,16 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Longest wait for a message, so that a dropped reader is noticed.
+/// The longest wait for a message, so that a dropped reader is noticed.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long the library may take to tell why a position is not in its log.
+/// How long the library may take to log why a position is not in a partition's log.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// So many messages are taken in before anything else is looked after.
+/// The number of messages received before anything else is done.
 const ROUND: usize = 1024;
 
-/// What the thread works with.
+/// The state of the thread.
 pub(super) struct Poll {
     pub(super) source: KafkaSource,
     pub(super) client: Client,
@@ -47,7 +47,7 @@ pub(super) struct Poll {
     pub(super) by_place: HashMap<String, HashMap<i32, usize>>,
     /// Bytes gathered over all partitions.
     pub(super) held: usize,
-    /// Whether what is read is known to be of the topics that the positions are of.
+    /// Whether the records are known to belong to the topics of the positions.
     pub(super) verified: bool,
     /// When the next batch has lingered long enough.
     pub(super) due: Option<Instant>,
@@ -73,7 +73,7 @@ impl Poll {
             Ok(Dropped) => return,
             Err(error) => error,
         };
-        // What was gathered before the failure goes unread: the next reader begins behind what was handed out.
+        // Records gathered before the failure are discarded: the next reader begins after what was handed out.
         self.out.fail(failed);
     }
 
@@ -96,8 +96,8 @@ impl Poll {
         }
     }
 
-    /// Gathers messages until there are none for a while, one of the partitions ends (true), a batch has lingered, or
-    /// so many came that it is time for the rest of the house.
+    /// Gathers messages until none arrive for a while, a partition ends (true), a batch has lingered, or enough
+    /// messages came that other work is due.
     fn take_in(&mut self) -> Result<Result<bool, Dropped>, Error> {
         let wait = self.due.map_or(POLL, |due| due.saturating_duration_since(Instant::now()).min(POLL));
         for turn in 0..ROUND {
@@ -141,7 +141,7 @@ impl Poll {
         Ok(Ok(false))
     }
 
-    /// Hands out what has lingered, what lies before the present end of a log, and everything if too much is held.
+    /// Hands out batches that have lingered, those before the current end of a log, and everything if too much is held.
     fn hand_out(&mut self, ended: bool) -> Result<Result<(), Dropped>, Error> {
         let now = Instant::now();
         let crowded = self.held > self.most;
@@ -155,7 +155,7 @@ impl Poll {
         for k in 0..self.gathers.len() {
             let gather = &mut self.gathers[k];
             let due = gather.since.map(|since| since + self.linger);
-            // At the end of a log a batch lingers for more; only what has no records goes on at once.
+            // At the end of a log a batch lingers for more records; only one without records is handed out at once.
             if gather.is_ready() && (crowded || due.is_none_or(|due| due <= now)) {
                 self.held = self.held.saturating_sub(gather.bytes());
                 let records = gather.take();
@@ -169,7 +169,7 @@ impl Poll {
         Ok(Ok(()))
     }
 
-    /// Takes note of positions that have moved without records: aborted transactions and markers at the end of a log.
+    /// Records positions that have moved without records: aborted transactions and markers at the end of a log.
     fn pass(&mut self) {
         let Ok(list) = self.client.consumer.position() else { return };
         for element in list.elements() {
@@ -182,12 +182,12 @@ impl Poll {
         }
     }
 
-    /// A position is not in its log any more: where the log lost its end, goes on as the user chose. False: it is something
-    /// else, or something was gathered before, so that the reader is to be opened again.
+    /// Handles a position that is no longer in its log: if the log lost its end, continues as the user chose. False: it
+    /// is something else, or records were gathered before, so the reader has to be reopened.
     fn pass_cut(&mut self) -> Result<Result<bool, Dropped>, Error> {
         let failed = |client: &Client, error| client.failed("the assignment", &error);
         self.client.consumer.unassign().map_err(|error| failed(&self.client, error))?;
-        // The library tells where in its log, after the error. Records among this come again.
+        // The library logs the offset after the error. Records received meanwhile are fetched again.
         let begun = Instant::now();
         let cut = loop {
             drop(self.client.consumer.poll(POLL / 10));
@@ -219,16 +219,16 @@ impl Poll {
         Ok(Ok(true))
     }
 
-    /// What to do about an error of the library: most of them it mends by itself.
+    /// Decides about an error of the library: it recovers from most of them by itself.
     fn judge(&mut self, error: &KafkaError) -> Result<(), Error> {
         match error.rdkafka_error_code() {
             Some(Code::AllBrokersDown) => {
-                // It goes on trying by itself, but the cause is to be seen.
+                // The library retries by itself, but the cause should be visible.
                 self.client.partitions().map(|_| ())
             }
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::PartitionEOF) => Ok(()),
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                // Opened again, each position is held against its log.
+                // Reopening compares each position with its log.
                 let message = format!("a position is not in its log any more: {error}");
                 Err(Error::transient("out-of-range", message))
             }
@@ -277,9 +277,9 @@ impl Poll {
     }
 }
 
-/// Makes sure, before records are handed out, that they are of the topics that their positions are of. A topic may have been
-/// made anew before the client read of it first, so its id is asked for once behind the first records; from there on the
-/// client tells.
+/// Checks, before records are handed out, that they belong to the topics of their positions. A topic may have been
+/// recreated before the client first read it, so its id is requested once after the first records; later the client
+/// reports a change.
 fn verify(client: &Client, verified: &mut bool, gathers: &[Gather]) -> Result<(), Error> {
     if !*verified {
         let mut last = "";
@@ -294,7 +294,7 @@ fn verify(client: &Client, verified: &mut bool, gathers: &[Gather]) -> Result<()
     if client.told.is_renewed() { Err(renewed()) } else { Ok(()) }
 }
 
-/// Opened again, each position is held against the topic's id.
+/// Reopening compares each position with the topic's id.
 fn renewed() -> Error {
     Error::transient("topic-renewed", "a topic was made anew while it was read")
 }

@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// Batches that wait for the run.
+/// The number of batches that wait for the run.
 const WAITING: usize = 2;
 
 /// The reader of one lane.

@@ -1,4 +1,4 @@
-//! Where each partition of a lane begins: an explicit offset, checked against the log.
+//! Determines where reading begins in each partition of a lane: an explicit offset, checked against the log.
 use super::{
     KafkaSource, Start,
     client::{Client, Found, Log},
@@ -19,10 +19,10 @@ use std::{collections::VecDeque, sync::Arc};
 pub(super) struct Begin {
     pub(super) found: Found,
     pub(super) offset: i64,
-    /// The epoch of the leader that the record before it is of, as far as it is known: the client asks whether the log
-    /// still has it up to there.
+    /// The leader epoch of the record before it, as far as known: the client asks whether the log still has that epoch
+    /// up to there.
     pub(super) epoch: Option<i32>,
-    /// An interval without records that comes first: what was passed over by choice.
+    /// An interval without records that comes first: it skips what the user chose to skip.
     pub(super) first: Option<Records>,
 }
 
@@ -58,14 +58,14 @@ pub(super) fn begin(
     let (reason, gone) = if let (Some(was), Some(is)) = (was, id.as_deref())
         && was != is
     {
-        // How many records of the former topic were not read yet can't be known.
+        // The number of unread records in the former topic is unknown.
         (format!("the topic was made anew: it has the id {is}, not {was}"), 0)
     } else if offset < earliest {
         (format!("the records {offset} to {} have expired", earliest - 1), earliest - offset)
     } else if offset > latest {
         (format!("the log ends at {latest}: the topic was made anew, or lost records"), 0)
     } else {
-        // A position that is not known by the topic's id yet (set by a user, or from before there were ids) is from here on.
+        // A position without a topic id (set by a user, or from before there were ids) gets one from here on.
         let adopted = (was.is_none() && id.is_some()).then(|| {
             let mut records = Records::empty(name, wanted.clone(), Layout::Json);
             records.to = at(offset);
@@ -78,16 +78,17 @@ pub(super) fn begin(
     Ok(Begin { found, offset, epoch: None, first: Some(passed) })
 }
 
-/// What is there of a partition in which a position is lost.
+/// The available part of a partition in which a position is lost.
 struct There {
     name: Partition,
     id: Option<Arc<str>>,
-    /// From the first record that was not read.
+    /// Starts at the first unread record.
     log: Log,
 }
 
 impl There {
-    /// Where to go on by the user's choice, and the interval that leads there. `gone`: records that are lost in any case.
+    /// Returns where to continue by the user's choice, and the interval that leads there. `gone`: records that are lost
+    /// in any case.
     fn pass(self, source: &KafkaSource, wanted: Position, reason: &str, gone: i64) -> Result<(i64, Records), Error> {
         let Self { name, id, log: Log { earliest, latest } } = self;
         let at = |offset| position(offset, id.as_ref());
@@ -103,8 +104,8 @@ impl There {
     }
 }
 
-/// Where to go on in a log that lost its end and was written anew: records of the leader that the position is of end
-/// before it, at `end`; none: the log knows nothing of that leader any more.
+/// Returns where to continue in a log that lost its end and was written again. Records of the position's leader end
+/// before it, at `end`; `None`: the log no longer knows that leader.
 pub(super) fn cut(
     source: &KafkaSource,
     client: &Client,
@@ -121,7 +122,7 @@ pub(super) fn cut(
         ),
         None => format!("the log has no records of the epoch {epoch} of its leader any more: it holds older data"),
     };
-    // Before that it holds what was read.
+    // The part before it was read.
     let log = Log { earliest: end.unwrap_or(earliest).clamp(earliest, latest), latest };
     There { name, id: gather.id.clone(), log }.pass(source, wanted, &reason, 0)
 }
@@ -155,7 +156,7 @@ pub(super) fn gone(source: &KafkaSource, all: &[Found], lane: &Assignment) -> Re
     Ok(first)
 }
 
-/// An interval that passes over what is lost.
+/// An interval that skips lost records.
 fn passed(name: Partition, wanted: Position, to: Position, records: u64, reason: &str) -> Records {
     tracing::warn!(partition = %name, %wanted, %to, reason, "position lost; going on");
     let mut passed = Records::empty(name, wanted, Layout::Json);

@@ -75,7 +75,7 @@ async fn brokers_out_of_reach_are_named() {
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
-/// The clock is the test's: each minute that nobody reads, all partitions are given up and taken again.
+/// The test controls the clock: after each minute without reads, all partitions are released and assigned again.
 #[tokio::test(start_paused = true)]
 async fn who_does_not_read_for_long_gets_each_record_once() {
     let cluster = MockCluster::new(1).unwrap();
@@ -105,7 +105,7 @@ async fn who_does_not_read_for_long_gets_each_record_once() {
             }
         }
         tokio::time::sleep(Duration::from_secs(60)).await;
-        // The thread that reads does so in the machine's time.
+        // The reading thread uses the machine's time.
         tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(50))).await.unwrap();
     }
     for (partition, seen) in seen.iter().enumerate() {
