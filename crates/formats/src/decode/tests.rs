@@ -578,7 +578,7 @@ fn csv_values_as_json() {
     let values = ["Ann", "\"{\"\"a\"\": [1]}\"", "12", "{x", "\"\""];
     let column = one(&csv(&["a"], &values), Want::As(Type::Json));
     assert_eq!(texts(&column.array), [None, Some("{\"a\": [1]}"), Some("12"), None, None]);
-    assert_eq!(rows(&column.misfits), [0, 3, 4], "what is no JSON does not become a JSON string");
+    assert_eq!(rows(&column.misfits), [0, 3, 4], "a text that is not JSON does not become a JSON string");
     let column = one(&csv(&["a"], &values), Want::As(Type::Any));
     assert_eq!(texts(&column.array), [r#""Ann""#, r#""{\"a\": [1]}""#, r#""12""#, r#""{x""#, r#""""#].map(Some));
     let column = one(&csv(&["a"], &["+007", "-00.50", "1.5E3", "000", "x"]), Want::As(Type::Number));

@@ -72,7 +72,7 @@ impl Flow {
                 self.choose(node, &path, &view["error"]).await?;
                 Ok(None)
             }
-            _ => panic!("the pipeline can't go on: {view:#}"),
+            _ => panic!("the pipeline can't continue: {view:#}"),
         }
     }
 

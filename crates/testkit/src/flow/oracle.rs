@@ -49,7 +49,7 @@ impl Flow {
         let records = self.folder.join("pushed.jsonl");
         if self.pair.source == Place::Http {
             let lines = (0..self.data.records).map(|n| format!("{{\"data\":{}}}\n", self.data.line(n)));
-            fs::write(&records, lines.collect::<String>()).expect("what was pushed can be written");
+            fs::write(&records, lines.collect::<String>()).expect("the pushed records can be written");
             args.extend(["--records", records.to_str().expect("the folder's name is UTF-8")]);
         }
         let (code, report, stderr) = program.output(&args);

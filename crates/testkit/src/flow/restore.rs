@@ -43,7 +43,7 @@ impl Flow {
                 let to = json!({"to": "end"});
                 self.expect(node.try_request("PUT", &format!("{path}/checkpoint"), Some(&to)).await?, &[200]);
             }
-            _ => panic!("{} goes on by itself, as its source can be read again: {error:#}", self.pair),
+            _ => panic!("{} continues by itself, as its source can be read again: {error:#}", self.pair),
         }
         self.expect(node.try_request("POST", &format!("{path}/start"), None).await?, &[200]);
         Ok(())

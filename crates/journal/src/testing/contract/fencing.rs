@@ -34,7 +34,7 @@ pub async fn a_claim_is_carried_out_once(journal: &Journal, other: &Journal) {
     let first = Head { epoch: Epoch(1), holder: Some(one.clone()), next_seq: Seq(1) };
     for _ in 0..2 {
         assert_eq!(claim(0, &one).await, Claim::Claimed(first.clone()));
-        assert_eq!(claim(0, &two).await, Claim::Held(first.clone()), "it is not what was expected");
+        assert_eq!(claim(0, &two).await, Claim::Held(first.clone()), "the epoch is not the expected one");
         assert_eq!(claim(2, &one).await, Claim::Held(first.clone()));
     }
     assert_eq!(patient(|| other.head(SHARD)).await.expect("read"), first);

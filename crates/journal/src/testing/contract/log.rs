@@ -47,7 +47,7 @@ pub async fn reads_are_limited_and_go_on(journal: &Journal, _: &Journal) {
     for from in [26, 27, 1_000] {
         assert_eq!(read(Seq(from), 10).await, Run { entries: vec![], next: Seq(from) });
     }
-    assert_eq!(read(Seq(1), 0).await.entries.len(), 1, "a read without a limit worth the name goes on all the same");
+    assert_eq!(read(Seq(1), 0).await.entries.len(), 1, "a read with limit 0 still makes progress");
 }
 
 /// Each shard has its own log, epoch and places.
@@ -95,7 +95,7 @@ pub async fn many_at_once_on_one_shard(journal: &Journal, _: &Journal) {
     assert_eq!(owner.next.0, written.len() as u64 + 1);
     assert!(written.len() <= 1, "one place takes one event");
     let applied = outcomes.iter().filter(|outcome| **outcome == Appended::Applied).count();
-    assert!(applied <= written.len(), "what was called applied is there");
+    assert!(applied <= written.len(), "applied appends are there");
     if !outcomes.contains(&Appended::Unknown) {
         assert_eq!((applied, written.len()), (1, 1));
     }

@@ -29,14 +29,18 @@ pub async fn a_claim_decides_every_unknown_append(journal: &Journal, other: &Jou
 
         let decided = Owner::claim(other, SHARD).await;
         let found = all(other, SHARD, writer.next).await;
-        assert_eq!(decided.next.0, writer.next.0 + found.len() as u64, "the head a claim tells is the log's end");
+        assert_eq!(
+            decided.next.0,
+            writer.next.0 + found.len() as u64,
+            "the head that a claim returns is the log's end"
+        );
         match early {
-            Appended::Applied => assert_eq!(found.len(), 2, "what was called applied is there"),
+            Appended::Applied => assert_eq!(found.len(), 2, "an applied append is there"),
             Appended::Fenced | Appended::Refused(_) => {
-                panic!("nobody else had claimed, and it is no other than the rest")
+                panic!("nobody else had claimed, and the events are valid")
             }
             Appended::Unknown if arrives == Lost::Before => assert!(matches!(found.len(), 0 | 2), "all or none"),
-            Appended::Unknown => assert_eq!(found, [], "what has not arrived is not there"),
+            Appended::Unknown => assert_eq!(found, [], "an append that has not arrived is not there"),
         }
         if arrives == Lost::After {
             assert_ne!(append().await, Appended::Applied);
