@@ -93,6 +93,9 @@ pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
         Fact::RunOpened { run, lanes, .. } => {
             tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads on from its checkpoint");
         }
+        Fact::PartitionsPlanned { run, planned } => {
+            tracing::info!(%pipeline, run = run.0, partitions = planned.len(), "partitions of the source were given to lanes");
+        }
         Fact::PipelineFailed { restart_at: Some(at), .. } => {
             tracing::warn!(%pipeline, restart_at = rfc3339(*at), "pipeline failed; it starts again by itself");
         }

@@ -5,7 +5,10 @@ use crate::{
     extent::{self, Extent, Extents},
 };
 use async_trait::async_trait;
-use dataflow_core::position::{Partition, Positions};
+use dataflow_core::{
+    pipeline::Plan,
+    position::{Partition, Position, Positions},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,6 +26,17 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If the server can't be asked.
     async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error>;
+
+    /// The partitions that are there now, in order, and where to read each: where it is `known` to be, or where it begins. The
+    /// run journals where new ones begin and gives them to lanes before they are read. None: the source has no list of partitions that the journal
+    /// could keep; each lane finds its own by a rule.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn plan(&self, cx: &Context, known: &Positions) -> Result<Vec<(Partition, Position)>, Error> {
+        let _ = (cx, known);
+        Ok(Vec::new())
+    }
 
     /// Opens a reader for one lane. Called by the run at its start and again after each failure; the last reader is
     /// dropped before.
@@ -109,13 +123,23 @@ pub enum Kept {
 /// The part of a source that one lane reads, and from where.
 #[derive(Clone, Debug)]
 pub struct Assignment {
-    /// This lane: it reads its share of the partitions, also of those that appear later. Each source spreads them so that
-    /// every partition belongs to exactly one lane.
+    /// This lane. Without a [plan](Source::plan) it reads its share of the partitions, also of those that appear later: the source
+    /// spreads them so that every partition belongs to exactly one lane.
     pub lane: u32,
     /// Number of lanes.
     pub lanes: u32,
     /// Where to go on. A partition that is missing is read from its beginning. May hold partitions of other lanes.
     pub positions: Positions,
+    /// Which lane reads which partition, of a source that has a [plan](Source::plan).
+    pub plan: Plan,
+}
+
+impl Assignment {
+    /// The partitions that the plan gives to this lane, and where to read each; none: from its beginning.
+    pub fn planned(&self) -> BTreeMap<Partition, Option<Position>> {
+        let mine = self.plan.iter().filter(|(_, lane)| **lane == self.lane);
+        mine.map(|(partition, _)| (partition.clone(), self.positions.get(partition).cloned())).collect()
+    }
 }
 
 /// Where to go on after a reset, and where a partition begins that was never read.
@@ -155,6 +179,17 @@ pub trait Reader: Send {
     /// What a user should know that stops nothing (a directory among the files), each said once. Asked after each
     /// [`read`](Self::read), and every now and then while nothing comes.
     fn warnings(&mut self) -> Vec<Warning>;
+
+    /// Partitions that have appeared and are not planned yet, and where each begins; each is said once, by any lane. Asked every
+    /// now and then.
+    fn appeared(&mut self) -> Vec<(Partition, Position)> {
+        Vec::new()
+    }
+
+    /// From now on it reads these partitions, too.
+    fn assign(&mut self, planned: Positions) {
+        let _ = planned;
+    }
 
     /// These positions are in the journal. For tools that watch a consumer group; nothing depends on it.
     fn checkpointed(&mut self, positions: &Positions) {

@@ -118,7 +118,7 @@ impl Topic {
     }
 
     async fn open(&self, more: Value, positions: &Positions) -> Result<Box<dyn Reader>, Error> {
-        self.source(more).open(&context(), lane(0, 1, positions)).await
+        open(&*self.source(more), &context(), (0, 1), positions).await
     }
 
     fn at(&self, partition: i32, offset: u64) -> Positions {
@@ -140,8 +140,17 @@ fn context() -> Context {
     }
 }
 
-fn lane(lane: u32, lanes: u32, positions: &Positions) -> Assignment {
-    Assignment { lane, lanes, positions: positions.clone() }
+/// Opens a lane as a run does: by a plan of all partitions, those that are gone since included.
+async fn open(
+    source: &dyn Source,
+    cx: &Context,
+    (lane, lanes): (u32, u32),
+    positions: &Positions,
+) -> Result<Box<dyn Reader>, Error> {
+    let mut at: Positions = source.plan(cx, positions).await?.into_iter().collect();
+    at.extend(positions.clone());
+    let plan = at.keys().cloned().zip((0..lanes).cycle()).collect();
+    source.open(cx, Assignment { lane, lanes, positions: at, plan }).await
 }
 
 /// Reads until all is there that is waited for, however long it takes, and what more comes within a while; checks that each
@@ -177,6 +186,10 @@ fn offset(expected: u64) -> impl Fn(&[Records], &Positions) -> bool {
     move |_, positions| positions.values().map(|at| at.as_offset().unwrap()).sum::<u64>() >= expected
 }
 
+fn offsets(positions: &Positions) -> Vec<u64> {
+    positions.values().map(|at| at.as_offset().unwrap()).collect()
+}
+
 fn texts(batches: &[Records]) -> Vec<String> {
     let rows = batches.iter().flat_map(|batch| (0..batch.len()).map(|row| batch.bytes(row)));
     let mut texts: Vec<_> =
@@ -200,7 +213,7 @@ async fn records_come_with_key_headers_time_and_place() {
     topic.flush();
     let mut cx = context();
     cx.max_record_bytes = 1_000;
-    let mut reader = topic.source(json!({})).open(&cx, lane(0, 1, &Positions::new())).await.unwrap();
+    let mut reader = open(&*topic.source(json!({})), &cx, (0, 1), &Positions::new()).await.unwrap();
     let mut positions = Positions::new();
     let batches = drain(&mut *reader, &mut positions, rows(4)).await.unwrap();
     let rows: Vec<_> = batches.iter().flat_map(|batch| (0..batch.len()).map(move |row| (batch, row))).collect();
@@ -237,7 +250,7 @@ async fn lanes_share_the_partitions_and_go_on_where_they_were() {
         let before = seen.len();
         for number in 0..2 {
             let source = topic.source(json!({}));
-            let mut reader = source.open(&cx, lane(number, 2, &positions)).await.unwrap();
+            let mut reader = open(&*source, &cx, (number, 2), &positions).await.unwrap();
             for _ in 0..40 {
                 let Ok(read) = tokio::time::timeout(Duration::from_secs(2), reader.read()).await else { break };
                 let Read::Records(records) = read.unwrap() else { panic!() };
@@ -441,11 +454,11 @@ async fn new_partitions_are_found_and_checkpoints_reported() {
     let more = json!({"metadataInterval": "500ms", "start": "latest"});
     topic.send(0, None, Some("before"));
     topic.flush();
-    let mut positions = Positions::new();
-    let mut reader = topic.open(more, &positions).await.unwrap();
-    let first = drain(&mut *reader, &mut positions, offset(1)).await.unwrap();
-    assert_eq!(texts(&first), Vec::<String>::new());
-    assert_eq!(positions.len(), 1);
+    let source = topic.source(more);
+    let planned = source.plan(&context(), &Positions::new()).await.unwrap();
+    let mut positions: Positions = planned.into_iter().collect();
+    assert_eq!(offsets(&positions), [1], "from now on");
+    let mut reader = open(&*source, &context(), (0, 1), &positions).await.unwrap();
     topic.admin.create_partitions(&[NewPartitions::new(&topic.name, 3)], &AdminOptions::new()).await.unwrap();
     topic.send(0, None, Some("p0"));
     topic.until_partitions(3).await;
@@ -457,7 +470,22 @@ async fn new_partitions_are_found_and_checkpoints_reported() {
     }
     sender.flush(Duration::from_secs(10)).unwrap();
     topic.flush();
-    assert_eq!(texts(&drain(&mut *reader, &mut positions, rows(3)).await.unwrap()), ["p0", "p1", "p2"]);
+    // Also planned anew, what has appeared begins with its first record.
+    let again = source.plan(&context(), &positions).await.unwrap();
+    assert_eq!(offsets(&again.into_iter().collect()), [1, 0, 0]);
+    let mut appeared = Positions::new();
+    while appeared.len() < 2 {
+        appeared.extend(reader.appeared());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        texts(&drain(&mut *reader, &mut positions, rows(1)).await.unwrap()),
+        ["p0"],
+        "what is not planned is not read"
+    );
+    reader.assign(appeared.clone());
+    positions.extend(appeared);
+    assert_eq!(texts(&drain(&mut *reader, &mut positions, rows(2)).await.unwrap()), ["p1", "p2"]);
     assert_eq!(reader.lag(), Some(0));
     reader.checkpointed(&positions);
 

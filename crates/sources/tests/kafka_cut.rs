@@ -115,7 +115,10 @@ impl Server {
         let mut config = json!({"brokers": self.brokers(), "topic": "t"});
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let source = serde_json::from_value::<KafkaSource>(config).unwrap().build();
-        source.open(&context(), Assignment { lane: 0, lanes: 1, positions: positions.clone() }).await
+        let mut at: Positions = source.plan(&context(), positions).await?.into_iter().collect();
+        at.extend(positions.clone());
+        let plan = at.keys().map(|partition| (partition.clone(), 0)).collect();
+        source.open(&context(), Assignment { lane: 0, lanes: 1, positions: at, plan }).await
     }
 
     /// All that comes, and what is counted as lost.

@@ -124,7 +124,8 @@ impl Replay {
         report: &mut Report,
         watch: &mut impl FnMut(Progress),
     ) -> Result<&'static str, Stopped> {
-        let assignment = Assignment { lane, lanes: self.range.lanes, positions: self.range.positions() };
+        let plan = self.range.parts.iter().map(|(partition, part)| (partition.clone(), part.lane)).collect();
+        let assignment = Assignment { lane, lanes: self.range.lanes, positions: self.range.positions(), plan };
         let mut reader: Box<dyn Reader> = source.open(cx, assignment).await?;
         while !self.range.is_done(lane) {
             let Ok(read) = tokio::time::timeout(PATIENCE, reader.read()).await else {

@@ -6,7 +6,7 @@ use crate::{
         event::{Cause, LaneOpened, LaneProgress, Lost},
         then::Wanted,
     },
-    position::{Partition, Positions},
+    position::{Partition, Position, Positions},
     spec::PipelineSpec,
     time::Timestamp,
     types::Learned,
@@ -113,6 +113,13 @@ pub enum Request {
         /// Up to which version it wants to write, if its sink has versions.
         versions: Option<u64>,
     },
+    /// A run has found partitions of its source.
+    ReportPartitions {
+        /// Which run.
+        run: RunId,
+        /// Partitions that are there, in the source's order, and where each begins that is not in the plan yet.
+        found: Vec<(Partition, Position)>,
+    },
     /// A run has committed.
     ReportProgress {
         /// Which run.
@@ -187,6 +194,7 @@ impl Request {
             | Self::Delete { .. } => true,
             Self::Ingest { .. }
             | Self::ReportOpened { .. }
+            | Self::ReportPartitions { .. }
             | Self::ReportProgress { .. }
             | Self::ReportSchema { .. }
             | Self::ReportLost { .. }

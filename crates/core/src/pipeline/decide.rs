@@ -4,7 +4,7 @@ use super::{
     commands::{
         completed, create, delete, failed,
         ingest::{self, Ingested},
-        join, lost, opened, progress, reset_checkpoint, restart, schema, start, stop, stopped, update,
+        join, lost, opened, partitions, progress, reset_checkpoint, restart, schema, start, stop, stopped, update,
     },
     state::Received,
 };
@@ -90,6 +90,7 @@ fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision
         Request::ReportOpened { run, epoch, lanes, versions } => {
             opened::opened(state, command, (*run, *epoch), lanes, *versions)
         }
+        Request::ReportPartitions { run, found } => partitions::partitions(state, command, *run, found),
         Request::ReportProgress { run, lanes, versions } => progress::progress(state, command, *run, lanes, *versions),
         Request::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
         Request::ReportLost { run, lost } => lost::lost(state, command, *run, lost),

@@ -103,6 +103,13 @@ pub enum Fact {
         /// Up to this one, versions are this run's to write with; none: its sink has none.
         versions: Option<u64>,
     },
+    /// Partitions of the source were given to lanes: all that were there at the first start, and those that appeared since.
+    PartitionsPlanned {
+        /// Which run found them.
+        run: RunId,
+        /// Which lane reads each, and from where.
+        planned: Vec<Planned>,
+    },
     /// Batches were committed: covers all since the last such event. Absolute, and of all lanes, so the last one says all; but
     /// of more than [`MAX_POSITIONS_TOLD`](crate::limits::MAX_POSITIONS_TOLD) positions it says only those that have changed.
     BatchProcessed {
@@ -164,6 +171,7 @@ impl Fact {
             Self::PipelineStopped { .. } => "PipelineStopped",
             Self::BatchReceived { .. } => "BatchReceived",
             Self::RunOpened { .. } => "RunOpened",
+            Self::PartitionsPlanned { .. } => "PartitionsPlanned",
             Self::BatchProcessed { .. } => "BatchProcessed",
             Self::SchemaChanged { .. } => "SchemaChanged",
             Self::RecordsLost(_) => "RecordsLost",
@@ -181,6 +189,7 @@ impl Fact {
         match self {
             Self::BatchReceived { .. }
             | Self::RunOpened { .. }
+            | Self::PartitionsPlanned { .. }
             | Self::BatchProcessed { .. }
             | Self::SchemaChanged { .. }
             | Self::DeadLettersJoined { .. } => true,
@@ -240,6 +249,18 @@ pub struct Retargeted {
     pub to: String,
     /// Records that the one before has got, and that it goes on without.
     pub records: u64,
+}
+
+/// A partition that a lane reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// Which.
+    pub partition: Partition,
+    /// Its lane.
+    pub lane: u32,
+    /// Where it begins, unless its position is known already.
+    pub begin: Position,
 }
 
 /// Where a lane is after its last commit.

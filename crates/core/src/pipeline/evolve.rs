@@ -82,6 +82,12 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
             reserve(&mut running.pipeline, *versions);
             Some(state)
         }
+        Fact::PartitionsPlanned { run, planned } => {
+            let running = running(&mut state)?;
+            running.is_current(*run).then_some(())?;
+            running.pipeline.progress.extend_plan(planned)?;
+            Some(state)
+        }
         Fact::BatchProcessed { run, lanes, versions } => {
             let running = running(&mut state)?;
             processed(running, event.at, *run, lanes)?;
@@ -145,6 +151,7 @@ fn note(state: &mut State, event: &Event) {
         Fact::UpdateRefused { .. } => commands.retain(|known| known.id != event.command),
         Fact::BatchReceived { .. }
         | Fact::RunOpened { .. }
+        | Fact::PartitionsPlanned { .. }
         | Fact::BatchProcessed { .. }
         | Fact::SchemaChanged { .. }
         | Fact::RecordsLost(_)

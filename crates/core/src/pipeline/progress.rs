@@ -2,6 +2,7 @@
 use super::{
     event::{LaneProgress, NewGeneration, Retargeted},
     passing::Passing,
+    plan::Plan,
 };
 use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
@@ -29,8 +30,11 @@ pub struct Progress {
     pub known: Vec<Generation>,
     /// Lanes of this generation, once it was started; [fixed](Self::fixed_lanes) once a run was opened.
     pub lanes: Option<u32>,
-    /// Where this generation began.
+    /// Where this generation began; of each partition that is planned, too.
     pub begin: Positions,
+    /// Which lane reads which partition.
+    #[serde(default, skip_serializing_if = "Plan::is_empty")]
+    pub plan: Plan,
     /// Where each lane is. Their `chunks` are empty here: see [`Self::dead_letters`].
     pub by_lane: BTreeMap<u32, LaneProgress>,
     /// Counts of all earlier generations.
@@ -252,6 +256,7 @@ impl Progress {
             generation: next.generation,
             known,
             begin: next.positions.clone(),
+            plan: Plan::new(),
             earlier,
             dead_letters,
             lanes: None,

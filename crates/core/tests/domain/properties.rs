@@ -310,7 +310,7 @@ proptest! {
 #[test]
 fn there_is_a_sample_of_each_kind_of_event() {
     let names: std::collections::BTreeSet<_> = samples().iter().map(|event| event.fact.name()).collect();
-    assert_eq!((names.len(), samples().len()), (16, 18));
+    assert_eq!((names.len(), samples().len()), (17, 19));
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod kafka_to_postgres;
 mod keys;
 mod lost;
 mod nodes;
+#[cfg(feature = "fault-points")]
+mod partitions;
 mod positions;
 mod process;
 mod program;

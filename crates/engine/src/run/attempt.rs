@@ -10,6 +10,7 @@ use super::{
     letters::Letters,
     live::LaneLive,
     patience::wait_for,
+    plan::{Partitions, Planner},
     recover::recover,
     source::Ended,
     transform::{Binding, compile_with},
@@ -83,13 +84,19 @@ impl Attempt<'_> {
         self.show(&opened);
 
         let interval = pipeline.spec.checkpoint_interval.into();
-        let (reports, live, clock) = (reports.clone(), live.clone(), parts.clock.clone());
-        let mut checkpointer = Checkpointer::new((self.run, kind, interval), versions.clone(), reports, live, clock);
+        let doors = || (reports.clone(), live.clone(), parts.clock.clone());
+        let mut checkpointer = Checkpointer::new((self.run, kind, interval), versions.clone(), doors());
+        let planned = tokio::select! {
+            planned = Planner::open(self.run, &*self.source, &self.cx, doors()) => planned?,
+            () = stop.cancelled() => return Ok(Ended::Stopped),
+        };
+        let (mut planner, pipeline) = planned;
         let mut opening = Vec::new();
         for (recovered, opened) in opened {
             let token = Arc::new(self.token(recovered));
             let checkpoints = checkpointer.lane(token.clone());
-            opening.push(self.lane(token, opened, checkpoints, versions.clone()));
+            let partitions = planner.lane(token.fence.lane);
+            opening.push(self.lane(&pipeline, token, opened, checkpoints, versions.clone(), partitions));
         }
         let lanes = tokio::select! {
             lanes = try_join_all(opening) => lanes?,
@@ -97,7 +104,7 @@ impl Attempt<'_> {
         };
         self.of.live.well();
         let running = try_join_all(lanes.into_iter().map(Lane::run));
-        let (ended, ()) = tokio::try_join!(running, checkpointer.run())?;
+        let (ended, (), ()) = tokio::try_join!(running, checkpointer.run(), planner.run())?;
         let stopped = ended.contains(&Ended::Stopped);
         Ok(if stopped { Ended::Stopped } else { Ended::Source })
     }
@@ -165,12 +172,14 @@ impl Attempt<'_> {
     /// Opens the source of a lane whose sink is open.
     async fn lane(
         &self,
+        pipeline: &Pipeline,
         token: Arc<Token>,
         opened: Opened,
         checkpoints: Checkpoints,
         versions: Option<Arc<Versions>>,
+        partitions: Partitions,
     ) -> Result<Lane, Failure> {
-        let Run { pipeline, parts, live, .. } = self.of;
+        let Run { parts, live, .. } = self.of;
         let number = token.fence.lane;
         let mut positions = pipeline.progress.begin.clone();
         positions.extend(token.positions.clone());
@@ -185,11 +194,10 @@ impl Attempt<'_> {
         let plugins = parts.plugins.clone();
         let program = Binding::new(plan, Arc::new(move |plan: &Plan| compile_with(plugins.compiler(), plan)))?;
 
-        // A lane that has none of a topic's partitions yet must know that others of it were read.
         let mut known = pipeline.progress.positions();
         known.extend(positions.clone());
-        let lanes = pipeline.progress.lanes.unwrap_or(1);
-        let assignment = Assignment { lane: number, lanes, positions: known };
+        let (lanes, plan) = (pipeline.progress.lanes.unwrap_or(1), pipeline.progress.plan.clone());
+        let assignment = Assignment { lane: number, lanes, positions: known, plan };
         let reader = self.source.open(&self.cx, assignment).await.map_err(|error| Failure::of("source", error))?;
 
         let warned = live.lock().lanes.get(&number).map(|lane| lane.warned.clone()).unwrap_or_default();
@@ -216,6 +224,7 @@ impl Attempt<'_> {
             program,
             committer,
             positions,
+            partitions,
             budget: self.budget.clone(),
             live: live.clone(),
             compute: parts.compute.clone(),

@@ -5,6 +5,7 @@ use super::{
     failure::Failure,
     in_flight::Budget,
     live::Live,
+    plan::Partitions,
     source::{Ended, ReadStage, read},
     transform::{Binding, transform},
 };
@@ -25,6 +26,7 @@ pub(crate) struct Lane {
     pub(crate) program: Binding,
     pub(crate) committer: Committer,
     pub(crate) positions: Positions,
+    pub(super) partitions: Partitions,
     pub(crate) budget: Budget,
     pub(crate) live: Arc<Live>,
     pub(crate) compute: Arc<dyn Compute>,
@@ -36,11 +38,12 @@ impl Lane {
     /// Runs until the source ends or fails, it is told to stop, or a stage fails. Unless one of the others fails, everything
     /// read is committed and journalled.
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let Self { number, reader, program, committer, positions, budget, live, compute, stop } = self;
+        let Self { number, reader, program, committer, positions, partitions, budget, live, compute, stop } = self;
         let (to_transform, raw) = mpsc::channel(DEPTH);
         let (to_commit, processed) = mpsc::channel(DEPTH);
         let (checkpoints, checkpointed) = watch::channel(Positions::new());
-        let stage = ReadStage { lane: number, reader, positions, budget, live, stop, checkpointed, out: to_transform };
+        let out = to_transform;
+        let stage = ReadStage { lane: number, reader, positions, partitions, budget, live, stop, checkpointed, out };
         // What was read before the source failed is committed: it may not be there any more when it is opened again.
         let read = async { Ok(read(stage).await) };
         let transform = transform(program, compute, raw, to_commit);

@@ -9,6 +9,7 @@ mod lane;
 mod letters;
 pub(crate) mod live;
 mod patience;
+mod plan;
 mod recover;
 pub(crate) mod report;
 mod source;

@@ -3,6 +3,7 @@ use super::{
     failure::Failure,
     in_flight::{Budget, InFlight},
     live::Live,
+    plan::Partitions,
 };
 use dataflow_core::position::Positions;
 use dataflow_sdk::{
@@ -32,6 +33,7 @@ pub(crate) struct ReadStage {
     pub(crate) lane: u32,
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) positions: Positions,
+    pub(super) partitions: Partitions,
     pub(crate) budget: Budget,
     pub(crate) live: Arc<Live>,
     pub(crate) stop: CancellationToken,
@@ -41,7 +43,8 @@ pub(crate) struct ReadStage {
 
 /// Reads until the source ends or fails, or it is told to stop.
 pub(crate) async fn read(stage: ReadStage) -> Result<Ended, Failure> {
-    let ReadStage { lane, mut reader, mut positions, budget, live, stop, mut checkpointed, out } = stage;
+    let ReadStage { lane, mut reader, mut positions, partitions, budget, live, stop, mut checkpointed, out } = stage;
+    let Partitions { appeared, mut assigned } = partitions;
     let mut look = tokio::time::interval(LOOK);
     loop {
         // A read is cancel-safe: nothing is lost if something else comes first.
@@ -52,7 +55,18 @@ pub(crate) async fn read(stage: ReadStage) -> Result<Ended, Failure> {
                 reader.checkpointed(&checkpointed.borrow_and_update());
                 continue;
             }
+            Ok(()) = assigned.changed() => {
+                let mut planned = assigned.borrow_and_update().clone();
+                planned.retain(|partition, _| !positions.contains_key(partition));
+                positions.extend(planned.clone());
+                reader.assign(planned);
+                continue;
+            }
             _ = look.tick() => {
+                let found = reader.appeared();
+                if !found.is_empty() && appeared.send(found).await.is_err() {
+                    return Ok(Ended::Stopped); // the planner has failed and says why
+                }
                 let lag = reader.lag();
                 live.lane(lane, |live| live.lag = lag);
                 live.warn(reader.warnings());

@@ -105,9 +105,10 @@ mod tests {
             }
             Fact::SchemaChanged { .. } => Some(Fact::SchemaChanged { learned: types.clone() }),
             Fact::BatchReceived { .. } => Some(received("batch-1", 0, 500)),
-            fact @ (Fact::PipelineCreated { .. } | Fact::PipelineStarted { .. } | Fact::BatchProcessed { .. }) => {
-                Some(fact)
-            }
+            fact @ (Fact::PipelineCreated { .. }
+            | Fact::PipelineStarted { .. }
+            | Fact::PartitionsPlanned { .. }
+            | Fact::BatchProcessed { .. }) => Some(fact),
             _ => None,
         })
     }

@@ -88,3 +88,38 @@ async fn a_source_that_ends_is_journalled_at_once() {
     assert!(checkpoints(&house).await.len() <= before + 2);
     assert_eq!(house.store.len() as u64, 15 * LANES);
 }
+
+async fn planned(house: &House) -> Vec<Vec<(String, u32)>> {
+    let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
+    let log = house.journal.read(shard, Seq(1), 100_000).await.unwrap();
+    let plans = log.entries.into_iter().filter_map(|entry| match entry.event.fact {
+        Fact::PartitionsPlanned { planned, .. } => Some(planned),
+        _ => None,
+    });
+    plans.map(|plan| plan.into_iter().map(|planned| (planned.partition.to_string(), planned.lane)).collect()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_partition_has_a_lane_for_good_that_the_journal_knows() {
+    let mut house = House::on("planned", Journal::new(Arc::new(Memory::new())), 2, 1).await;
+    ["b", "d"].iter().for_each(|name| house.feed.push(name, numbers(0, 10)));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 20).await;
+    // These come before and between the others, by name: no partition changes its lane for that.
+    house.feed.push("a", numbers(0, 10));
+    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.stop().await;
+    house.feed.push("c", numbers(0, 10));
+    ["a", "b", "d"].iter().for_each(|name| house.feed.push(name, numbers(10, 20)));
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 70).await;
+    house.stop().await;
+    let plan = |names: &[(&str, u32)]| names.iter().map(|(name, lane)| ((*name).to_owned(), *lane)).collect::<Vec<_>>();
+    assert_eq!(planned(&house).await, [plan(&[("b", 0), ("d", 1)]), plan(&[("a", 0)]), plan(&[("c", 1)])]);
+    for lane in checkpoints(&house).await.last().unwrap() {
+        let names: Vec<_> = lane.positions.keys().map(ToString::to_string).collect();
+        assert_eq!(names, if lane.lane == 0 { ["a", "b"] } else { ["c", "d"] });
+        assert_eq!(lane.counters.read, if lane.lane == 0 { 40 } else { 30 });
+    }
+}

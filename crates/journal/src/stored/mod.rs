@@ -46,6 +46,7 @@ impl Kind {
             | Fact::StopRequested { .. }
             | Fact::PipelineStopped { .. }
             | Fact::SchemaChanged { .. }
+            | Fact::PartitionsPlanned { .. }
             | Fact::RecordsLost(_)
             | Fact::PipelineFailed { .. }
             | Fact::PipelineCompleted

@@ -35,7 +35,7 @@ fn every_golden_file_has_a_sample() {
 #[test]
 fn every_type_of_event_has_a_sample() {
     let names: BTreeSet<_> = samples::all().iter().map(|(_, event)| event.fact.name()).collect();
-    assert_eq!(names.len(), 16);
+    assert_eq!(names.len(), 17);
 }
 
 #[test]

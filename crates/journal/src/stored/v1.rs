@@ -10,7 +10,8 @@ use dataflow_core::{
     types::{Learned, Type},
 };
 use parts::{
-    Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Position, Positions, read_positions, store_positions,
+    Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Planned, Position, Positions, read_positions,
+    store_positions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -76,6 +77,10 @@ enum Fact {
         lanes: Vec<LaneOpened>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         versions: Option<u64>,
+    },
+    PartitionsPlanned {
+        run: u64,
+        planned: Vec<Planned>,
     },
     BatchProcessed {
         run: u64,
@@ -176,6 +181,9 @@ impl TryFrom<&domain::Fact> for Fact {
                 lanes: lanes.iter().map(Into::into).collect(),
                 versions: *versions,
             },
+            From::PartitionsPlanned { run, planned } => {
+                Self::PartitionsPlanned { run: run.0, planned: planned.iter().map(Into::into).collect() }
+            }
             From::BatchProcessed { run, lanes, versions } => {
                 Self::BatchProcessed { run: run.0, lanes: lanes.iter().map(Into::into).collect(), versions: *versions }
             }
@@ -232,6 +240,9 @@ impl TryFrom<Fact> for domain::Fact {
                 lanes: lanes.into_iter().map(Into::into).collect(),
                 versions,
             },
+            Fact::PartitionsPlanned { run, planned } => {
+                Self::PartitionsPlanned { run: RunId(run), planned: planned.into_iter().map(Into::into).collect() }
+            }
             Fact::BatchProcessed { run, lanes, versions } => {
                 Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect(), versions }
             }

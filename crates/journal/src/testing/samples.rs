@@ -6,7 +6,7 @@ use dataflow_core::{
     ledger::Counters,
     pipeline::{
         Event,
-        event::{Cause, Fact, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery, Retargeted},
+        event::{Cause, Fact, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Recovery, Retargeted},
         then::{Asked, Then, Update, Wanted},
     },
     position::Position,
@@ -178,6 +178,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
     ];
     let columns = types.into_iter().map(|ty| (ty.to_string(), Some(ty)));
     let learned = Learned(columns.chain([("pending".to_owned(), None)]).collect());
+    let planned = |partition: &str, lane, begin| Planned { partition: partition.into(), lane, begin };
     let incarnation = || "k3v9".try_into().unwrap();
     let fact = |fact| event("c-1", fact);
     vec![
@@ -220,6 +221,16 @@ pub fn all() -> Vec<(&'static str, Event)> {
         ("pipeline-stopped", fact(Fact::PipelineStopped { settled: true })),
         ("batch-received", received("c-1")),
         ("run-opened", opened("c-1")),
+        (
+            "partitions-planned",
+            fact(Fact::PartitionsPlanned {
+                run: RunId(1_790_000_000),
+                planned: vec![
+                    planned("user-events/0", 0, Position::offset(0)),
+                    planned("user-events/1", 3, Position::offset(9).of("topic 7f")),
+                ],
+            }),
+        ),
         ("batch-processed", progress("c-1", 12)),
         ("schema-changed", fact(Fact::SchemaChanged { learned })),
         (

@@ -13,7 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use dataflow_core::{
     pipeline::event::LaneProgress,
-    position::{Partition, Positions},
+    position::{Partition, Position, Positions},
     token::{Fence, Token},
 };
 use serde_json::Value;
@@ -111,6 +111,10 @@ impl Source for Guarded<Box<dyn Source>> {
         self.inner.partitions(cx).await.map_err(|error| self.redactor.error(error))
     }
 
+    async fn plan(&self, cx: &Context, known: &Positions) -> Result<Vec<(Partition, Position)>, Error> {
+        self.inner.plan(cx, known).await.map_err(|error| self.redactor.error(error))
+    }
+
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
         let inner = self.inner.open(cx, lane).await.map_err(|error| self.redactor.error(error))?;
         Ok(Box::new(Guarded { inner, redactor: self.redactor.clone() }))
@@ -155,6 +159,14 @@ impl Reader for Guarded<Box<dyn Reader>> {
 
     fn warnings(&mut self) -> Vec<Warning> {
         self.inner.warnings().into_iter().map(|warning| self.redactor.warning(warning)).collect()
+    }
+
+    fn appeared(&mut self) -> Vec<(Partition, Position)> {
+        self.inner.appeared()
+    }
+
+    fn assign(&mut self, planned: Positions) {
+        self.inner.assign(planned);
     }
 
     fn checkpointed(&mut self, positions: &Positions) {

@@ -1,5 +1,6 @@
 //! The client library: its settings, its callbacks, and its errors by what the engine does about them.
 use super::{KafkaSource, properties};
+use dataflow_core::position::Partition;
 use dataflow_sdk::{Context, Error};
 use rdkafka::{
     ClientContext, TopicPartitionList,
@@ -178,8 +179,12 @@ pub(super) struct Found {
     pub(super) number: i32,
     /// What the topic is known by, whatever its name; none: the brokers give topics no ids.
     pub(super) id: Option<Arc<str>>,
-    /// Which of the lanes reads it, before the modulus: topics take turns.
-    pub(super) turn: u32,
+}
+
+impl Found {
+    pub(super) fn name(&self) -> Partition {
+        super::partition(&self.topic, self.number)
+    }
 }
 
 /// The offsets that are in a partition's log.
@@ -215,7 +220,7 @@ impl Client {
     /// Everything these topics consist of, by topic and number.
     pub(super) fn partitions(&self) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
-        for (place, name) in self.topics.iter().enumerate() {
+        for name in &self.topics {
             let metadata = self.consumer.fetch_metadata(Some(name), TIMEOUT);
             let metadata = metadata.map_err(|error| self.failed(&format!("topic {name}"), &error))?;
             let topic = metadata.topics().iter().find(|topic| topic.name() == name);
@@ -228,12 +233,7 @@ impl Client {
             let id = self.id_of(name, &metadata)?;
             let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
             numbers.sort_unstable();
-            found.extend(numbers.into_iter().map(|number| Found {
-                topic: name.clone(),
-                number,
-                id: id.clone(),
-                turn: number as u32 + place as u32,
-            }));
+            found.extend(numbers.into_iter().map(|number| Found { topic: name.clone(), number, id: id.clone() }));
         }
         Ok(found)
     }

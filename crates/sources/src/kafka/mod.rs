@@ -10,13 +10,14 @@ mod out;
 mod poll;
 mod properties;
 mod reader;
+mod shared;
 mod start;
 
 #[cfg(test)]
 mod tests;
 
 use crate::blocking::blocking;
-use crate::{ahead::Nothing, lost::OnPositionLost};
+use crate::lost::OnPositionLost;
 use async_trait::async_trait;
 use client::Client;
 use dataflow_core::{
@@ -110,7 +111,7 @@ pub enum Start {
     /// At the first available record.
     #[default]
     Earliest,
-    /// At the first record that arrives after the first start of the pipeline. Partitions that appear later are read
+    /// At the first record that arrives after the first start of the pipeline, whose journal notes where that is. Partitions that appear later are read
     /// from their beginning.
     Latest,
 }
@@ -315,12 +316,18 @@ impl Source for KafkaSource {
         .await
     }
 
+    async fn plan(&self, cx: &Context, known: &Positions) -> Result<Vec<(Partition, Position)>, Error> {
+        let (source, cx, known) = (self.clone(), cx.clone(), known.clone());
+        blocking("Kafka", move || {
+            let client = Client::new(&source, &cx, 1)?;
+            start::plan(&source, &client, &known)
+        })
+        .await
+    }
+
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
         let (source, cx) = (self.clone(), cx.clone());
-        match blocking("Kafka", move || reader::open(source, &cx, lane)).await? {
-            Some(reader) => Ok(Box::new(reader)),
-            None => Ok(Box::new(Nothing { bounded: false })),
-        }
+        Ok(Box::new(blocking("Kafka", move || reader::open(source, &cx, lane)).await?))
     }
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {

@@ -7,9 +7,11 @@ use super::{
     client::{Client, Cut, Found},
     gather::{Caps, Gather},
     out::{self, Dropped, Out},
+    position,
+    shared::{Mine, Shared},
     start::{self, Begin},
 };
-use dataflow_core::position::Positions;
+use dataflow_core::position::Partition;
 use dataflow_sdk::Error;
 use rdkafka::{
     Message, TopicPartitionList,
@@ -18,8 +20,8 @@ use rdkafka::{
     topic_partition_list::Offset,
 };
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -37,8 +39,10 @@ const ROUND: usize = 1024;
 pub(super) struct Poll {
     pub(super) source: KafkaSource,
     pub(super) client: Client,
-    pub(super) lane: u32,
-    pub(super) lanes: u32,
+    /// What the lane reads, also where it is not there at the moment.
+    pub(super) mine: Mine,
+    /// All partitions that the plan has, or that were said to be missing there.
+    pub(super) seen: HashSet<Partition>,
     pub(super) caps: Caps,
     /// Most bytes gathered over all partitions.
     pub(super) most: usize,
@@ -52,12 +56,12 @@ pub(super) struct Poll {
     /// When the next batch has lingered long enough.
     pub(super) due: Option<Instant>,
     pub(super) out: Out,
-    pub(super) checkpointed: Arc<Mutex<Option<Positions>>>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Poll {
     /// Adds partitions to what is read.
-    pub(super) fn assign(&mut self, begins: &[Begin]) -> Result<(), Error> {
+    fn assign(&mut self, begins: &[Begin]) -> Result<(), Error> {
         let known = self.gathers.len();
         for begin in begins {
             let Found { topic, number, .. } = &begin.found;
@@ -89,8 +93,12 @@ impl Poll {
                 return Ok(Dropped);
             }
             self.report();
-            if refreshed.elapsed() >= refresh {
-                self.discover()?;
+            let more = std::mem::take(&mut self.shared.lock().assigned);
+            if !more.is_empty() || refreshed.elapsed() >= refresh {
+                self.mine.extend(more);
+                if self.discover()?.is_err() {
+                    return Ok(Dropped);
+                }
                 refreshed = Instant::now();
             }
         }
@@ -238,7 +246,7 @@ impl Poll {
 
     /// Reports checkpoints to the consumer group.
     fn report(&self) {
-        let positions = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let positions = self.shared.lock().checkpointed.take();
         let Some(positions) = positions else { return };
         let mut list = TopicPartitionList::new();
         for gather in &self.gathers {
@@ -255,25 +263,42 @@ impl Poll {
         }
     }
 
-    /// Looks for new partitions, which are read from their beginning.
-    fn discover(&mut self) -> Result<(), Error> {
+    /// Looks what has become of the topics.
+    fn discover(&mut self) -> Result<Result<(), Dropped>, Error> {
         let found = match self.client.partitions() {
             // A passing failure shows by itself if it stays.
-            Err(Error::Transient { .. }) => return Ok(()),
+            Err(Error::Transient { .. }) => return Ok(Ok(())),
             found => found?,
         };
         if self.gathers.iter().any(|known| found.iter().any(|now| now.topic == known.topic && now.id != known.id)) {
             return Err(renewed());
         }
-        let mut begins = Vec::new();
-        for found in found {
-            let known = self.by_place.get(&found.topic).is_some_and(|numbers| numbers.contains_key(&found.number));
-            if !known && found.turn % self.lanes == self.lane {
-                let source = KafkaSource { start: super::Start::Earliest, ..self.source.clone() };
-                begins.push(start::begin(&source, &self.client, found, &Positions::new())?);
+        for first in self.look(found)?.into_iter().filter_map(|begin| begin.first) {
+            if let Err(dropped) = self.out.hand(first, &self.client, &self.gathers)? {
+                return Ok(Err(dropped));
             }
         }
-        if begins.is_empty() { Ok(()) } else { self.assign(&begins) }
+        Ok(Ok(()))
+    }
+
+    /// Begins with what the lane is to read and does not read yet, and tells what is not planned: it is read from its beginning, once it is.
+    pub(super) fn look(&mut self, all: Vec<Found>) -> Result<Vec<Begin>, Error> {
+        let mut begins = Vec::new();
+        for found in all {
+            let name = found.name();
+            let reads = self.by_place.get(&found.topic).is_some_and(|numbers| numbers.contains_key(&found.number));
+            if let Some(wanted) = self.mine.get(&name).filter(|_| !reads) {
+                begins.push(start::begin(&self.source, &self.client, found, wanted.as_ref())?);
+            } else if !self.seen.contains(&name) {
+                let first = self.client.log(&found.topic, found.number)?.earliest;
+                self.shared.lock().appeared.push((name.clone(), position(first, found.id.as_ref())));
+                self.seen.insert(name);
+            }
+        }
+        if !begins.is_empty() {
+            self.assign(&begins)?;
+        }
+        Ok(begins)
     }
 }
 

@@ -5,17 +5,19 @@ use super::{
     gather::Caps,
     out::Out,
     poll::Poll,
-    properties, start,
+    properties,
+    shared::Shared,
+    start,
 };
 use async_trait::async_trait;
-use dataflow_core::position::{Partition, Positions};
+use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Records,
     source::{Assignment, Read, Reader},
 };
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 use tokio::sync::mpsc;
 
@@ -28,29 +30,26 @@ pub(super) struct KafkaReader {
     /// Intervals without records that lead to where reading begins.
     first: VecDeque<Records>,
     from: mpsc::Receiver<Result<Records, Error>>,
-    checkpointed: Arc<Mutex<Option<Positions>>>,
+    shared: Arc<Shared>,
     told: Arc<Told>,
     /// Behind what was handed out.
     at: HashMap<Partition, i64>,
 }
 
 /// Opens the reader of one lane.
-pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Result<Option<KafkaReader>, Error> {
+pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Result<KafkaReader, Error> {
     let lanes = lane.lanes.max(1);
     let client = Client::new(&source, cx, lanes)?;
     let all = client.partitions()?;
-    let mut first = start::gone(&source, &all, &lane)?;
-    let mut begins = Vec::new();
-    for found in all.into_iter().filter(|found| found.turn % lanes == lane.lane) {
-        begins.push(start::begin(&source, &client, found, &lane.positions)?);
-    }
+    let mine = lane.planned();
+    let mut first = start::gone(&source, &all, &mine)?;
     let (to, from) = mpsc::channel(WAITING);
-    let checkpointed = Arc::new(Mutex::new(None));
+    let shared = Arc::new(Shared::default());
     let told = client.told.clone();
     let share = properties::share(cx, lanes) as usize;
     let mut poll = Poll {
-        lane: lane.lane,
-        lanes,
+        mine,
+        seen: lane.plan.into_keys().collect(),
         caps: Caps {
             records: cx.batch.max_records.max(1) as usize,
             bytes: (cx.batch.max_bytes.clamp(1, 1 << 30) as usize).min(share),
@@ -66,16 +65,15 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
         source,
         client,
         out: Out::new(to),
-        checkpointed: checkpointed.clone(),
+        shared: shared.clone(),
     };
-    poll.assign(&begins)?;
-    let at =
-        begins.iter().map(|begin| (super::partition(&begin.found.topic, begin.found.number), begin.offset)).collect();
+    let begins = poll.look(all)?;
+    let at = begins.iter().map(|begin| (begin.found.name(), begin.offset)).collect();
     first.extend(begins.into_iter().filter_map(|begin| begin.first));
     let thread = std::thread::Builder::new().name(format!("kafka-{}", cx.pipeline));
     let started = thread.spawn(move || poll.run());
     started.map_err(|error| Error::transient("no-thread", format!("no thread for the Kafka source: {error}")))?;
-    Ok(Some(KafkaReader { first, from, checkpointed, told, at }))
+    Ok(KafkaReader { first, from, shared, told, at })
 }
 
 #[async_trait]
@@ -105,7 +103,17 @@ impl Reader for KafkaReader {
     }
 
     fn checkpointed(&mut self, positions: &Positions) {
-        *self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner) = Some(positions.clone());
+        self.shared.lock().checkpointed = Some(positions.clone());
+    }
+
+    fn appeared(&mut self) -> Vec<(Partition, Position)> {
+        std::mem::take(&mut self.shared.lock().appeared)
+    }
+
+    fn assign(&mut self, planned: Positions) {
+        let places = planned.iter().filter_map(|(partition, at)| Some((partition.clone(), at.as_offset()? as i64)));
+        self.at.extend(places);
+        self.shared.lock().assigned.extend(planned.into_iter().map(|(partition, at)| (partition, Some(at))));
     }
 
     fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {

@@ -4,15 +4,18 @@ use super::{
     client::{Client, Found, Log},
     gather::Gather,
     known_by, partition, position,
+    shared::Mine,
 };
 use crate::lost::OnPositionLost;
 use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Error, Records,
     records::{Layout, Lost},
-    source::Assignment,
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 /// A partition, and the offset from which it is read.
 #[derive(Debug)]
@@ -26,28 +29,40 @@ pub(super) struct Begin {
     pub(super) first: Option<Records>,
 }
 
-/// Where to begin with a partition that has this position, or none.
+/// All partitions, and where to read each: a topic that the plan does not know yet begins as the spec says, and what has appeared of
+/// one that it knows with its first record.
+pub(super) fn plan(
+    source: &KafkaSource,
+    client: &Client,
+    known: &Positions,
+) -> Result<Vec<(Partition, Position)>, Error> {
+    let topics: HashSet<&str> = known.keys().filter_map(|name| Some(name.0.rsplit_once('/')?.0)).collect();
+    let place = |found: Found| {
+        let name = found.name();
+        if let Some(at) = known.get(&name) {
+            return Ok((name, at.clone()));
+        }
+        let Log { earliest, latest } = client.log(&found.topic, found.number)?;
+        let from_now_on = source.start == Start::Latest && !topics.contains(&*found.topic);
+        Ok((name, position(if from_now_on { latest } else { earliest }, found.id.as_ref())))
+    };
+    client.partitions()?.into_iter().map(place).collect()
+}
+
+/// Where to begin with a partition that has this position; none: with its first record.
 pub(super) fn begin(
     source: &KafkaSource,
     client: &Client,
     found: Found,
-    positions: &Positions,
+    wanted: Option<&Position>,
 ) -> Result<Begin, Error> {
-    let name = partition(&found.topic, found.number);
+    let name = found.name();
     let log = client.log(&found.topic, found.number)?;
     client.told.reaches(&found.topic, found.number, log.latest);
     let id = found.id.clone();
     let at = |offset| position(offset, id.as_ref());
-    let Some(wanted) = positions.get(&name).cloned() else {
-        // Where others of the topic have positions, this partition appeared since.
-        let siblings =
-            positions.keys().any(|known| known.0.rsplit_once('/').is_some_and(|(topic, _)| topic == found.topic));
-        if source.start == Start::Earliest || siblings {
-            return Ok(Begin { found, offset: log.earliest, epoch: None, first: None });
-        }
-        // "From now on" is kept, so that a restart before the first record finds the same place.
-        let now = Records::empty(name, at(log.latest), Layout::Json);
-        return Ok(Begin { found, offset: log.latest, epoch: None, first: Some(now) });
+    let Some(wanted) = wanted.cloned() else {
+        return Ok(Begin { found, offset: log.earliest, epoch: None, first: None });
     };
     let Some(offset) = wanted.as_offset().and_then(|at| i64::try_from(at).ok()) else {
         let error = Error::fatal("bad-position", format!("position {wanted} of {name} is not an offset"));
@@ -128,16 +143,15 @@ pub(super) fn cut(
 }
 
 /// Positions of this lane in partitions that are not there any more: a topic can only have fewer when it was made anew.
-pub(super) fn gone(source: &KafkaSource, all: &[Found], lane: &Assignment) -> Result<VecDeque<Records>, Error> {
+pub(super) fn gone(source: &KafkaSource, all: &[Found], mine: &Mine) -> Result<VecDeque<Records>, Error> {
     let mut first = VecDeque::new();
-    for (name, wanted) in &lane.positions {
+    for (name, wanted) in mine.iter().filter_map(|(name, wanted)| Some((name, wanted.as_ref()?))) {
         let place = name.0.rsplit_once('/').and_then(|(topic, number)| Some((topic, number.parse::<i32>().ok()?)));
         let Some((topic, number)) = place else { continue };
         let Some(sibling) = all.iter().find(|found| found.topic == topic) else { continue };
-        let turn = sibling.turn - sibling.number as u32 + number as u32;
         let there = all.iter().any(|found| found.topic == topic && found.number == number);
         let beginning = position(0, sibling.id.as_ref());
-        if there || turn % lane.lanes.max(1) != lane.lane || *wanted == beginning {
+        if there || *wanted == beginning {
             continue;
         }
         let reason = "the topic was made anew, with fewer partitions".to_owned();

@@ -2,7 +2,10 @@
 use super::KafkaSource;
 use crate::testing::{context, lane};
 use dataflow_core::position::Positions;
-use dataflow_sdk::{Problem, SourceConfig, source::Read};
+use dataflow_sdk::{
+    Context, Problem, SourceConfig,
+    source::{Assignment, Read, Source},
+};
 use rdkafka::{
     ClientConfig,
     mocking::MockCluster,
@@ -10,6 +13,13 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 use std::time::Duration;
+
+/// One lane of all partitions, from where they begin.
+async fn planned(source: &dyn Source, cx: &Context) -> Assignment {
+    let positions: Positions = source.plan(cx, &Positions::new()).await.unwrap().into_iter().collect();
+    let plan = positions.keys().map(|partition| (partition.clone(), 0)).collect();
+    Assignment { plan, ..lane(&positions) }
+}
 
 fn check(config: Value) -> Vec<Problem> {
     serde_json::from_value::<KafkaSource>(config).unwrap().check()
@@ -92,7 +102,7 @@ async fn who_does_not_read_for_long_gets_each_record_once() {
     let source = serde_json::from_value::<KafkaSource>(config).unwrap().build();
     let mut cx = context();
     cx.batch.max_records = 10;
-    let mut reader = source.open(&cx, lane(&Positions::new())).await.unwrap();
+    let mut reader = source.open(&cx, planned(&*source, &cx).await).await.unwrap();
     let mut seen = [Vec::new(), Vec::new()];
     while seen[0].len() + seen[1].len() < 400 {
         for _ in 0..4 {
@@ -123,7 +133,7 @@ async fn brokers_that_go_away_show() {
     sender.flush(Duration::from_secs(10)).unwrap();
     let config = json!({"brokers": cluster.bootstrap_servers(), "topic": "a"});
     let source = serde_json::from_value::<KafkaSource>(config).unwrap().build();
-    let mut reader = source.open(&context(), lane(&Positions::new())).await.unwrap();
+    let mut reader = source.open(&context(), planned(&*source, &context()).await).await.unwrap();
     let Read::Records(records) = reader.read().await.unwrap() else { panic!() };
     assert_eq!(records.len(), 1);
     cluster.broker_down(1).unwrap();

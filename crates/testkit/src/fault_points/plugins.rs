@@ -3,7 +3,7 @@ use super::{Faults, Point};
 use async_trait::async_trait;
 use dataflow_core::{
     pipeline::{command::Change, event::LaneProgress},
-    position::{Partition, Positions},
+    position::{Partition, Position, Positions},
     problem::Problem,
     spec::{Component, PipelineSpec},
     token::{Fence, Token},
@@ -69,6 +69,10 @@ impl Source for WatchedSource {
 
     async fn partitions(&self, cx: &Context) -> Result<Vec<Partition>, Error> {
         self.inner.partitions(cx).await
+    }
+
+    async fn plan(&self, cx: &Context, known: &Positions) -> Result<Vec<(Partition, Position)>, Error> {
+        self.inner.plan(cx, known).await
     }
 
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {

@@ -9,7 +9,7 @@ use dataflow_sdk::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Reads JSON records from memory.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -52,6 +52,12 @@ impl Source for Memory {
         Ok(self.feed.lock().partitions.keys().cloned().collect())
     }
 
+    async fn plan(&self, _: &Context, known: &Positions) -> Result<Vec<(Partition, Position)>, Error> {
+        let partitions = self.feed.lock().partitions.keys().cloned().collect::<Vec<_>>();
+        let place = |name: Partition| (name.clone(), known.get(&name).cloned().unwrap_or(Position::offset(0)));
+        Ok(partitions.into_iter().map(place).collect())
+    }
+
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
         if let Some(Some(error)) = self.feed.lock().open_faults.pop_front() {
             return Err(error);
@@ -59,8 +65,10 @@ impl Source for Memory {
         let most = cx.batch.max_records.max(1) as usize;
         Ok(Box::new(MemoryReader {
             feed: self.feed.clone(),
-            positions: lane.positions.clone(),
-            lane,
+            mine: lane.planned().into_keys().collect(),
+            seen: lane.plan.into_keys().collect(),
+            alone: lane.lanes == 1,
+            positions: lane.positions,
             most,
             last: None,
         }))
@@ -81,7 +89,11 @@ impl Source for Memory {
 
 struct MemoryReader {
     feed: Arc<Feed>,
-    lane: Assignment,
+    mine: BTreeSet<Partition>,
+    /// What is planned, or was said not to be.
+    seen: BTreeSet<Partition>,
+    /// Whether it is the only lane, and so knows that what it said will be its own.
+    alone: bool,
     positions: Positions,
     most: usize,
     /// The partition that was read last: the next one has its turn.
@@ -97,14 +109,7 @@ impl MemoryReader {
         {
             return Err(error);
         }
-        let (lane, lanes) = (self.lane.lane as usize, self.lane.lanes.max(1) as usize);
-        let mine: Vec<Partition> = inner
-            .partitions
-            .keys()
-            .enumerate()
-            .filter(|(p, _)| p % lanes == lane)
-            .map(|(_, name)| name.clone())
-            .collect();
+        let mine: Vec<Partition> = inner.partitions.keys().filter(|name| self.mine.contains(*name)).cloned().collect();
         let behind =
             self.last.as_ref().and_then(|last| mine.iter().position(|name| name == last)).map_or(0, |at| at + 1);
         for name in mine.iter().cycle().skip(behind).take(mine.len()) {
@@ -120,7 +125,9 @@ impl MemoryReader {
                 return Ok(Some(Read::Records(records)));
             }
         }
-        Ok(inner.ended.then_some(Read::End))
+        let all_planned =
+            inner.partitions.keys().all(|name| if self.alone { &self.mine } else { &self.seen }.contains(name));
+        Ok((inner.ended && all_planned).then_some(Read::End))
     }
 }
 
@@ -180,13 +187,23 @@ impl Reader for MemoryReader {
 
     fn lag(&self) -> Option<u64> {
         let inner = self.feed.lock();
-        let (lane, lanes) = (self.lane.lane as usize, self.lane.lanes.max(1) as usize);
-        let mine = inner.partitions.iter().enumerate().filter(|(p, _)| p % lanes == lane);
-        let waiting = mine.map(|(_, (name, records))| {
+        let mine = inner.partitions.iter().filter(|(name, _)| self.mine.contains(*name));
+        let waiting = mine.map(|(name, records)| {
             let at = self.positions.get(name).and_then(Position::as_offset).unwrap_or(0);
             (records.len() as u64).saturating_sub(at)
         });
         Some(waiting.sum())
+    }
+
+    fn appeared(&mut self) -> Vec<(Partition, Position)> {
+        let inner = self.feed.lock();
+        let new = inner.partitions.keys().filter(|name| self.seen.insert((*name).clone()));
+        new.map(|name| (name.clone(), Position::offset(0))).collect()
+    }
+
+    fn assign(&mut self, planned: Positions) {
+        self.mine.extend(planned.keys().cloned());
+        self.positions.extend(planned);
     }
 
     fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {

@@ -8,6 +8,7 @@ pub(super) mod ingest;
 pub(super) mod join;
 pub(super) mod lost;
 pub(super) mod opened;
+pub(super) mod partitions;
 pub(super) mod progress;
 pub(super) mod reset_checkpoint;
 pub(super) mod restart;

@@ -6,7 +6,7 @@ use crate::{
     pipeline::{
         Fact, Request,
         command::{Change, Prepared, Settlement},
-        event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Recovery},
+        event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Recovery},
         state::{Inbox, Then},
         then::{Asked, Update, Wanted},
     },
@@ -210,6 +210,12 @@ pub fn started() -> Fact {
 /// Run number `run` opened its lane at commit `sequence`.
 pub fn opened(run: u64, sequence: u64) -> Fact {
     Fact::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))], versions: None }
+}
+
+/// A partition for each of two lanes.
+pub fn planned() -> Vec<Planned> {
+    let planned = |partition: &str, lane, begin| Planned { partition: partition.into(), lane, begin };
+    vec![planned("orders/1", 0, Position::offset(7)), planned("orders/2", 1, Position::offset(8).of("topic 5"))]
 }
 
 /// Run number `run` has committed up to `sequence`.

@@ -164,6 +164,7 @@ impl Then {
 fn usual_actor(fact: &Fact) -> Actor {
     match fact {
         Fact::RunOpened { .. }
+        | Fact::PartitionsPlanned { .. }
         | Fact::BatchProcessed { .. }
         | Fact::SchemaChanged { .. }
         | Fact::RecordsLost(_)

@@ -1,7 +1,7 @@
 //! A sample of each kind of event.
 use super::build::{
     EPOCH, at, batch_id, cause, chunk, command_id, counters, dead_letters, from_json, generation, incarnation, lane,
-    lane_opened, learned, ten_lost, user,
+    lane_opened, learned, planned, ten_lost, user,
 };
 use crate::{
     id::{Epoch, RunId},
@@ -58,6 +58,7 @@ pub fn samples() -> Vec<Event> {
             ],
             versions: Some(1_000),
         },
+        Fact::PartitionsPlanned { run: RunId(1_767_225_600), planned: planned() },
         Fact::SchemaChanged { learned: learned(Type::Decimal { precision: 12, scale: 2 }) },
         Fact::BatchProcessed { run: RunId(1_767_225_600), lanes: vec![full_lane(5)], versions: Some(2_000) },
         Fact::RecordsLost(ten_lost()),

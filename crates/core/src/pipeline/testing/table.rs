@@ -2,7 +2,7 @@
 use super::{Given, build::*, given};
 use crate::{
     id::RunId,
-    pipeline::{Command, Effect, Rejected, Request, State, command::Settlement},
+    pipeline::{Command, Effect, Rejected, Request, State, command::Settlement, event::Planned},
     types::Type,
 };
 use std::{collections::BTreeMap, fmt};
@@ -85,6 +85,8 @@ fn commands() -> Vec<(&'static str, Command)> {
     let schema = Request::ReportSchema { run: RunId(10), learned: learned(Type::Bigint) };
     let join = Request::JoinDeadLetters { first: 0, count: 2, into: dead_letters("joined", 20) };
     let lost = Request::ReportLost { run: RunId(10), lost: ten_lost() };
+    let found = planned().into_iter().map(|Planned { partition, begin, .. }| (partition, begin));
+    let found = Request::ReportPartitions { run: RunId(10), found: found.collect() };
     vec![
         ("create", create().into()),
         ("create, repeated by its id", Command { hash: Some(1), ..Command::from(create()).named("given-1") }),
@@ -111,6 +113,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("push a batch again", ingest("batch-1", 500).into()),
         ("a new run opened", report_opened(11, 3).into()),
         ("an old run opened", report_opened(9, 3).into()),
+        ("the run found partitions", found.into()),
         ("the run committed", report_progress(10, 4).into()),
         ("the run committed, reported again", report_progress(10, 3).into()),
         ("an old run committed", report_progress(9, 4).into()),

@@ -2,7 +2,7 @@ use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{
         Command, Effect, Fact, Request, State, Status,
-        event::{Cause, LaneOpened, LaneProgress, Lost, Recovery},
+        event::{Cause, LaneOpened, LaneProgress, Lost, Planned, Recovery},
         testing::*,
     },
     position::{Position, Positions},
@@ -297,4 +297,39 @@ fn versions_are_reserved_before_they_are_written_and_never_twice() {
     assert_eq!(known(&again), 2_000);
     let anew = stopped.and(Fact::PipelineDeleted).and(created());
     assert_eq!(known(&anew), 2_000, "a pipeline that was deleted and made again may write to the same target");
+}
+
+#[test]
+fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest() {
+    let found = |partitions: &[(&str, u64)]| Request::ReportPartitions {
+        run: RunId(10),
+        found: partitions.iter().map(|(name, begin)| ((*name).into(), Position::offset(*begin))).collect(),
+    };
+    let planned = |partitions: &[(&str, u32, u64)]| {
+        let planned = partitions.iter().map(|(name, lane, begin)| Planned {
+            partition: (*name).into(),
+            lane: *lane,
+            begin: Position::offset(*begin),
+        });
+        Fact::PartitionsPlanned { run: RunId(10), planned: planned.collect() }
+    };
+    let two_lanes = Fact::PipelineStarted { lanes: 2, attempt: 0 };
+    let moved = LaneProgress { lane: 1, positions: [("b".into(), Position::offset(40))].into(), ..lane(0) };
+    let opened = Fact::RunOpened {
+        run: RunId(10),
+        epoch: Epoch(7),
+        lanes: vec![lane_opened(LaneProgress { positions: [].into(), ..lane(0) }), lane_opened(moved)],
+        versions: None,
+    };
+    let first = given([created(), two_lanes, opened])
+        .when(found(&[("a", 5), ("b", 7), ("c", 0), ("d", 0)]))
+        .then([planned(&[("a", 0, 5), ("b", 1, 7), ("c", 0, 0), ("d", 1, 0)])])
+        .after();
+    first.clone().when(found(&[("c", 3), ("a", 9)])).then_nothing();
+    let grown = first.when(found(&[("d", 1), ("e", 2)])).then([planned(&[("e", 0, 2)])]).after();
+    let progress = &grown.state.pipeline().unwrap().progress;
+    let at = |name| progress.position(name).and_then(Position::as_offset);
+    assert_eq!(["a", "b", "c", "e"].map(at), [Some(5), Some(40), Some(0), Some(2)]);
+    // Of an older run, nothing is planned.
+    grown.clone().when(Request::ReportPartitions { run: RunId(9), found: vec![] }).then_rejected("stale-run");
 }

@@ -55,9 +55,7 @@ impl Checkpointer {
     pub(crate) fn new(
         (run, kind, interval): (RunId, Kind, Duration),
         versions: Option<Arc<Versions>>,
-        reports: Reports,
-        live: Arc<Live>,
-        clock: Arc<dyn Clock>,
+        (reports, live, clock): (Reports, Arc<Live>, Arc<dyn Clock>),
     ) -> Self {
         let shared = Arc::<Shared>::default();
         let noted = Warnings::default();

@@ -153,6 +153,27 @@ impl From<Warned> for dataflow_core::warned::Warned {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Planned {
+    partition: String,
+    lane: u32,
+    begin: Position,
+}
+
+impl From<&domain::Planned> for Planned {
+    fn from(planned: &domain::Planned) -> Self {
+        let domain::Planned { partition, lane, begin } = planned;
+        Self { partition: partition.to_string(), lane: *lane, begin: begin.into() }
+    }
+}
+
+impl From<Planned> for domain::Planned {
+    fn from(Planned { partition, lane, begin }: Planned) -> Self {
+        Self { partition: partition.as_str().into(), lane, begin: begin.into() }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LaneProgress {
     lane: u32,

@@ -1,0 +1,20 @@
+//! A run has found partitions of its source.
+use crate::{
+    id::RunId,
+    pipeline::{Command, Decision, Fact, Rejected, State},
+    position::{Partition, Position},
+};
+
+/// Those that are not in the plan yet get a lane. It may come while the pipeline is stopping.
+pub(in crate::pipeline) fn partitions(
+    state: &State,
+    command: &Command,
+    run: RunId,
+    found: &[(Partition, Position)],
+) -> Result<Decision, Rejected> {
+    let planned = super::reported(state, run)?.pipeline.progress.plan_for(found);
+    if planned.is_empty() {
+        return Ok(Decision::default());
+    }
+    Ok(Decision::of(command, [Fact::PartitionsPlanned { run, planned }]))
+}

@@ -1,0 +1,43 @@
+//! The partition plan: which lane reads which partition, and where each begins. It is made when a generation first runs and
+//! grows as partitions appear, so what one lane knows never depends on what another has seen.
+use super::{event::Planned, progress::Progress};
+use crate::position::{Partition, Position};
+use std::collections::BTreeMap;
+
+/// The lane of each partition. Where they begin is part of [`Progress::begin`]. Empty where the source has no list of partitions
+/// (files): there each lane finds its own by a rule of the source.
+pub type Plan = BTreeMap<Partition, u32>;
+
+impl Progress {
+    /// What the plan lacks of what the source has, in its order. A lane that has moved a partition keeps it; another one goes to
+    /// the lane with the fewest.
+    pub(super) fn plan_for(&self, found: &[(Partition, Position)]) -> Vec<Planned> {
+        let lanes = self.lanes.unwrap_or(1).max(1) as usize;
+        let mut loads = vec![0_usize; lanes];
+        for lane in self.plan.values() {
+            loads[*lane as usize % lanes] += 1;
+        }
+        let new = found.iter().filter(|(partition, _)| !self.plan.contains_key(partition));
+        let place = |(partition, begin): &(Partition, Position)| {
+            let mover = self.by_lane.values().find(|lane| lane.positions.contains_key(partition));
+            let idlest = (0_u32..).zip(&loads).min_by_key(|(_, load)| **load).map_or(0, |(lane, _)| lane);
+            let lane = mover.map_or(idlest, |lane| lane.lane);
+            loads[lane as usize % lanes] += 1;
+            Planned { partition: partition.clone(), lane, begin: begin.clone() }
+        };
+        new.map(place).collect()
+    }
+
+    /// Takes partitions into the plan; none if one is there already, or its lane is not.
+    pub(super) fn extend_plan(&mut self, planned: &[Planned]) -> Option<()> {
+        for Planned { partition, lane, begin } in planned {
+            if *lane >= self.lanes? || self.plan.insert(partition.clone(), *lane).is_some() {
+                return None;
+            }
+            if self.position(&partition.0).is_none() {
+                self.begin.insert(partition.clone(), begin.clone());
+            }
+        }
+        Some(())
+    }
+}
