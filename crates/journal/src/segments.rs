@@ -10,6 +10,7 @@ use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
     shard::ShardId,
 };
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -113,7 +114,7 @@ pub(crate) async fn row(
 ) -> Result<(Bytes, Named), Error> {
     let (mut row, mut named, mut written) = (state.clone(), Named::default(), 0);
     while row.len() > MAX_SNAPSHOT {
-        let mut segments = Vec::new();
+        let (mut segments, mut new) = (Vec::new(), Vec::new());
         for body in cut(&row) {
             let digest = digest(&body);
             let segment = match before.0.get(&digest).or_else(|| named.0.get(&digest)) {
@@ -122,13 +123,14 @@ pub(crate) async fn row(
                     let segment =
                         Segment { next, epoch, number: written, bytes: body.len() as u32, digest: digest.clone() };
                     written += 1;
-                    store.stage_chunk(&segment.chunk(pipeline), body).await?;
+                    new.push((segment.chunk(pipeline), body));
                     segment
                 }
             };
             named.0.insert(digest, segment.clone());
             segments.push(segment);
         }
+        try_join_all(new.iter().map(|(chunk, body)| store.stage_chunk(chunk, body.clone()))).await?;
         row = serde_json::to_vec(&List { segments }).map_err(|cause| Error::Corrupt(cause.to_string()))?.into();
     }
     Ok((row, named))

@@ -14,7 +14,7 @@ pub enum Point {
     Define,
     /// Stores a pushed batch.
     Ingest,
-    /// Stores dead letters.
+    /// Stores dead letters, or segments of a snapshot.
     Prepare,
     /// Writes a commit to the sink.
     SinkCommit,
