@@ -416,7 +416,7 @@ pub(super) async fn restate(
 }
 
 /// Checks that the table `target` contains the rows that a pipeline has written, in any lane. It lacks them if it is
-/// missing, or `there` but not the table they were written to. If neither is known, the check passes.
+/// missing, or `there` but not the table they were written to; a table of unknown identity passes.
 pub(super) async fn unclaimed(
     server: &Server,
     client: &Object,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(super) const QUOTIENT: &str = "exact quotient of";
 const PRODUCT: &str = "exact product of";
 
-/// The most digits of a result, on both sides of the point together.
+/// The most digits of a result; all of them may be after the point.
 const DIGITS: u32 = 38;
 
 /// The precision that fits any result, wherever its point is.
