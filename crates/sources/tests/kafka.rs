@@ -303,7 +303,7 @@ async fn a_lost_position_is_told_or_passed_over_as_asked() {
     topic.send(0, None, Some("new"));
     topic.flush();
     let error = topic.open(json!({}), &topic.at(0, 10)).await.err().unwrap();
-    assert!(error.to_string().contains("made anew"), "{error}");
+    assert!(error.to_string().contains("recreated"), "{error}");
     topic.delete().await;
     let error = topic.open(json!({}), &Positions::new()).await.err().unwrap();
     assert_eq!(error.code(), "topic-missing");
@@ -358,7 +358,7 @@ async fn a_topic_made_anew_past_the_position_is_noticed() {
     let error = topic.open(json!({}), &read).await.err().unwrap();
     let Error::PositionLost { wanted, earliest, latest, reason, .. } = &error else { panic!("{error}") };
     assert_eq!([wanted, earliest, latest].map(|at| at.as_offset().unwrap()), [10, 0, 20]);
-    assert!(reason.contains("made anew") && wanted.identity != earliest.identity, "{error}");
+    assert!(reason.contains("recreated") && wanted.identity != earliest.identity, "{error}");
 
     let new: Vec<String> = (0..20).map(|i| format!("new {i:02}")).collect();
     for (choice, lost, expected) in [("earliest", 0, &new[..]), ("latest", 20, &[])] {

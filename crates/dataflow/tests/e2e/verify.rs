@@ -423,7 +423,10 @@ fn a_filter_by_chance_proves_nothing() {
     let mut case = Case::to_file("out.jsonl", &json!({}));
     case.spec["transforms"].as_array_mut().unwrap().push(json!({"type": "filter", "condition": "random() < 2"}));
     let report = case.run().verify();
-    assert!(report["unverifiable"][0]["reason"].as_str().unwrap().contains("a different value each time"), "{report:#}");
+    assert!(
+        report["unverifiable"][0]["reason"].as_str().unwrap().contains("a different value each time"),
+        "{report:#}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The client library: its settings, its callbacks, and its errors by what the engine does about them.
+//! The client library: its settings, its callbacks, and the classification of its errors.
 use super::{KafkaSource, properties};
 use dataflow_core::position::Partition;
 use dataflow_sdk::{Context, Error};
@@ -177,7 +177,7 @@ impl ConsumerContext for Callbacks {
 pub(super) struct Found {
     pub(super) topic: String,
     pub(super) number: i32,
-    /// What the topic is known by, whatever its name; none: the brokers give topics no ids.
+    /// The topic's id, independent of its name; `None`: the brokers give topics no ids.
     pub(super) id: Option<Arc<str>>,
 }
 
@@ -187,7 +187,7 @@ impl Found {
     }
 }
 
-/// The offsets that are in a partition's log.
+/// The range of offsets in a partition's log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Log {
     /// The offset of the first record.
@@ -211,13 +211,13 @@ impl Client {
         let told = callbacks.0.clone();
         let consumer = properties::client(source, cx, lanes).create_with_context(callbacks);
         let consumer = consumer.map_err(|error| {
-            Error::fatal("bad-property", format!("the Kafka client can't be made: {error}")).fix("check `properties`")
+            Error::fatal("bad-property", format!("can't create the Kafka client: {error}")).fix("check `properties`")
         })?;
         let topics = source.all_topics().into_iter().map(str::to_owned).collect();
         Ok(Self { consumer, told, brokers: source.broker_list().join(","), topics })
     }
 
-    /// Everything these topics consist of, by topic and number.
+    /// Returns all partitions of these topics, by topic and number.
     pub(super) fn partitions(&self) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
         for name in &self.topics {
@@ -271,7 +271,7 @@ impl Client {
         let brokers = &self.brokers;
         match code {
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
-                Error::fatal("topic-missing", format!("{what} is not there at Kafka {brokers}"))
+                Error::fatal("topic-missing", format!("{what} does not exist at Kafka {brokers}"))
                     .fix("create the topic, or correct `topic`")
             }
             Code::InvalidTopic => Error::fatal("topic-missing", format!("Kafka {brokers} refuses the name of {what}"))

@@ -111,8 +111,8 @@ pub enum Start {
     /// At the first available record.
     #[default]
     Earliest,
-    /// At the first record that arrives after the first start of the pipeline, whose journal notes where that is. Partitions that appear later are read
-    /// from their beginning.
+    /// At the first record that arrives after the first start of the pipeline, whose offset the journal records.
+    /// Partitions that appear later are read from their beginning.
     Latest,
 }
 
@@ -186,9 +186,9 @@ impl SourceConfig for KafkaSource {
     const SUMMARY: &'static str = "Reads records from Kafka topics.";
     const GUARANTEE: &'static str = "Offsets come from the pipeline's own checkpoint, never from a consumer group or a \
         default of the client. Only committed transactions are read. A position is known by its topic's id and the \
-        epoch of its leader beside the offset, so that a topic made anew under its name is noticed, as are an offset that is \
-        not in the log any more and a log that lost its end and was written anew (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is made anew and filled past \
-        the checkpoint can't be told from the old one.";
+        epoch of its leader besides the offset, so that a topic recreated under its name is noticed, as are an offset that is \
+        no longer in the log and a log that lost its end and was rewritten (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is recreated and filled past \
+        the checkpoint can't be distinguished from the old one.";
     const CONNECTION: Option<&'static str> = Some("kafka");
     const METADATA: Option<&'static [&'static str]> = Some(&["key", "timestamp", "topic", "headers"]);
 

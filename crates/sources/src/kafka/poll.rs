@@ -39,12 +39,12 @@ const ROUND: usize = 1024;
 pub(super) struct Poll {
     pub(super) source: KafkaSource,
     pub(super) client: Client,
-    /// What the lane reads, also where it is not there at the moment.
+    /// The partitions of the lane, including those that don't exist at the moment.
     pub(super) mine: Mine,
-    /// All partitions that the plan has, or that were said to be missing there.
+    /// All partitions that the plan contains, or that were reported as missing in it.
     pub(super) seen: HashSet<Partition>,
     pub(super) caps: Caps,
-    /// Most bytes gathered over all partitions.
+    /// The most bytes gathered over all partitions.
     pub(super) most: usize,
     pub(super) linger: Duration,
     pub(super) gathers: Vec<Gather>,
@@ -237,7 +237,7 @@ impl Poll {
             Some(Code::BrokerTransportFailure | Code::Resolve | Code::OperationTimedOut | Code::PartitionEOF) => Ok(()),
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 // Reopening compares each position with its log.
-                let message = format!("a position is not in its log any more: {error}");
+                let message = format!("a position is no longer in its log: {error}");
                 Err(Error::transient("out-of-range", message))
             }
             _ => Err(self.client.failed("a topic", error)),
@@ -263,10 +263,10 @@ impl Poll {
         }
     }
 
-    /// Looks what has become of the topics.
+    /// Checks the topics for changes.
     fn discover(&mut self) -> Result<Result<(), Dropped>, Error> {
         let found = match self.client.partitions() {
-            // A passing failure shows by itself if it stays.
+            // A transient failure is reported elsewhere if it persists.
             Err(Error::Transient { .. }) => return Ok(Ok(())),
             found => found?,
         };
@@ -281,7 +281,8 @@ impl Poll {
         Ok(Ok(()))
     }
 
-    /// Begins with what the lane is to read and does not read yet, and tells what is not planned: it is read from its beginning, once it is.
+    /// Begins with partitions of the lane that are not read yet, and reports those that are not planned: once planned,
+    /// they are read from their beginning.
     pub(super) fn look(&mut self, all: Vec<Found>) -> Result<Vec<Begin>, Error> {
         let mut begins = Vec::new();
         for found in all {
@@ -321,5 +322,5 @@ fn verify(client: &Client, verified: &mut bool, gathers: &[Gather]) -> Result<()
 
 /// Reopening compares each position with the topic's id.
 fn renewed() -> Error {
-    Error::transient("topic-renewed", "a topic was made anew while it was read")
+    Error::transient("topic-renewed", "a topic was recreated while it was read")
 }

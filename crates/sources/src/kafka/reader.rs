@@ -27,12 +27,12 @@ const WAITING: usize = 2;
 /// The reader of one lane.
 #[derive(Debug)]
 pub(super) struct KafkaReader {
-    /// Intervals without records that lead to where reading begins.
+    /// Intervals without records that lead to the start of reading.
     first: VecDeque<Records>,
     from: mpsc::Receiver<Result<Records, Error>>,
     shared: Arc<Shared>,
     told: Arc<Told>,
-    /// Behind what was handed out.
+    /// The offset after the records handed out.
     at: HashMap<Partition, i64>,
 }
 

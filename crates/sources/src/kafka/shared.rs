@@ -1,14 +1,14 @@
-//! What a reader and its polling thread tell each other.
+//! The state that a reader and its polling thread exchange.
 use dataflow_core::position::{Partition, Position, Positions};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The partitions of a lane, and where to read each; none: from its beginning.
+/// The partitions of a lane, and where to begin in each; `None`: at its beginning.
 pub(super) type Mine = BTreeMap<Partition, Option<Position>>;
 
-/// What one of them leaves for the other.
+/// Messages from one to the other.
 #[derive(Debug, Default)]
 pub(super) struct Shared(Mutex<Left>);
 
@@ -16,7 +16,7 @@ pub(super) struct Shared(Mutex<Left>);
 pub(super) struct Left {
     /// The last checkpoint.
     pub(super) checkpointed: Option<Positions>,
-    /// What the lane reads, too, from now on.
+    /// Partitions that the lane has to read from now on, too.
     pub(super) assigned: Mine,
     /// Partitions that are not planned, and where they begin.
     pub(super) appeared: Vec<(Partition, Position)>,

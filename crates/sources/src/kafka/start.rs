@@ -29,8 +29,8 @@ pub(super) struct Begin {
     pub(super) first: Option<Records>,
 }
 
-/// All partitions, and where to read each: a topic that the plan does not know yet begins as the spec says, and what has appeared of
-/// one that it knows with its first record.
+/// Plans where to begin in all partitions: a topic that the plan does not know yet begins as the spec says, a new
+/// partition of a known topic at its first record.
 pub(super) fn plan(
     source: &KafkaSource,
     client: &Client,
@@ -49,7 +49,7 @@ pub(super) fn plan(
     client.partitions()?.into_iter().map(place).collect()
 }
 
-/// Where to begin with a partition that has this position; none: with its first record.
+/// Returns where to begin in a partition with this position; `None`: at its first record.
 pub(super) fn begin(
     source: &KafkaSource,
     client: &Client,
@@ -74,11 +74,11 @@ pub(super) fn begin(
         && was != is
     {
         // The number of unread records in the former topic is unknown.
-        (format!("the topic was made anew: it has the id {is}, not {was}"), 0)
+        (format!("the topic was recreated: it has the id {is}, not {was}"), 0)
     } else if offset < earliest {
         (format!("the records {offset} to {} have expired", earliest - 1), earliest - offset)
     } else if offset > latest {
-        (format!("the log ends at {latest}: the topic was made anew, or lost records"), 0)
+        (format!("the log ends at {latest}: the topic was recreated, or lost records"), 0)
     } else {
         // A position without a topic id (set by a user, or from before there were ids) gets one from here on.
         let adopted = (was.is_none() && id.is_some()).then(|| {
@@ -97,7 +97,7 @@ pub(super) fn begin(
 struct There {
     name: Partition,
     id: Option<Arc<str>>,
-    /// Starts at the first unread record.
+    /// Its log, from the first unread record.
     log: Log,
 }
 
@@ -135,14 +135,15 @@ pub(super) fn cut(
             "the log lost its records from {end} on (an unclean election, or older data) and has others there now: the \
              epoch {epoch} of its leader ends at {end}"
         ),
-        None => format!("the log has no records of the epoch {epoch} of its leader any more: it holds older data"),
+        None => format!("the log no longer has records of the leader epoch {epoch}: it contains older data"),
     };
     // The part before it was read.
     let log = Log { earliest: end.unwrap_or(earliest).clamp(earliest, latest), latest };
     There { name, id: gather.id.clone(), log }.pass(source, wanted, &reason, 0)
 }
 
-/// Positions of this lane in partitions that are not there any more: a topic can only have fewer when it was made anew.
+/// Returns positions of this lane in partitions that no longer exist: a topic can only have fewer after it was
+/// recreated.
 pub(super) fn gone(source: &KafkaSource, all: &[Found], mine: &Mine) -> Result<VecDeque<Records>, Error> {
     let mut first = VecDeque::new();
     for (name, wanted) in mine.iter().filter_map(|(name, wanted)| Some((name, wanted.as_ref()?))) {
@@ -154,7 +155,7 @@ pub(super) fn gone(source: &KafkaSource, all: &[Found], mine: &Mine) -> Result<V
         if there || *wanted == beginning {
             continue;
         }
-        let reason = "the topic was made anew, with fewer partitions".to_owned();
+        let reason = "the topic was recreated, with fewer partitions".to_owned();
         if source.on_position_lost == OnPositionLost::Fail {
             let (earliest, latest) = (beginning.clone(), beginning);
             return Err(Error::PositionLost {

@@ -14,7 +14,7 @@ use rdkafka::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// One lane of all partitions, from where they begin.
+/// One lane of all partitions, from their beginning.
 async fn planned(source: &dyn Source, cx: &Context) -> Assignment {
     let positions: Positions = source.plan(cx, &Positions::new()).await.unwrap().into_iter().collect();
     let plan = positions.keys().map(|partition| (partition.clone(), 0)).collect();
