@@ -155,6 +155,9 @@ pub struct ErrorView {
     pub code: String,
     /// Which stage.
     pub stage: String,
+    /// In which lane, where it is tried again and is of one lane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<u32>,
     /// What failed and why.
     pub message: String,
     /// What to do about it.

@@ -149,6 +149,7 @@ fn error(state: &State, live: Option<&Live>, now: Timestamp) -> Option<ErrorView
         return Some(ErrorView {
             code: cause.code.clone(),
             stage: cause.stage.clone(),
+            lane: None,
             message: cause.message.clone(),
             fix: cause.fix.clone(),
             since: rfc3339(failed.at),
@@ -162,6 +163,7 @@ fn error(state: &State, live: Option<&Live>, now: Timestamp) -> Option<ErrorView
     Some(ErrorView {
         code: trouble.code.clone(),
         stage: trouble.stage.clone(),
+        lane: trouble.lane,
         message: trouble.message.clone(),
         fix: trouble.fix.clone(),
         since: rfc3339(trouble.since),

@@ -134,7 +134,16 @@ impl Entity {
         let state = self.slot.state();
         let State::Failed(failed) = &*state else { return None };
         let Cause { code, stage, message, fix, .. } = failed.cause.clone();
-        Some(Trouble { code, stage, message, fix, since: failed.at, attempts: failed.attempt + 1, retry: None })
+        Some(Trouble {
+            code,
+            stage,
+            lane: None,
+            message,
+            fix,
+            since: failed.at,
+            attempts: failed.attempt + 1,
+            retry: None,
+        })
     }
 
     pub(super) async fn happened(&mut self, happened: Happened) {

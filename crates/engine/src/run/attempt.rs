@@ -31,7 +31,7 @@ use dataflow_sdk::{
     source::{Assignment, Source},
     transform::Plan,
 };
-use futures::future::try_join_all;
+use futures::{TryFutureExt, future::try_join_all};
 use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,8 @@ impl Attempt<'_> {
     async fn run(&self) -> Result<Ended, Failure> {
         let Run { pipeline, parts, reports, live, stop, .. } = self.of;
         let lanes = pipeline.progress.lanes.unwrap_or(1);
-        let opened = try_join_all((0..lanes).map(|lane| self.open_sink(lane)));
+        let opened = (0..lanes).map(|lane| self.open_sink(lane).map_err(move |failure| failure.in_lane(lane)));
+        let opened = try_join_all(opened);
         let opened = tokio::select! {
             opened = opened => opened?,
             () = stop.cancelled() => return Ok(Ended::Unopened),
@@ -96,14 +97,20 @@ impl Attempt<'_> {
             let token = Arc::new(self.token(recovered));
             let checkpoints = checkpointer.lane(token.clone());
             let partitions = planner.lane(token.fence.lane);
-            opening.push(self.lane(&pipeline, token, opened, checkpoints, versions.clone(), partitions));
+            let number = token.fence.lane;
+            let lane = self.lane(&pipeline, token, opened, checkpoints, versions.clone(), partitions);
+            opening.push(lane.map_err(move |failure| failure.in_lane(number)));
         }
         let lanes = tokio::select! {
             lanes = try_join_all(opening) => lanes?,
             () = stop.cancelled() => return Ok(Ended::Stopped),
         };
         self.of.live.well();
-        let running = try_join_all(lanes.into_iter().map(Lane::run));
+        let run = |lane: Lane| {
+            let number = lane.number;
+            lane.run().map_err(move |failure| failure.in_lane(number))
+        };
+        let running = try_join_all(lanes.into_iter().map(run));
         let (ended, (), ()) = tokio::try_join!(running, checkpointer.run(), planner.run())?;
         let stopped = ended.contains(&Ended::Stopped);
         Ok(if stopped { Ended::Stopped } else { Ended::Source })

@@ -6,7 +6,7 @@ use dataflow_sdk::Error;
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// May pass: try again after a back-off.
-    Transient { code: String, stage: String, message: String, fix: Option<String> },
+    Transient { code: String, stage: String, lane: Option<u32>, message: String, fix: Option<String> },
     /// The pipeline fails.
     Fatal(Cause),
     /// The pipeline is no longer this run's: end without a word.
@@ -18,11 +18,12 @@ impl Failure {
     pub(crate) fn of(stage: &str, error: Error) -> Self {
         match error {
             Error::Transient { code, message, fix } => {
-                Self::Transient { code: code.into(), stage: stage.into(), message, fix }
+                Self::Transient { code: code.into(), stage: stage.into(), lane: None, message, fix }
             }
             Error::Fenced(message) => Self::Transient {
                 code: "fenced".into(),
                 stage: stage.into(),
+                lane: None,
                 message: format!("fenced: {message}"),
                 fix: None,
             },
@@ -44,6 +45,14 @@ impl Failure {
                 retryable: false,
             }),
         }
+    }
+
+    /// The same, in this lane.
+    pub(crate) fn in_lane(mut self, number: u32) -> Self {
+        if let Self::Transient { lane, .. } = &mut self {
+            *lane = Some(number);
+        }
+        self
     }
 
     /// Findings where a spec had none when it was accepted: a secret is gone, a connection was renamed.

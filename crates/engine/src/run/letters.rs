@@ -85,6 +85,7 @@ async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &Live, clock:
         live.trouble(Trouble {
             code: JOURNAL_DOWN.into(),
             stage: "journal".into(),
+            lane: None,
             message: error.to_string(),
             fix: None,
             since: clock.now(),

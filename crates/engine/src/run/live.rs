@@ -61,6 +61,8 @@ pub(crate) struct LaneLive {
 pub(crate) struct Trouble {
     pub(crate) code: String,
     pub(crate) stage: String,
+    /// None: in none in particular.
+    pub(crate) lane: Option<u32>,
     pub(crate) message: String,
     pub(crate) fix: Option<String>,
     pub(crate) since: Timestamp,

@@ -90,12 +90,12 @@ impl Run {
                     self.settle().await;
                     return End::Failed(run, cause);
                 }
-                Failure::Transient { code, stage, message, fix } => {
+                Failure::Transient { code, stage, lane, message, fix } => {
                     let wait = self.parts.rng.jitter((BACKOFF_MS.0 << attempts.min(10)).min(BACKOFF_MS.1));
                     attempts += 1;
                     let retry = Some(Instant::now() + Duration::from_millis(wait));
                     let since = self.parts.clock.now();
-                    let trouble = Trouble { code, stage, message, fix, since, attempts, retry };
+                    let trouble = Trouble { code, stage, lane, message, fix, since, attempts, retry };
                     self.trouble(trouble, wait, &mut said);
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_millis(wait)) => {}
@@ -118,13 +118,17 @@ impl Run {
 
     /// Shows a failure that may pass, and logs each cause once: it was `said` last.
     fn trouble(&self, trouble: Trouble, wait: u64, said: &mut Option<String>) {
-        let Trouble { code, stage, message, fix, attempts, .. } = &trouble;
+        let Trouble { code, stage, lane, message, fix, attempts, .. } = &trouble;
         let fix = fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
         let pipeline = &self.pipeline.id;
         let cause = format!("{stage} {code} {message}");
         match said.replace(cause.clone()) == Some(cause) {
-            true => tracing::debug!(%pipeline, %code, %stage, attempts, "{message}; trying again in {wait} ms{fix}"),
-            false => tracing::warn!(%pipeline, %code, %stage, attempts, "{message}; trying again in {wait} ms{fix}"),
+            true => {
+                tracing::debug!(%pipeline, %code, %stage, lane, attempts, "{message}; trying again in {wait} ms{fix}")
+            }
+            false => {
+                tracing::warn!(%pipeline, %code, %stage, lane, attempts, "{message}; trying again in {wait} ms{fix}")
+            }
         }
         self.live.trouble(trouble);
     }

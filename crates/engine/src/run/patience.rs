@@ -34,6 +34,6 @@ pub(crate) async fn wait_for<T>(
         shown = true;
         // Shown again each time: another lane may have been answered meanwhile.
         let (code, stage) = (CODE.into(), stage.into());
-        live.trouble(Trouble { code, stage, message, fix: None, since: begun, attempts: 0, retry: None });
+        live.trouble(Trouble { code, stage, lane: None, message, fix: None, since: begun, attempts: 0, retry: None });
     }
 }

@@ -37,6 +37,7 @@ fn text(pipeline: &PipelineView) -> String {
     rows.push(("updated", pipeline.updated_at.clone()));
     if let Some(error) = &pipeline.error {
         rows.push(("error", format!("{} [{}, {}] since {}", error.message, error.stage, error.code, error.since)));
+        rows.extend(error.lane.map(|lane| ("lane", lane.to_string())));
         rows.extend(error.fix.iter().map(|fix| ("fix", fix.clone())));
         rows.extend(error.retry_at.iter().map(|at| ("next attempt", at.clone())));
     }
