@@ -90,9 +90,9 @@ impl Source for Memory {
 struct MemoryReader {
     feed: Arc<Feed>,
     mine: BTreeSet<Partition>,
-    /// What is planned, or was said not to be.
+    /// Partitions that are planned, or were reported as unplanned.
     seen: BTreeSet<Partition>,
-    /// Whether it is the only lane, and so knows that what it said will be its own.
+    /// Whether it is the only lane: then every partition that it reports will be its own.
     alone: bool,
     positions: Positions,
     most: usize,
