@@ -58,7 +58,7 @@ kinds! {
     METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't take this method";
     ALREADY_EXISTS "already-exists" CONFLICT "there is one already";
     NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
-    UNDELIVERED "undelivered" CONFLICT "pushed records are not delivered yet";
+    UNDELIVERED "undelivered" CONFLICT "undelivered records would be lost";
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
     RETARGET_NEEDED "retarget-needed" CONFLICT "the new target would lack what was delivered";
     UNSETTLED "unsettled" CONFLICT "what the sink has is not settled";
@@ -219,7 +219,10 @@ impl Error {
             Rejected::Unsettled { .. } => Self::new(UNSETTLED, detail)
                 .fix("mend that and repeat, or repeat with ?force=true (--force): what the sink has beyond the checkpoint is then not known"),
             Rejected::Undelivered { .. } => Self::new(UNDELIVERED, detail)
-                .fix("start the pipeline until they are delivered, or give them up: ?discard=true, or `dataflow pipeline delete --discard`"),
+                .fix(
+                    "export dead letters (`dataflow dead-letters export`), and start the pipeline until pushed records are delivered; \
+                     or give up what is left: ?discard=true, or `dataflow pipeline delete --discard`",
+                ),
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
         }
     }

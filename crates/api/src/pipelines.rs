@@ -238,7 +238,7 @@ pub(crate) async fn update(
 #[utoipa::path(delete, path = "/api/pipelines/{id}", tag = "pipelines", params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that is not there is no error"),
-        ("discard" = Option<bool>, Query, description = "Even if pushed records that were acknowledged are not delivered yet: they are lost"),
+        ("discard" = Option<bool>, Query, description = "Even if dead letters, or pushed records that are not delivered yet, are lost with it"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
         ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),

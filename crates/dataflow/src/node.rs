@@ -53,6 +53,17 @@ pub enum Error {
     Faults(#[from] dataflow_testkit::fault_points::Invalid),
 }
 
+/// Why a node that was stopped has not settled everything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    /// It took too long.
+    #[error("not everything was settled in time; the next start settles it")]
+    Late,
+    /// Nothing more can be kept.
+    #[error("not everything was settled, as the journal can't be written: {0}; the next start settles it")]
+    Journal(String),
+}
+
 /// Connectors and transforms with the connections of the settings.
 ///
 /// # Errors
@@ -118,9 +129,19 @@ impl Node {
         self.engine.region()
     }
 
-    /// Lets every run settle what is under way, then closes everything. Returns whether all of it was done in time; what
-    /// was not is settled at the next start.
-    pub async fn shutdown(self, deadline: Duration) -> bool {
-        self.engine.shutdown(deadline).await
+    /// Lets every run settle what is under way, then closes everything.
+    ///
+    /// # Errors
+    /// What was not settled, and why; the next start settles it.
+    pub async fn shutdown(self, deadline: Duration) -> Result<(), Unsettled> {
+        if self.engine.shutdown(deadline).await {
+            return Ok(());
+        }
+        Err(self.engine.region().overview().unwritable.map_or(Unsettled::Late, Unsettled::Journal))
+    }
+
+    /// Waits until the journal could not be written for so long that nothing which waits for it is worth waiting for.
+    pub async fn can_not_be_settled(&self) {
+        self.engine.can_not_be_settled().await;
     }
 }

@@ -20,6 +20,9 @@ const LOADS: usize = 64;
 /// How often it is looked whether this node can write its journal and still owns its shards.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a journal that can't be written is waited for when the engine ends.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
 /// What the engine is told of its node.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -33,6 +36,7 @@ pub struct EngineSettings {
 #[derive(Debug)]
 pub struct Engine {
     region: Region,
+    journal: Journal,
 }
 
 /// Looks again and again whether this node can write its journal, and still owns its shards. One that was frozen (or its machine) may have been
@@ -41,12 +45,7 @@ async fn watch_ownership(region: Region, journal: Journal, closing: Cancellation
     let looking = async {
         loop {
             tokio::time::sleep(LOOK).await;
-            // It looks at files and their disk.
-            let looked = journal.clone();
-            match tokio::task::spawn_blocking(move || looked.unwritable()).await {
-                Ok(why) => region.note_unwritable(why),
-                Err(error) => tracing::error!(%error, "whether the journal can be written is not known"),
-            }
+            look_at(&journal, &region).await;
             match journal.epochs().await {
                 Ok(epochs) => region.seen(&epochs),
                 Err(error) => tracing::debug!(%error, "whether this node still owns its shards is not known"),
@@ -56,6 +55,16 @@ async fn watch_ownership(region: Region, journal: Journal, closing: Cancellation
     tokio::select! {
         () = closing.cancelled() => {}
         () = looking => {}
+    }
+}
+
+/// Looks whether the journal can be written.
+async fn look_at(journal: &Journal, region: &Region) {
+    // It looks at files and their disk.
+    let journal = journal.clone();
+    match tokio::task::spawn_blocking(move || journal.unwritable()).await {
+        Ok(why) => region.note_unwritable(why),
+        Err(error) => tracing::error!(%error, "whether the journal can be written is not known"),
     }
 }
 
@@ -132,9 +141,9 @@ impl Engine {
         let (spawner, closing) = (around.parts.spawner.clone(), around.closing.clone());
         let journal = around.parts.journal.clone();
         let region = Region::new(shards, around);
-        spawner.spawn("ownership", Box::pin(watch_ownership(region.clone(), journal, closing)));
+        spawner.spawn("ownership", Box::pin(watch_ownership(region.clone(), journal.clone(), closing)));
         awake.into_iter().for_each(|slot| region.wake(slot));
-        Ok(Self { region })
+        Ok(Self { region, journal })
     }
 
     /// The door to all pipelines.
@@ -142,9 +151,22 @@ impl Engine {
         Arc::new(self.region.clone())
     }
 
-    /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline; what was
-    /// under way then is settled at the next start.
+    /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline, or can't be;
+    /// what was under way then is settled at the next start.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
-        self.region.close(deadline).await
+        tokio::select! {
+            biased;
+            () = self.region.close() => true,
+            () = tokio::time::sleep(deadline) => false,
+            () = self.can_not_be_settled() => false,
+        }
+    }
+
+    /// Waits until the journal could not be written for so long that nothing which waits for it is worth waiting for.
+    pub async fn can_not_be_settled(&self) {
+        while self.region.unwritable_for() < GIVE_UP {
+            tokio::time::sleep(LOOK).await;
+            look_at(&self.journal, &self.region).await;
+        }
     }
 }

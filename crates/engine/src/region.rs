@@ -91,7 +91,7 @@ pub enum Action {
     },
     /// Forget it.
     Delete {
-        /// Even if pushed records that were acknowledged are lost with it.
+        /// Even if dead letters, or pushed records that are not delivered yet, are lost with it.
         discard: bool,
     },
     /// Take in pushed records.

@@ -13,7 +13,10 @@ use dataflow_core::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,17 +75,29 @@ pub struct Faulty<S> {
     inner: S,
     plan: Mutex<Plan>,
     late: Mutex<Vec<Delayed>>,
+    /// Whether the last call went wrong.
+    failed: AtomicBool,
 }
 
 impl<S: Store> Faulty<S> {
     /// Draws a fault for each call from a seed.
     pub fn seeded(inner: S, seed: u64, chances: Chances) -> Self {
-        Self { inner, plan: Mutex::new(Plan::Seeded { state: seed, chances }), late: Mutex::default() }
+        Self {
+            inner,
+            plan: Mutex::new(Plan::Seeded { state: seed, chances }),
+            late: Mutex::default(),
+            failed: AtomicBool::default(),
+        }
     }
 
     /// Takes a fault for each call from a list; calls after its end have no fault.
     pub fn scripted(inner: S, faults: impl IntoIterator<Item = Fault>) -> Self {
-        Self { inner, plan: Mutex::new(Plan::Scripted(faults.into_iter().collect())), late: Mutex::default() }
+        Self {
+            inner,
+            plan: Mutex::new(Plan::Scripted(faults.into_iter().collect())),
+            late: Mutex::default(),
+            failed: AtomicBool::default(),
+        }
     }
 
     /// The wrapped store.
@@ -96,6 +111,12 @@ impl<S: Store> Faulty<S> {
     }
 
     fn draw(&self) -> Fault {
+        let fault = self.next();
+        self.failed.store(!matches!(fault, Fault::None | Fault::Slow(_)), Ordering::Relaxed);
+        fault
+    }
+
+    fn next(&self) -> Fault {
         match &mut *lock(&self.plan) {
             Plan::Scripted(faults) => faults.pop_front().unwrap_or(Fault::None),
             Plan::Seeded { state, chances } => {
@@ -221,7 +242,8 @@ impl<S: Store> Log for Faulty<S> {
     }
 
     fn unwritable(&self) -> Option<String> {
-        self.inner.unwritable()
+        let failed = self.failed.load(Ordering::Relaxed).then(|| "a fault was injected".to_owned());
+        failed.or_else(|| self.inner.unwritable())
     }
 }
 

@@ -85,7 +85,7 @@ pub enum Request {
     },
     /// Forget it. Its history stays.
     Delete {
-        /// Even if pushed records are lost with it.
+        /// Even if dead letters, or pushed records that are not delivered yet, are lost with it.
         discard: bool,
     },
     /// Take in records that were pushed; their body is already in `chunk`.

@@ -76,11 +76,13 @@ pub enum Rejected {
         /// Records that the target so far has got.
         records: u64,
     },
-    /// Pushed records would be lost.
-    #[error("{records} pushed record(s) that were acknowledged are not delivered yet, and are lost if it is deleted")]
+    /// Records that are nowhere else would be lost.
+    #[error("what is lost if it is deleted: {}", undelivered(*records, *dead_letters))]
     Undelivered {
-        /// How many.
+        /// Pushed records that were acknowledged and are not delivered yet.
         records: u64,
+        /// Dead letters.
+        dead_letters: u64,
     },
     /// A report of a run that is no longer the pipeline's.
     #[error("this run is over")]
@@ -123,6 +125,16 @@ fn told(positions: &[GivenUp]) -> String {
     let more = positions.len().saturating_sub(MOST);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("the position of {}{more}", first.join(", "))
+}
+
+/// Pushed records and dead letters, where there are any.
+fn undelivered(records: u64, dead_letters: u64) -> String {
+    let kinds = [
+        (records, "pushed record(s) that were acknowledged and are not delivered yet"),
+        (dead_letters, "dead letter(s)"),
+    ];
+    let told = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    told.collect::<Vec<_>>().join(", and ")
 }
 
 impl Rejected {

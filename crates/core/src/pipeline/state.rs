@@ -232,6 +232,11 @@ impl Pipeline {
         self.inbox.pending.back().map_or(0, |last| last.to.saturating_sub(at.max(self.inbox.first())))
     }
 
+    /// Dead letters that are kept.
+    pub fn dead_letters(&self) -> u64 {
+        self.progress.dead_letters.iter().map(|chunk| chunk.records).sum()
+    }
+
     /// Lets go of pushed batches that lie behind the checkpoint.
     pub(super) fn collect_inbox(&mut self) {
         if self.spec.source.kind == Inbox::SOURCE

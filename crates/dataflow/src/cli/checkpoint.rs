@@ -115,8 +115,10 @@ async fn of_run(mut of: Of, change: Option<Change>) -> Result<CheckpointView, Fa
     let parts = node::parts(&settings, &connectors, &data)?;
     let node = Node::build(&settings, &connectors.connections.reach().paths, parts, Some(data)).await?;
     let done = change_run(&Door::new(&node, id), change).await;
-    node.shutdown(settings.shutdown_timeout.into()).await;
-    done
+    let settled = node.shutdown(settings.shutdown_timeout.into()).await;
+    let checkpoint = done?;
+    settled?;
+    Ok(checkpoint)
 }
 
 async fn change_run(door: &Door, change: Option<Change>) -> Result<CheckpointView, Failure> {

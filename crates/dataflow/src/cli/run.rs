@@ -109,12 +109,12 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     let node = Node::build(&settings, &connectors.connections.reach().paths, parts, Some(data)).await?;
     let warnings = worth_knowing(&spec, &connectors);
     let door = Door::new(&node, id);
-    let mut result = to_the_end(&door, spec, &args, &mut signals).await;
+    let mut result = to_the_end((&node, &door), spec, &args, &mut signals).await;
     if let Ok(Ended { pipeline, .. }) = &mut result {
         pipeline.warnings.splice(0..0, warnings);
         pipeline.dead_letters_by_cause = door.causes(pipeline.metrics.records_dead).await;
     }
-    let drained = node.shutdown(settings.shutdown_timeout.into()).await;
+    let settled = node.shutdown(settings.shutdown_timeout.into()).await;
     let Ended { pipeline, signal } = result?;
 
     match output {
@@ -125,9 +125,7 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
             eprint!("{}", pipeline::ledger(&pipeline));
         }
     }
-    if !drained {
-        return Err(Failure::failed("not everything was settled in time; the next run settles it"));
-    }
+    settled?;
     match (pipeline.status, signal) {
         (Status::Failed, _) => {
             let mut failure = progress::failure(&pipeline);
@@ -160,7 +158,12 @@ struct Ended {
 }
 
 /// Makes or changes the pipeline, starts it, and follows it until it is at rest or a signal comes.
-async fn to_the_end(door: &Door, spec: PipelineSpec, args: &Args, signals: &mut Signals) -> Result<Ended, Failure> {
+async fn to_the_end(
+    (node, door): (&Node, &Door),
+    spec: PipelineSpec,
+    args: &Args,
+    signals: &mut Signals,
+) -> Result<Ended, Failure> {
     let by_itself = |pipeline| Ended { pipeline, signal: None };
     let mut before =
         door.prepare(spec, (args.reset, args.retarget || matches!(args.from, Some(From::Beginning)))).await?;
@@ -208,6 +211,8 @@ async fn to_the_end(door: &Door, spec: PipelineSpec, args: &Args, signals: &mut 
                 let stopped = tokio::select! {
                     stopped = door.stop(&pipeline) => stopped,
                     again = signals.next() => Err(Failure::failed(format!("stopped at once by a second {again}"))),
+                    // That the run is to stop can't be kept; that it goes on from here is what is known.
+                    () = node.can_not_be_settled() => Ok(pipeline),
                 };
                 progress.finish();
                 return Ok(Ended { pipeline: stopped?, signal: Some(signal) });

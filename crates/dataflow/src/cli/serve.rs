@@ -73,12 +73,11 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     tracing::info!(%signal, "stopping; send the signal again to stop without waiting");
     tokio::select! {
         drained = server.shutdown(settings.shutdown_timeout.into()) => match drained {
-            true => {
+            Ok(()) => {
                 tracing::info!("stopped, and everything is settled");
                 Ok(Outcome::Done)
             }
-            false => Err(Failure::failed("not everything was settled in time; the next start settles it")
-                .fix("give it longer: shutdownTimeout in the settings")),
+            Err(unsettled) => Err(unsettled.into()),
         },
         signal = signals.next() => Err(Failure::failed(format!("stopped at once by a second {signal}"))),
     }
@@ -114,13 +113,19 @@ impl Server {
     }
 
     /// Stops in the reverse order of the start: the API takes no more requests, then the runs settle, then the journal is
-    /// closed and the folder given back. Returns whether all of it was done in time.
-    pub(super) async fn shutdown(self, deadline: Duration) -> bool {
+    /// closed and the folder given back.
+    ///
+    /// # Errors
+    /// If not all of it was done in time.
+    pub(super) async fn shutdown(self, deadline: Duration) -> Result<(), node::Unsettled> {
         let begun = Instant::now();
         // Requests that wait (a stop, a delivery) get a part of the time only: the runs need the rest.
-        let closed = self.door.close(deadline / 4).await;
-        let drained = self.node.shutdown(deadline.saturating_sub(begun.elapsed())).await;
-        closed && drained
+        let closed = tokio::select! {
+            closed = self.door.close(deadline / 4) => closed,
+            () = self.node.can_not_be_settled() => false,
+        };
+        self.node.shutdown(deadline.saturating_sub(begun.elapsed())).await?;
+        if closed { Ok(()) } else { Err(node::Unsettled::Late) }
     }
 }
 
@@ -129,6 +134,16 @@ fn taken(address: SocketAddr, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::AddrInUse => failure.fix("another program listens there: stop it, or choose another address with --listen 127.0.0.1:PORT (port 0 takes a free one)"),
         _ => failure.fix("choose another address with --listen 127.0.0.1:PORT"),
+    }
+}
+
+impl From<node::Unsettled> for Failure {
+    fn from(unsettled: node::Unsettled) -> Self {
+        let fix = match unsettled {
+            node::Unsettled::Late => "give it longer: shutdownTimeout in the settings",
+            node::Unsettled::Journal(_) => "mend what it says, and start again",
+        };
+        Self::failed(unsettled).fix(fix)
     }
 }
 

@@ -110,14 +110,18 @@ impl Region {
         }
     }
 
-    /// Ends all runs after what is under way, and takes snapshots. False if that was not over by the deadline.
-    pub(crate) async fn close(&self, deadline: Duration) -> bool {
+    /// How long it could not be written so far.
+    pub(crate) fn unwritable_for(&self) -> Duration {
+        let known = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().map_or(Duration::ZERO, |known| known.since.elapsed())
+    }
+
+    /// Ends all runs after what is under way, and takes snapshots.
+    pub(crate) async fn close(&self) {
         self.0.around.closing.cancel();
         self.0.entities.close();
-        let drained = tokio::time::timeout(deadline, self.0.entities.wait()).await.is_ok();
-        let snapshots = futures::future::join_all(self.0.open().map(|shard| shard.log.snapshot()));
-        let stored = tokio::time::timeout(deadline, snapshots).await.is_ok();
-        drained && stored
+        self.0.entities.wait().await;
+        futures::future::join_all(self.0.open().map(|shard| shard.log.snapshot())).await;
     }
 }
 

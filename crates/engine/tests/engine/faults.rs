@@ -514,3 +514,44 @@ async fn a_node_that_was_replaced_lets_go_even_if_it_has_nothing_to_write() {
     next.until(|view| view.metrics.records_delivered == 20).await;
     assert_eq!((next.store.data(), next.owned()), (numbers(0, 20), 256));
 }
+
+/// A full disk, for instance: waiting for it would end in the supervisor's SIGKILL.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_can_not_be_written_does_not_hold_up_the_end_of_the_node() {
+    let journal = Arc::new(Faulty::scripted(Memory::new(), []));
+    let mut house = House::on("full-disk", Journal::new(journal.clone()), 1, 1).await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "5")).await;
+    journal.script(std::iter::repeat_n(journal::Fault::Before, 1_000_000));
+    house.feed.push("t/0", numbers(5, 10));
+    house.until(|view| view.error.is_some()).await;
+    let begun = tokio::time::Instant::now();
+    assert!(!house.shutdown_within(Duration::from_secs(45)).await);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+
+    journal.script([]);
+    house.crash().await;
+    house.build().await;
+    house.until_delivered(10).await;
+    assert_eq!(house.store.data(), numbers(0, 10));
+}
+
+/// However many of its parts take long, a shutdown takes no longer than it was given.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_has_one_deadline() {
+    let journal = Arc::new(Faulty::scripted(Memory::new(), []));
+    let mut house = House::on("slow-disk", Journal::new(journal.clone()), 1, 1).await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until_delivered(5).await;
+    journal.script(std::iter::repeat_n(journal::Fault::Slow(Duration::from_secs(3_600)), 1_000));
+    house.feed.push("t/0", numbers(5, 10));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let begun = tokio::time::Instant::now();
+    assert!(!house.shutdown_within(Duration::from_secs(45)).await);
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+}

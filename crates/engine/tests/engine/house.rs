@@ -227,7 +227,11 @@ impl House {
     }
 
     pub(crate) async fn shutdown(&mut self) -> bool {
-        self.engine.take().unwrap().shutdown(Duration::from_secs(10)).await
+        self.shutdown_within(Duration::from_secs(10)).await
+    }
+
+    pub(crate) async fn shutdown_within(&mut self, deadline: Duration) -> bool {
+        self.engine.take().unwrap().shutdown(deadline).await
     }
 
     pub(crate) fn spec(&self) -> serde_json::Value {

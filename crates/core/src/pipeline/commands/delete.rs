@@ -2,12 +2,14 @@
 use super::not_allowed;
 use crate::pipeline::{Command, Decision, Fact, Rejected, State};
 
-/// Only while it does not run. Pushed records that were acknowledged go with it, so they have to be delivered or given up.
+/// Only while it does not run. Pushed records that were acknowledged go with it, and dead letters: somebody has to give
+/// them up.
 pub(in crate::pipeline) fn delete(state: &State, command: &Command, discard: bool) -> Result<Decision, Rejected> {
     let pipeline = command.target(state)?;
+    let (records, dead_letters) = (pipeline.undelivered(), pipeline.dead_letters());
     match state {
         State::Running(_) => Err(not_allowed("delete", state, "stop it first")),
-        _ if pipeline.undelivered() > 0 && !discard => Err(Rejected::Undelivered { records: pipeline.undelivered() }),
+        _ if records + dead_letters > 0 && !discard => Err(Rejected::Undelivered { records, dead_letters }),
         _ => Ok(Decision::of(command, [Fact::PipelineDeleted])),
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// A pipeline that is not there is no failure.
     #[arg(long)]
     ignore_not_found: bool,
-    /// Even if pushed records that were acknowledged are not delivered yet: they are lost.
+    /// Even if dead letters, or pushed records that are not delivered yet, are lost with it.
     #[arg(long)]
     discard: bool,
     #[command(flatten)]
