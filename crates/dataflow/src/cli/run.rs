@@ -16,7 +16,7 @@ use crate::{
     signals::{Signal, Signals},
 };
 use dataflow_core::{
-    pipeline::Status,
+    pipeline::{Status, event::Cause},
     spec::{Component, PipelineSpec},
 };
 use dataflow_engine::{
@@ -129,9 +129,15 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
     match (pipeline.status, signal) {
         (Status::Failed, _) => {
             let mut failure = progress::failure(&pipeline);
-            if let Some(fix) = failure.fix.as_mut().filter(|fix| fix.contains("set the checkpoint")) {
+            if let Some(fix) = failure.fix.as_mut().filter(|fix| fix.contains("checkpoint")) {
                 let (id, folder) = (&pipeline.pipeline_id, settings.data_dir.display());
-                fix.push_str(&format!("; to set it: dataflow checkpoint set {id} --to … --data-dir {folder}"));
+                let another = pipeline.error.as_ref().is_some_and(|error| error.code == Cause::TARGET_OF_ANOTHER_NODE);
+                let take_over = if another { " --take-over" } else { "" };
+                fix.push_str(&format!(
+                    "; here: dataflow run {} --from …{take_over}, or to one position: dataflow checkpoint set {id} --to …{take_over} \
+                     --data-dir {folder}",
+                    args.file.path.display()
+                ));
             }
             Err(failure)
         }

@@ -65,7 +65,10 @@ async fn a_pipeline_lives_its_life_by_cli() {
     assert_eq!(ask(&["pipeline", "update", file])["name"], "Changed");
     assert_eq!(ask(&["pipeline", "restart", "by-cli"])["pipelineId"], "by-cli");
     assert_eq!(output(&["pipeline", "watch", "by-cli", "--server", server]).0, 3);
-    assert_eq!(ask(&["pipeline", "delete", "by-cli"])["status"], "deleted");
+    let (code, _, stderr) = output(&["pipeline", "delete", "by-cli", "--server", server]);
+    assert!(code == 1 && stderr.contains("2 dead letter(s)") && stderr.contains("--discard"), "{code} {stderr}");
+    assert_eq!(ask(&["dead-letters", "list", "by-cli"])["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(ask(&["pipeline", "delete", "by-cli", "--discard"])["status"], "deleted");
     let (code, _, stderr) = output(&["pipeline", "get", "by-cli", "--server", server]);
     assert_eq!(code, 1);
     assert!(stderr.contains("by-cli"), "{stderr}");
@@ -229,7 +232,19 @@ async fn findings_of_the_node_are_printed_and_end_with_2() {
     };
     fs::write(folder.path().join("config.toml"), "").unwrap();
     let config = folder.path().join("config.toml");
-    assert_eq!(validated(&[], "http://127.0.0.1:9"), Some(1));
+    assert_eq!(validated(&["--server", "http://127.0.0.1:9"], &node.url), Some(1));
+    // What the variable names may be down: what can be checked without it is.
+    assert_eq!(validated(&[], "http://127.0.0.1:9"), Some(2));
+    let right = folder.path().join("right.yaml");
+    for sink in ["{type: stdout}", "{type: postgres, table: t}", "{type: postgres, table: t, connection: there}"] {
+        fs::write(&right, format!("pipelineId: x\nsource: {{type: generate}}\nsink: {sink}\n")).unwrap();
+        let checked = dataflow(&["pipeline", "validate", right.to_str().unwrap()])
+            .env("DATAFLOW_SERVER", "http://127.0.0.1:9")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success() && stderr.contains("only the node knows"), "{sink}: {stderr}");
+    }
     assert_eq!(validated(&["--config", config.to_str().unwrap()], "http://127.0.0.1:9"), Some(2));
     assert_eq!(validated(&["--server", &node.url], "http://127.0.0.1:9"), Some(2));
     for action in ["create", "validate"] {

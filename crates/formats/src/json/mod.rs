@@ -7,7 +7,7 @@ pub(crate) mod tests;
 
 pub(crate) use escape::{unescape, write_string};
 pub(crate) use fault::{Fault, What};
-pub(crate) use scanner::Scanner;
+pub(crate) use scanner::{NOTHING_MORE, Scanner};
 
 /// The deepest nesting of objects and arrays that is read. Deeper records are dead letters.
 pub const MAX_DEPTH: usize = 1_024;

@@ -10,6 +10,8 @@ pub(crate) struct Scanner<'a> {
     depth: usize,
 }
 
+/// What is expected after a text.
+pub(crate) const NOTHING_MORE: &str = "nothing more";
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
@@ -73,7 +75,7 @@ impl<'a> Scanner<'a> {
     /// Skips blanks to the end of the text.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         self.blank();
-        if self.at < self.bytes.len() { Err(self.expected("nothing more")) } else { Ok(()) }
+        if self.at < self.bytes.len() { Err(self.expected(NOTHING_MORE)) } else { Ok(()) }
     }
 
     /// Enters a level of nesting.

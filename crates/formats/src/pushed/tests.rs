@@ -71,3 +71,26 @@ fn findings_have_an_end() {
     assert_eq!(codes(&body).len(), MAX_FINDINGS);
     assert!(read(&body.into(), 0).is_err());
 }
+
+/// Who sends records as they lie in a file, or as other programs take them, is told how they are sent here.
+#[test]
+fn a_body_of_another_form_is_told_what_to_send() {
+    let cases = [
+        (r#"[{"a":1},{"a":2}]"#, "is an array", "each element"),
+        ("{\"a\":1}\n{\"a\":2}\n", "lines of JSON", "each line"),
+        ("[1]\r\n[2]", "lines of JSON", "each line"),
+        ("7", "not a JSON object", "\"records\": [{\"data\""),
+        ("", "not JSON", "\"records\": [{\"data\""),
+        ("a,b\n1,2\n", "not JSON", "\"records\": [{\"data\""),
+        (r#"{"batchId":7,"records":[]}"#, "batchId is not a string", "quotes"),
+        (r#"{"batchId":"a","records":{"data":1}}"#, "not an array", "[{\"data\""),
+        (r#"{"batchId":"a","records":[[1]]}"#, "not an object", "{\"data\": …}"),
+    ];
+    for (body, message, fix) in cases {
+        let problem = check(body.as_bytes()).unwrap_err().swap_remove(0);
+        assert!(problem.message.contains(message), "{body}: {problem:?}");
+        assert!(problem.fix.as_ref().is_some_and(|told| told.contains(fix)), "{body}: {problem:?}");
+    }
+    let bare = check(br#"{"batchId":"a","records":[{"age":1}]}"#).unwrap_err();
+    assert!(bare.iter().any(|problem| problem.fix.as_ref().is_some_and(|fix| fix.contains("into data"))), "{bare:?}");
+}

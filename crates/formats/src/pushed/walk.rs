@@ -1,6 +1,6 @@
 //! Walks through a body once.
 use super::{MAX_FINDINGS, Record};
-use crate::json::{Fault, Kind, Scanner, Token, What, unescape};
+use crate::json::{Fault, Kind, NOTHING_MORE, Scanner, Token, What, unescape};
 use dataflow_core::{id::BatchId, problem::Problem};
 use dataflow_sdk::records::Span;
 use std::ops::Range;
@@ -30,6 +30,8 @@ struct Parts {
     metadata: Option<Token>,
 }
 
+/// What to send.
+const FORM: &str = "send {\"batchId\": \"…\", \"records\": [{\"data\": {…}}, …]}";
 const BODY: [&str; 2] = ["batchId", "records"];
 const RECORD: [&str; 3] = ["data", "id", "metadata"];
 
@@ -57,8 +59,14 @@ impl<'a> Walk<'a> {
             if fault.what == What::TooDeep {
                 return Problem::new("", "too-deep", format!("the body is {}", fault.describe(self.body, 0)));
             }
-            let message = format!("the body is not JSON: {}", fault.describe(self.body, 0));
-            Problem::new("", "not-json", message).fix("send {\"batchId\": \"…\", \"records\": [{\"data\": {…}}, …]}")
+            // Another value on another line: records as a file has them.
+            let lines = fault.what == What::Expected(NOTHING_MORE) && self.body[..fault.at].contains(&b'\n');
+            let message = match lines {
+                true => "the body is lines of JSON, not one JSON object".into(),
+                false => format!("the body is not JSON: {}", fault.describe(self.body, 0)),
+            };
+            let fix = if lines { format!("{FORM}, each line as the data of a record") } else { FORM.into() };
+            Problem::new("", "not-json", message).fix(fix)
         })
     }
 
@@ -97,12 +105,17 @@ impl<'a> Walk<'a> {
         let mut scanner = Scanner::new(self.body, 0);
         let scanner = &mut scanner;
         if scanner.blank() != b'{' {
-            scanner.value()?;
+            let token = scanner.value()?;
             scanner.end()?;
-            let fix = "send {\"batchId\": \"…\", \"records\": [{\"data\": {…}}, …]}";
             self.has_batch_id = true; // one finding is enough
             self.has_records = true;
-            self.problem(|| Problem::new("", "not-object", "the body is not a JSON object").fix(fix));
+            let (message, fix) = match token.kind {
+                Kind::Array => {
+                    ("the body is an array", format!("{FORM}, with each element of the array as the data of a record"))
+                }
+                _ => ("the body is not a JSON object", FORM.into()),
+            };
+            self.problem(|| Problem::new("", "not-object", message).fix(fix));
             return Ok(());
         }
         let mut more = open(scanner)?;
@@ -138,7 +151,7 @@ impl<'a> Walk<'a> {
         self.has_batch_id = true;
         let Some(text) = text(self.body, token) else {
             let what = if string(token) { "batchId has half of a surrogate pair" } else { "batchId is not a string" };
-            return self.problem(|| Problem::new("batchId", "invalid-value", what));
+            return self.problem(|| Problem::new("batchId", "invalid-value", what).fix("give it as a text in quotes"));
         };
         match BatchId::try_from(text) {
             Ok(id) => self.batch_id = Some(id),
@@ -149,7 +162,8 @@ impl<'a> Walk<'a> {
     fn items(&mut self, scanner: &mut Scanner<'_>, visit: Visit<'_>) -> Result<(), Fault> {
         if self.body.get(scanner.at()) != Some(&b'[') {
             scanner.value()?;
-            self.problem(|| Problem::new("records", "invalid-value", "records is not an array"));
+            let fix = "send an array, also for one record: [{\"data\": {…}}]";
+            self.problem(|| Problem::new("records", "invalid-value", "records is not an array").fix(fix));
             return Ok(());
         }
         scanner.step();
@@ -213,7 +227,7 @@ impl<'a> Walk<'a> {
             self.problem(|| {
                 let path = format!("records[{index}].data");
                 Problem::new(path, "missing-field", format!("record {index} has no data"))
-                    .fix("null stands for a tombstone")
+                    .fix("put the record itself into data: {\"data\": {…}}; null stands for a tombstone")
             });
         }
         if parts.id.is_some_and(|id| id.kind != Kind::Null && text(self.body, id).is_none()) {

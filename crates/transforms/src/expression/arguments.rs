@@ -22,7 +22,7 @@ pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
         "coalesce" | "nullif" | "greatest" | "least" | "nvl" => Arguments::Alike,
         "nvl2" => rest(&[Class::Literal], Class::Any),
         // They accept anything and write it as text.
-        "concat" | "concat_ws" | "arrow_typeof" => rest(&[], Class::Literal),
+        "concat" | "concat_ws" => rest(&[], Class::Literal),
         "strftime" => rest(&[Class::Time], Class::Text),
         "date_part" | "date_trunc" => rest(&[Class::Text], Class::Time),
         "date_bin" => rest(&[Class::Any], Class::Time),

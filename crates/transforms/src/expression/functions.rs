@@ -175,7 +175,6 @@ pub(crate) const CALLABLE: &[(&str, &[&str])] = &[
     ("Bytes", &["decode", "encode", "md5", "sha224", "sha256", "sha384", "sha512"]),
     ("Lists", &["array_to_string", "cardinality", "make_array", "string_to_array"]),
     ("Chance", &["gen_random_uuid", "random", "uuid"]),
-    ("Types", &["arrow_typeof"]),
 ];
 
 /// Other names of functions.

@@ -3,7 +3,8 @@ use super::class::{Class, default_type};
 use arrow::datatypes::DataType;
 use dataflow_core::types::Type;
 use dataflow_formats::decode::{Field, Want};
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
+use std::collections::HashMap;
 
 /// A column that expressions can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,22 @@ pub(crate) struct Register {
     pub(crate) fixed: Option<Type>,
 }
 
+/// The elements of unnested lists: each use of one, or of a field in one, is a column of its own, decoded as that use asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Elements {
+    /// The columns, by the column of the whole elements.
+    columns: IndexMap<(usize, Field), usize>,
+    /// Columns whose values are as they are in the elements: of which whole elements, and where in them.
+    plain: HashMap<usize, (usize, Vec<String>)>,
+}
+
+impl Elements {
+    /// The fields that are wanted of the elements of a column, and the column of each.
+    pub(crate) fn of(&self, whole: usize) -> impl Iterator<Item = (&Field, usize)> {
+        self.columns.iter().filter(move |((of, _), _)| *of == whole).map(|((_, field), column)| (field, *column))
+    }
+}
+
 /// All columns that a program reads, and the known properties of those that it computes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
@@ -36,6 +53,8 @@ pub(crate) struct Inputs {
     pub(crate) meta: IndexSet<Field>,
     /// Computed columns.
     pub(crate) registers: Vec<Register>,
+    /// What of the elements of lists is wanted.
+    pub(crate) elements: Elements,
     /// Paths of source fields that expressions name.
     pub(crate) named: IndexSet<Vec<String>>,
     /// Paths of source fields that are removed.
@@ -51,6 +70,41 @@ impl Inputs {
     pub(crate) fn meta(&mut self, path: Vec<String>, want: Want) -> usize {
         self.meta.insert_full(Field { path, want }).0
     }
+    /// A new computed column.
+    pub(crate) fn register(&mut self, register: Register) -> usize {
+        self.registers.push(register);
+        self.registers.len() - 1
+    }
+
+    /// A new column of whole elements of a list, each of the type that it has by itself.
+    pub(crate) fn whole_elements(&mut self) -> usize {
+        let whole = self.register(Register { class: Class::Any, default_type: default_type(Want::Infer), fixed: None });
+        self.elements.plain.insert(whole, (whole, Vec::new()));
+        whole
+    }
+
+    /// The column of a field within the values of a computed column, or of these, as an expression takes them; none if that has
+    /// no values of which that could be told.
+    pub(crate) fn element(&mut self, register: usize, within: &[String], class: Class) -> Option<usize> {
+        let (whole, path) = self.elements.plain.get(&register)?;
+        let (whole, path) = (*whole, [path.as_slice(), within].concat());
+        let want = class.want();
+        if path.is_empty() && want == Want::Infer {
+            return Some(whole);
+        }
+        let field = Field { path: path.clone(), want };
+        if let Some(known) = self.elements.columns.get(&(whole, field.clone())) {
+            return Some(*known);
+        }
+        let class = if class == Class::Literal { Class::Any } else { class };
+        let column = self.register(Register { class, default_type: default_type(want), fixed: None });
+        self.elements.columns.insert((whole, field), column);
+        if want == Want::Infer {
+            self.elements.plain.insert(column, (whole, path));
+        }
+        Some(column)
+    }
+
     /// The type of a column until data shows another.
     pub(crate) fn default_type(&self, slot: Slot) -> DataType {
         match slot {

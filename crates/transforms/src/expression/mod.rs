@@ -32,6 +32,6 @@ pub(crate) use compile::Expression;
 pub(crate) use demand::{Context, path};
 pub(crate) use finding::Finding;
 pub(crate) use functions::Functions;
-pub(crate) use inputs::{Inputs, Register, Slot};
+pub(crate) use inputs::{Elements, Inputs, Register, Slot};
 pub(crate) use nearest::short_doubles;
 pub(crate) use scope::{Edited, Origin, Scope, Within};

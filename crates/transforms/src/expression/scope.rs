@@ -79,6 +79,8 @@ pub(crate) enum Target {
     Field(Vec<String>),
     /// A computed column.
     Register(usize),
+    /// A field within the values of a computed column.
+    Within(usize, Vec<String>),
     /// Metadata of the record.
     Meta(Vec<String>),
 }
@@ -126,10 +128,7 @@ impl Scope {
                     Within::Partly => finding(format!("a part of {whole} was changed by an earlier transform")),
                 }
             }
-            Some(Origin::Register(_)) => {
-                let message = format!("{} is computed by an earlier transform and has no fields", first.value);
-                Err(Finding::new("unknown-field", message).at(place))
-            }
+            Some(Origin::Register(register)) => Ok(Target::Within(*register, names(rest))),
             None if self.open && !self.removed.contains(&first.value) => Ok(Target::Field(names(path))),
             None => Err(self.unknown(&first.value).at(place)),
         }

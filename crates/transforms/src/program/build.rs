@@ -1,5 +1,5 @@
 //! Puts the steps of a program together, transform by transform.
-use super::edit::Edit;
+use super::{edit::Edit, unnest::Unnest};
 use crate::expression::{
     Class, Context, Edited, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path, scope::NOW,
 };
@@ -23,12 +23,7 @@ pub(crate) enum Step {
         expression: Expression,
     },
     /// A row becomes as many rows as a list has elements.
-    Unnest {
-        /// The number of the column with the elements, as JSON texts.
-        register: usize,
-        /// The list, as JSON text.
-        list: usize,
-    },
+    Unnest(Box<Unnest>),
     /// A field within an object is set or removed.
     Edit(Edit),
 }
@@ -152,12 +147,8 @@ impl<'a> Builder<'a> {
                         registers.insert(edit.register);
                     }
                 }
-                Step::Unnest { register, list } => {
-                    if registers.contains(list) {
-                        volatile.rows = true;
-                        registers.insert(*register);
-                    }
-                }
+                // The list is a field of the source.
+                Step::Unnest(_) => {}
             }
         }
         let columns = self.scope.columns.iter();
@@ -279,8 +270,7 @@ impl<'a> Builder<'a> {
 
     /// A new column.
     pub(crate) fn register(&mut self, register: Register) -> usize {
-        self.inputs.registers.push(register);
-        self.inputs.registers.len() - 1
+        self.inputs.register(register)
     }
 
     /// The column of a source field as JSON text, just as it is written.

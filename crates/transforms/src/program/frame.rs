@@ -25,6 +25,8 @@ pub(crate) struct Frame<'a> {
     taken: HashMap<Slot, ArrayRef>,
     /// Computed columns that hold JSON texts.
     json: HashSet<usize>,
+    /// Of computed columns with values that don't fit, why not, for each row.
+    unfit: HashMap<usize, ArrayRef>,
     /// Records that failed.
     pub(crate) dead: BTreeMap<u32, Dead>,
 }
@@ -45,6 +47,7 @@ impl<'a> Frame<'a> {
             registers: vec![None; registers],
             taken: HashMap::new(),
             json: HashSet::new(),
+            unfit: HashMap::new(),
             dead: BTreeMap::new(),
         }
     }
@@ -129,6 +132,17 @@ impl<'a> Frame<'a> {
         self.json.insert(register);
     }
 
+    /// Says of the values of a computed column why they don't fit, where they don't.
+    pub(crate) fn set_unfit(&mut self, register: usize, causes: ArrayRef) {
+        debug_assert_eq!(causes.len(), self.len);
+        self.unfit.insert(register, causes);
+    }
+
+    /// Why values of a computed column don't fit, a text for each row; none if all do. It is told once.
+    pub(crate) fn take_unfit(&mut self, register: usize) -> Option<ArrayRef> {
+        self.unfit.remove(&register)
+    }
+
     /// Whether a column holds JSON texts.
     pub(crate) fn is_json(&self, slot: Slot) -> bool {
         match slot {
@@ -149,7 +163,7 @@ impl<'a> Frame<'a> {
         let kept = |column: &ArrayRef| {
             filter(column, &keep).unwrap_or_else(|error| unreachable!("the column has a value for each row: {error}"))
         };
-        for column in self.registers.iter_mut().flatten() {
+        for column in self.registers.iter_mut().flatten().chain(self.unfit.values_mut()) {
             *column = kept(column);
         }
         self.taken.clear();
@@ -160,7 +174,7 @@ impl<'a> Frame<'a> {
     /// Goes on with these rows, given as rows so far, each as often as it is named.
     pub(crate) fn repeat(&mut self, indices: &UInt32Array) {
         let rows = UInt32Array::from_iter_values(indices.values().iter().map(|row| self.record(*row as usize)));
-        for column in self.registers.iter_mut().flatten() {
+        for column in self.registers.iter_mut().flatten().chain(self.unfit.values_mut()) {
             *column = take(column, indices, None).unwrap_or_else(|error| unreachable!("rows that there are: {error}"));
         }
         self.taken.clear();

@@ -1,5 +1,6 @@
 //! What becomes of values that don't fit what was asked for.
 use super::frame::Frame;
+use arrow::array::AsArray;
 use dataflow_formats::decode;
 use dataflow_sdk::batch::{Dead, Warning};
 use indexmap::IndexMap;
@@ -8,6 +9,7 @@ use indexmap::IndexMap;
 #[derive(Debug, Default)]
 pub(crate) struct Misfits {
     counted: IndexMap<String, (u64, String)>,
+    said: Vec<Warning>,
 }
 
 impl Misfits {
@@ -48,6 +50,36 @@ impl Misfits {
         frame.kill(dead);
     }
 
+    /// The same of a column of elements.
+    pub(crate) fn take_of_rows(
+        &mut self,
+        frame: &mut Frame<'_>,
+        register: usize,
+        stage: &str,
+        field: &str,
+        lenient: bool,
+    ) {
+        let Some(causes) = frame.take_unfit(register) else { return };
+        let causes = causes.as_string::<i32>();
+        let unfit = causes.iter().enumerate().filter_map(|(row, cause)| Some((row, cause?)));
+        if lenient {
+            return unfit.for_each(|(_, cause)| self.count(field, cause));
+        }
+        let dead = unfit.map(|(row, cause)| Dead {
+            row: frame.record(row),
+            stage: stage.into(),
+            code: "type-mismatch",
+            cause: cause.into(),
+        });
+        let dead: Vec<Dead> = dead.collect();
+        frame.kill(dead);
+    }
+
+    /// Says something else.
+    pub(crate) fn say(&mut self, warnings: Vec<Warning>) {
+        self.said.extend(warnings);
+    }
+
     /// Counts one value.
     pub(crate) fn count(&mut self, field: &str, cause: &str) {
         let entry = self.counted.entry(field.into()).or_default();
@@ -56,11 +88,12 @@ impl Misfits {
 
     /// What to say of them.
     pub(crate) fn warnings(self) -> impl Iterator<Item = Warning> {
-        self.counted.into_iter().map(|(subject, (records, cause))| Warning {
+        let counted = self.counted.into_iter().map(|(subject, (records, cause))| Warning {
             code: "type-mismatch",
             message: format!("taken as NULL: {cause}"),
             subject,
             records,
-        })
+        });
+        counted.chain(self.said)
     }
 }

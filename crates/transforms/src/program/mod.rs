@@ -21,6 +21,7 @@ mod watch;
 pub(crate) use build::{Builder, Step};
 pub(crate) use convert::type_of;
 pub(crate) use run::Chain;
+pub(crate) use unnest::Unnest;
 
 use crate::{
     Transform,
@@ -111,6 +112,11 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
     };
     let named = named(plan, &builder.scope);
     let inputs = builder.inputs;
+    for staged in &mut builder.steps {
+        if let Step::Unnest(unnest) = &mut staged.step {
+            unnest.want(&inputs.elements);
+        }
+    }
     let fields: Vec<Field> = inputs.fields.into_iter().collect();
     let declared = |path: &[String]| plan.spec.schema.get(&path.join(".")).copied();
     let mut decoder = Decoder::new(fields.clone()).declaring(declared);

@@ -12,7 +12,7 @@ use super::{
     watch::Watch,
 };
 use crate::expression::{
-    Expression, Register, Scope, evaluate,
+    Expression, Register, Scope, Slot, evaluate,
     evaluate::{Failure, Room, TooMuch},
 };
 use arrow::{
@@ -101,9 +101,9 @@ impl Chain {
                     frame.kill(dead);
                 }
                 Step::Edit(edit) => edit.run(&mut frame, stage, self.lenient, &mut misfits),
-                Step::Unnest { register, list } => {
+                Step::Unnest(unnest) => {
                     kill_present(&mut frame, &tombstones);
-                    super::unnest::unnest(&mut frame, *register, *list, whole, stage)?;
+                    unnest.run(&mut frame, whole, (stage, self.lenient), &mut misfits)?;
                 }
             }
             if !matches!(step, Step::Filter(_)) {
@@ -134,6 +134,8 @@ fn evaluate(
     for (slot, field) in expression.slots.iter().zip(&expression.names) {
         if let Some(column) = frame.field(*slot) {
             misfits.take(frame, column, stage, field, lenient, |misfit| misfit.cause.clone());
+        } else if let Slot::Register(register) = slot {
+            misfits.take_of_rows(frame, *register, stage, field, lenient);
         }
     }
     if frame.len() == 0 {
@@ -203,7 +205,7 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
             frame.set(*register, new_empty_array(&expression.default_type));
         }
         Step::Edit(edit) => frame.set_json(edit.register, new_empty_array(&DataType::Utf8)),
-        Step::Unnest { register, .. } => frame.set(*register, new_empty_array(&DataType::Utf8)),
+        Step::Unnest(unnest) => unnest.fill(frame),
     }
 }
 

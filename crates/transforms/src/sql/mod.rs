@@ -11,7 +11,8 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(crate) struct SqlConfig {
     /// The query, `FROM input`. `*` stands for all fields, `* EXCLUDE (a, b)` for all but some; one column may be
-    /// `UNNEST(list)`, which makes a row for each element.
+    /// `UNNEST(list)`, which makes a row for each element: what is in it is a field like others in the transforms after this
+    /// one. Without an element there is no row, and the record counts as filtered.
     query: String,
 }
 

@@ -1,7 +1,7 @@
 //! The one kind of query that works row by row: `SELECT … FROM input WHERE …`.
 use crate::{
-    expression::{Class, Finding, Origin, Register, Scope, path},
-    program::{Builder, Step},
+    expression::{Finding, Origin, Scope, path},
+    program::{Builder, Step, Unnest},
 };
 use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
@@ -57,7 +57,7 @@ struct Projection<'a, 'b> {
     star: bool,
     /// The fields after the query.
     scope: Scope,
-    unnest: Option<(usize, usize)>,
+    unnest: Option<Unnest>,
 }
 
 impl Projection<'_, '_> {
@@ -101,7 +101,7 @@ impl Projection<'_, '_> {
             return self.builder.problem(FIELD, finding.fix("give one of them another name with AS"));
         }
         let origin = match unnested(&expr) {
-            Some(list) => self.unnest(list),
+            Some(list) => self.unnest(list, &name),
             None => self.builder.value(expr, &self.qualifiers, FIELD),
         };
         match origin {
@@ -112,7 +112,7 @@ impl Projection<'_, '_> {
         }
     }
 
-    fn unnest(&mut self, list: &Expr) -> Option<Origin> {
+    fn unnest(&mut self, list: &Expr, name: &str) -> Option<Origin> {
         let place = list.span().start;
         let problem = |builder: &mut Builder<'_>, text: &str| {
             builder.problem(
@@ -130,7 +130,7 @@ impl Projection<'_, '_> {
         use crate::expression::scope::Target;
         let field = match self.builder.scope.resolve(&path, &self.qualifiers) {
             Ok(Target::Field(path)) => path,
-            Ok(Target::Register(_) | Target::Meta(_)) => {
+            Ok(Target::Register(_) | Target::Within(..) | Target::Meta(_)) => {
                 return problem(self.builder, "only a field of the source can be unnested");
             }
             Err(finding) => {
@@ -140,13 +140,9 @@ impl Projection<'_, '_> {
         };
         self.builder.inputs.named.insert(field.clone());
         let list = self.builder.inputs.field(field, Want::As(Type::Json));
-        let register = self.builder.register(Register {
-            class: Class::Any,
-            default_type: arrow::datatypes::DataType::Utf8,
-            fixed: None,
-        });
-        self.unnest = Some((register, list));
-        Some(Origin::Register(register))
+        let elements = self.builder.inputs.whole_elements();
+        self.unnest = Some(Unnest::new(list, elements, name));
+        Some(Origin::Register(elements))
     }
 
     fn wildcard(&mut self, options: WildcardAdditionalOptions) {
@@ -195,8 +191,8 @@ impl Projection<'_, '_> {
     }
 
     fn finish(self) {
-        if let Some((register, list)) = self.unnest {
-            self.builder.step(Step::Unnest { register, list });
+        if let Some(unnest) = self.unnest {
+            self.builder.step(Step::Unnest(Box::new(unnest)));
         }
         self.builder.scope = self.scope;
     }

@@ -73,10 +73,7 @@ const KINDS: &[(&str, Covers)] = &[
         _ => false,
     }),
     ("iso", |_, _, fate| {
-        dead(
-            fate,
-            &["error parsing timestamp", "error parsing date", "is not written in that format", "to value of Date32"],
-        )
+        dead(fate, &["error parsing timestamp", "error parsing date", "is not written in that format", "to date"])
     }),
     ("offset", |_, _, fate| dead(fate, &["which a timestamp can't hold"])),
     ("abbreviations", |_, _, fate| dead(fate, &["an ambiguous abbreviation"])),

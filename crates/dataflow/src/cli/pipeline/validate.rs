@@ -3,7 +3,7 @@ use super::Outcome;
 use crate::{
     cli::{
         client::{Client, Request},
-        exit::{Failure, finding},
+        exit::{Failure, Kind, finding},
         output::{self, Output, counted},
         run::QUIET,
         serve,
@@ -19,7 +19,8 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     #[command(flatten)]
     file: SpecFile,
-    /// Ask this node, which knows its own connections, instead of checking here; without --config, DATAFLOW_SERVER may name it.
+    /// Ask this node, which knows its own connections, instead of checking here; without --config, DATAFLOW_SERVER may name it:
+    /// if that one can't be reached, it is checked here, but for the connections that only it knows.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// Settings file (TOML) with the connections that the pipeline names, where it is checked here (or DATAFLOW_CONFIG).
@@ -30,20 +31,33 @@ pub(crate) struct Args {
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let spec = spec_file::read(&args.file.path)?;
     let name = args.file.path.display();
+    let asked = args.server.is_some();
     // What the command line says comes before the environment.
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let server = match args.config {
-        None => args.server.or_else(|| variable("DATAFLOW_SERVER").map(|url| url.to_string_lossy().into_owned())),
+    let server = match &args.config {
+        None => {
+            args.server.clone().or_else(|| variable("DATAFLOW_SERVER").map(|url| url.to_string_lossy().into_owned()))
+        }
         Some(_) => None,
     };
-    let findings: Findings = match server {
-        Some(url) => Client::new(&url)?.send(Request::post(&["pipelines", "validate"]).body(&spec)).await?,
-        None => {
-            let config = args.config.or_else(|| variable("DATAFLOW_CONFIG").map(PathBuf::from));
-            let overrides = Overrides { config, log_level: Some(QUIET.into()), ..Overrides::default() };
-            let connectors = node::connectors(&serve::load(&overrides, None)?, node::Whose::Users)?;
-            dataflow_api::findings(&spec, &connectors.catalog, &connectors.connections, &*connectors.compiler)
-        }
+    let here = || -> Result<Findings, Failure> {
+        let config = args.config.clone().or_else(|| variable("DATAFLOW_CONFIG").map(PathBuf::from));
+        let overrides = Overrides { config, log_level: Some(QUIET.into()), ..Overrides::default() };
+        let connectors = node::connectors(&serve::load(&overrides, None)?, node::Whose::Users)?;
+        Ok(dataflow_api::findings(&spec, &connectors.catalog, &connectors.connections, &*connectors.compiler))
+    };
+    let findings = match server {
+        None => here()?,
+        Some(url) => match Client::new(&url)?.send(Request::post(&["pipelines", "validate"]).body(&spec)).await {
+            Err(unreachable) if unreachable.kind == Kind::Unreachable && !asked => {
+                eprintln!(
+                    "{}: checked here, but for what only the node knows: its connections, files and secrets",
+                    unreachable.message
+                );
+                without_the_nodes(here()?)
+            }
+            answer => answer?,
+        },
     };
     if !findings.valid {
         return Err(Failure::invalid(format!("{name} is not valid"), findings.problems));
@@ -60,4 +74,16 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         }
     }
     Ok(Outcome::Done)
+}
+
+/// What was found here without what the settings of a node that can't be asked may mend.
+fn without_the_nodes(findings: Findings) -> Findings {
+    let named = |fix: &String| fix.contains("[connections.");
+    let mut problems = findings.problems;
+    problems.retain(|problem| match problem.code.as_str() {
+        "unknown-connection" => false,
+        "missing-field" => !problem.fix.as_ref().is_some_and(named),
+        _ => true,
+    });
+    Findings { valid: problems.is_empty(), problems, ..findings }
 }

@@ -2,6 +2,7 @@
 use super::Demand;
 use crate::expression::{
     class::Class,
+    finding::Finding,
     inputs::Slot,
     scope::{NOW, Target},
 };
@@ -21,7 +22,7 @@ impl Demand<'_> {
                 Ok(Target::Field(path)) => self.cx.declared(&path).is_none(),
                 Ok(Target::Meta(path)) => self.known_meta(&path).is_none(),
                 Ok(Target::Register(register)) => self.inputs.registers[register].class == Class::Any,
-                Err(_) => true,
+                Ok(Target::Within(..)) | Err(_) => true,
             };
         }
         match expr {
@@ -98,7 +99,17 @@ impl Demand<'_> {
             }
             Ok(Target::Register(register)) => {
                 let name = path.last().map(|ident| ident.value.clone()).unwrap_or_default();
-                (Slot::Register(register), name, self.inputs.registers[register].class)
+                let column = self.inputs.element(register, &[], want).unwrap_or(register);
+                (Slot::Register(column), name, self.inputs.registers[column].class)
+            }
+            Ok(Target::Within(register, within)) => {
+                let name: Vec<&str> = path.iter().map(|ident| ident.value.as_str()).collect();
+                let Some(column) = self.inputs.element(register, &within, want) else {
+                    let of = name[..name.len() - within.len()].join(".");
+                    let message = format!("{of} is computed by an earlier transform and has no fields");
+                    return self.fail(Finding::new("unknown-field", message).at(span.start));
+                };
+                (Slot::Register(column), name.join("."), self.inputs.registers[column].class)
             }
         };
         let name = match self.slots.get(&slot) {

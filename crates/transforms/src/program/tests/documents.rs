@@ -107,6 +107,83 @@ fn unnest_makes_a_row_of_each_element() {
     assert_eq!(documents(&objects), [r#"{"item":{"a": 1}}"#, r#"{"item":2}"#, r#"{"item":null}"#]);
 }
 
+/// Lists of objects are what most have to unfold.
+#[test]
+fn what_is_in_an_element_is_taken_like_a_field() {
+    let unnest = |more: Value| json!([{"type": "sql", "query": "SELECT id, unnest(items) AS item FROM input"}, more]);
+    let select = |query: &str| json!({"type": "sql", "query": query});
+    let lines = [
+        r#"{"id": 1, "items": [{"sku": "x", "qty": 2, "at": {"city": "B"}}, {"sku": "y", "qty": 1.50}]}"#,
+        r#"{"id": 2, "items": [{"sku": "z", "qty": "3"}, {"qty": 4}]}"#,
+        r#"{"id": 3, "items": [5, null, {"sku": null}]}"#,
+    ];
+    let plain = run(unnest(select("SELECT id, item.sku, item.at.city FROM input")), &lines);
+    assert_eq!(
+        documents(&plain),
+        [
+            r#"{"id":1,"sku":"x","city":"B"}"#,
+            r#"{"id":1,"sku":"y","city":null}"#,
+            r#"{"id":2,"sku":"z","city":null}"#,
+            r#"{"id":2,"sku":null,"city":null}"#,
+            r#"{"id":3,"sku":null,"city":null}"#,
+            r#"{"id":3,"sku":null,"city":null}"#,
+            r#"{"id":3,"sku":null,"city":null}"#,
+        ]
+    );
+    let computed = run(unnest(select("SELECT id, item.qty * 2 AS q, upper(item.sku) AS s FROM input")), &lines);
+    assert_eq!(documents(&computed)[..2], [r#"{"id":1,"q":4,"s":"X"}"#, r#"{"id":1,"q":3,"s":"Y"}"#]);
+    assert_eq!(
+        dead(&computed),
+        [
+            "1 transforms[1] type-mismatch: field \"item.qty\" has the string \"3\", a number was asked for; use cast(item.qty as bigint)"
+        ]
+    );
+    // What a filter drops is asked for nothing.
+    let filtered = run(unnest(select("SELECT item.qty + 1 AS q FROM input WHERE item.sku = 'x'")), &lines);
+    assert_eq!((documents(&filtered), dead(&filtered)), (vec![r#"{"q":3}"#.into()], vec![]));
+    // In a later transform, too, also under another name.
+    let later = json!([{"type": "sql", "query": "SELECT unnest(items) AS item FROM input"},
+        {"type": "map", "set": {"at": "item.at"}, "remove": ["item"]},
+        {"type": "filter", "condition": "at.city = 'B'"}]);
+    assert_eq!(documents(&run(later, &lines)), [r#"{"at":{"city": "B"}}"#]);
+}
+
+#[test]
+fn elements_that_are_no_objects_are_taken_like_fields() {
+    let twice = json!([{"type": "sql", "query": "SELECT unnest(n) AS n FROM input"},
+        {"type": "sql", "query": "SELECT n * 2 AS n FROM input WHERE n > 1"}]);
+    let processed = run(twice, &[r#"{"n": [1, 2, 3.5, null]}"#, r#"{"n": ["x"]}"#, r#"{"n": []}"#]);
+    assert_eq!(documents(&processed), [r#"{"n":4}"#, r#"{"n":7}"#]);
+    assert_eq!(dead(&processed).len(), 1);
+}
+
+/// What no type holds is not made NULL on its way.
+#[test]
+fn an_element_that_can_not_be_held_is_a_dead_letter() {
+    for element in [r#""\ud800""#, "1e400", "12345678901234567890123456789012345678901234567890"] {
+        let line = format!(r#"{{"l": ["a", {element}]}}"#);
+        let unnest = json!([{"type": "sql", "query": "SELECT unnest(l) AS e FROM input"}]);
+        let processed = run(unnest, &[&line, r#"{"l": ["b"]}"#]);
+        assert_eq!(documents(&processed), [r#"{"e":"b"}"#]);
+        assert_eq!(dead(&processed).len(), 1, "{element}");
+    }
+}
+
+#[test]
+fn a_field_that_no_element_has_is_spoken_of() {
+    let unnest = json!([{"type": "sql", "query": "SELECT unnest(l) AS e FROM input"},
+        {"type": "filter", "condition": "e.skuu = 'x'"}]);
+    let processed = run(unnest, &[r#"{"l": [{"sku": "x"}, {"sku": "y"}]}"#]);
+    let told: Vec<&str> = processed.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(told, ["none of the first 2 records has a field e.skuu: it is taken as NULL"]);
+}
+
+#[test]
+fn what_is_computed_has_no_fields() {
+    let told = problems(json!([{"type": "map", "set": {"x": "a * 2"}}, {"type": "filter", "condition": "x.y = 1"}]));
+    assert!(told.contains("x is computed by an earlier transform and has no fields"), "{told}");
+}
+
 #[test]
 fn csv_records_become_documents() {
     let layout = CsvLayout {

@@ -53,11 +53,7 @@ fn each_expression_gives_its_result() {
         ("cast(a as int)", r#"{"a": 19.99}"#, "20"),
         ("cast(a as int)", r#"{"a": -0.5}"#, "-1"),
         ("cast(a as bigint)", r#"{"a": 9007199254740993.0}"#, "9007199254740993"),
-        (
-            "cast(a as int)",
-            r#"{"a": 1e400}"#,
-            "dead: CAST(a AS INT): cannot cast string '1e400' to value of Int32 type",
-        ),
+        ("cast(a as int)", r#"{"a": 1e400}"#, "dead: CAST(a AS INT): cannot cast string '1e400' to integer"),
         ("try_cast(a as int)", r#"{"a": "1.5x"}"#, "null"),
         ("a - 1e4", r#"{"a": 1}"#, "-9999"),
         ("a - 1e4", r#"{"a": 0.5}"#, "-9999.5"),
@@ -127,7 +123,6 @@ fn each_expression_gives_its_result() {
         ("date_bin(interval '1 hour', t)", r#"{"t": "2026-01-02T03:04:05Z"}"#, "\"2026-01-02T03:00:00Z\""),
         ("now() - interval '1 day' > t", r#"{"t": "2020-01-01T00:00:00Z"}"#, "true"),
         ("now() - t > now() - now()", r#"{"t": "2020-01-01T00:00:00Z"}"#, "true"),
-        ("arrow_typeof(a)", r#"{"a": 3}"#, "\"Utf8\""),
         ("abs(a)", r#"{"a": -2}"#, "2"),
         ("a & 1", r#"{"a": 3}"#, "1"),
         ("created > timestamp '2026-01-01T00:00:00Z'", r#"{"created": "2026-01-01T00:00:00.000001Z"}"#, "true"),
@@ -628,4 +623,53 @@ fn expressions_have_a_limit_in_all() {
         "{found}"
     );
     assert_eq!(found.lines().count(), 1, "{found}");
+}
+
+/// Nobody who writes SQL knows the engine's names of types.
+#[test]
+fn messages_have_the_types_of_sql() {
+    let values: &[&str] = &[
+        "1",
+        "1.5",
+        "a",
+        "'x'",
+        "true",
+        "now()",
+        "current_date",
+        "interval '1 day'",
+        "make_array(1)",
+        "null",
+        "md5('x')",
+    ];
+    let functions = crate::expression::functions::CALLABLE.iter().flat_map(|(_, names)| names.iter());
+    let calls = functions.flat_map(|name| {
+        let one = values.iter().map(move |value| format!("{name}({value})"));
+        let two = values[4..].iter().flat_map(move |a| values[..4].iter().map(move |b| format!("{name}({a}, {b})")));
+        one.chain(two)
+    });
+    let operators = ["+", "/", "||", "=", "<", "and", "like", "~", "&"];
+    let operations = operators.iter().flat_map(|operator| {
+        values.iter().flat_map(move |a| values.iter().map(move |b| format!("{a} {operator} {b}")))
+    });
+    let types =
+        ["bigint", "text", "boolean", "timestamptz", "timestamp", "date", "double", "decimal(10,2)", "interval"];
+    let casts = types.iter().flat_map(|ty| values.iter().map(move |value| format!("cast({value} as {ty})")));
+    let mut told = Vec::new();
+    for expression in calls.chain(operations).chain(casts) {
+        let transforms = json!([{"type": "map", "set": {"x": expression}}]);
+        let found = COMPILER.check(&spec(transforms.clone(), json!({})));
+        if !found.is_empty() {
+            told.push((expression, all(&found)));
+            continue;
+        }
+        for record in [r#"{"a": "x"}"#, r#"{"a": 1}"#, r#"{"a": true}"#] {
+            told.push((expression.clone(), dead(&run(transforms.clone(), &[record])).join(" ")));
+        }
+    }
+    let engines = regex::Regex::new(
+        r"\b(U?Int(8|16|32|64)|Float(16|32|64)|(Large)?Utf8(View)?|Decimal(32|64|128|256)|Date(32|64)|Time(32|64)|\w*Binary(View)?|Timestamp|Interval|Duration|Boolean|List|Null|\w*Signature|OneOf|DataType|ScalarValue)\(?\b",
+    );
+    let engines = engines.unwrap();
+    let leaks: Vec<_> = told.iter().filter(|(_, told)| engines.is_match(told)).collect();
+    assert!(told.len() > 1_000 && leaks.is_empty(), "{} of {}: {leaks:#?}", leaks.len(), told.len());
 }
