@@ -187,7 +187,7 @@ impl Merged {
             }
             Some(place) if problem.code == "missing-field" => {
                 let fix = match &problem.fix {
-                    Some(fix) if fix.contains("[connections.") => fix,
+                    Some(fix) if fix.contains("[connections.") => fix.clone(),
                     Some(fix) => format!("{fix}; here, or in [{place}] of the node's settings"),
                     None => format!("give it here, or in [{place}] of the node's settings"),
                 };
