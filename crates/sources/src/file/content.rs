@@ -13,6 +13,8 @@ use std::{
 pub(super) const TOO_MANY_FILES: &str = "too-many-files";
 /// EMFILE: of the process; ENFILE: of the system.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
+/// ELOOP: a link leads in a circle.
+const CIRCLE: i32 = 40;
 /// How much is read of a compressed file at once.
 const BUFFER: usize = 256 << 10;
 
@@ -182,12 +184,19 @@ pub(crate) fn failed(name: &str, at: u64, error: io::Error) -> Error {
         io::ErrorKind::PermissionDenied => Error::fatal("access-denied", format!("{name} may not be read: {error}"))
             .fix("let the user that DataFlow runs as read it"),
         io::ErrorKind::IsADirectory => is_directory(name),
+        _ if is_circle(&error) => Error::fatal("link-circle", format!("{name} is a link that leads in a circle"))
+            .fix("let it lead to a file, or remove it"),
         _ if error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code)) => {
             Error::fatal(TOO_MANY_FILES, format!("{name} can't be opened: {error}"))
                 .fix("raise the limit of open files (`ulimit -n`, or LimitNOFILE of systemd)")
         }
         _ => Error::transient("io", format!("{name} can't be read at byte {at}: {error}")),
     }
+}
+
+/// Whether the system found that a link leads in a circle.
+pub(super) fn is_circle(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(CIRCLE)
 }
 
 /// The error for a path that is a directory.

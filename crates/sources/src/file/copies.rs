@@ -10,15 +10,18 @@ use super::{
     follow::Follow,
     identity::Identity,
     lost::between,
+    names::name,
+    piece::{PIECE, read_before},
     rotation::{self, is_rotated_name, rotated},
     slot::Slot,
     tail::{self, position},
 };
-use dataflow_sdk::Records;
+use dataflow_sdk::{Records, batch::Warning};
 use std::{
     fs::{self, File, Metadata},
     io::{self, BufRead, BufReader, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
+    path::Path,
 };
 
 /// What a file is to the others.
@@ -131,7 +134,11 @@ impl Follow {
             // While it grows only what is new in it is compared; all of it is, once, before it is said to hold nothing new.
             let equal = compared.filter(|_| !done).map_or(0, |compared| compared.length);
             if begins(&original, file, equal, meta.len())? {
+                let path = slot.path.clone();
                 self.slots[k].copy = Some(Compared::new(&of, meta));
+                if done && written(&of) > written(meta) && repeats(file, meta.len())? {
+                    self.warn(vec![ambiguous(&self.slots[k].path, &path)]);
+                }
                 return Ok(if done { Copied::Known } else { Copied::Wait });
             }
         }
@@ -209,6 +216,24 @@ impl Follow {
 
 fn later(a: &Metadata, b: &Metadata) -> bool {
     written(a) > written(b)
+}
+
+/// Whether all lines at the beginning of a file of this length are the same.
+fn repeats(file: &File, length: u64) -> io::Result<bool> {
+    let head = read_before(file, length.min(PIECE as u64))?.unwrap_or_default();
+    let mut lines = head.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let first = lines.next();
+    Ok(lines.all(|line| Some(line) == first))
+}
+
+/// Says that a file is not read whose lines tell nothing.
+fn ambiguous(copy: &Path, of: &Path) -> Warning {
+    let (subject, of) = (name(copy), name(of));
+    let message = format!(
+        "{subject} is not read: {of} begins with all that it holds. As its lines are all the same, it can't be known whether {of} \
+         was truncated after it was copied; if so, lines are missing"
+    );
+    Warning { code: "ambiguous-copy", subject, message, records: 0 }
 }
 
 /// Whether a file was made before `other`, where the file system says when: then it is no copy of that.

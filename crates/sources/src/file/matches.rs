@@ -1,5 +1,9 @@
 //! Which files a pattern matches. Names are bytes: one that is no UTF-8 matches like any other.
-use super::{FileSource, content::failed, names::name};
+use super::{
+    FileSource,
+    content::{failed, is_circle},
+    names::name,
+};
 use dataflow_sdk::{Error, paths::real};
 use glob::Pattern;
 use std::{
@@ -14,7 +18,7 @@ use std::{
 pub(super) struct Matches {
     /// Files, and links to nothing, by path. Whether they can be read is seen when they are opened.
     pub(super) files: Vec<PathBuf>,
-    /// Directories, pipes, sockets and devices, which are not read.
+    /// Directories, pipes, sockets, devices and links that lead in a circle, which are not read.
     pub(super) others: Vec<PathBuf>,
 }
 
@@ -91,6 +95,7 @@ fn step(path: PathBuf, rest: &[&str], matches: &mut Matches) -> Result<(), Error
         Ok(_) if !rest.is_empty() => {}
         Ok(meta) if meta.is_file() => matches.files.push(path),
         Ok(_) => matches.others.push(path),
+        Err(error) if is_circle(&error) => matches.others.push(path),
         // It has vanished meanwhile, or was never there; what can't be looked at says why when it is opened.
         Err(_) if rest.is_empty() && fs::symlink_metadata(&path).is_err() => {}
         Err(_) if rest.is_empty() => matches.files.push(path),

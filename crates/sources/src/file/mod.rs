@@ -334,9 +334,10 @@ impl FileSource {
         }
         let found = matches::find(&self.path)?;
         let warning = |path: PathBuf| {
-            let (code, what) = match path.is_dir() {
-                true => ("is-a-directory", "a directory: what is in it is not read"),
-                false => ("not-a-file", "a pipe, socket or device, which can't be read again: it is not read"),
+            let (code, what) = match std::fs::metadata(&path) {
+                Err(_) => ("link-circle", "a link that leads in a circle: it is read once it leads somewhere"),
+                Ok(meta) if meta.is_dir() => ("is-a-directory", "a directory: what is in it is not read"),
+                Ok(_) => ("not-a-file", "a pipe, socket or device, which can't be read again: it is not read"),
             };
             let subject = names::name(&path);
             Warning { code, message: format!("{subject} matches `path`, but is {what}"), subject, records: 0 }

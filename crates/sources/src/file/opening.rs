@@ -51,7 +51,8 @@ impl Follow {
         let (there, file) = match tail::open(&slot.path, &self.cx) {
             Err(error)
                 if error.code() == "file-missing"
-                    || self.source.is_pattern() && matches!(error.code(), "not-a-file" | "is-a-directory") =>
+                    || self.source.is_pattern()
+                        && matches!(error.code(), "not-a-file" | "is-a-directory" | "link-circle") =>
             {
                 let path = slot.path.clone();
                 let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());

@@ -152,10 +152,13 @@ fn is_written_later(a: &Metadata, b: &Metadata) -> bool {
     matches!((a.modified(), b.modified()), (Ok(a), Ok(b)) if a < b)
 }
 
-/// Whether `there` is what tools that rotate `path` would call an older generation: `app.log.1`, `app.log-20261231`,
+/// Whether `there` is what tools that rotate `path` in its folder would call an older generation: `app.log.1`, `app.log-20261231`,
 /// `app-2026-12-31.log`.
 pub(super) fn is_rotated_name(path: &Path, there: &Path) -> bool {
     let (Some(base), Some(name)) = (path.file_name(), there.file_name()) else { return false };
+    if path.parent() != there.parent() {
+        return false;
+    }
     let (base, name) = (base.as_bytes(), name.as_bytes());
     let (stem, extension) = base.split_at(base.iter().rposition(|byte| *byte == b'.').unwrap_or(base.len()));
     let after = name.strip_prefix(base);
@@ -172,7 +175,7 @@ pub(super) fn is_rotated_name(path: &Path, there: &Path) -> bool {
 pub(super) fn is_older_name(path: &Path, there: &Path) -> bool {
     let older = || {
         let ((base, number), (other, later)) = (numbered(path)?, numbered(there)?);
-        Some(base == other && number < later)
+        Some(path.parent() == there.parent() && base == other && number < later)
     };
     is_rotated_name(path, there) || older().unwrap_or(false)
 }
@@ -209,6 +212,8 @@ mod tests {
             ("app.log.2", "app.log.1", false),
             ("app.log.1", "app.log.1", false),
             ("app.log.1", "other.log.2", false),
+            ("a/app.log", "b/app.log.1", false),
+            ("a/app.log.1", "b/app.log.2", false),
             ("app.log-20261231", "app.log-20270101", false),
             ("app.2026.log", "app.2027.log", false),
             ("1.json", "2.json", false),

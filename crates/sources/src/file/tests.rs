@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::{fs, io::Write, path::Path, time::Duration};
 
 mod anew;
+mod apart;
 mod lines;
 mod model;
 mod names;
@@ -20,6 +21,7 @@ mod once;
 mod packed;
 mod replaced;
 mod rotations;
+mod same;
 
 /// Longest wait for what surely comes.
 const PATIENCE: Duration = Duration::from_secs(60);
