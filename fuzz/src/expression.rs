@@ -3,6 +3,7 @@ use crate::records;
 use dataflow_core::{spec::PipelineSpec, types::Learned};
 use dataflow_sdk::{
     batch::Demand,
+    declared::Declared,
     records::{Layout, Records},
     transform::{Compiler, Plan, TooMuch},
 };
@@ -10,7 +11,7 @@ use dataflow_transforms::SqlCompiler;
 use serde_json::json;
 use std::sync::{Arc, LazyLock};
 
-static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(|| SqlCompiler::new(|_| false));
+static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);
 
 static RECORDS: LazyLock<Arc<Records>> = LazyLock::new(|| {
     let texts = [
@@ -38,7 +39,7 @@ pub fn check(data: &[u8]) {
             transforms: spec.transforms.clone(),
             spec,
             demand: Demand::Documents,
-            unknown_fields: None,
+            declared: Declared::default(),
             learned: Learned::default(),
         };
         match COMPILER.compile(&plan) {

@@ -9,9 +9,7 @@ static PARTS: LazyLock<(Catalog, Connections, SqlCompiler)> = LazyLock::new(|| {
     let mut catalog = Catalog::new();
     dataflow_sources::register(&mut catalog);
     dataflow_sinks::register(&mut catalog);
-    let connectors = catalog.clone();
-    let compiler = SqlCompiler::new(move |source| connectors.is_untyped(source, &Connections::default()));
-    (catalog, Connections::default(), compiler)
+    (catalog, Connections::default(), SqlCompiler::new())
 });
 
 fn checked(value: &Value) -> Result<(PipelineId, PipelineSpec), Vec<Problem>> {

@@ -10,6 +10,7 @@ use dataflow_sdk::{
     Catalog,
     catalog::{Connections, Role},
     check,
+    declared::Declared,
     source::Source,
     transform::Compiler,
 };
@@ -25,9 +26,9 @@ pub fn catalog() -> Catalog {
     catalog
 }
 
-/// The compiler of transforms in this build, for sources of these.
-pub fn compiler(catalog: Arc<Catalog>, connections: Arc<Connections>) -> Arc<dyn Compiler> {
-    Arc::new(SqlCompiler::new(move |source| catalog.is_untyped(source, &connections)))
+/// The compiler of transforms in this build.
+pub fn compiler() -> Arc<dyn Compiler> {
+    Arc::new(SqlCompiler::new())
 }
 
 /// Connectors and transforms with the connections of a node.
@@ -53,8 +54,7 @@ impl Connectors {
             return Err(problems);
         }
         let (catalog, connections) = (Arc::new(catalog), Arc::new(connections));
-        let compiler = compiler(catalog.clone(), connections.clone());
-        Ok(Self { catalog, connections, compiler })
+        Ok(Self { catalog, connections, compiler: compiler() })
     }
 }
 
@@ -72,8 +72,12 @@ impl Plugins for Connectors {
     }
 
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
-        let (sink, unknown_fields) = self.catalog.build_table_sink(component, &self.connections)?;
-        Ok(BuiltSink { sink, unknown_fields })
+        let (sink, rows) = self.catalog.build_sink_with_rows(component, &self.connections)?;
+        Ok(BuiltSink { sink, rows })
+    }
+
+    fn declared(&self, spec: &PipelineSpec) -> Declared {
+        self.catalog.declared(spec, &self.connections)
     }
 
     fn compiler(&self) -> &dyn Compiler {

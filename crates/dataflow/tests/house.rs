@@ -1,10 +1,26 @@
 //! The rules of the house that `cargo metadata` can tell: which crate may know which, and what dependencies may be.
 #![allow(clippy::unwrap_used)]
-use serde_json::Value;
+mod grouped;
+
+use dataflow::{
+    node::Node,
+    plugins::{Connectors, catalog, check_new, compiler},
+    settings::Settings,
+};
+use dataflow_core::id::{Actor, CommandId};
+use dataflow_engine::{
+    parts::{Inline, Parts, Random, SystemClock, TcpNet, TokioSpawner},
+    region::{Action, Message, Query, Reply, ShardingEnvelope, UserCommand},
+};
+use dataflow_journal::{Journal, memory::Memory};
+use dataflow_sdk::catalog::Connections;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
+    time::Duration,
 };
 
 fn root() -> PathBuf {
@@ -87,6 +103,54 @@ fn the_domain_is_pure() {
     let impure = ["tokio", "arrow", "futures", "async-trait", "rand", "reqwest", "rusqlite"];
     let on: Vec<_> = arrows(&metadata)["dataflow-core"].iter().filter(|name| impure.contains(name)).copied().collect();
     assert!(on.is_empty(), "dataflow-core must not know {on:?}");
+}
+
+/// A sink that groups rows by an expression is a folder and a line: nothing else of the house knows that it is there.
+#[tokio::test]
+async fn a_new_sink_is_a_folder_and_a_line() {
+    let catalog = catalog().sink::<grouped::GroupedSink>();
+    let connectors =
+        Connectors { catalog: catalog.into(), connections: Connections::default().into(), compiler: compiler() };
+    let spec = |group: &str| {
+        json!({
+            "pipelineId": "p",
+            "source": {"type": "generate", "count": 3, "schema": {"id": {"type": "sequence"}}},
+            "transforms": [{"type": "map", "set": {"n": "id + 1"}, "select": ["n"]}],
+            "sink": {"type": "grouped", "group": group}
+        })
+    };
+    let wrong = check_new(&connectors, &spec("id % 2")).unwrap_err();
+    assert_eq!((wrong[0].path.as_str(), wrong[0].code.as_str()), ("sink.group", "unknown-field"), "{wrong:?}");
+    let (pipeline, spec) = check_new(&connectors, &spec("case when n > 1 then n % 2 end")).unwrap();
+    let parts = Parts {
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(Random::seeded(1)),
+        spawner: Arc::new(TokioSpawner),
+        compute: Arc::new(Inline),
+        net: Arc::new(TcpNet),
+        journal: Journal::new(Arc::new(Memory::new())),
+        plugins: Arc::new(connectors),
+    };
+    let node = Node::build(&Settings::default(), &Default::default(), parts, None).await.unwrap();
+    let ask = async |message| {
+        let envelope = ShardingEnvelope { pipeline: pipeline.clone(), message };
+        node.region().ask(envelope).await.unwrap()
+    };
+    for (name, action) in [("create", Action::Create(Box::new(spec))), ("start", Action::Start)] {
+        let (id, actor) = (CommandId::try_from(name).unwrap(), Actor::try_from("test").unwrap());
+        let command = UserCommand { id, actor, reason: None, trace: None, expected_version: None, action };
+        ask(Message::Command(command)).await;
+    }
+    loop {
+        let Reply::Pipeline(view) = ask(Message::Query(Query::State)).await else { panic!("not a pipeline") };
+        if view.metrics.records_delivered == 3 && view.metrics.records_in_flight == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let written: Vec<(Option<String>, usize)> =
+        grouped::groups().iter().map(|(group, rows)| (group.clone(), rows.len())).collect();
+    assert_eq!(written, [(None, 1), (Some("0".into()), 1), (Some("1".into()), 1)]);
 }
 
 /// The picture of the tree is true: what the page on architecture names is there, and what the engine has is named.

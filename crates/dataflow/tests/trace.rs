@@ -42,8 +42,7 @@ async fn node(journal: &Memory, seed: u64) -> (Node, Arc<Mortal>) {
     let mut catalog = Catalog::new();
     memory::register(&mut catalog);
     let (catalog, connections) = (Arc::new(catalog), Arc::new(Connections::default()));
-    let compiler = compiler(catalog.clone(), connections.clone());
-    let plugins = Connectors { catalog, connections, compiler };
+    let plugins = Connectors { catalog, connections, compiler: compiler() };
     let tasks = Arc::new(Mortal::default());
     let parts = Parts {
         clock: Arc::new(TokioClock::starting_at(Timestamp(1_700_000_000_000))),

@@ -10,9 +10,10 @@ use dataflow_core::{
 };
 use dataflow_journal::Journal;
 use dataflow_sdk::{
+    declared::{Declared, SinkRows},
     sink::Sink,
     source::Source,
-    transform::{Compiler, UnknownFields},
+    transform::Compiler,
 };
 use futures::future::BoxFuture;
 use rand::{
@@ -206,13 +207,13 @@ impl Net for TcpNet {
     }
 }
 
-/// A sink, and what becomes of output fields that it has no column for.
+/// A sink, and what it declares of the rows that it wants.
 #[derive(Debug)]
 pub struct BuiltSink {
     /// The sink.
     pub sink: Box<dyn Sink>,
-    /// What becomes of unknown fields, for table sinks.
-    pub unknown_fields: Option<UnknownFields>,
+    /// What it wants of each output row.
+    pub rows: SinkRows,
 }
 
 /// Connectors and transforms of a node.
@@ -229,6 +230,8 @@ pub trait Plugins: Send + Sync + fmt::Debug {
     /// # Errors
     /// All findings.
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>>;
+    /// What the connectors of a spec declare, as far as their settings can be read without looking up secrets.
+    fn declared(&self, spec: &PipelineSpec) -> Declared;
     /// The compiler of transforms.
     fn compiler(&self) -> &dyn Compiler;
     /// What giving `after` the place of `before` changes, for a pipeline at these positions.

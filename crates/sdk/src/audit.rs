@@ -189,14 +189,27 @@ pub struct Origin {
     pub position: u64,
 }
 
+impl Origin {
+    /// The number of no partition: no record stands behind the row.
+    const NO_PARTITION: u32 = u32::MAX;
+}
+
 /// Partitions by number, so that a row's origin is small.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(Vec<String>);
 
 impl Origins {
-    /// The number of the partition of these rows.
-    pub fn partition(&mut self, output: &Output) -> u32 {
-        let name = &*output.records.partition.0;
+    /// Where each of these rows comes from.
+    pub fn of<'a>(&mut self, output: &'a Output) -> impl Iterator<Item = Origin> + use<'a> {
+        let partition =
+            output.records.as_ref().map_or(Origin::NO_PARTITION, |records| self.number(&records.partition.0));
+        output.rows.iter().map(move |row| match &output.records {
+            Some(records) => Origin { partition, position: records.offsets[*row as usize] },
+            None => Origin { partition, position: (*row).into() },
+        })
+    }
+
+    fn number(&mut self, name: &str) -> u32 {
         let number = self.0.iter().rposition(|known| known == name).unwrap_or_else(|| {
             self.0.push(name.into());
             self.0.len() - 1
@@ -211,9 +224,10 @@ impl Origins {
 
     /// An example of a row from there.
     pub fn example(&self, origin: Origin) -> Example {
+        let partition = self.name(origin.partition);
         Example {
-            partition: self.name(origin.partition).map(Into::into),
-            position: Some(origin.position),
+            partition: partition.map(Into::into),
+            position: partition.map(|_| origin.position),
             ..Example::default()
         }
     }

@@ -1,7 +1,7 @@
 //! What transforms make of records, and what a sink is given.
 use crate::records::{Records, Span};
 use arrow::{
-    array::{RecordBatch, RecordBatchOptions, UInt32Array},
+    array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
     buffer::BooleanBuffer,
     compute::take_arrays,
 };
@@ -70,15 +70,41 @@ pub fn arrow_type(ty: Type) -> arrow::datatypes::DataType {
     }
 }
 
-/// Output rows of one [`Records`], ready for a sink.
+/// Output rows, ready for a sink.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The records they come from: ids, keys, metadata and places.
-    pub records: Arc<Records>,
-    /// The record of each output row, never falling. A record may be missing (filtered, dead) or repeated (UNNEST).
+    /// The records they come from: ids, keys, metadata and places. None: they come from the state of a transform, and no single
+    /// record stands behind any of them.
+    pub records: Option<Arc<Records>>,
+    /// The record of each output row, never falling. A record may be missing (filtered, dead) or repeated (UNNEST). Of rows
+    /// without records: a number that tells each from the others.
     pub rows: Vec<u32>,
+    /// What is to become of each row at the target.
+    pub operations: Operations,
     /// The rows, as the sink demanded them.
     pub payload: Payload,
+    /// The values of the sink's [side expressions](crate::declared::SinkRows::side), in their order and in the
+    /// [arrow type](arrow_type) of each: one a row.
+    pub side: Vec<ArrayRef>,
+}
+
+/// What is to become of rows at the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Operations {
+    /// All of them are upserts.
+    #[default]
+    Upserts,
+    /// So much of each row.
+    Each(Vec<Operation>),
+}
+
+/// What is to become of a row at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is there from here on: in the place of the row of its key, where the target has keys.
+    Upsert,
+    /// The row of its key is not there any more.
+    Delete,
 }
 
 /// The rows, as the sink demanded them.
@@ -123,14 +149,20 @@ impl Cells {
     }
     /// These rows alone.
     fn take(&self, rows: &[usize]) -> Self {
-        let indices = UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let values = take_arrays(self.values.columns(), &indices, None)
-            .and_then(|columns| RecordBatch::try_new_with_options(self.values.schema(), columns, &options))
-            .unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}"));
+        let values =
+            RecordBatch::try_new_with_options(self.values.schema(), taken(self.values.columns(), rows), &options)
+                .unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}"));
         let taken = |absent: &BooleanBuffer| BooleanBuffer::collect_bool(rows.len(), |at| absent.value(rows[at]));
         Self { values, absent: self.absent.iter().map(|absent| absent.as_ref().map(taken)).collect() }
     }
+}
+
+/// The values of these rows in each column.
+fn taken(columns: &[ArrayRef], rows: &[usize]) -> Vec<ArrayRef> {
+    let indices = UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
+    take_arrays(columns, &indices, None)
+        .unwrap_or_else(|error| unreachable!("rows of a batch can be taken from it: {error}"))
 }
 
 impl From<RecordBatch> for Cells {
@@ -149,6 +181,17 @@ impl Deref for Cells {
 }
 
 impl Output {
+    /// Rows that are upserts and come from records, of a sink without side expressions.
+    pub fn of(records: Arc<Records>, rows: Vec<u32>, payload: Payload) -> Self {
+        Self { records: Some(records), rows, operations: Operations::Upserts, payload, side: Vec::new() }
+    }
+    /// What is to become of a row at the target.
+    pub fn operation(&self, row: usize) -> Operation {
+        match &self.operations {
+            Operations::Upserts => Operation::Upsert,
+            Operations::Each(each) => each[row],
+        }
+    }
     /// Number of output rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -159,6 +202,9 @@ impl Output {
     }
     /// Number of input records that these rows come from.
     pub fn records_delivered(&self) -> u64 {
+        if self.records.is_none() {
+            return 0;
+        }
         let mut last = None;
         self.rows.iter().filter(|row| last.replace(**row) != Some(**row)).count() as u64
     }
@@ -171,13 +217,25 @@ impl Output {
             }
             Payload::Columns(cells) => Payload::Columns(cells.take(&kept)),
         };
-        Self { records: self.records.clone(), rows: kept.iter().map(|row| self.rows[*row]).collect(), payload }
+        let operations = match &self.operations {
+            Operations::Upserts => Operations::Upserts,
+            Operations::Each(each) => Operations::Each(kept.iter().map(|row| each[*row]).collect()),
+        };
+        Self {
+            records: self.records.clone(),
+            rows: kept.iter().map(|row| self.rows[*row]).collect(),
+            operations,
+            payload,
+            side: taken(&self.side, &kept),
+        }
     }
 }
 
-/// What transforms made of one [`Records`].
+/// What transforms made of one [`Records`]: what became of each record, and rows for the sink.
 #[derive(Clone, Debug)]
 pub struct Processed {
+    /// The records, and with them the interval that is done.
+    pub records: Arc<Records>,
     /// What goes to the sink.
     pub output: Output,
     /// Records that were left out on purpose.

@@ -20,12 +20,12 @@ pub use secrets::{NoSecrets, Secrets, look_up};
 
 use crate::{
     Problem, check,
+    declared::{Metadata, SinkRows},
     sink::{Kind, Sink},
     source::{Kept, Place, Source},
-    transform::UnknownFields,
 };
 use connector::Make;
-use dataflow_core::{position::Partition, spec::Component};
+use dataflow_core::{position::Partition, spec::Component, types::Type};
 use redactor::Redactor;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -45,8 +45,8 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     const GUARANTEE: &'static str;
     /// Which of the node's connections it may use (`kafka`, `postgres`), if any.
     const CONNECTION: Option<&'static str> = None;
-    /// What its records have behind `meta.`, beside `id`, `offset` and `partition`, which all have; none: anything.
-    const METADATA: Option<&'static [&'static str]> = None;
+    /// What its records have behind `meta.`, beside what [all](crate::declared::OF_ALL) have; none: anything.
+    const METADATA: Option<&'static [Metadata]> = None;
 
     /// Findings that the schema can't tell. Never touches the network.
     fn check(&self) -> Vec<Problem>;
@@ -67,6 +67,10 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     /// Whether its records are texts without types, as those of CSV are.
     fn is_untyped(&self) -> bool {
         false
+    }
+    /// The type of `meta.key`.
+    fn key_type(&self) -> Type {
+        Type::Text
     }
     /// Where a partition begins that was never read.
     fn begins(&self) -> Place {
@@ -103,9 +107,9 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     /// Where it writes, as far as its settings say: those of the same type and target write to the same place, however they
     /// spell it. At another one, what a pipeline has delivered is missing. Never touches the network.
     fn target(&self) -> String;
-    /// What becomes of output fields without a column, for table sinks.
-    fn unknown_fields(&self) -> Option<UnknownFields> {
-        None
+    /// What it wants of each output row: which fields its settings name, and what for.
+    fn rows(&self) -> SinkRows {
+        SinkRows::default()
     }
     /// Settings that change neither where it writes nor what. A change of any other one starts a new generation; of
     /// credentials, none does.
@@ -220,14 +224,14 @@ impl Catalog {
     /// # Errors
     /// All findings, with paths from the component's root.
     pub fn build_sink(&self, component: &Component, connections: &Connections) -> Result<Box<dyn Sink>, Vec<Problem>> {
-        self.build_table_sink(component, connections).map(|(sink, _)| sink)
+        self.build_sink_with_rows(component, connections).map(|(sink, _)| sink)
     }
 
-    /// Like [`Self::build_sink`], with what becomes of output fields that a table sink has no column for.
+    /// Like [`Self::build_sink`], with what the sink declares of the rows that it wants.
     ///
     /// # Errors
     /// All findings, with paths from the component's root.
-    pub fn build_table_sink(
+    pub fn build_sink_with_rows(
         &self,
         component: &Component,
         connections: &Connections,
@@ -236,7 +240,7 @@ impl Catalog {
         match connector.make {
             Make::Sink { build, .. } => self
                 .build(connector, component, connections, build)
-                .map(|((sink, unknown_fields), redactor)| (guard::sink(sink, &redactor), unknown_fields)),
+                .map(|((sink, rows), redactor)| (guard::sink(sink, &redactor), rows)),
             Make::Source { .. } => unreachable!("a sink's entry makes sinks"),
         }
     }

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod catalog;
 pub mod check;
 pub mod context;
+pub mod declared;
 pub mod error;
 pub mod extent;
 pub mod inbox;

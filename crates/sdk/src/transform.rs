@@ -2,6 +2,7 @@
 use crate::{
     Problem,
     batch::{Demand, Inferred, Processed},
+    declared::Declared,
     records::Records,
 };
 use dataflow_core::{
@@ -12,19 +13,20 @@ use std::sync::Arc;
 
 /// Makes programs of the transforms of a spec. One per node.
 pub trait Compiler: Send + Sync + std::fmt::Debug {
-    /// Findings about the transforms of a spec (unknown types and fields, expressions that don't parse or can't have a
-    /// type), with paths from the spec's root: `transforms[0].condition`. Never touches the network.
-    fn check(&self, spec: &PipelineSpec) -> Vec<Problem>;
+    /// Findings about the transforms of a spec and the side expressions of its sink (unknown types and fields, expressions that
+    /// don't parse or can't have a type), with paths from the spec's root: `transforms[0].condition`, `sink.key`. Never touches
+    /// the network.
+    fn check(&self, spec: &PipelineSpec, declared: &Declared) -> Vec<Problem>;
 
-    /// What the transforms of a spec read of the metadata of records: where they do, and the name behind `meta.`.
-    fn metadata(&self, spec: &PipelineSpec) -> Vec<(String, String)> {
-        let _ = spec;
+    /// What the expressions of a spec read of the metadata of records: where they do, and the name behind `meta.`.
+    fn metadata(&self, spec: &PipelineSpec, declared: &Declared) -> Vec<(String, String)> {
+        let _ = (spec, declared);
         Vec::new()
     }
 
     /// What the transforms of a spec make anew each time that a record is read.
-    fn volatile(&self, spec: &PipelineSpec) -> Volatile {
-        let _ = spec;
+    fn volatile(&self, spec: &PipelineSpec, declared: &Declared) -> Volatile {
+        let _ = (spec, declared);
         Volatile::default()
     }
 
@@ -56,8 +58,8 @@ pub struct Plan {
     pub spec: Arc<PipelineSpec>,
     /// What the sink wants.
     pub demand: Demand,
-    /// What becomes of output fields that the sink did not ask for (table sinks); none: nothing is said about them.
-    pub unknown_fields: Option<UnknownFields>,
+    /// What source and sink declare.
+    pub declared: Declared,
     /// What this run and earlier ones have learned of the sink's columns.
     pub learned: Learned,
 }

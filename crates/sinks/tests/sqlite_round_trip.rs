@@ -181,7 +181,7 @@ async fn write(path: &Path, values: &[String]) {
     let arrays = decoded.columns.iter().map(|column| column.array.clone()).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(schema.collect::<Vec<_>>())), arrays).unwrap();
     let rows = (0..values.len() as u32).collect();
-    let all = Output { records: Arc::new(records), rows, payload: Payload::Columns(batch.into()) };
+    let all = Output::of(Arc::new(records), rows, Payload::Columns(batch.into()));
     let misfits: Vec<u32> =
         decoded.columns.iter().flat_map(|column| &column.misfits).map(|misfit| misfit.row).collect();
     let mut left = all.retain(|row| !misfits.contains(&(row as u32)));

@@ -33,7 +33,9 @@ fn a_source_says_whether_its_records_are_texts_without_types() {
         (json!({"type": "kafka", "topic": "a", "brokers": ["b:1"]}), false),
     ] {
         let component: Component = serde_json::from_value(source.clone()).unwrap();
-        assert_eq!(catalog().is_untyped(&component, &Connections::default()), untyped, "{source}");
+        let spec = json!({"source": component, "sink": {"type": "none"}});
+        let declared = catalog().declared(&serde_json::from_value(spec).unwrap(), &Connections::default());
+        assert_eq!(declared.source.untyped, untyped, "{source}");
     }
 }
 

@@ -146,7 +146,7 @@ pub fn output(demand: &Demand, from: u64, rows: &[Pair<'_>]) -> Output {
             Payload::Columns(Cells::new(batch.unwrap_or_else(|error| panic!("{error}")), absent.collect()))
         }
     };
-    Output { records, rows: (0..rows.len() as u32).collect(), payload }
+    Output::of(records, (0..rows.len() as u32).collect(), payload)
 }
 
 fn array(name: &str, ty: &DataType, json: bool, rows: &[Pair<'_>]) -> ArrayRef {

@@ -5,6 +5,7 @@ use dataflow_core::{position::Position, spec::PipelineSpec, types::Learned};
 use dataflow_sdk::{
     Records,
     batch::Demand,
+    declared::Declared,
     records::{Layout, Span},
     transform::{Compiler, Plan},
 };
@@ -32,7 +33,7 @@ fn records() -> Arc<Records> {
 
 fn program(criterion: &mut Criterion) {
     let records = records();
-    let compiler = SqlCompiler::new(|_| false);
+    let compiler = SqlCompiler::new();
     let filter = json!({"type": "filter", "condition": "age > 18"});
     let map = json!({
         "type": "map",
@@ -62,7 +63,7 @@ fn program(criterion: &mut Criterion) {
             transforms: spec.transforms.clone(),
             spec: Arc::new(spec),
             demand: Demand::Documents,
-            unknown_fields: None,
+            declared: Declared::default(),
             learned: Learned::default(),
         };
         let mut program = compiler.compile(&plan).unwrap();

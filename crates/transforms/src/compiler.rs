@@ -7,6 +7,7 @@ use crate::{
 use dataflow_core::spec::{Component, PipelineSpec};
 use dataflow_sdk::{
     Problem,
+    declared::Declared,
     transform::{Compiler, Plan, Program, Volatile},
 };
 use schemars::Schema;
@@ -15,11 +16,7 @@ use std::{fmt, sync::Arc};
 /// Compiles transforms whose expressions are SQL. One per node: it holds the functions there are.
 pub struct SqlCompiler {
     functions: Arc<Functions>,
-    is_untyped: Box<IsUntyped>,
 }
-
-/// Whether the records of a source are texts without types.
-type IsUntyped = dyn Fn(&Component) -> bool + Send + Sync;
 
 impl fmt::Debug for SqlCompiler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,31 +25,37 @@ impl fmt::Debug for SqlCompiler {
 }
 
 impl SqlCompiler {
-    /// A compiler that knows all functions, and is told which sources have texts without types.
-    pub fn new(is_untyped: impl Fn(&Component) -> bool + Send + Sync + 'static) -> Self {
-        Self { functions: Arc::new(Functions::new()), is_untyped: Box::new(is_untyped) }
+    /// A compiler that knows all functions.
+    pub fn new() -> Self {
+        Self { functions: Arc::new(Functions::new()) }
     }
 
-    fn plan<'a>(&'a self, transforms: &[Component], spec: &'a PipelineSpec) -> Builder<'a> {
-        program::plan(&self.functions, transforms, spec, (self.is_untyped)(&spec.source))
+    fn plan<'a>(&'a self, transforms: &[Component], spec: &'a PipelineSpec, declared: &'a Declared) -> Builder<'a> {
+        program::plan(&self.functions, transforms, spec, declared)
+    }
+}
+
+impl Default for SqlCompiler {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Compiler for SqlCompiler {
-    fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
+    fn check(&self, spec: &PipelineSpec, declared: &Declared) -> Vec<Problem> {
         roomy(|| {
-            let mut plan = self.plan(&spec.transforms, spec);
-            plan.check_key(&spec.sink);
+            let mut plan = self.plan(&spec.transforms, spec, declared);
+            plan.check_sink(&declared.sink);
             plan.problems
         })
     }
 
-    fn metadata(&self, spec: &PipelineSpec) -> Vec<(String, String)> {
-        roomy(|| self.plan(&spec.transforms, spec).metadata)
+    fn metadata(&self, spec: &PipelineSpec, declared: &Declared) -> Vec<(String, String)> {
+        roomy(|| self.plan(&spec.transforms, spec, declared).metadata)
     }
 
-    fn volatile(&self, spec: &PipelineSpec) -> Volatile {
-        roomy(|| self.plan(&spec.transforms, spec).volatile())
+    fn volatile(&self, spec: &PipelineSpec, declared: &Declared) -> Volatile {
+        roomy(|| self.plan(&spec.transforms, spec, declared).volatile())
     }
 
     fn catalog(&self) -> Vec<(&'static str, &'static str, Schema)> {
@@ -60,6 +63,6 @@ impl Compiler for SqlCompiler {
     }
 
     fn compile(&self, plan: &Plan) -> Result<Box<dyn Program>, Vec<Problem>> {
-        Ok(Box::new(roomy(|| program::compile(self.plan(&plan.transforms, &plan.spec), plan))?))
+        Ok(Box::new(roomy(|| program::compile(self.plan(&plan.transforms, &plan.spec, &plan.declared), plan))?))
     }
 }

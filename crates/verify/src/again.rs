@@ -5,6 +5,7 @@ use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Records, Span,
     batch::{Column, Dead, Demand, Output, Payload, Processed},
+    declared::{Declared, SinkRows},
     transform::{Plan, Program, TooMuch, UnknownFields},
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
@@ -40,7 +41,7 @@ impl Again {
 
     /// Leaves out fields without a column from here on.
     pub(crate) fn ignore_unknown(&mut self) -> Result<(), Error> {
-        self.plan.unknown_fields = Some(UnknownFields::Ignore);
+        self.plan.declared.sink.unknown_fields = Some(UnknownFields::Ignore);
         [self.fates, self.says] = compile(&*self.plugins, &self.plan)?;
         Ok(())
     }
@@ -48,11 +49,11 @@ impl Again {
     /// Runs the transforms over records. `doubtful` are those that the sink may have rejected.
     pub(crate) fn run(&mut self, records: &Arc<Records>, doubtful: &BTreeSet<u32>) -> Outcome {
         let mut outcome = Outcome {
-            said: Output {
-                records: records.clone(),
-                rows: Vec::new(),
-                payload: Payload::Documents { data: records.data.clone(), spans: Vec::new() },
-            },
+            said: Output::of(
+                records.clone(),
+                Vec::new(),
+                Payload::Documents { data: records.data.clone(), spans: Vec::new() },
+            ),
             asked: Vec::new(),
             dead: Vec::new(),
             filtered: 0,
@@ -93,7 +94,7 @@ impl Again {
             if output.rows.iter().any(|row| doubtful.contains(&whole(*row))) {
                 let mut asked = output.retain(|row| doubtful.contains(&whole(output.rows[row])));
                 asked.rows.iter_mut().for_each(|row| *row = whole(*row));
-                outcome.asked.push(Output { records: records.clone(), ..asked });
+                outcome.asked.push(Output { records: Some(records.clone()), ..asked });
             }
         }
         outcome.said.payload = Payload::Documents { data: text.into(), spans };
@@ -113,7 +114,8 @@ impl Again {
 }
 
 fn compile(plugins: &dyn Plugins, plan: &Plan) -> Result<[Box<dyn Program>; 2], Error> {
-    let says = Plan { demand: Demand::Documents, unknown_fields: None, ..plan.clone() };
+    let declared = Declared { sink: SinkRows::default(), ..plan.declared.clone() };
+    let says = Plan { demand: Demand::Documents, declared, ..plan.clone() };
     let program = |plan: &Plan| {
         plugins.compiler().compile(plan).map_err(|problems| Error::Invalid { part: "transforms", problems })
     };

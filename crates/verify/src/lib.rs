@@ -137,7 +137,7 @@ pub async fn verify(
     let mut letters = Letters::load(claimant, &claims).await?;
     let mut volatile = BTreeSet::new();
     for spec in claims.stretches.iter().map(|stretch| &stretch.spec).chain([&claims.spec]) {
-        let of_spec = plugins.compiler().volatile(spec);
+        let of_spec = plugins.compiler().volatile(spec, &plugins.declared(spec));
         if of_spec.rows {
             report.cannot("which records have rows depends on a function that returns a different value each time");
         }
@@ -154,8 +154,7 @@ pub async fn verify(
         });
     };
     report.not_durable.clone_from(&audited.not_durable);
-    let unknown_fields = built.unknown_fields;
-    let mut replay = Replay::new(&claims, plugins, audited, unknown_fields, range)?;
+    let mut replay = Replay::new(&claims, plugins, audited, &built.rows, range)?;
     replay.run(&*source, &cx, &mut letters, &mut report, &mut watch).await?;
     watch(Progress { records: report.records(), share: Some(1.0), comparing: true });
     report.rows = replay.finish().await.map_err(of_sink)?;

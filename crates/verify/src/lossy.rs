@@ -15,18 +15,18 @@ pub(crate) struct Lossy(Finding);
 impl Lossy {
     /// Checks rows as documents.
     pub(crate) fn look(&mut self, rows: &Output) {
-        let Payload::Documents { data, spans } = &rows.payload else { return };
+        let (Payload::Documents { data, spans }, Some(records)) = (&rows.payload, &rows.records) else { return };
         if !contains(data, REPLACEMENT) {
             return;
         }
         for (span, record) in spans.iter().zip(&rows.rows) {
             let (document, row) = (span.of(data), *record as usize);
-            if contains(document, REPLACEMENT) && !has_it_already(&rows.records, row) {
+            if contains(document, REPLACEMENT) && !has_it_already(records, row) {
                 self.0.add(|| Example {
-                    partition: Some(rows.records.partition.to_string()),
-                    position: Some(rows.records.offsets[row]),
+                    partition: Some(records.partition.to_string()),
+                    position: Some(records.offsets[row]),
                     place: Some("U+FFFD replaces bytes of its key or metadata that are not UTF-8".into()),
-                    expected: rows.records.keys.as_ref().and_then(|keys| keys.get(row)).map(hex),
+                    expected: records.keys.as_ref().and_then(|keys| keys.get(row)).map(hex),
                     found: Some(shown(document)),
                     ..Example::default()
                 });
@@ -85,7 +85,7 @@ mod tests {
         let payload =
             Payload::Documents { data: document.to_owned().into(), spans: vec![Span::new(0, document.len())] };
         let (mut lossy, mut altered) = (Lossy::default(), Finding::default());
-        lossy.look(&Output { records: Arc::new(records), rows: vec![0], payload });
+        lossy.look(&Output::of(Arc::new(records), vec![0], payload));
         lossy.add_to(&mut altered);
         altered.count
     }

@@ -16,8 +16,9 @@ use dataflow_sdk::{
     Context, Error as ConnectorError, Records,
     audit::{Audited, Auditor, Example, Findings},
     batch::{Dead, Output, Payload},
+    declared::{Declared, SinkRows},
     source::{Assignment, Read, Reader, Source},
-    transform::{Plan, UnknownFields},
+    transform::Plan,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -59,16 +60,17 @@ impl Replay {
         claims: &Claims,
         plugins: Arc<dyn Plugins>,
         audited: Audited,
-        unknown_fields: Option<UnknownFields>,
+        rows: &SinkRows,
         range: Range,
     ) -> Result<Self, Error> {
         let stretch = |spec: &PipelineSpec, until: Option<&Positions>| {
+            let declared = Declared { sink: rows.clone(), ..plugins.declared(spec) };
             let spec = Arc::new(spec.clone());
             let plan = Plan {
                 transforms: spec.transforms.clone(),
                 spec,
                 demand: audited.demand.clone(),
-                unknown_fields,
+                declared,
                 learned: claims.learned.clone(),
             };
             Ok(Stretch { again: Some(Again::new(plugins.clone(), plan)?), until: until.cloned() })
@@ -255,7 +257,7 @@ impl Replay {
         letters: &Letters,
         report: &mut Report,
     ) -> Result<Vec<Dead>, Stopped> {
-        let records = &asked.records;
+        let Some(records) = &asked.records else { return Ok(Vec::new()) };
         let refusals = self.auditor.refusals(asked).await;
         let refusals = refusals.map_err(|error| Stopped::Other(Error::Connector { part: "sink", error }))?;
         let mut dead: Vec<Dead> = Vec::new();

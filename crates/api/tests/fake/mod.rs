@@ -24,6 +24,7 @@ use dataflow_engine::{
 use dataflow_sdk::{
     Catalog, Context, Error, SinkConfig, SourceConfig,
     catalog::Connections,
+    declared::Declared,
     sink::{Kind, OpenLane, Opened, Sink},
     source::{Assignment, Place, Reader, Source},
     transform::{Compiler, Plan, Program},
@@ -324,7 +325,7 @@ impl Sink for Nothing {
 struct FilterOnly;
 
 impl Compiler for FilterOnly {
-    fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
+    fn check(&self, spec: &PipelineSpec, _: &Declared) -> Vec<Problem> {
         let wrong = spec.transforms.iter().enumerate().filter(|(_, transform)| transform.kind != "filter");
         wrong.map(|(n, _)| Problem::new(format!("transforms[{n}].type"), "unknown-type", "is not known")).collect()
     }

@@ -59,7 +59,7 @@ pub(super) fn main(command: &Command, output: Output) -> Result<Outcome, Failure
 
 fn entries() -> Vec<Entry> {
     let catalog = Arc::new(plugins::catalog());
-    let compiler = plugins::compiler(catalog.clone(), Arc::default());
+    let compiler = plugins::compiler();
     let connectors = catalog.connectors().iter().map(|connector| Entry {
         kind: match connector.role {
             Role::Source => "source",

@@ -26,6 +26,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error, Paths,
+    declared::Declared,
     inbox::Inbox,
     sink::{Kind, OpenLane, Opened, TakeOver},
     source::{Assignment, Source},
@@ -195,7 +196,7 @@ impl Attempt<'_> {
             transforms: pipeline.spec.transforms.clone(),
             spec: Arc::new(pipeline.spec.clone()),
             demand: opened.demand,
-            unknown_fields: self.built.unknown_fields,
+            declared: Declared { sink: self.built.rows.clone(), ..parts.plugins.declared(&pipeline.spec) },
             learned: pipeline.learned.clone(),
         };
         let plugins = parts.plugins.clone();

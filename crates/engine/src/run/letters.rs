@@ -14,6 +14,7 @@ use dataflow_core::{
 };
 use dataflow_journal::Journal;
 use dataflow_sdk::{
+    Records,
     batch::{Dead, Output},
     sink::{RejectedRow, Writer},
 };
@@ -99,15 +100,16 @@ async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &Live, clock:
     }
 }
 
-/// What became of the records of a batch that are in no output row.
+/// The records of a batch, and what became of those that are in no output row.
 pub(crate) struct Fates {
+    pub(crate) records: Arc<Records>,
     pub(crate) filtered: u64,
     pub(crate) dead: Vec<Dead>,
 }
 
 impl Fates {
     pub(crate) fn counters(&self, output: &Output) -> Counters {
-        let records = &output.records;
+        let records = &self.records;
         let lost = records.lost.as_ref().map_or(0, |lost| lost.records);
         Counters {
             read: records.len() as u64 + lost,
@@ -122,10 +124,21 @@ impl Fates {
     }
 }
 
-/// Makes dead letters of records that the sink rejected, all rows of such a record included.
+/// Makes dead letters of records that the sink rejected, all rows of such a record included. A row that comes from the state of a
+/// transform has no record that could be one: without it the sink would not hold what the records say.
 pub(crate) fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<RejectedRow>) -> Result<(), Failure> {
     let mut by_output: BTreeMap<usize, BTreeMap<u32, String>> = BTreeMap::new();
     for RejectedRow { output, row, cause } in rejected {
+        if outputs.get(output).is_some_and(|output| output.records.is_none()) {
+            return Err(Failure::decide(
+                "rejected",
+                "sink",
+                format!(
+                    "the sink rejected a row that many records have come to, so that none of them can be set aside: {cause}"
+                ),
+                "mend what the sink says, or change what the transforms make of the records",
+            ));
+        }
         if let Some(record) = outputs.get(output).and_then(|output| output.rows.get(row)) {
             by_output.entry(output).or_default().entry(*record).or_insert(cause);
         }
@@ -146,4 +159,40 @@ pub(crate) fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<Re
         dead.sort_by_key(|dead| dead.row);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflow_core::position::Position;
+    use dataflow_sdk::{batch::Payload, records::Layout};
+
+    fn rejected(output: usize, row: usize) -> RejectedRow {
+        RejectedRow { output, row, cause: "too long".into() }
+    }
+
+    /// Two outputs: two rows of record 0 and one of record 2, and two rows that come from state.
+    fn outputs() -> ([Output; 2], [Fates; 2]) {
+        let records = Arc::new(Records::empty("p/0".into(), Position::offset(0), Layout::Json));
+        let rows = |count| Payload::Documents { data: Bytes::new(), spans: vec![dataflow_sdk::Span::NULL; count] };
+        let of_records = Output::of(records.clone(), vec![0, 0, 2], rows(3));
+        let of_state = Output { records: None, ..Output::of(records.clone(), vec![0, 1], rows(2)) };
+        let fates = || Fates { records: records.clone(), filtered: 0, dead: Vec::new() };
+        ([of_records, of_state], [fates(), fates()])
+    }
+
+    #[test]
+    fn a_rejected_row_takes_all_rows_of_its_record_with_it() {
+        let (mut outputs, mut fates) = outputs();
+        bury(&mut outputs, &mut fates, vec![rejected(0, 1)]).map_err(|_| "buried").expect("a record is behind it");
+        assert_eq!((&outputs[0].rows, fates[0].dead.len()), (&vec![2], 1));
+        assert_eq!((outputs[0].records_delivered(), outputs[1].records_delivered()), (1, 0));
+    }
+
+    #[test]
+    fn a_rejected_row_without_a_record_is_no_dead_letter() {
+        let (mut outputs, mut fates) = outputs();
+        assert!(bury(&mut outputs, &mut fates, vec![rejected(0, 1), rejected(1, 0)]).is_err());
+        assert_eq!((outputs[0].len(), outputs[1].len()), (3, 2), "nothing is left out");
+    }
 }

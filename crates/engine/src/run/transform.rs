@@ -88,7 +88,7 @@ pub(crate) async fn transform(
                 }
                 break Some(processed);
             }
-            if binding.plan.unknown_fields == Some(UnknownFields::Fail)
+            if binding.plan.declared.sink.unknown_fields == Some(UnknownFields::Fail)
                 && let Some(failure) = unknown_fields(&processed.new_columns, &binding.plan)
             {
                 return Err(failure);

@@ -18,6 +18,7 @@ use dataflow_sdk::{
     Catalog, SinkConfig, SourceConfig,
     batch::{Dead, Demand, Inferred, Output, Payload, Processed},
     catalog::Connections,
+    declared::{Declared, SinkRows},
     records::Records,
     sink::Sink,
     source::Source,
@@ -69,7 +70,7 @@ pub(crate) struct Simple;
 struct Obedient;
 
 impl Compiler for Obedient {
-    fn check(&self, _: &PipelineSpec) -> Vec<Problem> {
+    fn check(&self, _: &PipelineSpec, _: &Declared) -> Vec<Problem> {
         Vec::new()
     }
     fn catalog(&self) -> Vec<(&'static str, &'static str, schemars::Schema)> {
@@ -108,8 +109,8 @@ impl Program for Obedience {
         }
         let spans = rows.iter().map(|row| records.spans[*row as usize]).collect();
         let payload = Payload::Documents { data: records.data.clone(), spans };
-        let output = Output { records, rows, payload };
-        Ok(Processed { output, filtered, dead, new_columns: Inferred::default(), warnings: Vec::new() })
+        let output = Output::of(records.clone(), rows, payload);
+        Ok(Processed { records, output, filtered, dead, new_columns: Inferred::default(), warnings: Vec::new() })
     }
 }
 
@@ -135,7 +136,10 @@ impl Plugins for Simple {
             "memoryStaged" => config::<StagedMemorySink>(component)?.build(),
             _ => config::<MemorySink>(component)?.build(),
         };
-        Ok(BuiltSink { sink, unknown_fields: None })
+        Ok(BuiltSink { sink, rows: SinkRows::default() })
+    }
+    fn declared(&self, _: &PipelineSpec) -> Declared {
+        Declared::default()
     }
     fn compiler(&self) -> &dyn Compiler {
         &Obedient

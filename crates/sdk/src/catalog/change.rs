@@ -4,7 +4,10 @@ use super::{
     connector::{Connector, Make, parse},
     passwords::without_login,
 };
-use crate::source::{Kept, Place};
+use crate::{
+    declared::{Declared, SourceRecords},
+    source::{Kept, Place},
+};
 use dataflow_core::{
     pipeline::command::Change,
     position::{Partition, Positions},
@@ -68,12 +71,23 @@ impl Catalog {
         }
     }
 
-    /// Whether the records of a source are texts without types.
-    pub fn is_untyped(&self, source: &Component, connections: &Connections) -> bool {
-        self.get(Role::Source, &source.kind).is_some_and(|connector| match connector.make {
-            Make::Source { is_untyped, .. } => is_untyped(Value::Object(own(connector, source, connections))),
-            Make::Sink { .. } => false,
-        })
+    /// What the connectors of a spec declare, as far as their settings can be read without looking up secrets. Never touches the
+    /// network.
+    pub fn declared(&self, spec: &PipelineSpec, connections: &Connections) -> Declared {
+        let filled = |connector, component| Value::Object(own(connector, component, connections));
+        let mut declared = Declared::default();
+        if let Some(connector) = self.get(Role::Source, &spec.source.kind)
+            && let Make::Source { records, .. } = connector.make
+        {
+            let unread = SourceRecords { metadata: connector.metadata, ..SourceRecords::default() };
+            declared.source = records(filled(connector, &spec.source)).unwrap_or(unread);
+        }
+        if let Some(connector) = self.get(Role::Sink, &spec.sink.kind)
+            && let Make::Sink { rows, .. } = connector.make
+        {
+            declared.sink = rows(filled(connector, &spec.sink)).unwrap_or_default();
+        }
+        declared
     }
 
     fn read(

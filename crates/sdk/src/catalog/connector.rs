@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     Problem,
+    declared::{Metadata, SinkRows, SourceRecords},
     sink::{Kind, Sink},
     source::Source,
-    transform::UnknownFields,
 };
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -56,15 +56,15 @@ pub struct Connector {
     /// A sink's settings that change neither where it writes nor what.
     pub(super) tuning: &'static [&'static str],
     /// What a source's records have behind `meta.`; none: anything.
-    pub(crate) metadata: Option<&'static [&'static str]>,
+    pub(super) metadata: Option<&'static [Metadata]>,
     pub(super) schema: Schema,
     pub(super) make: Make,
 }
 
 type Built<T> = Result<T, Vec<Problem>>;
 
-/// A sink, and what becomes of output fields that it has no column for (table sinks).
-pub type BuiltSink = (Box<dyn Sink>, Option<UnknownFields>);
+/// A sink, and what it declares of the rows that it wants.
+pub type BuiltSink = (Box<dyn Sink>, SinkRows);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Make {
@@ -72,13 +72,14 @@ pub(super) enum Make {
         check: fn(Value) -> Vec<Problem>,
         build: fn(Value) -> Built<Box<dyn Source>>,
         reading: Reading,
-        is_untyped: fn(Value) -> bool,
+        records: fn(Value) -> Option<SourceRecords>,
         reads_file: fn(Value, &Path) -> bool,
     },
     Sink {
         check: fn(Value) -> Vec<Problem>,
         build: fn(Value) -> Built<BuiltSink>,
         target: fn(Value) -> Option<String>,
+        rows: fn(Value) -> Option<SinkRows>,
     },
 }
 
@@ -103,7 +104,10 @@ impl Connector {
                     if problems.is_empty() { Ok(config.build()) } else { Err(problems) }
                 },
                 reading: change::reading::<C>,
-                is_untyped: |config| parse::<C>(config).is_ok_and(|config| config.is_untyped()),
+                records: |config| {
+                    let config = parse::<C>(config).ok()?;
+                    Some(SourceRecords { untyped: config.is_untyped(), key: config.key_type(), metadata: C::METADATA })
+                },
                 reads_file: |config, path| parse::<C>(config).is_ok_and(|config| config.reads_file(path)),
             },
         }
@@ -126,10 +130,11 @@ impl Connector {
                 build: |config| {
                     let config = parse::<C>(config)?;
                     let problems = config.check();
-                    let unknown_fields = config.unknown_fields();
-                    if problems.is_empty() { Ok((config.build(), unknown_fields)) } else { Err(problems) }
+                    let rows = config.rows();
+                    if problems.is_empty() { Ok((config.build(), rows)) } else { Err(problems) }
                 },
                 target: |config| parse::<C>(config).ok().map(|config| config.target()),
+                rows: |config| parse::<C>(config).ok().map(|config| config.rows()),
             },
         }
     }

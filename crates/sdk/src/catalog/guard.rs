@@ -1,6 +1,6 @@
 //! A connector whose texts have no secrets in them: all that it says passes through here.
 //!
-//! Whoever adds a method to one of these traits forwards it here, too.
+//! A method that is added to one of these traits is forwarded here, too: the lint `missing_trait_methods` sees to it.
 use super::redactor::Redactor;
 use crate::{
     Context, Error, Problem,
@@ -102,6 +102,7 @@ pub(super) fn sink(inner: Box<dyn Sink>, redactor: &Arc<Redactor>) -> Box<dyn Si
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Source for Guarded<Box<dyn Source>> {
     fn single_lane(&self) -> bool {
         self.inner.single_lane()
@@ -148,6 +149,7 @@ impl Source for Guarded<Box<dyn Source>> {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Reader for Guarded<Box<dyn Reader>> {
     async fn read(&mut self) -> Result<Read, Error> {
         self.inner.read().await.map_err(|error| self.redactor.error(error))
@@ -175,6 +177,7 @@ impl Reader for Guarded<Box<dyn Reader>> {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Sink for Guarded<Box<dyn Sink>> {
     fn kind(&self) -> Kind {
         self.inner.kind()
@@ -211,6 +214,7 @@ impl Sink for Guarded<Box<dyn Sink>> {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Writer for Guarded<Box<dyn Writer>> {
     fn is_untyped(&self) -> bool {
         self.inner.is_untyped()
@@ -246,6 +250,7 @@ impl Writer for Guarded<Box<dyn Writer>> {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Auditor for Guarded<Box<dyn Auditor>> {
     async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
         self.inner.expect(rows).await.map_err(|error| self.redactor.error(error))

@@ -2,6 +2,7 @@
 use super::{Problem, against_schema, schema::join};
 use crate::{
     catalog::{Catalog, Connections, Role, secrets},
+    declared::Declared,
     sink::Kind,
     transform::Compiler,
 };
@@ -107,8 +108,9 @@ fn check(
         let error = match serde_path_to_error::deserialize::<_, PipelineSpec>(&rest) {
             Ok(spec) => {
                 if spec.transforms.len() <= MAX_TRANSFORMS {
-                    problems.extend(compiler.check(&spec));
-                    problems.extend(metadata(&spec, catalog, compiler));
+                    let declared = catalog.declared(&spec, connections);
+                    problems.extend(compiler.check(&spec, &declared));
+                    problems.extend(metadata(&spec, &declared, compiler));
                 }
                 problems.extend(spec::check(&spec));
                 if rest == *value {
@@ -135,7 +137,7 @@ fn check(
         left_out += 1;
         if left_out > MOST_LEFT_OUT || !leaf.is_some_and(|(parent, name)| remove(&mut rest, &parent, &name)) {
             if let Some(rest) = flow_only(fields).filter(|rest| rest.transforms.len() <= MAX_TRANSFORMS) {
-                problems.extend(compiler.check(&rest));
+                problems.extend(compiler.check(&rest, &catalog.declared(&rest, connections)));
             }
             return Err(problems);
         }
@@ -154,12 +156,13 @@ fn kinds(path: &str, catalog: &Catalog, compiler: &dyn Compiler) -> Option<Vec<&
 }
 
 /// Findings about metadata that the source's records don't have.
-fn metadata(spec: &PipelineSpec, catalog: &Catalog, compiler: &dyn Compiler) -> Vec<Problem> {
-    const OF_ALL: [&str; 4] = ["id", "offset", "partition", "position"];
+fn metadata(spec: &PipelineSpec, declared: &Declared, compiler: &dyn Compiler) -> Vec<Problem> {
+    if declared.source.metadata.is_none() {
+        return Vec::new();
+    }
     let source = &spec.source.kind;
-    let Some(known) = catalog.get(Role::Source, source).and_then(|source| source.metadata) else { return Vec::new() };
-    let known = || OF_ALL.iter().chain(known).copied();
-    let read = compiler.metadata(spec).into_iter();
+    let known = || declared.source.known().map(|(name, _)| name);
+    let read = compiler.metadata(spec, declared).into_iter();
     let unknown = read.filter(|(_, name)| known().all(|known| known != name));
     let finding = |(path, name): (String, String)| {
         if name == "timestamp" {

@@ -2,6 +2,7 @@
 use super::*;
 use crate::{
     catalog::{Connections, tests::catalog},
+    declared::Declared,
     transform::{Compiler, Plan, Program},
 };
 use dataflow_core::spec::PipelineSpec;
@@ -81,7 +82,7 @@ fn all_findings_come_at_once() {
 struct Keep;
 
 impl Compiler for Keep {
-    fn check(&self, spec: &PipelineSpec) -> Vec<Problem> {
+    fn check(&self, spec: &PipelineSpec, _: &Declared) -> Vec<Problem> {
         let wrong =
             spec.transforms.iter().enumerate().filter(|(_, transform)| !transform.config.contains_key("condition"));
         wrong.map(|(n, _)| Problem::new(format!("transforms[{n}].condition"), "missing-field", "is missing")).collect()

@@ -1,6 +1,6 @@
 //! Keys of records: bytes, and what they stand for.
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use dataflow_core::{spec::Component, types::Type};
+use dataflow_core::types::Type;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -27,12 +27,6 @@ pub enum KeyFormat {
 }
 
 impl KeyFormat {
-    /// What the keys of a source's records are, by its setting `keyFormat`. Of a source without it they are text.
-    pub fn of(source: &Component) -> Self {
-        let given = source.config.get("keyFormat").cloned();
-        given.and_then(|given| serde_json::from_value(given).ok()).unwrap_or_default()
-    }
-
     /// The type of `meta.key`.
     pub fn ty(self) -> Type {
         match self {

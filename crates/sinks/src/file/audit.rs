@@ -242,10 +242,8 @@ impl FileAuditor {
 #[async_trait]
 impl Auditor for FileAuditor {
     async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
-        let partition = self.origins.partition(rows);
         let Payload::Documents { data, spans } = &rows.payload else { return Err(super::lines::misfit()) };
-        for (span, record) in spans.iter().zip(&rows.rows) {
-            let origin = Origin { partition, position: rows.records.offsets[*record as usize] };
+        for (span, origin) in spans.iter().zip(self.origins.of(rows)) {
             self.expect_row(origin, span.of(data));
         }
         Ok(())

@@ -19,8 +19,8 @@ use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
+    declared::SinkRows,
     sink::{Kind, OpenLane, Opened, Sink},
-    transform::UnknownFields,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -159,8 +159,10 @@ impl SinkConfig for FileSink {
     fn build(self) -> Box<dyn Sink> {
         Box::new(self)
     }
-    fn unknown_fields(&self) -> Option<UnknownFields> {
-        (self.format() == Format::Csv).then(|| self.unknown_fields.unwrap_or_default().into())
+    fn rows(&self) -> SinkRows {
+        let columns = self.columns.iter().flatten().map(|name| (name.clone(), None));
+        let unknown_fields = (self.format() == Format::Csv).then(|| self.unknown_fields.unwrap_or_default().into());
+        SinkRows { columns: columns.collect(), unknown_fields, ..SinkRows::default() }
     }
 }
 

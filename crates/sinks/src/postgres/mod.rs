@@ -32,8 +32,8 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
+    declared::SinkRows,
     sink::{Kind, OpenLane, Opened, Sink},
-    transform::UnknownFields,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -156,8 +156,8 @@ impl SinkConfig for PostgresSink {
     fn target(&self) -> String {
         format!("{} {}", pool::target(self.url.as_deref().unwrap_or_default()), self.table)
     }
-    fn unknown_fields(&self) -> Option<UnknownFields> {
-        Some(self.unknown_fields.into())
+    fn rows(&self) -> SinkRows {
+        self.options().rows()
     }
     fn tuning() -> &'static [&'static str] {
         &["fenceTimeout", "maxConnections"]

@@ -23,8 +23,8 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
+    declared::SinkRows,
     sink::{Kind, OpenLane, Opened, Sink},
-    transform::UnknownFields,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -124,8 +124,8 @@ impl SinkConfig for SqliteSink {
     fn target(&self) -> String {
         format!("{} {}", on_disk::spelled(&self.path), self.table.to_lowercase())
     }
-    fn unknown_fields(&self) -> Option<UnknownFields> {
-        Some(self.unknown_fields.into())
+    fn rows(&self) -> SinkRows {
+        self.options().rows()
     }
     fn tuning() -> &'static [&'static str] {
         &["fenceTimeout"]

@@ -645,7 +645,7 @@ async fn an_audit_takes_for_equal_what_the_table_does() {
         records.data = data.into();
         let payload = Payload::Documents { data: records.data.clone(), spans: records.spans.clone() };
         let all = (0..documents.len() as u32).collect();
-        let output = Output { records: Arc::new(records), rows: all, payload };
+        let output = Output::of(Arc::new(records), all, payload);
         let mut auditor = target.sink().audit(&context("p"), Default::default()).await.unwrap().unwrap().auditor;
         auditor.expect(&output).await.unwrap();
         let found = auditor.finish().await.unwrap();

@@ -23,6 +23,14 @@ impl Columns {
             Self::Types(types) => types.keys().map(String::as_str).collect(),
         }
     }
+
+    /// Their names, in order, and the types that are given.
+    pub fn typed(&self) -> Vec<(String, Option<Type>)> {
+        match self {
+            Self::Names(names) => names.iter().map(|name| (name.clone(), None)).collect(),
+            Self::Types(types) => types.iter().map(|(name, ty)| (name.clone(), Some(*ty))).collect(),
+        }
+    }
 }
 
 /// One name or several.

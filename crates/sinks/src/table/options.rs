@@ -1,6 +1,6 @@
 //! The options of a spec for the target table.
 use super::{Columns, Layout, Names, Naming};
-use dataflow_sdk::{Problem, transform::UnknownFields};
+use dataflow_sdk::{Problem, declared::SinkRows, transform::UnknownFields};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,16 @@ impl Options {
     /// The given key columns.
     pub fn key(&self) -> Vec<String> {
         self.key.as_ref().map(Names::to_vec).unwrap_or_default()
+    }
+
+    /// What of each output row is wanted.
+    pub fn rows(&self) -> SinkRows {
+        SinkRows {
+            key: self.key(),
+            columns: self.columns.as_ref().map(Columns::typed).unwrap_or_default(),
+            unknown_fields: Some(self.unknown_fields.into()),
+            side: Vec::new(),
+        }
     }
 
     /// Whether columns may be added.

@@ -21,7 +21,7 @@ pub(crate) fn documents(documents: &[String]) -> Output {
     }
     (records.data, records.to) = (data.into(), Position::offset(documents.len() as u64));
     let payload = Payload::Documents { data: records.data.clone(), spans: records.spans.clone() };
-    Output { records: Arc::new(records), rows: (0..documents.len() as u32).collect(), payload }
+    Output::of(Arc::new(records), (0..documents.len() as u32).collect(), payload)
 }
 
 /// An output of these documents, and which of them have values that the column is not asked for with.
@@ -29,7 +29,7 @@ pub(crate) fn decoded(demand: &Demand, documents: &[String]) -> (Output, Vec<usi
     let Demand::Columns(columns) = demand else { panic!("{demand:?}") };
     let output = self::documents(documents);
     let field = |column: &Column| Field { path: vec![column.name.clone()], want: Want::As(column.ty) };
-    let found = Decoder::new(columns.iter().map(field).collect()).decode(&output.records);
+    let found = Decoder::new(columns.iter().map(field).collect()).decode(output.records.as_ref().unwrap());
     assert!(found.broken.is_empty(), "{:?}", found.broken);
     let fields = columns.iter().map(|column| ArrowField::new(&column.name, arrow_type(column.ty), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

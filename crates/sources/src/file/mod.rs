@@ -40,10 +40,12 @@ use async_trait::async_trait;
 use dataflow_core::{
     position::{Partition, Position, Positions},
     spec::Millis,
+    types::Type,
 };
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     batch::Warning,
+    declared::Metadata,
     extent,
     source::{Assignment, Kept, Place, Placed, Reader, Source},
 };
@@ -181,7 +183,7 @@ impl SourceConfig for FileSource {
         has copied to the name of an older generation (`app.log.1`) is read to its end in the copy; without a copy, one \
         that had been read to its end goes on at its beginning, and the history says so. Names that are no UTF-8 are \
         written with `\\xE9` for such bytes, and `\\\\` for a backslash.";
-    const METADATA: Option<&'static [&'static str]> = Some(&["file"]);
+    const METADATA: Option<&'static [Metadata]> = Some(&[("file", Type::Text)]);
 
     fn is_untyped(&self) -> bool {
         self.format_of(Path::new(&self.path)) == Format::Csv

@@ -9,9 +9,13 @@ mod tests;
 
 use crate::ahead::{Ahead, Nothing};
 use async_trait::async_trait;
-use dataflow_core::position::{Partition, Position, Positions};
+use dataflow_core::{
+    position::{Partition, Position, Positions},
+    types::Type,
+};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
+    declared::Metadata,
     extent::{Extent, Extents},
     source::{Assignment, Kept, Place, Reader, Source},
 };
@@ -140,7 +144,7 @@ impl SourceConfig for GenerateSource {
     const GUARANTEE: &'static str = "A record depends only on the seed and its number, and the position is the number \
         of records before it: after any crash the same records follow. A change of schema or seed changes the records \
         that were not read yet.";
-    const METADATA: Option<&'static [&'static str]> = Some(&[]);
+    const METADATA: Option<&'static [Metadata]> = Some(&[("partition", Type::Bigint)]);
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

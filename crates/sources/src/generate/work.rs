@@ -8,7 +8,7 @@ use dataflow_sdk::{
     records::{Layout, Span},
     source::Assignment,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Longest wait for a record.
@@ -112,6 +112,7 @@ impl Work for Generate {
         let part = &mut self.parts[k];
         let most = due.min(part.end - part.at);
         let mut records = Records::empty(part.name.clone(), Position::offset(part.at), Layout::Json);
+        records.shared = Arc::new(vec![("partition".into(), part.number.to_string())]);
         records.spans.reserve(most as usize);
         records.offsets.reserve(most as usize);
         let mut data = Vec::with_capacity((most as usize * 256).min(self.max_bytes));

@@ -23,9 +23,11 @@ use client::Client;
 use dataflow_core::{
     position::{Partition, Position, Positions},
     spec::Millis,
+    types::Type,
 };
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
+    declared::Metadata,
     records::KeyFormat,
     source::{Assignment, Kept, Place, Reader, Source},
 };
@@ -190,7 +192,17 @@ impl SourceConfig for KafkaSource {
         no longer in the log and a log that lost its end and was rewritten (`onPositionLost`). Brokers before Kafka 2.8 give topics no ids: there, a topic that is recreated and filled past \
         the checkpoint can't be distinguished from the old one.";
     const CONNECTION: Option<&'static str> = Some("kafka");
-    const METADATA: Option<&'static [&'static str]> = Some(&["key", "timestamp", "topic", "headers"]);
+    const METADATA: Option<&'static [Metadata]> = Some(&[
+        ("key", Type::Text), // or as `keyFormat` says
+        ("timestamp", Type::Timestamp),
+        ("topic", Type::Text),
+        ("partition", Type::Bigint),
+        ("headers", Type::Json),
+    ]);
+
+    fn key_type(&self) -> Type {
+        self.key_format.ty()
+    }
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -11,7 +11,9 @@ use dataflow_core::{
 use dataflow_engine::parts::{BuiltSink, Plugins};
 use dataflow_sdk::{
     Context, Error,
+    audit::{Audit, Audited},
     batch::{Column, Demand, Output, Warning},
+    declared::Declared,
     extent::Extents,
     sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Writer},
     source::{Assignment, Place, Placed, Reader, Source},
@@ -38,8 +40,12 @@ impl Plugins for Watched {
     }
 
     fn sink(&self, component: &Component) -> Result<BuiltSink, Vec<Problem>> {
-        let BuiltSink { sink: inner, unknown_fields } = self.inner.sink(component)?;
-        Ok(BuiltSink { sink: Box::new(WatchedSink { inner, faults: self.faults.clone() }), unknown_fields })
+        let BuiltSink { sink: inner, rows } = self.inner.sink(component)?;
+        Ok(BuiltSink { sink: Box::new(WatchedSink { inner, faults: self.faults.clone() }), rows })
+    }
+
+    fn declared(&self, spec: &PipelineSpec) -> Declared {
+        self.inner.declared(spec)
     }
 
     fn compiler(&self) -> &dyn Compiler {
@@ -62,6 +68,7 @@ struct WatchedSource {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Source for WatchedSource {
     fn single_lane(&self) -> bool {
         self.inner.single_lane()
@@ -112,6 +119,7 @@ struct WatchedSink {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Sink for WatchedSink {
     fn kind(&self) -> Kind {
         self.inner.kind()
@@ -133,6 +141,10 @@ impl Sink for WatchedSink {
     async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
         self.inner.missing(cx, journalled).await
     }
+
+    async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
+        self.inner.audit(cx, audit).await
+    }
 }
 
 struct WatchedWriter {
@@ -141,6 +153,7 @@ struct WatchedWriter {
 }
 
 #[async_trait]
+#[deny(clippy::missing_trait_methods)]
 impl Writer for WatchedWriter {
     fn is_untyped(&self) -> bool {
         self.inner.is_untyped()

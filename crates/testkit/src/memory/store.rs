@@ -64,7 +64,9 @@ impl Inner {
         let (mut rows, mut rejected) = (Vec::new(), Vec::new());
         for (index, output) in outputs.iter().enumerate() {
             for (number, record) in output.rows.iter().enumerate() {
-                let (id, data) = (output.records.id(*record as usize), row::text(output, number));
+                let own = || format!("state/{record}");
+                let id = output.records.as_ref().map_or_else(own, |records| records.id(*record as usize));
+                let data = row::text(output, number);
                 match self.rejects.as_ref().and_then(|rejects| rejects(&id, &data)) {
                     Some(cause) => rejected.push(RejectedRow { output: index, row: number, cause }),
                     None => rows.push(Row {

@@ -3,11 +3,15 @@ use super::{edit::Edit, unnest::Unnest};
 use crate::expression::{
     Class, Context, Edited, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path, scope::NOW,
 };
-use dataflow_core::{limits::MAX_EXPRESSIONS, spec::Component, types::Type};
+use dataflow_core::{limits::MAX_EXPRESSIONS, types::Type};
 use dataflow_formats::decode::Want;
-use dataflow_sdk::{Problem, transform::Volatile};
+use dataflow_sdk::{
+    Problem,
+    batch::Column,
+    declared::{SideExpression, SinkRows},
+    transform::Volatile,
+};
 use datafusion_sql::sqlparser::ast;
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What is done to each batch, in order.
@@ -46,6 +50,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) inputs: Inputs,
     pub(crate) steps: Vec<Staged>,
     pub(crate) problems: Vec<Problem>,
+    /// What the sink wants to know of each row beside what it writes, each with the column in which it is computed.
+    pub(crate) side: Vec<(Column, usize)>,
     /// Where metadata is read, and the names after `meta.`.
     pub(crate) metadata: Vec<(String, String)>,
     /// The transform at hand: `transforms[1]`.
@@ -63,6 +69,7 @@ impl<'a> Builder<'a> {
             inputs,
             steps: Vec::new(),
             problems: Vec::new(),
+            side: Vec::new(),
             metadata: Vec::new(),
             stage: String::new(),
             expressions: 0,
@@ -127,6 +134,15 @@ impl<'a> Builder<'a> {
 
     /// What is another one each time that a record is read.
     pub(crate) fn volatile(&self) -> Volatile {
+        self.volatility().0
+    }
+
+    /// The computed columns that are other ones each time that a record is read.
+    fn volatile_registers(&self) -> BTreeSet<usize> {
+        self.volatility().1
+    }
+
+    fn volatility(&self) -> (Volatile, BTreeSet<usize>) {
         let mut volatile = Volatile::default();
         let mut registers = BTreeSet::new();
         for Staged { step, .. } in &self.steps {
@@ -157,25 +173,46 @@ impl<'a> Builder<'a> {
             Origin::Field(_) => false,
         });
         volatile.fields = made.map(|(name, _)| name.clone()).collect();
-        volatile
+        (volatile, registers)
     }
 
-    /// Notes each field of the sink's `key` that would be another one if a record were read again.
-    pub(crate) fn check_key(&mut self, sink: &Component) {
-        let key: Vec<&str> = match sink.config.get("key") {
-            Some(Value::String(name)) => vec![name],
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            _ => return,
+    /// Adds what a sink wants to know of each row, in the scope of the output.
+    pub(crate) fn side(&mut self, wanted: &SideExpression) {
+        let SideExpression { path, text, ty } = wanted;
+        self.enter("sink".into());
+        let Some(tree) = self.parse(text, path) else { return };
+        let (tree, class) = match ty {
+            // The text of whatever it is.
+            Type::Text => (as_text(tree), Class::Text),
+            ty => (tree, Class::of_type(*ty)),
         };
+        let Some(mut expression) = self.expression(tree, &[], class, &format!("the sink's {path}"), path) else {
+            return;
+        };
+        expression.text.clone_from(text);
+        let register = self.register(Register {
+            class: expression.class,
+            default_type: expression.default_type.clone(),
+            fixed: expression.fixed,
+        });
+        self.step(Step::Compute { register, expression });
+        self.side.push((Column { name: path.clone(), ty: *ty }, register));
+    }
+
+    /// Notes each field of the sink's key, and each of its side expressions, that would be another one if a record were read again.
+    pub(crate) fn check_sink(&mut self, sink: &SinkRows) {
         let volatile = self.volatile();
-        for name in key.into_iter().filter(|name| volatile.fields.iter().any(|field| field.as_str() == *name)) {
-            let message = format!("{name} is made by a function that gives another value each time");
-            let problem = Problem::new("sink.key", "volatile-key", message);
-            self.problems.push(
-                problem
-                    .fix("take fields of the records, or where a record stands: meta.partition and meta.offset, of Kafka with meta.topic"),
-            );
-        }
+        let key = sink.key.iter().filter(|name| volatile.fields.contains(name));
+        let key = key.map(|name| ("key", format!("{name} is made by a function that gives another value each time")));
+        let registers = self.volatile_registers();
+        let side = self.side.iter().filter(|(_, register)| registers.contains(register));
+        let side = side.map(|(Column { name, .. }, _)| (name.as_str(), "gives another value each time".to_owned()));
+        let problem = |(path, message): (&str, String)| {
+            Problem::new(format!("sink.{path}"), "volatile-key", message)
+                .fix("take fields of the records, or meta.position, which no other record has")
+        };
+        let problems: Vec<Problem> = key.chain(side).map(problem).collect();
+        self.problems.extend(problems);
     }
 
     /// The syntax tree of the expression in a field of the transform at hand; none, and noted, if it doesn't parse.
@@ -220,7 +257,7 @@ impl<'a> Builder<'a> {
     /// Nothing can be set or removed there.
     pub(crate) fn edit(&mut self, path: &[String], value: Option<Origin>) -> Result<(), Finding> {
         let (Some(top), true) = (path.first(), path.len() > 1) else { return Ok(()) };
-        if self.cx.untyped {
+        if self.cx.source.untyped {
             let finding = Finding::new(
                 "unsupported",
                 format!("the source's fields are texts, which have no fields: {}", path.join(".")),
@@ -277,4 +314,10 @@ impl<'a> Builder<'a> {
     pub(crate) fn raw(&mut self, path: Vec<String>) -> usize {
         self.inputs.field(path, Want::As(Type::Any))
     }
+}
+
+/// The text of an expression's value.
+fn as_text(tree: ast::Expr) -> ast::Expr {
+    let (kind, expr) = (ast::CastKind::Cast, Box::new(tree));
+    ast::Expr::Cast { kind, expr, data_type: ast::DataType::Text, array: false, format: None }
 }

@@ -79,14 +79,18 @@ impl Documents {
             Origin::Edited(edited) => Source { name, slot: Slot::Register(edited.register), raw: true, optional: true },
             Origin::Field(path) => {
                 // JSON goes through as it is written, and so does untyped text; a declared type makes a JSON value of it.
-                let ty = if builder.cx.untyped { builder.cx.declared(&path).unwrap_or(Type::Text) } else { Type::Any };
+                let ty = if builder.cx.source.untyped {
+                    builder.cx.declared(&path).unwrap_or(Type::Text)
+                } else {
+                    Type::Any
+                };
                 let slot = Slot::Field(builder.inputs.field(path, Want::As(ty)));
                 Source { name, slot, raw: is_json(ty), optional: false }
             }
         };
         let set = scope.columns.into_iter().map(source).collect();
         let removed = scope.removed.into_iter().collect();
-        let declared = if builder.cx.untyped { Vec::new() } else { declared::leaving(builder) };
+        let declared = if builder.cx.source.untyped { Vec::new() } else { declared::leaving(builder) };
         Self { open: scope.open, set, removed, schema: builder.cx.schema.clone(), declared, csv: None }
     }
 

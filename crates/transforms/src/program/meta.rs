@@ -102,11 +102,6 @@ fn given(field: &Field, records: &Records) -> Option<ArrayRef> {
         "timestamp" => times(records)?,
         "position" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.place(row)))),
         "id" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.id(row)))),
-        // Sources that have no number of it have its name.
-        "partition" if !records.shared.iter().any(|(key, _)| key == "partition") => {
-            let number = records.partition.0.rsplit('/').next().and_then(|last| last.parse::<i64>().ok())?;
-            Arc::new(Int64Array::from_value(number, records.len()))
-        }
         _ => return None,
     })
 }

@@ -29,20 +29,24 @@ use crate::{
 };
 use dataflow_core::spec::{Component, OnTypeMismatch, PipelineSpec};
 use dataflow_formats::decode::{Decoder, Field};
-use dataflow_sdk::{Problem, batch::Demand, records::KeyFormat, transform::Plan};
-use serde_json::Value;
+use dataflow_sdk::{
+    Problem,
+    batch::Demand,
+    declared::{Declared, SinkRows},
+    transform::Plan,
+};
 use std::{collections::BTreeSet, sync::Arc};
+use target::Target;
 use watch::By;
 
-/// Plans all transforms of a spec, whose source has texts without types, if it is `untyped`. Its problems are in the builder.
+/// Plans all transforms of a spec, and what its sink wants to know of each row. Its problems are in the builder.
 pub(crate) fn plan<'a>(
     functions: &'a Arc<Functions>,
     transforms: &[Component],
     spec: &'a PipelineSpec,
-    untyped: bool,
+    declared: &'a Declared,
 ) -> Builder<'a> {
-    let key = KeyFormat::of(&spec.source).ty();
-    let cx = Context { functions, schema: &spec.schema, key, untyped };
+    let cx = Context { functions, schema: &spec.schema, source: &declared.source };
     let mut builder = Builder::new(cx);
     for (index, component) in transforms.iter().enumerate() {
         builder.enter(format!("transforms[{index}]"));
@@ -53,34 +57,30 @@ pub(crate) fn plan<'a>(
             }
         }
     }
+    for side in &declared.sink.side {
+        builder.side(side);
+    }
     builder
 }
 
 /// The fields of the records that settings name: as they come to the sink, and as the source has them.
 fn named(plan: &Plan, scope: &Scope) -> Vec<(Vec<String>, By)> {
-    let names = |setting: &str| match plan.spec.sink.config.get(setting) {
-        Some(Value::String(name)) => vec![name.clone()],
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::Object(types)) => types.keys().cloned().collect(),
-        _ => Vec::new(),
-    };
-    let origin = |name: String| match scope.columns.get(&name) {
+    let origin = |name: &String| match scope.columns.get(name) {
         Some(Origin::Field(path)) => Some(path.clone()),
         Some(_) => None,
-        None => (scope.open && !scope.removed.contains(&name)).then(|| vec![name]),
+        None => (scope.open && !scope.removed.contains(name)).then(|| vec![name.clone()]),
     };
-    let key = names("key").into_iter().filter_map(origin).map(|path| (path, By::Key));
-    let columns = names("columns").into_iter().filter_map(origin).map(|path| (path, By::Columns));
+    let SinkRows { key, columns, .. } = &plan.declared.sink;
+    let key = key.iter().filter_map(origin).map(|path| (path, By::Key));
+    let columns = columns.iter().filter_map(|(name, _)| origin(name)).map(|path| (path, By::Columns));
     let schema = plan.spec.schema.keys().map(|name| (vec![name.clone()], By::Schema));
     key.chain(columns).chain(schema).collect()
 }
 
 /// The columns whose types were taken from the data, and that nobody has named since.
 fn learned(plan: &Plan) -> BTreeSet<String> {
-    let columns = plan.spec.sink.config.get("columns").and_then(Value::as_object);
-    let named = |name: &&String| {
-        plan.spec.schema.contains_key(*name) || columns.is_some_and(|columns| columns.contains_key(*name))
-    };
+    let typed = |name: &String| plan.declared.sink.columns.iter().any(|(column, ty)| column == name && ty.is_some());
+    let named = |name: &&String| plan.spec.schema.contains_key(*name) || typed(name);
     plan.learned
         .0
         .iter()
@@ -101,10 +101,11 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
     }
     let result = match &plan.demand {
         Demand::Documents => run::Made::Documents(Box::new(documents::Documents::new(&mut builder))),
-        Demand::Columns(columns) => run::Made::Columns(target::Target::new(columns, learned(plan), &mut builder)),
+        Demand::Columns(columns) => run::Made::Columns(Target::new(columns, learned(plan), &mut builder)),
         Demand::AllColumns => run::Made::Unknown,
     };
-    let unknown = match (&result, plan.unknown_fields, &plan.demand) {
+    let side = Target::of_computed("side expression", std::mem::take(&mut builder.side), &builder);
+    let unknown = match (&result, plan.declared.sink.unknown_fields, &plan.demand) {
         (run::Made::Columns(target), Some(rule), Demand::Columns(_)) => {
             Some(unknown::Unknown::new(rule, target, &builder.scope, &plan.learned, &mut builder.inputs))
         }
@@ -139,6 +140,7 @@ pub(crate) fn compile(mut builder: Builder<'_>, plan: &Plan) -> Result<Chain, Ve
         steps: builder.steps,
         scope: builder.scope,
         result,
+        side,
         lenient: plan.spec.on_type_mismatch == OnTypeMismatch::Null,
         unknown,
         schema: plan.spec.schema.clone(),

@@ -54,6 +54,8 @@ pub(crate) struct Chain {
     /// The output fields.
     pub(super) scope: Scope,
     pub(super) result: Made,
+    /// What the sink wants to know of each row beside that.
+    pub(super) side: Target,
     /// Whether a value that doesn't fit is NULL instead of a dead letter.
     pub(super) lenient: bool,
     pub(super) unknown: Option<Unknown>,
@@ -212,12 +214,14 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
 impl Chain {
     fn attempt(&mut self, records: &Arc<Records>) -> Result<Processed, Excess> {
         let total = records.len();
-        let ((rows, payload, new_columns, ignored), decoded, dead, misfits) =
+        let ((rows, payload, side, new_columns, ignored), decoded, dead, misfits) =
             self.run(records, |chain, decoded, frame, misfits| {
                 let new_columns = match (&chain.unknown, &chain.result) {
                     (Some(unknown), Made::Columns(target)) => unknown.apply(chain, decoded, target, frame, records),
                     _ => Inferred::default(),
                 };
+                let side = chain.side(frame, misfits);
+                let rows_of_side = frame.len();
                 let payload = match &mut chain.result {
                     Made::Documents(documents) => {
                         documents.make(frame, records, &decoded.marks, chain.lenient, misfits)?
@@ -225,20 +229,26 @@ impl Chain {
                     Made::Columns(target) => Payload::Columns(target.make(frame, chain.lenient, misfits)),
                     Made::Unknown => Payload::Columns(super::target::nothing(frame.len())),
                 };
+                let side = if frame.len() == rows_of_side { side } else { chain.side(frame, misfits) };
                 // Only of records that nothing more has happened to.
                 let ignored = match &chain.unknown {
                     Some(unknown) => unknown.ignored(chain, decoded, frame, records),
                     None => Vec::new(),
                 };
                 let rows = frame.rows().map_or_else(|| (0..total as u32).collect(), <[u32]>::to_vec);
-                Ok((rows, payload, new_columns, ignored))
+                Ok((rows, payload, side, new_columns, ignored))
             })?;
         let mut warnings = self.watch.warnings(&decoded, total);
         warnings.extend(misfits.warnings());
         warnings.extend(ignored);
-        let output = Output { records: records.clone(), rows, payload };
+        let output = Output { side, ..Output::of(records.clone(), rows, payload) };
         let filtered = total as u64 - dead.len() as u64 - output.records_delivered();
-        Ok(Processed { output, filtered, dead, new_columns, warnings })
+        Ok(Processed { records: records.clone(), output, filtered, dead, new_columns, warnings })
+    }
+
+    /// What the sink wants to know of each row beside what it writes.
+    fn side(&self, frame: &mut Frame<'_>, misfits: &mut Misfits) -> Vec<ArrayRef> {
+        if self.side.is_empty() { Vec::new() } else { self.side.make(frame, self.lenient, misfits).columns().to_vec() }
     }
 
     /// A record that comes to too much by itself.
@@ -248,8 +258,10 @@ impl Chain {
             Made::Columns(target) => Payload::Columns(target.nothing()),
             Made::Unknown => Payload::Columns(super::target::nothing(0)),
         };
+        let side = self.side.nothing().columns().to_vec();
         Processed {
-            output: Output { records: record, rows: Vec::new(), payload },
+            output: Output { side, ..Output::of(record.clone(), Vec::new(), payload) },
+            records: record,
             filtered: 0,
             dead: vec![Dead { row: 0, stage, code: "too-large", cause }],
             new_columns: Inferred::default(),

@@ -37,6 +37,8 @@ enum Source {
 /// The columns that a sink asks for.
 #[derive(Debug)]
 pub(crate) struct Target {
+    /// What its columns are, in words.
+    what: &'static str,
     columns: Vec<(Column, Source)>,
     /// For each column, what `schema` calls the field that it is of.
     fields: Vec<Option<String>>,
@@ -71,19 +73,39 @@ impl Target {
         let mut declared = declared::leaving(builder);
         declared.retain(|declared| !taken(declared.field));
         Self {
+            what: "column",
             columns,
             fields: of_columns,
             schema: Arc::new(Schema::new(fields)),
             learned,
             declared,
-            untyped: builder.cx.untyped,
+            untyped: builder.cx.source.untyped,
         }
+    }
+
+    /// Columns that are computed, each with its number.
+    pub(crate) fn of_computed(what: &'static str, columns: Vec<(Column, usize)>, builder: &Builder<'_>) -> Self {
+        let fields = columns.iter().map(|(column, _)| Field::new(&column.name, arrow_type(column.ty), true));
+        Self {
+            what,
+            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            fields: vec![None; columns.len()],
+            columns: columns.into_iter().map(|(column, at)| (column, Source::Register(at))).collect(),
+            learned: BTreeSet::new(),
+            declared: Vec::new(),
+            untyped: builder.cx.source.untyped,
+        }
+    }
+
+    /// Whether there is no column.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
     }
 
     /// Why a value doesn't fit a column, and what to do if its type was taken from the data.
     fn cause(&self, column: &Column, why: &str, suits: Option<(&str, Type)>) -> String {
         let Column { name, ty } = column;
-        let cause = format!("column {name} ({ty}): {why}");
+        let cause = format!("{} {name} ({ty}): {why}", self.what);
         if !self.learned.contains(name) {
             return cause;
         }
@@ -224,7 +246,7 @@ fn source(column: &Column, builder: &mut Builder<'_>) -> Source {
     // An untyped value goes into a column only as it is written, unless it is declared to stand for a value of a type.
     let field = |path: Vec<String>, inputs: &mut Inputs| match cx.declared(&path) {
         Some(ty) if ty == column.ty => Source::Field(inputs.field(path, Want::As(ty))),
-        Some(ty) if cx.untyped => {
+        Some(ty) if cx.source.untyped => {
             Source::Declared(inputs.field(path, Want::As(ty)), matches!(ty, Type::Json | Type::Number))
         }
         _ => Source::Field(inputs.field(path, Want::Strict(column.ty))),
@@ -265,7 +287,7 @@ fn source(column: &Column, builder: &mut Builder<'_>) -> Source {
         .flatten();
     match (key, path) {
         // CSV records have no paths.
-        (Some(key), Some(_)) if cx.untyped => field(key, inputs),
+        (Some(key), Some(_)) if cx.source.untyped => field(key, inputs),
         (Some(key), Some(path)) => {
             let want = Want::As(column.ty);
             Source::Either(inputs.field(key, want), inputs.field(path, want))

@@ -13,6 +13,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Records,
     batch::{Column, Demand, Payload, Processed},
+    declared::{Declared, Metadata, SinkRows, SourceRecords},
     records::{CsvLayout, Layout, Slices, Span},
     transform::{Compiler, Plan, Program, TooMuch, UnknownFields},
 };
@@ -27,11 +28,30 @@ mod fixes;
 mod neighbours;
 mod paths;
 mod properties;
+mod side;
 mod types;
 mod warnings;
 
-static COMPILER: LazyLock<SqlCompiler> =
-    LazyLock::new(|| SqlCompiler::new(|source| source.config.get("format").is_some_and(|format| format == "csv")));
+static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);
+
+/// What the connectors of a spec declare, as the settings of these tests are meant.
+fn declared(spec: &PipelineSpec) -> Declared {
+    let untyped = spec.source.config.get("format").is_some_and(|format| format == "csv");
+    let metadata: Option<&[Metadata]> =
+        Some(&[("topic", Type::Text), ("partition", Type::Bigint), ("headers", Type::Json), ("file", Type::Text)]);
+    let source = SourceRecords { untyped, metadata, ..SourceRecords::default() };
+    let names = |value: &Value| match value {
+        Value::Array(names) => names.iter().map(|name| (name.as_str().unwrap().to_owned(), None)).collect(),
+        Value::Object(types) => {
+            let ty = |ty: &Value| serde_json::from_value(ty.clone()).unwrap();
+            types.iter().map(|(name, given)| (name.clone(), Some(ty(given)))).collect()
+        }
+        name => vec![(name.as_str().unwrap().to_owned(), None)],
+    };
+    let setting = |name: &str| spec.sink.config.get(name).map(names).unwrap_or_default();
+    let key = setting("key").into_iter().map(|(name, _)| name).collect();
+    Declared { source, sink: SinkRows { key, columns: setting("columns"), ..SinkRows::default() } }
+}
 
 /// A spec with these transforms; `more` overrides its fields.
 fn spec(transforms: Value, more: Value) -> PipelineSpec {
@@ -44,7 +64,8 @@ fn spec(transforms: Value, more: Value) -> PipelineSpec {
 
 fn plan(spec: PipelineSpec, demand: Demand) -> Plan {
     let transforms = spec.transforms.clone();
-    Plan { transforms, spec: Arc::new(spec), demand, unknown_fields: None, learned: Learned::default() }
+    let declared = declared(&spec);
+    Plan { transforms, spec: Arc::new(spec), demand, declared, learned: Learned::default() }
 }
 
 fn program(plan: &Plan) -> Box<dyn Program> {
@@ -55,9 +76,14 @@ fn all(problems: &[dataflow_sdk::Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What is wrong with a spec.
+fn checked(spec: &PipelineSpec) -> Vec<dataflow_sdk::Problem> {
+    COMPILER.check(spec, &declared(spec))
+}
+
 /// What is wrong with these transforms.
 fn problems(transforms: Value) -> String {
-    all(&COMPILER.check(&spec(transforms, json!({}))))
+    all(&checked(&spec(transforms, json!({}))))
 }
 
 /// Records of one line each.

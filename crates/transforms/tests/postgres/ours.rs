@@ -4,6 +4,7 @@ use dataflow_core::{position::Position, spec::PipelineSpec, types::Learned};
 use dataflow_sdk::{
     Records,
     batch::{Demand, Payload},
+    declared::Declared,
     records::{Layout, Span},
     transform::{Compiler, Plan},
 };
@@ -11,7 +12,7 @@ use dataflow_transforms::SqlCompiler;
 use serde_json::json;
 use std::sync::{Arc, LazyLock};
 
-static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(|| SqlCompiler::new(|_| false));
+static COMPILER: LazyLock<SqlCompiler> = LazyLock::new(SqlCompiler::new);
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +36,7 @@ pub fn evaluate(expression: &str, rows: &[Row]) -> Result<Vec<Fate>, String> {
         transforms: spec.transforms.clone(),
         spec: Arc::new(spec),
         demand: Demand::Documents,
-        unknown_fields: None,
+        declared: Declared::default(),
         learned: Learned::default(),
     };
     let findings =

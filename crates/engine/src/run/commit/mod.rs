@@ -44,6 +44,7 @@ const MAX_BATCHES: usize = 8;
 const MAX_BYTES: usize = 8 << 20;
 
 /// What comes to the commit stage, in order.
+#[expect(clippy::large_enum_variant, reason = "the small variant comes when columns are made")]
 pub(crate) enum ToCommit {
     /// A batch.
     Batch(InFlight<Processed>),
@@ -127,7 +128,7 @@ impl Committer {
         for next in waiting.drain(..) {
             match next {
                 ToCommit::Batch(batch) => {
-                    let more = batch.load.output.records.weight();
+                    let more = batch.load.records.weight();
                     if !together.is_empty() && bytes + more > MAX_BYTES {
                         self.commit(std::mem::take(&mut together)).await?;
                         bytes = 0;
@@ -168,11 +169,10 @@ impl Committer {
         let mut permits = Vec::with_capacity(batches.len());
         let mut warned = Warnings::default();
         for InFlight { load: batch, permit } in batches {
-            let Processed { output, filtered, dead, new_columns: _, warnings } = batch;
+            let Processed { records, output, filtered, dead, new_columns: _, warnings } = batch;
             warnings.into_iter().for_each(|warning| warned.add(&live::warned(warning)));
-            let records = &output.records;
             if let Some(lost) = &records.lost {
-                warned.add(&live::warned(passed_over(records, lost)));
+                warned.add(&live::warned(passed_over(&records, lost)));
                 let lost = event::Lost {
                     partition: records.partition.clone(),
                     from: records.from.clone(),
@@ -182,7 +182,7 @@ impl Committer {
                 self.tell(Request::ReportLost { run: self.run, lost }).await?;
             }
             outputs.push(output);
-            fates.push(Fates { filtered, dead });
+            fates.push(Fates { records, filtered, dead });
             permits.push(permit);
         }
         let next = loop {
@@ -236,7 +236,7 @@ impl Committer {
         token.counters.batches += 1;
         let mut letters: Vec<DeadLetter> = Vec::new();
         for (output, fates) in outputs.iter().zip(fates) {
-            let records = &output.records;
+            let records = &fates.records;
             token.positions.extend(records.beside.clone());
             token.positions.insert(records.partition.clone(), records.to.clone());
             token.counters.add(&fates.counters(output));

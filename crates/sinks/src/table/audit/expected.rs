@@ -114,11 +114,12 @@ impl Expected {
         let Payload::Documents { data, spans } = &rows.payload else {
             return Err(Error::fatal("internal", "an audit was given columns where it asked for documents").for_user());
         };
-        let untyped = matches!(rows.records.layout, Layout::Csv(_));
-        let partition = self.origins.partition(rows);
-        let said = spans.iter().zip(&rows.rows).map(|(span, record)| {
-            let origin = Origin { partition, position: rows.records.offsets[*record as usize] };
-            Said { cells: self.cells(span.of(data), untyped, origin), same: Same::new(), origin }
+        let untyped = rows.records.as_ref().is_some_and(|records| matches!(records.layout, Layout::Csv(_)));
+        let origins = self.origins.of(rows);
+        let said = spans.iter().zip(origins).map(|(span, origin)| Said {
+            cells: self.cells(span.of(data), untyped, origin),
+            same: Same::new(),
+            origin,
         });
         Ok(said.collect())
     }

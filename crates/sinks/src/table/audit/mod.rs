@@ -11,7 +11,7 @@ use super::{Found, Layout, Options, Unknown};
 use async_trait::async_trait;
 use dataflow_sdk::{
     Error,
-    audit::{Auditor, Example, Findings, Origin, Origins},
+    audit::{Auditor, Example, Findings, Origins},
     batch::Output,
 };
 
@@ -56,9 +56,7 @@ pub struct Gone {
 #[async_trait]
 impl Auditor for Gone {
     async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
-        let partition = self.origins.partition(rows);
-        for record in &rows.rows {
-            let origin = Origin { partition, position: rows.records.offsets[*record as usize] };
+        for origin in self.origins.of(rows) {
             self.findings.expected += 1;
             let example = || Example { place: Some("the table is not there".into()), ..self.origins.example(origin) };
             self.findings.lost.add(example);

@@ -27,6 +27,7 @@ use operators::{call, in_microseconds, take};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflow_core::types::Type;
+use dataflow_sdk::declared::SourceRecords;
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::ExprSchemable;
 use datafusion_sql::{
@@ -46,10 +47,8 @@ pub(crate) struct Context<'a> {
     pub(crate) functions: &'a Arc<Functions>,
     /// Declared types of source fields.
     pub(crate) schema: &'a IndexMap<String, Type>,
-    /// The type of the keys of its records.
-    pub(crate) key: Type,
-    /// Whether its values are untyped texts.
-    pub(crate) untyped: bool,
+    /// What its source declares of the records.
+    pub(crate) source: &'a SourceRecords,
 }
 
 impl Context<'_> {

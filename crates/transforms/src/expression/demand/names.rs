@@ -59,17 +59,10 @@ impl Demand<'_> {
         found.is_break()
     }
 
-    /// The type of metadata that every source provides under the same name.
+    /// The type of a piece of metadata; none: the use decides.
     fn known_meta(&self, path: &[String]) -> Option<Type> {
         let [name] = path else { return None };
-        match name.as_str() {
-            "offset" | "partition" => Some(Type::Bigint),
-            "timestamp" | NOW => Some(Type::Timestamp),
-            "key" => Some(self.cx.key),
-            "headers" => Some(Type::Json),
-            "topic" | "id" | "position" | "file" => Some(Type::Text),
-            _ => None,
-        }
+        self.cx.source.type_of(if name == NOW { "timestamp" } else { name })
     }
 
     /// Replaces a name by a column.

@@ -78,7 +78,7 @@ fn unknown_fields_are_ignored_added_or_fatal() {
             spec(json!([{"type": "filter", "condition": "id > 0"}]), json!({})),
             Demand::Columns(vec![column("id", Type::Bigint)]),
         );
-        plan.unknown_fields = Some(rule);
+        plan.declared.sink.unknown_fields = Some(rule);
         program(&plan).process(records(lines)).unwrap()
     };
     let lines = [r#"{"id": 1, "b": "x"}"#, r#"{"id": 2}"#, r#"{"id": 0, "c": 1}"#, r#"{"id": 3, "b": "y", "d": 1.5}"#];
@@ -142,7 +142,7 @@ fn a_record_of_which_nothing_would_be_written_is_a_dead_letter() {
             spec(transforms, json!({})),
             Demand::Columns(vec![column("userId", Type::Bigint), column("Name", Type::Text)]),
         );
-        plan.unknown_fields = Some(rule);
+        plan.declared.sink.unknown_fields = Some(rule);
         let lines = [r#"{"userid": 1, "name": "x"}"#, r#"{"userId": 2}"#, "{}", r#"{"Name": null, "other": 1}"#];
         program(&plan).process(records(&lines)).unwrap()
     };
@@ -186,7 +186,7 @@ fn ignored_fields_are_counted_of_the_records_that_go_to_the_sink() {
     let set = json!({"type": "map", "set": {"made": "1"}});
     let all = |transforms: Value, records: Arc<Records>| {
         let mut plan = plan(spec(transforms, json!({})), Demand::Columns(vec![column("id", Type::Bigint)]));
-        plan.unknown_fields = Some(UnknownFields::Ignore);
+        plan.declared.sink.unknown_fields = Some(UnknownFields::Ignore);
         let processed = program(&plan).process(records).unwrap();
         let ignored = processed.warnings.iter().filter(|warning| warning.code == "ignored-field");
         ignored.map(|warning| (warning.subject.clone(), warning.records)).collect::<BTreeMap<_, _>>()

@@ -179,7 +179,7 @@ fn each_expression_gives_its_result() {
     let mut wrong = Vec::new();
     for (expression, record, expected) in cases {
         let transforms = json!([{"type": "map", "set": {"x": expression}}]);
-        let found = COMPILER.check(&spec(transforms, json!({})));
+        let found = checked(&spec(transforms, json!({})));
         let got = if found.is_empty() { value(expression, record) } else { all(&found) };
         if got != *expected {
             wrong.push(format!("{expression} of {record}: {got}, expected {expected}"));
@@ -308,7 +308,8 @@ fn a_query_that_does_not_work_row_by_row_is_refused() {
 #[test]
 fn the_present_time_is_read_of_the_metadata_of_records() {
     let transforms = json!([{"type": "filter", "condition": "created < now() and meta.key = 'x'"}]);
-    let read = COMPILER.metadata(&spec(transforms, json!({})));
+    let spec = spec(transforms, json!({}));
+    let read = COMPILER.metadata(&spec, &declared(&spec));
     let read: Vec<(&str, &str)> = read.iter().map(|(path, name)| (path.as_str(), name.as_str())).collect();
     assert_eq!(read, [("transforms[0].condition", "timestamp"), ("transforms[0].condition", "key")]);
 }
@@ -318,9 +319,9 @@ fn declared_types_win() {
     let more = json!({"schema": {"age": "bigint", "zip": "text", "address.since": "timestamp"}});
     let transforms = json!([{"type": "filter", "condition": "age > 'x'"}, {"type": "filter", "condition": "zip > 3"},
         {"type": "filter", "condition": "address.since > 3"}, {"type": "filter", "condition": "age = zip"}]);
-    insta::assert_snapshot!(all(&COMPILER.check(&spec(transforms, more.clone()))));
+    insta::assert_snapshot!(all(&checked(&spec(transforms, more.clone()))));
     let transforms = json!([{"type": "filter", "condition": "age = zip2"}]);
-    assert_eq!(all(&COMPILER.check(&spec(transforms, more))), "");
+    assert_eq!(all(&checked(&spec(transforms, more))), "");
 }
 
 #[test]
@@ -361,7 +362,7 @@ fn a_key_that_is_another_one_each_time_is_refused() {
         let mut spec = spec(transforms, json!({}));
         spec.sink.config.insert("key".into(), key);
         COMPILER
-            .check(&spec)
+            .check(&spec, &declared(&spec))
             .into_iter()
             .map(|problem| format!("{} {}", problem.path, problem.code))
             .collect::<Vec<_>>()
@@ -375,7 +376,8 @@ fn a_key_that_is_another_one_each_time_is_refused() {
 #[test]
 fn what_is_read_of_metadata_is_known() {
     let transforms = json!([{"type": "filter", "condition": "meta.topc = 'x' and meta.offset > 3"}, {"type": "map", "set": {"k": "meta.headers.trace"}}]);
-    let read = COMPILER.metadata(&spec(transforms, json!({})));
+    let spec = spec(transforms, json!({}));
+    let read = COMPILER.metadata(&spec, &declared(&spec));
     let read: Vec<String> = read.into_iter().map(|(place, name)| format!("{place} {name}")).collect();
     assert_eq!(read, ["transforms[0].condition topc", "transforms[0].condition offset", "transforms[1].set.k headers"]);
 }
@@ -657,7 +659,7 @@ fn messages_have_the_types_of_sql() {
     let mut told = Vec::new();
     for expression in calls.chain(operations).chain(casts) {
         let transforms = json!([{"type": "map", "set": {"x": expression}}]);
-        let found = COMPILER.check(&spec(transforms.clone(), json!({})));
+        let found = checked(&spec(transforms.clone(), json!({})));
         if !found.is_empty() {
             told.push((expression, all(&found)));
             continue;

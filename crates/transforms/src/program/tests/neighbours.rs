@@ -261,7 +261,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 fn same_for_all(case: &Case, order: &[usize], cuts: &[usize]) -> Result<(), TestCaseError> {
-    if !COMPILER.check(&spec(case.transforms.clone(), case.more.clone())).is_empty() {
+    if !checked(&spec(case.transforms.clone(), case.more.clone())).is_empty() {
         return Err(TestCaseError::reject("an expression that is refused"));
     }
     let rows: Vec<usize> = (0..case.lines.len()).collect();

@@ -82,7 +82,7 @@ fn what_is_computed_is_never_rounded_into_a_column() {
         ("'12' || 'x'", Number, false),
     ] {
         let map = json!([{"type": "map", "set": {"x": expression}}]);
-        let found = COMPILER.check(&spec(map.clone(), json!({})));
+        let found = checked(&spec(map.clone(), json!({})));
         assert!(found.is_empty(), "{}", all(&found));
         let demand = Demand::Columns(vec![column("x", ty)]);
         let line = r#"{"a": 1.239, "id": 9007199254740993, "t": "2026-01-02T03:04:05Z", "fine": "2026-01-02T03:04:05.123456789Z"}"#;
@@ -130,7 +130,7 @@ fn a_field_of_nulls_waits_for_a_value() {
     let (columns, learned) = inferred(empty.clone(), json!({}), &records(&[r#"{"id": 1, "amount": null}"#]));
     assert_eq!(columns, [column("id", Bigint)]);
     let mut plan = plan(spec(empty, json!({})), Demand::Columns(columns));
-    (plan.unknown_fields, plan.learned) = (Some(UnknownFields::Ignore), learned);
+    (plan.declared.sink.unknown_fields, plan.learned) = (Some(UnknownFields::Ignore), learned);
     let still = program(&plan).process(records(&[r#"{"id": 2, "amount": null, "other": 1}"#])).unwrap();
     assert_eq!((still.new_columns.columns, still.dead), (vec![], vec![]));
     let now = program(&plan).process(records(&[r#"{"id": 2, "amount": 6.5, "other": 1}"#])).unwrap();
@@ -183,7 +183,7 @@ fn every_value_has_a_column_that_keeps_it_or_says_why_not() {
         assert_eq!(columns, [column("id", Bigint), column("f", ty)], "{value}");
         for rule in [UnknownFields::Ignore, UnknownFields::Add, UnknownFields::Dead, UnknownFields::Fail] {
             let mut plan = plan(spec(json!([]), json!({})), Demand::Columns(columns.clone()));
-            (plan.unknown_fields, plan.learned) = (Some(rule), learned.clone());
+            (plan.declared.sink.unknown_fields, plan.learned) = (Some(rule), learned.clone());
             let processed = program(&plan).process(records(&[&line])).unwrap();
             match ty {
                 Text => assert!(dead(&processed)[0].contains(r#"field "f" has the string "\ud800""#), "{processed:?}"),
@@ -211,7 +211,7 @@ fn a_field_whose_name_is_not_tracked_follows_the_rule() {
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let go = |rule| {
         let mut plan = plan(spec(json!([]), json!({})), Demand::Columns(vec![column("id", Bigint)]));
-        plan.unknown_fields = Some(rule);
+        plan.declared.sink.unknown_fields = Some(rule);
         program(&plan).process(records(&lines)).unwrap()
     };
     for rule in [UnknownFields::Ignore, UnknownFields::Add] {
@@ -224,6 +224,6 @@ fn a_field_whose_name_is_not_tracked_follows_the_rule() {
     assert_eq!(go(UnknownFields::Fail).new_columns.columns.len(), 1);
     let mut plan =
         plan(spec(json!([{"type": "map", "remove": [long]}]), json!({})), Demand::Columns(vec![column("id", Bigint)]));
-    plan.unknown_fields = Some(UnknownFields::Dead);
+    plan.declared.sink.unknown_fields = Some(UnknownFields::Dead);
     assert_eq!(table(&program(&plan).process(records(&lines)).unwrap()), ["1", "3"]);
 }

@@ -1,0 +1,78 @@
+//! What connectors declare of the records that they read and of the rows that they want: nothing else of their settings is known to
+//! transforms.
+use crate::transform::UnknownFields;
+use dataflow_core::types::Type;
+
+/// What the connectors of a pipeline declare.
+#[derive(Clone, Debug, Default)]
+pub struct Declared {
+    /// Of the records that the source reads.
+    pub source: SourceRecords,
+    /// Of the rows that the sink wants.
+    pub sink: SinkRows,
+}
+
+/// What a source declares of its records.
+#[derive(Clone, Debug)]
+pub struct SourceRecords {
+    /// Whether their values are texts without types, as those of CSV are.
+    pub untyped: bool,
+    /// The type of `meta.key`.
+    pub key: Type,
+    /// What its records have behind `meta.`, beside what [all](OF_ALL) have, and the type of each; none: anything.
+    pub metadata: Option<&'static [Metadata]>,
+}
+
+impl Default for SourceRecords {
+    fn default() -> Self {
+        Self { untyped: false, key: Type::Text, metadata: None }
+    }
+}
+
+/// A piece of metadata: its name behind `meta.`, and its type.
+pub type Metadata = (&'static str, Type);
+
+/// The metadata that the records of every source have.
+pub const OF_ALL: [Metadata; 3] = [("id", Type::Text), ("offset", Type::Bigint), ("position", Type::Text)];
+
+impl SourceRecords {
+    /// Which metadata its records have, as far as that is known.
+    pub fn known(&self) -> impl Iterator<Item = Metadata> + Clone + use<> {
+        OF_ALL.into_iter().chain(self.metadata.unwrap_or_default().iter().copied())
+    }
+
+    /// The type of a piece of metadata; none: it has none of its own.
+    pub fn type_of(&self, name: &str) -> Option<Type> {
+        match name {
+            "key" => Some(self.key),
+            "timestamp" => Some(Type::Timestamp),
+            name => self.known().find(|(known, _)| *known == name).map(|(_, ty)| ty),
+        }
+    }
+}
+
+/// What a sink declares of the rows that it wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkRows {
+    /// The output fields that a row is known by.
+    pub key: Vec<String>,
+    /// The columns that its settings name, with the types that they give.
+    pub columns: Vec<(String, Option<Type>)>,
+    /// What becomes of output fields that it has no column for (table sinks); none: nothing is said about them.
+    pub unknown_fields: Option<UnknownFields>,
+    /// What it wants to know of each row beside what it writes.
+    pub side: Vec<SideExpression>,
+}
+
+/// An expression over an output row that a sink wants to know beside what it writes: the key of a message, the path of an object,
+/// the name of an index. Its values come in [`Output::side`](crate::batch::Output::side).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SideExpression {
+    /// Where in the sink's settings it stands: `key`, `headers.trace`.
+    pub path: String,
+    /// The expression, as the user wrote it.
+    pub text: String,
+    /// The type that the sink wants. Of a text it gets the value's text, whatever the value is; what doesn't fit another type
+    /// is a dead letter.
+    pub ty: Type,
+}
