@@ -153,6 +153,39 @@ async fn a_new_sink_is_a_folder_and_a_line() {
     assert_eq!(written, [(None, 1), (Some("0".into()), 1), (Some("1".into()), 1)]);
 }
 
+/// Beside the connectors and what wires them, nobody knows one by its name, nor a setting of it by its.
+#[test]
+fn only_connectors_know_connectors_and_their_settings() {
+    // What is pushed to a pipeline is kept by the domain itself.
+    let exempt = ["core/src/pipeline/inbox.rs \"http\"", "sdk/src/catalog/secrets.rs \"file\""];
+    let catalog = catalog();
+    let names = catalog.connectors().iter().map(|connector| format!("{:?}", connector.ty));
+    let told: Vec<String> = names.chain([".config.get(".into()]).collect();
+    let mut found = Vec::new();
+    for of in ["core", "sdk", "formats", "transforms", "engine", "verify", "api", "journal"] {
+        let mut folders = vec![root().join("crates").join(of).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                let shown = path.strip_prefix(root().join("crates")).unwrap().display().to_string();
+                let is_test = shown.contains("/tests") || shown.contains("/testing");
+                let named = told.iter().filter(|name| !is_test && code.contains(name.as_str()));
+                found.extend(named.map(|name| format!("{shown} {name}")));
+            }
+        }
+    }
+    found.sort();
+    let debts = ["core/src/pipeline/commands/ingest.rs .config.get(", "verify/src/report.rs .config.get("];
+    found.retain(|found| !exempt.contains(&found.as_str()));
+    assert_eq!(found, debts, "what a setting means the connector declares: `dataflow_sdk::declared`");
+}
+
 /// The picture of the tree is true: what the page on architecture names is there, and what the engine has is named.
 #[test]
 fn the_page_on_architecture_knows_the_tree() {

@@ -137,7 +137,7 @@ pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLette
     DeadLetter {
         number: 0,
         partition: records.partition.to_string(),
-        position: records.offsets[row].to_string(),
+        position: records.before(row).at.to_string(),
         line: None,
         record_id: records.id(row),
         stage: dead.stage.clone(),

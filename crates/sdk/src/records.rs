@@ -74,6 +74,9 @@ pub struct Records {
     pub spans: Vec<Span>,
     /// Place of each record in its partition (Kafka offset, byte offset of a line, number of a pushed record).
     pub offsets: Vec<u64>,
+    /// The position before each record, from which it is the first to be read, where that is something else than its offset: the
+    /// key after which a query goes on, a cursor.
+    pub positions: Option<Vec<Arc<str>>>,
     /// Ids given with the records (Kafka keys, ids of pushed records); where there is none, `partition/offset` is the id.
     pub keys: Option<Slices>,
     /// What the bytes of [`Self::keys`] stand for.
@@ -158,6 +161,7 @@ impl Records {
             data: Bytes::new(),
             spans: Vec::new(),
             offsets: Vec::new(),
+            positions: None,
             keys: None,
             key_format: KeyFormat::Text,
             timestamps: None,
@@ -193,12 +197,24 @@ impl Records {
     }
     /// Where a record is: `partition/offset`. No other record of the source is there.
     pub fn place(&self, row: usize) -> String {
-        format!("{}/{}", self.partition, self.offsets[row])
+        match &self.positions {
+            Some(positions) => format!("{}/{}", self.partition, positions[row]),
+            None => format!("{}/{}", self.partition, self.offsets[row]),
+        }
+    }
+    /// The position before a record: reading goes on from it with that record.
+    pub fn before(&self, row: usize) -> Position {
+        let at = self.positions.as_ref().map_or_else(|| self.offsets[row].to_string().into(), |all| all[row].clone());
+        // What the partition was known by before still holds; what it is known by at the end may tell of what comes after.
+        Position { at, ..self.from.clone() }
     }
     /// Lets go of all but the first `len` records. The interval stays as it is.
     pub fn truncate(&mut self, len: usize) {
         self.spans.truncate(len);
         self.offsets.truncate(len);
+        if let Some(positions) = &mut self.positions {
+            positions.truncate(len);
+        }
         if let Some(timestamps) = &mut self.timestamps {
             timestamps.truncate(len);
         }
@@ -223,6 +239,7 @@ impl Records {
             data: self.data.clone(),
             spans: self.spans[rows.clone()].to_vec(),
             offsets: self.offsets[rows.clone()].to_vec(),
+            positions: self.positions.as_ref().map(|positions| positions[rows.clone()].to_vec()),
             keys: slices(&self.keys),
             key_format: self.key_format,
             timestamps: self.timestamps.as_ref().map(|timestamps| timestamps[rows.clone()].to_vec()),
@@ -243,8 +260,7 @@ impl Records {
     /// at least.
     pub fn halves(&self) -> (Self, Self) {
         let middle = self.len() / 2;
-        // What the partition was known by before still holds; what it is known by at the end may tell of what comes after.
-        let between = Position { at: self.offsets[middle].to_string().into(), ..self.from.clone() };
+        let between = self.before(middle);
         let first =
             Self { to: between.clone(), bytes_read: self.bytes_read, lost: self.lost.clone(), ..self.slice(0..middle) };
         (first, Self { from: between, ..self.slice(middle..self.len()) })
@@ -277,5 +293,20 @@ mod tests {
         assert_eq!(second.to, records.to);
         assert_eq!([first.offsets, second.offsets].concat(), records.offsets);
         assert_eq!((first.bytes_read, second.bytes_read), (20, 0));
+    }
+
+    #[test]
+    fn positions_need_not_be_numbers() {
+        let at = |key: &str| Position { at: key.into(), ..Position::offset(0).of("table") };
+        let mut records = Records::empty("orders".into(), at("(\"2026-01-01\",9)"), Layout::Json);
+        records.data = "ab".into();
+        records.spans = (0..2).map(|at| Span::new(at, at + 1)).collect();
+        records.offsets = vec![0, 1];
+        records.positions = Some(vec![records.from.at.clone(), "(\"2026-01-02\",3)".into()]);
+        records.to = at("(\"2026-01-02\",4)");
+        let (first, second) = records.halves();
+        assert_eq!((&first.from, &first.to), (&records.from, &at("(\"2026-01-02\",3)")));
+        assert_eq!((&second.from, &second.to), (&first.to, &records.to));
+        assert_eq!(second.place(0), "orders/(\"2026-01-02\",3)");
     }
 }

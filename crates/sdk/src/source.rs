@@ -10,7 +10,7 @@ use dataflow_core::{
     position::{Partition, Position, Positions},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// A checked source, ready to be opened. Holds no connection.
 #[async_trait]
@@ -44,6 +44,24 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`Error::PositionLost`] if a position is not there any more and the spec says `fail`.
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error>;
+
+    /// Which of two positions of a partition comes first; none: that can't be told. Nobody but the source reads anything into a
+    /// position. By default it is a number.
+    fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
+        Some(one.as_offset()?.cmp(&other.as_offset()?))
+    }
+
+    /// How many records (or, for files, bytes) there are at most from one position of a partition (none: its very beginning) to
+    /// another; 0 if that comes first. None: that can't be told.
+    fn between(&self, from: Option<&Position>, to: &Position) -> Option<u64> {
+        let from = from.map_or(Some(0), Position::as_offset)?;
+        Some(to.as_offset()?.saturating_sub(from))
+    }
+
+    /// Whether two positions of a partition may be of the same topic or file: not of another one that took its name.
+    fn is_same(&self, one: &Position, other: &Position) -> bool {
+        one.identity.is_none() || other.identity.is_none() || one.identity == other.identity
+    }
 
     /// Positions for a reset of the checkpoint.
     ///

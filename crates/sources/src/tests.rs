@@ -165,3 +165,31 @@ fn positions_stay_with_what_is_still_read() {
     assert!(words("latest")["a/0"].ends_with("begins at the end"), "{:?}", words("latest"));
     assert!(words("earliest")["a/0"].ends_with("begins at the beginning"));
 }
+
+/// What a position is known by is more than what it is of: how far a file is known, the leader of a topic, what was pushed before it.
+#[test]
+fn a_source_says_which_positions_are_of_the_same_thing_and_in_which_order() {
+    let source = |config: Value| {
+        let component: Component = serde_json::from_value(config).unwrap();
+        catalog().build_source(&component, &Connections::default()).unwrap()
+    };
+    let at = |offset, identity: &str| Position::offset(offset).of(identity);
+    let kafka = source(json!({"type": "kafka", "topic": "a", "brokers": ["b:1"]}));
+    let file = source(json!({"type": "file", "path": "a.json"}));
+    let http = source(json!({"type": "http"}));
+    for (source, one, same, another) in [
+        (&kafka, "id", "id@5", Some("other@5")),
+        (&file, "1:2:3:4@5:6:7:8", "1:2:3:4@9:9:9:9", Some("1:2:4:4@5:6:7:8")),
+        (&http, "00ff", "11ff", None),
+    ] {
+        assert!(source.is_same(&at(1, one), &at(9, same)), "{source:?}");
+        assert!(source.is_same(&at(1, one), &Position::offset(9)), "{source:?}: nothing is known of one");
+        assert!(another.is_none_or(|another| !source.is_same(&at(1, one), &at(9, another))), "{source:?}");
+        assert_eq!(source.order(&at(10, one), &at(9, same)), Some(std::cmp::Ordering::Greater));
+        assert_eq!(source.between(Some(&at(7, one)), &at(9, same)), Some(2));
+        assert_eq!(
+            (source.between(None, &at(9, one)), source.between(Some(&at(9, one)), &at(7, one))),
+            (Some(9), Some(0))
+        );
+    }
+}

@@ -131,7 +131,7 @@ pub async fn verify(
     };
     let of_sink = |error| Error::Connector { part: "sink", error };
 
-    let mut report = Report::of(&claims, options);
+    let mut report = Report::of(&claims, options, &*source);
     let reached = tokens::reached(&claims, &*built.sink, &cx, &mut report).await.map_err(of_sink)?;
     let range = Range::of(&claims, &reached);
     let mut letters = Letters::load(claimant, &claims).await?;

@@ -3,11 +3,14 @@ use crate::Options;
 use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
-    position::{Partition, Position},
+    position::Partition,
     spec::Component,
 };
 use dataflow_engine::claims::Claims;
-use dataflow_sdk::audit::{Finding, Findings};
+use dataflow_sdk::{
+    audit::{Finding, Findings},
+    source::Source,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -114,7 +117,7 @@ pub struct Missing {
 }
 
 impl Report {
-    pub(crate) fn of(claims: &Claims, options: &Options) -> Self {
+    pub(crate) fn of(claims: &Claims, options: &Options, source: &dyn Source) -> Self {
         let mut report = Self {
             pipeline_id: claims.pipeline_id.to_string(),
             generation: claims.generation.number,
@@ -130,7 +133,7 @@ impl Report {
         }
         let reached = |partition: &Partition| claims.by_lane.iter().find_map(|lane| lane.positions.get(partition));
         for (partition, at) in claims.stretches.iter().flat_map(|stretch| &stretch.until) {
-            if reached(partition).is_none_or(|now| is_another(at, now)) {
+            if reached(partition).is_none_or(|now| !source.is_same(at, now)) {
                 report.missing(
                     partition,
                     0,
@@ -200,16 +203,6 @@ impl Report {
             && self.tokens.is_empty()
             && self.unverifiable.is_empty()
     }
-}
-
-/// Returns whether two positions of a partition are in different files or topics. The part after an `@` says how far a
-/// file is known.
-fn is_another(one: &Position, other: &Position) -> bool {
-    let known = |position: &Position| {
-        let identity = position.identity.as_deref()?;
-        Some(identity.split_once('@').map_or(identity, |(file, _)| file).to_owned())
-    };
-    matches!((known(one), known(other)), (Some(one), Some(other)) if one != other)
 }
 
 /// Returns whether a sink's spec itself says that fields without a column are left out.

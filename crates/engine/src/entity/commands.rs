@@ -177,7 +177,9 @@ impl Entity {
             // What can't be asked for is not known to be lost.
             _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
         };
-        let choice = Choice { to: &place, earliest: &earliest };
+        let source = self.source(&pipeline).ok();
+        let source = source.as_ref().map(|(source, ..)| &**source);
+        let choice = Choice { to: &place, earliest: &earliest, source };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
         let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
         let settlement = if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over {

@@ -252,7 +252,7 @@ impl Entity {
     }
 
     /// The source of a pipeline that does not run, and what it is asked with; it gives up when the guard goes.
-    fn source(&self, pipeline: &Pipeline) -> Result<(Box<dyn Source>, Context, DropGuard), AskError> {
+    pub(super) fn source(&self, pipeline: &Pipeline) -> Result<(Box<dyn Source>, Context, DropGuard), AskError> {
         let source = self.around.parts.plugins.source(&pipeline.spec.source);
         let source = source.map_err(|problems| Rejected::Invalid { problems })?;
         let giving_up = CancellationToken::new();

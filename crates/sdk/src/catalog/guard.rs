@@ -17,7 +17,7 @@ use dataflow_core::{
     token::{Fence, Token},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, fmt, sync::Arc};
 
 impl Redactor {
     fn error(&self, error: Error) -> Error {
@@ -119,6 +119,18 @@ impl Source for Guarded<Box<dyn Source>> {
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
         let inner = self.inner.open(cx, lane).await.map_err(|error| self.redactor.error(error))?;
         Ok(Box::new(Guarded { inner, redactor: self.redactor.clone() }))
+    }
+
+    fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
+        self.inner.order(one, other)
+    }
+
+    fn between(&self, from: Option<&Position>, to: &Position) -> Option<u64> {
+        self.inner.between(from, to)
+    }
+
+    fn is_same(&self, one: &Position, other: &Position) -> bool {
+        self.inner.is_same(one, other)
     }
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {

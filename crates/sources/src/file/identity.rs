@@ -1,5 +1,6 @@
 //! What a file is known by, so that another one under the same name is noticed, and the same one under another name.
 use super::piece::{PIECE, Piece, number};
+use dataflow_core::position::Position;
 use std::{
     fmt,
     fs::{File, Metadata},
@@ -265,6 +266,11 @@ impl fmt::Display for Identity {
         };
         write!(f, "1:{dev}:{inode}:{born}@{modified}:{size}:{head}:{near}{of}{after}{end}")
     }
+}
+
+/// Which file a position is of; none: not known.
+pub(crate) fn file(position: &Position) -> Option<&str> {
+    position.identity.as_deref()?.split('@').next()
 }
 
 impl FromStr for Identity {

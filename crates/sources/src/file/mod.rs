@@ -364,6 +364,13 @@ impl Source for FileSource {
         Ok(vec![names::plain(&self.path).to_string_lossy().as_ref().into()])
     }
 
+    fn is_same(&self, one: &Position, other: &Position) -> bool {
+        match (identity::file(one), identity::file(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        }
+    }
+
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
         if lane.lane != 0 {
             return Ok(Box::new(Nothing { bounded: !self.follow }));

@@ -342,6 +342,11 @@ impl Source for KafkaSource {
         Ok(Box::new(blocking("Kafka", move || reader::open(source, &cx, lane)).await?))
     }
 
+    fn is_same(&self, one: &Position, other: &Position) -> bool {
+        let (one, other) = (known_by(one).0, known_by(other).0);
+        one.is_none() || other.is_none() || one == other
+    }
+
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {
         let (source, cx, to) = (self.clone(), cx.clone(), to.clone());
         blocking("Kafka", move || {

@@ -20,7 +20,7 @@ use dataflow_sdk::{
     transform::Compiler,
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 /// Connectors with fault points around opening and writing.
 #[derive(Debug)]
@@ -84,6 +84,18 @@ impl Source for WatchedSource {
 
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
         self.faults.with(Point::SourceOpen, self.inner.open(cx, lane)).await
+    }
+
+    fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
+        self.inner.order(one, other)
+    }
+
+    fn between(&self, from: Option<&Position>, to: &Position) -> Option<u64> {
+        self.inner.between(from, to)
+    }
+
+    fn is_same(&self, one: &Position, other: &Position) -> bool {
+        self.inner.is_same(one, other)
     }
 
     async fn resolve(&self, cx: &Context, to: &Place) -> Result<Positions, Error> {

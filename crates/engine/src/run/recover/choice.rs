@@ -8,7 +8,8 @@ use dataflow_core::{
     token::Token,
     warned::Warnings,
 };
-use dataflow_sdk::sink::Kind;
+use dataflow_sdk::{sink::Kind, source::Source};
+use std::cmp::Ordering;
 
 /// Where a user goes on.
 #[derive(Clone, Copy, Debug)]
@@ -16,22 +17,24 @@ pub(crate) struct Choice<'a> {
     pub(crate) to: &'a ResetTo,
     /// Where the source begins, as far as that was asked.
     pub(crate) earliest: &'a Positions,
+    /// What can tell of positions; none: it can't be had.
+    pub(crate) source: Option<&'a dyn Source>,
 }
 
-impl Choice<'_> {
-    /// The first record that the source still has; none: not known, or not of what was there at `known`.
-    fn first(self, partition: &Partition, known: &Position) -> Option<u64> {
+impl<'a> Choice<'a> {
+    /// Where the records begin that the source still has; none: not known, or not of what was there at `known`: of what was there
+    /// before it was made anew, nobody knows how much was not read.
+    fn first(self, partition: &Partition, known: &Position) -> Option<&'a Position> {
         let first = self.earliest.get(partition)?;
-        // Of what was there before it was made anew, nobody knows how much was not read. After `@` stands how far it is known.
-        let id = |at: &Position| at.identity.as_deref().and_then(|known| known.split('@').next()).map(str::to_owned);
-        let (was, is) = (id(known), id(first));
-        first.as_offset().filter(|_| was.is_none() || is.is_none() || was == is)
+        self.source?.is_same(known, first).then_some(first)
     }
 
-    /// The number that a user gave for a partition.
-    fn named(self, partition: &Partition) -> Option<u64> {
+    /// The position that a user gave for a partition.
+    fn named(self, partition: &Partition) -> Option<Position> {
         match self.to {
-            ResetTo::Positions(named) => named.get(&*partition.0)?.parse().ok(),
+            ResetTo::Positions(named) => {
+                Some(Position { at: named.get(&*partition.0)?.as_str().into(), identity: None })
+            }
             ResetTo::Beginning | ResetTo::End | ResetTo::SinkToken | ResetTo::Journal => None,
         }
     }
@@ -42,11 +45,10 @@ impl Choice<'_> {
             let to = match self.to {
                 ResetTo::SinkToken => return 0,
                 ResetTo::Journal | ResetTo::End => None,
-                ResetTo::Beginning => self.first(partition, known),
+                ResetTo::Beginning => self.first(partition, known).cloned(),
                 ResetTo::Positions(_) => self.named(partition),
             };
-            let from = from.get(partition).and_then(Position::as_offset).unwrap_or(0);
-            to.map_or(u64::MAX, |to| to.saturating_sub(from))
+            to.and_then(|to| self.source?.between(from.get(partition), &to)).unwrap_or(u64::MAX)
         });
         passed.fold(0, u64::saturating_add)
     }
@@ -55,14 +57,16 @@ impl Choice<'_> {
     /// sources whose offsets count records the first one is ever another than 0. After a token, only an inbox goes on
     /// elsewhere than there: other sources say later what they have no longer.
     pub(crate) fn count_expired(self, lanes: Vec<LaneProgress>) -> Vec<LaneProgress> {
-        let passes = |partition: &Partition, first: u64| match self.to {
+        let passes = |partition: &Partition, first: &Position| match self.to {
             ResetTo::Beginning | ResetTo::End => true,
-            ResetTo::Positions(_) => self.named(partition).is_some_and(|to| to >= first),
+            ResetTo::Positions(_) => self
+                .named(partition)
+                .is_some_and(|to| self.source.and_then(|source| source.order(&to, first)).is_some_and(Ordering::is_ge)),
             ResetTo::SinkToken | ResetTo::Journal => &*partition.0 == Inbox::PARTITION,
         };
         let expired = |(partition, at): (&Partition, &Position)| {
-            let (first, offset) = (self.first(partition, at)?, at.as_offset()?);
-            passes(partition, first).then(|| first.saturating_sub(offset))
+            let first = self.first(partition, at)?;
+            passes(partition, first).then(|| self.source?.between(Some(at), first)).flatten()
         };
         let counted = lanes.into_iter().map(|lane| {
             let lost: u64 = lane.positions.iter().filter_map(expired).sum();
