@@ -171,6 +171,9 @@ fn only_connectors_know_connectors_and_their_settings() {
                     folders.push(path);
                     continue;
                 }
+                if path.extension().is_none_or(|extension| extension != "rs") {
+                    continue;
+                }
                 let text = std::fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
                 let shown = path.strip_prefix(root().join("crates")).unwrap().display().to_string();
