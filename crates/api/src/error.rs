@@ -7,7 +7,10 @@ use axum::{
 };
 use dataflow_core::{
     limits,
-    pipeline::{Rejected, rejected::GivenUp},
+    pipeline::{
+        Rejected,
+        rejected::{Doubled, GivenUp},
+    },
     problem::Problem,
 };
 use dataflow_engine::region::AskError;
@@ -61,6 +64,7 @@ kinds! {
     UNDELIVERED "undelivered" CONFLICT "undelivered records would be lost";
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
     RETARGET_NEEDED "retarget-needed" CONFLICT "the new target would lack what was delivered";
+    SINK_AHEAD "sink-ahead" CONFLICT "the target would have records twice";
     UNSETTLED "unsettled" CONFLICT "what the sink has is not settled";
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
     TOO_SLOW "too-slow" REQUEST_TIMEOUT "the request comes too slowly";
@@ -207,10 +211,19 @@ impl Error {
             Rejected::RetargetNeeded { .. } => Self {
                 problems: vec![Problem::new("sink", RETARGET_NEEDED.code, detail.clone()).fix(
                     "repeat with ?retarget=true (--retarget) to go on from here, so that the new target gets what comes from now \
-                     on; or set the checkpoint to \"beginning\" first, to write to it all that the source still has",
+                     on; or set the checkpoint to \"beginning\" first (with --force), to write to it all that the source still has",
                 )],
                 ..Self::new(RETARGET_NEEDED, detail)
             },
+            Rejected::SinkAhead { places } => {
+                let problem = |place: &Doubled| {
+                    Problem::new("to", SINK_AHEAD.code, place.to_string()).fix(
+                        "choose \"sink-token\" or \"journal\", whichever is ahead, to write nothing twice; or repeat with ?force=true \
+                         (--force) to write these again",
+                    )
+                };
+                Self { problems: places.iter().map(problem).collect(), ..Self::new(SINK_AHEAD, detail) }
+            }
             Rejected::BatchIdReused => Self::new(BATCH_ID_REUSED, detail).fix("give other records another batchId"),
             Rejected::Overloaded { .. } => Self {
                 retry_after: Some(RETRY_AFTER_SECONDS),

@@ -78,6 +78,17 @@ fn unknown(extents: &Extents, partition: &str) -> Problem {
     }
 }
 
+/// How many records lie from one position to a later one of those that are there, where positions count records.
+pub fn count(extents: &Extents, from: &Positions, to: &Positions) -> BTreeMap<Partition, u64> {
+    let between = |(partition, to): (&Partition, &Position)| {
+        let first = &extents.get(partition)?.first;
+        let from = from.get(partition).filter(|from| from.is_like(first)).and_then(Position::as_offset).unwrap_or(0);
+        let (first, to) = (first.as_offset()?, to.as_offset().filter(|_| to.is_like(first))?);
+        Some((partition.clone(), to.saturating_sub(from.max(first))))
+    };
+    to.iter().filter_map(between).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -105,6 +116,22 @@ mod tests {
         for at in ["", " ", "abc", "-1", "+5", "5.0", "0x5", "4", "10", "18446744073709551616", "٥"] {
             let problems = place(&extents(), &named(&[("t/0", at)])).unwrap_err();
             assert_eq!(problems[0].fix.as_deref(), Some("there are 5 to 9"), "{at}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_between_two_positions_is_counted() {
+        let at = |offset: u64, id: &str| [("t/0".into(), Position::offset(offset).of(id))].into();
+        for (from, to, expected) in [
+            (at(6, "id@1"), at(9, "id@2"), Some(3)),
+            (at(0, "id"), at(9, "id"), Some(4)), // what is gone is not there
+            (Positions::new(), at(9, "id"), Some(4)),
+            (at(7, "another"), at(9, "id"), Some(4)),
+            (at(9, "id"), at(9, "id"), Some(0)),
+            (at(6, "id"), at(9, "another"), None),
+            (Positions::new(), [("u/0".into(), Position::offset(9))].into(), None),
+        ] {
+            assert_eq!(count(&extents(), &from, &to).get("t/0").copied(), expected, "{from:?} {to:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use dataflow_core::{
-    id::Generation,
+    id::{Generation, Incarnation, PipelineId},
     pipeline::event::LaneProgress,
     position::Positions,
     token::{Fence, Token},
@@ -63,6 +63,23 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
         0
     }
 
+    /// Whether it recognises a record that is written again, so that it is not doubled, or never promised to have it once.
+    /// `handle` is [what it said last](Opened::handle).
+    fn recognizes(&self, handle: Option<&serde_json::Value>) -> bool {
+        let _ = handle;
+        matches!(self.kind(), Kind::Keyed | Kind::Unfenced)
+    }
+
+    /// Whether its target, however it is spelled or called by now, is the very one that a pipeline has written to, as
+    /// `traces` say.
+    ///
+    /// # Errors
+    /// If the target can't be asked.
+    async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
+        let _ = (cx, traces);
+        Ok(false)
+    }
+
     /// Opens the target to compare it with what it should hold, without writing to it or fencing anyone. None: what it
     /// takes can't be read again.
     ///
@@ -72,6 +89,19 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
         let _ = (cx, audit);
         Ok(None)
     }
+}
+
+/// What a pipeline has left where it has written.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// Which pipeline of that id.
+    pub incarnation: Incarnation,
+    /// The generations that have written there.
+    pub generations: Vec<Generation>,
+    /// What the sink [said last](Opened::handle).
+    pub handle: Option<serde_json::Value>,
 }
 
 /// Whose progress an opening may take over: where a target has that of others for the same pipeline, it is refused otherwise.

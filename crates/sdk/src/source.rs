@@ -100,6 +100,15 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(first.into_iter().map(extent).collect())
     }
 
+    /// How many records lie from one position to a later one, of each partition of `to` of which the source can tell. One that is
+    /// missing in `from` was never read.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
+        Ok(extent::count(&self.extents(cx).await?, from, to))
+    }
+
     /// The positions that a user names for a pipeline that is `at` others, as this source takes them; or all that is wrong with them.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ fn may_answer(code: &str, path: &str, method: &str, operation: &Value) -> bool {
         "batch-id-reused" | "overloaded" => path.ends_with("/batches"),
         "undelivered" => method == "delete",
         "unsettled" => method == "put",
+        "sink-ahead" => method == "put" && path.ends_with("/checkpoint"),
         "reset-needed" | "retarget-needed" => method == "put" && path.ends_with("{id}"),
         "idempotency-key-reused" => takes("Idempotency-Key"),
         "version-mismatch" => takes("If-Match"),

@@ -78,6 +78,9 @@ pub enum Request {
         to: String,
         /// Where to go on, of all partitions; a partition that is missing begins at its beginning.
         positions: Positions,
+        /// What lies between there and where it is, as far as the source [can tell](super::event::NewGeneration::passed).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        passed: Vec<Lost>,
         /// How the generation that ends was settled.
         settlement: Settlement,
         /// Random: tells the new one from others of its number.

@@ -234,6 +234,13 @@ pub struct NewGeneration {
     /// Pushed records that it passes over although they were pending: they are lost, and batches of which all is lost forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discarded: Option<Lost>,
+    /// Records that it passes over although the source still holds them: they are lost, too. Where the source can't tell how many
+    /// there are, it says 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Lost>,
+    /// What users are told of it.
+    #[serde(default, skip_serializing_if = "Warnings::is_empty")]
+    pub notes: Warnings,
     /// The old one was not settled, for this reason, and a user forced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<String>,
@@ -247,7 +254,7 @@ pub struct Retargeted {
     pub from: String,
     /// Where it writes now.
     pub to: String,
-    /// Records that the one before has got, and that it goes on without.
+    /// Records that were delivered to others, and that it goes on without.
     pub records: u64,
 }
 

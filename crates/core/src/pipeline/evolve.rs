@@ -9,7 +9,7 @@ use crate::{
     spec::PipelineSpec,
     time::Timestamp,
     types::Learned,
-    warned::Warnings,
+    warned::{Warned, Warnings},
 };
 use std::collections::VecDeque;
 
@@ -60,11 +60,14 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
     match &event.fact {
         Fact::PipelineCreated { spec, incarnation } => created(id, state, event.at, spec, incarnation),
         Fact::PipelineUpdated { spec, generation, .. } => updated(state, spec, generation.as_ref()),
-        Fact::UpdateRefused { .. } => {
+        Fact::UpdateRefused { code, message } => {
             if let Some(then) = running(&mut state).and_then(|running| running.stopping.as_mut()) {
                 then.update = None;
             }
-            state.pipeline().is_some().then_some(state)
+            let message = format!("the update of command {} was not made ({code}): {message}", event.command);
+            let refused = Warned { code: "update-refused".into(), subject: String::new(), message, records: 0 };
+            state.pipeline_mut()?.progress.notes.put(&[refused].into_iter().collect());
+            Some(state)
         }
         Fact::PipelineStarted { lanes, attempt } => started(state, *lanes, *attempt),
         Fact::StopRequested { then } => {
@@ -118,7 +121,7 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
             let pipeline = state.pipeline_mut()?;
             // Pushed records are not given again once they are delivered.
             if to == Fact::BEGINNING && pipeline.spec.source.kind != Inbox::SOURCE {
-                pipeline.progress.elsewhere = pipeline.progress.earlier.delivered;
+                pipeline.progress.begin_anew();
             }
             Some(to_be_started_by_a_user(state))
         }
@@ -213,6 +216,7 @@ fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGenerat
     if !described {
         // They may be about what was changed.
         pipeline.progress.by_lane.values_mut().for_each(|lane| lane.warnings = Warnings::default());
+        pipeline.progress.notes = Warnings::default();
     }
     pipeline.spec = spec.clone();
     if let Some(generation) = generation {

@@ -53,6 +53,18 @@ pub struct Progress {
     /// went to another one, or were delivered before the source was begun anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub elsewhere: u64,
+    /// Records that were delivered before the source was last begun anew: every target gets them again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: u64,
+    /// How far the source was read, or passed over for good, before this generation.
+    #[serde(default, skip_serializing_if = "Positions::is_empty")]
+    pub reached: Positions,
+    /// Records that this generation passed over when it began. They count, unless another one begins before it commits anything.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed: u64,
+    /// What users are told of the last change.
+    #[serde(default, skip_serializing_if = "Warnings::is_empty")]
+    pub notes: Warnings,
     /// Records that were found lost, and that no checkpoint has passed yet.
     #[serde(default, skip_serializing_if = "Passing::is_empty")]
     pub passing: Passing,
@@ -123,9 +135,42 @@ impl Progress {
         sum
     }
 
-    /// Records that were delivered to the target and that a run which goes on from here does not write again.
-    pub(super) fn held_by_target(&self, settled: &[LaneProgress]) -> u64 {
+    /// Records that were delivered to the target and that a run which goes on from here does not write again, once `settled` has
+    /// taken the place of what is known of those lanes.
+    pub fn held_by_target(&self, settled: &[LaneProgress]) -> u64 {
         self.counters_with(settled).delivered.saturating_sub(self.elsewhere)
+    }
+
+    /// Records that were delivered so far, wherever to, and that another target would neither have nor get, once `settled` has
+    /// taken the place of what is known of those lanes.
+    pub(super) fn lacked_by(&self, target: &str, settled: &[LaneProgress]) -> u64 {
+        let held = self.away.iter().rfind(|away| away.target == target).map_or(0, |away| away.held);
+        self.counters_with(settled).delivered.saturating_sub(self.again + held)
+    }
+
+    /// How far the source was read, or passed over for good, once `settled` has taken the place of what is known of those lanes.
+    pub fn reached_with(&self, settled: &[LaneProgress]) -> Positions {
+        let mut reached = self.reached.clone();
+        if self.has_committed(settled) {
+            for (partition, at) in self.positions_with(settled) {
+                if reached.get(&partition).is_none_or(|known| !known.is_after(&at)) {
+                    reached.insert(partition, at);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Whether this generation has committed anything.
+    fn has_committed(&self, settled: &[LaneProgress]) -> bool {
+        self.by_lane.values().chain(settled).any(|lane| lane.sequence > 0)
+    }
+
+    /// Everything is read again, whatever was delivered and wherever to.
+    pub(super) fn begin_anew(&mut self) {
+        self.again = self.earlier.delivered;
+        self.elsewhere = self.again;
+        self.away.iter_mut().for_each(|away| away.held = 0);
     }
 
     /// The position of every partition: the beginning, overlaid by the lanes' positions.
@@ -217,7 +262,11 @@ impl Progress {
             self.keep(&lane.chunks);
             self.by_lane.insert(lane.lane, lane.clone());
         }
-        let (mut earlier, held) = (self.counters(), self.held_by_target(&[]));
+        let (mut earlier, held, reached) = (self.counters(), self.held_by_target(&[]), self.reached_with(&[]));
+        if !self.has_committed(&[]) {
+            earlier.read -= self.passed;
+            earlier.lost -= self.passed;
+        }
         let mut left = std::mem::take(&mut self.left);
         left.records += earlier.delivered - self.earlier.delivered;
         left.of.push(self.generation);
@@ -236,6 +285,9 @@ impl Progress {
             earlier.read += discarded.records;
             earlier.lost += discarded.records;
         }
+        let passed = next.passed.iter().map(|passed| passed.records).sum();
+        earlier.read += passed;
+        earlier.lost += passed;
         let dead_letters = std::mem::take(&mut self.dead_letters);
         let mut elsewhere = self.elsewhere;
         if let Some(Retargeted { from, to, .. }) = &next.retargeted {
@@ -265,6 +317,10 @@ impl Progress {
             left,
             away: std::mem::take(&mut self.away),
             elsewhere,
+            again: self.again,
+            reached,
+            passed,
+            notes: next.notes.clone(),
             passing: Passing::default(),
         };
         Some(())

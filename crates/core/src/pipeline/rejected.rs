@@ -63,18 +63,24 @@ pub enum Rejected {
         reason: String,
     },
     /// The change gives up positions, and nobody said that it may.
-    #[error("the change gives up {}", told(positions))]
+    #[error("the change gives up the position of {}", told(positions))]
     ResetNeeded {
         /// All that it gives up.
         positions: Vec<GivenUp>,
     },
     /// The change turns to another target, and nobody said that it may go on there without what was delivered before.
     #[error(
-        "the change has the pipeline go on at another target, which lacks {records} record(s) that were delivered to the one before"
+        "the change has the pipeline go on at another target, which lacks {records} record(s) that were delivered so far"
     )]
     RetargetNeeded {
-        /// Records that the target so far has got.
+        /// How many.
         records: u64,
+    },
+    /// Records would be written again to a target that can't recognise them, and nobody said that they may.
+    #[error("the target has no key to recognise a record by, so what it has would be doubled: {}", told(places))]
+    SinkAhead {
+        /// Where it would go on, and how far the target is.
+        places: Vec<Doubled>,
     },
     /// Records that are nowhere else would be lost.
     #[error("what is lost if it is deleted: {}", undelivered(*records, *dead_letters))]
@@ -87,6 +93,27 @@ pub enum Rejected {
     /// A report of a run that is no longer the pipeline's.
     #[error("this run is over")]
     StaleRun,
+}
+
+/// Records of a partition that would be written again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubled {
+    /// Where.
+    pub partition: Partition,
+    /// Where the pipeline would go on.
+    pub from: Position,
+    /// How far it has been.
+    pub to: Position,
+    /// How many lie between; none: the source can't tell.
+    pub records: Option<u64>,
+}
+
+impl fmt::Display for Doubled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, from, to, records } = self;
+        let records = records.map_or("records whose number the source can't tell".into(), |n| format!("{n} record(s)"));
+        write!(f, "{records} of {partition} from {from} to {to}")
+    }
 }
 
 /// A position that a change gives up.
@@ -119,12 +146,12 @@ impl fmt::Display for GivenUp {
 }
 
 /// The first of them, and how many there are.
-fn told(positions: &[GivenUp]) -> String {
+fn told<T: ToString>(all: &[T]) -> String {
     const MOST: usize = 10;
-    let first: Vec<String> = positions.iter().take(MOST).map(ToString::to_string).collect();
-    let more = positions.len().saturating_sub(MOST);
+    let first: Vec<String> = all.iter().take(MOST).map(ToString::to_string).collect();
+    let more = all.len().saturating_sub(MOST);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("the position of {}{more}", first.join(", "))
+    format!("{}{more}", first.join(", "))
 }
 
 /// Pushed records and dead letters, where there are any.
@@ -152,6 +179,7 @@ impl Rejected {
             Self::Unsettled { .. } => "unsettled",
             Self::ResetNeeded { .. } => "reset-needed",
             Self::RetargetNeeded { .. } => "retarget-needed",
+            Self::SinkAhead { .. } => "sink-ahead",
             Self::Undelivered { .. } => "undelivered",
             Self::StaleRun => "stale-run",
         }

@@ -165,6 +165,7 @@ impl Life {
             Ask::Reset { to, settle } => Request::ResetCheckpoint {
                 to: "positions".into(),
                 positions: at(*to),
+                passed: vec![],
                 settlement: self.settlement(*settle),
                 nonce: NONCE,
             },

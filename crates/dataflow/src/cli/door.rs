@@ -145,6 +145,9 @@ fn failure(error: AskError) -> Failure {
             "run it with --retarget to go on from here, so that the new target gets what comes from now on, or with --from \
              beginning to write to it all that the source still has",
         ),
+        AskError::Rejected(ahead @ Rejected::SinkAhead { .. }) => {
+            Failure::failed(ahead).fix("run it without --from to write nothing twice, or with --force to write these again")
+        }
         AskError::Rejected(unsettled @ Rejected::Unsettled { .. }) => {
             Failure::failed(unsettled).fix("mend that, and run it again")
         }

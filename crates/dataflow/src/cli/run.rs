@@ -45,6 +45,10 @@ pub(super) struct Args {
     /// write there any more then.
     #[arg(long, requires = "from")]
     take_over: bool,
+    /// With --from: even if records are then written twice to a target that has no key to recognise them by, acknowledged pushed
+    /// records are lost, or the sink can't be asked what it has.
+    #[arg(long, requires = "from")]
+    force: bool,
 }
 
 /// Where a run goes on.
@@ -175,7 +179,7 @@ async fn to_the_end(
         door.prepare(spec, (args.reset, args.retarget || matches!(args.from, Some(From::Beginning)))).await?;
     if let Some(from) = args.from {
         door.stop(&before).await?;
-        let reset = Action::ResetCheckpoint { to: from.place(), force: false, take_over: args.take_over };
+        let reset = Action::ResetCheckpoint { to: from.place(), force: args.force, take_over: args.take_over };
         before = door.command(reset).await?;
     }
     // Its source may have got more since it was completed.

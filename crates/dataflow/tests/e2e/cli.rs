@@ -44,7 +44,10 @@ async fn a_pipeline_lives_its_life_by_cli() {
     assert!(letter.contains("no json"), "{letter}");
     let positions = ask(&["checkpoint", "get", "by-cli"]);
     assert_eq!(positions["positions"][0]["position"], records.len().to_string(), "{positions}");
-    let reset = ask(&["checkpoint", "set", "by-cli", "--to", "beginning", "--reason", "the feed was wrong: für Ärger"]);
+    let (code, _, stderr) = output(&["checkpoint", "set", "by-cli", "--to", "beginning", "--server", server]);
+    assert!(code == 1 && stderr.contains("3 record(s) of ") && stderr.contains("--force"), "{stderr}");
+    let reason = ["--reason", "the feed was wrong: für Ärger"];
+    let reset = ask(&[&["checkpoint", "set", "by-cli", "--to", "beginning", "--force"], &reason[..]].concat());
     assert!(reset["generation"].as_u64() > positions["generation"].as_u64(), "{reset}");
     let history = ask(&["pipeline", "history", "by-cli"]);
     assert!(history.to_string().contains("CheckpointReset"), "{history}");

@@ -203,7 +203,7 @@ async fn the_reference_example_runs_word_for_word() {
     // Reset to the beginning: the table gets everything again, in a new generation.
     node_up.post("/api/pipelines/user-events-pipeline/stop").await;
     let (status, reset) = node_up
-        .request("PUT", "/api/pipelines/user-events-pipeline/checkpoint", Some(&json!({"to": "beginning"})))
+        .request("PUT", "/api/pipelines/user-events-pipeline/checkpoint?force=true", Some(&json!({"to": "beginning"})))
         .await;
     assert_eq!(status, 200, "{reset}");
     client.batch_execute("TRUNCATE users").await.unwrap();

@@ -24,7 +24,7 @@ async fn check(node: &Node, partition: &str, range: &str, wrong: &[&str], right:
         assert!(fixes.iter().all(|fix| fix.contains(range)), "{range}: {fixes:?}");
     }
     for at in right {
-        let (status, answer) = set(node, &[(partition, at)], "").await;
+        let (status, answer) = set(node, &[(partition, at)], "?force=true").await;
         assert_eq!(status, 200, "{at}: {answer:#}");
         let shown = answer["positions"].as_array().unwrap().iter().any(|p| p["position"] == **at);
         assert!(shown, "{at}: {answer:#}");

@@ -123,7 +123,7 @@ fn a_run_goes_on_where_its_checkpoint_was_set() {
     let ask = |args: &[&str]| output(&[&["checkpoint"], args, &["one", "--data-dir", data.to_str().unwrap()]].concat());
     let (code, stdout, stderr) = ask(&["get"]);
     assert!(code == 0 && stdout.contains("in.jsonl"), "{stdout}{stderr}");
-    let (code, stdout, stderr) = ask(&["set", "--to", "beginning"]);
+    let (code, stdout, stderr) = ask(&["set", "--to", "beginning", "--force"]);
     assert!(code == 0 && stdout.contains("generation  2"), "{stdout}{stderr}");
     assert_eq!(case.run(&case.spec()).0, 0);
     assert_eq!(case.rows(), 4, "all was read once more, as was asked for");

@@ -175,7 +175,8 @@ async fn another_target_is_turned_to_on_purpose_only() {
         let (status, refused) = put(&spec(&before, 110), "").await;
         assert_eq!((status, &refused["code"]), (409, &json!("retarget-needed")), "{name}: {refused:#}");
         assert!(refused["detail"].as_str().unwrap().contains("10 record"), "{name}: {refused:#}");
-        let reset = node.request("PUT", &format!("{at}/checkpoint"), Some(&json!({"to": "beginning"}))).await;
+        let reset =
+            node.request("PUT", &format!("{at}/checkpoint?force=true"), Some(&json!({"to": "beginning"}))).await;
         assert_eq!(reset.0, 200, "{name}: {reset:?}");
         let mut third = after.clone();
         third["path"] = json!(path(&format!("{name}-third.db")));

@@ -2,15 +2,16 @@
 use super::{Entity, answer, queries};
 use crate::{
     region::{Action, AskError, Reply, ResetTo, UserCommand},
-    run::{Choice, places},
+    run::Choice,
 };
 use dataflow_core::{
     chunk::ChunkName,
     id::Incarnation,
     pipeline::{
-        Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, inbox::Inbox, then::Wanted,
+        Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, event::Lost, inbox::Inbox,
+        rejected::Doubled, then::Wanted,
     },
-    position::{Position, Positions},
+    position::{Partition, Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
 };
@@ -157,10 +158,15 @@ impl Entity {
             ResetTo::Journal => "journal",
         };
         let nonce = self.around.parts.rng.next();
-        let request =
-            |positions, settlement| Request::ResetCheckpoint { to: name.into(), positions, settlement, nonce };
+        let request = |positions, passed, settlement| Request::ResetCheckpoint {
+            to: name.into(),
+            positions,
+            passed,
+            settlement,
+            nonce,
+        };
         let forced = Settlement::Unsettled { reason: String::new(), forced: true };
-        decide(&self.slot.state(), &to(request(Positions::new(), forced)))?;
+        decide(&self.slot.state(), &to(request(Positions::new(), Vec::new(), forced)))?;
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
         let named = match &place {
             ResetTo::Positions(named) if named.is_empty() => {
@@ -182,17 +188,15 @@ impl Entity {
         let choice = Choice { to: &place, earliest: &earliest, source };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
         let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
-        let settlement = if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over {
+        let (settlement, decided) = if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over
+        {
             let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
             self.settle(&pipeline, Some(choice), force, take_over).await
         } else {
-            Settlement::NotNeeded
+            (Settlement::NotNeeded, None)
         };
         if let Settlement::Unsettled { reason, forced: false } = settlement {
             return Err(Rejected::Unsettled { reason }.into());
-        }
-        if matches!(place, ResetTo::Journal) && !force {
-            written_twice(&pipeline, &settlement)?;
         }
         let settlement = match settlement {
             Settlement::Settled { lanes, met, lost } => {
@@ -209,18 +213,81 @@ impl Entity {
             return Err(nowhere_here(&pipeline.inbox, at, &self.since(&pipeline)).into());
         }
         let chosen = match place {
-            ResetTo::SinkToken => return Ok(request(current, settlement)),
-            ResetTo::Journal => return Ok(request(pipeline.progress.positions(), settlement)),
+            ResetTo::SinkToken => return Ok(request(current, Vec::new(), settlement)),
+            ResetTo::Journal => pipeline.progress.positions(),
             ResetTo::Beginning => earliest,
             ResetTo::End => self.resolve(&pipeline, &Place::End).await?,
             ResetTo::Positions(_) => current.clone().into_iter().chain(named).collect(),
         };
-        let positions = self.given_up(&pipeline, &current, chosen).await;
+        let positions = match place {
+            ResetTo::Journal => chosen,
+            _ => self.given_up(&pipeline, &current, chosen).await,
+        };
         // Where the journal doesn't know what the sink has, something must be chosen, and none of it is known to be pending.
-        if pushed && !force && !self.slot.state().is_behind() {
+        if pushed && !force && !self.slot.state().is_behind() && !matches!(place, ResetTo::Journal) {
             still_pending(&pipeline, &settlement, &positions)?;
         }
-        Ok(request(positions, settlement))
+        let reached = pipeline.progress.reached_with(settlement.lanes());
+        if !force {
+            let has = decided.as_ref().unwrap_or(&reached);
+            self.written_twice(&pipeline, &settlement, has, &positions).await?;
+        }
+        let passed = if pushed { Vec::new() } else { self.passed(&pipeline, &reached, &positions).await };
+        Ok(request(positions, passed, settlement))
+    }
+
+    /// Turns down to write records again to a target that has them and does not recognise them.
+    async fn written_twice(
+        &self,
+        pipeline: &Pipeline,
+        settlement: &Settlement,
+        has: &Positions,
+        to: &Positions,
+    ) -> Result<(), Rejected> {
+        let lanes = settlement.lanes();
+        let progress = &pipeline.progress;
+        let sink = self.around.parts.plugins.sink(&pipeline.spec.sink);
+        let known = lanes.iter().chain(progress.by_lane.values()).find_map(|lane| lane.handle.as_ref());
+        let known = known.or(progress.left.handle.as_ref()).or(progress.left.remembered.as_ref());
+        if progress.held_by_target(lanes) == 0 || sink.is_ok_and(|built| built.sink.recognizes(known)) {
+            return Ok(());
+        }
+        let is_there = |(partition, has): &(&Partition, &Position)| match to.get(*partition) {
+            Some(to) => has.is_after(to),
+            // What is not there any more is not read again.
+            None => to.is_empty(),
+        };
+        let behind: Positions = has.iter().filter(is_there).map(|(name, at)| (name.clone(), at.clone())).collect();
+        let counts = self.count(pipeline, to, &behind).await;
+        let places = behind.into_iter().filter_map(|(partition, has)| {
+            let records = counts.get(&partition).copied();
+            let from = to.get(&partition).cloned().unwrap_or(Position::offset(0));
+            (records != Some(0)).then_some(Doubled { partition, from, to: has, records })
+        });
+        let places: Vec<Doubled> = places.collect();
+        if places.is_empty() { Ok(()) } else { Err(Rejected::SinkAhead { places }) }
+    }
+
+    /// What lies between what was read so far and where it goes on.
+    async fn passed(&self, pipeline: &Pipeline, reached: &Positions, to: &Positions) -> Vec<Lost> {
+        let is_passed = |(partition, to): &(&Partition, &Position)| match reached.get(*partition) {
+            Some(reached) => to.is_after(reached) || !to.is_like(reached),
+            None => true,
+        };
+        let ahead: Positions = to
+            .iter()
+            .filter(is_passed)
+            .filter(|(_, to)| to.as_offset() != Some(0))
+            .map(|(partition, to)| (partition.clone(), to.clone()))
+            .collect();
+        let counts = self.count(pipeline, reached, &ahead).await;
+        let lost = ahead.into_iter().filter_map(|(partition, to)| {
+            let records = counts.get(&partition).copied();
+            let from = reached.get(&partition).filter(|from| from.is_like(&to)).cloned();
+            let from = from.unwrap_or(Position::offset(0));
+            (records != Some(0)).then_some(Lost { partition, from, to, records: records.unwrap_or(0) })
+        });
+        lost.collect()
     }
 }
 
@@ -251,25 +318,5 @@ fn still_pending(pipeline: &Pipeline, settlement: &Settlement, positions: &Posit
         "choose \"beginning\" or \"journal\" to deliver them, or force this one to lose them: batches that are passed over \
          whole may be pushed again; of others push the rest under another batchId",
     );
-    Err(Rejected::Invalid { problems: vec![problem] })
-}
-
-/// Turns down to go on at the journal's checkpoint where the sink is known to have more.
-fn written_twice(pipeline: &Pipeline, settlement: &Settlement) -> Result<(), Rejected> {
-    let ahead = settlement.lanes().iter().filter_map(|lane| {
-        let known = pipeline.progress.by_lane.get(&lane.lane)?;
-        (lane.sequence > known.sequence)
-            .then(|| format!("lane {}: {} against {}", lane.lane, places(&lane.positions), places(&known.positions)))
-    });
-    let ahead: Vec<String> = ahead.collect();
-    if ahead.is_empty() {
-        return Ok(());
-    }
-    let message = format!(
-        "the sink is ahead of the journal's checkpoint ({}), so what lies between would be written twice",
-        ahead.join("; ")
-    );
-    let problem = Problem::new("to", "sink-ahead", message)
-        .fix("choose \"sink-token\" to go on where the sink is, or force this one to write it again");
     Err(Rejected::Invalid { problems: vec![problem] })
 }

@@ -25,7 +25,7 @@ use dataflow_core::{
     pipeline::{Command, Decision, Effect, Event, Fact, Pipeline, Rejected, Request, State, decide},
     time::Timestamp,
 };
-use dataflow_sdk::{Paths, batch::Warning};
+use dataflow_sdk::Paths;
 use std::{sync::Arc, time::Duration};
 use supervise::ActiveRun;
 use tokio::{
@@ -66,8 +66,6 @@ pub(crate) struct Entity {
     run: Option<ActiveRun>,
     /// Why the run failed that the one to be started follows: shown until that one has opened.
     failure: Option<Trouble>,
-    /// What users are told by the run that is to be started.
-    notes: Vec<Warning>,
     /// Who waits for a stop to be over, and with which command.
     waiting: Vec<(CommandId, oneshot::Sender<Result<Reply, AskError>>)>,
     /// The update that waited for the stop and can't be made, and why.
@@ -96,7 +94,6 @@ impl Entity {
             around,
             run: None,
             failure: None,
-            notes: Vec::new(),
             waiting: Vec::new(),
             refused: None,
             lost: None,
@@ -183,7 +180,6 @@ impl Entity {
             self.append(decision.events.clone()).await?;
             decision.events.iter().for_each(|event| telemetry::log(&self.slot.pipeline, event));
             self.around.directory.note(&self.slot.pipeline, &self.slot.state());
-            self.tell_update(&command.request, &decision);
         }
         if let Some(rejected) = &decision.refused {
             let of = decision.events.iter().find(|event| matches!(event.fact, Fact::UpdateRefused { .. }));

@@ -13,13 +13,13 @@ use dataflow_core::{
         event::{Cause, LaneProgress},
         state::Progress,
     },
-    position::{Position, Positions},
+    position::{Partition, Position, Positions},
     problem::Problem,
     token::{Fence, Token},
 };
 use dataflow_sdk::{
     Context, Error,
-    sink::{Kind, OpenLane, Sink, TakeOver},
+    sink::{Kind, OpenLane, Sink, TakeOver, Traces},
     source::{Place, Source},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -39,8 +39,8 @@ struct Found {
     begins: BTreeMap<Generation, Positions>,
     /// Generations that the sink has and the journal does not know.
     met: Vec<Generation>,
-    /// Whether the user had to say which of sink and journal is right.
-    decided: bool,
+    /// Where the user had to say which of sink and journal is right: how far the target has what was read.
+    decided: Option<Positions>,
     /// Whether tokens of this node's own earlier generations are among the others: it takes back what was taken over.
     own: bool,
 }
@@ -75,15 +75,16 @@ impl Entity {
         }
     }
 
-    /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has.
+    /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has; and
+    /// how far that is, where a user decides about it.
     pub(super) async fn settle(
         &self,
         pipeline: &Pipeline,
         choice: Option<Choice<'_>>,
         forced: bool,
         take_over: TakeOver,
-    ) -> Settlement {
-        let unsettled = |reason| Settlement::Unsettled { reason, forced };
+    ) -> (Settlement, Option<Positions>) {
+        let unsettled = |reason| (Settlement::Unsettled { reason, forced }, None);
         let built = match self.around.parts.plugins.sink(&pipeline.spec.sink) {
             Ok(built) => built,
             Err(problems) => {
@@ -126,7 +127,7 @@ impl Entity {
         if let Some(first) = lanes.first_mut().filter(|_| found.own) {
             first.counters = first.counters.beyond(&pipeline.progress.earlier);
         }
-        let lost = choice.filter(|_| found.decided).map(|choice| {
+        let lost = choice.filter(|_| found.decided.is_some()).map(|choice| {
             let progress = &pipeline.progress;
             let known: u64 = progress.by_lane.values().map(|lane| lane.counters.lost).sum();
             let counted = lanes.iter().map(|lane| lane.counters.lost).sum::<u64>().saturating_sub(known);
@@ -135,7 +136,7 @@ impl Entity {
             let gone = progress.left.records.saturating_sub(still_held(&found.others, progress));
             if transactional { gone.min(passed) } else { 0 }
         });
-        Settlement::Settled { lanes, met: found.met, lost }
+        (Settlement::Settled { lanes, met: found.met, lost }, found.decided)
     }
 
     async fn settle_lane(
@@ -170,8 +171,9 @@ impl Entity {
             // The user says where to go on.
             Err(Error::Contradicts { message, generations, .. }) => {
                 found.meet(generations, &pipeline.progress);
-                found.decided = true;
                 let held = held(sink.kind(), &known.counters, sink.missing(cx, known).await);
+                let has = if held.delivered > 0 { known.positions.clone() } else { Positions::new() };
+                found.decided.get_or_insert_default().extend(has);
                 return choice.and_then(|choice| decide(choice, begin, known, None, &held)).ok_or(message);
             }
             Err(error) => return Err(error.to_string()),
@@ -196,7 +198,8 @@ impl Entity {
             }
             // Token and journal contradict each other, and the user says which of them is right.
             Err(Failure::Fatal(Cause { message, .. })) => {
-                found.decided = true;
+                let has = token.as_ref().map(|token| token.positions.clone());
+                found.decided.get_or_insert_default().extend(has.unwrap_or_default());
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
                 let held = held(sink.kind(), &known.counters, 0);
                 let decided = choice.and_then(|choice| decide(choice, begin, known, token.as_ref(), &held));
@@ -218,11 +221,32 @@ impl Entity {
         patiently(sink.token(&self.context(pipeline, giving_up), fence)).await.map(drop)
     }
 
+    /// Whether the target of a sink is the one that has these traces; none: it gives no answer.
+    pub(super) async fn is_target_of(&self, pipeline: &Pipeline, sink: &dyn Sink, traces: &Traces) -> Option<bool> {
+        let giving_up = CancellationToken::new();
+        let _end = giving_up.clone().drop_guard();
+        patiently(sink.is_target_of(&self.context(pipeline, giving_up), traces)).await.ok()
+    }
+
     /// Where the source begins or ends now.
     pub(super) async fn resolve(&self, pipeline: &Pipeline, place: &Place) -> Result<Positions, AskError> {
         let (source, cx, _end) = self.source(pipeline)?;
         let answer = patiently(source.resolve(&cx, place)).await;
         answer.map_err(|why| unreachable("where it begins or ends", &why).into())
+    }
+
+    /// How many records lie from one position to a later one, where the source can tell in time.
+    pub(super) async fn count(
+        &self,
+        pipeline: &Pipeline,
+        from: &Positions,
+        to: &Positions,
+    ) -> BTreeMap<Partition, u64> {
+        if to.is_empty() {
+            return BTreeMap::new();
+        }
+        let Ok((source, cx, _end)) = self.source(pipeline) else { return BTreeMap::new() };
+        patiently(source.count(&cx, from, to)).await.unwrap_or_default()
     }
 
     /// The positions `to` go on at instead of `from`, so that the next run says what of it the source has no longer.

@@ -15,7 +15,7 @@ use dataflow_core::{
     },
     position::Positions,
     time::Timestamp,
-    warned::{Warned, Warnings},
+    warned::Warned,
 };
 use tokio::time::Instant;
 
@@ -96,7 +96,7 @@ fn warnings(
     live: Option<&Live>,
     last_noted: impl FnOnce() -> Vec<WarningView>,
 ) -> Vec<WarningView> {
-    let mut all = Warnings::default();
+    let mut all = pipeline.progress.notes.clone();
     let mut views = Vec::new();
     let live = live.map(Live::lock);
     let by_run = |lane: &u32| live.as_ref().and_then(|live| live.lanes.get(lane));

@@ -82,7 +82,6 @@ impl Entity {
         if let Some(failure) = self.failure.take() {
             live.trouble(failure);
         }
-        live.warn(std::mem::take(&mut self.notes));
         let run = Run {
             pipeline,
             epoch: self.log.epoch(),

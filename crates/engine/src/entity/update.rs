@@ -1,29 +1,31 @@
-//! What an update changes, as source and sink see it, and what users are told of it.
+//! What an update changes, as source and sink see it.
 use super::Entity;
-use crate::{region::AskError, run::live::LaneLive, view::WarningView};
+use crate::{region::AskError, run::live::LaneLive};
 use dataflow_core::{
     id::Epoch,
     pipeline::{
-        Command, Decision, Fact, Pipeline, Rejected, Request, State,
+        Command, Pipeline, Rejected, Request, State,
         command::{Change, Prepared, Settlement},
         decide,
-        event::{LaneProgress, Retargeted},
-        state::Then,
+        event::LaneProgress,
+        state::{Progress, Then},
         then::Wanted,
     },
     spec::PipelineSpec,
     token::Fence,
 };
-use dataflow_sdk::{batch::Warning, sink::TakeOver};
+use dataflow_sdk::sink::{TakeOver, Traces};
 
 impl Entity {
     /// The request of an update; only asks the sink if the update is otherwise accepted and something follows from the answer.
     pub(super) async fn update(&self, to: &impl Fn(Request) -> Command, wanted: Wanted) -> Result<Request, AskError> {
         let state = self.slot.state().clone();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
+        let known = self.known_target(pipeline, &wanted).await;
+        let known = known.as_deref();
         let request = |settlement| Request::Update {
             wanted: wanted.clone(),
-            prepared: self.prepared(pipeline, &wanted, settlement),
+            prepared: self.prepared(pipeline, &wanted, settlement, known),
         };
         let tentative = match state {
             State::Running(_) => self.so_far(),
@@ -32,8 +34,8 @@ impl Entity {
         let decision = decide(&state, &to(request(tentative.clone())))?;
         let settlement = match state {
             State::Running(_) if decision.events.is_empty() => tentative,
-            State::Running(_) => self.reachable(pipeline, &wanted, tentative).await,
-            _ => self.settlement(pipeline, pipeline.settled, &wanted).await,
+            State::Running(_) => self.reachable(pipeline, &wanted, tentative, known).await,
+            _ => self.settlement(pipeline, pipeline.settled, &wanted, known).await,
         };
         Ok(request(settlement))
     }
@@ -47,37 +49,69 @@ impl Entity {
             },
             _ => return None,
         };
-        let settlement = self.settlement(&pipeline, settled, &wanted).await;
-        let mut prepared = self.prepared(&pipeline, &wanted, settlement);
+        let known = self.known_target(&pipeline, &wanted).await;
+        let settlement = self.settlement(&pipeline, settled, &wanted, known.as_deref()).await;
+        let mut prepared = self.prepared(&pipeline, &wanted, settlement, known.as_deref());
         if start && pipeline.starts_generation(&wanted.spec, &prepared.change) {
             prepared.lanes = self.ask_for_lanes(&Pipeline { spec: *wanted.spec, ..pipeline }).await;
         }
         Some(Box::new(prepared))
     }
 
-    fn prepared(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: Settlement) -> Prepared {
-        let change = self.change(pipeline, wanted, &settlement);
+    fn prepared(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: Settlement, known: Option<&str>) -> Prepared {
+        let change = self.change(pipeline, wanted, &settlement, known);
         Prepared { change, settlement, nonce: self.around.parts.rng.next(), lanes: 1 }
     }
 
-    fn change(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: &Settlement) -> Change {
+    /// What an update changes; its target is `known` by another name.
+    fn change(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: &Settlement, known: Option<&str>) -> Change {
         let positions = pipeline.progress.positions_with(settlement.lanes());
         let named = PipelineSpec::clone(&wanted.spec).named(&pipeline.id);
-        self.around.parts.plugins.change(&pipeline.spec, &named, &positions)
+        let mut change = self.around.parts.plugins.change(&pipeline.spec, &named, &positions);
+        if let (Some((_, to)), Some(known)) = (&mut change.target, known) {
+            *to = known.into();
+        }
+        change.target.take_if(|(from, to)| from == to);
+        change
+    }
+
+    /// The name by which the target of an update is known, where it is spelled or called otherwise now: that of the target so
+    /// far, or of one before. It is asked, and where it gives no answer, it is taken for another one.
+    async fn known_target(&self, pipeline: &Pipeline, wanted: &Wanted) -> Option<String> {
+        let (from, _) = self.change(pipeline, wanted, &Settlement::NotNeeded, None).target?;
+        let sink = self.around.parts.plugins.sink(&wanted.spec.sink).ok()?.sink;
+        let Progress { generation, by_lane, left, away, .. } = &pipeline.progress;
+        let own = (!by_lane.is_empty()).then_some(*generation);
+        let handle = by_lane.values().find_map(|lane| lane.handle.clone()).or(left.handle.clone());
+        let so_far = (from, left.of.iter().copied().chain(own).collect::<Vec<_>>(), handle);
+        let before =
+            away.iter().rev().map(|away| (away.target.clone(), away.left.of.clone(), away.left.handle.clone()));
+        for (name, generations, handle) in [so_far].into_iter().chain(before) {
+            let traces = Traces {
+                pipeline: pipeline.id.clone(),
+                incarnation: pipeline.incarnation.clone(),
+                generations,
+                handle,
+            };
+            if !traces.generations.is_empty() && self.is_target_of(pipeline, &*sink, &traces).await? {
+                return Some(name);
+            }
+        }
+        None
     }
 
     /// Has the sink of a pipeline that does not run say what it has, where something follows from that: which positions a new
     /// generation goes on at, or where another spec of the same one takes effect. It may be ahead of the journal, in
     /// partitions that only it knows.
-    async fn settlement(&self, pipeline: &Pipeline, settled: bool, wanted: &Wanted) -> Settlement {
-        let change = self.change(pipeline, wanted, &Settlement::NotNeeded);
+    async fn settlement(&self, pipeline: &Pipeline, settled: bool, wanted: &Wanted, known: Option<&str>) -> Settlement {
+        let change = self.change(pipeline, wanted, &Settlement::NotNeeded, known);
         let asked = if pipeline.starts_generation(&wanted.spec, &change) {
             pipeline.needs_settlement() || self.slot.state().is_behind()
         } else {
             pipeline.needs_settlement() && !settled && !pipeline.spec.gives_like(&wanted.spec)
         };
         match asked {
-            true => self.settle(pipeline, None, wanted.force, TakeOver::Nobody).await,
+            true => self.settle(pipeline, None, wanted.force, TakeOver::Nobody).await.0,
             false => Settlement::NotNeeded,
         }
     }
@@ -96,8 +130,14 @@ impl Entity {
     }
 
     /// That, if the sink of a running pipeline can be asked at all.
-    async fn reachable(&self, pipeline: &Pipeline, wanted: &Wanted, so_far: Settlement) -> Settlement {
-        let change = self.change(pipeline, wanted, &Settlement::NotNeeded);
+    async fn reachable(
+        &self,
+        pipeline: &Pipeline,
+        wanted: &Wanted,
+        so_far: Settlement,
+        known: Option<&str>,
+    ) -> Settlement {
+        let change = self.change(pipeline, wanted, &Settlement::NotNeeded, known);
         let asked = pipeline.starts_generation(&wanted.spec, &change) && pipeline.needs_settlement() && !wanted.force;
         let fence = Fence {
             pipeline: pipeline.id.clone(),
@@ -110,73 +150,5 @@ impl Entity {
             Ok(()) => so_far,
             Err(reason) => Settlement::Unsettled { reason, forced: false },
         }
-    }
-
-    /// Has users told what an update means for what is read and written, or why it was not made: by the run that starts
-    /// with it, or until one is started.
-    pub(super) fn tell_update(&mut self, request: &Request, decision: &Decision) {
-        let update = match request {
-            Request::Update { prepared, .. } => Some(prepared),
-            Request::ReportStopped { update, .. }
-            | Request::ReportFailed { update, .. }
-            | Request::ReportCompleted { update, .. } => update.as_deref(),
-            _ => None,
-        };
-        let mut told = Vec::new();
-        let mut tell = |code, message| told.push(Warning { code, subject: String::new(), message, records: 0 });
-        for event in &decision.events {
-            match &event.fact {
-                Fact::PipelineUpdated { generation: Some(generation), .. } => {
-                    let Some(Prepared { change, .. }) = update else { continue };
-                    let number = generation.generation.number;
-                    if !generation.given_up.is_empty() {
-                        let place = |(partition, from)| {
-                            let instead = change.given_up.get(partition).map_or("given up", String::as_str);
-                            format!("{partition} was at {from}: {instead}")
-                        };
-                        let places: Vec<String> = generation.given_up.iter().map(place).collect();
-                        tell(
-                            "positions-given-up",
-                            format!("positions were given up with generation {number}: {}", places.join(", ")),
-                        );
-                    }
-                    match &generation.retargeted {
-                        Some(Retargeted { records, .. }) if *records > 0 => tell(
-                            "target-changed",
-                            format!(
-                                "generation {number} writes to another target, which lacks {records} record(s) that were \
-                                 delivered to the one before"
-                            ),
-                        ),
-                        None if change.sink => tell(
-                            "target-changed",
-                            format!(
-                                "generation {number} writes other rows to the same target: what was written before it stays \
-                                 as it is"
-                            ),
-                        ),
-                        _ => {}
-                    }
-                }
-                Fact::UpdateRefused { code, message } => tell(
-                    "update-refused",
-                    format!("the update of command {} was not made ({code}): {message}", event.command),
-                ),
-                _ => {}
-            }
-        }
-        if told.is_empty() {
-            return;
-        }
-        if decision.starts_run() {
-            self.notes = told;
-            return;
-        }
-        let mut warnings = self.around.directory.warnings(&self.slot.pipeline);
-        for Warning { code, message, .. } in told {
-            warnings.retain(|known| known.code != code);
-            warnings.push(WarningView { code: code.into(), message, records: 0 });
-        }
-        self.around.directory.keep_warnings(&self.slot.pipeline, warnings);
     }
 }

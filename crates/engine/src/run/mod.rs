@@ -18,7 +18,7 @@ mod versions;
 
 pub(crate) use attempt::{context, fence};
 pub(crate) use failure::Failure;
-pub(crate) use recover::{Choice, after, decide, held, places, recover, still_held, unknown};
+pub(crate) use recover::{Choice, after, decide, held, recover, still_held, unknown};
 
 use crate::parts::Parts;
 use dataflow_core::{

@@ -22,7 +22,7 @@ async fn stopped(name: &str) -> House {
 async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
     let mut house = stopped("reset-beginning").await;
     let reset =
-        view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false, take_over: false }).await);
+        view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: true, take_over: false }).await);
     assert!(reset.checkpoint.positions.iter().all(|at| at.position == "0"));
     assert!(reset.checkpoint.generation > 0);
     house.start().await;
@@ -40,7 +40,7 @@ async fn a_reset_to_the_end_or_a_position_goes_on_there() {
     house.until(|view| view.metrics.records_delivered == 15).await;
     house.stop().await;
     let to = ResetTo::Positions([("t/0".to_owned(), "18".to_owned())].into());
-    view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to, force: true, take_over: false }).await);
     house.start().await;
     house.until(|view| view.metrics.records_delivered == 22).await;
     let expected: Vec<_> = numbers(0, 10).into_iter().chain(numbers(20, 25)).chain(numbers(18, 25)).collect();
@@ -181,4 +181,95 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
         house.until(|view| view.metrics.records_delivered >= expected.len() as u64).await;
         assert_eq!(house.store.data(), expected);
     }
+}
+
+fn at(position: &str) -> ResetTo {
+    ResetTo::Positions([("t/0".to_owned(), position.to_owned())].into())
+}
+
+/// Records that are written again to a sink that has no key are doubled: both positions and their number are told before.
+#[tokio::test(start_paused = true)]
+async fn to_write_again_what_a_sink_without_a_key_has_must_be_confirmed() {
+    for (kind, to, doubled) in [
+        ("transactional", ResetTo::Beginning, 10),
+        ("transactional", at("7"), 3),
+        ("transactional", ResetTo::Journal, 0),
+        ("transactional", ResetTo::SinkToken, 0),
+        ("transactional", ResetTo::End, 0),
+        ("transactional", at("12"), 0),
+        ("staged", ResetTo::Beginning, 10),
+        ("keyed", ResetTo::Beginning, 0),
+    ] {
+        let name = format!("doubled-{kind}-{doubled}-{to:?}").replace(|c: char| !c.is_alphanumeric(), "-");
+        let mut house = House::new(&name).await;
+        house.feed.push("t/0", numbers(0, 10));
+        let mut spec = house.spec();
+        match kind {
+            "staged" => spec["sink"] = json!({"type": "memoryStaged", "store": name, "rollEvery": 1}),
+            "keyed" => spec["sink"] = json!({"type": "memoryKeyed", "store": name}),
+            _ => {}
+        }
+        house.create(spec).await;
+        house.start().await;
+        house.until(|view| view.metrics.records_delivered == 10).await;
+        house.stop().await;
+        house.feed.push("t/0", numbers(10, 20));
+        let reset = |force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
+        match house.act(reset(false)).await {
+            Err(AskError::Rejected(Rejected::SinkAhead { places })) => {
+                let [place] = places.as_slice() else { panic!("{places:?}") };
+                assert_eq!((place.records, place.to.to_string()), (Some(doubled), "10".into()), "{kind} {to:?}");
+            }
+            other => {
+                view(other);
+                assert_eq!(doubled, 0, "{kind} {to:?}");
+                continue;
+            }
+        }
+        view(house.act(reset(true)).await);
+        // Confirmed once, it is not asked again, and what was turned back to is nothing that was passed over.
+        let back = view(house.act(Action::ResetCheckpoint { to: at("10"), force: false, take_over: false }).await);
+        assert_eq!((back.metrics.records_lost, back.metrics.records_read), (0, 10), "{kind} {to:?}");
+        view(house.act(reset(true)).await);
+        house.start().await;
+        let all = 20 + doubled;
+        house.until(|view| view.metrics.records_delivered == all).await;
+        assert_eq!(house.store.len() as u64, all, "{kind} {to:?}");
+    }
+}
+
+/// What the source still has and is passed over is on the ledger, and told; also after a crash.
+#[tokio::test(start_paused = true)]
+async fn what_is_passed_over_is_counted_and_told() {
+    let mut house = stopped("passed-over").await;
+    house.feed.push("t/0", numbers(10, 30));
+    house.feed.push("t/1", numbers(0, 5));
+    view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: false, take_over: false }).await);
+    house.crash().await;
+    house.build().await;
+    let passed = house.get().await;
+    let metrics = passed.metrics;
+    assert_eq!((metrics.records_read, metrics.records_delivered, metrics.records_lost), (35, 10, 25));
+    let told: Vec<_> =
+        passed.warnings.iter().filter(|told| told.code == "passed-over").map(|told| told.records).collect();
+    assert_eq!(told, [20, 5], "{:?}", passed.warnings);
+    // Taken back in part, only that counts.
+    let back = view(house.act(Action::ResetCheckpoint { to: at("12"), force: false, take_over: false }).await);
+    assert_eq!((back.metrics.records_lost, back.checkpoint.positions.len()), (7, 2), "{back:#?}");
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 28).await;
+    let counted = house.get().await.metrics;
+    assert_eq!((counted.records_read, counted.records_lost, house.store.len()), (35, 7, 28));
+}
+
+/// What can't be counted is said to be so.
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_counted_is_told() {
+    let mut house = stopped("passed-unknown").await;
+    house.feed.push("t/0", numbers(10, 30));
+    house.feed.out_of_reach(true);
+    let passed = view(house.act(Action::ResetCheckpoint { to: at("20"), force: true, take_over: false }).await);
+    assert_eq!((passed.metrics.records_read, passed.metrics.records_lost), (10, 0));
+    let told = passed.warnings.iter().find(|told| told.code == "passed-over").unwrap();
+    assert!(told.message.contains("t/0 goes on at 20 instead of 10: how many records"), "{}", told.message);
 }

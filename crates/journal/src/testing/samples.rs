@@ -150,6 +150,8 @@ pub fn all() -> Vec<(&'static str, Event)> {
         lost: None,
         retargeted: None,
         discarded: None,
+        passed: Vec::new(),
+        notes: Default::default(),
         unsettled: unsettled.map(Into::into),
     };
     let cause = |fix: Option<&str>| Cause {
@@ -209,6 +211,14 @@ pub fn all() -> Vec<(&'static str, Event)> {
                     generation: Some(NewGeneration {
                         given_up: [("orders/0".into(), Position::offset(7).of("topic 5"))].into(),
                         retargeted: Some(Retargeted { from: "sqlite a".into(), to: "sqlite b".into(), records: 7 }),
+                        notes: [Warned {
+                            code: "target-changed".into(),
+                            subject: String::new(),
+                            message: "generation 2 writes to another target".into(),
+                            records: 7,
+                        }]
+                        .into_iter()
+                        .collect(),
                         ..generation(None)
                     }),
                     positions: None,
@@ -278,6 +288,21 @@ pub fn all() -> Vec<(&'static str, Event)> {
                         to: Position::offset(9),
                         records: 4,
                     }),
+                    ..generation(None)
+                },
+            }),
+        ),
+        (
+            "checkpoint-reset-passed",
+            fact(Fact::CheckpointReset {
+                to: "end".into(),
+                generation: NewGeneration {
+                    passed: vec![Lost {
+                        partition: "orders/0".into(),
+                        from: Position::offset(5).of("topic 7f"),
+                        to: Position::offset(9).of("topic 7f"),
+                        records: 4,
+                    }],
                     ..generation(None)
                 },
             }),

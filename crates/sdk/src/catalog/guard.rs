@@ -7,7 +7,7 @@ use crate::{
     audit::{Audit, Audited, Auditor, Example, Finding, Findings, Unwritten},
     batch::{Column, Demand, Output, Warning},
     extent::Extents,
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Writer},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Traces, Writer},
     source::{Assignment, Place, Placed, Read, Reader, Source},
 };
 use async_trait::async_trait;
@@ -149,6 +149,10 @@ impl Source for Guarded<Box<dyn Source>> {
         self.inner.extents(cx).await.map_err(|error| self.redactor.error(error))
     }
 
+    async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
+        self.inner.count(cx, from, to).await.map_err(|error| self.redactor.error(error))
+    }
+
     async fn place(
         &self,
         cx: &Context,
@@ -212,6 +216,14 @@ impl Sink for Guarded<Box<dyn Sink>> {
 
     async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
         self.inner.missing(cx, journalled).await
+    }
+
+    fn recognizes(&self, handle: Option<&Value>) -> bool {
+        self.inner.recognizes(handle)
+    }
+
+    async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
+        self.inner.is_target_of(cx, traces).await.map_err(|error| self.redactor.error(error))
     }
 
     async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {

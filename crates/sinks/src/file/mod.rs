@@ -13,15 +13,19 @@ mod writer;
 
 pub use compression::Compression;
 
-use crate::{on_disk, table::Unknown};
+use crate::{
+    on_disk::{self, FileId},
+    table::Unknown,
+};
 use async_trait::async_trait;
 use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
     declared::SinkRows,
-    sink::{Kind, OpenLane, Opened, Sink},
+    sink::{Kind, OpenLane, Opened, Sink, Traces},
 };
+use handle::Handle;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
@@ -187,6 +191,13 @@ impl Sink for FileSink {
         let written = lane.counters.rows_written;
         // What can't be looked at is not known to be there.
         crate::blocking::run(move || missing::rows(&config, &paths, lane)).await.unwrap_or(written)
+    }
+    async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
+        cx.paths.admit(&self.path)?;
+        let Some(handle) = traces.handle.clone() else { return Ok(false) };
+        let (path, handle) = (self.path.clone(), Handle::from_json(handle)?);
+        crate::blocking::run(move || std::fs::metadata(path).is_ok_and(|there| FileId::from(&there) == handle.id()))
+            .await
     }
     async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
         let config = self.clone();

@@ -33,7 +33,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
     declared::SinkRows,
-    sink::{Kind, OpenLane, Opened, Sink},
+    sink::{Kind, OpenLane, Opened, Sink, Traces},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -173,10 +173,18 @@ impl Sink for PostgresSink {
         let options = self.options().as_known_to(&lane);
         writer::open(self.server()?, options, self.fence_timeout.into(), &lane).await
     }
+    fn recognizes(&self, handle: Option<&serde_json::Value>) -> bool {
+        self.options().recognizes(handle)
+    }
     async fn token(&self, _: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         let server = self.server()?;
         let schema = target::schema_of(&server, &self.table).await?;
         tokens::read(&server, &schema, fence).await
+    }
+    async fn is_target_of(&self, _: &Context, traces: &Traces) -> Result<bool, Error> {
+        let server = self.server()?;
+        let schema = target::schema_of(&server, &self.table).await?;
+        tokens::has_traces(&server, &schema, target::name_of(&self.table), traces).await
     }
     async fn audit(&self, _: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
         audit::open(self, &audit).await.map(Some)

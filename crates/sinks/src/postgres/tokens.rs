@@ -12,7 +12,10 @@ use dataflow_core::{
     id::{Epoch, Generation, Incarnation},
     token::{Fence, Token},
 };
-use dataflow_sdk::{Error, sink::OpenLane};
+use dataflow_sdk::{
+    Error,
+    sink::{OpenLane, Traces},
+};
 use deadpool_postgres::{Object, Transaction};
 use std::{pin::pin, time::Duration};
 use tokio_postgres::{Client, Row, error::SqlState, types::ToSql};
@@ -149,6 +152,15 @@ pub(super) async fn fence(
         Err(error) => return Err(unmoved(server, &name, fence, failed(error)).await),
     };
     take_over(server, &transaction, schema, target, lane, wait).await?;
+    // A table that was called otherwise when it was written to is the same.
+    let table = format!("{}.{}", quote(schema), quote(target));
+    if let Some(there) = definition::relation(&transaction, &table, &name).await.map_err(failed)? {
+        let rename = format!(
+            "update {name} set target = $3 where pipeline = $1 and incarnation = $2 and target <> $3 and relation = $4"
+        );
+        let values: [&(dyn ToSql + Sync); 4] = [&key.pipeline, &key.incarnation, &target, &there];
+        transaction.execute(&rename, &values).await.map_err(failed)?;
+    }
     let others = format!(
         "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane, began from {name} \
          where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0"
@@ -439,6 +451,26 @@ pub(super) async fn unclaimed(
     let written = rows.iter().map(|row| Ok((stored_id(row.get(0))?, row.get(1))));
     let name = format!("{schema}.{target} in PostgreSQL at {}", server.name);
     claim.check(&name, missing, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
+}
+
+/// Whether a pipeline's last progress is of the table of this name, or of one that was called otherwise then.
+pub(super) async fn has_traces(server: &Server, schema: &str, target: &str, traces: &Traces) -> Result<bool, Error> {
+    let client = server.connection().await?;
+    let (name, table) = (name(schema), format!("{}.{}", quote(schema), quote(target)));
+    let failed = |error| server.failed("read progress (table dataflow_tokens) in", &error);
+    if !client.query_one("select to_regclass($1) is not null", &[&name]).await.map_err(failed)?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let there = definition::relation(&client, &table, &name).await.map_err(failed)?;
+    let written = format!(
+        "select target = $4 or coalesce(relation = $5, false) from {name} \
+         where pipeline = $1 and incarnation = $2 and generation = any($3) \
+         order by relation is not null desc, updated_at desc limit 1"
+    );
+    let generations: Vec<String> = traces.generations.iter().map(ToString::to_string).collect();
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&traces.pipeline.as_str(), &traces.incarnation.as_str(), &generations, &target, &there];
+    Ok(client.query_opt(&written, &values).await.map_err(failed)?.is_some_and(|row| row.get(0)))
 }
 
 /// Reads the token of a lane, without fencing anyone.

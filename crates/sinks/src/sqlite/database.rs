@@ -13,7 +13,10 @@ use dataflow_core::{
     id::{Epoch, Generation, Incarnation},
     token::{Fence, Token},
 };
-use dataflow_sdk::{Error, sink::OpenLane};
+use dataflow_sdk::{
+    Error,
+    sink::{OpenLane, Traces},
+};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::{
     path::{Path, PathBuf},
@@ -55,6 +58,10 @@ const FORGET_OTHERS: &str = "delete from dataflow_tokens where target = ?3 and j
 
 const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten'), 0) from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and target = ?3 group by generation";
+
+/// Whether progress is of a table of this name; what was written last comes first.
+const TRACES: &str = "select generation, target = ?3 from dataflow_tokens \
+    where pipeline = ?1 and incarnation = ?2 order by updated_at desc";
 
 const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks, began from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0";
@@ -288,11 +295,34 @@ impl Database {
         others(lane, rows)
     }
 
+    /// Whether a pipeline's last progress is of the table of this name.
+    pub(super) fn has_traces(&self, target: &str, traces: &Traces) -> Result<bool, Error> {
+        let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
+        if !self.has_tokens()? {
+            return Ok(false);
+        }
+        let (pipeline, incarnation) = (traces.pipeline.as_str(), traces.incarnation.as_str());
+        let mut written = self.connection.prepare(TRACES).map_err(failed)?;
+        let written = written.query_map(params![pipeline, incarnation, target], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))
+        });
+        for row in written.map_err(failed)? {
+            let (generation, is_it) = row.map_err(failed)?;
+            if traces.generations.contains(&stored_id::<Generation>(&generation)?) {
+                return Ok(is_it);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_tokens(&self) -> Result<bool, Error> {
+        let known = self.connection.query_row("select 1 from sqlite_schema where name = ?1", [TABLE], |_| Ok(()));
+        Ok(known.optional().map_err(|error| self.failed("read", &error))?.is_some())
+    }
+
     /// The token of a lane.
     pub(super) fn token(&self, fence: &Fence) -> Result<Option<Token>, Error> {
-        let known = self.connection.query_row("select 1 from sqlite_schema where name = ?1", [TABLE], |_| Ok(()));
-        let known = known.optional().map_err(|error| self.failed("read", &error))?;
-        match known.map_or(Ok(None), |()| self.row(fence))? {
+        match if self.has_tokens()? { self.row(fence)? } else { None } {
             Some((epoch, sequence, stored)) => {
                 let fence = Fence { epoch: dataflow_core::id::Epoch(epoch), ..fence.clone() };
                 stored.to_token(fence, sequence)

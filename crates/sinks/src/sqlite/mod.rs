@@ -24,7 +24,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
     declared::SinkRows,
-    sink::{Kind, OpenLane, Opened, Sink},
+    sink::{Kind, OpenLane, Opened, Sink, Traces},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -149,11 +149,23 @@ impl Sink for SqliteSink {
         })
         .await?
     }
+    fn recognizes(&self, handle: Option<&serde_json::Value>) -> bool {
+        self.options().recognizes(handle)
+    }
     async fn token(&self, cx: &Context, fence: &Fence) -> Result<Option<Token>, Error> {
         cx.paths.admit(&self.path)?;
         let (path, wait, fence) = (self.path.clone(), self.fence_timeout.into(), fence.clone());
         crate::blocking::run(move || database::Database::look(&path, wait)?.map_or(Ok(None), |db| db.token(&fence)))
             .await?
+    }
+    async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
+        cx.paths.admit(&self.path)?;
+        let (path, wait, table) = (self.path.clone(), self.fence_timeout.into(), self.table.clone());
+        let traces = traces.clone();
+        crate::blocking::run(move || {
+            database::Database::look(&path, wait)?.map_or(Ok(false), |db| db.has_traces(&table, &traces))
+        })
+        .await?
     }
     async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
         cx.paths.admit(&self.path)?;

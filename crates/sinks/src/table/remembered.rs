@@ -50,6 +50,13 @@ impl Options {
         }
     }
 
+    /// Whether a row that is written again is known by its key, in a table that is written as was said last.
+    pub fn recognizes(self, handle: Option<&serde_json::Value>) -> bool {
+        let remembered: Option<Remembered> = handle.and_then(|handle| serde_json::from_value(handle.clone()).ok());
+        let known = self.as_before(remembered.as_ref());
+        known.mode != Some(Mode::Append) && known.key.is_some()
+    }
+
     /// Applies the entry of a lane that is opened.
     #[must_use]
     pub fn as_known_to(self, lane: &OpenLane) -> Self {

@@ -14,8 +14,10 @@ use dataflow_sdk::{
     records::{self, Layout},
 };
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
+    ops::Range,
     path::Path,
 };
 
@@ -166,13 +168,43 @@ fn last_line_break(file: &File) -> io::Result<u64> {
 
 /// Number of records in a file, and the offset after the last: a line that may still grow is none yet.
 fn whole_records(source: &FileSource, path: &Path, file: &File) -> Result<(u64, u64), Error> {
+    records_in(source, path, file, 0..u64::MAX, &|| false)
+}
+
+/// How many records lie from one position to a later one, of each file that is there; unless nobody waits for it any more.
+pub(super) fn count(source: &FileSource, cx: &Context, from: &Positions, to: &Positions) -> BTreeMap<Partition, u64> {
+    let between = |(partition, to): (&Partition, &Position)| {
+        let path = super::names::path(&partition.0);
+        let file = super::tail::open(&path, cx).ok()?;
+        let is = |at: &&Position| known(at).is_none_or(|known| known.is(&file).unwrap_or(false));
+        // Nothing of a file is there any more in whose place is another; what of it was not read the next reader says.
+        if !is(&to) {
+            return Some((partition.clone(), 0));
+        }
+        let range = from.get(partition).filter(is).map_or(0, offset)..offset(to);
+        let (records, _) = records_in(source, &path, &file, range, &|| cx.stop.is_cancelled()).ok()?;
+        (!cx.stop.is_cancelled()).then(|| (partition.clone(), records))
+    };
+    to.iter().filter_map(between).collect()
+}
+
+/// Number of records of a file that begin in a range, and the offset after the last; fewer, once it is to `stop`.
+fn records_in(
+    source: &FileSource,
+    path: &Path,
+    file: &File,
+    range: Range<u64>,
+    stop: &dyn Fn() -> bool,
+) -> Result<(u64, u64), Error> {
     let clone = file.try_clone().map_err(|error| failed(&name(path), 0, error))?;
-    let Ok(mut content) = Content::new(path, clone, source.compression, 0)? else { return Ok((0, 0)) };
+    let Ok(mut content) = Content::new(path, clone, source.compression, range.start)? else {
+        return Ok((0, range.start));
+    };
     let dialect = source.dialect(path);
     let caps = Caps { records: 8192, bytes: 8 * BLOCK, record_bytes: BLOCK };
-    let mut splitter = Splitter::new(0, dialect, caps);
-    let (mut records, mut end) = (0, 0);
-    loop {
+    let mut splitter = Splitter::new(range.start, dialect, caps);
+    let (mut records, mut end) = (0, range.start);
+    while end < range.end && !stop() {
         if !splitter.scan() {
             if content.append(&mut splitter.buffer, BLOCK)? > 0 {
                 continue;
@@ -182,8 +214,8 @@ fn whole_records(source: &FileSource, path: &Path, file: &File) -> Result<(u64, 
             }
         }
         let split = splitter.take();
-        (records, end) = (records + split.spans.len() as u64, split.to);
+        (records, end) = (records + split.offsets.partition_point(|at| *at < range.end) as u64, split.to);
     }
-    let header = u64::from(dialect.is_some() && source.header);
+    let header = u64::from(dialect.is_some() && source.header && range.start == 0);
     Ok((records.saturating_sub(header), end))
 }

@@ -458,6 +458,12 @@ impl Source for FileSource {
         .await
     }
 
+    /// Positions are bytes here: records are counted by reading them.
+    async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
+        let (source, cx, from, to) = (self.clone(), cx.clone(), from.clone(), to.clone());
+        blocking("file", move || Ok(lost::count(&source, &cx, &from, &to))).await
+    }
+
     async fn given_up(&self, cx: &Context, from: &Positions, to: Positions) -> Result<Positions, Error> {
         cx.paths.admit_pattern(&self.path)?;
         let (source, cx, from) = (self.clone(), cx.clone(), from.clone());

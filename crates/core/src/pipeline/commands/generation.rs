@@ -9,6 +9,7 @@ use crate::{
     },
     position::Positions,
     spec::PipelineSpec,
+    warned::Warnings,
 };
 
 /// The generation that starts at `positions` for a pipeline that is `spec` from now on; `nonce` is random. The one that ends must be
@@ -42,5 +43,17 @@ pub(super) fn begin(
         discarded = pipeline.inbox.discarded(&pipeline.progress, &settled, &positions);
     }
     let (generation, given_up) = (Generation::new(newest + 1, nonce), Positions::new());
-    Ok(NewGeneration { generation, met, positions, given_up, settled, lost, retargeted: None, discarded, unsettled })
+    Ok(NewGeneration {
+        generation,
+        met,
+        positions,
+        given_up,
+        settled,
+        lost,
+        retargeted: None,
+        discarded,
+        passed: Vec::new(),
+        notes: Warnings::default(),
+        unsettled,
+    })
 }

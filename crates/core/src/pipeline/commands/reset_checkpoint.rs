@@ -1,8 +1,9 @@
 //! Let a pipeline go on from elsewhere.
 use super::{generation, not_allowed};
 use crate::{
-    pipeline::{Command, Decision, Fact, Rejected, State, command::Settlement},
+    pipeline::{Command, Decision, Fact, Rejected, State, command::Settlement, event::Lost},
     position::Positions,
+    warned::Warned,
 };
 
 /// Only while it does not run. Starts a new generation; a completed pipeline is then stopped, a failed one waits for a
@@ -11,7 +12,7 @@ pub(in crate::pipeline) fn reset_checkpoint(
     state: &State,
     command: &Command,
     to: &str,
-    positions: &Positions,
+    (positions, passed): (&Positions, &[Lost]),
     settlement: &Settlement,
     nonce: u64,
 ) -> Result<Decision, Rejected> {
@@ -19,6 +20,19 @@ pub(in crate::pipeline) fn reset_checkpoint(
     if matches!(state, State::Running(_)) {
         return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
     }
-    let generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement, nonce)?;
+    let mut generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement, nonce)?;
+    generation.passed = passed.to_vec();
+    generation.notes = passed.iter().map(passed_over).collect();
     Ok(Decision::of(command, [Fact::CheckpointReset { to: to.into(), generation }]))
+}
+
+/// What users are told of records that they have passed over.
+fn passed_over(passed: &Lost) -> Warned {
+    let Lost { partition, from, to, records } = passed;
+    let counted = match records {
+        0 => "how many records that is the source can't tell, so the ledger does not count them".into(),
+        records => format!("{records} record(s), which the ledger counts as lost"),
+    };
+    let message = format!("{partition} goes on at {to} instead of {from}: {counted}");
+    Warned { code: "passed-over".into(), subject: partition.to_string(), message, records: *records }
 }

@@ -2,11 +2,15 @@
 use super::{generation, stop};
 use crate::pipeline::{
     Command, Decision, Fact, Rejected, State,
-    command::{Prepared, Settlement},
-    event::Retargeted,
+    command::{Change, Prepared, Settlement},
+    event::{NewGeneration, Retargeted},
     rejected::GivenUp,
     state::{Pipeline, Running, Then},
     then::{Asked, Update, Wanted},
+};
+use crate::{
+    position::{Partition, Position},
+    warned::{Warned, Warnings},
 };
 
 /// Other records to read, another target or another number of lanes start a new generation, which goes on where the old one
@@ -77,11 +81,49 @@ pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared
     let mut generation = generation::begin(pipeline, &spec, kept, settlement, *nonce)?;
     generation.given_up = given_up;
     if let Some((from, to)) = &change.target {
-        let records = pipeline.progress.held_by_target(&generation.settled);
+        let records = pipeline.progress.lacked_by(to, &generation.settled);
         if records > 0 && !wanted.retarget && !generation.positions.is_empty() {
             return Err(Rejected::RetargetNeeded { records });
         }
         generation.retargeted = Some(Retargeted { from: from.clone(), to: to.clone(), records });
     }
+    generation.notes = notes(&generation, change);
     Ok(Fact::PipelineUpdated { spec, generation: Some(generation), positions: None })
+}
+
+/// What users are told of what an update means for what is read and written.
+fn notes(generation: &NewGeneration, change: &Change) -> Warnings {
+    let number = generation.generation.number;
+    let note = |code: &str, message: String, records: u64| Warned {
+        code: code.into(),
+        subject: String::new(),
+        message,
+        records,
+    };
+    let place = |(partition, from): (&Partition, &Position)| {
+        let instead = change.given_up.get(partition).map_or("given up", String::as_str);
+        format!("{partition} was at {from}: {instead}")
+    };
+    let places: Vec<String> = generation.given_up.iter().map(place).collect();
+    let given_up = (!places.is_empty()).then(|| {
+        let message = format!("positions were given up with generation {number}: {}", places.join(", "));
+        note("positions-given-up", message, 0)
+    });
+    let target = match &generation.retargeted {
+        Some(Retargeted { records: 0, .. }) => None,
+        Some(Retargeted { records, .. }) => {
+            let message = format!(
+                "generation {number} writes to another target, which lacks {records} record(s) that were delivered before it"
+            );
+            Some(note("target-changed", message, *records))
+        }
+        None if change.sink => {
+            let message = format!(
+                "generation {number} writes other rows to the same target: what was written before it stays as it is"
+            );
+            Some(note("target-changed", message, 0))
+        }
+        None => None,
+    };
+    given_up.into_iter().chain(target).collect()
 }

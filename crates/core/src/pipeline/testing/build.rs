@@ -162,6 +162,8 @@ pub fn generation(number: u64, positions: Positions) -> NewGeneration {
         lost: None,
         retargeted: None,
         discarded: None,
+        passed: Vec::new(),
+        notes: Default::default(),
         unsettled: None,
     }
 }
@@ -344,7 +346,13 @@ pub fn restart() -> Request {
 
 /// Go on from the beginning.
 pub fn reset(settlement: Settlement) -> Request {
-    Request::ResetCheckpoint { to: "beginning".into(), positions: Positions::new(), settlement, nonce: NONCE }
+    Request::ResetCheckpoint {
+        to: "beginning".into(),
+        positions: Positions::new(),
+        passed: vec![],
+        settlement,
+        nonce: NONCE,
+    }
 }
 
 /// Take in batch `name` of so many records, 10 bytes each.

@@ -1,7 +1,14 @@
 use dataflow_core::{
+    id::{Epoch, RunId},
     ledger::Counters,
-    pipeline::{Fact, Request, State, Status, command::Settlement, event::LaneProgress, testing::*},
+    pipeline::{
+        Fact, Request, State, Status,
+        command::Settlement,
+        event::{LaneProgress, Lost},
+        testing::*,
+    },
     position::{Position, Positions},
+    spec::PipelineSpec,
 };
 
 fn settled(sequence: u64) -> Settlement {
@@ -10,7 +17,13 @@ fn settled(sequence: u64) -> Settlement {
 }
 
 fn to(position: Positions) -> Request {
-    Request::ResetCheckpoint { to: "positions".into(), positions: position, settlement: settled(1), nonce: NONCE }
+    Request::ResetCheckpoint {
+        to: "positions".into(),
+        positions: position,
+        passed: vec![],
+        settlement: settled(1),
+        nonce: NONCE,
+    }
 }
 
 /// Two batches of 100 records were pushed, the first is behind the checkpoint.
@@ -51,7 +64,13 @@ fn a_pushed_record_that_is_gone_cannot_be_gone_back_to() {
 fn pending_pushed_records_that_are_passed_over_are_lost_and_whole_batches_are_forgotten() {
     let past = half_done().and(stop_requested()).and(stopped());
     let never_started = given([created(), received("a", 0, 100), received("b", 100, 200)]);
-    let anew = |settlement| Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement, nonce: NONCE };
+    let anew = |settlement| Request::ResetCheckpoint {
+        to: "end".into(),
+        positions: at(200),
+        passed: vec![],
+        settlement,
+        nonce: NONCE,
+    };
     let unsettled = Settlement::Unsettled { reason: "down".into(), forced: true };
     for (name, past, request, lost, forgotten) in [
         ("all that is pending", past.clone(), to(at(200)), 100, &["b"][..]),
@@ -84,7 +103,8 @@ fn a_sinks_position_that_says_nothing_of_what_is_pending_hides_no_loss() {
     let positions = [("http".into(), Position::offset(180).of("another"))].into();
     let lanes = vec![LaneProgress { positions, ..lane(1) }];
     let settlement = Settlement::Settled { lanes, met: Vec::new(), lost: None };
-    let end = Request::ResetCheckpoint { to: "end".into(), positions: at(200), settlement, nonce: NONCE };
+    let end =
+        Request::ResetCheckpoint { to: "end".into(), positions: at(200), passed: vec![], settlement, nonce: NONCE };
     assert_eq!(past.when(end).after().state.pipeline().unwrap().progress.earlier.lost, 100);
 }
 
@@ -127,4 +147,77 @@ fn what_is_gone_of_earlier_generations_is_counted_as_lost_and_required_no_more()
     let Counters { delivered: still, lost, .. } = progress(&decided).earlier;
     assert_eq!((still, lost), (delivered - 2, lost_before + 2));
     assert_eq!(progress(&decided).left.records, 0);
+}
+
+/// What the source still holds and is passed over is lost by choice, but for a choice that another one takes back in time.
+#[test]
+fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() {
+    let file = |position: u64| [("file".into(), Position::offset(position))].into();
+    let spec = PipelineSpec { source: component(serde_json::json!({"type": "file", "path": "a"})), ..spec() };
+    let made = Fact::PipelineCreated { spec: Box::new(spec), incarnation: incarnation() };
+    let at = |sequence, position: u64| LaneProgress { positions: file(position), ..lane(sequence) };
+    let run = |run: u64, sequence, position| {
+        let opened =
+            Fact::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(at(0, 0))], versions: None };
+        let lanes = vec![at(sequence, position)];
+        let processed = Fact::BatchProcessed { run: RunId(run), lanes, versions: None };
+        [started(), opened, processed, stop_requested(), stopped()]
+    };
+    let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
+    let set = |given: &Given, position: u64, records: u64| {
+        let lane = progress(given).by_lane.get(&0).cloned();
+        let settlement = lane.map_or(Settlement::NotNeeded, |lane| Settlement::Settled {
+            lanes: vec![lane],
+            met: vec![],
+            lost: None,
+        });
+        let reached = progress(given).reached_with(settlement.lanes());
+        let from = reached.get("file").cloned().unwrap_or(Position::offset(0));
+        let lost = Lost { partition: "file".into(), from, to: Position::offset(position), records };
+        let passed = if records > 0 { vec![lost] } else { vec![] };
+        given
+            .clone()
+            .when(Request::ResetCheckpoint {
+                to: "positions".into(),
+                positions: file(position),
+                passed,
+                settlement,
+                nonce: NONCE,
+            })
+            .after()
+    };
+    let reached = |given: &Given| progress(given).reached_with(&[]).get("file").and_then(Position::as_offset);
+    let ran = run(10, 3, 300).into_iter().fold(given([made]), Given::and);
+    assert_eq!(reached(&ran), Some(300));
+    let passed = set(&ran, 900, 600);
+    let counters = progress(&passed).counters();
+    assert_eq!((counters.read, counters.lost, counters.balances()), (900, 600, true));
+    let note = progress(&passed).notes.get("passed-over", "file").cloned().unwrap();
+    assert!(note.records == 600 && note.message.contains("900 instead of 300: 600 record(s)"), "{note:?}");
+    assert_eq!(reached(&passed), Some(300), "nothing is done yet");
+    // Taken back, as if it had never been; in part, only that counts.
+    for (position, records) in [(300, 0), (500, 200), (100, 0)] {
+        let after = set(&passed, position, records);
+        assert_eq!(progress(&after).counters().lost, records, "{position}");
+        assert_eq!(progress(&after).notes.is_empty(), records == 0);
+    }
+    // After a commit it stays, and what was reached is not passed over again.
+    let after = run(11, 1, 1_000).into_iter().fold(passed, Given::and);
+    assert_eq!((progress(&after).counters().lost, reached(&after)), (600, Some(1_000)));
+    let back = set(&after, 100, 0);
+    assert_eq!((progress(&back).counters().lost, reached(&back)), (600, Some(1_000)));
+    let again = run(12, 1, 200).into_iter().fold(back, Given::and);
+    assert_eq!(reached(&again), Some(1_000));
+    let uncounted = set(&again, 1_500, 0);
+    assert!(progress(&uncounted).counters().balances());
+}
+
+/// What users are told of a change outlives whoever made it.
+#[test]
+fn a_refused_update_is_told_until_the_next_change() {
+    let refused = Fact::UpdateRefused { code: "unsettled".into(), message: "no route to host".into() };
+    let told = half_done().and(stop_requested()).and(stopped()).and(refused);
+    let notes = |given: &Given| given.state.pipeline().unwrap().progress.notes.clone();
+    assert!(notes(&told).get("update-refused", "").unwrap().message.contains("(unsettled): no route to host"));
+    assert!(notes(&told.when(reset(settled(1))).after()).is_empty());
 }

@@ -7,9 +7,10 @@ use dataflow_core::{
         testing::*,
         then::Wanted,
     },
-    position::{Partition, Position},
+    position::{Partition, Position, Positions},
     spec::PipelineSpec,
     types::{Learned, Type},
+    warned::{Warned, Warnings},
 };
 use serde_json::json;
 
@@ -46,9 +47,11 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     // The sink has one commit more than the journal.
     let then = ran().when(update(redirected(), 4));
     let [from, to] = [spec(), redirected()].map(|spec| json!(spec.sink.config).to_string());
+    let told = "generation 2 writes to another target, which lacks 360 record(s) that were delivered before it";
     let begun = NewGeneration {
         settled: vec![lane(4)],
         retargeted: Some(Retargeted { from, to, records: counters(400).delivered }),
+        notes: note("target-changed", told, 360),
         ..generation(2, at(0))
     };
     // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
@@ -60,6 +63,82 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     assert_eq!((progress.earlier, progress.counters()), (counters(400), counters(400)));
     assert_eq!(progress.left.records, 0, "another target holds nothing");
     assert!(progress.by_lane.is_empty());
+}
+
+fn note(code: &str, message: &str, records: u64) -> Warnings {
+    let (code, message) = (code.into(), message.into());
+    [Warned { code, subject: String::new(), message, records }].into_iter().collect()
+}
+
+/// A turn to `to` that nobody has agreed to.
+fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) -> Request {
+    let mut spec = redirected();
+    spec.source = component(json!({"type": "file", "path": "a"}));
+    spec.sink.config.insert("table".into(), to.into());
+    let change = Change { sink: true, target: Some((from.into(), to.into())), ..Change::default() };
+    let settlement = settled.map_or(Settlement::NotNeeded, |lane| Settlement::Settled {
+        lanes: vec![lane],
+        met: vec![],
+        lost: None,
+    });
+    Request::Update {
+        wanted: wanted(spec, retarget),
+        prepared: Prepared { change, settlement, nonce: NONCE, lanes: 1 },
+    }
+}
+
+/// Whatever way leads to a target, it lacks what went to others since the source was last begun anew, and what it has counts.
+#[test]
+fn of_any_chain_of_targets_each_lacks_what_went_to_the_others() {
+    let pulled = PipelineSpec { source: component(json!({"type": "file", "path": "a"})), ..spec() };
+    let pulled = Fact::PipelineCreated { spec: Box::new(pulled), incarnation: incarnation() };
+    let targets = ["a", "b", "c", "d"];
+    // Each step: which target, and how many hundred records it gets; a 9 begins anew.
+    for chain in [
+        vec![(1, 0), (2, 0), (3, 0)],
+        vec![(1, 0), (0, 0), (1, 0)],
+        vec![(1, 0), (2, 0), (0, 0)],
+        vec![(1, 1), (2, 0), (0, 2), (2, 1), (1, 1), (3, 1)],
+        vec![(1, 1), (1, 9), (2, 1), (0, 1), (1, 0)],
+        vec![(0, 9), (1, 0), (2, 1), (0, 0)],
+    ] {
+        let (mut at, mut held) = ("a", [counters(300).delivered, 0, 0, 0]);
+        let mut past = given([pulled.clone(), started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
+        let (mut number, mut run) = (1, 10);
+        for (to, gets) in chain.clone() {
+            let settled = || past.state.pipeline().unwrap().progress.by_lane.get(&0).cloned();
+            if gets == 9 {
+                number += 1;
+                let begun =
+                    NewGeneration { settled: settled().into_iter().collect(), ..generation(number, Positions::new()) };
+                past = past.and(Fact::CheckpointReset { to: "beginning".into(), generation: begun });
+                held = [0; 4];
+                continue;
+            }
+            let name = targets[to];
+            let lacks = held.iter().sum::<u64>() - held[to];
+            let asked = past.clone().when(turn_to(at, name, settled(), false));
+            // With nothing read, a generation that begins at the beginning lacks nothing.
+            if lacks > 0 {
+                match asked.then_rejected("retarget-needed") {
+                    Rejected::RetargetNeeded { records } => assert_eq!(records, lacks, "{chain:?}: {at} to {name}"),
+                    other => panic!("{other}"),
+                }
+            } else {
+                asked.after();
+            }
+            past = past.clone().when(turn_to(at, name, settled(), true)).after();
+            let notes = past.state.pipeline().unwrap().progress.notes.clone();
+            let told: u64 = notes.iter().map(|note| note.records).sum();
+            assert_eq!((told, notes.is_empty()), (lacks, lacks == 0), "{chain:?}: {at} to {name}: {notes:?}");
+            (number, run, at) = (number + 1, run + 1, name);
+            if gets > 0 {
+                let run_it = [started(), opened(run, 0), processed(run, gets), stop_requested(), stopped()];
+                past = run_it.into_iter().fold(past, Given::and);
+                held[to] += counters(gets * 100).delivered;
+            }
+        }
+    }
 }
 
 #[test]
@@ -140,6 +219,11 @@ fn positions_are_given_up_only_on_purpose() {
     let begun = NewGeneration {
         settled: vec![lane.clone()],
         given_up: [("b/0".into(), Position::offset(7))].into(),
+        notes: note(
+            "positions-given-up",
+            "positions were given up with generation 2: b/0 was at 7: from the beginning",
+            0,
+        ),
         ..generation(2, [("a/0".into(), Position::offset(4))].into())
     };
     let changed = Fact::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None };

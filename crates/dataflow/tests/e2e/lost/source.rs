@@ -189,8 +189,8 @@ async fn a_topic_that_lost_the_position() {
         // What `onPositionLost` says; otherwise the user's choice, once it has failed.
         for (choice, expected, lost) in [
             ("beginning", all.clone(), expired),
-            ("positions", half, expired),
-            ("end", new.clone(), expired),
+            ("positions", half, expired + 10),
+            ("end", new.clone(), expired + 20),
             ("changed", all.clone(), expired),
             ("earliest", all, expired),
             ("latest", new, expired + 20),

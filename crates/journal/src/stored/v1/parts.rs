@@ -291,6 +291,10 @@ pub(super) struct NewGeneration {
     retargeted: Option<Retargeted>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     discarded: Option<Lost>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    passed: Vec<Lost>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<Warned>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unsettled: Option<String>,
 }
@@ -318,6 +322,8 @@ impl From<&domain::NewGeneration> for NewGeneration {
                 records,
             }),
             discarded: new.discarded.as_ref().map(Into::into),
+            passed: new.passed.iter().map(Into::into).collect(),
+            notes: new.notes.iter().map(Into::into).collect(),
             unsettled: new.unsettled.clone(),
         }
     }
@@ -338,6 +344,8 @@ impl From<NewGeneration> for domain::NewGeneration {
                 records,
             }),
             discarded: stored.discarded.map(Into::into),
+            passed: stored.passed.into_iter().map(Into::into).collect(),
+            notes: stored.notes.into_iter().map(Into::into).collect(),
             unsettled: stored.unsettled,
         }
     }
