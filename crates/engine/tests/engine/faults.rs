@@ -340,7 +340,9 @@ async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
         house.start().await;
         house.until_status(Status::Failed).await;
         house.feed.push("t/0", numbers(29, 34));
-        let view = crate::house::view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
+        // The target still has the first ten, and would have them twice.
+        let force = ["beginning", "an earlier position"].contains(&name);
+        let view = crate::house::view(house.act(Action::ResetCheckpoint { to, force, take_over: false }).await);
         let metrics = view.metrics;
         assert_eq!(view.checkpoint.positions.first().map_or("", |first| &first.position), at, "{name}");
         assert_eq!((metrics.records_lost, metrics.records_delivered), (lost + passed, 29 - lost), "{name}");
