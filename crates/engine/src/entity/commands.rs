@@ -229,7 +229,7 @@ impl Entity {
         }
         let reached = pipeline.progress.reached_with(settlement.lanes());
         // Where a sink's position of pushed records says nothing here, what it has can't be told from what is pending.
-        if !force && !(pushed && decided.is_some()) {
+        if !force && (!pushed || decided.is_none()) {
             let has = decided.as_ref().unwrap_or(&reached);
             self.written_twice(&pipeline, &settlement, has, &positions).await?;
         }
