@@ -15,7 +15,7 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output, Warning},
     declared::Declared,
     extent::Extents,
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Writer},
+    sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Traces, Writer},
     source::{Assignment, Place, Placed, Reader, Source},
     transform::Compiler,
 };
@@ -110,6 +110,10 @@ impl Source for WatchedSource {
         self.inner.extents(cx).await
     }
 
+    async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
+        self.inner.count(cx, from, to).await
+    }
+
     async fn lines(&self, cx: &Context, records: Vec<Placed>) -> Vec<Option<u64>> {
         self.inner.lines(cx, records).await
     }
@@ -152,6 +156,14 @@ impl Sink for WatchedSink {
 
     async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
         self.inner.missing(cx, journalled).await
+    }
+
+    fn recognizes(&self, handle: Option<&Value>) -> bool {
+        self.inner.recognizes(handle)
+    }
+
+    async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
+        self.inner.is_target_of(cx, traces).await
     }
 
     async fn audit(&self, cx: &Context, audit: Audit) -> Result<Option<Audited>, Error> {
