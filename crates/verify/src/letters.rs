@@ -23,6 +23,8 @@ struct Listed {
     id: String,
     length: u64,
     explained: bool,
+    /// Whether its record was read again.
+    read: bool,
 }
 
 impl Letters {
@@ -53,13 +55,23 @@ impl Letters {
                 Example { partition: Some(partition), position: Some(at), place, found, ..Example::default() };
             return self.findings.doubled.add(|| example);
         }
-        of_partition.insert(at, Listed { number, stage, code, cause, id: record_id, length, explained: false });
+        of_partition.insert(at, Listed { number, stage, code, cause, id: record_id, length, explained: false, read: false });
     }
 
     /// The listed cause of a record's rejection by the sink; `None` if no rejection is listed.
     pub(crate) fn turned_down(&self, partition: &Partition, position: u64) -> Option<&str> {
         let listed = self.listed.get(partition)?.get(&position)?;
         (listed.stage == "sink" && matches!(listed.code.as_str(), "rejected" | "no-fields")).then_some(&listed.code)
+    }
+
+    /// Notes that these records were read again.
+    pub(crate) fn read(&mut self, records: &Records) {
+        let Some(listed) = self.listed.get_mut(&records.partition) else { return };
+        for offset in &records.offsets {
+            if let Some(listed) = listed.get_mut(offset) {
+                listed.read = true;
+            }
+        }
     }
 
     /// The cause that is listed for a record.
@@ -103,10 +115,16 @@ impl Letters {
         }
     }
 
-    /// Reports listed entries that were not expected.
-    pub(crate) fn finish(mut self) -> LetterFindings {
+    /// Reports listed entries that were not expected. Those of records that were not read again may be right, unless they
+    /// are more than so many.
+    pub(crate) fn finish(mut self, unread: u64) -> LetterFindings {
+        let unexplained = |listed: &Listed| !listed.explained;
+        let count = self.listed.values().flat_map(HashMap::values);
+        let count = count.filter(|listed| unexplained(listed) && !listed.read).count() as u64;
+        self.findings.unread = if count <= unread { count } else { 0 };
         for (partition, of_partition) in self.listed {
-            let mut rest: Vec<_> = of_partition.into_iter().filter(|(_, listed)| !listed.explained).collect();
+            let accused = |listed: &Listed| unexplained(listed) && (listed.read || count > unread);
+            let mut rest: Vec<_> = of_partition.into_iter().filter(|(_, listed)| accused(listed)).collect();
             rest.sort_by_key(|(position, _)| *position);
             for (position, Listed { number, stage, code, cause, .. }) in rest {
                 self.findings.unexpected.add(|| Example {

@@ -158,8 +158,7 @@ pub async fn verify(
     replay.run(&*source, &cx, &mut letters, &mut report, &mut watch).await?;
     watch(Progress { records: report.records(), share: Some(1.0), comparing: true });
     report.rows = replay.finish().await.map_err(of_sink)?;
-    report.dead_letters = letters.finish();
-    report.conclude(&claims, &reached);
+    report.conclude(&claims, &reached, letters);
     Ok(report)
 }
 

@@ -184,6 +184,7 @@ impl Replay {
         letters: &mut Letters,
         report: &mut Report,
     ) -> Result<(), Stopped> {
+        letters.read(&records);
         // The sink may have rejected a record that is listed, or that is not listed yet.
         let place = |row: &u32| records.offsets[*row as usize];
         let is_doubtful =
@@ -224,6 +225,7 @@ impl Replay {
         counted.filtered += filtered;
         counted.dead += dead.len() as u64;
         counted.delivered += rows.records_delivered() + unsaid.len() as u64;
+        counted.rows_written += rows.len() as u64;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! The result of a verification.
-use crate::Options;
+use crate::{Options, letters::Letters};
 use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
@@ -45,6 +45,10 @@ pub struct Report {
     pub tokens: Vec<TokenFinding>,
     /// Parts of the range that can't be checked any more.
     pub unverifiable: Vec<Missing>,
+    /// Rows and dead letters that may be those of records which can't be read any more: neither proven nor held against
+    /// the pipeline.
+    #[serde(default)]
+    pub unattributed: u64,
     /// Dead letters that rest on the database's word: its reason may lie in other rows or in triggers, so whether it
     /// would reject the record again is unknown. Not a failure.
     pub at_its_word: Finding,
@@ -83,6 +87,9 @@ pub struct LetterFindings {
     pub altered: Finding,
     /// Listed, but the record can be processed or is not in the range.
     pub unexpected: Finding,
+    /// Listed for records that can't be read any more.
+    #[serde(skip)]
+    pub(crate) unread: u64,
 }
 
 /// A token that contradicts the journal.
@@ -161,12 +168,22 @@ impl Report {
     }
 
     /// Compares the ledger with the counts, and concludes the report.
-    pub(crate) fn conclude(&mut self, claims: &Claims, reached: &[LaneProgress]) {
+    pub(crate) fn conclude(&mut self, claims: &Claims, reached: &[LaneProgress], letters: Letters) {
         let passed = |lost: &&Lost| reached.iter().all(|lane| lane.positions.get(&lost.partition) != Some(&lost.from));
         self.counted.lost = claims.lost.iter().filter(passed).map(|lost| lost.records).sum();
         self.counted.read += self.counted.lost;
         let mut found = Counters::default();
         reached.iter().for_each(|lane| found.add(&lane.counters));
+        let unread = found.beyond(&self.counted);
+        self.dead_letters = letters.finish(unread.dead);
+        self.unattributed = self.dead_letters.unread;
+        // An unexplained row may be that of an unread record, unless there are more of them than such records have written.
+        let rows = [&mut self.rows.unexpected, &mut self.rows.doubled];
+        let unexplained = rows.iter().map(|finding| finding.count).sum();
+        if unexplained <= unread.delivered.max(unread.rows_written) {
+            self.unattributed += unexplained;
+            rows.into_iter().for_each(|finding| *finding = Finding::default());
+        }
         self.records_lost = found.lost + claims.earlier.lost;
         self.bytes_lost = found.bytes_lost + claims.earlier.bytes_lost;
         let counts = |counters: &Counters| {

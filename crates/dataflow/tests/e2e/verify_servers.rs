@@ -2,7 +2,7 @@
 use crate::program::{Node, count, output, program};
 use dataflow_testkit::servers;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
@@ -204,6 +204,40 @@ async fn kafka_to_postgres_by_key() {
     case.sql("update users set n = 1049 where id = 1049").await;
     case.sql("insert into users values (-5, 1, 1, null)").await;
     assert_eq!(case.only("unexpected")["place"], "id = -5");
+    case.drop().await;
+}
+
+/// What expired records wrote can't be told from what nobody wrote: it is no accusation, and said once.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_and_dead_letters_of_expired_records_are_not_held_against_the_pipeline() {
+    if !servers::are_up() {
+        return;
+    }
+    let case = Case::new("expired").await;
+    case.run(json!({"type": "postgres", "table": "users", "mode": "append"})).await;
+    case.proven();
+    let mut before = TopicPartitionList::new();
+    (0..PARTITIONS).for_each(|partition| before.add_partition_offset(&case.name, partition, Offset::Offset(500)).unwrap());
+    let admin: AdminClient<_> = kafka().create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
+    admin.delete_records(&before, &options).await.unwrap();
+    let report = case.verify();
+    assert_eq!((&report["verified"], report["unverifiable"].as_array().map(Vec::len)), (&json!(false), Some(4)), "{report:#}");
+    for kind in ["lost", "doubled", "altered", "unexpected"] {
+        for counts in [&report[kind], &report["deadLetters"][kind]] {
+            assert_eq!(counts["count"], 0, "{kind}: {report:#}");
+        }
+    }
+    let ledger = |counter: &str, side: &str| report["ledger"][counter][side].as_u64().unwrap();
+    let unread = |counter: &str| ledger(counter, "found") - ledger(counter, "expected");
+    assert!(unread("dead") > 0, "{report:#}");
+    assert_eq!(report["unattributed"], unread("delivered") + unread("dead"), "{report:#}");
+    // What is more than they can have written is told, and so is what is missing of the others.
+    case.sql("insert into users values (-5, 1, 20, null)").await;
+    assert_eq!(case.verify()["unexpected"]["count"], unread("delivered") + 1);
+    case.sql("delete from users where id = -5").await;
+    case.sql("delete from users where n = 3999").await;
+    assert_eq!(case.verify()["lost"]["count"], 1);
     case.drop().await;
 }
 

@@ -341,7 +341,7 @@ impl<'a> Values<'a> {
             Type::Text => self.strings(asked),
             Type::Timestamp | Type::Datetime => self.times(asked, ty),
             Type::Date => self.primitives(asked, Date32Builder::with_capacity(rows), |cell, scratch| {
-                time::days(self.string(cell, scratch)?).ok_or("which is not a date like 2026-01-02")
+                time::days(self.string(cell, scratch)?)
             }),
             Type::Uuid => self.texts(asked, |cell, scratch, builder| {
                 let text = self.string(cell, scratch)?;

@@ -4,8 +4,12 @@ use super::{misfit::Why, varied::Value};
 const DAY: i64 = 86_400;
 const MICROS: i64 = 1_000_000;
 
+/// The seconds of the years 1 to 9999, counted from 1970-01-01T00:00:00Z.
+const YEARS: std::ops::Range<i64> = days_of(1, 1, 1) * DAY..days_of(10_000, 1, 1) * DAY;
+const OUTSIDE: Why = "which is outside the years 1 to 9999";
+
 /// Converts a date of the Gregorian calendar to days since 1970-01-01.
-fn days_of(year: i64, month: i64, day: i64) -> i64 {
+const fn days_of(year: i64, month: i64, day: i64) -> i64 {
     // Years begin in March, so that the leap day is the last of its year.
     let year = if month <= 2 { year - 1 } else { year };
     let month = (month + 9) % 12;
@@ -98,10 +102,13 @@ impl Parts<'_> {
 }
 
 /// Parses `2026-01-02` as days since 1970-01-01.
-pub fn days(text: &str) -> Option<i32> {
+///
+/// # Errors
+/// The reason why it is none.
+pub fn days(text: &str) -> Result<i32, &'static str> {
     let mut parts = Parts(text.as_bytes());
-    let days = parts.date()?;
-    parts.0.is_empty().then(|| i32::try_from(days).ok()).flatten()
+    let days = parts.date().filter(|_| parts.0.is_empty()).ok_or("which is not a date like 2026-01-02")?;
+    i32::try_from(days).ok().filter(|_| YEARS.contains(&(days * DAY))).ok_or(OUTSIDE)
 }
 
 /// Parses an RFC 3339 time as microseconds since 1970-01-01T00:00:00Z. A time without a zone and a date count as UTC.
@@ -119,6 +126,9 @@ pub fn micros(text: &str) -> Result<i64, &'static str> {
 /// as UTC.
 pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
     let (seconds, fraction) = seconds(text).ok_or("which is not written as in RFC 3339")?;
+    if !YEARS.contains(&seconds) {
+        return Err(OUTSIDE);
+    }
     if fraction.finer {
         return Err("which is finer than a nanosecond");
     }
@@ -131,7 +141,7 @@ pub(super) fn point(text: &str) -> Result<Value<'static>, Why> {
 
 /// Returns whether a text is a point in time or a date of any precision.
 pub(super) fn is_point(text: &str) -> bool {
-    seconds(text).is_some()
+    seconds(text).is_some_and(|(seconds, _)| YEARS.contains(&seconds))
 }
 
 /// The fraction of a second.

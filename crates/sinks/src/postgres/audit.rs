@@ -26,7 +26,7 @@ use dataflow_sdk::{
     batch::{Demand, Output},
     sink::CommitError,
 };
-use deadpool_postgres::Object;
+use deadpool_postgres::{ClientWrapper, Object};
 use futures::TryStreamExt;
 use std::{collections::BTreeMap, pin::pin};
 use tokio_postgres::IsolationLevel;
@@ -35,7 +35,7 @@ const JUDGE: &str = "pg_temp.dataflow_judge";
 /// Prefix of the temporary tables, one per column, that number the distinct keys.
 const KEYS: &str = "pg_temp.dataflow_keys_";
 /// Fixes the formats in which the server prints values.
-const PLAIN: &str = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
+const PLAIN: &str = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex'; \
     set extra_float_digits = 1";
 /// Each column's type below any domains, and, for an array, that of its elements.
 const TYPES: &str = "with recursive base (name, type) as ( \
@@ -44,7 +44,7 @@ const TYPES: &str = "with recursive base (name, type) as ( \
     element (name, type) as ( \
         select name, typelem from base join pg_type on oid = type where typcategory = 'A' and typlen = -1 and typelem <> 0 \
         union all select name, typbasetype from element join pg_type on oid = type where typtype = 'd') \
-    select b.name::text, t.typname::text, t.typtype::text, format_type(t.oid, null), et.typname::text, et.typtype::text \
+    select b.name::text, t.typname::text, t.typtype::text, format_type(t.oid, null), et.typname::text, et.typtype::text, format_type(et.oid, null) \
     from base b join pg_type t on t.oid = b.type and t.typtype <> 'd' \
     left join (element e join pg_type et on et.oid = e.type and et.typtype <> 'd') on e.name = b.name";
 
@@ -78,8 +78,8 @@ fn class(name: &str, kind: &str) -> Option<Class> {
 }
 
 /// The class of a type that can be an array's element.
-fn element(name: &str, kind: &str) -> &'static Class {
-    match class(name, kind).unwrap_or(Class::Text) {
+fn element(name: &str, kind: &str) -> Option<&'static Class> {
+    Some(match class(name, kind)? {
         Class::Boolean => &Class::Boolean,
         Class::Number => &Class::Number,
         Class::Real => &Class::Real,
@@ -91,14 +91,19 @@ fn element(name: &str, kind: &str) -> &'static Class {
         Class::Uuid => &Class::Uuid,
         Class::Json => &Class::Json,
         _ => &Class::Text,
-    }
+    })
 }
 
-async fn types(client: &Object, target: &str) -> Result<BTreeMap<String, Compared>, tokio_postgres::Error> {
+async fn types(client: &ClientWrapper, target: &str) -> Result<BTreeMap<String, Compared>, tokio_postgres::Error> {
     let compared = |row: &tokio_postgres::Row| {
         let (name, kind, full): (&str, &str, String) = (row.get(1), row.get(2), row.get(3));
         if let (Some(of), Some(kind)) = (row.get::<_, Option<&str>>(4), row.get::<_, Option<&str>>(5)) {
-            return Compared { class: Class::List(element(of, kind)), spelling: None, cast: full };
+            let element = element(of, kind);
+            let spelling = element.is_none().then(|| match of {
+                "bit" => "varbit".into(),
+                _ => row.get(6),
+            });
+            return Compared { class: Class::List(element.unwrap_or(&Class::Text)), spelling, cast: full };
         }
         match class(name, kind) {
             // Under its other name it has the length 1.
@@ -126,6 +131,8 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
         return Ok(Audited { auditor: Box::new(audit::Gone::default()), demand: Demand::Documents, not_durable });
     };
     let layout = audit::layout(&options, &found)?;
+    // It is going to have its own settings and temporary tables, so it doesn't return to the pool.
+    let client = Object::take(client);
     let types = types(&client, &target).await.map_err(failed)?;
     client.batch_execute(PLAIN).await.map_err(failed)?;
     let (mut columns, mut spellings) = (Vec::new(), Vec::new());
@@ -172,8 +179,8 @@ struct PostgresAuditor {
     /// As named in the spec.
     table: String,
     server: Server,
-    /// A single connection: temporary tables and settings belong to it.
-    client: Object,
+    /// A connection of its own: temporary tables and settings belong to it, and end with it.
+    client: ClientWrapper,
     target: String,
     layout: Layout,
     wires: Vec<Wire>,
@@ -197,7 +204,7 @@ impl PostgresAuditor {
     async fn prepare(&mut self, unwritten: impl Iterator<Item = String>) -> Result<(), Error> {
         let target = &self.target;
         let mut sql = format!(
-            "drop table if exists {JUDGE}; create temp table dataflow_judge (like {target} including constraints); "
+            "create temp table dataflow_judge (like {target} including constraints); "
         );
         for column in unwritten {
             sql.push_str(&format!("alter table {JUDGE} alter {} drop not null; ", quote(&column)));
@@ -207,7 +214,7 @@ impl PostgresAuditor {
             // A column of the target with its type and collation.
             let (keys, column) = (format!("{KEYS}{place}"), quote(&self.columns[*place].name));
             let sql = format!(
-                "drop table if exists {keys}; create temp table dataflow_keys_{place} as select {column} as value from {target} limit 0; \
+                "create temp table dataflow_keys_{place} as select {column} as value from {target} limit 0; \
                  alter table {keys} add unique (value); alter table {keys} add number bigint generated always as identity"
             );
             self.client.batch_execute(&sql).await.map_err(|error| self.failed(&error))?;
@@ -254,8 +261,8 @@ impl PostgresAuditor {
     async fn spell(&mut self, rows: &mut [Said]) -> Result<(), Error> {
         for place in 0..self.spellings.len() {
             let Some(ty) = self.spellings[place].clone() else { continue };
-            let texts: Vec<&str> =
-                rows.iter().filter_map(|row| row.cells[place].as_deref()?.strip_prefix('t')).collect();
+            let texts: Vec<String> =
+                rows.iter().filter_map(|row| row.cells[place].as_deref()).flat_map(audit::texts).collect();
             let mut spelt = self.spelt(&ty, &texts).await;
             if spelt.is_none() {
                 let mut each = Vec::with_capacity(texts.len());
@@ -266,18 +273,15 @@ impl PostgresAuditor {
                 spelt = Some(each);
             }
             let mut spelt = spelt.unwrap_or_default().into_iter();
-            for row in rows.iter_mut() {
-                let Some(cell) = row.cells[place].as_mut().filter(|cell| cell.starts_with('t')) else { continue };
-                if let Some(Some(text)) = spelt.next() {
-                    *cell = format!("t{text}");
-                }
+            for cell in rows.iter_mut().filter_map(|row| row.cells[place].as_mut()) {
+                *cell = audit::with_texts(cell, |text| spelt.next().flatten().unwrap_or(text));
             }
         }
         Ok(())
     }
 
     /// Returns these texts in the server's spelling; `None` if one of them is not a value of this type.
-    async fn spelt(&mut self, ty: &str, texts: &[&str]) -> Option<Vec<Option<String>>> {
+    async fn spelt(&mut self, ty: &str, texts: &[String]) -> Option<Vec<Option<String>>> {
         if texts.is_empty() {
             return Some(Vec::new());
         }
@@ -333,7 +337,7 @@ impl PostgresAuditor {
         let reading = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let reading = reading.start().await.map_err(failed)?;
         let columns = self.columns.iter().map(|column| match column.class {
-            Class::List(_) => format!("to_jsonb({})::text", quote(&column.name)),
+            Class::List(_) => format!("array_to_json({}::text[])::text", quote(&column.name)),
             _ => format!("{}::text", quote(&column.name)),
         });
         let numbers = self.keys.iter().map(|(place, _)| {
@@ -361,10 +365,6 @@ impl PostgresAuditor {
             }
         }
         reading.rollback().await.map_err(failed)?;
-        let made = self.keys.iter().map(|(place, _)| format!("{KEYS}{place}"));
-        let made: Vec<String> = std::iter::once(JUDGE.to_owned()).chain(made).collect();
-        let drop = format!("drop table {}; reset all", made.join(", "));
-        self.client.batch_execute(&drop).await.map_err(failed)?;
         blocking::run(move || expected.finish()).await?
     }
 }

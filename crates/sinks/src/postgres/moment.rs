@@ -39,9 +39,7 @@ impl Moment {
             Err(why) => Err(why.to_owned()),
         };
         match self {
-            Self::Date => {
-                decode::days(text).map(|days| date(days.into())).ok_or("which is not a date like 2026-01-02".into())
-            }
+            Self::Date => decode::days(text).map(|days| date(days.into())).map_err(str::to_owned),
             Self::Local => point(""),
             Self::Zoned => point("Z"),
             Self::Clock | Self::ZonedClock => self.clock(text.trim(), digits),
@@ -71,13 +69,16 @@ impl Moment {
             return Err(format!("which has more than {digits} fractional digits of a second"));
         }
         let zone = zone.trim_start();
+        let is_half = |zone: &str| ["", "am", "pm"].iter().any(|half| zone.eq_ignore_ascii_case(half));
         let is_offset = || {
             let offset = zone.strip_prefix(['+', '-']).unwrap_or_default();
             zone.eq_ignore_ascii_case("z")
                 || !offset.is_empty() && offset.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
         };
         match self {
-            _ if ["", "am", "pm"].iter().any(|half| zone.eq_ignore_ascii_case(half)) => Ok(text.into()),
+            // Without an offset it would be in the zone of the session.
+            Self::ZonedClock if is_half(zone) => Ok(format!("{text}+00")),
+            Self::Clock if is_half(zone) => Ok(text.into()),
             Self::ZonedClock if is_offset() => Ok(text.into()),
             Self::ZonedClock => Err("which has more than a time and an offset like +02".into()),
             _ => Err("which has more than a time".into()),

@@ -3,7 +3,7 @@ use super::{
     failure,
     statement::{Encoded, Written},
 };
-use deadpool_postgres::Object;
+use deadpool_postgres::ClientWrapper;
 use futures::{
     future::{MaybeDone, maybe_done},
     poll,
@@ -22,7 +22,7 @@ const MOST: usize = 256;
 pub(super) type Failed = (Error, Option<usize>);
 
 /// Sends rows, each part with its start. In a transaction, nothing is written after a failure.
-pub(super) async fn send(client: &Object, encoded: Vec<(usize, Encoded)>) -> Result<Written, Failed> {
+pub(super) async fn send(client: &ClientWrapper, encoded: Vec<(usize, Encoded)>) -> Result<Written, Failed> {
     // All preparations come first: later statements would overtake one that waits for its answer.
     let mut prepared = HashMap::new();
     for (_, encoded) in &encoded {

@@ -2,7 +2,7 @@
 use super::failure;
 use dataflow_sdk::{Error, Problem};
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
 use std::{
     collections::HashMap,
@@ -22,6 +22,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection without an answer for this long counts as dead.
 const DEAD_AFTER: Duration = Duration::from_secs(30);
+
+/// What each session is set to, whatever its role, database or url say: commits must be on disk, and a text must mean the
+/// same everywhere. What PostgreSQL reads by other settings (dates, times without an offset) is sent in a form that they
+/// don't change.
+const PINNED: &str = "set array_nulls = on; set xmloption = content; set intervalstyle = postgres; \
+    select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
 
 /// A server's database.
 #[derive(Clone, Debug)]
@@ -84,12 +90,8 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
     config.tcp_user_timeout(DEAD_AFTER).keepalives_idle(DEAD_AFTER);
     let manager =
         Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    // Commits must be on disk, even if the server's default says otherwise.
-    let durable = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
-        Box::pin(async move {
-            let statement = "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
-            client.batch_execute(statement).await.map_err(HookError::Backend)
-        })
+    let pinned = Hook::async_fn(|client: &mut ClientWrapper, _| {
+        Box::pin(async move { client.batch_execute(PINNED).await.map_err(HookError::Backend) })
     });
     let opened = Arc::new(Mutex::new(Instant::now()));
     let since = opened.clone();
@@ -104,7 +106,7 @@ pub(super) fn server(url: &str, max_connections: u16) -> Result<Server, Error> {
         .wait_timeout(Some(WAIT_TIMEOUT))
         .create_timeout(Some(CONNECT_TIMEOUT))
         .runtime(Runtime::Tokio1)
-        .post_create(durable)
+        .post_create(pinned)
         .pre_recycle(current)
         .build();
     let pool = pool.map_err(|error| Error::fatal("internal", format!("can't create a pool for {name}: {error}")))?;

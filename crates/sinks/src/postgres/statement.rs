@@ -6,7 +6,7 @@ use super::{
 };
 use crate::table::{Fields, Layout, ddl, keys::Place};
 use bytes::{BufMut, Bytes, BytesMut};
-use deadpool_postgres::Object;
+use deadpool_postgres::ClientWrapper;
 use futures::{SinkExt, future::try_join_all};
 use std::{
     collections::HashMap,
@@ -151,7 +151,7 @@ impl Encoded {
     }
 
     /// The statements that [`Self::run`] runs.
-    pub(super) async fn prepare(&self, client: &Object) -> Result<Vec<Statement>, Error> {
+    pub(super) async fn prepare(&self, client: &ClientWrapper) -> Result<Vec<Statement>, Error> {
         let texts = if self.is_copy() { self.texts.copy.as_slice() } else { &self.texts.insert };
         let mut statements = Vec::with_capacity(texts.len());
         for text in texts {
@@ -164,7 +164,7 @@ impl Encoded {
     }
 
     /// Writes the encoded rows. Except for a COPY, everything is sent as soon as this is first polled.
-    pub(super) async fn run(self, client: &Object, statements: &[Statement]) -> Result<Written, Error> {
+    pub(super) async fn run(self, client: &ClientWrapper, statements: &[Statement]) -> Result<Written, Error> {
         let rows = match self.rows {
             Rows::Copy(data) => {
                 let mut to = std::pin::pin!(client.copy_in::<_, Bytes>(&statements[0]).await?);

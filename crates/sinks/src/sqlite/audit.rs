@@ -1,6 +1,7 @@
 //! Auditing a table: its rows are read one by one, and held against what the records say.
 use super::{
     SqliteSink,
+    affinity::Affinity,
     cell::Reader,
     database::Database,
     failure::{self, Blame},
@@ -44,19 +45,20 @@ pub(super) fn open(config: &SqliteSink, wanted: &Audit) -> Result<Audited, Error
         });
     };
     let layout = audit::layout(&options, &found)?;
+    let strict = schema::is_strict(&target.connection, &options.table).map_err(|error| failed(&error))?;
     let numbered = matches!(found.primary_key.as_slice(), [only] if is_row_id(&found.columns, only));
     let column = |place: usize| {
         let FoundColumn { name, declared, has_default, .. } = &found.columns[place];
         let fills = *has_default || numbered && found.primary_key.contains(name);
         let equal = equal(&target.connection, &options.table, name)?;
-        Ok(Column { name: name.clone(), class: class(declared), fills, equal })
+        Ok(Column { name: name.clone(), class: class(declared, strict), fills, equal })
     };
     let columns = audit::compared(&options, &found, &layout).into_iter().map(column);
     let columns: Vec<Column> = columns.collect::<rusqlite::Result<_>>().map_err(|error| failed(&error))?;
     let demand = layout.demand();
     let auditor = SqliteAuditor {
         path: config.path.clone(),
-        strict: schema::is_strict(&target.connection, &options.table).map_err(|error| failed(&error))?,
+        strict,
         judge: judge(&target.connection, &options.table).map_err(|error| failed(&error))?,
         expected: Expected::new(columns.clone(), &audit::key(&layout), &wanted.volatile)?,
         table: options.table,
@@ -94,7 +96,7 @@ fn judge(target: &Connection, table: &str) -> rusqlite::Result<Option<Connection
 }
 
 /// What a column of a declared type holds.
-fn class(declared: &str) -> Class {
+fn class(declared: &str, strict: bool) -> Class {
     match types::of_declared(declared) {
         Type::Boolean => Class::Boolean,
         Type::Text => Class::Text,
@@ -102,7 +104,8 @@ fn class(declared: &str) -> Class {
         Type::Datetime => Class::Datetime,
         Type::Date => Class::Date,
         Type::Binary => Class::Bytes,
-        Type::Json => Class::Json,
+        Type::Json if matches!(Affinity::of(declared, strict), Affinity::Text | Affinity::Blob) => Class::Json,
+        Type::Json => Class::NumericJson,
         Type::Any => Class::Anything,
         _ => Class::Double,
     }

@@ -1,5 +1,6 @@
 //! The `postgres` sink against a real server: each test in a schema of its own.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test has no node whose task or setting it could be
+mod audited;
 mod changed;
 mod connections;
 mod json;
@@ -9,6 +10,7 @@ mod missing;
 mod order;
 mod rejected;
 mod round_trip;
+mod settings;
 mod tables;
 mod target;
 mod types;

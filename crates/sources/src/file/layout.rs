@@ -114,7 +114,7 @@ fn suspicious(file: &str, line: &str, columns: &[String], dialect: Dialect) -> O
 /// The fields of one CSV record.
 fn fields(record: &[u8], dialect: Dialect) -> Result<Vec<String>, String> {
     // Its bytes are no texts, line ends and delimiters, though some look like them.
-    if let Some(encoding) = foreign::utf16(record) {
+    if let Some(encoding) = foreign::format(record) {
         return Err(format!("it is not UTF-8; {encoding}"));
     }
     let mut reader = csv_core::ReaderBuilder::new().delimiter(dialect.delimiter).quote(dialect.quote).build();

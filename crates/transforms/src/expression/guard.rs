@@ -25,7 +25,7 @@ use std::{
 
 /// Midnight of 0001-01-01 and of 10000-01-01, in days and in microseconds since 1970.
 const DAYS: std::ops::Range<i32> = -719_162..2_932_897;
-const MICROS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+pub(crate) const MICROS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
 /// An expression whose result is checked.
 #[derive(Debug)]

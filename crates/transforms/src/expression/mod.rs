@@ -14,7 +14,7 @@ mod explain;
 pub(crate) mod finding;
 mod fold;
 pub(crate) mod functions;
-mod guard;
+pub(crate) mod guard;
 pub(crate) mod inputs;
 mod literal;
 mod nearest;

@@ -1,6 +1,7 @@
 //! Metadata of records as columns.
 use crate::expression::{
     class::{default_type, time},
+    guard::MICROS,
     scope::{META, NOW},
 };
 use arrow::{
@@ -46,6 +47,9 @@ impl Meta {
             if field.path == ["key"] && records.keys.is_some() {
                 return keys(records, &default_type(field.want));
             }
+            if field.path == ["timestamp"] && records.timestamps.is_some() {
+                return times(records, &default_type(field.want));
+            }
             let ty = default_type(field.want);
             match (given(field, records).or_else(|| shared(field, records)), own) {
                 (Some(column), _) => plain(as_type(column, &ty)),
@@ -81,17 +85,23 @@ fn keys(records: &Records, ty: &DataType) -> Column {
 
 /// The time of each record, which stands for the present time: a record without one can't go through what asks for it.
 fn present(records: &Records) -> Column {
-    let times = times(records).unwrap_or_else(|| new_null_array(&time(), records.len()));
+    let mut column = times(records, &time());
     let cause = "the record has no time at its source, and now() is that time; use a field that holds a time";
-    let without = (0..records.len()).filter(|row| times.is_null(*row));
-    let misfits = without.map(|row| Misfit { row: row as u32, cause: cause.into(), suits: None }).collect();
-    Column { misfits, ..plain(times) }
+    let without = |row: &usize| records.timestamps.as_ref().is_none_or(|times| times[*row].is_none());
+    let without = (0..records.len()).filter(without);
+    column.misfits.extend(without.map(|row| Misfit { row: row as u32, cause: cause.into(), suits: None }));
+    column
 }
 
-/// The time of each record; none if the source has none.
-fn times(records: &Records) -> Option<ArrayRef> {
-    let times = records.timestamps.as_ref()?.iter().map(|ms| ms.and_then(|ms| ms.checked_mul(1_000)));
-    Some(Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("UTC")))
+/// The time of each record; NULL if the source has none. One outside the years 1 to 9999 can't go through what asks for it.
+fn times(records: &Records, ty: &DataType) -> Column {
+    let Some(millis) = &records.timestamps else { return plain(new_null_array(ty, records.len())) };
+    let micros = |millis: &Option<i64>| millis.and_then(|millis| millis.checked_mul(1_000)).filter(|micros| MICROS.contains(micros));
+    let times = TimestampMicrosecondArray::from_iter(millis.iter().map(micros)).with_timezone("UTC");
+    let outside = (0..millis.len()).filter(|row| millis[*row].is_some() && times.is_null(*row));
+    let cause = "the record's time at its source is outside the years 1 to 9999";
+    let misfits = outside.map(|row| Misfit { row: row as u32, cause: cause.into(), suits: None }).collect();
+    Column { misfits, ..plain(as_type(Arc::new(times), ty)) }
 }
 
 /// What every source gives in the same place.
@@ -99,7 +109,6 @@ fn given(field: &Field, records: &Records) -> Option<ArrayRef> {
     let [name] = field.path.as_slice() else { return None };
     Some(match name.as_str() {
         "offset" => Arc::new(Int64Array::from_iter_values(records.offsets.iter().map(|offset| *offset as i64))),
-        "timestamp" => times(records)?,
         "position" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.place(row)))),
         "id" => Arc::new(StringArray::from_iter_values((0..records.len()).map(|row| records.id(row)))),
         _ => return None,

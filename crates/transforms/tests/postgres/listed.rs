@@ -73,7 +73,16 @@ const KINDS: &[(&str, Covers)] = &[
         _ => false,
     }),
     ("iso", |_, _, fate| {
-        dead(fate, &["error parsing timestamp", "error parsing date", "is not written in that format", "to date"])
+        dead(
+            fate,
+            &[
+                "error parsing timestamp",
+                "error parsing date",
+                "is not written in that format",
+                "is not written as ISO 8601",
+                "to date",
+            ],
+        ) && !dead(fate, &["timezone offset"])
     }),
     ("offset", |_, _, fate| dead(fate, &["which a timestamp can't hold"])),
     ("abbreviations", |_, _, fate| dead(fate, &["an ambiguous abbreviation"])),

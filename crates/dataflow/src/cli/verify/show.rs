@@ -56,6 +56,10 @@ pub(super) fn text(report: &Report) -> String {
         for missing in report.unverifiable.iter().take(MOST) {
             text.push_str(&format!("  {}{}\n", range(missing), missing.reason));
         }
+        if report.unattributed > 0 {
+            let count = thousands(report.unattributed);
+            text.push_str(&format!("  {count} rows and dead letters may be those of records that can't be read any more\n"));
+        }
     }
     if !report.not_compared.is_empty() {
         text.push_str(&format!(

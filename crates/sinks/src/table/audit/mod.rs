@@ -5,7 +5,7 @@ mod expected;
 mod value;
 
 pub use expected::{Column, Equal, Expected, Said, Same};
-pub use value::{Cell, Class};
+pub use value::{Cell, Class, texts, with_texts};
 
 use super::{Found, Layout, Options, Unknown};
 use async_trait::async_trait;

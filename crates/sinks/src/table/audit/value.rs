@@ -5,7 +5,7 @@ use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use jiff::{Timestamp, civil, tz::TimeZone};
+use jiff::{SignedDuration, civil};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -38,7 +38,9 @@ pub enum Class {
     Uuid,
     /// JSON in any formatting.
     Json,
-    /// Arrays of one of these, which are read back as JSON.
+    /// JSON of which a number that is all of it is kept as a number.
+    NumericJson,
+    /// Arrays of one of these, which are read back as JSON arrays of texts.
     List(&'static Class),
 }
 
@@ -65,17 +67,22 @@ impl Class {
             b'n' => None,
             b'"' => Some(match serde_json::from_str::<String>(json) {
                 Ok(text) => self.of_string(&text, json, untyped),
+                // Half of a surrogate pair.
+                Err(_) if self.is_json() => canonical(json),
                 Err(_) => text(json),
             }),
             b't' | b'f' => Some(match self {
                 Self::Boolean => boolean(json),
-                Self::Json => canonical(json),
+                Self::Json | Self::NumericJson => canonical(json),
                 Self::Anything => number(if json == "true" { "1" } else { "0" }),
                 _ => text(json),
             }),
             b'{' | b'[' => Some(match self {
-                Self::Json => canonical(json),
-                Self::List(class) => list(json, |element| class.said(element, untyped)),
+                Self::Json | Self::NumericJson => canonical(json),
+                Self::List(class) => list(json, |element| match element.starts_with('[') && !class.is_json() {
+                    true => self.said(element, untyped),
+                    false => class.said(element, untyped),
+                }),
                 _ => text(json),
             }),
             _ => Some(match self {
@@ -88,12 +95,13 @@ impl Class {
 
     fn of_string(self, string: &str, json: &str, untyped: bool) -> String {
         match self {
-            Self::Json if untyped => match serde_json::from_str::<&RawValue>(string) {
+            Self::Json | Self::NumericJson if untyped => match serde_json::from_str::<&RawValue>(string) {
+                Ok(_) if self == Self::NumericJson && spells_number(string) => self.number(string),
                 Ok(_) => canonical(string),
                 Err(_) => text(string),
             },
             Self::List(_) if untyped && string.starts_with('[') => self.said(string, untyped).unwrap_or_default(),
-            Self::Json => canonical(json),
+            Self::Json | Self::NumericJson => canonical(json),
             Self::Number | Self::Double | Self::Real if untyped && spells_number(string) => self.number(string),
             Self::Boolean if untyped => word(string).map_or_else(|| text(string), boolean),
             _ => self.of_text(string),
@@ -103,7 +111,7 @@ impl Class {
     /// The cell of a text read from a column.
     pub fn stored_text(self, stored: &str) -> String {
         match self {
-            Self::Json => canonical(stored),
+            Self::Json | Self::NumericJson => canonical(stored),
             Self::List(class) => list(stored, |element| class.stored_element(element)),
             // Spelled with only as many digits as distinguish it from other doubles.
             Self::Double if spells_number(stored) => self.stored_double(stored.parse().unwrap_or(f64::NAN)),
@@ -113,15 +121,16 @@ impl Class {
         }
     }
 
-    /// The cell of an element of an array that is read back as JSON.
+    fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::NumericJson)
+    }
+
+    /// The cell of an element of an array that is read back as a JSON array of texts.
     fn stored_element(self, json: &str) -> Cell {
         match json.as_bytes().first()? {
             b'n' => None,
-            b'[' if self != Self::Json => Some(list(json, |element| self.stored_element(element))),
-            b'"' if self != Self::Json => {
-                Some(self.stored_text(&serde_json::from_str::<String>(json).unwrap_or_default()))
-            }
-            _ => Some(self.stored_text(json)),
+            b'[' => Some(list(json, |element| self.stored_element(element))),
+            _ => Some(self.stored_text(&serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned()))),
         }
     }
 
@@ -153,8 +162,7 @@ impl Class {
 
     fn of_text(self, string: &str) -> String {
         let known = match self {
-            Self::Instant => instant(string).map(|instant| format!("i{instant}")),
-            Self::Datetime => datetime(string).map(|datetime| format!("d{datetime}")),
+            Self::Instant | Self::Datetime => instant(string).map(|instant| format!("d{instant}")),
             Self::Date => string
                 .parse::<civil::Date>()
                 .ok()
@@ -176,7 +184,7 @@ impl Class {
         let same = |rounded: String, all: &dyn Fn() -> String| number(&rounded) == exact || is_halfway(digits, &all());
         let precision = significant(digits).saturating_sub(1);
         match self {
-            Self::Double | Self::Anything if !is_integer && count < 800 => match digits.parse::<f64>() {
+            Self::Double | Self::Anything | Self::NumericJson if !is_integer && count < 800 => match digits.parse::<f64>() {
                 Ok(double) if same(format!("{double:.precision$e}"), &|| format!("{double:.770e}")) => {
                     self.stored_double(double)
                 }
@@ -196,17 +204,43 @@ impl Class {
 fn list(json: &str, element: impl Fn(&str) -> Cell) -> String {
     match serde_json::from_str::<Vec<&RawValue>>(json) {
         Ok(elements) => {
-            let elements = elements.into_iter().map(|json| match json.get() {
-                nested if nested.starts_with('[') => list(nested, &element as &dyn Fn(&str) -> Cell).split_off(1),
-                json => match element(json) {
-                    None => "null".into(),
-                    Some(number) if number.starts_with('n') => number[1..].into(),
-                    Some(other) => serde_json::json!(other[1..]).to_string(),
-                },
+            let elements = elements.into_iter().map(|json| match element(json.get()) {
+                None => "null".into(),
+                Some(cell) if cell.starts_with(['n', 'l']) => cell[1..].into(),
+                Some(other) => serde_json::json!(other[1..]).to_string(),
             });
             format!("l[{}]", elements.collect::<Vec<String>>().join(","))
         }
         Err(_) => text(json),
+    }
+}
+
+/// The texts in a cell: one, or those in an array.
+pub fn texts(cell: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    with_texts(cell, |text| {
+        texts.push(text.clone());
+        text
+    });
+    texts
+}
+
+/// A cell with other texts.
+pub fn with_texts(cell: &str, mut other: impl FnMut(String) -> String) -> String {
+    fn replace(value: &mut serde_json::Value, other: &mut impl FnMut(String) -> String) {
+        match value {
+            serde_json::Value::String(text) => *text = other(std::mem::take(text)),
+            serde_json::Value::Array(elements) => elements.iter_mut().for_each(|element| replace(element, other)),
+            _ => {}
+        }
+    }
+    match (cell.split_at_checked(1), cell.strip_prefix('l').map(serde_json::from_str)) {
+        (Some(("t", text)), _) => format!("t{}", other(text.into())),
+        (_, Some(Ok(mut list))) => {
+            replace(&mut list, &mut other);
+            format!("l{list}")
+        }
+        _ => cell.into(),
     }
 }
 
@@ -324,21 +358,27 @@ fn write(json: &str, out: &mut String) {
     }
 }
 
-/// Parses a point in time; without a zone it is in UTC.
-fn instant(text: &str) -> Option<Timestamp> {
+/// Parses a point in time, and converts it to UTC; without a zone it is in UTC.
+fn instant(text: &str) -> Option<civil::DateTime> {
+    let clock = text.find(['T', 't', ' ']).unwrap_or(text.len());
+    let zone = text[clock..].find(['Z', 'z', '+', '-']).map_or(text.len(), |at| clock + at);
+    let (local, zone) = text.split_at(zone);
+    let local = if local.contains('.') { local.trim_end_matches('0').trim_end_matches('.') } else { local };
     // A leap second is the first one of the next minute.
-    let leap = text.get(16..19) == Some(":60");
-    let plain = if leap { format!("{}:59{}", &text[..16], &text[19..]) } else { text.to_owned() };
-    let found = plain.parse::<Timestamp>().ok().or_else(|| {
-        let civil = plain.parse::<civil::DateTime>().ok()?;
-        civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
-    })?;
-    if leap { found.checked_add(jiff::SignedDuration::from_secs(1)).ok() } else { Some(found) }
-}
-
-/// Parses a date and time; one with a zone is converted to UTC.
-fn datetime(text: &str) -> Option<civil::DateTime> {
-    instant(text).map(|instant| TimeZone::UTC.to_datetime(instant))
+    let leap = local.get(16..19) == Some(":60");
+    let local = if leap { format!("{}:59{}", &local[..16], &local[19..]) } else { local.to_owned() };
+    let sign = if zone.starts_with('-') { -1 } else { 1 };
+    let zone = zone.trim_start_matches(['Z', 'z', '+', '-']);
+    let digits: String = zone.chars().filter(|digit| *digit != ':').collect();
+    let part = |from: usize| match digits.get(from..from + 2) {
+        Some(part) => part.parse::<i64>().ok(),
+        None => digits.get(from..).is_none_or(str::is_empty).then_some(0),
+    };
+    if digits.len() > 6 {
+        return None;
+    }
+    let east = sign * (part(0)? * 3_600 + part(2)? * 60 + part(4)?);
+    local.parse::<civil::DateTime>().ok()?.checked_add(SignedDuration::from_secs(i64::from(leap) - east)).ok()
 }
 
 fn uuid(text: &str) -> Option<String> {

@@ -315,20 +315,78 @@ fn without_offset(columns: &[ArrayRef]) -> Result<ArrayRef> {
             );
         }
         let zone = letters(text);
-        if !zone.is_empty() {
-            return exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz");
+        match zone {
+            _ if text.starts_with(char::is_alphabetic) => return no_time(text),
+            "" => {}
+            "BC" | "bc" => return exec_err!("{text:?} is outside the years 1 to 9999"),
+            _ => return exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz"),
         }
     }
-    each(&columns[0], |text| Ok(to_micros(text).into_owned()))
+    each(&columns[0], |text| Ok(clocked(text.trim()).into_owned()))
 }
 
 /// The text of an instant, rounded. A zone abbreviation is ambiguous: some mean an offset, others a zone with daylight
 /// saving time.
 fn zoned(text: &str) -> Result<Cow<'_, str>> {
-    match letters(text) {
-        "" | "UTC" | "GMT" => Ok(to_micros(text)),
-        zone if zone.contains('/') => Ok(to_micros(text)),
+    let text = text.trim();
+    let zone = letters(text);
+    match zone {
+        _ if text.starts_with(char::is_alphabetic) => no_time(text),
+        "" => match offset(text).filter(|offset| offset.get(1..3).is_some_and(|hours| hours > "15")) {
+            Some(offset) => exec_err!("{text:?} has the offset {offset}: offsets are less than 16 hours"),
+            None => Ok(clocked(text)),
+        },
+        "BC" | "bc" => exec_err!("{text:?} is outside the years 1 to 9999"),
+        _ if ["ad", "am", "pm"].iter().any(|word| zone.eq_ignore_ascii_case(word)) => no_time(text),
+        _ if zone.eq_ignore_ascii_case("utc") || zone.eq_ignore_ascii_case("gmt") => Ok(clocked(text)),
+        _ if zone.contains('/') => {
+            let zoned = zone::named(zone)?;
+            let local = text[..text.len() - zone.len()].trim_end();
+            if let Some(offset) = offset(local) {
+                return exec_err!("{text:?} has an offset ({offset}) and a zone ({zone}): write one of them");
+            }
+            let local: ArrayRef = Arc::new(StringArray::from(vec![&*clocked(local)]));
+            let shown = cast(&local, &datetime())?.as_primitive::<TimestampMicrosecondType>().value(0);
+            let instant = shown + i64::from(zoned.instant(civil(shown)?)?) * SECOND;
+            Ok(civil(instant)?.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into())
+        }
         zone => exec_err!("{text:?} has the zone {zone}, an ambiguous abbreviation: use an offset such as +01:00"),
+    }
+}
+
+fn no_time<T>(text: &str) -> Result<T> {
+    exec_err!("{text:?} is not written as ISO 8601 has it, like 2024-01-05T10:00:00Z")
+}
+
+/// The offset after a time.
+fn offset(text: &str) -> Option<&str> {
+    let time = text.get(10..)?;
+    time.find(['+', '-']).map(|at| &time[at..])
+}
+
+/// A text with hours, minutes and seconds that clocks show, rounded: `10:00` has no seconds, `24:00` and the second 60 are
+/// the beginning of the next day and minute.
+fn clocked(text: &str) -> Cow<'_, str> {
+    let clock = text.get(11..).unwrap_or_default();
+    let (clock, rest) = clock.split_at(clock.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(clock.len()));
+    if clock.is_empty() || clock.len() == 8 && clock < "24" && &clock[6..] < "60" {
+        return to_micros(text);
+    }
+    let part = |part: &str| part.parse::<i64>().ok().filter(|_| part.len() == 2);
+    let parts: Option<Vec<i64>> = clock.split(':').map(part).collect();
+    let seconds = match parts.as_deref() {
+        // Of two parts with a fraction the first is the minute to PostgreSQL.
+        Some([hour @ 0..24, minute @ 0..60]) if !rest.starts_with('.') => Some(hour * 3_600 + minute * 60),
+        Some([24, 0]) if !rest.starts_with('.') => Some(86_400),
+        Some([hour @ 0..24, minute @ 0..60, second @ 0..=60]) => Some(hour * 3_600 + minute * 60 + second),
+        Some([24, 0, 0]) if !rest.starts_with('.') => Some(86_400),
+        _ => None,
+    };
+    let day = text.get(..10).and_then(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok());
+    let midnight = day.filter(|_| text.as_bytes()[4] == b'-').and_then(|day| day.and_hms_opt(0, 0, 0));
+    match midnight.zip(seconds).and_then(|(midnight, seconds)| midnight.checked_add_signed(TimeDelta::seconds(seconds))) {
+        Some(time) => to_micros(&format!("{}{rest}", time.format("%Y-%m-%dT%H:%M:%S"))).into_owned().into(),
+        None => text.into(), // the cast reports it
     }
 }
 

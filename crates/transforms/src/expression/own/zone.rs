@@ -1,6 +1,6 @@
 //! Time zones and local times.
 use chrono::{Datelike, Days, LocalResult, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{TZ_VARIANTS, Tz};
 use datafusion_common::{Result, exec_err};
 
 /// The last year with known time zone rules.
@@ -13,9 +13,10 @@ pub(super) struct Zone(Tz);
 /// Finds a zone by its name.
 pub(super) fn named(name: &str) -> Result<Zone> {
     // A short name is ambiguous: some mean an offset, others a zone with daylight saving time.
-    let full = name.contains('/') || matches!(name, "UTC" | "GMT");
-    match name.parse::<Tz>() {
-        Ok(zone) if full => Ok(Zone(zone)),
+    let full = name.contains('/') || name.eq_ignore_ascii_case("UTC") || name.eq_ignore_ascii_case("GMT");
+    let in_any_case = || TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(name));
+    match name.parse::<Tz>().ok().or_else(in_any_case) {
+        Some(zone) if full => Ok(Zone(zone)),
         _ => exec_err!("there is no time zone {name:?}: write it as 'Europe/Berlin' or 'UTC'"),
     }
 }
