@@ -31,7 +31,8 @@ pub fn format(bytes: &[u8]) -> Option<&'static str> {
         return Some("the file looks like UTF-16: convert it with iconv -f UTF-16 -t UTF-8");
     }
     // Some begin like a text does.
-    let binary = || bytes.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace() || *byte >= 0x80);
+    let binary =
+        || bytes.iter().take(64).any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace() || *byte >= 0x80);
     FORMATS.iter().find(|(begin, _)| bytes.starts_with(begin) && binary()).map(|(_, fix)| *fix)
 }
 

@@ -213,7 +213,11 @@ async fn write(path: &Path, values: &[String]) {
     let mut auditor = sink.build().audit(&context("p"), Default::default()).await.unwrap().unwrap().auditor;
     auditor.expect(&said).await.unwrap();
     let found = auditor.finish().await.unwrap();
-    assert_eq!([found.lost.count, found.doubled.count, found.altered.count, found.unexpected.count], [0; 4], "{found:#?}");
+    assert_eq!(
+        [found.lost.count, found.doubled.count, found.altered.count, found.unexpected.count],
+        [0; 4],
+        "{found:#?}"
+    );
 }
 
 /// The digits of a number without zeros at either end, and where they begin.

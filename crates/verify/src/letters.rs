@@ -55,7 +55,8 @@ impl Letters {
                 Example { partition: Some(partition), position: Some(at), place, found, ..Example::default() };
             return self.findings.doubled.add(|| example);
         }
-        of_partition.insert(at, Listed { number, stage, code, cause, id: record_id, length, explained: false, read: false });
+        of_partition
+            .insert(at, Listed { number, stage, code, cause, id: record_id, length, explained: false, read: false });
     }
 
     /// The listed cause of a record's rejection by the sink; `None` if no rejection is listed.

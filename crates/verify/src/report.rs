@@ -179,7 +179,7 @@ impl Report {
         self.unattributed = self.dead_letters.unread;
         // An unexplained row may be that of an unread record, unless there are more of them than such records have written.
         let rows = [&mut self.rows.unexpected, &mut self.rows.doubled];
-        let unexplained = rows.iter().map(|finding| finding.count).sum();
+        let unexplained: u64 = rows.iter().map(|finding| finding.count).sum();
         if unexplained <= unread.delivered.max(unread.rows_written) {
             self.unattributed += unexplained;
             rows.into_iter().for_each(|finding| *finding = Finding::default());

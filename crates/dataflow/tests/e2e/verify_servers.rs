@@ -217,12 +217,17 @@ async fn rows_and_dead_letters_of_expired_records_are_not_held_against_the_pipel
     case.run(json!({"type": "postgres", "table": "users", "mode": "append"})).await;
     case.proven();
     let mut before = TopicPartitionList::new();
-    (0..PARTITIONS).for_each(|partition| before.add_partition_offset(&case.name, partition, Offset::Offset(500)).unwrap());
+    (0..PARTITIONS)
+        .for_each(|partition| before.add_partition_offset(&case.name, partition, Offset::Offset(500)).unwrap());
     let admin: AdminClient<_> = kafka().create().unwrap();
     let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
     admin.delete_records(&before, &options).await.unwrap();
     let report = case.verify();
-    assert_eq!((&report["verified"], report["unverifiable"].as_array().map(Vec::len)), (&json!(false), Some(4)), "{report:#}");
+    assert_eq!(
+        (&report["verified"], report["unverifiable"].as_array().map(Vec::len)),
+        (&json!(false), Some(4)),
+        "{report:#}"
+    );
     for kind in ["lost", "doubled", "altered", "unexpected"] {
         for counts in [&report[kind], &report["deadLetters"][kind]] {
             assert_eq!(counts["count"], 0, "{kind}: {report:#}");

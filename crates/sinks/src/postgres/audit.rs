@@ -61,7 +61,7 @@ struct Compared {
 fn class(name: &str, kind: &str) -> Option<Class> {
     Some(match name {
         "bool" => Class::Boolean,
-        "int2" | "int4" | "int8" | "numeric" | "oid" => Class::Number,
+        "int2" | "int4" | "int8" | "numeric" | "oid" | "money" => Class::Number,
         "float4" => Class::Real,
         "float8" => Class::Double,
         "text" | "varchar" | "citext" | "name" => Class::Text,
@@ -135,10 +135,11 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let client = Object::take(client);
     let types = types(&client, &target).await.map_err(failed)?;
     client.batch_execute(PLAIN).await.map_err(failed)?;
-    let (mut columns, mut spellings) = (Vec::new(), Vec::new());
+    let (mut columns, mut spellings, mut money) = (Vec::new(), Vec::new(), Vec::new());
     for place in audit::compared(&options, &found, &layout) {
         let column = &found.columns[place];
-        let Some(Compared { class, spelling, .. }) = types.get(&column.name) else { continue };
+        let Some(Compared { class, spelling, cast }) = types.get(&column.name) else { continue };
+        money.extend((cast == "money").then(|| column.name.clone()));
         columns.push(Column {
             name: column.name.clone(),
             class: *class,
@@ -162,6 +163,7 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
         expected: Some(Expected::new(columns.clone(), &key, &wanted.volatile)?),
         columns,
         spellings,
+        money,
         wires,
         layout,
         server,
@@ -188,6 +190,8 @@ struct PostgresAuditor {
     columns: Vec<Column>,
     /// For each column, the type whose text the server has to produce.
     spellings: Vec<Option<String>>,
+    /// Names of the columns of type `money`.
+    money: Vec<String>,
     /// The key columns whose values only the server can compare, by place, and their types.
     keys: Vec<(usize, String)>,
     /// `None` while a thread works with it.
@@ -203,9 +207,7 @@ impl PostgresAuditor {
     /// the target, so such columns are left out.
     async fn prepare(&mut self, unwritten: impl Iterator<Item = String>) -> Result<(), Error> {
         let target = &self.target;
-        let mut sql = format!(
-            "create temp table dataflow_judge (like {target} including constraints); "
-        );
+        let mut sql = format!("create temp table dataflow_judge (like {target} including constraints); ");
         for column in unwritten {
             sql.push_str(&format!("alter table {JUDGE} alter {} drop not null; ", quote(&column)));
         }
@@ -338,6 +340,8 @@ impl PostgresAuditor {
         let reading = reading.start().await.map_err(failed)?;
         let columns = self.columns.iter().map(|column| match column.class {
             Class::List(_) => format!("array_to_json({}::text[])::text", quote(&column.name)),
+            // Money is printed as the server's locale has it.
+            _ if self.money.contains(&column.name) => format!("{}::numeric::text", quote(&column.name)),
             _ => format!("{}::text", quote(&column.name)),
         });
         let numbers = self.keys.iter().map(|(place, _)| {

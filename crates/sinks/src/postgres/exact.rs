@@ -56,7 +56,7 @@ impl Exact {
             "float4" => Self::Single,
             "macaddr8" => Self::EightBytes,
             "hstore" => Self::Pairs,
-            "xid" | "cid" => Self::Unsigned(u32::MAX.into()),
+            "xid" | "cid" | "oid" => Self::Unsigned(u32::MAX.into()),
             "xid8" => Self::Unsigned(u64::MAX),
             _ => Self::Any,
         }
@@ -192,6 +192,7 @@ mod tests {
             ),
             ("date", -1, &["2026-01-02"], &["2026-01-02 03:04:05", "2026-01-02T00:00:00Z", "today"]),
             ("xid", -1, &["0", "4294967295"], &["-1", "4294967296", "010", "0x10", "12abc"]),
+            ("oid", -1, &["4294967295"], &["-1"]),
             ("time", 0, &["10:00", "10:00:00.0"], &["10:00:00.5"]),
             (
                 "point",

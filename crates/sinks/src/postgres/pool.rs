@@ -2,7 +2,8 @@
 use super::failure;
 use dataflow_sdk::{Error, Problem};
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    TimeoutType,
 };
 use std::{
     collections::HashMap,

@@ -107,6 +107,7 @@ fn class(declared: &str, strict: bool) -> Class {
         Type::Json if matches!(Affinity::of(declared, strict), Affinity::Text | Affinity::Blob) => Class::Json,
         Type::Json => Class::NumericJson,
         Type::Any => Class::Anything,
+        Type::Bigint => Class::Number,
         _ => Class::Double,
     }
 }

@@ -96,7 +96,9 @@ fn present(records: &Records) -> Column {
 /// The time of each record; NULL if the source has none. One outside the years 1 to 9999 can't go through what asks for it.
 fn times(records: &Records, ty: &DataType) -> Column {
     let Some(millis) = &records.timestamps else { return plain(new_null_array(ty, records.len())) };
-    let micros = |millis: &Option<i64>| millis.and_then(|millis| millis.checked_mul(1_000)).filter(|micros| MICROS.contains(micros));
+    let micros = |millis: &Option<i64>| {
+        millis.and_then(|millis| millis.checked_mul(1_000)).filter(|micros| MICROS.contains(micros))
+    };
     let times = TimestampMicrosecondArray::from_iter(millis.iter().map(micros)).with_timezone("UTC");
     let outside = (0..millis.len()).filter(|row| millis[*row].is_some() && times.is_null(*row));
     let cause = "the record's time at its source is outside the years 1 to 9999";

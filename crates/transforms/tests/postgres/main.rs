@@ -110,7 +110,16 @@ fn nested(count: u32, rng: TestRng) {
 
 /// Texts of times, as they are written in many ways.
 fn times() -> impl Strategy<Value = String> {
-    let day = select(vec!["2024-03-31", "2024-10-27", "2024-11-03", "2024-03-10", "2024-07-01", "1970-01-01", "0001-01-01", "9999-12-31"]);
+    let day = select(vec![
+        "2024-03-31",
+        "2024-10-27",
+        "2024-11-03",
+        "2024-03-10",
+        "2024-07-01",
+        "1970-01-01",
+        "0001-01-01",
+        "9999-12-31",
+    ]);
     let clock = prop_oneof![
         (0u32..25, 0u32..60, 0u32..61).prop_map(|(hour, minute, second)| format!("{hour:02}:{minute:02}:{second:02}")),
         (0u32..4, 0u32..60).prop_map(|(hour, minute)| format!("{hour:02}:{minute:02}:00")),
@@ -118,12 +127,41 @@ fn times() -> impl Strategy<Value = String> {
         select(vec!["24:00:00", "24:00", "23:59:60"]).prop_map(str::to_owned),
     ];
     let zone = select(vec![
-        "", "Z", "+00", "-15:59", "+16:00", "-16:00", "+05:30", "+0530", " Europe/Berlin", " europe/berlin", " EUROPE/BERLIN",
-        " America/New_York", " america/new_york", " Asia/Kolkata", " Etc/GMT+5", " UTC", " utc", " BC", " AD", " CET", "z",
+        "",
+        "Z",
+        "+00",
+        "-15:59",
+        "+16:00",
+        "-16:00",
+        "+05:30",
+        "+0530",
+        " Europe/Berlin",
+        " europe/berlin",
+        " EUROPE/BERLIN",
+        " America/New_York",
+        " america/new_york",
+        " Asia/Kolkata",
+        " Etc/GMT+5",
+        " UTC",
+        " utc",
+        " BC",
+        " AD",
+        " CET",
+        "z",
     ]);
     let written = (day, select(vec![" ", "T"]), clock, select(vec!["", ".5", ".1234567", ".9999999"]), zone);
-    let written = written.prop_map(|(day, between, clock, fraction, zone)| format!("{day}{between}{clock}{fraction}{zone}"));
-    let word = select(vec!["infinity", "-infinity", "epoch", "now", "today", "2024-07-01", "2024-07-01 Europe/Berlin", "allballs"]);
+    let written =
+        written.prop_map(|(day, between, clock, fraction, zone)| format!("{day}{between}{clock}{fraction}{zone}"));
+    let word = select(vec![
+        "infinity",
+        "-infinity",
+        "epoch",
+        "now",
+        "today",
+        "2024-07-01",
+        "2024-07-01 Europe/Berlin",
+        "allballs",
+    ]);
     prop_oneof![12 => written, 1 => word.prop_map(str::to_owned)]
 }
 

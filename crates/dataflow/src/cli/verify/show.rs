@@ -58,7 +58,9 @@ pub(super) fn text(report: &Report) -> String {
         }
         if report.unattributed > 0 {
             let count = thousands(report.unattributed);
-            text.push_str(&format!("  {count} rows and dead letters may be those of records that can't be read any more\n"));
+            text.push_str(&format!(
+                "  {count} rows and dead letters may be those of records that can't be read any more\n"
+            ));
         }
     }
     if !report.not_compared.is_empty() {

@@ -184,12 +184,17 @@ impl Class {
         let same = |rounded: String, all: &dyn Fn() -> String| number(&rounded) == exact || is_halfway(digits, &all());
         let precision = significant(digits).saturating_sub(1);
         match self {
-            Self::Double | Self::Anything | Self::NumericJson if !is_integer && count < 800 => match digits.parse::<f64>() {
-                Ok(double) if same(format!("{double:.precision$e}"), &|| format!("{double:.770e}")) => {
-                    self.stored_double(double)
+            // A column of doubles holds an integer if the nearest double has the same digits; others hold it as an integer.
+            Self::Double | Self::Anything | Self::NumericJson
+                if (self == Self::Double || !is_integer) && count < 800 =>
+            {
+                match digits.parse::<f64>() {
+                    Ok(double) if same(format!("{double:.precision$e}"), &|| format!("{double:.770e}")) => {
+                        self.stored_double(double)
+                    }
+                    _ => exact,
                 }
-                _ => exact,
-            },
+            }
             Self::Real if count < 800 => match digits.parse::<f32>() {
                 Ok(real) if same(format!("{real:.precision$e}"), &|| format!("{real:.150e}")) => {
                     number(&format!("{real:e}"))

@@ -319,7 +319,9 @@ fn without_offset(columns: &[ArrayRef]) -> Result<ArrayRef> {
             _ if text.starts_with(char::is_alphabetic) => return no_time(text),
             "" => {}
             "BC" | "bc" => return exec_err!("{text:?} is outside the years 1 to 9999"),
-            _ => return exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz"),
+            _ => {
+                return exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz");
+            }
         }
     }
     each(&columns[0], |text| Ok(clocked(text.trim()).into_owned()))
@@ -384,7 +386,8 @@ fn clocked(text: &str) -> Cow<'_, str> {
     };
     let day = text.get(..10).and_then(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok());
     let midnight = day.filter(|_| text.as_bytes()[4] == b'-').and_then(|day| day.and_hms_opt(0, 0, 0));
-    match midnight.zip(seconds).and_then(|(midnight, seconds)| midnight.checked_add_signed(TimeDelta::seconds(seconds))) {
+    match midnight.zip(seconds).and_then(|(midnight, seconds)| midnight.checked_add_signed(TimeDelta::seconds(seconds)))
+    {
         Some(time) => to_micros(&format!("{}{rest}", time.format("%Y-%m-%dT%H:%M:%S"))).into_owned().into(),
         None => text.into(), // the cast reports it
     }

@@ -49,6 +49,23 @@ fn only_the_record_without_a_time_lacks_it() {
 }
 
 #[test]
+fn a_record_whose_time_is_outside_the_years_1_to_9999_is_dead_where_it_is_asked_for() {
+    let mut timed = Arc::unwrap_or_clone(records(&["{}", "{}", "{}", "{}"]));
+    timed.timestamps = Some(vec![Some(253_402_300_800_000), Some(253_402_300_799_999), Some(i64::MAX), None]);
+    let timed = Arc::new(timed);
+    let go = |transforms| {
+        let processed = program(&plan(spec(transforms, json!({})), Demand::Documents)).process(timed.clone()).unwrap();
+        (processed.output.rows.clone(), dead(&processed))
+    };
+    for (of, passed) in [("meta.timestamp", &[1, 3][..]), ("now()", &[1]), ("cast(meta.timestamp as text)", &[1, 3])] {
+        let (rows, dead) = go(json!([{"type": "map", "set": {"x": of}}]));
+        assert_eq!(rows, passed, "{of}: {dead:?}");
+        assert!(dead[0].contains("the record's time at its source is outside the years 1 to 9999"), "{dead:?}");
+    }
+    assert_eq!(go(json!([])).0, [0, 1, 2, 3]);
+}
+
+#[test]
 fn numbers_that_were_calculated_are_written_without_needless_zeros() {
     let map = json!([{"type": "map", "set": {"x": "cast(a * 2 as text)", "y": "concat('EUR ', a * 2)",
         "z": "cast(cast(a as decimal(10, 2)) as text)"}, "select": ["x", "y", "z"]}]);
