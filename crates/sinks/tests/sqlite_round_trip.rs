@@ -207,8 +207,9 @@ async fn write(path: &Path, values: &[String]) {
         }
     }
     writer.close().await;
-    let spans = left.rows.iter().map(|row| left.records.spans[*row as usize]).collect();
-    let said = Output { payload: Payload::Documents { data: left.records.data.clone(), spans }, ..left };
+    let records = left.records.clone().unwrap();
+    let spans = left.rows.iter().map(|row| records.spans[*row as usize]).collect();
+    let said = Output { payload: Payload::Documents { data: records.data.clone(), spans }, ..left };
     let sink: SqliteSink = serde_json::from_value(json!({"path": path, "table": "t", "mode": "append"})).unwrap();
     let mut auditor = sink.build().audit(&context("p"), Default::default()).await.unwrap().unwrap().auditor;
     auditor.expect(&said).await.unwrap();

@@ -340,16 +340,18 @@ fn zoned(text: &str) -> Result<Cow<'_, str>> {
         },
         "BC" | "bc" => exec_err!("{text:?} is outside the years 1 to 9999"),
         _ if ["ad", "am", "pm"].iter().any(|word| zone.eq_ignore_ascii_case(word)) => no_time(text),
-        _ if zone.eq_ignore_ascii_case("utc") || zone.eq_ignore_ascii_case("gmt") => Ok(clocked(text)),
-        _ if zone.contains('/') => {
-            let zoned = zone::named(zone)?;
+        _ if zone.contains('/') || ["utc", "gmt"].iter().any(|utc| zone.eq_ignore_ascii_case(utc)) => {
             let local = text[..text.len() - zone.len()].trim_end();
             if let Some(offset) = offset(local) {
                 return exec_err!("{text:?} has an offset ({offset}) and a zone ({zone}): write one of them");
             }
+            if !zone.contains('/') {
+                return Ok(clocked(local));
+            }
+            let zone = zone::named(zone)?;
             let local: ArrayRef = Arc::new(StringArray::from(vec![&*clocked(local)]));
             let shown = cast(&local, &datetime())?.as_primitive::<TimestampMicrosecondType>().value(0);
-            let instant = shown + i64::from(zoned.instant(civil(shown)?)?) * SECOND;
+            let instant = shown + i64::from(zone.instant(civil(shown)?)?) * SECOND;
             Ok(civil(instant)?.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into())
         }
         zone => exec_err!("{text:?} has the zone {zone}, an ambiguous abbreviation: use an offset such as +01:00"),
@@ -376,20 +378,23 @@ fn clocked(text: &str) -> Cow<'_, str> {
     }
     let part = |part: &str| part.parse::<i64>().ok().filter(|_| part.len() == 2);
     let parts: Option<Vec<i64>> = clock.split(':').map(part).collect();
-    let seconds = match parts.as_deref() {
+    let (hour, minute, second) = match parts.as_deref() {
         // Of two parts with a fraction the first is the minute to PostgreSQL.
-        Some([hour @ 0..24, minute @ 0..60]) if !rest.starts_with('.') => Some(hour * 3_600 + minute * 60),
-        Some([24, 0]) if !rest.starts_with('.') => Some(86_400),
-        Some([hour @ 0..24, minute @ 0..60, second @ 0..=60]) => Some(hour * 3_600 + minute * 60 + second),
-        Some([24, 0, 0]) if !rest.starts_with('.') => Some(86_400),
-        _ => None,
+        Some([hour, minute]) if !rest.starts_with('.') => (*hour, *minute, 0),
+        Some([hour, minute, second]) => (*hour, *minute, *second),
+        _ => return text.into(), // the cast reports it
     };
+    let seconds = hour * 3_600 + minute * 60 + second;
+    let mut fraction = rest.strip_prefix('.').unwrap_or_default().bytes().take_while(u8::is_ascii_digit);
+    let ends_the_day = seconds == 86_400 && fraction.all(|digit| digit == b'0');
+    if minute > 59 || second > 60 || seconds >= 86_400 && !ends_the_day {
+        return text.into();
+    }
     let day = text.get(..10).and_then(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok());
     let midnight = day.filter(|_| text.as_bytes()[4] == b'-').and_then(|day| day.and_hms_opt(0, 0, 0));
-    match midnight.zip(seconds).and_then(|(midnight, seconds)| midnight.checked_add_signed(TimeDelta::seconds(seconds)))
-    {
+    match midnight.and_then(|midnight| midnight.checked_add_signed(TimeDelta::seconds(seconds))) {
         Some(time) => to_micros(&format!("{}{rest}", time.format("%Y-%m-%dT%H:%M:%S"))).into_owned().into(),
-        None => text.into(), // the cast reports it
+        None => text.into(),
     }
 }
 
