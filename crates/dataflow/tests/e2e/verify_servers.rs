@@ -242,7 +242,10 @@ async fn rows_and_dead_letters_of_expired_records_are_not_held_against_the_pipel
     assert_eq!(case.verify()["unexpected"]["count"], unread("delivered") + 1);
     case.sql("delete from users where id = -5").await;
     case.sql("delete from users where n = 3999").await;
-    assert_eq!(case.verify()["lost"]["count"], 1);
+    // Without a key it may count as one that became another, the most similar of those that nothing explains.
+    let report = case.verify();
+    let counts = [&report["lost"], &report["altered"]].map(|finding| finding["count"].as_u64().unwrap());
+    assert_eq!(counts.iter().sum::<u64>(), 1, "{report:#}");
     case.drop().await;
 }
 
