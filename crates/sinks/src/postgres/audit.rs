@@ -53,7 +53,7 @@ struct Compared {
     class: Class,
     /// The type whose text the server has to produce, because one value can be written in several ways.
     spelling: Option<String>,
-    /// The type without a length.
+    /// The type without a length, as which values are printed.
     cast: String,
 }
 
@@ -108,6 +108,8 @@ async fn types(client: &ClientWrapper, target: &str) -> Result<BTreeMap<String, 
         match class(name, kind) {
             // Under its other name it has the length 1.
             Some(Class::Padded) => Compared { class: Class::Padded, spelling: None, cast: "bpchar".into() },
+            // Its text is as the server's locale has it.
+            Some(class) if name == "money" => Compared { class, spelling: None, cast: "numeric".into() },
             Some(class) => Compared { class, spelling: None, cast: full },
             // Without a length: a cast to it would truncate.
             None if name == "bit" => {
@@ -135,11 +137,11 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
     let client = Object::take(client);
     let types = types(&client, &target).await.map_err(failed)?;
     client.batch_execute(PLAIN).await.map_err(failed)?;
-    let (mut columns, mut spellings, mut money) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut columns, mut spellings, mut casts) = (Vec::new(), Vec::new(), Vec::new());
     for place in audit::compared(&options, &found, &layout) {
         let column = &found.columns[place];
         let Some(Compared { class, spelling, cast }) = types.get(&column.name) else { continue };
-        money.extend((cast == "money").then(|| column.name.clone()));
+        casts.push(cast.clone());
         columns.push(Column {
             name: column.name.clone(),
             class: *class,
@@ -163,7 +165,7 @@ pub(super) async fn open(config: &PostgresSink, wanted: &Audit) -> Result<Audite
         expected: Some(Expected::new(columns.clone(), &key, &wanted.volatile)?),
         columns,
         spellings,
-        money,
+        casts,
         wires,
         layout,
         server,
@@ -190,8 +192,8 @@ struct PostgresAuditor {
     columns: Vec<Column>,
     /// For each column, the type whose text the server has to produce.
     spellings: Vec<Option<String>>,
-    /// Names of the columns of type `money`.
-    money: Vec<String>,
+    /// For each column, the type as which its values are printed.
+    casts: Vec<String>,
     /// The key columns whose values only the server can compare, by place, and their types.
     keys: Vec<(usize, String)>,
     /// `None` while a thread works with it.
@@ -338,11 +340,9 @@ impl PostgresAuditor {
         expected.begin()?;
         let reading = self.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let reading = reading.start().await.map_err(failed)?;
-        let columns = self.columns.iter().map(|column| match column.class {
+        let columns = self.columns.iter().zip(&self.casts).map(|(column, cast)| match column.class {
             Class::List(_) => format!("array_to_json({}::text[])::text", quote(&column.name)),
-            // Money is printed as the server's locale has it.
-            _ if self.money.contains(&column.name) => format!("{}::numeric::text", quote(&column.name)),
-            _ => format!("{}::text", quote(&column.name)),
+            _ => format!("{}::{cast}::text", quote(&column.name)),
         });
         let numbers = self.keys.iter().map(|(place, _)| {
             let column = quote(&self.columns[*place].name);
