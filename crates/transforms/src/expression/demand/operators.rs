@@ -7,7 +7,7 @@ use crate::expression::{
     explain::shortened,
     finding::Finding,
     own::{
-        moments::{TO_MICROS, WITHOUT_OFFSET},
+        moments::{TO_MICROS, TRY_TO_MICROS, TRY_WITHOUT_OFFSET, WITHOUT_OFFSET},
         numbers::NEGATIVE,
     },
     whole::{POSITIONAL, WHOLE},
@@ -117,7 +117,8 @@ pub(super) fn text(text: String) -> Expr {
 impl Demand<'_> {
     /// Walks a cast. The operand's text may be a number with a point or an exponent.
     pub(super) fn cast(&mut self, expr: &mut Expr) -> Option<Class> {
-        let Expr::Cast { expr: inner, data_type, .. } = expr else { return None };
+        let Expr::Cast { expr: inner, data_type, kind, .. } = expr else { return None };
+        let tried = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
         let place = inner.span().start;
         if let Some((why, fix)) = refused(data_type, inner) {
             return self.fail(Finding::new("unsupported", why).fix(fix).at(place));
@@ -130,8 +131,10 @@ impl Demand<'_> {
             None => {
                 use TimezoneInfo::{None as Unsaid, WithoutTimeZone};
                 let reader = match data_type {
-                    DataType::Timestamp(_, Unsaid | WithoutTimeZone) | DataType::Datetime(_) => Some(WITHOUT_OFFSET),
-                    DataType::Timestamp(..) => Some(TO_MICROS),
+                    DataType::Timestamp(_, Unsaid | WithoutTimeZone) | DataType::Datetime(_) => {
+                        Some(if tried { TRY_WITHOUT_OFFSET } else { WITHOUT_OFFSET })
+                    }
+                    DataType::Timestamp(..) => Some(if tried { TRY_TO_MICROS } else { TO_MICROS }),
                     _ => None,
                 };
                 if let Some(reader) = reader.filter(|_| from_text(self, inner)) {

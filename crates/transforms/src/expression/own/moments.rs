@@ -2,7 +2,7 @@
 use super::{
     Own, cast,
     intervals::{self, is_interval},
-    texts::{each, strings},
+    texts::strings,
     zone::{self, Zone},
 };
 use arrow::{
@@ -31,6 +31,9 @@ pub(in crate::expression) const AT_ZONE: &str = "at zone";
 /// Casts of a text to an instant, and to a time without time zone.
 pub(in crate::expression) const TO_MICROS: &str = "to microseconds";
 pub(in crate::expression) const WITHOUT_OFFSET: &str = "without offset";
+/// The same for `try_cast`.
+pub(in crate::expression) const TRY_TO_MICROS: &str = "to microseconds, or NULL";
+pub(in crate::expression) const TRY_WITHOUT_OFFSET: &str = "without offset, or NULL";
 /// Parses a text by a format, as a time and as a date.
 pub(in crate::expression) const READ_TIME: &str = "time by format";
 pub(in crate::expression) const READ_DATE: &str = "date by format";
@@ -85,8 +88,10 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         Own::of_any(WHOLE_PART, &[2], |_| Int64, whole_part),
         Own::of_any(DECIMAL_PART, &[2], |_| DataType::Decimal128(20, 6), decimal_part),
         Own::of_any(AT_ZONE, &[2], |types| other_side(&types[0]), at_zone),
-        Own::of(TO_MICROS, &[&[Utf8]], Utf8, |columns| each(&columns[0], |text| Ok(zoned(text)?.into_owned()))),
-        Own::of(WITHOUT_OFFSET, &[&[Utf8]], Utf8, without_offset),
+        Own::of(TO_MICROS, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], zoned, false)),
+        Own::of(WITHOUT_OFFSET, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], local, false)),
+        Own::of(TRY_TO_MICROS, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], zoned, true)),
+        Own::of(TRY_WITHOUT_OFFSET, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], local, true)),
         seconds("to_timestamp", SECOND),
         seconds("to_timestamp_seconds", SECOND),
         seconds("to_timestamp_millis", 1_000),
@@ -302,29 +307,27 @@ fn at_zone(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(if local { Arc::new(moved.with_timezone("UTC")) } else { Arc::new(moved) })
 }
 
-/// Rejects texts with an offset, which would be dropped silently.
-fn without_offset(columns: &[ArrayRef]) -> Result<ArrayRef> {
-    for text in strings(&columns[0]).iter().flatten() {
-        let text = text.trim();
-        let time = text.get(10..).unwrap_or_default();
-        if let Some(offset) = time.find(['+', '-']).map(|at| &time[at..])
-            && offset.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
-        {
-            return exec_err!(
-                "{text:?} has an offset ({offset}), which a timestamp can't hold: cast it to timestamptz"
-            );
-        }
-        let zone = letters(text);
-        match zone {
-            _ if text.starts_with(char::is_alphabetic) => return no_time(text),
-            "" => {}
-            "BC" | "bc" => return exec_err!("{text:?} is outside the years 1 to 9999"),
-            _ => {
-                return exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz");
-            }
-        }
+/// The text of a time without time zone, rounded. An offset would be dropped silently.
+fn local(text: &str) -> Result<Cow<'_, str>> {
+    let text = text.trim();
+    if let Some(offset) = offset(text).filter(|offset| offset.bytes().any(|byte| matches!(byte, b'1'..=b'9'))) {
+        return exec_err!("{text:?} has an offset ({offset}), which a timestamp can't hold: cast it to timestamptz");
     }
-    each(&columns[0], |text| Ok(clocked(text.trim()).into_owned()))
+    match letters(text) {
+        _ if text.starts_with(char::is_alphabetic) => no_time(text),
+        "" => clocked(text),
+        "BC" | "bc" => exec_err!("{text:?} is outside the years 1 to 9999"),
+        zone => exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz"),
+    }
+}
+
+/// Texts of times, for a cast; NULL where one can't be read, for `try_cast`.
+fn texts_of(column: &ArrayRef, read: impl Fn(&str) -> Result<Cow<'_, str>>, tried: bool) -> Result<ArrayRef> {
+    let read = |text: Option<&str>| match text.map(&read).transpose() {
+        Err(_) if tried => Ok(None),
+        read => read.map(|text| text.map(Cow::into_owned)),
+    };
+    Ok(Arc::new(strings(column).iter().map(read).collect::<Result<StringArray>>()?))
 }
 
 /// The text of an instant, rounded. A zone abbreviation is ambiguous: some mean an offset, others a zone with daylight
@@ -336,7 +339,7 @@ fn zoned(text: &str) -> Result<Cow<'_, str>> {
         _ if text.starts_with(char::is_alphabetic) => no_time(text),
         "" => match offset(text).filter(|offset| offset.get(1..3).is_some_and(|hours| hours > "15")) {
             Some(offset) => exec_err!("{text:?} has the offset {offset}: offsets are less than 16 hours"),
-            None => Ok(clocked(text)),
+            None => clocked(text),
         },
         "BC" | "bc" => exec_err!("{text:?} is outside the years 1 to 9999"),
         _ if ["ad", "am", "pm"].iter().any(|word| zone.eq_ignore_ascii_case(word)) => no_time(text),
@@ -346,10 +349,10 @@ fn zoned(text: &str) -> Result<Cow<'_, str>> {
                 return exec_err!("{text:?} has an offset ({offset}) and a zone ({zone}): write one of them");
             }
             if !zone.contains('/') {
-                return Ok(clocked(local));
+                return clocked(local);
             }
             let zone = zone::named(zone)?;
-            let local: ArrayRef = Arc::new(StringArray::from(vec![&*clocked(local)]));
+            let local: ArrayRef = Arc::new(StringArray::from(vec![&*clocked(local)?]));
             let shown = cast(&local, &datetime())?.as_primitive::<TimestampMicrosecondType>().value(0);
             let instant = shown + i64::from(zone.instant(civil(shown)?)?) * SECOND;
             Ok(civil(instant)?.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into())
@@ -370,11 +373,11 @@ fn offset(text: &str) -> Option<&str> {
 
 /// A text with hours, minutes and seconds that clocks show, rounded: `10:00` has no seconds, `24:00` and the second 60 are
 /// the beginning of the next day and minute.
-fn clocked(text: &str) -> Cow<'_, str> {
+fn clocked(text: &str) -> Result<Cow<'_, str>> {
     let clock = text.get(11..).unwrap_or_default();
     let (clock, rest) = clock.split_at(clock.find(|c: char| !c.is_ascii_digit() && c != ':').unwrap_or(clock.len()));
     if clock.is_empty() || clock.len() == 8 && clock < "24" && &clock[6..] < "60" {
-        return to_micros(text);
+        return Ok(to_micros(text));
     }
     let part = |part: &str| part.parse::<i64>().ok().filter(|_| part.len() == 2);
     let parts: Option<Vec<i64>> = clock.split(':').map(part).collect();
@@ -382,19 +385,19 @@ fn clocked(text: &str) -> Cow<'_, str> {
         // Of two parts with a fraction the first is the minute to PostgreSQL.
         Some([hour, minute]) if !rest.starts_with('.') => (*hour, *minute, 0),
         Some([hour, minute, second]) => (*hour, *minute, *second),
-        _ => return text.into(), // the cast reports it
+        _ => return no_time(text),
     };
     let seconds = hour * 3_600 + minute * 60 + second;
     let mut fraction = rest.strip_prefix('.').unwrap_or_default().bytes().take_while(u8::is_ascii_digit);
     let ends_the_day = seconds == 86_400 && fraction.all(|digit| digit == b'0');
     if minute > 59 || second > 60 || seconds >= 86_400 && !ends_the_day {
-        return text.into();
+        return no_time(text);
     }
     let day = text.get(..10).and_then(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok());
     let midnight = day.filter(|_| text.as_bytes()[4] == b'-').and_then(|day| day.and_hms_opt(0, 0, 0));
     match midnight.and_then(|midnight| midnight.checked_add_signed(TimeDelta::seconds(seconds))) {
-        Some(time) => to_micros(&format!("{}{rest}", time.format("%Y-%m-%dT%H:%M:%S"))).into_owned().into(),
-        None => text.into(),
+        Some(time) => Ok(to_micros(&format!("{}{rest}", time.format("%Y-%m-%dT%H:%M:%S"))).into_owned().into()),
+        None => no_time(text),
     }
 }
 
