@@ -174,7 +174,8 @@ impl Report {
         self.counted.read += self.counted.lost;
         let mut found = Counters::default();
         reached.iter().for_each(|lane| found.add(&lane.counters));
-        let unread = found.beyond(&self.counted);
+        let all_read = found.read <= self.counted.read && self.unverifiable.is_empty();
+        let unread = if all_read { Counters::default() } else { found.beyond(&self.counted) };
         self.dead_letters = letters.finish(unread.dead);
         self.unattributed = self.dead_letters.unread;
         // An unexplained row may be that of an unread record, unless there are more of them than such records have written.
