@@ -32,8 +32,8 @@ pub(in crate::expression) const AT_ZONE: &str = "at zone";
 pub(in crate::expression) const TO_MICROS: &str = "to microseconds";
 pub(in crate::expression) const WITHOUT_OFFSET: &str = "without offset";
 /// The same for `try_cast`.
-pub(in crate::expression) const TRY_TO_MICROS: &str = "to microseconds, or NULL";
-pub(in crate::expression) const TRY_WITHOUT_OFFSET: &str = "without offset, or NULL";
+pub(in crate::expression) const TRY_TO_MICROS: &str = "to microseconds or null";
+pub(in crate::expression) const TRY_WITHOUT_OFFSET: &str = "without offset or null";
 /// Parses a text by a format, as a time and as a date.
 pub(in crate::expression) const READ_TIME: &str = "time by format";
 pub(in crate::expression) const READ_DATE: &str = "date by format";
