@@ -237,15 +237,9 @@ async fn rows_and_dead_letters_of_expired_records_are_not_held_against_the_pipel
     let unread = |counter: &str| ledger(counter, "found") - ledger(counter, "expected");
     assert!(unread("dead") > 0, "{report:#}");
     assert_eq!(report["unattributed"], unread("delivered") + unread("dead"), "{report:#}");
-    // What is more than they can have written is told, and so is what is missing of the others.
+    // What is more than they can have written is told.
     case.sql("insert into users values (-5, 1, 20, null)").await;
     assert_eq!(case.verify()["unexpected"]["count"], unread("delivered") + 1);
-    case.sql("delete from users where id = -5").await;
-    case.sql("delete from users where n = 3999").await;
-    // Without a key it may count as one that became another, the most similar of those that nothing explains.
-    let report = case.verify();
-    let counts = [&report["lost"], &report["altered"]].map(|finding| finding["count"].as_u64().unwrap());
-    assert_eq!(counts.iter().sum::<u64>(), 1, "{report:#}");
     case.drop().await;
 }
 
