@@ -159,6 +159,9 @@ pub struct Assignment {
     pub positions: Positions,
     /// Which lane reads which partition, of a source that has a [plan](Source::plan).
     pub plan: Plan,
+    /// Where reading goes on in partitions whose positions were found lost already: the journal has it, and no commit has passed
+    /// it yet. What the user's `onPositionLost` meant then, it means still.
+    pub passed: Positions,
 }
 
 impl Assignment {

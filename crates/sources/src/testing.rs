@@ -25,7 +25,7 @@ pub(crate) fn context() -> Context {
 }
 
 pub(crate) fn lane(positions: &Positions) -> Assignment {
-    Assignment { lane: 0, lanes: 1, positions: positions.clone(), plan: Default::default() }
+    Assignment { lane: 0, lanes: 1, positions: positions.clone(), plan: Default::default(), passed: Positions::new() }
 }
 
 pub(crate) async fn read_all(reader: &mut dyn Reader) -> Result<Vec<Records>, Error> {

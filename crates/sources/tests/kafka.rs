@@ -150,7 +150,7 @@ async fn open(
     let mut at: Positions = source.plan(cx, positions).await?.into_iter().collect();
     at.extend(positions.clone());
     let plan = at.keys().cloned().zip((0..lanes).cycle()).collect();
-    source.open(cx, Assignment { lane, lanes, positions: at, plan }).await
+    source.open(cx, Assignment { lane, lanes, positions: at, plan, passed: Positions::new() }).await
 }
 
 /// Reads until all is there that is waited for, however long it takes, and what more comes within a while; checks that each
@@ -310,6 +310,72 @@ async fn a_lost_position_is_told_or_passed_over_as_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_a_lost_position_was_given_up_for_holds_whatever_comes_meanwhile() {
+    let Some(topic) = Topic::new("decided", 1).await else { return };
+    let send = |count| (0..count).for_each(|i| topic.send(0, None, Some(&format!("{i}"))));
+    send(10);
+    topic.flush();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&topic.name, 0, Offset::Offset(6)).unwrap();
+    topic.admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
+    let source = topic.source(json!({"onPositionLost": "latest"}));
+    let mut passed = Positions::new();
+    for (more, come) in [(0, 0), (5, 5), (3, 8)] {
+        send(more);
+        topic.flush();
+        // The journal has the position before the loss, and the loss.
+        let positions = topic.at(0, 2);
+        let plan = positions.keys().map(|partition| (partition.clone(), 0)).collect();
+        let lane = Assignment { lane: 0, lanes: 1, positions: positions.clone(), plan, passed: passed.clone() };
+        let mut reader = source.open(&context(), lane).await.unwrap();
+        let mut at = positions;
+        let batches = drain(&mut *reader, &mut at, offset(10 + come)).await.unwrap();
+        let lost = batches[0].lost.clone().unwrap();
+        assert_eq!((lost.records, lost.to.as_offset()), (8, Some(10)));
+        assert_eq!(texts(&batches).len() as u64, come);
+        passed = [(batches[0].partition.clone(), lost.to)].into();
+    }
+    topic.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_comes_after_the_start_is_read_from_its_beginning() {
+    let Some(topic) = Topic::new("later", 1).await else { return };
+    topic.delete().await;
+    let source = topic.source(json!({"start": "latest", "metadataInterval": "100ms"}));
+    let mut positions: Positions = source.plan(&context(), &Positions::new()).await.unwrap().into_iter().collect();
+    assert_eq!(positions, topic.at(0, 0));
+    let error = open(&*source, &context(), (0, 1), &positions).await.err().unwrap();
+    assert_eq!(error.code(), "topic-missing");
+    topic.create(3).await;
+    let sender: Sender = ClientConfig::new().set("bootstrap.servers", &topic.brokers).create().unwrap();
+    for p in 0..3 {
+        let text = format!("p{p}");
+        sender
+            .send(BaseRecord::<str, str>::to(&topic.name).partition(p).payload(text.as_str()))
+            .map_err(|(e, _)| e)
+            .unwrap();
+    }
+    sender.flush(PATIENCE).unwrap();
+    let again = source.plan(&context(), &positions).await.unwrap();
+    assert_eq!(offsets(&again.into_iter().collect()), [0, 0, 0]);
+    let plan = positions.keys().map(|partition| (partition.clone(), 0)).collect();
+    let lane = Assignment { lane: 0, lanes: 1, positions: positions.clone(), plan, passed: Positions::new() };
+    let mut reader = source.open(&context(), lane).await.unwrap();
+    assert_eq!(texts(&drain(&mut *reader, &mut positions, rows(1)).await.unwrap()), ["p0"]);
+    let mut appeared = Positions::new();
+    while appeared.len() < 2 {
+        appeared.extend(reader.appeared());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(offsets(&appeared), [0, 0]);
+    reader.assign(appeared.clone());
+    positions.extend(appeared);
+    assert_eq!(texts(&drain(&mut *reader, &mut positions, rows(2)).await.unwrap()), ["p1", "p2"]);
+    topic.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_end_of_the_log_that_moves_behind_a_reader_is_noticed() {
     let Some(topic) = Topic::new("expired", 1).await else { return };
     topic.send(0, None, Some("0"));
@@ -445,6 +511,32 @@ async fn aborted_transactions_are_passed() {
     assert_eq!(texts(&batches), ["a", "c"]);
     assert_eq!(positions.values().next().unwrap().as_offset(), Some(8));
     assert_eq!(reader.lag(), Some(0));
+
+    // One that stays open holds up what comes after it, which waits.
+    let put = |sender: &Sender, text| {
+        sender.send(BaseRecord::<str, str>::to(&topic.name).partition(0).payload(text)).map_err(|(e, _)| e).unwrap();
+        sender.flush(wait).unwrap();
+    };
+    sender.begin_transaction().unwrap();
+    put(&sender, "e");
+    put(&topic.sender, "f");
+    let mut lag = Some(0);
+    let mut warnings = Vec::new();
+    while lag != Some(2) || warnings.is_empty() {
+        assert!(tokio::time::timeout(QUIET, reader.read()).await.is_err(), "nothing can be read");
+        (lag, warnings) = (reader.lag(), reader.warnings());
+    }
+    assert_eq!((warnings.len(), warnings[0].code), (1, "open-transaction"));
+    assert!(warnings[0].message.contains(&format!("offset 8 of {}/0", topic.name)), "{}", warnings[0].message);
+    sender.commit_transaction(wait).unwrap();
+    let batches = drain(&mut *reader, &mut positions, offset(11)).await.unwrap();
+    assert_eq!(texts(&batches), ["e", "f"]);
+    let begun = Instant::now();
+    while reader.lag() != Some(0) {
+        assert!(begun.elapsed() < PATIENCE, "{:?} wait", reader.lag());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(reader.warnings(), []);
     topic.delete().await;
 }
 

@@ -118,7 +118,7 @@ impl Server {
         let mut at: Positions = source.plan(&context(), positions).await?.into_iter().collect();
         at.extend(positions.clone());
         let plan = at.keys().map(|partition| (partition.clone(), 0)).collect();
-        source.open(&context(), Assignment { lane: 0, lanes: 1, positions: at, plan }).await
+        source.open(&context(), Assignment { lane: 0, lanes: 1, positions: at, plan, passed: Positions::new() }).await
     }
 
     /// All that comes, and what is counted as lost.

@@ -127,7 +127,8 @@ impl Replay {
         watch: &mut impl FnMut(Progress),
     ) -> Result<&'static str, Stopped> {
         let plan = self.range.parts.iter().map(|(partition, part)| (partition.clone(), part.lane)).collect();
-        let assignment = Assignment { lane, lanes: self.range.lanes, positions: self.range.positions(), plan };
+        let (lanes, positions) = (self.range.lanes, self.range.positions());
+        let assignment = Assignment { lane, lanes, positions, plan, passed: Positions::new() };
         let mut reader: Box<dyn Reader> = source.open(cx, assignment).await?;
         while !self.range.is_done(lane) {
             let Ok(read) = tokio::time::timeout(PATIENCE, reader.read()).await else {

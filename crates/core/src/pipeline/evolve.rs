@@ -87,7 +87,7 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
         }
         Fact::PartitionsPlanned { run, planned } => {
             let running = running(&mut state)?;
-            running.is_current(*run).then_some(())?;
+            (running.is_current(*run) || running.is_new(*run)).then_some(())?;
             running.pipeline.progress.extend_plan(planned)?;
             Some(state)
         }
@@ -231,10 +231,10 @@ fn started(state: State, lanes: u32, attempt: u32) -> Option<State> {
         State::Failed(failed) => failed.pipeline,
         State::Empty | State::Running(_) | State::Deleted(_) => return None,
     };
-    if pipeline.progress.fixed_lanes().is_some_and(|fixed| fixed != lanes) {
-        return None;
+    match pipeline.progress.fixed_lanes() {
+        Some(fixed) => (fixed == lanes).then_some(())?,
+        None => pipeline.progress.spread(lanes),
     }
-    pipeline.progress.lanes = Some(lanes);
     Some(State::Running(Box::new(Running { pipeline, stopping: None, attempt, run: None })))
 }
 
@@ -254,6 +254,7 @@ fn opened(running: &mut Running, at: Timestamp, run: RunId, epoch: Epoch, lanes:
     }
     for lane in lanes {
         running.pipeline.progress.advance(&lane.progress, at)?;
+        running.pipeline.progress.keep_moved(&lane.progress);
     }
     let bare = |lane: &LaneOpened| LaneOpened {
         progress: LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..lane.progress.clone() },

@@ -1,6 +1,6 @@
 //! Losses that no checkpoint is behind yet.
 use super::event::Lost;
-use crate::position::Positions;
+use crate::position::{Partition, Position, Positions};
 use serde::{Deserialize, Serialize};
 
 /// Records that were found lost, and that no checkpoint has passed yet: one loss at most for each partition.
@@ -17,6 +17,12 @@ impl Passing {
     /// Whether this very loss is among them.
     pub fn contains(&self, lost: &Lost) -> bool {
         self.0.contains(lost)
+    }
+
+    /// Where reading goes on after a loss that was found at this position.
+    pub fn after(&self, partition: &Partition, at: &Position) -> Option<&Position> {
+        let found = self.0.iter().find(|lost| lost.partition == *partition && lost.from == *at);
+        found.map(|lost| &lost.to)
     }
 
     /// Notes a loss. One that was found at the same partition before is found again: it may have grown since.

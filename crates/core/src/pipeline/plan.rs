@@ -1,6 +1,9 @@
 //! The partition plan: which lane reads which partition, and where each begins. It is made when a generation first runs and
 //! grows as partitions appear, so what one lane knows never depends on what another has seen.
-use super::{event::Planned, progress::Progress};
+use super::{
+    event::{LaneProgress, Planned},
+    progress::Progress,
+};
 use crate::position::{Partition, Position};
 use std::collections::BTreeMap;
 
@@ -26,6 +29,23 @@ impl Progress {
             Planned { partition: partition.clone(), lane, begin: begin.clone() }
         };
         new.map(place).collect()
+    }
+
+    /// Gives the partitions to so many lanes, none of which was ever open.
+    pub(super) fn spread(&mut self, lanes: u32) {
+        self.lanes = Some(lanes);
+        for (planned, lane) in self.plan.values_mut().zip((0..lanes).cycle()) {
+            *planned = lane;
+        }
+    }
+
+    /// Leaves a lane the partitions that it has moved, as a sink says that knows more than the journal.
+    pub(super) fn keep_moved(&mut self, lane: &LaneProgress) {
+        for partition in lane.positions.keys() {
+            if let Some(planned) = self.plan.get_mut(partition) {
+                *planned = lane.lane;
+            }
+        }
     }
 
     /// Takes partitions into the plan; none if one is there already, or its lane is not.

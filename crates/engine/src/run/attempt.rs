@@ -12,6 +12,7 @@ use super::{
     patience::wait_for,
     plan::{Partitions, Planner},
     recover::recover,
+    report::Known,
     source::Ended,
     transform::{Binding, compile_with},
     versions::Versions,
@@ -20,6 +21,7 @@ use crate::parts::BuiltSink;
 use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{Pipeline, Request, event::LaneOpened},
+    position::{Partition, Position},
     shard::ShardId,
     token::{Fence, Token},
     warned::Warnings,
@@ -40,6 +42,8 @@ use tokio_util::sync::CancellationToken;
 /// What the lanes of an attempt have in common.
 struct Attempt<'a> {
     of: &'a Run,
+    /// The pipeline with its plan.
+    pipeline: Pipeline,
     run: RunId,
     source: Box<dyn Source>,
     built: BuiltSink,
@@ -56,12 +60,19 @@ pub(super) async fn attempt(of: &Run, run: RunId) -> Result<Ended, Failure> {
     let _end = giving_up.clone().drop_guard();
     let cx = context(pipeline, of.paths.clone(), Some(of.inbox.clone()), giving_up);
     let budget = Budget::new(pipeline.spec.max_in_flight_bytes);
-    Attempt { of, run, source, built, cx, budget }.run().await
+    // Where reading begins must not depend on when the sink is ready.
+    let doors = (of.reports.clone(), of.live.clone(), of.parts.clock.clone());
+    let planned = tokio::select! {
+        planned = Planner::open(run, &*source, &cx, doors) => planned?,
+        () = of.stop.cancelled() => return Ok(Ended::Unopened),
+    };
+    let (planner, pipeline) = planned;
+    Attempt { of, pipeline, run, source, built, cx, budget }.run(planner).await
 }
 
 impl Attempt<'_> {
-    async fn run(&self) -> Result<Ended, Failure> {
-        let Run { pipeline, parts, reports, live, stop, .. } = self.of;
+    async fn run(&self, mut planner: Planner) -> Result<Ended, Failure> {
+        let (Run { parts, reports, live, stop, .. }, pipeline) = (self.of, &self.pipeline);
         let lanes = pipeline.progress.lanes.unwrap_or(1);
         let opened = (0..lanes).map(|lane| self.open_sink(lane).map_err(move |failure| failure.in_lane(lane)));
         let opened = try_join_all(opened);
@@ -86,13 +97,9 @@ impl Attempt<'_> {
         self.show(&opened);
 
         let interval = pipeline.spec.checkpoint_interval.into();
-        let doors = || (reports.clone(), live.clone(), parts.clock.clone());
-        let mut checkpointer = Checkpointer::new((self.run, kind, interval), versions.clone(), doors());
-        let planned = tokio::select! {
-            planned = Planner::open(self.run, &*self.source, &self.cx, doors()) => planned?,
-            () = stop.cancelled() => return Ok(Ended::Stopped),
-        };
-        let (mut planner, pipeline) = planned;
+        let doors = (reports.clone(), live.clone(), parts.clock.clone());
+        let mut checkpointer = Checkpointer::new((self.run, kind, interval), versions.clone(), doors);
+        let Known { pipeline, .. } = reports.known().await.map_err(|_| Failure::Over)?;
         let mut opening = Vec::new();
         for (recovered, opened) in opened {
             let token = Arc::new(self.token(recovered));
@@ -119,7 +126,7 @@ impl Attempt<'_> {
 
     /// Fences older writers of a lane, reads its token, and decides where it goes on.
     async fn open_sink(&self, lane: u32) -> Result<(LaneOpened, Opened), Failure> {
-        let Run { pipeline, epoch, parts, live, .. } = self.of;
+        let (Run { epoch, parts, live, .. }, pipeline) = (self.of, &self.pipeline);
         let progress = &pipeline.progress;
         let open = OpenLane {
             fence: fence(pipeline, *epoch, lane),
@@ -156,14 +163,14 @@ impl Attempt<'_> {
     /// Whether the journal says that nobody has taken the shard over: a sink that has seen a higher epoch all the same has seen
     /// another journal's. Unknown is no.
     async fn owns_shard(&self) -> bool {
-        let Run { pipeline, parts, epoch, .. } = self.of;
-        let shard = ShardId::of(&pipeline.id);
+        let Run { parts, epoch, .. } = self.of;
+        let shard = ShardId::of(&self.pipeline.id);
         parts.journal.head(shard).await.is_ok_and(|head| head.epoch == *epoch)
     }
 
     /// Shows where the lanes are before the first commit.
     fn show(&self, opened: &[(LaneOpened, Opened)]) {
-        let Run { pipeline, parts, live, .. } = self.of;
+        let (Run { parts, live, .. }, pipeline) = (self.of, &self.pipeline);
         for (_, opened) in opened {
             live.warn(opened.warnings.clone());
         }
@@ -205,7 +212,11 @@ impl Attempt<'_> {
         let mut known = pipeline.progress.positions();
         known.extend(positions.clone());
         let (lanes, plan) = (pipeline.progress.lanes.unwrap_or(1), pipeline.progress.plan.clone());
-        let assignment = Assignment { lane: number, lanes, positions: known, plan };
+        let passed = |(partition, at): (&Partition, &Position)| {
+            Some((partition.clone(), pipeline.progress.passing.after(partition, at)?.clone()))
+        };
+        let passed = known.iter().filter_map(passed).collect();
+        let assignment = Assignment { lane: number, lanes, positions: known, plan, passed };
         let reader = self.source.open(&self.cx, assignment).await.map_err(|error| Failure::of("source", error))?;
 
         let warned = live.lock().lanes.get(&number).map(|lane| lane.warned.clone()).unwrap_or_default();
@@ -243,7 +254,7 @@ impl Attempt<'_> {
     /// A lane that goes on here.
     fn token(&self, LaneOpened { lane, progress, .. }: LaneOpened) -> Token {
         Token {
-            fence: fence(&self.of.pipeline, self.of.epoch, lane),
+            fence: fence(&self.pipeline, self.of.epoch, lane),
             sequence: progress.sequence,
             positions: progress.positions,
             counters: progress.counters,

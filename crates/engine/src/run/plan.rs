@@ -38,7 +38,7 @@ pub(super) struct Partitions {
 }
 
 impl Planner {
-    /// The plan of a run that was opened, made if there is none yet; and the pipeline that has it.
+    /// The plan, made if there is none yet, and the pipeline that has it.
     pub(super) async fn open(
         run: RunId,
         source: &dyn Source,

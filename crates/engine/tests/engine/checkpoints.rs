@@ -137,3 +137,22 @@ async fn what_is_tried_again_says_in_which_lane() {
     house.until(|view| view.error.is_none()).await;
     house.stop().await;
 }
+
+/// Where reading begins must not depend on when the sink is ready.
+#[tokio::test(start_paused = true)]
+async fn the_partitions_are_planned_while_the_sink_is_not_ready() {
+    let mut house = House::on("planned-first", Journal::new(Arc::new(Memory::new())), 2, 1).await;
+    ["a", "b", "c"].iter().for_each(|name| house.feed.push(name, numbers(0, 10)));
+    house.store.fault_opens([Fault::FailBefore, Fault::FailBefore, Fault::Fatal]);
+    house.create(house.spec()).await;
+    house.start().await;
+    house.until(|view| view.error.as_ref().is_some_and(|error| error.attempts == 1)).await;
+    let plan = |names: &[(&str, u32)]| names.iter().map(|(name, lane)| ((*name).to_owned(), *lane)).collect::<Vec<_>>();
+    let all = [plan(&[("a", 0), ("b", 1), ("c", 0)])];
+    assert_eq!(planned(&house).await, all);
+    house.until_status(Status::Failed).await;
+    house.start().await;
+    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.stop().await;
+    assert_eq!(planned(&house).await, all);
+}

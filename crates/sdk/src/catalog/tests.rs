@@ -349,7 +349,13 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
     let source = catalog.build_source(&chatty, &connections()).unwrap();
     said.push(source.partitions(&cx).await.unwrap_err());
     said.push(source.resolve(&cx, &source::Place::End).await.unwrap_err());
-    let lane = source::Assignment { lane: 0, lanes: 1, positions: Positions::new(), plan: Default::default() };
+    let lane = source::Assignment {
+        lane: 0,
+        lanes: 1,
+        positions: Positions::new(),
+        plan: Default::default(),
+        passed: Positions::new(),
+    };
     let mut reader = source.open(&cx, lane).await.unwrap();
     said.push(reader.read().await.unwrap_err());
     said.push(source.extents(&cx).await.unwrap_err());

@@ -1,7 +1,7 @@
 //! The client library: its settings, its callbacks, and the classification of its errors.
 use super::{KafkaSource, properties};
 use dataflow_core::position::Partition;
-use dataflow_sdk::{Context, Error};
+use dataflow_sdk::{Context, Error, batch::Warning};
 use rdkafka::{
     ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -21,8 +21,12 @@ use std::{
 
 /// How long to wait for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// The code of the error about a topic that does not exist.
+const MISSING: &str = "topic-missing";
 /// The library's placeholder for an unknown topic id: 16 bytes of zero.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+/// How many seconds a transaction may hold a partition up before users are told.
+const LONG: i64 = 30;
 /// The most events that are searched for an error message.
 const EVENTS: u32 = 100;
 
@@ -34,7 +38,9 @@ pub(super) struct Told {
     /// A broker has rejected the login.
     refused: AtomicBool,
     /// The end of each partition's log, by topic and number.
-    ends: Mutex<HashMap<(String, i32), i64>>,
+    ends: Mutex<HashMap<(String, i32), End>>,
+    /// Transactions that were found open for long and not been told yet.
+    open: Mutex<Vec<Open>>,
     /// A topic was recreated under the client: records from here on may belong to another topic than the expected one.
     renewed: AtomicBool,
     /// Logs that lost their ends.
@@ -69,14 +75,74 @@ impl Told {
     /// Records that a partition's log reaches this offset.
     pub(super) fn reaches(&self, topic: &str, number: i32, offset: i64) {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = ends.entry((topic.to_owned(), number)).or_insert(offset);
-        *end = offset.max(*end);
+        let end = ends.entry((topic.to_owned(), number)).or_default();
+        end.offset = offset.max(end.offset);
     }
 
     /// Returns the end of a partition's log, as far as known.
     pub(super) fn end(&self, topic: &str, number: i32) -> Option<i64> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.get(&(topic.to_owned(), number)).copied()
+        ends.get(&(topic.to_owned(), number)).map(|end| end.offset)
+    }
+
+    /// Handles the library's statistics.
+    fn count(&self, statistics: Statistics) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (topic, known) in statistics.topics {
+            for (number, PartitionStatistics { ls_offset: stable, hi_offset: last }) in known.partitions {
+                if stable < 0 {
+                    continue;
+                }
+                let end = ends.entry((topic.clone(), number)).or_default();
+                end.offset = last.max(stable);
+                let same = end.open.take().filter(|open| open.at == stable);
+                let new = || Open { topic: topic.clone(), number, at: stable, since: statistics.time, told: false };
+                end.open = (stable < last).then(|| same.unwrap_or_else(new));
+                if let Some(open) = end.open.as_mut().filter(|open| !open.told && statistics.time - open.since >= LONG)
+                {
+                    open.told = true;
+                    self.open.lock().unwrap_or_else(PoisonError::into_inner).push(open.clone());
+                }
+            }
+        }
+    }
+
+    /// Returns the transactions that were found open for long since the last call.
+    pub(super) fn take_open(&self) -> Vec<Open> {
+        std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The end of a partition's log.
+#[derive(Debug, Default)]
+struct End {
+    /// The offset after the last record, also after records of open transactions.
+    offset: i64,
+    /// The open transaction that ends what can be read before that.
+    open: Option<Open>,
+}
+
+/// A transaction that is open in a partition: what comes after its first record can't be read until it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) topic: String,
+    pub(super) number: i32,
+    /// The offset of its first record.
+    pub(super) at: i64,
+    /// When it was first seen, in seconds since the Unix epoch.
+    pub(super) since: i64,
+    told: bool,
+}
+
+impl Open {
+    pub(super) fn warning(&self) -> Warning {
+        let Self { topic, number, at, since, .. } = self;
+        let since = jiff::Timestamp::from_second(*since).unwrap_or_default();
+        let message = format!(
+            "a transaction was open at offset {at} of {topic}/{number} for more than {LONG} s (since {since}): what comes after it is \
+             read once its producer commits or aborts it, or its `transaction.timeout.ms` is over"
+        );
+        Warning { code: "open-transaction", subject: format!("{topic}/{number} at {at}"), message, records: 0 }
     }
 }
 
@@ -106,6 +172,8 @@ fn cut(message: &str) -> Option<Cut> {
 /// The part of the library's statistics that is used here.
 #[derive(Deserialize)]
 struct Statistics {
+    /// When, in seconds since the Unix epoch.
+    time: i64,
     topics: HashMap<String, TopicStatistics>,
 }
 
@@ -118,6 +186,8 @@ struct TopicStatistics {
 struct PartitionStatistics {
     /// The offset after the last stable record.
     ls_offset: i64,
+    /// The offset after the last record.
+    hi_offset: i64,
 }
 
 /// The callbacks.
@@ -152,14 +222,8 @@ impl ClientContext for Callbacks {
     }
 
     fn stats_raw(&self, json: &[u8]) {
-        let Ok(statistics) = serde_json::from_slice::<Statistics>(json) else { return };
-        let mut ends = self.0.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        for (topic, known) in statistics.topics {
-            for (number, partition) in known.partitions {
-                if partition.ls_offset >= 0 {
-                    ends.insert((topic.clone(), number), partition.ls_offset);
-                }
-            }
+        if let Ok(statistics) = serde_json::from_slice(json) {
+            self.0.count(statistics);
         }
     }
 }
@@ -221,21 +285,37 @@ impl Client {
     pub(super) fn partitions(&self) -> Result<Vec<Found>, Error> {
         let mut found = Vec::new();
         for name in &self.topics {
-            let metadata = self.consumer.fetch_metadata(Some(name), TIMEOUT);
-            let metadata = metadata.map_err(|error| self.failed(&format!("topic {name}"), &error))?;
-            let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-            if let Some(code) = topic.and_then(|topic| topic.error()) {
-                return Err(self.refused(&format!("topic {name}"), code.into()));
-            }
-            let Some(topic) = topic.filter(|topic| !topic.partitions().is_empty()) else {
-                return Err(self.refused(&format!("topic {name}"), Code::UnknownTopicOrPartition));
-            };
-            let id = self.id_of(name, &metadata)?;
-            let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
-            numbers.sort_unstable();
-            found.extend(numbers.into_iter().map(|number| Found { topic: name.clone(), number, id: id.clone() }));
+            found.extend(self.partitions_of(name)?);
         }
         Ok(found)
+    }
+
+    /// Returns the topics to read.
+    pub(super) fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// Returns all partitions of a topic, by number; `None`: there is no such topic.
+    pub(super) fn partitions_if_any(&self, name: &str) -> Result<Option<Vec<Found>>, Error> {
+        let missing = |error: Error| if error.code() == MISSING { Ok(None) } else { Err(error) };
+        self.partitions_of(name).map(Some).or_else(missing)
+    }
+
+    /// Returns all partitions of a topic, by number.
+    fn partitions_of(&self, name: &str) -> Result<Vec<Found>, Error> {
+        let metadata = self.consumer.fetch_metadata(Some(name), TIMEOUT);
+        let metadata = metadata.map_err(|error| self.failed(&format!("topic {name}"), &error))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        if let Some(code) = topic.and_then(|topic| topic.error()) {
+            return Err(self.refused(&format!("topic {name}"), code.into()));
+        }
+        let Some(topic) = topic.filter(|topic| !topic.partitions().is_empty()) else {
+            return Err(self.refused(&format!("topic {name}"), Code::UnknownTopicOrPartition));
+        };
+        let id = self.id_of(name, &metadata)?;
+        let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
+        numbers.sort_unstable();
+        Ok(numbers.into_iter().map(|number| Found { topic: name.to_owned(), number, id: id.clone() }).collect())
     }
 
     /// Returns the current id of a topic.
@@ -271,11 +351,12 @@ impl Client {
         let brokers = &self.brokers;
         match code {
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
-                Error::fatal("topic-missing", format!("{what} does not exist at Kafka {brokers}"))
+                Error::fatal(MISSING, format!("{what} does not exist at Kafka {brokers}"))
                     .fix("create the topic, or correct `topic`")
             }
-            Code::InvalidTopic => Error::fatal("topic-missing", format!("Kafka {brokers} refuses the name of {what}"))
-                .fix("correct `topic`"),
+            Code::InvalidTopic => {
+                Error::fatal(MISSING, format!("Kafka {brokers} refuses the name of {what}")).fix("correct `topic`")
+            }
             Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 Error::fatal("access-denied", format!("Kafka {brokers} does not let this user read {what}: {code}"))
                     .fix("grant it READ and DESCRIBE on the topic")

@@ -11,7 +11,7 @@ use super::{
     shared::{Mine, Shared},
     start::{self, Begin},
 };
-use dataflow_core::position::Partition;
+use dataflow_core::position::{Partition, Positions};
 use dataflow_sdk::Error;
 use rdkafka::{
     Message, TopicPartitionList,
@@ -41,6 +41,8 @@ pub(super) struct Poll {
     pub(super) client: Client,
     /// The partitions of the lane, including those that don't exist at the moment.
     pub(super) mine: Mine,
+    /// Where to continue in those whose positions were found lost by an earlier reader.
+    pub(super) passed: Positions,
     /// All partitions that the plan contains, or that were reported as missing in it.
     pub(super) seen: HashSet<Partition>,
     pub(super) caps: Caps,
@@ -211,7 +213,10 @@ impl Poll {
             if self.gathers[k].is_ready() {
                 return Ok(Ok(false));
             }
-            let (to, records) = start::cut(&self.source, &self.client, &self.gathers[k], end)?;
+            let name = super::partition(&topic, number);
+            let unmoved = self.mine.get(&name).and_then(Option::as_ref) == Some(&self.gathers[k].position());
+            let decided = self.passed.get(&name).filter(|_| unmoved);
+            let (to, records) = start::cut(&self.source, &self.client, &self.gathers[k], end, decided)?;
             self.gathers[k].jump(to);
             passed.push(records);
         }
@@ -289,7 +294,8 @@ impl Poll {
             let name = found.name();
             let reads = self.by_place.get(&found.topic).is_some_and(|numbers| numbers.contains_key(&found.number));
             if let Some(wanted) = self.mine.get(&name).filter(|_| !reads) {
-                begins.push(start::begin(&self.source, &self.client, found, wanted.as_ref())?);
+                let (wanted, decided) = (wanted.as_ref(), self.passed.get(&name));
+                begins.push(start::begin(&self.source, &self.client, found, wanted, decided)?);
             } else if !self.seen.contains(&name) {
                 let first = self.client.log(&found.topic, found.number)?.earliest;
                 self.shared.lock().appeared.push((name.clone(), position(first, found.id.as_ref())));

@@ -1,7 +1,7 @@
 //! The reader of one lane: takes batches from the polling thread.
 use super::{
     KafkaSource,
-    client::{Client, Told},
+    client::{Client, Open, Told},
     gather::Caps,
     out::Out,
     poll::Poll,
@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use dataflow_core::position::{Partition, Position, Positions};
 use dataflow_sdk::{
     Context, Error, Records,
+    batch::Warning,
     source::{Assignment, Read, Reader},
 };
 use std::{
@@ -49,6 +50,7 @@ pub(super) fn open(source: KafkaSource, cx: &Context, lane: Assignment) -> Resul
     let share = properties::share(cx, lanes) as usize;
     let mut poll = Poll {
         mine,
+        passed: lane.passed,
         seen: lane.plan.into_keys().collect(),
         caps: Caps {
             records: cx.batch.max_records.max(1) as usize,
@@ -116,7 +118,7 @@ impl Reader for KafkaReader {
         self.shared.lock().assigned.extend(planned.into_iter().map(|(partition, at)| (partition, Some(at))));
     }
 
-    fn warnings(&mut self) -> Vec<dataflow_sdk::batch::Warning> {
-        Vec::new()
+    fn warnings(&mut self) -> Vec<Warning> {
+        self.told.take_open().iter().map(Open::warning).collect()
     }
 }

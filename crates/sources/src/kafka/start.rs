@@ -30,7 +30,8 @@ pub(super) struct Begin {
 }
 
 /// Plans where to begin in all partitions: a topic that the plan does not know yet begins as the spec says, a new
-/// partition of a known topic at its first record.
+/// partition of a known topic at its first record. A topic that does not exist yet will begin with its first partition at 0, so that
+/// it is known by the time it exists.
 pub(super) fn plan(
     source: &KafkaSource,
     client: &Client,
@@ -46,15 +47,28 @@ pub(super) fn plan(
         let from_now_on = source.start == Start::Latest && !topics.contains(&*found.topic);
         Ok((name, position(if from_now_on { latest } else { earliest }, found.id.as_ref())))
     };
-    client.partitions()?.into_iter().map(place).collect()
+    let mut planned = Vec::new();
+    for topic in client.topics() {
+        match client.partitions_if_any(topic)? {
+            Some(found) => planned.extend(found.into_iter().map(place).collect::<Result<Vec<_>, _>>()?),
+            None => {
+                let first = partition(topic, 0);
+                let at = known.get(&first).cloned().unwrap_or(position(0, None));
+                planned.push((first, at));
+            }
+        }
+    }
+    Ok(planned)
 }
 
-/// Returns where to begin in a partition with this position; `None`: at its first record.
+/// Returns where to begin in a partition with this position; `None`: at its first record. `decided`: where to continue if the
+/// position is lost and the journal has that already.
 pub(super) fn begin(
     source: &KafkaSource,
     client: &Client,
     found: Found,
     wanted: Option<&Position>,
+    decided: Option<&Position>,
 ) -> Result<Begin, Error> {
     let name = found.name();
     let log = client.log(&found.topic, found.number)?;
@@ -88,7 +102,7 @@ pub(super) fn begin(
         });
         return Ok(Begin { found, offset, epoch, first: adopted });
     };
-    let there = There { name, id, log };
+    let there = There { name, id, log, decided: decided.cloned() };
     let (offset, passed) = there.pass(source, wanted, &reason, gone)?;
     Ok(Begin { found, offset, epoch: None, first: Some(passed) })
 }
@@ -99,13 +113,15 @@ struct There {
     id: Option<Arc<str>>,
     /// Its log, from the first unread record.
     log: Log,
+    /// Where to continue, if that was decided before.
+    decided: Option<Position>,
 }
 
 impl There {
     /// Returns where to continue by the user's choice, and the interval that leads there. `gone`: records that are lost
     /// in any case.
     fn pass(self, source: &KafkaSource, wanted: Position, reason: &str, gone: i64) -> Result<(i64, Records), Error> {
-        let Self { name, id, log: Log { earliest, latest } } = self;
+        let Self { name, id, log: Log { earliest, latest }, decided } = self;
         let at = |offset| position(offset, id.as_ref());
         let (to, records) = match source.on_position_lost {
             OnPositionLost::Fail => {
@@ -113,7 +129,12 @@ impl There {
                 return Err(Error::PositionLost { partition: name, wanted, earliest, latest, reason });
             }
             OnPositionLost::Earliest => (earliest, gone),
-            OnPositionLost::Latest => (latest, gone + (latest - earliest)),
+            OnPositionLost::Latest => {
+                let decided = decided.filter(|to| known_by(to).0 == id.as_deref());
+                let to = decided.and_then(|to| i64::try_from(to.as_offset()?).ok());
+                let to = to.map_or(latest, |to| to.clamp(earliest, latest));
+                (to, gone + (to - earliest))
+            }
         };
         Ok((to, passed(name, wanted, at(to), records as u64, reason)))
     }
@@ -126,6 +147,7 @@ pub(super) fn cut(
     client: &Client,
     gather: &Gather,
     end: Option<i64>,
+    decided: Option<&Position>,
 ) -> Result<(i64, Records), Error> {
     let wanted = gather.position();
     let Log { earliest, latest } = client.log(&gather.topic, gather.number)?;
@@ -139,7 +161,7 @@ pub(super) fn cut(
     };
     // The part before it was read.
     let log = Log { earliest: end.unwrap_or(earliest).clamp(earliest, latest), latest };
-    There { name, id: gather.id.clone(), log }.pass(source, wanted, &reason, 0)
+    There { name, id: gather.id.clone(), log, decided: decided.cloned() }.pass(source, wanted, &reason, 0)
 }
 
 /// Returns positions of this lane in partitions that no longer exist: a topic can only have fewer after it was

@@ -16,7 +16,7 @@ pub(in crate::pipeline) fn failed(
     restart_in: Option<u64>,
     prepared: Option<&Prepared>,
 ) -> Result<Decision, Rejected> {
-    let running = super::ended(state, run)?;
+    let running = super::under_way(state, run)?;
     if running.stopping.is_some() && !cause.is_behind() {
         return end(running, command, Fact::PipelineStopped { settled: false }, prepared);
     }

@@ -91,8 +91,8 @@ fn reported(state: &State, run: RunId) -> Result<&Running, Rejected> {
     }
 }
 
-/// The running pipeline whose run reports its end: the open one, or one that never came to be open.
-fn ended(state: &State, run: RunId) -> Result<&Running, Rejected> {
+/// The running pipeline whose run reports: the open one, or one that is not open yet and may never be.
+fn under_way(state: &State, run: RunId) -> Result<&Running, Rejected> {
     match state {
         State::Running(running) if running.is_current(run) || running.is_new(run) => Ok(running),
         _ => Err(Rejected::StaleRun),

@@ -18,7 +18,7 @@ pub(in crate::pipeline) fn stopped(
     settled: bool,
     prepared: Option<&Prepared>,
 ) -> Result<Decision, Rejected> {
-    let running = super::ended(state, run)?;
+    let running = super::under_way(state, run)?;
     if running.stopping.is_none() {
         return Err(Rejected::StaleRun);
     }

@@ -330,6 +330,17 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     let progress = &grown.state.pipeline().unwrap().progress;
     let at = |name| progress.position(name).and_then(Position::as_offset);
     assert_eq!(["a", "b", "c", "e"].map(at), [Some(5), Some(40), Some(0), Some(2)]);
+    // Before a run is open, it plans which lanes there are by then; a lane of which the sink knows more keeps what it has moved.
+    let started = |lanes| Fact::PipelineStarted { lanes, attempt: 0 };
+    let early = given([created(), started(3)]).when(found(&[("a", 5), ("b", 7), ("c", 0)]));
+    let early = early.then([planned(&[("a", 0, 5), ("b", 1, 7), ("c", 2, 0)])]).after();
+    let fewer = early.and(stop_requested()).and(stopped()).and(started(2));
+    let moved = LaneProgress { lane: 1, positions: [("a".into(), Position::offset(40))].into(), ..lane(1) };
+    let open =
+        |moved| Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(moved)], versions: None };
+    let lanes = |given: &Given| given.state.pipeline().unwrap().progress.plan.values().copied().collect::<Vec<_>>();
+    assert_eq!(lanes(&fewer), [0, 1, 0]);
+    assert_eq!(lanes(&fewer.and(open(moved))), [1, 1, 0]);
     // Of an older run, nothing is planned.
     grown.clone().when(Request::ReportPartitions { run: RunId(9), found: vec![] }).then_rejected("stale-run");
 }
