@@ -93,6 +93,10 @@ async fn records_of_partitions_that_appear_are_all_read() {
             let rows = client.query(&format!("select id from {name}.plan order by id"), &[]).await.unwrap();
             let rows: Vec<u64> = rows.iter().map(|row| row.get::<_, i64>(0).unsigned_abs()).collect();
             assert_eq!(rows, (skipped..300).collect::<Vec<_>>(), "{start}, {lanes} lanes");
+            let mut verify = crate::program::dataflow(&["verify", "plan", "--server", &node.url]);
+            verify.args(settings).env("E2E_PASSWORD", "dataflow");
+            let verified = tokio::task::block_in_place(|| verify.output()).unwrap();
+            assert!(verified.status.success(), "{start}: {}", String::from_utf8_lossy(&verified.stdout));
             client.batch_execute(&format!("drop schema {name} cascade")).await.unwrap();
             topic.remove().await;
         }

@@ -1,5 +1,5 @@
 //! The bytes of a file, decompressed.
-use super::{Compression, gzip::Members, names::name};
+use super::{Compression, frames::Frames, gzip::Members, names::name};
 use dataflow_sdk::Error;
 use std::{
     fmt,
@@ -24,6 +24,8 @@ pub(crate) struct Content {
     bytes: Bytes,
     /// The decompressed offset of the next byte.
     at: u64,
+    /// The byte before it, where bytes were passed over to come there.
+    before: Option<u8>,
     /// A broken place that was met behind bytes which are still good.
     broken: Option<Error>,
 }
@@ -31,7 +33,7 @@ pub(crate) struct Content {
 enum Bytes {
     Plain(File),
     Gzip(Box<Members<BufReader<File>>>),
-    Zstd(Box<zstd::Decoder<'static, BufReader<File>>>),
+    Zstd(Box<Frames<BufReader<File>>>),
 }
 
 impl fmt::Debug for Content {
@@ -55,12 +57,12 @@ impl Content {
             }
             Compression::Gzip => Bytes::Gzip(Box::new(Members::new(BufReader::with_capacity(BUFFER, file)))),
             Compression::Zstd => {
-                let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, file)).map_err(failed)?;
-                Bytes::Zstd(Box::new(decoder))
+                let frames = Frames::new(BufReader::with_capacity(BUFFER, file)).map_err(failed)?;
+                Bytes::Zstd(Box::new(frames))
             }
             Compression::None | Compression::Auto => Bytes::Plain(file),
         };
-        let mut content = Self { name: name(path), bytes, at: 0, broken: None };
+        let mut content = Self { name: name(path), bytes, at: 0, before: None, broken: None };
         Ok(content.skip(at, length)?.map(|()| content))
     }
 
@@ -76,8 +78,9 @@ impl Content {
         let mut block = vec![0; BUFFER];
         while self.at < to {
             let most = (to - self.at).min(BUFFER as u64) as usize;
-            if self.read(&mut block[..most])? == 0 {
-                return Ok(Err(self.at));
+            match self.read(&mut block[..most])? {
+                0 => return Ok(Err(self.at)),
+                count => self.before = Some(block[count - 1]),
             }
         }
         Ok(Ok(()))
@@ -89,7 +92,7 @@ impl Content {
             let read = match &mut self.bytes {
                 Bytes::Plain(file) => file.read(block),
                 Bytes::Gzip(members) => members.read(block),
-                Bytes::Zstd(decoder) => decoder.read(block),
+                Bytes::Zstd(frames) => frames.read(block),
             };
             match read {
                 Ok(count) => {
@@ -127,6 +130,11 @@ impl Content {
         read
     }
 
+    /// The byte before the place that it was opened at, if it is compressed.
+    pub(crate) fn before(&self) -> Option<u8> {
+        self.before
+    }
+
     /// Whether offsets are of decompressed bytes.
     pub(crate) fn is_compressed(&self) -> bool {
         !matches!(self.bytes, Bytes::Plain(_))
@@ -137,7 +145,7 @@ impl Content {
         match &self.bytes {
             Bytes::Plain(file) => file,
             Bytes::Gzip(members) => members.get_ref().get_ref(),
-            Bytes::Zstd(decoder) => decoder.get_ref().get_ref(),
+            Bytes::Zstd(frames) => frames.get_ref().get_ref(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod content;
 mod copies;
 mod fields;
 mod follow;
+mod frames;
 mod gone;
 mod gzip;
 mod identity;

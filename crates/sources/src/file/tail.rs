@@ -21,6 +21,8 @@ use std::{
 
 /// What is wrong with a file that holds something else where it was read.
 const ANEW: &str = "the file was written anew";
+/// What is wrong with a file whose last line has grown.
+const TORN: &str = "its last line had no line break and was taken as whole, and has grown since";
 /// What is wrong with a file that is another one.
 pub(super) const REPLACED: &str = "another file has taken its place";
 /// How much is read at once.
@@ -102,8 +104,8 @@ pub(super) struct Tail {
     first: Vec<u8>,
     /// How long the file was when it was last looked at.
     length: u64,
-    /// Whether the file was found to hold something else where it was read.
-    anew: bool,
+    /// Why what follows does not go on from what was read, once that was found.
+    anew: Option<&'static str>,
     /// Whether it won't grow: then its last line needs no line break.
     pub(super) finite: bool,
     last_line: LastLine,
@@ -162,7 +164,7 @@ impl Tail {
         if identity.is_of_nothing() {
             return Ok(Opened::Empty);
         }
-        let (mut first, mut last) = (Vec::new(), Vec::new());
+        let (mut first, mut last) = (Vec::new(), content.before().into_iter().collect());
         if !content.is_compressed() {
             let before = |end| read_before(&file, end).map(Option::unwrap_or_default).map_err(failed);
             (first, last) = (before(start.min(PIECE as u64))?, before(start)?);
@@ -170,8 +172,11 @@ impl Tail {
             if start == at && known.is_some_and(|known| known.place() == at && !known.is_after(&last)) {
                 return lost(ANEW);
             }
-            if ended && is_torn(&file, at, &last).map_err(failed)? {
-                return lost("its last line had no line break and was taken as whole, and has grown since");
+            let mut next = [0; 2];
+            let read = file.read_at(&mut next, at).map_err(failed)?;
+            let whole = last.len() as u64 == at;
+            if ended && is_torn(&next[..read], &last, whole, source.dialect(path).is_none()) {
+                return lost(TORN);
             }
         }
         Ok(Opened::Ready(Box::new(Self {
@@ -189,7 +194,7 @@ impl Tail {
             at,
             first,
             length: meta.len(),
-            anew: false,
+            anew: None,
             last_line: source.last_line,
         })))
     }
@@ -211,7 +216,7 @@ impl Tail {
                 // A header alone is read, too.
                 Ok(0) if self.splitter.is_ready() || self.at < self.begin => return self.take(false).map(Some),
                 Ok(0) => return Ok(None),
-                Ok(_) if self.anew => return Ok(None),
+                Ok(_) if self.anew.is_some() => return Ok(None),
                 Ok(_) => {}
             }
         }
@@ -222,12 +227,21 @@ impl Tail {
     fn append(&mut self) -> Result<usize, Error> {
         let (old, end) = (self.splitter.buffer.len(), self.splitter.end());
         let count = self.content.append(&mut self.splitter.buffer, BLOCK)?;
-        if count == 0 || self.content.is_compressed() {
+        if count == 0 {
+            return Ok(count);
+        }
+        if self.content.is_compressed() {
+            // Of what comes before, only the last byte may be known.
+            if self.identity.ended && is_torn(&self.splitter.buffer[old..], &self.splitter.last(old), false, false) {
+                self.anew = Some(TORN);
+                self.splitter.buffer.truncate(old);
+            }
             return Ok(count);
         }
         let follows = lie_before(self.content.file(), end, &self.splitter.last(old));
-        self.anew = !follows.map_err(|error| failed(&self.partition.0, end, error))?;
-        if self.anew {
+        let follows = follows.map_err(|error| failed(&self.partition.0, end, error))?;
+        self.anew = (!follows).then_some(ANEW);
+        if self.anew.is_some() {
             self.splitter.buffer.truncate(old);
         } else if self.first.len() as u64 == end {
             let new = &self.splitter.buffer[old..];
@@ -289,7 +303,7 @@ impl Tail {
         let truncated = meta.len() < self.length && !self.content.is_compressed();
         let reason = match truncated || meta.len() < self.splitter.end() && !self.content.is_compressed() {
             true => format!("the file was truncated to {} bytes", meta.len()),
-            false if self.anew || !self.identity.is_in(self.file())? => ANEW.into(),
+            false if self.anew.is_some() || !self.identity.is_in(self.file())? => self.anew.unwrap_or(ANEW).into(),
             false => {
                 self.length = meta.len();
                 self.identity.seen(&meta);
@@ -330,10 +344,12 @@ pub(super) fn identity(position: &Position, name: &str) -> Result<Option<Identit
     text.parse().map(Some).map_err(unknown)
 }
 
-/// Whether a line that was taken as whole, without a line break, has grown.
-fn is_torn(file: &File, at: u64, last: &[u8]) -> io::Result<bool> {
-    let mut next = [0; 2];
-    let read = file.read_at(&mut next, at)?;
-    let goes_on = !matches!(&next[..read], [] | [b'\n', ..] | b"\r\n");
-    Ok(goes_on && last.last().is_some_and(|last| *last != b'\n'))
+/// Whether a line that was taken as whole, without a line break, has grown by these `next` bytes; `last` are those before, or all if
+/// `whole`. Where `blanks` are no record, a line of them was not taken.
+fn is_torn(next: &[u8], last: &[u8], whole: bool, blanks: bool) -> bool {
+    let goes_on = !matches!(next, [] | [b'\n', ..] | [b'\r', b'\n', ..]);
+    let line = memchr::memrchr(b'\n', last).map_or(last, |at| &last[at + 1..]);
+    let known = whole || line.len() < last.len();
+    let blank = line.is_empty() && known || blanks && known && line.iter().all(u8::is_ascii_whitespace);
+    goes_on && !last.is_empty() && !blank
 }

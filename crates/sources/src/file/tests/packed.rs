@@ -48,3 +48,61 @@ async fn a_compressed_file_is_left_out_only_for_one_that_is_read() {
         }
     }
 }
+
+/// A compressed file may grow by whole members or frames.
+#[tokio::test]
+async fn a_compressed_file_that_grows_is_read_on_and_alters_no_line() {
+    for name in ["a.json.gz", "a.json.zst"] {
+        for follow in [false, true] {
+            for (first, torn) in [("10\n25\n", false), ("10\n25", true)] {
+                for open in [false, true] {
+                    let what = format!("{name}, follow: {follow}, {first:?}, open: {open}");
+                    let dir = tempfile::tempdir().unwrap();
+                    let path = dir.path().join(name);
+                    fs::write(&path, pack(name, first)).unwrap();
+                    let source = source(&path, json!({"follow": follow, "pollInterval": "5ms"}));
+                    let grow = || {
+                        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+                        std::io::Write::write_all(&mut file, &pack(name, "00\n7\n")).unwrap();
+                    };
+                    let mut reading = Reading::default();
+                    let read = if open && follow {
+                        let growing = async {
+                            tokio::time::sleep(QUIET / 3).await;
+                            grow();
+                        };
+                        tokio::join!(reading.on(&source, ALL), growing).0
+                    } else {
+                        reading.on(&source, ALL).await.unwrap();
+                        grow();
+                        reading.on(&source, ALL).await
+                    };
+                    assert_eq!(
+                        read.err().map(|error| error.code().to_owned()),
+                        torn.then(|| "position-lost".to_owned()),
+                        "{what}"
+                    );
+                    let expected = if torn { &["10", "25"][..] } else { &["10", "25", "00", "7"] };
+                    assert_eq!(reading.texts, expected, "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// Blanks are no record, so what follows them is no more of one.
+#[tokio::test]
+async fn a_file_that_ends_in_blanks_may_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.json");
+    let source = source(&path, json!({}));
+    let mut reading = Reading::default();
+    for text in ["1\n   ", "1\n   2\n", "1\n   2\n3"] {
+        fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        let there = fs::metadata(&path).unwrap().len() as usize;
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, &text.as_bytes()[there..]).unwrap();
+        reading.on(&source, ALL).await.unwrap();
+    }
+    assert_eq!(reading.texts, ["1", "2", "3"]);
+}
