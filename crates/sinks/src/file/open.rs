@@ -339,7 +339,8 @@ impl There<'_> {
         );
         let fix = format!(
             "bring back the newer data folder, or cut the file to {counted} bytes to have what came after them written \
-             again, once; or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
+             again, once (as far as the source still has it, and goes on before it: not if the journal is of before the first start \
+             and the source has `start: latest`); or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
         );
         Error::Contradicts { code: "journal-behind", message, fix, generations: vec![mark.generation] }
     }
