@@ -7,7 +7,7 @@ use dataflow_core::{
     id::RunId,
     limits::JOINED_LETTERS,
     time::Timestamp,
-    token::{Fence, Token},
+    token::Fence,
 };
 use dataflow_journal::{Error, Journal};
 use dataflow_sdk::{
@@ -103,9 +103,8 @@ fn named(fence: &Fence, content: Content) -> ChunkId {
     ChunkName { pipeline, incarnation, epoch, content }.into()
 }
 
-/// Chunks that stand for letters which a token counts and does not name: the journal that knew them is not this one.
-pub(crate) fn unnamed(token: &Token, letters: u64) -> impl Iterator<Item = ChunkRef> {
-    let (fence, commit) = (&token.fence, token.sequence);
+/// Chunks that stand for letters which a target counts at a commit and does not name: the journal that knew them is not this one.
+pub(crate) fn unnamed(fence: &Fence, commit: u64, letters: u64) -> impl Iterator<Item = ChunkRef> {
     (0..letters).step_by(JOINED_LETTERS as usize).map(move |before| {
         let content = Content::MissingLetters { generation: fence.generation, lane: fence.lane, commit, before };
         ChunkRef {

@@ -1,6 +1,7 @@
 //! What can go wrong in a connector, by what the engine does about it.
 use dataflow_core::{
     id::Generation,
+    ledger::Counters,
     position::{Partition, Position},
 };
 
@@ -41,6 +42,8 @@ pub enum Error {
         fix: String,
         /// The generations of the pipeline that the target is known to have something of.
         generations: Vec<Generation>,
+        /// What the ledger of a later journal counted over all generations, where the target keeps that.
+        ledger: Option<Box<Counters>>,
     },
     /// A newer owner holds the sink, or it is not where this writer left it: stop at once, open again.
     #[error("fenced: {0}")]
@@ -72,7 +75,7 @@ impl Error {
     }
     /// A target that is not what the journal says of it.
     pub fn contradicts(code: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Contradicts { code, message: message.into(), fix: fix.into(), generations: Vec::new() }
+        Self::Contradicts { code, message: message.into(), fix: fix.into(), generations: Vec::new(), ledger: None }
     }
     /// The same failure, with what to do about it.
     #[must_use]

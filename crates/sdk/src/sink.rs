@@ -7,6 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use dataflow_core::{
     id::{Generation, Incarnation, PipelineId},
+    ledger::Counters,
     pipeline::event::LaneProgress,
     position::Positions,
     token::{Fence, Token},
@@ -56,10 +57,11 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
         Ok(None)
     }
 
-    /// How many of the rows that the journal counts of this lane the target holds no longer, as far as can be told. Asked
+    /// How many of the rows that the pipeline has written to the target, by lanes and generations that it
+    /// [has to hold](OpenLane::earlier), it holds no longer, as far as can be told from the last handle. Asked
     /// where opening it says that it is not as it was left, and a user goes on after what is there.
-    async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
-        let _ = (cx, journalled);
+    async fn missing(&self, cx: &Context, handle: &serde_json::Value, rows: u64) -> u64 {
+        let _ = (cx, handle, rows);
         0
     }
 
@@ -130,6 +132,8 @@ pub struct OpenLane {
     pub take_over: TakeOver,
     /// The lane's last checkpoint in the journal: its handle tells a staged sink what to cut back to. None: nothing in this generation.
     pub journalled: Option<LaneProgress>,
+    /// What the pipeline's ledger counted before this generation: a target may keep it for a journal that is older than it.
+    pub counted: Counters,
     /// Where the generation began: the target keeps it with the progress.
     pub begin: Positions,
     /// The generations that the journal knows beside this one: the target may have no other.

@@ -62,6 +62,7 @@ pub fn open_lane(fence: &Fence) -> OpenLane {
         take_over: TakeOver::Nobody,
         first: true,
         journalled: None,
+        counted: Counters::default(),
         begin: [("p/9".into(), Position::offset(fence.generation.number))].into(),
         known: Vec::new(),
         earlier: None,

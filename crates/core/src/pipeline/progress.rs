@@ -79,6 +79,9 @@ pub struct Left {
     pub of: Vec<Generation>,
     /// Records that they have delivered.
     pub records: u64,
+    /// Rows that they have written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u64,
     /// The last handle of a staged sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<serde_json::Value>,
@@ -269,6 +272,7 @@ impl Progress {
         }
         let mut left = std::mem::take(&mut self.left);
         left.records += earlier.delivered - self.earlier.delivered;
+        left.rows += earlier.rows_written - self.earlier.rows_written;
         left.of.push(self.generation);
         left.of.extend(&next.met);
         let handle = self.by_lane.values().find_map(|lane| lane.handle.clone());

@@ -92,6 +92,61 @@ async fn a_restored_node_goes_on_exactly() {
     assert_eq!(query(&target, "select count(distinct id) from numbers"), 6_000);
 }
 
+/// A file is not cut, and once a user has said where to go on, the ledger says what it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_file_has_had_since_the_backup_counts() {
+    for (choice, generations, again) in
+        [("journal", 0, true), ("end", 0, false), ("beginning", 0, true), ("journal", 2, true), ("end", 2, false)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (data, input, target, saved) = (path("data"), path("in.jsonl"), path("out.jsonl"), path("backup.db"));
+        append(&input, 0..60);
+        let mut node = start(&data);
+        node.create_and_start(&from_file(&input, json!({"type": "file", "path": target}))).await;
+        delivered(&node, "numbers", 60).await;
+        node.post("/api/pipelines/numbers/stop").await;
+        let choose = async |node: &Node, to: &str| {
+            let to = json!({"to": to});
+            let (status, body) = node.request("PUT", "/api/pipelines/numbers/checkpoint?force=true", Some(&to)).await;
+            assert_eq!(status, 200, "{body}");
+            body
+        };
+        backup(&data, &saved);
+        // With dead letters, too.
+        fs::write(&input, fs::read_to_string(&input).unwrap() + "none\nat all\n").unwrap();
+        for round in 0..=generations {
+            node.post("/api/pipelines/numbers/start").await;
+            append(&input, 60 + 40 * round..100 + 40 * round);
+            delivered(&node, "numbers", 100 + 40 * round).await;
+            node.post("/api/pipelines/numbers/stop").await;
+            if round < generations {
+                choose(&node, "journal").await;
+            }
+        }
+        let has = 100 + 40 * generations;
+        node.kill();
+        assert_eq!(restore(&saved, &data, &["--replace"]).0, 0);
+        node = start(&data);
+        node.post("/api/pipelines/numbers/start").await;
+        let failed = node.until("numbers", "failed", |view| view["status"] == "failed").await;
+        assert_eq!(failed["error"]["code"], "journal-behind", "{failed:#}");
+        choose(&node, choice).await;
+        let view = node.get("/api/pipelines/numbers").await;
+        let case = format!("{choice} after {generations}: {view:#}");
+        assert_eq!((count(&view, "recordsDelivered"), count(&view, "recordsDead")), (has, 2), "{case}");
+        crate::program::assert_balanced(&view);
+        node.post("/api/pipelines/numbers/start").await;
+        append(&input, has..has + 10);
+        let first = if choice == "beginning" { 0 } else { 60 };
+        let expected = if again { has + has - first + 10 } else { has + 10 };
+        delivered(&node, "numbers", expected).await;
+        node.post("/api/pipelines/numbers/stop").await;
+        let lines = fs::read_to_string(&target).unwrap().lines().count() as u64;
+        assert_eq!(lines, expected, "{case}");
+    }
+}
+
 /// The same with a topic that is read by several lanes, and a table in PostgreSQL.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_node_goes_on_exactly_from_kafka_to_postgres() {

@@ -23,6 +23,7 @@ mod program;
 mod run;
 mod secrets;
 mod server;
+mod spellings;
 mod topic;
 mod tweaks;
 mod verify;

@@ -41,6 +41,8 @@ struct Found {
     met: Vec<Generation>,
     /// Where the user had to say which of sink and journal is right: how far the target has what was read.
     decided: Option<Positions>,
+    /// Rows of earlier generations that the target holds no longer and that no token counts.
+    missing: u64,
     /// Whether tokens of this node's own earlier generations are among the others: it takes back what was taken over.
     own: bool,
 }
@@ -132,9 +134,12 @@ impl Entity {
             let known: u64 = progress.by_lane.values().map(|lane| lane.counters.lost).sum();
             let counted = lanes.iter().map(|lane| lane.counters.lost).sum::<u64>().saturating_sub(known);
             let passed = choice.passed(&Positions::new(), &progress.positions()).saturating_sub(counted);
-            let transactional = built.sink.kind() == Kind::Transactional;
-            let gone = progress.left.records.saturating_sub(still_held(&found.others, progress));
-            if transactional { gone.min(passed) } else { 0 }
+            let left = progress.left.records;
+            let gone = match built.sink.kind() {
+                Kind::Transactional => left.saturating_sub(still_held(&found.others, progress)),
+                Kind::Staged | Kind::Keyed | Kind::Unfenced => found.missing.min(left),
+            };
+            gone.min(passed)
         });
         (Settlement::Settled { lanes, met: found.met, lost }, found.decided)
     }
@@ -149,12 +154,14 @@ impl Entity {
         found: &mut Found,
     ) -> Result<LaneProgress, String> {
         let journalled = pipeline.progress.by_lane.get(&lane);
+        let own = fence(pipeline, self.log.epoch(), lane);
         let open = OpenLane {
-            fence: fence(pipeline, self.log.epoch(), lane),
+            fence: own.clone(),
             journal: self.around.parts.journal.id().into(),
             take_over,
             first: false,
             journalled: journalled.cloned(),
+            counted: pipeline.progress.earlier,
             begin: pipeline.progress.begin.clone(),
             known: pipeline.progress.known.clone(),
             earlier: pipeline.progress.left.handle.clone(),
@@ -169,9 +176,21 @@ impl Entity {
                 return Err(format!("{message}; {}", fix.unwrap_or_default()));
             }
             // The user says where to go on.
-            Err(Error::Contradicts { message, generations, .. }) => {
+            Err(Error::Contradicts { message, generations, ledger, .. }) => {
                 found.meet(generations, &pipeline.progress);
-                let held = held(sink.kind(), &known.counters, sink.missing(cx, known).await);
+                let later = ledger.map(|ledger| ledger.beyond(&pipeline.progress.earlier));
+                if let Some(later) = later.filter(|later| later.read > known.counters.read) {
+                    found.decided.get_or_insert_default().extend(known.positions.clone());
+                    return choice.and_then(|choice| choice.counted(&own, known, later)).ok_or(message);
+                }
+                let left = &pipeline.progress.left;
+                let missing = match known.handle.as_ref().or(left.handle.as_ref()) {
+                    Some(handle) => sink.missing(cx, handle, left.rows + known.counters.rows_written).await,
+                    None => 0,
+                };
+                // What was written last is missing first.
+                found.missing += missing.saturating_sub(known.counters.rows_written);
+                let held = held(sink.kind(), &known.counters, missing);
                 let has = if held.delivered > 0 { known.positions.clone() } else { Positions::new() };
                 found.decided.get_or_insert_default().extend(has);
                 return choice.and_then(|choice| decide(choice, begin, known, None, &held)).ok_or(message);

@@ -134,6 +134,7 @@ impl Attempt<'_> {
             take_over: TakeOver::Nobody,
             first: pipeline.last_run.is_none(),
             journalled: progress.by_lane.get(&lane).cloned(),
+            counted: progress.earlier,
             begin: progress.begin.clone(),
             known: progress.known.clone(),
             earlier: progress.left.handle.clone(),

@@ -12,7 +12,6 @@ use crate::{
 };
 use async_trait::async_trait;
 use dataflow_core::{
-    pipeline::event::LaneProgress,
     position::{Partition, Position, Positions},
     token::{Fence, Token},
 };
@@ -28,8 +27,8 @@ impl Redactor {
             Error::Fatal { code, message, fix, retryable } => {
                 Error::Fatal { code, message: self.owned(message), fix: fix.map(|fix| self.owned(fix)), retryable }
             }
-            Error::Contradicts { code, message, fix, generations } => {
-                Error::Contradicts { code, message: self.owned(message), fix: self.owned(fix), generations }
+            Error::Contradicts { code, message, fix, generations, ledger } => {
+                Error::Contradicts { code, message: self.owned(message), fix: self.owned(fix), generations, ledger }
             }
             Error::Fenced(message) => Error::Fenced(self.owned(message)),
             Error::PositionLost { partition, wanted, earliest, latest, reason } => {
@@ -214,8 +213,8 @@ impl Sink for Guarded<Box<dyn Sink>> {
         self.inner.token(cx, fence).await.map_err(|error| self.redactor.error(error))
     }
 
-    async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
-        self.inner.missing(cx, journalled).await
+    async fn missing(&self, cx: &Context, handle: &Value, rows: u64) -> u64 {
+        self.inner.missing(cx, handle, rows).await
     }
 
     fn recognizes(&self, handle: Option<&Value>) -> bool {

@@ -376,6 +376,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         take_over: sink::TakeOver::Nobody,
         first: true,
         journalled: None,
+        counted: Default::default(),
         begin: Positions::new(),
         known: Vec::new(),
         earlier: None,

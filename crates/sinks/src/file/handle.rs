@@ -41,6 +41,8 @@ pub(super) struct Handle {
     pub(super) length: u64,
     /// Its length when the generation began: it is never cut below.
     pub(super) base: u64,
+    /// Its length before this pipeline wrote anything of what it has to hold.
+    pub(super) origin: u64,
     /// Its first bytes: another file that begins with them is an older copy of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) head: Option<Head>,
@@ -134,6 +136,7 @@ mod tests {
             inode: u64::MAX,
             length: 9_007_199_254_740_993,
             base: 77,
+            origin: 7,
             head: Some(Head { length: 64, hash: 3 }),
             tail: Some(u64::MAX),
         }

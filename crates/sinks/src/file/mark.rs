@@ -4,6 +4,7 @@
 use crate::owner::Owner;
 use dataflow_core::{
     id::{Generation, PipelineId},
+    ledger::Counters,
     token::Fence,
 };
 use dataflow_sdk::sink::OpenLane;
@@ -13,7 +14,7 @@ use std::fs::File;
 
 const NAME: &str = "user.dataflow";
 /// More than a mark ever has.
-const LONGEST: usize = 1 << 10;
+const LONGEST: usize = 2 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +27,9 @@ pub(super) struct Mark {
     pub(super) base: u64,
     /// Bytes that a journal is known to count.
     pub(super) counted: u64,
+    /// What that journal's ledger counted then, over all generations.
+    #[serde(default)]
+    pub(super) ledger: Counters,
     /// Bytes that were there when its writer let go of it. None: it is being written to, or the writer was killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) left: Option<u64>,
@@ -33,12 +37,15 @@ pub(super) struct Mark {
 
 impl Mark {
     pub(super) fn new(lane: &OpenLane, base: u64, counted: u64) -> Self {
+        let mut ledger = lane.counted;
+        ledger.add(&lane.journalled.as_ref().map(|known| known.counters).unwrap_or_default());
         Self {
             pipeline: lane.fence.pipeline.clone(),
             owner: Owner::of(lane),
             generation: lane.fence.generation,
             base,
             counted,
+            ledger,
             left: None,
         }
     }

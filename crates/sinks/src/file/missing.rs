@@ -6,19 +6,11 @@ use super::{
     ruled::{Reading, Rule},
 };
 use crate::on_disk::FileId;
-use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::Paths;
 use std::fs::File;
 
-/// The number of rows that the journal counts in this generation and that are no whole lines of the file.
-pub(super) fn rows(config: &FileSink, paths: &Paths, lane: LaneProgress) -> u64 {
-    let written = lane.counters.rows_written;
-    let Some(handle) = lane.handle.and_then(|handle| Handle::from_json(handle).ok()) else { return 0 };
-    written - lines(config, paths, &handle).unwrap_or(0).min(written)
-}
-
-/// The lines of this generation that are there; none if there are none of it.
-fn lines(config: &FileSink, paths: &Paths, handle: &Handle) -> Option<u64> {
+/// The lines of this pipeline that are there; none if there are none of it.
+pub(super) fn lines(config: &FileSink, paths: &Paths, handle: Handle) -> Option<u64> {
     paths.admit(&config.path).ok()?;
     let file = File::open(&config.path).ok()?;
     let is_same = FileId::from(&file.metadata().ok()?) == handle.id();
@@ -28,8 +20,8 @@ fn lines(config: &FileSink, paths: &Paths, handle: &Handle) -> Option<u64> {
     }
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
     let rule = Rule { csv: (config.format() == Format::Csv).then_some(csv), columns: Vec::new(), volatile: Vec::new() };
+    let all = Handle { base: handle.origin, ..handle };
     let mut lines = 0;
-    let counted =
-        Reading::new(config, Some(handle)).lines(&rule, |line| lines += u64::from(line.ended && !line.beyond));
+    let counted = Reading::new(config, Some(&all)).lines(&rule, |line| lines += u64::from(line.ended && !line.beyond));
     counted.ok().map(|()| lines)
 }

@@ -18,7 +18,6 @@ use crate::{
     table::Unknown,
 };
 use async_trait::async_trait;
-use dataflow_core::pipeline::event::LaneProgress;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
@@ -186,11 +185,12 @@ impl Sink for FileSink {
         drop(asking);
         opened?
     }
-    async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
-        let (config, paths, lane) = (self.clone(), cx.paths.clone(), journalled.clone());
-        let written = lane.counters.rows_written;
+    async fn missing(&self, cx: &Context, handle: &serde_json::Value, rows: u64) -> u64 {
+        let (config, paths) = (self.clone(), cx.paths.clone());
+        let Ok(handle) = Handle::from_json(handle.clone()) else { return 0 };
         // What can't be looked at is not known to be there.
-        crate::blocking::run(move || missing::rows(&config, &paths, lane)).await.unwrap_or(written)
+        let there = crate::blocking::run(move || missing::lines(&config, &paths, handle)).await.ok().flatten();
+        rows.saturating_sub(there.unwrap_or(0))
     }
     async fn is_target_of(&self, cx: &Context, traces: &Traces) -> Result<bool, Error> {
         cx.paths.admit(&self.path)?;

@@ -83,7 +83,8 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     };
     let handle_json = fresh.then(|| handle.to_json()).transpose()?;
     let csv = (config.format() == Format::Csv).then_some(csv);
-    let writer = Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins));
+    let writer =
+        Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins, lane.counted));
     Ok(Opened {
         writer,
         token: None,
@@ -325,7 +326,9 @@ impl There<'_> {
             }
         };
         let FileId { device, inode } = self.id;
-        let handle = Handle { path: self.path.to_owned(), device, inode, length: base, base, head: None, tail: None };
+        let origin = earlier.map_or(base, |earlier| earlier.origin);
+        let path = self.path.to_owned();
+        let handle = Handle { path, device, inode, length: base, base, origin, head: None, tail: None };
         handle.sealed(self.file).map_err(|error| on_disk::failure("look at", self.path, &error))
     }
 
@@ -342,7 +345,8 @@ impl There<'_> {
              again, once (as far as the source still has it, and goes on before it: not if the journal is of before the first start \
              and the source has `start: latest`); or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
         );
-        Error::Contradicts { code: "journal-behind", message, fix, generations: vec![mark.generation] }
+        let generations = vec![mark.generation];
+        Error::Contradicts { code: "journal-behind", message, fix, generations, ledger: Some(Box::new(mark.ledger)) }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{blocking, on_disk};
 use async_trait::async_trait;
-use dataflow_core::token::Token;
+use dataflow_core::{ledger::Counters, token::Token};
 use dataflow_sdk::{
     Error,
     batch::{Column, Demand, Output},
@@ -21,6 +21,10 @@ pub(super) struct FileWriter {
     file: Arc<File>,
     handle: Handle,
     mark: Mark,
+    /// What the ledger counts: before this generation, with its last commit, and with the last one that was sealed.
+    before: Counters,
+    committed: Counters,
+    sealed: Counters,
     /// Whether a commit was begun whose end is not known.
     torn: bool,
     compression: Compression,
@@ -42,8 +46,11 @@ impl FileWriter {
         header: bool,
         columns: Option<Vec<String>>,
         joins: bool,
+        before: Counters,
     ) -> Self {
-        Self { file: Arc::new(file), handle, mark, torn: false, compression, csv, header, columns, joins }
+        let (file, torn) = (Arc::new(file), false);
+        let (committed, sealed) = (mark.ledger, mark.ledger);
+        Self { file, handle, mark, before, committed, sealed, torn, compression, csv, header, columns, joins }
     }
 
     /// The text of a commit, and its rows.
@@ -70,7 +77,7 @@ impl Writer for FileWriter {
         Ok(demand(known))
     }
 
-    async fn commit(&mut self, outputs: &[Output], _: &Token) -> Result<Committed, CommitError> {
+    async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let (mut text, rows_written) = self.text(outputs)?;
         if rows_written > 0 && std::mem::take(&mut self.joins) {
             text.insert(0, b'\n');
@@ -89,6 +96,8 @@ impl Writer for FileWriter {
         let written = written.inspect_err(|_| self.torn = unwritten)?;
         self.handle = written.map_err(|error| on_disk::failure("write to", &self.handle.path, &error))?;
         self.torn = unwritten;
+        self.committed = self.before;
+        self.committed.add(&token.with_rows(rows_written).counters);
         Ok(Committed { rows_written })
     }
 
@@ -100,11 +109,13 @@ impl Writer for FileWriter {
             synced.map_err(|error| on_disk::failure("make durable", &path, &error))
         });
         self.handle = sealed.await??;
+        self.sealed = self.committed;
         Ok(Sealed::Handle(self.handle.to_json()?))
     }
 
     async fn publish(&mut self, handle: &serde_json::Value) -> Result<(), Error> {
         self.mark.counted = Handle::from_json(handle.clone())?.length;
+        self.mark.ledger = self.sealed;
         let (file, mark) = (self.file.clone(), self.mark.clone());
         blocking::run(move || mark.renew(&file)).await
     }

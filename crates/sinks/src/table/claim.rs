@@ -47,6 +47,7 @@ impl Claim {
             fix: "restore the table, or choose: set the checkpoint to \"beginning\" to write everything again, or to \"journal\" to continue after the last checkpoint and count the missing rows as lost"
                 .into(),
             generations,
+            ledger: None,
         })
     }
 }

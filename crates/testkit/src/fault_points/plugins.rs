@@ -2,7 +2,7 @@
 use super::{Faults, Point};
 use async_trait::async_trait;
 use dataflow_core::{
-    pipeline::{command::Change, event::LaneProgress},
+    pipeline::command::Change,
     position::{Partition, Position, Positions},
     problem::Problem,
     spec::{Component, PipelineSpec},
@@ -154,8 +154,8 @@ impl Sink for WatchedSink {
         self.inner.token(cx, fence).await
     }
 
-    async fn missing(&self, cx: &Context, journalled: &LaneProgress) -> u64 {
-        self.inner.missing(cx, journalled).await
+    async fn missing(&self, cx: &Context, handle: &Value, rows: u64) -> u64 {
+        self.inner.missing(cx, handle, rows).await
     }
 
     fn recognizes(&self, handle: Option<&Value>) -> bool {

@@ -84,6 +84,7 @@ fn failure(fault: &Fault) -> Option<Error> {
             message: "the memory sink was asked to say so".into(),
             fix: "choose".into(),
             generations: vec![Generation::new(*newest, 0)],
+            ledger: None,
         }),
         Fault::Fenced => Some(Error::Fenced("the memory sink was asked to say so".into())),
     }

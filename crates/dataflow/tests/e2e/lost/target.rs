@@ -549,20 +549,176 @@ async fn a_file_that_others_changed_while_a_pipeline_wrote_elsewhere() {
     };
     let remove = |path: &Path| fs::remove_file(path).unwrap();
     let keep = |_: &Path| {};
-    let changes: [(&str, &str, Change<'_>, _); 4] = [
-        ("kept", "", &keep, times(&[(0..100, 1), (140..150, 1)])),
-        ("longer", "file-changed", &foreign, times(&[(0..100, 1), (140..150, 1), (9000..9001, 1)])),
-        ("shorter", "file-too-short", &cut, times(&[(0..60, 1), (140..150, 1)])),
-        ("removed", "file-missing", &remove, times(&[(140..150, 1)])),
+    let changes: [(&str, &str, Change<'_>, u64, _); 4] = [
+        ("kept", "", &keep, 0, times(&[(0..100, 1), (140..150, 1)])),
+        ("longer", "file-changed", &foreign, 0, times(&[(0..100, 1), (140..150, 1), (9000..9001, 1)])),
+        ("shorter", "file-too-short", &cut, 40, times(&[(0..60, 1), (140..150, 1)])),
+        ("removed", "file-missing", &remove, 100, times(&[(140..150, 1)])),
     ];
-    for (name, code, change, expected) in changes {
+    for (name, code, change, lost, expected) in changes {
         let others = [other(format!("{name}-b")), other(format!("{name}-c"))];
         let (left, ()) = Left::new(&node, folder.path(), name, file, |_| (), others).await;
         change(&left.flow.folder.join("out.jsonl"));
         match code {
             "" => left.returns().await,
-            code => left.misses(code, 0).await,
+            code => left.misses(code, lost).await,
         }
         assert_eq!(lines(&left.flow.folder), expected, "{name}");
+    }
+}
+
+/// Of each generation that has written to it, also where that was told to go on elsewhere.
+#[tokio::test]
+async fn a_file_that_lost_lines_of_several_generations() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    // When it is cut: before the last generation has begun, before it has written, and after that.
+    for (name, opened, written, kept) in
+        [("before", false, 0, 30), ("begun", true, 0, 30), ("written", true, 20, 30), ("little", true, 20, 110)]
+    {
+        let flow = Flow::new(&node, folder.path(), name, file, json!({})).await;
+        flow.append(0..60);
+        flow.delivered(60).await;
+        let mut at = 60;
+        for more in [40, written] {
+            flow.act("stop").await;
+            flow.choose(json!("journal")).await;
+            if more > 0 || opened {
+                flow.act("start").await;
+                flow.append(at..at + more);
+                at += more;
+                flow.until("running", is("running")).await;
+                flow.delivered(at).await;
+            }
+        }
+        if opened {
+            flow.act("stop").await;
+        }
+        let out = flow.folder.join("out.jsonl");
+        let text = fs::read_to_string(&out).unwrap();
+        let left: usize = text.split_inclusive('\n').take(kept as usize).map(str::len).sum();
+        OpenOptions::new().write(true).open(&out).unwrap().set_len(left as u64).unwrap();
+        flow.fails("file-too-short").await;
+        let reset = flow.choose(json!("journal")).await;
+        assert_eq!(count(&reset, "recordsLost"), at - kept, "{name}");
+        flow.act("start").await;
+        flow.append(at..at + 10);
+        flow.delivered(kept + 10).await;
+        flow.act("stop").await;
+        assert_eq!(lines(&flow.folder), times(&[(0..kept, 1), (at..at + 10, 1)]), "{name}");
+    }
+}
+
+/// Whoever looks at a file that another program holds is told of the lock, of its holder, and to come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sqlite_file_that_is_locked_by_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    for mode in ["wal", "delete"] {
+        let sink = |folder: &Path| {
+            let mut sink = sqlite(folder);
+            sink["fenceTimeout"] = json!("100ms");
+            sink
+        };
+        let flow = Flow::new(&node, folder.path(), mode, sink, json!({})).await;
+        flow.append(0..10);
+        flow.delivered(10).await;
+        flow.act("stop").await;
+        let holder = Connection::open(flow.folder.join("out.db")).unwrap();
+        holder.pragma_update(None, "journal_mode", mode).unwrap();
+        holder.pragma_update(None, "locking_mode", "exclusive").unwrap();
+        holder.execute_batch("begin exclusive; create table theirs (id integer)").unwrap();
+
+        let path = format!("/api/pipelines/{mode}");
+        let locked = |what: &str, said: &str| {
+            assert!(said.contains("out.db") && said.contains("locked"), "{mode}: {what}: {said}");
+        };
+        assert_eq!(flow.until("looked at", |_| true).await["status"], "stopped");
+        let checkpoint = node.get(&format!("{path}/checkpoint")).await;
+        assert!(checkpoint["positions"].is_array(), "{checkpoint:#}");
+        let mut spec = node.get(&path).await;
+        spec["sink"]["path"] = json!(flow.folder.join("./link.db"));
+        std::os::unix::fs::symlink(flow.folder.join("out.db"), flow.folder.join("link.db")).unwrap();
+        let (status, answer) = node.request("PUT", &path, Some(&spec)).await;
+        assert_eq!(status / 100, 4, "{answer:#}");
+        eprintln!("UPDATE {answer:#}");
+        for to in ["sink-token", "journal"] {
+            let (status, answer) = node.request("PUT", &format!("{path}/checkpoint"), Some(&json!({"to": to}))).await;
+            eprintln!("SET {status} {answer:#}");
+            assert_eq!((status, answer["code"].as_str()), (409, Some("unsettled")), "{answer:#}");
+            locked("set", answer["detail"].as_str().unwrap());
+        }
+        flow.act("start").await;
+        let view = flow.until("waiting for the lock", |view| view["error"]["code"] == "locked").await;
+        eprintln!("VIEW {view:#}");
+        assert!(view["error"]["retryAt"].is_string(), "{view:#}");
+        locked("start", view["error"]["message"].as_str().unwrap());
+        flow.act("stop").await;
+        let mut verify = crate::program::dataflow(&["verify", mode, "--server", &node.url]);
+        let done = tokio::task::block_in_place(|| verify.output());
+        eprintln!("VERIFY {done:?}");
+        drop(holder);
+        flow.act("start").await;
+        flow.append(10..20);
+        flow.delivered(20).await;
+        flow.act("stop").await;
+        assert_eq!(rows(&flow.folder), times(&[(0..20, 1)]), "{mode}");
+    }
+}
+
+/// A field without a column is counted until it has one, also if that comes under a run.
+#[tokio::test]
+async fn a_column_that_is_added_for_an_ignored_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    let postgres = Postgres::start().await;
+    for name in ["lite", "pg"] {
+        let at = match (&postgres, name) {
+            (_, "lite") => None,
+            (None, _) => continue,
+            (Some(postgres), _) => Some(postgres),
+        };
+        let alter = async |sql: &str| match at {
+            None => Connection::open(folder.path().join("out.db")).unwrap().execute_batch(sql).unwrap(),
+            Some(postgres) => postgres.client().await.batch_execute(sql).await.unwrap(),
+        };
+        alter("create table rows (id bigint)").await;
+        let sink = |_: &Path| match at {
+            None => sqlite(folder.path()),
+            Some(postgres) => {
+                let url = format!("postgres://dataflow@{}/postgres", postgres.address);
+                json!({"type": "postgres", "url": url, "table": "rows", "mode": "append"})
+            }
+        };
+        let flow = Flow::new(&node, folder.path(), name, sink, json!({})).await;
+        let append = |ids: std::ops::Range<u64>| {
+            let text: String = ids.map(|id| format!("{{\"id\":{id},\"zip\":{id}}}\n")).collect();
+            let mut input = OpenOptions::new().append(true).open(flow.input()).unwrap();
+            std::io::Write::write_all(&mut input, text.as_bytes()).unwrap();
+        };
+        append(0..10);
+        flow.delivered(10).await;
+        alter("alter table rows add column zip bigint").await;
+        append(10..20);
+        flow.delivered(20).await;
+        flow.act("stop").await;
+        flow.act("start").await;
+        append(20..30);
+        let view = flow.delivered(30).await;
+        let warned = view["warnings"].as_array().unwrap().iter().filter(|it| it["code"] == "ignored-field");
+        let warned: Vec<_> = warned.map(|it| it["records"].as_u64().unwrap()).collect();
+        assert_eq!(warned, [10], "{name}: {view:#}");
+        flow.act("stop").await;
+        let filled: i64 = match at {
+            None => {
+                let db = Connection::open(folder.path().join("out.db")).unwrap();
+                db.query_row("select count(zip) from rows", [], |row| row.get(0)).unwrap()
+            }
+            Some(postgres) => {
+                let client = postgres.client().await;
+                client.query_one("select count(zip) from rows", &[]).await.unwrap().get(0)
+            }
+        };
+        assert_eq!(filled, 20, "{name}");
     }
 }

@@ -1,11 +1,11 @@
 //! Where a user goes on whose journal and target contradict each other, and what that leaves lost.
 use super::since;
-use crate::region::ResetTo;
+use crate::{dead_letters::unnamed, region::ResetTo};
 use dataflow_core::{
     ledger::Counters,
     pipeline::{event::LaneProgress, inbox::Inbox},
     position::{Partition, Position, Positions},
-    token::Token,
+    token::{Fence, Token},
     warned::Warnings,
 };
 use dataflow_sdk::{sink::Kind, source::Source};
@@ -51,6 +51,15 @@ impl<'a> Choice<'a> {
             to.and_then(|to| self.source?.between(from.get(partition), &to)).unwrap_or(u64::MAX)
         });
         passed.fold(0, u64::saturating_add)
+    }
+
+    /// What is known of a lane of which its target says what the ledger of a later journal counted. It has no position, so nobody
+    /// goes on there.
+    pub(crate) fn counted(self, fence: &Fence, known: &LaneProgress, later: Counters) -> Option<LaneProgress> {
+        let letters = later.dead.saturating_sub(known.counters.dead);
+        let chunks = unnamed(fence, known.sequence, letters).collect();
+        let known = LaneProgress { counters: later, chunks, warnings: Warnings::default(), ..known.clone() };
+        (!matches!(self.to, ResetTo::SinkToken)).then_some(known)
     }
 
     /// Counts as lost what a lane has not read yet and the source has no longer, where the user goes on after it. Only of

@@ -193,7 +193,7 @@ pub(crate) fn since(token: &Token, journalled: &LaneProgress) -> LaneProgress {
     let again = listed.saturating_sub(token.counters.dead);
     progress.counters.read += again;
     progress.counters.dead += again;
-    progress.chunks.splice(..0, unnamed(token, progress.counters.dead - listed));
+    progress.chunks.splice(..0, unnamed(&token.fence, token.sequence, progress.counters.dead - listed));
     progress
 }
 
