@@ -17,6 +17,10 @@ pub struct Warned {
 }
 
 impl Warned {
+    /// Rows that a sink's target took without an effect. The sink knows of them only within the commit, so its token has the
+    /// count so far, and the sink adds to that.
+    pub const ROWS_SWALLOWED: &str = "rows-swallowed";
+
     fn key(&self) -> (&str, &str) {
         (&self.code, &self.subject)
     }
@@ -68,6 +72,12 @@ impl Warnings {
     /// Leaves those that others have in the very same way.
     pub fn without(&mut self, others: &Self) {
         self.0.retain(|warned| others.get(&warned.code, &warned.subject) != Some(warned));
+    }
+
+    /// Those of this code.
+    #[must_use]
+    pub fn coded(&self, code: &str) -> Self {
+        Self(self.0.iter().filter(|warned| warned.code == code).cloned().collect())
     }
 
     /// Those that have changed since, of which `news` says by how much.

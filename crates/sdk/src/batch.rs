@@ -6,7 +6,10 @@ use arrow::{
     compute::take_arrays,
 };
 use bytes::Bytes;
-use dataflow_core::types::{Learned, Type};
+use dataflow_core::{
+    types::{Learned, Type},
+    warned::Warned,
+};
 use std::{ops::Deref, sync::Arc};
 
 /// What a sink wants of each output row.
@@ -275,4 +278,10 @@ pub struct Warning {
     pub message: String,
     /// How many records it concerned.
     pub records: u64,
+}
+
+impl From<Warning> for Warned {
+    fn from(Warning { code, subject, message, records }: Warning) -> Self {
+        Self { code: code.into(), subject, message, records }
+    }
 }

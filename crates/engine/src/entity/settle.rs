@@ -240,11 +240,16 @@ impl Entity {
         patiently(sink.token(&self.context(pipeline, giving_up), fence)).await.map(drop)
     }
 
-    /// Whether the target of a sink is the one that has these traces; none: it gives no answer.
-    pub(super) async fn is_target_of(&self, pipeline: &Pipeline, sink: &dyn Sink, traces: &Traces) -> Option<bool> {
+    /// Whether the target of a sink is the one that has these traces; or why it gives no answer.
+    pub(super) async fn is_target_of(
+        &self,
+        pipeline: &Pipeline,
+        sink: &dyn Sink,
+        traces: &Traces,
+    ) -> Result<bool, String> {
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        patiently(sink.is_target_of(&self.context(pipeline, giving_up), traces)).await.ok()
+        patiently(sink.is_target_of(&self.context(pipeline, giving_up), traces)).await
     }
 
     /// Where the source begins or ends now.

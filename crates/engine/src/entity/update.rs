@@ -22,7 +22,10 @@ impl Entity {
         let state = self.slot.state().clone();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
         let known = self.known_target(pipeline, &wanted).await;
-        let known = known.as_deref();
+        let (known, unanswered) = match &known {
+            Ok(known) => (known.as_deref(), None),
+            Err(why) => (None, Some(why)),
+        };
         let request = |settlement| Request::Update {
             wanted: wanted.clone(),
             prepared: self.prepared(pipeline, &wanted, settlement, known),
@@ -31,7 +34,12 @@ impl Entity {
             State::Running(_) => self.so_far(),
             _ => Settlement::Unsettled { reason: String::new(), forced: true },
         };
-        let decision = decide(&state, &to(request(tentative.clone())))?;
+        let decision = decide(&state, &to(request(tentative.clone()))).map_err(|rejected| match unanswered {
+            Some(why) if matches!(rejected, Rejected::RetargetNeeded { .. }) && !wanted.force => {
+                Rejected::Unsettled { reason: format!("whether the target is the one so far can't be asked: {why}") }
+            }
+            _ => rejected,
+        })?;
         let settlement = match state {
             State::Running(_) if decision.events.is_empty() => tentative,
             State::Running(_) => self.reachable(pipeline, &wanted, tentative, known).await,
@@ -49,7 +57,7 @@ impl Entity {
             },
             _ => return None,
         };
-        let known = self.known_target(&pipeline, &wanted).await;
+        let known = self.known_target(&pipeline, &wanted).await.ok().flatten();
         let settlement = self.settlement(&pipeline, settled, &wanted, known.as_deref()).await;
         let mut prepared = self.prepared(&pipeline, &wanted, settlement, known.as_deref());
         if start && pipeline.starts_generation(&wanted.spec, &prepared.change) {
@@ -76,10 +84,13 @@ impl Entity {
     }
 
     /// The name by which the target of an update is known, where it is spelled or called otherwise now: that of the target so
-    /// far, or of one before. It is asked, and where it gives no answer, it is taken for another one.
-    async fn known_target(&self, pipeline: &Pipeline, wanted: &Wanted) -> Option<String> {
-        let (from, _) = self.change(pipeline, wanted, &Settlement::NotNeeded, None).target?;
-        let sink = self.around.parts.plugins.sink(&wanted.spec.sink).ok()?.sink;
+    /// far, or of one before; or why it can't be asked.
+    async fn known_target(&self, pipeline: &Pipeline, wanted: &Wanted) -> Result<Option<String>, String> {
+        let change = self.change(pipeline, wanted, &Settlement::NotNeeded, None);
+        let (Some((from, _)), Ok(built)) = (change.target, self.around.parts.plugins.sink(&wanted.spec.sink)) else {
+            return Ok(None);
+        };
+        let sink = built.sink;
         let Progress { generation, by_lane, left, away, .. } = &pipeline.progress;
         let own = (!by_lane.is_empty()).then_some(*generation);
         let handle = by_lane.values().find_map(|lane| lane.handle.clone()).or(left.handle.clone());
@@ -94,10 +105,10 @@ impl Entity {
                 handle,
             };
             if !traces.generations.is_empty() && self.is_target_of(pipeline, &*sink, &traces).await? {
-                return Some(name);
+                return Ok(Some(name));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Has the sink of a pipeline that does not run say what it has, where something follows from that: which positions a new

@@ -127,7 +127,7 @@ impl Live {
     pub(crate) fn warn(&self, warnings: Vec<Warning>) {
         if !warnings.is_empty() {
             let mut inner = self.lock();
-            warnings.into_iter().for_each(|warning| inner.noted.add(&warned(warning)));
+            warnings.into_iter().for_each(|warning| inner.noted.add(&Warned::from(warning)));
         }
     }
 
@@ -152,11 +152,6 @@ impl Live {
     pub(crate) fn pipeline(&self) -> &PipelineId {
         &self.pipeline
     }
-}
-
-/// A warning as it is kept.
-pub(crate) fn warned(Warning { code, subject, message, records }: Warning) -> Warned {
-    Warned { code: code.into(), subject, message, records }
 }
 
 impl Inner {

@@ -270,7 +270,7 @@ impl PostgresWriter {
         if let Some(Rows { target, .. }) = of.filter(|rows| rows.target.definition.is_asked_again()) {
             self.same(target, &transaction).await?;
         }
-        self.restate(&transaction, token, expected, written.rows).await?;
+        self.restate(&transaction, token, expected, written).await?;
         transaction.commit().await.map_err(|error| self.failure((error, None)))?;
         Ok(written)
     }
@@ -321,7 +321,7 @@ impl PostgresWriter {
             self.same(&rows.target, &transaction).await?;
         }
         if search.found.is_empty() {
-            self.restate(&transaction, token, expected, written.rows).await?;
+            self.restate(&transaction, token, expected, written).await?;
             transaction.commit().await.map_err(|error| self.failed(&error))?;
             return Ok(written);
         }
@@ -346,7 +346,7 @@ impl PostgresWriter {
     /// Commits the kept rows of the previous commit, if this one is the same except for the rejected records.
     async fn commit_kept(&mut self, rows: &Rows, token: &Token) -> Result<Option<Written>, Error> {
         let Some((kept, transaction)) = self.kept.take() else { return Ok(None) };
-        let token = token.with_rows(kept.written);
+        let token = kept::written(token, &self.options.table, kept.written, kept.swallowed);
         let same = kept.is(&token, &rows.outputs, &rows.order.places);
         // Nothing has taken effect before its commit: if its session has ended, everything is written again.
         if !same || tokens::restate(&self.server, &transaction, &self.schema, &token).await.is_err() {
@@ -435,18 +435,19 @@ impl PostgresWriter {
         Ok(self.committed(written))
     }
 
-    /// Corrects the token if other rows were written than it says.
+    /// Corrects the token if other rows were written than it says, or some without an effect.
     async fn restate(
         &self,
         transaction: &Transaction,
         token: &Token,
         expected: u64,
-        written: u64,
+        written: Written,
     ) -> Result<(), Error> {
-        match written == expected {
-            true => Ok(()),
-            false => tokens::restate(&self.server, transaction, &self.schema, &token.with_rows(written)).await,
+        if written.rows == expected && written.swallowed == 0 {
+            return Ok(());
         }
+        let token = kept::written(token, &self.options.table, written.rows, written.swallowed);
+        tokens::restate(&self.server, transaction, &self.schema, &token).await
     }
 }
 

@@ -9,8 +9,11 @@ use std::collections::BTreeSet;
 
 /// The table as it is there; none if it is not.
 pub(super) fn describe(db: &Connection, table: &str) -> Result<Option<Found>> {
-    let known =
-        db.query_row("select 1 from sqlite_schema where type in ('table', 'view') and name = ?1", [table], |_| Ok(()));
+    let known = db.query_row(
+        "select 1 from sqlite_schema where type in ('table', 'view') and name = ?1 collate nocase",
+        [table],
+        |_| Ok(()),
+    );
     if known.optional()?.is_none() {
         return Ok(None);
     }

@@ -107,7 +107,7 @@ impl Target {
             return Ok(None);
         };
         let (rows_written, swallowed) = (kept.written, kept.swallowed);
-        self.db.restate(&token.with_rows(rows_written))?;
+        self.db.restate(&kept::written(token, &self.options.table, rows_written, swallowed))?;
         self.db.commit()?;
         (self.kept, self.swallowed) = (None, self.swallowed + swallowed);
         Ok(Some(Committed { rows_written }))
@@ -219,8 +219,8 @@ impl Target {
             *kept = Some(Kept::of(token, outputs, &rows.order.places, &refused, rows_written, more));
             return Err(CommitError::Rejected(rows.rejected()));
         }
-        if rows_written != rows.order.places.len() as u64 {
-            db.restate(&token.with_rows(rows_written))?;
+        if rows_written != rows.order.places.len() as u64 || more > 0 {
+            db.restate(&kept::written(token, &options.table, rows_written, more))?;
         }
         *swallowed += more;
         Ok(Committed { rows_written })

@@ -1,6 +1,6 @@
 //! The rows that a refused commit has already written, so that its successor need not write them again.
 use super::keys::Place;
-use dataflow_core::token::Token;
+use dataflow_core::{token::Token, warned::Warned};
 use dataflow_sdk::batch::{Output, Warning};
 
 /// The rows of a commit except those that the table rejects, written in a transaction that is still open. The same
@@ -21,8 +21,18 @@ pub fn swallowed(table: &str, records: u64) -> Vec<Warning> {
     let message = format!(
         "table {table} accepted rows that had no effect: a trigger or a rule skips them, or writes them elsewhere"
     );
-    let warning = Warning { code: "rows-swallowed", subject: table.into(), message, records };
+    let warning = Warning { code: Warned::ROWS_SWALLOWED, subject: table.into(), message, records };
     if records > 0 { vec![warning] } else { Vec::new() }
+}
+
+/// The token of a commit that writes so many rows, beside which so many had no effect: nobody else knows of them if the
+/// journal never hears of this commit but by its token.
+pub fn written(token: &Token, table: &str, rows: u64, without_effect: u64) -> Token {
+    let mut token = token.with_rows(rows);
+    for warning in swallowed(table, without_effect) {
+        token.warnings.add(&warning.into());
+    }
+    token
 }
 
 impl Kept {

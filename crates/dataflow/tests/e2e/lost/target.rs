@@ -641,22 +641,16 @@ async fn a_sqlite_file_that_is_locked_by_others() {
         std::os::unix::fs::symlink(flow.folder.join("out.db"), flow.folder.join("link.db")).unwrap();
         let (status, answer) = node.request("PUT", &path, Some(&spec)).await;
         assert_eq!(status / 100, 4, "{answer:#}");
-        eprintln!("UPDATE {answer:#}");
         for to in ["sink-token", "journal"] {
             let (status, answer) = node.request("PUT", &format!("{path}/checkpoint"), Some(&json!({"to": to}))).await;
-            eprintln!("SET {status} {answer:#}");
             assert_eq!((status, answer["code"].as_str()), (409, Some("unsettled")), "{answer:#}");
             locked("set", answer["detail"].as_str().unwrap());
         }
         flow.act("start").await;
         let view = flow.until("waiting for the lock", |view| view["error"]["code"] == "locked").await;
-        eprintln!("VIEW {view:#}");
         assert!(view["error"]["retryAt"].is_string(), "{view:#}");
         locked("start", view["error"]["message"].as_str().unwrap());
         flow.act("stop").await;
-        let mut verify = crate::program::dataflow(&["verify", mode, "--server", &node.url]);
-        let done = tokio::task::block_in_place(|| verify.output());
-        eprintln!("VERIFY {done:?}");
         drop(holder);
         flow.act("start").await;
         flow.append(10..20);

@@ -14,7 +14,7 @@ use super::{
     failure::Failure,
     in_flight::InFlight,
     letters::{Fates, Letters, bury},
-    live::{self, Live},
+    live::Live,
     patience::wait_for,
     report::Reports,
     versions::Versions,
@@ -25,7 +25,7 @@ use dataflow_core::{
     pipeline::{Request, event},
     position::Positions,
     token::Token,
-    warned::Warnings,
+    warned::{Warned, Warnings},
 };
 use dataflow_sdk::{
     batch::{Demand, Inferred, Output, Processed, Warning},
@@ -170,9 +170,9 @@ impl Committer {
         let mut warned = Warnings::default();
         for InFlight { load: batch, permit } in batches {
             let Processed { records, output, filtered, dead, new_columns: _, warnings } = batch;
-            warnings.into_iter().for_each(|warning| warned.add(&live::warned(warning)));
+            warnings.into_iter().for_each(|warning| warned.add(&warning.into()));
             if let Some(lost) = &records.lost {
-                warned.add(&live::warned(passed_over(&records, lost)));
+                warned.add(&passed_over(&records, lost).into());
                 let lost = event::Lost {
                     partition: records.partition.clone(),
                     from: records.from.clone(),
@@ -206,7 +206,7 @@ impl Committer {
         if !warned.is_empty() {
             self.live.lane(self.token.fence.lane, |live| live.warned.clone_from(&self.warned));
         }
-        // The sink can say only now what became of rows, so the next token says it.
+        // The sink could say only within the commit what became of rows: its own token says it, and the next one.
         let of_rows = self.writer.warnings();
         self.warn(of_rows);
         if self.kind != Kind::Staged {
@@ -222,7 +222,7 @@ impl Committer {
         if warnings.is_empty() {
             return;
         }
-        let news: Warnings = warnings.into_iter().map(live::warned).collect();
+        let news: Warnings = warnings.into_iter().map(Warned::from).collect();
         news.iter().for_each(|warned| self.warned.add(warned));
         Arc::make_mut(&mut self.token).warnings.put(&self.warned.of(&news));
         self.live.lane(self.token.fence.lane, |live| live.warned.clone_from(&self.warned));
@@ -242,6 +242,7 @@ impl Committer {
             token.counters.add(&fates.counters(output));
             letters.extend(fates.dead.iter().map(|dead| dead_letters::letter(records, dead, now)));
         }
+        token.warnings.put(&self.warned.coded(Warned::ROWS_SWALLOWED));
         if !warned.is_empty() {
             let mut all = self.warned.clone();
             warned.iter().for_each(|warned| all.add(warned));
