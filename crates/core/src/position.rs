@@ -46,17 +46,7 @@ impl Position {
     pub fn of(self, identity: &str) -> Self {
         Self { identity: Some(identity.into()), ..self }
     }
-    /// Whether it may be of the very partition that another one is of, as far as is known: what stands after an `@` says only how
-    /// far that was.
-    pub fn is_like(&self, other: &Self) -> bool {
-        let known = |at: &Self| at.identity.as_deref().and_then(|known| known.split('@').next().map(str::to_owned));
-        known(self).is_none_or(|own| known(other).is_none_or(|other| own == other))
-    }
-    /// Whether it lies after another one of the same partition.
-    pub fn is_after(&self, other: &Self) -> bool {
-        self.is_like(other) && self.as_offset() > other.as_offset()
-    }
-    /// The position as a number, if it is one.
+    /// The position as a number, if it is one: for the sources whose positions are, and the inbox.
     pub fn as_offset(&self) -> Option<u64> {
         self.at.parse().ok()
     }

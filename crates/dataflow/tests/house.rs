@@ -161,8 +161,27 @@ fn only_connectors_know_connectors_and_their_settings() {
     let catalog = catalog();
     let names = catalog.connectors().iter().map(|connector| format!("{:?}", connector.ty));
     let told: Vec<String> = names.chain([".config.get(".into()]).collect();
+    let told: Vec<&str> = told.iter().map(String::as_str).collect();
+    let found = naming(&["core", "sdk", "formats", "transforms", "engine", "verify", "api", "journal"], &told);
+    let mut found: Vec<String> = found.into_iter().map(|(file, name)| format!("{file} {name}")).collect();
+    let debts = ["core/src/pipeline/commands/ingest.rs .config.get(", "verify/src/report.rs .config.get("];
+    found.retain(|found| !exempt.contains(&found.as_str()));
+    assert_eq!(found, debts, "what a setting means the connector declares: `dataflow_sdk::declared`");
+}
+
+/// Nobody but sources, and the inbox of what was pushed, takes a position for a number: others ask the source.
+#[test]
+fn only_sources_read_positions() {
+    let numbers = ["core/src/pipeline/inbox.rs", "core/src/pipeline/state.rs", "core/src/position.rs"];
+    let defaults = ["sdk/src/extent.rs", "sdk/src/source.rs"];
+    let found = naming(&["core", "sdk", "formats", "transforms", "sinks", "engine", "verify", "api"], &["as_offset"]);
+    assert_eq!(found.into_iter().map(|(file, _)| file).collect::<Vec<_>>(), [&numbers[..], &defaults[..]].concat());
+}
+
+/// What of `told` the code of these crates has, file by file, tests aside.
+fn naming(crates: &[&str], told: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for of in ["core", "sdk", "formats", "transforms", "engine", "verify", "api", "journal"] {
+    for of in crates {
         let mut folders = vec![root().join("crates").join(of).join("src")];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
@@ -178,15 +197,13 @@ fn only_connectors_know_connectors_and_their_settings() {
                 let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
                 let shown = path.strip_prefix(root().join("crates")).unwrap().display().to_string();
                 let is_test = shown.contains("/tests") || shown.contains("/testing");
-                let named = told.iter().filter(|name| !is_test && code.contains(name.as_str()));
-                found.extend(named.map(|name| format!("{shown} {name}")));
+                let named = told.iter().filter(|name| !is_test && code.contains(**name));
+                found.extend(named.map(|name| (shown.clone(), (*name).to_owned())));
             }
         }
     }
     found.sort();
-    let debts = ["core/src/pipeline/commands/ingest.rs .config.get(", "verify/src/report.rs .config.get("];
-    found.retain(|found| !exempt.contains(&found.as_str()));
-    assert_eq!(found, debts, "what a setting means the connector declares: `dataflow_sdk::declared`");
+    found
 }
 
 /// The picture of the tree is true: what the page on architecture names is there, and what the engine has is named.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use dataflow_core::pipeline::event::LaneProgress;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Most examples of each kind of finding; the others are only counted.
 pub const MAX_EXAMPLES: usize = 100;
@@ -153,7 +153,7 @@ pub struct Example {
     pub partition: Option<String>,
     /// Its record's place in the partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
+    pub position: Option<String>,
     /// Where in the target it is: `line 5`, `id = 7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
@@ -185,7 +185,7 @@ pub struct Difference {
 pub struct Origin {
     /// The partition, by its number in [`Origins`].
     pub partition: u32,
-    /// Place in the partition.
+    /// Place in the partition: a number, or that of a text which [`Origins`] keeps.
     pub position: u64,
 }
 
@@ -196,22 +196,39 @@ impl Origin {
 
 /// Partitions by number, so that a row's origin is small.
 #[derive(Clone, Debug, Default)]
-pub struct Origins(Vec<String>);
+pub struct Origins(Vec<Places>);
+
+/// A partition, and where its records are, unless that is a number.
+#[derive(Clone, Debug)]
+struct Places {
+    partition: String,
+    texts: Vec<Arc<str>>,
+}
 
 impl Origins {
     /// Where each of these rows comes from.
     pub fn of<'a>(&mut self, output: &'a Output) -> impl Iterator<Item = Origin> + use<'a> {
         let partition =
             output.records.as_ref().map_or(Origin::NO_PARTITION, |records| self.number(&records.partition.0));
-        output.rows.iter().map(move |row| match &output.records {
-            Some(records) => Origin { partition, position: records.offsets[*row as usize] },
-            None => Origin { partition, position: (*row).into() },
+        let texts = output.records.as_ref().and_then(|records| records.positions.as_ref());
+        let first_text = texts.map(|texts| {
+            let known = &mut self.0[partition as usize].texts;
+            known.extend(output.rows.iter().map(|row| texts[*row as usize].clone()));
+            (known.len() - output.rows.len()) as u64
+        });
+        output.rows.iter().zip(0_u64..).map(move |(row, nth)| {
+            let position = match (first_text, &output.records) {
+                (Some(first), _) => first + nth,
+                (None, Some(records)) => records.offsets[*row as usize],
+                (None, None) => (*row).into(),
+            };
+            Origin { partition, position }
         })
     }
 
     fn number(&mut self, name: &str) -> u32 {
-        let number = self.0.iter().rposition(|known| known == name).unwrap_or_else(|| {
-            self.0.push(name.into());
+        let number = self.0.iter().rposition(|known| known.partition == name).unwrap_or_else(|| {
+            self.0.push(Places { partition: name.into(), texts: Vec::new() });
             self.0.len() - 1
         });
         number as u32
@@ -219,15 +236,21 @@ impl Origins {
 
     /// The name of a partition.
     pub fn name(&self, partition: u32) -> Option<&str> {
-        self.0.get(partition as usize).map(String::as_str)
+        Some(&self.0.get(partition as usize)?.partition)
+    }
+
+    /// Where a record is in its partition.
+    fn place(&self, origin: Origin) -> Option<String> {
+        let texts = &self.0.get(origin.partition as usize)?.texts;
+        let text = texts.get(usize::try_from(origin.position).ok()?);
+        Some(text.map_or_else(|| origin.position.to_string(), ToString::to_string))
     }
 
     /// An example of a row from there.
     pub fn example(&self, origin: Origin) -> Example {
-        let partition = self.name(origin.partition);
         Example {
-            partition: partition.map(Into::into),
-            position: partition.map(|_| origin.position),
+            partition: self.name(origin.partition).map(Into::into),
+            position: self.place(origin),
             ..Example::default()
         }
     }

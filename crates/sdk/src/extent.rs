@@ -1,7 +1,7 @@
 //! What a source has of each partition, and positions that users name, held against it.
-use crate::{Problem, check::nearest};
+use crate::{Problem, check::nearest, source::Source};
 use dataflow_core::position::{Partition, Position, Positions};
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// What there is of a partition: reading can go on from the first position to the last one, both included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +78,20 @@ fn unknown(extents: &Extents, partition: &str) -> Problem {
     }
 }
 
-/// How many records lie from one position to a later one of those that are there, where positions count records.
-pub fn count(extents: &Extents, from: &Positions, to: &Positions) -> BTreeMap<Partition, u64> {
+/// How many records lie from one position to a later one of those that are there, as far as the source can tell.
+pub fn count<S: Source + ?Sized>(
+    source: &S,
+    extents: &Extents,
+    from: &Positions,
+    to: &Positions,
+) -> BTreeMap<Partition, u64> {
     let between = |(partition, to): (&Partition, &Position)| {
         let first = &extents.get(partition)?.first;
-        let from = from.get(partition).filter(|from| from.is_like(first)).and_then(Position::as_offset).unwrap_or(0);
-        let (first, to) = (first.as_offset()?, to.as_offset().filter(|_| to.is_like(first))?);
-        Some((partition.clone(), to.saturating_sub(from.max(first))))
+        let is_there =
+            |from: &&Position| source.is_same(from, first) && source.order(from, first).is_some_and(Ordering::is_ge);
+        let from = from.get(partition).filter(is_there).unwrap_or(first);
+        let records = source.is_same(first, to).then(|| source.between(Some(from), to))?;
+        Some((partition.clone(), records?))
     };
     to.iter().filter_map(between).collect()
 }
@@ -93,6 +100,10 @@ pub fn count(extents: &Extents, from: &Positions, to: &Positions) -> BTreeMap<Pa
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::{
+        Context, Error,
+        source::{Assignment, Place, Reader},
+    };
 
     fn extents() -> Extents {
         let extent = |first: u64, last: Option<u64>| Extent {
@@ -119,6 +130,28 @@ mod tests {
         }
     }
 
+    /// Whose positions are numbers, with an identity up to an `@`.
+    #[derive(Debug)]
+    struct Numbers;
+
+    #[async_trait::async_trait]
+    impl Source for Numbers {
+        async fn partitions(&self, _: &Context) -> Result<Vec<Partition>, Error> {
+            Ok(Vec::new())
+        }
+        async fn open(&self, _: &Context, _: Assignment) -> Result<Box<dyn Reader>, Error> {
+            Err(Error::fatal("closed", "nothing is read from it"))
+        }
+        fn is_same(&self, one: &Position, other: &Position) -> bool {
+            let known =
+                |at: &Position| at.identity.as_deref().and_then(|known| known.split('@').next().map(str::to_owned));
+            known(one).is_none_or(|one| known(other).is_none_or(|other| one == other))
+        }
+        async fn resolve(&self, _: &Context, _: &Place) -> Result<Positions, Error> {
+            Ok(Positions::new())
+        }
+    }
+
     #[test]
     fn what_is_there_between_two_positions_is_counted() {
         let at = |offset: u64, id: &str| [("t/0".into(), Position::offset(offset).of(id))].into();
@@ -131,7 +164,7 @@ mod tests {
             (at(6, "id"), at(9, "another"), None),
             (Positions::new(), [("u/0".into(), Position::offset(9))].into(), None),
         ] {
-            assert_eq!(count(&extents(), &from, &to).get("t/0").copied(), expected, "{from:?} {to:?}");
+            assert_eq!(count(&Numbers, &extents(), &from, &to).get("t/0").copied(), expected, "{from:?} {to:?}");
         }
     }
 

@@ -45,6 +45,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// [`Error::PositionLost`] if a position is not there any more and the spec says `fail`.
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error>;
 
+    /// The position before the very first record of a partition.
+    fn beginning(&self) -> Position {
+        Position::offset(0)
+    }
+
     /// Which of two positions of a partition comes first; none: that can't be told. Nobody but the source reads anything into a
     /// position. By default it is a number.
     fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
@@ -106,7 +111,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// If the server can't be asked.
     async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
-        Ok(extent::count(&self.extents(cx).await?, from, to))
+        Ok(extent::count(self, &self.extents(cx).await?, from, to))
     }
 
     /// The positions that a user names for a pipeline that is `at` others, as this source takes them; or all that is wrong with them.
@@ -130,7 +135,7 @@ pub struct Placed {
     /// Its partition.
     pub partition: Partition,
     /// Where it begins in it.
-    pub offset: u64,
+    pub position: Position,
     /// Its bytes, as far as they were kept.
     pub bytes: Vec<u8>,
 }

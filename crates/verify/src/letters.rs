@@ -9,7 +9,7 @@ use std::collections::HashMap;
 /// Dead letters by partition and position.
 #[derive(Debug, Default)]
 pub(crate) struct Letters {
-    listed: HashMap<Partition, HashMap<u64, Listed>>,
+    listed: HashMap<Partition, HashMap<String, Listed>>,
     findings: LetterFindings,
 }
 
@@ -44,57 +44,64 @@ impl Letters {
         let DeadLetter { number, partition, position, record_id, stage, code, cause, length, .. } = letter;
         self.findings.found += 1;
         let place = place(number);
-        let Ok(at) = position.parse::<u64>() else {
-            let example = Example { partition: Some(partition), place, found: Some(cause), ..Example::default() };
+        if partition.is_empty() {
+            // All that is left of a letter that the journal does not have.
+            let example = Example { place, found: Some(cause), ..Example::default() };
             return self.findings.unexpected.add(|| example);
-        };
+        }
         let of_partition = self.listed.entry(partition.as_str().into()).or_default();
-        if of_partition.contains_key(&at) {
+        if of_partition.contains_key(&position) {
             let found = Some(format!("{stage} {code}: {cause}"));
             let example =
-                Example { partition: Some(partition), position: Some(at), place, found, ..Example::default() };
+                Example { partition: Some(partition), position: Some(position), place, found, ..Example::default() };
             return self.findings.doubled.add(|| example);
         }
-        of_partition
-            .insert(at, Listed { number, stage, code, cause, id: record_id, length, explained: false, read: false });
+        of_partition.insert(
+            position,
+            Listed { number, stage, code, cause, id: record_id, length, explained: false, read: false },
+        );
     }
 
     /// The listed cause of a record's rejection by the sink; `None` if no rejection is listed.
-    pub(crate) fn turned_down(&self, partition: &Partition, position: u64) -> Option<&str> {
-        let listed = self.listed.get(partition)?.get(&position)?;
+    pub(crate) fn turned_down(&self, records: &Records, row: u32) -> Option<&str> {
+        let listed = self.of(records, row)?;
         (listed.stage == "sink" && matches!(listed.code.as_str(), "rejected" | "no-fields")).then_some(&listed.code)
     }
 
     /// Notes that these records were read again.
     pub(crate) fn read(&mut self, records: &Records) {
         let Some(listed) = self.listed.get_mut(&records.partition) else { return };
-        for offset in &records.offsets {
-            if let Some(listed) = listed.get_mut(offset) {
+        for row in 0..records.len() {
+            if let Some(listed) = listed.get_mut(&*records.before(row).at) {
                 listed.read = true;
             }
         }
     }
 
     /// The cause that is listed for a record.
-    pub(crate) fn cause(&self, partition: &Partition, position: u64) -> Option<&str> {
-        Some(&self.listed.get(partition)?.get(&position)?.cause)
+    pub(crate) fn cause(&self, records: &Records, row: u32) -> Option<&str> {
+        Some(&self.of(records, row)?.cause)
+    }
+
+    fn of(&self, records: &Records, row: u32) -> Option<&Listed> {
+        self.listed.get(&records.partition)?.get(&*records.before(row as usize).at)
     }
 
     /// Expects a dead letter for a record that can't be processed. `unlisted`: the journal does not know of it yet, so
     /// the list can't contain it.
     pub(crate) fn expect(&mut self, records: &Records, dead: &Dead, unlisted: bool) {
         let row = dead.row as usize;
-        let position = records.offsets[row];
+        let position = records.before(row).at;
         let expected = format!("{} {}: {}", dead.stage, dead.code, dead.cause);
         let example = |number: Option<u64>, expected, found| Example {
             partition: Some(records.partition.to_string()),
-            position: Some(position),
+            position: Some(position.to_string()),
             place: number.and_then(place),
             expected: Some(expected),
             found,
             ..Example::default()
         };
-        let listed = self.listed.get_mut(&records.partition).and_then(|of| of.get_mut(&position));
+        let listed = self.listed.get_mut(&records.partition).and_then(|of| of.get_mut(&*position));
         match listed {
             None if unlisted => {}
             None => {
@@ -126,7 +133,7 @@ impl Letters {
         for (partition, of_partition) in self.listed {
             let accused = |listed: &Listed| unexplained(listed) && (listed.read || count > unread);
             let mut rest: Vec<_> = of_partition.into_iter().filter(|(_, listed)| accused(listed)).collect();
-            rest.sort_by_key(|(position, _)| *position);
+            rest.sort_by_key(|(_, listed)| listed.number);
             for (position, Listed { number, stage, code, cause, .. }) in rest {
                 self.findings.unexpected.add(|| Example {
                     partition: Some(partition.to_string()),

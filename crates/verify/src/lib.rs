@@ -133,7 +133,7 @@ pub async fn verify(
 
     let mut report = Report::of(&claims, options, &*source);
     let reached = tokens::reached(&claims, &*built.sink, &cx, &mut report).await.map_err(of_sink)?;
-    let range = Range::of(&claims, &reached);
+    let range = Range::of(&claims, &reached, &*source);
     let mut letters = Letters::load(claimant, &claims).await?;
     let mut volatile = BTreeSet::new();
     for spec in claims.stretches.iter().map(|stretch| &stretch.spec).chain([&claims.spec]) {
@@ -154,8 +154,8 @@ pub async fn verify(
         });
     };
     report.not_durable.clone_from(&audited.not_durable);
-    let mut replay = Replay::new(&claims, plugins, audited, &built.rows, range)?;
-    replay.run(&*source, &cx, &mut letters, &mut report, &mut watch).await?;
+    let mut replay = Replay::new(&claims, plugins, audited, &built.rows, range, &*source)?;
+    replay.run(&cx, &mut letters, &mut report, &mut watch).await?;
     watch(Progress { records: report.records(), share: Some(1.0), comparing: true });
     report.rows = replay.finish().await.map_err(of_sink)?;
     report.conclude(&claims, &reached, letters);

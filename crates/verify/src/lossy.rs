@@ -24,7 +24,7 @@ impl Lossy {
             if contains(document, REPLACEMENT) && !has_it_already(records, row) {
                 self.0.add(|| Example {
                     partition: Some(records.partition.to_string()),
-                    position: Some(records.offsets[row]),
+                    position: Some(records.before(row).at.to_string()),
                     place: Some("U+FFFD replaces bytes of its key or metadata that are not UTF-8".into()),
                     expected: records.keys.as_ref().and_then(|keys| keys.get(row)).map(hex),
                     found: Some(shown(document)),

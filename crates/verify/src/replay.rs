@@ -30,12 +30,13 @@ const TRIES: u32 = 5;
 /// The reason why a read range can't be read again.
 const GONE: &str = "the source no longer has it";
 
-pub(crate) struct Replay {
+pub(crate) struct Replay<'a> {
     /// The work of each spec of the generation, the current one last.
     stretches: Vec<Stretch>,
     auditor: Box<dyn Auditor>,
     lossy: Lossy,
-    range: Range,
+    range: Range<'a>,
+    source: &'a dyn Source,
 }
 
 /// The work of one spec.
@@ -48,20 +49,20 @@ struct Stretch {
 
 impl Stretch {
     /// Counts the leading records that belong to it or to an earlier stretch.
-    fn end(&self, records: &Records) -> usize {
+    fn end(&self, records: &Records, range: &Range<'_>) -> usize {
         let Some(until) = &self.until else { return records.len() };
-        let at = until.get(&records.partition).map_or(0, number);
-        records.offsets.partition_point(|offset| *offset < at)
+        until.get(&records.partition).map_or(0, |at| range.count_before(records, at))
     }
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
     pub(crate) fn new(
         claims: &Claims,
         plugins: Arc<dyn Plugins>,
         audited: Audited,
         rows: &SinkRows,
-        range: Range,
+        range: Range<'a>,
+        source: &'a dyn Source,
     ) -> Result<Self, Error> {
         let stretch = |spec: &PipelineSpec, until: Option<&Positions>| {
             let declared = Declared { sink: rows.clone(), ..plugins.declared(spec) };
@@ -77,28 +78,27 @@ impl Replay {
         };
         let earlier = claims.stretches.iter().map(|earlier| stretch(&earlier.spec, Some(&earlier.until)));
         let stretches = earlier.chain([stretch(&claims.spec, None)]).collect::<Result<_, Error>>()?;
-        Ok(Self { stretches, auditor: audited.auditor, lossy: Lossy::default(), range })
+        Ok(Self { stretches, auditor: audited.auditor, lossy: Lossy::default(), range, source })
     }
 
     /// Reads all lanes, one after the other.
     pub(crate) async fn run(
         &mut self,
-        source: &dyn Source,
         cx: &Context,
         letters: &mut Letters,
         report: &mut Report,
         watch: &mut impl FnMut(Progress),
     ) -> Result<(), Error> {
         for (partition, from, to) in std::mem::take(&mut self.range.gone) {
-            report.missing(&partition, from, to, GONE);
+            report.missing(&partition, &from, &to, GONE);
         }
         for lane in 0..self.range.lanes {
             let mut tries = 0;
             while !self.range.is_done(lane) {
-                match self.read(lane, source, cx, letters, report, watch).await {
+                match self.read(lane, cx, letters, report, watch).await {
                     Ok(reason) => {
                         for (partition, from, to) in self.range.give_up(lane) {
-                            report.missing(&partition, from, to, reason);
+                            report.missing(&partition, &from, &to, reason);
                         }
                     }
                     Err(Stopped::Lost { partition, earliest, reason }) => {
@@ -120,7 +120,6 @@ impl Replay {
     async fn read(
         &mut self,
         lane: u32,
-        source: &dyn Source,
         cx: &Context,
         letters: &mut Letters,
         report: &mut Report,
@@ -129,7 +128,7 @@ impl Replay {
         let plan = self.range.parts.iter().map(|(partition, part)| (partition.clone(), part.lane)).collect();
         let (lanes, positions) = (self.range.lanes, self.range.positions());
         let assignment = Assignment { lane, lanes, positions, plan, passed: Positions::new() };
-        let mut reader: Box<dyn Reader> = source.open(cx, assignment).await?;
+        let mut reader: Box<dyn Reader> = self.source.open(cx, assignment).await?;
         while !self.range.is_done(lane) {
             let Ok(read) = tokio::time::timeout(PATIENCE, reader.read()).await else {
                 return Ok("the source returned nothing more");
@@ -143,34 +142,37 @@ impl Replay {
 
     /// Handles a position that the source does not have any more: reading continues at the first available record.
     fn lost(&mut self, partition: &Partition, earliest: Position, reason: &str, report: &mut Report) {
-        let Some(part) = self.range.parts.get_mut(partition) else { return };
+        let Some(part) = self.range.parts.get(partition) else { return };
         // Another file or topic may have taken its place and starts from the beginning.
-        let to = earliest.as_offset().filter(|to| *to > part.at && earliest.identity.is_none());
-        let to = to.map_or(part.end, |to| to.min(part.end));
-        report.missing(partition, part.at, to, reason);
-        (part.at, part.from) = (to, Some(earliest));
+        let goes_on = earliest.identity.is_none() && self.range.is_before(&part.at, &earliest);
+        let to = if goes_on { self.range.first(&earliest, &part.end) } else { part.end.clone() };
+        report.missing(partition, &part.at, &to, reason);
+        if let Some(part) = self.range.parts.get_mut(partition) {
+            (part.at, part.from) = (to, Some(earliest));
+        }
     }
 
     async fn take(&mut self, mut records: Records, letters: &mut Letters, report: &mut Report) -> Result<(), Stopped> {
-        let Some(part) = self.range.parts.get_mut(&records.partition) else { return Ok(()) };
-        if part.at >= part.end {
+        let Some(part) = self.range.parts.get(&records.partition) else { return Ok(()) };
+        if !self.range.is_before(&part.at, &part.end) {
             return Ok(()); // read since
         }
-        let (from, to) = (number(&records.from), number(&records.to));
-        if records.lost.is_some() || part.from.is_some() && from != part.at {
-            let passed_over = records.lost.as_ref().map_or(from, |lost| number(&lost.to));
-            report.missing(&records.partition, part.at, passed_over.min(part.end), GONE);
+        if records.lost.is_some() || part.from.is_some() && records.from.at != part.at.at {
+            let passed_over = records.lost.as_ref().map_or(&records.from, |lost| &lost.to);
+            report.missing(&records.partition, &part.at, &self.range.first(passed_over, &part.end), GONE);
         }
-        let end = part.end;
-        let unlisted_from = part.journalled;
-        (part.at, part.from) = (to, Some(records.to.clone()));
-        records.truncate(records.offsets.partition_point(|offset| *offset < end));
+        let of_range = self.range.count_before(&records, &part.end);
+        let listed = self.range.count_before(&records, &part.journalled);
+        if let Some(part) = self.range.parts.get_mut(&records.partition) {
+            (part.at, part.from) = (records.to.clone(), Some(records.to.clone()));
+        }
+        records.truncate(of_range);
         let mut begin = 0;
         for stretch in 0..self.stretches.len() {
-            let end = self.stretches[stretch].end(&records);
+            let end = self.stretches[stretch].end(&records, &self.range);
             if begin < end {
                 let of_it = Arc::new(records.slice(begin..end));
-                self.process(stretch, of_it, unlisted_from, letters, report).await?;
+                self.process(stretch, of_it, listed.saturating_sub(begin), letters, report).await?;
                 begin = end;
             }
         }
@@ -181,15 +183,14 @@ impl Replay {
         &mut self,
         stretch: usize,
         records: Arc<Records>,
-        unlisted_from: u64,
+        listed: usize,
         letters: &mut Letters,
         report: &mut Report,
     ) -> Result<(), Stopped> {
         letters.read(&records);
         // The sink may have rejected a record that is listed, or that is not listed yet.
-        let place = |row: &u32| records.offsets[*row as usize];
-        let is_doubtful =
-            |row: &u32| place(row) >= unlisted_from || letters.turned_down(&records.partition, place(row)).is_some();
+        let is_listed = |row: u32| (row as usize) < listed;
+        let is_doubtful = |row: &u32| !is_listed(*row) || letters.turned_down(&records, *row).is_some();
         let doubtful: Arc<BTreeSet<u32>> = Arc::new((0..records.len() as u32).filter(is_doubtful).collect());
         let mut outcome = self.run_again(stretch, &records, &doubtful).await?;
         if !outcome.new_columns.is_empty() {
@@ -200,7 +201,7 @@ impl Replay {
         }
         let Outcome { said, asked, filtered, mut dead, unsaid, .. } = outcome;
         for asked in &asked {
-            let refused = self.refused(asked, unlisted_from, letters, report).await?;
+            let refused = self.refused(asked, listed, letters, report).await?;
             dead.extend(refused);
         }
         dead.sort_by_key(|dead| dead.row);
@@ -208,18 +209,12 @@ impl Replay {
         let gone: BTreeSet<u32> = dead.iter().map(|dead| dead.row).collect();
         let rows = if gone.is_empty() { said } else { said.retain(|row| !gone.contains(&said.rows[row])) };
         for record in &unsaid {
-            let at = place(record);
-            report.missing(
-                &records.partition,
-                at,
-                at + 1,
-                "the record can't be written as JSON, so it can't be compared",
-            );
+            report.missing_record(&records, *record, "the record can't be written as JSON, so it can't be compared");
         }
         self.lossy.look(&rows);
         self.auditor.expect(&rows).await.map_err(|error| Stopped::Other(Error::Connector { part: "sink", error }))?;
         for dead in &dead {
-            letters.expect(&records, dead, place(&dead.row) >= unlisted_from);
+            letters.expect(&records, dead, !is_listed(dead.row));
         }
         let counted = &mut report.counted;
         counted.read += records.len() as u64;
@@ -256,7 +251,7 @@ impl Replay {
     async fn refused(
         &mut self,
         asked: &Output,
-        unlisted_from: u64,
+        listed_rows: usize,
         letters: &Letters,
         report: &mut Report,
     ) -> Result<Vec<Dead>, Stopped> {
@@ -266,27 +261,26 @@ impl Replay {
         let mut dead: Vec<Dead> = Vec::new();
         let all: BTreeSet<u32> = asked.rows.iter().copied().collect();
         for record in all {
-            let position = records.offsets[record as usize];
-            let listed = letters.turned_down(&records.partition, position);
+            let listed = letters.turned_down(records, record);
             let own = (0..asked.len()).filter(|row| asked.rows[*row] == record);
             let refused = match listed {
                 Some("no-fields") => own.clone().all(|row| is_bare(&asked.payload, row)),
                 _ => own.clone().any(|row| refusals.get(row).is_some_and(Option::is_some)),
             };
-            if listed.is_none() && !(refused && position >= unlisted_from) {
+            if listed.is_none() && !(refused && record as usize >= listed_rows) {
                 continue;
             }
-            let cause = letters.cause(&records.partition, position).filter(|cause| self.auditor.is_own_reason(cause));
+            let cause = letters.cause(records, record).filter(|cause| self.auditor.is_own_reason(cause));
             if let (false, Some(cause)) = (refused, cause) {
                 report.at_its_word.add(|| Example {
                     partition: Some(records.partition.to_string()),
-                    position: Some(position),
+                    position: Some(records.before(record as usize).at.to_string()),
                     found: Some(cause.into()),
                     ..Example::default()
                 });
             } else if !refused {
                 let reason = "listed as rejected by the sink; cannot confirm that it would be rejected now";
-                report.missing(&records.partition, position, position + 1, reason);
+                report.missing_record(records, record, reason);
             }
             let code = if listed == Some("no-fields") { "no-fields" } else { "rejected" };
             dead.push(Dead { row: record, stage: "sink".into(), code, cause: String::new() });
@@ -308,10 +302,6 @@ fn is_bare(payload: &Payload, row: usize) -> bool {
         Payload::Documents { data, spans } => spans[row].of(data) == b"{}",
         Payload::Columns(batch) => batch.columns().iter().all(|column| column.is_null(row)),
     }
-}
-
-fn number(position: &Position) -> u64 {
-    position.as_offset().unwrap_or(0)
 }
 
 /// The reason why reading a lane stopped.

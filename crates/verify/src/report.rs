@@ -3,11 +3,12 @@ use crate::{Options, letters::Letters};
 use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
-    position::Partition,
+    position::{Partition, Position},
     spec::Component,
 };
 use dataflow_engine::claims::Claims;
 use dataflow_sdk::{
+    Records,
     audit::{Finding, Findings},
     source::Source,
 };
@@ -115,10 +116,10 @@ pub struct Missing {
     pub partition: Option<String>,
     /// From this position on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<u64>,
+    pub from: Option<String>,
     /// Up to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<u64>,
+    pub to: Option<String>,
     /// The reason.
     pub reason: String,
 }
@@ -143,8 +144,8 @@ impl Report {
             if reached(partition).is_none_or(|now| !source.is_same(at, now)) {
                 report.missing(
                     partition,
-                    0,
-                    at.as_offset().unwrap_or_default(),
+                    &source.beginning(),
+                    at,
                     "transforms or types were changed since, and the partition was renamed or replaced",
                 );
             }
@@ -158,9 +159,17 @@ impl Report {
     }
 
     /// Records a part of the range that can't be checked.
-    pub(crate) fn missing(&mut self, partition: &Partition, from: u64, to: u64, reason: impl Into<String>) {
-        let partition = Some(partition.to_string());
-        self.unverifiable.push(Missing { partition, from: Some(from), to: Some(to), reason: reason.into() });
+    pub(crate) fn missing(&mut self, partition: &Partition, from: &Position, to: &Position, reason: impl Into<String>) {
+        let (partition, reason) = (Some(partition.to_string()), reason.into());
+        let [from, to] = [from, to].map(|at| Some(at.to_string()));
+        self.unverifiable.push(Missing { partition, from, to, reason });
+    }
+
+    /// Records a record that can't be checked.
+    pub(crate) fn missing_record(&mut self, records: &Records, row: u32, reason: &str) {
+        let (row, next) = (row as usize, row as usize + 1);
+        let to = if next < records.len() { records.before(next) } else { records.to.clone() };
+        self.missing(&records.partition, &records.before(row), &to, reason);
     }
 
     pub(crate) fn records(&self) -> u64 {

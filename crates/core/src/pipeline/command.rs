@@ -81,6 +81,8 @@ pub enum Request {
         /// What lies between there and where it is, as far as the source [can tell](super::event::NewGeneration::passed).
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         passed: Vec<Lost>,
+        /// How far the source was read, or passed over for good.
+        reached: Positions,
         /// How the generation that ends was settled.
         settlement: Settlement,
         /// Random: tells the new one from others of its number.
@@ -217,6 +219,8 @@ pub struct Prepared {
     pub change: Change,
     /// How the spec so far was settled. While the pipeline runs: where it is known to be, if its sink can be asked at all.
     pub settlement: Settlement,
+    /// How far the source was read, or passed over for good.
+    pub reached: Positions,
     /// Random: tells a generation that starts from others of its number.
     pub nonce: u64,
     /// Lanes to use, if it is started with it and its generation has not fixed them yet.

@@ -79,8 +79,8 @@ fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision
         Request::Start { lanes } => start::start(state, command, *lanes),
         Request::Stop => stop::stop(state, command),
         Request::Restart { lanes } => restart::restart(state, command, *lanes),
-        Request::ResetCheckpoint { to, positions, passed, settlement, nonce } => {
-            reset_checkpoint::reset_checkpoint(state, command, to, (positions, passed), settlement, *nonce)
+        Request::ResetCheckpoint { to, positions, passed, reached, settlement, nonce } => {
+            reset_checkpoint::reset_checkpoint(state, command, to, (positions, passed, reached), settlement, *nonce)
         }
         Request::Delete { discard } => delete::delete(state, command, *discard),
         Request::Ingest { batch_id, hash, records, bytes, chunk } => {

@@ -219,6 +219,9 @@ pub struct NewGeneration {
     pub met: Vec<Generation>,
     /// Where it begins; a partition that is missing begins where the source begins.
     pub positions: Positions,
+    /// How far the source was read, or passed over for good, before it begins.
+    #[serde(default, skip_serializing_if = "Positions::is_empty")]
+    pub reached: Positions,
     /// Where the old one was, where that says nothing to the source any more and a user gave it up.
     #[serde(default, skip_serializing_if = "Positions::is_empty")]
     pub given_up: Positions,

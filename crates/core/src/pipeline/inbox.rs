@@ -75,6 +75,11 @@ impl Inbox {
     /// The name of its one partition.
     pub const PARTITION: &str = "http";
 
+    /// How many of the records that were pushed are read at these positions.
+    pub fn read_before(positions: &Positions) -> u64 {
+        positions.get(Self::PARTITION).and_then(Position::as_offset).unwrap_or(0)
+    }
+
     /// Bytes that wait.
     pub fn pending_bytes(&self) -> u64 {
         self.bytes

@@ -152,11 +152,12 @@ impl Progress {
     }
 
     /// How far the source was read, or passed over for good, once `settled` has taken the place of what is known of those lanes.
-    pub fn reached_with(&self, settled: &[LaneProgress]) -> Positions {
+    /// Which of two positions is after the other only the source can tell.
+    pub fn reached_with(&self, settled: &[LaneProgress], is_after: impl Fn(&Position, &Position) -> bool) -> Positions {
         let mut reached = self.reached.clone();
         if self.has_committed(settled) {
             for (partition, at) in self.positions_with(settled) {
-                if reached.get(&partition).is_none_or(|known| !known.is_after(&at)) {
+                if reached.get(&partition).is_none_or(|known| !is_after(known, &at)) {
                     reached.insert(partition, at);
                 }
             }
@@ -265,7 +266,7 @@ impl Progress {
             self.keep(&lane.chunks);
             self.by_lane.insert(lane.lane, lane.clone());
         }
-        let (mut earlier, held, reached) = (self.counters(), self.held_by_target(&[]), self.reached_with(&[]));
+        let (mut earlier, held) = (self.counters(), self.held_by_target(&[]));
         if !self.has_committed(&[]) {
             earlier.read -= self.passed;
             earlier.lost -= self.passed;
@@ -322,7 +323,7 @@ impl Progress {
             away: std::mem::take(&mut self.away),
             elsewhere,
             again: self.again,
-            reached,
+            reached: next.reached.clone(),
             passed,
             notes: next.notes.clone(),
             passing: Passing::default(),

@@ -166,6 +166,7 @@ impl Life {
                 to: "positions".into(),
                 positions: at(*to),
                 passed: vec![],
+                reached: Positions::new(),
                 settlement: self.settlement(*settle),
                 nonce: NONCE,
             },

@@ -15,7 +15,11 @@ use dataflow_core::{
     problem::Problem,
     spec::PipelineSpec,
 };
-use dataflow_sdk::{sink::TakeOver, source::Place};
+use dataflow_sdk::{
+    sink::TakeOver,
+    source::{Place, Source},
+};
+use std::cmp::Ordering;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -158,15 +162,16 @@ impl Entity {
             ResetTo::Journal => "journal",
         };
         let nonce = self.around.parts.rng.next();
-        let request = |positions, passed, settlement| Request::ResetCheckpoint {
+        let request = |positions, passed, reached, settlement| Request::ResetCheckpoint {
             to: name.into(),
             positions,
             passed,
+            reached,
             settlement,
             nonce,
         };
         let forced = Settlement::Unsettled { reason: String::new(), forced: true };
-        decide(&self.slot.state(), &to(request(Positions::new(), Vec::new(), forced)))?;
+        decide(&self.slot.state(), &to(request(Positions::new(), Vec::new(), Positions::new(), forced)))?;
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
         let named = match &place {
             ResetTo::Positions(named) if named.is_empty() => {
@@ -212,8 +217,9 @@ impl Entity {
         {
             return Err(nowhere_here(&pipeline.inbox, at, &self.since(&pipeline)).into());
         }
+        let reached = self.reached(&pipeline, &settlement);
         let chosen = match place {
-            ResetTo::SinkToken => return Ok(request(current, Vec::new(), settlement)),
+            ResetTo::SinkToken => return Ok(request(current, Vec::new(), reached, settlement)),
             ResetTo::Journal => pipeline.progress.positions(),
             ResetTo::Beginning => earliest,
             ResetTo::End => self.resolve(&pipeline, &Place::End).await?,
@@ -227,14 +233,20 @@ impl Entity {
         if pushed && !force && !self.slot.state().is_behind() && !matches!(place, ResetTo::Journal) {
             still_pending(&pipeline, &settlement, &positions)?;
         }
-        let reached = pipeline.progress.reached_with(settlement.lanes());
         // Where a sink's position of pushed records says nothing here, what it has can't be told from what is pending.
         if !force && (!pushed || decided.is_none()) {
             let has = decided.as_ref().unwrap_or(&reached);
-            self.written_twice(&pipeline, &settlement, has, &positions).await?;
+            self.written_twice(&pipeline, &settlement, has, &positions, source).await?;
         }
-        let passed = if pushed { Vec::new() } else { self.passed(&pipeline, &reached, &positions).await };
-        Ok(request(positions, passed, settlement))
+        let passed = if pushed { Vec::new() } else { self.passed(&pipeline, &reached, &positions, source).await };
+        Ok(request(positions, passed, reached, settlement))
+    }
+
+    /// How far the source was read, or passed over for good.
+    pub(super) fn reached(&self, pipeline: &Pipeline, settlement: &Settlement) -> Positions {
+        let source = self.around.parts.plugins.source(&pipeline.spec.source).ok();
+        let is_after = |one: &Position, other: &Position| is_after(source.as_deref(), one, other);
+        pipeline.progress.reached_with(settlement.lanes(), is_after)
     }
 
     /// Turns down to write records again to a target that has them and does not recognise them.
@@ -244,6 +256,7 @@ impl Entity {
         settlement: &Settlement,
         has: &Positions,
         to: &Positions,
+        source: Option<&dyn Source>,
     ) -> Result<(), Rejected> {
         let lanes = settlement.lanes();
         let progress = &pipeline.progress;
@@ -254,7 +267,7 @@ impl Entity {
             return Ok(());
         }
         let is_there = |(partition, has): &(&Partition, &Position)| match to.get(*partition) {
-            Some(to) => has.is_after(to),
+            Some(to) => is_after(source, has, to),
             // What is not there any more is not read again.
             None => to.is_empty(),
         };
@@ -262,7 +275,7 @@ impl Entity {
         let counts = self.count(pipeline, to, &behind).await;
         let places = behind.into_iter().filter_map(|(partition, has)| {
             let records = counts.get(&partition).copied();
-            let from = to.get(&partition).cloned().unwrap_or(Position::offset(0));
+            let from = to.get(&partition).cloned().or(source.map(Source::beginning))?;
             (records != Some(0)).then_some(Doubled { partition, from, to: has, records })
         });
         let places: Vec<Doubled> = places.collect();
@@ -270,26 +283,39 @@ impl Entity {
     }
 
     /// What lies between what was read so far and where it goes on.
-    async fn passed(&self, pipeline: &Pipeline, reached: &Positions, to: &Positions) -> Vec<Lost> {
+    async fn passed(
+        &self,
+        pipeline: &Pipeline,
+        reached: &Positions,
+        to: &Positions,
+        source: Option<&dyn Source>,
+    ) -> Vec<Lost> {
+        let Some(source) = source else { return Vec::new() };
+        let beginning = source.beginning();
         let is_passed = |(partition, to): &(&Partition, &Position)| match reached.get(*partition) {
-            Some(reached) => to.is_after(reached) || !to.is_like(reached),
+            Some(reached) => is_after(Some(source), to, reached) || !source.is_same(to, reached),
             None => true,
         };
         let ahead: Positions = to
             .iter()
             .filter(is_passed)
-            .filter(|(_, to)| to.as_offset() != Some(0))
+            .filter(|(_, to)| source.order(to, &beginning) != Some(Ordering::Equal))
             .map(|(partition, to)| (partition.clone(), to.clone()))
             .collect();
         let counts = self.count(pipeline, reached, &ahead).await;
         let lost = ahead.into_iter().filter_map(|(partition, to)| {
             let records = counts.get(&partition).copied();
-            let from = reached.get(&partition).filter(|from| from.is_like(&to)).cloned();
-            let from = from.unwrap_or(Position::offset(0));
+            let from = reached.get(&partition).filter(|from| source.is_same(from, &to)).cloned();
+            let from = from.unwrap_or_else(|| beginning.clone());
             (records != Some(0)).then_some(Lost { partition, from, to, records: records.unwrap_or(0) })
         });
         lost.collect()
     }
+}
+
+/// Whether the first position of a partition is after the second one, as far as the source can tell.
+fn is_after(source: Option<&dyn Source>, one: &Position, other: &Position) -> bool {
+    source.is_some_and(|source| source.is_same(one, other) && source.order(one, other) == Some(Ordering::Greater))
 }
 
 /// Turns down to go on at a position of the sink that means nothing here.

@@ -11,6 +11,7 @@ use dataflow_core::{
     chunk::ChunkRef,
     id::PipelineId,
     pipeline::{Rejected, State},
+    position::Position,
 };
 use dataflow_journal::{Entry, Journal, stored};
 use dataflow_sdk::source::Placed;
@@ -56,7 +57,7 @@ async fn number_lines(around: &Surroundings, slot: &Slot, letters: &mut [DeadLet
     let Ok(source) = around.parts.plugins.source(&pipeline.spec.source) else { return };
     let placed = letters.iter().map(|letter| Placed {
         partition: letter.partition.as_str().into(),
-        offset: letter.position.parse().unwrap_or(u64::MAX),
+        position: Position { at: letter.position.as_str().into(), identity: None },
         bytes: letter.bytes().unwrap_or_default(),
     });
     let (records, giving_up) = (placed.collect(), CancellationToken::new());

@@ -68,7 +68,8 @@ impl Entity {
 
     fn prepared(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: Settlement, known: Option<&str>) -> Prepared {
         let change = self.change(pipeline, wanted, &settlement, known);
-        Prepared { change, settlement, nonce: self.around.parts.rng.next(), lanes: 1 }
+        let reached = self.reached(pipeline, &settlement);
+        Prepared { change, settlement, reached, nonce: self.around.parts.rng.next(), lanes: 1 }
     }
 
     /// What an update changes; its target is `known` by another name.

@@ -5,7 +5,7 @@ use dataflow_core::{
     chunk::ChunkRef,
     id::PipelineId,
     pipeline::{State, state::Inbox},
-    position::{Partition, Position, Positions},
+    position::Positions,
 };
 use std::time::Duration;
 
@@ -41,8 +41,7 @@ impl LocalRegion {
     /// Waits until the pushed records before `position` are committed; false if that takes longer.
     pub(super) async fn delivered(&self, slot: &Slot, position: u64, within: Duration) -> bool {
         let committed = || {
-            let partition = Partition::from(Inbox::PARTITION);
-            let of = |positions: &Positions| positions.get(&partition).and_then(Position::as_offset).unwrap_or(0);
+            let of = |positions: &Positions| Inbox::read_before(positions);
             let live = slot
                 .live()
                 .map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));

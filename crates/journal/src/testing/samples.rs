@@ -145,6 +145,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
         generation: Generation::new(2, 0x5f3a),
         met: Vec::new(),
         positions: [("user-events/0".into(), Position::offset(5))].into(),
+        reached: [("user-events/0".into(), Position::offset(9))].into(),
         given_up: [].into(),
         settled: vec![LaneProgress { chunks: vec![], warnings: Default::default(), handle: None, ..lane(9) }],
         lost: None,

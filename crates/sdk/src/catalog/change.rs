@@ -10,30 +10,34 @@ use crate::{
 };
 use dataflow_core::{
     pipeline::command::Change,
-    position::{Partition, Positions},
+    position::{Partition, Position, Positions},
     spec::{Component, PipelineSpec},
 };
 use serde_json::{Map, Value};
+use std::cmp::Ordering;
 
-/// What a source's settings say to those before them (none: of another type), and to the positions in these partitions.
+/// What a source's settings say to those before them (none: of another type), and to these positions.
 /// None: one of both can't be read, for instance where a secret stands for a number.
-pub(super) type Reading = fn(Option<Value>, Value, &[&Partition]) -> Option<Read>;
+pub(super) type Reading = fn(Option<Value>, Value, &Positions) -> Option<Read>;
 
 pub(super) struct Read {
     like: bool,
     kept: Vec<Kept>,
+    /// Of each, whether nothing was read of its partition.
+    untouched: Vec<bool>,
     begins: Place,
 }
 
-pub(super) fn reading<C: SourceConfig>(before: Option<Value>, after: Value, partitions: &[&Partition]) -> Option<Read> {
+pub(super) fn reading<C: SourceConfig>(before: Option<Value>, after: Value, positions: &Positions) -> Option<Read> {
     let after = parse::<C>(after).ok()?;
     let before = before.map(parse::<C>).transpose().ok()?;
-    let keeps = |partition: &&Partition| before.as_ref().map_or(Kept::Unread, |before| after.keeps(before, partition));
-    Some(Read {
-        like: before.as_ref().is_some_and(|before| after.reads_like(before)),
-        kept: partitions.iter().map(keeps).collect(),
-        begins: after.begins(),
-    })
+    let keeps = |partition: &Partition| before.as_ref().map_or(Kept::Unread, |before| after.keeps(before, partition));
+    let like = before.as_ref().is_some_and(|before| after.reads_like(before));
+    let (kept, begins) = (positions.keys().map(keeps).collect(), after.begins());
+    let source = after.build();
+    let beginning = source.beginning();
+    let untouched = |at: &Position| source.order(at, &beginning).is_some_and(Ordering::is_le);
+    Some(Read { like, kept, untouched: positions.values().map(untouched).collect(), begins })
 }
 
 impl Catalog {
@@ -45,24 +49,24 @@ impl Catalog {
         positions: &Positions,
         connections: &Connections,
     ) -> Change {
-        let partitions: Vec<&Partition> = positions.keys().collect();
-        let Read { like, kept, begins } = self.read(&before.source, &after.source, &partitions, connections);
+        let Read { like, kept, untouched, begins } = self.read(&before.source, &after.source, positions, connections);
         let (from, to) = (self.target(&before.sink, connections), self.target(&after.sink, connections));
         let target = (from != to).then_some((from, to));
         let goes_on = kept.contains(&Kept::Yes);
-        let given_up = positions.iter().zip(kept).filter_map(|((partition, at), kept)| {
-            if at.as_offset() == Some(0) {
-                return None; // nothing was read of it
-            }
-            let instead = match kept {
-                Kept::No => format!("it would be read from {begins}"),
-                Kept::Unread if !goes_on => {
-                    format!("it would be read no longer; what is read instead begins at {begins}")
+        let given_up =
+            positions.keys().zip(kept.into_iter().zip(untouched)).filter_map(|(partition, (kept, untouched))| {
+                if untouched {
+                    return None;
                 }
-                Kept::Yes | Kept::Unread => return None,
-            };
-            Some((partition.clone(), instead))
-        });
+                let instead = match kept {
+                    Kept::No => format!("it would be read from {begins}"),
+                    Kept::Unread if !goes_on => {
+                        format!("it would be read no longer; what is read instead begins at {begins}")
+                    }
+                    Kept::Yes | Kept::Unread => return None,
+                };
+                Some((partition.clone(), instead))
+            });
         Change {
             source: !like,
             given_up: given_up.collect(),
@@ -90,24 +94,19 @@ impl Catalog {
         declared
     }
 
-    fn read(
-        &self,
-        before: &Component,
-        after: &Component,
-        partitions: &[&Partition],
-        connections: &Connections,
-    ) -> Read {
+    fn read(&self, before: &Component, after: &Component, positions: &Positions, connections: &Connections) -> Read {
         let same = before == after;
         let unknown = || Read {
             like: same,
-            kept: vec![if same { Kept::Yes } else { Kept::No }; partitions.len()],
+            kept: vec![if same { Kept::Yes } else { Kept::No }; positions.len()],
+            untouched: vec![false; positions.len()],
             begins: Place::Beginning,
         };
         let Some(connector) = self.get(Role::Source, &after.kind) else { return unknown() };
         let Make::Source { reading, .. } = connector.make else { return unknown() };
         let filled = |component| Value::Object(own(connector, component, connections));
         let earlier = (before.kind == after.kind).then(|| filled(before));
-        reading(earlier, filled(after), partitions).unwrap_or_else(unknown)
+        reading(earlier, filled(after), positions).unwrap_or_else(unknown)
     }
 
     /// Where a sink writes. One whose settings can't be read writes where nobody else does.

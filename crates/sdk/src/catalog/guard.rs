@@ -120,6 +120,10 @@ impl Source for Guarded<Box<dyn Source>> {
         Ok(Box::new(Guarded { inner, redactor: self.redactor.clone() }))
     }
 
+    fn beginning(&self) -> Position {
+        self.inner.beginning()
+    }
+
     fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
         self.inner.order(one, other)
     }

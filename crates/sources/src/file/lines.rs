@@ -15,7 +15,8 @@ const MOST: u64 = 256 << 20;
 /// The line at which each record begins; none if its file is gone, holds something else by now, is compressed or too long.
 pub(super) fn of(source: &FileSource, cx: &Context, records: &[Placed]) -> Vec<Option<u64>> {
     let mut of_file: BTreeMap<&Partition, Vec<usize>> = BTreeMap::new();
-    for (place, record) in records.iter().enumerate() {
+    let offset = |place: usize| records[place].position.as_offset();
+    for (place, record) in records.iter().enumerate().filter(|(place, _)| offset(*place).is_some()) {
         of_file.entry(&record.partition).or_default().push(place);
     }
     let (mut lines, mut left) = (vec![None; records.len()], MOST);
@@ -25,15 +26,15 @@ pub(super) fn of(source: &FileSource, cx: &Context, records: &[Placed]) -> Vec<O
             continue;
         }
         let Ok(file) = tail::open(&path, cx) else { continue };
-        places.sort_by_key(|place| records[*place].offset);
+        places.sort_by_key(|place| offset(*place));
         let (mut reader, mut at, mut line) = (BufReader::with_capacity(1 << 16, &file), 0, 1);
         for place in places {
-            let Placed { offset, bytes, .. } = &records[place];
+            let (Some(offset), bytes) = (offset(place), &records[place].bytes) else { continue };
             let Some(rest) = left.checked_sub(offset - at) else { break };
             let Ok(newlines) = newlines(&mut reader, offset - at) else { break };
-            (left, at, line) = (rest, *offset, line + newlines);
+            (left, at, line) = (rest, offset, line + newlines);
             let mut there = vec![0; bytes.len()];
-            let is_there = file.read_exact_at(&mut there, *offset).is_ok() && there == *bytes;
+            let is_there = file.read_exact_at(&mut there, offset).is_ok() && there == *bytes;
             lines[place] = (is_there && !bytes.is_empty()).then_some(line);
         }
     }

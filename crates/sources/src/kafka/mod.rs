@@ -368,7 +368,7 @@ impl Source for KafkaSource {
 
     /// Offsets stand for records: those of a log that is compacted, and of transactions, are fewer.
     async fn count(&self, cx: &Context, from: &Positions, to: &Positions) -> Result<BTreeMap<Partition, u64>, Error> {
-        let mut counts = extent::count(&self.extents(cx).await?, from, to);
+        let mut counts = extent::count(self, &self.extents(cx).await?, from, to);
         if self.begins() == Place::End {
             // What was never read begins after all that was there.
             counts.iter_mut().filter(|(partition, _)| !from.contains_key(*partition)).for_each(|(_, count)| *count = 0);

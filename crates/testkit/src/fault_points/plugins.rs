@@ -86,6 +86,10 @@ impl Source for WatchedSource {
         self.faults.with(Point::SourceOpen, self.inner.open(cx, lane)).await
     }
 
+    fn beginning(&self) -> Position {
+        self.inner.beginning()
+    }
+
     fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
         self.inner.order(one, other)
     }

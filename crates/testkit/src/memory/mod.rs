@@ -2,6 +2,7 @@
 //! crash a node and inspect it.
 pub mod fault;
 pub mod feed;
+pub mod keyset;
 mod named;
 pub mod row;
 pub mod sink;
@@ -11,6 +12,7 @@ pub mod store;
 
 pub use fault::Fault;
 pub use feed::{Feed, feed};
+pub use keyset::KeysetMemorySource;
 pub use row::Row;
 pub use sink::{KeyedMemorySink, MemorySink};
 pub use source::MemorySource;
@@ -23,8 +25,9 @@ pub fn forget(name: &str) {
     store::STORES.forget(name);
 }
 
-/// Adds the memory connectors to a catalogue, as `memory` (source, transactional sink), `memoryKeyed` and `memoryStaged`.
+/// Adds the memory connectors to a catalogue, as `memory` (source, transactional sink), `memoryKeyset`, `memoryKeyed` and
+/// `memoryStaged`.
 pub fn register(catalog: &mut dataflow_sdk::Catalog) {
-    let with_source = std::mem::take(catalog).source::<MemorySource>();
+    let with_source = std::mem::take(catalog).source::<MemorySource>().source::<KeysetMemorySource>();
     *catalog = with_source.sink::<MemorySink>().sink::<KeyedMemorySink>().sink::<StagedMemorySink>();
 }

@@ -47,6 +47,7 @@ pub(super) fn begin(
         generation,
         met,
         positions,
+        reached: Positions::new(),
         given_up,
         settled,
         lost,

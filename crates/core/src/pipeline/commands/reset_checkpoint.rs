@@ -12,7 +12,7 @@ pub(in crate::pipeline) fn reset_checkpoint(
     state: &State,
     command: &Command,
     to: &str,
-    (positions, passed): (&Positions, &[Lost]),
+    (positions, passed, reached): (&Positions, &[Lost], &Positions),
     settlement: &Settlement,
     nonce: u64,
 ) -> Result<Decision, Rejected> {
@@ -21,6 +21,7 @@ pub(in crate::pipeline) fn reset_checkpoint(
         return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
     }
     let mut generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement, nonce)?;
+    generation.reached = reached.clone();
     generation.passed = passed.to_vec();
     generation.notes = passed.iter().map(passed_over).collect();
     Ok(Decision::of(command, [Fact::CheckpointReset { to: to.into(), generation }]))

@@ -63,7 +63,7 @@ fn once_stopped(
 
 /// The update of a pipeline that has stopped. `settled`: the journal knows all that the sink has.
 pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared: &Prepared) -> Result<Fact, Rejected> {
-    let (Prepared { change, settlement, nonce, .. }, spec) = (prepared, wanted.spec.clone());
+    let (Prepared { change, settlement, nonce, reached, .. }, spec) = (prepared, wanted.spec.clone());
     let mut kept = pipeline.progress.positions_with(settlement.lanes());
     if !pipeline.starts_generation(&spec, change) {
         let known = match settlement {
@@ -79,6 +79,7 @@ pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared
         GivenUp::check(&given_up, change)?;
     }
     let mut generation = generation::begin(pipeline, &spec, kept, settlement, *nonce)?;
+    generation.reached = reached.clone();
     generation.given_up = given_up;
     if let Some((from, to)) = &change.target {
         let records = pipeline.progress.lacked_by(to, &generation.settled);

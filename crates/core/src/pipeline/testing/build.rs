@@ -162,6 +162,7 @@ pub fn generation(number: u64, positions: Positions) -> NewGeneration {
         lost: None,
         retargeted: None,
         discarded: None,
+        reached: Positions::new(),
         passed: Vec::new(),
         notes: Default::default(),
         unsettled: None,
@@ -293,7 +294,10 @@ pub fn update_source(reset: bool) -> Request {
     };
     let settlement = Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
     let wanted = Wanted { reset, ..wanted(resourced(), false) };
-    Request::Update { wanted, prepared: Prepared { change, settlement, nonce: NONCE, lanes: 1 } }
+    Request::Update {
+        wanted,
+        prepared: Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 },
+    }
 }
 
 /// What a user wants, without giving up positions.
@@ -308,7 +312,7 @@ pub fn prepared(spec: &PipelineSpec, settlement: Settlement) -> Prepared {
     let target = |spec: &PipelineSpec| serde_json::Value::Object(spec.sink.config.clone()).to_string();
     let target = sink.then(|| (target(&before), target(spec)));
     let change = Change { source, sink, target, given_up: BTreeMap::new() };
-    Prepared { change, settlement, nonce: NONCE, lanes: 1 }
+    Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 }
 }
 
 /// The sink was asked: lane 0 is after `settled` commits.
@@ -350,6 +354,7 @@ pub fn reset(settlement: Settlement) -> Request {
         to: "beginning".into(),
         positions: Positions::new(),
         passed: vec![],
+        reached: Positions::new(),
         settlement,
         nonce: NONCE,
     }

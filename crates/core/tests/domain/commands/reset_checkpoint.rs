@@ -21,6 +21,7 @@ fn to(position: Positions) -> Request {
         to: "positions".into(),
         positions: position,
         passed: vec![],
+        reached: Positions::new(),
         settlement: settled(1),
         nonce: NONCE,
     }
@@ -68,6 +69,7 @@ fn pending_pushed_records_that_are_passed_over_are_lost_and_whole_batches_are_fo
         to: "end".into(),
         positions: at(200),
         passed: vec![],
+        reached: Positions::new(),
         settlement,
         nonce: NONCE,
     };
@@ -103,8 +105,14 @@ fn a_sinks_position_that_says_nothing_of_what_is_pending_hides_no_loss() {
     let positions = [("http".into(), Position::offset(180).of("another"))].into();
     let lanes = vec![LaneProgress { positions, ..lane(1) }];
     let settlement = Settlement::Settled { lanes, met: Vec::new(), lost: None };
-    let end =
-        Request::ResetCheckpoint { to: "end".into(), positions: at(200), passed: vec![], settlement, nonce: NONCE };
+    let end = Request::ResetCheckpoint {
+        to: "end".into(),
+        positions: at(200),
+        passed: vec![],
+        reached: Positions::new(),
+        settlement,
+        nonce: NONCE,
+    };
     assert_eq!(past.when(end).after().state.pipeline().unwrap().progress.earlier.lost, 100);
 }
 
@@ -164,6 +172,7 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
         [started(), opened, processed, stop_requested(), stopped()]
     };
     let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
+    let is_after = |one: &Position, other: &Position| one.as_offset() > other.as_offset();
     let set = |given: &Given, position: u64, records: u64| {
         let lane = progress(given).by_lane.get(&0).cloned();
         let settlement = lane.map_or(Settlement::NotNeeded, |lane| Settlement::Settled {
@@ -171,7 +180,7 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
             met: vec![],
             lost: None,
         });
-        let reached = progress(given).reached_with(settlement.lanes());
+        let reached = progress(given).reached_with(settlement.lanes(), is_after);
         let from = reached.get("file").cloned().unwrap_or(Position::offset(0));
         let lost = Lost { partition: "file".into(), from, to: Position::offset(position), records };
         let passed = if records > 0 { vec![lost] } else { vec![] };
@@ -181,12 +190,13 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
                 to: "positions".into(),
                 positions: file(position),
                 passed,
+                reached,
                 settlement,
                 nonce: NONCE,
             })
             .after()
     };
-    let reached = |given: &Given| progress(given).reached_with(&[]).get("file").and_then(Position::as_offset);
+    let reached = |given: &Given| progress(given).reached_with(&[], is_after).get("file").and_then(Position::as_offset);
     let ran = run(10, 3, 300).into_iter().fold(given([made]), Given::and);
     assert_eq!(reached(&ran), Some(300));
     let passed = set(&ran, 900, 600);

@@ -83,7 +83,7 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
     });
     Request::Update {
         wanted: wanted(spec, retarget),
-        prepared: Prepared { change, settlement, nonce: NONCE, lanes: 1 },
+        prepared: Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 },
     }
 }
 
@@ -179,7 +179,7 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     let settlement = Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None };
-    let prepared = Prepared { change, settlement, nonce: NONCE, lanes: 1 };
+    let prepared = Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 };
     Request::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared }
 }
 
@@ -188,7 +188,13 @@ fn a_tweak_of_the_source_is_the_same_generation() {
     let (past, spec, lane) = reads_topics();
     let tweaked = component(json!({"type": "kafka", "topics": ["a", "b"], "groupId": "g"}));
     let spec = PipelineSpec { source: tweaked, ..spec };
-    let prepared = Prepared { change: Change::default(), settlement: Settlement::NotNeeded, nonce: NONCE, lanes: 1 };
+    let prepared = Prepared {
+        change: Change::default(),
+        settlement: Settlement::NotNeeded,
+        reached: Positions::new(),
+        nonce: NONCE,
+        lanes: 1,
+    };
     let change = Request::Update { wanted: wanted(spec.clone(), false), prepared };
     let positions = Some(lane.positions.clone());
     let updated = Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions };

@@ -115,7 +115,7 @@ fn section(text: &mut String, what: &str, finding: &Finding) {
 
 fn one(example: &Example) -> String {
     let mut parts = Vec::new();
-    if let (Some(partition), Some(position)) = (&example.partition, example.position) {
+    if let (Some(partition), Some(position)) = (&example.partition, &example.position) {
         parts.push(format!("{partition} at {position}"));
     }
     parts.extend(example.place.clone());
@@ -131,7 +131,7 @@ fn one(example: &Example) -> String {
 }
 
 fn range(missing: &Missing) -> String {
-    match (&missing.partition, missing.from, missing.to) {
+    match (&missing.partition, &missing.from, &missing.to) {
         (Some(partition), Some(from), Some(to)) => format!("{partition} from {from} to {to}: "),
         (Some(partition), ..) => format!("{partition}: "),
         _ => String::new(),

@@ -283,6 +283,8 @@ pub(super) struct NewGeneration {
     met: Vec<Generation>,
     positions: Positions,
     #[serde(default, skip_serializing_if = "Positions::is_empty")]
+    reached: Positions,
+    #[serde(default, skip_serializing_if = "Positions::is_empty")]
     given_up: Positions,
     settled: Vec<LaneProgress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -313,6 +315,7 @@ impl From<&domain::NewGeneration> for NewGeneration {
             generation: new.generation,
             met: new.met.clone(),
             positions: store_positions(&new.positions),
+            reached: store_positions(&new.reached),
             given_up: store_positions(&new.given_up),
             settled: new.settled.iter().map(Into::into).collect(),
             lost: new.lost,
@@ -335,6 +338,7 @@ impl From<NewGeneration> for domain::NewGeneration {
             generation: stored.generation,
             met: stored.met,
             positions: read_positions(stored.positions),
+            reached: read_positions(stored.reached),
             given_up: read_positions(stored.given_up),
             settled: stored.settled.into_iter().map(Into::into).collect(),
             lost: stored.lost,

@@ -11,7 +11,7 @@ async fn a_record_is_found_by_its_line() {
     let lines = async |more: Value, places: &[(u64, &str)]| {
         let placed = places.iter().map(|(offset, bytes)| Placed {
             partition: path.to_str().unwrap().into(),
-            offset: *offset,
+            position: Position::offset(*offset),
             bytes: bytes.as_bytes().to_vec(),
         });
         source(&path, more).build().lines(&context(), placed.collect()).await
