@@ -1,47 +1,24 @@
 //! `/api/pipelines/{id}/batches`: records pushed to a pipeline with an `http` source.
-use crate::{body, error::Error, headers::Command, params::Params, path, state::ApiState, views};
+use crate::{
+    body,
+    error::Error,
+    headers::{Asked, Command},
+    params::Params,
+    views,
+};
 use axum::{
     Json,
-    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use dataflow_api_types::{PushedBatch, ReceivedView};
 use dataflow_core::problem::Problem;
-use dataflow_engine::{
-    region::{Action, Reply},
-    view::ReceivedView,
-};
+use dataflow_engine::region::Action;
 use dataflow_formats::pushed;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use std::time::Duration;
-use utoipa::ToSchema;
 
 /// How long an answer waits for the sink, if nothing else is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Records that are pushed.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PushedBatch {
-    /// Its id, yours to choose: sent again with the same records, it gets the same answer and has no second effect.
-    batch_id: String,
-    /// The records, in order.
-    records: Vec<PushedRecord>,
-}
-
-/// A record that is pushed.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct PushedRecord {
-    /// Its id.
-    id: Option<String>,
-    /// The record itself: a JSON object.
-    #[schema(value_type = Object)]
-    data: Value,
-    /// What is known about it: `meta.` in expressions.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
-}
 
 /// Push records
 ///
@@ -57,8 +34,7 @@ pub(crate) struct PushedRecord {
         (status = 202, description = "They are durable and not delivered yet", body = ReceivedView),
     ))]
 pub(crate) async fn push(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
+    Asked(pipeline): Asked,
     command: Command,
     mut params: Params,
     body::Batch(body): body::Batch,
@@ -74,13 +50,9 @@ pub(crate) async fn push(
         body,
         delivered: wait.then_some(timeout),
     };
-    match views::ask(&state, command.envelope(&id, action)).await? {
-        Reply::Received(view) => {
-            let status = if view.delivered == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
-            Ok((status, Json(view)).into_response())
-        }
-        _ => Err(Error::unexpected_reply()),
-    }
+    let received = pipeline.push(command.of(action)).await.map_err(Error::of(&pipeline))?;
+    let status = if received.delivered == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, Json(views::received(received))).into_response())
 }
 
 /// A body that is no JSON at all has a code of its own here.

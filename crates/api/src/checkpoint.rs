@@ -1,54 +1,24 @@
 //! `/api/pipelines/{id}/checkpoint`: how far a pipeline is, and going on from elsewhere.
-use crate::{body, error::Error, headers::Command, params::Params, path, state::ApiState, views};
+use crate::{
+    body,
+    error::Error,
+    headers::{Asked, Command},
+    params::Params,
+    views,
+};
 use axum::{
     Json,
-    extract::State,
     response::{IntoResponse, Response},
 };
+use dataflow_api_types::{CheckpointReset, CheckpointView, ResetPosition, ResetTarget};
 use dataflow_core::problem::Problem;
 use dataflow_engine::{
-    region::{Action, Query, ResetTo},
-    view::CheckpointView,
+    answers::PipelineSnapshot,
+    region::{Action, ResetTo},
 };
 use dataflow_sdk::check::against_schema;
-use schemars::{JsonSchema, Schema};
-use serde::{Deserialize, Serialize};
+use schemars::Schema;
 use std::{collections::BTreeMap, sync::LazyLock};
-use utoipa::ToSchema;
-
-/// Where to go on.
-#[derive(Debug, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CheckpointReset {
-    /// Where to go on.
-    to: ResetTarget,
-}
-
-/// Where to go on.
-#[derive(Debug, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ResetTarget {
-    /// From the source's first record.
-    Beginning,
-    /// After the source's last record.
-    End,
-    /// From what the sink's token says.
-    SinkToken,
-    /// From what the journal's checkpoint says.
-    Journal,
-    /// From these positions; partitions that are not named keep theirs.
-    Positions(Vec<ResetPosition>),
-}
-
-/// Where to go on in one partition.
-#[derive(Debug, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ResetPosition {
-    /// Which partition.
-    partition: String,
-    /// Where, as GET shows it.
-    position: String,
-}
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schemars::schema_for!(CheckpointReset));
 
@@ -57,14 +27,9 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| schemars::schema_for!(Checkpo
 /// Where each partition of the source goes on. The pipeline's version is the ETag.
 #[utoipa::path(get, path = "/api/pipelines/{id}/checkpoint", tag = "checkpoint",
     params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = CheckpointView)))]
-pub(crate) async fn get(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    params: Params,
-) -> Result<Response, Error> {
+pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Response, Error> {
     params.finish()?;
-    let view = views::pipeline(&state, views::query(&state, &id, Query::State).await?)?;
-    Ok(views::tagged(Json(view.checkpoint).into_response(), view.version))
+    Ok(answer(&pipeline.snapshot().await.map_err(Error::of(&pipeline))?))
 }
 
 /// Reset a pipeline's checkpoint
@@ -79,8 +44,7 @@ pub(crate) async fn get(
         ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses((status = 200, body = CheckpointView)))]
 pub(crate) async fn reset(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
+    Asked(pipeline): Asked,
     command: Command,
     mut params: Params,
     body::Json(value): body::Json,
@@ -94,8 +58,11 @@ pub(crate) async fn reset(
     let reset: CheckpointReset = serde_json::from_value(value)
         .map_err(|error| Error::invalid(vec![Problem::new("", "invalid-value", error.to_string())]))?;
     let action = Action::ResetCheckpoint { to: place(reset.to)?, force, take_over };
-    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
-    Ok(views::tagged(Json(view.checkpoint).into_response(), view.version))
+    Ok(answer(&pipeline.change(command.of(action)).await.map_err(Error::of(&pipeline))?))
+}
+
+fn answer(pipeline: &PipelineSnapshot) -> Response {
+    views::tagged(Json(views::checkpoint(pipeline)).into_response(), pipeline.version)
 }
 
 fn place(to: ResetTarget) -> Result<ResetTo, Error> {

@@ -1,63 +1,27 @@
 //! `/api/connectors`: the catalogue of sources, transforms and sinks.
 use crate::{error::Error, params::Params, path, state::ApiState};
 use axum::{Json, extract::State};
+use dataflow_api_types::{ConnectorList, ConnectorView};
 use dataflow_core::problem::Problem;
 use dataflow_sdk::{
     catalog::{Connector, Role},
     check::nearest,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
 
 /// What may stand for `{kind}`.
 pub(crate) const KINDS: [&str; 3] = ["source", "transform", "sink"];
 
-/// The catalogue.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ConnectorList {
-    /// All connectors and transforms.
-    items: Vec<ConnectorView>,
-}
-
-/// A source, transform or sink.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConnectorView {
-    /// `source`, `transform` or `sink`.
-    kind: String,
-    /// Its `type`.
-    #[serde(rename = "type")]
-    ty: String,
-    /// What it does.
-    summary: String,
-    /// How exactly-once holds with it, and what would void it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    guarantee: Option<String>,
-    /// What a sink can promise: `transactional`, `keyed`, `staged`, `unfenced`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    promise: Option<String>,
-    /// Which of the node's connections it may use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connection: Option<String>,
-    /// JSON Schema of its settings. Not in lists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    schema: Option<Value>,
-}
-
-impl From<&Connector> for ConnectorView {
-    fn from(connector: &Connector) -> Self {
-        let promise = connector.kind.and_then(|kind| serde_json::to_value(kind).ok()?.as_str().map(String::from));
-        Self {
-            kind: connector.role.to_string(),
-            ty: connector.ty.into(),
-            summary: connector.summary.into(),
-            guarantee: Some(connector.guarantee.into()),
-            promise,
-            connection: connector.connection.map(String::from),
-            schema: None,
-        }
+fn source_or_sink(connector: &Connector) -> ConnectorView {
+    let promise = connector.kind.and_then(|kind| serde_json::to_value(kind).ok()?.as_str().map(String::from));
+    ConnectorView {
+        kind: connector.role.to_string(),
+        ty: connector.ty.into(),
+        summary: connector.summary.into(),
+        guarantee: Some(connector.guarantee.into()),
+        promise,
+        connection: connector.connection.map(String::from),
+        schema: None,
     }
 }
 
@@ -80,9 +44,9 @@ fn transform(ty: &str, summary: &str, schema: Option<Value>) -> ConnectorView {
 pub(crate) async fn list(State(state): State<ApiState>, params: Params) -> Result<Json<ConnectorList>, Error> {
     params.finish()?;
     let of = |role: Role| state.catalog.connectors().iter().filter(move |connector| connector.role == role);
-    let mut items: Vec<ConnectorView> = of(Role::Source).map(ConnectorView::from).collect();
+    let mut items: Vec<ConnectorView> = of(Role::Source).map(source_or_sink).collect();
     items.extend(state.compiler.catalog().iter().map(|(ty, summary, _)| transform(ty, summary, None)));
-    items.extend(of(Role::Sink).map(ConnectorView::from));
+    items.extend(of(Role::Sink).map(source_or_sink));
     Ok(Json(ConnectorList { items }))
 }
 
@@ -121,7 +85,7 @@ pub(crate) async fn get(
     match state.catalog.get(role, &ty) {
         Some(connector) => {
             let schema = Some(connector.schema().to_value());
-            Ok(Json(ConnectorView { schema, ..ConnectorView::from(connector) }))
+            Ok(Json(ConnectorView { schema, ..source_or_sink(connector) }))
         }
         None => Err(unknown(&kind, &ty, state.catalog.connectors().iter().filter(|c| c.role == role).map(|c| c.ty))),
     }

@@ -1,16 +1,13 @@
 //! `/api/pipelines/{id}/dead-letters`: records that could not be processed.
-use crate::{error::Error, params::Params, path, state::ApiState, views};
+use crate::{error::Error, headers::Asked, params::Params, path, views};
 use axum::{
     Json,
-    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
-use dataflow_core::id::PipelineId;
-use dataflow_engine::{
-    region::{Query, Reply},
-    view::{DeadLetter, DeadLetterPage},
-};
+use dataflow_api_types::{DeadLetter, DeadLetterPage};
+use dataflow_core::pipeline::Rejected;
+use dataflow_engine::{client::PipelineClient, region::AskError};
 
 /// List dead letters
 ///
@@ -20,18 +17,12 @@ use dataflow_engine::{
         ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
         ("after" = Option<u64>, Query, description = "Only those after this number: `next` of the page before"),
     ), responses((status = 200, body = DeadLetterPage)))]
-pub(crate) async fn list(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    mut params: Params,
-) -> Result<Json<DeadLetterPage>, Error> {
+pub(crate) async fn list(Asked(pipeline): Asked, mut params: Params) -> Result<Json<DeadLetterPage>, Error> {
     let limit = params.limit();
     let after = params.number("after", 0..=u64::MAX).unwrap_or(0);
     params.finish()?;
-    match views::query(&state, &id, Query::DeadLetters { after, limit }).await? {
-        Reply::DeadLetters(page) => Ok(Json(page)),
-        _ => Err(Error::unexpected_reply()),
-    }
+    let found = pipeline.dead_letters(after, limit).await.map_err(Error::of(&pipeline))?;
+    Ok(Json(views::dead_letters(found)))
 }
 
 /// Show a dead letter
@@ -43,34 +34,32 @@ pub(crate) async fn list(
         ("raw" = Option<bool>, Query, description = "The original bytes alone"),
     ), responses((status = 200, body = DeadLetter)))]
 pub(crate) async fn get(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
+    Asked(pipeline): Asked,
     path::Number(number): path::Number,
     mut params: Params,
 ) -> Result<Response, Error> {
     let raw = params.flag("raw");
     params.finish()?;
-    let letter = match views::query(&state, &id, Query::DeadLetter(number)).await {
-        Ok(Reply::DeadLetter(letter)) => letter,
-        Ok(_) => return Err(Error::unexpected_reply()),
-        Err(error) if error.code() == "not-found" => return Err(missing(&state, &id, number).await),
-        Err(error) => return Err(error),
+    let letter = match pipeline.dead_letter(number).await {
+        Err(AskError::Rejected(Rejected::NotFound)) => return Err(missing(&pipeline, number).await),
+        letter => letter.map_err(Error::of(&pipeline))?,
     };
     if !raw {
-        return Ok(Json(letter).into_response());
+        return Ok(Json(views::dead_letter(letter)).into_response());
     }
-    let bytes = letter.bytes().unwrap_or_default();
-    let name = format!("attachment; filename=\"{id}-{number}\"");
+    let bytes = letter.original.unwrap_or_default();
+    let name = format!("attachment; filename=\"{}-{number}\"", pipeline.id());
     let headers = [(header::CONTENT_TYPE, "application/octet-stream"), (header::CONTENT_DISPOSITION, name.as_str())];
     Ok((headers, bytes).into_response())
 }
 
 /// What is missing: the pipeline, or only the dead letter.
-async fn missing(state: &ApiState, id: &PipelineId, number: u64) -> Error {
-    match views::query(state, id, Query::State).await {
+async fn missing(pipeline: &PipelineClient, number: u64) -> Error {
+    let id = pipeline.id();
+    match pipeline.snapshot().await {
         Ok(_) => Error::not_found(format!("the pipeline {:?} has no dead letter {number}", id.as_str())).fix(format!(
             "list those there are: GET /api/pipelines/{id}/dead-letters, or `dataflow dead-letters list {id}`"
         )),
-        Err(error) => error,
+        Err(error) => Error::of(pipeline)(error),
     }
 }

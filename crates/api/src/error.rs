@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderValue, Method, Response, StatusCode, header},
     response::IntoResponse,
 };
+use dataflow_api_types::ProblemDocument;
 use dataflow_core::{
     limits,
     pipeline::{
@@ -13,28 +14,8 @@ use dataflow_core::{
     },
     problem::Problem,
 };
-use dataflow_engine::region::AskError;
-use serde::{Deserialize, Serialize};
+use dataflow_engine::{client::PipelineClient, region::AskError};
 use std::any::Any;
-use utoipa::ToSchema;
-
-/// An error as users get it (RFC 9457), with content type `application/problem+json`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ProblemDocument {
-    /// Where this kind of error is explained.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The kind of error in words.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// Stable code, kebab-case.
-    pub code: String,
-    /// What happened here.
-    pub detail: String,
-    /// All findings, with where and what to do.
-    pub problems: Vec<Problem>,
-}
 
 /// A kind of error.
 #[derive(Clone, Copy, Debug)]
@@ -157,11 +138,6 @@ impl Error {
             .fix("use the node's own page, the CLI, or a client that sends no Origin of another site")
     }
 
-    /// The region answered something that wasn't asked for.
-    pub(crate) fn unexpected_reply() -> Self {
-        Self::internal("unexpected reply from the pipeline")
-    }
-
     /// A defect of this program.
     pub(crate) fn internal(what: impl std::fmt::Display) -> Self {
         Self::new(INTERNAL, format!("internal error: {what}"))
@@ -172,8 +148,12 @@ impl Error {
         Self::new(JOURNAL_DAMAGED, what).fix("restore a backup: `dataflow restore`")
     }
 
-    /// An answer of the region about a pipeline.
-    pub(crate) fn of_ask(error: AskError, pipeline: &str) -> Self {
+    /// Why a pipeline has not answered.
+    pub(crate) fn of(pipeline: &PipelineClient) -> impl Fn(AskError) -> Self {
+        move |error| Self::of_ask(error, pipeline.id().as_str())
+    }
+
+    fn of_ask(error: AskError, pipeline: &str) -> Self {
         match error {
             AskError::Rejected(rejected) => Self::of_rejected(rejected, pipeline),
             AskError::Unavailable(why) => Self {
@@ -256,10 +236,6 @@ impl Error {
         }
     }
 
-    pub(crate) fn code(&self) -> &'static str {
-        self.kind.code
-    }
-
     fn document(self) -> ProblemDocument {
         ProblemDocument {
             kind: format!("/api/docs#{}", self.kind.code),
@@ -267,7 +243,7 @@ impl Error {
             status: self.kind.status.as_u16(),
             code: self.kind.code.into(),
             detail: self.detail,
-            problems: self.problems,
+            problems: self.problems.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Headers that commands come with: `Idempotency-Key`, `If-Match`, `Reason`, `traceparent`, and who asks.
-use crate::{error::Error, state::ApiState};
+//! Which pipeline a request is about, who asks, and the headers that commands come with: `Idempotency-Key`, `If-Match`,
+//! `Reason`, `traceparent`.
+use crate::{error::Error, path, state::ApiState};
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, header, request::Parts},
@@ -8,7 +9,10 @@ use dataflow_core::{
     id::{Actor, CommandId, PipelineId, Reason, TraceParent},
     problem::Problem,
 };
-use dataflow_engine::region::{Action, Message, ShardingEnvelope, UserCommand};
+use dataflow_engine::{
+    client::PipelineClient,
+    region::{Action, UserCommand},
+};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Why, in the user's words, as UTF-8.
@@ -30,10 +34,14 @@ pub(crate) struct Command {
 
 impl Command {
     /// The command as the region takes it.
-    pub(crate) fn envelope(self, pipeline: &PipelineId, action: Action) -> ShardingEnvelope {
+    pub(crate) fn of(self, action: Action) -> UserCommand {
         let Self { id, actor, reason, trace, expected_version } = self;
-        let message = Message::Command(UserCommand { id, actor, reason, trace, expected_version, action });
-        ShardingEnvelope { pipeline: pipeline.clone(), message }
+        UserCommand { id, actor, reason, trace, expected_version, action }
+    }
+
+    /// The pipeline of this id, as who sends the command sees it.
+    pub(crate) fn pipeline(&self, state: &ApiState, id: PipelineId) -> PipelineClient {
+        PipelineClient::new(state.region.clone(), id, self.actor.clone())
     }
 }
 
@@ -75,11 +83,27 @@ impl FromRequestParts<ApiState> for Command {
         }
         // One that is not understood is as good as none, says its standard.
         let trace = parts.headers.get(TRACEPARENT).and_then(|trace| TraceParent::try_from(trace.to_str().ok()?).ok());
-        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let actor = if agent.is_some_and(|agent| agent.starts_with(CLI_AGENT)) { "cli" } else { "api" };
-        let actor = Actor::try_from(actor).unwrap_or_else(|error| unreachable!("{actor} is an actor: {error}"));
-        Ok(Self { id: id.unwrap_or_else(|| (state.command_id)()), actor, reason, trace, expected_version })
+        let (id, actor) = (id.unwrap_or_else(|| (state.command_id)()), actor(&parts.headers));
+        Ok(Self { id, actor, reason, trace, expected_version })
     }
+}
+
+/// The pipeline that a request is about, as who sends it sees it.
+#[derive(Debug)]
+pub(crate) struct Asked(pub(crate) PipelineClient);
+
+impl FromRequestParts<ApiState> for Asked {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Error> {
+        let path::Pipeline(id) = path::Pipeline::from_request_parts(parts, state).await?;
+        Ok(Self(PipelineClient::new(state.region.clone(), id, actor(&parts.headers))))
+    }
+}
+
+fn actor(headers: &HeaderMap) -> Actor {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let actor = if agent.is_some_and(|agent| agent.starts_with(CLI_AGENT)) { "cli" } else { "api" };
+    Actor::try_from(actor).unwrap_or_else(|error| unreachable!("{actor} is an actor: {error}"))
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName, problems: &mut Vec<Problem>) -> Option<String> {

@@ -1,18 +1,7 @@
 //! `/health`: for whoever watches over the process.
 use crate::state::{ApiState, Readiness};
 use axum::{Json, extract::State, http::StatusCode};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
-/// How a node is.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct HealthView {
-    /// `live`, `ready` or `not-ready`.
-    status: String,
-    /// Why it is not ready.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
+use dataflow_api_types::HealthView;
 
 /// Tell whether the process lives
 #[utoipa::path(get, path = "/health/live", tag = "system", responses((status = 200, body = HealthView)))]
@@ -25,7 +14,7 @@ pub(crate) async fn live() -> Json<HealthView> {
     (status = 200, description = "It can", body = HealthView), (status = 503, description = "It can't now", body = HealthView),
 ))]
 pub(crate) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<HealthView>) {
-    match (state.readiness)() {
+    match (state.readiness)().await {
         Readiness::Ready => (StatusCode::OK, Json(HealthView { status: "ready".into(), reason: None })),
         Readiness::NotReady(reason) => {
             let view = HealthView { status: "not-ready".into(), reason: Some(reason) };

@@ -1,13 +1,9 @@
 //! `/api/pipelines/{id}/history`, `/recovery` and `/claims`: what happened, why the last run went on where it did, and
 //! what there is to verify.
-use crate::{error::Error, params::Params, path, state::ApiState, views};
+use crate::{error::Error, headers::Asked, params::Params, state::ApiState, views};
 use axum::{Json, extract::State};
-use dataflow_engine::{
-    claims::Claims,
-    region::{Order, Query, Reply},
-    view::{HistoryPage, RecoveryView},
-};
-use dataflow_sdk::catalog::Role;
+use dataflow_api_types::{Claims, HistoryPage, RecoveryView};
+use dataflow_engine::region::Order;
 
 /// Show a pipeline's history
 ///
@@ -20,20 +16,15 @@ use dataflow_sdk::catalog::Role;
     ), responses((status = 200, body = HistoryPage)))]
 pub(crate) async fn history(
     State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
+    Asked(pipeline): Asked,
     mut params: Params,
 ) -> Result<Json<HistoryPage>, Error> {
     let limit = params.limit();
     let order = params.one_of("order", &[("asc", Order::Rising), ("desc", Order::Falling)]).unwrap_or_default();
     let after = params.number("after", 0..=u64::MAX);
     params.finish()?;
-    match views::query(&state, &id, Query::History { order, after, limit }).await? {
-        Reply::History(page) => {
-            let items = page.items.into_iter().map(|item| views::shown_event(&state.catalog, item)).collect();
-            Ok(Json(HistoryPage { items, next: page.next }))
-        }
-        _ => Err(Error::unexpected_reply()),
-    }
+    let found = pipeline.history(order, after, limit).await.map_err(Error::of(&pipeline))?;
+    Ok(Json(views::history(found, &state.catalog)))
 }
 
 /// Explain the last recovery
@@ -41,16 +32,10 @@ pub(crate) async fn history(
 /// For each lane: what the journal and the sink said, what was decided, and where it went on.
 #[utoipa::path(get, path = "/api/pipelines/{id}/recovery", tag = "history",
     params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = RecoveryView)))]
-pub(crate) async fn recovery(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    params: Params,
-) -> Result<Json<RecoveryView>, Error> {
+pub(crate) async fn recovery(Asked(pipeline): Asked, params: Params) -> Result<Json<RecoveryView>, Error> {
     params.finish()?;
-    match views::query(&state, &id, Query::Recovery).await? {
-        Reply::Recovery(view) => Ok(Json(*view)),
-        _ => Err(Error::unexpected_reply()),
-    }
+    let recovery = pipeline.recovery().await.map_err(Error::of(&pipeline))?;
+    Ok(Json(views::recovery(recovery)))
 }
 
 /// Show what a pipeline claims
@@ -60,17 +45,10 @@ pub(crate) async fn recovery(
     params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = Claims)))]
 pub(crate) async fn claims(
     State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
+    Asked(pipeline): Asked,
     params: Params,
 ) -> Result<Json<Claims>, Error> {
     params.finish()?;
-    match views::query(&state, &id, Query::Claims).await? {
-        Reply::Claims(mut claims) => {
-            let spec = &mut claims.spec;
-            spec.source = state.catalog.redact(Role::Source, &spec.source);
-            spec.sink = state.catalog.redact(Role::Sink, &spec.sink);
-            Ok(Json(*claims))
-        }
-        _ => Err(Error::unexpected_reply()),
-    }
+    let claims = pipeline.claims().await.map_err(Error::of(&pipeline))?;
+    Ok(Json(views::claims(claims, Some(&state.catalog))))
 }

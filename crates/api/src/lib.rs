@@ -19,12 +19,10 @@ mod pipelines;
 pub mod state;
 mod system;
 mod validate;
-mod views;
+pub mod views;
 
-pub use error::ProblemDocument;
 pub use hosts::Hosts;
 pub use state::{ApiState, Readiness};
-pub use system::NodeView;
 pub use validate::findings;
 
 use axum::{

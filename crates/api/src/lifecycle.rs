@@ -1,8 +1,18 @@
 //! `/api/pipelines/{id}/start|stop|restart`.
-use crate::{error::Error, headers::Command, params::Params, path, state::ApiState, views};
-use axum::{extract::State, http::StatusCode, response::Response};
-use dataflow_core::{id::PipelineId, pipeline::Status};
-use dataflow_engine::{region::Action, view::PipelineView};
+use crate::{
+    error::Error,
+    headers::{Asked, Command},
+    params::Params,
+    views,
+};
+use axum::{http::StatusCode, response::Response};
+use dataflow_api_types::PipelineView;
+use dataflow_core::pipeline::{Rejected, Status};
+use dataflow_engine::{
+    answers::PipelineSnapshot,
+    client::PipelineClient,
+    region::{Action, AskError},
+};
 use std::time::Duration;
 
 /// How long an answer waits for a stop, if nothing else is said.
@@ -18,20 +28,12 @@ pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(10);
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
         ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses((status = 200, body = PipelineView)))]
-pub(crate) async fn start(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    command: Command,
-    mut params: Params,
-) -> Result<Response, Error> {
+pub(crate) async fn start(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");
     params.finish()?;
-    match views::ask(&state, command.envelope(&id, Action::Start)).await {
-        Err(error) if idempotent && error.code() == "not-allowed" => {
-            views::already(&state, &id, error, |view| view.status == Status::Running && !view.stopping).await
-        }
-        reply => Ok(views::answer(StatusCode::OK, &views::pipeline(&state, reply?)?)),
-    }
+    let is_so = |it: &PipelineSnapshot| it.status == Status::Running && !it.stopping;
+    let started = pipeline.change(command.of(Action::Start)).await;
+    answer(&pipeline, started, idempotent.then_some(is_so)).await
 }
 
 /// Stop a pipeline
@@ -49,19 +51,13 @@ pub(crate) async fn start(
         (status = 200, description = "It has stopped", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),
     ))]
-pub(crate) async fn stop(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    command: Command,
-    mut params: Params,
-) -> Result<Response, Error> {
+pub(crate) async fn stop(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");
-    match end(&state, &id, command, params, |wait| Action::Stop { wait }).await {
-        Err(error) if idempotent && error.code() == "not-allowed" => {
-            views::already(&state, &id, error, |view| view.status != Status::Running).await
-        }
-        answer => answer,
-    }
+    let wait = params.duration("wait", DEFAULT_WAIT);
+    params.finish()?;
+    let is_so = |it: &PipelineSnapshot| it.status != Status::Running;
+    let stopped = pipeline.change(command.of(Action::Stop { wait })).await;
+    answer(&pipeline, stopped, idempotent.then_some(is_so)).await
 }
 
 /// Restart a pipeline
@@ -78,25 +74,31 @@ pub(crate) async fn stop(
         (status = 200, description = "It runs again", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),
     ))]
-pub(crate) async fn restart(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    command: Command,
-    params: Params,
-) -> Result<Response, Error> {
-    end(&state, &id, command, params, |wait| Action::Restart { wait }).await
-}
-
-/// Ends the run that there is, and answers once it has ended or the user's patience has.
-async fn end(
-    state: &ApiState,
-    id: &PipelineId,
-    command: Command,
-    mut params: Params,
-    action: impl FnOnce(Duration) -> Action,
-) -> Result<Response, Error> {
+pub(crate) async fn restart(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let wait = params.duration("wait", DEFAULT_WAIT);
     params.finish()?;
-    let view = views::pipeline(state, views::ask(state, command.envelope(id, action(wait))).await?)?;
-    Ok(views::answer(if view.stopping { StatusCode::ACCEPTED } else { StatusCode::OK }, &view))
+    let restarted = pipeline.change(command.of(Action::Restart { wait })).await;
+    answer(&pipeline, restarted, None::<fn(&PipelineSnapshot) -> bool>).await
+}
+
+/// The pipeline as it is after a command. If what was asked for may be so already, and `is_so` says that it is, it is no error.
+async fn answer(
+    pipeline: &PipelineClient,
+    changed: Result<PipelineSnapshot, AskError>,
+    is_so: Option<impl Fn(&PipelineSnapshot) -> bool>,
+) -> Result<Response, Error> {
+    match (changed, is_so) {
+        (Err(error @ AskError::Rejected(Rejected::NotAllowed { .. })), Some(is_so)) => {
+            let there = pipeline.snapshot().await.map_err(Error::of(pipeline))?;
+            if !is_so(&there) {
+                return Err(Error::of(pipeline)(error));
+            }
+            let view = views::pipeline(there);
+            Ok(views::unchanged(views::answer(StatusCode::OK, &view)))
+        }
+        (changed, _) => {
+            let changed = changed.map_err(Error::of(pipeline))?;
+            Ok(views::settling(&views::pipeline(changed)))
+        }
+    }
 }

@@ -1,6 +1,12 @@
 //! `/api/pipelines`: made, listed, shown, changed, deleted.
 use crate::{
-    body, error::Error, headers::Command, lifecycle::DEFAULT_WAIT, params::Params, path, state::ApiState, views,
+    body,
+    error::Error,
+    headers::{Asked, Command},
+    lifecycle::DEFAULT_WAIT,
+    params::Params,
+    state::ApiState,
+    views,
 };
 use axum::{
     Json,
@@ -8,15 +14,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use dataflow_core::{pipeline::Status, problem::Problem};
-use dataflow_engine::{
-    region::{Action, ListQuery, Query, Reply},
-    view::{PipelinePage, PipelineView},
+use dataflow_api_types::{CreatedView, DeletedView, PipelinePage, PipelineView};
+use dataflow_core::{
+    pipeline::{Rejected, Status},
+    problem::Problem,
 };
+use dataflow_engine::region::{Action, AskError, ListQuery};
 use dataflow_sdk::check;
-use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
-use utoipa::ToSchema;
 
 /// Longest wait for the causes of dead letters.
 const COUNTING: Duration = Duration::from_secs(3);
@@ -35,28 +40,6 @@ const SHOWN_ONLY: &[&str] = &[
     "createdAt",
     "updatedAt",
 ];
-
-/// The answer to the making of a pipeline.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreatedView {
-    /// `created`, or `unchanged` if there was the same one already.
-    pub(crate) status: String,
-    /// Its id.
-    pub(crate) pipeline_id: String,
-    /// The pipeline, as GET shows it.
-    pub(crate) pipeline: PipelineView,
-}
-
-/// The answer to the deletion of a pipeline.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DeletedView {
-    /// `deleted`, or `absent` if there was none.
-    pub(crate) status: String,
-    /// Its id.
-    pub(crate) pipeline_id: String,
-}
 
 /// What may stand in `?status=`.
 pub(crate) const STATUSES: [(&str, Status); 5] = [
@@ -88,9 +71,9 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
         }
     }
     params.finish()?;
-    let mut page = state.region.list(ListQuery { after, limit, status, labels }).await.map_err(Error::of_list)?;
-    let items = std::mem::take(&mut page.items).into_iter().map(|view| views::shown(&state.catalog, view)).collect();
-    Ok(Json(PipelinePage { items, ..page }))
+    let listing = state.region.list(ListQuery { after, limit, status, labels }).await.map_err(Error::of_list)?;
+    let items = listing.pipelines.into_iter().map(|one| views::pipeline(one)).collect();
+    Ok(Json(PipelinePage { items, next: listing.next.map(|id| id.to_string()), closed: listing.closed }))
 }
 
 /// Make a pipeline
@@ -121,14 +104,20 @@ pub(crate) async fn create(
         .await?
         .map_err(|problems| Error::invalid(not_settable(problems)))?;
     let spec = spec.named(&id);
-    let reply = match views::ask(&state, command.envelope(&id, Action::Create(Box::new(spec.clone())))).await {
-        Err(error) if idempotent && error.code() == "already-exists" => {
-            let view = views::pipeline(&state, views::query(&state, &id, Query::State).await?)?;
-            return if view.is_of(&spec) { Ok(views::unchanged(made(StatusCode::OK, view))) } else { Err(error) };
+    let pipeline = command.pipeline(&state, id);
+    match pipeline.change(command.of(Action::Create(Box::new(spec.clone())))).await {
+        Err(AskError::Rejected(Rejected::AlreadyExists)) if idempotent => {
+            let there = pipeline.snapshot().await.map_err(Error::of(&pipeline))?;
+            if !there.is_of(&spec) {
+                return Err(Error::of(&pipeline)(Rejected::AlreadyExists.into()));
+            }
+            Ok(views::unchanged(made(StatusCode::OK, views::pipeline(there))))
         }
-        reply => reply?,
-    };
-    Ok(made(StatusCode::CREATED, views::pipeline(&state, reply)?))
+        made_one => {
+            let pipeline = made_one.map_err(Error::of(&pipeline))?;
+            Ok(made(StatusCode::CREATED, views::pipeline(pipeline)))
+        }
+    }
 }
 
 fn made(status: StatusCode, pipeline: PipelineView) -> Response {
@@ -148,19 +137,13 @@ fn made(status: StatusCode, pipeline: PipelineView) -> Response {
 /// What it is, what it does, and its ledger: every record read has exactly one fate. The version is the ETag.
 #[utoipa::path(get, path = "/api/pipelines/{id}", tag = "pipelines",
     params(("id" = String, Path, description = "The pipeline's id")), responses((status = 200, body = PipelineView)))]
-pub(crate) async fn get(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    params: Params,
-) -> Result<Response, Error> {
+pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Response, Error> {
     params.finish()?;
-    let mut view = views::pipeline(&state, views::query(&state, &id, Query::State).await?)?;
+    let snapshot = pipeline.snapshot().await.map_err(Error::of(&pipeline))?;
+    let mut view = views::pipeline(snapshot);
     if view.metrics.records_dead > 0 {
-        let counting = views::query(&state, &id, Query::Causes);
         // Whatever keeps the journal from answering: the rest can be shown.
-        if let Ok(Ok(Reply::Causes(causes))) = tokio::time::timeout(COUNTING, counting).await {
-            view.dead_letters_by_cause = Some(causes);
-        }
+        view.dead_letters_by_cause = pipeline.within(COUNTING).causes().await.ok().map(views::causes);
     }
     Ok(views::answer(StatusCode::OK, &view))
 }
@@ -195,11 +178,12 @@ pub(crate) async fn get(
     ))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
+    Asked(pipeline): Asked,
     command: Command,
     mut params: Params,
     body::Json(mut value): body::Json,
 ) -> Result<Response, Error> {
+    let id = pipeline.id();
     let force = params.flag("force");
     let reset = params.flag("reset");
     let retarget = params.flag("retarget");
@@ -226,9 +210,9 @@ pub(crate) async fn update(
             return Err(Error::invalid(problems));
         }
     };
-    let action = Action::Update { spec: Box::new(spec.named(&id)), reset, retarget, force, wait };
-    let view = views::pipeline(&state, views::ask(&state, command.envelope(&id, action)).await?)?;
-    Ok(views::answer(if view.stopping { StatusCode::ACCEPTED } else { StatusCode::OK }, &view))
+    let action = Action::Update { spec: Box::new(spec.named(id)), reset, retarget, force, wait };
+    let updated = pipeline.change(command.of(action)).await.map_err(Error::of(&pipeline))?;
+    Ok(views::settling(&views::pipeline(updated)))
 }
 
 /// Delete a pipeline
@@ -243,21 +227,16 @@ pub(crate) async fn update(
         ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
         ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
     ), responses((status = 200, body = DeletedView)))]
-pub(crate) async fn delete(
-    State(state): State<ApiState>,
-    path::Pipeline(id): path::Pipeline,
-    command: Command,
-    mut params: Params,
-) -> Result<Response, Error> {
+pub(crate) async fn delete(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");
     let discard = params.flag("discard");
     params.finish()?;
-    let said = |status: &str| Json(DeletedView { status: status.into(), pipeline_id: id.to_string() }).into_response();
-    match views::ask(&state, command.envelope(&id, Action::Delete { discard })).await {
-        Ok(Reply::Deleted) => Ok(said("deleted")),
-        Ok(_) => Err(Error::unexpected_reply()),
-        Err(error) if idempotent && error.code() == "not-found" => Ok(views::unchanged(said("absent"))),
-        Err(error) => Err(error),
+    let pipeline_id = pipeline.id().to_string();
+    let said = |status: &str| Json(DeletedView { status: status.into(), pipeline_id }).into_response();
+    match pipeline.delete(command.of(Action::Delete { discard })).await {
+        Ok(()) => Ok(said("deleted")),
+        Err(AskError::Rejected(Rejected::NotFound)) if idempotent => Ok(views::unchanged(said("absent"))),
+        Err(error) => Err(Error::of(&pipeline)(error)),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the door is given of the node it belongs to.
-use crate::{error::Error, hosts::Hosts, system::NodeView};
+use crate::{error::Error, hosts::Hosts};
+use dataflow_api_types::NodeView;
 use dataflow_core::id::CommandId;
 use dataflow_engine::region::ShardRegion;
 use dataflow_sdk::{Catalog, catalog::Connections, transform::Compiler};
+use futures::future::BoxFuture;
 use std::{fmt, sync::Arc};
 
 /// What the door is given of the node it belongs to.
@@ -18,10 +20,10 @@ pub struct ApiState {
     pub compiler: Arc<dyn Compiler>,
     /// What the node says of itself.
     pub node: Arc<dyn Fn() -> NodeView + Send + Sync>,
-    /// The node's metrics as Prometheus reads them.
+    /// What the process counts, as Prometheus reads it.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether the node can serve.
-    pub readiness: Arc<dyn Fn() -> Readiness + Send + Sync>,
+    pub readiness: Arc<dyn Fn() -> BoxFuture<'static, Readiness> + Send + Sync>,
     /// Makes up the id of a command that came without an `Idempotency-Key`.
     pub command_id: Arc<dyn Fn() -> CommandId + Send + Sync>,
     /// The names by which this door may be called.

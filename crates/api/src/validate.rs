@@ -1,7 +1,7 @@
 //! `/api/pipelines/validate`: findings about a pipeline without making it.
 use crate::{body, error::Error, params::Params, state::ApiState};
 use axum::{Json, extract::State};
-use dataflow_engine::view::Findings;
+use dataflow_api_types::{Findings, Problem};
 use dataflow_sdk::{Catalog, catalog::Connections, check, transform::Compiler};
 use serde_json::Value;
 
@@ -28,7 +28,13 @@ pub fn findings(value: &Value, catalog: &Catalog, connections: &Connections, com
         check::check_spec(value, catalog, connections, compiler)
     };
     match checked {
-        Ok(spec) => Findings { valid: true, problems: Vec::new(), warnings: check::warnings(&spec, catalog) },
-        Err(problems) => Findings { valid: false, problems, warnings: Vec::new() },
+        Ok(spec) => {
+            let warnings = check::warnings(&spec, catalog).into_iter().map(Problem::from).collect();
+            Findings { valid: true, problems: Vec::new(), warnings }
+        }
+        Err(problems) => {
+            let problems = problems.into_iter().map(Problem::from).collect();
+            Findings { valid: false, problems, warnings: Vec::new() }
+        }
     }
 }

@@ -301,6 +301,10 @@ async fn secrets_do_not_leave_the_house() {
     call(&door, "POST", "/api/pipelines", pipeline("p")).await;
     let history = call(&door, "GET", "/api/pipelines/p/history", Value::Null).await;
     assert_eq!(history.body["items"][0]["detail"]["spec"]["sink"]["apiToken"], "***");
+    let claims = call(&door, "GET", "/api/pipelines/p/claims", Value::Null).await;
+    for spec in [&claims.body["spec"], &claims.body["stretches"][0]["spec"]] {
+        assert_eq!(spec["sink"]["apiToken"], "***", "{:#}", claims.body);
+    }
     assert_eq!(call(&door, "GET", "/api/pipelines/p/recovery", Value::Null).await.body["generation"], 0);
 }
 

@@ -2,12 +2,12 @@
 mod connections;
 
 use crate::{node::Node, plugins::Connectors, settings::Settings};
-use dataflow_api::{ApiState, Hosts, NodeView, Readiness};
+use dataflow_api::{ApiState, Hosts, Readiness};
+use dataflow_api_types::NodeView;
 use dataflow_core::{id::CommandId, shard::SHARDS};
 use dataflow_engine::{
     parts::{Clock, Parts, Random},
     region::ShardRegion,
-    view::rfc3339,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::{
@@ -50,8 +50,14 @@ impl Door {
             connections: connectors.connections.clone(),
             compiler: connectors.compiler.clone(),
             node: Arc::new(describe(settings, parts.clock.clone())),
-            metrics: Arc::new(all_metrics(node.region(), metrics)),
-            readiness: Arc::new(readiness(node.region(), closing.clone())),
+            metrics: Arc::new(move || metrics.render()),
+            readiness: {
+                let (region, closing) = (node.region(), closing.clone());
+                Arc::new(move || {
+                    let (region, closing) = (region.clone(), closing.clone());
+                    Box::pin(async move { readiness(&*region, &closing).await })
+                })
+            },
             command_id: Arc::new(command_ids(parts.rng.clone())),
             hosts: Hosts::loopback(settings.hosts.clone()),
         };
@@ -79,28 +85,21 @@ impl Door {
     }
 }
 
-/// What the process counts, and what the pipelines do.
-fn all_metrics(region: Arc<dyn ShardRegion>, process: PrometheusHandle) -> impl Fn() -> String + Send + Sync + use<> {
-    move || process.render() + &region.metrics()
-}
-
 /// Ready is a node that owns all shards, as there is no other that could, has none of them closed, can write its journal, and
 /// isn't stopping.
-fn readiness(region: Arc<dyn ShardRegion>, closing: Arc<AtomicBool>) -> impl Fn() -> Readiness + Send + Sync + use<> {
-    move || {
-        if closing.load(Ordering::Relaxed) {
-            return Readiness::NotReady("the node is stopping".into());
+async fn readiness(region: &dyn ShardRegion, closing: &AtomicBool) -> Readiness {
+    if closing.load(Ordering::Relaxed) {
+        return Readiness::NotReady("the node is stopping".into());
+    }
+    let overview = region.overview().await;
+    match (overview.shards_owned + overview.closed.len(), overview.unwritable, overview.closed.as_slice()) {
+        (SHARDS, None, []) => Readiness::Ready,
+        (SHARDS, None, [why]) => Readiness::NotReady(why.clone()),
+        (SHARDS, None, [first, more @ ..]) => {
+            Readiness::NotReady(format!("{first}; {} more are closed, see the log", more.len()))
         }
-        let overview = region.overview();
-        match (overview.shards_owned + overview.closed.len(), overview.unwritable, overview.closed.as_slice()) {
-            (SHARDS, None, []) => Readiness::Ready,
-            (SHARDS, None, [why]) => Readiness::NotReady(why.clone()),
-            (SHARDS, None, [first, more @ ..]) => {
-                Readiness::NotReady(format!("{first}; {} more are closed, see the log", more.len()))
-            }
-            (SHARDS, Some(why), _) => Readiness::NotReady(format!("the journal can't be written: {why}")),
-            (owned, ..) => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
-        }
+        (SHARDS, Some(why), _) => Readiness::NotReady(format!("the journal can't be written: {why}")),
+        (owned, ..) => Readiness::NotReady(format!("the node owns {owned} of {SHARDS} shards")),
     }
 }
 
@@ -114,7 +113,7 @@ fn describe(settings: &Settings, clock: Arc<dyn Clock>) -> impl Fn() -> NodeView
         version: env!("CARGO_PKG_VERSION").into(),
         journal: "sqlite".into(),
         data_dir: Some(data_dir.display().to_string()),
-        started_at: rfc3339(started),
+        started_at: started.to_string(),
         uptime_seconds: u64::try_from(clock.now().seconds() - started.seconds()).unwrap_or(0),
     }
 }

@@ -137,7 +137,7 @@ impl Node {
         if self.engine.shutdown(deadline).await {
             return Ok(());
         }
-        Err(self.engine.region().overview().unwritable.map_or(Unsettled::Late, Unsettled::Journal))
+        Err(self.engine.region().overview().await.unwritable.map_or(Unsettled::Late, Unsettled::Journal))
     }
 
     /// Waits until the journal could not be written for so long that nothing which waits for it is worth waiting for.

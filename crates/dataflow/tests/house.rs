@@ -9,8 +9,9 @@ use dataflow::{
 };
 use dataflow_core::id::{Actor, CommandId};
 use dataflow_engine::{
+    client::PipelineClient,
     parts::{Inline, Parts, Random, SystemClock, TcpNet, TokioSpawner},
-    region::{Action, Message, Query, Reply, ShardingEnvelope, UserCommand},
+    region::{Action, UserCommand},
 };
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::catalog::Connections;
@@ -58,7 +59,7 @@ fn crates_know_only_what_they_may() {
     let metadata = metadata();
     let arrows = arrows(&metadata);
     // core ← formats, sdk ← sources, transforms, sinks · core ← journal ← journal-sqlite · engine on core, sdk and the journal's trait ·
-    // api on core, sdk, formats and engine · verify on core, sdk and engine · the binary wires.
+    // core ← api-types · api on core, sdk, formats, engine and api-types · verify on core, sdk, engine and api-types · the binary wires.
     let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("dataflow-core", &[][..]),
         ("dataflow-sdk", &["dataflow-core"]),
@@ -71,8 +72,12 @@ fn crates_know_only_what_they_may() {
         ("dataflow-transforms", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
         ("dataflow-sinks", &["dataflow-core", "dataflow-sdk", "dataflow-formats", "dataflow-locks"]),
         ("dataflow-engine", &["dataflow-core", "dataflow-sdk", "dataflow-journal"]),
-        ("dataflow-verify", &["dataflow-core", "dataflow-sdk", "dataflow-engine"]),
-        ("dataflow-api", &["dataflow-core", "dataflow-sdk", "dataflow-engine", "dataflow-formats"]),
+        ("dataflow-api-types", &["dataflow-core"]),
+        ("dataflow-verify", &["dataflow-core", "dataflow-sdk", "dataflow-engine", "dataflow-api-types"]),
+        (
+            "dataflow-api",
+            &["dataflow-core", "dataflow-sdk", "dataflow-engine", "dataflow-formats", "dataflow-api-types"],
+        ),
     ]);
     for (name, on) in &arrows {
         let Some(allowed) = may.get(name) else { continue };
@@ -132,18 +137,16 @@ async fn a_new_sink_is_a_folder_and_a_line() {
         plugins: Arc::new(connectors),
     };
     let node = Node::build(&Settings::default(), &Default::default(), parts, None).await.unwrap();
-    let ask = async |message| {
-        let envelope = ShardingEnvelope { pipeline: pipeline.clone(), message };
-        node.region().ask(envelope).await.unwrap()
-    };
+    let actor = Actor::try_from("test").unwrap();
+    let client = PipelineClient::new(node.region(), pipeline, actor.clone());
     for (name, action) in [("create", Action::Create(Box::new(spec))), ("start", Action::Start)] {
-        let (id, actor) = (CommandId::try_from(name).unwrap(), Actor::try_from("test").unwrap());
+        let (id, actor) = (CommandId::try_from(name).unwrap(), actor.clone());
         let command = UserCommand { id, actor, reason: None, trace: None, expected_version: None, action };
-        ask(Message::Command(command)).await;
+        client.change(command).await.unwrap();
     }
     loop {
-        let Reply::Pipeline(view) = ask(Message::Query(Query::State)).await else { panic!("not a pipeline") };
-        if view.metrics.records_delivered == 3 && view.metrics.records_in_flight == 0 {
+        let now = client.snapshot().await.unwrap();
+        if now.counters.delivered == 3 && now.in_flight == 0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -204,6 +207,16 @@ fn naming(crates: &[&str], told: &[&str]) -> Vec<(String, String)> {
     }
     found.sort();
     found
+}
+
+/// What users see is described where it is: nobody else knows how an API is documented.
+#[test]
+fn the_domain_and_the_engine_know_no_wire_type() {
+    let metadata = metadata();
+    let all = arrows(&metadata);
+    let mut knowing: Vec<_> = all.iter().filter(|(_, on)| on.contains(&"utoipa")).map(|(name, _)| *name).collect();
+    knowing.sort_unstable();
+    assert_eq!(knowing, ["dataflow-api", "dataflow-api-types"]);
 }
 
 /// The picture of the tree is true: what the page on architecture names is there, and what the engine has is named.

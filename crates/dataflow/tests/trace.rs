@@ -11,9 +11,9 @@ use dataflow_core::{
     time::Timestamp,
 };
 use dataflow_engine::{
+    answers::PipelineSnapshot,
     parts::{Inline, Parts, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
-    region::{Action, Message, Query, Reply, ShardingEnvelope, UserCommand},
-    view::PipelineView,
+    region::{Action, Message, Query, Reply, ShardingEnvelope, UserCommand, UserQuery},
 };
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::{Catalog, catalog::Connections};
@@ -61,22 +61,26 @@ fn id() -> PipelineId {
     PipelineId::try_from("traced").unwrap()
 }
 
-async fn ask(node: &Node, message: Message) -> PipelineView {
+async fn ask(node: &Node, message: Message) -> PipelineSnapshot {
     match node.region().ask(ShardingEnvelope { pipeline: id(), message }).await {
         Ok(Reply::Pipeline(view)) => *view,
         other => panic!("not a pipeline: {other:?}"),
     }
 }
 
-async fn act(node: &Node, command: &str, action: Action) -> PipelineView {
+async fn act(node: &Node, command: &str, action: Action) -> PipelineSnapshot {
     let (id, actor) = (CommandId::try_from(command).unwrap(), Actor::try_from("test").unwrap());
     ask(node, Message::Command(UserCommand { id, actor, reason: None, trace: None, expected_version: None, action }))
         .await
 }
 
-async fn until(node: &Node, what: impl Fn(&PipelineView) -> bool) -> PipelineView {
+async fn until(node: &Node, what: impl Fn(&PipelineSnapshot) -> bool) -> PipelineSnapshot {
     for _ in 0..10_000 {
-        let view = ask(node, Message::Query(Query::State)).await;
+        let view = ask(
+            node,
+            Message::Query(UserQuery { actor: Actor::system(), within: Duration::from_secs(60), query: Query::State }),
+        )
+        .await;
         if what(&view) {
             return view;
         }
@@ -106,15 +110,15 @@ async fn trace(seed: u64) -> (String, Vec<Row>) {
     });
     act(&first, "create", Action::Create(Box::new(serde_json::from_value(spec).unwrap()))).await;
     act(&first, "start", Action::Start).await;
-    until(&first, |view| view.metrics.records_delivered >= 50).await;
+    until(&first, |view| view.counters.delivered >= 50).await;
     tasks.0.lock().unwrap().drain(..).for_each(|task| task.abort());
     drop(first);
     tokio::time::sleep(Duration::from_millis(1)).await;
 
     let (second, _) = node(&journal, seed).await;
-    let view = until(&second, |view| view.metrics.records_read == 306 && view.metrics.records_in_flight == 0).await;
-    let m = view.metrics;
-    assert_eq!((m.records_delivered, m.records_filtered, m.records_dead), (3 * 81, 3 * 19, 3 * 2));
+    let view = until(&second, |view| view.counters.read == 306 && view.in_flight == 0).await;
+    let m = view.counters;
+    assert_eq!((m.delivered, m.filtered, m.dead), (3 * 81, 3 * 19, 3 * 2));
     act(&second, "stop", Action::Stop { wait: Duration::from_secs(60) }).await;
     let log = Journal::new(Arc::new(journal)).read(ShardId::of(&id()), Seq(1), 10_000).await.unwrap();
     (format!("{log:#?}\n{m:?}"), store.rows())

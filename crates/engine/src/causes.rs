@@ -2,13 +2,12 @@
 //!
 //! Letters are counted chunk by chunk as somebody asks, each once: what was counted is kept with the pipeline in memory,
 //! so that asking again costs what was added since.
-use crate::{dead_letters, view::DeadLetter};
+use crate::dead_letters::{self, DeadLetter};
 use dataflow_core::{chunk::ChunkRef, id::Incarnation, pipeline::Pipeline};
 use dataflow_journal::{Error, Journal};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
 /// Most causes that are told apart; letters of further ones are counted together.
 const MOST: usize = 50;
@@ -16,7 +15,7 @@ const MOST: usize = 50;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The dead letters of a pipeline, counted by cause.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLettersByCause {
     /// How many dead letters were counted, from the first one on. Of very many it may be fewer than there are: the next
     /// answer goes on from there.
@@ -28,7 +27,7 @@ pub struct DeadLettersByCause {
 }
 
 /// Dead letters that have stage, code and the wording of their cause in common.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// How many there are.
     pub records: u64,
@@ -41,7 +40,7 @@ pub struct Cause {
 }
 
 /// One dead letter of a cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// Its number.
     pub number: u64,
@@ -257,12 +256,11 @@ mod tests {
             stage: "sink".into(),
             code: "type-mismatch".into(),
             cause: cause.into(),
-            at: String::new(),
+            at: None,
             length: 0,
             hash: None,
             header: None,
             original: None,
-            original_base64: None,
         }
     }
 

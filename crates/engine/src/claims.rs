@@ -1,9 +1,9 @@
 //! What a pipeline claims to have done, for those who verify it: positions, counts and types, as the journal has them.
 use crate::{
+    answers::DeadLetters,
     causes::{self, DeadLettersByCause},
-    dead_letters,
+    dead_letters::{self, DeadLetter},
     shard::load_pipeline,
-    view::{DeadLetter, DeadLetterPage},
 };
 use dataflow_core::{
     id::{Generation, Incarnation, PipelineId},
@@ -14,69 +14,58 @@ use dataflow_core::{
     },
     position::Positions,
     spec::PipelineSpec,
+    time::Timestamp,
     types::Learned,
 };
 use dataflow_journal::{Error, Journal};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// Events read at once.
 const PAGE: usize = 1_000;
 
 /// What a pipeline claims to have done in its present generation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claims {
     /// The pipeline.
-    #[schema(value_type = String)]
     pub pipeline_id: PipelineId,
     /// Which one of that id.
-    #[schema(value_type = String)]
     pub incarnation: Incarnation,
     /// What it is doing.
     pub status: Status,
     /// Whether nothing more happens to it by itself.
     pub at_rest: bool,
     /// What it is.
-    #[schema(value_type = Object)]
     pub spec: PipelineSpec,
     /// What was learned of the types of its fields.
-    #[schema(value_type = Object)]
     pub learned: Learned,
     /// The reading order.
-    #[schema(value_type = String)]
     pub generation: Generation,
     /// Number of lanes; none: it was never started in this generation.
     pub lanes: Option<u32>,
     /// Where the generation began. A partition that is missing began at its beginning.
-    #[schema(value_type = Object)]
     pub begin: Positions,
     /// Where each lane is, and what it has counted in this generation.
-    #[schema(value_type = Vec<Object>)]
     pub by_lane: Vec<LaneProgress>,
     /// Counts of all earlier generations. So many dead letters at the head of the list are theirs.
-    #[schema(value_type = Object)]
     pub earlier: Counters,
     /// What was passed over in this generation, by an explicit choice; or will be, where a lane is still at its `from`.
-    #[schema(value_type = Vec<Object>)]
     pub lost: Vec<Lost>,
     /// What specs before the present one have done of this generation, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stretches: Vec<Stretch>,
-    /// When its transforms or types were changed in the middle of the generation (RFC 3339), while it was not known how far it
+    /// When its transforms or types were changed in the middle of the generation while it was not known how far it
     /// was: which spec has done what can't be told then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed: Option<String>,
+    pub changed: Option<Timestamp>,
 }
 
 /// What one spec has done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stretch {
     /// The spec.
-    #[schema(value_type = Object)]
     pub spec: PipelineSpec,
     /// Where it ends. Nothing is of it in a partition that is missing.
-    #[schema(value_type = Object)]
     pub until: Positions,
 }
 
@@ -90,7 +79,7 @@ struct Course {
     /// What no checkpoint has passed yet.
     passing: Passing,
     stretches: Vec<Stretch>,
-    changed: Option<String>,
+    changed: Option<Timestamp>,
 }
 
 impl Course {
@@ -113,7 +102,7 @@ impl Course {
                     // A limit of the source's own can only be applied to all that it gives.
                     match positions.clone().filter(|_| before.max_record_bytes == spec.max_record_bytes) {
                         Some(until) => self.stretches.push(Stretch { spec: before, until }),
-                        None => self.changed = Some(crate::view::rfc3339(event.at)),
+                        None => self.changed = Some(event.at),
                     }
                 }
             }
@@ -202,7 +191,7 @@ impl<'a> Stored<'a> {
     ///
     /// # Errors
     /// If a chunk that the journal names is gone or damaged.
-    pub async fn page(&self, after: u64, limit: usize) -> Result<DeadLetterPage, Error> {
+    pub async fn page(&self, after: u64, limit: usize) -> Result<DeadLetters, Error> {
         let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
         dead_letters::page(self.journal, chunks.unwrap_or_default(), after, limit).await
     }

@@ -1,5 +1,5 @@
 //! Dead letters: how a commit's are stored in a chunk, and how they are found again by number.
-use crate::view::{DeadLetter, DeadLetterPage};
+use crate::answers::DeadLetters;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use dataflow_core::{
@@ -17,6 +17,37 @@ use dataflow_sdk::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// A record that could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Its number among those of its pipeline, from 1; 0: it has none yet.
+    pub number: u64,
+    /// Where in the source.
+    pub partition: String,
+    /// Its place in the partition.
+    pub position: String,
+    /// Of a file that is still there, and not compressed: the line at which it begins.
+    pub line: Option<u64>,
+    /// The record's id.
+    pub record_id: String,
+    /// Where it failed: `decode`, `transforms[1]`, `sink`.
+    pub stage: String,
+    /// Stable code.
+    pub code: String,
+    /// Why.
+    pub cause: String,
+    /// When; none: the journal does not have it.
+    pub at: Option<Timestamp>,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Hash of the whole, if only its head was kept.
+    pub hash: Option<String>,
+    /// Of CSV whose fields are named by its file: the line that names them. Not in lists.
+    pub header: Option<String>,
+    /// Its bytes, as far as they were kept. Not in lists.
+    pub original: Option<Vec<u8>>,
+}
+
 /// Dead letters of one commit, or of several that were joined, as they are stored. What was ever written stays readable: a shape that has to change
 /// becomes another variant, with a golden file of its own in `golden/dead-letters/`.
 #[derive(Serialize, Deserialize)]
@@ -26,26 +57,24 @@ enum Stored {
     V1 { letters: Vec<LetterV1> },
 }
 
-/// A dead letter as version 1 stores it, whatever becomes of the [`DeadLetter`] that users see.
+/// A dead letter as version 1 stores it. The letters before it number it.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct LetterV1 {
-    /// Written as 0 and never used: the letters before it number it.
-    number: u64,
     partition: String,
     position: String,
     record_id: String,
     stage: String,
     code: String,
     cause: String,
-    /// RFC 3339.
-    at: String,
+    at: Option<Timestamp>,
     length: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
     /// Of CSV.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     header: Option<String>,
+    /// As text, if they are UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,8 +83,12 @@ struct LetterV1 {
 
 impl From<DeadLetter> for LetterV1 {
     fn from(letter: DeadLetter) -> Self {
+        let (original, original_base64) = match letter.original.map(|bytes| String::from_utf8(bytes)) {
+            None => (None, None),
+            Some(Ok(text)) => (Some(text), None),
+            Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),
+        };
         Self {
-            number: 0,
             partition: letter.partition,
             position: letter.position,
             record_id: letter.record_id,
@@ -66,15 +99,17 @@ impl From<DeadLetter> for LetterV1 {
             length: letter.length,
             hash: letter.hash,
             header: letter.header,
-            original: letter.original,
-            original_base64: letter.original_base64,
+            original,
+            original_base64,
         }
     }
 }
 
-impl From<LetterV1> for DeadLetter {
-    fn from(letter: LetterV1) -> Self {
-        Self {
+impl TryFrom<LetterV1> for DeadLetter {
+    type Error = base64::DecodeError;
+    fn try_from(letter: LetterV1) -> Result<Self, Self::Error> {
+        let bytes = letter.original_base64.map(|text| BASE64_STANDARD.decode(text)).transpose()?;
+        Ok(Self {
             number: 0,
             partition: letter.partition,
             position: letter.position,
@@ -87,9 +122,8 @@ impl From<LetterV1> for DeadLetter {
             length: letter.length,
             hash: letter.hash,
             header: letter.header,
-            original: letter.original,
-            original_base64: letter.original_base64,
-        }
+            original: letter.original.map(String::into_bytes).or(bytes),
+        })
     }
 }
 
@@ -128,11 +162,6 @@ pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLette
     let row = dead.row as usize;
     let bytes = records.bytes(row);
     let oversized = records.oversized.iter().find(|oversized| oversized.row == dead.row);
-    let (original, original_base64) = match bytes.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
-        None => (None, None),
-        Some(Ok(text)) => (Some(text.to_owned()), None),
-        Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes))),
-    };
     DeadLetter {
         number: 0,
         partition: records.partition.to_string(),
@@ -142,15 +171,14 @@ pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLette
         stage: dead.stage.clone(),
         code: dead.code.into(),
         cause: dead.cause.clone(),
-        at: crate::view::rfc3339(at),
+        at: Some(at),
         length: oversized.map_or_else(|| bytes.map_or(0, |bytes| bytes.len() as u64), |oversized| oversized.length),
         hash: oversized.map(|oversized| oversized.hash.clone()),
         header: match &records.layout {
             Layout::Csv(layout) => layout.header.clone(),
             Layout::Json => None,
         },
-        original,
-        original_base64,
+        original: bytes.map(Into::into),
     }
 }
 
@@ -161,8 +189,9 @@ pub(crate) fn encode(letters: Vec<DeadLetter>) -> Result<Bytes, serde_json::Erro
 }
 
 /// The letters of a chunk, not yet numbered.
-fn decode(body: &[u8]) -> Result<Vec<DeadLetter>, serde_json::Error> {
-    Ok(stored(body)?.into_iter().map(DeadLetter::from).collect())
+fn decode(body: &[u8]) -> Result<Vec<DeadLetter>, String> {
+    let stored = stored(body).map_err(|error| error.to_string())?;
+    stored.into_iter().map(DeadLetter::try_from).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 fn stored(body: &[u8]) -> Result<Vec<LetterV1>, serde_json::Error> {
@@ -224,12 +253,11 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
              sink, as after a restore from a backup",
             chunk.records, chunk.id
         ),
-        at: String::new(),
+        at: None,
         length: 0,
         hash: None,
         header: None,
         original: None,
-        original_base64: None,
     }
 }
 
@@ -302,24 +330,23 @@ pub(crate) async fn page(
     chunks: &[ChunkRef],
     after: u64,
     limit: usize,
-) -> Result<DeadLetterPage, Error> {
+) -> Result<DeadLetters, Error> {
     Ok(shortened(list(journal, chunks, after, limit).await?, chunks))
 }
 
 /// A page of these, without their bytes.
-pub(crate) fn shortened(items: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetterPage {
+pub(crate) fn shortened(letters: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetters {
     let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
-    let next = items.last().map(|letter| letter.number).filter(|last| *last < total);
-    let short = |letter| DeadLetter { header: None, original: None, original_base64: None, ..letter };
-    let items = items.into_iter().map(short).collect();
-    DeadLetterPage { items, next }
+    let next = letters.last().map(|letter| letter.number).filter(|last| *last < total);
+    let short = |letter| DeadLetter { header: None, original: None, ..letter };
+    DeadLetters { letters: letters.into_iter().map(short).collect(), next }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::{decode, encode};
-    use crate::view::DeadLetter;
+    use super::{DeadLetter, decode, encode};
+    use dataflow_core::time::Timestamp;
 
     /// Never changed: chunks of this shape are stored.
     const GOLDEN_V1: &str = include_str!("../golden/dead-letters/v1.json");
@@ -335,23 +362,21 @@ mod tests {
             stage: "transforms[1]".into(),
             code: "type-mismatch".into(),
             cause: "\"zwölf\" is no number".into(),
-            at: "2026-01-01T00:00:00.123Z".into(),
+            at: Some(Timestamp(1_767_225_600_123)),
             length: 9_007_199_254_740_993,
             hash: Some("9f86d081884c7d65".into()),
             header: Some("age,name".into()),
             original: Some("{\"age\":\"zwölf\"}\n".into()),
-            original_base64: None,
         };
         let bytes = DeadLetter {
             position: "42".into(),
             length: 2,
             hash: None,
             header: None,
-            original: None,
-            original_base64: Some("//4=".into()),
+            original: Some(vec![0xff, 0xfe]),
             ..text.clone()
         };
-        let none = DeadLetter { position: "43".into(), length: 0, original_base64: None, ..bytes.clone() };
+        let none = DeadLetter { position: "43".into(), length: 0, original: None, ..bytes.clone() };
         vec![text, bytes, none]
     }
 

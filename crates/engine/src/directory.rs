@@ -1,9 +1,9 @@
 //! What a node knows of all its pipelines without waking them.
-use crate::{region::ListQuery, view::WarningView};
+use crate::{answers::Flow, region::ListQuery};
 use dataflow_core::{
     id::PipelineId,
-    ledger::Counters,
     pipeline::{State, Status},
+    warned::Warned,
 };
 use std::{
     collections::BTreeMap,
@@ -19,17 +19,8 @@ pub(crate) struct Directory(Mutex<BTreeMap<PipelineId, Summary>>);
 struct Summary {
     status: Status,
     labels: BTreeMap<String, String>,
-    warnings: Vec<WarningView>,
+    warnings: Vec<Warned>,
     flow: Flow,
-}
-
-/// What a pipeline's runs have done since the node started.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Flow {
-    /// What became durable.
-    pub(crate) counters: Counters,
-    /// Runs that ended by a failure.
-    pub(crate) failures: u64,
 }
 
 impl Directory {
@@ -54,14 +45,14 @@ impl Directory {
     }
 
     /// Keeps what a run has warned of until the next one.
-    pub(crate) fn keep_warnings(&self, pipeline: &PipelineId, warnings: Vec<WarningView>) {
+    pub(crate) fn keep_warnings(&self, pipeline: &PipelineId, warnings: Vec<Warned>) {
         if let Some(summary) = self.lock().get_mut(pipeline) {
             summary.warnings = warnings;
         }
     }
 
     /// What the last run has warned of.
-    pub(crate) fn warnings(&self, pipeline: &PipelineId) -> Vec<WarningView> {
+    pub(crate) fn warnings(&self, pipeline: &PipelineId) -> Vec<Warned> {
         self.lock().get(pipeline).map_or_else(Vec::new, |summary| summary.warnings.clone())
     }
 
@@ -92,10 +83,10 @@ impl Directory {
     }
 
     /// Number of pipelines by status.
-    pub(crate) fn by_status(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn by_status(&self) -> BTreeMap<Status, usize> {
         let mut counts = BTreeMap::new();
         for summary in self.lock().values() {
-            *counts.entry(summary.status.to_string()).or_default() += 1;
+            *counts.entry(summary.status).or_default() += 1;
         }
         counts
     }

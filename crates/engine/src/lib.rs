@@ -2,9 +2,11 @@
 //!
 //! A message for a pipeline goes through the [`ShardRegion`](region::ShardRegion) to its entity, which decides, has the
 //! events appended to its shard's log, and performs what follows: above all, the run, from source to checkpoint.
+pub mod answers;
 pub mod causes;
 pub mod claims;
-mod dead_letters;
+pub mod client;
+pub mod dead_letters;
 mod directory;
 mod engine;
 mod entity;
@@ -14,7 +16,6 @@ pub mod region;
 mod run;
 mod shard;
 mod telemetry;
-pub mod view;
 
 pub use engine::{Engine, EngineSettings};
 pub use telemetry::describe_metrics;

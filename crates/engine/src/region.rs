@@ -1,7 +1,8 @@
 //! The one door to all pipelines, wherever they live.
-use crate::causes::DeadLettersByCause;
-use crate::claims::Claims;
-use crate::view::{DeadLetter, DeadLetterPage, HistoryPage, PipelinePage, PipelineView, ReceivedView, RecoveryView};
+use crate::answers::{
+    Claims, DeadLetter, DeadLetters, DeadLettersByCause, Flow, History, LastRecovery, Listing, Overview,
+    PipelineSnapshot, Received,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
@@ -29,7 +30,18 @@ pub enum Message {
     /// A request that changes something.
     Command(UserCommand),
     /// A question.
-    Query(Query),
+    Query(UserQuery),
+}
+
+/// A question, as the doors send it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UserQuery {
+    /// Who asks.
+    pub actor: Actor,
+    /// How long the answer is waited for.
+    pub within: Duration,
+    /// What is asked.
+    pub query: Query,
 }
 
 /// A request that changes something, as the doors send it. The entity gives it its time, incarnation, lanes and settlement.
@@ -225,21 +237,21 @@ pub enum Query {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Reply {
     /// To commands and [`Query::State`].
-    Pipeline(Box<PipelineView>),
+    Pipeline(Box<PipelineSnapshot>),
     /// To [`Action::Delete`].
-    Deleted,
+    Deleted(()),
     /// To [`Action::Ingest`].
-    Received(ReceivedView),
+    Received(Received),
     /// To [`Query::History`].
-    History(HistoryPage),
+    History(History),
     /// To [`Query::DeadLetters`].
-    DeadLetters(DeadLetterPage),
+    DeadLetters(DeadLetters),
     /// To [`Query::DeadLetter`].
     DeadLetter(Box<DeadLetter>),
     /// To [`Query::Causes`].
     Causes(DeadLettersByCause),
     /// To [`Query::Recovery`].
-    Recovery(Box<RecoveryView>),
+    Recovery(Box<LastRecovery>),
     /// To [`Query::Claims`].
     Claims(Box<Claims>),
 }
@@ -297,11 +309,11 @@ pub trait ShardRegion: Send + Sync {
     /// Delivers a message and returns the answer.
     async fn ask(&self, envelope: ShardingEnvelope) -> Result<Reply, AskError>;
     /// Lists pipelines by rising id.
-    async fn list(&self, query: ListQuery) -> Result<PipelinePage, AskError>;
-    /// Who owns what, for `GET /api/system`: shards owned, pipelines known, entities in memory, runs.
-    fn overview(&self) -> crate::view::RegionView;
-    /// What the pipelines that there are have done since the node started, as Prometheus reads it.
-    fn metrics(&self) -> String;
+    async fn list(&self, query: ListQuery) -> Result<Listing, AskError>;
+    /// What this node holds: shards owned, pipelines known, entities in memory, runs.
+    async fn overview(&self) -> Overview;
+    /// What each pipeline that has run has done since the node started.
+    async fn flows(&self) -> Vec<(PipelineId, Flow)>;
     /// Completes whenever a pipeline's view may have changed since `seen`; returns the new number. For watchers.
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64;
 }

@@ -1,8 +1,8 @@
 //! Compares the list of dead letters with the records that can't be processed: each must be listed once, and nothing
 //! else.
 use crate::{Claimant, Error, report::LetterFindings};
+use dataflow_api_types::{Claims, DeadLetter};
 use dataflow_core::position::Partition;
-use dataflow_engine::{claims::Claims, view::DeadLetter};
 use dataflow_sdk::{Records, audit::Example, batch::Dead};
 use std::collections::HashMap;
 

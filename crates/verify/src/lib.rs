@@ -15,8 +15,9 @@ mod tokens;
 pub use report::{Count, LetterFindings, Missing, Report, TokenFinding};
 
 use async_trait::async_trait;
+use dataflow_api_types::{Claims, DeadLetter};
 use dataflow_core::problem::Problem;
-use dataflow_engine::{claims::Claims, parts::Plugins, view::DeadLetter};
+use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{Context, Error as ConnectorError, audit::Audit};
 use letters::Letters;
 use range::Range;

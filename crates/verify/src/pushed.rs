@@ -2,8 +2,8 @@
 use crate::{Error, Options};
 use async_trait::async_trait;
 use bytes::Bytes;
+use dataflow_api_types::Claims;
 use dataflow_core::pipeline::state;
-use dataflow_engine::claims::Claims;
 use dataflow_sdk::{
     Error as ConnectorError,
     inbox::{Inbox, Pushed},

@@ -1,9 +1,9 @@
 //! The range of a source that the current generation has read.
+use dataflow_api_types::Claims;
 use dataflow_core::{
     pipeline::event::LaneProgress,
     position::{Partition, Position, Positions},
 };
-use dataflow_engine::claims::Claims;
 use dataflow_sdk::{Records, source::Source};
 use std::{cmp::Ordering, collections::BTreeMap};
 

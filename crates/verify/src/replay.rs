@@ -7,11 +7,12 @@ use crate::{
     range::Range,
     report::Report,
 };
+use dataflow_api_types::Claims;
 use dataflow_core::{
     position::{Partition, Position, Positions},
     spec::PipelineSpec,
 };
-use dataflow_engine::{claims::Claims, parts::Plugins};
+use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Context, Error as ConnectorError, Records,
     audit::{Audited, Auditor, Example, Findings},

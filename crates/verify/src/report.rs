@@ -1,12 +1,12 @@
 //! The result of a verification.
 use crate::{Options, letters::Letters};
+use dataflow_api_types::Claims;
 use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
     position::{Partition, Position},
     spec::Component,
 };
-use dataflow_engine::claims::Claims;
 use dataflow_sdk::{
     Records,
     audit::{Finding, Findings},

@@ -1,11 +1,11 @@
 //! The position of each lane: a transactional sink's own token overrules the journal.
 use crate::report::{Report, TokenFinding};
+use dataflow_api_types::Claims;
 use dataflow_core::{
     id::Epoch,
     pipeline::event::LaneProgress,
     token::{Fence, Token},
 };
-use dataflow_engine::claims::Claims;
 use dataflow_sdk::{
     Context, Error,
     sink::{Kind, Sink},

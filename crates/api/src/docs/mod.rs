@@ -25,7 +25,7 @@ use utoipa::OpenApi;
         history::history, history::recovery, history::claims, checkpoint::get, checkpoint::reset, connectors::list, connectors::get,
         system::system, metrics::metrics, health::live, health::ready,
     ),
-    components(schemas(error::ProblemDocument)),
+    components(schemas(dataflow_api_types::ProblemDocument)),
     tags(
         (name = "pipelines", description = "Declared, shown, changed, deleted"),
         (name = "lifecycle", description = "Run, stopped, run again"),

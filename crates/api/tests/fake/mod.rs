@@ -5,21 +5,23 @@ use axum::{
     body::Body,
     http::{Request, Response, StatusCode},
 };
-use dataflow_api::{ApiState, Hosts, NodeView, Readiness, router};
+use dataflow_api::{ApiState, Hosts, Readiness, router};
+use dataflow_api_types::NodeView;
 use dataflow_core::{
-    id::{CommandId, PipelineId},
-    pipeline::{Rejected, Status, rejected::GivenUp},
+    id::{Actor, CommandId, Incarnation, PipelineId},
+    pipeline::{Event, Fact, Rejected, Status, rejected::GivenUp},
     position::{Partition, Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
+    time::Timestamp,
 };
 use dataflow_engine::{
-    causes::DeadLettersByCause,
-    region::{Action, AskError, ListQuery, Message, Order, Query, Reply, ResetTo, ShardRegion, ShardingEnvelope},
-    view::{
-        CheckpointView, DeadLetter, DeadLetterPage, HistoryItem, HistoryPage, PipelinePage, PipelineView, PositionView,
-        ReceivedView, RecoveryView, RegionView,
+    answers::{
+        Claims, DeadLetter, DeadLetters, DeadLettersByCause, Flow, History, LastRecovery, Listing, Overview,
+        PipelineSnapshot, Received,
     },
+    claims::Stretch,
+    region::{Action, AskError, ListQuery, Message, Order, Query, Reply, ResetTo, ShardRegion, ShardingEnvelope},
 };
 use dataflow_sdk::{
     Catalog, Context, Error, SinkConfig, SourceConfig,
@@ -40,35 +42,36 @@ use tower::ServiceExt;
 
 #[derive(Default)]
 struct Held {
-    pipelines: BTreeMap<PipelineId, PipelineView>,
-    batches: HashMap<(PipelineId, String), (String, ReceivedView)>,
+    pipelines: BTreeMap<PipelineId, PipelineSnapshot>,
+    batches: HashMap<(PipelineId, String), (String, Received)>,
 }
+
+/// 2026-11-23T00:00:00Z.
+const NOW: Timestamp = Timestamp(1_795_392_000_000);
 
 /// Pipelines in a map; a stop of `slow` takes longer than any wait; `broken` panics; `busy` and `away` turn everything down.
 #[derive(Default)]
 pub struct Region(Mutex<Held>);
 
-fn view(id: &PipelineId, spec: PipelineSpec, version: u64) -> PipelineView {
-    PipelineView {
-        pipeline_id: id.to_string(),
-        name: spec.name,
-        description: spec.description,
-        labels: spec.labels,
+fn view(id: &PipelineId, spec: PipelineSpec, version: u64) -> PipelineSnapshot {
+    PipelineSnapshot {
+        id: id.clone(),
+        spec,
         status: Status::Configured,
         stopping: false,
         updating: false,
-        source: spec.source,
-        transforms: spec.transforms,
-        sink: spec.sink,
-        settings: serde_json::Map::new(),
         version,
-        checkpoint: CheckpointView::default(),
-        metrics: Default::default(),
+        generation: 0,
+        checkpoint_at: None,
+        positions: Positions::new(),
+        counters: Default::default(),
+        in_flight: 0,
+        per_second: 0.0,
+        lag: None,
         error: None,
         warnings: Vec::new(),
-        dead_letters_by_cause: None,
-        created_at: "2026-11-23T00:00:00Z".into(),
-        updated_at: "2026-11-23T00:00:00Z".into(),
+        created_at: NOW,
+        updated_at: NOW,
     }
 }
 
@@ -88,9 +91,9 @@ impl ShardRegion for Region {
         let mut held = self.0.lock().unwrap();
         let Held { pipelines, batches } = &mut *held;
         let command = match message {
-            Message::Query(query) => {
+            Message::Query(asked) => {
                 let view = pipelines.get(&id).ok_or(Rejected::NotFound)?.clone();
-                return answer(view, query);
+                return answer(view, asked.query);
             }
             Message::Command(command) => command,
         };
@@ -121,7 +124,7 @@ impl ShardRegion for Region {
                     return Ok(Reply::Pipeline(Box::new(held.clone())));
                 }
                 let status = held.status;
-                *held = PipelineView { status, ..view(&id, *spec, held.version + 1) };
+                *held = PipelineSnapshot { status, ..view(&id, *spec, held.version + 1) };
             }
             Action::Start if held.status == Status::Running => return Err(not_allowed("start", held.status)),
             Action::Start | Action::Restart { .. } => held.status = Status::Running,
@@ -129,26 +132,27 @@ impl ShardRegion for Region {
             Action::Stop { .. } if id.as_str() == "slow" => held.stopping = true,
             Action::Stop { .. } => held.status = Status::Stopped,
             Action::ResetCheckpoint { to, .. } => {
-                held.checkpoint.generation += 1;
-                held.checkpoint.positions = match to {
-                    ResetTo::Positions(all) => {
-                        all.into_iter().map(|(partition, position)| PositionView { partition, position }).collect()
-                    }
-                    _ => Vec::new(),
+                held.generation += 1;
+                let place = |(partition, at): (String, String)| {
+                    (Partition(partition.into()), Position { at: at.into(), identity: None })
+                };
+                held.positions = match to {
+                    ResetTo::Positions(all) => all.into_iter().map(place).collect(),
+                    _ => Positions::new(),
                 };
             }
             Action::Delete { .. } => {
                 pipelines.remove(&id);
-                return Ok(Reply::Deleted);
+                return Ok(Reply::Deleted(()));
             }
             Action::Ingest { batch_id, records, hash, delivered, .. } => {
                 let key = (id, batch_id.to_string());
-                let received = ReceivedView {
-                    batch_id: batch_id.to_string(),
+                let received = Received {
+                    batch: batch_id,
                     accepted: records,
-                    position: records.to_string(),
+                    to: records,
                     delivered: delivered.map(|wait| !wait.is_zero()),
-                    dead_letters: None,
+                    dead: None,
                 };
                 let (known, answer) = batches.entry(key).or_insert((hash.clone(), received));
                 if *known != hash {
@@ -161,27 +165,28 @@ impl ShardRegion for Region {
         Ok(Reply::Pipeline(Box::new(held.clone())))
     }
 
-    async fn list(&self, query: ListQuery) -> Result<PipelinePage, AskError> {
+    async fn list(&self, query: ListQuery) -> Result<Listing, AskError> {
         let held = self.0.lock().unwrap();
-        let fits = |view: &&PipelineView| {
-            query.after.as_ref().is_none_or(|after| view.pipeline_id > *after)
+        let fits = |view: &&PipelineSnapshot| {
+            query.after.as_ref().is_none_or(|after| view.id.as_str() > after.as_str())
                 && query.status.is_none_or(|status| view.status == status)
-                && query.labels.iter().all(|(key, value)| view.labels.get(key) == Some(value))
+                && query.labels.iter().all(|(key, value)| view.spec.labels.get(key) == Some(value))
         };
-        let mut items: Vec<PipelineView> =
+        let mut pipelines: Vec<PipelineSnapshot> =
             held.pipelines.values().filter(fits).take(query.limit + 1).cloned().collect();
-        let more = items.len() > query.limit;
-        items.truncate(query.limit);
-        let next = items.last().filter(|_| more).map(|last| last.pipeline_id.clone());
-        Ok(PipelinePage { items, next, ..PipelinePage::default() })
+        let more = pipelines.len() > query.limit;
+        pipelines.truncate(query.limit);
+        let next = pipelines.last().filter(|_| more).map(|last| last.id.clone());
+        Ok(Listing { pipelines, next, ..Listing::default() })
     }
 
-    fn overview(&self) -> RegionView {
-        RegionView { shards_owned: 256, pipelines: self.0.lock().unwrap().pipelines.len(), ..Default::default() }
+    async fn overview(&self) -> Overview {
+        let by_status = [(Status::Configured, self.0.lock().unwrap().pipelines.len())].into();
+        Overview { shards_owned: 256, by_status, ..Default::default() }
     }
 
-    fn metrics(&self) -> String {
-        String::new()
+    async fn flows(&self) -> Vec<(PipelineId, Flow)> {
+        Vec::new()
     }
 
     async fn changed(&self, _: &PipelineId, seen: u64) -> u64 {
@@ -189,7 +194,7 @@ impl ShardRegion for Region {
     }
 }
 
-fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
+fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
     let letter = |number: u64| DeadLetter {
         number,
         partition: "in.jsonl".into(),
@@ -199,28 +204,28 @@ fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
         stage: "decode".into(),
         code: "not-json".into(),
         cause: "expected a value".into(),
-        at: "2026-11-23T00:00:00Z".into(),
+        at: Some(NOW),
         length: 3,
         hash: None,
         header: None,
-        original: (number == 1).then(|| "{,}".into()),
-        original_base64: (number == 2).then(|| "/+8=".into()),
+        original: [b"{,}".to_vec(), vec![0xff, 0xef]].get(number as usize - 1).cloned(),
     };
     Ok(match query {
         Query::State => Reply::Pipeline(Box::new(view)),
         Query::Causes => Reply::Causes(DeadLettersByCause::default()),
         Query::History { order, after, limit } => {
-            let detail =
-                json!({"spec": {"source": view.source, "sink": {"type": "lines", "path": "x", "apiToken": "s3cret"}}});
-            let item = |number| HistoryItem {
+            let event = |number| Event {
                 number,
-                at: view.created_at.clone(),
+                at: NOW,
+                actor: Actor::try_from("api").unwrap(),
                 reason: None,
                 trace: None,
-                actor: "api".into(),
-                command: "c1".into(),
-                event: "PipelineCreated".into(),
-                detail: detail.clone(),
+                command: CommandId::try_from("c1").unwrap(),
+                hash: None,
+                fact: Fact::PipelineCreated {
+                    spec: Box::new(secret(&view.spec)),
+                    incarnation: Incarnation::try_from("i").unwrap(),
+                },
             };
             let mut numbers: Vec<u64> = match order {
                 Order::Rising => (1..=2).filter(|number| *number > after.unwrap_or(0)).collect(),
@@ -229,20 +234,41 @@ fn answer(view: PipelineView, query: Query) -> Result<Reply, AskError> {
             let more = numbers.len() > limit;
             numbers.truncate(limit);
             let next = numbers.last().copied().filter(|_| more);
-            Reply::History(HistoryPage { items: numbers.into_iter().map(item).collect(), next })
+            Reply::History(History { events: numbers.into_iter().map(event).collect(), next })
         }
         Query::DeadLetters { after, limit } => {
-            let items = (after + 1..=2).take(limit).map(letter).map(|letter| DeadLetter { original: None, ..letter });
-            Reply::DeadLetters(DeadLetterPage { items: items.collect(), next: None })
+            let letters = (after + 1..=2).take(limit).map(letter).map(|letter| DeadLetter { original: None, ..letter });
+            Reply::DeadLetters(DeadLetters { letters: letters.collect(), next: None })
         }
         Query::DeadLetter(number @ 1..=2) => Reply::DeadLetter(Box::new(letter(number))),
         Query::DeadLetter(_) => return Err(Rejected::NotFound.into()),
-        Query::Recovery => {
-            let view = RecoveryView { run: None, at: None, epoch: None, generation: 0, lanes: Vec::new() };
-            Reply::Recovery(Box::new(view))
+        Query::Recovery => Reply::Recovery(Box::new(LastRecovery { generation: 0, run: None })),
+        Query::Claims => {
+            let spec = secret(&view.spec);
+            Reply::Claims(Box::new(Claims {
+                pipeline_id: view.id,
+                incarnation: Incarnation::try_from("i").unwrap(),
+                status: view.status,
+                at_rest: true,
+                spec: spec.clone(),
+                learned: Default::default(),
+                generation: Default::default(),
+                lanes: None,
+                begin: Positions::new(),
+                by_lane: Vec::new(),
+                earlier: Default::default(),
+                lost: Vec::new(),
+                stretches: vec![Stretch { spec, until: Positions::new() }],
+                changed: None,
+            }))
         }
-        Query::Claims => return Err(Rejected::NotFound.into()),
     })
+}
+
+/// The same spec with a secret.
+fn secret(spec: &PipelineSpec) -> PipelineSpec {
+    let sink = serde_json::from_value(json!({"type": "lines", "path": "x", "apiToken": "s3cret"})).unwrap();
+    PipelineSpec { sink, ..spec.clone() }
 }
 
 /// Reads lines of a file.
@@ -346,7 +372,7 @@ pub fn door() -> Router {
         compiler: Arc::new(FilterOnly),
         node: Arc::new(|| NodeView { name: "test".into(), version: "0.0.0".into(), ..Default::default() }),
         metrics: Arc::new(|| "dataflow_runs 0\n".into()),
-        readiness: Arc::new(|| Readiness::NotReady("starting".into())),
+        readiness: Arc::new(|| Box::pin(async { Readiness::NotReady("starting".into()) })),
         command_id: Arc::new(|| CommandId::try_from("made-up").unwrap()),
         hosts: Hosts::loopback(["dataflow.test".to_owned()]),
     })

@@ -1,6 +1,6 @@
 //! Dead letters by cause, as people read them.
 use super::output::thousands;
-use dataflow_engine::causes::DeadLettersByCause;
+use dataflow_api_types::DeadLettersByCause;
 
 /// Most causes that are printed.
 const MOST: usize = 10;

@@ -14,14 +14,9 @@ use crate::{
     settings::Overrides,
 };
 use clap::Subcommand;
-use dataflow_core::{
-    id::{PipelineId, Reason},
-    pipeline::Status,
-};
-use dataflow_engine::{
-    region::{Action, ResetTo},
-    view::CheckpointView,
-};
+use dataflow_api_types::{CheckpointView, Status};
+use dataflow_core::id::{PipelineId, Reason};
+use dataflow_engine::region::{Action, ResetTo};
 use dataflow_sdk::check::nearest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

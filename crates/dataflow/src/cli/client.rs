@@ -1,11 +1,12 @@
 //! The REST client behind the commands that talk to a node.
 use super::exit::{Failure, Kind};
-use dataflow_api::ProblemDocument;
+use dataflow_api_types::PipelineView;
+use dataflow_api_types::ProblemDocument;
 use dataflow_core::{
     id::{CommandId, Reason},
+    problem::Problem,
     spec::Millis,
 };
-use dataflow_engine::view::PipelineView;
 use reqwest::{Method, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -151,9 +152,10 @@ fn problem(status: StatusCode, text: &str, url: &Url) -> Failure {
     };
     let answer = Some(Box::new(problem.clone()));
     // What the findings say is not said twice.
-    let summary = if problem.problems.iter().any(|found| !found.path.is_empty()) { None } else { Some(problem.detail) };
+    let mut problems: Vec<Problem> = problem.problems.into_iter().map(Into::into).collect();
+    let summary = if problems.iter().any(|found| !found.path.is_empty()) { None } else { Some(problem.detail) };
     let message = summary.filter(|detail| !detail.is_empty()).unwrap_or(problem.title);
-    let (mut fix, mut problems) = (None, problem.problems);
+    let mut fix = None;
     // A single finding that says what the message says has only its fix to add.
     if let [only] = problems.as_mut_slice()
         && only.path.is_empty()

@@ -7,11 +7,9 @@ use super::{
     stored::StoredPipeline,
 };
 use clap::Subcommand;
+use dataflow_api::views;
+use dataflow_api_types::{DeadLetter, DeadLetterPage, DeadLettersByCause};
 use dataflow_core::id::PipelineId;
-use dataflow_engine::{
-    causes::DeadLettersByCause,
-    view::{DeadLetter, DeadLetterPage},
-};
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -102,7 +100,10 @@ impl Letters {
                 let query = [("limit", limit.to_string()), ("after", after.to_string())];
                 client.send(Request::get(&["pipelines", id, "dead-letters"]).query(&query)).await
             }
-            Self::Stored(stored) => stored.load().await?.page(after, limit as usize).await.map_err(Failure::failed),
+            Self::Stored(stored) => {
+                let page = stored.load().await?.page(after, limit as usize).await.map_err(Failure::failed)?;
+                Ok(views::dead_letters(page))
+            }
         }
     }
 
@@ -117,7 +118,7 @@ impl Letters {
                     Some(after) => stored.load().await?.dead_letters(after, 1).await.map_err(Failure::failed)?.pop(),
                     None => None,
                 };
-                found.ok_or_else(|| {
+                found.map(views::dead_letter).ok_or_else(|| {
                     Failure::failed(format!("the pipeline {:?} has no dead letter {number}", stored.id.as_str()))
                 })
             }
@@ -127,7 +128,7 @@ impl Letters {
     async fn causes(&self) -> Result<DeadLettersByCause, Failure> {
         match self {
             Self::Node { client, id } => Ok(client.pipeline(id).await?.dead_letters_by_cause.unwrap_or_default()),
-            Self::Stored(stored) => stored.load().await?.causes().await.map_err(Failure::failed),
+            Self::Stored(stored) => Ok(views::causes(stored.load().await?.causes().await.map_err(Failure::failed)?)),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     node::{self, Whose},
     settings::{Overrides, PathSettings, Settings},
 };
-use dataflow_core::pipeline::Status;
+use dataflow_api_types::Status;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 use std::{

@@ -1,33 +1,38 @@
 //! The way to the pipelines of a node in this process.
 use super::exit::Failure;
 use crate::node::Node;
+use dataflow_api::views;
+use dataflow_api_types::{DeadLettersByCause, PipelineView, Status};
 use dataflow_core::{
     id::{Actor, CommandId, PipelineId, Reason},
-    pipeline::{Rejected, Status},
+    pipeline::{self, Rejected},
     spec::PipelineSpec,
 };
 use dataflow_engine::{
-    causes::DeadLettersByCause,
+    answers::PipelineSnapshot,
+    client::PipelineClient,
     parts::Random,
-    region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
-    view::PipelineView,
+    region::{Action, AskError, UserCommand},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// How long a stop is waited for: its run is dropped before.
 const ENDLESS: Duration = Duration::from_secs(3_600);
 
 /// The way to the one pipeline: the same messages as REST sends.
 pub(super) struct Door {
-    region: Arc<dyn ShardRegion>,
+    pipeline: PipelineClient,
     pub(super) id: PipelineId,
+    actor: Actor,
     random: Random,
 }
 
 impl Door {
     /// The way to a pipeline of a node.
     pub(super) fn new(node: &Node, id: PipelineId) -> Self {
-        Self { region: node.region(), id, random: Random::from_system() }
+        let actor = Actor::try_from("cli").unwrap_or_else(|error| unreachable!("cli is an actor: {error}"));
+        let pipeline = PipelineClient::new(node.region(), id.clone(), actor.clone());
+        Self { pipeline, id, actor, random: Random::from_system() }
     }
 
     /// Makes the pipeline, or changes it to the spec if it differs; returns it as it is then.
@@ -36,13 +41,13 @@ impl Door {
         spec: PipelineSpec,
         (reset, retarget): (bool, bool),
     ) -> Result<PipelineView, Failure> {
-        let view = match self.ask(Message::Query(Query::State)).await {
-            Ok(Reply::Pipeline(view)) => *view,
-            Ok(_) => return Err(unexpected()),
+        let there = match self.pipeline.snapshot().await {
             Err(AskError::Rejected(Rejected::NotFound)) => return self.command(Action::Create(Box::new(spec))).await,
-            Err(error) => return Err(failure(error)),
+            there => there.map_err(failure)?,
         };
-        if view.is_of(&spec) {
+        let same = there.is_of(&spec);
+        let view = views::pipeline(there);
+        if same {
             return Ok(view);
         }
         eprintln!("{} has changed: it goes on where it was", self.id);
@@ -57,11 +62,11 @@ impl Door {
 
     pub(super) async fn start(&self) -> Result<PipelineView, Failure> {
         match self.send(Action::Start, None).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
             // Its restart policy was faster.
-            Err(AskError::Rejected(Rejected::NotAllowed { status: Status::Running, .. })) => self.view().await,
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
+            Err(AskError::Rejected(Rejected::NotAllowed { status: pipeline::Status::Running, .. })) => {
+                self.view().await
+            }
+            started => shown(started),
         }
     }
 
@@ -70,20 +75,14 @@ impl Door {
             return Ok(pipeline.clone());
         }
         match self.send(Action::Stop { wait: ENDLESS }, None).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
             // It came to its end meanwhile.
             Err(AskError::Rejected(Rejected::NotAllowed { .. })) => self.view().await,
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
+            stopped => shown(stopped),
         }
     }
 
     pub(super) async fn view(&self) -> Result<PipelineView, Failure> {
-        match self.ask(Message::Query(Query::State)).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
-        }
+        shown(self.pipeline.snapshot().await)
     }
 
     /// The dead letters by cause; none if there are none, or they can't be read.
@@ -93,7 +92,7 @@ impl Door {
         }
         let mut counted = 0;
         loop {
-            let Ok(Reply::Causes(causes)) = self.ask(Message::Query(Query::Causes)).await else { return None };
+            let causes = views::causes(self.pipeline.causes().await.ok()?);
             // Of very many, each answer counts some.
             if causes.counted >= dead || causes.counted == counted {
                 return Some(causes);
@@ -112,27 +111,19 @@ impl Door {
         action: Action,
         reason: Option<Reason>,
     ) -> Result<PipelineView, Failure> {
-        match self.send(action, reason).await {
-            Ok(Reply::Pipeline(view)) => Ok(*view),
-            Ok(_) => Err(unexpected()),
-            Err(error) => Err(failure(error)),
-        }
+        shown(self.send(action, reason).await)
     }
 
-    async fn send(&self, action: Action, reason: Option<Reason>) -> Result<Reply, AskError> {
-        let internal = |error: dataflow_core::id::InvalidId| AskError::Internal(error.to_string());
-        let id = CommandId::try_from(self.random.name()).map_err(internal)?;
-        let actor = Actor::try_from("cli").map_err(internal)?;
-        self.ask(Message::Command(UserCommand { id, actor, reason, trace: None, expected_version: None, action })).await
-    }
-
-    async fn ask(&self, message: Message) -> Result<Reply, AskError> {
-        self.region.ask(ShardingEnvelope { pipeline: self.id.clone(), message }).await
+    async fn send(&self, action: Action, reason: Option<Reason>) -> Result<PipelineSnapshot, AskError> {
+        let id = CommandId::try_from(self.random.name()).map_err(|error| AskError::Internal(error.to_string()))?;
+        let actor = self.actor.clone();
+        let command = UserCommand { id, actor, reason, trace: None, expected_version: None, action };
+        self.pipeline.change(command).await
     }
 }
 
-fn unexpected() -> Failure {
-    Failure::failed("internal error: unexpected reply from the pipeline")
+fn shown(answer: Result<PipelineSnapshot, AskError>) -> Result<PipelineView, Failure> {
+    answer.map(views::pipeline).map_err(failure)
 }
 
 fn failure(error: AskError) -> Failure {

@@ -1,7 +1,7 @@
 //! How a command ends: its exit code, and what it says about a failure.
 use super::output::Output;
 use crate::signals::Signal;
-use dataflow_api::ProblemDocument;
+use dataflow_api_types::ProblemDocument;
 use dataflow_core::problem::Problem;
 use std::{fmt::Display, future::Future, process::ExitCode};
 
@@ -136,7 +136,7 @@ impl Failure {
             status,
             code: code.into(),
             detail: self.message,
-            problems,
+            problems: problems.into_iter().map(Into::into).collect(),
         }
     }
 }

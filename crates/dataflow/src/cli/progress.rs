@@ -1,7 +1,7 @@
 //! Live progress of a pipeline, on stderr: a line that is redrawn on a terminal, a line a second elsewhere.
 use super::{exit::Failure, output::thousands, pipeline};
-use dataflow_core::pipeline::Status;
-use dataflow_engine::view::PipelineView;
+use dataflow_api_types::PipelineView;
+use dataflow_api_types::Status;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     collections::BTreeSet,

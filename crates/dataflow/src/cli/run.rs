@@ -15,14 +15,12 @@ use crate::{
     settings::Overrides,
     signals::{Signal, Signals},
 };
+use dataflow_api_types::{PipelineView, Status, WarningView};
 use dataflow_core::{
-    pipeline::{Status, event::Cause},
+    pipeline::event::Cause,
     spec::{Component, PipelineSpec},
 };
-use dataflow_engine::{
-    region::{Action, ResetTo},
-    view::{PipelineView, WarningView},
-};
+use dataflow_engine::region::{Action, ResetTo};
 use dataflow_sdk::check;
 use std::time::Duration;
 

@@ -98,7 +98,7 @@ async fn an_update_under_way_is_made_after_kill_9() {
     let places: Vec<i64> = updates
         .map(|item| {
             let positions = item["detail"]["positions"].as_object().unwrap_or_else(|| panic!("{item:#}"));
-            positions.values().next().unwrap()["at"].as_str().unwrap().parse().unwrap()
+            positions.values().next().unwrap().as_str().unwrap().parse().unwrap()
         })
         .collect();
     assert_eq!(places.len(), 6, "{history:#}");

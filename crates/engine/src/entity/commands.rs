@@ -49,7 +49,7 @@ impl Entity {
         let before = self.slot.state().carried_out(&id).map(|before| before.hash);
         match before {
             Some(known) if known != hash => return Err(Rejected::KeyReused.into()),
-            Some(_) if matches!(action, Action::Delete { .. }) => return Ok(Reply::Deleted),
+            Some(_) if matches!(action, Action::Delete { .. }) => return Ok(Reply::Deleted(())),
             Some(_) => return queries::state(&self.around, &self.slot),
             None => {}
         }
@@ -109,7 +109,7 @@ impl Entity {
                 if let Some(prefix) = prefix {
                     self.forget_chunks(&prefix).await;
                 }
-                return Ok(Reply::Deleted);
+                return Ok(Reply::Deleted(()));
             }
         }
         queries::state(&self.around, &self.slot)

@@ -1,13 +1,13 @@
 //! Taking in pushed batches: those that wait together are stored together and share one append.
 use super::{Entity, Mail, answer, inbox};
 use crate::{
+    answers::Received,
     region::{Action, AskError, Reply, UserCommand},
-    view::ReceivedView,
 };
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, Content},
-    pipeline::{Command, Event, Rejected, Request, decide_after, state::Received},
+    pipeline::{Command, Event, Rejected, Request, decide_after, state},
 };
 use futures::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -49,18 +49,18 @@ impl Entity {
         for Push { command, reply } in pushes {
             match self.place(command, &events) {
                 Err(error) => answer(reply, Err(error)),
-                Ok(Placed { view, body, new }) => {
+                Ok(Placed { received, body, new }) => {
                     if let Some((event, chunk, body)) = new {
                         events.push(event);
                         bodies.push((chunk, body));
                     }
-                    taken.push((view, reply, body));
+                    taken.push((received, reply, body));
                 }
             }
         }
         let outcome = self.store(bodies, events).await;
-        for (view, reply, _) in taken {
-            answer(reply, outcome.clone().map(|()| Reply::Received(view)));
+        for (received, reply, _) in taken {
+            answer(reply, outcome.clone().map(|()| Reply::Received(received)));
         }
     }
 
@@ -80,19 +80,13 @@ impl Entity {
         let pipeline = self.slot.pipeline.clone();
         let command = Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, request };
         let decision = decide_after(&state, earlier, &command)?;
-        let Some(Received { from, to, .. }) = decision.received else {
+        let Some(state::Received { from, to, .. }) = decision.received else {
             return Err(AskError::Internal("a batch was taken without a place".into()));
         };
-        let view = ReceivedView {
-            batch_id: batch_id.to_string(),
-            accepted: to - from,
-            position: to.to_string(),
-            delivered: None,
-            dead_letters: None,
-        };
+        let received = Received { batch: batch_id, accepted: to - from, to, delivered: None, dead: None };
         let event = decision.events.into_iter().next();
         let new = event.map(|event| (event, chunk, inbox::encode(now, &body)));
-        Ok(Placed { view, body, new })
+        Ok(Placed { received, body, new })
     }
 
     async fn store(&mut self, bodies: Vec<(ChunkId, Bytes)>, events: Vec<Event>) -> Result<(), AskError> {
@@ -109,7 +103,7 @@ impl Entity {
 }
 
 struct Placed {
-    view: ReceivedView,
+    received: Received,
     /// What was pushed, which is held until it is durable: the door bounds what is under way by it.
     body: Bytes,
     /// Its event, its chunk's name and body; none if it was taken in before.

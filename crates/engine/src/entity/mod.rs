@@ -5,11 +5,11 @@ mod ingest;
 mod join;
 mod queries;
 mod settle;
-mod show;
+pub(crate) mod snapshot;
 mod supervise;
 mod update;
 
-pub(crate) use queries::{answer_query, view};
+pub(crate) use queries::answer_query;
 
 use crate::{
     directory::Directory,

@@ -1,19 +1,15 @@
 //! Questions about a pipeline.
-use super::{Surroundings, show};
+use super::{Surroundings, snapshot};
 use crate::{
-    causes as by_cause, claims, dead_letters,
+    answers::{History, LastRecovery},
+    causes as by_cause, claims,
+    dead_letters::{self, DeadLetter},
     region::{AskError, Order, Query, Reply},
-    run::{context, live::Live},
+    run::context,
     shard::Slot,
-    view::{DeadLetter, HistoryItem, HistoryPage, PipelineView, rfc3339},
 };
-use dataflow_core::{
-    chunk::ChunkRef,
-    id::PipelineId,
-    pipeline::{Rejected, State},
-    position::Position,
-};
-use dataflow_journal::{Entry, Journal, stored};
+use dataflow_core::{chunk::ChunkRef, id::PipelineId, pipeline::Rejected, position::Position};
+use dataflow_journal::Journal;
 use dataflow_sdk::source::Placed;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +54,7 @@ async fn number_lines(around: &Surroundings, slot: &Slot, letters: &mut [DeadLet
     let placed = letters.iter().map(|letter| Placed {
         partition: letter.partition.as_str().into(),
         position: Position { at: letter.position.as_str().into(), identity: None },
-        bytes: letter.bytes().unwrap_or_default(),
+        bytes: letter.original.clone().unwrap_or_default(),
     });
     let (records, giving_up) = (placed.collect(), CancellationToken::new());
     let cx = context(&pipeline, around.paths.clone(), None, giving_up);
@@ -92,8 +88,8 @@ async fn history(
     let more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().map(|entry| entry.event.number).filter(|_| more);
-    let items = entries.iter().map(item).collect::<Result<_, _>>()?;
-    Ok(Reply::History(HistoryPage { items, next }))
+    let events = entries.into_iter().map(|entry| entry.event).collect();
+    Ok(Reply::History(History { events, next }))
 }
 
 /// Its dead letters, counted by cause.
@@ -106,49 +102,15 @@ async fn causes(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
 
 /// The pipeline as it is now.
 pub(super) fn state(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
-    let view = view(around, &slot.pipeline, &slot.state(), slot.live().as_deref());
-    Ok(Reply::Pipeline(Box::new(view.ok_or(Rejected::NotFound)?)))
+    let snapshot = snapshot::of(around, &slot.pipeline, &slot.state(), slot.live().as_deref());
+    Ok(Reply::Pipeline(Box::new(snapshot.ok_or(Rejected::NotFound)?)))
 }
 
 fn recovery(slot: &Slot) -> Result<Reply, AskError> {
     let state = slot.state();
     let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
-    Ok(Reply::Recovery(Box::new(show::recovery(pipeline))))
-}
-
-/// The pipeline as users see it; none if there is none.
-pub(crate) fn view(
-    around: &Surroundings,
-    pipeline: &PipelineId,
-    state: &State,
-    live: Option<&Live>,
-) -> Option<PipelineView> {
-    let last_warnings = || around.directory.warnings(pipeline);
-    show::pipeline(state, live, last_warnings, &*around.parts.plugins, around.parts.clock.now())
-}
-
-fn item(entry: &Entry) -> Result<HistoryItem, AskError> {
-    let event = &entry.event;
-    let detail = stored::encode(event)
-        .ok()
-        .and_then(|stored| serde_json::from_str::<serde_json::Value>(&stored).ok())
-        .and_then(|mut stored| stored.get_mut("fact").map(serde_json::Value::take))
-        .ok_or_else(|| AskError::Internal(format!("the event {} can't be shown", entry.seq)))?;
-    // The fact is `{"pipelineStarted": {…}}`, or its name alone where there is nothing to say.
-    let detail = match detail {
-        serde_json::Value::Object(fact) => {
-            fact.into_iter().next().map_or(serde_json::Value::Null, |(_, detail)| detail)
-        }
-        _ => serde_json::Value::Object(serde_json::Map::new()),
-    };
-    Ok(HistoryItem {
-        number: event.number,
-        at: rfc3339(event.at),
-        actor: event.actor.to_string(),
-        reason: event.reason.as_ref().map(ToString::to_string),
-        trace: event.trace.as_ref().map(ToString::to_string),
-        command: event.command.to_string(),
-        event: event.fact.name().into(),
-        detail,
-    })
+    Ok(Reply::Recovery(Box::new(LastRecovery {
+        generation: pipeline.progress.generation.number,
+        run: pipeline.last_run.clone(),
+    })))
 }

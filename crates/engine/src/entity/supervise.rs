@@ -1,5 +1,5 @@
 //! The entity and its run: starting, stopping, what it reports, and how it ends.
-use super::{Entity, answer, inbox::EntityInbox, queries, show};
+use super::{Entity, answer, inbox::EntityInbox, queries, snapshot};
 use crate::run::{
     End, Run,
     live::{Live, Trouble},
@@ -214,7 +214,7 @@ impl Entity {
             metrics::gauge!("dataflow_runs").decrement(1.0);
         }
         if let Some(live) = self.slot.live() {
-            self.around.directory.keep_warnings(&self.slot.pipeline, show::noted(&live));
+            self.around.directory.keep_warnings(&self.slot.pipeline, snapshot::noted(&live));
         }
         self.slot.set_live(None);
     }

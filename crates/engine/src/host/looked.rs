@@ -1,26 +1,34 @@
 //! Looking at pipelines, which takes nobody into memory and waits for no entity: that may be waiting for the journal itself.
 use super::{LocalRegion, Shard};
 use crate::{
-    entity::{answer_query, view},
-    region::{AskError, Query, Reply},
+    answers::PipelineSnapshot,
+    entity::{answer_query, snapshot},
+    region::{AskError, Query, Reply, UserQuery},
     shard::{Slot, load_pipeline},
-    view::PipelineView,
 };
 use dataflow_core::id::PipelineId;
 use std::sync::Arc;
 
 impl LocalRegion {
+    /// Answers a question, as long as it is waited for.
+    pub(super) async fn asked(&self, pipeline: &PipelineId, asked: UserQuery) -> Result<Reply, AskError> {
+        let UserQuery { actor, within, query } = asked;
+        tracing::trace!(%pipeline, %actor, ?query, "asked");
+        let late = |_| AskError::Unavailable(format!("there was no answer within {} ms", within.as_millis()));
+        tokio::time::timeout(within, self.query(pipeline, query)).await.map_err(late)?
+    }
+
     /// Answers a question.
     pub(super) async fn query(&self, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
         let slot = self.look(pipeline).await?;
         answer_query(&self.around, &slot, query).await
     }
 
-    /// A pipeline as users see it; none if there is none.
-    pub(super) async fn view(&self, pipeline: &PipelineId) -> Result<Option<PipelineView>, AskError> {
+    /// A pipeline as it is now; none if there is none.
+    pub(super) async fn snapshot(&self, pipeline: &PipelineId) -> Result<Option<PipelineSnapshot>, AskError> {
         let slot = self.look(pipeline).await?;
         let state = slot.state();
-        Ok(view(&self.around, pipeline, &state, slot.live().as_deref()))
+        Ok(snapshot::of(&self.around, pipeline, &state, slot.live().as_deref()))
     }
 
     /// A pipeline as it is now: in memory, or as the journal has it.

@@ -3,11 +3,10 @@ mod looked;
 mod pushed;
 
 use crate::{
+    answers::{Flow, Listing, Overview},
     entity::{Entity, Mail, Surroundings},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
     shard::{ShardLog, Slot, load_pipeline},
-    telemetry,
-    view::{PipelinePage, RegionView},
 };
 use async_trait::async_trait;
 use dataflow_core::{
@@ -268,7 +267,7 @@ impl ShardRegion for Region {
     async fn ask(&self, envelope: ShardingEnvelope) -> Result<Reply, AskError> {
         let ShardingEnvelope { pipeline, message } = envelope;
         let command = match message {
-            Message::Query(query) => return self.0.query(&pipeline, query).await,
+            Message::Query(asked) => return self.0.asked(&pipeline, asked).await,
             Message::Command(command) => command,
         };
         let wait = command.action.wait();
@@ -299,12 +298,11 @@ impl ShardRegion for Region {
         };
         match (reply, delivered) {
             (Reply::Received(mut received), Some(within)) => {
-                let position = received.position.parse().unwrap_or(u64::MAX);
-                let delivered = self.0.delivered(&handle.slot, position, within).await;
+                let delivered = self.0.delivered(&handle.slot, received.to, within).await;
                 received.delivered = Some(delivered);
                 if delivered {
-                    let pushed = (position.saturating_sub(received.accepted), position);
-                    received.dead_letters = Some(self.0.dead_between(&handle.slot, pushed).await?);
+                    let pushed = (received.to.saturating_sub(received.accepted), received.to);
+                    received.dead = Some(self.0.dead_between(&handle.slot, pushed).await?);
                 }
                 Ok(Reply::Received(received))
             }
@@ -312,29 +310,27 @@ impl ShardRegion for Region {
         }
     }
 
-    async fn list(&self, query: ListQuery) -> Result<PipelinePage, AskError> {
+    async fn list(&self, query: ListQuery) -> Result<Listing, AskError> {
         let mut ids = self.0.around.directory.find(&query);
         let more = ids.len() > query.limit;
         ids.truncate(query.limit);
-        let next = ids.last().filter(|_| more).map(ToString::to_string);
+        let next = ids.last().filter(|_| more).cloned();
         if self.0.around.closing.is_cancelled() {
             return Err(AskError::Unavailable("the node is shutting down".into()));
         }
-        let views = stream::iter(ids).map(|id| async move { self.0.view(&id).await }).buffered(32);
+        let snapshots = stream::iter(ids).map(|id| async move { self.0.snapshot(&id).await }).buffered(32);
         // Some may have been deleted since they were found.
-        let items = views.try_filter_map(async |view| Ok(view)).try_collect().await?;
-        Ok(PipelinePage { items, next, closed: self.0.closed() })
+        let pipelines = snapshots.try_filter_map(async |snapshot| Ok(snapshot)).try_collect().await?;
+        Ok(Listing { pipelines, next, closed: self.0.closed() })
     }
 
-    fn overview(&self) -> RegionView {
-        let by_status = self.0.around.directory.by_status();
+    async fn overview(&self) -> Overview {
         let entities = self.0.open().map(|shard| shard.entities().len()).sum();
         let running =
             |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
-        RegionView {
+        Overview {
             shards_owned: self.0.open().filter(|shard| !shard.log.lost().is_cancelled()).count(),
-            pipelines: by_status.values().sum(),
-            by_status,
+            by_status: self.0.around.directory.by_status(),
             entities,
             runs: self.0.open().map(running).sum(),
             unwritable: self.0.why_unwritable(),
@@ -342,8 +338,8 @@ impl ShardRegion for Region {
         }
     }
 
-    fn metrics(&self) -> String {
-        telemetry::metrics(&self.0.around.directory.flows())
+    async fn flows(&self) -> Vec<(PipelineId, Flow)> {
+        self.0.around.directory.flows()
     }
 
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64 {

@@ -4,7 +4,10 @@ use super::{
     live::{Live, Trouble},
     patience::wait_for,
 };
-use crate::{dead_letters, parts::Clock, view::DeadLetter};
+use crate::{
+    dead_letters::{self, DeadLetter},
+    parts::Clock,
+};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef},

@@ -13,7 +13,7 @@ async fn stopped(name: &str) -> House {
     house.feed.push("t/0", numbers(0, 10));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 10).await;
+    house.until(|view| view.counters.delivered == 10).await;
     house.stop().await;
     house
 }
@@ -23,10 +23,10 @@ async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
     let mut house = stopped("reset-beginning").await;
     let reset =
         view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: true, take_over: false }).await);
-    assert!(reset.checkpoint.positions.iter().all(|at| at.position == "0"));
-    assert!(reset.checkpoint.generation > 0);
+    assert!(reset.positions.values().all(|at| &*at.at == "0"));
+    assert!(reset.generation > 0);
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 20).await;
+    house.until(|view| view.counters.delivered == 20).await;
     assert_eq!(house.store.len(), 20);
 }
 
@@ -37,12 +37,12 @@ async fn a_reset_to_the_end_or_a_position_goes_on_there() {
     view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: false, take_over: false }).await);
     house.feed.push("t/0", numbers(20, 25));
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 15).await;
+    house.until(|view| view.counters.delivered == 15).await;
     house.stop().await;
     let to = ResetTo::Positions([("t/0".to_owned(), "18".to_owned())].into());
     view(house.act(Action::ResetCheckpoint { to, force: true, take_over: false }).await);
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 22).await;
+    house.until(|view| view.counters.delivered == 22).await;
     let expected: Vec<_> = numbers(0, 10).into_iter().chain(numbers(20, 25)).chain(numbers(18, 25)).collect();
     assert_eq!(house.store.data(), expected);
 }
@@ -88,7 +88,7 @@ async fn name_description_and_labels_change_without_a_stop() {
         wait: std::time::Duration::from_secs(60),
     };
     let renamed = view(house.act(update(&spec)).await);
-    assert_eq!((renamed.name.as_str(), renamed.version), ("another", started.version + 1));
+    assert_eq!((renamed.spec.name.as_str(), renamed.version), ("another", started.version + 1));
     spec["batch"]["maxRecords"] = 5.into();
     let restarted = view(house.act(update(&spec)).await);
     assert_eq!((restarted.status, restarted.version), (Status::Running, renamed.version + 4));
@@ -120,8 +120,8 @@ async fn a_sink_that_fails_to_open_says_nothing_of_what_it_has() {
     }
     house.store.fault_opens([Fault::Fatal]);
     let forced =
-        view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: true, take_over: false }).await).metrics;
-    assert_eq!((forced.records_delivered, forced.records_lost), (10, 0));
+        view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: true, take_over: false }).await).counters;
+    assert_eq!((forced.delivered, forced.lost), (10, 0));
     assert_eq!(house.store.len(), 10);
 }
 
@@ -131,7 +131,7 @@ async fn one_choice_leads_past_all_generations_that_a_target_knows() {
     house.store.fault_opens([Fault::Contradicts(7)]);
     let chosen =
         view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false }).await);
-    assert_eq!(chosen.checkpoint.generation, 8);
+    assert_eq!(chosen.generation, 8);
 }
 
 /// Pushed records were acknowledged, so that they are not passed over by mistake, nor without being counted.
@@ -151,7 +151,7 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
             push(id, &lines.iter().map(String::as_str).collect::<Vec<_>>(), None)
         };
         house.act(batch("a", 0)).await.unwrap();
-        house.until(|view| view.metrics.records_delivered == 10).await;
+        house.until(|view| view.counters.delivered == 10).await;
         house.stop().await;
         for (id, from) in [("b", 10), ("c", 20)] {
             house.act(batch(id, from)).await.unwrap();
@@ -166,10 +166,10 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
             other => panic!("{other:?}"),
         }
         for harmless in [ResetTo::Beginning, ResetTo::Journal, ResetTo::SinkToken, at("10")] {
-            assert_eq!(view(house.act(reset(&harmless, false)).await).metrics.records_lost, 0);
+            assert_eq!(view(house.act(reset(&harmless, false)).await).counters.lost, 0);
         }
-        let metrics = view(house.act(reset(&to, true)).await).metrics;
-        assert_eq!((metrics.records_read, metrics.records_delivered, metrics.records_lost), (10 + lost, 10, lost));
+        let counters = view(house.act(reset(&to, true)).await).counters;
+        assert_eq!((counters.read, counters.delivered, counters.lost), (10 + lost, 10, lost));
 
         // One of which a part is still to be delivered is a repeat.
         for (id, from) in [("a", 0), ("b", 10), ("c", 20)] {
@@ -178,7 +178,7 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
         house.start().await;
         let again = numbers(10, 10 + lost / 10 * 10);
         let expected: Vec<_> = numbers(0, 10).into_iter().chain(numbers(10 + lost, 30)).chain(again).collect();
-        house.until(|view| view.metrics.records_delivered >= expected.len() as u64).await;
+        house.until(|view| view.counters.delivered >= expected.len() as u64).await;
         assert_eq!(house.store.data(), expected);
     }
 }
@@ -211,7 +211,7 @@ async fn to_write_again_what_a_sink_without_a_key_has_must_be_confirmed() {
         }
         house.create(spec).await;
         house.start().await;
-        house.until(|view| view.metrics.records_delivered == 10).await;
+        house.until(|view| view.counters.delivered == 10).await;
         house.stop().await;
         house.feed.push("t/0", numbers(10, 20));
         let reset = |force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
@@ -229,11 +229,11 @@ async fn to_write_again_what_a_sink_without_a_key_has_must_be_confirmed() {
         view(house.act(reset(true)).await);
         // Confirmed once, it is not asked again, and what was turned back to is nothing that was passed over.
         let back = view(house.act(Action::ResetCheckpoint { to: at("10"), force: false, take_over: false }).await);
-        assert_eq!((back.metrics.records_lost, back.metrics.records_read), (0, 10), "{kind} {to:?}");
+        assert_eq!((back.counters.lost, back.counters.read), (0, 10), "{kind} {to:?}");
         view(house.act(reset(true)).await);
         house.start().await;
         let all = 20 + doubled;
-        house.until(|view| view.metrics.records_delivered == all).await;
+        house.until(|view| view.counters.delivered == all).await;
         assert_eq!(house.store.len() as u64, all, "{kind} {to:?}");
     }
 }
@@ -248,18 +248,18 @@ async fn what_is_passed_over_is_counted_and_told() {
     house.crash().await;
     house.build().await;
     let passed = house.get().await;
-    let metrics = passed.metrics;
-    assert_eq!((metrics.records_read, metrics.records_delivered, metrics.records_lost), (35, 10, 25));
+    let counters = passed.counters;
+    assert_eq!((counters.read, counters.delivered, counters.lost), (35, 10, 25));
     let told: Vec<_> =
         passed.warnings.iter().filter(|told| told.code == "passed-over").map(|told| told.records).collect();
     assert_eq!(told, [20, 5], "{:?}", passed.warnings);
     // Taken back in part, only that counts.
     let back = view(house.act(Action::ResetCheckpoint { to: at("12"), force: false, take_over: false }).await);
-    assert_eq!((back.metrics.records_lost, back.checkpoint.positions.len()), (7, 2), "{back:#?}");
+    assert_eq!((back.counters.lost, back.positions.len()), (7, 2), "{back:#?}");
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 28).await;
-    let counted = house.get().await.metrics;
-    assert_eq!((counted.records_read, counted.records_lost, house.store.len()), (35, 7, 28));
+    house.until(|view| view.counters.delivered == 28).await;
+    let counted = house.get().await.counters;
+    assert_eq!((counted.read, counted.lost, house.store.len()), (35, 7, 28));
 }
 
 /// What can't be counted is said to be so.
@@ -269,7 +269,7 @@ async fn what_can_not_be_counted_is_told() {
     house.feed.push("t/0", numbers(10, 30));
     house.feed.out_of_reach(true);
     let passed = view(house.act(Action::ResetCheckpoint { to: at("20"), force: true, take_over: false }).await);
-    assert_eq!((passed.metrics.records_read, passed.metrics.records_lost), (10, 0));
+    assert_eq!((passed.counters.read, passed.counters.lost), (10, 0));
     let told = passed.warnings.iter().find(|told| told.code == "passed-over").unwrap();
     assert!(told.message.contains("t/0 goes on at 20 instead of 10: how many records"), "{}", told.message);
 }

@@ -19,7 +19,7 @@ async fn of_many_lanes(name: &str) -> House {
     (0..LANES).for_each(|lane| house.feed.push(&format!("t/{lane}"), numbers(0, 10)));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 10 * LANES).await;
+    house.until(|view| view.counters.delivered == 10 * LANES).await;
     house
 }
 
@@ -45,7 +45,7 @@ async fn one_event_an_interval_covers_all_lanes() {
     assert!((8..=11).contains(&all), "in 10 s of {LANES} lanes, {all} checkpoints of an interval of 1 s");
     // Only one of the lanes moves from here on.
     house.feed.push("t/3", numbers(1_010, 1_015));
-    house.until(|view| view.metrics.records_delivered == 1_010 * LANES + 5).await;
+    house.until(|view| view.counters.delivered == 1_010 * LANES + 5).await;
     let before = checkpoints(&house).await.len();
     house.stop().await;
     let all = checkpoints(&house).await;
@@ -69,10 +69,10 @@ async fn a_lane_that_hangs_holds_back_no_other() {
         (0..LANES).for_each(|lane| house.feed.push(&format!("t/{lane}"), numbers(10 * round, 10 * round + 10)));
         tokio::time::sleep(Duration::from_secs(2)).await;
         let view = house.get().await;
-        assert_eq!(view.metrics.records_delivered, 10 * LANES + 10 * round * (LANES - 1));
+        assert_eq!(view.counters.delivered, 10 * LANES + 10 * round * (LANES - 1));
         let at = (10 * round + 10).to_string();
-        let there = view.checkpoint.positions.iter().filter(|shown| shown.position == at).count();
-        assert_eq!(there as u64, LANES - 1, "{:?}", view.checkpoint);
+        let there = view.positions.iter().filter(|(_, shown)| *shown.at == *at).count();
+        assert_eq!(there as u64, LANES - 1, "{:?}", view.positions);
     }
 }
 
@@ -105,15 +105,15 @@ async fn each_partition_has_a_lane_for_good_that_the_journal_knows() {
     ["b", "d"].iter().for_each(|name| house.feed.push(name, numbers(0, 10)));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 20).await;
+    house.until(|view| view.counters.delivered == 20).await;
     // These come before and between the others, by name: no partition changes its lane for that.
     house.feed.push("a", numbers(0, 10));
-    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.until(|view| view.counters.delivered == 30).await;
     house.stop().await;
     house.feed.push("c", numbers(0, 10));
     ["a", "b", "d"].iter().for_each(|name| house.feed.push(name, numbers(10, 20)));
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 70).await;
+    house.until(|view| view.counters.delivered == 70).await;
     house.stop().await;
     let plan = |names: &[(&str, u32)]| names.iter().map(|(name, lane)| ((*name).to_owned(), *lane)).collect::<Vec<_>>();
     assert_eq!(planned(&house).await, [plan(&[("b", 0), ("d", 1)]), plan(&[("a", 0)]), plan(&[("c", 1)])]);

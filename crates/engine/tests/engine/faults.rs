@@ -1,9 +1,10 @@
 //! What goes wrong: servers away, lost answers, crashes, tokens that contradict the journal.
-use crate::house::{House, numbers};
+use crate::house::{House, numbers, question};
 use dataflow_core::pipeline::Status;
+use dataflow_core::pipeline::event::Recovery;
 use dataflow_engine::{
-    region::{Action, Message, Order, Query, Reply, ResetTo},
-    view::PipelineView,
+    answers::PipelineSnapshot,
+    region::{Action, Order, Query, Reply, ResetTo},
 };
 use dataflow_journal::{
     Journal, Memory,
@@ -29,7 +30,7 @@ async fn what_may_pass_is_tried_again_and_shown_meanwhile() {
     let trouble = house.until(|view| view.error.is_some()).await;
     assert_eq!(trouble.status, Status::Running);
     assert!(trouble.error.unwrap().retry_at.is_some());
-    let view = house.until(|view| view.metrics.records_delivered == 25).await;
+    let view = house.until(|view| view.counters.delivered == 25).await;
     assert!(view.error.is_none());
     assert_eq!(house.store.data(), numbers(0, 25));
 }
@@ -43,9 +44,9 @@ async fn a_failure_for_good_fails_the_pipeline_and_waits_for_a_user() {
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
     let error = failed.error.unwrap();
-    assert_eq!((error.code.as_str(), error.stage.as_str(), error.retry_at), ("broken", "sink", None));
+    assert_eq!((error.cause.code.as_str(), error.cause.stage.as_str(), error.retry_at), ("broken", "sink", None));
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
     assert_eq!(house.store.data(), numbers(0, 5));
 }
 
@@ -59,7 +60,7 @@ async fn the_restart_policy_starts_a_failed_pipeline_again() {
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
     assert!(failed.error.unwrap().retry_at.is_some());
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
 }
 
 /// Trying again is not being well.
@@ -74,8 +75,8 @@ async fn what_failed_is_shown_until_the_run_after_it_has_opened() {
     house.until_status(Status::Failed).await;
     let again = house.until_status(Status::Running).await;
     let error = again.error.unwrap();
-    assert_eq!((error.code.as_str(), error.fix.as_deref()), ("login-failed", Some("check the password")));
-    let well = house.until(|view| view.metrics.records_delivered == 5).await;
+    assert_eq!((error.cause.code.as_str(), error.cause.fix.as_deref()), ("login-failed", Some("check the password")));
+    let well = house.until(|view| view.counters.delivered == 5).await;
     assert!(well.error.is_none(), "{:?}", well.error);
 }
 
@@ -91,7 +92,7 @@ async fn waits_are_as_long_as_they_were_whatever_the_clock_is_set_to() {
     house.start().await;
     house.until_status(Status::Failed).await;
     let set_back = async |house: &mut House, status: Status| {
-        let day = |view: PipelineView| view.error.unwrap().retry_at.unwrap()[..10].to_owned();
+        let day = |view: PipelineSnapshot| view.error.unwrap().retry_at.unwrap().seconds() / 86_400;
         let before = day(house.until(|view| view.status == status && view.error.is_some()).await);
         house.set_back.fetch_add(86_400_000, Ordering::SeqCst);
         let after = day(house.get().await);
@@ -99,7 +100,7 @@ async fn waits_are_as_long_as_they_were_whatever_the_clock_is_set_to() {
     };
     set_back(&mut house, Status::Failed).await;
     set_back(&mut house, Status::Running).await;
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
 }
 
 /// What was committed counts, also where the run failed before its next checkpoint.
@@ -112,18 +113,17 @@ async fn a_failed_pipeline_shows_what_it_has_done() {
     house.feed.push("t/0", [r#"{"a":"die"}"#]);
     house.create(spec).await;
     house.start().await;
-    house.until(|view| view.metrics.records_read == 10 && view.metrics.records_in_flight == 0).await;
+    house.until(|view| view.counters.read == 10 && view.in_flight == 0).await;
     house.store.fault_commits([Fault::Fatal]);
     house.feed.push("t/0", numbers(9, 12));
-    let shown =
-        |view: &PipelineView| (view.metrics.records_read, view.metrics.records_delivered, view.metrics.records_dead);
+    let shown = |view: &PipelineSnapshot| (view.counters.read, view.counters.delivered, view.counters.dead);
     let failed = house.until_status(Status::Failed).await;
     assert_eq!(shown(&failed), (10, 9, 1), "{failed:#?}");
     house.crash().await;
     house.build().await;
     assert_eq!(shown(&house.get().await), (10, 9, 1));
     house.start().await;
-    let view = house.until(|view| view.metrics.records_delivered == 12).await;
+    let view = house.until(|view| view.counters.delivered == 12).await;
     assert_eq!(shown(&view), (13, 12, 1));
     assert_eq!(house.store.data(), numbers(0, 12));
 }
@@ -137,15 +137,15 @@ async fn an_older_journal_is_told_that_it_is_fenced() {
     house.build().await;
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
     house.crash().await;
 
     let mut older = House::new("older").await;
     older.create(older.spec()).await;
     older.start().await;
     let error = older.until_status(Status::Failed).await.error.unwrap();
-    assert_eq!((error.code.as_str(), error.stage.as_str(), error.retry_at), ("fenced", "sink", None));
-    assert!(error.fix.unwrap().contains("dataflow restore"));
+    assert_eq!((error.cause.code.as_str(), error.cause.stage.as_str(), error.retry_at), ("fenced", "sink", None));
+    assert!(error.cause.fix.unwrap().contains("dataflow restore"));
     assert_eq!(older.store.data(), numbers(0, 5));
 }
 
@@ -159,7 +159,7 @@ async fn a_restart_policy_survives_the_node() {
     house.until_status(Status::Failed).await;
     house.crash().await;
     house.build().await;
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,26 +171,26 @@ async fn after_a_crash_the_sinks_token_is_adopted_where_it_is_ahead() {
     house.feed.push("t/0", [r#"{"a":"die"}"#, r#"{"a":"skip"}"#]);
     house.create(spec).await;
     house.start().await;
-    let before = house.until(|view| view.metrics.records_read == 12 && view.metrics.records_in_flight == 0).await;
-    let begun = before.checkpoint.positions.iter().all(|at| at.position == "0");
-    assert!(begun && before.checkpoint.at.is_none(), "no commit is journalled yet");
+    let before = house.until(|view| view.counters.read == 12 && view.in_flight == 0).await;
+    let begun = before.positions.values().all(|at| &*at.at == "0");
+    assert!(begun && before.checkpoint_at.is_none(), "no commit is journalled yet");
     house.crash().await;
     house.build().await;
-    let after = house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "12")).await;
-    let ledger = |view: &dataflow_engine::view::PipelineView| {
-        let m = view.metrics;
-        (m.records_read, m.records_delivered, m.records_filtered, m.records_dead)
+    let after = house.until(|view| view.positions.values().any(|at| &*at.at == "12")).await;
+    let ledger = |view: &dataflow_engine::answers::PipelineSnapshot| {
+        let m = view.counters;
+        (m.read, m.delivered, m.filtered, m.dead)
     };
     assert_eq!(ledger(&after), (12, 10, 1, 1));
-    let Reply::Recovery(recovery) = house.ask(Message::Query(Query::Recovery)).await.unwrap() else { panic!() };
-    assert_eq!(recovery.lanes[0].decision, "tokenAdopted");
-    let Reply::DeadLetters(page) = house.ask(Message::Query(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
+    let Reply::Recovery(recovery) = house.ask(question(Query::Recovery)).await.unwrap() else { panic!() };
+    assert_eq!(recovery.run.unwrap().lanes[0].decision, Recovery::TokenAdopted);
+    let Reply::DeadLetters(page) = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
     else {
         panic!()
     };
-    assert_eq!(page.items.len(), 1, "the token named its chunk");
+    assert_eq!(page.letters.len(), 1, "the token named its chunk");
     house.feed.push("t/0", numbers(10, 20));
-    house.until(|view| view.metrics.records_delivered == 20).await;
+    house.until(|view| view.counters.delivered == 20).await;
     assert_eq!(house.store.data(), numbers(0, 20));
 }
 
@@ -209,7 +209,7 @@ async fn crashes_at_any_moment_lose_and_double_nothing() {
             house.crash().await;
             house.build().await;
         }
-        house.until(|view| view.metrics.records_delivered == 200).await;
+        house.until(|view| view.counters.delivered == 200).await;
         assert_eq!(house.store.data(), numbers(0, 200), "pause {pause}");
     }
 }
@@ -228,12 +228,12 @@ async fn a_keyed_sink_converges_however_the_replay_is_cut() {
     house.feed.push_records("t/0", (0..13).map(record));
     house.create(spec).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 13).await;
+    house.until(|view| view.counters.delivered == 13).await;
     house.crash().await;
     // More has come meanwhile: the replay is cut otherwise, and its commits carry other records.
     house.feed.push_records("t/0", (13..40).map(record));
     house.build().await;
-    house.until(|view| view.metrics.records_delivered == 40).await;
+    house.until(|view| view.counters.delivered == 40).await;
     let mut rows = house.store.data();
     rows.sort();
     assert_eq!(rows, (33..40).map(|n| format!("{{\"n\":{n}}}")).collect::<Vec<_>>());
@@ -248,14 +248,15 @@ async fn a_failure_in_mid_flow_goes_on_from_the_last_checkpoint_not_from_the_las
         house.feed.push("t/0", numbers(0, 25));
         house.create(spec).await;
         house.start().await;
-        house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "25")).await;
+        house.until(|view| view.positions.values().any(|at| &*at.at == "25")).await;
         house.feed.fault_reads([Some(Error::transient("unreachable", "the broker is away"))]);
         house.feed.push("t/0", numbers(25, 40));
-        let view = house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "40")).await;
-        assert_eq!((view.metrics.records_delivered, view.metrics.rows_written), (40, 40), "{sink}");
-        let Reply::Recovery(recovery) = house.ask(Message::Query(Query::Recovery)).await.unwrap() else { panic!() };
-        assert_eq!(recovery.lanes[0].positions[0].position, "25", "{sink}: {recovery:?}");
-        assert_ne!(recovery.lanes[0].decision, "tokenAdopted", "{sink}: the journal had it all");
+        let view = house.until(|view| view.positions.values().any(|at| &*at.at == "40")).await;
+        assert_eq!((view.counters.delivered, view.counters.rows_written), (40, 40), "{sink}");
+        let Reply::Recovery(recovery) = house.ask(question(Query::Recovery)).await.unwrap() else { panic!() };
+        let lane = &recovery.run.unwrap().lanes[0];
+        assert_eq!(&*lane.progress.positions.values().next().unwrap().at, "25", "{sink}: {lane:?}");
+        assert_ne!(lane.decision, Recovery::TokenAdopted, "{sink}: the journal had it all");
         assert_eq!(house.store.len(), 40);
     }
 }
@@ -267,8 +268,8 @@ async fn rows_written_are_counted_also_where_the_answer_to_their_commit_was_lost
     house.store.fault_commits([Fault::FailAfter]);
     house.create(house.spec()).await;
     house.start().await;
-    let view = house.until(|view| view.metrics.records_delivered == 25).await;
-    assert_eq!(view.metrics.rows_written, 25);
+    let view = house.until(|view| view.counters.delivered == 25).await;
+    assert_eq!(view.counters.rows_written, 25);
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,14 +280,14 @@ async fn a_long_checkpoint_interval_does_not_hold_up_commits() {
     house.feed.push("t/0", numbers(0, 5));
     house.create(spec).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
     tokio::time::sleep(Duration::from_secs(40)).await;
     for more in [10, 15] {
         house.feed.push("t/0", numbers(more - 5, more));
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(house.get().await.metrics.records_delivered, more);
+        assert_eq!(house.get().await.counters.delivered, more);
     }
-    assert!(!house.get().await.checkpoint.positions.is_empty(), "30 s behind, the journal was brought up to date");
+    assert!(!house.get().await.positions.is_empty(), "30 s behind, the journal was brought up to date");
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,22 +296,26 @@ async fn a_token_behind_the_journal_is_never_guessed_about() {
     house.feed.push("t/0", numbers(0, 10));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 10).await;
+    house.until(|view| view.counters.delivered == 10).await;
     let old = house.store.tokens().pop().unwrap();
     house.feed.push("t/0", numbers(10, 30));
-    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.until(|view| view.counters.delivered == 30).await;
     house.stop().await;
     house.store.set_token(old);
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
     let error = failed.error.unwrap();
-    assert_eq!((error.code.as_str(), error.retry_at), ("token-behind", None));
-    assert!(error.message.contains("t/0: 10") && error.message.contains("t/0: 30"), "{}", error.message);
+    assert_eq!((error.cause.code.as_str(), error.retry_at), ("token-behind", None));
+    assert!(
+        error.cause.message.contains("t/0: 10") && error.cause.message.contains("t/0: 30"),
+        "{}",
+        error.cause.message
+    );
     let reset = Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false, take_over: false };
     let view = crate::house::view(house.act(reset).await);
-    assert_eq!(view.checkpoint.positions[0].position, "10");
+    assert_eq!(view.positions.values().next().unwrap().to_string(), "10");
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.until(|view| view.counters.delivered == 30).await;
     assert_eq!(house.store.len(), 50, "what the target had lost by the restore was written again");
 }
 
@@ -329,12 +334,12 @@ async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
         house.feed.push("t/0", numbers(0, 10));
         house.create(house.spec()).await;
         house.start().await;
-        house.until(|view| view.metrics.records_delivered == 10).await;
+        house.until(|view| view.counters.delivered == 10).await;
         let old = house.store.tokens().pop().unwrap();
         // A dead letter, a filtered record and others, which the target forgets.
         house.feed.push("t/0", [r#"{"a":"die"}"#, r#"{"a":"skip"}"#]);
         house.feed.push("t/0", numbers(10, 29));
-        house.until(|view| view.metrics.records_read == 31).await;
+        house.until(|view| view.counters.read == 31).await;
         house.stop().await;
         house.store.set_token(old);
         house.start().await;
@@ -343,14 +348,10 @@ async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
         // The target still has the first ten, and would have them twice.
         let force = ["beginning", "an earlier position"].contains(&name);
         let view = crate::house::view(house.act(Action::ResetCheckpoint { to, force, take_over: false }).await);
-        let metrics = view.metrics;
-        assert_eq!(view.checkpoint.positions.first().map_or("", |first| &first.position), at, "{name}");
-        assert_eq!((metrics.records_lost, metrics.records_delivered), (lost + passed, 29 - lost), "{name}");
-        assert_eq!(
-            (metrics.records_read, metrics.records_dead, metrics.records_filtered),
-            (31 + passed, 1, 1),
-            "{name}"
-        );
+        let counters = view.counters;
+        assert_eq!(view.positions.values().next().map_or("", |first| &*first.at), at, "{name}");
+        assert_eq!((counters.lost, counters.delivered), (lost + passed, 29 - lost), "{name}");
+        assert_eq!((counters.read, counters.dead, counters.filtered), (31 + passed, 1, 1), "{name}");
     }
 }
 
@@ -360,10 +361,10 @@ async fn a_dead_letter_behind_the_sinks_token_is_counted_as_often_as_it_is_liste
     house.feed.push("t/0", numbers(0, 10));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 10).await;
+    house.until(|view| view.counters.delivered == 10).await;
     let old = house.store.tokens().pop().unwrap();
     house.feed.push("t/0", [r#"{"a":"die"}"#]);
-    house.until(|view| view.metrics.records_dead == 1).await;
+    house.until(|view| view.counters.dead == 1).await;
     house.stop().await;
     house.store.set_token(old);
     house.start().await;
@@ -373,12 +374,12 @@ async fn a_dead_letter_behind_the_sinks_token_is_counted_as_often_as_it_is_liste
     );
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));
-    house.until(|view| view.metrics.records_delivered == 12).await;
-    let metrics = house.stop().await.metrics;
+    house.until(|view| view.counters.delivered == 12).await;
+    let counters = house.stop().await.counters;
     let query = Query::DeadLetters { after: 0, limit: 100 };
-    let Reply::DeadLetters(page) = house.ask(Message::Query(query)).await.unwrap() else { panic!() };
-    assert_eq!((metrics.records_dead, page.items.len()), (2, 2));
-    assert_eq!(metrics.records_read, 14);
+    let Reply::DeadLetters(page) = house.ask(question(query)).await.unwrap() else { panic!() };
+    assert_eq!((counters.dead, page.letters.len()), (2, 2));
+    assert_eq!(counters.read, 14);
 }
 
 #[tokio::test(start_paused = true)]
@@ -387,17 +388,17 @@ async fn a_token_that_is_gone_is_never_guessed_about() {
     house.feed.push("t/0", numbers(0, 10));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 10).await;
+    house.until(|view| view.counters.delivered == 10).await;
     house.stop().await;
     house.store.forget_tokens();
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
-    assert_eq!(failed.error.unwrap().code, "token-missing");
+    assert_eq!(failed.error.unwrap().cause.code, "token-missing");
     let reset = Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false };
     crate::house::view(house.act(reset).await);
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));
-    house.until(|view| (view.metrics.records_delivered, view.metrics.records_lost) == (2, 10)).await;
+    house.until(|view| (view.counters.delivered, view.counters.lost) == (2, 10)).await;
     assert_eq!(house.store.len(), 12);
 }
 
@@ -429,11 +430,15 @@ async fn a_sink_that_does_not_answer_is_shown_until_it_does() {
     house.create(house.spec()).await;
     house.start().await;
     for doing in ["opening it", "a commit"] {
-        let view = house.until(|view| view.error.as_ref().is_some_and(|error| error.message.contains(doing))).await;
+        let view =
+            house.until(|view| view.error.as_ref().is_some_and(|error| error.cause.message.contains(doing))).await;
         let error = view.error.unwrap();
-        assert_eq!((view.status, error.code.as_str(), error.stage.as_str()), (Status::Running, "no-answer", "sink"));
-        assert!(error.message.contains("for 10 s"), "{}", error.message);
-        house.until(|view| view.error.as_ref().is_some_and(|error| error.message.contains("for 40 s"))).await;
+        assert_eq!(
+            (view.status, error.cause.code.as_str(), error.cause.stage.as_str()),
+            (Status::Running, "no-answer", "sink")
+        );
+        assert!(error.cause.message.contains("for 10 s"), "{}", error.cause.message);
+        house.until(|view| view.error.as_ref().is_some_and(|error| error.cause.message.contains("for 40 s"))).await;
         house.until(|view| view.error.is_none()).await;
     }
     house.until_delivered(5).await;
@@ -448,23 +453,26 @@ async fn while_the_journal_does_not_answer_the_pipeline_can_be_looked_at_and_say
     house.feed.push("t/0", numbers(0, 5));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "5")).await;
+    house.until(|view| view.positions.values().any(|at| &*at.at == "5")).await;
     journal.script([journal::Fault::Slow(Duration::from_secs(45))]);
     house.feed.push("t/0", numbers(5, 10));
     let view = house.until(|view| view.error.is_some()).await;
     let error = view.error.unwrap();
-    assert_eq!((view.status, error.code.as_str(), error.stage.as_str()), (Status::Running, "no-answer", "journal"));
+    assert_eq!(
+        (view.status, error.cause.code.as_str(), error.cause.stage.as_str()),
+        (Status::Running, "no-answer", "journal")
+    );
     // The entity may be waiting for it, too; who asks doesn't wait for the entity.
     for query in [
         Query::History { order: Order::Rising, after: None, limit: 9 },
         Query::DeadLetters { after: 0, limit: 9 },
         Query::Claims,
     ] {
-        let answer = tokio::time::timeout(Duration::from_secs(1), house.ask(Message::Query(query.clone()))).await;
+        let answer = tokio::time::timeout(Duration::from_secs(1), house.ask(question(query.clone()))).await;
         assert!(matches!(answer, Ok(Ok(_))), "{query:?}: {answer:?}");
     }
     house.until(|view| view.error.is_none()).await;
-    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "10")).await;
+    house.until(|view| view.positions.values().any(|at| &*at.at == "10")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -478,7 +486,7 @@ async fn a_sink_that_hangs_holds_back_the_source_at_the_limit_of_bytes_in_flight
     house.start().await;
     tokio::time::sleep(Duration::from_secs(600)).await;
     let view = house.get().await;
-    assert!(view.metrics.records_in_flight > 0 && view.metrics.records_in_flight < 100, "{:?}", view.metrics);
+    assert!(view.in_flight > 0 && view.in_flight < 100, "{view:?}");
 }
 
 /// What waited for a slow commit is committed together, but no more than 8 MiB of it.
@@ -492,7 +500,7 @@ async fn a_commit_of_several_batches_is_bounded_in_bytes() {
         house.feed.push("t/0", (0..12).map(|_| "x".repeat(length)));
         house.create(spec).await;
         house.start().await;
-        house.until(|view| view.metrics.records_delivered == 12).await;
+        house.until(|view| view.counters.delivered == 12).await;
         assert!(commits.contains(&house.store.commits()), "{name}: {}", house.store.commits());
     }
 }
@@ -504,21 +512,21 @@ async fn a_node_that_was_replaced_lets_go_even_if_it_has_nothing_to_write() {
     house.feed.push("t/0", numbers(0, 10));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "10")).await;
+    house.until(|view| view.positions.values().any(|at| &*at.at == "10")).await;
     let mut next = House::on("replaced", house.journal.clone(), 1, 2).await;
     let mut refusal = None;
     for _ in 0..1_000 {
-        refusal = house.ask(Message::Query(Query::State)).await.err();
+        refusal = house.ask(question(Query::State)).await.err();
         if refusal.is_some() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(refusal.is_some_and(|error| error.to_string().contains("another node")), "it goes on as if it were alone");
-    assert_eq!(house.owned(), 0);
+    assert_eq!(house.owned().await, 0);
     next.feed.push("t/0", numbers(10, 20));
-    next.until(|view| view.metrics.records_delivered == 20).await;
-    assert_eq!((next.store.data(), next.owned()), (numbers(0, 20), 256));
+    next.until(|view| view.counters.delivered == 20).await;
+    assert_eq!((next.store.data(), next.owned().await), (numbers(0, 20), 256));
 }
 
 /// A full disk, for instance: waiting for it would end in the supervisor's SIGKILL.
@@ -529,7 +537,7 @@ async fn a_journal_that_can_not_be_written_does_not_hold_up_the_end_of_the_node(
     house.feed.push("t/0", numbers(0, 5));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.checkpoint.positions.iter().any(|at| at.position == "5")).await;
+    house.until(|view| view.positions.values().any(|at| &*at.at == "5")).await;
     journal.script(std::iter::repeat_n(journal::Fault::Before, 1_000_000));
     house.feed.push("t/0", numbers(5, 10));
     house.until(|view| view.error.is_some()).await;

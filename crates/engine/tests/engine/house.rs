@@ -1,6 +1,7 @@
 //! A node on memory parts that can be crashed and built again.
 use dataflow_core::{
     id::{Actor, CommandId, PipelineId},
+    ledger::Counters,
     pipeline::{Status, command::Change},
     position::Positions,
     problem::Problem,
@@ -9,9 +10,9 @@ use dataflow_core::{
 };
 use dataflow_engine::{
     Engine, EngineSettings,
+    answers::PipelineSnapshot,
     parts::{BuiltSink, Clock, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
-    region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
-    view::PipelineView,
+    region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand, UserQuery},
 };
 use dataflow_journal::{Journal, Memory};
 use dataflow_sdk::{
@@ -226,8 +227,8 @@ impl House {
     }
 
     /// Number of shards that are this node's.
-    pub(crate) fn owned(&self) -> usize {
-        self.engine.as_ref().unwrap().region().overview().shards_owned
+    pub(crate) async fn owned(&self) -> usize {
+        self.engine.as_ref().unwrap().region().overview().await.shards_owned
     }
 
     pub(crate) async fn shutdown(&mut self) -> bool {
@@ -267,25 +268,25 @@ impl House {
             .await
     }
 
-    pub(crate) async fn create(&mut self, spec: serde_json::Value) -> PipelineView {
+    pub(crate) async fn create(&mut self, spec: serde_json::Value) -> PipelineSnapshot {
         let spec = serde_json::from_value(spec).unwrap();
         view(self.act(Action::Create(Box::new(spec))).await)
     }
 
-    pub(crate) async fn start(&mut self) -> PipelineView {
+    pub(crate) async fn start(&mut self) -> PipelineSnapshot {
         view(self.act(Action::Start).await)
     }
 
-    pub(crate) async fn stop(&mut self) -> PipelineView {
+    pub(crate) async fn stop(&mut self) -> PipelineSnapshot {
         view(self.act(Action::Stop { wait: Duration::from_secs(60) }).await)
     }
 
-    pub(crate) async fn get(&mut self) -> PipelineView {
-        view(self.ask(Message::Query(Query::State)).await)
+    pub(crate) async fn get(&mut self) -> PipelineSnapshot {
+        view(self.ask(question(Query::State)).await)
     }
 
     /// Waits until the view is so; panics with the last one after five minutes of the test's time.
-    pub(crate) async fn until(&mut self, what: impl Fn(&PipelineView) -> bool) -> PipelineView {
+    pub(crate) async fn until(&mut self, what: impl Fn(&PipelineSnapshot) -> bool) -> PipelineSnapshot {
         let mut last = None;
         for _ in 0..30_000 {
             let view = self.get().await;
@@ -299,12 +300,17 @@ impl House {
         panic!("never came to be: {last:#?}");
     }
 
-    pub(crate) async fn until_status(&mut self, status: Status) -> PipelineView {
+    pub(crate) async fn until_status(&mut self, status: Status) -> PipelineSnapshot {
         self.until(|view| view.status == status).await
     }
 }
 
-pub(crate) fn view(reply: Result<Reply, AskError>) -> PipelineView {
+/// A question of nobody in particular.
+pub(crate) fn question(query: Query) -> Message {
+    Message::Query(UserQuery { actor: Actor::system(), within: Duration::from_secs(600), query })
+}
+
+pub(crate) fn view(reply: Result<Reply, AskError>) -> PipelineSnapshot {
     match reply {
         Ok(Reply::Pipeline(view)) => {
             assert_balanced(&view);
@@ -315,10 +321,9 @@ pub(crate) fn view(reply: Result<Reply, AskError>) -> PipelineView {
 }
 
 /// The ledger balances at any moment.
-pub(crate) fn assert_balanced(view: &PipelineView) {
-    let m = &view.metrics;
-    let fates = m.records_filtered + m.records_delivered + m.records_absorbed + m.records_dead + m.records_lost;
-    assert_eq!(m.records_read, fates + m.records_in_flight, "{m:?}");
+pub(crate) fn assert_balanced(view: &PipelineSnapshot) {
+    let counters = Counters { read: view.counters.read - view.in_flight, ..view.counters };
+    assert!(counters.balances(), "{view:?}");
 }
 
 /// `{"n":from}` to `{"n":to-1}`.
@@ -355,7 +360,7 @@ impl House {
     }
 
     pub(crate) async fn get_status(&mut self) -> Option<Status> {
-        match self.ask(Message::Query(Query::State)).await {
+        match self.ask(question(Query::State)).await {
             Ok(Reply::Pipeline(view)) => Some(view.status),
             _ => None,
         }
@@ -363,8 +368,8 @@ impl House {
 
     pub(crate) async fn until_delivered(&mut self, records: u64) {
         for _ in 0..30_000 {
-            if let Ok(Reply::Pipeline(view)) = self.ask(Message::Query(Query::State)).await
-                && view.metrics.records_delivered == records
+            if let Ok(Reply::Pipeline(view)) = self.ask(question(Query::State)).await
+                && view.counters.delivered == records
             {
                 return;
             }

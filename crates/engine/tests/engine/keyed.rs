@@ -59,11 +59,11 @@ async fn a_key_that_changes_its_lane_keeps_its_last_value() {
     put(&house, "t/1", "other", 0..1);
     house.create(keyed(&house)).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 201).await;
+    house.until(|view| view.counters.delivered == 201).await;
     for (round, partition) in (1..).zip(["t/1", "t/0", "t/1"]) {
         put(&house, partition, "k", 1_000 * round..1_000 * round + 2 * round);
         let delivered = 201 + round * (round + 1);
-        house.until(|view| view.metrics.records_delivered == delivered).await;
+        house.until(|view| view.counters.delivered == delivered).await;
         let last = 1_000 * round + 2 * round - 1;
         assert_eq!(value(&house, "k"), format!("{{\"n\":{last}}}"), "{partition}");
     }
@@ -81,7 +81,7 @@ async fn a_successor_whose_clock_is_an_hour_behind_goes_on_after_its_predecessor
     house.start().await;
     let mut delivered = 51;
     for round in 1..=4 {
-        house.until(|view| view.metrics.records_delivered == delivered).await;
+        house.until(|view| view.counters.delivered == delivered).await;
         let (before, highest) = (reserved(&house).await, versions(&house).into_iter().max().unwrap());
         assert!(highest <= before, "{highest} was written, and the journal has reserved {before}");
         house.crash().await;
@@ -90,13 +90,13 @@ async fn a_successor_whose_clock_is_an_hour_behind_goes_on_after_its_predecessor
         // Each time the key goes on in the other lane.
         put(&house, if round % 2 == 1 { "t/1" } else { "t/0" }, "k", 1_000 * round..1_000 * round + 3);
         delivered += 3;
-        house.until(|view| view.metrics.records_delivered == delivered).await;
+        house.until(|view| view.counters.delivered == delivered).await;
         assert!(versions(&house).into_iter().max().unwrap() > before, "a run begins after all that were reserved");
         // What was not journalled is written again, by a lane that may come after the other: it is put once more.
         tokio::time::sleep(Duration::from_secs(5)).await;
         put(&house, "t/0", "k", 9_000 * round..9_000 * round + 1);
         delivered += 1;
-        house.until(|view| view.metrics.records_delivered == delivered).await;
+        house.until(|view| view.counters.delivered == delivered).await;
         assert_eq!(value(&house, "k"), format!("{{\"n\":{}}}", 9_000 * round));
     }
 }
@@ -109,7 +109,7 @@ async fn a_pipeline_that_was_made_again_goes_on_after_the_one_before() {
     put(&house, "t/1", "other", 0..1);
     house.create(keyed(&house)).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 6).await;
+    house.until(|view| view.counters.delivered == 6).await;
     house.stop().await;
     let before = reserved(&house).await;
     house.act(dataflow_engine::region::Action::Delete { discard: false }).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_pipeline_that_was_made_again_goes_on_after_the_one_before() {
     put(&house, "t/0", "k", 5..6);
     house.create(keyed(&house)).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 7).await;
+    house.until(|view| view.counters.delivered == 7).await;
     assert_eq!(value(&house, "k"), "{\"n\":5}");
     assert!(versions(&house).into_iter().all(|version| version > before));
 }
@@ -143,7 +143,7 @@ async fn nothing_is_written_above_what_is_reserved() {
             }
             house.build().await;
         }
-        house.until(|view| view.metrics.records_delivered == 90).await;
+        house.until(|view| view.counters.delivered == 90).await;
         let mut data = house.store.data();
         data.sort();
         let mut expected: Vec<String> = (0..30).map(|n| format!("{{\"n\":{}}}", n + 2)).collect();

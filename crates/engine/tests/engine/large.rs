@@ -1,6 +1,6 @@
 //! Pipelines that have seen a lot: their snapshots stay short, and they answer as exactly as before.
 use crate::{
-    house::{House, numbers, view},
+    house::{House, numbers, question, view},
     ingest::push,
 };
 use dataflow_core::{
@@ -10,8 +10,8 @@ use dataflow_core::{
     spec::PipelineSpec,
 };
 use dataflow_engine::{
-    region::{Action, AskError, Message, Query, Reply},
-    view::PipelineView,
+    answers::PipelineSnapshot,
+    region::{Action, AskError, Query, Reply},
 };
 use dataflow_journal::{
     Journal, MAX_SNAPSHOT, Memory,
@@ -71,9 +71,9 @@ async fn thousands_of_files_and_dead_letters_and_a_long_spec_are_a_short_snapsho
         house.feed.push(&format!("folder/of/files/{file:04}.jsonl"), numbers(file, file + 1));
     }
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == FILES).await;
+    house.until(|view| view.counters.delivered == FILES).await;
     house.feed.push("letters", (0..LETTERS).map(|n| format!("{{\"die\":{n}}}")));
-    house.until(|view| view.metrics.records_dead == LETTERS).await;
+    house.until(|view| view.counters.dead == LETTERS).await;
     tokio::time::sleep(Duration::from_secs(2)).await; // beyond a checkpoint
     let progress = async || {
         let head = memory.head(shard()).await.unwrap().next_seq;
@@ -81,7 +81,7 @@ async fn thousands_of_files_and_dead_letters_and_a_long_spec_are_a_short_snapsho
         page.rows[0].body.clone()
     };
     house.feed.push("folder/of/files/0017.jsonl", numbers(0, 3));
-    house.until(|view| view.metrics.records_delivered == FILES + 3).await;
+    house.until(|view| view.counters.delivered == FILES + 3).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let body = progress().await;
     assert!(body.contains("batchProcessed") && body.contains("0017.jsonl") && body.len() < 2_000, "{body}");
@@ -93,10 +93,10 @@ async fn thousands_of_files_and_dead_letters_and_a_long_spec_are_a_short_snapsho
 
     for crash in [false, true, true, false] {
         again(&mut house, &memory, crash).await;
-        let metrics = |view: &PipelineView| (view.metrics.records_delivered, view.metrics.records_dead);
-        let now = house.until(|view| view.status == Status::Running && metrics(view) == (FILES + 3, LETTERS)).await;
-        assert_eq!(now.transforms.len(), 8);
-        let Reply::Claims(claims) = house.ask(Message::Query(Query::Claims)).await.unwrap() else { panic!() };
+        let counters = |view: &PipelineSnapshot| (view.counters.delivered, view.counters.dead);
+        let now = house.until(|view| view.status == Status::Running && counters(view) == (FILES + 3, LETTERS)).await;
+        assert_eq!(now.spec.transforms.len(), 8);
+        let Reply::Claims(claims) = house.ask(question(Query::Claims)).await.unwrap() else { panic!() };
         let positions = &claims.by_lane[0].positions;
         assert_eq!(positions.len() as u64, FILES + 1);
         assert_eq!(&*positions["folder/of/files/0017.jsonl"].at, "4");
@@ -105,11 +105,11 @@ async fn thousands_of_files_and_dead_letters_and_a_long_spec_are_a_short_snapsho
         let mut after = 0;
         while after < LETTERS {
             let Reply::DeadLetters(page) =
-                house.ask(Message::Query(Query::DeadLetters { after, limit: 1_000 })).await.unwrap()
+                house.ask(question(Query::DeadLetters { after, limit: 1_000 })).await.unwrap()
             else {
                 panic!()
             };
-            for letter in &page.items {
+            for letter in &page.letters {
                 after += 1;
                 assert_eq!((letter.number, letter.position.as_str()), (after, &*(after - 1).to_string()));
             }
@@ -134,7 +134,7 @@ async fn thousands_of_pushed_batches_are_a_short_snapshot_and_each_is_known() {
     let id = |number: u64| format!("batch-{number}-{}", "i".repeat(150));
     let line = |number: u64| format!("{{\"n\":{number}}}");
     let places = |number: u64, received: Result<Reply, AskError>| match received {
-        Ok(Reply::Received(view)) => assert_eq!(view.position, (number + 1).to_string()),
+        Ok(Reply::Received(received)) => assert_eq!(received.to, number + 1),
         other => panic!("{other:?}"),
     };
     for number in 0..BATCHES {
@@ -144,7 +144,7 @@ async fn thousands_of_pushed_batches_are_a_short_snapshot_and_each_is_known() {
         let received = house.act(push(&id(number), &[&line(number)], None)).await;
         places(number, received);
     }
-    house.until(|view| view.metrics.records_delivered == BATCHES).await;
+    house.until(|view| view.counters.delivered == BATCHES).await;
     for crash in [true, false, true] {
         again(&mut house, &memory, crash).await;
         for number in (0..BATCHES).step_by(97) {
@@ -154,7 +154,7 @@ async fn thousands_of_pushed_batches_are_a_short_snapshot_and_each_is_known() {
             assert!(matches!(other, Err(AskError::Rejected(Rejected::BatchIdReused))), "{other:?}");
         }
     }
-    house.until(|view| view.metrics.records_delivered == BATCHES).await;
+    house.until(|view| view.counters.delivered == BATCHES).await;
     assert_eq!(house.store.data(), numbers(0, BATCHES));
 }
 

@@ -1,7 +1,7 @@
 //! Create, start, flow, stop, go on; restarts of the node.
-use crate::house::{House, numbers};
+use crate::house::{House, numbers, question};
 use dataflow_core::{chunk::ChunkId, pipeline::Status};
-use dataflow_engine::region::{Action, AskError, Message, Query, Reply};
+use dataflow_engine::region::{Action, AskError, Query, Reply};
 use dataflow_journal::Journal;
 use dataflow_testkit::memory::Fault;
 use std::time::Duration;
@@ -13,13 +13,13 @@ async fn records_flow_and_a_stop_and_start_goes_on_where_it_was() {
     let created = house.create(house.spec()).await;
     assert_eq!((created.status, created.version), (Status::Configured, 1));
     assert_eq!(house.start().await.status, Status::Running);
-    house.until(|view| view.metrics.records_delivered == 25).await;
+    house.until(|view| view.counters.delivered == 25).await;
     let stopped = house.stop().await;
     assert_eq!(stopped.status, Status::Stopped);
-    assert_eq!(stopped.checkpoint.positions[0].position, "25");
+    assert_eq!(stopped.positions.values().next().unwrap().to_string(), "25");
     house.feed.push("t/0", numbers(25, 40));
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 40).await;
+    house.until(|view| view.counters.delivered == 40).await;
     assert_eq!(house.store.data(), numbers(0, 40));
 }
 
@@ -30,21 +30,21 @@ async fn filtered_and_dead_records_are_on_the_ledger_and_dead_letters_can_be_rea
     house.store.reject(|_, data| data.contains('2').then(|| "no twos".to_owned()));
     house.create(house.spec()).await;
     house.start().await;
-    let view = house.until(|view| view.metrics.records_read == 4 && view.metrics.records_in_flight == 0).await;
-    let metrics = view.metrics;
-    assert_eq!((metrics.records_delivered, metrics.records_filtered, metrics.records_dead), (1, 1, 2));
+    let view = house.until(|view| view.counters.read == 4 && view.in_flight == 0).await;
+    let counters = view.counters;
+    assert_eq!((counters.delivered, counters.filtered, counters.dead), (1, 1, 2));
     house.stop().await;
     let chunks = house.journal.chunks("p/").await.unwrap();
     assert_eq!(chunks.len(), 1, "the chunk of the attempt that the sink rejected is gone: {chunks:?}");
-    let Reply::DeadLetters(page) = house.ask(Message::Query(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
+    let Reply::DeadLetters(page) = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
     else {
         panic!()
     };
     let stages: Vec<_> =
-        page.items.iter().map(|letter| (letter.number, letter.stage.as_str(), letter.code.as_str())).collect();
+        page.letters.iter().map(|letter| (letter.number, letter.stage.as_str(), letter.code.as_str())).collect();
     assert_eq!(stages, [(1, "transforms[0]", "expression"), (2, "sink", "rejected")]);
-    let Reply::DeadLetter(letter) = house.ask(Message::Query(Query::DeadLetter(2))).await.unwrap() else { panic!() };
-    assert_eq!(letter.original.as_deref(), Some(r#"{"a":2}"#));
+    let Reply::DeadLetter(letter) = house.ask(question(Query::DeadLetter(2))).await.unwrap() else { panic!() };
+    assert_eq!(letter.original.as_deref(), Some(br#"{"a":2}"#.as_slice()));
     assert_eq!((letter.partition.as_str(), letter.position.as_str(), letter.cause.as_str()), ("t/0", "3", "no twos"));
 }
 
@@ -55,7 +55,7 @@ async fn chunks_that_nothing_names_go_and_those_of_unknown_kinds_stay() {
     house.create(house.spec()).await;
     house.start().await;
     house.feed.push("t/0", numbers(0, 5));
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
     let incarnation = house.store.tokens().pop().unwrap().fence.incarnation;
     let put = async |epoch: u64, content: &str| {
         let id = ChunkId(format!("p/{incarnation}/{epoch}/{content}").into());
@@ -69,7 +69,7 @@ async fn chunks_that_nothing_names_go_and_those_of_unknown_kinds_stay() {
     house.crash().await;
     house.build().await;
     house.feed.push("t/0", numbers(5, 10));
-    house.until(|view| view.metrics.records_delivered == 10).await;
+    house.until(|view| view.counters.delivered == 10).await;
     let mut expected = stays.to_vec();
     expected.sort();
     assert_eq!(chunks(&house).await, expected);
@@ -85,11 +85,11 @@ async fn what_is_too_much_at_once_goes_on_in_parts() {
     house.store.fault_commits([Fault::None, Fault::FailAfter, Fault::None, Fault::FailBefore]);
     house.create(house.spec()).await;
     house.start().await;
-    let view = house.until(|view| view.metrics.records_read == 52 && view.metrics.records_in_flight == 0).await;
-    let metrics = view.metrics;
-    assert_eq!((metrics.records_delivered, metrics.records_filtered, metrics.records_dead), (50, 1, 1));
+    let view = house.until(|view| view.counters.read == 52 && view.in_flight == 0).await;
+    let counters = view.counters;
+    assert_eq!((counters.delivered, counters.filtered, counters.dead), (50, 1, 1));
     assert_eq!(house.store.data(), lines);
-    assert_eq!(house.stop().await.checkpoint.positions[0].position, "52");
+    assert_eq!(house.stop().await.positions.values().next().unwrap().to_string(), "52");
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,10 +100,10 @@ async fn a_bounded_source_completes_and_may_be_started_again_when_there_is_more(
     house.create(house.spec()).await;
     house.start().await;
     let done = house.until_status(Status::Completed).await;
-    assert_eq!(done.metrics.records_delivered, 5);
+    assert_eq!(done.counters.delivered, 5);
     house.feed.push("t/0", numbers(5, 8));
     house.start().await;
-    house.until(|view| view.status == Status::Completed && view.metrics.records_delivered == 8).await;
+    house.until(|view| view.status == Status::Completed && view.counters.delivered == 8).await;
     assert_eq!(house.store.data(), numbers(0, 8));
 }
 
@@ -113,11 +113,11 @@ async fn running_pipelines_go_on_after_the_node_was_shut_down_and_stopped_ones_s
     house.feed.push("t/0", numbers(0, 25));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 25).await;
+    house.until(|view| view.counters.delivered == 25).await;
     assert!(house.shutdown().await);
     house.feed.push("t/0", numbers(25, 30));
     house.build().await;
-    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.until(|view| view.counters.delivered == 30).await;
     house.stop().await;
     assert!(house.shutdown().await);
     house.build().await;
@@ -144,14 +144,14 @@ async fn a_stop_that_takes_long_answers_that_it_is_stopping() {
     house.start().await;
     house.store.fault_commits([Fault::HangAfter]);
     house.feed.push("t/0", numbers(0, 3));
-    house.until(|view| view.metrics.records_in_flight == 3).await;
+    house.until(|view| view.in_flight == 3).await;
     let view = crate::house::view(house.act(Action::Stop { wait: Duration::from_secs(1) }).await);
     assert!(view.stopping && view.status == Status::Running);
     // After stopTimeout the run is dropped; the next open adopts what the sink has.
     let view = house.until_status(Status::Stopped).await;
-    assert_eq!(view.metrics.records_delivered, 0);
+    assert_eq!(view.counters.delivered, 0);
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 3).await;
+    house.until(|view| view.counters.delivered == 3).await;
     assert_eq!(house.store.data(), numbers(0, 3));
 }
 
@@ -161,13 +161,13 @@ async fn a_pipeline_made_again_under_its_id_never_trips_over_the_past() {
     house.feed.push("t/0", numbers(0, 5));
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
     assert!(
         matches!(house.act(Action::Delete { discard: false }).await, Err(AskError::Rejected(_))),
         "not while it runs"
     );
     house.stop().await;
-    assert!(matches!(house.act(Action::Delete { discard: false }).await, Ok(Reply::Deleted)));
+    assert!(matches!(house.act(Action::Delete { discard: false }).await, Ok(Reply::Deleted(()))));
     let last = house.store.tokens().pop().unwrap().fence.incarnation;
     let left = dataflow_core::chunk::ChunkId(format!("p/{last}/1/letters.0.0.1.1").as_str().into());
     house.journal.put_chunk(&left, "what a crash left behind".into()).await.unwrap();
@@ -176,9 +176,9 @@ async fn a_pipeline_made_again_under_its_id_never_trips_over_the_past() {
     house.journal.put_chunk(&next, "pushed".into()).await.unwrap();
     let view = house.create(house.spec()).await;
     assert_eq!(house.journal.chunks("p/").await.unwrap(), [next]);
-    assert_eq!(view.metrics.records_read, 0);
+    assert_eq!(view.counters.read, 0);
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 5).await;
+    house.until(|view| view.counters.delivered == 5).await;
     assert_eq!(house.store.len(), 10);
 }
 
@@ -191,12 +191,11 @@ async fn lanes_share_the_partitions_and_each_keeps_its_own_order() {
     }
     house.create(house.spec()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 5 * 37).await;
+    house.until(|view| view.counters.delivered == 5 * 37).await;
     house.crash().await;
     house.build().await;
-    let view =
-        house.until(|view| view.metrics.records_delivered == 5 * 37 && view.checkpoint.positions.len() == 5).await;
-    assert!(view.checkpoint.positions.iter().all(|position| position.position == "37"));
+    let view = house.until(|view| view.counters.delivered == 5 * 37 && view.positions.len() == 5).await;
+    assert!(view.positions.values().all(|position| &*position.at == "37"));
     let mut rows = house.store.data();
     rows.sort();
     rows.dedup();

@@ -1,5 +1,5 @@
 //! Many pipelines: who only looks wakes nobody, and who rests takes no memory.
-use crate::house::House;
+use crate::house::{House, question};
 use dataflow_core::{
     id::{Actor, CommandId, PipelineId},
     shard::ShardId,
@@ -36,14 +36,14 @@ async fn a_list_wakes_nobody() {
     create(&house, names()).await;
     let listed = async |house: &House| {
         let page = house.region().list(all()).await.unwrap();
-        page.items.into_iter().map(|view| view.pipeline_id).collect::<Vec<_>>()
+        page.pipelines.into_iter().map(|view| view.id.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(listed(&house).await, names().collect::<Vec<_>>());
     assert!(house.shutdown().await);
     house.build().await;
-    assert_eq!(house.region().overview().entities, 0);
+    assert_eq!(house.region().overview().await.entities, 0);
     assert_eq!(listed(&house).await, names().collect::<Vec<_>>());
-    assert_eq!(house.region().overview().entities, 0);
+    assert_eq!(house.region().overview().await.entities, 0);
 }
 
 /// Without it a pipeline that was made once would stay in memory, and in the log to be read at each start, until 250 more
@@ -59,7 +59,7 @@ async fn a_shard_that_is_quiet_takes_its_snapshot() {
     assert_eq!((snapshots.len(), next.0), (1, 2));
     house.crash().await;
     house.build().await;
-    assert_eq!(house.region().list(all()).await.unwrap().items.len(), 1);
+    assert_eq!(house.region().list(all()).await.unwrap().pipelines.len(), 1);
 }
 
 /// A pipeline that runs for ever with bad records among its good ones must not need more and more memory for them.
@@ -74,7 +74,7 @@ async fn many_commits_with_dead_letters_leave_few_chunks() {
     while commits < 4_000 {
         house.feed.push("t/0", (total..total + 2_000).map(|n| format!("{{\"die\":{n}}}")));
         total += 2_000;
-        commits = house.until(|view| view.metrics.records_dead == total).await.metrics.batches;
+        commits = house.until(|view| view.counters.dead == total).await.counters.batches;
         // Beyond a checkpoint, which is when they are journalled.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
@@ -82,12 +82,12 @@ async fn many_commits_with_dead_letters_leave_few_chunks() {
         let chunks = house.journal.chunks("p/").await.unwrap().len();
         assert!(chunks < 2_500, "{total} letters of {commits} commits lie in {chunks} chunks");
         for number in [1, 2, 999, 1_000, 1_001, 7_777, total] {
-            let letter = house.ask(Message::Query(Query::DeadLetter(number))).await.unwrap();
+            let letter = house.ask(question(Query::DeadLetter(number))).await.unwrap();
             let Reply::DeadLetter(letter) = letter else { panic!("{letter:?}") };
-            assert_eq!(letter.original, Some(format!("{{\"die\":{}}}", number - 1)), "round {round}");
+            assert_eq!(letter.original, Some(format!("{{\"die\":{}}}", number - 1).into_bytes()), "round {round}");
         }
         house.crash().await;
         house.build().await;
-        house.until(|view| view.metrics.records_dead == total).await;
+        house.until(|view| view.counters.dead == total).await;
     }
 }

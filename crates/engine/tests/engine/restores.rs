@@ -1,6 +1,6 @@
 //! A journal that is older than its sink, as after a restore from a backup; and a sink that is older than its journal.
 use crate::{
-    house::{House, numbers, view},
+    house::{House, numbers, question, view},
     ingest::push,
 };
 use dataflow_core::{
@@ -8,8 +8,8 @@ use dataflow_core::{
     token::Token,
 };
 use dataflow_engine::{
-    region::{Action, AskError, Message, Query, Reply, ResetTo},
-    view::PipelineView,
+    answers::PipelineSnapshot,
+    region::{Action, AskError, Query, Reply, ResetTo},
 };
 use dataflow_journal::{Journal, Memory};
 use dataflow_testkit::memory::Fault;
@@ -33,8 +33,8 @@ impl House {
         self.act(push(id, &lines.iter().map(String::as_str).collect::<Vec<_>>(), None)).await
     }
 
-    async fn delivered(&mut self, records: u64) -> PipelineView {
-        self.until(|view| view.metrics.records_delivered == records).await
+    async fn delivered(&mut self, records: u64) -> PipelineSnapshot {
+        self.until(|view| view.counters.delivered == records).await
     }
 
     /// Ends as by kill -9, and goes on with another journal.
@@ -45,7 +45,7 @@ impl House {
         self.build().await;
     }
 
-    async fn choose(&mut self, to: ResetTo) -> PipelineView {
+    async fn choose(&mut self, to: ResetTo) -> PipelineSnapshot {
         view(self.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await)
     }
 
@@ -58,14 +58,14 @@ impl House {
 
     /// Code and number of all letters that are listed.
     async fn letters(&mut self) -> Vec<String> {
-        let listed = self.ask(Message::Query(Query::DeadLetters { after: 0, limit: 100 })).await.unwrap();
+        let listed = self.ask(question(Query::DeadLetters { after: 0, limit: 100 })).await.unwrap();
         let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
-        page.items.iter().map(|letter| format!("{} {}", letter.number, letter.code)).collect()
+        page.letters.iter().map(|letter| format!("{} {}", letter.number, letter.code)).collect()
     }
 
     async fn is_behind(&mut self) {
         let failed = self.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().code, "journal-behind");
+        assert_eq!(failed.error.unwrap().cause.code, "journal-behind");
     }
 }
 
@@ -167,19 +167,19 @@ async fn what_the_sink_has_had_since_a_backup_counts_wherever_it_goes_on() {
         };
         let batch = |id: &str, lines: &[String]| push(id, &lines.iter().map(String::as_str).collect::<Vec<_>>(), None);
         house.act(batch("a", &lines(0))).await.unwrap();
-        house.until(|view| view.metrics.records_dead == 2).await;
+        house.until(|view| view.counters.dead == 2).await;
         house.stop().await;
         let backup = journal.copy();
         house.start().await;
         house.act(batch("b", &lines(8))).await.unwrap();
-        house.until(|view| view.metrics.records_dead == 4 && view.metrics.records_delivered == 16).await;
+        house.until(|view| view.counters.dead == 4 && view.counters.delivered == 16).await;
 
         house.restore(backup).await;
         house.start().await;
         house.is_behind().await;
-        let ledger = |view: &PipelineView| {
-            let metrics = &view.metrics;
-            (metrics.records_read, metrics.records_delivered, metrics.records_dead, metrics.records_lost)
+        let ledger = |view: &PipelineSnapshot| {
+            let counters = &view.counters;
+            (counters.read, counters.delivered, counters.dead, counters.lost)
         };
         assert_eq!(ledger(&house.choose(choice).await), (20, 16, 4, 0), "{name}");
         house.start().await;
@@ -207,9 +207,9 @@ async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_
     house.store.set_token(token);
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
-    assert_eq!(failed.error.unwrap().code, "token-behind");
-    let chosen = house.choose(ResetTo::SinkToken).await.metrics;
-    assert_eq!((chosen.records_read, chosen.records_delivered, chosen.records_lost), (10, 5, 5));
+    assert_eq!(failed.error.unwrap().cause.code, "token-behind");
+    let chosen = house.choose(ResetTo::SinkToken).await.counters;
+    assert_eq!((chosen.read, chosen.delivered, chosen.lost), (10, 5, 5));
     house.start().await;
     house.push("c", 10, 12).await.unwrap();
     house.delivered(7).await;
@@ -225,14 +225,14 @@ async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
     house.delivered(5).await;
     let backup = journal.copy();
     house.feed.push("t/0", ["die 1".to_owned(), "{\"n\":5}".to_owned(), "die 2".to_owned()]);
-    house.until(|view| view.metrics.records_dead == 2).await;
+    house.until(|view| view.counters.dead == 2).await;
 
     house.restore(backup).await;
-    house.until(|view| view.metrics.records_dead == 2).await;
-    let listed = house.ask(Message::Query(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap();
+    house.until(|view| view.counters.dead == 2).await;
+    let listed = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap();
     let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
-    assert_eq!(page.items.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["letter-missing"; 2]);
-    assert!(page.items[0].cause.contains("older than the sink"), "{}", page.items[0].cause);
+    assert_eq!(page.letters.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["letter-missing"; 2]);
+    assert!(page.letters[0].cause.contains("older than the sink"), "{}", page.letters[0].cause);
     assert_eq!(house.store.data(), numbers(0, 6));
 }
 
@@ -250,10 +250,10 @@ async fn with_generations_since(name: &str, generations: u64, records: &[&str]) 
         for record in records {
             house.feed.push("t/0", [*record]);
             let read = house.feed.len() as u64;
-            house.until(|view| view.metrics.records_read == read && view.metrics.records_in_flight == 0).await;
+            house.until(|view| view.counters.read == read && view.in_flight == 0).await;
         }
         house.stop().await;
-        assert_eq!(house.get().await.checkpoint.generation, generation + 2);
+        assert_eq!(house.get().await.generation, generation + 2);
     }
     house.restore(backup).await;
     house.start().await;
@@ -303,7 +303,7 @@ async fn a_journal_without_the_generation_that_the_sink_is_at_writes_nothing() {
     assert_eq!(house.store.data(), numbers(0, 20));
 
     let chosen = house.choose(ResetTo::SinkToken).await;
-    assert_eq!((chosen.checkpoint.generation, chosen.metrics.records_delivered), (3, 20));
+    assert_eq!((chosen.generation, chosen.counters.delivered), (3, 20));
     house.feed.push("t/0", numbers(20, 25));
     house.start().await;
     house.delivered(25).await;
@@ -339,7 +339,7 @@ async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
         house.is_behind().await;
         assert_eq!(house.store.data(), numbers(10, 15));
         let chosen = house.choose(ResetTo::SinkToken).await;
-        assert_eq!(chosen.metrics.records_delivered, 5);
+        assert_eq!(chosen.counters.delivered, 5);
         house.start().await;
         house.feed.push("t/0", numbers(15, 17));
         house.delivered(7).await;
@@ -383,7 +383,7 @@ async fn to_go_on_at_the_journal_where_the_sink_is_known_to_be_ahead_must_be_for
     }
     view(house.act(to(true)).await);
     house.start().await;
-    house.until(|view| view.metrics.records_delivered >= 10).await;
+    house.until(|view| view.counters.delivered >= 10).await;
     let all: Vec<_> = numbers(0, 10).into_iter().chain(numbers(5, 10)).collect();
     assert_eq!(house.store.data(), all);
 }
@@ -400,9 +400,9 @@ async fn what_was_in_a_target_that_is_gone_is_counted_as_lost() {
         house.store.forget_tokens();
         house.start().await;
         let failed = house.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().code, "token-missing");
-        let chosen = house.choose(to).await.metrics;
-        assert_eq!((chosen.records_read, chosen.records_delivered, chosen.records_lost), (10, 0, 10));
+        assert_eq!(failed.error.unwrap().cause.code, "token-missing");
+        let chosen = house.choose(to).await.counters;
+        assert_eq!((chosen.read, chosen.delivered, chosen.lost), (10, 0, 10));
     }
 }
 
@@ -419,7 +419,7 @@ async fn a_forced_update_is_not_taken_for_the_generation_that_the_journal_lacks(
         force: true,
         wait: std::time::Duration::from_secs(60),
     };
-    assert_eq!(view(house.act(update).await).checkpoint.generation, 3);
+    assert_eq!(view(house.act(update).await).generation, 3);
     house.start().await;
     // The ledger counts what the journal has lost of it, too.
     house.delivered(30).await;
@@ -439,7 +439,7 @@ async fn what_a_target_that_is_gone_does_not_get_again_is_counted_as_lost() {
         house.stop().await;
         house.store.empty();
         let to = ResetTo::Positions([("t/0".to_owned(), from.to_string())].into());
-        assert_eq!(house.choose(to).await.metrics.records_lost, from);
+        assert_eq!(house.choose(to).await.counters.lost, from);
         house.start().await;
         house.holds(10 - from as usize).await;
     }
@@ -449,7 +449,7 @@ async fn what_a_target_that_is_gone_does_not_get_again_is_counted_as_lost() {
     house.delivered(10).await;
     house.stop().await;
     house.store.empty();
-    assert_eq!(house.choose(ResetTo::Beginning).await.metrics.records_lost, 10);
+    assert_eq!(house.choose(ResetTo::Beginning).await.counters.lost, 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -461,17 +461,17 @@ async fn letter_n_is_the_nth_also_where_an_older_journal_does_not_have_all() {
     for n in 0..3 {
         house.feed.push("t/0", [format!("die {n}")]);
         house.start().await;
-        house.until(|view| view.metrics.records_dead == n + 1).await;
+        house.until(|view| view.counters.dead == n + 1).await;
         // The token that comes next names only letters since this checkpoint.
         house.stop().await;
         backup.get_or_insert_with(|| journal.copy());
     }
     house.restore(backup.unwrap()).await;
     house.start().await;
-    house.until(|view| view.metrics.records_dead == 3).await;
+    house.until(|view| view.counters.dead == 3).await;
     assert_eq!(house.letters().await, ["1 expression", "2 letter-missing", "3 letter-missing"]);
     house.feed.push("t/0", ["die 3"]);
-    house.until(|view| view.metrics.records_dead == 4).await;
+    house.until(|view| view.counters.dead == 4).await;
     house.stop().await;
     assert_eq!(house.letters().await[3], "4 expression");
 }
@@ -481,7 +481,7 @@ async fn letters_keep_their_numbers_where_the_sink_is_adopted_by_choice() {
     let mut house = with_generations_since("restore-letters-chosen", 3, &["die 1", "die 2"]).await;
     house.is_behind().await;
     let chosen = house.choose(ResetTo::SinkToken).await;
-    assert_eq!(chosen.metrics.records_dead, 6);
+    assert_eq!(chosen.counters.dead, 6);
     let expected: Vec<_> = (1..=6).map(|number| format!("{number} letter-missing")).collect();
     assert_eq!(house.letters().await, expected);
 }
@@ -555,7 +555,7 @@ async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks()
     house.start().await;
     house.is_behind().await;
     let chosen = house.choose(ResetTo::SinkToken).await;
-    assert_eq!((chosen.checkpoint.generation, chosen.metrics.records_delivered), (4, 25));
+    assert_eq!((chosen.generation, chosen.counters.delivered), (4, 25));
     house.start().await;
     for partition in ["t/0", "t/1", "t/2"] {
         house.feed.push(partition, numbers(20, 22));
@@ -618,7 +618,7 @@ async fn with_a_target_that_lost(name: &str, since: bool, kept: fn(&Token) -> bo
         force: false,
         wait: std::time::Duration::from_secs(60),
     };
-    assert_eq!(view(house.act(update).await).checkpoint.generation, 2);
+    assert_eq!(view(house.act(update).await).generation, 2);
     if since {
         house.feed.push("t/0", numbers(10, 15));
         house.start().await;
@@ -659,10 +659,10 @@ async fn what_earlier_generations_left_in_a_target_must_still_be_there() {
     {
         let mut house = with_a_target_that_lost(&format!("restore-left-{number}"), since, kept).await;
         let failed = house.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().code, code, "{number}");
+        assert_eq!(failed.error.unwrap().cause.code, code, "{number}");
         assert_eq!(house.store.len(), 0);
         let chosen = house.choose(to).await;
-        assert_eq!(chosen.metrics.records_lost, lost, "{number}");
+        assert_eq!(chosen.counters.lost, lost, "{number}");
         // It was decided: nothing of it is required any more.
         house.start().await;
         house.feed.push("t/0", ["{}"]);
@@ -672,7 +672,7 @@ async fn what_earlier_generations_left_in_a_target_must_still_be_there() {
         house.start().await;
         house.feed.push("t/0", ["{}"]);
         house.holds(again + 2).await;
-        assert_eq!(house.get().await.metrics.records_lost, lost, "{number}");
+        assert_eq!(house.get().await.counters.lost, lost, "{number}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A staged sink that rolls late: nothing it has not sealed counts, and all it has shown is there once.
-use crate::house::{House, numbers};
+use crate::house::{House, numbers, question};
 use dataflow_core::pipeline::Status;
-use dataflow_engine::region::{Action, Message, Query, Reply, ResetTo};
+use dataflow_engine::region::{Action, Query, Reply, ResetTo};
 use dataflow_journal::{
     Journal, Memory,
     fault::{self as journal, Faulty},
@@ -45,18 +45,18 @@ async fn a_checkpoint_moves_only_over_what_is_sealed() {
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     let view = house.get().await;
     assert!(
-        view.checkpoint.positions.iter().all(|at| at.position == "0"),
+        view.positions.values().all(|at| &*at.at == "0"),
         "it was asked three times, and has not sealed: {:?}",
-        view.checkpoint
+        view.positions
     );
-    assert_eq!((view.metrics.records_delivered, view.metrics.records_in_flight), (0, 10 * LANES));
+    assert_eq!((view.counters.delivered, view.in_flight), (0, 10 * LANES));
     assert_eq!((house.store.len(), house.store.unpublished()), (0, (3, 30)));
-    house.until(|view| view.metrics.records_delivered == 10 * LANES).await;
+    house.until(|view| view.counters.delivered == 10 * LANES).await;
     assert_eq!(house.store.unpublished().1, 0);
     // Asked for all, as at a stop, it seals at once.
     feed(&house, 10, 20);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(house.stop().await.metrics.records_delivered, 20 * LANES);
+    assert_eq!(house.stop().await.counters.delivered, 20 * LANES);
     assert_shown(&house, 20, "a stop settles");
 }
 
@@ -74,7 +74,7 @@ async fn a_sink_that_rolls_late_holds_up_no_commits() {
     }
     // 1,000 rows are its bound.
     feed(&house, 200, 1_100);
-    house.until(|view| view.metrics.records_delivered >= 1_000).await;
+    house.until(|view| view.counters.delivered >= 1_000).await;
     house.feed.end();
     house.until_status(Status::Completed).await;
     assert_shown(&house, 1_100, "at the end");
@@ -89,12 +89,12 @@ async fn dead_letters_of_what_is_not_sealed_are_bounded() {
     house.create(spec).await;
     house.start().await;
     house.feed.push("t/0", (0..20_000).map(|n| format!("{{\"die\":{n}}}")));
-    house.until(|view| view.metrics.records_dead >= 10_000).await;
-    let Reply::DeadLetters(page) = house.ask(Message::Query(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
+    house.until(|view| view.counters.dead >= 10_000).await;
+    let Reply::DeadLetters(page) = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
     else {
         panic!()
     };
-    assert_eq!(page.items.len(), 10);
+    assert_eq!(page.letters.len(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn crashes_at_any_moment_lose_and_double_nothing() {
             house.crash().await;
             house.build().await;
         }
-        house.until(|view| view.metrics.records_delivered == 100 * LANES).await;
+        house.until(|view| view.counters.delivered == 100 * LANES).await;
         assert_shown(&house, 100, &format!("pause {pause}"));
     }
 }
@@ -138,7 +138,7 @@ async fn a_journal_that_fails_loses_and_doubles_nothing() {
             }
             tokio::time::sleep(Duration::from_millis(7 * (unlucky + 1))).await;
         }
-        house.until(|view| view.metrics.records_delivered == 100 * LANES).await;
+        house.until(|view| view.counters.delivered == 100 * LANES).await;
         assert_shown(&house, 100, &format!("journal {unlucky}"));
     }
 }
@@ -149,7 +149,7 @@ async fn a_reset_begins_after_what_was_shown() {
     feed(&house, 0, 10);
     house.create(staged(&house, 4)).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 10 * LANES).await;
+    house.until(|view| view.counters.delivered == 10 * LANES).await;
     feed(&house, 10, 20);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     house.crash().await;
@@ -158,6 +158,6 @@ async fn a_reset_begins_after_what_was_shown() {
     let reset = Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false };
     crate::house::view(house.act(reset).await);
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 20 * LANES).await;
+    house.until(|view| view.counters.delivered == 20 * LANES).await;
     assert_shown(&house, 20, "what was not sealed before the reset is written by the generation after it");
 }

@@ -1,12 +1,12 @@
 //! Updates of a running pipeline: what is done by which spec, crashes in between, and what else is asked meanwhile.
-use crate::house::{House, view};
+use crate::house::{House, question, view};
 use dataflow_core::{
     id::CommandId,
-    pipeline::{Rejected, Status},
+    pipeline::{Fact, Rejected, Status},
 };
 use dataflow_engine::{
-    region::{Action, AskError, Message, Order, Query, Reply},
-    view::PipelineView,
+    answers::PipelineSnapshot,
+    region::{Action, AskError, Order, Query, Reply},
 };
 use dataflow_journal::{Journal, Memory};
 use dataflow_testkit::memory::{Fault, store};
@@ -47,28 +47,31 @@ async fn hang(house: &mut House, records: u64) {
     house.until(|view| is_through(view, records as usize / 2)).await;
     house.store.fault_commits([Fault::HangAfter]);
     house.feed.push("t/0", self::records(records / 2, records));
-    house.until(|view| view.metrics.records_in_flight > 0).await;
+    house.until(|view| view.in_flight > 0).await;
 }
 
-async fn history(house: &mut House) -> Vec<(String, Value)> {
+async fn history(house: &mut House) -> Vec<Fact> {
     let asked = Query::History { order: Order::Rising, after: None, limit: 1_000 };
-    let Reply::History(page) = house.ask(Message::Query(asked)).await.unwrap() else { panic!() };
-    page.items.into_iter().map(|item| (item.event, item.detail)).collect()
+    let Reply::History(page) = house.ask(question(asked)).await.unwrap() else { panic!() };
+    page.events.into_iter().map(|event| event.fact).collect()
 }
 
 /// Where the last update took effect in a partition.
 async fn took_effect(house: &mut House, partition: &str) -> Option<u64> {
     let history = history(house).await;
-    let (_, detail) = history.iter().rfind(|(event, _)| event == "PipelineUpdated")?;
-    Some(detail["positions"][partition]["at"].as_str().unwrap_or_else(|| panic!("{detail}")).parse().unwrap())
+    let positions = history.iter().rev().find_map(|fact| match fact {
+        Fact::PipelineUpdated { positions, .. } => Some(positions),
+        _ => None,
+    })?;
+    Some(positions.as_ref().unwrap()[partition].as_offset().unwrap())
 }
 
-fn is_through(view: &PipelineView, records: usize) -> bool {
-    view.metrics.records_read == records as u64 && view.metrics.records_in_flight == 0
+fn is_through(view: &PipelineSnapshot, records: usize) -> bool {
+    view.counters.read == records as u64 && view.in_flight == 0
 }
 
-fn drops(view: &PipelineView) -> bool {
-    !view.transforms.is_empty()
+fn drops(view: &PipelineSnapshot) -> bool {
+    !view.spec.transforms.is_empty()
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,9 +87,8 @@ async fn a_running_pipeline_drains_changes_and_goes_on() {
     house.until(|view| is_through(view, 60)).await;
     assert_eq!(house.store.data(), written(&records(0, 60), 25));
     assert_eq!(took_effect(&mut house, "t/0").await, Some(25));
-    let events: Vec<_> = history(&mut house).await.into_iter().map(|(event, _)| event).collect();
-    let asked =
-        ["StopRequested", "PipelineStopped", "PipelineUpdated", "PipelineStarted"].map(ToOwned::to_owned).to_vec();
+    let events: Vec<_> = history(&mut house).await.iter().map(Fact::name).collect();
+    let asked = ["StopRequested", "PipelineStopped", "PipelineUpdated", "PipelineStarted"];
     assert_eq!(events[events.len() - 4..], asked);
 }
 
@@ -189,14 +191,13 @@ async fn what_can_not_be_settled_is_refused_and_the_pipeline_goes_on_as_it_was()
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     house.feed.push("t/0", records(20, 30));
     let as_it_was = house.until(|view| is_through(view, 30)).await;
-    assert_eq!(as_it_was.sink.config["store"], "update-refused");
+    assert_eq!(as_it_was.spec.sink.config["store"], "update-refused");
     assert_eq!(as_it_was.warnings[0].code, "update-refused", "{:?}", as_it_was.warnings);
-    assert!(history(&mut house).await.iter().any(|(event, detail)| {
-        event == "UpdateRefused" && detail["code"] == "unsettled" && detail["message"].as_str().unwrap().len() > 20
-    }));
+    let refused = |fact: &Fact| matches!(fact, Fact::UpdateRefused { code, message } if code == "unsettled" && message.len() > 20);
+    assert!(history(&mut house).await.iter().any(refused));
     // Asked again under the same id, it is decided afresh.
     let changed = view(house.act_as(id, update(&spec, LONG)).await);
-    assert_eq!((changed.status, &changed.sink.config["store"]), (Status::Running, &json!("update-refused-other")));
+    assert_eq!((changed.status, &changed.spec.sink.config["store"]), (Status::Running, &json!("update-refused-other")));
     house.feed.push("t/0", records(30, 40));
     house.until(|view| is_through(view, 40)).await;
     assert_eq!((house.store.data(), store("update-refused-other").data()), (records(0, 30), records(30, 40)));
@@ -210,7 +211,7 @@ async fn the_last_word_counts_while_an_update_is_under_way() {
     let hang = async |house: &mut House, from: u64| {
         house.store.fault_commits([Fault::HangAfter]);
         house.feed.push("t/0", records(from, from + 5));
-        house.until(|view| view.metrics.records_in_flight > 0).await;
+        house.until(|view| view.in_flight > 0).await;
     };
     hang(&mut house, 0).await;
     let (first, last) = (dropping(&house, "first"), dropping(&house, "last"));
@@ -220,7 +221,8 @@ async fn the_last_word_counts_while_an_update_is_under_way() {
         let turned_down = house.act(turned_down).await;
         assert!(matches!(turned_down, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{turned_down:?}");
     }
-    let words = |view: &PipelineView| view.transforms.iter().map(|t| t.config["word"].clone()).collect::<Vec<_>>();
+    let words =
+        |view: &PipelineSnapshot| view.spec.transforms.iter().map(|t| t.config["word"].clone()).collect::<Vec<_>>();
     let changed = house.until(|view| !view.stopping).await;
     assert_eq!((words(&changed), changed.status), (vec![json!("last")], Status::Running));
     // A stop keeps the update.

@@ -6,7 +6,7 @@ use crate::cli::{
     output::{self, Output},
     spec_file::{self, SpecFile},
 };
-use dataflow_engine::view::PipelineView;
+use dataflow_api_types::PipelineView;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use crate::cli::{
     exit::Failure,
     output::{self, Output},
 };
-use dataflow_engine::view::{HistoryItem, HistoryPage};
+use dataflow_api_types::{HistoryItem, HistoryPage};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 

@@ -5,7 +5,7 @@ use crate::cli::{
     exit::Failure,
     output::Output,
 };
-use dataflow_engine::view::PipelineView;
+use dataflow_api_types::PipelineView;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Start {

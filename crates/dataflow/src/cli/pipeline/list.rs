@@ -5,7 +5,7 @@ use crate::cli::{
     exit::Failure,
     output::{self, Output, thousands},
 };
-use dataflow_engine::view::{PipelinePage, PipelineView};
+use dataflow_api_types::{PipelinePage, PipelineView};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

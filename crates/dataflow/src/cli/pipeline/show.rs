@@ -4,8 +4,8 @@ use crate::cli::{
     causes,
     output::{self, Output, counted, thousands},
 };
+use dataflow_api_types::{PipelineView, WarningView};
 use dataflow_core::spec::Component;
-use dataflow_engine::view::{PipelineView, WarningView};
 
 /// Prints a pipeline.
 pub(crate) fn show(pipeline: &PipelineView, output: Output) -> Outcome {
@@ -151,7 +151,7 @@ pub(crate) fn ledger(pipeline: &PipelineView) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use dataflow_engine::view::MetricsView;
+    use dataflow_api_types::MetricsView;
     use serde_json::json;
 
     fn pipeline(metrics: serde_json::Value, warnings: serde_json::Value) -> PipelineView {

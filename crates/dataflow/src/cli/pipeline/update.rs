@@ -6,7 +6,7 @@ use crate::cli::{
     output::Output,
     spec_file::{self, SpecFile},
 };
-use dataflow_engine::view::PipelineView;
+use dataflow_api_types::PipelineView;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -12,7 +12,7 @@ use crate::{
     node,
     settings::Overrides,
 };
-use dataflow_engine::view::Findings;
+use dataflow_api_types::Findings;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -60,15 +60,16 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         },
     };
     if !findings.valid {
-        return Err(Failure::invalid(format!("{name} is not valid"), findings.problems));
+        let problems = findings.problems.into_iter().map(Into::into).collect();
+        return Err(Failure::invalid(format!("{name} is not valid"), problems));
     }
     match output {
         Output::Json => output::json(&findings),
         Output::Table if findings.warnings.is_empty() => output::print(&format!("{name} is valid\n")),
         Output::Table => {
             let mut text = format!("{name} is valid, with {}\n", counted(findings.warnings.len() as u64, "warning"));
-            for warning in &findings.warnings {
-                finding(&mut text, warning).map_err(Failure::failed)?;
+            for warning in findings.warnings {
+                finding(&mut text, &warning.into()).map_err(Failure::failed)?;
             }
             output::print(&text);
         }

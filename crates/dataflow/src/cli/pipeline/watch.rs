@@ -6,8 +6,9 @@ use crate::cli::{
     output::{self, Output},
     progress::{self, Progress},
 };
-use dataflow_core::{pipeline::Status, spec::Millis};
-use dataflow_engine::view::PipelineView;
+use dataflow_api_types::PipelineView;
+use dataflow_api_types::Status;
+use dataflow_core::spec::Millis;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]

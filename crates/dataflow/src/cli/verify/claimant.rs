@@ -1,11 +1,10 @@
 //! Where claims come from: a node over REST, or a journal that no node has open.
 use crate::cli::client::{Client, Request};
 use async_trait::async_trait;
+use dataflow_api::views;
+use dataflow_api_types::{Claims, DeadLetter, DeadLetterPage};
 use dataflow_core::id::PipelineId;
-use dataflow_engine::{
-    claims::{Claims, Stored},
-    view::{DeadLetter, DeadLetterPage},
-};
+use dataflow_engine::claims::Stored;
 use dataflow_verify::{Claimant, Error};
 
 /// Dead letters asked for at once.
@@ -48,10 +47,14 @@ impl Journal<'_> {
 impl Claimant for Journal<'_> {
     async fn claims(&self) -> Result<Claims, Error> {
         let claims = self.stored().await?.claims().await.map_err(|error| Error::Claims(error.to_string()))?;
-        claims.ok_or_else(|| Error::NotNow { message: format!("{} has not run", self.id), fix: None })
+        claims
+            .map(|claims| views::claims(claims, None))
+            .ok_or_else(|| Error::NotNow { message: format!("{} has not run", self.id), fix: None })
     }
 
     async fn dead_letters(&self, after: u64) -> Result<Vec<DeadLetter>, Error> {
-        self.stored().await?.dead_letters(after, PAGE).await.map_err(|error| Error::Claims(error.to_string()))
+        let found = self.stored().await?.dead_letters(after, PAGE).await;
+        let found = found.map_err(|error| Error::Claims(error.to_string()))?;
+        Ok(found.into_iter().map(views::dead_letter).collect())
     }
 }

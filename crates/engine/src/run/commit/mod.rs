@@ -19,7 +19,10 @@ use super::{
     report::Reports,
     versions::Versions,
 };
-use crate::{dead_letters, parts::Clock, view::DeadLetter};
+use crate::{
+    dead_letters::{self, DeadLetter},
+    parts::Clock,
+};
 use dataflow_core::{
     id::RunId,
     pipeline::{Request, event},

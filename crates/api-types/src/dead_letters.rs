@@ -1,0 +1,72 @@
+//! Records that could not be processed.
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A page of dead letters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetterPage {
+    /// Dead letters, oldest first, without their bytes.
+    pub items: Vec<DeadLetter>,
+    /// What to give as `after` for the next page.
+    pub next: Option<u64>,
+}
+
+/// A record that could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetter {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Where in the source.
+    pub partition: String,
+    /// Its place in the partition.
+    pub position: String,
+    /// Of a file that is still there, and not compressed: the line at which it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The record's id.
+    pub record_id: String,
+    /// Where it failed: `decode`, `transforms[1]`, `sink`.
+    pub stage: String,
+    /// Stable code.
+    pub code: String,
+    /// Why.
+    pub cause: String,
+    /// When.
+    pub at: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Hash of the whole, if only its head was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Of CSV whose fields are named by its file: the line that names them. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The original bytes as text, if they are UTF-8. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
+    /// The original bytes in base64, if they are not UTF-8. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_base64: Option<String>,
+}
+
+impl DeadLetter {
+    /// Bytes as `original`, if they are UTF-8, otherwise as `original_base64`.
+    pub fn originals(bytes: Option<Vec<u8>>) -> (Option<String>, Option<String>) {
+        match bytes.map(String::from_utf8) {
+            None => (None, None),
+            Some(Ok(text)) => (Some(text), None),
+            Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),
+        }
+    }
+
+    /// The original bytes, as far as they were kept; none of a letter from a list.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        match (&self.original, &self.original_base64) {
+            (Some(text), _) => Some(text.clone().into_bytes()),
+            (None, Some(text)) => BASE64_STANDARD.decode(text).ok(),
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Events of a pipeline's life: what each says is made of the event itself, whatever its stored shape.
+use super::{recovery::lane as lane_recovery, redacted};
+use dataflow_api_types::{HistoryItem, HistoryPage, LaneRecovery};
+use dataflow_core::{
+    chunk::ChunkRef,
+    ledger::Counters,
+    pipeline::{
+        Event, Fact,
+        event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Retargeted},
+        then::{Asked, Then, Update, Wanted},
+    },
+    position::Positions,
+    warned::Warned,
+};
+use dataflow_engine::answers::History;
+use dataflow_sdk::Catalog;
+use serde_json::{Map, Value, json};
+
+/// A page of events, without the secrets of their specs.
+pub(crate) fn history(found: History, catalog: &Catalog) -> HistoryPage {
+    let item = |event: Event| HistoryItem {
+        number: event.number,
+        at: event.at.to_string(),
+        actor: event.actor.to_string(),
+        reason: event.reason.map(|reason| reason.to_string()),
+        trace: event.trace.map(|trace| trace.to_string()),
+        command: event.command.to_string(),
+        event: event.fact.name().into(),
+        detail: detail(&event.fact, catalog),
+    };
+    HistoryPage { items: found.events.into_iter().map(item).collect(), next: found.next }
+}
+
+/// What an event says.
+fn detail(fact: &Fact, catalog: &Catalog) -> Value {
+    match fact {
+        Fact::PipelineCreated { spec, incarnation } => {
+            json!({"spec": redacted(catalog, spec), "incarnation": incarnation})
+        }
+        Fact::PipelineUpdated { spec, generation, positions } => object([
+            ("spec", Some(json!(redacted(catalog, spec)))),
+            ("generation", generation.as_ref().map(new_generation)),
+            ("positions", positions.as_ref().map(places)),
+        ]),
+        Fact::UpdateRefused { code, message } => json!({"code": code, "message": message}),
+        Fact::PipelineStarted { lanes, attempt } => json!({"lanes": lanes, "attempt": attempt}),
+        Fact::StopRequested { then: Then { update, start } } => {
+            let update = update.as_ref().map(|update| to_update(update, catalog));
+            json!({"then": object([("start", Some(json!(start))), ("update", update)])})
+        }
+        Fact::PipelineStopped { settled } => json!({"settled": settled}),
+        Fact::BatchReceived { batch_id, hash, from, to, bytes, chunk: _ } => {
+            json!({"batchId": batch_id, "hash": hash, "from": from, "to": to, "bytes": bytes})
+        }
+        Fact::RunOpened { run, epoch, lanes, versions: _ } => {
+            json!({"run": run, "epoch": epoch, "lanes": lanes.iter().map(opened).collect::<Vec<_>>()})
+        }
+        Fact::PartitionsPlanned { run, planned } => {
+            json!({"run": run, "planned": planned.iter().map(in_lane).collect::<Vec<_>>()})
+        }
+        Fact::BatchProcessed { run, lanes, versions: _ } => json!({"run": run, "lanes": of_lanes(lanes)}),
+        Fact::SchemaChanged { learned } => json!({"learned": learned}),
+        Fact::RecordsLost(lost) => passed_over(lost),
+        Fact::DeadLettersJoined { first, count, into: ChunkRef { records, .. } } => {
+            json!({"first": first, "count": count, "records": records})
+        }
+        Fact::PipelineFailed { cause, restart_at } => {
+            object([("cause", Some(why(cause))), ("restartAt", restart_at.map(|at| json!(at.to_string())))])
+        }
+        Fact::CheckpointReset { to, generation } => json!({"to": to, "generation": new_generation(generation)}),
+        Fact::PipelineCompleted | Fact::PipelineDeleted => json!({}),
+    }
+}
+
+/// Where each partition is: by its name, the place that a user sees.
+fn places(positions: &Positions) -> Value {
+    positions
+        .iter()
+        .map(|(partition, position)| (partition.to_string(), json!(position.at)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn new_generation(new: &NewGeneration) -> Value {
+    object([
+        ("generation", Some(json!(new.generation.number))),
+        ("positions", Some(places(&new.positions))),
+        ("givenUp", (!new.given_up.is_empty()).then(|| places(&new.given_up))),
+        ("settled", Some(of_lanes(&new.settled))),
+        ("met", (!new.met.is_empty()).then(|| new.met.iter().map(|met| json!(met.number)).collect())),
+        ("lost", new.lost.map(Value::from)),
+        ("retargeted", new.retargeted.as_ref().map(retargeted)),
+        ("discarded", new.discarded.as_ref().map(passed_over)),
+        ("passed", (!new.passed.is_empty()).then(|| new.passed.iter().map(passed_over).collect())),
+        ("notes", (!new.notes.is_empty()).then(|| new.notes.iter().map(noted).collect())),
+        ("unsettled", new.unsettled.as_ref().map(|reason| json!(reason))),
+    ])
+}
+
+fn why(Cause { code, stage, message, fix, retryable }: &Cause) -> Value {
+    object([
+        ("code", Some(json!(code))),
+        ("stage", Some(json!(stage))),
+        ("message", Some(json!(message))),
+        ("fix", fix.as_ref().map(|fix| json!(fix))),
+        ("retryable", Some(json!(retryable))),
+    ])
+}
+
+fn noted(Warned { code, subject: _, message, records }: &Warned) -> Value {
+    json!({"code": code, "message": message, "records": records})
+}
+
+fn retargeted(Retargeted { from, to, records }: &Retargeted) -> Value {
+    json!({"from": from, "to": to, "records": records})
+}
+
+fn passed_over(Lost { partition, from, to, records }: &Lost) -> Value {
+    json!({"partition": partition, "from": from.at, "to": to.at, "records": records})
+}
+
+fn to_update(Update { wanted, by }: &Update, catalog: &Catalog) -> Value {
+    let Wanted { spec, reset, retarget, force } = wanted;
+    let Asked { actor, reason, trace, command, hash: _ } = by;
+    object([
+        ("spec", Some(json!(redacted(catalog, spec)))),
+        ("reset", Some(json!(reset))),
+        ("retarget", Some(json!(retarget))),
+        ("force", Some(json!(force))),
+        ("actor", Some(json!(actor))),
+        ("reason", reason.as_ref().map(|reason| json!(reason))),
+        ("trace", trace.as_ref().map(|trace| json!(trace))),
+        ("command", Some(json!(command))),
+    ])
+}
+
+fn in_lane(Planned { partition, lane, begin }: &Planned) -> Value {
+    json!({"partition": partition, "lane": lane, "begin": begin.at})
+}
+
+fn opened(opened: &LaneOpened) -> Value {
+    let LaneRecovery { lane, decision, explanation: _, journal_sequence, token_sequence, positions: _ } =
+        lane_recovery(opened);
+    object([
+        ("lane", Some(json!(lane))),
+        ("decision", Some(json!(decision))),
+        ("journalSequence", Some(json!(journal_sequence))),
+        ("tokenSequence", token_sequence.map(Value::from)),
+        ("positions", Some(places(&opened.progress.positions))),
+    ])
+}
+
+fn of_lanes(lanes: &[LaneProgress]) -> Value {
+    let of_lane = |lane: &LaneProgress| {
+        json!({
+            "lane": lane.lane,
+            "sequence": lane.sequence,
+            "positions": places(&lane.positions),
+            "counters": counted(&lane.counters),
+        })
+    };
+    lanes.iter().map(of_lane).collect()
+}
+
+fn counted(counters: &Counters) -> Value {
+    json!({
+        "read": counters.read,
+        "filtered": counters.filtered,
+        "delivered": counters.delivered,
+        "absorbed": counters.absorbed,
+        "dead": counters.dead,
+        "lost": counters.lost,
+        "bytesLost": counters.bytes_lost,
+        "rowsWritten": counters.rows_written,
+        "bytesRead": counters.bytes_read,
+        "batches": counters.batches,
+    })
+}
+
+/// An object of the fields that are there.
+fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    let there = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    there.collect::<Map<_, _>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflow_journal::testing::samples;
+
+    /// What users see of each event. It may grow; nothing of it is taken away or renamed, whatever is stored.
+    #[test]
+    fn each_event_has_a_view_of_its_own() {
+        let (catalog, mut shown) = (Catalog::new(), Map::new());
+        for (name, event) in samples::all() {
+            shown.insert(name.to_owned(), detail(&event.fact, &catalog));
+        }
+        insta::assert_json_snapshot!(shown);
+    }
+}
