@@ -330,7 +330,7 @@ async fn the_node_tells_how_it_is() {
     assert_eq!(get("/api/system").await.body["region"]["shardsOwned"], 256);
     let metrics = get("/metrics").await.body;
     let metrics = metrics.as_str().unwrap();
-    assert!(metrics.starts_with("dataflow_runs 0\n# HELP dataflow_pipelines "), "{metrics}");
+    assert!(metrics.starts_with("dataflow_runs 0\n# HELP dataflow_records_read_total "), "{metrics}");
     assert!(metrics.ends_with("dataflow_pipelines{status=\"completed\"} 0\n"), "{metrics}");
     assert_eq!(get("/health/live").await.body, json!({"status": "live"}));
     let ready = get("/health/ready").await;
