@@ -83,7 +83,7 @@ struct LetterV1 {
 
 impl From<DeadLetter> for LetterV1 {
     fn from(letter: DeadLetter) -> Self {
-        let (original, original_base64) = match letter.original.map(|bytes| String::from_utf8(bytes)) {
+        let (original, original_base64) = match letter.original.map(String::from_utf8) {
             None => (None, None),
             Some(Ok(text)) => (Some(text), None),
             Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),

@@ -16,7 +16,7 @@ pub(crate) fn recovery(LastRecovery { generation, run }: LastRecovery) -> Recove
     }
 }
 
-pub(super) fn lane(opened: &LaneOpened) -> LaneRecovery {
+fn lane(opened: &LaneOpened) -> LaneRecovery {
     let journal = opened.journal_sequence;
     let (decision, explanation) = match opened.decision {
         Recovery::Fresh => {

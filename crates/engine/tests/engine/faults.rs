@@ -1,10 +1,13 @@
 //! What goes wrong: servers away, lost answers, crashes, tokens that contradict the journal.
 use crate::house::{House, numbers, question};
-use dataflow_core::pipeline::Status;
-use dataflow_core::pipeline::event::Recovery;
+use dataflow_core::{
+    id::{Actor, PipelineId},
+    pipeline::{Status, event::Recovery},
+};
 use dataflow_engine::{
     answers::PipelineSnapshot,
-    region::{Action, Order, Query, Reply, ResetTo},
+    client::PipelineClient,
+    region::{Action, AskError, Order, Query, Reply, ResetTo},
 };
 use dataflow_journal::{
     Journal, Memory,
@@ -17,6 +20,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_tried_again_and_shown_meanwhile() {
@@ -443,6 +447,21 @@ async fn a_sink_that_does_not_answer_is_shown_until_it_does() {
     }
     house.until_delivered(5).await;
     assert_eq!(house.store.data(), numbers(0, 5));
+}
+
+/// Whoever asks says how long the answer is worth waiting for, wherever the pipeline lives.
+#[tokio::test(start_paused = true)]
+async fn a_question_waits_no_longer_than_who_asks() {
+    let journal = Arc::new(Faulty::scripted(Memory::new(), []));
+    let mut house = House::on("late-answer", Journal::new(journal.clone()), 1, 1).await;
+    house.create(house.spec()).await;
+    let id = PipelineId::try_from("p").unwrap();
+    let client = PipelineClient::new(house.region(), id, Actor::system()).within(Duration::from_secs(2));
+    assert_eq!(client.history(Order::Rising, None, 9).await.unwrap().events.len(), 1);
+    journal.script([journal::Fault::Slow(Duration::from_secs(45))]);
+    let (begun, answer) = (Instant::now(), client.history(Order::Rising, None, 9).await);
+    assert!(matches!(answer, Err(AskError::Unavailable(_))), "{answer:?}");
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 /// What is locked by somebody else, or on a disk that is full.
