@@ -7,15 +7,18 @@ use dataflow::{
     plugins::{Connectors, catalog, compiler},
     settings::Settings,
 };
+use dataflow_api::views;
+use dataflow_api_types::{Claims, DeadLetter};
 use dataflow_core::{
     id::{Actor, CommandId, PipelineId},
     pipeline::{Rejected, state::Status},
 };
 use dataflow_engine::{
-    claims::{Claims, Stored},
+    answers::PipelineSnapshot,
+    claims::Stored,
+    client::PipelineClient,
     parts::{Inline, Parts, Random, SystemClock, TcpNet, TokioSpawner},
-    region::{Action, AskError, Message, Query, Reply, ResetTo, ShardingEnvelope, UserCommand},
-    view::{DeadLetter, PipelineView},
+    region::{Action, AskError, Message, Reply, ResetTo, ShardingEnvelope, UserCommand},
 };
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::catalog::Connections;
@@ -87,12 +90,14 @@ impl Case {
         self.act(Action::Stop { wait: Duration::from_secs(60) }).await.unwrap();
     }
 
-    async fn until_read(&self, records: u64) -> PipelineView {
+    async fn until_read(&self, records: u64) -> PipelineSnapshot {
+        let region = self.node.as_ref().unwrap().region();
+        let client = PipelineClient::new(region, self.id.clone(), Actor::system());
         loop {
-            let Ok(Reply::Pipeline(view)) = self.ask(Message::Query(Query::State)).await else { panic!("no pipeline") };
+            let view = client.snapshot().await.unwrap();
             assert_ne!(view.status, Status::Failed, "{view:#?}");
-            if view.metrics.records_read >= records && view.metrics.records_in_flight == 0 {
-                return *view;
+            if view.counters.read >= records && view.in_flight == 0 {
+                return view;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -107,10 +112,18 @@ impl Case {
 #[async_trait]
 impl Claimant for Case {
     async fn claims(&self) -> Result<Claims, Error> {
-        Ok(Stored::load(&self.journal, &self.id).await.unwrap().claims().await.unwrap().unwrap())
+        Ok(Stored::load(&self.journal, &self.id)
+            .await
+            .unwrap()
+            .claims()
+            .await
+            .unwrap()
+            .map(|claims| views::claims(claims, None))
+            .unwrap())
     }
     async fn dead_letters(&self, after: u64) -> Result<Vec<DeadLetter>, Error> {
-        Ok(Stored::load(&self.journal, &self.id).await.unwrap().dead_letters(after, 100).await.unwrap())
+        let found = Stored::load(&self.journal, &self.id).await.unwrap().dead_letters(after, 100).await.unwrap();
+        Ok(found.into_iter().map(views::dead_letter).collect())
     }
 }
 
@@ -153,7 +166,7 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
     case.act(Action::Start).await.unwrap();
     let view = case.until_read(200).await;
     case.stop().await;
-    assert_eq!((view.metrics.records_read, view.metrics.records_dead), (200, dead(200)));
+    assert_eq!((view.counters.read, view.counters.dead), (200, dead(200)));
 
     let letters = case.dead_letters(0).await.unwrap();
     assert_eq!(letters.len() as u64, dead(200));
@@ -171,7 +184,7 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
     feed.push(TABLE, records(200, 260));
     case.seek(250, false).await.unwrap();
     let view = case.until_read(250).await;
-    assert_eq!((view.metrics.records_read, view.metrics.records_lost), (250, 50));
+    assert_eq!((view.counters.read, view.counters.lost), (250, 50));
     let refused = case.seek(180, false).await;
     let Err(AskError::Rejected(Rejected::SinkAhead { places })) = refused else { panic!("{refused:?}") };
     assert_eq!(
@@ -185,7 +198,7 @@ async fn runs_and_is_proven<Mend: FnOnce()>(name: &str, sink: Value, spoil: impl
     case.act(Action::Start).await.unwrap();
     let view = case.until_read(260).await;
     case.stop().await;
-    assert_eq!((view.metrics.records_read, view.metrics.records_lost), (260, 0));
+    assert_eq!((view.counters.read, view.counters.lost), (260, 0));
     let report = case.verify(true).await;
     assert!(report.verified, "{report:#?}");
     assert_eq!(report.ledger["read"].expected, 60);

@@ -152,7 +152,7 @@ async fn the_partitions_are_planned_while_the_sink_is_not_ready() {
     assert_eq!(planned(&house).await, all);
     house.until_status(Status::Failed).await;
     house.start().await;
-    house.until(|view| view.metrics.records_delivered == 30).await;
+    house.until(|view| view.counters.delivered == 30).await;
     house.stop().await;
     assert_eq!(planned(&house).await, all);
 }
