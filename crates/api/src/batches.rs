@@ -30,8 +30,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
         ("wait" = Option<String>, Query, description = "`received` (default) or `delivered`"),
         ("timeout" = Option<String>, Query, description = "How long to wait for the sink: `30s`, `500ms`; default 30s"),
     ), responses(
-        (status = 200, description = "They are durable; if that was waited for: delivered", body = ReceivedView),
-        (status = 202, description = "They are durable and not delivered yet", body = ReceivedView),
+        (status = 200, description = "The records are durable and, if requested, delivered", body = ReceivedView),
+        (status = 202, description = "The records are durable but not delivered yet", body = ReceivedView),
     ))]
 pub(crate) async fn push(
     Asked(pipeline): Asked,

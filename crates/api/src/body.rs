@@ -106,7 +106,7 @@ impl Coming {
     async fn take(&mut self, bytes: usize, patience: Duration) -> Result<(), Error> {
         let taking = async {
             while !self.ended && self.length <= bytes {
-                let late = |_| Error::too_slow(format!("nothing more of the body came within {patience:?}"));
+                let late = |_| Error::too_slow(format!("no more of the body arrived within {patience:?}"));
                 match tokio::time::timeout(patience, self.pieces.next()).await.map_err(late)? {
                     Some(piece) => self.add(&piece.map_err(broken)?),
                     None => self.ended = true,
@@ -114,7 +114,7 @@ impl Coming {
             }
             Ok(())
         };
-        let late = |_| Error::too_slow(format!("the body did not come within {SLOWEST:?}"));
+        let late = |_| Error::too_slow(format!("the body did not arrive within {SLOWEST:?}"));
         tokio::time::timeout(SLOWEST, taking).await.map_err(late)?
     }
 

@@ -37,11 +37,14 @@ pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Respon
 /// Only while it doesn't run. Starts a new generation.
 #[utoipa::path(put, path = "/api/pipelines/{id}/checkpoint", tag = "checkpoint", request_body = CheckpointReset, params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("force" = Option<bool>, Query, description = "Even if the sink can't be asked what it has, acknowledged pushed records are lost, or records are written twice"),
-        ("takeOver" = Option<bool>, Query, description = "Even if the target has progress of another node for this pipeline: it can't write there any more then"),
+        ("force" = Option<bool>, Query, description = "Even if the sink's progress can't be read, acknowledged pushed \
+            records are lost, or records are written twice"),
+        ("takeOver" = Option<bool>, Query, description = "Even if the target has another node's progress for this \
+            pipeline: that node can then no longer write there"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
+            effect; another request with that key is answered with 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
     ), responses((status = 200, body = CheckpointView)))]
 pub(crate) async fn reset(
     Asked(pipeline): Asked,
@@ -82,7 +85,7 @@ fn place(to: ResetTarget) -> Result<ResetTo, Error> {
     for (index, ResetPosition { partition, position }) in given.into_iter().enumerate() {
         if positions.insert(partition.clone(), position).is_some() {
             let path = format!("to.positions[{index}].partition");
-            problems.push(Problem::new(path, "duplicate", format!("{partition:?} is there twice")));
+            problems.push(Problem::new(path, "duplicate", format!("{partition:?} is given twice")));
         }
     }
     if problems.is_empty() { Ok(ResetTo::Positions(positions)) } else { Err(Error::invalid(problems)) }

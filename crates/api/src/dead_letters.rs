@@ -15,7 +15,7 @@ use dataflow_engine::{client::PipelineClient, region::AskError};
 #[utoipa::path(get, path = "/api/pipelines/{id}/dead-letters", tag = "dead letters", params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
-        ("after" = Option<u64>, Query, description = "Only those after this number: `next` of the page before"),
+        ("after" = Option<u64>, Query, description = "Only those after this number: `next` of the previous page"),
     ), responses((status = 200, body = DeadLetterPage)))]
 pub(crate) async fn list(Asked(pipeline): Asked, mut params: Params) -> Result<Json<DeadLetterPage>, Error> {
     let limit = params.limit();
@@ -58,7 +58,7 @@ async fn missing(pipeline: &PipelineClient, number: u64) -> Error {
     let id = pipeline.id();
     match pipeline.snapshot().await {
         Ok(_) => Error::not_found(format!("the pipeline {:?} has no dead letter {number}", id.as_str())).fix(format!(
-            "list those there are: GET /api/pipelines/{id}/dead-letters, or `dataflow dead-letters list {id}`"
+            "list the existing ones: GET /api/pipelines/{id}/dead-letters, or `dataflow dead-letters list {id}`"
         )),
         Err(error) => Error::of(pipeline)(error),
     }

@@ -36,25 +36,25 @@ kinds! {
     INVALID "invalid" BAD_REQUEST "the request is not valid";
     MALFORMED_JSON "malformed-json" BAD_REQUEST "the body is not JSON";
     HOST_NOT_ALLOWED "host-not-allowed" FORBIDDEN "this host name is not one of the node's";
-    ORIGIN_NOT_ALLOWED "origin-not-allowed" FORBIDDEN "a page from elsewhere may not change anything here";
+    ORIGIN_NOT_ALLOWED "origin-not-allowed" FORBIDDEN "pages of other origins may not change anything here";
     NOT_FOUND "not-found" NOT_FOUND "not found";
     UNKNOWN_PATH "unknown-path" NOT_FOUND "not found: no such path";
-    METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't take this method";
-    ALREADY_EXISTS "already-exists" CONFLICT "there is one already";
-    NOT_ALLOWED "not-allowed" CONFLICT "not possible in this state";
+    METHOD_NOT_ALLOWED "method-not-allowed" METHOD_NOT_ALLOWED "this path doesn't support this method";
+    ALREADY_EXISTS "already-exists" CONFLICT "it already exists";
+    NOT_ALLOWED "not-allowed" CONFLICT "not possible in the current state";
     UNDELIVERED "undelivered" CONFLICT "undelivered records would be lost";
     RESET_NEEDED "reset-needed" CONFLICT "the change gives up positions";
-    RETARGET_NEEDED "retarget-needed" CONFLICT "the new target would lack what was delivered";
+    RETARGET_NEEDED "retarget-needed" CONFLICT "the new target would lack delivered records";
     SINK_AHEAD "sink-ahead" CONFLICT "the target would have records twice";
-    UNSETTLED "unsettled" CONFLICT "what the sink has is not settled";
+    UNSETTLED "unsettled" CONFLICT "the sink could not be checked";
     VERSION_MISMATCH "version-mismatch" PRECONDITION_FAILED "the pipeline has changed";
-    TOO_SLOW "too-slow" REQUEST_TIMEOUT "the request comes too slowly";
+    TOO_SLOW "too-slow" REQUEST_TIMEOUT "the request arrived too slowly";
     TOO_LARGE "too-large" PAYLOAD_TOO_LARGE "the body is too large";
     BATCH_ID_REUSED "batch-id-reused" UNPROCESSABLE_ENTITY "the batchId was used for other content";
     KEY_REUSED "idempotency-key-reused" UNPROCESSABLE_ENTITY "the idempotency key was used for another request";
-    OVERLOADED "overloaded" TOO_MANY_REQUESTS "too much waits to be processed";
+    OVERLOADED "overloaded" TOO_MANY_REQUESTS "too much is waiting to be processed";
     JOURNAL_DAMAGED "journal-damaged" INTERNAL_SERVER_ERROR "the journal is damaged";
-    INTERNAL "internal" INTERNAL_SERVER_ERROR "something is broken in the node";
+    INTERNAL "internal" INTERNAL_SERVER_ERROR "the node has an internal error";
     UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE "not reachable at the moment";
 }
 
@@ -99,7 +99,7 @@ impl Error {
         let error = Self::new(TOO_LARGE, format!("the body is larger than {most} bytes"));
         error.fix(match most {
             limits::MAX_BATCH_BODY => "push the records in several batches",
-            _ => "shorten it: a spec or a position is never as long",
+            _ => "shorten it: no spec or position is that long",
         })
     }
 
@@ -109,33 +109,33 @@ impl Error {
     }
 
     pub(crate) fn unknown_path(path: &str) -> Self {
-        Self::new(UNKNOWN_PATH, format!("there is nothing under {path}")).fix("see /api/docs for what there is")
+        Self::new(UNKNOWN_PATH, format!("there is nothing under {path}")).fix("see /api/docs for the paths")
     }
 
     pub(crate) fn unknown_method(method: &Method, path: &str) -> Self {
-        Self::new(METHOD_NOT_ALLOWED, format!("{path} doesn't take {method}")).fix("see /api/docs for what it takes")
+        Self::new(METHOD_NOT_ALLOWED, format!("{path} doesn't support {method}")).fix("see /api/docs for its methods")
     }
 
     pub(crate) fn bad_host(count: usize) -> Self {
         Self::invalid(vec![
-            Problem::new("Host", "invalid-value", format!("is there {count} times"))
+            Problem::new("Host", "invalid-value", format!("is given {count} times"))
                 .fix("send the header exactly once, as HTTP/1.1 asks"),
         ])
     }
 
     /// The body takes too long.
     pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
-        Self::new(TOO_SLOW, detail).fix("send the whole body at once, or less of it in a request")
+        Self::new(TOO_SLOW, detail).fix("send the body without pauses, or send less in one request")
     }
 
     pub(crate) fn host_not_allowed(host: &str) -> Self {
         Self::new(HOST_NOT_ALLOWED, format!("{host:?} is not a name of this node"))
-            .fix("call it by localhost or 127.0.0.1, or add the name to `hosts` in its settings")
+            .fix("use localhost or 127.0.0.1, or add the name to `hosts` in the node's settings")
     }
 
     pub(crate) fn origin_not_allowed(origin: &str) -> Self {
-        Self::new(ORIGIN_NOT_ALLOWED, format!("a page from {origin:?} may not change anything here"))
-            .fix("use the node's own page, the CLI, or a client that sends no Origin of another site")
+        Self::new(ORIGIN_NOT_ALLOWED, format!("pages of {origin:?} may not change anything here"))
+            .fix("use the node's own page, the CLI, or a client that sends no foreign Origin")
     }
 
     /// A defect of this program.
@@ -158,7 +158,7 @@ impl Error {
             AskError::Rejected(rejected) => Self::of_rejected(rejected, pipeline),
             AskError::Unavailable(why) => Self {
                 retry_after: Some(RETRY_AFTER_SECONDS),
-                ..Self::new(UNAVAILABLE, format!("the pipeline {pipeline:?} can't be reached now: {why}"))
+                ..Self::new(UNAVAILABLE, format!("the pipeline {pipeline:?} can't be reached at the moment: {why}"))
             },
             AskError::Damaged(what) => Self::journal_damaged(what),
             AskError::Internal(what) => {
@@ -172,49 +172,50 @@ impl Error {
         let detail = rejected.to_string();
         match rejected {
             Rejected::NotFound => Self::not_found(format!("there is no pipeline {pipeline:?}"))
-                .fix("list those there are: GET /api/pipelines, or `dataflow pipeline list`"),
-            Rejected::AlreadyExists => Self::new(ALREADY_EXISTS, format!("there is a pipeline {pipeline:?} already"))
+                .fix("list the existing ones: GET /api/pipelines, or `dataflow pipeline list`"),
+            Rejected::AlreadyExists => Self::new(ALREADY_EXISTS, format!("the pipeline {pipeline:?} already exists"))
                 .fix(format!("change it (PUT /api/pipelines/{pipeline}, or `dataflow pipeline update`), or choose another id")),
             Rejected::NotAllowed { fix, .. } => match fix {
                 Some(fix) => Self::new(NOT_ALLOWED, detail).fix(fix),
                 None => Self::new(NOT_ALLOWED, detail),
             },
             Rejected::VersionMismatch { .. } => {
-                Self::new(VERSION_MISMATCH, detail).fix("get it again, look at what has changed, and repeat")
+                Self::new(VERSION_MISMATCH, detail).fix("get it again, check what has changed, and repeat")
             }
             Rejected::Invalid { problems } => Self::invalid(problems),
-            Rejected::KeyReused => Self::new(KEY_REUSED, detail).fix("give each request an Idempotency-Key of its own"),
+            Rejected::KeyReused => Self::new(KEY_REUSED, detail).fix("use a new Idempotency-Key for each request"),
             Rejected::ResetNeeded { positions } => Self {
                 problems: positions.iter().map(given_up).collect(),
                 ..Self::new(RESET_NEEDED, detail)
             },
             Rejected::RetargetNeeded { .. } => Self {
                 problems: vec![Problem::new("sink", RETARGET_NEEDED.code, detail.clone()).fix(
-                    "repeat with ?retarget=true (--retarget) to go on from here, so that the new target gets what comes from now \
-                     on; or set the checkpoint to \"beginning\" first (with --force), to write to it all that the source still has",
+                    "repeat with ?retarget=true (--retarget) to continue from here, so that the new target gets only \
+                        later records; or set the checkpoint to \"beginning\" first (with --force), to write everything \
+                        that the source still has to it",
                 )],
                 ..Self::new(RETARGET_NEEDED, detail)
             },
             Rejected::SinkAhead { places } => {
                 let problem = |place: &Doubled| {
                     Problem::new("to", SINK_AHEAD.code, place.to_string()).fix(
-                        "choose \"sink-token\" or \"journal\", whichever is ahead, to write nothing twice; or repeat with ?force=true \
-                         (--force) to write these again",
+                        "choose \"sink-token\" or \"journal\", whichever is ahead, to write nothing twice; or repeat \
+                            with ?force=true (--force) to write these records again",
                     )
                 };
                 Self { problems: places.iter().map(problem).collect(), ..Self::new(SINK_AHEAD, detail) }
             }
-            Rejected::BatchIdReused => Self::new(BATCH_ID_REUSED, detail).fix("give other records another batchId"),
+            Rejected::BatchIdReused => Self::new(BATCH_ID_REUSED, detail).fix("use another batchId for other records"),
             Rejected::Overloaded { .. } => Self {
                 retry_after: Some(RETRY_AFTER_SECONDS),
                 ..Self::new(OVERLOADED, detail).fix("send it again later; see Retry-After")
             },
             Rejected::Unsettled { .. } => Self::new(UNSETTLED, detail)
-                .fix("mend that and repeat, or repeat with ?force=true (--force): what the sink has beyond the checkpoint is then not known"),
+                .fix("fix that and repeat, or repeat with ?force=true (--force): the sink's progress beyond the checkpoint is then unknown"),
             Rejected::Undelivered { .. } => Self::new(UNDELIVERED, detail)
                 .fix(
-                    "export dead letters (`dataflow dead-letters export`), and start the pipeline until pushed records are delivered; \
-                     or give up what is left: ?discard=true, or `dataflow pipeline delete --discard`",
+                    "export dead letters (`dataflow dead-letters export`), and start the pipeline until pushed records \
+                        are delivered; or give up the rest: ?discard=true, or `dataflow pipeline delete --discard`",
                 ),
             Rejected::StaleRun => Self::new(NOT_ALLOWED, detail),
         }
@@ -226,7 +227,7 @@ impl Error {
             AskError::Rejected(rejected) => Self::of_rejected(rejected, ""),
             AskError::Unavailable(why) => Self {
                 retry_after: Some(RETRY_AFTER_SECONDS),
-                ..Self::new(UNAVAILABLE, format!("the pipelines can't be listed now: {why}"))
+                ..Self::new(UNAVAILABLE, format!("the pipelines can't be listed at the moment: {why}"))
             },
             AskError::Damaged(what) => Self::journal_damaged(what),
             AskError::Internal(what) => {
@@ -264,12 +265,12 @@ impl IntoResponse for Error {
 /// A position that a change would give up.
 fn given_up(position: &GivenUp) -> Problem {
     Problem::new("source", RESET_NEEDED.code, position.to_string())
-        .fix("repeat with ?reset=true (--reset) if that is meant; otherwise leave what is read as it was")
+        .fix("repeat with ?reset=true (--reset) if that is intended; otherwise leave the source unchanged")
 }
 
 /// The answer to a request whose handler panicked.
 pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> Response<Body> {
     let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!("a request handler panicked: {}", what.unwrap_or("unknown"));
-    Error::new(INTERNAL, "the request could not be handled because of a bug; the node's log says more").into_response()
+    Error::new(INTERNAL, "the request failed because of a bug; the node's log has the details").into_response()
 }

@@ -62,8 +62,8 @@ impl FromRequestParts<ApiState> for Command {
             }
             let version = tag.trim().trim_start_matches("W/").trim_matches('"').parse().ok();
             if version.is_none() {
-                let message = format!("{tag:?} is no version");
-                let fix = "give the ETag of the pipeline as GET sent it, like \"3\"";
+                let message = format!("{tag:?} is not a version");
+                let fix = "give the pipeline's ETag as returned by GET, like \"3\"";
                 problems.push(Problem::new("If-Match", "invalid-value", message).fix(fix));
             }
             version

@@ -11,7 +11,7 @@ pub(crate) async fn live() -> Json<HealthView> {
 
 /// Tell whether the node can serve
 #[utoipa::path(get, path = "/health/ready", tag = "system", responses(
-    (status = 200, description = "It can", body = HealthView), (status = 503, description = "It can't now", body = HealthView),
+    (status = 200, description = "It can", body = HealthView), (status = 503, description = "Not ready", body = HealthView),
 ))]
 pub(crate) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<HealthView>) {
     match (state.readiness)().await {

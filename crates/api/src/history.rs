@@ -12,7 +12,7 @@ use dataflow_engine::region::Order;
         ("id" = String, Path, description = "The pipeline's id"),
         ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
         ("order" = Option<String>, Query, description = "`asc` (default): the oldest first; `desc`: the newest first"),
-        ("after" = Option<u64>, Query, description = "Only those after this number, in the order asked for: `next` of the page before"),
+        ("after" = Option<u64>, Query, description = "Only those after this number, in the requested order: `next` of the previous page"),
     ), responses((status = 200, body = HistoryPage)))]
 pub(crate) async fn history(
     State(state): State<ApiState>,

@@ -23,10 +23,11 @@ pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 /// It goes on from its checkpoint. 409 if it runs already, or with `idempotent` 200 and `DataFlow-Unchanged: true`.
 #[utoipa::path(post, path = "/api/pipelines/{id}/start", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("idempotent" = Option<bool>, Query, description = "A pipeline that runs already is no conflict"),
+        ("idempotent" = Option<bool>, Query, description = "A pipeline that is already running is not a conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
+            effect; another request with that key is answered with 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
     ), responses((status = 200, body = PipelineView)))]
 pub(crate) async fn start(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");
@@ -42,11 +43,12 @@ pub(crate) async fn start(Asked(pipeline): Asked, command: Command, mut params: 
 /// or with `idempotent` 200 and `DataFlow-Unchanged: true`.
 #[utoipa::path(post, path = "/api/pipelines/{id}/stop", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`; default 10s"),
-        ("idempotent" = Option<bool>, Query, description = "A pipeline that doesn't run is no conflict"),
+        ("wait" = Option<String>, Query, description = "How long to wait for the stop: `10s`, `500ms`; default 10s"),
+        ("idempotent" = Option<bool>, Query, description = "A pipeline that is not running is not a conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
+            effect; another request with that key is answered with 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
     ), responses(
         (status = 200, description = "It has stopped", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),
@@ -66,12 +68,13 @@ pub(crate) async fn stop(Asked(pipeline): Asked, command: Command, mut params: P
 /// it has stopped.
 #[utoipa::path(post, path = "/api/pipelines/{id}/restart", tag = "lifecycle", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("wait" = Option<String>, Query, description = "How long the answer waits: `10s`, `500ms`; default 10s"),
+        ("wait" = Option<String>, Query, description = "How long to wait for the stop: `10s`, `500ms`; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
+            effect; another request with that key is answered with 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
     ), responses(
-        (status = 200, description = "It runs again", body = PipelineView),
+        (status = 200, description = "It is running again", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),
     ))]
 pub(crate) async fn restart(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {

@@ -44,7 +44,7 @@ impl Params {
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         let mut values = self.all(name);
         if values.len() > 1 {
-            self.problem(name, "can be given once only");
+            self.problem(name, "can be given only once");
         }
         values.pop()
     }
@@ -83,7 +83,7 @@ impl Params {
         match text.parse::<Millis>() {
             Ok(wait) if wait <= MAX_WAIT => wait.into(),
             Ok(wait) => {
-                self.problem(name, format!("can be {MAX_WAIT} at most, is {wait}"));
+                self.problem(name, format!("can be at most {MAX_WAIT}, is {wait}"));
                 default
             }
             Err(message) => {

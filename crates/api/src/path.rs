@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Number {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let number = piece(parts, state, "number").await?;
         number.parse().map(Self).map_err(|_| {
-            let message = format!("{number:?} is no number");
+            let message = format!("{number:?} is not a number");
             Error::invalid(vec![Problem::new("number", "invalid-value", message).fix("give a number from 1 on")])
         })
     }

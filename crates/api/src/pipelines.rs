@@ -55,7 +55,7 @@ pub(crate) const STATUSES: [(&str, Status); 5] = [
 /// By rising id, in pages.
 #[utoipa::path(get, path = "/api/pipelines", tag = "pipelines", params(
     ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
-    ("after" = Option<String>, Query, description = "`next` of the page before"),
+    ("after" = Option<String>, Query, description = "`next` of the previous page"),
     ("status" = Option<String>, Query, description = "Only those that are configured, running, stopped, failed or completed"),
     ("label" = Option<Vec<String>>, Query, description = "Only those with this label, `key=value` or `key:value`; may be repeated, then all must fit"),
 ), responses((status = 200, body = PipelinePage)))]
@@ -83,13 +83,14 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
 #[utoipa::path(post, path = "/api/pipelines", tag = "pipelines",
     request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schema NewPipeline"),
     params(
-        ("idempotent" = Option<bool>, Query, description = "A pipeline of this id that is the same is no conflict"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
+        ("idempotent" = Option<bool>, Query, description = "An identical pipeline with this id is not a conflict"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
+            effect; another request with that key is answered with 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
     ),
     responses(
-        (status = 200, description = "There is the same one already", body = CreatedView),
-        (status = 201, description = "It is made", body = CreatedView),
+        (status = 200, description = "An identical one already exists", body = CreatedView),
+        (status = 201, description = "It is created", body = CreatedView),
     ))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
@@ -165,16 +166,18 @@ pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Respon
     request_body(content = Object, content_type = "application/json", description = "The spec; see the schema PipelineSpec"),
     params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("reset" = Option<bool>, Query, description = "Even if that gives up positions: what has none is read from where the source begins"),
-        ("retarget" = Option<bool>, Query, description = "Even if another target then lacks what was delivered so far: it gets what comes from here on"),
-        ("force" = Option<bool>, Query, description = "Start a new generation even if the sink can't be asked what it has of the old one"),
-        ("wait" = Option<String>, Query, description = "How long the answer waits for a running one to stop: `10s`, `500ms`; default 10s"),
+        ("reset" = Option<bool>, Query, description = "Even if that gives up positions: partitions without a position \
+            are read from the source's beginning"),
+        ("retarget" = Option<bool>, Query, description = "Even if the new target then lacks the records delivered so far: it gets only later ones"),
+        ("force" = Option<bool>, Query, description = "Start a new generation even if the sink's progress in the old one can't be read"),
+        ("wait" = Option<String>, Query, description = "How long to wait for a running pipeline to stop: `10s`, `500ms`; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
+            effect; another request with that key is answered with 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
     ), responses(
         (status = 200, description = "It is changed", body = PipelineView),
-        (status = 202, description = "It is still stopping, and is changed then", body = PipelineView),
+        (status = 202, description = "It is still stopping, and is changed after that", body = PipelineView),
     ))]
 pub(crate) async fn update(
     State(state): State<ApiState>,
@@ -221,11 +224,12 @@ pub(crate) async fn update(
 /// and the status `absent`.
 #[utoipa::path(delete, path = "/api/pipelines/{id}", tag = "pipelines", params(
         ("id" = String, Path, description = "The pipeline's id"),
-        ("idempotent" = Option<bool>, Query, description = "A pipeline that is not there is no error"),
-        ("discard" = Option<bool>, Query, description = "Even if dead letters, or pushed records that are not delivered yet, are lost with it"),
+        ("idempotent" = Option<bool>, Query, description = "A missing pipeline is not an error"),
+        ("discard" = Option<bool>, Query, description = "Even if that loses dead letters, or pushed records that are not delivered yet"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Once the request has changed something, the same one under the same key changes nothing more; another one is answered 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words: the history keeps it"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
+            effect; another request with that key is answered with 422"),
+        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
     ), responses((status = 200, body = DeletedView)))]
 pub(crate) async fn delete(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");

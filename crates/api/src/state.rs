@@ -38,7 +38,7 @@ impl ApiState {
     ) -> Result<T, Error> {
         let state = self.clone();
         let checked = tokio::task::spawn_blocking(move || check(&state)).await;
-        checked.map_err(|error| Error::internal(format!("the check broke off: {error}")))
+        checked.map_err(|error| Error::internal(format!("the check failed: {error}")))
     }
 }
 

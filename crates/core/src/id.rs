@@ -61,13 +61,13 @@ macro_rules! text_id {
 
 fn slug(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > MAX_PIPELINE_ID {
-        return Err(format!("must have 1 to {MAX_PIPELINE_ID} characters, has {}", text.len()));
+        return Err(format!("must have 1 to {MAX_PIPELINE_ID} characters, but has {}", text.len()));
     }
     if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Err("must start with a letter or digit (a-z, A-Z, 0-9)".into());
     }
     match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
-        Some(c) => Err(format!("may hold letters, digits, '-', '_' and '.', not {c:?}")),
+        Some(c) => Err(format!("may contain letters, digits, '-', '_' and '.', but not {c:?}")),
         None => Ok(()),
     }
 }
@@ -78,10 +78,10 @@ fn printable(text: &str) -> Result<(), String> {
 
 fn printable_up_to(most: usize, text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > most {
-        return Err(format!("must have 1 to {most} bytes, has {}", text.len()));
+        return Err(format!("must have 1 to {most} bytes, but has {}", text.len()));
     }
     match text.chars().find(|c| c.is_control()) {
-        Some(c) => Err(format!("may not hold the control character {c:?}")),
+        Some(c) => Err(format!("may not contain the control character {c:?}")),
         None => Ok(()),
     }
 }

@@ -137,7 +137,7 @@ impl FromStr for Type {
         decimal().ok_or_else(|| {
             let names: Vec<&str> = Self::names().collect();
             format!(
-                "{text:?} is no type: types are {} and decimal(digits,digits after the point) of up to 38",
+                "{text:?} is not a type: types are {} and decimal(digits,digits after the point) of up to 38",
                 names.join(", ")
             )
         })

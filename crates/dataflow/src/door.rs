@@ -76,7 +76,7 @@ impl Door {
     pub async fn close(self, deadline: Duration) -> bool {
         self.closing.store(true, Ordering::Relaxed);
         if self.close.send(()).is_err() {
-            tracing::debug!("the API had ended by itself");
+            tracing::debug!("the API had already ended");
         }
         let mut task = self.task;
         let ended = tokio::time::timeout(deadline, &mut task).await.is_ok();

@@ -57,10 +57,10 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsettled {
     /// It took too long.
-    #[error("not everything was settled in time; the next start settles it")]
+    #[error("not everything was settled in time; the next start settles the rest")]
     Late,
     /// Nothing more can be kept.
-    #[error("not everything was settled, as the journal can't be written: {0}; the next start settles it")]
+    #[error("not everything was settled because the journal can't be written: {0}; the next start settles the rest")]
     Journal(String),
 }
 

@@ -249,8 +249,8 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
         stage: "journal".into(),
         code: "letter-missing".into(),
         cause: format!(
-            "the sink's token counts {} dead letters (chunk {}) which this journal does not have: it is older than the \
-             sink, as after a restore from a backup",
+            "the sink's token counts {} dead letters (chunk {}) that this journal does not have: the journal is older \
+                than the sink, as after a restore from a backup",
             chunk.records, chunk.id
         ),
         at: None,

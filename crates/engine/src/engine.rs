@@ -48,7 +48,7 @@ async fn watch_ownership(region: Region, journal: Journal, closing: Cancellation
             look_at(&journal, &region).await;
             match journal.epochs().await {
                 Ok(epochs) => region.seen(&epochs),
-                Err(error) => tracing::debug!(%error, "whether this node still owns its shards is not known"),
+                Err(error) => tracing::debug!(%error, "can't check whether this node still owns its shards"),
             }
         }
     };
@@ -64,7 +64,7 @@ async fn look_at(journal: &Journal, region: &Region) {
     let journal = journal.clone();
     match tokio::task::spawn_blocking(move || journal.unwritable()).await {
         Ok(why) => region.note_unwritable(why),
-        Err(error) => tracing::error!(%error, "whether the journal can be written is not known"),
+        Err(error) => tracing::error!(%error, "can't check whether the journal is writable"),
     }
 }
 

@@ -263,7 +263,7 @@ pub enum AskError {
     #[error(transparent)]
     Rejected(#[from] Rejected),
     /// The shard's owner can't be reached, or is busy; the message may be sent again with the same command id.
-    #[error("the pipeline can't be reached now: {0}")]
+    #[error("the pipeline can't be reached at the moment: {0}")]
     Unavailable(String),
     /// Something that it takes is damaged in the journal, and what.
     #[error("{0}")]

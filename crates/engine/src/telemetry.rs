@@ -12,7 +12,7 @@ use dataflow_core::{
 
 /// Tells the recorder of metrics what each of the engine's means. To be called once it is installed.
 pub fn describe_metrics() {
-    metrics::describe_gauge!("dataflow_runs", "Pipelines that have a run on this node now");
+    metrics::describe_gauge!("dataflow_runs", "Pipelines running on this node");
 }
 
 /// Notes what has become durable of a pipeline's records.
@@ -27,26 +27,26 @@ pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
         Fact::PipelineCreated { .. } => tracing::info!(%pipeline, actor, "pipeline created"),
         Fact::PipelineUpdated { .. } => tracing::info!(%pipeline, actor, "pipeline updated"),
         Fact::PipelineStarted { attempt: 0, .. } => tracing::info!(%pipeline, actor, "pipeline started"),
-        Fact::PipelineStarted { attempt, .. } => tracing::info!(%pipeline, actor, attempt, "pipeline started again"),
+        Fact::PipelineStarted { attempt, .. } => tracing::info!(%pipeline, actor, attempt, "pipeline restarted"),
         Fact::StopRequested { then: Then { update: Some(_), .. } } => {
-            tracing::info!(%pipeline, actor, "pipeline stopping, to be updated");
+            tracing::info!(%pipeline, actor, "pipeline stopping for an update");
         }
         Fact::StopRequested { then: Then { start: true, .. } } => {
-            tracing::info!(%pipeline, actor, "pipeline stopping, to start again");
+            tracing::info!(%pipeline, actor, "pipeline stopping for a restart");
         }
         Fact::StopRequested { .. } => tracing::info!(%pipeline, actor, "pipeline stopping"),
         Fact::UpdateRefused { code, message } => {
-            tracing::warn!(%pipeline, actor, code, "the update was not made, and the pipeline goes on as it was: {message}");
+            tracing::warn!(%pipeline, actor, code, "the update was not made; the pipeline continues unchanged: {message}");
         }
         Fact::PipelineStopped { settled } => tracing::info!(%pipeline, settled, "pipeline stopped"),
         Fact::RunOpened { run, lanes, .. } if lanes.iter().all(|lane| lane.decision == Recovery::Fresh) => {
-            tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads from where its source starts");
+            tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads from the beginning of its source");
         }
         Fact::RunOpened { run, lanes, .. } => {
-            tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads on from its checkpoint");
+            tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline continues from its checkpoint");
         }
         Fact::PartitionsPlanned { run, planned } => {
-            tracing::info!(%pipeline, run = run.0, partitions = planned.len(), "partitions of the source were given to lanes");
+            tracing::info!(%pipeline, run = run.0, partitions = planned.len(), "partitions of the source were assigned to lanes");
         }
         Fact::PipelineFailed { restart_at: Some(at), .. } => {
             tracing::warn!(%pipeline, restart_at = %at, "pipeline failed; it starts again by itself");

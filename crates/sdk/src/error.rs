@@ -49,7 +49,7 @@ pub enum Error {
     #[error("fenced: {0}")]
     Fenced(String),
     /// The position asked for is not there any more.
-    #[error("position {wanted} of {partition} is not there any more: {reason}")]
+    #[error("position {wanted} of {partition} no longer exists: {reason}")]
     PositionLost {
         /// Where.
         partition: Partition,

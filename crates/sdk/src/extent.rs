@@ -39,7 +39,7 @@ pub fn place(extents: &Extents, named: &BTreeMap<String, String>) -> Result<Posi
                 Ok(position) => _ = positions.insert(partition.as_str().into(), position),
                 Err(wrong) => {
                     let problem = Problem::new("to.positions", "bad-position", format!("{partition}: {wrong}"));
-                    problems.push(problem.fix(format!("there are {extent}")));
+                    problems.push(problem.fix(format!("available: {extent}")));
                 }
             },
             Err(problem) => problems.push(problem),
@@ -51,19 +51,19 @@ pub fn place(extents: &Extents, named: &BTreeMap<String, String>) -> Result<Posi
 fn within(extent: &Extent, at: &str) -> Result<Position, String> {
     let digits = !at.is_empty() && at.bytes().all(|byte| byte.is_ascii_digit());
     if !digits {
-        return Err(format!("{at:?} is no position: a whole number is"));
+        return Err(format!("{at:?} is not a position: write a whole number"));
     }
     let number = |position: &Position| position.as_offset().unwrap_or(0);
     let last = extent.last.as_ref();
     match at.parse::<u64>() {
         Ok(offset) if offset < number(&extent.first) => {
-            Err(format!("what is before {} is not there any more, and {at} is", extent.first))
+            Err(format!("records before {} no longer exist, and {at} is before it", extent.first))
         }
         Ok(offset) if last.is_none_or(|last| offset <= number(last)) => {
             let identity = last.unwrap_or(&extent.first).identity.clone();
             Ok(Position { identity, ..Position::offset(offset) })
         }
-        _ => Err(format!("{at} lies beyond the end")),
+        _ => Err(format!("{at} is beyond the end")),
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
         assert!(place(&extents(), &named(&[("t/1", "18446744073709551615")])).is_ok());
         for at in ["", " ", "abc", "-1", "+5", "5.0", "0x5", "4", "10", "18446744073709551616", "٥"] {
             let problems = place(&extents(), &named(&[("t/0", at)])).unwrap_err();
-            assert_eq!(problems[0].fix.as_deref(), Some("there are 5 to 9"), "{at}: {problems:?}");
+            assert_eq!(problems[0].fix.as_deref(), Some("available: 5 to 9"), "{at}: {problems:?}");
         }
     }
 

@@ -56,7 +56,7 @@ impl Paths {
     /// A finding about the field at `path`, if its value may not be used.
     pub(crate) fn check(&self, pattern: &str, path: &str) -> Option<Problem> {
         if pattern.contains('\0') {
-            let problem = Problem::new(path, "invalid-value", "a path can't have a NUL character");
+            let problem = Problem::new(path, "invalid-value", "a path can't contain a NUL character");
             return Some(problem.fix("remove \\u0000 from the path"));
         }
         let refused = self.judge_pattern(pattern).err()?;
@@ -66,13 +66,13 @@ impl Paths {
     /// `shown` is what users wrote.
     fn judge(&self, path: &Path, shown: &str) -> Result<(), Refused> {
         let Ok(place) = real(path) else {
-            return Err(self.outside(path, format!("{shown} is a link that leads nowhere")));
+            return Err(self.outside(path, format!("{shown} is a link to nothing")));
         };
         if self.is_own(path, &place) {
             return Err(Refused {
                 code: "own-file",
-                message: format!("{shown} is of this node's own files, which no pipeline may touch"),
-                fix: "choose a path outside of the node's data, settings and secrets".into(),
+                message: format!("{shown} belongs to this node's own files, which pipelines may not use"),
+                fix: "choose a path outside the node's data, settings and secrets".into(),
             });
         }
         match &self.allowed {
@@ -281,8 +281,8 @@ mod tests {
             ),
             (
                 "data/**",
-                "own-file: /data/** is of this node's own files, which no pipeline may touch; \
-                 choose a path outside of the node's data, settings and secrets"
+                "own-file: /data/** belongs to this node's own files, which pipelines may not use; \
+                 choose a path outside the node's data, settings and secrets"
                     .to_owned(),
             ),
         ];

@@ -42,22 +42,20 @@ impl Owner {
         if lane.take_over >= needed {
             return Ok(true);
         }
-        let goes_on = "\"sink-token\" goes on where it ended (a file has no such token: \"journal\" goes on after what is there), \
-            \"beginning\" writes everything again";
+        let goes_on = "\"sink-token\" continues where it ended (a file has no such token: \"journal\" continues after \
+            the existing content), \"beginning\" writes everything again";
         let refused = if another {
             let message = format!(
-                "{target} is also the target of pipeline {pipeline} of another node: the progress kept there is of journal {}, \
-                 this node's journal is {}",
+                "{target} is also the target of pipeline {pipeline} of another node: its progress belongs to journal {}; this node's journal is {}",
                 self.journal, mine.journal
             );
             Error::fatal(Cause::TARGET_OF_ANOTHER_NODE, message).fix(format!(
-                "if both are to write to it, make this pipeline under another id; otherwise set its checkpoint with --take-over \
-                 (REST: ?takeOver=true), after which the other node can't write to it any more: {goes_on}"
+                "if both have to write to it, create this pipeline under another id; otherwise set its checkpoint with --take-over (REST: ?takeOver=true), after which the other node can no longer write to it: {goes_on}"
             ))
         } else {
             let message = format!(
                 "the journal is behind the sink: {target} has progress of a later pipeline {pipeline} (incarnation {}), which this \
-                 journal has never made: was the node's folder restored from a backup?",
+                 journal never created. The node's folder may have been restored from a backup",
                 self.incarnation
             );
             Error::fatal(Cause::JOURNAL_BEHIND, message)

@@ -31,8 +31,8 @@ use utoipa::OpenApi;
         (name = "lifecycle", description = "Run, stopped, run again"),
         (name = "batches", description = "Records pushed to pipelines with an `http` source"),
         (name = "dead letters", description = "Records that could not be processed"),
-        (name = "checkpoint", description = "How far a pipeline is, and going on from elsewhere"),
-        (name = "history", description = "What happened, and why"),
+        (name = "checkpoint", description = "A pipeline's progress, and continuing from elsewhere"),
+        (name = "history", description = "What has happened, and why"),
         (name = "connectors", description = "Sources, transforms and sinks, with their manuals"),
         (name = "system", description = "The node itself"),
     )

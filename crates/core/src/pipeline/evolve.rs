@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 /// A history that no accepted sequence of commands can have written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pipeline {pipeline}: event {number}, {event}, can't follow on event {last}, after which it is {status}")]
+#[error("pipeline {pipeline}: event {number}, {event}, can't follow event {last}, after which it is {status}")]
 pub struct CorruptHistory {
     /// Which pipeline.
     pub pipeline: PipelineId,

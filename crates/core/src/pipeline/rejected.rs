@@ -12,10 +12,10 @@ use std::fmt;
 #[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Rejected {
     /// There is no such pipeline.
-    #[error("there is no pipeline of this id")]
+    #[error("there is no pipeline with this id")]
     NotFound,
     /// There is one already.
-    #[error("a pipeline of this id exists already")]
+    #[error("a pipeline with this id already exists")]
     AlreadyExists,
     /// Not in this state.
     #[error("can't {request} a pipeline that is {status}")]
@@ -43,13 +43,13 @@ pub enum Rejected {
     },
     /// The command's id was used for another request.
     #[serde(rename = "idempotency-key-reused")]
-    #[error("this idempotency key was used before, for another request")]
+    #[error("this idempotency key was already used for another request")]
     KeyReused,
     /// The batch id was used for other content.
-    #[error("this batchId was used before, with other content")]
+    #[error("this batchId was already used with other content")]
     BatchIdReused,
     /// Too many pushed bytes wait.
-    #[error("{pending} bytes wait to be processed, at most {most} may")]
+    #[error("{pending} bytes are waiting to be processed; the limit is {most}")]
     Overloaded {
         /// Bytes that wait.
         pending: u64,
@@ -57,33 +57,34 @@ pub enum Rejected {
         most: u64,
     },
     /// The old generation could not be settled.
-    #[error("what the sink has is not settled: {reason}")]
+    #[error("the sink could not be checked: {reason}")]
     Unsettled {
         /// Why not.
         reason: String,
     },
     /// The change gives up positions, and nobody said that it may.
-    #[error("the change gives up the position of {}", told(positions))]
+    #[error("the change would give up the position of {}", told(positions))]
     ResetNeeded {
         /// All that it gives up.
         positions: Vec<GivenUp>,
     },
     /// The change turns to another target, and nobody said that it may go on there without what was delivered before.
-    #[error(
-        "the change has the pipeline go on at another target, which lacks {records} record(s) that were delivered so far"
-    )]
+    #[error("the new target does not have the {records} record(s) already delivered to the old one")]
     RetargetNeeded {
         /// How many.
         records: u64,
     },
     /// Records would be written again to a target that can't recognise them, and nobody said that they may.
-    #[error("the target has no key to recognise a record by, so what it has would be doubled: {}", told(places))]
+    #[error(
+        "the target has no key to recognise records by, so records that it already has would be doubled: {}",
+        told(places)
+    )]
     SinkAhead {
         /// Where it would go on, and how far the target is.
         places: Vec<Doubled>,
     },
     /// Records that are nowhere else would be lost.
-    #[error("what is lost if it is deleted: {}", undelivered(*records, *dead_letters))]
+    #[error("deleting it would lose {}", undelivered(*records, *dead_letters))]
     Undelivered {
         /// Pushed records that were acknowledged and are not delivered yet.
         records: u64,
@@ -91,7 +92,7 @@ pub enum Rejected {
         dead_letters: u64,
     },
     /// A report of a run that is no longer the pipeline's.
-    #[error("this run is over")]
+    #[error("this run has ended")]
     StaleRun,
 }
 
@@ -111,7 +112,7 @@ pub struct Doubled {
 impl fmt::Display for Doubled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { partition, from, to, records } = self;
-        let records = records.map_or("records whose number the source can't tell".into(), |n| format!("{n} record(s)"));
+        let records = records.map_or("an unknown number of records".into(), |n| format!("{n} record(s)"));
         write!(f, "{records} of {partition} from {from} to {to}")
     }
 }
@@ -156,10 +157,8 @@ fn told<T: ToString>(all: &[T]) -> String {
 
 /// Pushed records and dead letters, where there are any.
 fn undelivered(records: u64, dead_letters: u64) -> String {
-    let kinds = [
-        (records, "pushed record(s) that were acknowledged and are not delivered yet"),
-        (dead_letters, "dead letter(s)"),
-    ];
+    let kinds =
+        [(records, "acknowledged pushed record(s) that are not delivered yet"), (dead_letters, "dead letter(s)")];
     let told = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     told.collect::<Vec<_>>().join(", and ")
 }

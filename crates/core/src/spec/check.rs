@@ -7,7 +7,11 @@ pub fn check(spec: &PipelineSpec) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut at_most = |path: &str, what: &str, value: usize, most: usize| {
         if value > most {
-            problems.push(Problem::new(path, "too-many", format!("has {value} {what}, at most {most} are possible")));
+            problems.push(Problem::new(
+                path,
+                "too-many",
+                format!("has {value} {what}, but at most {most} are allowed"),
+            ));
         }
     };
     at_most("name", "characters", spec.name.chars().count(), limits::MAX_NAME);

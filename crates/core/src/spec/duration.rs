@@ -41,7 +41,7 @@ impl std::str::FromStr for Millis {
         let number =
             scale.filter(|_| digits > 0).map(|scale| number.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(scale));
         let ms = number.ok_or_else(|| {
-            format!("{text:?} is no duration: write a number and ms, s, m or h, like \"50ms\" or \"5m\"")
+            format!("{text:?} is not a duration: write a number and ms, s, m or h, like \"50ms\" or \"5m\"")
         })?;
         Self::bounded(ms)
     }

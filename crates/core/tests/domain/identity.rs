@@ -20,7 +20,7 @@ fn pipeline_ids_are_slugs() {
         assert!(serde_json::from_value::<PipelineId>(bad.into()).is_err(), "{bad:?}");
     }
     let error = PipelineId::try_from("a b").unwrap_err().to_string();
-    assert_eq!(error, "pipelineId may hold letters, digits, '-', '_' and '.', not ' '");
+    assert_eq!(error, "pipelineId may contain letters, digits, '-', '_' and '.', but not ' '");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct Args {
     #[command(flatten)]
     of: Kept,
-    /// Overwrite the file if it is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     replace: bool,
     /// The file to write.
@@ -25,25 +25,25 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
     if !path.exists() && !sqlite::marker(&path).exists() {
         let failure = Failure::failed(format!("there is no journal in {}", args.of.folder().display()));
         return Err(failure.fix(
-            "name the data folder of a node: --data-dir DIR; for a pipeline of `dataflow run` its id, too: --run PIPELINE",
+            "name the data folder of a node: --data-dir DIR; for a pipeline of `dataflow run` also its id: --run PIPELINE",
         ));
     }
     is_free(&args.to, args.replace)?;
     sqlite::backup(&path, &args.to).map_err(failed)?;
     match output {
         Output::Json => output::json(&json!({"backup": args.to})),
-        Output::Table => output::print(&format!("{} holds what the node kept at this moment\n", args.to.display())),
+        Output::Table => output::print(&format!("{} holds the node's state as of now\n", args.to.display())),
     }
     Ok(Outcome::Done)
 }
 
-/// A file is overwritten only where that is asked for, a folder never.
+/// A file is overwritten only on request, a folder never.
 fn is_free(to: &Path, replace: bool) -> Result<(), Failure> {
-    let what = if to.is_dir() { "a folder" } else { "there already" };
+    let what = if to.is_dir() { "is a folder" } else { "already exists" };
     match to.symlink_metadata() {
         Ok(_) if replace && to.is_file() => Ok(()),
-        Ok(_) => Err(Failure::failed(format!("{} is {what}", to.display()))
-            .fix("name a file that is not there; --replace overwrites one")),
+        Ok(_) => Err(Failure::failed(format!("{} {what}", to.display()))
+            .fix("name a new file; --replace overwrites an existing one")),
         Err(_) => Ok(()),
     }
 }

@@ -28,17 +28,18 @@ pub(super) enum Command {
         #[command(flatten)]
         of: Of,
     },
-    /// Go on from elsewhere. The pipeline must not be running; this starts a new generation.
+    /// Continue from elsewhere. The pipeline must not be running; this starts a new generation.
     Set {
         #[command(flatten)]
         of: Of,
         /// `beginning`, `end`, `sink-token`, `journal`, or positions: `user-events/0=123,user-events/1=456`.
         #[arg(long)]
         to: String,
-        /// Even if the sink can't be asked what it has, acknowledged pushed records are lost, or records are written twice.
+        /// Even if the sink's progress can't be read, acknowledged pushed records are lost, or records are written
+        /// twice.
         #[arg(long)]
         force: bool,
-        /// Even if the target has progress of another node for this pipeline: it can't write there any more then.
+        /// Even if the target has another node's progress for this pipeline: that node can then no longer write there.
         #[arg(long)]
         take_over: bool,
         #[command(flatten)]
@@ -103,7 +104,7 @@ async fn of_run(mut of: Of, change: Option<Change>) -> Result<CheckpointView, Fa
     let folder = stored::run_folder(&settings.data_dir, &id);
     if !folder.join("journal.db").exists() {
         let message = format!("`dataflow run` has run no pipeline {:?} in {}", of.id, settings.data_dir.display());
-        return Err(Failure::failed(message).fix("of a node's pipeline, ask the node: leave --data-dir out"));
+        return Err(Failure::failed(message).fix("for a node's pipeline, ask the node: omit --data-dir"));
     }
     let connectors = node::connectors(&settings, Whose::Users)?;
     let data = DataDir::lock(&folder).map_err(stored::in_use)?;
@@ -149,7 +150,7 @@ fn parse(to: &str) -> Result<ResetTo, Failure> {
         "sink-token" => return Ok(ResetTo::SinkToken),
         "journal" => return Ok(ResetTo::Journal),
         word if !word.contains('=') => {
-            let failure = Failure::invalid(format!("{word:?} is no place to go on at"), Vec::new());
+            let failure = Failure::invalid(format!("{word:?} is not a place to continue from"), Vec::new());
             return Err(failure.fix(match nearest(word, WORDS) {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("write {}, or partition=position", WORDS.join(", ")),
@@ -160,10 +161,10 @@ fn parse(to: &str) -> Result<ResetTo, Failure> {
     let mut positions = BTreeMap::new();
     for pair in to.split(',') {
         let (partition, position) = pair.rsplit_once('=').ok_or_else(|| {
-            Failure::invalid(format!("{pair:?} is no position: write partition=position"), Vec::new())
+            Failure::invalid(format!("{pair:?} is not a position: write partition=position"), Vec::new())
         })?;
         if positions.insert(partition.to_owned(), position.to_owned()).is_some() {
-            return Err(Failure::invalid(format!("{partition:?} is there twice"), Vec::new()));
+            return Err(Failure::invalid(format!("{partition:?} is given twice"), Vec::new()));
         }
     }
     Ok(ResetTo::Positions(positions))

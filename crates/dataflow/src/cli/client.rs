@@ -58,7 +58,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(url: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
-            Failure::invalid(format!("{url:?} is no address of a node: {why}"), Vec::new())
+            Failure::invalid(format!("{url:?} is not the address of a node: {why}"), Vec::new())
                 .fix("write it like http://127.0.0.1:8080")
         };
         let mut base: Url = url.parse().map_err(|error| wrong(&format!("{error}")))?;
@@ -98,9 +98,8 @@ impl Client {
     pub(super) async fn change<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<Changed<T>, Failure> {
         let url = self.url(request.path, request.query);
         let (text, unchanged) = self.exchange(request, url.clone()).await?;
-        let body = serde_json::from_str(if text.is_empty() { "null" } else { &text }).map_err(|error| {
-            Failure::failed(format!("{url} answered something else than a DataFlow node would: {error}"))
-        })?;
+        let body = serde_json::from_str(if text.is_empty() { "null" } else { &text })
+            .map_err(|error| Failure::failed(format!("{url} did not answer like a DataFlow node: {error}")))?;
         Ok(Changed { body, unchanged })
     }
 
@@ -216,7 +215,7 @@ impl<'a> Request<'a> {
     pub(super) fn if_match(self, version: Option<u64>) -> Self {
         Self { if_match: version, ..self }
     }
-    /// Repeated with the same key, the request has no second effect.
+    /// A repeated request with the same key has no second effect.
     pub(super) fn idempotency_key(self, key: Option<&'a str>) -> Self {
         Self { idempotency_key: key, ..self }
     }

@@ -40,7 +40,8 @@ pub(super) enum Command {
         /// The dead letter's number.
         number: u64,
     },
-    /// Print the original bytes of all, a line each, of CSV after the header: to mend them, and to read them again from a file.
+    /// Print the original bytes of all, one a line, CSV after its header: to correct them, and read them again from a
+    /// file.
     Export {
         #[command(flatten)]
         of: Of,
@@ -60,7 +61,7 @@ pub(super) struct Of {
     server: Server,
     /// The pipeline's id.
     id: String,
-    /// Without a node: the data folder of `dataflow run`, or of a node that has stopped.
+    /// Without a node: the data folder of `dataflow run`, or of a stopped node.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -257,7 +258,7 @@ impl Exported {
     fn say(&self) {
         if self.not_whole > 0 {
             eprintln!(
-                "{} without their bytes are left out: they had none, or were too large to be kept whole",
+                "{} without their bytes are left out: they had no bytes, or were too large to keep whole",
                 output::counted(self.not_whole, "dead letter")
             );
         }

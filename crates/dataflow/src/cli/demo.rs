@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Address of the REST API [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// End by itself instead of leaving the API up.
+    /// Exit when done instead of leaving the API up.
     #[arg(long)]
     exit: bool,
 }
@@ -82,7 +82,7 @@ async fn show(address: &str, files: &Files) -> Result<(), Failure> {
         "transforms": [{"type": "filter", "condition": "age > 18"}],
         "sink": {"type": "sqlite", "path": files.database, "table": TABLE, "key": ["id"]},
     });
-    eprintln!("a node is up at {address}; its state is in {}\n", files.folder.display());
+    eprintln!("a node is running at {address}; its state is in {}\n", files.folder.display());
     eprintln!("POST {address}/api/pipelines\n{}\n", serde_json::to_string_pretty(&spec).unwrap_or_default());
     client.send::<Value>(Request::post(&["pipelines"]).body(&spec)).await?;
     eprintln!("POST {address}/api/pipelines/{ID}/start\n");

@@ -50,7 +50,7 @@ impl Door {
         if same {
             return Ok(view);
         }
-        eprintln!("{} has changed: it goes on where it was", self.id);
+        eprintln!("{} has changed: it continues from its checkpoint", self.id);
         if view.status == Status::Running {
             self.stop(&view).await?;
         }
@@ -130,17 +130,16 @@ fn failure(error: AskError) -> Failure {
     match error {
         AskError::Rejected(Rejected::Invalid { problems }) => Failure::invalid("the pipeline is not valid", problems),
         AskError::Rejected(needed @ Rejected::ResetNeeded { .. }) => {
-            Failure::failed(needed).fix("run it with --reset if that is meant; otherwise leave what is read as it was")
+            Failure::failed(needed).fix("run it with --reset if that is intended; otherwise leave the source unchanged")
         }
         AskError::Rejected(needed @ Rejected::RetargetNeeded { .. }) => Failure::failed(needed).fix(
-            "run it with --retarget to go on from here, so that the new target gets what comes from now on, or with --from \
-             beginning to write to it all that the source still has",
+            "run it with --retarget to continue from here, so that the new target gets only later records, or with \
+                --from beginning to write everything that the source still has to it",
         ),
-        AskError::Rejected(ahead @ Rejected::SinkAhead { .. }) => {
-            Failure::failed(ahead).fix("run it without --from to write nothing twice, or with --force to write these again")
-        }
+        AskError::Rejected(ahead @ Rejected::SinkAhead { .. }) => Failure::failed(ahead)
+            .fix("run it without --from to write nothing twice, or with --force to write these records again"),
         AskError::Rejected(unsettled @ Rejected::Unsettled { .. }) => {
-            Failure::failed(unsettled).fix("mend that, and run it again")
+            Failure::failed(unsettled).fix("fix that, and run it again")
         }
         AskError::Rejected(Rejected::NotAllowed { fix: Some(fix), request, status }) => {
             Failure::failed(format!("can't {request} a pipeline that is {status}")).fix(fix)

@@ -59,7 +59,7 @@ impl Kind {
             Self::Usage => ("usage", 400, "the command line is not valid"),
             Self::Failed => ("failed", 500, "the command failed"),
             Self::Unreachable => ("unreachable", 503, "the node can't be reached"),
-            Self::TimedOut => ("timed-out", 504, "it was not over in time"),
+            Self::TimedOut => ("timed-out", 504, "not finished in time"),
         }
     }
 }

@@ -34,9 +34,9 @@ impl Kept {
 pub(super) fn failed(error: Error) -> Failure {
     match error {
         Error::Unavailable(why) => {
-            Failure::failed(why).fix("mend that and repeat this: what was there before is there unchanged")
+            Failure::failed(why).fix("fix that and repeat this: the existing state is unchanged")
         }
-        Error::Corrupt(_) | Error::Broken(_) => Failure::failed(error).fix("restore a backup that is whole"),
+        Error::Corrupt(_) | Error::Broken(_) => Failure::failed(error).fix("restore an intact backup"),
         Error::OtherBuild(_) => Failure::failed(error).fix("use the build that wrote it, or another backup"),
         Error::NotAsLeft(_) | Error::Fenced { .. } | Error::Trimmed { .. } => Failure::failed(error)
             .fix("put back what is missing, or restore the last backup; docs/guides/backup.md has more"),

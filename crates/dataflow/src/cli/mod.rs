@@ -49,24 +49,24 @@ enum Command {
     Serve(serve::Args),
     /// Run the one pipeline of a file in the foreground, until its source ends or Ctrl-C.
     Run(run::Args),
-    /// Show it at work with nothing installed: a node, a pipeline made over REST, and what arrived.
+    /// Run a demonstration with nothing installed: a node, a pipeline created over REST, and the rows that arrive.
     Demo(demo::Args),
-    /// Make, change and watch the pipelines of a node.
+    /// Create, change and watch the pipelines of a node.
     #[command(subcommand)]
     Pipeline(pipeline::Command),
-    /// See and set where a pipeline goes on.
+    /// Show and set where a pipeline continues.
     #[command(subcommand)]
     Checkpoint(checkpoint::Command),
-    /// See records that could not be processed.
+    /// Show records that could not be processed.
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
-    /// Prove what a pipeline at rest has done: read its source again, and compare row by row with what its sink holds.
+    /// Prove what a stopped pipeline has done: read its source again, and compare with its sink row by row.
     Verify(verify::Args),
-    /// Write what a node keeps into one file, while it runs.
+    /// Write a node's state into one file, while it runs.
     Backup(backup::Args),
-    /// Give a node that is stopped what a backup holds.
+    /// Restore a stopped node from a backup.
     Restore(restore::Args),
-    /// See which sources, transforms and sinks there are, and their settings.
+    /// List sources, transforms and sinks, and show their settings.
     #[command(subcommand)]
     Connector(connector::Command),
     /// Print a completion script for a shell.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(super) struct Args {
     #[command(flatten)]
     to: Kept,
-    /// Even if the folder holds a journal, which is kept there under another name.
+    /// Even if the folder holds a journal; it is kept under another name.
     #[arg(long)]
     replace: bool,
     /// The file that `dataflow backup` wrote.
@@ -31,8 +31,8 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
     let data = DataDir::lock(&args.to.folder()).map_err(node::Error::from)?;
     let path = data.journal();
     if sqlite::is_kept(&path) && !args.replace {
-        let failure = Failure::failed(format!("{} holds a journal already", data.path().display()));
-        return Err(failure.fix("name another folder; --replace keeps the journal that is there under another name"));
+        let failure = Failure::failed(format!("{} already holds a journal", data.path().display()));
+        return Err(failure.fix("name another folder; --replace keeps the existing journal under another name"));
     }
     let seconds = SystemClock.now().millis() / 1_000;
     let kept = sqlite::restore(&args.backup, &path, Epoch(seconds.cast_unsigned())).map_err(failed)?;
@@ -40,7 +40,7 @@ pub(super) fn main(args: &Args, output: Output) -> Result<Outcome, Failure> {
         (Output::Json, kept) => output::json(&json!({"restored": data.journal(), "kept": kept})),
         (Output::Table, None) => output::print(&format!("restored {}\n", data.journal().display())),
         (Output::Table, Some(kept)) => output::print(&format!(
-            "restored {}; what was there before is {}\n",
+            "restored {}; the previous journal is now {}\n",
             data.journal().display(),
             kept.display()
         )),

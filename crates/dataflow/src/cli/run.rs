@@ -30,21 +30,22 @@ pub(super) struct Args {
     file: spec_file::SpecFile,
     #[command(flatten)]
     overrides: Overrides,
-    /// Go on even if the file was changed so that positions are given up: what has none is read from where the source begins.
+    /// Continue even if a change of the file gives up positions: partitions without a position are read from the
+    /// source's beginning.
     #[arg(long)]
     reset: bool,
-    /// Go on even if the file was changed to another target, which then lacks what was delivered so far.
+    /// Continue even if the file names another target, which then lacks the records delivered so far.
     #[arg(long)]
     retarget: bool,
-    /// Go on from elsewhere than where it was.
+    /// Continue from elsewhere than from the checkpoint.
     #[arg(long, value_enum)]
     from: Option<From>,
-    /// With --from: even if the target has progress of another node, or of a run that kept its state elsewhere. It can't
-    /// write there any more then.
+    /// With --from: even if the target has progress of another node, or of a run that kept its state elsewhere. It can
+    /// then no longer write there.
     #[arg(long, requires = "from")]
     take_over: bool,
     /// With --from: even if records are then written twice to a target that has no key to recognise them by, acknowledged pushed
-    /// records are lost, or the sink can't be asked what it has.
+    /// records are lost, or the sink's progress can't be read.
     #[arg(long, requires = "from")]
     force: bool,
 }
@@ -56,9 +57,9 @@ enum From {
     Beginning,
     /// After the source's last record.
     End,
-    /// From what the sink's token says.
+    /// From the position in the sink's token.
     SinkToken,
-    /// From what the journal's checkpoint says.
+    /// From the journal's checkpoint.
     Journal,
 }
 
@@ -98,11 +99,8 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
         .map_err(|problems| Failure::invalid(format!("{name} is not valid"), problems))?;
     // Nobody could push to it: only a node has the listener.
     if spec.source.kind == "http" {
-        return Err(Failure::invalid(
-            format!("{name} has an http source, and a run by itself has no listener"),
-            Vec::new(),
-        )
-        .fix(format!("run it on a node: dataflow serve, then dataflow pipeline create {name} --start")));
+        return Err(Failure::invalid(format!("{name} has an http source, but a run has no listener"), Vec::new())
+            .fix(format!("run it on a node: dataflow serve, then dataflow pipeline create {name} --start")));
     }
 
     let folder = stored::run_folder(&settings.data_dir, &id);
@@ -136,8 +134,8 @@ async fn run(args: Args, output: Output) -> Result<Outcome, Failure> {
                 let another = pipeline.error.as_ref().is_some_and(|error| error.code == Cause::TARGET_OF_ANOTHER_NODE);
                 let take_over = if another { " --take-over" } else { "" };
                 fix.push_str(&format!(
-                    "; here: dataflow run {} --from …{take_over}, or to one position: dataflow checkpoint set {id} --to …{take_over} \
-                     --data-dir {folder}",
+                    "; here: dataflow run {} --from …{take_over}, or for one position: dataflow checkpoint set {id} \
+                        --to …{take_over} --data-dir {folder}",
                     args.file.path.display()
                 ));
             }
@@ -200,9 +198,9 @@ async fn to_the_end(
             let nothing_new = pipeline.metrics.records_read == before.metrics.records_read;
             if nothing_new && pipeline.status == Status::Completed {
                 if completed {
-                    eprintln!("{} was completed, and there is nothing new: nothing to do", door.id);
+                    eprintln!("{} is complete and there are no new records: nothing to do", door.id);
                 } else if before.metrics.records_read > 0 {
-                    eprintln!("{} has changed, and there is nothing new that the change could apply to", door.id);
+                    eprintln!("{} has changed, but there are no new records for the change to apply to", door.id);
                 }
                 if completed || before.metrics.records_read > 0 {
                     let file = args.file.path.display();
@@ -215,10 +213,10 @@ async fn to_the_end(
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             signal = signals.next() => {
-                progress.say(&format!("{signal}: stopping; run it again to go on from here"));
+                progress.say(&format!("{signal}: stopping; run it again to continue from here"));
                 let stopped = tokio::select! {
                     stopped = door.stop(&pipeline) => stopped,
-                    again = signals.next() => Err(Failure::failed(format!("stopped at once by a second {again}"))),
+                    again = signals.next() => Err(Failure::failed(format!("stopped immediately by a second {again}"))),
                     // That the run is to stop can't be kept; that it goes on from here is what is known.
                     () = node.can_not_be_settled() => Ok(pipeline),
                 };
@@ -234,13 +232,13 @@ fn what_follows(sink: &Component) -> &'static str {
     let setting = |name: &str| sink.config.get(name).and_then(serde_json::Value::as_str);
     match (sink.kind.as_str(), setting("mode")) {
         ("postgres" | "sqlite", Some("append")) => {
-            "each row is then written once more, so empty the table first (its rows would be there twice)"
+            "that writes each row once more, so empty the table first (its rows would be doubled)"
         }
-        ("postgres" | "sqlite", Some(_)) => "rows of the same keys are then written again, and others stay as they are",
-        ("postgres" | "sqlite", None) => "where the table has no key, empty it first (its rows would be there twice)",
+        ("postgres" | "sqlite", Some(_)) => "that writes rows with the same keys again, and leaves others unchanged",
+        ("postgres" | "sqlite", None) => "if the table has no key, empty it first (its rows would be doubled)",
         ("file", ..) => {
-            "all is then written after what is in the file, so move the file away first (its records would be there twice)"
+            "that appends everything to the file again, so move the file away first (its records would be doubled)"
         }
-        _ => "all is then written again",
+        _ => "that writes everything again",
     }
 }

@@ -20,7 +20,7 @@ use std::{
 pub(super) struct Args {
     #[command(flatten)]
     overrides: Overrides,
-    /// Address of the REST API; port 0 takes a free one, which is printed [default: 127.0.0.1:8080].
+    /// Address of the REST API; port 0 picks a free one, which is printed [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
 }
@@ -60,7 +60,7 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     let server = tokio::select! {
         started = Server::start(&settings, &connectors, data) => started?,
         signal = signals.next() => {
-            tracing::info!(%signal, "stopped before it was up");
+            tracing::info!(%signal, "stopped before it was ready");
             return Ok(Outcome::Done);
         }
     };
@@ -74,12 +74,12 @@ async fn serve(settings: Settings) -> Result<Outcome, Failure> {
     tokio::select! {
         drained = server.shutdown(settings.shutdown_timeout.into()) => match drained {
             Ok(()) => {
-                tracing::info!("stopped, and everything is settled");
+                tracing::info!("stopped; everything is settled");
                 Ok(Outcome::Done)
             }
             Err(unsettled) => Err(unsettled.into()),
         },
-        signal = signals.next() => Err(Failure::failed(format!("stopped at once by a second {signal}"))),
+        signal = signals.next() => Err(Failure::failed(format!("stopped immediately by a second {signal}"))),
     }
 }
 
@@ -132,7 +132,10 @@ impl Server {
 fn taken(address: SocketAddr, error: &io::Error) -> Failure {
     let failure = Failure::failed(format!("can't listen at {address}: {error}"));
     match error.kind() {
-        io::ErrorKind::AddrInUse => failure.fix("another program listens there: stop it, or choose another address with --listen 127.0.0.1:PORT (port 0 takes a free one)"),
+        io::ErrorKind::AddrInUse => failure.fix(
+            "another program is listening there: stop it, or choose another address \
+            with --listen 127.0.0.1:PORT (port 0 picks a free one)",
+        ),
         _ => failure.fix("choose another address with --listen 127.0.0.1:PORT"),
     }
 }
@@ -141,7 +144,7 @@ impl From<node::Unsettled> for Failure {
     fn from(unsettled: node::Unsettled) -> Self {
         let fix = match unsettled {
             node::Unsettled::Late => "give it longer: shutdownTimeout in the settings",
-            node::Unsettled::Journal(_) => "mend what it says, and start again",
+            node::Unsettled::Journal(_) => "fix the cause, and start again",
         };
         Self::failed(unsettled).fix(fix)
     }
@@ -159,21 +162,22 @@ impl From<node::Error> for Failure {
             node::Error::Journal { ref path, source: dataflow_journal::Error::NotAsLeft(_) } => {
                 let marker = sqlite::marker(path);
                 let fix = format!(
-                    "put back what is missing, or restore a backup with `dataflow restore`; to go on with what is there, remove {}: \
-                     each pipeline then compares its checkpoint with its sink, and fails where the sink is ahead",
+                    "put back what is missing, or restore a backup with `dataflow restore`; to continue with the \
+                        existing journal, remove {}: each pipeline then compares its checkpoint with its sink, and \
+                        fails if the sink is ahead",
                     marker.display()
                 );
                 Self::failed(error).fix(fix)
             }
             node::Error::DataDir(data_dir::Error::Io { ref source, .. }) if !is_full(source) => Self::failed(error)
-                .fix("make it a folder that can be written, or choose another one with --data-dir DIR: a node knows the pipelines of its folder only"),
+                .fix("make the folder writable, or choose another one with --data-dir DIR: a node knows only the pipelines of its folder"),
             // Another folder would be an empty node, which takes in and writes everything anew.
             node::Error::DataDir(_) => Self::failed(error).fix("free space on its disk, and start again"),
             node::Error::Journal { source: dataflow_journal::Error::Unavailable(_), .. } => {
-                Self::failed(error).fix("free space on its disk, or mend what else it says, and start again")
+                Self::failed(error).fix("free space on its disk, or fix the reported cause, and start again")
             }
             node::Error::Journal { source: dataflow_journal::Error::OtherBuild(_), .. } => {
-                Self::failed(error).fix("start the build that has written it")
+                Self::failed(error).fix("start the build that wrote it")
             }
             node::Error::Journal { .. } => Self::failed(error).fix("restore a backup with `dataflow restore --replace`"),
         }

@@ -42,9 +42,8 @@ impl StoredPipeline {
             }
         }
         let message = format!("there is no pipeline {:?} in {}", id.as_str(), data_dir.display());
-        Err(Failure::failed(message).fix(
-            "give the data folder of `dataflow run` or of a node that has stopped; of a node that is up, ask without --data-dir",
-        ))
+        Err(Failure::failed(message)
+            .fix("give the data folder of `dataflow run` or of a stopped node; to ask a running node, omit --data-dir"))
     }
 
     /// The pipeline as the journal has it.
@@ -63,8 +62,8 @@ pub(super) fn in_use(error: data_dir::Error) -> Failure {
     match error {
         data_dir::Error::InUse { ref path, .. } => {
             let fix = match path.ends_with("node") {
-                true => "that process is a node: ask it, without --data-dir (--server URL says where it listens)",
-                false => "that process is a run: wait until it has ended, or stop it; then repeat this",
+                true => "that process is a node: ask it, without --data-dir (--server URL names its address)",
+                false => "that process is a run: wait until it ends, or stop it; then repeat this",
             };
             Failure::failed(error).fix(fix)
         }

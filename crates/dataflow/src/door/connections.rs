@@ -55,14 +55,14 @@ pub(super) async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 let Some(guest) = guests.admit(MOST) else {
-                    tracing::warn!("{MOST} requests are under way; one more is turned away");
+                    tracing::warn!("rejecting a connection: {MOST} requests are in progress");
                     continue;
                 };
                 let attending = attend(stream, router.clone(), guest, closing.clone());
                 spawner.spawn("connection", Box::pin(tasks.track_future(attending)));
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection to the API can't be accepted");
+                tracing::warn!(%error, "can't accept a connection to the API");
                 guests.send_away_one();
                 tokio::time::sleep(PAUSE).await;
             }

@@ -54,7 +54,7 @@ pub(super) fn overlay(
                 Err(problem) => problems.push(Problem { path: name, ..problem }),
             }
         } else if let Some(close) = misspelt(&name) {
-            warnings.push(format!("the environment variable {name} means nothing here: did you mean {close}?"));
+            warnings.push(format!("the environment variable {name} is not a setting: did you mean {close}?"));
         }
     }
     (problems, warnings)
@@ -88,7 +88,7 @@ fn misspelt(name: &str) -> Option<String> {
 fn connection(rest: &str, value: &str) -> Result<(String, String, Value), Problem> {
     let (kind, name) =
         rest.split_once('_').filter(|(kind, name)| !kind.is_empty() && !name.is_empty()).ok_or_else(|| {
-            Problem::new("", "invalid-value", "does not say which connection")
+            Problem::new("", "invalid-value", "does not name a connection")
                 .fix("name it DATAFLOW_CONNECTION_<KIND>_<NAME>, like DATAFLOW_CONNECTION_KAFKA_DEFAULT")
         })?;
     let fields: Map<String, Value> = serde_json::from_str(value).map_err(|error| {
@@ -96,7 +96,7 @@ fn connection(rest: &str, value: &str) -> Result<(String, String, Value), Proble
         Problem::new(
             "",
             "invalid-value",
-            format!("is no JSON object (line {}, column {})", error.line(), error.column()),
+            format!("is not a JSON object (line {}, column {})", error.line(), error.column()),
         )
         .fix(format!("write it like {}", example(&kind.to_lowercase())))
     })?;

@@ -93,7 +93,7 @@ fn read(path: &Path) -> Result<Value, Vec<Problem>> {
     toml::from_str(&text).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // Not the line itself: it may hold a password.
-        let finding = Problem::new(place, "invalid-value", format!("line {line} is no TOML: {}", error.message()));
+        let finding = Problem::new(place, "invalid-value", format!("line {line} is not TOML: {}", error.message()));
         let name = text.lines().nth(line - 1).and_then(unquoted);
         vec![match name {
             Some(name) => finding.fix(format!("put texts in quotes: {name} = \"…\"")),
@@ -113,7 +113,7 @@ fn unquoted(line: &str) -> Option<&str> {
 /// Nothing but loopback: whoever reaches the API can do everything.
 fn check_listen(listen: &str) -> Result<SocketAddr, Problem> {
     let address: SocketAddr = listen.replace("localhost", "127.0.0.1").parse().map_err(|_| {
-        Problem::new("listen", "invalid-value", format!("{listen:?} is no address and port"))
+        Problem::new("listen", "invalid-value", format!("{listen:?} is not an address and port"))
             .fix("write it like 127.0.0.1:8080")
     })?;
     if address.ip().is_loopback() {
@@ -134,7 +134,7 @@ fn check_level(level: &str) -> Option<Problem> {
         !LEVELS.contains(&level.trim().to_lowercase().as_str())
     })?;
     Some(
-        Problem::new("log.level", "invalid-value", format!("{wrong:?} is no log level"))
+        Problem::new("log.level", "invalid-value", format!("{wrong:?} is not a log level"))
             .fix("write error, warn, info, debug or trace, or module=level pairs with commas"),
     )
 }

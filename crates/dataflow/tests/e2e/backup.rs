@@ -70,7 +70,7 @@ async fn a_restored_node_goes_on_exactly() {
     node.kill();
 
     let (code, _, stderr) = restore(&saved, &data, &[]);
-    assert!(code == 1 && stderr.contains("holds a journal already"), "{stderr}");
+    assert!(code == 1 && stderr.contains("already holds a journal"), "{stderr}");
     let (code, stdout, stderr) = restore(&saved, &data, &["--replace"]);
     assert!(code == 0 && stdout.contains("journal.replaced-"), "{stdout}{stderr}");
     let node = start(&data);
@@ -214,7 +214,7 @@ async fn a_backup_takes_nobodys_place() {
     let _node = start(&data);
     backup(&data, &saved);
     let (code, _, stderr) = output(&["backup", "--data-dir", &text(&data), &text(&saved)]);
-    assert!(code == 1 && stderr.contains("is there already"), "{stderr}");
+    assert!(code == 1 && stderr.contains("already exists"), "{stderr}");
     let (code, _, stderr) = output(&["backup", "--replace", "--data-dir", &text(&data), &text(folder.path())]);
     assert!(code == 1 && stderr.contains("is a folder"), "{stderr}");
     let (code, _, stderr) = output(&["backup", "--replace", "--data-dir", &text(&data), &text(&saved)]);

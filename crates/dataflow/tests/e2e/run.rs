@@ -128,7 +128,7 @@ fn a_run_goes_on_where_its_checkpoint_was_set() {
     assert_eq!(case.run(&case.spec()).0, 0);
     assert_eq!(case.rows(), 4, "all was read once more, as was asked for");
     let (code, _, stderr) = output(&["checkpoint", "get", "none", "--data-dir", data.to_str().unwrap()]);
-    assert!(code == 1 && stderr.contains("leave --data-dir out"), "{stderr}");
+    assert!(code == 1 && stderr.contains("omit --data-dir"), "{stderr}");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn what_follows_from_running_again_is_said() {
     assert!(stderr.contains("empty the table first"), "{stderr}");
     spec["transforms"] = json!([]);
     let (code, _, stderr) = case.run(&spec);
-    assert!(code == 0 && stderr.contains("nothing new") && stderr.contains("empty the table first"), "{stderr}");
+    assert!(code == 0 && stderr.contains("no new records") && stderr.contains("empty the table first"), "{stderr}");
     assert_eq!(case.rows(), 2);
 }
 
@@ -187,7 +187,7 @@ fn a_changed_pipeline_is_updated_and_goes_on_where_it_was() {
     assert!(code == 1 && stderr.contains("lacks 2 record") && stderr.contains("--retarget"), "{stderr}");
     let (code, _, stderr) = case.run_with(&spec, &["--retarget"]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stderr.contains("goes on where it was") && stderr.contains("4  records read"), "{stderr}");
+    assert!(stderr.contains("continues from its checkpoint") && stderr.contains("4  records read"), "{stderr}");
     assert_eq!(query(&case.database(), "SELECT count(*) FROM everybody"), 1);
     spec["sink"]["table"] = json!("all_again");
     let (code, _, stderr) = case.run_with(&spec, &["--from", "beginning"]);

@@ -496,7 +496,7 @@ fn what_a_pipeline_wrote_is_not_replaced_when_a_generation_starts() {
     fs::File::options().write(true).open(&out).unwrap().set_len(100).unwrap();
     let args = case.args("verify", &["--file"]);
     let (code, _, stderr) = output(&args.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(code != 0 && stderr.contains("what was written before is gone"), "{code}: {stderr}");
+    assert!(code != 0 && stderr.contains("earlier content is gone"), "{code}: {stderr}");
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl Entity {
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
-            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks of the deleted pipeline stay behind");
+            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks of the deleted pipeline could not be removed");
         }
     }
 
@@ -322,12 +322,10 @@ fn is_after(source: Option<&dyn Source>, one: &Position, other: &Position) -> bo
 fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
     let (first, received, new) = (inbox.first(), inbox.received, inbox.first_in(since));
     let message = format!(
-        "the sink is at pushed record {at}, which says nothing of what is pending here ({first} to {received}): other \
-         records bore these numbers when it was written"
+        "the sink's position {at} does not belong to this inbox (pending: {first} to {received}): those numbers were given to other records"
     );
     let problem = Problem::new("to", "journal-behind", message).fix(format!(
-        "choose \"journal\" to deliver all that is pending, \"end\" for nothing of it, or a position: what came since this \
-         node started begins at {new}"
+        "choose \"journal\" to deliver all pending records, \"end\" for none of them, or a position: records pushed since this node started begin at {new}"
     ));
     Rejected::Invalid { problems: vec![problem] }
 }
@@ -338,12 +336,12 @@ fn still_pending(pipeline: &Pipeline, settlement: &Settlement, positions: &Posit
         return Ok(());
     };
     let message = format!(
-        "{} pushed record(s) that were acknowledged are not delivered yet ({} to {}), and would be passed over",
+        "{} acknowledged pushed record(s) are not delivered yet ({} to {}), and would be skipped",
         discarded.records, discarded.from, discarded.to
     );
     let problem = Problem::new("to", "undelivered", message).fix(
-        "choose \"beginning\" or \"journal\" to deliver them, or force this one to lose them: batches that are passed over \
-         whole may be pushed again; of others push the rest under another batchId",
+        "choose \"beginning\" or \"journal\" to deliver them, or force this one to lose them: batches that are skipped \
+            as a whole may be pushed again; push the rest of others under another batchId",
     );
     Err(Rejected::Invalid { problems: vec![problem] })
 }

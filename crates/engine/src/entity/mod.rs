@@ -158,7 +158,7 @@ impl Entity {
             }
         }
         if let Some(error) = &self.lost {
-            tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline leaves this node");
+            tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline is moving to another node");
         }
         mailbox.close();
         self.end_run().await;

@@ -226,7 +226,7 @@ impl Entity {
                 decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }
             Err(Failure::Transient { message, .. }) => Err(message),
-            Err(Failure::Over) => Err("the pipeline is another node's by now".into()),
+            Err(Failure::Over) => Err("another node has taken over the pipeline".into()),
         }
     }
 
@@ -295,7 +295,7 @@ impl Entity {
                 let position = |at: &String| Position { at: at.as_str().into(), identity: None };
                 Ok(named.iter().map(|(partition, at)| (partition.as_str().into(), position(at))).collect())
             }
-            Err(why) => Err(unreachable("what it has", &why).into()),
+            Err(why) => Err(unreachable("its positions", &why).into()),
         }
     }
 
@@ -324,9 +324,9 @@ async fn patiently<T>(asking: impl Future<Output = Result<T, Error>>) -> Result<
 
 /// The source has no answer.
 fn unreachable(asked: &str, why: &str) -> Rejected {
-    let message = format!("the source can't be asked {asked}: {why}");
+    let message = format!("the source can't report {asked}: {why}");
     let problem = Problem::new("to", "unreachable", message);
     Rejected::Invalid {
-        problems: vec![problem.fix("make the source reachable and repeat; positions that are named may be forced")],
+        problems: vec![problem.fix("make the source reachable and repeat, or force the positions that you name")],
     }
 }

@@ -182,7 +182,7 @@ impl Entity {
                 let cause = Cause {
                     code: "panic".into(),
                     stage: "run".into(),
-                    message: "the run ended by a panic; the node's log has the details".into(),
+                    message: "the run panicked; the node's log has the details".into(),
                     fix: None,
                     retryable: true,
                 };
@@ -248,7 +248,8 @@ impl Entity {
                 let cause = Cause {
                     code: "superseded".into(),
                     stage: "run".into(),
-                    message: "a report of the run was turned down, so it ended; the node's log has the details".into(),
+                    message: "a report of the run was rejected, so the run ended; the node's log has the details"
+                        .into(),
                     fix: None,
                     retryable: true,
                 };
@@ -274,7 +275,7 @@ impl Entity {
         match self.carry_out(command).await {
             Ok(_) => true,
             Err(error) => {
-                tracing::debug!(pipeline = %self.slot.pipeline, %error, "a report was turned down");
+                tracing::debug!(pipeline = %self.slot.pipeline, %error, "a report of the run was rejected");
                 false
             }
         }

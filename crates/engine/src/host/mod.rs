@@ -93,7 +93,7 @@ impl Region {
                 let (lasts, next) = (before.since.elapsed(), (2 * before.said_after).max(REMIND));
                 let remind = lasts >= next;
                 if remind {
-                    tracing::error!("the journal can't be written since {} minutes: {why}", lasts.as_secs() / 60);
+                    tracing::error!("the journal has not been writable for {} minutes: {why}", lasts.as_secs() / 60);
                 }
                 let said_after = if remind { next } else { before.said_after };
                 Some(Unwritable { why, said_after, ..before })
@@ -222,10 +222,10 @@ impl LocalRegion {
         };
         tokio::select! {
             answer = answer => {
-                answer.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline left this node".into())))
+                answer.unwrap_or_else(|_| Err(AskError::Unavailable("the pipeline has moved to another node".into())))
             }
             why = away => Err(AskError::Unavailable(format!(
-                "the journal can't be written, and what was asked is done once it can: {why}"
+                "the journal can't be written; the request is carried out once it can: {why}"
             ))),
         }
     }

@@ -34,7 +34,7 @@ impl LocalRegion {
             }
         };
         if tokio::time::timeout(DECIDING, waiting).await.is_err() {
-            tracing::debug!(%pipeline, "a push waited in vain for the run to open");
+            tracing::debug!(%pipeline, "a push timed out waiting for the run to open");
         }
     }
 

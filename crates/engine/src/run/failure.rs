@@ -35,11 +35,11 @@ impl Failure {
                 code: "position-lost".into(),
                 stage: stage.into(),
                 message: format!(
-                    "position {wanted} of {partition} is not there any more ({reason}); positions {earliest} to {latest} are"
+                    "position {wanted} of {partition} no longer exists ({reason}); available are {earliest} to {latest}"
                 ),
                 fix: Some(
-                    "choose where to go on: set the checkpoint to \"beginning\", \"end\" or a position, or set \
-                     onPositionLost to \"earliest\" or \"latest\", which counts the records as lost"
+                    "choose where to continue: set the checkpoint to \"beginning\", \"end\" or a position, or set \
+                        onPositionLost to \"earliest\" or \"latest\"; skipped records are counted as lost"
                         .into(),
                 ),
                 retryable: false,
@@ -75,8 +75,7 @@ impl Failure {
             Cause::FENCED,
             "sink",
             format!(
-                "{message}, a higher epoch than this node's, whose journal says that no other node has taken over: another copy of \
-                 the node runs, or its data folder is an older copy"
+                "{message}, a higher epoch than this node's, but its journal knows of no other owner: another copy of the node is running, or the data folder is an older copy"
             ),
             "stop the other node; if the folder is an older copy, stop this node and restore it with `dataflow restore --replace`, \
              which raises its epochs (an older journal.db can be given like a backup)",

@@ -137,9 +137,9 @@ pub(crate) fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<Re
                 "rejected",
                 "sink",
                 format!(
-                    "the sink rejected a row that many records have come to, so that none of them can be set aside: {cause}"
+                    "the sink rejected a row that was made from many records, so no single record can be set aside: {cause}"
                 ),
-                "mend what the sink says, or change what the transforms make of the records",
+                "fix the cause that the sink reports, or change what the transforms make of the records",
             ));
         }
         if let Some(record) = outputs.get(output).and_then(|output| output.rows.get(row)) {
@@ -150,7 +150,7 @@ pub(crate) fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<Re
         return Err(Failure::decide(
             "rejected",
             "sink",
-            "the sink rejected the commit but named no row of it".into(),
+            "the sink rejected the commit without naming a row".into(),
             "this is a bug of the sink; nothing was written",
         ));
     }

@@ -124,10 +124,10 @@ impl Run {
         let cause = format!("{stage} {code} {message}");
         match said.replace(cause.clone()) == Some(cause) {
             true => {
-                tracing::debug!(%pipeline, %code, %stage, lane, attempts, "{message}; trying again in {wait} ms{fix}")
+                tracing::debug!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
             }
             false => {
-                tracing::warn!(%pipeline, %code, %stage, lane, attempts, "{message}; trying again in {wait} ms{fix}")
+                tracing::warn!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
             }
         }
         self.live.trouble(trouble);

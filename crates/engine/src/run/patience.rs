@@ -27,7 +27,7 @@ pub(crate) async fn wait_for<T>(
             return done;
         }
         let seconds = (clock.now().millis() - begun.millis()) / 1_000;
-        let message = format!("the {stage} has not answered for {seconds} s ({doing}); it is waited for");
+        let message = format!("the {stage} has not answered for {seconds} s ({doing}); still waiting");
         if !shown {
             tracing::warn!(pipeline = %live.pipeline(), "{message}");
         }

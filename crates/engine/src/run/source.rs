@@ -101,8 +101,8 @@ fn continues(positions: &Positions, records: &Records) -> Result<(), Failure> {
         Some(at) if at.at != records.from.at => Err(Failure::decide(
             "position-gap",
             "source",
-            format!("the source went on at {} of {}, not at {at}", records.from, records.partition),
-            "this is a bug of the source; nothing was lost: the checkpoint is where it was",
+            format!("the source continued at {} of {}, not at {at}", records.from, records.partition),
+            "this is a bug in the source; nothing was lost: the checkpoint is unchanged",
         )),
         _ => Ok(()),
     }

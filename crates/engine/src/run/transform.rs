@@ -127,7 +127,7 @@ fn unknown_fields(found: &Inferred, plan: &Plan) -> Option<Failure> {
     if names.is_empty() {
         return None;
     }
-    let message = format!("records have fields that the sink has no column for: {}", names.join(", "));
+    let message = format!("records have fields without a column in the sink: {}", names.join(", "));
     let fix = "add the columns, leave the fields out with a map transform, or set unknownFields to ignore, add or dead";
     Some(Failure::decide("unknown-field", "sink", message, fix))
 }
@@ -141,7 +141,7 @@ fn without_fields(mut processed: Processed) -> Processed {
         row,
         stage: "sink".into(),
         code: "no-fields",
-        cause: "the record has no fields, and none before it had any that the sink's columns could be made of".into(),
+        cause: "the record has no fields, and no earlier record had any to create the sink's columns from".into(),
     }));
     processed.dead.sort_by_key(|dead| dead.row);
     processed

@@ -42,7 +42,7 @@ pub(crate) async fn claim_shard(journal: &Journal, shard: ShardId, holder: &Hold
                 tokio::time::sleep(RETRY).await;
             }
             Err(Error::Corrupt(damage)) => {
-                return Ok(Err(format!("shard {shard} is closed, as the journal is damaged: {damage}")));
+                return Ok(Err(format!("shard {shard} is closed because the journal is damaged: {damage}")));
             }
             outcome => return outcome.map(Ok),
         }

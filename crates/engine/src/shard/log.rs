@@ -250,7 +250,7 @@ impl Writer {
                 self.lost.cancel();
                 tracing::error!(
                     shard = self.shard.0,
-                    "the shard is let go, as what becomes of its log is not known: {why}"
+                    "releasing the shard: the outcome of its last append is unknown: {why}"
                 );
                 return answer(group, |_| Err(AppendError::Corrupt(why.clone())));
             }
@@ -321,7 +321,7 @@ impl Writer {
                         // An append is all or none, and nobody else can have written.
                         other => {
                             let appended = events.len();
-                            Some(Written::Damaged(format!("{other} events are where {appended} were appended")))
+                            Some(Written::Damaged(format!("found {other} events where {appended} were appended")))
                         }
                     };
                 }
@@ -363,7 +363,7 @@ impl Writer {
                 let took = self.clock.now().millis() - started.millis();
                 tracing::debug!(shard = self.shard.0, pipelines = count, bytes, took, "snapshot taken");
                 if let Err(error) = self.journal.compact(self.shard, epoch, next).await {
-                    tracing::warn!(shard = self.shard.0, %error, "the log stays longer");
+                    tracing::warn!(shard = self.shard.0, %error, "the log could not be compacted; it stays longer");
                 }
             }
             Err(error) => {

@@ -35,12 +35,11 @@ pub(super) enum Unreadable {
     #[error("can't be read: {0}")]
     Damaged(#[from] serde_json::Error),
     /// A later build has written it.
-    #[error("has version {0}, this program reads {VERSION}")]
+    #[error("has version {0}; this build reads {VERSION}")]
     Unknown(u32),
     /// It is whole, and another build's.
     #[error(
-        "is not as this program writes version {VERSION} ({0}): a build from before the first release has written it; start with an \
-         empty folder"
+        "does not have the shape of version {VERSION} ({0}): it was written by a build from before the first release; start with an empty folder"
     )]
     OtherBuild(serde_json::Error),
 }
@@ -139,7 +138,7 @@ mod tests {
     #[test]
     fn a_later_version_is_said_to_be_one_whatever_it_holds() {
         let error = decode(br#"{"v":2,"state":{"paused":{}}}"#).unwrap_err();
-        assert_eq!(error.to_string(), "has version 2, this program reads 1");
+        assert_eq!(error.to_string(), "has version 2; this build reads 1");
         for damaged in ["", "{}", r#"{"v":1,"state":"#] {
             assert!(decode(damaged.as_bytes()).unwrap_err().to_string().starts_with("can't be read: "), "{damaged}");
         }
@@ -156,7 +155,7 @@ mod tests {
         assert_ne!(older, now);
         for other in [&older, r#"{"v":1}"#, r#"{"v":1,"state":{"paused":{}}}"#] {
             let error = decode(other.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("a build from before the first release has written it"), "{error}");
+            assert!(error.contains("written by a build from before the first release"), "{error}");
         }
     }
 }

@@ -161,7 +161,7 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
         match house.act(reset(&to, false)).await {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
                 assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to", "undelivered"));
-                assert!(problems[0].message.contains(&format!("{lost} pushed record(s)")), "{}", problems[0].message);
+                assert!(problems[0].message.contains(&format!("{lost} acknowledged pushed record(s)")), "{}", problems[0].message);
             }
             other => panic!("{other:?}"),
         }
@@ -271,5 +271,5 @@ async fn what_can_not_be_counted_is_told() {
     let passed = view(house.act(Action::ResetCheckpoint { to: at("20"), force: true, take_over: false }).await);
     assert_eq!((passed.counters.read, passed.counters.lost), (10, 0));
     let told = passed.warnings.iter().find(|told| told.code == "passed-over").unwrap();
-    assert!(told.message.contains("t/0 goes on at 20 instead of 10: how many records"), "{}", told.message);
+    assert!(told.message.contains("t/0 continues at 20 instead of 10: the source can't count"), "{}", told.message);
 }

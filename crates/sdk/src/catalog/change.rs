@@ -61,7 +61,7 @@ impl Catalog {
                 let instead = match kept {
                     Kept::No => format!("it would be read from {begins}"),
                     Kept::Unread if !goes_on => {
-                        format!("it would be read no longer; what is read instead begins at {begins}")
+                        format!("it would no longer be read; the new source starts at {begins}")
                     }
                     Kept::Yes | Kept::Unread => return None,
                 };

@@ -89,7 +89,7 @@ impl Connections {
                 Some(named.and_then(|named| named.get(name)).ok_or_else(|| self.unknown(kind, name))?)
             }
             (Some(_), Some((field, _))) => {
-                let message = "names another server than the connection, whose login is not for it";
+                let message = "names another server than the connection, whose login is only for its own server";
                 let fix = format!("leave out `{field}`, or `connection`");
                 return Err(Problem::new(field, "contradiction", message).fix(fix));
             }

@@ -167,8 +167,7 @@ impl Connector {
         if let Some(kind) = self.connection {
             let description = format!(
                 "Which of the node's {kind} connections to use (`connections.{kind}.<name>` in its settings). \
-                 Fields given here win over the connection's, but for the address of the server: a connection's login is for its \
-                 own server only. Default: `default`, if there is one and no address is given here."
+                 Fields given here override the connection's, except for the address of the server: a connection's login is for its own server only. Default: `default`, if there is one and no address is given here."
             );
             properties.insert("connection".into(), serde_json::json!({"type": "string", "description": description}));
         }

@@ -19,7 +19,7 @@ pub(super) fn literals(connector: &Connector, component: &Component) -> Vec<Prob
             Some(kind) => format!(", or a connection of the node's settings (connections.{kind}.<name>)"),
             None => String::new(),
         };
-        let message = format!("{what} is written out and would be stored with the pipeline");
+        let message = format!("{what} is a literal value and would be stored with the pipeline");
         let fix = format!("use ${{env:NAME}} or ${{file:path}}{from}");
         problems.push(Problem::new(path, "literal-secret", message).fix(fix));
     });

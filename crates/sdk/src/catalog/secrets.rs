@@ -82,7 +82,7 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, &'static str> {
             Some((_, "")) => return Err("a reference names nothing"),
             Some(("env", name)) => Piece::Env(name),
             Some(("file", path)) => Piece::File(path),
-            _ => return Err("a reference is neither to a variable nor to a file"),
+            _ => return Err("a reference names neither a variable nor a file"),
         });
         rest = &rest[at + end + 1..];
     }
@@ -127,7 +127,7 @@ fn misplaced(text: &str) -> Option<&str> {
 }
 
 fn not_here(path: &str, reference: &str, fix: String) -> Problem {
-    let message = format!("{reference} is a reference to a secret, and none is looked up here");
+    let message = format!("{reference} is a reference to a secret, which is not resolved here");
     Problem::new(path, "reference-not-allowed", message).fix(fix)
 }
 
@@ -300,7 +300,7 @@ impl Lookup<'_> {
         self.reach.map_or(Ok(()), |reach| reach.env(name))?;
         self.secrets.env(name).ok_or_else(|| {
             Problem::new("", "secret-missing", format!("the environment variable {name} is not set"))
-                .fix(format!("set {name} in the environment that the program is started in"))
+                .fix(format!("set {name} in the environment of the process"))
         })
     }
 
@@ -309,7 +309,7 @@ impl Lookup<'_> {
         let text = self.secrets.file(&place).map_err(|error| {
             let message = format!("the file {} can't be read: {error}", path.display());
             Problem::new("", "secret-missing", message)
-                .fix("put the secret there, readable by whom the program runs as")
+                .fix("put the secret there, readable by the user that runs the process")
         })?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }

@@ -29,7 +29,7 @@ impl<'a> Checker<'a> {
         let mut problems = Vec::new();
         let Some(rules) = schema.as_object() else {
             if schema == &Value::Bool(false) {
-                problems.push(Problem::new(path, "unknown-field", "is not possible here"));
+                problems.push(Problem::new(path, "unknown-field", "is not allowed here"));
             }
             return problems;
         };
@@ -232,7 +232,7 @@ impl<'a> Checker<'a> {
                 items.iter().position(|item| !seen.insert(item))
             }
         {
-            problems.push(Problem::new(format!("{path}[{index}]"), "duplicate", "is there twice"));
+            problems.push(Problem::new(format!("{path}[{index}]"), "duplicate", "is given twice"));
         }
         problems
     }

@@ -167,9 +167,9 @@ fn metadata(spec: &PipelineSpec, declared: &Declared, compiler: &dyn Compiler) -
     let finding = |(path, name): (String, String)| {
         if name == "timestamp" {
             let message =
-                format!("the records of a {source} source have no time: no meta.timestamp, which now() is too");
+                format!("the records of a {source} source have no time, so there is no meta.timestamp and no now()");
             let finding = Problem::new(path, "no-source-time", message);
-            return finding.fix("use a field of the records that holds a time");
+            return finding.fix("use a field of the records with a time");
         }
         let message = format!("the records of a {source} source have no meta.{name}");
         let finding = Problem::new(path, "unknown-metadata", message);
@@ -206,7 +206,7 @@ pub fn warnings(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
     let sink = catalog.get(Role::Sink, &spec.sink.kind);
     let mut warnings = Vec::new();
     if let Some(sink) = sink.filter(|sink| sink.kind == Some(Kind::Unfenced)) {
-        let message = format!("the {} sink may get records again after a crash: {}", sink.ty, sink.guarantee);
+        let message = format!("the {} sink may receive records twice after a crash: {}", sink.ty, sink.guarantee);
         warnings.push(Problem::new("sink.type", "at-least-once", message));
     }
     warnings
@@ -244,10 +244,9 @@ fn own_output(spec: &PipelineSpec, catalog: &Catalog) -> Option<Problem> {
     let written = catalog.get(Role::Sink, &spec.sink.kind)?.files(&spec.sink.config);
     let (setting, path) =
         written.into_iter().find(|(_, path)| source.reads_file(&spec.source.config, Path::new(path)))?;
-    let message =
-        format!("{path} is a file that the source reads, too: the pipeline would read what it writes, without end");
+    let message = format!("the source also reads the file {path}: the pipeline would read its own output without end");
     let finding = Problem::new(join("sink", &setting), "reads-own-output", message);
-    Some(finding.fix("write to a file that the source's path does not match, in another folder for instance"))
+    Some(finding.fix("write to a file that the source's path does not match, for instance in another folder"))
 }
 
 /// What doesn't go together, although each part is right by itself.
@@ -256,13 +255,13 @@ fn together(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
     if let Some(lanes @ 2..) = spec.lanes
         && catalog.get(Role::Sink, &spec.sink.kind).is_some_and(|sink| sink.single_lane)
     {
-        let message = format!("the {} sink can be written by one lane only, not by {lanes}", spec.sink.kind);
+        let message = format!("the {} sink supports only one lane, not {lanes}", spec.sink.kind);
         problems.push(Problem::new("lanes", "single-lane", message).fix("leave out lanes, or choose another sink"));
     }
     problems.extend(own_output(spec, catalog));
     if spec.max_record_bytes > spec.max_in_flight_bytes {
         let message = format!(
-            "a record of {} bytes would not fit into the {} bytes that may be in flight",
+            "a record of {} bytes would exceed the {} bytes allowed in flight",
             spec.max_record_bytes, spec.max_in_flight_bytes
         );
         let fix = "make maxInFlightBytes at least as large as maxRecordBytes";

@@ -67,7 +67,7 @@ pub(super) fn wrong_type(value: &Value, rules: &Map<String, Value>, path: &str) 
         (Some(DURATION), Value::Number(number)) => {
             finding.fix(format!("give it a unit: \"{number}s\" or \"{number}ms\""))
         }
-        (Some(TYPE), _) => finding.fix("write it as a text: \"bigint\", \"decimal(10,2)\""),
+        (Some(TYPE), _) => finding.fix("write it as text: \"bigint\", \"decimal(10,2)\""),
         _ => finding,
     })
 }
@@ -85,7 +85,7 @@ pub(super) fn ill_formed(text: &str, rules: &Map<String, Value>, path: &str) -> 
         TYPE if text.parse::<Type>().is_err() => {
             let known = format!("types: {} and decimal(10,2)", Type::names().collect::<Vec<_>>().join(", "));
             let near = Type::called_elsewhere(text).or_else(|| super::nearest(text, Type::names()).map(Into::into));
-            let finding = Problem::new(path, "unknown-value", format!("{:?} is no type", shown(text)));
+            let finding = Problem::new(path, "unknown-value", format!("{:?} is not a type", shown(text)));
             Some(match near {
                 Some(near) => finding.fix(format!("did you mean {near:?}? {known}")),
                 None => finding.fix(known),
@@ -158,10 +158,10 @@ pub(super) fn count(
     let limit = |key: &str| rules.get(key).and_then(Value::as_u64);
     match (limit(least), limit(most)) {
         (Some(least), _) if value < least => {
-            vec![Problem::new(path, "too-few", format!("has {value} {what}, needs at least {least}"))]
+            vec![Problem::new(path, "too-few", format!("has {value} {what}, but needs at least {least}"))]
         }
         (_, Some(most)) if value > most => {
-            vec![Problem::new(path, "too-many", format!("has {value} {what}, at most {most} are possible"))]
+            vec![Problem::new(path, "too-many", format!("has {value} {what}, but at most {most} are allowed"))]
         }
         _ => Vec::new(),
     }

@@ -16,9 +16,10 @@ pub struct BlackholeSink {}
 
 impl SinkConfig for BlackholeSink {
     const TYPE: &'static str = "blackhole";
-    const SUMMARY: &'static str = "Counts records and throws them away.";
+    const SUMMARY: &'static str = "Counts records and discards them.";
     const KIND: Kind = Kind::Unfenced;
-    const GUARANTEE: &'static str = "At least once: what was not checkpointed at a crash is counted again.";
+    const GUARANTEE: &'static str =
+        "At least once: after a crash, records since the last checkpoint are counted again.";
 
     fn check(&self) -> Vec<Problem> {
         Vec::new()

@@ -109,12 +109,12 @@ impl Handle {
     }
     pub(super) fn from_json(json: serde_json::Value) -> Result<Self, Error> {
         let unknown = |why: String| {
-            let message = format!("the journal's handle {json} is none of a file sink: {why}");
-            Error::contradicts("handle-unknown", message, "choose where to go on: set the checkpoint")
+            let message = format!("the journal's handle {json} does not belong to a file sink: {why}");
+            Error::contradicts("handle-unknown", message, "choose where to continue: set the checkpoint")
         };
         match Versioned::deserialize(&json).map_err(|error| unknown(error.to_string()))?.v {
             1 => Self::deserialize(&json).map_err(|error| unknown(error.to_string())),
-            later => Err(unknown(format!("it has version {later}, this program reads {VERSION}"))),
+            later => Err(unknown(format!("it has version {later}; this build reads {VERSION}"))),
         }
     }
 }
@@ -158,6 +158,6 @@ mod tests {
     #[test]
     fn a_later_version_is_said_to_be_one() {
         let error = Handle::from_json(serde_json::json!({"v": 2, "parts": []})).unwrap_err();
-        assert!(error.to_string().contains("it has version 2, this program reads 1"), "{error}");
+        assert!(error.to_string().contains("it has version 2; this build reads 1"), "{error}");
     }
 }

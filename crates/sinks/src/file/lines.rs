@@ -39,7 +39,7 @@ fn size(output: &Output) -> usize {
 
 /// A payload that was not demanded.
 pub(crate) fn misfit() -> Error {
-    Error::fatal("internal", "the sink was given rows in another shape than it asked for").for_user()
+    Error::fatal("internal", "the sink received rows in another shape than it requested").for_user()
 }
 
 /// How CSV is written.
@@ -77,8 +77,7 @@ impl Csv {
                         Ok(None) if columns.len() == 1 => {
                             let name = batch.schema().field(place).name().clone();
                             let cause = format!(
-                                "column {name}: the line of a null would be empty, and so no record; in a file of one column only a text \
-                                 can be written: set the field with a map transform, as in coalesce({name}, '')"
+                                "column {name}: null would be an empty line, which is not a record; a file of one column takes only text: set the field with a map transform, as in coalesce({name}, '')"
                             );
                             rejected.push(RejectedRow { output: index, row, cause });
                             continue 'rows;

@@ -78,7 +78,7 @@ impl Mark {
     /// Writes it again. Who opened the file was told if that can't be done.
     pub(super) fn renew(&self, file: &File) {
         if let Err(error) = self.write(file) {
-            tracing::debug!(error, "the file keeps no mark of its writer");
+            tracing::debug!(error, "the file can't keep a mark of its writer");
         }
     }
 }

@@ -108,10 +108,11 @@ impl SinkConfig for FileSink {
     const TYPE: &'static str = "file";
     const SUMMARY: &'static str = "Appends records to a file, as JSON lines or CSV.";
     const KIND: Kind = Kind::Staged;
-    const GUARANTEE: &'static str = "Exactly once: each checkpoint makes the file durable and remembers its length; after a crash it is cut back to that \
-         length and goes on from there. A file that was removed, replaced, cut or written to by others is noticed with the \
-         next commit or opening and refused, as is a journal older than the file. Void if others write to it at the time of \
-         a crash, or change lines in its middle; a reader that follows the file may see records that a crash takes back and writes again.";
+    const GUARANTEE: &'static str = "Exactly once: each checkpoint makes the file durable and remembers its length; \
+        after a crash the file is truncated to that length and continued from there. A file that was removed, replaced, \
+        truncated or written to by others is detected at the next commit or opening and rejected, as is a journal older \
+        than the file. Void if others write to it at the time of a crash, or change lines in its middle; a reader that \
+        follows the file may see records that a crash takes back and writes again.";
     const SINGLE_LANE: bool = true;
 
     fn check(&self) -> Vec<Problem> {

@@ -24,8 +24,8 @@ use std::{
     sync::Weak,
 };
 
-const RESET: &str = "put the file back as it was, or choose: set the checkpoint to \"journal\" to go on after what is there, or move the file away \
-    and set it to \"beginning\" to write all again";
+const RESET: &str = "put the file back as it was, or choose: set the checkpoint to \"journal\" to continue after the \
+    existing content, or move the file away and set it to \"beginning\" to write everything again";
 
 /// Opens the file for the one writer that it may have. `wanted` is gone once nobody waits for it any more: it may be late,
 /// and must not cut back what a later writer has written since.
@@ -49,7 +49,7 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     }
     let metadata = file.metadata().map_err(|error| on_disk::failure("look at", path, &error))?;
     if !metadata.is_file() {
-        let message = format!("{} is no regular file, so it can't be cut back after a crash", path.display());
+        let message = format!("{} is not a regular file, so it can't be truncated after a crash", path.display());
         return Err(Error::fatal("not-a-file", message)
             .fix("give the path of a regular file, or use the stdout sink")
             .for_user());
@@ -103,8 +103,7 @@ fn no_mark(path: &Path, error: &str) -> Warning {
         code: "no-mark",
         subject: path.to_string(),
         message: format!(
-            "{path} can't keep an extended attribute that says how much of it was counted ({error}): if the node's data folder \
-             is restored from a backup, lines that were delivered after the backup are cut off and written again"
+            "{path} can't keep an extended attribute with its counted length ({error}): if the node's data folder is restored from a backup, lines delivered after the backup are cut off and written again"
         ),
         records: 0,
     }
@@ -123,7 +122,7 @@ fn whole(file: &mut File, path: &Path, length: u64, compression: Compression) ->
     let read = file.rewind().and_then(|()| io::copy(&mut compression.reader((&*file).take(length))?, &mut io::sink()));
     read.map(drop).map_err(|error| {
         let message = format!(
-            "{} can't be decompressed to its end ({error}), so nothing that is written after it could be read",
+            "{} can't be decompressed to its end ({error}), so anything written after it could not be read",
             path.display()
         );
         Error::fatal("not-whole", message)
@@ -140,9 +139,9 @@ fn unended(file: &File, length: u64) -> bool {
 
 fn open_or_create(path: &Path) -> Result<File, Error> {
     if let (Ok(to), false) = (path.read_link(), path.exists()) {
-        let message = format!("{} is a symbolic link to {}, which is not there", path.display(), to.display());
+        let message = format!("{} is a symbolic link to {}, which does not exist", path.display(), to.display());
         return Err(Error::fatal("dangling-link", message)
-            .fix("make the file that it leads to, or give that file's own path")
+            .fix("create the file that it points to, or give that file's own path")
             .for_user());
     }
     let open = |create| OpenOptions::new().read(true).write(true).create_new(create).open(path);
@@ -164,8 +163,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
             let holder = dataflow_locks::holder(path);
             let writer = Mark::read(file).filter(|_| holder == dataflow_locks::THIS_PROCESS);
             let writer = writer.map_or_else(String::new, |mark| format!(", the pipeline {}", mark.pipeline));
-            let message =
-                format!("{} is locked by {holder}{writer}: each pipeline needs a file of its own", path.display());
+            let message = format!("{} is locked by {holder}{writer}: each pipeline needs its own file", path.display());
             Error::transient("locked", message)
         }
         TryLockError::Error(error) => on_disk::failure("lock", path, &error),
@@ -201,7 +199,7 @@ fn same_end(path: &Path, file: &File, handle: &Handle) -> Result<u64, Error> {
         handle::tail(file, handle.length).map_err(|error| on_disk::failure("look at the end of", path, &error))?;
     if handle.tail.is_some_and(|known| known != tail) {
         let message = format!(
-            "{} does not hold what this pipeline wrote: the last of the {} bytes committed are others",
+            "{} does not hold what this pipeline wrote: the last of the {} committed bytes differ",
             path.display(),
             handle.length
         );
@@ -215,8 +213,7 @@ fn same(path: &Path, id: FileId, handle: &Handle) -> Result<(), Error> {
         return Ok(());
     }
     let path = path.display();
-    let message =
-        format!("{path} is another file than the one this pipeline wrote to ({} bytes committed)", handle.length);
+    let message = format!("{path} is not the file that this pipeline wrote to ({} bytes committed)", handle.length);
     Err(Error::contradicts("file-replaced", message, RESET))
 }
 
@@ -234,8 +231,7 @@ fn appended(path: &Path, found: u64, own: u64, by: Option<&Mark>) -> Error {
     let by = by.map_or("somebody else".into(), |mark| format!("pipeline {}", mark.pipeline));
     let message = format!("{by} has written to {path}: it has {more} bytes after the {own} that this pipeline wrote");
     let fix = format!(
-        "choose: set the checkpoint to \"journal\" to go on after what is there, or remove what was added (keep the first \
-         {own} bytes) and start again"
+        "choose: set the checkpoint to \"journal\" to continue after the existing content, or remove the additions (keep the first {own} bytes) and start again"
     );
     Error::contradicts("file-changed", message, fix)
 }
@@ -314,11 +310,10 @@ impl There<'_> {
             _ if found == 0 || if_exists == IfExists::Append => found,
             _ if if_exists == IfExists::Replace && lane.first => 0,
             _ => {
-                let message = format!("{} is there already, with {found} bytes", self.path.display());
+                let message = format!("{} already exists, with {found} bytes", self.path.display());
                 let fix = match if_exists {
                     IfExists::Replace => {
-                        "move it away or set ifExists to append: it is not known to be this pipeline's, and is emptied only \
-                         where the pipeline starts for the first time"
+                        "move it away or set ifExists to append: it may not be this pipeline's, and is emptied only when the pipeline starts for the first time"
                     }
                     IfExists::Append | IfExists::Fail => "move it away, or set ifExists to append or replace",
                 };
@@ -336,14 +331,15 @@ impl There<'_> {
     fn behind(&self, mark: &Mark, counted: u64) -> Error {
         let path = self.path.display();
         let message = format!(
-            "the journal is behind the sink: it counts {counted} bytes of {path}, where a later one of this pipeline has \
-             counted {}: was the data folder restored from a backup?",
+            "the journal is behind the sink: it counts {counted} bytes of {path}, but a later journal of this pipeline \
+                has counted {}. The data folder may have been restored from a backup",
             mark.counted
         );
         let fix = format!(
-            "bring back the newer data folder, or cut the file to {counted} bytes to have what came after them written \
-             again, once (as far as the source still has it, and goes on before it: not if the journal is of before the first start \
-             and the source has `start: latest`); or set the checkpoint to \"journal\" to keep all of it and write that again after it, doubled"
+            "bring back the newer data folder, or truncate the file to {counted} bytes so that the rest is written again, once \
+             (if the source still has it and continues before it: not if the journal is older than the first start and the \
+             source has `start: latest`); or set the checkpoint to \"journal\" to keep the whole file and append the rest \
+             again, doubled"
         );
         let generations = vec![mark.generation];
         Error::Contradicts { code: "journal-behind", message, fix, generations, ledger: Some(Box::new(mark.ledger)) }
@@ -379,7 +375,7 @@ fn columns(
         Some(columns) if *columns != header => {
             let message =
                 format!("{} has the columns {}, not {}", config.path.display(), header.join(", "), columns.join(", "));
-            Err(Error::fatal("columns-differ", message).fix("leave columns out, or write to another file").for_user())
+            Err(Error::fatal("columns-differ", message).fix("omit columns, or write to another file").for_user())
         }
         _ => Ok(Some(header)),
     }

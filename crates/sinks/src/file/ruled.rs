@@ -82,7 +82,7 @@ impl Reading {
         let there = there.map_err(|error| failed(&error))?;
         if there < self.base {
             let message = format!(
-                "{} has {there} bytes, fewer than the {} with which this generation began: what was written before is gone",
+                "{} has {there} bytes, fewer than the {} at the start of this generation: earlier content is gone",
                 self.path.display(),
                 self.base
             );

@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         };
         reader.ok_or_else(|| {
             let message = format!(
-                "column {} came as {}, but was asked for as {}",
+                "column {} arrived as {}, but was requested as {}",
                 slot.column.name,
                 array.data_type(),
                 slot.column.ty

@@ -239,7 +239,7 @@ impl PostgresWriter {
         match target.definition.holds(client).await.map_err(|error| self.failed(&error))? {
             true => Ok(()),
             false => {
-                let message = format!("table {} was changed since it was opened", self.options.table);
+                let message = format!("table {} has changed since it was opened", self.options.table);
                 Err(Error::transient(CHANGED, message))
             }
         }

@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
         };
         let values = values.ok_or_else(|| {
             let message = format!(
-                "column {} came as {}, but was asked for as {}",
+                "column {} arrived as {}, but was requested as {}",
                 slot.column.name,
                 array.data_type(),
                 slot.column.ty
@@ -134,11 +134,11 @@ fn kept(value: ToSqlOutput<'_>, affinity: Affinity) -> Result<ToSqlOutput<'_>, S
         ValueRef::Text(text) => {
             let text = shown(&String::from_utf8_lossy(text));
             format!(
-                "SQLite would make a number of the text {text:?} in a column of this type; one declared TEXT keeps it"
+                "SQLite would convert the text {text:?} to a number in a column of this type; a TEXT column keeps it"
             )
         }
         ValueRef::Integer(integer) => {
-            format!("{integer} can't be held exactly by a column of this type; INTEGER or TEXT holds it as it is")
+            format!("a column of this type can't hold {integer} exactly; INTEGER or TEXT can")
         }
         _ => "not a number (NaN) would be stored as NULL".into(),
     })
@@ -185,7 +185,7 @@ fn number(text: &str) -> Result<Value, String> {
     }
     decode::double(text).map(Value::Real).map_err(|_| {
         let text = shown(text);
-        format!("{text} can't be held exactly by a number in SQLite; a TEXT column holds it as it is")
+        format!("SQLite can't hold {text} exactly as a number; a TEXT column can")
     })
 }
 

@@ -16,8 +16,8 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
             Error::transient("locked", format!("can't {doing} {}: it is locked by {holder}", path.display()))
         }
         Some(ErrorCode::NotADatabase) => {
-            Error::fatal("not-a-database", format!("{} is no SQLite database", path.display()))
-                .fix("give the path of a SQLite database, or of a file that is not there yet")
+            Error::fatal("not-a-database", format!("{} is not a SQLite database", path.display()))
+                .fix("give the path of a SQLite database, or of a new file")
                 .for_user()
         }
         Some(ErrorCode::DatabaseCorrupt) => Error::fatal("corrupt", message)
@@ -28,7 +28,7 @@ pub(super) fn classify(doing: &str, path: &Path, error: &rusqlite::Error) -> Err
         Some(ErrorCode::CannotOpen) => match std::fs::OpenOptions::new().read(true).append(true).open(path) {
             // The folder is there, so it is the file that can't be made.
             Err(reason) if reason.kind() == ErrorKind::NotFound && folder(path).is_dir() => {
-                let message = format!("can't make {}: its folder may not be written to", path.display());
+                let message = format!("can't create {}: its folder is not writable", path.display());
                 Error::fatal("access-denied", message).fix("let the node's user write to its folder")
             }
             Err(reason) => on_disk::failure("open", path, &reason),
@@ -58,8 +58,8 @@ pub(super) fn gone(path: &Path) -> Error {
     Error::contradicts(
         "file-missing",
         format!("{} is gone; this pipeline has written to it", path.display()),
-        "put the file back, or choose: set the checkpoint to \"beginning\" to write all again to a new file, or to \"journal\" to \
-         go on after the last checkpoint, which counts what is gone as lost",
+        "put the file back, or choose: set the checkpoint to \"beginning\" to write everything again to a new file, or \
+            to \"journal\" to continue after the last checkpoint and count the missing rows as lost",
     )
 }
 

@@ -95,15 +95,15 @@ impl SinkConfig for SqliteSink {
     const SUMMARY: &'static str = "Writes records to a table in a SQLite file.";
     const KIND: Kind = Kind::Transactional;
     const GUARANTEE: &'static str = "Exactly once: rows and progress (table dataflow_tokens, in the same file) become durable in one transaction. \
-         Void if somebody changes dataflow_tokens, or replaces the file by an older copy of it (which is noticed) and the checkpoint is then forced.";
+         Void if somebody changes dataflow_tokens, or replaces the file by an older copy (which is detected) and the checkpoint is then forced.";
     const SINGLE_LANE: bool = true;
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.options().check(&NAMING);
         let path = self.path.to_string_lossy();
         if path.is_empty() || path == ":memory:" || path.starts_with("file:") {
-            let problem = Problem::new("path", "invalid-value", "records need a database in a file, given by its path");
-            problems.push(problem.fix("give the path of a file, such as /data/out.db; no URI"));
+            let problem = Problem::new("path", "invalid-value", "the database must be a file, given by its path");
+            problems.push(problem.fix("give the path of a file, such as /data/out.db, not a URI"));
         }
         if self.table.contains('.') {
             let problem = Problem::new(
@@ -114,7 +114,7 @@ impl SinkConfig for SqliteSink {
             problems.push(problem.fix("give the name of the table alone"));
         }
         if self.table.to_ascii_lowercase().starts_with("sqlite_") {
-            problems.push(Problem::new("table", "reserved", "names that begin with sqlite_ are SQLite's own"));
+            problems.push(Problem::new("table", "reserved", "names that begin with sqlite_ are reserved for SQLite"));
         }
         problems
     }

@@ -366,7 +366,7 @@ async fn numbers_that_would_be_rounded_are_rejected() {
     assert_eq!(rows.len(), 1);
     assert_eq!(
         rows[0].cause,
-        "column id (numeric): 0.1234567890123456789 can't be held exactly by a number in SQLite; a TEXT column holds it as it is"
+        "column id (numeric): SQLite can't hold 0.1234567890123456789 exactly as a number; a TEXT column can"
     );
 }
 

@@ -181,7 +181,7 @@ impl Target {
             Some(columns) => {
                 format!("run: {}", ddl::create_table(&self.options.table, columns, &self.options.key(), types::declare))
             }
-            None => "make the table, or set createTable: true".into(),
+            None => "create the table, or set createTable: true".into(),
         };
         Error::fatal("table-missing", message).fix(fix)
     }
@@ -228,7 +228,7 @@ impl Target {
 }
 
 fn changed(table: &str) -> Error {
-    Error::transient("table-changed", format!("table {table} was changed since it was opened"))
+    Error::transient("table-changed", format!("table {table} has changed since it was opened"))
 }
 
 /// The statements that write a row with these fields, of which the first one that finds something to do is enough. A key of
@@ -337,7 +337,7 @@ impl Writer for SqliteWriter {
             Ok::<_, Error>(())
         });
         if let Err(error) = released.await {
-            tracing::warn!(%error, "what was kept of a refused commit could not be let go");
+            tracing::warn!(%error, "the savepoint of a rejected commit could not be released");
         }
     }
 

@@ -20,7 +20,8 @@ impl SinkConfig for StdoutSink {
     const TYPE: &'static str = "stdout";
     const SUMMARY: &'static str = "Writes each record as one line of JSON to standard output.";
     const KIND: Kind = Kind::Unfenced;
-    const GUARANTEE: &'static str = "At least once: what was not checkpointed at a crash is written again.";
+    const GUARANTEE: &'static str =
+        "At least once: after a crash, records since the last checkpoint are written again.";
 
     fn check(&self) -> Vec<Problem> {
         Vec::new()
@@ -67,7 +68,7 @@ impl Writer for Stdout {
         match written.await? {
             Ok(()) => Ok(Committed { rows_written }),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                Err(Error::fatal("broken-pipe", "nobody reads standard output any more").for_user().into())
+                Err(Error::fatal("broken-pipe", "the reader of standard output has closed it").for_user().into())
             }
             Err(error) => Err(Error::transient("io", format!("can't write to standard output: {error}")).into()),
         }

@@ -38,8 +38,7 @@ pub fn batches(outputs: &[Output]) -> Result<Vec<&Cells>, Error> {
         Payload::Documents { .. } => None,
     });
     let batches: Option<Vec<&Cells>> = cells.collect();
-    batches
-        .ok_or_else(|| Error::fatal("internal", "the sink was given documents where it asked for columns").for_user())
+    batches.ok_or_else(|| Error::fatal("internal", "the sink received documents but requested columns").for_user())
 }
 
 /// Encodes the keys of each output's rows so that equal keys are equal bytes. Keys that only the database considers

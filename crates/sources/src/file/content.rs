@@ -168,14 +168,13 @@ impl Compression {
 fn not_compressed(name: &str, wanted: Compression, given: Compression) -> Error {
     let format = if wanted == Compression::Zstd { "zstd" } else { "gzip" };
     let why = if given == Compression::Auto { "its name" } else { "`compression`" };
-    Error::fatal("file-corrupt", format!("{name} is not {format}, as {why} says: it does not begin like that"))
+    Error::fatal("file-corrupt", format!("{name} is not {format}, although {why} says so: it does not begin like that"))
         .fix("set `compression: none` if it is not compressed; otherwise put a whole file in its place")
 }
 
 fn corrupt(name: &str, at: u64, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        let message =
-            format!("{name} is cut short: its compressed data ends in the middle, after byte {at} of its content");
+        let message = format!("{name} is truncated: its compressed data ends after byte {at} of its content");
         return Error::fatal("file-cut-short", message)
             .fix("wait until the file is whole, or put a whole one in its place");
     }
@@ -187,13 +186,14 @@ fn corrupt(name: &str, at: u64, error: &io::Error) -> Error {
 pub(crate) fn failed(name: &str, at: u64, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => {
-            Error::fatal("file-missing", format!("{name} is not there")).fix("correct `path`, or put the file there")
+            Error::fatal("file-missing", format!("{name} does not exist")).fix("correct `path`, or put the file there")
         }
-        io::ErrorKind::PermissionDenied => Error::fatal("access-denied", format!("{name} may not be read: {error}"))
-            .fix("let the user that DataFlow runs as read it"),
+        io::ErrorKind::PermissionDenied => Error::fatal("access-denied", format!("{name} can't be read: {error}"))
+            .fix("let the user that runs DataFlow read it"),
         io::ErrorKind::IsADirectory => is_directory(name),
-        _ if is_circle(&error) => Error::fatal("link-circle", format!("{name} is a link that leads in a circle"))
-            .fix("let it lead to a file, or remove it"),
+        _ if is_circle(&error) => {
+            Error::fatal("link-circle", format!("{name} is a circular link")).fix("point it to a file, or remove it")
+        }
         _ if error.raw_os_error().is_some_and(|code| OUT_OF_DESCRIPTORS.contains(&code)) => {
             Error::fatal(TOO_MANY_FILES, format!("{name} can't be opened: {error}"))
                 .fix("raise the limit of open files (`ulimit -n`, or LimitNOFILE of systemd)")

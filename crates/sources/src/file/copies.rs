@@ -230,8 +230,7 @@ fn repeats(file: &File, length: u64) -> io::Result<bool> {
 fn ambiguous(copy: &Path, of: &Path) -> Warning {
     let (subject, of) = (name(copy), name(of));
     let message = format!(
-        "{subject} is not read: {of} begins with all that it holds. As its lines are all the same, it can't be known whether {of} \
-         was truncated after it was copied; if so, lines are missing"
+        "{subject} is not read: {of} begins with its whole content. Because all its lines are the same, it is unknown whether {of} was truncated after it was copied; if so, lines are missing"
     );
     Warning { code: "ambiguous-copy", subject, message, records: 0 }
 }

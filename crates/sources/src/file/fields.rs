@@ -19,7 +19,7 @@ pub(super) fn named(file: &str, mut names: Vec<String>) -> (Vec<String>, Option<
     let called = called.join(", ");
     let warning = (!called.is_empty()).then(|| Warning {
         code: "bad-header",
-        message: format!("the header of {file} has fields without a name or with another's: they are called {called}"),
+        message: format!("the header of {file} has unnamed fields or repeated names: they are called {called}"),
         subject: called,
         records: 0,
     });

@@ -169,7 +169,7 @@ impl Follow {
         let path = &self.slots[k].path;
         if let (false, Ok(folder)) = (self.source.is_pattern(), fs::metadata(rotation::folder(path))) {
             let subject = name(path);
-            let message = format!("{subject} is not there: it is read once it is");
+            let message = format!("{subject} does not exist yet: it is read once it does");
             let begin = position(0, Some(Identity::of_none(&folder)));
             self.warn(vec![Warning { code: "file-missing", message, subject, records: 0 }]);
             self.found.insert(self.slots[k].partition.clone(), begin.clone());

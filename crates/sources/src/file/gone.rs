@@ -36,7 +36,7 @@ impl Gone {
     fn what(&self) -> String {
         match known(&self.wanted) {
             Some(known) => format!("{} of its {} bytes were not read", known.unread(offset(&self.wanted)), known.size),
-            None => "how much of it was not read is not known".into(),
+            None => "the number of unread bytes is unknown".into(),
         }
     }
 
@@ -128,8 +128,7 @@ impl Follow {
             return gone.pass(&self.source, &others.iter().collect::<Vec<_>>()).map(Some);
         }
         let message = format!(
-            "{partition} was removed after all {} bytes were read that it had when it was last looked at: whether more was \
-             written to it is not known",
+            "{partition} was removed. All {} bytes that it had at the last check were read; whether more was written is unknown",
             known.size
         );
         self.warn(vec![Warning { code: "file-removed", subject: partition.to_string(), message, records: 0 }]);

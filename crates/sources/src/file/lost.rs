@@ -34,7 +34,7 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     let Lost { wanted, reason, bytes } = lost;
     let told = match bytes {
         0 => reason.to_owned(),
-        bytes => format!("{reason}; {bytes} bytes that had been there were not read"),
+        bytes => format!("{reason}; {bytes} of its bytes were not read"),
     };
     let reason = told.as_str();
     let partition = partition(path);
@@ -45,7 +45,7 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     match source.on_position_lost {
         OnPositionLost::Fail => {
             let end = length(source, path, file)?;
-            let reason = format!("{reason}; its positions are numbers of bytes");
+            let reason = format!("{reason}; its positions are byte offsets");
             Err(Error::PositionLost { partition, wanted, earliest, latest: at_end(end)?, reason })
         }
         OnPositionLost::Earliest => Ok(passed_over(partition, wanted, earliest, Loss { records: 0, bytes, reason })),
@@ -85,7 +85,7 @@ pub(super) struct Loss<'a> {
 /// An interval of which records were lost.
 pub(super) fn passed_over(partition: Partition, wanted: Position, to: Position, loss: Loss<'_>) -> Box<Records> {
     let Loss { records, bytes, reason } = loss;
-    tracing::warn!(%partition, %wanted, %to, bytes, reason, "position lost; going on");
+    tracing::warn!(%partition, %wanted, %to, bytes, reason, "position lost; continuing");
     let mut passed = Records::empty(partition, wanted, Layout::Json);
     passed.to = to.clone();
     passed.lost = Some(records::Lost { records, bytes, reason: reason.to_owned(), to });

@@ -79,7 +79,7 @@ fn walk(folder: &Path, parts: &[&str], matches: &mut Matches) -> Result<(), Erro
         return step(folder.join(part), rest, matches);
     }
     let pattern = Pattern::new(part)
-        .map_err(|error| Error::fatal("bad-pattern", format!("{part:?} is no valid pattern: {error}")))?;
+        .map_err(|error| Error::fatal("bad-pattern", format!("{part:?} is not a valid pattern: {error}")))?;
     for entry in entries(folder)? {
         if pattern.matches(&entry.file_name().to_string_lossy()) {
             step(folder.join(entry.file_name()), rest, matches)?;

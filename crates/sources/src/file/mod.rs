@@ -175,15 +175,16 @@ fn poll_interval() -> Millis {
 impl SourceConfig for FileSource {
     const TYPE: &'static str = "file";
     const SUMMARY: &'static str = "Reads records from files: JSON lines or CSV, plain, gzip or zstd, whole or growing.";
-    const GUARANTEE: &'static str = "A file is known by device, inode, the time when it was made, its first KiB and the \
-        last KiB before the position, which is the (decompressed) byte offset; so reading goes on exactly where it was, \
-        also when the file was renamed in its folder. A file with several names (links) is read once; two files with the \
-        same content are two files. Changes of other bytes before the position are not seen. A file truncated, replaced or \
-        removed before it was read to its end is noticed, also if nothing of it was read (`onPositionLost`). One that was \
-        compressed (`app.log` as `app.log.gz` or `app.log.1.gz`) goes on in what it became. With `follow`, a file that `copytruncate` \
-        has copied to the name of an older generation (`app.log.1`) is read to its end in the copy; without a copy, one \
-        that had been read to its end goes on at its beginning, and the history says so. Names that are no UTF-8 are \
-        written with `\\xE9` for such bytes, and `\\\\` for a backslash.";
+    const GUARANTEE: &'static str = "A file is identified by device, inode, creation time, its first KiB and the last \
+        KiB before the position, which is the (decompressed) byte offset; so reading continues at the exact position, \
+        even if the file was renamed in its folder. A file with several names (links) is read once; two files with the \
+        same content are two files. Changes of other bytes before the position are not detected. A file that is \
+        truncated, replaced or removed before it was read to its end is detected, even if none of it was read \
+        (`onPositionLost`). Reading of a file that was compressed (`app.log` as `app.log.gz` or `app.log.1.gz`) \
+        continues in the compressed file. With `follow`, a file that `copytruncate` has copied to the name of an older \
+        generation (`app.log.1`) is read to its end in the copy; without a copy, a file that had been read to its end \
+        continues at its beginning, and the history reports it. Names that are not UTF-8 are written with `\\xE9` for \
+        such bytes, and `\\\\` for a backslash.";
     const METADATA: Option<&'static [Metadata]> = Some(&[("file", Type::Text)]);
 
     fn is_untyped(&self) -> bool {
@@ -200,12 +201,12 @@ impl SourceConfig for FileSource {
         if self.is_pattern()
             && let Err(error) = glob::Pattern::new(&self.path)
         {
-            problems.push(Problem::new("path", "bad-pattern", format!("is no valid pattern: {error}")));
+            problems.push(Problem::new("path", "bad-pattern", format!("is not a valid pattern: {error}")));
         }
         for (path, given) in [("delimiter", self.delimiter), ("quote", self.quote)] {
             if !given.is_ascii() || matches!(given, '\n' | '\r') {
                 let problem = Problem::new(path, "invalid-value", format!("can't be {given:?}"));
-                problems.push(problem.fix("give one ASCII character that is no line break"));
+                problems.push(problem.fix("give one ASCII character other than a line break"));
             }
         }
         if self.delimiter == self.quote {
@@ -213,24 +214,23 @@ impl SourceConfig for FileSource {
         }
         let csv = self.is_untyped();
         if csv && !self.header && self.columns.is_empty() {
-            let problem = Problem::new("columns", "missing-field", "must name the fields, as there is no header");
+            let problem = Problem::new("columns", "missing-field", "must name the fields because there is no header");
             problems.push(problem.fix("give `columns: [\"id\", …]`, or set `header: true`"));
         }
         for (at, name) in self.columns.iter().enumerate() {
             if name.is_empty() || self.columns[..at].contains(name) {
-                let what = if name.is_empty() { "is empty" } else { "is the name of an earlier field, too" };
+                let what = if name.is_empty() { "is empty" } else { "is also the name of an earlier field" };
                 let problem = Problem::new(format!("columns[{at}]"), "invalid-value", what);
-                problems.push(problem.fix("give each field a name of its own"));
+                problems.push(problem.fix("give each field a unique name"));
             }
         }
         if csv && self.header && !self.columns.is_empty() {
-            let problem = Problem::new("columns", "contradiction", "can't be given as the first line names the fields");
-            problems.push(problem.fix("leave `columns` away, or set `header: false`"));
+            let problem =
+                Problem::new("columns", "contradiction", "can't be given because the first line names the fields");
+            problems.push(problem.fix("omit `columns`, or set `header: false`"));
         }
         if !csv && !self.columns.is_empty() {
-            problems.push(
-                Problem::new("columns", "contradiction", "is for CSV").fix("set `format: csv`, or leave it away"),
-            );
+            problems.push(Problem::new("columns", "contradiction", "is for CSV").fix("set `format: csv`, or omit it"));
         }
         if self.follow && matches!(self.compression, Compression::Gzip | Compression::Zstd) {
             let problem = Problem::new("follow", "contradiction", "can't be combined with compression");
@@ -338,8 +338,8 @@ impl FileSource {
         let found = matches::find(&self.path)?;
         let warning = |path: PathBuf| {
             let (code, what) = match std::fs::metadata(&path) {
-                Err(_) => ("link-circle", "a link that leads in a circle: it is read once it leads somewhere"),
-                Ok(meta) if meta.is_dir() => ("is-a-directory", "a directory: what is in it is not read"),
+                Err(_) => ("link-circle", "a circular link: it is read once it leads to a file"),
+                Ok(meta) if meta.is_dir() => ("is-a-directory", "a directory: its content is not read"),
                 Ok(_) => ("not-a-file", "a pipe, socket or device, which can't be read again: it is not read"),
             };
             let subject = names::name(&path);
@@ -420,10 +420,10 @@ impl Source for FileSource {
                 if end.is_some_and(|end| end.at == at.at) || source.begins_record(&cx, partition, at)? {
                     continue;
                 }
-                let message = format!("{partition}: {at} lies in the middle of a line");
+                let message = format!("{partition}: {at} is in the middle of a line");
                 let problem = Problem::new("to.positions", "bad-position", message);
                 let there = extents.get(partition).map_or_else(String::new, ToString::to_string);
-                problems.push(problem.fix(format!("there are {there}: give the place of the first byte of a line")));
+                problems.push(problem.fix(format!("available: {there}; give the offset of the first byte of a line")));
             }
             Ok(if problems.is_empty() { Ok(placed) } else { Err(problems) })
         })

@@ -58,7 +58,7 @@ impl Follow {
                 let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
                 if is_link {
                     let name = name(&path);
-                    let message = format!("{name} is a link to nothing: it is read once something is there");
+                    let message = format!("{name} is a link to nothing: it is read once its target exists");
                     self.warn(vec![Warning { code: "dangling-link", subject: name, message, records: 0 }]);
                 }
                 // It was renamed, and nothing has taken its place yet.

@@ -172,6 +172,6 @@ impl Follow {
 /// Says that a compressed file is not read, as another one is.
 pub(super) fn left_out(there: &Path, of: &Path) -> Warning {
     let (subject, of) = (name(there), name(of));
-    let message = format!("{subject} is not read: {of}, which is read, begins with all that it holds");
+    let message = format!("{subject} is not read: {of}, which is read, begins with its whole content");
     Warning { code: "compressed-copy", subject, message, records: 0 }
 }

@@ -20,9 +20,9 @@ use std::{
 };
 
 /// What is wrong with a file that holds something else where it was read.
-const ANEW: &str = "the file was written anew";
+const ANEW: &str = "the file was rewritten";
 /// What is wrong with a file whose last line has grown.
-const TORN: &str = "its last line had no line break and was taken as whole, and has grown since";
+const TORN: &str = "its last line had no line break and was taken as complete, but has grown since";
 /// What is wrong with a file that is another one.
 pub(super) const REPLACED: &str = "another file has taken its place";
 /// How much is read at once.
@@ -139,7 +139,7 @@ impl Tail {
             return lost(if same { ANEW } else { REPLACED });
         }
         if let Some(known) = known.filter(|known| known.unsaid > 0) {
-            let reason = format!("{REPLACED}; {} bytes that had been there were not read", known.unsaid);
+            let reason = format!("{REPLACED}; {} of its bytes were not read", known.unsaid);
             let loss = Loss { records: 0, bytes: known.unsaid, reason: &reason };
             let to = position(at, Some(known.after_loss(0)));
             return Ok(Opened::Moved(passed_over(partition(path), from.clone(), to, loss)));
@@ -338,8 +338,8 @@ pub(super) fn identity(position: &Position, name: &str) -> Result<Option<Identit
     let Some(text) = &position.identity else { return Ok(None) };
     let unknown = |()| {
         let message =
-            format!("position {position} of {name} was written by another version, which knows files by {text:?}");
-        Error::fatal("bad-position", message).fix("go on with that version, or set the checkpoint").for_user()
+            format!("position {position} of {name} was written by another version, which identifies files by {text:?}");
+        Error::fatal("bad-position", message).fix("use that version, or set the checkpoint").for_user()
     };
     text.parse().map(Some).map_err(unknown)
 }

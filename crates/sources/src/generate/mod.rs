@@ -140,10 +140,9 @@ fn thousand_ms() -> u64 {
 
 impl SourceConfig for GenerateSource {
     const TYPE: &'static str = "generate";
-    const SUMMARY: &'static str = "Makes records up: the same ones for the same seed.";
+    const SUMMARY: &'static str = "Generates records: the same ones for the same seed.";
     const GUARANTEE: &'static str = "A record depends only on the seed and its number, and the position is the number \
-        of records before it: after any crash the same records follow. A change of schema or seed changes the records \
-        that were not read yet.";
+        of records before it: after any crash the same records follow. A change of schema or seed changes the records that have not been read yet.";
     const METADATA: Option<&'static [Metadata]> = Some(&[("partition", Type::Bigint)]);
 
     fn check(&self) -> Vec<Problem> {

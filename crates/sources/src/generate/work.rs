@@ -61,7 +61,8 @@ impl Generate {
             let name = GenerateSource::partition(p);
             let from = lane.positions.get(&name).cloned().unwrap_or(Position::offset(0));
             let Some(at) = from.as_offset() else {
-                let error = Error::fatal("bad-position", format!("position {from} of {name} is no number of records"));
+                let error =
+                    Error::fatal("bad-position", format!("position {from} of {name} is not a number of records"));
                 return Err(error.fix("set the checkpoint to a number of records").for_user());
             };
             Ok(Part { name, number: p.into(), at, end: source.share(p).unwrap_or(u64::MAX) })

@@ -34,8 +34,8 @@ fn max_pending_bytes() -> u64 {
 
 impl SourceConfig for HttpSource {
     const TYPE: &'static str = "http";
-    const SUMMARY: &'static str = "Takes records that are pushed to `POST /api/pipelines/{id}/batches`.";
-    const GUARANTEE: &'static str = "A batch is durable before it is answered, and the same `batchId` again has no \
+    const SUMMARY: &'static str = "Accepts records that are pushed to `POST /api/pipelines/{id}/batches`.";
+    const GUARANTEE: &'static str = "A batch is durable before the response is sent, and a repeated `batchId` has no \
         second effect (the last 100,000 are remembered). The position is the number of records before it.";
 
     fn check(&self) -> Vec<Problem> {

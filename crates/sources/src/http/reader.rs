@@ -39,7 +39,7 @@ struct Open {
 impl HttpReader {
     pub(super) fn new(inbox: Arc<dyn Inbox>, cx: &Context, from: Position) -> Result<Self, Error> {
         let Some(at) = from.as_offset() else {
-            let error = Error::fatal("bad-position", format!("position {from} is no number of records"));
+            let error = Error::fatal("bad-position", format!("position {from} is not a number of records"));
             return Err(error.fix("set the checkpoint to a number of records").for_user());
         };
         Ok(Self {

@@ -195,7 +195,7 @@ pub(super) fn gone(source: &KafkaSource, all: &[Found], mine: &Mine) -> Result<V
 
 /// An interval that skips lost records.
 fn passed(name: Partition, wanted: Position, to: Position, records: u64, reason: &str) -> Records {
-    tracing::warn!(partition = %name, %wanted, %to, reason, "position lost; going on");
+    tracing::warn!(partition = %name, %wanted, %to, reason, "position lost; continuing");
     let mut passed = Records::empty(name, wanted, Layout::Json);
     passed.lost = Some(Lost { records, bytes: 0, reason: reason.to_owned(), to: to.clone() });
     passed.to = to;

@@ -28,7 +28,8 @@ impl Flow {
         let text = |name: &str| error[name].as_str().unwrap_or_default();
         match (self.pair.source, self.pair.sink) {
             (_, Place::File) => {
-                let length = text("fix").split_once("cut the file to ").and_then(|(_, rest)| rest.split_once(" bytes"));
+                let length =
+                    text("fix").split_once("truncate the file to ").and_then(|(_, rest)| rest.split_once(" bytes"));
                 let length: u64 = length.and_then(|(length, _)| length.parse().ok()).expect("it names the length");
                 let file = OpenOptions::new().write(true).open(self.file()).expect("the output can be opened");
                 assert!(length < file.metadata().expect("it has a length").len(), "there is something to cut");

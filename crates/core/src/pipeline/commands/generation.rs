@@ -30,7 +30,7 @@ pub(super) fn begin(
         Settlement::Settled { lanes, .. } => (lanes.clone(), None),
         Settlement::NotNeeded | Settlement::Unsettled { .. } if !pipeline.needs_settlement() => (Vec::new(), None),
         Settlement::NotNeeded => {
-            return Err(Rejected::Unsettled { reason: "it was not opened to see what it has".into() });
+            return Err(Rejected::Unsettled { reason: "it was not opened to read its progress".into() });
         }
         Settlement::Unsettled { reason, forced: true } => (Vec::new(), Some(reason.clone())),
         Settlement::Unsettled { reason, forced: false } => {

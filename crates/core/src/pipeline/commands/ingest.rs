@@ -26,8 +26,7 @@ pub(in crate::pipeline) fn ingest(
 ) -> Result<Decision, Rejected> {
     let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
     if pipeline.spec.source.kind != Inbox::SOURCE {
-        let message =
-            format!("the source is {:?}, and only \"http\" takes records that are pushed", pipeline.spec.source.kind);
+        let message = format!("the source is {:?}; only \"http\" accepts pushed records", pipeline.spec.source.kind);
         let problem =
             Problem::new("source.type", "not-pushable", message).fix("push to a pipeline whose source is \"http\"");
         return Err(Rejected::Invalid { problems: vec![problem] });

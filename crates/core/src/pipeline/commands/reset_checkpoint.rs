@@ -31,9 +31,9 @@ pub(in crate::pipeline) fn reset_checkpoint(
 fn passed_over(passed: &Lost) -> Warned {
     let Lost { partition, from, to, records } = passed;
     let counted = match records {
-        0 => "how many records that is the source can't tell, so the ledger does not count them".into(),
-        records => format!("{records} record(s), which the ledger counts as lost"),
+        0 => "the source can't count the skipped records, so the ledger does not include them".into(),
+        records => format!("{records} record(s) skipped, which the ledger counts as lost"),
     };
-    let message = format!("{partition} goes on at {to} instead of {from}: {counted}");
+    let message = format!("{partition} continues at {to} instead of {from}: {counted}");
     Warned { code: "passed-over".into(), subject: partition.to_string(), message, records: *records }
 }

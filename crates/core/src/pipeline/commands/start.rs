@@ -16,13 +16,11 @@ pub(in crate::pipeline) fn start(state: &State, command: &Command, lanes: u32) -
         State::Running(running) if running.stopping.is_some() => {
             Err(not_allowed("start", state, "it is stopping: wait until it has stopped, or restart it"))
         }
-        State::Running(_) => Err(not_allowed(
-            "start",
-            state,
-            "nothing has to be done; to let it begin anew from its checkpoint, restart it",
-        )),
+        State::Running(_) => {
+            Err(not_allowed("start", state, "nothing to do; to start it again from its checkpoint, restart it"))
+        }
         State::Failed(failed) if command.actor.is_system() => due(state, failed, command, lanes),
-        _ if command.actor.is_system() => Err(not_allowed("start", state, "only a user starts it")),
+        _ if command.actor.is_system() => Err(not_allowed("start", state, "only a user can start it")),
         _ => Ok(started(pipeline, command, lanes, 0)),
     }
 }

@@ -14,7 +14,7 @@ pub(in crate::pipeline) fn stop(state: &State, command: &Command) -> Result<Deci
         State::Failed(failed) if failed.restart_at.is_some() => {
             Ok(Decision::of(command, [Fact::PipelineStopped { settled: true }]))
         }
-        _ => Err(not_allowed("stop", state, "nothing has to be done: it does not run")),
+        _ => Err(not_allowed("stop", state, "nothing to do: it is not running")),
     }
 }
 

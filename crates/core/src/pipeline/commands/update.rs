@@ -107,21 +107,20 @@ fn notes(generation: &NewGeneration, change: &Change) -> Warnings {
     };
     let places: Vec<String> = generation.given_up.iter().map(place).collect();
     let given_up = (!places.is_empty()).then(|| {
-        let message = format!("positions were given up with generation {number}: {}", places.join(", "));
+        let message = format!("generation {number} gave up positions: {}", places.join(", "));
         note("positions-given-up", message, 0)
     });
     let target = match &generation.retargeted {
         Some(Retargeted { records: 0, .. }) => None,
         Some(Retargeted { records, .. }) => {
             let message = format!(
-                "generation {number} writes to another target, which lacks {records} record(s) that were delivered before it"
+                "generation {number} writes to another target, which lacks the {records} record(s) delivered before"
             );
             Some(note("target-changed", message, *records))
         }
         None if change.sink => {
-            let message = format!(
-                "generation {number} writes other rows to the same target: what was written before it stays as it is"
-            );
+            let message =
+                format!("generation {number} writes other rows to the same target; older rows stay unchanged");
             Some(note("target-changed", message, 0))
         }
         None => None,

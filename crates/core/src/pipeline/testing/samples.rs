@@ -34,7 +34,7 @@ pub fn samples() -> Vec<Event> {
         super::updated_at(super::refiltered(), 300),
         Fact::UpdateRefused {
             code: "unsettled".into(),
-            message: "what the sink has is not settled: no route to host".into(),
+            message: "the sink could not be checked: no route to host".into(),
         },
         Fact::PipelineStarted { lanes: 2, attempt: 1 },
         Fact::BatchReceived {

@@ -52,6 +52,6 @@ fn dead_letters_are_given_up_only_where_that_is_asked_for() {
     let past = given([created(), started(), opened(10, 0), processed, Fact::PipelineCompleted]);
     let refused = past.clone().when(Request::Delete { discard: false }).then_rejected("undelivered");
     assert_eq!(refused, Rejected::Undelivered { records: 0, dead_letters: 23 });
-    assert_eq!(refused.to_string(), "what is lost if it is deleted: 23 dead letter(s)");
+    assert_eq!(refused.to_string(), "deleting it would lose 23 dead letter(s)");
     past.when(Request::Delete { discard: true }).then([Fact::PipelineDeleted]);
 }

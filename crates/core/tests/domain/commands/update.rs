@@ -47,7 +47,7 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
     // The sink has one commit more than the journal.
     let then = ran().when(update(redirected(), 4));
     let [from, to] = [spec(), redirected()].map(|spec| json!(spec.sink.config).to_string());
-    let told = "generation 2 writes to another target, which lacks 360 record(s) that were delivered before it";
+    let told = "generation 2 writes to another target, which lacks the 360 record(s) delivered before";
     let begun = NewGeneration {
         settled: vec![lane(4)],
         retargeted: Some(Retargeted { from, to, records: counters(400).delivered }),
@@ -220,16 +220,12 @@ fn positions_are_given_up_only_on_purpose() {
     let spec = PipelineSpec { source: component(json!({"type": "kafka", "topic": "c"})), ..spec };
     let update = |reset| change_source(spec.clone(), &["b/0", "x/0"], reset, lane.clone());
     let rejected = past.clone().when(update(false)).then_rejected("reset-needed");
-    assert_eq!(rejected.to_string(), "the change gives up the position of b/0 at 7 (from the beginning)");
+    assert_eq!(rejected.to_string(), "the change would give up the position of b/0 at 7 (from the beginning)");
 
     let begun = NewGeneration {
         settled: vec![lane.clone()],
         given_up: [("b/0".into(), Position::offset(7))].into(),
-        notes: note(
-            "positions-given-up",
-            "positions were given up with generation 2: b/0 was at 7: from the beginning",
-            0,
-        ),
+        notes: note("positions-given-up", "generation 2 gave up positions: b/0 was at 7: from the beginning", 0),
         ..generation(2, [("a/0".into(), Position::offset(4))].into())
     };
     let changed = Fact::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None };

@@ -109,7 +109,7 @@ fn one_that_turns_out_impossible_is_refused_and_it_goes_on_as_it_was() {
     let report = report_stopped_for(10, prepared(&redirected(), unreachable));
     let refused = Fact::UpdateRefused {
         code: "unsettled".into(),
-        message: "what the sink has is not settled: no route to host".into(),
+        message: "the sink could not be checked: no route to host".into(),
     };
     let then = asked(running(), redirected()).when(report);
     let then = then.then([stopped(), refused, started()]).then_effects([Effect::StartRun]);

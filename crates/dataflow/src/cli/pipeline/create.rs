@@ -15,10 +15,10 @@ pub(crate) struct Args {
     server: Server,
     #[command(flatten)]
     file: SpecFile,
-    /// Start it, too.
+    /// Also start it.
     #[arg(long)]
     start: bool,
-    /// Repeated with the same key, the request has no second effect.
+    /// A repeated request with the same key has no second effect.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let request = request.idempotency_key(args.idempotency_key.as_deref()).because(&args.because);
     let Changed { body: created, unchanged }: Changed<Created> = client.change(request).await?;
     if unchanged {
-        eprintln!("{} is there already, and is what the file says", created.pipeline_id);
+        eprintln!("{} already exists and matches the file", created.pipeline_id);
     }
     if args.start {
         let pipeline = lifecycle::ask(&client, &created.pipeline_id, "start", None, (None, &args.because)).await?;

@@ -16,10 +16,10 @@ pub(crate) struct Args {
     /// Only if the pipeline is at this version.
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
-    /// A pipeline that is not there is no failure.
+    /// Don't fail if the pipeline doesn't exist.
     #[arg(long)]
     ignore_not_found: bool,
-    /// Even if dead letters, or pushed records that are not delivered yet, are lost with it.
+    /// Even if that loses dead letters, or pushed records that are not delivered yet.
     #[arg(long)]
     discard: bool,
     #[command(flatten)]

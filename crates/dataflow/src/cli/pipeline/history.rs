@@ -15,7 +15,7 @@ pub(crate) struct Args {
     server: Server,
     /// The pipeline's id.
     id: String,
-    /// At most so many events.
+    /// Show at most this many events.
     #[arg(long, default_value_t = 100)]
     limit: u64,
     /// The newest event first.
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Only events after this number; with --newest-first, only those before it.
     #[arg(long, value_name = "NUMBER")]
     after: Option<u64>,
-    /// The whole detail of each event, which on a terminal is cut otherwise.
+    /// Don't truncate the details of events on a terminal.
     #[arg(long)]
     wide: bool,
 }

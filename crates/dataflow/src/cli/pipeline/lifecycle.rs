@@ -35,7 +35,7 @@ struct Target {
     server: Server,
     /// The pipeline's id.
     id: String,
-    /// Repeated with the same key, the request has no second effect.
+    /// A repeated request with the same key has no second effect.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
@@ -44,7 +44,7 @@ struct Target {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Wait {
-    /// How long to wait for the stop: `10s`, `1m`; it goes on stopping after that.
+    /// How long to wait for the stop: `10s`, `1m`; the pipeline continues to stop after that.
     #[arg(long, value_name = "DURATION")]
     pub(super) wait: Option<String>,
 }
@@ -87,8 +87,8 @@ pub(crate) async fn ask(
     let answer: Changed<PipelineView> = client.change(request).await?;
     if answer.unchanged {
         match answer.body.status {
-            status if action == "stop" => eprintln!("{id} does not run ({status}): nothing to do"),
-            status => eprintln!("{id} is {status} already: nothing to do"),
+            status if action == "stop" => eprintln!("{id} is not running ({status}): nothing to do"),
+            status => eprintln!("{id} is already {status}: nothing to do"),
         }
     }
     Ok(answer.body)

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// Only those with this label; may be given several times.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
-    /// At most so many; without it, all.
+    /// Show at most this many. Default: all.
     #[arg(long)]
     limit: Option<usize>,
     /// Only those after this id.

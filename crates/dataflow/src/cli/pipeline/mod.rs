@@ -18,27 +18,27 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a pipeline from a file.
+    /// Create a pipeline from a file.
     Create(create::Args),
-    /// Change a pipeline to what a file says.
+    /// Change a pipeline to the spec in a file.
     Update(update::Args),
     /// List pipelines.
     List(list::Args),
     /// Show a pipeline.
     Get(get::Args),
-    /// Run a pipeline, from its checkpoint on.
+    /// Run a pipeline from its checkpoint.
     Start(lifecycle::Start),
-    /// Stop a pipeline once what is under way is settled.
+    /// Stop a pipeline once the records in flight are settled.
     Stop(lifecycle::Stop),
-    /// Stop a pipeline if it runs, and run it.
+    /// Stop a pipeline if it is running, and run it again.
     Restart(lifecycle::Restart),
     /// Follow a pipeline until it is at rest: exit code 1 if it has failed, 3 if it has dead letters, 124 after --timeout.
     Watch(watch::Args),
-    /// Forget a pipeline; what it wrote stays.
+    /// Delete a pipeline; its output stays.
     Delete(delete::Args),
-    /// Say all that is wrong with the pipeline of a file, without making it.
+    /// Report everything that is wrong with the pipeline in a file, without creating it.
     Validate(validate::Args),
-    /// Show what has happened to a pipeline.
+    /// Show a pipeline's history.
     History(history::Args),
 }
 

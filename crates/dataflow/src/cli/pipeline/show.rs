@@ -95,7 +95,7 @@ pub(crate) fn notes(pipeline: &PipelineView, place: &str) -> String {
     text.push_str(&causes::text(causes));
     text.push_str(&format!(
         "  list them: dataflow dead-letters list {id}{place}\n  \
-         get their bytes, to mend them and run them again: dataflow dead-letters export {id}{place}\n"
+         export their bytes, to correct them and run them again: dataflow dead-letters export {id}{place}\n"
     ));
     text
 }

@@ -17,18 +17,18 @@ pub(crate) struct Args {
     /// Only if the pipeline is at this version.
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
-    /// Even if that gives up positions: what has none is read from where the source begins.
+    /// Even if that gives up positions: partitions without a position are read from the source's beginning.
     #[arg(long)]
     reset: bool,
-    /// Even if another target then lacks what was delivered so far: it gets what comes from here on.
+    /// Even if the new target then lacks the records delivered so far: it gets only later ones.
     #[arg(long)]
     retarget: bool,
-    /// Even if the sink can't be asked what it has (a change of source or sink).
+    /// Even if the sink's progress can't be read (after a change of source or sink).
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     wait: Wait,
-    /// Repeated with the same key, the request has no second effect.
+    /// A repeated request with the same key has no second effect.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) struct Args {
 pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure> {
     let spec = spec_file::read(&args.file.path)?;
     let id = spec_file::id_in(&spec).ok_or_else(|| {
-        Failure::invalid("the file does not say which pipeline it is for", Vec::new()).fix("give it a pipelineId")
+        Failure::invalid("the file does not name its pipeline", Vec::new()).fix("give it a pipelineId")
     })?;
     let mut query: Vec<_> = [("reset", args.reset), ("retarget", args.retarget), ("force", args.force)]
         .into_iter()
@@ -51,7 +51,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     let request = request.idempotency_key(args.idempotency_key.as_deref()).because(&args.because);
     let pipeline: PipelineView = args.server.client()?.send(request).await?;
     if pipeline.stopping {
-        eprintln!("{id} is still stopping, and is changed then");
+        eprintln!("{id} is still stopping; it is changed after that");
     }
     Ok(super::show(&pipeline, output))
 }

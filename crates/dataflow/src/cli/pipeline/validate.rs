@@ -19,11 +19,12 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     #[command(flatten)]
     file: SpecFile,
-    /// Ask this node, which knows its own connections, instead of checking here; without --config, DATAFLOW_SERVER may name it:
-    /// if that one can't be reached, it is checked here, but for the connections that only it knows.
+    /// Ask this node, which knows its own connections, instead of checking here. Without --config, DATAFLOW_SERVER may
+    /// name the
+    /// node: if it can't be reached, the file is checked here, except for connections that only the node knows.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// Settings file (TOML) with the connections that the pipeline names, where it is checked here (or DATAFLOW_CONFIG).
+    /// Settings file (TOML) with the connections that the pipeline names, for checking here (or DATAFLOW_CONFIG).
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     config: Option<PathBuf>,
 }
@@ -51,7 +52,7 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
         Some(url) => match Client::new(&url)?.send(Request::post(&["pipelines", "validate"]).body(&spec)).await {
             Err(unreachable) if unreachable.kind == Kind::Unreachable && !asked => {
                 eprintln!(
-                    "{}: checked here, but for what only the node knows: its connections, files and secrets",
+                    "{}: checked here, except for what only the node knows: its connections, files and secrets",
                     unreachable.message
                 );
                 without_the_nodes(here()?)

@@ -17,11 +17,12 @@ pub(crate) struct Args {
     server: Server,
     /// The pipeline's id.
     id: String,
-    /// Longest wait: `30s`, `10m`. After it, watching ends with exit code 124; the pipeline goes on.
+    /// Longest wait: `30s`, `10m`. After that, watching ends with exit code 124; the pipeline keeps running.
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Millis>,
-    /// How long an error may last while the node tries again. After it, watching ends with exit code 1 and says the error;
-    /// the pipeline goes on trying.
+    /// How long an error may last while the node retries. After that, watching ends with exit code 1 and prints the
+    /// error; the
+    /// pipeline keeps retrying.
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     patience: Millis,
 }
@@ -39,9 +40,9 @@ pub(crate) async fn main(args: Args, output: Output) -> Result<Outcome, Failure>
     };
     let pipeline = match args.timeout {
         None => following.await?,
-        Some(most) => tokio::time::timeout(most.into(), following).await.map_err(|_| {
-            Failure::new(Kind::TimedOut, format!("{} has not come to its end within {most}", args.id))
-        })??,
+        Some(most) => tokio::time::timeout(most.into(), following)
+            .await
+            .map_err(|_| Failure::new(Kind::TimedOut, format!("{} has not finished within {most}", args.id)))??,
     };
     if output == Output::Table {
         super::show(&pipeline, output);

@@ -84,7 +84,7 @@ fn failure(error: dataflow_verify::Error) -> Failure {
     match error {
         Error::NotNow { fix, .. } => Failure { fix, ..Failure::failed(message) },
         Error::Invalid { problems, .. } => Failure::invalid(message, problems)
-            .fix("give the settings that the node has: --config FILE, and the variables that its secrets are in"),
+            .fix("give the node's settings: --config FILE, and the variables that hold its secrets"),
         Error::Connector { error: dataflow_sdk::Error::Fatal { fix, .. }, .. } => {
             Failure { fix, ..Failure::failed(message) }
         }

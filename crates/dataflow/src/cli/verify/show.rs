@@ -27,20 +27,20 @@ pub(super) fn text(report: &Report) -> String {
         ("dead letter doubled", &dead_letters.doubled),
         ("dead letter altered", &dead_letters.altered),
         ("dead letter unexpected", &dead_letters.unexpected),
-        ("dead letter taken at the database's word", &report.at_its_word),
+        ("dead letter accepted on the database's word", &report.at_its_word),
     ];
     for (what, finding) in findings {
         section(&mut text, what, finding);
     }
     if !rows.unwritten.is_empty() {
-        let chosen = if report.leaves_out { ", as the spec says" } else { "" };
+        let chosen = if report.leaves_out { ", as the spec asks" } else { "" };
         text.push_str(&format!("\nfields that were not written{chosen}: {}\n", rows.unwritten.len()));
         for Unwritten { field, records, example } in rows.unwritten.iter().take(MOST) {
             text.push_str(&format!("  {field}, of {} rows; first {}\n", thousands(*records), one(example)));
         }
         if !report.leaves_out {
             text.push_str(
-                "  the target has no column for them: add it, or say that they are to be left out (unknownFields: ignore)\n",
+                "  the target has no column for them: add one, or set unknownFields: ignore to leave them out\n",
             );
         }
     }
@@ -59,32 +59,33 @@ pub(super) fn text(report: &Report) -> String {
         if report.unattributed > 0 {
             let count = thousands(report.unattributed);
             text.push_str(&format!(
-                "  {count} rows and dead letters may be those of records that can't be read any more\n"
+                "  {count} rows and dead letters may belong to records that can no longer be read\n"
             ));
         }
     }
     if !report.not_compared.is_empty() {
         text.push_str(&format!(
-            "\nnot compared, as they are other ones each time: {}\n",
+            "\nnot compared, because they have other values each time: {}\n",
             report.not_compared.join(", ")
         ));
     }
     if !report.not_durable.is_empty() {
-        text.push_str(&format!("\nwhat is there may not outlive a crash:\n  {}\n", report.not_durable.join("\n  ")));
+        text.push_str(&format!("\nthe target may lose data in a crash:\n  {}\n", report.not_durable.join("\n  ")));
     }
     match (report.shared, rows.unexpected.count + rows.doubled.count) {
         (_, 0) => {}
-        (true, _) => text.push_str("\nunexpected and doubled rows are not held against it (--shared)\n"),
+        (true, _) => text.push_str("\nunexpected and doubled rows are not counted as findings (--shared)\n"),
         (false, _) if *generation > 1 => text.push_str(
-            "\nthe earlier generations may have written some of these rows; where they did, or others write to the target, \
-             too: --shared\n",
+            "\nearlier generations may have written some of these rows; if they did, or if others also write to the target, use --shared\n",
         ),
         (false, _) => {}
     }
     text.push_str(&match (report.verified, lost(report)) {
         (false, _) => "\nNOT VERIFIED\n".into(),
         (true, None) => "\nverified: every record is accounted for\n".into(),
-        (true, Some(lost)) => format!("\nverified, but for what was lost by choice and is in no target: {lost}\n"),
+        (true, Some(lost)) => {
+            format!("\nverified, except for records that were lost by choice and are in no target: {lost}\n")
+        }
     });
     text
 }

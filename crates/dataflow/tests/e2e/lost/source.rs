@@ -214,7 +214,7 @@ async fn a_topic_that_lost_the_position() {
                 let error = flow.fails("position-lost").await;
                 let message = error["message"].as_str().unwrap();
                 assert!(message.contains("position 100") && message.contains(&topic.name), "{message}");
-                assert!(message.contains(&format!("positions {earliest} to")), "{message}");
+                assert!(message.contains(&format!("available are {earliest} to")), "{message}");
                 assert!(message.contains(&format!(" to {latest}")), "{message}");
                 assert!(error["fix"].as_str().unwrap().contains("onPositionLost"), "{error}");
                 match choice {

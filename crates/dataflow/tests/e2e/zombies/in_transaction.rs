@@ -55,7 +55,7 @@ async fn a_locked_sqlite_file_is_waited_for_and_its_holder_named() {
     // However often it is tried, each cause is logged once.
     let log = std::fs::read_to_string(house.path("node.log")).unwrap();
     let causes =
-        log.lines().filter_map(|line| line.split_once("; trying again")?.0.split_once("WARN")).map(|(_, cause)| cause);
+        log.lines().filter_map(|line| line.split_once("; retrying in")?.0.split_once("WARN")).map(|(_, cause)| cause);
     let causes: Vec<&str> = causes.filter(|cause| cause.contains("locked")).collect();
     assert!(
         !causes.is_empty() && causes.iter().all(|cause| causes.iter().filter(|other| *other == cause).count() == 1),

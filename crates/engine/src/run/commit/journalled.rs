@@ -34,8 +34,8 @@ impl Committer {
             Sealed::NotYet if much == Seal::All => Err(Failure::decide(
                 "not-sealed",
                 "sink",
-                "the sink was to make durable all that it has taken, and did not".into(),
-                "this is a bug of the sink; nothing was lost: the checkpoint is where it was",
+                "the sink did not make everything durable that it had accepted".into(),
+                "this is a bug in the sink; nothing was lost: the checkpoint is unchanged",
             )),
             Sealed::NotYet => {
                 // The journal knows all that it could, and is asked again at the next checkpoint.

@@ -274,7 +274,7 @@ fn passed_over(records: &Records, lost: &Lost) -> Warning {
     Warning {
         code: "position-lost",
         subject: partition.to_string(),
-        message: format!("{partition}: {reason}; {bytes}it went on from {} at {to}", records.from),
+        message: format!("{partition}: {reason}; {bytes}reading continued from {} at {to}", records.from),
         records: lost.records,
     }
 }

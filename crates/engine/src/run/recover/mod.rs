@@ -47,12 +47,13 @@ pub(crate) fn recover(
             Cause::JOURNAL_BEHIND,
             "sink",
             format!(
-                "the journal is behind the sink: the sink has tokens of generation {generation} ({}), which this journal has \
-                 never started: was the node's folder restored from a backup?",
+                "the journal is behind the sink: the sink has tokens of generation {generation} ({}), which this \
+                    journal never started. The node's folder may have been restored from a backup",
                 places(&after(&fresh, &ahead, &BTreeMap::new()).positions)
             ),
-            "choose: set the checkpoint to \"sink-token\" to go on where the sink is, or to \"journal\" or \"beginning\" to \
-             write again what the sink has had since; and look whether the pipeline is still what you made it",
+            "choose: set the checkpoint to \"sink-token\" to continue from the sink's position, or to \"journal\" or \
+                \"beginning\" to write again what the sink has received since; and check that the pipeline's spec is \
+                still the current one",
         ));
     }
     match (kind, token) {
@@ -65,14 +66,14 @@ pub(crate) fn recover(
             "token-missing",
             "sink",
             format!(
-                "the sink has no token of lane {lane}, but the journal has commit {journal_sequence} at {}, with {} record(s) that \
-                 were delivered: is it another target by now (its address, or what a variable in it stands for), or was it made \
-                 anew or restored from a backup?",
+                "lane {lane} has no token in the sink, but the journal is at commit {journal_sequence} ({}), with {} \
+                    record(s) delivered. The target may have been changed (its address, or a variable in it), recreated \
+                    or restored",
                 places(&known.positions),
                 progress.left.records + progress.by_lane.values().map(|lane| lane.counters.delivered).sum::<u64>()
             ),
-            "choose: set the checkpoint to \"beginning\" to write everything to this target, or to \"journal\" to go on after \
-             the last checkpoint, which counts what is not there as lost; or bring back the target that has it",
+            "choose: set the checkpoint to \"beginning\" to write everything to this target, or to \"journal\" to \
+                continue from the last checkpoint (missing records are counted as lost); or bring back the previous target",
         )),
         (Kind::Transactional, Some(token)) if token.sequence == journal_sequence => {
             if token.positions != known.positions && journal_sequence > 0 {
@@ -103,14 +104,14 @@ pub(crate) fn recover(
             "token-behind",
             "sink",
             format!(
-                "the sink's token of lane {lane} is at commit {} ({}), behind the journal's {journal_sequence} ({}): was \
-                 the target restored from a backup?",
+                "the sink's token of lane {lane} is at commit {} ({}), behind the journal's {journal_sequence} ({}). \
+                    The target may have been restored from a backup",
                 token.sequence,
                 places(&token.positions),
                 places(&known.positions)
             ),
-            "choose: set the checkpoint to \"sink-token\" to write again what the target has lost (what the source has no \
-             longer is then counted as lost), or to \"journal\" to leave it lost, which the ledger then says",
+            "choose: set the checkpoint to \"sink-token\" to write again what the target has lost (records that the \
+                source no longer has are counted as lost), or to \"journal\" to count all of it as lost",
         )),
         (Kind::Unfenced, _) if journal_sequence > 0 => Ok(opened(Recovery::AtLeastOnce, known)),
         (Kind::Keyed | Kind::Staged, _) if journal_sequence > 0 => Ok(opened(Recovery::Journal, known)),
@@ -135,11 +136,9 @@ fn forgotten(left: u64, held: u64) -> Failure {
         if held == 0 { "token-missing" } else { "token-behind" },
         "sink",
         format!(
-            "the sink's tokens say that it holds {held} of the {left} records that this pipeline has delivered before it was \
-             reset or changed: is it another target by now, or was it made anew or restored from a backup?"
+            "by its tokens the sink holds {held} of the {left} records that this pipeline delivered before it was reset or changed. The target may have been changed, recreated or restored"
         ),
-        "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to leave lost what is not there, \
-         which the ledger then says",
+        "choose: set the checkpoint to \"beginning\" to fill the target again, or to \"journal\" to count the missing records as lost",
     )
 }
 
@@ -151,15 +150,15 @@ fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
         Cause::JOURNAL_BEHIND,
         "sink",
         format!(
-            "the journal is behind the sink: the sink's token of lane {lane} is at pushed record {at}, but what this journal \
-             has received (up to {received}) does not lead there: was the node's folder restored from a backup? {pending} \
-             {} pending here, from {first}; batches that were acknowledged after the backup and had not reached \
-             the sink are gone",
+            "the journal is behind the sink: the sink's token of lane {lane} is at pushed record {at}, which this \
+                journal has not received (its last is {received}). The node's folder may have been restored from a \
+                backup. {pending} {} pending here, from {first}; batches that were acknowledged after the backup but \
+                had not reached the sink are gone",
             if pending == 1 { "record is" } else { "records are" },
         ),
-        "choose: set the checkpoint to \"journal\" to deliver all that is pending (what the sink has of it is written \
-         twice), to \"end\" to deliver nothing of it, or to the position of the first record to deliver; then let \
-         producers push again what was acknowledged after the backup and is not in the sink",
+        "choose: set the checkpoint to \"journal\" to deliver all pending records (those that the sink already has are \
+            written twice), to \"end\" to deliver none of them, or to the position of the first record to deliver; then \
+            let producers push again what was acknowledged after the backup and is not in the sink",
     )
 }
 

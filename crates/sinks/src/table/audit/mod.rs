@@ -58,7 +58,7 @@ impl Auditor for Gone {
     async fn expect(&mut self, rows: &Output) -> Result<(), Error> {
         for origin in self.origins.of(rows) {
             self.findings.expected += 1;
-            let example = || Example { place: Some("the table is not there".into()), ..self.origins.example(origin) };
+            let example = || Example { place: Some("the table does not exist".into()), ..self.origins.example(origin) };
             self.findings.lost.add(example);
         }
         Ok(())

@@ -101,7 +101,7 @@ fn without_a_copy_it_is_a_lost_position() {
             }
             match (choice, rest(&mut work)) {
                 ("fail", Err(Error::PositionLost { reason, .. })) => {
-                    assert!(reason.contains("written anew"), "{what}: {reason}");
+                    assert!(reason.contains("was rewritten"), "{what}: {reason}");
                     assert_eq!(reason.contains(&format!("{} bytes", half.len())), !half.is_empty(), "{what}: {reason}");
                 }
                 ("earliest", Ok(batches)) => {
