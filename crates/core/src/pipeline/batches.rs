@@ -3,7 +3,7 @@ use crate::{id::BatchId, limits::REMEMBERED_BATCHES};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What is remembered of a batch.
+/// A remembered batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Hash of its body.

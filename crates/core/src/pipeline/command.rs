@@ -1,4 +1,4 @@
-//! What may be asked of a pipeline.
+//! The commands of a pipeline.
 use crate::{
     chunk::{ChunkId, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, Reason, RunId, TraceParent},
@@ -22,10 +22,11 @@ pub struct Command {
     pub pipeline: PipelineId,
     /// Its id: repeated, the command changes nothing.
     pub id: CommandId,
-    /// What tells its request apart from another one under the same id; none: the platform itself asks, and never twice.
+    /// Distinguishes its request from another one with the same id; `None`: the platform itself sends it, and never
+    /// twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<u64>,
-    /// Who asks.
+    /// Who sent it.
     pub actor: Actor,
     /// Why, in the user's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,7 +43,7 @@ pub struct Command {
     pub request: Request,
 }
 
-/// What is asked. The first group comes from users, the second from the pipeline itself and its run.
+/// A request. The first group comes from users, the second from the pipeline itself and its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
@@ -50,14 +51,14 @@ pub enum Request {
     Create {
         /// What it is.
         spec: Box<PipelineSpec>,
-        /// What tells it apart from earlier ones of the same id.
+        /// Distinguishes it from earlier pipelines of the same id.
         incarnation: Incarnation,
     },
     /// Change what it is. While it runs, anything but name, description and labels has to wait until it has stopped.
     Update {
-        /// What is wanted.
+        /// The requested update.
         wanted: Wanted,
-        /// What that comes to.
+        /// Its effect.
         prepared: Prepared,
     },
     /// Run it, from the checkpoint on.
@@ -76,7 +77,7 @@ pub enum Request {
     ResetCheckpoint {
         /// In the user's words: `beginning`, `end`, `positions`, `sink-token`, `journal`.
         to: String,
-        /// Where to go on, of all partitions; a partition that is missing begins at its beginning.
+        /// Where each partition continues; a missing one starts at its beginning.
         positions: Positions,
         /// What lies between there and where it is, as far as the source [can tell](super::event::NewGeneration::passed).
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -107,7 +108,7 @@ pub enum Request {
         chunk: ChunkId,
     },
 
-    /// A run has opened its source and sink and knows where it goes on.
+    /// A run has opened its source and sink and knows where it continues.
     ReportOpened {
         /// Which run.
         run: RunId,
@@ -141,11 +142,11 @@ pub enum Request {
         /// All that it has learned.
         learned: Learned,
     },
-    /// A run goes on behind records that are no longer there, as the spec says.
+    /// A run continues after records that no longer exist, as the spec allows.
     ReportLost {
         /// Which run.
         run: RunId,
-        /// What was passed over.
+        /// The skipped records.
         lost: Lost,
     },
     /// Chunks of dead letters that lie together were joined into one, which is stored.
@@ -157,7 +158,7 @@ pub enum Request {
         /// What is to take their place.
         into: ChunkRef,
     },
-    /// A run has ended because it was told to.
+    /// A run has ended because it was stopped.
     ReportStopped {
         /// Which run.
         run: RunId,
@@ -166,13 +167,13 @@ pub enum Request {
         /// What the update comes to that waits for it.
         update: Option<Box<Prepared>>,
     },
-    /// A run cannot go on.
+    /// A run cannot continue.
     ReportFailed {
         /// Which run.
         run: RunId,
         /// Why.
         cause: Cause,
-        /// Wait of the restart policy with jitter, in milliseconds; none: no more restarts.
+        /// Wait of the restart policy with jitter, in milliseconds; `None`: no more restarts.
         restart_in: Option<u64>,
         /// What the update comes to that waits for its end.
         update: Option<Box<Prepared>>,

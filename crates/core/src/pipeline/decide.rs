@@ -1,4 +1,4 @@
-//! What follows from a command in a state.
+//! Decides a command in a state.
 use super::{
     Command, Event, Rejected, Request, State,
     commands::{
@@ -9,12 +9,13 @@ use super::{
     state::Received,
 };
 
-/// What follows from a command: what has happened, and what must now be done in the world.
+/// The result of a command: its events, and the effects to carry out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// What has happened. Empty: nothing (a command that was carried out before).
+    /// The events. Empty if nothing happened (a command that was carried out before).
     pub events: Vec<Event>,
-    /// What must be done, by the shard's owner alone, once the events are durable. Replaying a history does none of it.
+    /// The effects, which only the shard's owner carries out, once the events are durable. Replaying a history carries
+    /// out none.
     pub effects: Vec<Effect>,
     /// The answer to an ingested batch, a new or a repeated one.
     pub received: Option<Received>,

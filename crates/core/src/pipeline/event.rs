@@ -1,4 +1,4 @@
-//! What has happened to a pipeline.
+//! The events of a pipeline.
 use crate::{
     chunk::{ChunkId, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, Reason, RunId, TraceParent},
@@ -27,7 +27,7 @@ pub struct Event {
     pub trace: Option<TraceParent>,
     /// The command it follows from.
     pub command: CommandId,
-    /// What tells that command's request apart from another one under the same id.
+    /// Distinguishes that command's request from another one with the same id.
     pub hash: Option<u64>,
     /// What.
     pub fact: Fact,
@@ -60,16 +60,16 @@ pub enum Fact {
         /// Why.
         message: String,
     },
-    /// It was told to run; from here on it is Running.
+    /// It was started; from here on it is Running.
     PipelineStarted {
         /// Lanes of this generation.
         lanes: u32,
         /// Number of restarts in a row without progress that the restart policy has made; 0: a user started it.
         attempt: u32,
     },
-    /// It was told to stop; it is Running{stopping} until what is under way is settled.
+    /// It was asked to stop; it is Running{stopping} until records in flight are settled.
     StopRequested {
-        /// What follows once it has stopped. The last word counts.
+        /// What follows once it has stopped. The last command counts.
         then: Then,
     },
     /// It has stopped.
@@ -100,7 +100,7 @@ pub enum Fact {
         epoch: Epoch,
         /// Where each lane goes on, and why.
         lanes: Vec<LaneOpened>,
-        /// Up to this one, versions are this run's to write with; none: its sink has none.
+        /// This run may write with versions up to this one; `None`: its sink has no versions.
         versions: Option<u64>,
     },
     /// Partitions of the source were given to lanes: all that were there at the first start, and those that appeared since.
@@ -117,7 +117,7 @@ pub enum Fact {
         run: RunId,
         /// Where all lanes are, also those that have not moved.
         lanes: Vec<LaneProgress>,
-        /// Up to this one, versions are this run's to write with; none: as before.
+        /// This run may write with versions up to this one; `None`: unchanged.
         versions: Option<u64>,
     },
     /// Types were learned from the data.
@@ -136,16 +136,16 @@ pub enum Fact {
         /// What has taken their place.
         into: ChunkRef,
     },
-    /// It cannot go on.
+    /// It cannot continue.
     PipelineFailed {
         /// Why.
         cause: Cause,
-        /// When the restart policy starts it again; none: it waits for a user.
+        /// When the restart policy starts it again; `None`: it waits for a user.
         restart_at: Option<Timestamp>,
     },
     /// A bounded source has ended, and all of it is committed.
     PipelineCompleted,
-    /// It goes on from elsewhere.
+    /// It continues from elsewhere.
     CheckpointReset {
         /// In the user's words.
         to: String,
@@ -225,7 +225,7 @@ pub struct NewGeneration {
     /// Where the old one was, where that says nothing to the source any more and a user gave it up.
     #[serde(default, skip_serializing_if = "Positions::is_empty")]
     pub given_up: Positions,
-    /// What the sink had of the old one when it ended; its counts stay in the ledger.
+    /// The sink's progress in the old generation when it ended; its counts stay in the ledger.
     pub settled: Vec<LaneProgress>,
     /// Nothing that earlier ones left in the target is required of it any more: it had lost some of it, and a user has decided.
     /// So many records that they had delivered are lost with that.
@@ -241,7 +241,7 @@ pub struct NewGeneration {
     /// there are, it says 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passed: Vec<Lost>,
-    /// What users are told of it.
+    /// Warnings about it.
     #[serde(default, skip_serializing_if = "Warnings::is_empty")]
     pub notes: Warnings,
     /// The old one was not settled, for this reason, and a user forced it.
@@ -257,7 +257,7 @@ pub struct Retargeted {
     pub from: String,
     /// Where it writes now.
     pub to: String,
-    /// Records that were delivered to others, and that it goes on without.
+    /// Records that were delivered to other targets, and that this one lacks.
     pub records: u64,
 }
 
@@ -297,13 +297,13 @@ pub struct LaneProgress {
     pub handle: Option<serde_json::Value>,
 }
 
-/// Where a lane goes on, and why.
+/// Where a lane continues, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneOpened {
     /// Which lane.
     pub lane: u32,
-    /// What decided.
+    /// The decision.
     pub decision: Recovery,
     /// Commit number of the last checkpoint in the journal.
     pub journal_sequence: u64,
@@ -314,7 +314,7 @@ pub struct LaneOpened {
     pub progress: LaneProgress,
 }
 
-/// What decided where a lane goes on.
+/// The reason for where a lane continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Recovery {
@@ -338,7 +338,7 @@ pub struct Lost {
     pub partition: Partition,
     /// Where the pipeline was.
     pub from: Position,
-    /// Where it goes on.
+    /// Where it continues.
     pub to: Position,
     /// Number of records, as far as it can be known.
     pub records: u64,

@@ -1,4 +1,4 @@
-//! What was pushed to a pipeline with an `http` source.
+//! The records pushed to a pipeline with an `http` source.
 use super::{
     batches::{Batches, Received},
     event::{Fact, LaneProgress, Lost},
@@ -23,11 +23,11 @@ use std::collections::VecDeque;
 pub struct Inbox {
     /// Records received in all.
     pub received: u64,
-    /// Batches not yet behind the checkpoint, oldest first.
+    /// Batches that the checkpoint has not passed yet, oldest first.
     pub pending: VecDeque<Pending>,
     /// Bytes of [`Self::pending`] together.
     pub bytes: u64,
-    /// What tells all that was received in this order apart from anything else: see [`Line`].
+    /// Identifies the records received in this order: see [`Line`].
     pub line: Line,
     /// The last batches, by id.
     pub seen: Batches,

@@ -1,4 +1,4 @@
-//! Losses that no checkpoint is behind yet.
+//! Losses that no checkpoint has passed yet.
 use super::event::Lost;
 use crate::position::{Partition, Position, Positions};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ impl Passing {
         self.0.contains(lost)
     }
 
-    /// Where reading goes on after a loss that was found at this position.
+    /// Where reading continues after a loss found at this position.
     pub fn after(&self, partition: &Partition, at: &Position) -> Option<&Position> {
         let found = self.0.iter().find(|lost| lost.partition == *partition && lost.from == *at);
         found.map(|lost| &lost.to)

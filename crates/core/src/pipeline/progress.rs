@@ -25,12 +25,13 @@ use std::{
 pub struct Progress {
     /// The reading order that this belongs to.
     pub generation: Generation,
-    /// Those before it, and those that they [have met](NewGeneration::met): any other that a sink has was started by another journal.
+    /// Earlier generations, including those [found in the sink](NewGeneration::met). Any other generation in the sink
+    /// belongs to another journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<Generation>,
     /// Lanes of this generation, once it was started; [fixed](Self::fixed_lanes) once a run was opened.
     pub lanes: Option<u32>,
-    /// Where this generation began; of each partition that is planned, too.
+    /// Where this generation began, including each planned partition.
     pub begin: Positions,
     /// Which lane reads which partition.
     #[serde(default, skip_serializing_if = "Plan::is_empty")]
@@ -43,10 +44,10 @@ pub struct Progress {
     pub at: Option<Timestamp>,
     /// Chunks of dead letters in the order in which they were journalled; dead letter number n (from 1) is the n-th record over all.
     pub dead_letters: Vec<ChunkRef>,
-    /// What earlier generations have left in the target.
+    /// The records of earlier generations in the target.
     #[serde(default, skip_serializing_if = "Left::is_nothing")]
     pub left: Left,
-    /// What they have left in other targets, the last one at the end: an update may return to one of them.
+    /// Their records in other targets, the last target at the end: an update may return to one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub away: Vec<Away>,
     /// Records of earlier generations that the target does not have from this pipeline, or that are written to it again: they
@@ -62,7 +63,7 @@ pub struct Progress {
     /// Records that this generation passed over when it began. They count, unless another one begins before it commits anything.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub passed: u64,
-    /// What users are told of the last change.
+    /// Warnings about the last change.
     #[serde(default, skip_serializing_if = "Warnings::is_empty")]
     pub notes: Warnings,
     /// Records that were found lost, and that no checkpoint has passed yet.
@@ -70,7 +71,7 @@ pub struct Progress {
     pub passing: Passing,
 }
 
-/// What earlier generations have left in a target: it must still be there when the next one makes its first commit.
+/// The records of earlier generations in a target: they must still exist at the first commit of the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Left {

@@ -1,4 +1,4 @@
-//! Why a command was turned down.
+//! Why a command was rejected.
 use crate::{
     pipeline::{command::Change, state::Status},
     position::{Partition, Position, Positions},
@@ -7,7 +7,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why a command was turned down. Nothing has happened.
+/// Why a command was rejected. Nothing has happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Rejected {
@@ -20,9 +20,9 @@ pub enum Rejected {
     /// Not in this state.
     #[error("can't {request} a pipeline that is {status}")]
     NotAllowed {
-        /// What was asked: `start`, `stop`, `update`, …
+        /// The request: `start`, `stop`, `update`, …
         request: String,
-        /// What it is.
+        /// The current status.
         status: Status,
         /// What to do about it.
         fix: Option<String>,
@@ -35,10 +35,10 @@ pub enum Rejected {
         /// The version it is at.
         actual: u64,
     },
-    /// What was asked is wrong in itself.
+    /// The request itself is invalid.
     #[error("the request has {} problem(s)", problems.len())]
     Invalid {
-        /// All that is wrong with it.
+        /// All findings.
         problems: Vec<Problem>,
     },
     /// The command's id was used for another request.
@@ -68,7 +68,7 @@ pub enum Rejected {
         /// All that it gives up.
         positions: Vec<GivenUp>,
     },
-    /// The change turns to another target, and nobody said that it may go on there without what was delivered before.
+    /// The change selects another target, without permission to continue there without the records delivered before.
     #[error("the new target does not have the {records} record(s) already delivered to the old one")]
     RetargetNeeded {
         /// How many.
@@ -101,11 +101,11 @@ pub enum Rejected {
 pub struct Doubled {
     /// Where.
     pub partition: Partition,
-    /// Where the pipeline would go on.
+    /// Where the pipeline would continue.
     pub from: Position,
     /// How far it has been.
     pub to: Position,
-    /// How many lie between; none: the source can't tell.
+    /// How many lie between; `None`: the source can't tell.
     pub records: Option<u64>,
 }
 
@@ -124,12 +124,12 @@ pub struct GivenUp {
     pub partition: Partition,
     /// Where the pipeline is.
     pub from: Position,
-    /// Where it would go on, in words.
+    /// Where it would continue, in words.
     pub to: String,
 }
 
 impl GivenUp {
-    /// Turns a change down that gives up these positions.
+    /// Rejects a change that gives up these positions.
     pub(super) fn check(positions: &Positions, change: &Change) -> Result<(), Rejected> {
         let given_up = positions.iter().filter_map(|(partition, from)| {
             let to = change.given_up.get(partition)?.clone();

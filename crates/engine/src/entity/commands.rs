@@ -115,7 +115,7 @@ impl Entity {
         queries::state(&self.around, &self.slot)
     }
 
-    /// What connectors and transforms have to say of a spec.
+    /// Checks a spec with its connectors and transforms.
     fn check(&self, spec: &PipelineSpec) -> Result<(), Rejected> {
         let problems = self.around.parts.plugins.check(spec);
         if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
@@ -249,7 +249,7 @@ impl Entity {
         pipeline.progress.reached_with(settlement.lanes(), is_after)
     }
 
-    /// Turns down to write records again to a target that has them and does not recognise them.
+    /// Refuses to write records again to a target that has them but can't recognise them.
     async fn written_twice(
         &self,
         pipeline: &Pipeline,
@@ -282,7 +282,7 @@ impl Entity {
         if places.is_empty() { Ok(()) } else { Err(Rejected::SinkAhead { places }) }
     }
 
-    /// What lies between what was read so far and where it goes on.
+    /// The records between the current position and the one to continue from.
     async fn passed(
         &self,
         pipeline: &Pipeline,
@@ -318,7 +318,7 @@ fn is_after(source: Option<&dyn Source>, one: &Position, other: &Position) -> bo
     source.is_some_and(|source| source.is_same(one, other) && source.order(one, other) == Some(Ordering::Greater))
 }
 
-/// Turns down to go on at a position of the sink that means nothing here.
+/// Refuses to continue from a sink position that means nothing in this journal.
 fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
     let (first, received, new) = (inbox.first(), inbox.received, inbox.first_in(since));
     let message = format!(
@@ -330,7 +330,7 @@ fn nowhere_here(inbox: &Inbox, at: &Position, since: &str) -> Rejected {
     Rejected::Invalid { problems: vec![problem] }
 }
 
-/// Turns down to pass over pushed records that were acknowledged and are not delivered yet.
+/// Refuses to skip acknowledged pushed records that are not delivered yet.
 fn still_pending(pipeline: &Pipeline, settlement: &Settlement, positions: &Positions) -> Result<(), Rejected> {
     let Some(discarded) = pipeline.inbox.discarded(&pipeline.progress, settlement.lanes(), positions) else {
         return Ok(());

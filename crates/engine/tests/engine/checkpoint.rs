@@ -161,7 +161,11 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
         match house.act(reset(&to, false)).await {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
                 assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to", "undelivered"));
-                assert!(problems[0].message.contains(&format!("{lost} acknowledged pushed record(s)")), "{}", problems[0].message);
+                assert!(
+                    problems[0].message.contains(&format!("{lost} acknowledged pushed record(s)")),
+                    "{}",
+                    problems[0].message
+                );
             }
             other => panic!("{other:?}"),
         }

@@ -1,11 +1,11 @@
-//! A run goes on behind records that are no longer there.
+//! A run continues after records that no longer exist.
 use crate::{
     id::RunId,
     pipeline::{Command, Decision, Fact, Rejected, State, event::Lost},
 };
 
-/// Names what is passed over, once: a run that ends before a checkpoint is behind it is followed by one that finds the same.
-/// The ledger counts it with the commit that passes over it.
+/// Recorded once. A run that fails before the next checkpoint will find the same loss again. The ledger counts the loss
+/// with the commit that skips it.
 pub(in crate::pipeline) fn lost(
     state: &State,
     command: &Command,

@@ -25,7 +25,7 @@ pub(in crate::pipeline) fn start(state: &State, command: &Command, lanes: u32) -
     }
 }
 
-/// A restart by policy. That it is time, the timer says: by the clock of the wall, which may be set, it would come early or never.
+/// A restart by policy. The timer decides when; the wall clock may be changed.
 fn due(state: &State, failed: &Failed, command: &Command, lanes: u32) -> Result<Decision, Rejected> {
     match failed.restart_at {
         None => Err(not_allowed("start", state, "it waits for a user")),

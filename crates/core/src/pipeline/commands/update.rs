@@ -39,8 +39,8 @@ pub(in crate::pipeline) fn update(
     }
 }
 
-/// Has a running one stop for an update, in the place of one that is to be made already. To what it is now: nothing is
-/// changed. It starts again, unless it was to stay stopped before the update was asked for.
+/// Stops a running pipeline so it can be updated. Replaces a pending update; an update to the present spec cancels it.
+/// It starts again, unless it was to stay stopped before the update was asked for.
 fn once_stopped(
     running: &Running,
     command: &Command,

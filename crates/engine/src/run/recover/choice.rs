@@ -1,4 +1,4 @@
-//! Where a user goes on whose journal and target contradict each other, and what that leaves lost.
+//! Where a pipeline continues when journal and target contradict each other, and which records that loses.
 use super::since;
 use crate::{dead_letters::unnamed, region::ResetTo};
 use dataflow_core::{
@@ -11,19 +11,19 @@ use dataflow_core::{
 use dataflow_sdk::{sink::Kind, source::Source};
 use std::cmp::Ordering;
 
-/// Where a user goes on.
+/// The user's choice of where to continue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice<'a> {
     pub(crate) to: &'a ResetTo,
     /// Where the source begins, as far as that was asked.
     pub(crate) earliest: &'a Positions,
-    /// What can tell of positions; none: it can't be had.
+    /// Compares positions; `None` if the source is unavailable.
     pub(crate) source: Option<&'a dyn Source>,
 }
 
 impl<'a> Choice<'a> {
-    /// Where the records begin that the source still has; none: not known, or not of what was there at `known`: of what was there
-    /// before it was made anew, nobody knows how much was not read.
+    /// The first record that the source still has; `None` if unknown, or if the source was recreated since `known`.
+    /// After a recreate, the unread remainder is unknown.
     fn first(self, partition: &Partition, known: &Position) -> Option<&'a Position> {
         let first = self.earliest.get(partition)?;
         self.source?.is_same(known, first).then_some(first)
@@ -39,7 +39,7 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// How many records at most are between `from` and where the user goes on, of those before `known`.
+    /// The most records that lie between `from` and the chosen position, and before `known`.
     pub(crate) fn passed(self, from: &Positions, known: &Positions) -> u64 {
         let passed = known.iter().map(|(partition, known)| {
             let to = match self.to {
@@ -62,9 +62,9 @@ impl<'a> Choice<'a> {
         (!matches!(self.to, ResetTo::SinkToken)).then_some(known)
     }
 
-    /// Counts as lost what a lane has not read yet and the source has no longer, where the user goes on after it. Only of
-    /// sources whose offsets count records the first one is ever another than 0. After a token, only an inbox goes on
-    /// elsewhere than there: other sources say later what they have no longer.
+    /// Counts as lost the unread records of a lane that the source no longer has, if the user continues after them. The
+    /// first position is only ever other than 0 for sources whose offsets count records. After a token, only an inbox
+    /// continues elsewhere: other sources report missing records later.
     pub(crate) fn count_expired(self, lanes: Vec<LaneProgress>) -> Vec<LaneProgress> {
         let passes = |partition: &Partition, first: &Position| match self.to {
             ResetTo::Beginning | ResetTo::End => true,
@@ -87,11 +87,11 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// What is known of a lane once a user has decided between the target and the journal, which contradict each other; none if
-/// the choice is the token's and there is none. `held` is what a target without a token holds of the lane.
+/// The lane's progress once a user has decided between a contradicting target and journal; `None` if the choice is the
+/// token and there is none. `held` is what a target without a token holds of the lane.
 ///
-/// What the target has lost by an older backup is written again from the token or from before it; where the user goes
-/// on after it, the ledger counts it as lost.
+/// Records that the target has lost by an older backup are written again from the token or from before it; if the user
+/// continues after them, the ledger counts them as lost.
 pub(crate) fn decide(
     choice: Choice<'_>,
     begin: &Positions,
@@ -104,7 +104,7 @@ pub(crate) fn decide(
     }
     let known = LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..journalled.clone() };
     let (reached, has) = match token {
-        // The sink is ahead of an older journal: wherever that goes on, what the sink has had since counts.
+        // The sink is ahead of an older journal: wherever that continues, the sink's records since then count.
         Some(token) if token.sequence > known.sequence => {
             let LaneProgress { counters, chunks, warnings, .. } = since(token, &known);
             return Some(LaneProgress { counters, chunks, warnings, ..known });
@@ -119,7 +119,7 @@ pub(crate) fn decide(
     Some(left_lost(known, &has, passed))
 }
 
-/// What a target without a token holds of a lane, of which so many rows are missing.
+/// A lane's counters at a target without a token that lacks `missing` rows.
 pub(crate) fn held(kind: Kind, journalled: &Counters, missing: u64) -> Counters {
     match kind {
         Kind::Transactional => Counters::default(), // nothing tells that it is there
@@ -131,7 +131,7 @@ pub(crate) fn held(kind: Kind, journalled: &Counters, missing: u64) -> Counters 
     }
 }
 
-/// What was delivered and is in the target no longer, at most `passed` records of it, is lost.
+/// Counts delivered records that the target no longer has as lost, at most `passed` of them.
 fn left_lost(known: LaneProgress, target: &Counters, passed: u64) -> LaneProgress {
     let Counters { delivered, rows_written, lost, .. } = known.counters;
     let gone = delivered.saturating_sub(target.delivered).min(passed);

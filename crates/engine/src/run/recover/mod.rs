@@ -1,4 +1,4 @@
-//! Where a lane goes on: what the journal knows against what the sink has. Never a guess.
+//! Where a lane continues: compares the journal's progress with the sink's. Never a guess.
 use super::failure::Failure;
 use crate::dead_letters::{commit_of, unnamed};
 use dataflow_core::{
@@ -22,7 +22,7 @@ mod tests;
 
 pub(crate) use choice::{Choice, decide, held};
 
-/// Decides where a lane goes on.
+/// Decides where a lane continues.
 ///
 /// `progress` is what the journal knows, `token` what a transactional sink has of the lane, `others` what it has of other
 /// generations, `inbox` what was pushed.
@@ -130,7 +130,7 @@ pub(crate) fn still_held(others: &[Token], progress: &Progress) -> u64 {
     counted.map(|token| token.counters.delivered).sum()
 }
 
-/// The target has lost what it had before this generation began.
+/// The target has lost records from before this generation.
 fn forgotten(left: u64, held: u64) -> Failure {
     Failure::decide(
         if held == 0 { "token-missing" } else { "token-behind" },
@@ -142,7 +142,7 @@ fn forgotten(left: u64, held: u64) -> Failure {
     )
 }
 
-/// The sink has records that were pushed to this node, and that its journal has never received.
+/// The sink has pushed records that this journal has never received.
 fn behind(lane: u32, at: &Position, inbox: &Inbox) -> Failure {
     let (first, received) = (inbox.first(), inbox.received);
     let pending = received - first;
