@@ -1,4 +1,4 @@
-//! Who may call a node without authentication: nobody but the machine it is on, even through a browser.
+//! Limits calls without authentication to the node's own machine, even through a browser.
 //!
 //! A page from elsewhere can have its own name resolve to 127.0.0.1 and then talk to the node as if it were its own
 //! server (DNS rebinding); such a request bears the page's name in `Host`. And it can send simple requests to any

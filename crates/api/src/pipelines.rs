@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// Longest wait for the causes of dead letters.
 const COUNTING: Duration = Duration::from_secs(3);
 
-/// What GET shows beside the spec.
+/// The fields of GET beside the spec.
 const SHOWN_ONLY: &[&str] = &[
     "status",
     "stopping",
@@ -78,7 +78,8 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
 
 /// Make a pipeline
 ///
-/// It is checked as a whole, and all findings are told at once; nothing is contacted. It doesn't run until it is started.
+/// The spec is checked as a whole, and all findings are reported at once; nothing is contacted. It doesn't run until it
+/// is started.
 /// 409 if the id is taken; with `idempotent`, 200 and `DataFlow-Unchanged: true` if the pipeline there is the same.
 #[utoipa::path(post, path = "/api/pipelines", tag = "pipelines",
     request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schema NewPipeline"),

@@ -7,7 +7,7 @@ use dataflow_sdk::{Catalog, catalog::Connections, transform::Compiler};
 use futures::future::BoxFuture;
 use std::{fmt, sync::Arc};
 
-/// What the door is given of the node it belongs to.
+/// The parts of the node that the API uses.
 #[derive(Clone)]
 pub struct ApiState {
     /// All pipelines.

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Most examples of each kind of finding; the others are only counted.
 pub const MAX_EXAMPLES: usize = 100;
 
-/// What is to be audited.
+/// The subject of an audit.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
     /// Where each lane is, as the journal has it.
@@ -148,7 +148,7 @@ impl Finding {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Example {
-    /// Where in the source its record is; none: no record explains it.
+    /// The place of its record in the source; `None`: no record explains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
     /// Its record's place in the partition.
@@ -163,7 +163,7 @@ pub struct Example {
     /// The row as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
-    /// What differs, of an altered row.
+    /// The differing fields of an altered row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Difference>,
 }
@@ -174,9 +174,9 @@ pub struct Example {
 pub struct Difference {
     /// Its name.
     pub field: String,
-    /// What it should be; none: it should not be there.
+    /// The expected value; `None`: it should not exist.
     pub expected: Option<String>,
-    /// What it is; none: it is not there.
+    /// The value found; `None`: it does not exist.
     pub found: Option<String>,
 }
 
@@ -190,7 +190,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The number of no partition: no record stands behind the row.
+    /// Not the number of a partition: the row comes from no record.
     const NO_PARTITION: u32 = u32::MAX;
 }
 

@@ -1,4 +1,4 @@
-//! What transforms make of records, and what a sink is given.
+//! The output of transforms, which a sink receives.
 use crate::records::{Records, Span};
 use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array},
@@ -12,7 +12,7 @@ use dataflow_core::{
 };
 use std::{ops::Deref, sync::Arc};
 
-/// What a sink wants of each output row.
+/// The parts of each output row that a sink needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Demand {
     /// One JSON document a row, on one line: the original bytes where nothing was changed.
@@ -82,7 +82,7 @@ pub struct Output {
     /// The record of each output row, never falling. A record may be missing (filtered, dead) or repeated (UNNEST). Of rows
     /// without records: a number that tells each from the others.
     pub rows: Vec<u32>,
-    /// What is to become of each row at the target.
+    /// The operation of each row at the target.
     pub operations: Operations,
     /// The rows, as the sink demanded them.
     pub payload: Payload,
@@ -91,7 +91,7 @@ pub struct Output {
     pub side: Vec<ArrayRef>,
 }
 
-/// What is to become of rows at the target.
+/// The operations of rows at the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Operations {
     /// All of them are upserts.
@@ -128,7 +128,7 @@ pub enum Payload {
 #[derive(Clone, Debug)]
 pub struct Cells {
     values: RecordBatch,
-    /// For each column, the rows whose record has no such field; none: all have it. Empty: that is so of all columns.
+    /// For each column, the rows whose record lacks the field; `None`: all have it. Empty: so for all columns.
     absent: Vec<Option<BooleanBuffer>>,
 }
 
@@ -138,7 +138,7 @@ impl Cells {
         let absent = if absent.iter().all(Option::is_none) { Vec::new() } else { absent };
         Self { values, absent }
     }
-    /// The rows whose record has no such field; none: all have it.
+    /// The rows whose record lacks the field; `None`: all have it.
     pub fn absent(&self, column: usize) -> Option<&BooleanBuffer> {
         self.absent.get(column)?.as_ref()
     }
@@ -234,7 +234,7 @@ impl Output {
     }
 }
 
-/// What transforms made of one [`Records`]: what became of each record, and rows for the sink.
+/// The output of transforms for one [`Records`]: the fate of each record, and rows for the sink.
 #[derive(Clone, Debug)]
 pub struct Processed {
     /// The records, and with them the interval that is done.
@@ -272,7 +272,7 @@ pub struct Dead {
 pub struct Warning {
     /// Stable code, kebab-case: `unknown-field`, `ignored-field`.
     pub code: &'static str,
-    /// What it is about (a field): a warning is known by code and subject, and shown once with its count.
+    /// Its subject (a field): a warning is identified by code and subject, and shown once with its count.
     pub subject: String,
     /// What to know.
     pub message: String,

@@ -1,4 +1,4 @@
-//! What a connector is given of the node it runs on.
+//! The parts of the node that a connector can use.
 use crate::{inbox::Inbox, paths::Paths};
 use dataflow_core::{
     id::{Incarnation, PipelineId},
@@ -7,7 +7,7 @@ use dataflow_core::{
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// What a connector is given of the node it runs on.
+/// The parts of the node that a connector can use.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The pipeline it works for.
@@ -24,7 +24,7 @@ pub struct Context {
     pub paths: Arc<Paths>,
     /// Whether records are read a second time, to verify what became of them: as fast as they can be.
     pub again: bool,
-    /// What was pushed to this pipeline.
+    /// The records pushed to this pipeline.
     pub inbox: Option<Arc<dyn Inbox>>,
     /// Cancelled when the run must end now; whatever waits then gives up.
     pub stop: CancellationToken,

@@ -3,7 +3,7 @@
 use crate::transform::UnknownFields;
 use dataflow_core::types::Type;
 
-/// What the connectors of a pipeline declare.
+/// The declarations of a pipeline's connectors.
 #[derive(Clone, Debug, Default)]
 pub struct Declared {
     /// Of the records that the source reads.
@@ -12,7 +12,7 @@ pub struct Declared {
     pub sink: SinkRows,
 }
 
-/// What a source declares of its records.
+/// A source's declarations about its records.
 #[derive(Clone, Debug)]
 pub struct SourceRecords {
     /// Whether their values are texts without types, as those of CSV are.
@@ -29,7 +29,7 @@ impl Default for SourceRecords {
     }
 }
 
-/// A piece of metadata: its name behind `meta.`, and its type.
+/// A piece of metadata: its name after `meta.`, and its type.
 pub type Metadata = (&'static str, Type);
 
 /// The metadata that the records of every source have.
@@ -41,7 +41,7 @@ impl SourceRecords {
         OF_ALL.into_iter().chain(self.metadata.unwrap_or_default().iter().copied())
     }
 
-    /// The type of a piece of metadata; none: it has none of its own.
+    /// The type of a piece of metadata; `None`: it has no fixed type.
     pub fn type_of(&self, name: &str) -> Option<Type> {
         match name {
             "key" => Some(self.key),
@@ -51,7 +51,7 @@ impl SourceRecords {
     }
 }
 
-/// What a sink declares of the rows that it wants.
+/// A sink's declarations about the rows that it needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkRows {
     /// The output fields that a row is known by.

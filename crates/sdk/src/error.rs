@@ -1,4 +1,4 @@
-//! What can go wrong in a connector, by what the engine does about it.
+//! The errors of connectors, classed by how the engine reacts.
 use dataflow_core::{
     id::Generation,
     ledger::Counters,
@@ -15,7 +15,7 @@ pub enum Error {
         code: &'static str,
         /// What failed, where and why.
         message: String,
-        /// What may help, where waiting alone may not.
+        /// What to do where waiting alone may not help.
         fix: Option<String>,
     },
     /// It won't work until somebody changes something: the pipeline fails with this cause.
@@ -57,7 +57,7 @@ pub enum Error {
         wanted: Position,
         /// The first position that is still there.
         earliest: Position,
-        /// The position behind the last record.
+        /// The position after the last record.
         latest: Position,
         /// What happened to it, as far as it can be told.
         reason: String,
@@ -69,7 +69,7 @@ impl Error {
     pub fn transient(code: &'static str, message: impl Into<String>) -> Self {
         Self::Transient { code, message: message.into(), fix: None }
     }
-    /// A failure that a user must mend; the restart policy tries again all the same.
+    /// A failure that a user must fix; the restart policy still retries.
     pub fn fatal(code: &'static str, message: impl Into<String>) -> Self {
         Self::Fatal { code, message: message.into(), fix: None, retryable: true }
     }

@@ -3,12 +3,12 @@ use crate::{Problem, check::nearest, source::Source};
 use dataflow_core::position::{Partition, Position, Positions};
 use std::{cmp::Ordering, collections::BTreeMap};
 
-/// What there is of a partition: reading can go on from the first position to the last one, both included.
+/// The extent of a partition: reading can continue from any position between the first and the last one, both included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Before the first record that is there.
     pub first: Position,
-    /// Behind the last record; none: there is no end.
+    /// The position after the last record; `None`: there is no end.
     pub last: Option<Position>,
 }
 
@@ -21,7 +21,7 @@ impl std::fmt::Display for Extent {
     }
 }
 
-/// What there is of each partition.
+/// The extents of all partitions.
 pub type Extents = BTreeMap<Partition, Extent>;
 
 /// Most partitions that a finding names.

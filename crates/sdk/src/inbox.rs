@@ -1,4 +1,4 @@
-//! What was pushed to a pipeline over REST, as its `http` source reads it.
+//! The records pushed to a pipeline over REST, as its `http` source reads them.
 use crate::Error;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub struct Pushed {
     pub body: Bytes,
 }
 
-/// What was pushed to one pipeline.
+/// The records pushed to one pipeline.
 #[async_trait]
 pub trait Inbox: Send + Sync + std::fmt::Debug {
     /// The batch that holds record number `from` (counted from 0); waits until there is one. Cancel-safe.

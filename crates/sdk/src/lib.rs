@@ -1,4 +1,4 @@
-//! What the author of a source, a transform or a sink sees of DataFlow.
+//! The part of DataFlow that authors of sources, transforms and sinks use.
 //!
 //! A connector is one folder: a documented config struct (its manual: validation, catalogue, reference docs and CLI
 //! scaffold come from it), `check`, which never touches the network, and `open`, which does. Retry, back-off,

@@ -14,7 +14,7 @@ const MAX_LINKS: usize = 40;
 /// Which files of its node's machine a pipeline may touch.
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
-    /// Folders whose files pipelines may read and write; none: whatever the user of the process may.
+    /// Folders whose files pipelines may read and write; `None`: all that the process's user may.
     pub allowed: Option<Vec<PathBuf>>,
     /// Files and folders that no pipeline may touch, wherever they are: the node's state, its settings, its secrets.
     pub own: Vec<PathBuf>,

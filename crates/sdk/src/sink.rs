@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a sink can promise.
+/// The guarantee of a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -33,7 +33,7 @@ pub enum Kind {
 /// A checked sink, ready to be opened. Holds no connection.
 #[async_trait]
 pub trait Sink: Send + Sync + std::fmt::Debug {
-    /// What it can promise.
+    /// Its guarantee.
     fn kind(&self) -> Kind;
 
     /// Whether only one lane can write to it.
@@ -93,7 +93,7 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     }
 }
 
-/// What a pipeline has left where it has written.
+/// The traces of a pipeline at its target.
 #[derive(Clone, Debug)]
 pub struct Traces {
     /// The pipeline.
@@ -102,7 +102,7 @@ pub struct Traces {
     pub incarnation: Incarnation,
     /// The generations that have written there.
     pub generations: Vec<Generation>,
-    /// What the sink [said last](Opened::handle).
+    /// The sink's [last handle](Opened::handle).
     pub handle: Option<serde_json::Value>,
 }
 
@@ -121,7 +121,7 @@ pub enum TakeOver {
 /// Which lane is opened, and what the journal knows of it.
 #[derive(Clone, Debug)]
 pub struct OpenLane {
-    /// Who opens.
+    /// The opening pipeline.
     pub fence: Fence,
     /// Whether no run of this pipeline was ever opened before: it may replace what it finds.
     pub first: bool,
@@ -160,7 +160,7 @@ pub struct Opened {
     pub others: Vec<Token>,
     /// Where the generations of these tokens began: a partition that none of them names is still there.
     pub begins: BTreeMap<Generation, Positions>,
-    /// What the writer wants of each row.
+    /// The parts of each row that the writer needs.
     pub demand: Demand,
     /// What to know about the target, for the user: columns that nothing fills, …
     pub warnings: Vec<crate::batch::Warning>,
@@ -247,7 +247,7 @@ pub enum Seal {
     All,
 }
 
-/// What a staged sink has sealed.
+/// The result of sealing a staged sink.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sealed {
     /// Everything that was committed. The handle goes into the journal; what it names is [published](Writer::publish) then,
@@ -258,7 +258,7 @@ pub enum Sealed {
     NotYet,
 }
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// Rows inserted, updated or deleted. A sink may write each record of a key, or the last one only.

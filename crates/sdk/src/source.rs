@@ -91,7 +91,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         vec![None; records.len()]
     }
 
-    /// What there is of each partition.
+    /// The extent of each partition.
     ///
     /// # Errors
     /// If the server can't be asked.
@@ -140,10 +140,10 @@ pub struct Placed {
     pub bytes: Vec<u8>,
 }
 
-/// What becomes of a position when the settings of its source change.
+/// The effect of a source's new settings on a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// Reading goes on from it.
+    /// Reading continues from it.
     Yes,
     /// Its partition is not read any more. The position is kept for a source that reads it again, as long as something
     /// else is read on.
@@ -160,7 +160,7 @@ pub struct Assignment {
     pub lane: u32,
     /// Number of lanes.
     pub lanes: u32,
-    /// Where to go on. A partition that is missing is read from its beginning. May hold partitions of other lanes.
+    /// Where to continue. A missing partition is read from its beginning. May hold partitions of other lanes.
     pub positions: Positions,
     /// Which lane reads which partition, of a source that has a [plan](Source::plan).
     pub plan: Plan,
@@ -170,20 +170,20 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// The partitions that the plan gives to this lane, and where to read each; none: from its beginning.
+    /// The partitions that the plan assigns to this lane, and where to read each; `None`: from its beginning.
     pub fn planned(&self) -> BTreeMap<Partition, Option<Position>> {
         let mine = self.plan.iter().filter(|(_, lane)| **lane == self.lane);
         mine.map(|(partition, _)| (partition.clone(), self.positions.get(partition).cloned())).collect()
     }
 }
 
-/// Where to go on after a reset, and where a partition begins that was never read.
+/// Where to continue after a reset, and where a partition begins that was never read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Place {
     /// From the first record that is there.
     Beginning,
-    /// From behind the last record that is there.
+    /// After the last existing record.
     End,
 }
 
@@ -232,7 +232,7 @@ pub trait Reader: Send {
     }
 }
 
-/// What a reader read.
+/// The result of a read.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "the small variant comes once, at the end")]
 pub enum Read {

@@ -49,7 +49,7 @@ pub struct Volatile {
     pub rows: bool,
 }
 
-/// What a program is compiled from.
+/// The input of a program's compilation.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The transforms, in order.
@@ -60,11 +60,11 @@ pub struct Plan {
     pub demand: Demand,
     /// What source and sink declare.
     pub declared: Declared,
-    /// What this run and earlier ones have learned of the sink's columns.
+    /// The types of the sink's columns, as this run and earlier ones inferred them.
     pub learned: Learned,
 }
 
-/// What becomes of output fields that a table sink has no column for.
+/// How to treat output fields without a column in a table sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownFields {
     /// Left out, warned of and counted.

@@ -210,7 +210,7 @@ impl Entity {
                 Ok(LaneProgress { handle: opened.handle.or(progress.handle), ..progress })
             }
             Ok(recovered) => Ok(recovered.progress),
-            // Another node had taken the target over, with what this one had there: all of it is in the tokens that it gives back.
+            // Another node took over this target; our progress is inside its tokens.
             Err(Failure::Fatal(_)) if take_over == TakeOver::AnotherNode && token.is_none() && !ahead.is_empty() => {
                 found.own = true;
                 Ok(LaneProgress { counters: Counters::default(), chunks: Vec::new(), ..known.clone() })

@@ -1,4 +1,4 @@
-//! What another spec changes in what is read and written, compared after connections and defaults are filled in.
+//! Compares two specs by what they read and write, after connections and defaults are filled in.
 use super::{
     Catalog, Connections, Role, SourceConfig,
     connector::{Connector, Make, parse},
@@ -41,7 +41,7 @@ pub(super) fn reading<C: SourceConfig>(before: Option<Value>, after: Value, posi
 }
 
 impl Catalog {
-    /// What giving `after` the place of `before` changes, for a pipeline at these positions. Never touches the network.
+    /// The effect of replacing `before` by `after`, for a pipeline at these positions. Never touches the network.
     pub fn change(
         &self,
         before: &PipelineSpec,

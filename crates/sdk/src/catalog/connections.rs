@@ -59,7 +59,7 @@ impl Connections {
         &*self.secrets
     }
 
-    /// What pipelines may reach.
+    /// The secrets and files that pipelines may use.
     pub fn reach(&self) -> &Reach {
         &self.reach
     }
@@ -80,7 +80,7 @@ impl Connections {
                 return Err(Problem::new("connection", "type-mismatch", "must be a string, the name of a connection"));
             }
         };
-        // Who says itself where to connect gets nothing of a connection: its login is not for that server.
+        // A component with its own address gets nothing from a connection: the login is not for that server.
         let address = own.iter().find(|(field, value)| connector.is_address(field) && !value.is_null());
         let fields = match (&name, address) {
             (None, Some(_)) => None,
@@ -154,9 +154,9 @@ impl Connections {
 /// A config with its connection's fields, and where each comes from.
 #[derive(Debug)]
 pub(super) struct Merged {
-    /// What the component says itself.
+    /// The component's own fields.
     pub(super) own: Map<String, Value>,
-    /// What its connection adds.
+    /// The fields that its connection adds.
     pub(super) given: Map<String, Value>,
     /// Path of the connection.
     place: Option<String>,

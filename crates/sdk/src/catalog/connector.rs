@@ -47,7 +47,7 @@ pub struct Connector {
     pub summary: &'static str,
     /// How exactly-once holds with it, and what would void it.
     pub guarantee: &'static str,
-    /// What a sink can promise; none for a source.
+    /// The sink's guarantee; `None` for a source.
     pub kind: Option<Kind>,
     /// Which of the node's connections it may use, if any.
     pub connection: Option<&'static str>,
@@ -55,7 +55,7 @@ pub struct Connector {
     pub single_lane: bool,
     /// A sink's settings that change neither where it writes nor what.
     pub(super) tuning: &'static [&'static str],
-    /// What a source's records have behind `meta.`; none: anything.
+    /// The names after `meta.` that a source's records have; `None`: any.
     pub(super) metadata: Option<&'static [Metadata]>,
     pub(super) schema: Schema,
     pub(super) make: Make,

@@ -1,6 +1,6 @@
 //! A connector whose texts have no secrets in them: all that it says passes through here.
 //!
-//! A method that is added to one of these traits is forwarded here, too: the lint `missing_trait_methods` sees to it.
+//! A method that is added to one of these traits must be forwarded here: the lint `missing_trait_methods` enforces it.
 use super::redactor::Redactor;
 use crate::{
     Context, Error, Problem,

@@ -1,4 +1,4 @@
-//! What the schema of a connector says of each text of a config: whether it is a secret, a server's address, a path.
+//! Classifies each text of a config by its connector's schema: a secret, a server's address, a path.
 use super::passwords::{Place, Written, named_like_a_secret, places};
 use crate::check::join;
 use serde_json::Value;
@@ -121,14 +121,14 @@ fn part<'a>(schema: &'a Value, root: &'a Value, value: &Value) -> &'a Value {
         Value::String(_) => "string",
         Value::Null | Value::Bool(_) | Value::Number(_) => return schema,
     };
-    // A mark stands beside a reference, not behind it.
+    // A mark stands beside a reference, not inside its target.
     if Mark::of(schema).any() {
         return schema;
     }
     branches(schema, root, 0).into_iter().find(|branch| takes(branch, ty)).unwrap_or(schema)
 }
 
-/// What a schema comes down to: references followed, alternatives side by side.
+/// Resolves a schema: references followed, alternatives side by side.
 fn branches<'a>(schema: &'a Value, root: &'a Value, depth: usize) -> Vec<&'a Value> {
     if depth > 8 {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What pipelines may reach on the machine of their node.
+//! The secrets and files of the node's machine that pipelines may use.
 use crate::{
     check::Problem,
     paths::{Paths, real},
@@ -8,7 +8,8 @@ use std::{
     sync::Arc,
 };
 
-/// What pipelines may reach on the machine of their node: the secrets that they may refer to, the files that they may touch.
+/// The parts of the node's machine that pipelines may use: the secrets that they may refer to, the files that they may
+/// touch.
 /// By default all that the user of the process may. The connections of the settings are the operator's own, and have no limits.
 #[derive(Clone, Debug, Default)]
 pub struct Reach {

@@ -41,7 +41,7 @@ pub(super) fn redact(connector: Option<&Connector>, component: &Component) -> Co
     }
 }
 
-/// What a text holds that is secret and no reference.
+/// The part of a text that is a literal secret.
 fn literal(text: &str, mark: Mark) -> Option<&'static str> {
     let passwords = places(text);
     if passwords.iter().any(|place| !secrets::only_refers(&text[place.range.clone()])) {

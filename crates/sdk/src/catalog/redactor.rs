@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, Weak},
 };
 
-/// What is shown in the place of a secret.
+/// Shown in place of a secret.
 pub const REDACTED: &str = "***";
 
 /// So many characters of a secret in a row are hidden wherever they stand, also if they are only part of it.

@@ -118,7 +118,7 @@ pub(super) fn any(value: &Value) -> bool {
     }
 }
 
-/// What looks like a reference in a text where none is looked up.
+/// Finds text that looks like a reference where references are not resolved.
 fn misplaced(text: &str) -> Option<&str> {
     let starts = |kind: &str| text.find(&format!("${{{kind}:"));
     let at = starts("env").into_iter().chain(starts("file")).min()?;
@@ -216,7 +216,7 @@ pub(super) fn files(value: &Value) -> Vec<PathBuf> {
 /// Looks up what references stand for.
 pub(super) struct Lookup<'a> {
     pub(super) secrets: &'a dyn Secrets,
-    /// What may be referred to; none: the operator's own references.
+    /// The references that are allowed; `None`: the operator's own, which have no limits.
     pub(super) reach: Option<&'a Reach>,
     /// What was found.
     pub(super) found: Vec<String>,
@@ -251,7 +251,7 @@ impl Lookup<'_> {
         });
     }
 
-    /// Replaces what is not in the place of a password: those places are done, and may hold anything by now.
+    /// Replaces references outside the places of passwords: those are done, and may already hold any text.
     fn outside(&mut self, text: &str, path: &str, mark: Mark) -> String {
         let (mut whole, mut shown) = (String::new(), 0);
         for place in mark.secret_places(text) {

@@ -1,4 +1,4 @@
-//! What somebody may have meant.
+//! Suggests the nearest known name.
 
 /// The longest name that is compared with others.
 const MOST_BYTES: usize = 200;

@@ -249,7 +249,7 @@ fn own_output(spec: &PipelineSpec, catalog: &Catalog) -> Option<Problem> {
     Some(finding.fix("write to a file that the source's path does not match, for instance in another folder"))
 }
 
-/// What doesn't go together, although each part is right by itself.
+/// Finds parts that are valid alone but contradict each other.
 fn together(spec: &PipelineSpec, catalog: &Catalog) -> Vec<Problem> {
     let mut problems = Vec::new();
     if let Some(lanes @ 2..) = spec.lanes

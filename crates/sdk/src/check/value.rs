@@ -1,4 +1,4 @@
-//! What a schema says of a value by itself, without looking into it.
+//! Checks a value against its schema, without looking into it.
 use super::Problem;
 use dataflow_core::{spec::Millis, types::Type};
 use serde_json::{Map, Value};
@@ -76,7 +76,7 @@ pub(super) fn wrong_type(value: &Value, rules: &Map<String, Value>, path: &str) 
 const DURATION: &str = "duration";
 const TYPE: &str = "column-type";
 
-/// What is wrong with a text that is to be a duration or a type.
+/// The fault of a text that should be a duration or a type.
 pub(super) fn ill_formed(text: &str, rules: &Map<String, Value>, path: &str) -> Option<Problem> {
     // What a reference stands for is known only when it is looked up.
     let refers = text.contains("${");

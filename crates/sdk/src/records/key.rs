@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// What an id begins with that is no text: the rest is base64 (RFC 4648).
+/// Prefix of an id that is not text: the rest is base64 (RFC 4648).
 const BASE64: &str = "base64:";
 
-/// What the bytes of keys stand for.
+/// The format of key bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyFormat {

@@ -19,7 +19,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What the extension of a path says.
+    /// The compression by a path's extension.
     pub fn of(path: &Path) -> Self {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz" | "gzip") => Self::Gzip,

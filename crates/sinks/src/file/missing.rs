@@ -1,4 +1,4 @@
-//! What a file holds no longer of what was delivered to it: it was cut, an older copy has taken its place, or it is gone.
+//! Counts delivered lines that a file no longer holds: it was truncated, replaced by an older copy, or is gone.
 use super::{
     FileSink, Format,
     handle::{self, Handle},

@@ -1,4 +1,4 @@
-//! What a SQLite file says of a table.
+//! Reads the definition of a table from a SQLite file.
 use super::types;
 use crate::table::{
     Care, Found, FoundColumn,

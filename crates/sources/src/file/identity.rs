@@ -1,4 +1,4 @@
-//! What a file is known by, so that another one under the same name is noticed, and the same one under another name.
+//! The identity of a file: detects another file under the same name, and the same file under another name.
 use super::piece::{PIECE, Piece, number};
 use dataflow_core::position::Position;
 use std::{
@@ -268,7 +268,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Which file a position is of; none: not known.
+/// The file of a position; `None`: unknown.
 pub(crate) fn file(position: &Position) -> Option<&str> {
     position.identity.as_deref()?.split('@').next()
 }

@@ -1,4 +1,4 @@
-//! What follows from a position that is not there any more.
+//! Handles a position that no longer exists.
 use super::{
     Compression, FileSource,
     content::{Content, failed},

@@ -1,4 +1,4 @@
-//! What files are called in positions, metadata and messages.
+//! The names of files in positions, metadata and messages.
 //!
 //! A path is bytes, a name is text. A path that is UTF-8 is its own name; a byte that is not, a control character and a
 //! backslash are written `\xE9`, `\x0A`, `\\`, so that no two paths have the same name, and a name can be printed.

@@ -1,4 +1,4 @@
-//! What is to be done for files that are read as they are, given what was read of which before.
+//! Plans how to read files that are not followed, from what was read of each before.
 //!
 //! A name is a hint. Which file is which is told by device and inode, and by what was read of it:
 //!

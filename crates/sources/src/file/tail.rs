@@ -19,11 +19,11 @@ use std::{
     sync::Arc,
 };
 
-/// What is wrong with a file that holds something else where it was read.
+/// The fault of a file whose content before the position has changed.
 const ANEW: &str = "the file was rewritten";
-/// What is wrong with a file whose last line has grown.
+/// The fault of a file whose last line has grown.
 const TORN: &str = "its last line had no line break and was taken as complete, but has grown since";
-/// What is wrong with a file that is another one.
+/// The fault of a path that now leads to another file.
 pub(super) const REPLACED: &str = "another file has taken its place";
 /// How much is read at once.
 pub(super) const BLOCK: usize = 256 << 10;

@@ -1,4 +1,4 @@
-//! What compressed files hold. Each is unpacked once for a question, as long as it stays as it is.
+//! The content of compressed files. Each is unpacked once per question, as long as it doesn't change.
 use super::{
     Compression,
     content::Content,

@@ -14,7 +14,7 @@ use dataflow_sdk::{
 use datafusion_sql::sqlparser::ast;
 use std::collections::BTreeSet;
 
-/// What is done to each batch, in order.
+/// The steps for each batch, in order.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Only rows for which the condition is true go on.

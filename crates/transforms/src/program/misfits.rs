@@ -1,4 +1,4 @@
-//! What becomes of values that don't fit what was asked for.
+//! The fate of values that don't fit the requested type.
 use super::frame::Frame;
 use arrow::array::AsArray;
 use dataflow_formats::decode;

@@ -17,7 +17,7 @@ const SHOWN: usize = 64;
 /// Most fields of a record that are named.
 const MAX_NAMED: usize = 5;
 
-/// What becomes of output fields without a column.
+/// The fate of output fields without a column.
 #[derive(Debug)]
 pub(crate) struct Unknown {
     rule: UnknownFields,
