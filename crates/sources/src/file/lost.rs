@@ -34,7 +34,7 @@ pub(super) fn moved(source: &FileSource, path: &Path, file: &File, lost: Lost<'_
     let Lost { wanted, reason, bytes } = lost;
     let told = match bytes {
         0 => reason.to_owned(),
-        bytes => format!("{reason}; {bytes} of its bytes were not read"),
+        bytes => format!("{reason}; {bytes} bytes of it were not read"),
     };
     let reason = told.as_str();
     let partition = partition(path);

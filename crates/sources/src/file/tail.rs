@@ -139,7 +139,7 @@ impl Tail {
             return lost(if same { ANEW } else { REPLACED });
         }
         if let Some(known) = known.filter(|known| known.unsaid > 0) {
-            let reason = format!("{REPLACED}; {} of its bytes were not read", known.unsaid);
+            let reason = format!("{REPLACED}; {} bytes of it were not read", known.unsaid);
             let loss = Loss { records: 0, bytes: known.unsaid, reason: &reason };
             let to = position(at, Some(known.after_loss(0)));
             return Ok(Opened::Moved(passed_over(partition(path), from.clone(), to, loss)));

@@ -553,7 +553,7 @@ async fn what_was_not_read_of_a_file_that_was_replaced_is_counted() {
                 fs::rename(dir.path().join("new"), &path).unwrap();
             }
             let error = reading.on(&source, ALL).await.unwrap_err();
-            assert!(error.to_string().contains(&format!("{unread} bytes that had been there")), "{what}: {error}");
+            assert!(error.to_string().contains(&format!("{unread} bytes of it were not read")), "{what}: {error}");
             let built = source.clone().build();
             let to = built.resolve(&context(), &place).await.unwrap();
             reading.positions = built.given_up(&context(), &reading.positions, to).await.unwrap();
