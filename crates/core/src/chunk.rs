@@ -1,5 +1,5 @@
 //! Chunks: blobs beside the journal, which count only once a fenced event or a token names them.
-use crate::id::{Epoch, Generation, Incarnation, PipelineId, RunId};
+use crate::id::{Epoch, Generation, Incarnation, PipelineId};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -37,11 +37,11 @@ pub struct ChunkName {
 /// What a chunk of a pipeline is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Dead letters of one commit. Each attempt writes a chunk of its own: one that a failed commit named is never written over.
+    /// Dead letters of one commit. Each opening of the lane writes a chunk of its own: one that a failed commit named is never written over.
     Letters {
-        /// The run.
-        run: RunId,
-        /// Its lane.
+        /// The [opening](crate::token::Fence::opening) of the lane.
+        opening: u64,
+        /// The lane.
         lane: u32,
         /// The lane's commit.
         commit: u64,
@@ -89,7 +89,9 @@ impl fmt::Display for ChunkName {
         let Self { pipeline, incarnation, epoch, content } = self;
         write!(f, "{}{epoch}/", Self::prefix(pipeline, incarnation))?;
         match content {
-            Content::Letters { run, lane, commit, letters } => write!(f, "letters.{run}.{lane}.{commit}.{letters}"),
+            Content::Letters { opening, lane, commit, letters } => {
+                write!(f, "letters.{opening}.{lane}.{commit}.{letters}")
+            }
             Content::JoinedLetters { before, letters } => write!(f, "joined.{before}.{letters}"),
             Content::MissingLetters { generation, lane, commit, before } => {
                 write!(f, "missing.{generation}.{lane}.{commit}.{before}")
@@ -131,8 +133,8 @@ impl FromStr for Content {
         let number = |text: &str| text.parse::<u64>().map_err(|_| Unknown);
         let lane_of = |text: &str| text.parse::<u32>().map_err(|_| Unknown);
         Ok(match parts[..] {
-            ["letters", run, lane, commit, letters] => Self::Letters {
-                run: RunId(number(run)?),
+            ["letters", opening, lane, commit, letters] => Self::Letters {
+                opening: number(opening)?,
                 lane: lane_of(lane)?,
                 commit: number(commit)?,
                 letters: number(letters)?,

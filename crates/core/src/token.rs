@@ -20,8 +20,17 @@ pub struct Fence {
     pub generation: Generation,
     /// Which lane.
     pub lane: u32,
-    /// The epoch of the shard's owner when the run was opened.
+    /// The epoch of the shard's owner when the lane was opened.
     pub epoch: Epoch,
+    /// Which opening within that epoch: each has a number of its own, and a later one a greater.
+    pub opening: u64,
+}
+
+impl Fence {
+    /// Of two writers of a lane, the later one has the greater rank: a sink takes nothing from the other.
+    pub fn rank(&self) -> (Epoch, u64) {
+        (self.epoch, self.opening)
+    }
 }
 
 /// State of one lane after a commit. Absolute, so that the last one says all.

@@ -4,7 +4,6 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkName, ChunkRef, Content},
-    id::RunId,
     limits::JOINED_LETTERS,
     time::Timestamp,
     token::Fence,
@@ -128,8 +127,8 @@ impl TryFrom<LetterV1> for DeadLetter {
 }
 
 /// The name of the chunk of a commit's dead letters.
-pub(crate) fn chunk_id(fence: &Fence, run: RunId, commit: u64, letters: u64) -> ChunkId {
-    named(fence, Content::Letters { run, lane: fence.lane, commit, letters })
+pub(crate) fn chunk_id(fence: &Fence, commit: u64, letters: u64) -> ChunkId {
+    named(fence, Content::Letters { opening: fence.opening, lane: fence.lane, commit, letters })
 }
 
 fn named(fence: &Fence, content: Content) -> ChunkId {

@@ -56,6 +56,7 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     reopening_goes_on(&fresh().await).await;
     if fresh().await.sink().kind() == Kind::Transactional {
         zombies_are_fenced(&fresh().await).await;
+        zombies_of_the_same_epoch_are_fenced(&fresh().await).await;
         tokens_come_back(&fresh().await).await;
         commits_are_applied_once(&fresh().await).await;
         lanes_are_apart(&fresh().await).await;
@@ -227,6 +228,27 @@ async fn zombies_are_fenced(subject: &dyn Subject) {
     let error = try_open(subject, &fence(PIPELINE, 1), None).await.err();
     assert!(matches!(error, Some(Error::Fenced(_))), "an older epoch's opening: {error:?}");
     expect(subject, &[(1, "Ann"), (3, "Cid")], "nothing of an older epoch takes effect").await;
+}
+
+async fn zombies_of_the_same_epoch_are_fenced(subject: &dyn Subject) {
+    let of = |opening| Fence { opening, ..fence(PIPELINE, 3) };
+    let opened = |opening| async move {
+        try_open(subject, &of(opening), None).await.unwrap_or_else(|error| panic!("opening {opening}: {error}"))
+    };
+    let mut old = opened(8).await;
+    old.commit(1, &[pair(1, "Ann")]).await;
+    let mut new = opened(9).await;
+    let error = old.try_commit(2, &[pair(2, "zombie")]).await;
+    assert!(matches!(error, Err(CommitError::Failed(Error::Fenced(_)))), "an earlier opening's commit: {error:?}");
+    new.commit(2, &[pair(3, "Cid")]).await;
+    let error = try_open(subject, &of(8), None).await.err();
+    assert!(matches!(error, Some(Error::Fenced(_))), "an earlier opening: {error:?}");
+    new.close().await;
+    // The counter of openings begins anew with the process, whose epoch is higher.
+    let next = Fence { opening: 1, ..fence(PIPELINE, 4) };
+    let mut next = try_open(subject, &next, None).await.unwrap_or_else(|error| panic!("the next epoch: {error}"));
+    next.commit(3, &[pair(4, "Dan")]).await;
+    expect(subject, &[(1, "Ann"), (3, "Cid"), (4, "Dan")], "nothing of an earlier opening takes effect").await;
 }
 
 async fn tokens_come_back(subject: &dyn Subject) {

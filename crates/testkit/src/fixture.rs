@@ -51,7 +51,7 @@ fn incarnation() -> Incarnation {
 /// The fence of lane 0, generation 1 of a pipeline.
 pub fn fence(pipeline: &str, epoch: u64) -> Fence {
     let (pipeline, generation) = (id(pipeline), Generation::FIRST);
-    Fence { pipeline, incarnation: incarnation(), generation, lane: 0, epoch: Epoch(epoch) }
+    Fence { pipeline, incarnation: incarnation(), generation, lane: 0, epoch: Epoch(epoch), opening: 1 }
 }
 
 /// An opening with this fence and an empty journal.

@@ -29,6 +29,7 @@ pub(crate) async fn reached(
             generation: claims.generation,
             lane: lane.lane,
             epoch: Epoch(0),
+            opening: 0,
         };
         let token = sink.token(cx, &fence).await?;
         let finding = |problem: &str| TokenFinding {

@@ -1,14 +1,14 @@
 //! Names of chunks.
 use dataflow_core::{
     chunk::{ChunkId, ChunkName, Content},
-    id::{Epoch, Generation, Incarnation, PipelineId, RunId},
+    id::{Epoch, Generation, Incarnation, PipelineId},
 };
 use proptest::prelude::*;
 
 fn content() -> impl Strategy<Value = Content> {
     prop_oneof![
         any::<(u64, u32, u64, u64)>()
-            .prop_map(|(run, lane, commit, letters)| { Content::Letters { run: RunId(run), lane, commit, letters } }),
+            .prop_map(|(opening, lane, commit, letters)| { Content::Letters { opening, lane, commit, letters } }),
         any::<(u64, u64)>().prop_map(|(before, letters)| Content::JoinedLetters { before, letters }),
         any::<(u64, u64, u32, u64, u64)>().prop_map(|(number, nonce, lane, commit, before)| {
             Content::MissingLetters { generation: Generation::new(number, nonce), lane, commit, before }

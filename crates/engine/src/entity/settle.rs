@@ -225,7 +225,7 @@ impl Entity {
                 // What a later generation has done is all that the token's would say.
                 decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)
             }
-            Err(Failure::Transient { message, .. }) => Err(message),
+            Err(Failure::Transient(passing)) => Err(passing.message),
             Err(Failure::Over) => Err("another node has taken over the pipeline".into()),
         }
     }

@@ -116,7 +116,7 @@ fn error(state: &State, live: Option<&Live>, now: Timestamp) -> Option<Failing> 
         });
     }
     let live = live?.lock();
-    let trouble = live.trouble.as_ref()?;
+    let trouble = live.trouble()?;
     Some(Failing {
         cause: Cause {
             code: trouble.code.clone(),

@@ -157,6 +157,7 @@ impl Entity {
             generation: pipeline.progress.generation,
             lane: 0,
             epoch: Epoch(0),
+            opening: 0,
         };
         match if asked { self.ask_for_token(pipeline, &fence).await } else { Ok(()) } {
             Ok(()) => so_far,

@@ -2,11 +2,21 @@
 use dataflow_core::{pipeline::event::Cause, problem::Problem};
 use dataflow_sdk::Error;
 
-/// What ends an attempt.
+/// What may pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Passing {
+    pub(crate) code: String,
+    pub(crate) stage: String,
+    pub(crate) lane: Option<u32>,
+    pub(crate) message: String,
+    pub(crate) fix: Option<String>,
+}
+
+/// What ends an attempt, or a lane.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// May pass: try again after a back-off.
-    Transient { code: String, stage: String, lane: Option<u32>, message: String, fix: Option<String> },
+    Transient(Passing),
     /// The pipeline fails.
     Fatal(Cause),
     /// The pipeline is no longer this run's: end without a word.
@@ -18,15 +28,15 @@ impl Failure {
     pub(crate) fn of(stage: &str, error: Error) -> Self {
         match error {
             Error::Transient { code, message, fix } => {
-                Self::Transient { code: code.into(), stage: stage.into(), lane: None, message, fix }
+                Self::Transient(Passing { code: code.into(), stage: stage.into(), lane: None, message, fix })
             }
-            Error::Fenced(message) => Self::Transient {
+            Error::Fenced(message) => Self::Transient(Passing {
                 code: "fenced".into(),
                 stage: stage.into(),
                 lane: None,
                 message: format!("fenced: {message}"),
                 fix: None,
-            },
+            }),
             Error::Fatal { code, message, fix, retryable } => {
                 Self::Fatal(Cause { code: code.into(), stage: stage.into(), message, fix, retryable })
             }
@@ -49,7 +59,7 @@ impl Failure {
 
     /// The same, in this lane.
     pub(crate) fn in_lane(mut self, number: u32) -> Self {
-        if let Self::Transient { lane, .. } = &mut self {
+        if let Self::Transient(Passing { lane, .. }) = &mut self {
             *lane = Some(number);
         }
         self

@@ -11,7 +11,6 @@ use crate::{
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
-    id::RunId,
     ledger::Counters,
     token::Token,
 };
@@ -32,7 +31,6 @@ const JOURNAL_DOWN: &str = "journal-unavailable";
 
 /// Where a lane keeps its dead letters.
 pub(crate) struct Letters {
-    pub(crate) run: RunId,
     pub(crate) journal: Journal,
     pub(crate) live: Arc<Live>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -50,7 +48,7 @@ impl Letters {
             return Ok(());
         }
         let records = letters.len() as u64;
-        let id = dead_letters::chunk_id(&token.fence, self.run, token.sequence, records);
+        let id = dead_letters::chunk_id(&token.fence, token.sequence, records);
         token.chunks.push(ChunkRef { id: id.clone(), kind: ChunkKind::DeadLetters, records });
         let body = dead_letters::encode(letters).map_err(|error| {
             let message = format!("dead letters can't be encoded: {error}");

@@ -31,8 +31,10 @@ pub(crate) struct Live {
 pub(crate) struct Inner {
     /// By lane.
     pub(crate) lanes: BTreeMap<u32, LaneLive>,
-    /// What is wrong now, while it is tried again.
-    pub(crate) trouble: Option<Trouble>,
+    /// What is wrong with the run as a whole, while it is tried again.
+    trouble: Option<Trouble>,
+    /// What is wrong with one of several lanes, while the others go on.
+    of_lanes: BTreeMap<u32, Trouble>,
     /// Worth knowing of source and sink, and of no record in particular.
     pub(crate) noted: Warnings,
     /// (when, records committed) of the last seconds.
@@ -102,19 +104,19 @@ impl Live {
         self.committed.send_modify(|commits| *commits += 1);
     }
 
-    /// Shows where the lanes are when a run opens. What the sink had committed without an answer counts from here on.
-    pub(crate) fn opened(&self, lanes: BTreeMap<u32, LaneLive>, now: Timestamp) {
+    /// Shows where a lane is when it opens. What the sink had committed without an answer counts from here on.
+    pub(crate) fn opened(&self, number: u32, lane: LaneLive, now: Timestamp) {
+        let counters = lane.committed;
         let before = {
             let mut inner = self.lock();
-            let before = std::mem::replace(&mut inner.lanes, lanes.clone());
+            let before = inner.lanes.insert(number, lane);
+            // What the sink or the journal had before is no rate of this run.
             inner.rate.clear();
             inner.note(now);
             before
         };
-        for (lane, known) in before {
-            if let Some(lane) = lanes.get(&lane) {
-                self.directory.count(&self.pipeline, |flow| telemetry::count(flow, &known.committed, &lane.committed));
-            }
+        if let Some(before) = before {
+            self.directory.count(&self.pipeline, |flow| telemetry::count(flow, &before.committed, &counters));
         }
     }
 
@@ -138,9 +140,16 @@ impl Live {
         inner.trouble = Some(Trouble { since, ..trouble });
     }
 
-    /// Nothing is wrong any more.
-    pub(crate) fn well(&self) {
-        self.lock().trouble = None;
+    /// The same, of one of several lanes.
+    pub(crate) fn trouble_in(&self, lane: u32, trouble: Trouble) {
+        self.lock().of_lanes.insert(lane, trouble);
+    }
+
+    /// Nothing is wrong any more with the run, nor with this lane.
+    pub(crate) fn well(&self, lane: u32) {
+        let mut inner = self.lock();
+        inner.trouble = None;
+        inner.of_lanes.remove(&lane);
     }
 
     /// What was shown with this code is over.
@@ -155,6 +164,11 @@ impl Live {
 }
 
 impl Inner {
+    /// What is wrong; of several lanes, what the first of them has.
+    pub(crate) fn trouble(&self) -> Option<&Trouble> {
+        self.of_lanes.values().next().or(self.trouble.as_ref())
+    }
+
     fn total(&self) -> u64 {
         self.lanes.values().map(|lane| lane.committed.read).sum()
     }

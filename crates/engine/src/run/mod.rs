@@ -1,6 +1,8 @@
 //! A run: from source to checkpoint. Opens sink and source, decides where each lane goes on, runs the lanes, and tries
-//! again after what may pass.
+//! again after what may pass: one of several lanes alone (`again.rs`), otherwise the whole run.
+mod again;
 mod attempt;
+mod backoff;
 mod checkpoint;
 mod commit;
 mod failure;
@@ -8,6 +10,7 @@ mod in_flight;
 mod lane;
 mod letters;
 pub(crate) mod live;
+mod opening;
 mod patience;
 mod plan;
 mod recover;
@@ -21,20 +24,17 @@ pub(crate) use failure::Failure;
 pub(crate) use recover::{Choice, after, decide, held, recover, still_held, unknown};
 
 use crate::parts::Parts;
+use backoff::Backoff;
 use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{Pipeline, Request, event::Cause},
 };
 use dataflow_sdk::{Paths, inbox::Inbox};
-use live::{Live, Trouble};
+use live::Live;
 use report::{Known, Refused, Reports};
 use source::Ended;
-use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// First and longest wait after a failure that may pass, in milliseconds.
-const BACKOFF_MS: (u64, u64) = (200, 30_000);
 
 /// What a run needs to know of its pipeline.
 pub(crate) struct Run {
@@ -66,21 +66,17 @@ pub(crate) enum End {
 impl Run {
     /// Runs to the end.
     pub(crate) async fn run(mut self) -> End {
-        let (mut attempts, mut said) = (0, None);
+        let mut backoff = Backoff::default();
         let mut last = self.pipeline.last_run.as_ref().map(|run| run.run);
         loop {
             let run = RunId::after(last, self.parts.clock.now());
             last = Some(run);
-            let committed_before = self.committed();
             let failure = match attempt::attempt(&self, run).await {
                 Ok(Ended::Source) => return End::Completed(run),
                 Ok(Ended::Stopped) => return End::Stopped { run, settled: true },
                 Ok(Ended::Unopened) => return End::Stopped { run, settled: false },
                 Err(failure) => failure,
             };
-            if self.committed() > committed_before {
-                (attempts, said) = (0, None);
-            }
             // Told to stop while it can't go on: what is under way is settled by the next open, if that can settle it.
             let behind = matches!(&failure, Failure::Fatal(cause) if cause.is_behind());
             match failure {
@@ -90,16 +86,9 @@ impl Run {
                     self.settle().await;
                     return End::Failed(run, cause);
                 }
-                Failure::Transient { code, stage, lane, message, fix } => {
-                    let wait = self.parts.rng.jitter((BACKOFF_MS.0 << attempts.min(10)).min(BACKOFF_MS.1));
-                    attempts += 1;
-                    let retry = Some(Instant::now() + Duration::from_millis(wait));
-                    let since = self.parts.clock.now();
-                    let trouble = Trouble { code, stage, lane, message, fix, since, attempts, retry };
-                    self.trouble(trouble, wait, &mut said);
-                    tokio::select! {
-                        () = tokio::time::sleep(Duration::from_millis(wait)) => {}
-                        () = self.stop.cancelled() => return End::Stopped { run, settled: false },
+                Failure::Transient(passing) => {
+                    if !backoff.wait(&self, None, self.commits(), passing).await {
+                        return End::Stopped { run, settled: false };
                     }
                 }
             }
@@ -112,25 +101,8 @@ impl Run {
         }
     }
 
-    fn committed(&self) -> u64 {
+    fn commits(&self) -> u64 {
         self.live.lock().lanes.values().map(|lane| lane.committed.batches).sum()
-    }
-
-    /// Shows a failure that may pass, and logs each cause once: it was `said` last.
-    fn trouble(&self, trouble: Trouble, wait: u64, said: &mut Option<String>) {
-        let Trouble { code, stage, lane, message, fix, attempts, .. } = &trouble;
-        let fix = fix.as_ref().map(|fix| format!("; {fix}")).unwrap_or_default();
-        let pipeline = &self.pipeline.id;
-        let cause = format!("{stage} {code} {message}");
-        match said.replace(cause.clone()) == Some(cause) {
-            true => {
-                tracing::debug!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
-            }
-            false => {
-                tracing::warn!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
-            }
-        }
-        self.live.trouble(trouble);
     }
 
     /// Journals what was committed since the last checkpoint, so that a failed pipeline shows it.

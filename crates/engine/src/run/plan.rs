@@ -29,7 +29,8 @@ pub(super) struct Planner {
     lanes: BTreeMap<u32, watch::Sender<Positions>>,
 }
 
-/// A lane's end of the planner.
+/// A lane's end of the planner; each opening of the lane has a copy.
+#[derive(Clone)]
 pub(super) struct Partitions {
     /// Takes what the lane's reader has found.
     pub(super) appeared: mpsc::Sender<Found>,

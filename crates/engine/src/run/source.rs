@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// How often the lag of an idle source is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Whether a lane's source has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a lane has ended; the further down, the less settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ended {
     /// There will never be more.
     Source,

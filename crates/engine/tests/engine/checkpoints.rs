@@ -124,20 +124,6 @@ async fn each_partition_has_a_lane_for_good_that_the_journal_knows() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_tried_again_says_in_which_lane() {
-    let mut house = of_many_lanes("which-lane").await;
-    let away = || Some(dataflow_sdk::Error::transient("unreachable", "the memory source was asked to be away"));
-    house.feed.fault_reads([away()]);
-    house.feed.fault_opens((0..LANES).map(|lane| if lane == 5 { away() } else { None }));
-    let view = house.until(|view| view.error.is_some()).await;
-    assert!(view.error.as_ref().unwrap().lane.is_some(), "{:?}", view.error);
-    let view = house.until(|view| view.error.as_ref().is_some_and(|error| error.attempts == 2)).await;
-    assert_eq!(view.error.unwrap().lane, Some(5));
-    house.until(|view| view.error.is_none()).await;
-    house.stop().await;
-}
-
 /// Where reading begins must not depend on when the sink is ready.
 #[tokio::test(start_paused = true)]
 async fn the_partitions_are_planned_while_the_sink_is_not_ready() {

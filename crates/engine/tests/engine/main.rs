@@ -6,6 +6,7 @@ mod faults;
 mod house;
 mod ingest;
 mod keyed;
+mod lanes;
 mod large;
 mod lifecycle;
 mod many;

@@ -369,6 +369,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
         generation: dataflow_core::id::Generation::FIRST,
         lane: 0,
         epoch: dataflow_core::id::Epoch(1),
+        opening: 1,
     };
     let lane = sink::OpenLane {
         fence: fence.clone(),

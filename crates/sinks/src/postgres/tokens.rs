@@ -5,7 +5,7 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{self, Stored, TABLE, fenced, guarded, outdated, stored_id},
+        tokens::{self, Holder, Stored, TABLE, fenced, guarded, outdated, stored_id},
     },
 };
 use dataflow_core::{
@@ -28,7 +28,7 @@ pub(super) fn name(schema: &str) -> String {
 fn ddl(schema: &str) -> String {
     format!(
         "create table if not exists {} (pipeline text, incarnation text, generation text, lane integer, \
-         journal text not null, target text not null, epoch bigint not null, \
+         journal text not null, target text not null, epoch bigint not null, opening bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
          updated_at timestamptz not null, relation text, began text not null, primary key (pipeline, incarnation, generation, lane))",
         name(schema)
@@ -39,13 +39,13 @@ fn ddl(schema: &str) -> String {
 pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, wait: Duration) -> Result<(), Error> {
     let failed = |error| server.failed("create the table dataflow_tokens in", &error);
     let there = "select to_regclass($1) is not null, array(select attname::text from pg_attribute \
-        where attrelid = to_regclass($1) and attname in ('journal', 'generation', 'relation', 'began') \
-        and atttypid = 'text'::regtype and not attisdropped)";
+        where attrelid = to_regclass($1) and not attisdropped \
+        and (attname = 'opening' or attname in ('journal', 'generation', 'relation', 'began') and atttypid = 'text'::regtype))";
     let there = client.query_one(there, &[&name(schema)]).await.map_err(failed)?;
     let (is_there, columns): (bool, Vec<String>) = (there.get(0), there.get(1));
     let has = |column: &str| columns.iter().any(|name| name == column);
     let ddl = match is_there {
-        true if ["journal", "generation", "began"].iter().any(|column| !has(column)) => {
+        true if ["journal", "generation", "began", "opening"].iter().any(|column| !has(column)) => {
             return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name)));
         }
         true if has("relation") => return Ok(()),
@@ -128,18 +128,19 @@ pub(super) async fn fence(
     let failed = |error| server.failed(doing, &error);
     let (name, fence) = (name(schema), &lane.fence);
     let raise = format!(
-        "insert into {name} as t (pipeline, incarnation, generation, lane, epoch, journal, target, began, \
+        "insert into {name} as t (pipeline, incarnation, generation, lane, epoch, opening, journal, target, began, \
             sequence, positions, counters, chunks, updated_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, 0, '{{}}', '{{}}', '[]', now()) \
-         on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch where t.epoch <= excluded.epoch \
-         returning epoch, sequence, positions::text, counters::text, chunks::text"
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '{{}}', '{{}}', '[]', now()) \
+         on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch, opening = excluded.opening \
+            where (t.epoch, t.opening) <= (excluded.epoch, excluded.opening) \
+         returning epoch, opening, sequence, positions::text, counters::text, chunks::text"
     );
     let transaction = client.transaction().await.map_err(failed)?;
     let key = Key::of(fence);
-    let epoch = fence.epoch.0 as i64;
+    let (epoch, opening) = (fence.epoch.0 as i64, fence.opening as i64);
     let began = tokens::began(lane)?;
-    let values: [&(dyn ToSql + Sync); 8] =
-        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch, &lane.journal, &target, &began];
+    let values: [&(dyn ToSql + Sync); 9] =
+        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &epoch, &opening, &lane.journal, &target, &began];
     let statement = async {
         match transaction.query_opt(&raise, &values).await {
             Err(error) if is_unsupported(&error) => Ok(Err(error)),
@@ -162,7 +163,7 @@ pub(super) async fn fence(
         transaction.execute(&rename, &values).await.map_err(failed)?;
     }
     let others = format!(
-        "select epoch, sequence, positions::text, counters::text, chunks::text, generation, lane, began from {name} \
+        "select epoch, opening, sequence, positions::text, counters::text, chunks::text, generation, lane, began from {name} \
          where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0"
     );
     let others = transaction.query(&others, &values[..3]).await.map_err(failed)?;
@@ -170,15 +171,15 @@ pub(super) async fn fence(
     match row {
         Some(row) => {
             let rows = others.iter().map(|row| {
-                let (generation, epoch) = (stored_id(row.get(5))?, Epoch(row.get::<_, i64>(0) as u64));
-                let fence = Fence { generation, lane: row.get::<_, i32>(6) as u32, epoch, ..fence.clone() };
-                Ok((fence, row.get::<_, i64>(1) as u64, stored(row), row.get(7)))
+                let (generation, holder) = (stored_id(row.get(6))?, holder(row));
+                let fence = Fence { generation, lane: row.get::<_, i32>(7) as u32, ..holder.of(fence) };
+                Ok((fence, holder.sequence, stored(row), row.get(8)))
             });
             Ok((token(fence, &row)?, tokens::others(lane, rows)?))
         }
         None => {
-            let holder = read_row(server, client, &name, fence).await?.as_ref().map(place);
-            let newer = holder.is_some_and(|(epoch, _)| epoch > fence.epoch.0);
+            let holder = read_row(server, client, &name, fence).await?.as_ref().map(holder);
+            let newer = holder.is_some_and(|holder| holder.rank() > fence.rank());
             Err(if newer { fenced(fence, holder) } else { unmoved(server, &name, fence, fenced(fence, holder)).await })
         }
     }
@@ -189,9 +190,10 @@ fn is_unsupported(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
 }
 
-/// Returns the epoch and the commit in a row.
-fn place(row: &Row) -> (u64, u64) {
-    (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64)
+/// Returns who holds a row.
+fn holder(row: &Row) -> Holder {
+    let [epoch, opening, sequence] = [0, 1, 2].map(|column| row.get::<_, i64>(column) as u64);
+    Holder { epoch: Epoch(epoch), opening, sequence }
 }
 
 /// The error for a row that was not changed as expected, because something on the token table, whose name comes quoted,
@@ -365,12 +367,13 @@ pub(super) async fn advance(
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
     let name = name(schema);
     let advance = format!(
-        "update {name} set sequence = $6::bigint, positions = $7::text::jsonb, counters = $8::text::jsonb, chunks = $9::text::jsonb, relation = $10, updated_at = now() \
-         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and sequence = $6::bigint - 1 \
-         returning sequence = $6::bigint and positions = $7::text::jsonb and counters = $8::text::jsonb and chunks = $9::text::jsonb"
+        "update {name} set sequence = $7::bigint, positions = $8::text::jsonb, counters = $9::text::jsonb, chunks = $10::text::jsonb, relation = $11, updated_at = now() \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and opening = $6 and sequence = $7::bigint - 1 \
+         returning sequence = $7::bigint and positions = $8::text::jsonb and counters = $9::text::jsonb and chunks = $10::text::jsonb"
     );
     let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
-    let (epoch, sequence) = (token.fence.epoch.0 as i64, token.sequence as i64);
+    let [epoch, opening, sequence] =
+        [token.fence.epoch.0, token.fence.opening, token.sequence].map(|number| number as i64);
     let why = async |error: tokio_postgres::Error| match is_unsupported(&error) {
         true => unmoved(server, &name, &token.fence, failed(error)).await,
         false => failed(error),
@@ -379,12 +382,13 @@ pub(super) async fn advance(
         Ok(statement) => statement,
         Err(error) => return Err(why(error).await),
     };
-    let values: [&(dyn ToSql + Sync); 10] = [
+    let values: [&(dyn ToSql + Sync); 11] = [
         &key.pipeline,
         &key.incarnation,
         &key.generation,
         &key.lane,
         &epoch,
+        &opening,
         &sequence,
         &stored.positions,
         &stored.counters,
@@ -398,10 +402,10 @@ pub(super) async fn advance(
     if moved == Some(true) {
         return Ok(());
     }
-    let holder = read_row(server, &**transaction, &name, &token.fence).await?.as_ref().map(place);
+    let holder = read_row(server, &**transaction, &name, &token.fence).await?.as_ref().map(holder);
     let fenced = fenced(&token.fence, holder);
     // Unless another writer has advanced it.
-    let own = moved.is_some() || holder.is_none_or(|holder| holder == (token.fence.epoch.0, token.sequence - 1));
+    let own = moved.is_some() || holder.is_none_or(|holder| holder.is_before(token));
     Err(if own { unmoved(server, &name, &token.fence, fenced).await } else { fenced })
 }
 
@@ -494,7 +498,7 @@ async fn read_row(
     fence: &Fence,
 ) -> Result<Option<Row>, Error> {
     let read = format!(
-        "select epoch, sequence, positions::text, counters::text, chunks::text from {name} \
+        "select epoch, opening, sequence, positions::text, counters::text, chunks::text from {name} \
          where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4"
     );
     let key = Key::of(fence);
@@ -503,12 +507,12 @@ async fn read_row(
 }
 
 fn stored(row: &Row) -> Stored {
-    Stored { positions: row.get(2), counters: row.get(3), chunks: row.get(4) }
+    Stored { positions: row.get(3), counters: row.get(4), chunks: row.get(5) }
 }
 
 fn token(fence: &Fence, row: &Row) -> Result<Option<Token>, Error> {
-    let (epoch, sequence): (i64, i64) = (row.get(0), row.get(1));
-    stored(row).to_token(Fence { epoch: Epoch(epoch as u64), ..fence.clone() }, sequence as u64)
+    let holder = holder(row);
+    stored(row).to_token(holder.of(fence), holder.sequence)
 }
 
 /// The key of a row, in the types of its columns. No number gets near the sign bit.

@@ -6,7 +6,7 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{Others, Stored, TABLE, began, fenced, guarded, others, outdated, stored_id},
+        tokens::{Holder, Others, Stored, TABLE, began, fenced, guarded, others, outdated, stored_id},
     },
 };
 use dataflow_core::{
@@ -26,20 +26,21 @@ use std::{
 const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
     pipeline text not null, incarnation text not null, generation text not null, lane integer not null, \
     journal text not null, target text not null collate nocase, \
-    epoch integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
+    epoch integer not null, opening integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
     updated_at text not null, began text not null, primary key (pipeline, incarnation, generation, lane))";
-const UP_TO_DATE: &str = "select count(*) = 3 from pragma_table_info(?1) where name in ('journal', 'generation', 'began') and type = 'text' collate nocase";
-const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?6, ?7, ?5, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?8) \
-    on conflict do update set epoch = excluded.epoch where epoch <= excluded.epoch";
-const ADVANCE: &str = "update dataflow_tokens set sequence = ?6, positions = ?7, counters = ?8, chunks = ?9, \
+const UP_TO_DATE: &str = "select count(*) = 4 from pragma_table_info(?1) where name = 'opening' \
+    or name in ('journal', 'generation', 'began') and type = 'text' collate nocase";
+const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?7, ?8, ?5, ?6, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?9) \
+    on conflict do update set epoch = excluded.epoch, opening = excluded.opening where (epoch, opening) <= (excluded.epoch, excluded.opening)";
+const ADVANCE: &str = "update dataflow_tokens set sequence = ?7, positions = ?8, counters = ?9, chunks = ?10, \
     updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
-    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and epoch = ?5 and sequence = ?6 - 1";
+    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and epoch = ?5 and opening = ?6 and sequence = ?7 - 1";
 const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 /// What may keep a row as it is.
 const GUARDS: &str =
     "select 'trigger ' || name from sqlite_schema where type = 'trigger' and tbl_name = 'dataflow_tokens'";
-const READ: &str = "select epoch, sequence, positions, counters, chunks from dataflow_tokens \
+const READ: &str = "select epoch, opening, sequence, positions, counters, chunks from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
 /// Who else of this pipeline has progress at this target; who wrote last comes first.
 const OTHERS: &str = "select journal, incarnation from dataflow_tokens \
@@ -63,7 +64,7 @@ const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten
 const TRACES: &str = "select generation, target = ?3 from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 order by updated_at desc";
 
-const GENERATIONS: &str = "select generation, lane, epoch, sequence, positions, counters, chunks, began from dataflow_tokens \
+const GENERATIONS: &str = "select generation, lane, epoch, opening, sequence, positions, counters, chunks, began from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0";
 
 /// An open database file.
@@ -155,10 +156,11 @@ impl Database {
         self.take_over(lane, target)?;
         let fence = &lane.fence;
         let (pipeline, incarnation, generation) = key(fence);
-        let epoch = signed(fence.epoch.0);
-        let values = params![pipeline, incarnation, generation, fence.lane, epoch, lane.journal, target, began(lane)?];
+        let (epoch, opening) = (signed(fence.epoch.0), signed(fence.opening));
+        let values =
+            params![pipeline, incarnation, generation, fence.lane, epoch, opening, lane.journal, target, began(lane)?];
         match self.connection.execute(FENCE, values).map_err(failed)? {
-            0 => Err(self.unmoved(fence, |(epoch, _)| epoch <= fence.epoch.0)?),
+            0 => Err(self.unmoved(fence, |holder| holder.rank() <= fence.rank())?),
             _ => Ok(()),
         }
     }
@@ -231,6 +233,7 @@ impl Database {
             generation,
             fence.lane,
             signed(fence.epoch.0),
+            signed(fence.opening),
             signed(token.sequence),
             stored.positions,
             stored.counters,
@@ -238,18 +241,18 @@ impl Database {
         ];
         let moved = self.connection.prepare_cached(ADVANCE).and_then(|mut statement| statement.execute(values));
         match moved.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))? {
-            0 => Err(self.unmoved(fence, |holder| holder == (fence.epoch.0, token.sequence - 1))?),
+            0 => Err(self.unmoved(fence, |holder| holder.is_before(token))?),
             _ => Ok(()),
         }
     }
 
     /// Why the row of a lane was not changed, although one that is as `expected` should have been.
-    fn unmoved(&self, fence: &Fence, expected: impl Fn((u64, u64)) -> bool) -> Result<Error, Error> {
-        let holder = self.row(fence)?.map(|(epoch, sequence, _)| (epoch, sequence));
+    fn unmoved(&self, fence: &Fence, expected: impl Fn(&Holder) -> bool) -> Result<Error, Error> {
+        let holder = self.row(fence)?.map(|(holder, _)| holder);
         let mut guards = self.connection.prepare(GUARDS).map_err(|error| self.failed("read", &error))?;
         let guards = guards.query_map([], |row| row.get(0)).and_then(Iterator::collect::<Result<Vec<String>, _>>);
         let guards = guards.map_err(|error| self.failed("read", &error))?;
-        Ok(match holder.is_none_or(expected) && !guards.is_empty() {
+        Ok(match holder.as_ref().is_none_or(expected) && !guards.is_empty() {
             true => guarded(fence, &self.path.display().to_string(), &guards),
             false => fenced(fence, holder),
         })
@@ -267,11 +270,12 @@ impl Database {
         }
     }
 
-    fn row(&self, fence: &Fence) -> Result<Option<(u64, u64, Stored)>, Error> {
+    fn row(&self, fence: &Fence) -> Result<Option<(Holder, Stored)>, Error> {
         let (pipeline, incarnation, generation) = key(fence);
         let row = self.connection.query_row(READ, params![pipeline, incarnation, generation, fence.lane], |row| {
-            let stored = Stored { positions: row.get(2)?, counters: row.get(3)?, chunks: row.get(4)? };
-            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, stored))
+            let [epoch, opening, sequence] = [row.get(0)?, row.get(1)?, row.get(2)?].map(|number: i64| number as u64);
+            let stored = Stored { positions: row.get(3)?, counters: row.get(4)?, chunks: row.get(5)? };
+            Ok((Holder { epoch: Epoch(epoch), opening, sequence }, stored))
         });
         row.optional().map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
     }
@@ -283,10 +287,10 @@ impl Database {
         let (pipeline, incarnation, generation) = key(fence);
         let mut statement = self.connection.prepare(GENERATIONS).map_err(failed)?;
         let rows = statement.query_map(params![pipeline, incarnation, generation], |row| {
-            let [epoch, sequence] = [row.get(2)?, row.get(3)?].map(|number: i64| number as u64);
-            let stored = Stored { positions: row.get(4)?, counters: row.get(5)?, chunks: row.get(6)? };
-            let fence = Fence { lane: row.get(1)?, epoch: Epoch(epoch), ..fence.clone() };
-            Ok((row.get::<_, String>(0)?, fence, sequence, stored, row.get::<_, String>(7)?))
+            let [epoch, opening, sequence] = [row.get(2)?, row.get(3)?, row.get(4)?].map(|number: i64| number as u64);
+            let stored = Stored { positions: row.get(5)?, counters: row.get(6)?, chunks: row.get(7)? };
+            let fence = Fence { lane: row.get(1)?, epoch: Epoch(epoch), opening, ..fence.clone() };
+            Ok((row.get::<_, String>(0)?, fence, sequence, stored, row.get::<_, String>(8)?))
         });
         let rows = rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
         let rows = rows.into_iter().map(|(generation, fence, sequence, stored, began)| {
@@ -323,10 +327,7 @@ impl Database {
     /// The token of a lane.
     pub(super) fn token(&self, fence: &Fence) -> Result<Option<Token>, Error> {
         match if self.has_tokens()? { self.row(fence)? } else { None } {
-            Some((epoch, sequence, stored)) => {
-                let fence = Fence { epoch: dataflow_core::id::Epoch(epoch), ..fence.clone() };
-                stored.to_token(fence, sequence)
-            }
+            Some((holder, stored)) => stored.to_token(holder.of(fence), holder.sequence),
             None => Ok(None),
         }
     }

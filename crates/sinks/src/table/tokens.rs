@@ -1,6 +1,6 @@
 //! Tokens in a table: one row per pipeline, incarnation, generation and lane.
 use dataflow_core::{
-    id::Generation,
+    id::{Epoch, Generation},
     ledger::Counters,
     position::Positions,
     token::{Fence, Token},
@@ -139,7 +139,7 @@ pub fn stored_id<'a, T: TryFrom<&'a str, Error: Display>>(text: &'a str) -> Resu
 pub fn outdated(database: &str) -> Error {
     Error::fatal(
         "tokens-outdated",
-        format!("{TABLE} in {database} was created by an earlier build: it has no column journal or began, or generations without a nonce"),
+        format!("{TABLE} in {database} was created by an earlier build: it has no column journal, began or opening, or generations without a nonce"),
     )
     .fix(format!("drop {TABLE} (its progress is lost) and set the checkpoint of the pipelines that write there"))
     .for_user()
@@ -156,14 +156,44 @@ pub fn guarded(fence: &Fence, database: &str, guards: &[String]) -> Error {
     Error::fatal("progress-not-kept", message).fix(format!("drop or disable it on {TABLE}"))
 }
 
+/// The writer that a row was last opened for, and its last commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its opening.
+    pub opening: u64,
+    /// The last commit in the row, whoever made it.
+    pub sequence: u64,
+}
+
+impl Holder {
+    /// Which of two writers comes later.
+    pub fn rank(&self) -> (Epoch, u64) {
+        (self.epoch, self.opening)
+    }
+
+    /// Whether the next commit is that of `token`.
+    pub fn is_before(&self, token: &Token) -> bool {
+        self.rank() == token.fence.rank() && self.sequence + 1 == token.sequence
+    }
+
+    /// The fence of this holder of a lane.
+    pub fn of(&self, lane: &Fence) -> Fence {
+        Fence { epoch: self.epoch, opening: self.opening, ..lane.clone() }
+    }
+}
+
 /// The error for a writer that a newer one has fenced.
-pub fn fenced(fence: &Fence, holder: Option<(u64, u64)>) -> Error {
+pub fn fenced(fence: &Fence, holder: Option<Holder>) -> Error {
     let who = format!(
-        "pipeline {} (generation {}, lane {}, epoch {})",
-        fence.pipeline, fence.generation, fence.lane, fence.epoch
+        "pipeline {} (generation {}, lane {}, epoch {}, opening {})",
+        fence.pipeline, fence.generation, fence.lane, fence.epoch, fence.opening
     );
     Error::Fenced(match holder {
-        Some((epoch, sequence)) => format!("{TABLE} has epoch {epoch} and commit {sequence} for {who}"),
+        Some(Holder { epoch, opening, sequence }) => {
+            format!("{TABLE} has epoch {epoch}, opening {opening} and commit {sequence} for {who}")
+        }
         None => format!("{TABLE} has no row any more for {who}"),
     })
 }
@@ -201,6 +231,7 @@ mod tests {
                 generation: Generation::new(2, 7),
                 lane: 0,
                 epoch: Epoch(3),
+                opening: 1,
             },
             sequence: 5,
             positions: [

@@ -3,7 +3,7 @@ use super::named::Named;
 use dataflow_core::position::Partition;
 use dataflow_sdk::Error;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::Notify;
@@ -40,6 +40,7 @@ pub(super) struct Inner {
     pub(super) read_faults: VecDeque<Option<Error>>,
     pub(super) open_faults: VecDeque<Option<Error>>,
     pub(super) out_of_reach: bool,
+    pub(super) away: BTreeSet<Partition>,
 }
 
 impl Feed {
@@ -69,6 +70,17 @@ impl Feed {
     /// Sets the errors of the next openings; `None` succeeds.
     pub fn fault_opens(&self, faults: impl IntoIterator<Item = Option<Error>>) {
         self.lock().open_faults.extend(faults);
+    }
+    /// Sets whether a partition is away: until it is back, the lane that has it can't read.
+    pub fn away(&self, partition: &str, away: bool) {
+        let mut inner = self.lock();
+        if away {
+            inner.away.insert(partition.into())
+        } else {
+            inner.away.remove(&Partition::from(partition))
+        };
+        drop(inner);
+        self.changed.notify_waiters();
     }
     /// Sets whether asking where it begins or ends fails.
     pub fn out_of_reach(&self, out_of_reach: bool) {

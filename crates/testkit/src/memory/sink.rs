@@ -90,6 +90,11 @@ fn failure(fault: &Fault) -> Option<Error> {
     }
 }
 
+/// The error for a writer after which another one was opened.
+pub(super) fn fenced(Fence { epoch, opening, .. }: &Fence) -> Error {
+    Error::Fenced(format!("a later writer than opening {opening} of epoch {epoch} holds the store"))
+}
+
 /// Applies a fault before an opening or a commit is carried out.
 pub(super) async fn befall(fault: &Fault) -> Result<(), Error> {
     match fault {
@@ -120,11 +125,11 @@ impl Sink for Memory {
         befall(&fault).await?;
         let key = lane_key(&lane.fence);
         let mut inner = self.store.lock();
-        let epoch = inner.epochs.entry(key.clone()).or_insert(lane.fence.epoch);
-        if self.kind == Kind::Transactional && *epoch > lane.fence.epoch {
-            return Err(Error::Fenced(format!("epoch {epoch} holds the store, this is {}", lane.fence.epoch)));
+        let rank = inner.ranks.entry(key.clone()).or_insert(lane.fence.rank());
+        if self.kind == Kind::Transactional && *rank > lane.fence.rank() {
+            return Err(Error::Fenced(format!("epoch {} holds the store, this is {}", rank.0, lane.fence.epoch)));
         }
-        *epoch = lane.fence.epoch;
+        *rank = lane.fence.rank();
         inner.opens += 1;
         inner.begins.insert(lane.fence.generation, lane.begin);
         let demand = match (&inner.demand, &inner.defined) {
@@ -165,8 +170,8 @@ impl MemoryWriter {
         let key = lane_key(&self.fence);
         let mut inner = self.store.lock();
         if self.kind == Kind::Transactional {
-            if inner.epochs.get(&key) != Some(&self.fence.epoch) {
-                return Err(Error::Fenced(format!("a newer epoch than {} holds the store", self.fence.epoch)).into());
+            if inner.ranks.get(&key) != Some(&self.fence.rank()) {
+                return Err(fenced(&self.fence).into());
             }
             let stored = inner.tokens.get(&key).map_or(0, |token| token.sequence);
             if stored + 1 != token.sequence {
@@ -209,7 +214,7 @@ impl Writer for MemoryWriter {
     }
 
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let fault = self.store.lock().faults.pop_front().unwrap_or_default();
+        let fault = self.store.lock().fault(self.fence.lane);
         befall(&fault).await?;
         let committed = self.apply(outputs, token)?;
         Ok(answer(&fault, committed).await?)

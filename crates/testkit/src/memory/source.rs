@@ -109,6 +109,9 @@ impl MemoryReader {
         {
             return Err(error);
         }
+        if self.mine.iter().any(|name| inner.away.contains(name)) {
+            return Err(Error::transient("unreachable", "the memory source was asked to be away"));
+        }
         let mine: Vec<Partition> = inner.partitions.keys().filter(|name| self.mine.contains(*name)).cloned().collect();
         let behind =
             self.last.as_ref().and_then(|last| mine.iter().position(|name| name == last)).map_or(0, |at| at + 1);

@@ -2,7 +2,7 @@
 //! request, and shown once the journal names it.
 use super::{
     row::Row,
-    sink::{answer, befall},
+    sink::{answer, befall, fenced},
     store::{LaneKey, Store, lane_key, store},
 };
 use async_trait::async_trait;
@@ -109,11 +109,11 @@ impl Sink for StagedMemory {
         befall(&fault).await?;
         let key = lane_key(&lane.fence);
         let mut inner = self.store.lock();
-        let epoch = inner.epochs.entry(key.clone()).or_insert(lane.fence.epoch);
-        if *epoch > lane.fence.epoch {
-            return Err(Error::Fenced(format!("epoch {epoch} holds the store, this is {}", lane.fence.epoch)));
+        let rank = inner.ranks.entry(key.clone()).or_insert(lane.fence.rank());
+        if *rank > lane.fence.rank() {
+            return Err(Error::Fenced(format!("epoch {} holds the store, this is {}", rank.0, lane.fence.epoch)));
         }
-        *epoch = lane.fence.epoch;
+        *rank = lane.fence.rank();
         inner.opens += 1;
         let handle = lane.journalled.and_then(|journalled| journalled.handle);
         inner.objects.cut_back(&key, handle.as_ref());
@@ -154,13 +154,12 @@ struct StagedWriter {
 #[async_trait]
 impl Writer for StagedWriter {
     async fn commit(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
-        let fault = self.store.lock().faults.pop_front().unwrap_or_default();
+        let fault = self.store.lock().fault(self.fence.lane);
         befall(&fault).await?;
         let rows_written = {
             let mut inner = self.store.lock();
-            if inner.epochs.get(&self.key) != Some(&self.fence.epoch) {
-                let message = format!("a newer epoch than {} holds the store", self.fence.epoch);
-                return Err(Error::Fenced(message).into());
+            if inner.ranks.get(&self.key) != Some(&self.fence.rank()) {
+                return Err(fenced(&self.fence).into());
             }
             let rows = inner.rows_of(outputs, token)?;
             let rows_written = rows.len() as u64;
@@ -174,8 +173,8 @@ impl Writer for StagedWriter {
     async fn seal(&mut self, much: Seal) -> Result<Sealed, Error> {
         self.requests += 1;
         let mut inner = self.store.lock();
-        if inner.epochs.get(&self.key) != Some(&self.fence.epoch) {
-            return Err(Error::Fenced(format!("a newer epoch than {} holds the store", self.fence.epoch)));
+        if inner.ranks.get(&self.key) != Some(&self.fence.rank()) {
+            return Err(fenced(&self.fence));
         }
         let open = inner.objects.open.get(&self.key).map_or(0, Vec::len);
         let due = self.requests.is_multiple_of(self.config.roll_every) || open >= self.config.max_open;

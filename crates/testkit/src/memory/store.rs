@@ -40,9 +40,10 @@ pub(super) struct Inner {
     pub(super) rows: Vec<Row>,
     pub(super) tokens: BTreeMap<LaneKey, Token>,
     pub(super) begins: BTreeMap<Generation, Positions>,
-    pub(super) epochs: BTreeMap<LaneKey, Epoch>,
+    pub(super) ranks: BTreeMap<LaneKey, (Epoch, u64)>,
     pub(super) faults: VecDeque<Fault>,
     pub(super) open_faults: VecDeque<Fault>,
+    pub(super) lane_faults: BTreeMap<u32, Fault>,
     pub(super) rejects: Option<Rejects>,
     pub(super) demand: Option<Demand>,
     pub(super) defined: Option<Vec<Column>>,
@@ -59,6 +60,12 @@ pub(super) fn lane_key(fence: &Fence) -> LaneKey {
 }
 
 impl Inner {
+    /// Returns the fault of the next commit of a lane.
+    pub(super) fn fault(&mut self, lane: u32) -> Fault {
+        let of_lane = self.lane_faults.get(&lane).filter(|fault| **fault != Fault::None).cloned();
+        of_lane.or_else(|| self.faults.pop_front()).unwrap_or_default()
+    }
+
     /// Returns the rows of a commit, unless one of them is rejected.
     pub(super) fn rows_of(&self, outputs: &[Output], token: &Token) -> Result<Vec<Row>, CommitError> {
         let (mut rows, mut rejected) = (Vec::new(), Vec::new());
@@ -123,7 +130,7 @@ impl Store {
         let mut inner = self.lock();
         inner.rows.clear();
         inner.tokens.clear();
-        inner.epochs.clear();
+        inner.ranks.clear();
         inner.objects = Objects::default();
     }
     /// Replaces a token, as if somebody had restored an old backup.
@@ -145,6 +152,10 @@ impl Store {
     /// Sets the faults of the next commits.
     pub fn fault_commits(&self, faults: impl IntoIterator<Item = Fault>) {
         self.lock().faults.extend(faults);
+    }
+    /// Sets the fault of all commits of a lane from now on; [`Fault::None`]: of none.
+    pub fn fault_lane(&self, lane: u32, fault: Fault) {
+        self.lock().lane_faults.insert(lane, fault);
     }
     /// Sets the faults of the next openings ([`Fault::FailBefore`], [`Fault::Fatal`], [`Fault::Fenced`],
     /// [`Fault::Hang`]).

@@ -1,10 +1,11 @@
 //! What a lane and the checkpointer say to each other.
+use crate::run::failure::Failure;
 use dataflow_core::token::Token;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// What a lane has in the sink for good, so that the journal may say it.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(super) struct Said {
     pub(super) durable: Option<Arc<Durable>>,
     /// The last request to seal that it has answered.
     pub(super) answered: u64,
-    pub(super) ended: bool,
+    /// It commits nothing any more, unless it is opened again.
+    pub(super) quiet: bool,
 }
 
 /// What a lane is told.
@@ -47,6 +49,35 @@ pub(super) struct Told {
 impl Shared {
     pub(super) fn lanes(&self) -> MutexGuard<'_, BTreeMap<u32, Said>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is asked of the checkpointer between two checkpoints.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// A lane goes on here; it is told what it commits to.
+    Enter(Durable, oneshot::Sender<Checkpoints>),
+    /// A lane has failed: what it has for good is journalled, and nothing of it is after that.
+    Leave(u32, oneshot::Sender<()>),
+}
+
+/// Where lanes come to the checkpointer and leave it while the others go on. It ends once nobody is left who may come.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk(pub(super) mpsc::Sender<Ask>);
+
+impl Desk {
+    /// Has the checkpointer take charge of a lane that goes on here, which is in the journal.
+    pub(crate) async fn enter(&self, journalled: Durable) -> Result<Checkpoints, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Ask::Enter(journalled, reply)).await.map_err(|_| Failure::Over)?;
+        answer.await.map_err(|_| Failure::Over)
+    }
+
+    /// Has what a lane that failed leaves for good journalled. No report of it is under way once this comes back.
+    pub(crate) async fn leave(&self, lane: u32) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Ask::Leave(lane, reply)).await.map_err(|_| Failure::Over)?;
+        answer.await.map_err(|_| Failure::Over)
     }
 }
 
@@ -119,16 +150,16 @@ impl Checkpoints {
         self.shared.answered.notify_one();
     }
 
-    /// The lane commits nothing any more. If this is what it ends with, it waits until that is journalled.
-    pub(crate) fn ended(&self, last: Option<Arc<Durable>>) {
+    /// The lane commits nothing more. If this is what it ends with, it waits until that is journalled.
+    pub(crate) fn quiet(&self, last: Option<Arc<Durable>>) {
         let all = {
             let mut lanes = self.shared.lanes();
             let said = lanes.entry(self.lane).or_default();
-            said.ended = true;
+            said.quiet = true;
             if last.is_some() {
                 said.durable = last;
             }
-            lanes.values().all(|said| said.ended)
+            lanes.values().all(|said| said.quiet)
         };
         self.shared.answered.notify_one();
         if all { self.hurry() } else { self.moved() }

@@ -3,23 +3,24 @@
 //! What a lane has committed is read from [`Live`] without asking the lane: neither waits for the other, and a checkpoint
 //! is a cut through all lanes at one moment. Where the sink is staged, a lane is first asked to seal, which it does between
 //! two commits; one that has not answered within [`PATIENCE`] is left to the next checkpoint.
+//!
+//! A lane that fails leaves, and comes again once it is open again; the others don't notice.
 mod lane;
 
-pub(crate) use lane::{Checkpoints, Durable, Order};
+pub(crate) use lane::{Checkpoints, Desk, Durable, Order};
 
 use super::{failure::Failure, live::Live, patience::wait_for, recover::of_token, report::Reports, versions::Versions};
 use crate::parts::Clock;
 use dataflow_core::{
     id::RunId,
     pipeline::{Request, event::LaneProgress},
-    token::Token,
     warned::{Warned, Warnings},
 };
 use dataflow_sdk::sink::Kind;
-use lane::{Said, Shared, Told};
+use lane::{Ask, Said, Shared, Told};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Checkpointer {
     noted: Warnings,
     /// The number of the last request to seal.
     sealing: u64,
+    asks: mpsc::Receiver<Ask>,
     reports: Reports,
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
@@ -56,18 +58,31 @@ impl Checkpointer {
         (run, kind, interval): (RunId, Kind, Duration),
         versions: Option<Arc<Versions>>,
         (reports, live, clock): (Reports, Arc<Live>, Arc<dyn Clock>),
-    ) -> Self {
-        let shared = Arc::<Shared>::default();
-        let noted = Warnings::default();
-        Self { run, kind, interval, lanes: BTreeMap::new(), shared, versions, noted, sealing: 0, reports, live, clock }
+    ) -> (Self, Desk) {
+        let (ask, asks) = mpsc::channel(1);
+        let checkpointer = Self {
+            run,
+            kind,
+            interval,
+            lanes: BTreeMap::new(),
+            shared: Arc::default(),
+            versions,
+            noted: Warnings::default(),
+            sealing: 0,
+            asks,
+            reports,
+            live,
+            clock,
+        };
+        (checkpointer, Desk(ask))
     }
 
     /// Takes charge of a lane that goes on here.
-    pub(crate) fn lane(&mut self, token: Arc<Token>) -> Checkpoints {
+    pub(crate) fn lane(&mut self, journalled: Durable) -> Checkpoints {
         let (told, receiver) = watch::channel(Told::default());
-        let lane = token.fence.lane;
-        self.lanes.insert(lane, Lane { told, journalled: Arc::new(Durable { token, handle: None }) });
-        self.shared.lanes().insert(lane, Said::default());
+        let lane = journalled.token.fence.lane;
+        self.lanes.insert(lane, Lane { told, journalled: Arc::new(journalled) });
+        self.shared.lanes().insert(lane, Said { answered: self.sealing, ..Said::default() });
         if let Some(live) = self.live.lock().lanes.get(&lane) {
             self.noted.put(&live.warned);
         }
@@ -84,22 +99,45 @@ impl Checkpointer {
                 sleep_until(due).await;
             };
             tokio::select! {
+                ask = self.asks.recv() => {
+                    match ask {
+                        Some(ask) => self.answer(ask).await?,
+                        None => return self.checkpoint(true).await,
+                    }
+                    // A checkpoint may have been waited for.
+                    shared.moved.notify_one();
+                    continue;
+                }
                 () = shared.urgent.notified() => {}
                 () = at_its_time => {}
             }
             due = Instant::now() + self.interval;
-            let over = shared.lanes().values().all(|said| said.ended);
-            self.checkpoint(over).await?;
-            if over {
-                return Ok(());
+            if self.kind == Kind::Staged {
+                self.seal().await;
             }
+            self.checkpoint(false).await?;
         }
     }
 
-    async fn checkpoint(&mut self, over: bool) -> Result<(), Failure> {
-        if self.kind == Kind::Staged && !over {
-            self.seal().await;
+    /// A lane comes or leaves.
+    async fn answer(&mut self, ask: Ask) -> Result<(), Failure> {
+        let heard = match ask {
+            Ask::Enter(journalled, reply) => reply.send(self.lane(journalled)).is_ok(),
+            Ask::Leave(lane, reply) => {
+                self.checkpoint(false).await?;
+                self.lanes.remove(&lane);
+                self.shared.lanes().remove(&lane);
+                reply.send(()).is_ok()
+            }
+        };
+        if !heard {
+            tracing::trace!("the lane was gone before it was answered");
         }
+        Ok(())
+    }
+
+    /// Journals what lanes have for good and the journal does not know; at the end, also what was noted beside it.
+    async fn checkpoint(&mut self, over: bool) -> Result<(), Failure> {
         let ready = self.ready();
         let progress = |(lane, Durable { token, handle }): (&u32, &Durable)| LaneProgress {
             handle: handle.clone(),
@@ -134,7 +172,7 @@ impl Checkpointer {
     async fn seal(&mut self) {
         let asked: Vec<u32> = {
             let lanes = self.shared.lanes();
-            let prompt = lanes.iter().filter(|(_, said)| said.answered == self.sealing && !said.ended);
+            let prompt = lanes.iter().filter(|(_, said)| said.answered == self.sealing && !said.quiet);
             prompt.map(|(lane, _)| *lane).collect()
         };
         self.sealing += 1;
@@ -143,7 +181,7 @@ impl Checkpointer {
         }
         let have_answered = || {
             let lanes = self.shared.lanes();
-            let answered = |said: &Said| said.answered == self.sealing || said.ended;
+            let answered = |said: &Said| said.answered == self.sealing || said.quiet;
             asked.iter().all(|lane| lanes.get(lane).is_none_or(answered))
         };
         let all = async {

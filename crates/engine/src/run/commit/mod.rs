@@ -113,7 +113,7 @@ impl Committer {
             }
         }
         let last = self.seal(Seal::All).await?.map(Arc::new);
-        self.checkpoints.ended(last.clone());
+        self.checkpoints.quiet(last.clone());
         let mut waits = last.is_some();
         while waits {
             if let Order::Journalled(durable) = self.checkpoints.next().await {

@@ -2,7 +2,6 @@ use super::recover;
 use crate::dead_letters::chunk_id;
 use dataflow_core::{
     chunk::{ChunkKind, ChunkRef},
-    id::RunId,
     ledger::Counters,
     pipeline::{
         event::{LaneProgress, Recovery},
@@ -18,11 +17,7 @@ use dataflow_testkit::fixture::fence;
 #[test]
 fn letters_of_commits_that_the_journal_has_are_not_counted_again() {
     let fence = fence("p", 3);
-    let chunk = |commit| ChunkRef {
-        id: chunk_id(&fence, RunId(1_795_737_731), commit, 2),
-        kind: ChunkKind::DeadLetters,
-        records: 2,
-    };
+    let chunk = |commit| ChunkRef { id: chunk_id(&fence, commit, 2), kind: ChunkKind::DeadLetters, records: 2 };
     let token = Token {
         fence: fence.clone(),
         sequence: 9,

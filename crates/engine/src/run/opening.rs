@@ -1,0 +1,188 @@
+//! Opens a lane: first its sink, which fences older writers and says where it goes on, then its source.
+use super::{
+    Run,
+    attempt::{Attempt, fence},
+    checkpoint::{Checkpoints, Durable},
+    commit::Committer,
+    failure::Failure,
+    lane::Lane,
+    letters::Letters,
+    live::LaneLive,
+    patience::wait_for,
+    plan::Partitions,
+    recover::recover,
+    transform::{Binding, compile_with},
+};
+use dataflow_core::{
+    pipeline::{Pipeline, event::LaneOpened},
+    position::{Partition, Position},
+    shard::ShardId,
+    token::{Fence, Token},
+    warned::Warnings,
+};
+use dataflow_sdk::{
+    Context, Error,
+    declared::Declared,
+    sink::{OpenLane, Opened, TakeOver},
+    source::Assignment,
+    transform::Plan,
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
+
+/// A lane whose sink is open.
+pub(super) struct OpenSink {
+    pub(super) fence: Fence,
+    pub(super) recovered: LaneOpened,
+    opened: Opened,
+    cx: Context,
+    /// Ends what the connectors do for this opening.
+    end: DropGuard,
+}
+
+impl OpenSink {
+    /// Where the lane goes on.
+    pub(super) fn journalled(&self) -> Durable {
+        let progress = &self.recovered.progress;
+        let token = Token {
+            fence: self.fence.clone(),
+            sequence: progress.sequence,
+            positions: progress.positions.clone(),
+            counters: progress.counters,
+            chunks: Vec::new(),
+            warnings: Warnings::default(),
+            version: 0,
+        };
+        Durable { token: Arc::new(token), handle: None }
+    }
+}
+
+impl Attempt<'_> {
+    /// Fences older writers of a lane, reads its token, and decides where it goes on.
+    pub(super) async fn open_sink(&self, pipeline: &Pipeline, lane: u32) -> Result<OpenSink, Failure> {
+        let Run { epoch, parts, live, .. } = self.of;
+        let stop = self.cx.stop.child_token();
+        let (end, cx) = (stop.clone().drop_guard(), Context { stop, ..self.cx.clone() });
+        let fence = fence(pipeline, *epoch, lane);
+        let progress = &pipeline.progress;
+        let open = OpenLane {
+            fence: fence.clone(),
+            journal: parts.journal.id().into(),
+            take_over: TakeOver::Nobody,
+            first: pipeline.last_run.is_none(),
+            journalled: progress.by_lane.get(&lane).cloned(),
+            counted: progress.earlier,
+            begin: progress.begin.clone(),
+            known: progress.known.clone(),
+            earlier: progress.left.handle.clone(),
+            remembered: progress.left.remembered.clone(),
+            left: progress.left.of.clone(),
+        };
+        let sink = &self.built.sink;
+        let mut opened = match wait_for("sink", "opening it", live, &*parts.clock, sink.open(&cx, open)).await {
+            Ok(opened) => opened,
+            Err(Error::Fenced(message)) if self.owns_shard().await => return Err(Failure::outdated(&message)),
+            Err(error) => return Err(Failure::of("sink", error)),
+        };
+        let token = opened.token.take();
+        let mut recovered = match recover(lane, sink.kind(), progress, token, &opened.others, &pipeline.inbox) {
+            Ok(recovered) => recovered,
+            Err(failure) => {
+                opened.writer.close().await;
+                return Err(failure);
+            }
+        };
+        if let Some(handle) = opened.handle.take() {
+            recovered.progress.handle = Some(handle);
+        }
+        Ok(OpenSink { fence, recovered, opened, cx, end })
+    }
+
+    /// Whether the journal says that nobody has taken the shard over: a sink that has seen a higher epoch all the same has seen
+    /// another journal's. Unknown is no.
+    async fn owns_shard(&self) -> bool {
+        let Run { pipeline, parts, epoch, .. } = self.of;
+        let shard = ShardId::of(&pipeline.id);
+        parts.journal.head(shard).await.is_ok_and(|head| head.epoch == *epoch)
+    }
+
+    /// Shows where a lane is before its first commit.
+    pub(super) fn show(&self, pipeline: &Pipeline, sink: &OpenSink) {
+        let Run { parts, live, .. } = self.of;
+        live.warn(sink.opened.warnings.clone());
+        let LaneOpened { lane, progress, .. } = &sink.recovered;
+        let journalled = pipeline.progress.by_lane.get(lane);
+        let mut warned = journalled.map(|known| known.warnings.clone()).unwrap_or_default();
+        warned.put(&progress.warnings);
+        let (committed, positions) = (progress.counters, progress.positions.clone());
+        live.opened(*lane, LaneLive { committed, positions, warned, ..LaneLive::default() }, parts.clock.now());
+    }
+
+    /// Opens the source of a lane whose sink is open. What the connectors do for it ends with the guard.
+    pub(super) async fn open_source(
+        &self,
+        pipeline: &Pipeline,
+        sink: OpenSink,
+        checkpoints: Checkpoints,
+        partitions: Partitions,
+    ) -> Result<(Lane, DropGuard), Failure> {
+        let Run { parts, live, .. } = self.of;
+        let Durable { token, .. } = sink.journalled();
+        let OpenSink { opened, cx, end, .. } = sink;
+        let number = token.fence.lane;
+        let mut positions = pipeline.progress.begin.clone();
+        positions.extend(token.positions.clone());
+
+        let plan = Plan {
+            transforms: pipeline.spec.transforms.clone(),
+            spec: Arc::new(pipeline.spec.clone()),
+            demand: opened.demand,
+            declared: Declared { sink: self.built.rows.clone(), ..parts.plugins.declared(&pipeline.spec) },
+            learned: pipeline.learned.clone(),
+        };
+        let plugins = parts.plugins.clone();
+        let program = Binding::new(plan, Arc::new(move |plan: &Plan| compile_with(plugins.compiler(), plan)))?;
+
+        let mut known = pipeline.progress.positions();
+        known.extend(positions.clone());
+        let (lanes, plan) = (pipeline.progress.lanes.unwrap_or(1), pipeline.progress.plan.clone());
+        let passed = |(partition, at): (&Partition, &Position)| {
+            Some((partition.clone(), pipeline.progress.passing.after(partition, at)?.clone()))
+        };
+        let passed = known.iter().filter_map(passed).collect();
+        let assignment = Assignment { lane: number, lanes, positions: known, plan, passed };
+        let reader = self.source.open(&cx, assignment).await.map_err(|error| Failure::of("source", error))?;
+
+        let warned = live.lock().lanes.get(&number).map(|lane| lane.warned.clone()).unwrap_or_default();
+        let letters = Letters { journal: parts.journal.clone(), live: live.clone(), clock: parts.clock.clone() };
+        let committer = Committer {
+            run: self.run,
+            kind: self.built.sink.kind(),
+            writer: opened.writer,
+            journalled: token.sequence,
+            behind_since: Instant::now(),
+            token,
+            warned,
+            letters,
+            checkpoints,
+            versions: self.versions.clone(),
+            clock: parts.clock.clone(),
+            reports: self.of.reports.clone(),
+            live: live.clone(),
+        };
+        let lane = Lane {
+            number,
+            reader,
+            program,
+            committer,
+            positions,
+            partitions,
+            budget: self.budget.clone(),
+            live: live.clone(),
+            compute: parts.compute.clone(),
+            stop: self.of.stop.clone(),
+        };
+        Ok((lane, end))
+    }
+}
