@@ -307,7 +307,7 @@ impl Entity {
     }
 
     /// Removes chunks that nothing names any more: of pushed batches now behind the checkpoint; and, once a run has read
-    /// and adopted all tokens, those of lower epochs that nothing named.
+    /// and adopted the tokens of all lanes, those of lower epochs that nothing named.
     async fn collect(&mut self, before: Vec<ChunkId>, opened: bool) {
         let pending: Vec<ChunkId> = self.pending();
         let mut gone: Vec<ChunkId> = match pending.first() {
