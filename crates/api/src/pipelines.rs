@@ -72,7 +72,7 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
     }
     params.finish()?;
     let listing = state.region.list(ListQuery { after, limit, status, labels }).await.map_err(Error::of_list)?;
-    let items = listing.pipelines.into_iter().map(|one| views::pipeline(one)).collect();
+    let items = listing.pipelines.into_iter().map(views::pipeline).collect();
     Ok(Json(PipelinePage { items, next: listing.next.map(|id| id.to_string()), closed: listing.closed }))
 }
 

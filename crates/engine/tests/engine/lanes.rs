@@ -94,7 +94,7 @@ async fn sick(name: &str, sink: &str, wrong: Wrong, to: u64) -> House {
     feed(&house, 0, 20);
     house.create(spec(&house, sink)).await;
     house.start().await;
-    house.until(|view| view.metrics.records_read == 20 * LANES && view.metrics.records_in_flight == 0).await;
+    house.until(|view| view.counters.read == 20 * LANES && view.in_flight == 0).await;
     wrong.begins(&house);
     feed(&house, 20, to);
     house.until(|view| view.error.is_some()).await;
@@ -111,7 +111,7 @@ async fn a_lane_that_fails_for_long_holds_up_no_other() {
             feed(&house, to, to + 10);
             to += 10;
             let through = (LANES - 1) * to;
-            house.until(|view| view.metrics.records_read - view.metrics.records_in_flight >= through).await;
+            house.until(|view| view.counters.read - view.in_flight >= through).await;
             let shown = house.get().await;
             assert_eq!(shown.status, Status::Running, "{what}");
             if wrong != Wrong::Answer {
@@ -124,15 +124,15 @@ async fn a_lane_that_fails_for_long_holds_up_no_other() {
             assert!(error.attempts > 5 && error.retry_at.is_some(), "{what}: {error:?}");
         }
         Wrong::is_over(&house);
-        let through = |view: &dataflow_engine::view::PipelineView| {
-            view.metrics.records_read == LANES * to && view.metrics.records_in_flight == 0 && view.error.is_none()
+        let through = |view: &dataflow_engine::answers::PipelineSnapshot| {
+            view.counters.read == LANES * to && view.in_flight == 0 && view.error.is_none()
         };
         let done = house.until(through).await;
-        assert_eq!(done.metrics.records_dead, LANES * to / 10, "{what}");
+        assert_eq!(done.counters.dead, LANES * to / 10, "{what}");
         assert!(runs(&house).await <= 1, "{what}: the other lanes were opened once");
         assert_written(&house, to, &what);
         let stopped = house.stop().await;
-        assert_eq!((stopped.status, stopped.metrics.records_read), (Status::Stopped, LANES * to), "{what}");
+        assert_eq!((stopped.status, stopped.counters.read), (Status::Stopped, LANES * to), "{what}");
     }
 }
 
@@ -153,7 +153,7 @@ async fn a_crash_while_a_lane_is_tried_again_loses_and_doubles_nothing() {
             house.build().await;
         }
         Wrong::is_over(&house);
-        house.until(|view| view.metrics.records_read == 60 * LANES && view.metrics.records_in_flight == 0).await;
+        house.until(|view| view.counters.read == 60 * LANES && view.in_flight == 0).await;
         assert_written(&house, 60, &what);
     }
 }
@@ -169,11 +169,11 @@ async fn a_failure_for_good_in_any_lane_fails_the_pipeline() {
         }
         feed(&house, 30, 40);
         let failed = house.until_status(Status::Failed).await;
-        assert_eq!(failed.error.unwrap().code, "broken");
+        assert_eq!(failed.error.unwrap().cause.code, "broken");
         house.store.fault_lane(lane, Fault::None);
         Wrong::is_over(&house);
         house.start().await;
-        house.until(|view| view.metrics.records_read == 40 * LANES && view.metrics.records_in_flight == 0).await;
+        house.until(|view| view.counters.read == 40 * LANES && view.in_flight == 0).await;
         assert_written(&house, 40, "after a failure for good");
     }
 }
@@ -189,7 +189,7 @@ async fn a_source_that_ends_waits_for_the_lane_that_is_tried_again() {
             tokio::time::sleep(Duration::from_secs(90)).await;
             let waiting = house.get().await;
             assert_eq!(waiting.status, Status::Running, "{what}");
-            assert_eq!(waiting.metrics.records_read - waiting.metrics.records_in_flight, 40 * 3 + 20, "{what}");
+            assert_eq!(waiting.counters.read - waiting.in_flight, 40 * 3 + 20, "{what}");
             assert!(runs(&house).await <= 1, "{what}");
             Wrong::is_over(&house);
             house.until_status(Status::Completed).await;
@@ -222,8 +222,8 @@ async fn a_stop_an_update_and_a_reset_settle_while_a_lane_is_tried_again() {
                 }
                 house.start().await;
             }
-            let read = |view: &dataflow_engine::view::PipelineView| {
-                view.metrics.records_read == 60 * LANES && view.metrics.records_in_flight == 0
+            let read = |view: &dataflow_engine::answers::PipelineSnapshot| {
+                view.counters.read == 60 * LANES && view.in_flight == 0
             };
             house.until(read).await;
             assert_written(&house, 60, &name);
@@ -236,10 +236,10 @@ async fn a_stop_an_update_and_a_reset_settle_while_a_lane_is_tried_again() {
 async fn a_partition_that_appears_meanwhile_is_read() {
     let mut house = sick("lanes-appeared", "memory", Wrong::Sink, 30).await;
     (0..LANES).for_each(|partition| house.feed.push(&format!("u/{partition}"), numbers(0, 10)));
-    house.until(|view| view.metrics.records_read - view.metrics.records_in_flight >= 3 * 40 + 20).await;
+    house.until(|view| view.counters.read - view.in_flight >= 3 * 40 + 20).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     Wrong::is_over(&house);
-    house.until(|view| view.metrics.records_read == 40 * LANES && view.metrics.records_in_flight == 0).await;
+    house.until(|view| view.counters.read == 40 * LANES && view.in_flight == 0).await;
     assert!(runs(&house).await <= 1);
     assert_eq!(house.store.len() as u64, LANES * (30 - 3 + 10));
 }
