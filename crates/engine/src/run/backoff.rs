@@ -47,10 +47,10 @@ impl Backoff {
         let cause = format!("{stage} {code} {message}");
         match self.said.replace(cause.clone()) == Some(cause) {
             true => {
-                tracing::debug!(%pipeline, %code, %stage, lane, attempts, "{message}; trying again in {wait} ms{fix}")
+                tracing::debug!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
             }
             false => {
-                tracing::warn!(%pipeline, %code, %stage, lane, attempts, "{message}; trying again in {wait} ms{fix}")
+                tracing::warn!(%pipeline, %code, %stage, lane, attempts, "{message}; retrying in {wait} ms{fix}")
             }
         }
     }
