@@ -51,7 +51,7 @@ pub(crate) fn line(record: &[u8]) -> Option<&'static str> {
         return Some(RETURNS);
     }
     match first {
-        b'[' => Some("a file needs one record per line: convert the array with jq -c '.[]'"),
+        b'[' => Some("each record must be an object of its own; in a file, convert the array with jq -c '.[]'"),
         b'{' if text.len() == 1 => Some("a file needs one record per line: convert it with jq -c ."),
         b'}' | b']' if text.len() <= 2 => Some("a file needs one record per line: convert it with jq -c ."),
         b'"' if is_member() => Some("a file needs one record per line: convert it with jq -c ."),

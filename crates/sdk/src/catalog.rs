@@ -168,7 +168,10 @@ impl Catalog {
         };
         let merged = match connections.merge(connector, component) {
             Ok(merged) => merged,
-            Err(problem) => return vec![problem.under(path)],
+            Err(problem) => {
+                let rest = Self::check_own(connector, component).into_iter();
+                return std::iter::once(problem).chain(rest).map(|problem| problem.under(path)).collect();
+            }
         };
         let (reach, schema) = (connections.reach(), connector.schema.as_value());
         if let Some(problem) = secrets::too_long(&merged.value(), schema) {
@@ -199,6 +202,20 @@ impl Catalog {
         }
         let redactor = connector.redactor(&merged.value(), Vec::new());
         problems.into_iter().map(|problem| merged.locate(redactor.problem(problem), path)).collect()
+    }
+
+    /// The findings about a component's own fields, while nobody knows what its connection would add.
+    fn check_own(connector: &Connector, component: &Component) -> Vec<Problem> {
+        let mut own = component.config.clone();
+        own.shift_remove("connection");
+        let own = Value::Object(own);
+        if secrets::too_long(&own, connector.schema.as_value()).is_some() {
+            return Vec::new();
+        }
+        let redactor = connector.redactor(&own, Vec::new());
+        let added = |problem: &Problem| problem.code == "missing-field" && connector.is_address(&problem.path);
+        let problems = check::against_schema(&own, &connector.schema, "").into_iter();
+        problems.filter(|problem| !added(problem)).map(|problem| redactor.problem(problem)).collect()
     }
 
     /// The source that a component describes, its secrets looked up.

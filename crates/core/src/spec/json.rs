@@ -1,4 +1,4 @@
-//! JSON in which each key of an object is given once: of two values for one setting, nobody knows which was meant.
+//! JSON, and what is like it, in which each key of an object is given once: of two values for one setting, nobody knows which was meant.
 use serde::{
     Deserialize,
     de::{self, Deserializer, MapAccess, SeqAccess, Visitor},
@@ -13,7 +13,9 @@ pub fn from_json(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice::<Unique>(text).map(|Unique(value)| value)
 }
 
-struct Unique(Value);
+/// A value in which no object, at any depth, gives a key twice; read from JSON or YAML.
+#[derive(Debug)]
+pub struct Unique(pub Value);
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,7 +4,7 @@ mod duration;
 mod json;
 pub use check::check;
 pub use duration::Millis;
-pub use json::from_json;
+pub use json::{Unique, from_json};
 
 use crate::{id::PipelineId, types::Type};
 use indexmap::IndexMap;

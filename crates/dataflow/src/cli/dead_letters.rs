@@ -258,13 +258,13 @@ impl Exported {
     fn say(&self) {
         if self.not_whole > 0 {
             eprintln!(
-                "{} without their bytes are left out: they had no bytes, or were too large to keep whole",
+                "left out: {} without bytes, or too large to keep whole",
                 output::counted(self.not_whole, "dead letter")
             );
         }
         if self.others > 0 {
             eprintln!(
-                "{} of files with another header are left out: export each file's with --partition FILE",
+                "left out: {} of files with another header; export each file's with --partition FILE",
                 output::counted(self.others, "dead letter")
             );
         }

@@ -1,5 +1,6 @@
 //! Pipelines in files: one JSON or YAML object, as `POST /api/pipelines` takes it.
 use super::exit::Failure;
+use dataflow_core::spec::Unique;
 use serde_json::Value;
 use std::{
     io::Read,
@@ -30,7 +31,7 @@ pub(super) fn read(path: &Path) -> Result<Value, Failure> {
 }
 
 fn from_yaml(text: &str) -> Result<Value, serde_yaml_ng::Error> {
-    let mut spec: Value = serde_yaml_ng::from_str(text)?;
+    let Unique(mut spec) = serde_yaml_ng::from_str(text)?;
     // YAML reads a bare null as nothing; here it is the name of a choice.
     if let Some(choice @ Value::Null) = spec.get_mut("onTypeMismatch") {
         *choice = "null".into();
@@ -62,5 +63,26 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_refused_wherever_it_stands() {
+        for text in [
+            "transforms: [{type: filter, condition: a}]\ntransforms: []",
+            "sink: {table: a, table: b}",
+            "sink:\n  table: a\n  'table': a",
+            "transforms:\n- set: {a: b, c: d}\n- set: {a: b, \"\\x61\": c}",
+            "onTypeMismatch: null\nonTypeMismatch: dead",
+        ] {
+            let found = super::from_yaml(text).map_err(|error| error.to_string());
+            assert!(found.as_ref().is_err_and(|why| why.contains("is given twice")), "{text}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_read_as_it_is() {
+        let text = "a: &x {b: 1, c: [1.5, -2, ~, true, 'x', 18446744073709551615]}\nd: *x\n1: one\ntrue: yes\nt: 2024-01-01\nm: |\n  x\n";
+        let expected: serde_json::Value = serde_yaml_ng::from_str(text).unwrap();
+        assert_eq!(super::from_yaml(text).unwrap(), expected);
     }
 }

@@ -1,7 +1,8 @@
 //! Settings in environment variables.
 use dataflow_core::problem::Problem;
+use dataflow_core::spec::from_json;
 use dataflow_sdk::check;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// How a variable holds its setting.
 #[derive(Clone, Copy)]
@@ -91,16 +92,16 @@ fn connection(rest: &str, value: &str) -> Result<(String, String, Value), Proble
             Problem::new("", "invalid-value", "does not name a connection")
                 .fix("name it DATAFLOW_CONNECTION_<KIND>_<NAME>, like DATAFLOW_CONNECTION_KAFKA_DEFAULT")
         })?;
-    let fields: Map<String, Value> = serde_json::from_str(value).map_err(|error| {
+    let why = match from_json(value.as_bytes()) {
+        Ok(fields @ Value::Object(_)) => return Ok((kind.to_lowercase(), name.to_lowercase(), fields)),
         // The text may hold a password: it is not shown.
-        Problem::new(
-            "",
-            "invalid-value",
-            format!("is not a JSON object (line {}, column {})", error.line(), error.column()),
-        )
-        .fix(format!("write it like {}", example(&kind.to_lowercase())))
-    })?;
-    Ok((kind.to_lowercase(), name.to_lowercase(), Value::Object(fields)))
+        Ok(_) => "is not a JSON object".into(),
+        Err(error) => {
+            let what = if error.is_data() { "gives a key twice in one object" } else { "is not a JSON object" };
+            format!("{what} (line {}, column {})", error.line(), error.column())
+        }
+    };
+    Err(Problem::new("", "invalid-value", why).fix(format!("write it like {}", example(&kind.to_lowercase()))))
 }
 
 /// A connection of a kind; of one that is not known, of another.

@@ -21,7 +21,10 @@ pub use number::{double, real, shape};
 pub use time::{days, micros};
 pub use varied::JSON;
 
-use crate::marks::Marks;
+use crate::{
+    json::{self as text, Token},
+    marks::Marks,
+};
 use arrow::{
     array::{Array, ArrayRef, StringArray},
     buffer::BooleanBuffer,
@@ -180,6 +183,20 @@ pub fn texts(texts: &StringArray, ty: Type, strict: bool) -> (ArrayRef, Vec<Misf
     let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
     let text = Text::of_all(texts.value_data());
     Values { cells: &cells, text: &text, within: None, path: &[], declared: None, strict }
+        .column(ty, Asked::exactly(ty))
+}
+
+/// Converts JSON texts to a type, as the values of a field are. One that doesn't fit becomes NULL and a misfit.
+pub fn values(texts: &StringArray, ty: Type) -> (ArrayRef, Vec<Misfit>) {
+    let cell = |row: usize| {
+        let start = texts.value_offsets()[row] as usize;
+        let token = texts.is_valid(row).then(|| text::validate(texts.value(row).as_bytes()).ok()).flatten();
+        let at = |token: Token| Token { start: start + token.start, end: start + token.end, ..token };
+        token.map_or(Cell::MISSING, |token| Cell::of(at(token)))
+    };
+    let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
+    let text = Text::of_all(texts.value_data());
+    Values { cells: &cells, text: &text, within: None, path: &[], declared: None, strict: true }
         .column(ty, Asked::exactly(ty))
 }
 

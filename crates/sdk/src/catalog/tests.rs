@@ -580,3 +580,13 @@ fn long_texts_are_checked_in_little_time() {
     findings(json!({"type": "table", "url": "db://x", "table": "t", long("name"): many}));
     assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it took {:?}", begun.elapsed());
 }
+
+#[test]
+fn a_connection_that_is_unknown_hides_no_other_finding() {
+    let found = findings(
+        json!({"type": "table", "connection": "mian", "conection": "a", "columns": 7, "password": "in the spec"}),
+    );
+    let at: Vec<&str> = found.iter().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(at, ["source.connection", "source.columns", "source.table", "source.conection"], "{found:#?}");
+    assert!(!found.concat().contains("in the spec"));
+}

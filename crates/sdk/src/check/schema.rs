@@ -58,7 +58,12 @@ impl<'a> Checker<'a> {
             Value::Number(number) => problems.extend(out_of_range(number, rules, path)),
             Value::String(text) => {
                 let length = text.chars().count() as u64;
-                problems.extend(count(length, rules, ["minLength", "maxLength"], "character(s)", path));
+                let found = count(length, rules, ["minLength", "maxLength"], "character(s)", path).into_iter();
+                // YAML reads a backslash as itself, but within double quotes.
+                problems.extend(found.map(|found| match text.strip_prefix('\\') {
+                    Some(rest) if rest.len() == 1 => found.fix(format!("write \"{text}\", in double quotes")),
+                    _ => found,
+                }));
                 problems.extend(ill_formed(text, rules, path));
             }
             Value::Null | Value::Bool(_) => {}

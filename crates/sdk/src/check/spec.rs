@@ -48,7 +48,13 @@ pub fn check_spec(
     connections: &Connections,
     compiler: &dyn Compiler,
 ) -> Result<PipelineSpec, Vec<Problem>> {
-    check(value, against_schema(value, &SPEC, ""), catalog, connections, compiler)
+    let mut problems = against_schema(value, &SPEC, "");
+    // It may be left out here, so that the schema does not know it.
+    let meant = |problem: &&mut Problem| {
+        problem.code == "unknown-field" && super::nearest(&problem.path, ["pipelineId"]).is_some()
+    };
+    problems.iter_mut().filter(meant).for_each(|problem| problem.fix = Some("did you mean \"pipelineId\"?".into()));
+    check(value, problems, catalog, connections, compiler)
 }
 
 /// Like [`check_spec`], for a spec that has its `pipelineId` with it: the body of `POST /api/pipelines`, the file of `dataflow run`.

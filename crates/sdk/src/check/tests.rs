@@ -138,6 +138,28 @@ fn a_field_that_cannot_be_read_hides_no_other_finding() {
     }
 }
 
+#[test]
+fn an_id_that_may_be_left_out_has_a_nearest_name_as_well() {
+    let value = json!({"pipelineID": "p", "source": {"type": "table", "url": "db://x", "table": "t"}, "sink": {"type": "lines", "path": "out"}});
+    let found: Vec<String> = spec(&value).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(found, [r#"pipelineID: there is no field "pipelineID" (did you mean "pipelineId"?)"#]);
+}
+
+/// A text of two characters where one was meant says how one is written.
+#[test]
+fn a_character_in_single_quotes_has_a_fix() {
+    let schema = schemars::schema_for!(char);
+    let said = |text: &str| {
+        against_schema(&json!(text), &schema, "delimiter").iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said("\\t"),
+        [r#"delimiter: has 2 character(s), at most 1 are possible (write "\t", in double quotes)"#]
+    );
+    assert_eq!(said("\t"), Vec::<String>::new());
+    assert_eq!(said("ab"), ["delimiter: has 2 character(s), at most 1 are possible"]);
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

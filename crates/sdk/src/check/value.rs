@@ -120,7 +120,7 @@ pub(super) fn unknown(given: &str, known: &[&str], path: &str) -> Problem {
     let finding = Problem::new(path, "unknown-value", format!("{shown:?} is not one of {}", known.join(", ")));
     match super::nearest(given, known.iter().copied()) {
         Some(name) => finding.fix(format!("did you mean {name:?}?")),
-        None => finding,
+        None => finding.fix("write one of these"),
     }
 }
 

@@ -48,6 +48,7 @@ fn parse<T: VisitMut>(
         .tokenize_with_location()
         .map_err(|error| Finding::new("syntax", decapitalised(&error.message)).at(error.location))?;
     let tokens: Vec<TokenWithSpan> = tokens.into_iter().map(plain_names).collect();
+    lenient(&tokens)?;
     let unions = tokens
         .iter()
         .filter(|token| matches!(&token.token, Token::Word(word) if SET_OPERATORS.contains(&word.keyword)));
@@ -65,11 +66,30 @@ fn parse<T: VisitMut>(
                 Token::Word(_) | Token::Number(..) if what == EXPRESSION => {
                     finding.fix("join conditions with AND or OR, and quote names with special characters")
                 }
-                Token::Eq | Token::DoubleEq => finding.fix("compare with a single ="),
+                Token::Eq => finding.fix("compare with a single ="),
                 _ => finding,
             })
         }
     }
+}
+
+/// Refuses what the parser takes for the sake of other databases, and PostgreSQL does not.
+fn lenient(tokens: &[TokenWithSpan]) -> Result<(), Finding> {
+    let mut tokens = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).peekable();
+    while let Some(token) = tokens.next() {
+        let next = tokens.peek().map(|next| &next.token);
+        let ends = match next {
+            Some(Token::Word(word)) => word.quote_style.is_none() && word.keyword == Keyword::FROM,
+            next => matches!(next, None | Some(Token::EOF | Token::SemiColon | Token::RParen)),
+        };
+        let (what, fix) = match &token.token {
+            Token::DoubleEq => ("`==` is not SQL", "compare with a single ="),
+            Token::Comma if ends => ("a comma follows the last item of a list", "remove it"),
+            _ => continue,
+        };
+        return Err(Finding::new("syntax", what).fix(fix).at(token.span.start));
+    }
+    Ok(())
 }
 
 /// `user` and similar keywords are field names here: an expression has no logged-in user.

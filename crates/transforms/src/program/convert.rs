@@ -1,5 +1,5 @@
 //! Computed columns in the type that a sink asks for.
-use crate::expression::{short_doubles, written};
+use crate::expression::{class::Class, short_doubles, written};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, StringArray, new_null_array},
     compute::{CastOptions, cast_with_options, interleave, nullif},
@@ -8,7 +8,7 @@ use arrow::{
 };
 use dataflow_core::types::Type;
 use dataflow_formats::{
-    decode::{self, JSON},
+    decode::{self, JSON, Misfit},
     encode,
 };
 use dataflow_sdk::batch::arrow_type;
@@ -24,7 +24,7 @@ pub(crate) enum Texts {
 }
 
 /// The column in a type, and the rows (with the reason) that don't fit it; they are NULL. Nothing is rounded, cut or made
-/// another value. Texts of a `raw` column are JSON.
+/// another value or another kind of value. Texts of a `raw` column are JSON, and fit what a field with that value would.
 pub(crate) fn to(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRef, Vec<(usize, String)>) {
     let (Some(union), DataType::Union(fields, _)) = (column.as_union_opt(), column.data_type()) else {
         return of_one_type(column, ty, raw, texts);
@@ -47,14 +47,14 @@ fn of_one_type(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRe
         Type::Json | Type::Any if raw => (column.clone(), Vec::new()),
         Type::Json if from == &DataType::Utf8 && texts == Texts::Untyped => read(column, ty, true),
         Type::Json | Type::Any => json(column),
-        Type::Text if from.is_decimal() => (written::shortest(&text(column)), Vec::new()),
+        _ if raw => causes(decode::values(column.as_string(), ty)),
+        _ if !holds(ty, from) => unfit(column, ty),
+        _ if from.is_string() && from != &DataType::Utf8 => of_one_type(&text(column), ty, raw, texts),
         // A text is taken as the source's would be.
-        _ if from == &DataType::Utf8 && !raw && texts == Texts::Strings && (ty.is_number() || ty == Type::Boolean) => {
-            let failure = |row| (row, format!("{:?} is a text; use cast to have it as {ty}", shown(column, row)));
-            let failed = (0..column.len()).filter(|row| column.is_valid(*row)).map(failure);
-            (new_null_array(&target, column.len()), failed.collect())
+        _ if from.is_string() && texts == Texts::Strings && (ty.is_number() || ty == Type::Boolean) => {
+            unfit(column, ty)
         }
-        _ if from == &DataType::Utf8 && ty != Type::Text => read(column, ty, !raw),
+        _ if from.is_string() && ty != Type::Text => read(column, ty, true),
         // What has no scale, or another base, goes by its text, which is the shortest that gives the same number again.
         Type::Real | Type::Decimal { .. } if from.is_floating() && from != &target => read(&text(column), ty, false),
         Type::Number if from.is_numeric() => read(&written::shortest(&text(column)), ty, false),
@@ -65,6 +65,36 @@ fn of_one_type(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRe
         _ if from == &target => (column.clone(), Vec::new()),
         _ => same(column, &target),
     }
+}
+
+/// Whether some values of a type may be ones of the column's type, by what they are. Texts stand for times, among others.
+fn holds(ty: Type, from: &DataType) -> bool {
+    match from {
+        DataType::Boolean => ty == Type::Boolean,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
+            matches!(ty, Type::Timestamp | Type::Datetime | Type::Date)
+        }
+        // No column has their type: they have a text.
+        DataType::Interval(_) | DataType::Duration(_) | DataType::Time32(_) | DataType::Time64(_) => ty == Type::Text,
+        DataType::Binary => ty == Type::Binary,
+        from if from.is_numeric() => ty.is_number(),
+        from => from.is_string(),
+    }
+}
+
+/// No value of the column is one of the type.
+fn unfit(column: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
+    let from = Class::of(column.data_type());
+    let fix = match Class::of_type(ty) {
+        Class::Any => None,
+        Class::Number if from == Class::Text => Some(format!("write cast(… as {ty})")),
+        to => to.cast("…", from),
+    };
+    let fix = fix.map(|fix| format!("; {fix}")).unwrap_or_default();
+    let what = if from == Class::Any { "not".into() } else { format!("{}, not", from.words()) };
+    let failure = |row| (row, format!("{} is {what} {ty}{fix}", shown(column, row)));
+    let failed = (0..column.len()).filter(|row| column.is_valid(*row)).map(failure);
+    (new_null_array(&arrow_type(ty), column.len()), failed.collect())
 }
 
 /// The column in another type; a value that doesn't come back the same doesn't fit.
@@ -89,7 +119,10 @@ fn same(column: &ArrayRef, target: &DataType) -> (ArrayRef, Vec<(usize, String)>
 
 /// Texts taken as a type; if `strict`, only as they are spelled.
 fn read(texts: &ArrayRef, ty: Type, strict: bool) -> (ArrayRef, Vec<(usize, String)>) {
-    let (column, misfits) = decode::texts(texts.as_string(), ty, strict);
+    causes(decode::texts(texts.as_string(), ty, strict))
+}
+
+fn causes((column, misfits): (ArrayRef, Vec<Misfit>)) -> (ArrayRef, Vec<(usize, String)>) {
     (column, misfits.into_iter().map(|misfit| (misfit.row as usize, misfit.cause)).collect())
 }
 

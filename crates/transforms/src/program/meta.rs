@@ -53,7 +53,7 @@ impl Meta {
             let ty = default_type(field.want);
             match (given(field, records).or_else(|| shared(field, records)), own) {
                 (Some(column), _) => plain(as_type(column, &ty)),
-                (None, Some(own)) => Column { json: field.want == Want::As(Type::Json), ..own },
+                (None, Some(own)) => Column { json: own.json || field.want == Want::As(Type::Json), ..own },
                 (None, None) => plain(new_null_array(&ty, records.len())),
             }
         };

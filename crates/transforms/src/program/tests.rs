@@ -29,6 +29,7 @@ mod neighbours;
 mod paths;
 mod properties;
 mod side;
+mod typed;
 mod types;
 mod warnings;
 

@@ -84,7 +84,6 @@ impl Demand<'_> {
                 let (want, class) = match self.known_meta(&path) {
                     Some(Type::Json) => (Want::As(Type::Json), Class::Any),
                     Some(ty) => (Class::of_type(ty).want(), Class::of_type(ty)),
-                    None if want == Class::Any => (Want::Literal, Class::Any),
                     None => (want.want(), want),
                 };
                 let name = if path == [NOW] { NOW.into() } else { format!("meta.{}", path.join(".")) };

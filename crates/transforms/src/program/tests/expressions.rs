@@ -679,3 +679,28 @@ fn messages_have_the_types_of_sql() {
     let leaks: Vec<_> = told.iter().filter(|(_, told)| engines.is_match(told)).collect();
     assert!(told.len() > 1_000 && leaks.is_empty(), "{} of {}: {leaks:#?}", leaks.len(), told.len());
 }
+
+#[test]
+fn what_postgresql_refuses_is_refused_as_well() {
+    let conditions = ["id == 1", "id in (1, 2,)", "coalesce(id, 1,) = 1", "(id, ) = (1, )"];
+    let queries = [
+        "select id, from input",
+        "select id, name, from input where id = 1",
+        "select id,",
+        "select * exclude (id,) from input",
+    ];
+    for condition in conditions {
+        let found = problems(json!([{"type": "filter", "condition": condition}]));
+        assert!(found.contains("is not SQL") || found.contains("comma"), "{condition}: {found}");
+    }
+    for query in queries {
+        let found = problems(json!([{"type": "sql", "query": query}]));
+        assert!(found.contains("a comma follows the last item"), "{query}: {found}");
+    }
+    assert_eq!(
+        problems(
+            json!([{"type": "sql", "query": "select id, \"from\" from input where name <> ',' and name <> '=='"}])
+        ),
+        ""
+    );
+}
