@@ -53,6 +53,7 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
         found.fields.push(name.clone());
         let named = match origin {
             Origin::Field(path) => declared(chain, path),
+            Origin::Register(register) if frame.is_json(Slot::Register(*register)) => Some(Type::Json),
             Origin::Register(register) => chain.registers[*register].fixed,
             Origin::Edited(_) => Some(Type::Json),
         };
@@ -63,13 +64,7 @@ pub(super) fn of(fields: &[(String, Origin)], chain: &Chain, frame: &mut Frame<'
         let Common { ty, odd } = match origin {
             Origin::Edited(_) => Common { ty: Some(Type::Json), odd: None },
             Origin::Field(_) => types.next().unwrap_or_default(),
-            Origin::Register(register) => {
-                let slot = Slot::Register(*register);
-                match frame.is_json(slot) {
-                    true => Common { ty: Some(Type::Json), odd: None },
-                    false => common(&frame.column(slot)),
-                }
-            }
+            Origin::Register(register) => common(&frame.column(Slot::Register(*register))),
         };
         found.warnings.extend(ty.zip(odd).map(|(ty, odd)| mixed(name, ty, &odd)));
         found.columns.extend(ty.map(|ty| Column { name: name.clone(), ty }));
