@@ -154,10 +154,10 @@ fn a_character_in_single_quotes_has_a_fix() {
     };
     assert_eq!(
         said("\\t"),
-        [r#"delimiter: has 2 character(s), at most 1 are possible (write "\t", in double quotes)"#]
+        [r#"delimiter: has 2 character(s), but at most 1 are allowed (write "\t", in double quotes)"#]
     );
     assert_eq!(said("\t"), Vec::<String>::new());
-    assert_eq!(said("ab"), ["delimiter: has 2 character(s), at most 1 are possible"]);
+    assert_eq!(said("ab"), ["delimiter: has 2 character(s), but at most 1 are allowed"]);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
