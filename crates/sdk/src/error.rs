@@ -2,8 +2,9 @@
 use dataflow_core::{
     id::Generation,
     ledger::Counters,
-    position::{Partition, Position},
+    position::{Partition, Position, Positions},
 };
+use std::collections::BTreeMap;
 
 /// A failure of a source or sink. Its class decides what the engine does.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,8 +41,8 @@ pub enum Error {
         message: String,
         /// What to choose from.
         fix: String,
-        /// The generations of the pipeline that the target is known to have something of.
-        generations: Vec<Generation>,
+        /// The generations of the pipeline that the target is known to have something of, and where they began, as far as it knows.
+        begins: BTreeMap<Generation, Positions>,
         /// What the ledger of a later journal counted over all generations, where the target keeps that.
         ledger: Option<Box<Counters>>,
     },
@@ -75,7 +76,7 @@ impl Error {
     }
     /// A target that is not what the journal says of it.
     pub fn contradicts(code: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Contradicts { code, message: message.into(), fix: fix.into(), generations: Vec::new(), ledger: None }
+        Self::Contradicts { code, message: message.into(), fix: fix.into(), begins: BTreeMap::new(), ledger: None }
     }
     /// The same failure, with what to do about it.
     #[must_use]

@@ -158,7 +158,8 @@ pub struct Opened {
     /// The tokens of this pipeline and incarnation that are of other generations than the fence's, in their order. Whoever
     /// wrote those that are not [known](OpenLane::known) knew more than the journal does.
     pub others: Vec<Token>,
-    /// Where the generations of these tokens began: a partition that none of them names is still there.
+    /// Where the generations of these tokens began: a partition that none of them names is still there. And where the fence's own
+    /// began, as this lane was first told: an older copy of the journal may not know it any more.
     pub begins: BTreeMap<Generation, Positions>,
     /// The parts of each row that the writer needs.
     pub demand: Demand,

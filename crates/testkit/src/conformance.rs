@@ -9,7 +9,7 @@ use dataflow_core::{
     id::Generation,
     ledger::Counters,
     pipeline::event::LaneProgress,
-    position::Positions,
+    position::{Position, Positions},
     token::{Fence, Token},
     types::Type,
 };
@@ -335,6 +335,11 @@ async fn other_generations_are_told_of(subject: &dyn Subject) {
         }
         run.close().await;
     }
+    // An older copy of the journal may have planned again since.
+    let later = OpenLane { begin: [("t/0".into(), Position::offset(77))].into(), ..open_lane(&one) };
+    let run = open_as(subject, later).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(run.begins.get(&one.generation), Some(&open_lane(&one).begin));
+    run.close().await;
 }
 
 async fn refused_rows_are_found(subject: &dyn Subject) {

@@ -13,15 +13,19 @@ pub type Plan = BTreeMap<Partition, u32>;
 
 impl Progress {
     /// What the plan lacks of what the source has, in its order. A lane that has moved a partition keeps it; another one goes to
-    /// the lane with the fewest.
+    /// the lane with the fewest. Before a lane is open, one that begins elsewhere after all is planned again, in its lane.
     pub(super) fn plan_for(&self, found: &[(Partition, Position)]) -> Vec<Planned> {
         let lanes = self.lanes.unwrap_or(1).max(1) as usize;
         let mut loads = vec![0_usize; lanes];
         for lane in self.plan.values() {
             loads[*lane as usize % lanes] += 1;
         }
-        let new = found.iter().filter(|(partition, _)| !self.plan.contains_key(partition));
+        let begins_there = |partition, begin| !self.by_lane.is_empty() || self.begin.get(partition) == Some(begin);
+        let new = found.iter().filter(|(name, begin)| !self.plan.contains_key(name) || !begins_there(name, begin));
         let place = |(partition, begin): &(Partition, Position)| {
+            if let Some(lane) = self.plan.get(partition) {
+                return Planned { partition: partition.clone(), lane: *lane, begin: begin.clone() };
+            }
             let mover = self.by_lane.values().find(|lane| lane.positions.contains_key(partition));
             let idlest = (0_u32..).zip(&loads).min_by_key(|(_, load)| **load).map_or(0, |(lane, _)| lane);
             let lane = mover.map_or(idlest, |lane| lane.lane);
@@ -48,13 +52,14 @@ impl Progress {
         }
     }
 
-    /// Takes partitions into the plan; none if one is there already, or its lane is not.
+    /// Takes partitions into the plan; none if one is there already and a lane was opened, or its lane is not there.
     pub(super) fn extend_plan(&mut self, planned: &[Planned]) -> Option<()> {
         for Planned { partition, lane, begin } in planned {
-            if *lane >= self.lanes? || self.plan.insert(partition.clone(), *lane).is_some() {
+            let before = self.plan.insert(partition.clone(), *lane);
+            if *lane >= self.lanes? || before.is_some() && !self.by_lane.is_empty() {
                 return None;
             }
-            if self.position(&partition.0).is_none() {
+            if before.is_some() || self.position(&partition.0).is_none() {
                 self.begin.insert(partition.clone(), begin.clone());
             }
         }

@@ -201,6 +201,86 @@ async fn a_restored_node_goes_on_exactly_from_kafka_to_postgres() {
     assert_eq!((counted.get::<_, i64>(0), counted.get::<_, i64>(1)), (4_000, 4_000));
 }
 
+/// A journal of before the first start lets a topic begin where the target says that it began, not where it ends by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_of_before_the_first_start_passes_over_nothing() {
+    if !servers::are_up() {
+        return;
+    }
+    for (kind, choice) in [("sqlite", ""), ("file", "cut"), ("file", "journal")] {
+        let topic = Topic::new(&format!("began-{kind}-{choice}"), 2).await;
+        let produce =
+            |ids: std::iter::StepBy<std::ops::Range<u64>>| topic.send(ids, |id| json!({"id": id}).to_string());
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (data, saved, target) = (path("data"), path("backup.db"), path("out"));
+        let sink = match kind {
+            "file" => json!({"type": "file", "path": target, "format": "json"}),
+            _ => json!({"type": "sqlite", "path": target, "table": "numbers", "mode": "append"}),
+        };
+        let spec = json!({
+            "pipelineId": "numbers", "sink": sink, "checkpointInterval": "50ms",
+            "source": {"type": "kafka", "brokers": BROKERS, "topic": topic.name, "start": "latest"},
+        });
+        produce((0..10).step_by(1));
+        let mut node = start(&data);
+        assert_eq!(node.request("POST", "/api/pipelines", Some(&spec)).await.0, 201);
+        backup(&data, &saved);
+        node.post("/api/pipelines/numbers/start").await;
+        node.until("numbers", "planned", |view| view["checkpoint"]["positions"][0].is_object()).await;
+        // One partition has moved, the other has not.
+        produce((10..20).step_by(2));
+        delivered(&node, "numbers", 5).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        node.kill();
+        produce((11..21).step_by(2));
+        let (code, _, stderr) = restore(&saved, &data, &["--replace"]);
+        assert_eq!(code, 0, "{stderr}");
+        let node = start(&data);
+        node.post("/api/pipelines/numbers/start").await;
+        if kind == "file" {
+            let failed = node.until("numbers", "failed", |view| view["status"] == "failed").await;
+            assert_eq!(failed["error"]["code"], "journal-behind", "{failed}");
+            match choice {
+                "cut" => fs::OpenOptions::new().write(true).open(&target).unwrap().set_len(0).unwrap(),
+                _ => {
+                    let (chosen, path) = (json!({"to": "journal"}), "/api/pipelines/numbers/checkpoint?force=true");
+                    let (code, answer) = node.request("PUT", path, Some(&chosen)).await;
+                    assert_eq!(code, 200, "{answer}");
+                }
+            }
+            node.post("/api/pipelines/numbers/start").await;
+        }
+        let wanted = if choice == "journal" { 15 } else { 10 };
+        let ids = || match kind {
+            "file" => {
+                let text = fs::read_to_string(&target).unwrap();
+                let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap();
+                text.lines().map(id).collect::<Vec<_>>()
+            }
+            _ => (0..query(&target, "select count(*) from numbers"))
+                .map(|at| query(&target, &format!("select id from numbers order by id limit 1 offset {at}")) as u64)
+                .collect(),
+        };
+        for _ in 0..200 {
+            if ids().len() >= wanted {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let mut expected: Vec<u64> = (10..20).collect();
+        if choice == "journal" {
+            expected.extend((10..20).step_by(2));
+            expected.sort_unstable();
+        }
+        let mut there = ids();
+        there.sort_unstable();
+        assert_eq!(there, expected, "{kind} {choice}");
+        drop(node);
+        topic.remove().await;
+    }
+}
+
 /// A backup is whole or not there, and takes no file's place without being told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_takes_nobodys_place() {

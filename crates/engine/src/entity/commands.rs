@@ -193,13 +193,13 @@ impl Entity {
         let choice = Choice { to: &place, earliest: &earliest, source };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
         let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
-        let (settlement, decided) = if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over
-        {
-            let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
-            self.settle(&pipeline, Some(choice), force, take_over).await
-        } else {
-            (Settlement::NotNeeded, None)
-        };
+        let (settlement, decided, begun) =
+            if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over {
+                let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
+                self.settle(&pipeline, Some(choice), force, take_over).await
+            } else {
+                (Settlement::NotNeeded, None, Positions::new())
+            };
         if let Settlement::Unsettled { reason, forced: false } = settlement {
             return Err(Rejected::Unsettled { reason }.into());
         }
@@ -220,7 +220,8 @@ impl Entity {
         let reached = self.reached(&pipeline, &settlement);
         let chosen = match place {
             ResetTo::SinkToken => return Ok(request(current, Vec::new(), reached, settlement)),
-            ResetTo::Journal => pipeline.progress.positions(),
+            ResetTo::Journal if begun.is_empty() => pipeline.progress.positions(),
+            ResetTo::Journal => begun,
             ResetTo::Beginning => earliest,
             ResetTo::End => self.resolve(&pipeline, &Place::End).await?,
             ResetTo::Positions(_) => current.clone().into_iter().chain(named).collect(),

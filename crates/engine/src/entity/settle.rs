@@ -78,15 +78,16 @@ impl Entity {
     }
 
     /// Opens the sink of a pipeline that does not run, which fences whatever may still write to it, and takes what it has; and
-    /// how far that is, where a user decides about it.
+    /// how far that is, where a user decides about it; and where it says that the generation began, if the journal has never opened
+    /// that.
     pub(super) async fn settle(
         &self,
         pipeline: &Pipeline,
         choice: Option<Choice<'_>>,
         forced: bool,
         take_over: TakeOver,
-    ) -> (Settlement, Option<Positions>) {
-        let unsettled = |reason| (Settlement::Unsettled { reason, forced }, None);
+    ) -> (Settlement, Option<Positions>, Positions) {
+        let unsettled = |reason| (Settlement::Unsettled { reason, forced }, None, Positions::new());
         let built = match self.around.parts.plugins.sink(&pipeline.spec.sink) {
             Ok(built) => built,
             Err(problems) => {
@@ -141,7 +142,8 @@ impl Entity {
             };
             gone.min(passed)
         });
-        (Settlement::Settled { lanes, met: found.met, lost }, found.decided)
+        let begun = found.begins.remove(&pipeline.progress.generation).filter(|_| pipeline.progress.by_lane.is_empty());
+        (Settlement::Settled { lanes, met: found.met, lost }, found.decided, begun.unwrap_or_default())
     }
 
     async fn settle_lane(
@@ -176,8 +178,11 @@ impl Entity {
                 return Err(format!("{message}; {}", fix.unwrap_or_default()));
             }
             // The user says where to go on.
-            Err(Error::Contradicts { message, generations, ledger, .. }) => {
-                found.meet(generations, &pipeline.progress);
+            Err(Error::Contradicts { message, begins, ledger, .. }) => {
+                found.meet(begins.keys().copied(), &pipeline.progress);
+                for (generation, begin) in begins {
+                    found.begins.entry(generation).or_insert(begin);
+                }
                 let later = ledger.map(|ledger| ledger.beyond(&pipeline.progress.earlier));
                 if let Some(later) = later.filter(|later| later.read > known.counters.read) {
                     found.decided.get_or_insert_default().extend(known.positions.clone());
@@ -200,7 +205,7 @@ impl Entity {
         opened.writer.close().await;
         let token = opened.token;
         found.others.clone_from(&opened.others);
-        found.begins = opened.begins;
+        found.begins.extend(opened.begins);
         found.meet(opened.others.iter().map(|token| token.fence.generation), &pipeline.progress);
         let ahead = unknown(&opened.others, &pipeline.progress);
         match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {

@@ -63,6 +63,11 @@ impl Attempt<'_> {
             opened = try_join_all(opening) => opened?,
             () = stop.cancelled() => return Ok(Ended::Unopened),
         };
+        let begun = Self::begun_before(pipeline, &opened);
+        if !begun.is_empty() {
+            let found = self.source.plan(&self.cx, &begun).await.map_err(|error| Failure::of("source", error))?;
+            planner.plan_again(found).await?;
+        }
         let wanted = self.versions.as_ref().map(|versions| versions.wanted());
         // All lanes: chunks of lower epochs that nothing names are removed after this, so all tokens must have been read.
         let report = Request::ReportOpened {

@@ -15,7 +15,7 @@ use super::{
 };
 use dataflow_core::{
     pipeline::{Pipeline, event::LaneOpened},
-    position::{Partition, Position},
+    position::{Partition, Position, Positions},
     shard::ShardId,
     token::{Fence, Token},
     warned::Warnings,
@@ -97,6 +97,16 @@ impl Attempt<'_> {
             recovered.progress.handle = Some(handle);
         }
         Ok(OpenSink { fence, recovered, opened, cx, end })
+    }
+
+    /// Where the sink says that this generation began, if the journal has it otherwise and has never opened it: one that was
+    /// restored from before that has planned again since.
+    pub(super) fn begun_before(pipeline: &Pipeline, opened: &[OpenSink]) -> Positions {
+        let progress = &pipeline.progress;
+        let is_new = |(partition, at): (&Partition, &Position)| progress.begin.get(partition) != Some(at);
+        let own = opened.iter().filter_map(|lane| lane.opened.begins.get(&progress.generation));
+        let own = own.filter(|begun| progress.by_lane.is_empty() && begun.iter().any(is_new));
+        own.flat_map(Clone::clone).collect()
     }
 
     /// Whether the journal says that nobody has taken the shard over: a sink that has seen a higher epoch all the same has seen

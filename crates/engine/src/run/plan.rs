@@ -60,6 +60,12 @@ impl Planner {
         Ok((planner, pipeline))
     }
 
+    /// Plans where partitions begin once more, as long as no lane is open.
+    pub(super) async fn plan_again(&mut self, found: Found) -> Result<(), Failure> {
+        self.plan = self.report(found).await?.progress.plan;
+        Ok(())
+    }
+
     /// Takes charge of what a lane finds.
     pub(super) fn lane(&mut self, lane: u32) -> Partitions {
         let (give, assigned) = watch::channel(Positions::new());

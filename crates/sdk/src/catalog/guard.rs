@@ -27,8 +27,8 @@ impl Redactor {
             Error::Fatal { code, message, fix, retryable } => {
                 Error::Fatal { code, message: self.owned(message), fix: fix.map(|fix| self.owned(fix)), retryable }
             }
-            Error::Contradicts { code, message, fix, generations, ledger } => {
-                Error::Contradicts { code, message: self.owned(message), fix: self.owned(fix), generations, ledger }
+            Error::Contradicts { code, message, fix, begins, ledger } => {
+                Error::Contradicts { code, message: self.owned(message), fix: self.owned(fix), begins, ledger }
             }
             Error::Fenced(message) => Error::Fenced(self.owned(message)),
             Error::PositionLost { partition, wanted, earliest, latest, reason } => {

@@ -5,6 +5,7 @@ use crate::owner::Owner;
 use dataflow_core::{
     id::{Generation, PipelineId},
     ledger::Counters,
+    position::Positions,
     token::Fence,
 };
 use dataflow_sdk::sink::OpenLane;
@@ -13,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 
 const NAME: &str = "user.dataflow";
-/// More than a mark ever has.
-const LONGEST: usize = 2 << 10;
+/// The longest that Linux allows.
+const LONGEST: usize = 64 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +26,9 @@ pub(super) struct Mark {
     pub(super) generation: Generation,
     /// The file's length when the generation began.
     pub(super) base: u64,
+    /// Where it began; none if that does not fit into an attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) begin: Option<Positions>,
     /// Bytes that a journal is known to count.
     pub(super) counted: u64,
     /// What that journal's ledger counted then, over all generations.
@@ -36,7 +40,9 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    pub(super) fn new(lane: &OpenLane, base: u64, counted: u64) -> Self {
+    /// The mark of who opens a file that has another one now.
+    pub(super) fn new(lane: &OpenLane, before: Option<Self>, base: u64, counted: u64) -> Self {
+        let same = before.filter(|mark| mark.is_of(&lane.fence) && mark.generation == lane.fence.generation);
         let mut ledger = lane.counted;
         ledger.add(&lane.journalled.as_ref().map(|known| known.counters).unwrap_or_default());
         Self {
@@ -44,6 +50,7 @@ impl Mark {
             owner: Owner::of(lane),
             generation: lane.fence.generation,
             base,
+            begin: same.map_or_else(|| Some(lane.begin.clone()), |mark| mark.begin),
             counted,
             ledger,
             left: None,
@@ -64,19 +71,23 @@ impl Mark {
     }
 
     pub(super) fn read(file: &File) -> Option<Self> {
-        let mut bytes = [0; LONGEST];
+        let mut bytes = vec![0; LONGEST];
         let length = fgetxattr(file, NAME, &mut bytes).ok()?;
         serde_json::from_slice(bytes.get(..length)?).ok()
     }
 
-    /// Fails where the file system has no such attributes.
-    pub(super) fn write(&self, file: &File) -> Result<(), String> {
+    /// Writes it, without where the generation began if it is too long with that. Fails where the file system has no such
+    /// attributes.
+    pub(super) fn write(&mut self, file: &File) -> Result<(), String> {
         let json = serde_json::to_vec(self).map_err(|error| error.to_string())?;
-        fsetxattr(file, NAME, &json, XattrFlags::empty()).map_err(|error| error.to_string())
+        match fsetxattr(file, NAME, &json, XattrFlags::empty()) {
+            Err(_) if self.begin.take().is_some() => self.write(file),
+            written => written.map_err(|error| error.to_string()),
+        }
     }
 
     /// Writes it again. Who opened the file was told if that can't be done.
-    pub(super) fn renew(&self, file: &File) {
+    pub(super) fn renew(&mut self, file: &File) {
         if let Err(error) = self.write(file) {
             tracing::debug!(error, "the file can't keep a mark of its writer");
         }

@@ -66,7 +66,8 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     if there.length > handle.length {
         file.set_len(handle.length).map_err(|error| on_disk::failure("cut back", path, &error))?;
     }
-    let mark = Mark::new(lane, handle.base, handle.length);
+    let mut mark = Mark::new(lane, there.mark, handle.base, handle.length);
+    let begins = mark.begin.iter().map(|begin| (mark.generation, begin.clone())).collect();
     let warnings = mark.write(&file).err().map(|error| no_mark(path, &error)).into_iter().collect();
     let compression = config.compression.unwrap_or_else(|| Compression::of(path));
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
@@ -85,15 +86,7 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     let csv = (config.format() == Format::Csv).then_some(csv);
     let writer =
         Box::new(FileWriter::new(file, handle, mark, compression, csv, config.header, columns, joins, lane.counted));
-    Ok(Opened {
-        writer,
-        token: None,
-        others: Vec::new(),
-        begins: Default::default(),
-        demand,
-        warnings,
-        handle: handle_json,
-    })
+    Ok(Opened { writer, token: None, others: Vec::new(), begins, demand, warnings, handle: handle_json })
 }
 
 /// A file that can't say whose it is does not tell of a journal that is older than it.
@@ -335,14 +328,15 @@ impl There<'_> {
                 has counted {}. The data folder may have been restored from a backup",
             mark.counted
         );
+        let unknown = "; but the file could not record where the partitions began, so a source with `start: latest` \
+             continues at its end if the journal is older than the first start";
         let fix = format!(
-            "bring back the newer data folder, or truncate the file to {counted} bytes so that the rest is written again, once \
-             (if the source still has it and continues before it: not if the journal is older than the first start and the \
-             source has `start: latest`); or set the checkpoint to \"journal\" to keep the whole file and append the rest \
-             again, doubled"
+            "bring back the newer data folder, or truncate the file to {counted} bytes so that the rest is written again, once; \
+             or set the checkpoint to \"journal\" to keep the whole file and append the rest again, doubled{}",
+            if mark.begin.is_none() { unknown } else { "" }
         );
-        let generations = vec![mark.generation];
-        Error::Contradicts { code: "journal-behind", message, fix, generations, ledger: Some(Box::new(mark.ledger)) }
+        let begins = [(mark.generation, mark.begin.clone().unwrap_or_default())].into();
+        Error::Contradicts { code: "journal-behind", message, fix, begins, ledger: Some(Box::new(mark.ledger)) }
     }
 }
 

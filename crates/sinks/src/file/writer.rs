@@ -116,7 +116,7 @@ impl Writer for FileWriter {
     async fn publish(&mut self, handle: &serde_json::Value) -> Result<(), Error> {
         self.mark.counted = Handle::from_json(handle.clone())?.length;
         self.mark.ledger = self.sealed;
-        let (file, mark) = (self.file.clone(), self.mark.clone());
+        let (file, mut mark) = (self.file.clone(), self.mark.clone());
         blocking::run(move || mark.renew(&file)).await
     }
 

@@ -133,7 +133,7 @@ pub(super) async fn fence(
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '{{}}', '{{}}', '[]', now()) \
          on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch, opening = excluded.opening \
             where (t.epoch, t.opening) <= (excluded.epoch, excluded.opening) \
-         returning epoch, opening, sequence, positions::text, counters::text, chunks::text"
+         returning epoch, opening, sequence, positions::text, counters::text, chunks::text, began"
     );
     let transaction = client.transaction().await.map_err(failed)?;
     let key = Key::of(fence);
@@ -175,7 +175,7 @@ pub(super) async fn fence(
                 let fence = Fence { generation, lane: row.get::<_, i32>(7) as u32, ..holder.of(fence) };
                 Ok((fence, holder.sequence, stored(row), row.get(8)))
             });
-            Ok((token(fence, &row)?, tokens::others(lane, rows)?))
+            Ok((token(fence, &row)?, tokens::others(lane, row.get(6), rows)?))
         }
         None => {
             let holder = read_row(server, client, &name, fence).await?.as_ref().map(holder);

@@ -64,6 +64,9 @@ const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten
 const TRACES: &str = "select generation, target = ?3 from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 order by updated_at desc";
 
+const BEGAN: &str =
+    "select began from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
+
 const GENERATIONS: &str = "select generation, lane, epoch, opening, sequence, positions, counters, chunks, began from dataflow_tokens \
     where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0";
 
@@ -296,7 +299,9 @@ impl Database {
         let rows = rows.into_iter().map(|(generation, fence, sequence, stored, began)| {
             Ok((Fence { generation: stored_id(&generation)?, ..fence }, sequence, stored, began))
         });
-        others(lane, rows)
+        let own = params![pipeline, incarnation, generation, fence.lane];
+        let own: String = self.connection.query_row(BEGAN, own, |row| row.get(0)).map_err(failed)?;
+        others(lane, &own, rows)
     }
 
     /// Whether a pipeline's last progress is of the table of this name.

@@ -46,7 +46,7 @@ impl Claim {
             message: format!("table {table} {what} {rows} rows"),
             fix: "restore the table, or choose: set the checkpoint to \"beginning\" to write everything again, or to \"journal\" to continue after the last checkpoint and count the missing rows as lost"
                 .into(),
-            generations,
+            begins: generations.into_iter().map(|generation| (generation, Default::default())).collect(),
             ledger: None,
         })
     }

@@ -76,19 +76,21 @@ impl Stored {
     }
 }
 
-/// Tokens of other generations, in their order, and the positions at which those began.
+/// Tokens of other generations, in their order, and the positions at which those and the opening one began.
 pub type Others = (Vec<Token>, BTreeMap<Generation, Positions>);
 
-/// Decodes the rows of other generations than the opening one: a token, and the start of the generation. An unreadable
+/// Decodes where the opening generation began, and the rows of others: a token, and the start of the generation. An unreadable
 /// row of a generation that the journal knows is ignored, so that it doesn't block the pipeline.
 ///
 /// # Errors
 /// If a row of another generation is unreadable.
 pub fn others(
     lane: &OpenLane,
+    began: &str,
     rows: impl IntoIterator<Item = Result<(Fence, u64, Stored, String), Error>>,
 ) -> Result<Others, Error> {
-    let (mut tokens, mut begins) = Others::default();
+    let mut tokens = Vec::new();
+    let mut begins: BTreeMap<_, _> = [(lane.fence.generation, json(&lane.fence, began)?)].into();
     for row in rows {
         let (of, sequence, stored, began) = row?;
         let generation = of.generation;
@@ -280,12 +282,17 @@ mod tests {
         let lane = OpenLane { known: vec![of(1).generation], ..open_lane(&fence) };
         let broken = || Stored { positions: "?".into(), ..golden() };
         let row = |number, stored, began: &str| Ok((of(number), 5, stored, began.to_owned()));
-        let (read, begins) =
-            others(&lane, [row(3, golden(), "{}"), row(1, broken(), "{}"), row(1, golden(), "?")]).unwrap();
+        let (read, begins) = others(
+            &lane,
+            r#"{"t/0": {"at": "7"}}"#,
+            [row(3, golden(), "{}"), row(1, broken(), "{}"), row(1, golden(), "?")],
+        )
+        .unwrap();
         assert_eq!(read.into_iter().map(|token| token.fence).collect::<Vec<_>>(), [of(3)]);
-        assert_eq!(begins.into_keys().collect::<Vec<_>>(), [of(3).generation]);
+        assert_eq!(begins[&fence.generation], [("t/0".into(), dataflow_core::position::Position::offset(7))].into());
+        assert_eq!(begins.into_keys().collect::<Vec<_>>(), [fence.generation, of(3).generation]);
         for broken in [row(3, broken(), "{}"), row(3, golden(), "?")] {
-            assert_eq!(others(&lane, [broken]).unwrap_err().code(), "token-unreadable");
+            assert_eq!(others(&lane, "{}", [broken]).unwrap_err().code(), "token-unreadable");
         }
     }
 

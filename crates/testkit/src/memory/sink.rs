@@ -83,7 +83,7 @@ fn failure(fault: &Fault) -> Option<Error> {
             code: "journal-behind",
             message: "the memory sink was asked to say so".into(),
             fix: "choose".into(),
-            generations: vec![Generation::new(*newest, 0)],
+            begins: [(Generation::new(*newest, 0), Default::default())].into(),
             ledger: None,
         }),
         Fault::Fenced => Some(Error::Fenced("the memory sink was asked to say so".into())),
@@ -131,7 +131,7 @@ impl Sink for Memory {
         }
         *rank = lane.fence.rank();
         inner.opens += 1;
-        inner.begins.insert(lane.fence.generation, lane.begin);
+        inner.begins.entry(lane.fence.generation).or_insert(lane.begin);
         let demand = match (&inner.demand, &inner.defined) {
             (Some(Demand::AllColumns), Some(columns)) => Demand::Columns(columns.clone()),
             (demand, _) => demand.clone().unwrap_or(Demand::Documents),

@@ -334,6 +334,9 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     let started = |lanes| Fact::PipelineStarted { lanes, attempt: 0 };
     let early = given([created(), started(3)]).when(found(&[("a", 5), ("b", 7), ("c", 0)]));
     let early = early.then([planned(&[("a", 0, 5), ("b", 1, 7), ("c", 2, 0)])]).after();
+    // What the sink says of where the generation began holds, as long as no lane is open.
+    let again = early.clone().when(found(&[("a", 2), ("b", 7)])).then([planned(&[("a", 0, 2)])]).after();
+    assert_eq!(again.state.pipeline().unwrap().progress.position("a").and_then(Position::as_offset), Some(2));
     let fewer = early.and(stop_requested()).and(stopped()).and(started(2));
     let moved = LaneProgress { lane: 1, positions: [("a".into(), Position::offset(40))].into(), ..lane(1) };
     let open =

@@ -97,12 +97,13 @@ async fn a_file_that_ends_in_blanks_may_grow() {
     let path = dir.path().join("a.json");
     let source = source(&path, json!({}));
     let mut reading = Reading::default();
-    for text in ["1\n   ", "1\n   2\n", "1\n   2\n3"] {
+    let steps = ["{\"id\":1}\n   ", "{\"id\":1}\n   {\"id\":3}\n", "{\"id\":1}\n   {\"id\":3}\n3"];
+    for text in steps {
         fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
         let there = fs::metadata(&path).unwrap().len() as usize;
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         std::io::Write::write_all(&mut file, &text.as_bytes()[there..]).unwrap();
         reading.on(&source, ALL).await.unwrap();
     }
-    assert_eq!(reading.texts, ["1", "2", "3"]);
+    assert_eq!(reading.texts, ["{\"id\":1}", "{\"id\":3}", "3"]);
 }
