@@ -223,7 +223,7 @@ async fn a_journal_of_before_the_first_start_passes_over_nothing() {
             "source": {"type": "kafka", "brokers": BROKERS, "topic": topic.name, "start": "latest"},
         });
         produce((0..10).step_by(1));
-        let mut node = start(&data);
+        let node = start(&data);
         assert_eq!(node.request("POST", "/api/pipelines", Some(&spec)).await.0, 201);
         backup(&data, &saved);
         node.post("/api/pipelines/numbers/start").await;
