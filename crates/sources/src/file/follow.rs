@@ -14,7 +14,7 @@ use super::{
     lost::{self, Loss, Lost},
     names::{name, partition, path, plain},
     packed::Packed,
-    rotation,
+    rotation::{self, Left},
     slot::Slot,
     split::Caps,
     tail::{self, position},
@@ -33,8 +33,10 @@ use std::{
 
 /// After so many batches without a pause, new files are looked for.
 const LOOK_EVERY: u32 = 64;
-/// For so many intervals a replaced file is still looked at: its writer may not have opened the new one yet.
+/// For so many intervals a replaced file is still looked at, for a second at most: its writer may not have opened the new one yet.
 const GRACE: u32 = 5;
+/// The most of it.
+const MOST_GRACE: Duration = Duration::from_secs(1);
 /// How many files that were read under another name are remembered.
 const REMEMBERED: usize = 4096;
 /// How many files are held open; the others are opened when they have changed.
@@ -61,6 +63,8 @@ pub(super) struct Follow {
     next: usize,
     turns: u64,
     busy: u32,
+    /// Whether a file was read to its end and what has its place is looked at next, without a pause.
+    finished: bool,
     /// Files that nothing was read of yet, until it is said.
     found: Positions,
     /// How far files were read, under whatever name.
@@ -110,6 +114,7 @@ impl Follow {
             next: 0,
             turns: 0,
             busy: 0,
+            finished: false,
             unpacked: Unpacked::default(),
             open: OPEN,
             warned: BTreeMap::new(),
@@ -205,7 +210,7 @@ impl Follow {
         let failed = |error| failed(&partition.0, 0, error);
         let grace = self.grace();
         loop {
-            let replaced = self.slots[k].is_replaced(grace).map_err(failed)?;
+            let replaced = self.slots[k].is_replaced().map_err(failed)? && self.is_over(k, grace).map_err(failed)?;
             let slot = &mut self.slots[k];
             let Some(tail) = &mut slot.tail else { return Ok(None) };
             let next = tail.next()?;
@@ -262,7 +267,22 @@ impl Follow {
     }
 
     pub(super) fn grace(&self) -> Duration {
-        Duration::from(self.source.poll_interval) * GRACE
+        (Duration::from(self.source.poll_interval) * GRACE).min(MOST_GRACE)
+    }
+
+    /// Whether nobody writes any more to the open file under a path, which was replaced: a copy, or one that was rotated again since,
+    /// is over at once.
+    fn is_over(&mut self, k: usize, grace: Duration) -> io::Result<bool> {
+        let is_over = self.slots[k].has_waited(grace) || self.slots[k].tail.as_ref().is_some_and(|tail| tail.is_copy());
+        Ok(is_over || self.next_generation(k)?.is_some())
+    }
+
+    /// The oldest generation that came after the open file under a path and was rotated away, too, and is not read otherwise.
+    fn next_generation(&self, k: usize) -> io::Result<Option<File>> {
+        let slot = &self.slots[k];
+        let (Some(tail), Ok(new)) = (&slot.tail, tail::open(&slot.path, &self.cx)) else { return Ok(None) };
+        let left = Left::new(tail.file(), tail.identity.original)?;
+        left.successor(&slot.path, &new, |path, meta| self.is_read(path, meta), &self.cx)
     }
 
     fn file_of(&self, k: usize) -> Result<&File, Error> {
@@ -275,7 +295,7 @@ impl Follow {
         let slot = &mut self.slots[k];
         let Some(tail) = slot.tail.take() else { return Ok(()) };
         slot.left(tail.file(), &tail.identity)?;
-        self.next = k + 1; // all others first
+        (self.next, self.finished) = (k + 1, true); // all others first
         self.known.push_back(Known { path: slot.path.clone(), identity: tail.identity, at: tail.at });
         if self.known.len() > REMEMBERED {
             self.known.pop_front();
@@ -300,7 +320,7 @@ impl Work for Follow {
                     return Ok(Step::Records(records));
                 }
             }
-            if !self.discover()? {
+            if !self.discover()? && !std::mem::take(&mut self.finished) {
                 if let Some((partition, begin)) = self.found.pop_first() {
                     let mut records = lost::between(partition, Position::offset(0), begin);
                     records.beside = std::mem::take(&mut self.found);

@@ -60,8 +60,8 @@ impl Slot {
         slot
     }
 
-    /// Whether the open file was replaced by another one, or deleted, so long ago that nobody writes to it any more.
-    pub(super) fn is_replaced(&mut self, grace: Duration) -> io::Result<bool> {
+    /// Whether the open file was replaced by another one, or deleted.
+    pub(super) fn is_replaced(&mut self) -> io::Result<bool> {
         let Some(tail) = &self.tail else { return Ok(false) };
         let replaced = match fs::metadata(&self.path) {
             // While the new one is empty, the old one may still be written to.
@@ -72,9 +72,8 @@ impl Slot {
         };
         if !replaced {
             self.replaced = None;
-            return Ok(false);
         }
-        Ok(self.has_waited(grace))
+        Ok(replaced)
     }
 
     /// Whether it is so long known that another file has this path.

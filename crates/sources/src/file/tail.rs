@@ -292,6 +292,11 @@ impl Tail {
         self.content.is_compressed()
     }
 
+    /// Whether it is a copy of a file that was truncated since, and so won't grow.
+    pub(super) fn is_copy(&self) -> bool {
+        self.identity.original.is_some_and(|original| original != self.identity.inode())
+    }
+
     /// The file itself.
     pub(super) fn file(&self) -> &File {
         self.content.file()

@@ -285,3 +285,46 @@ fn rotations_that_are_worth_a_name() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Reads what there is at one look, without a pause.
+fn look(work: &mut Follow) -> Vec<String> {
+    let mut read = Vec::new();
+    loop {
+        match work.step().unwrap() {
+            Step::Records(records) => read.push(*records),
+            Step::Idle(_) => return texts(&read),
+            Step::End => panic!("a followed file has no end"),
+        }
+    }
+}
+
+#[test]
+fn one_look_reads_all_generations_that_are_over() {
+    for name in ["app.log", "app.log*"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |nth: u32| dir.path().join(if nth == 0 { "app.log".to_owned() } else { format!("app.log.{nth}") });
+        let source = source(&dir.path().join(name), json!({"follow": true, "pollInterval": "1h"}));
+        append(&path(0), "0\n");
+        let mut work = Follow::new(source, &context(), Positions::new()).unwrap();
+        assert_eq!(look(&mut work), ["0"], "{name}");
+        let pause = || std::thread::sleep(Duration::from_millis(10)); // more than a file system's clock ticks
+        for generation in 1..=4 {
+            pause();
+            (0..4).rev().for_each(|nth| fs::rename(path(nth), path(nth + 1)).unwrap_or_default());
+            append(&path(0), &format!("{generation}\n"));
+        }
+        let mut read = look(&mut work);
+        // Of the last two, a writer may still have the older one open.
+        std::thread::sleep(Duration::from_secs(2));
+        read.extend(look(&mut work));
+        read.sort();
+        assert_eq!(read, ["1", "2", "3", "4"], "{name}, renamed");
+        append(&path(0), "5\n");
+        pause();
+        fs::copy(path(0), dir.path().join("app.log.0")).unwrap();
+        fs::write(path(0), "6\n").unwrap();
+        let mut read = look(&mut work);
+        read.sort();
+        assert_eq!(read, ["5", "6"], "{name}, copied and truncated");
+    }
+}
