@@ -283,7 +283,8 @@ impl Entity {
         if places.is_empty() { Ok(()) } else { Err(Rejected::SinkAhead { places }) }
     }
 
-    /// The records between the current position and the one to continue from.
+    /// The records between the current position and the one to continue from. Where that is no later, there are some only in another
+    /// file, or one that was overwritten: the source knows.
     async fn passed(
         &self,
         pipeline: &Pipeline,
@@ -293,20 +294,20 @@ impl Entity {
     ) -> Vec<Lost> {
         let Some(source) = source else { return Vec::new() };
         let beginning = source.beginning();
-        let is_passed = |(partition, to): &(&Partition, &Position)| match reached.get(*partition) {
-            Some(reached) => is_after(Some(source), to, reached) || !source.is_same(to, reached),
-            None => true,
-        };
-        let ahead: Positions = to
+        let moved = |(partition, to): &(&Partition, &Position)| reached.get(*partition) != Some(*to);
+        let chosen: Positions = to
             .iter()
-            .filter(is_passed)
+            .filter(moved)
             .filter(|(_, to)| source.order(to, &beginning) != Some(Ordering::Equal))
             .map(|(partition, to)| (partition.clone(), to.clone()))
             .collect();
-        let counts = self.count(pipeline, reached, &ahead).await;
-        let lost = ahead.into_iter().filter_map(|(partition, to)| {
-            let records = counts.get(&partition).copied();
-            let from = reached.get(&partition).filter(|from| source.is_same(from, &to)).cloned();
+        let counts = self.count(pipeline, reached, &chosen).await;
+        let lost = chosen.into_iter().filter_map(|(partition, to)| {
+            let before = reached.get(&partition).filter(|from| source.is_same(from, &to));
+            let from = before.filter(|from| is_after(Some(source), &to, from)).cloned();
+            // What can't be counted is taken for passed over only where it goes on.
+            let is_back = before.is_some() && from.is_none();
+            let records = counts.get(&partition).copied().or(is_back.then_some(0));
             let from = from.unwrap_or_else(|| beginning.clone());
             (records != Some(0)).then_some(Lost { partition, from, to, records: records.unwrap_or(0) })
         });

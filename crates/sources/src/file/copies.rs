@@ -21,7 +21,7 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, BufRead, BufReader, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// What a file is to the others.
@@ -150,13 +150,14 @@ impl Follow {
         let slot = &self.slots[k];
         let (Some(known), Some(from)) = (slot.known, &slot.position) else { return Ok(None) };
         // What was copied and truncated is still there; one that is nowhere was rather compressed.
+        let copy = || Ok::<_, io::Error>(self.copy(slot, &known)?.map(|(_, copy)| copy));
         let copy = match rotation::is_beside(&slot.path, &known) {
-            true => match self.copy(slot, &known)? {
+            true => match copy()? {
                 None => self.compressed(slot, &known)?,
                 copy => copy,
             },
             false => match self.compressed(slot, &known)? {
-                None => self.copy(slot, &known)?,
+                None => copy()?,
                 packed => packed,
             },
         };
@@ -165,8 +166,32 @@ impl Follow {
         Ok(copy.map(|copy| between(slot.partition.clone(), from.clone(), into(copy))))
     }
 
-    /// What the copy is known by that holds what was read of a file.
-    fn copy(&self, slot: &Slot, known: &Identity) -> io::Result<Option<Identity>> {
+    /// The same of one that holds again what was read of it, so that only a copy that is not read by its own name tells that it was
+    /// truncated since. Where not even that can tell, it is said.
+    pub(super) fn unseen_copy(&mut self, k: usize) -> io::Result<Option<Box<Records>>> {
+        let slot = &self.slots[k];
+        let (Some(known), Ok(original)) = (slot.known, tail::open(&slot.path, &self.cx)) else { return Ok(None) };
+        let of = original.metadata()?;
+        if known.ended || slot.at() == 0 || !known.is_inode(&of) || !known.is_written(&of) {
+            return Ok(None);
+        }
+        let Some((path, _)) = self.copy(slot, &known)?.filter(|(path, _)| !self.source.may_match(path)) else {
+            return Ok(None);
+        };
+        let Ok(copy) = tail::open(&path, &self.cx) else { return Ok(None) };
+        let meta = copy.metadata()?;
+        if !begins(&original, &copy, 0, meta.len())? {
+            return self.to_copy(k);
+        }
+        if written(&of) > written(&meta) && repeats(&copy, meta.len())? {
+            let warning = ambiguous(&path, &slot.path);
+            self.warn(vec![warning]);
+        }
+        Ok(None)
+    }
+
+    /// Where the copy is and what it is known by that holds what was read of a file.
+    fn copy(&self, slot: &Slot, known: &Identity) -> io::Result<Option<(PathBuf, Identity)>> {
         let (at, nothing) = (slot.at(), known.is_of_nothing());
         // What was read of it as a file of its own is not read again.
         let is_read = |meta: &Metadata| {
@@ -176,7 +201,7 @@ impl Follow {
         let there = || std::iter::once(slot.path.clone()).chain(rotation::find(&slot.path, known, &self.cx));
         let is_it = |meta: &Metadata| known.is_inode(meta);
         let own = nothing.then(|| there().find_map(|path| fs::metadata(path).ok().filter(is_it))).flatten();
-        let mut best: Option<(Metadata, Identity)> = None;
+        let mut best: Option<(Metadata, PathBuf, Identity)> = None;
         for path in rotated(&slot.path)? {
             if !fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && !is_read(&meta)) {
                 continue;
@@ -190,14 +215,14 @@ impl Follow {
             let better = match (&best, nothing) {
                 (_, true) if !since || self.source.may_match(&path) => false,
                 (None, _) => true,
-                (Some((best, _)), true) => later(best, &meta),
-                (Some((best, _)), false) => later(&meta, best),
+                (Some((best, ..)), true) => later(best, &meta),
+                (Some((best, ..)), false) => later(&meta, best),
             };
             if better && meta.len() >= at && known.is_copied(&file)? {
-                best = Some((meta, Identity::of(&file, at)?));
+                best = Some((meta, path, Identity::of(&file, at)?));
             }
         }
-        Ok(best.map(|(_, copy)| copy))
+        Ok(best.map(|(_, path, copy)| (path, copy)))
     }
 
     /// The same of what a file became by compressing it, unless that is read as what another one became.

@@ -174,7 +174,7 @@ impl Follow {
         let path = &self.slots[k].path;
         if let (false, Ok(folder)) = (self.source.is_pattern(), fs::metadata(rotation::folder(path))) {
             let subject = name(path);
-            let message = format!("{subject} does not exist yet: it is read once it does");
+            let message = format!("{subject} did not exist when reading began: it is read from when it exists");
             let begin = position(0, Some(Identity::of_none(&folder)));
             self.warn(vec![Warning { code: "file-missing", message, subject, records: 0 }]);
             self.found.insert(self.slots[k].partition.clone(), begin.clone());
@@ -237,6 +237,15 @@ impl Follow {
                 slot.reached(records.to.clone());
                 return Ok(Some(records));
             }
+            // Before anything is taken of what may be another generation.
+            if let Some(records) = self.unseen_copy(k).map_err(failed)? {
+                let slot = &mut self.slots[k];
+                slot.tail = None;
+                slot.reached(records.to.clone());
+                return Ok(Some(records));
+            }
+            let slot = &mut self.slots[k];
+            let Some(tail) = &slot.tail else { return Ok(None) };
             if let Some(records) = next {
                 slot.reached(records.to.clone());
                 return Ok(Some(records));

@@ -182,6 +182,9 @@ pub(super) fn count(source: &FileSource, cx: &Context, from: &Positions, to: &Po
             return Some((partition.clone(), 0));
         }
         let range = from.get(partition).filter(is).map_or(0, offset)..offset(to);
+        if range.is_empty() {
+            return Some((partition.clone(), 0));
+        }
         let (records, _) = records_in(source, &path, &file, range, &|| cx.stop.is_cancelled()).ok()?;
         (!cx.stop.is_cancelled()).then(|| (partition.clone(), records))
     };

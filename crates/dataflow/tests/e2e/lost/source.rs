@@ -67,6 +67,33 @@ async fn a_source_file_that_is_truncated_or_replaced() {
     }
 }
 
+/// A file that was overwritten in place holds nothing of what was read, also where it is shorter: what a user passes over counts.
+#[tokio::test]
+async fn what_is_passed_over_of_an_overwritten_file_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder.path().join("data"));
+    for choice in ["end", "positions"] {
+        let flow = Flow::new(&node, folder.path(), &format!("overwritten-{choice}"), sqlite, json!({})).await;
+        flow.append(0..100);
+        flow.delivered(100).await;
+        flow.act("stop").await;
+        fs::write(flow.input(), "").unwrap();
+        flow.append(200..220);
+        let end = fs::metadata(flow.input()).unwrap().len();
+        let to = match choice {
+            "end" => json!("end"),
+            _ => json!({"positions": {flow.input().to_str().unwrap(): end.to_string()}}),
+        };
+        let view = flow.choose(to).await;
+        assert_eq!(count(&view, "recordsLost"), 20, "{choice}: {view}");
+        flow.act("start").await;
+        flow.append(220..230);
+        flow.delivered(110).await;
+        flow.act("stop").await;
+        assert_eq!(rows(&flow.folder), times(&[(0..100, 1), (220..230, 1)]), "{choice}");
+    }
+}
+
 /// Found, and gone before anything of it was read: it is not forgotten, however it goes on.
 #[tokio::test]
 async fn a_source_file_that_is_removed_unread() {

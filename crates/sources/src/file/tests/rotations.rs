@@ -287,7 +287,7 @@ fn rotations_that_are_worth_a_name() {
 }
 
 /// Reads what there is at one look, without a pause.
-fn look(work: &mut Follow) -> Vec<String> {
+pub(super) fn look(work: &mut Follow) -> Vec<String> {
     let mut read = Vec::new();
     loop {
         match work.step().unwrap() {
