@@ -14,6 +14,7 @@ mod layout;
 mod lines;
 mod lost;
 mod matches;
+mod missed;
 mod names;
 mod opening;
 mod packed;

@@ -152,6 +152,9 @@ impl Follow {
                     return Ok(Some(records));
                 }
             }
+            if self.slots[k].rotated.is_some() {
+                self.warn_of_missed(k).map_err(failed)?;
+            }
             let slot = &mut self.slots[k];
             if slot.rotated.take().is_some() || begin.is_some() || over {
                 slot.replaced = None;

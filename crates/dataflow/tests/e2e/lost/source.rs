@@ -82,7 +82,7 @@ async fn what_is_passed_over_of_an_overwritten_file_counts() {
         let end = fs::metadata(flow.input()).unwrap().len();
         let to = match choice {
             "end" => json!("end"),
-            _ => json!({"positions": {flow.input().to_str().unwrap(): end.to_string()}}),
+            _ => json!({"positions": [{"partition": flow.input(), "position": end.to_string()}]}),
         };
         let view = flow.choose(to).await;
         assert_eq!(count(&view, "recordsLost"), 20, "{choice}: {view}");

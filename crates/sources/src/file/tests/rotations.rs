@@ -328,3 +328,35 @@ fn one_look_reads_all_generations_that_are_over() {
         assert_eq!(read, ["5", "6"], "{name}, copied and truncated");
     }
 }
+
+/// Without a pattern, nothing reads what was compressed between two looks: that is said, of nothing else.
+#[test]
+fn a_generation_that_was_compressed_unread_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let pack = |name: &str| {
+        fs::write(path(&format!("{name}.gz")), gzip(&fs::read(path(name)).unwrap())).unwrap();
+        fs::remove_file(path(name)).unwrap();
+    };
+    let source = source(&path("app.log"), json!({"follow": true, "pollInterval": "1ms"}));
+    append(&path("app.log.1"), "long ago\n");
+    append(&path("app.log"), "0\n");
+    let mut work = Follow::new(source, &context(), Positions::new()).unwrap();
+    assert_eq!(look(&mut work), ["0"]);
+    for written in [2, 3] {
+        std::thread::sleep(Duration::from_millis(10)); // more than a file system's clock ticks
+        for (older, name) in [("app.log.3", "app.log.2"), ("app.log.2", "app.log.1"), ("app.log.1", "app.log")] {
+            fs::rename(path(name), path(older)).unwrap_or_default();
+        }
+        append(&path("app.log"), &format!("{written}\n"));
+    }
+    ["app.log.1", "app.log.3"].into_iter().for_each(pack);
+    let mut read = Vec::new();
+    for _ in 0..IDLE {
+        std::thread::sleep(Duration::from_millis(1));
+        read.extend(look(&mut work));
+    }
+    assert_eq!(read, ["3"]);
+    let named: Vec<_> = work.warnings().into_iter().map(|warning| (warning.code, warning.subject)).collect();
+    assert_eq!(named, [("generation-missed", path("app.log.1.gz").to_str().unwrap().to_owned())]);
+}
