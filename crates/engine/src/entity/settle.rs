@@ -209,12 +209,12 @@ impl Entity {
         found.meet(opened.others.iter().map(|token| token.fence.generation), &pipeline.progress);
         let ahead = unknown(&opened.others, &pipeline.progress);
         match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
-            // A run that made its table has not journalled how it is written: it learnt that after it was opened.
-            Ok(recovered) if sink.kind() == Kind::Transactional => {
+            // What the sink has to find next time: a table that a run made after it was opened, or a file with what others whose
+            // place is taken have appended.
+            Ok(recovered) => {
                 let progress = recovered.progress;
                 Ok(LaneProgress { handle: opened.handle.or(progress.handle), ..progress })
             }
-            Ok(recovered) => Ok(recovered.progress),
             // Another node took over this target; our progress is inside its tokens.
             Err(Failure::Fatal(_)) if take_over == TakeOver::AnotherNode && token.is_none() && !ahead.is_empty() => {
                 found.own = true;

@@ -62,12 +62,14 @@ impl Mark {
         (&self.pipeline, &self.owner.incarnation) == (&fence.pipeline, &fence.incarnation)
     }
 
-    /// Whether a later journal has counted more than the one that opens, which is at `counted` of its generation.
+    /// Whether a journal has counted more of the file than the `counted` bytes of the one that opens.
     pub(super) fn is_ahead(&self, lane: &OpenLane, counted: u64) -> bool {
-        match self.generation == lane.fence.generation {
-            true => self.counted > counted,
-            false => !lane.known.contains(&self.generation),
-        }
+        self.counted > counted || self.is_unknown(lane)
+    }
+
+    /// Whether the journal that opens has never started the generation that wrote to the file last.
+    pub(super) fn is_unknown(&self, lane: &OpenLane) -> bool {
+        self.generation != lane.fence.generation && !lane.known.contains(&self.generation)
     }
 
     pub(super) fn read(file: &File) -> Option<Self> {

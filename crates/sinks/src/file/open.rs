@@ -59,9 +59,12 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     // What it has to replace, it need not go on after.
     let replaces = journalled.is_none() && config.if_exists == IfExists::Replace && lane.first;
     let taken_over = !replaces && there.is_taken_over(lane)?;
-    let (handle, fresh) = match journalled.filter(|_| !taken_over) {
+    let (handle, fresh) = match journalled.as_ref().filter(|_| !taken_over) {
         Some(handle) => (there.check(handle, lane)?, false),
-        None => (there.begin(config.if_exists, lane, earlier.as_ref(), taken_over)?, true),
+        None => {
+            let earlier = journalled.as_ref().or(earlier.as_ref());
+            (there.begin(config.if_exists, lane, earlier, taken_over)?, true)
+        }
     };
     if there.length > handle.length {
         file.set_len(handle.length).map_err(|error| on_disk::failure("cut back", path, &error))?;
@@ -258,9 +261,10 @@ impl There<'_> {
         same_end(self.path, self.file, handle)
     }
 
-    /// A file that this pipeline has written to. Others must not have since.
-    fn check(&self, handle: Handle, lane: &OpenLane) -> Result<Handle, Error> {
-        let tail = self.holds(&handle)?;
+    /// A file that this pipeline has written to. What comes after what counts is cut off: it must be what this pipeline left
+    /// uncommitted, nothing that any journal counts or that others wrote.
+    fn check(&self, handle: &Handle, lane: &OpenLane) -> Result<Handle, Error> {
+        let tail = self.holds(handle)?;
         let more = self.length > handle.length;
         match &self.mark {
             Some(mark) if more && !mark.is_of(&lane.fence) => {
@@ -270,7 +274,7 @@ impl There<'_> {
             Some(Mark { left: Some(left), .. }) if self.length > (*left).max(handle.length) => {
                 Err(appended(self.path, self.length, (*left).max(handle.length), None))
             }
-            _ => Ok(Handle { path: self.path.to_owned(), tail: Some(tail), ..handle }),
+            _ => Ok(Handle { path: self.path.to_owned(), tail: Some(tail), ..handle.clone() }),
         }
     }
 
@@ -284,22 +288,26 @@ impl There<'_> {
         taken_over: bool,
     ) -> Result<Handle, Error> {
         let fence = &lane.fence;
-        let earlier = earlier.filter(|_| !taken_over);
+        // Who takes the file over goes on after what is there, whether or not its own lines are.
+        let earlier = earlier.filter(|earlier| !taken_over || self.holds(earlier).is_ok());
         if let Some(earlier) = earlier {
             self.holds(earlier)?;
         }
         let found = self.length;
         let base = match (&self.mark, earlier) {
+            _ if taken_over => found,
             // Without a mark, nothing tells whose it is that comes after.
-            (Some(_), Some(earlier)) => self.check(earlier.clone(), lane)?.length,
+            (Some(_), Some(earlier)) => self.check(earlier, lane)?.length,
             (Some(mark), None) if mark.is_of(fence) => {
-                let since = if mark.generation == fence.generation { mark.base } else { 0 };
-                if found > since && mark.is_ahead(lane, mark.base) {
+                let (since, ahead) = match mark.generation == fence.generation {
+                    true => (mark.base, mark.counted > mark.base),
+                    false => (0, mark.is_unknown(lane)),
+                };
+                if found > since && ahead {
                     return Err(self.behind(mark, mark.base));
                 }
                 found
             }
-            _ if taken_over => found,
             _ if found == 0 || if_exists == IfExists::Append => found,
             _ if if_exists == IfExists::Replace && lane.first => 0,
             _ => {

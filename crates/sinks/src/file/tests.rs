@@ -233,6 +233,23 @@ async fn a_journal_that_is_older_than_the_file_is_refused() {
     target.try_open(Some(old)).await.unwrap();
 }
 
+/// Whichever generation the journal that opens is in, and even if it knows the one that has counted more.
+#[tokio::test]
+async fn nothing_that_a_journal_counts_is_cut_off() {
+    let target = Target::new("out.txt", json!({}));
+    let old = target.write(None, 1, "a").await;
+    target.write(Some(old.clone()), 2, "b").await;
+    let written = target.text();
+    let fence = Fence { generation: numbered(2), ..fence("p", 1) };
+    let lane = || OpenLane { first: false, known: vec![numbered(1)], ..open_lane(&fence) };
+    let journalled = LaneProgress { handle: Some(old.clone()), ..LaneProgress::default() };
+    for lane in [OpenLane { earlier: Some(old), ..lane() }, OpenLane { journalled: Some(journalled), ..lane() }] {
+        let error = target.sink().open(&context("p"), lane).await.unwrap_err();
+        assert_eq!(error.code(), "journal-behind", "{error}");
+        assert_eq!(target.text(), written);
+    }
+}
+
 /// Two copies of one journal have each started a generation of the same number.
 #[tokio::test]
 async fn what_another_history_of_the_pipeline_wrote_is_told_of() {
