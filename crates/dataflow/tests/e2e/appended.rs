@@ -177,9 +177,7 @@ async fn what_a_recreated_pipeline_has_appended_is_not_cut_off_after_a_restore()
             assert!(status < 300, "{body}");
             fs::remove_file(&case.input).unwrap_or_default();
             node.create_and_start(&case.spec()).await;
-            if again > 0 || case.source != "generate" {
-                case.run(&node, 40..40 + again).await;
-            }
+            case.run(&node, 40..40 + again).await;
             before.push(case.lines());
         }
         node.kill();
@@ -189,7 +187,7 @@ async fn what_a_recreated_pipeline_has_appended_is_not_cut_off_after_a_restore()
             node.post(&case.path("/start")).await;
             let view = node.until(&case.id, "failed", |view| view["status"] == "failed").await;
             assert_eq!(view["error"]["code"], "journal-behind", "{}: {view:#}", case.name());
-            assert_eq!(&case.lines(), before, "{}", case.name());
+            case.goes_on_after(before, 0);
             case.choose(&node, &case.choice, false).await;
             node.post(&case.path("/start")).await;
             let view = node.until(&case.id, "running", |view| view["status"] != "starting").await;
