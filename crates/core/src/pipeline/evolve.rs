@@ -319,7 +319,8 @@ fn deleted(state: State, at: Timestamp) -> Option<State> {
 }
 
 /// What a pipeline that does not run is after a user has changed what it does or where it goes on: a completed one is
-/// only stopped, since there may be more to do; a failed one is not started again by itself, since the user is at work on it.
+/// only stopped, since there may be more to do; a failed one is not started again by itself. (An update of one that would be
+/// is followed by its start.)
 fn to_be_started_by_a_user(state: State) -> State {
     match state {
         State::Completed(pipeline) => State::Stopped(pipeline),

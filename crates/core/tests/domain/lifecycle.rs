@@ -11,8 +11,8 @@ fn page() -> String {
         *running* has the status `running`, and so have *stopping*, *restarting* and *updating*: it was told to stop, and\n\
         what is under way is being settled. An update is made once it has stopped, in one step with the stop and the\n\
         start; one that can't be made then is refused, and the pipeline goes on as it was. *failed* and *retrying* have the\n\
-        status `failed`; *retrying* is started again by the restart policy. A deleted pipeline's history stays, and its id\n\
-        may be used again.\n\n\
+        status `failed`; *retrying* is started again by the restart policy, or at once by an update of what it does. A deleted\n\
+        pipeline's history stays, and its id may be used again.\n\n\
         ## What may happen when\n\n\
         **bold**: the phase that follows; `=`: taken, and the phase stays; `·`: changes nothing; *italic*: turned down\n\
         with this code. *opening* is a running pipeline whose run is not open yet. The run of the table is number 10;\n\

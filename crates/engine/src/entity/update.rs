@@ -45,7 +45,15 @@ impl Entity {
             State::Running(_) => self.reachable(pipeline, &wanted, tentative, known).await,
             _ => self.settlement(pipeline, pipeline.settled, &wanted, known).await,
         };
-        Ok(request(settlement))
+        let mut request = request(settlement);
+        if let (Request::Update { prepared, .. }, State::Failed(failed)) = (&mut request, &state)
+            && failed.restart_at.is_some()
+        {
+            // It is started with the new spec.
+            let wanted = PipelineSpec::clone(&wanted.spec);
+            prepared.lanes = self.ask_for_lanes(&Pipeline { spec: wanted, ..pipeline.clone() }).await;
+        }
+        Ok(request)
     }
 
     /// What the update comes to that waits for the end of the run, which has ended now; none: there is none.

@@ -67,6 +67,26 @@ async fn the_restart_policy_starts_a_failed_pipeline_again() {
     house.until(|view| view.counters.delivered == 5).await;
 }
 
+/// What failed was the old spec.
+#[tokio::test(start_paused = true)]
+async fn an_update_of_what_waits_for_its_restart_is_tried_at_once() {
+    let mut house = House::new("corrected").await;
+    house.feed.push("t/0", numbers(0, 5));
+    house.feed.fault_opens([Some(Error::fatal("file-missing", "the file is not there"))]);
+    let mut spec = house.spec();
+    spec["restart"] = json!({"initial": "10h", "max": "10h"});
+    house.create(spec.clone()).await;
+    house.start().await;
+    assert!(house.until_status(Status::Failed).await.error.unwrap().retry_at.is_some());
+    spec["transforms"] = json!([{"type": "drop", "word": "4"}]);
+    let wanted = serde_json::from_value(spec).unwrap();
+    let wait = Duration::from_secs(60);
+    house.act(Action::Update { spec: wanted, reset: false, retarget: false, force: false, wait }).await;
+    let well = house.until(|view| view.counters.read == 5 && view.in_flight == 0).await;
+    assert_eq!((well.status, well.error.is_none()), (Status::Running, true), "{:?}", well.error);
+    assert_eq!(house.store.data(), numbers(0, 4));
+}
+
 /// Trying again is not being well.
 #[tokio::test(start_paused = true)]
 async fn what_failed_is_shown_until_the_run_after_it_has_opened() {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Only while it does not run. Starts a new generation; a completed pipeline is then stopped, a failed one waits for a
-/// user, as after an update. Of an `http` source, "the beginning" is the first record that is not yet behind the checkpoint.
+/// user. Of an `http` source, "the beginning" is the first record that is not yet behind the checkpoint.
 pub(in crate::pipeline) fn reset_checkpoint(
     state: &State,
     command: &Command,

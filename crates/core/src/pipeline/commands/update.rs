@@ -1,7 +1,7 @@
 //! Change what a pipeline is.
 use super::{generation, stop};
 use crate::pipeline::{
-    Command, Decision, Fact, Rejected, State,
+    Command, Decision, Effect, Fact, Rejected, State,
     command::{Change, Prepared, Settlement},
     event::{NewGeneration, Retargeted},
     rejected::GivenUp,
@@ -9,6 +9,7 @@ use crate::pipeline::{
     then::{Asked, Update, Wanted},
 };
 use crate::{
+    limits::MAX_LANES,
     position::{Partition, Position},
     warned::{Warned, Warnings},
 };
@@ -21,7 +22,7 @@ use crate::{
 /// name, description and labels change at once.
 ///
 /// Afterwards a pipeline is what it was, except that a change of what it does makes a completed one stopped (there may be
-/// more to do now) and cancels the restart of a failed one (the user is at work on it, and starts it when done).
+/// more to do now), and one that the restart policy would start again is started at once: what failed was the old spec.
 pub(in crate::pipeline) fn update(
     state: &State,
     command: &Command,
@@ -35,8 +36,28 @@ pub(in crate::pipeline) fn update(
             once_stopped(running, command, wanted, prepared)
         }
         _ if *wanted.spec == pipeline.spec => Ok(Decision::default()),
+        State::Failed(failed) if failed.restart_at.is_some() && !wanted.spec.runs_like(&pipeline.spec) => {
+            tried_again(pipeline, command, &wanted, prepared)
+        }
         _ => Ok(Decision::of(command, [plan(pipeline, pipeline.settled, &wanted, prepared)?])),
     }
+}
+
+/// Changes a pipeline that waits for its restart, and starts it in the same step, as its first attempt.
+fn tried_again(
+    pipeline: &Pipeline,
+    command: &Command,
+    wanted: &Wanted,
+    prepared: &Prepared,
+) -> Result<Decision, Rejected> {
+    let updated = plan(pipeline, pipeline.settled, wanted, prepared)?;
+    let fixed = match &updated {
+        Fact::PipelineUpdated { generation: Some(_), .. } => None,
+        _ => pipeline.progress.fixed_lanes(),
+    };
+    let lanes = fixed.unwrap_or(prepared.lanes.clamp(1, MAX_LANES));
+    let started = Fact::PipelineStarted { lanes, attempt: 0 };
+    Ok(Decision::of(command, [updated, started]).then(Effect::StartRun))
 }
 
 /// Stops a running pipeline so it can be updated. Replaces a pending update; an update to the present spec cancels it.

@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Epoch, Generation, RunId},
     pipeline::{
-        Command, Fact, Rejected, Request, State, Status,
+        Command, Effect, Fact, Rejected, Request, State, Status,
         command::{Change, Prepared, Settlement},
         event::{LaneProgress, NewGeneration, Retargeted},
         testing::*,
@@ -274,13 +274,18 @@ fn what_becomes_of_its_status() {
     assert_eq!(status(&completed, redirected()), Status::Stopped);
     assert_eq!(status(&given([created()]), redirected()), Status::Configured);
 
+    assert_eq!(status(&running.clone().and(failed()), refiltered()), Status::Failed);
+
+    // What will be tried again is tried at once, without the attempts and the error of the old spec.
     let retrying = running.and(failed_for_now());
-    let restart_at = |spec| match retrying.clone().when(update(spec, 3)).after().state {
-        State::Failed(failed) => failed.restart_at,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(restart_at(described()), Some(NOW));
-    assert_eq!(restart_at(refiltered()), None);
+    assert_eq!(status(&retrying, described()), Status::Failed);
+    for spec in [refiltered(), redirected()] {
+        let then = retrying.clone().when(update(spec, 3)).then_effects([Effect::StartRun]);
+        match then.after().state {
+            State::Running(running) => assert_eq!((running.attempt, running.run), (0, None)),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]
