@@ -23,7 +23,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Push records
 ///
 /// Answered once they are durable; with `wait=delivered` once all of them are through (delivered to the sink, dropped by a
-/// filter, or kept as dead letters, which `deadLetters` counts), or with 202 and `delivered: false` if that takes longer than
+/// filter, or kept as dead letters, which `deadLetters` counts and which can be read by then), or with 202 and `delivered: false` if that takes longer than
 /// `timeout`. At most 8 MiB a batch.
 #[utoipa::path(post, path = "/api/pipelines/{id}/batches", tag = "batches", request_body = PushedBatch, params(
         ("id" = String, Path, description = "The pipeline's id"),

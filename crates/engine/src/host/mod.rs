@@ -298,12 +298,17 @@ impl ShardRegion for Region {
         };
         match (reply, delivered) {
             (Reply::Received(mut received), Some(within)) => {
-                let delivered = self.0.delivered(&handle.slot, received.to, within).await;
-                received.delivered = Some(delivered);
+                let begun = Instant::now();
+                let left = || within.saturating_sub(begun.elapsed());
+                let mut delivered = self.0.delivered(&handle.slot, received.to, left()).await;
                 if delivered {
                     let pushed = (received.to.saturating_sub(received.accepted), received.to);
-                    received.dead = Some(self.0.dead_between(&handle.slot, pushed).await?);
+                    let dead = self.0.dead_between(&handle.slot, pushed).await?;
+                    // Who is told of dead letters can read them.
+                    delivered = dead == 0 || self.0.journalled(&handle.slot, left()).await;
+                    received.dead = delivered.then_some(dead);
                 }
+                received.delivered = Some(delivered);
                 Ok(Reply::Received(received))
             }
             (reply, _) => Ok(reply),

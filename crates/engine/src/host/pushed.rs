@@ -4,10 +4,14 @@ use crate::{dead_letters, region::AskError, shard::Slot};
 use dataflow_core::{
     chunk::ChunkRef,
     id::PipelineId,
-    pipeline::{State, state::Inbox},
+    pipeline::{
+        State,
+        state::{Inbox, Progress},
+    },
     position::Positions,
+    token::Token,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// How long a push waits at most for a run that was started to find out whether its journal knows what its sink has.
 const DECIDING: Duration = Duration::from_secs(10);
@@ -64,6 +68,36 @@ impl LocalRegion {
                 };
                 tokio::select! {
                     _ = commit => {}
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(WATCH) => {}
+                }
+            }
+        };
+        tokio::time::timeout(within, waiting).await.is_ok()
+    }
+
+    /// Waits until the journal has what is committed now, and asks for a checkpoint where it has not; false if that takes
+    /// longer. Dead letters are numbered and can be read from then on.
+    pub(super) async fn journalled(&self, slot: &Slot, within: Duration) -> bool {
+        let Some(live) = slot.live() else { return true };
+        let committed: Vec<Arc<Token>> = live.lock().lanes.values().filter_map(|lane| lane.token.clone()).collect();
+        let known = |token: &Arc<Token>| {
+            let state = slot.state();
+            let Some(Progress { generation, by_lane, .. }) = state.pipeline().map(|pipeline| &pipeline.progress) else {
+                return true;
+            };
+            let known = by_lane.get(&token.fence.lane).map_or(0, |lane| lane.sequence);
+            *generation != token.fence.generation || known >= token.sequence
+        };
+        let waiting = async {
+            let mut changes = slot.changes();
+            loop {
+                changes.mark_unchanged();
+                if committed.iter().all(known) {
+                    return;
+                }
+                live.want_checkpoint();
+                tokio::select! {
                     _ = changes.changed() => {}
                     () = tokio::time::sleep(WATCH) => {}
                 }

@@ -13,7 +13,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 /// How far back the rate looks, in milliseconds.
 const RATE_WINDOW: i64 = 10_000;
@@ -25,6 +28,8 @@ pub(crate) struct Live {
     directory: Arc<Directory>,
     inner: Mutex<Inner>,
     committed: watch::Sender<u64>,
+    /// Somebody waits for the next checkpoint.
+    checkpoint_wanted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -75,7 +80,13 @@ pub(crate) struct Trouble {
 
 impl Live {
     pub(crate) fn new(pipeline: PipelineId, directory: Arc<Directory>) -> Self {
-        Self { pipeline, directory, inner: Mutex::default(), committed: watch::Sender::new(0) }
+        Self {
+            pipeline,
+            directory,
+            inner: Mutex::default(),
+            committed: watch::Sender::new(0),
+            checkpoint_wanted: Notify::new(),
+        }
     }
 
     /// All of it, consistently. Never held over an await.
@@ -123,6 +134,16 @@ impl Live {
     /// Tells when something was committed.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
+    }
+
+    /// Asks for a checkpoint before its time.
+    pub(crate) fn want_checkpoint(&self) {
+        self.checkpoint_wanted.notify_one();
+    }
+
+    /// Waits until a checkpoint is asked for.
+    pub(crate) async fn checkpoint_wanted(&self) {
+        self.checkpoint_wanted.notified().await;
     }
 
     /// Notes what is to be said of source or sink; the next checkpoint makes it durable.

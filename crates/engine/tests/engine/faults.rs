@@ -81,7 +81,9 @@ async fn an_update_of_what_waits_for_its_restart_is_tried_at_once() {
     spec["transforms"] = json!([{"type": "drop", "word": "4"}]);
     let wanted = serde_json::from_value(spec).unwrap();
     let wait = Duration::from_secs(60);
-    house.act(Action::Update { spec: wanted, reset: false, retarget: false, force: false, wait }).await;
+    crate::house::view(
+        house.act(Action::Update { spec: wanted, reset: false, retarget: false, force: false, wait }).await,
+    );
     let well = house.until(|view| view.counters.read == 5 && view.in_flight == 0).await;
     assert_eq!((well.status, well.error.is_none()), (Status::Running, true), "{:?}", well.error);
     assert_eq!(house.store.data(), numbers(0, 4));

@@ -1,5 +1,5 @@
 //! Pushed records.
-use crate::house::House;
+use crate::house::{House, question};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_core::{
@@ -7,7 +7,7 @@ use dataflow_core::{
     pipeline::{Rejected, Status},
     position::{Partition, Position, Positions},
 };
-use dataflow_engine::region::{Action, AskError, Reply};
+use dataflow_engine::region::{Action, AskError, Query, Reply};
 use dataflow_sdk::{
     Context, Error, Span,
     inbox::Inbox,
@@ -127,6 +127,26 @@ async fn dead_letters_of_a_batch_are_told_to_who_waits() {
     ] {
         let Ok(Reply::Received(view)) = house.act(push(id, lines, wait)).await else { panic!() };
         assert_eq!((view.delivered, view.dead), (Some(true), Some(expected)), "{id}");
+    }
+}
+
+/// What was told can be read, however rare checkpoints are.
+#[tokio::test(start_paused = true)]
+async fn dead_letters_that_are_told_can_be_read() {
+    let mut house = House::new("dead-read").await;
+    let mut spec = house.spec();
+    (spec["source"], spec["checkpointInterval"]) = (json!({"type": "http"}), json!("1h"));
+    house.create(spec).await;
+    house.start().await;
+    for (id, told) in [("a", 1), ("b", 2), ("c", 3)] {
+        let pushed = push(id, &["{\"n\":1}", r#"{"a":"die"}"#], Some(Duration::from_secs(30)));
+        let Ok(Reply::Received(view)) = house.act(pushed).await else { panic!() };
+        assert_eq!((view.delivered, view.dead), (Some(true), Some(1)), "{id}");
+        let listed = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await;
+        let Ok(Reply::DeadLetters(page)) = listed else { panic!() };
+        assert_eq!(page.letters.len(), told, "{id}");
+        let one = house.ask(question(Query::DeadLetter(told as u64))).await;
+        assert!(matches!(one, Ok(Reply::DeadLetter(_))), "{id}: {one:?}");
     }
 }
 

@@ -93,7 +93,7 @@ impl Checkpointer {
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let mut due = Instant::now() + self.interval;
         loop {
-            let shared = self.shared.clone();
+            let (shared, live) = (self.shared.clone(), self.live.clone());
             let at_its_time = async {
                 shared.moved.notified().await;
                 sleep_until(due).await;
@@ -109,6 +109,7 @@ impl Checkpointer {
                     continue;
                 }
                 () = shared.urgent.notified() => {}
+                () = live.checkpoint_wanted() => {}
                 () = at_its_time => {}
             }
             due = Instant::now() + self.interval;
