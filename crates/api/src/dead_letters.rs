@@ -11,17 +11,18 @@ use dataflow_engine::{client::PipelineClient, region::AskError};
 
 /// List dead letters
 ///
-/// Oldest first, without their bytes.
+/// Oldest first, without their bytes; with `bytes`, as `get` shows them but for `line`, and perhaps fewer than `limit`.
 #[utoipa::path(get, path = "/api/pipelines/{id}/dead-letters", tag = "dead letters", params(
         ("id" = String, Path, description = "The pipeline's id"),
         ("limit" = Option<u64>, Query, description = "Most entries of the page, 1 to 1000; default 100"),
+        ("bytes" = Option<bool>, Query, description = "With the original bytes"),
         ("after" = Option<u64>, Query, description = "Only those after this number: `next` of the previous page"),
     ), responses((status = 200, body = DeadLetterPage)))]
 pub(crate) async fn list(Asked(pipeline): Asked, mut params: Params) -> Result<Json<DeadLetterPage>, Error> {
-    let limit = params.limit();
+    let (limit, bytes) = (params.limit(), params.flag("bytes"));
     let after = params.number("after", 0..=u64::MAX).unwrap_or(0);
     params.finish()?;
-    let found = pipeline.dead_letters(after, limit).await.map_err(Error::of(&pipeline))?;
+    let found = pipeline.dead_letters(bytes, after, limit).await.map_err(Error::of(&pipeline))?;
     Ok(Json(views::dead_letters(found)))
 }
 

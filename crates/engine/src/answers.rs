@@ -130,7 +130,7 @@ mod as_stored {
 /// Some of a pipeline's dead letters.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DeadLetters {
-    /// The oldest first, without their bytes.
+    /// The oldest first, without their bytes unless these were asked for.
     pub letters: Vec<DeadLetter>,
     /// After which number the next ones are; none: these are the last.
     pub next: Option<u64>,

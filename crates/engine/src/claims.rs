@@ -196,6 +196,21 @@ impl<'a> Stored<'a> {
         dead_letters::page(self.journal, chunks.unwrap_or_default(), after, limit).await
     }
 
+    /// A page of its dead letters with their bytes, perhaps fewer than `limit`.
+    ///
+    /// # Errors
+    /// If a chunk that the journal names is gone or damaged.
+    pub async fn whole(&self, after: u64, limit: usize) -> Result<DeadLetters, Error> {
+        let chunks = self.state.pipeline().map(|pipeline| pipeline.progress.dead_letters.as_slice());
+        dead_letters::whole(self.journal, chunks.unwrap_or_default(), after, limit).await
+    }
+
+    /// The partitions that it has a position in.
+    pub fn partitions(&self) -> Vec<String> {
+        let positions = self.state.pipeline().map(|pipeline| pipeline.progress.positions()).unwrap_or_default();
+        positions.keys().map(ToString::to_string).collect()
+    }
+
     /// Its dead letters after number `after`, at most `limit`.
     ///
     /// # Errors

@@ -85,12 +85,12 @@ impl PipelineClient {
         answer!(self.query(Query::History { order, after, limit }).await, History)
     }
 
-    /// Its dead letters after this number, at most so many, oldest first, without their bytes.
+    /// Its dead letters after this number, at most so many, oldest first; with their bytes, perhaps fewer.
     ///
     /// # Errors
     /// If there is none, or it can't be reached.
-    pub async fn dead_letters(&self, after: u64, limit: usize) -> Result<DeadLetters, AskError> {
-        answer!(self.query(Query::DeadLetters { after, limit }).await, DeadLetters)
+    pub async fn dead_letters(&self, bytes: bool, after: u64, limit: usize) -> Result<DeadLetters, AskError> {
+        answer!(self.query(Query::DeadLetters { bytes, after, limit }).await, DeadLetters)
     }
 
     /// One dead letter.

@@ -333,12 +333,28 @@ pub(crate) async fn page(
     Ok(shortened(list(journal, chunks, after, limit).await?, chunks))
 }
 
+/// A page of them with their bytes: of one chunk only, which bounds it.
+pub(crate) async fn whole(
+    journal: &Journal,
+    chunks: &[ChunkRef],
+    after: u64,
+    limit: usize,
+) -> Result<DeadLetters, Error> {
+    let mut letters = next_chunk(journal, chunks, after).await?;
+    letters.truncate(limit);
+    Ok(paged(letters, chunks))
+}
+
 /// A page of these, without their bytes.
 pub(crate) fn shortened(letters: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetters {
+    let short = |letter| DeadLetter { header: None, original: None, ..letter };
+    paged(letters.into_iter().map(short).collect(), chunks)
+}
+
+fn paged(letters: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetters {
     let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
     let next = letters.last().map(|letter| letter.number).filter(|last| *last < total);
-    let short = |letter| DeadLetter { header: None, original: None, ..letter };
-    DeadLetters { letters: letters.into_iter().map(short).collect(), next }
+    DeadLetters { letters, next }
 }
 
 #[cfg(test)]

@@ -216,8 +216,10 @@ pub enum Query {
         /// At most so many.
         limit: usize,
     },
-    /// Its dead letters, oldest first, without their bytes.
+    /// Its dead letters, oldest first.
     DeadLetters {
+        /// With their bytes, then perhaps fewer than `limit`.
+        bytes: bool,
         /// Only those after this number.
         after: u64,
         /// At most so many.

@@ -236,8 +236,9 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
             let next = numbers.last().copied().filter(|_| more);
             Reply::History(History { events: numbers.into_iter().map(event).collect(), next })
         }
-        Query::DeadLetters { after, limit } => {
-            let letters = (after + 1..=2).take(limit).map(letter).map(|letter| DeadLetter { original: None, ..letter });
+        Query::DeadLetters { bytes, after, limit } => {
+            let shown = |letter: DeadLetter| DeadLetter { original: letter.original.filter(|_| bytes), ..letter };
+            let letters = (after + 1..=2).take(limit).map(letter).map(shown);
             Reply::DeadLetters(DeadLetters { letters: letters.collect(), next: None })
         }
         Query::DeadLetter(number @ 1..=2) => Reply::DeadLetter(Box::new(letter(number))),

@@ -11,6 +11,7 @@ use dataflow_api::views;
 use dataflow_api_types::{DeadLetter, DeadLetterPage, DeadLettersByCause};
 use dataflow_core::id::PipelineId;
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::PathBuf,
 };
@@ -108,6 +109,31 @@ impl Letters {
         }
     }
 
+    /// A page with their bytes.
+    async fn whole(&self, after: u64) -> Result<DeadLetterPage, Failure> {
+        match self {
+            Self::Node { client, id } => {
+                let query = [("limit", PAGE.to_string()), ("after", after.to_string()), ("bytes", "true".into())];
+                client.send(Request::get(&["pipelines", id, "dead-letters"]).query(&query)).await
+            }
+            Self::Stored(stored) => {
+                let page = stored.load().await?.whole(after, PAGE as usize).await.map_err(Failure::failed)?;
+                Ok(views::dead_letters(page))
+            }
+        }
+    }
+
+    /// The partitions that the pipeline has a position in.
+    async fn partitions(&self) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Node { client, id } => {
+                let positions = client.pipeline(id).await?.checkpoint.positions;
+                Ok(positions.into_iter().map(|position| position.partition).collect())
+            }
+            Self::Stored(stored) => Ok(stored.load().await?.partitions()),
+        }
+    }
+
     async fn get(&self, number: u64) -> Result<DeadLetter, Failure> {
         match self {
             Self::Node { client, id } => {
@@ -200,6 +226,9 @@ async fn get(letters: &Letters, number: u64, output: Output) -> Result<(), Failu
 /// Letters that are asked for at once.
 const PAGE: u64 = 1_000;
 
+/// Partitions that a refusal names at most.
+const NAMED: usize = 10;
+
 /// What of the letters was exported.
 #[derive(Default)]
 struct Exported {
@@ -213,13 +242,13 @@ struct Exported {
 }
 
 async fn export(letters: &Letters, mut after: u64, partition: Option<&str>) -> Result<(), Failure> {
-    let mut exported = Exported::default();
+    let (mut exported, mut others) = (Exported::default(), BTreeSet::new());
     loop {
-        let page = letters.page(after, PAGE).await?;
-        let wanted = page.items.iter().filter(|listed| partition.is_none_or(|wanted| listed.partition == wanted));
-        for listed in wanted {
-            let letter = letters.get(listed.number).await?;
-            if exported.write(letter).is_err() {
+        let page = letters.whole(after).await?;
+        for letter in page.items {
+            if partition.is_some_and(|wanted| letter.partition != wanted) {
+                others.insert(letter.partition);
+            } else if exported.write(letter).is_err() {
                 return Ok(()); // the reader has gone away
             }
         }
@@ -228,11 +257,27 @@ async fn export(letters: &Letters, mut after: u64, partition: Option<&str>) -> R
             None => break,
         }
     }
+    if let Some(wanted) = partition.filter(|_| exported.is_empty()) {
+        others.extend(letters.partitions().await?);
+        if !others.contains(wanted) {
+            let known: Vec<_> = others.into_iter().take(NAMED).collect();
+            let failure = Failure::failed(format!("the pipeline has no partition {wanted:?}"));
+            return Err(failure.fix(match known.is_empty() {
+                true => "it has read nothing yet".into(),
+                false => format!("it has {}", known.join(", ")),
+            }));
+        }
+    }
     exported.say();
     Ok(())
 }
 
 impl Exported {
+    /// Whether none was there.
+    fn is_empty(&self) -> bool {
+        self.kept + self.not_whole + self.others == 0
+    }
+
     /// Writes the record as it was; the first of a CSV file with the file's header before it, so that what is written can be
     /// read as such a file.
     fn write(&mut self, letter: DeadLetter) -> io::Result<()> {

@@ -271,6 +271,9 @@ fn dead_letters_of_a_run_are_at_hand_without_a_node() {
         (0, "not json\n{\"id\":3,\"age\":\"old\"}\n{\"id\":4,\"age\":\"young\"}\n"),
         "{stderr}"
     );
+    let (code, stdout, stderr) = ask(&["export", "one", "--partition", "typo"]);
+    assert!(code == 1 && stdout.is_empty() && stderr.contains("no partition \"typo\""), "{stdout}{stderr}");
+    assert!(stderr.contains("in.jsonl"), "{stderr}");
     for (args, expected) in [(["get", "one", "9"], "no dead letter 9"), (["get", "two", "1"], "no pipeline \"two\"")] {
         let (code, _, stderr) = ask(&args);
         assert!(code == 1 && stderr.contains(expected), "{stderr}");

@@ -23,7 +23,10 @@ pub(crate) async fn answer_query(around: &Surroundings, slot: &Slot, query: Quer
     match query {
         Query::State => state(around, slot),
         Query::Recovery => recovery(slot),
-        Query::DeadLetters { after, limit } => {
+        Query::DeadLetters { bytes: true, after, limit } => {
+            Ok(Reply::DeadLetters(dead_letters::whole(journal, &chunks(slot)?, after, limit).await?))
+        }
+        Query::DeadLetters { bytes: false, after, limit } => {
             let chunks = chunks(slot)?;
             let mut found = dead_letters::list(journal, &chunks, after, limit).await?;
             number_lines(around, slot, &mut found).await;

@@ -210,7 +210,8 @@ async fn after_a_crash_the_sinks_token_is_adopted_where_it_is_ahead() {
     assert_eq!(ledger(&after), (12, 10, 1, 1));
     let Reply::Recovery(recovery) = house.ask(question(Query::Recovery)).await.unwrap() else { panic!() };
     assert_eq!(recovery.run.unwrap().lanes[0].decision, Recovery::TokenAdopted);
-    let Reply::DeadLetters(page) = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
+    let Reply::DeadLetters(page) =
+        house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap()
     else {
         panic!()
     };
@@ -402,7 +403,7 @@ async fn a_dead_letter_behind_the_sinks_token_is_counted_as_often_as_it_is_liste
     house.feed.push("t/0", numbers(10, 12));
     house.until(|view| view.counters.delivered == 12).await;
     let counters = house.stop().await.counters;
-    let query = Query::DeadLetters { after: 0, limit: 100 };
+    let query = Query::DeadLetters { bytes: false, after: 0, limit: 100 };
     let Reply::DeadLetters(page) = house.ask(question(query)).await.unwrap() else { panic!() };
     assert_eq!((counters.dead, page.letters.len()), (2, 2));
     assert_eq!(counters.read, 14);
@@ -506,7 +507,7 @@ async fn while_the_journal_does_not_answer_the_pipeline_can_be_looked_at_and_say
     // The entity may be waiting for it, too; who asks doesn't wait for the entity.
     for query in [
         Query::History { order: Order::Rising, after: None, limit: 9 },
-        Query::DeadLetters { after: 0, limit: 9 },
+        Query::DeadLetters { bytes: false, after: 0, limit: 9 },
         Query::Claims,
     ] {
         let answer = tokio::time::timeout(Duration::from_secs(1), house.ask(question(query.clone()))).await;

@@ -142,7 +142,7 @@ async fn dead_letters_that_are_told_can_be_read() {
         let pushed = push(id, &["{\"n\":1}", r#"{"a":"die"}"#], Some(Duration::from_secs(30)));
         let Ok(Reply::Received(view)) = house.act(pushed).await else { panic!() };
         assert_eq!((view.delivered, view.dead), (Some(true), Some(1)), "{id}");
-        let listed = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await;
+        let listed = house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await;
         let Ok(Reply::DeadLetters(page)) = listed else { panic!() };
         assert_eq!(page.letters.len(), told, "{id}");
         let one = house.ask(question(Query::DeadLetter(told as u64))).await;

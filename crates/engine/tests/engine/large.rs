@@ -105,7 +105,7 @@ async fn thousands_of_files_and_dead_letters_and_a_long_spec_are_a_short_snapsho
         let mut after = 0;
         while after < LETTERS {
             let Reply::DeadLetters(page) =
-                house.ask(question(Query::DeadLetters { after, limit: 1_000 })).await.unwrap()
+                house.ask(question(Query::DeadLetters { bytes: false, after, limit: 1_000 })).await.unwrap()
             else {
                 panic!()
             };

@@ -36,7 +36,8 @@ async fn filtered_and_dead_records_are_on_the_ledger_and_dead_letters_can_be_rea
     house.stop().await;
     let chunks = house.journal.chunks("p/").await.unwrap();
     assert_eq!(chunks.len(), 1, "the chunk of the attempt that the sink rejected is gone: {chunks:?}");
-    let Reply::DeadLetters(page) = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
+    let Reply::DeadLetters(page) =
+        house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap()
     else {
         panic!()
     };

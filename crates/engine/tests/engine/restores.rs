@@ -58,7 +58,7 @@ impl House {
 
     /// Code and number of all letters that are listed.
     async fn letters(&mut self) -> Vec<String> {
-        let listed = self.ask(question(Query::DeadLetters { after: 0, limit: 100 })).await.unwrap();
+        let listed = self.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 100 })).await.unwrap();
         let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
         page.letters.iter().map(|letter| format!("{} {}", letter.number, letter.code)).collect()
     }
@@ -229,7 +229,7 @@ async fn dead_letters_that_an_older_journal_does_not_have_are_named() {
 
     house.restore(backup).await;
     house.until(|view| view.counters.dead == 2).await;
-    let listed = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap();
+    let listed = house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap();
     let Reply::DeadLetters(page) = listed else { panic!("{listed:?}") };
     assert_eq!(page.letters.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["letter-missing"; 2]);
     assert!(page.letters[0].cause.contains("older than the sink"), "{}", page.letters[0].cause);

@@ -90,7 +90,8 @@ async fn dead_letters_of_what_is_not_sealed_are_bounded() {
     house.start().await;
     house.feed.push("t/0", (0..20_000).map(|n| format!("{{\"die\":{n}}}")));
     house.until(|view| view.counters.dead >= 10_000).await;
-    let Reply::DeadLetters(page) = house.ask(question(Query::DeadLetters { after: 0, limit: 10 })).await.unwrap()
+    let Reply::DeadLetters(page) =
+        house.ask(question(Query::DeadLetters { bytes: false, after: 0, limit: 10 })).await.unwrap()
     else {
         panic!()
     };
