@@ -60,6 +60,7 @@ impl Case {
             net: Arc::new(TcpNet),
             journal: self.journal.clone(),
             plugins: self.connectors.clone(),
+            openings: Arc::default(),
         };
         self.node = Some(Node::build(&Settings::default(), &Default::default(), parts, None).await.unwrap());
     }

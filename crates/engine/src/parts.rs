@@ -23,7 +23,7 @@ use rand::{
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 use tokio::task::JoinHandle;
 
@@ -44,6 +44,8 @@ pub struct Parts {
     pub journal: Journal,
     /// Connectors and transforms.
     pub plugins: Arc<dyn Plugins>,
+    /// Counts the openings of lanes while the node runs.
+    pub openings: Arc<AtomicU64>,
 }
 
 /// What time it is. Waiting goes through `tokio::time`, which tests pause.

@@ -184,7 +184,7 @@ fn a_changed_pipeline_is_updated_and_goes_on_where_it_was() {
     spec["transforms"] = json!([]);
     fs::write(case.path("in.jsonl"), format!("{GOOD}{{\"id\":4,\"age\":7}}\n")).unwrap();
     let (code, _, stderr) = case.run(&spec);
-    assert!(code == 1 && stderr.contains("lacks 2 record") && stderr.contains("--retarget"), "{stderr}");
+    assert!(code == 1 && stderr.contains("does not have the 2 record") && stderr.contains("--retarget"), "{stderr}");
     let (code, _, stderr) = case.run_with(&spec, &["--retarget"]);
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("continues from its checkpoint") && stderr.contains("4  records read"), "{stderr}");

@@ -156,7 +156,7 @@ impl Entity {
         found: &mut Found,
     ) -> Result<LaneProgress, String> {
         let journalled = pipeline.progress.by_lane.get(&lane);
-        let own = fence(pipeline, self.log.epoch(), lane);
+        let own = fence(pipeline, self.log.epoch(), lane, &self.around.parts.openings);
         let open = OpenLane {
             fence: own.clone(),
             journal: self.around.parts.journal.id().into(),

@@ -102,16 +102,16 @@ impl Attempt<'_> {
 }
 
 /// Who comes to the sink with a lane of this pipeline: each call is another opening, later than all before it.
-pub(crate) fn fence(pipeline: &Pipeline, epoch: Epoch, lane: u32) -> Fence {
-    // It begins anew with the process, which owns its shards under higher epochs than the one before it.
-    static OPENINGS: AtomicU64 = AtomicU64::new(1);
+pub(crate) fn fence(pipeline: &Pipeline, epoch: Epoch, lane: u32, openings: &AtomicU64) -> Fence {
+    // The count restarts with the node, which then owns its shards under higher epochs.
+    let opening = openings.fetch_add(1, Ordering::Relaxed) + 1;
     Fence {
         pipeline: pipeline.id.clone(),
         incarnation: pipeline.incarnation.clone(),
         generation: pipeline.progress.generation,
         lane,
         epoch,
-        opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
+        opening,
     }
 }
 

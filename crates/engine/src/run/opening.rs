@@ -64,7 +64,7 @@ impl Attempt<'_> {
         let Run { epoch, parts, live, .. } = self.of;
         let stop = self.cx.stop.child_token();
         let (end, cx) = (stop.clone().drop_guard(), Context { stop, ..self.cx.clone() });
-        let fence = fence(pipeline, *epoch, lane);
+        let fence = fence(pipeline, *epoch, lane, &parts.openings);
         let progress = &pipeline.progress;
         let open = OpenLane {
             fence: fence.clone(),
