@@ -237,6 +237,49 @@ fn the_page_on_architecture_knows_the_tree() {
     assert!(unnamed.is_empty(), "the tree in docs/ARCHITECTURE.md lacks {unnamed:?} of the engine");
 }
 
+/// Files stay small enough to be read at once: the lengths are those that CONTRIBUTING.md names.
+#[test]
+fn files_stay_small() {
+    /// Longer than the rest: to be split, and until then not to grow.
+    const LONG: [(&str, usize); 9] = [
+        ("engine/src/dead_letters.rs", 410),
+        ("sinks/src/postgres/tokens.rs", 540),
+        ("sinks/src/postgres/writer.rs", 570),
+        ("sinks/src/table/audit/value.rs", 480),
+        ("sources/src/file/mod.rs", 480),
+        ("sources/src/kafka/client.rs", 410),
+        ("journal/src/stored/v1/parts.rs", 410),
+        ("journal-sqlite/src/statements.rs", 410),
+        ("transforms/src/expression/own/moments.rs", 560),
+    ];
+    let (code, tests) = (400, 800);
+    let crates = std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = crates.flat_map(|of| [of.join("src"), of.join("tests")]).collect();
+    folders.retain(|folder| folder.is_dir());
+    let mut wrong = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let shown = path.strip_prefix(root().join("crates")).unwrap().display().to_string();
+            let is_test = ["/tests/", "/tests.rs", "/testing/", "testkit/"].iter().any(|part| shown.contains(part));
+            let most = LONG.iter().find(|(file, _)| *file == shown).map(|(_, most)| *most);
+            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+            let limit = most.unwrap_or(if is_test { tests } else { code });
+            if lines > limit || most.is_some() && lines <= code {
+                wrong.push(format!("{shown} has {lines} lines, the limit is {limit}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "split them, or take what is short by now out of the list: {wrong:#?}");
+}
+
 /// Every crate takes the lints of the workspace, which forbid `unsafe`, but for the one that calls a C library.
 #[test]
 fn unsafe_is_in_one_place() {
