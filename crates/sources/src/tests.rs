@@ -162,8 +162,8 @@ fn positions_stay_with_what_is_still_read() {
     }
     let words =
         |start| change(topics(&["a"]), json!({"type": "kafka", "topic": "b", "start": start}), &["a/0"]).given_up;
-    assert!(words("latest")["a/0"].ends_with("begins at the end"), "{:?}", words("latest"));
-    assert!(words("earliest")["a/0"].ends_with("begins at the beginning"));
+    assert!(words("latest")["a/0"].ends_with("starts at the end"), "{:?}", words("latest"));
+    assert!(words("earliest")["a/0"].ends_with("starts at the beginning"));
 }
 
 /// What a position is known by is more than what it is of: how far a file is known, the leader of a topic, what was pushed before it.
