@@ -282,8 +282,12 @@ impl Follow {
     /// Whether nobody writes any more to the open file under a path, which was replaced: a copy, or one that was rotated again since,
     /// is over at once.
     fn is_over(&mut self, k: usize, grace: Duration) -> io::Result<bool> {
-        let is_over = self.slots[k].has_waited(grace) || self.slots[k].tail.as_ref().is_some_and(|tail| tail.is_copy());
-        Ok(is_over || self.next_generation(k)?.is_some())
+        if self.slots[k].has_waited(grace) {
+            return Ok(true);
+        }
+        // Generations that a pattern matches are read under their own names, and don't wait for this one.
+        let is_copy = self.slots[k].tail.as_ref().is_some_and(|tail| tail.is_copy());
+        Ok(!self.source.is_pattern() && (is_copy || self.next_generation(k)?.is_some()))
     }
 
     /// The oldest generation that came after the open file under a path and was rotated away, too, and is not read otherwise.
@@ -304,7 +308,7 @@ impl Follow {
         let slot = &mut self.slots[k];
         let Some(tail) = slot.tail.take() else { return Ok(()) };
         slot.left(tail.file(), &tail.identity)?;
-        (self.next, self.finished) = (k + 1, true); // all others first
+        (self.next, self.finished) = (k + 1, !self.source.is_pattern()); // all others first
         self.known.push_back(Known { path: slot.path.clone(), identity: tail.identity, at: tail.at });
         if self.known.len() > REMEMBERED {
             self.known.pop_front();

@@ -290,6 +290,7 @@ fn orders_of_events_that_are_worth_a_name() {
     use Event::*;
     for (what, pattern, events) in [
         ("a copy of what was read", true, vec![Append(3), Read, CopyTruncate, Read]),
+        ("a copy between two looks", true, vec![Some(1), CopyTruncate, Some(2), Some(2), Read, Read]),
         ("a copy of what was not read yet", true, vec![Append(3), Some(1), CopyTruncate, Read]),
         ("the same, without a pattern", false, vec![Append(3), Some(1), CopyTruncate, Read]),
         ("while nobody looked", true, vec![Append(3), Read, Append(2), Restart(0), CopyTruncate, Append(1), Read]),

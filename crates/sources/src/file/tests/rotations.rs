@@ -300,7 +300,8 @@ pub(super) fn look(work: &mut Follow) -> Vec<String> {
 
 #[test]
 fn one_look_reads_all_generations_that_are_over() {
-    for name in ["app.log", "app.log*"] {
+    // A pattern reads them under their own names.
+    for name in ["app.log"] {
         let dir = tempfile::tempdir().unwrap();
         let path = |nth: u32| dir.path().join(if nth == 0 { "app.log".to_owned() } else { format!("app.log.{nth}") });
         let source = source(&dir.path().join(name), json!({"follow": true, "pollInterval": "1h"}));
