@@ -184,29 +184,32 @@ fn only_sources_read_positions() {
 
 /// What of `told` the code of these crates has, file by file, tests aside.
 fn naming(crates: &[&str], told: &[&str]) -> Vec<(String, String)> {
+    let folders = crates.iter().map(|of| root().join("crates").join(of).join("src")).collect();
     let mut found = Vec::new();
-    for of in crates {
-        let mut folders = vec![root().join("crates").join(of).join("src")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                if path.extension().is_none_or(|extension| extension != "rs") {
-                    continue;
-                }
-                let text = std::fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    for (shown, text) in sources(folders) {
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let is_test = shown.contains("/tests") || shown.contains("/testing");
+        let named = told.iter().filter(|name| !is_test && code.contains(**name));
+        found.extend(named.map(|name| (shown.clone(), (*name).to_owned())));
+    }
+    found.sort();
+    found
+}
+
+/// The Rust files in these folders and below: each with its path below `crates`, and its text.
+fn sources(mut folders: Vec<PathBuf>) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let shown = path.strip_prefix(root().join("crates")).unwrap().display().to_string();
-                let is_test = shown.contains("/tests") || shown.contains("/testing");
-                let named = told.iter().filter(|name| !is_test && code.contains(**name));
-                found.extend(named.map(|name| (shown.clone(), (*name).to_owned())));
+                found.push((shown, std::fs::read_to_string(&path).unwrap()));
             }
         }
     }
-    found.sort();
     found
 }
 
@@ -257,24 +260,13 @@ fn files_stay_small() {
     let mut folders: Vec<PathBuf> = crates.flat_map(|of| [of.join("src"), of.join("tests")]).collect();
     folders.retain(|folder| folder.is_dir());
     let mut wrong = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            if path.extension().is_none_or(|extension| extension != "rs") {
-                continue;
-            }
-            let shown = path.strip_prefix(root().join("crates")).unwrap().display().to_string();
-            let is_test = ["/tests/", "/tests.rs", "/testing/", "testkit/"].iter().any(|part| shown.contains(part));
-            let most = LONG.iter().find(|(file, _)| *file == shown).map(|(_, most)| *most);
-            let lines = std::fs::read_to_string(&path).unwrap().lines().count();
-            let limit = most.unwrap_or(if is_test { tests } else { code });
-            if lines > limit || most.is_some() && lines <= code {
-                wrong.push(format!("{shown} has {lines} lines, the limit is {limit}"));
-            }
+    for (shown, text) in sources(folders) {
+        let is_test = ["/tests/", "/tests.rs", "/testing/", "testkit/"].iter().any(|part| shown.contains(part));
+        let most = LONG.iter().find(|(file, _)| *file == shown).map(|(_, most)| *most);
+        let lines = text.lines().count();
+        let limit = most.unwrap_or(if is_test { tests } else { code });
+        if lines > limit || most.is_some() && lines <= code {
+            wrong.push(format!("{shown} has {lines} lines, the limit is {limit}"));
         }
     }
     assert!(wrong.is_empty(), "split them, or take what is short by now out of the list: {wrong:#?}");
