@@ -7,7 +7,7 @@ use super::{
 use crate::position::{Partition, Position};
 use std::collections::BTreeMap;
 
-/// The lane of each partition. Where they begin is part of [`Progress::begin`]. Empty where the source has no list of partitions
+/// The lane of each partition. Where they begin is part of the progress. Empty where the source has no list of partitions
 /// (files): there each lane finds its own by a rule of the source.
 pub type Plan = BTreeMap<Partition, u32>;
 
