@@ -1,4 +1,5 @@
 //! Words for expressions and for DataFusion's errors.
+use arrow::datatypes::DataType;
 use datafusion_common::DataFusionError;
 use datafusion_sql::sqlparser::ast::Expr;
 
@@ -70,6 +71,9 @@ fn reworded(text: &str) -> String {
         let ty = &ty[..closing_of(ty)];
         return format!("{function} can't take {ty}");
     }
+    if let (Some(function), true) = (between("unction '", "'"), text.contains("coercion failed")) {
+        return format!("{function} takes values of one type");
+    }
     if let Some(operation) = between("cannot coerce arithmetic expression ", " to valid types") {
         return format!("there is no {operation}: cast one of them");
     }
@@ -77,6 +81,11 @@ fn reworded(text: &str) -> String {
         Some((what, ty)) => format!("{what} to {}", ty.trim_end_matches(" type")),
         None => text.into(),
     }
+}
+
+/// A type as SQL calls it.
+pub(super) fn in_words(ty: &DataType) -> String {
+    in_sql(&ty.to_string())
 }
 
 /// The engine's types as SQL calls them. What stands between quotes is a user's.

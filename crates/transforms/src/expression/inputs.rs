@@ -55,6 +55,8 @@ pub(crate) struct Inputs {
     pub(crate) registers: Vec<Register>,
     /// What of the elements of lists is wanted.
     pub(crate) elements: Elements,
+    /// Computed columns whose values have a type each, and the columns of them as expressions want them, with their names.
+    pub(crate) reread: IndexMap<(usize, Want), (String, usize)>,
     /// Paths of source fields that expressions name.
     pub(crate) named: IndexSet<Vec<String>>,
     /// Paths of source fields that are removed.
@@ -105,6 +107,21 @@ impl Inputs {
         Some(column)
     }
 
+    /// The column of a computed one as an expression takes it: another one, read as a field would be, if only the data tells
+    /// its types.
+    pub(crate) fn taken(&mut self, register: usize, name: &str, class: Class) -> usize {
+        let want = class.want();
+        if !self.is_open(Slot::Register(register)) || matches!(want, Want::Infer | Want::Literal) {
+            return register;
+        }
+        if let Some((_, known)) = self.reread.get(&(register, want)) {
+            return *known;
+        }
+        let column = self.register(Register { class, default_type: default_type(want), fixed: None });
+        self.reread.insert((register, want), (name.into(), column));
+        column
+    }
+
     /// The type of a column until data shows another.
     pub(crate) fn default_type(&self, slot: Slot) -> DataType {
         match slot {
@@ -130,7 +147,7 @@ impl Inputs {
             Slot::Meta(index) => self.meta[index].want == Want::Infer,
             Slot::Register(index) => {
                 let Register { class, fixed, .. } = &self.registers[index];
-                fixed.is_none() && *class != Class::Number
+                fixed.is_none() && *class == Class::Any
             }
         }
     }

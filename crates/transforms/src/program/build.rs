@@ -1,5 +1,5 @@
 //! Puts the steps of a program together, transform by transform.
-use super::{edit::Edit, unnest::Unnest};
+use super::{edit::Edit, reread::Reread, unnest::Unnest};
 use crate::expression::{
     Class, Context, Edited, Expression, Finding, Inputs, Origin, Register, Scope, Slot, parse, path, scope::NOW,
 };
@@ -26,6 +26,8 @@ pub(crate) enum Step {
         /// How.
         expression: Expression,
     },
+    /// Computed values are taken as an expression uses them.
+    Reread(Box<Reread>),
     /// A row becomes as many rows as a list has elements.
     Unnest(Box<Unnest>),
     /// A field within an object is set or removed.
@@ -115,12 +117,16 @@ impl<'a> Builder<'a> {
             return None;
         }
         let scope = &self.scope;
-        let known = self.inputs.meta.len();
+        let (known, reread) = (self.inputs.meta.len(), self.inputs.reread.len());
         let expression = Expression::new(self.cx, scope, qualifiers, &mut self.inputs, tree, want, by);
         let read = self.inputs.meta.iter().skip(known).filter_map(|field| field.path.first());
         // The present time is the record's.
         let name = |name: &String| if name == NOW { "timestamp".into() } else { name.clone() };
         self.metadata.extend(read.map(|read| (format!("{}.{field}", self.stage), name(read))));
+        let reread = self.inputs.reread.iter().skip(reread);
+        let reread: Vec<Reread> =
+            reread.map(|((from, want), (name, to))| Reread::new(*from, *to, name, *want)).collect();
+        reread.into_iter().for_each(|reread| self.step(Step::Reread(Box::new(reread))));
         match expression {
             Ok(expression) => Some(expression),
             Err(findings) => {
@@ -161,6 +167,11 @@ impl<'a> Builder<'a> {
                     let from = |slot: Slot| matches!(slot, Slot::Register(from) if registers.contains(&from));
                     if from(edit.object) || edit.value.is_some_and(from) {
                         registers.insert(edit.register);
+                    }
+                }
+                Step::Reread(reread) => {
+                    if registers.contains(&reread.from) {
+                        registers.insert(reread.to);
                     }
                 }
                 // The list is a field of the source.

@@ -10,6 +10,7 @@ mod infer;
 mod meta;
 mod misfits;
 mod narrow;
+mod reread;
 mod run;
 mod target;
 #[cfg(test)]

@@ -102,6 +102,7 @@ impl Chain {
                     }
                     frame.kill(dead);
                 }
+                Step::Reread(reread) => reread.run(&mut frame),
                 Step::Edit(edit) => edit.run(&mut frame, stage, self.lenient, &mut misfits),
                 Step::Unnest(unnest) => {
                     kill_present(&mut frame, &tombstones);
@@ -207,6 +208,7 @@ fn fill(frame: &mut Frame<'_>, step: &Step) {
             frame.set(*register, new_empty_array(&expression.default_type));
         }
         Step::Edit(edit) => frame.set_json(edit.register, new_empty_array(&DataType::Utf8)),
+        Step::Reread(reread) => reread.fill(frame),
         Step::Unnest(unnest) => unnest.fill(frame),
     }
 }

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 
 mod columns;
+mod conditions;
 mod dirty;
 mod documents;
 mod expressions;

@@ -153,7 +153,7 @@ impl Unnest {
 }
 
 /// Why values don't fit, a text for each row.
-fn causes(misfits: &[Misfit], rows: usize) -> ArrayRef {
+pub(super) fn causes(misfits: &[Misfit], rows: usize) -> ArrayRef {
     let mut causes = vec![None; rows];
     for misfit in misfits {
         causes[misfit.row as usize] = Some(misfit.cause.as_str());

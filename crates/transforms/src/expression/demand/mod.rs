@@ -13,7 +13,7 @@ pub(crate) use names::path;
 
 use super::{
     class::Class,
-    explain::{explain, shortened},
+    explain::{explain, in_words, shortened},
     finding::Finding,
     functions::Functions,
     inputs::{Inputs, Slot},
@@ -89,6 +89,9 @@ impl<'a> Demand<'a> {
         let (text, place) = (shortened(expr), expr.span().start);
         let want = *wanted.first()?;
         let actual = self.walk(expr, want)?;
+        if want == Class::Boolean && actual == Class::Any {
+            return self.truth(expr, &text, by);
+        }
         if wanted.iter().any(|want| want.takes(actual)) {
             return Some(actual);
         }
@@ -100,6 +103,18 @@ impl<'a> Demand<'a> {
         };
         self.findings.push(Finding { fix, ..finding }.at(place));
         None
+    }
+
+    /// What is neither true nor false whatever the data, and of no other class, as a list or a document.
+    fn truth(&mut self, expr: &Expr, text: &str, by: &str) -> Option<Class> {
+        let ty = self.data_type(expr).ok().filter(|ty| !matches!(ty, DataType::Boolean | DataType::Null));
+        let Some(ty) = ty else { return Some(Class::Boolean) };
+        let (what, fix) = match ty.is_string() {
+            true => ("a JSON text".into(), format!("write cast({text} as boolean)")),
+            false => (in_words(&ty), format!("compare it with something: {text} = …")),
+        };
+        let message = format!("{by} takes {}, but {text} is {what}", Class::Boolean.words());
+        self.fail(Finding::new("type-mismatch", message).fix(fix).at(expr.span().start))
     }
 
     fn walk(&mut self, expr: &mut Expr, want: Class) -> Option<Class> {

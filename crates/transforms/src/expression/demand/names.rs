@@ -91,7 +91,8 @@ impl Demand<'_> {
             }
             Ok(Target::Register(register)) => {
                 let name = path.last().map(|ident| ident.value.clone()).unwrap_or_default();
-                let column = self.inputs.element(register, &[], want).unwrap_or(register);
+                let element = self.inputs.element(register, &[], want);
+                let column = element.unwrap_or_else(|| self.inputs.taken(register, &name, want));
                 (Slot::Register(column), name, self.inputs.registers[column].class)
             }
             Ok(Target::Within(register, within)) => {
