@@ -36,7 +36,7 @@ pub const REMEMBERED_COMMANDS: usize = 1_000;
 pub const REMEMBERED_COMMANDS_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Targets remembered that a pipeline has written to before.
 pub const REMEMBERED_TARGETS: usize = 16;
-/// Batch ids remembered per pipeline with an `http` source.
+/// Batch ids of pushed records remembered per pipeline.
 pub const REMEMBERED_BATCHES: usize = 100_000;
 /// Most columns that are inferred rather than asked for.
 pub const MAX_INFERRED_COLUMNS: usize = 1_000;
@@ -54,5 +54,3 @@ pub const NAMED_CHUNKS: usize = 2_000;
 pub const JOINED_LETTERS: u64 = 1_000;
 /// Most positions of a pipeline that its progress says all of; of more, only those that have changed.
 pub const MAX_POSITIONS_TOLD: usize = 256;
-/// Bytes of pushed records that may wait, if the source does not say `maxPendingBytes` (64 MiB).
-pub const MAX_PENDING_BYTES: u64 = 64 * 1024 * 1024;

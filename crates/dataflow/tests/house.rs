@@ -160,7 +160,7 @@ async fn a_new_sink_is_a_folder_and_a_line() {
 /// Beside the connectors and what wires them, nobody knows one by its name, nor a setting of it by its.
 #[test]
 fn only_connectors_know_connectors_and_their_settings() {
-    // What is pushed to a pipeline is kept by the domain itself.
+    // The partition of what was pushed is called so in positions and records.
     let exempt = ["core/src/pipeline/inbox.rs \"http\"", "sdk/src/catalog/secrets.rs \"file\""];
     let catalog = catalog();
     let names = catalog.connectors().iter().map(|connector| format!("{:?}", connector.ty));
@@ -168,9 +168,8 @@ fn only_connectors_know_connectors_and_their_settings() {
     let told: Vec<&str> = told.iter().map(String::as_str).collect();
     let found = naming(&["core", "sdk", "formats", "transforms", "engine", "verify", "api", "journal"], &told);
     let mut found: Vec<String> = found.into_iter().map(|(file, name)| format!("{file} {name}")).collect();
-    let debts = ["core/src/pipeline/commands/ingest.rs .config.get(", "verify/src/report.rs .config.get("];
     found.retain(|found| !exempt.contains(&found.as_str()));
-    assert_eq!(found, debts, "what a setting means the connector declares: `dataflow_sdk::declared`");
+    assert!(found.is_empty(), "{found:?}: what a setting means the connector declares: `dataflow_sdk::declared`");
 }
 
 /// Nobody but sources, and the inbox of what was pushed, takes a position for a number: others ask the source.

@@ -96,7 +96,7 @@ impl Course {
             }
             Fact::CheckpointReset { .. } => *self = begins(self.spec.take()),
             Fact::PipelineStarted { .. } => self.started = true,
-            Fact::PipelineUpdated { spec, generation: None, positions } => {
+            Fact::PipelineUpdated { spec, generation: None, positions, pushes: _ } => {
                 let before = self.spec.replace(PipelineSpec::clone(spec));
                 if let Some(before) = before.filter(|before| self.started && !before.gives_like(spec)) {
                     // A limit of the source's own can only be applied to all that it gives.

@@ -101,7 +101,7 @@ mod tests {
         let spec = serde_json::json!({"description": "d".repeat(bytes), "source": {"type": "http"}, "sink": {"type": "blackhole"}});
         let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
         Event {
-            fact: Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None },
+            fact: Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes: None },
             ..lifecycle(command)
         }
     }

@@ -72,6 +72,10 @@ pub trait SourceConfig: DeserializeOwned + JsonSchema + 'static {
     fn key_type(&self) -> Type {
         Type::Text
     }
+    /// Most bytes of records pushed to the pipeline that may wait; none: it accepts none, but reads them from elsewhere.
+    fn pushes(&self) -> Option<u64> {
+        None
+    }
     /// Where a partition begins that was never read.
     fn begins(&self) -> Place {
         Place::Beginning

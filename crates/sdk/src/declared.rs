@@ -1,5 +1,5 @@
 //! What connectors declare of the records that they read and of the rows that they want: nothing else of their settings is known to
-//! transforms.
+//! others.
 use crate::transform::UnknownFields;
 use dataflow_core::types::Type;
 
@@ -21,11 +21,13 @@ pub struct SourceRecords {
     pub key: Type,
     /// What its records have behind `meta.`, beside what [all](OF_ALL) have, and the type of each; none: anything.
     pub metadata: Option<&'static [Metadata]>,
+    /// Most bytes of records pushed to the pipeline that may wait; none: it accepts none, but reads them from elsewhere.
+    pub pushes: Option<u64>,
 }
 
 impl Default for SourceRecords {
     fn default() -> Self {
-        Self { untyped: false, key: Type::Text, metadata: None }
+        Self { untyped: false, key: Type::Text, metadata: None, pushes: None }
     }
 }
 
@@ -60,6 +62,9 @@ pub struct SinkRows {
     pub columns: Vec<(String, Option<Type>)>,
     /// What becomes of output fields that it has no column for (table sinks); none: nothing is said about them.
     pub unknown_fields: Option<UnknownFields>,
+    /// Whether its settings themselves say that output fields without a column are left out, by naming the columns or by a rule:
+    /// it is no default.
+    pub left_out_on_purpose: bool,
     /// What it wants to know of each row beside what it writes.
     pub side: Vec<SideExpression>,
 }

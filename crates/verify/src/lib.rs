@@ -117,6 +117,7 @@ pub async fn verify(
     }
     let (source, built) =
         (build("source", plugins.source(&claims.spec.source))?, build("sink", plugins.sink(&claims.spec.sink))?);
+    let declared = plugins.declared(&claims.spec);
     let stop = CancellationToken::new();
     let _end = stop.clone().drop_guard();
     let cx = Context {
@@ -127,12 +128,12 @@ pub async fn verify(
         max_in_flight_bytes: claims.spec.max_in_flight_bytes,
         paths: Arc::default(),
         again: true,
-        inbox: pushed::inbox(&claims, options).await?,
+        inbox: pushed::inbox(&claims, &declared, options).await?,
         stop,
     };
     let of_sink = |error| Error::Connector { part: "sink", error };
 
-    let mut report = Report::of(&claims, options, &*source);
+    let mut report = Report::of(&claims, options, &*source, built.rows.left_out_on_purpose);
     let reached = tokens::reached(&claims, &*built.sink, &cx, &mut report).await.map_err(of_sink)?;
     let range = Range::of(&claims, &reached, &*source);
     let mut letters = Letters::load(claimant, &claims).await?;

@@ -3,9 +3,9 @@ use crate::{Error, Options};
 use async_trait::async_trait;
 use bytes::Bytes;
 use dataflow_api_types::Claims;
-use dataflow_core::pipeline::state;
 use dataflow_sdk::{
     Error as ConnectorError,
+    declared::Declared,
     inbox::{Inbox, Pushed},
 };
 use std::{
@@ -18,9 +18,13 @@ use std::{
 /// The number of records returned at once.
 const BATCH: usize = 1_000;
 
-/// Opens the inbox of a pipeline with an `http` source.
-pub(crate) async fn inbox(claims: &Claims, options: &Options) -> Result<Option<Arc<dyn Inbox>>, Error> {
-    match (claims.spec.source.kind == state::Inbox::SOURCE, &options.records) {
+/// Opens the inbox of a pipeline, if its source accepts pushed records.
+pub(crate) async fn inbox(
+    claims: &Claims,
+    declared: &Declared,
+    options: &Options,
+) -> Result<Option<Arc<dyn Inbox>>, Error> {
+    match (declared.source.pushes.is_some(), &options.records) {
         (false, None) => Ok(None),
         (false, Some(_)) => Err(Error::not_now(
             format!(

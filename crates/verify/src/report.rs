@@ -5,7 +5,6 @@ use dataflow_core::{
     ledger::Counters,
     pipeline::event::{LaneProgress, Lost},
     position::{Partition, Position},
-    spec::Component,
 };
 use dataflow_sdk::{
     Records,
@@ -125,12 +124,12 @@ pub struct Missing {
 }
 
 impl Report {
-    pub(crate) fn of(claims: &Claims, options: &Options, source: &dyn Source) -> Self {
+    pub(crate) fn of(claims: &Claims, options: &Options, source: &dyn Source, leaves_out: bool) -> Self {
         let mut report = Self {
             pipeline_id: claims.pipeline_id.to_string(),
             generation: claims.generation.number,
             shared: options.shared,
-            leaves_out: leaves_out(&claims.spec.sink),
+            leaves_out,
             ..Self::default()
         };
         if let Some(at) = &claims.changed {
@@ -230,10 +229,4 @@ impl Report {
             && self.tokens.is_empty()
             && self.unverifiable.is_empty()
     }
-}
-
-/// Returns whether a sink's spec itself says that fields without a column are left out.
-fn leaves_out(sink: &Component) -> bool {
-    let says = |field: &str| sink.config.get(field);
-    says("columns").is_some() || says("unknownFields").is_some_and(|rule| rule == "ignore")
 }

@@ -33,10 +33,10 @@ pub(crate) fn history(found: History, catalog: &Catalog) -> HistoryPage {
 /// What an event says.
 fn detail(fact: &Fact, catalog: &Catalog) -> Value {
     match fact {
-        Fact::PipelineCreated { spec, incarnation } => {
+        Fact::PipelineCreated { spec, incarnation, pushes: _ } => {
             json!({"spec": redacted(catalog, spec), "incarnation": incarnation})
         }
-        Fact::PipelineUpdated { spec, generation, positions } => object([
+        Fact::PipelineUpdated { spec, generation, positions, pushes: _ } => object([
             ("spec", Some(json!(redacted(catalog, spec)))),
             ("generation", generation.as_ref().map(new_generation)),
             ("positions", positions.as_ref().map(places)),

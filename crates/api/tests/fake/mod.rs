@@ -225,6 +225,7 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
                 fact: Fact::PipelineCreated {
                     spec: Box::new(secret(&view.spec)),
                     incarnation: Incarnation::try_from("i").unwrap(),
+                    pushes: None,
                 },
             };
             let mut numbers: Vec<u64> = match order {

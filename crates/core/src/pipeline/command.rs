@@ -53,13 +53,16 @@ pub enum Request {
         spec: Box<PipelineSpec>,
         /// Distinguishes it from earlier pipelines of the same id.
         incarnation: Incarnation,
+        /// Most bytes of pushed records that may wait; `None`: its source accepts none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pushes: Option<u64>,
     },
     /// Change what it is. While it runs, anything but name, description and labels has to wait until it has stopped.
     Update {
         /// The requested update.
         wanted: Wanted,
         /// Its effect.
-        prepared: Prepared,
+        prepared: Box<Prepared>,
     },
     /// Run it, from the checkpoint on.
     Start {
@@ -218,6 +221,9 @@ impl Request {
 pub struct Prepared {
     /// What it changes in what is read and written.
     pub change: Change,
+    /// Most bytes of pushed records that may wait from then on; `None`: the source accepts none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushes: Option<u64>,
     /// How the spec so far was settled. While the pipeline runs: where it is known to be, if its sink can be asked at all.
     pub settlement: Settlement,
     /// How far the source was read, or passed over for good.

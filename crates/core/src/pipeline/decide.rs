@@ -75,7 +75,7 @@ fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision
         return if before.hash == command.hash { Ok(Decision::default()) } else { Err(Rejected::KeyReused) };
     }
     match &command.request {
-        Request::Create { spec, incarnation } => create::create(state, command, spec, incarnation),
+        Request::Create { spec, incarnation, pushes } => create::create(state, command, spec, incarnation, *pushes),
         Request::Update { wanted, prepared } => update::update(state, command, wanted, prepared),
         Request::Start { lanes } => start::start(state, command, *lanes),
         Request::Stop => stop::stop(state, command),

@@ -42,6 +42,8 @@ pub enum Fact {
         spec: Box<PipelineSpec>,
         /// What tells it apart from others of its id.
         incarnation: Incarnation,
+        /// Most bytes of pushed records that may wait; `None`: its source accepts none.
+        pushes: Option<u64>,
     },
     /// It was changed.
     PipelineUpdated {
@@ -52,6 +54,8 @@ pub enum Fact {
         /// Where it takes effect: what is before these positions was done by the spec before; a partition that is missing
         /// was not begun. None: a generation starts, or it goes on doing the same, or what the sink has was not known.
         positions: Option<Positions>,
+        /// Most bytes of pushed records that may wait from now on; `None`: the source accepts none.
+        pushes: Option<u64>,
     },
     /// An update that was to be made once it had stopped could not be made.
     UpdateRefused {

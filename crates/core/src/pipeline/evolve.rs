@@ -58,8 +58,10 @@ pub fn fold<'a>(pipeline: &PipelineId, events: impl IntoIterator<Item = &'a Even
 /// The state that follows, but for what every change leaves behind ([`note`]); none: the event can't follow.
 fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
     match &event.fact {
-        Fact::PipelineCreated { spec, incarnation } => created(id, state, event.at, spec, incarnation),
-        Fact::PipelineUpdated { spec, generation, .. } => updated(state, spec, generation.as_ref()),
+        Fact::PipelineCreated { spec, incarnation, pushes } => created(id, state, event.at, spec, incarnation, *pushes),
+        Fact::PipelineUpdated { spec, generation, pushes, positions: _ } => {
+            updated(state, spec, generation.as_ref(), *pushes)
+        }
         Fact::UpdateRefused { code, message } => {
             if let Some(then) = running(&mut state).and_then(|running| running.stopping.as_mut()) {
                 then.update = None;
@@ -120,7 +122,7 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
             let mut state = begun(state, generation)?;
             let pipeline = state.pipeline_mut()?;
             // Pushed records are not given again once they are delivered.
-            if to == Fact::BEGINNING && pipeline.spec.source.kind != Inbox::SOURCE {
+            if to == Fact::BEGINNING && pipeline.pushes.is_none() {
                 pipeline.progress.begin_anew();
             }
             Some(to_be_started_by_a_user(state))
@@ -175,6 +177,7 @@ fn created(
     at: Timestamp,
     spec: &PipelineSpec,
     incarnation: &Incarnation,
+    pushes: Option<u64>,
 ) -> Option<State> {
     let (version, commands, versions) = match state {
         State::Empty => (0, VecDeque::new(), 0),
@@ -185,6 +188,7 @@ fn created(
         id: id.clone(),
         incarnation: incarnation.clone(),
         spec: spec.clone(),
+        pushes,
         events: 0,
         version,
         created_at: at,
@@ -200,7 +204,12 @@ fn created(
     })))
 }
 
-fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGeneration>) -> Option<State> {
+fn updated(
+    mut state: State,
+    spec: &PipelineSpec,
+    generation: Option<&NewGeneration>,
+    pushes: Option<u64>,
+) -> Option<State> {
     let runs = running(&mut state).is_some();
     let pipeline = state.pipeline_mut()?;
     let described = pipeline.spec.runs_like(spec);
@@ -219,6 +228,7 @@ fn updated(mut state: State, spec: &PipelineSpec, generation: Option<&NewGenerat
         pipeline.progress.notes = Warnings::default();
     }
     pipeline.spec = spec.clone();
+    pipeline.pushes = pushes;
     if let Some(generation) = generation {
         state = begun(state, generation)?;
     }

@@ -1,4 +1,4 @@
-//! The records pushed to a pipeline with an `http` source.
+//! The records pushed to a pipeline.
 use super::{
     batches::{Batches, Received},
     event::{Fact, LaneProgress, Lost},
@@ -13,7 +13,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Records that were pushed to a pipeline with an `http` source.
+/// Records that were pushed to a pipeline whose source accepts them.
 ///
 /// Its one partition is [`Inbox::PARTITION`], and a position in it is the number of records before it. A batch leaves
 /// [`pending`](Self::pending) once the pipeline's position has passed it, and its chunk may be collected then. So a reset
@@ -70,8 +70,6 @@ impl std::fmt::Display for Line {
 }
 
 impl Inbox {
-    /// The type of source that has an inbox.
-    pub const SOURCE: &str = "http";
     /// The name of its one partition.
     pub const PARTITION: &str = "http";
 

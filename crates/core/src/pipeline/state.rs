@@ -84,6 +84,9 @@ pub struct Pipeline {
     pub incarnation: Incarnation,
     /// What it is.
     pub spec: PipelineSpec,
+    /// Most bytes of pushed records that may wait; `None`: its source accepts none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushes: Option<u64>,
     /// Events of its id so far, those of earlier pipelines too.
     pub events: u64,
     /// Counts the changes a user can see (every event but those of [`Fact::is_quiet`](super::event::Fact::is_quiet)); 1 at creation.
@@ -226,7 +229,7 @@ impl Pipeline {
 
     /// Lets go of pushed batches that lie behind the checkpoint.
     pub(super) fn collect_inbox(&mut self) {
-        if self.spec.source.kind == Inbox::SOURCE
+        if self.pushes.is_some()
             && let Some(at) = self.progress.position(Inbox::PARTITION).and_then(Position::as_offset)
         {
             self.inbox.pass(at);

@@ -149,6 +149,7 @@ impl Life {
             Ask::Create => Request::Create {
                 spec: Box::new(spec()),
                 incarnation: from_json(serde_json::json!(format!("i{}", self.asked))),
+                pushes: pushes(&spec()),
             },
             Ask::Update { what, settle } => {
                 let spec = match what {

@@ -80,7 +80,12 @@ impl Entity {
                     // of that one: another node may have made the next one already.
                     self.forget_chunks(&ChunkName::prefix(&self.slot.pipeline, &last)).await;
                 }
-                self.carry_out(to(Request::Create { spec, incarnation })).await?;
+                self.carry_out(to(Request::Create {
+                    pushes: self.around.parts.plugins.declared(&spec).source.pushes,
+                    spec,
+                    incarnation,
+                }))
+                .await?;
             }
             Action::Update { spec, reset, retarget, force, wait: _ } => {
                 self.check(&spec)?;
@@ -181,7 +186,7 @@ impl Entity {
             ResetTo::Positions(named) => self.place_named(&pipeline, named, force).await?,
             _ => Positions::new(),
         };
-        let pushed = pipeline.spec.source.kind == Inbox::SOURCE;
+        let pushed = pipeline.pushes.is_some();
         let earliest = match place {
             ResetTo::Beginning => self.resolve(&pipeline, &Place::Beginning).await?,
             ResetTo::SinkToken | ResetTo::Journal if !pushed => Positions::new(),

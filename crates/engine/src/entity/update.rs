@@ -28,7 +28,7 @@ impl Entity {
         };
         let request = |settlement| Request::Update {
             wanted: wanted.clone(),
-            prepared: self.prepared(pipeline, &wanted, settlement, known),
+            prepared: Box::new(self.prepared(pipeline, &wanted, settlement, known)),
         };
         let tentative = match state {
             State::Running(_) => self.so_far(),
@@ -77,7 +77,8 @@ impl Entity {
     fn prepared(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: Settlement, known: Option<&str>) -> Prepared {
         let change = self.change(pipeline, wanted, &settlement, known);
         let reached = self.reached(pipeline, &settlement);
-        Prepared { change, settlement, reached, nonce: self.around.parts.rng.next(), lanes: 1 }
+        let pushes = self.around.parts.plugins.declared(&wanted.spec).source.pushes;
+        Prepared { change, pushes, settlement, reached, nonce: self.around.parts.rng.next(), lanes: 1 }
     }
 
     /// What an update changes; its target is `known` by another name.

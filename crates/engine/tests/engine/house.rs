@@ -19,7 +19,7 @@ use dataflow_sdk::{
     Catalog, SinkConfig, SourceConfig,
     batch::{Dead, Demand, Inferred, Output, Payload, Processed},
     catalog::Connections,
-    declared::{Declared, SinkRows},
+    declared::{Declared, SinkRows, SourceRecords},
     records::Records,
     sink::Sink,
     source::Source,
@@ -139,8 +139,10 @@ impl Plugins for Simple {
         };
         Ok(BuiltSink { sink, rows: SinkRows::default() })
     }
-    fn declared(&self, _: &PipelineSpec) -> Declared {
-        Declared::default()
+    fn declared(&self, spec: &PipelineSpec) -> Declared {
+        let most = spec.source.config.get("maxPendingBytes").and_then(serde_json::Value::as_u64);
+        let pushes = (spec.source.kind == "http").then_some(most.unwrap_or(64 << 20));
+        Declared { source: SourceRecords { pushes, ..SourceRecords::default() }, sink: SinkRows::default() }
     }
     fn compiler(&self) -> &dyn Compiler {
         &Obedient

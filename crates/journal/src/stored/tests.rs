@@ -81,7 +81,7 @@ proptest! {
         let config = serde_json::json!({"type": "generate", "float": float, "whole": whole, "large": large, "text": text});
         let spec = serde_json::json!({"source": config, "sink": {"type": "stdout"}});
         let incarnation = "i".try_into().unwrap();
-        let created = Fact::PipelineCreated { spec: serde_json::from_value(spec).unwrap(), incarnation };
+        let created = Fact::PipelineCreated { spec: serde_json::from_value(spec).unwrap(), incarnation, pushes: None };
         let event = samples::event("c", created);
         prop_assert_eq!(decode(&encode(&event).unwrap()).unwrap(), event);
     }

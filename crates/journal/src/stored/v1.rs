@@ -41,6 +41,8 @@ enum Fact {
     PipelineCreated {
         spec: Value,
         incarnation: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pushes: Option<u64>,
     },
     PipelineUpdated {
         spec: Value,
@@ -48,6 +50,8 @@ enum Fact {
         generation: Option<NewGeneration>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         positions: Option<Positions>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pushes: Option<u64>,
     },
     UpdateRefused {
         code: String,
@@ -152,14 +156,16 @@ impl TryFrom<&domain::Fact> for Fact {
     fn try_from(fact: &domain::Fact) -> Result<Self, serde_json::Error> {
         use domain::Fact as From;
         Ok(match fact {
-            From::PipelineCreated { spec, incarnation } => Self::PipelineCreated {
+            From::PipelineCreated { spec, incarnation, pushes } => Self::PipelineCreated {
                 spec: serde_json::to_value(spec)?,
                 incarnation: incarnation.as_str().to_owned(),
+                pushes: *pushes,
             },
-            From::PipelineUpdated { spec, generation, positions } => Self::PipelineUpdated {
+            From::PipelineUpdated { spec, generation, positions, pushes } => Self::PipelineUpdated {
                 spec: serde_json::to_value(spec)?,
                 generation: generation.as_ref().map(Into::into),
                 positions: positions.as_ref().map(store_positions),
+                pushes: *pushes,
             },
             From::UpdateRefused { code, message } => {
                 Self::UpdateRefused { code: code.clone(), message: message.clone() }
@@ -213,14 +219,16 @@ impl TryFrom<Fact> for domain::Fact {
     type Error = String;
     fn try_from(fact: Fact) -> Result<Self, String> {
         Ok(match fact {
-            Fact::PipelineCreated { spec: json, incarnation } => Self::PipelineCreated {
+            Fact::PipelineCreated { spec: json, incarnation, pushes } => Self::PipelineCreated {
                 spec: read_spec(json)?,
                 incarnation: Incarnation::try_from(incarnation).map_err(|cause| cause.to_string())?,
+                pushes,
             },
-            Fact::PipelineUpdated { spec: json, generation, positions } => Self::PipelineUpdated {
+            Fact::PipelineUpdated { spec: json, generation, positions, pushes } => Self::PipelineUpdated {
                 spec: read_spec(json)?,
                 generation: generation.map(Into::into),
                 positions: positions.map(read_positions),
+                pushes,
             },
             Fact::UpdateRefused { code, message } => Self::UpdateRefused { code, message },
             Fact::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes, attempt },

@@ -182,18 +182,21 @@ pub fn all() -> Vec<(&'static str, Event)> {
     let columns = types.into_iter().map(|ty| (ty.to_string(), Some(ty)));
     let learned = Learned(columns.chain([("pending".to_owned(), None)]).collect());
     let planned = |partition: &str, lane, begin| Planned { partition: partition.into(), lane, begin };
-    let incarnation = || "k3v9".try_into().unwrap();
+    let created =
+        |text, pushes| Fact::PipelineCreated { spec: spec(text), incarnation: "k3v9".try_into().unwrap(), pushes };
+    let updated = |pushes| Fact::PipelineUpdated { spec: spec(SMALL), generation: None, positions: None, pushes };
     let fact = |fact| event("c-1", fact);
     vec![
-        ("pipeline-created", fact(Fact::PipelineCreated { spec: spec(SMALL), incarnation: incarnation() })),
-        ("pipeline-created-all-fields", fact(Fact::PipelineCreated { spec: spec(LARGE), incarnation: incarnation() })),
-        ("pipeline-updated", fact(Fact::PipelineUpdated { spec: spec(SMALL), generation: None, positions: None })),
+        ("pipeline-created", fact(created(SMALL, None))),
+        ("pipeline-created-all-fields", fact(created(LARGE, Some(64 << 20)))),
+        ("pipeline-updated", fact(updated(Some(1 << 20)))),
         (
             "pipeline-updated-positions",
             fact(Fact::PipelineUpdated {
                 spec: spec(SMALL),
                 generation: None,
                 positions: Some([("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081"))].into()),
+                pushes: None,
             }),
         ),
         (
@@ -223,6 +226,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
                         ..generation(None)
                     }),
                     positions: None,
+                    pushes: None,
                 })
             },
         ),

@@ -106,7 +106,12 @@ impl Connector {
                 reading: change::reading::<C>,
                 records: |config| {
                     let config = parse::<C>(config).ok()?;
-                    Some(SourceRecords { untyped: config.is_untyped(), key: config.key_type(), metadata: C::METADATA })
+                    Some(SourceRecords {
+                        untyped: config.is_untyped(),
+                        key: config.key_type(),
+                        metadata: C::METADATA,
+                        pushes: config.pushes(),
+                    })
                 },
                 reads_file: |config, path| parse::<C>(config).is_ok_and(|config| config.reads_file(path)),
             },

@@ -166,7 +166,8 @@ impl SinkConfig for FileSink {
     fn rows(&self) -> SinkRows {
         let columns = self.columns.iter().flatten().map(|name| (name.clone(), None));
         let unknown_fields = (self.format() == Format::Csv).then(|| self.unknown_fields.unwrap_or_default().into());
-        SinkRows { columns: columns.collect(), unknown_fields, ..SinkRows::default() }
+        let left_out_on_purpose = self.columns.is_some() || self.unknown_fields == Some(Unknown::Ignore);
+        SinkRows { columns: columns.collect(), unknown_fields, left_out_on_purpose, ..SinkRows::default() }
     }
 }
 

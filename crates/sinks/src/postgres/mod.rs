@@ -67,8 +67,8 @@ pub struct PostgresSink {
     pub create_table: bool,
     /// What happens to fields without a column in the table. Existing columns are never changed. A record whose fields
     /// all lack a column is a dead letter.
-    #[serde(default)]
-    pub unknown_fields: Unknown,
+    #[schemars(extend("default" = "ignore"))]
+    pub unknown_fields: Option<Unknown>,
     /// How long to wait for a lock of an earlier writer before breaking it.
     #[serde(default = "ten_seconds")]
     pub fence_timeout: Millis,
@@ -111,7 +111,8 @@ impl PostgresSink {
             key: self.key.clone(),
             mode: self.mode,
             create_table: self.create_table,
-            unknown_fields: self.unknown_fields,
+            unknown_fields: self.unknown_fields.unwrap_or_default(),
+            leaves_out: self.unknown_fields == Some(Unknown::Ignore),
             grows: false,
         }
     }

@@ -59,8 +59,8 @@ pub struct SqliteSink {
     pub create_table: bool,
     /// What becomes of fields that the table has no column for. Columns that are there are never changed. A record of which
     /// no field has a column is a dead letter.
-    #[serde(default)]
-    pub unknown_fields: Unknown,
+    #[schemars(extend("default" = "ignore"))]
+    pub unknown_fields: Option<Unknown>,
     /// How long to wait for whoever holds a lock on the file.
     #[serde(default = "ten_seconds")]
     pub fence_timeout: Millis,
@@ -84,7 +84,8 @@ impl SqliteSink {
             key: self.key.clone(),
             mode: self.mode,
             create_table: self.create_table,
-            unknown_fields: self.unknown_fields,
+            unknown_fields: self.unknown_fields.unwrap_or_default(),
+            leaves_out: self.unknown_fields == Some(Unknown::Ignore),
             grows: false,
         }
     }

@@ -55,6 +55,8 @@ pub struct Options {
     pub create_table: bool,
     /// What happens to fields without a column.
     pub unknown_fields: Unknown,
+    /// Whether the spec itself says that they are left out.
+    pub leaves_out: bool,
     /// Whether columns are added for fields that had no value when the table was created, whatever `unknown_fields`
     /// says.
     pub grows: bool,
@@ -72,6 +74,7 @@ impl Options {
             key: self.key(),
             columns: self.columns.as_ref().map(Columns::typed).unwrap_or_default(),
             unknown_fields: Some(self.unknown_fields.into()),
+            left_out_on_purpose: self.leaves_out || self.columns.is_some(),
             side: Vec::new(),
         }
     }

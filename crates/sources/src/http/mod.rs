@@ -9,7 +9,10 @@ mod tests;
 
 use crate::ahead::Nothing;
 use async_trait::async_trait;
-use dataflow_core::position::{Partition, Position, Positions};
+use dataflow_core::{
+    pipeline::inbox::Inbox as Received,
+    position::{Partition, Position, Positions},
+};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     inbox::Inbox,
@@ -29,7 +32,7 @@ pub struct HttpSource {
 }
 
 fn max_pending_bytes() -> u64 {
-    dataflow_core::limits::MAX_PENDING_BYTES
+    64 * 1024 * 1024
 }
 
 impl SourceConfig for HttpSource {
@@ -48,11 +51,14 @@ impl SourceConfig for HttpSource {
     fn build(self) -> Box<dyn Source> {
         Box::new(self)
     }
+    fn pushes(&self) -> Option<u64> {
+        Some(self.max_pending_bytes)
+    }
 }
 
 /// The one partition there is.
 fn partition() -> Partition {
-    "http".into()
+    Received::PARTITION.into()
 }
 
 fn inbox(cx: &Context) -> Result<Arc<dyn Inbox>, Error> {

@@ -11,6 +11,7 @@ pub(in crate::pipeline) fn create(
     command: &Command,
     spec: &PipelineSpec,
     incarnation: &Incarnation,
+    pushes: Option<u64>,
 ) -> Result<Decision, Rejected> {
     if state.pipeline().is_some() {
         return Err(Rejected::AlreadyExists);
@@ -19,5 +20,5 @@ pub(in crate::pipeline) fn create(
         return Err(Rejected::VersionMismatch { expected, actual: 0 });
     }
     let spec = super::checked(spec, &command.pipeline)?;
-    Ok(Decision::of(command, [Fact::PipelineCreated { spec, incarnation: incarnation.clone() }]))
+    Ok(Decision::of(command, [Fact::PipelineCreated { spec, incarnation: incarnation.clone(), pushes }]))
 }

@@ -1,22 +1,17 @@
 //! Starting a new generation.
 use crate::{
     id::Generation,
-    pipeline::{
-        Rejected,
-        command::Settlement,
-        event::NewGeneration,
-        state::{Inbox, Pipeline},
-    },
+    pipeline::{Rejected, command::Settlement, event::NewGeneration, state::Pipeline},
     position::Positions,
-    spec::PipelineSpec,
     warned::Warnings,
 };
 
-/// The generation that starts at `positions` for a pipeline that is `spec` from now on; `nonce` is random. The one that ends must be
+/// The generation that starts at `positions` for a pipeline to which records are `pushed` from now on, or not; `nonce` is
+/// random. The one that ends must be
 /// settled if a run was ever opened in it, or a user must want it nevertheless.
 pub(super) fn begin(
     pipeline: &Pipeline,
-    spec: &PipelineSpec,
+    pushed: bool,
     mut positions: Positions,
     settlement: &Settlement,
     nonce: u64,
@@ -38,7 +33,7 @@ pub(super) fn begin(
         }
     };
     let mut discarded = None;
-    if spec.source.kind == Inbox::SOURCE {
+    if pushed {
         pipeline.inbox.clamp(&mut positions);
         discarded = pipeline.inbox.discarded(&pipeline.progress, &settled, &positions);
     }

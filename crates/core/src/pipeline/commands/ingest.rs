@@ -3,16 +3,11 @@ use super::not_allowed;
 use crate::{
     chunk::ChunkId,
     id::BatchId,
-    limits::MAX_PENDING_BYTES,
-    pipeline::{
-        Command, Decision, Effect, Event, Fact, Rejected, State,
-        state::{Inbox, Received},
-    },
+    pipeline::{Command, Decision, Effect, Event, Fact, Rejected, State, state::Received},
     problem::Problem,
-    spec::PipelineSpec,
 };
 
-/// In every state, as long as the source is `http`: records wait until the pipeline runs. Only not while the journal is
+/// In every state, as long as the source accepts them: records wait until the pipeline runs. Only not while the journal is
 /// behind the sink. A batch that was taken in before
 /// gets the same answer. One that is larger than all that may wait is taken in when nothing else waits.
 ///
@@ -25,12 +20,12 @@ pub(in crate::pipeline) fn ingest(
     batch: &Ingested<'_>,
 ) -> Result<Decision, Rejected> {
     let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
-    if pipeline.spec.source.kind != Inbox::SOURCE {
-        let message = format!("the source is {:?}; only \"http\" accepts pushed records", pipeline.spec.source.kind);
-        let problem =
-            Problem::new("source.type", "not-pushable", message).fix("push to a pipeline whose source is \"http\"");
+    let Some(most) = pipeline.pushes else {
+        let message = format!("a source of type {:?} accepts no pushed records", pipeline.spec.source.kind);
+        let problem = Problem::new("source.type", "not-pushable", message)
+            .fix("push to a pipeline whose source does, or change the source of this one");
         return Err(Rejected::Invalid { problems: vec![problem] });
-    }
+    };
     let Ingested { batch_id, hash, records, bytes, chunk } = *batch;
     let mut inbox = (pipeline.inbox.received, pipeline.inbox.pending_bytes());
     let mut seen = pipeline.inbox.seen.get(batch_id).cloned();
@@ -52,7 +47,7 @@ pub(in crate::pipeline) fn ingest(
         // Records that it would take in bear numbers that the sink has had already.
         return Err(not_allowed("push to", state, cause.fix.as_deref().unwrap_or_default()));
     }
-    let ((from, pending), most) = (inbox, most_pending_bytes(&pipeline.spec));
+    let (from, pending) = inbox;
     if pending > 0 && pending.saturating_add(bytes) > most {
         return Err(Rejected::Overloaded { pending, most });
     }
@@ -72,8 +67,4 @@ pub(in crate::pipeline) struct Ingested<'a> {
     pub(in crate::pipeline) records: u64,
     pub(in crate::pipeline) bytes: u64,
     pub(in crate::pipeline) chunk: &'a ChunkId,
-}
-
-fn most_pending_bytes(spec: &PipelineSpec) -> u64 {
-    spec.source.config.get("maxPendingBytes").and_then(serde_json::Value::as_u64).unwrap_or(MAX_PENDING_BYTES)
 }

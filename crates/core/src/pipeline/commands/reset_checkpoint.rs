@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Only while it does not run. Starts a new generation; a completed pipeline is then stopped, a failed one waits for a
-/// user. Of an `http` source, "the beginning" is the first record that is not yet behind the checkpoint.
+/// user. Of pushed records, "the beginning" is the first record that is not yet behind the checkpoint.
 pub(in crate::pipeline) fn reset_checkpoint(
     state: &State,
     command: &Command,
@@ -20,7 +20,7 @@ pub(in crate::pipeline) fn reset_checkpoint(
     if matches!(state, State::Running(_)) {
         return Err(not_allowed("reset the checkpoint of", state, "stop it first"));
     }
-    let mut generation = generation::begin(pipeline, &pipeline.spec, positions.clone(), settlement, nonce)?;
+    let mut generation = generation::begin(pipeline, pipeline.pushes.is_some(), positions.clone(), settlement, nonce)?;
     generation.reached = reached.clone();
     generation.passed = passed.to_vec();
     generation.notes = passed.iter().map(passed_over).collect();

@@ -84,7 +84,8 @@ fn once_stopped(
 
 /// The update of a pipeline that has stopped. `settled`: the journal knows all that the sink has.
 pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared: &Prepared) -> Result<Fact, Rejected> {
-    let (Prepared { change, settlement, nonce, reached, .. }, spec) = (prepared, wanted.spec.clone());
+    let (Prepared { change, settlement, nonce, reached, pushes, lanes: _ }, spec) = (prepared, wanted.spec.clone());
+    let pushes = *pushes;
     let mut kept = pipeline.progress.positions_with(settlement.lanes());
     if !pipeline.starts_generation(&spec, change) {
         let known = match settlement {
@@ -93,13 +94,13 @@ pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared
             Settlement::Unsettled { .. } => false,
         };
         let positions = (known && !spec.runs_like(&pipeline.spec)).then_some(kept);
-        return Ok(Fact::PipelineUpdated { spec, generation: None, positions });
+        return Ok(Fact::PipelineUpdated { spec, generation: None, positions, pushes });
     }
     let given_up = kept.extract_if(.., |partition, _| change.given_up.contains_key(partition)).collect();
     if !wanted.reset {
         GivenUp::check(&given_up, change)?;
     }
-    let mut generation = generation::begin(pipeline, &spec, kept, settlement, *nonce)?;
+    let mut generation = generation::begin(pipeline, pushes.is_some(), kept, settlement, *nonce)?;
     generation.reached = reached.clone();
     generation.given_up = given_up;
     if let Some((from, to)) = &change.target {
@@ -110,7 +111,7 @@ pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared
         generation.retargeted = Some(Retargeted { from: from.clone(), to: to.clone(), records });
     }
     generation.notes = notes(&generation, change);
-    Ok(Fact::PipelineUpdated { spec, generation: Some(generation), positions: None })
+    Ok(Fact::PipelineUpdated { spec, generation: Some(generation), positions: None, pushes })
 }
 
 /// What users are told of what an update means for what is read and written.

@@ -91,6 +91,15 @@ pub fn resourced() -> PipelineSpec {
     PipelineSpec { source: component(json!({"type": "file", "path": "orders.jsonl"})), ..spec() }
 }
 
+/// Most bytes that wait of records pushed to a pipeline whose source doesn't say it.
+pub const MAX_PENDING_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What the source of a spec accepts of pushed records.
+pub fn pushes(spec: &PipelineSpec) -> Option<u64> {
+    let most = spec.source.config.get("maxPendingBytes").and_then(Value::as_u64);
+    (spec.source.kind == Inbox::PARTITION).then_some(most.unwrap_or(MAX_PENDING_BYTES))
+}
+
 /// A source, transform or sink.
 pub fn component(value: Value) -> Component {
     from_json(value)
@@ -192,17 +201,25 @@ pub fn ten_lost() -> Lost {
 
 /// It was made, as [`spec`].
 pub fn created() -> Fact {
-    Fact::PipelineCreated { spec: Box::new(spec()), incarnation: incarnation() }
+    created_as(spec())
+}
+
+/// A pipeline of this spec was made.
+pub fn created_as(spec: PipelineSpec) -> Fact {
+    let pushes = pushes(&spec);
+    Fact::PipelineCreated { spec: Box::new(spec), incarnation: incarnation(), pushes }
 }
 
 /// It was changed, within the generation.
 pub fn updated(spec: PipelineSpec) -> Fact {
-    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None }
+    let pushes = pushes(&spec);
+    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes }
 }
 
 /// It was changed, within the generation, and that takes effect at `position`.
 pub fn updated_at(spec: PipelineSpec, position: u64) -> Fact {
-    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: Some(at(position)) }
+    let pushes = pushes(&spec);
+    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: Some(at(position)), pushes }
 }
 
 /// A user started it, with one lane.
@@ -272,7 +289,7 @@ pub fn failed_for_now() -> Fact {
 
 /// Make it.
 pub fn create() -> Request {
-    Request::Create { spec: Box::new(spec()), incarnation: incarnation() }
+    Request::Create { spec: Box::new(spec()), incarnation: incarnation(), pushes: pushes(&spec()) }
 }
 
 /// Change it; a generation that ends was settled as lane 0 after `settled` commits.
@@ -294,10 +311,7 @@ pub fn update_source(reset: bool) -> Request {
     };
     let settlement = Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
     let wanted = Wanted { reset, ..wanted(resourced(), false) };
-    Request::Update {
-        wanted,
-        prepared: Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 },
-    }
+    Request::Update { wanted, prepared: Box::new(Prepared { change, ..prepared(&resourced(), settlement) }) }
 }
 
 /// What a user wants, without giving up positions.
@@ -312,7 +326,8 @@ pub fn prepared(spec: &PipelineSpec, settlement: Settlement) -> Prepared {
     let target = |spec: &PipelineSpec| serde_json::Value::Object(spec.sink.config.clone()).to_string();
     let target = sink.then(|| (target(&before), target(spec)));
     let change = Change { source, sink, target, given_up: BTreeMap::new() };
-    Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 }
+    let pushes = pushes(spec);
+    Prepared { change, pushes, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 }
 }
 
 /// The sink was asked: lane 0 is after `settled` commits.
@@ -323,14 +338,14 @@ pub fn settled(settled: u64) -> Settlement {
 /// Change it, where what [`spec`] has of source and sink is all that matters to them.
 pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> Request {
     let prepared = prepared(&spec, settlement);
-    Request::Update { wanted: wanted(spec, true), prepared }
+    Request::Update { wanted: wanted(spec, true), prepared: Box::new(prepared) }
 }
 
 /// Change the sink, without a word of what becomes of what it has written.
 pub fn update_target_unasked() -> Request {
     let settlement = Settlement::Unsettled { reason: "no route to host".into(), forced: true };
     let prepared = prepared(&redirected(), settlement);
-    Request::Update { wanted: wanted(redirected(), false), prepared }
+    Request::Update { wanted: wanted(redirected(), false), prepared: Box::new(prepared) }
 }
 
 /// Run it, with three lanes if it may choose.

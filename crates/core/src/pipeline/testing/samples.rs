@@ -1,7 +1,7 @@
 //! A sample of each kind of event.
 use super::build::{
-    EPOCH, at, batch_id, cause, chunk, command_id, counters, dead_letters, from_json, generation, incarnation, lane,
-    lane_opened, learned, planned, ten_lost, user,
+    EPOCH, at, batch_id, cause, chunk, command_id, counters, dead_letters, from_json, generation, lane, lane_opened,
+    learned, planned, ten_lost, user,
 };
 use crate::{
     id::{Epoch, RunId},
@@ -20,7 +20,7 @@ use serde_json::json;
 /// some of them exclude each other.
 pub fn samples() -> Vec<Event> {
     let facts = [
-        Fact::PipelineCreated { spec: Box::new(full_spec()), incarnation: incarnation() },
+        super::created_as(full_spec()),
         Fact::PipelineUpdated {
             spec: Box::new(super::redirected()),
             generation: Some(NewGeneration {
@@ -30,6 +30,7 @@ pub fn samples() -> Vec<Event> {
                 ..generation(2, at(300))
             }),
             positions: None,
+            pushes: super::pushes(&super::redirected()),
         },
         super::updated_at(super::refiltered(), 300),
         Fact::UpdateRefused {

@@ -4,7 +4,7 @@ use dataflow_core::{
 };
 
 fn create_as(spec: PipelineSpec) -> Request {
-    Request::Create { spec: Box::new(spec), incarnation: incarnation() }
+    Request::Create { pushes: pushes(&spec), spec: Box::new(spec), incarnation: incarnation() }
 }
 
 #[test]

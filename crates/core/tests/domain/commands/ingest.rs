@@ -1,5 +1,4 @@
 use dataflow_core::{
-    limits::MAX_PENDING_BYTES,
     pipeline::{
         Command, Effect, Fact, Rejected, Request,
         state::{Inbox, Received},
@@ -15,7 +14,7 @@ fn inbox(given: &Given) -> &Inbox {
 
 fn with_source(source: serde_json::Value) -> Fact {
     let spec = PipelineSpec { source: component(source), ..spec() };
-    Fact::PipelineCreated { spec: Box::new(spec), incarnation: incarnation() }
+    created_as(spec)
 }
 
 fn of(bytes: u64) -> Request {

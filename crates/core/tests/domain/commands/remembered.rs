@@ -16,7 +16,8 @@ fn a_command_repeated_by_its_id_changes_nothing() {
 fn another_request_under_its_id_is_turned_down() {
     let running = given([]).when(Command::from(create()).named("a")).after();
     let running = running.when(Command::from(start()).named("b")).after();
-    let renamed = Request::Create { spec: Box::new(described()), incarnation: incarnation() };
+    let renamed =
+        Request::Create { pushes: pushes(&described()), spec: Box::new(described()), incarnation: incarnation() };
     let commands = [
         ("a", renamed),
         ("a", start()),

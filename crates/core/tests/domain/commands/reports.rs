@@ -197,7 +197,7 @@ fn a_failure_is_tried_again_as_the_policy_says() {
 
     let never = RestartPolicy { max_attempts: Some(0), ..RestartPolicy::default() };
     let spec = PipelineSpec { restart: never, ..spec() };
-    let created = Fact::PipelineCreated { spec: Box::new(spec), incarnation: incarnation() };
+    let created = created_as(spec);
     given([created, started(), opened(10, 0)]).when(report_failed(10, true)).then(failed(None, true));
 }
 

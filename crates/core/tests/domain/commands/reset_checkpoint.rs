@@ -162,7 +162,7 @@ fn what_is_gone_of_earlier_generations_is_counted_as_lost_and_required_no_more()
 fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() {
     let file = |position: u64| [("file".into(), Position::offset(position))].into();
     let spec = PipelineSpec { source: component(serde_json::json!({"type": "file", "path": "a"})), ..spec() };
-    let made = Fact::PipelineCreated { spec: Box::new(spec), incarnation: incarnation() };
+    let made = created_as(spec);
     let at = |sequence, position: u64| LaneProgress { positions: file(position), ..lane(sequence) };
     let run = |run: u64, sequence, position| {
         let opened =

@@ -55,8 +55,12 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
         ..generation(2, at(0))
     };
     // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
-    let then =
-        then.then([Fact::PipelineUpdated { spec: Box::new(redirected()), generation: Some(begun), positions: None }]);
+    let then = then.then([Fact::PipelineUpdated {
+        spec: Box::new(redirected()),
+        generation: Some(begun),
+        positions: None,
+        pushes: pushes(&spec()),
+    }]);
     let after = then.after();
     let progress = &after.state.pipeline().unwrap().progress;
     assert_eq!((progress.generation, progress.lanes), (Generation::new(2, NONCE), None));
@@ -83,7 +87,14 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
     });
     Request::Update {
         wanted: wanted(spec, retarget),
-        prepared: Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 },
+        prepared: Box::new(Prepared {
+            change,
+            pushes: None,
+            settlement,
+            reached: Positions::new(),
+            nonce: NONCE,
+            lanes: 1,
+        }),
     }
 }
 
@@ -91,7 +102,7 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
 #[test]
 fn of_any_chain_of_targets_each_lacks_what_went_to_the_others() {
     let pulled = PipelineSpec { source: component(json!({"type": "file", "path": "a"})), ..spec() };
-    let pulled = Fact::PipelineCreated { spec: Box::new(pulled), incarnation: incarnation() };
+    let pulled = created_as(pulled);
     let targets = ["a", "b", "c", "d"];
     // Each step: which target, and how many hundred records it gets; a 9 begins anew.
     for chain in [
@@ -153,7 +164,7 @@ fn another_target_lacks_what_was_delivered() {
     // What went to an earlier one is not counted again, nor what is read again from the beginning.
     let begin_again = |to: &str| Fact::CheckpointReset { to: to.into(), generation: generation(2, at(1)) };
     let pulled = PipelineSpec { source: component(json!({"type": "file", "path": "a"})), ..spec() };
-    let pulled = Fact::PipelineCreated { spec: Box::new(pulled), incarnation: incarnation() };
+    let pulled = created_as(pulled);
     let pulled = given([pulled, started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
     unasked(&pulled.clone().and(begin_again("beginning"))).after();
     assert_eq!(delivered(&pulled.and(begin_again("journal"))), counters(300).delivered);
@@ -171,7 +182,7 @@ fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
     let lane = LaneProgress { positions: positions.into(), ..lane(4) };
     let opened =
         Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(lane.clone())], versions: None };
-    let created = Fact::PipelineCreated { spec: Box::new(spec.clone()), incarnation: incarnation() };
+    let created = created_as(spec.clone());
     (given([created, started(), opened, stop_requested(), stopped()]), spec, lane)
 }
 
@@ -179,8 +190,8 @@ fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneP
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     let settlement = Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None };
-    let prepared = Prepared { change, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 };
-    Request::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared }
+    let prepared = Prepared { change, pushes: None, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 };
+    Request::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: Box::new(prepared) }
 }
 
 #[test]
@@ -194,10 +205,11 @@ fn a_tweak_of_the_source_is_the_same_generation() {
         reached: Positions::new(),
         nonce: NONCE,
         lanes: 1,
+        pushes: None,
     };
-    let change = Request::Update { wanted: wanted(spec.clone(), false), prepared };
+    let change = Request::Update { wanted: wanted(spec.clone(), false), prepared: Box::new(prepared) };
     let positions = Some(lane.positions.clone());
-    let updated = Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions };
+    let updated = Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions, pushes: None };
     let after = past.when(change).then([updated]).after();
     assert_eq!(after.state.pipeline().unwrap().progress.positions(), lane.positions);
 }
@@ -228,7 +240,8 @@ fn positions_are_given_up_only_on_purpose() {
         notes: note("positions-given-up", "generation 2 gave up positions: b/0 was at 7: from the beginning", 0),
         ..generation(2, [("a/0".into(), Position::offset(4))].into())
     };
-    let changed = Fact::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None };
+    let changed =
+        Fact::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None, pushes: None };
     let after = past.when(update(true)).then([changed]).after();
     assert_eq!(after.state.pipeline().unwrap().learned, Learned::default());
 }
@@ -315,6 +328,7 @@ fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
             ..generation(number, at(100))
         }),
         positions: None,
+        pushes: pushes(&spec()),
     };
     let left = |given: &Given| given.state.pipeline().unwrap().progress.left.clone();
     let (first, delivered) = (vec![Generation::FIRST], counters(300).delivered);
