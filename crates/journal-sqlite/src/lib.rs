@@ -170,17 +170,10 @@ impl Log for Sqlite {
 
 #[async_trait]
 impl Snapshots for Sqlite {
-    async fn snapshot(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        next: Seq,
-        changed: Vec<Snapshot>,
-        gone: Vec<PipelineId>,
-    ) -> Result<(), Error> {
+    async fn snapshot(&self, shard: ShardId, epoch: Epoch, next: Seq, changed: Vec<Snapshot>) -> Result<(), Error> {
         let weight = changed.iter().map(|snapshot| snapshot.state.len()).sum();
         self.writer
-            .submit(Durable::AtOnce, weight, move |db| statements::snapshot(db, shard, epoch, next, &changed, &gone))
+            .submit(Durable::AtOnce, weight, move |db| statements::snapshot(db, shard, epoch, next, &changed))
             .await?
     }
 

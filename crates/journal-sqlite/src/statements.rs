@@ -235,7 +235,6 @@ pub(crate) fn snapshot(
     epoch: Epoch,
     next: Seq,
     changed: &[Snapshot],
-    gone: &[PipelineId],
 ) -> Result<Result<(), Error>> {
     let stored = match fenced(db, shard, epoch)? {
         Ok(stored) => stored,
@@ -255,9 +254,6 @@ pub(crate) fn snapshot(
         let sum = sum(&[shard.0.into()], pipeline.as_str(), state);
         snapshots ^= take(pipeline)? ^ sum;
         put.execute(params![shard.0, pipeline.as_str(), &**state, sum])?;
-    }
-    for pipeline in gone {
-        snapshots ^= take(pipeline)?;
     }
     put_head(db, shard, &Stored { snapshot_at: next, snapshots, ..stored })?;
     Ok(Ok(()))

@@ -41,7 +41,7 @@ async fn reopened_it_has_everything() {
         let (store, journal) = open(&path);
         let mut owner = Owner::claim(&journal, SHARD).await;
         owner.append(&[(name.clone(), progress("1", 1)), (name.clone(), progress("2", 2))]).await;
-        journal.snapshot(SHARD, owner.epoch, Seq(3), vec![], vec![]).await.unwrap();
+        journal.snapshot(SHARD, owner.epoch, Seq(3), vec![]).await.unwrap();
         journal.compact(SHARD, owner.epoch, Seq(2)).await.unwrap();
         owner.append(&[(name.clone(), lifecycle("3"))]).await;
         journal.put_chunk(&chunk, Bytes::from_static(b"body")).await.unwrap();

@@ -27,7 +27,7 @@ enum Call {
     History { shard: u8, name: usize, after: u64, limit: usize },
     Compact { shard: u8, epoch: i8, before: u64 },
     NoteReader { shard: u8, next: Option<u64> },
-    Snapshot { shard: u8, epoch: i8, back: u64, changed: Vec<usize>, gone: Vec<usize> },
+    Snapshot { shard: u8, epoch: i8, back: u64, changed: Vec<usize> },
     PutChunk { name: u8, body: u8 },
     RemoveChunks(Vec<u8>),
 }
@@ -47,8 +47,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (shard.clone(), near.clone(), 0..40_u64)
             .prop_map(|(shard, epoch, before)| Call::Compact { shard, epoch, before }),
         1 => (shard.clone(), prop::option::of(0..40_u64)).prop_map(|(shard, next)| Call::NoteReader { shard, next }),
-        4 => (shard, near, 0..4_u64, names(), names())
-            .prop_map(|(shard, epoch, back, changed, gone)| Call::Snapshot { shard, epoch, back, changed, gone }),
+        4 => (shard, near, 0..4_u64, names())
+            .prop_map(|(shard, epoch, back, changed)| Call::Snapshot { shard, epoch, back, changed }),
         2 => (0..6_u8, 0..2_u8).prop_map(|(name, body)| Call::PutChunk { name, body }),
         1 => vec(0..6_u8, 0..3).prop_map(Call::RemoveChunks),
     ]
@@ -95,15 +95,14 @@ async fn answer(journal: &Journal, call: &Call, heads: &[(Epoch, Seq); 2], step:
         Call::History { shard, name, after, limit } => {
             format!("{:?}", journal.history(&pipeline(ShardId(*shard), *name), *after, *limit).await)
         }
-        Call::Snapshot { shard, epoch, back, changed, gone } => {
+        Call::Snapshot { shard, epoch, back, changed } => {
             let (head_epoch, head_next) = heads[usize::from(*shard)];
             let name = |n: &usize| pipeline(ShardId(*shard), *n);
             let state = Bytes::from(format!("state {step}"));
             let changed: Vec<_> =
                 changed.iter().map(|n| Snapshot { pipeline: name(n), state: state.clone() }).collect();
-            let gone: Vec<_> = gone.iter().map(name).collect();
             let (epoch, next) = (Epoch(near(head_epoch.0, *epoch)), Seq(head_next.0.saturating_sub(*back)));
-            format!("{:?}", journal.snapshot(ShardId(*shard), epoch, next, changed, gone).await)
+            format!("{:?}", journal.snapshot(ShardId(*shard), epoch, next, changed).await)
         }
         Call::PutChunk { name, body } => format!("{:?}", journal.put_chunk(&chunk(*name), vec![*body; 9].into()).await),
         Call::RemoveChunks(names) => {

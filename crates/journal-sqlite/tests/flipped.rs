@@ -53,7 +53,7 @@ static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
                     };
                     let states: Vec<_> = names.iter().map(state).collect();
                     assert_eq!(owner.next, TAIL);
-                    journal.snapshot(shard, owner.epoch, TAIL, states, vec![]).await.unwrap();
+                    journal.snapshot(shard, owner.epoch, TAIL, states).await.unwrap();
                 }
             }
             for number in 0..PIPELINES {

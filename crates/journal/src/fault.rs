@@ -249,15 +249,8 @@ impl<S: Store> Log for Faulty<S> {
 
 #[async_trait]
 impl<S: Store> Snapshots for Faulty<S> {
-    async fn snapshot(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        next: Seq,
-        changed: Vec<Snapshot>,
-        gone: Vec<PipelineId>,
-    ) -> Result<(), Error> {
-        self.meet(self.inner.snapshot(shard, epoch, next, changed, gone)).await
+    async fn snapshot(&self, shard: ShardId, epoch: Epoch, next: Seq, changed: Vec<Snapshot>) -> Result<(), Error> {
+        self.meet(self.inner.snapshot(shard, epoch, next, changed)).await
     }
 
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {

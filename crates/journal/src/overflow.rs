@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(chunks().await, 3);
         let read = async || journal.read(SHARD, Seq(1), 10).await.unwrap().entries;
         assert_eq!(read().await.into_iter().map(|entry| (name.clone(), entry.event)).collect::<Vec<_>>(), events);
-        journal.snapshot(SHARD, Epoch(1), Seq(5), vec![], vec![]).await.unwrap();
+        journal.snapshot(SHARD, Epoch(1), Seq(5), vec![]).await.unwrap();
         journal.compact(SHARD, Epoch(1), Seq(5)).await.unwrap();
         assert_eq!(chunks().await, 2, "those of the history");
         let history = journal.history(&name, 0, 10).await.unwrap();

@@ -24,8 +24,7 @@ pub struct Snapshot {
 }
 
 impl Journal {
-    /// Stores the states of a shard's changed pipelines after all events before `next`, and removes the snapshots of
-    /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's place and the head. States that are too long
+    /// Stores the states of a shard's changed pipelines after all events before `next`; fenced by `epoch`. `next` lies between the last snapshot's place and the head. States that are too long
     /// for a row are first stored in chunks, of which only the changed ones are written.
     ///
     /// # Errors
@@ -36,17 +35,16 @@ impl Journal {
         epoch: Epoch,
         next: Seq,
         mut changed: Vec<Snapshot>,
-        gone: Vec<PipelineId>,
     ) -> Result<(), Error> {
         let place = Place { next, epoch };
-        let mut named: Vec<(PipelineId, Named)> = gone.iter().map(|gone| (gone.clone(), Named::default())).collect();
+        let mut named: Vec<(PipelineId, Named)> = Vec::with_capacity(changed.len());
         for Snapshot { pipeline, state } in &mut changed {
             let before = self.segments().get(pipeline).cloned().unwrap_or_default();
             let (row, segments) = segments::row(&*self.store, place, pipeline, state, &before).await?;
             *state = row;
             named.push((pipeline.clone(), segments));
         }
-        self.store.snapshot(shard, epoch, next, changed, gone).await?;
+        self.store.snapshot(shard, epoch, next, changed).await?;
         let replaced: Vec<ChunkId> =
             named.into_iter().flat_map(|(pipeline, now)| self.replace(pipeline, now)).collect();
         if !replaced.is_empty()

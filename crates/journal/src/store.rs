@@ -88,16 +88,8 @@ pub trait Log: Send + Sync {
 /// The states of pipelines, each after all events before one place of its shard's log.
 #[async_trait]
 pub trait Snapshots: Send + Sync {
-    /// Stores the states of a shard's changed pipelines after all events before `next`, and removes the snapshots of
-    /// `gone`; fenced by `epoch`. `next` lies between the last snapshot's place and the head.
-    async fn snapshot(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        next: Seq,
-        changed: Vec<Snapshot>,
-        gone: Vec<PipelineId>,
-    ) -> Result<(), Error>;
+    /// Stores the states of a shard's changed pipelines after all events before `next`; fenced by `epoch`. `next` lies between the last snapshot's place and the head.
+    async fn snapshot(&self, shard: ShardId, epoch: Epoch, next: Seq, changed: Vec<Snapshot>) -> Result<(), Error>;
 
     /// Returns all snapshots of a shard, and the place from which to read its log to bring them up to date.
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error>;

@@ -354,7 +354,7 @@ impl Writer {
         }
         let bytes = snapshots.iter().map(|snapshot| snapshot.state.len()).sum();
         let (epoch, next, count) = (self.head.epoch, self.head.next_seq, snapshots.len());
-        match self.journal.snapshot(self.shard, epoch, next, snapshots, Vec::new()).await {
+        match self.journal.snapshot(self.shard, epoch, next, snapshots).await {
             Ok(()) => {
                 self.since_snapshot = 0;
                 self.appended_bytes = 0;

@@ -142,18 +142,10 @@ impl Log for Memory {
 
 #[async_trait]
 impl Snapshots for Memory {
-    async fn snapshot(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        next: Seq,
-        changed: Vec<Snapshot>,
-        gone: Vec<PipelineId>,
-    ) -> Result<(), Error> {
+    async fn snapshot(&self, shard: ShardId, epoch: Epoch, next: Seq, changed: Vec<Snapshot>) -> Result<(), Error> {
         self.fenced(shard, epoch, |log| {
             range::place(shard, "a snapshot", next, log.snapshot_at, log.head.next_seq)?;
             log.snapshots.extend(changed.into_iter().map(|snapshot| (snapshot.pipeline, snapshot.state)));
-            log.snapshots.retain(|pipeline, _| !gone.contains(pipeline));
             log.snapshot_at = next;
             Ok(())
         })

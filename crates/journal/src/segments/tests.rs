@@ -50,7 +50,7 @@ async fn whatever_its_length_a_row_is_short_and_the_state_comes_back() {
     // The last state's list is itself too long for a row.
     for (next, parts) in (1..).map(Seq).zip([1, 1_000, 10_000, 1, 1_500_000]) {
         let state = state(0..parts);
-        journal.snapshot(SHARD, epoch, next, of(&state), vec![]).await.unwrap();
+        journal.snapshot(SHARD, epoch, next, of(&state)).await.unwrap();
         assert!(memory.snapshots(SHARD).await.unwrap().0[0].state.len() <= MAX_SNAPSHOT);
         for id in chunks(&memory).await {
             assert!(memory.chunk(&id).await.unwrap().unwrap().len() <= MAX_SNAPSHOT);
@@ -59,7 +59,7 @@ async fn whatever_its_length_a_row_is_short_and_the_state_comes_back() {
         assert_eq!(journal.load(&pipeline(SHARD, 0)).await.unwrap().0, Some(state));
         assert_eq!(chunks(&memory).await.is_empty(), parts <= 1_000, "{parts} parts: what nothing names is gone");
     }
-    journal.snapshot(SHARD, epoch, Seq(6), vec![], vec![pipeline(SHARD, 0)]).await.unwrap();
+    journal.snapshot(SHARD, epoch, Seq(6), of(&state(0..1))).await.unwrap();
     assert_eq!(chunks(&memory).await, BTreeSet::new());
 }
 
@@ -67,16 +67,16 @@ async fn whatever_its_length_a_row_is_short_and_the_state_comes_back() {
 async fn only_what_has_changed_is_written_again() {
     let memory = Memory::new();
     let (journal, epoch) = owner(&memory).await;
-    journal.snapshot(SHARD, epoch, Seq(2), of(&state(0..100_000)), vec![]).await.unwrap();
+    journal.snapshot(SHARD, epoch, Seq(2), of(&state(0..100_000))).await.unwrap();
     let first = chunks(&memory).await;
     // The oldest parts are dropped, and new ones added.
-    journal.snapshot(SHARD, epoch, Seq(3), of(&state(50..100_100)), vec![]).await.unwrap();
+    journal.snapshot(SHARD, epoch, Seq(3), of(&state(50..100_100))).await.unwrap();
     let second = chunks(&memory).await;
     assert!(first.len() > 40 && second.difference(&first).count() <= 4, "{} {}", first.len(), second.len());
     // The next owner continues in the same way.
     let (next, epoch) = owner(&memory).await;
     next.recover(SHARD, epoch).await.unwrap();
-    next.snapshot(SHARD, epoch, Seq(4), of(&state(100..100_200)), vec![]).await.unwrap();
+    next.snapshot(SHARD, epoch, Seq(4), of(&state(100..100_200))).await.unwrap();
     assert!(chunks(&memory).await.difference(&second).count() <= 4);
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(100..100_200)));
 }
@@ -92,17 +92,17 @@ async fn nothing_dangles_and_nothing_stays_wherever_an_owner_goes_down() {
             let memory = Memory::new();
             let (journal, epoch) = owner(&memory).await;
             journal.recover(SHARD, epoch).await.unwrap();
-            journal.snapshot(SHARD, epoch, Seq(2), of(&old), vec![]).await.unwrap();
+            journal.snapshot(SHARD, epoch, Seq(2), of(&old)).await.unwrap();
             let script = std::iter::repeat_n(Fault::None, at).chain(std::iter::repeat_n(fault, 100));
             let faulty = Faulty::scripted(memory.clone(), script);
             let faulty = journal.wrapped(|_| Arc::new(faulty));
-            let done = faulty.snapshot(SHARD, epoch, Seq(3), of(&new), vec![]).await.is_ok();
+            let done = faulty.snapshot(SHARD, epoch, Seq(3), of(&new)).await.is_ok();
             let (next, epoch) = owner(&memory).await;
             let found = next.recover(SHARD, epoch).await.unwrap().0;
             assert!(found == of(&old) && !done || found == of(&new), "{fault:?} at {at}");
             let named = next.segments().values().flat_map(|named| named.chunks(&pipeline(SHARD, 0))).collect();
             assert_eq!(chunks(&memory).await, named, "{fault:?} at {at}");
-            next.snapshot(SHARD, epoch, Seq(4), of(&newest), vec![]).await.unwrap();
+            next.snapshot(SHARD, epoch, Seq(4), of(&newest)).await.unwrap();
             assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&newest));
             if done {
                 whole = true;
@@ -117,16 +117,16 @@ async fn nothing_dangles_and_nothing_stays_wherever_an_owner_goes_down() {
 async fn an_owner_whose_snapshot_failed_goes_on_and_one_that_was_replaced_harms_nobody() {
     let memory = Memory::new();
     let (old, old_epoch) = owner(&memory).await;
-    old.snapshot(SHARD, old_epoch, Seq(2), of(&state(0..20_000)), vec![]).await.unwrap();
+    old.snapshot(SHARD, old_epoch, Seq(2), of(&state(0..20_000))).await.unwrap();
     let faulty = Faulty::scripted(memory.clone(), [Fault::None, Fault::After]);
     let failing = old.clone().wrapped(|_| Arc::new(faulty));
-    failing.snapshot(SHARD, old_epoch, Seq(3), of(&state(9..20_009)), vec![]).await.unwrap_err();
-    old.snapshot(SHARD, old_epoch, Seq(4), of(&state(9..20_019)), vec![]).await.unwrap();
+    failing.snapshot(SHARD, old_epoch, Seq(3), of(&state(9..20_009))).await.unwrap_err();
+    old.snapshot(SHARD, old_epoch, Seq(4), of(&state(9..20_019))).await.unwrap();
     assert_eq!(old.snapshots(SHARD).await.unwrap().0, of(&state(9..20_019)));
     let (next, epoch) = owner(&memory).await;
     next.recover(SHARD, epoch).await.unwrap();
-    next.snapshot(SHARD, epoch, Seq(5), of(&state(9..20_029)), vec![]).await.unwrap();
-    let fenced = old.snapshot(SHARD, old_epoch, Seq(6), of(&state(0..2)), vec![]).await;
+    next.snapshot(SHARD, epoch, Seq(5), of(&state(9..20_029))).await.unwrap();
+    let fenced = old.snapshot(SHARD, old_epoch, Seq(6), of(&state(0..2))).await;
     assert!(matches!(fenced, Err(Error::Fenced { .. })), "{fenced:?}");
     old.recover(SHARD, old_epoch).await.unwrap();
     assert_eq!(next.snapshots(SHARD).await.unwrap().0, of(&state(9..20_029)));
@@ -140,7 +140,7 @@ async fn who_reads_while_the_owner_writes_gets_a_whole_state() {
     let states: Vec<Bytes> = (0..6).map(|n| state(n * 1_000..n * 1_000 + 8_000)).collect();
     let write = async {
         for (next, state) in (2..).map(Seq).zip(&states) {
-            journal.snapshot(SHARD, epoch, next, of(state), vec![]).await.unwrap();
+            journal.snapshot(SHARD, epoch, next, of(state)).await.unwrap();
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
@@ -164,7 +164,7 @@ async fn who_reads_while_the_owner_writes_gets_a_whole_state() {
 async fn a_segment_that_is_gone_or_another_is_damage() {
     let memory = Memory::new();
     let (journal, epoch) = owner(&memory).await;
-    journal.snapshot(SHARD, epoch, Seq(2), of(&state(0..10_000)), vec![]).await.unwrap();
+    journal.snapshot(SHARD, epoch, Seq(2), of(&state(0..10_000))).await.unwrap();
     let segment = chunks(&memory).await.into_iter().next().unwrap();
     memory.remove_chunks(std::slice::from_ref(&segment)).await.unwrap();
     for (body, expected) in [(None, "lacks its segment"), (Some("other"), "has other content in its segment")] {

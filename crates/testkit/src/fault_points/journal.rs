@@ -93,15 +93,8 @@ impl Log for Watched {
 
 #[async_trait]
 impl Snapshots for Watched {
-    async fn snapshot(
-        &self,
-        shard: ShardId,
-        epoch: Epoch,
-        next: Seq,
-        changed: Vec<Snapshot>,
-        gone: Vec<PipelineId>,
-    ) -> Result<(), Error> {
-        self.faults.with(Point::Snapshot, self.inner.snapshot(shard, epoch, next, changed, gone)).await
+    async fn snapshot(&self, shard: ShardId, epoch: Epoch, next: Seq, changed: Vec<Snapshot>) -> Result<(), Error> {
+        self.faults.with(Point::Snapshot, self.inner.snapshot(shard, epoch, next, changed)).await
     }
 
     async fn snapshots(&self, shard: ShardId) -> Result<(Vec<Snapshot>, Seq), Error> {

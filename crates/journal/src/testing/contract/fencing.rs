@@ -138,7 +138,7 @@ pub async fn a_zombies_snapshot_is_refused(journal: &Journal, other: &Journal) {
     let owner = Owner::claim(other, SHARD).await;
     let snapshot = [Snapshot { pipeline: name.clone(), state: Bytes::from_static(b"stale") }];
     for epoch in [zombie.epoch, owner.epoch.next()] {
-        let refused = patient(|| journal.snapshot(SHARD, epoch, Seq(2), snapshot.to_vec(), vec![])).await;
+        let refused = patient(|| journal.snapshot(SHARD, epoch, Seq(2), snapshot.to_vec())).await;
         assert!(matches!(refused, Err(Error::Fenced { shard: SHARD, epoch: held }) if held == epoch));
     }
     let (state, since) = patient(|| other.load(&name)).await.expect("read");

@@ -23,7 +23,7 @@ macro_rules! journal_contract {
             fencing: a_claim_raises_the_epoch, a_claim_is_carried_out_once, of_two_that_claim_at_once_one_has_it,
                 a_shard_is_not_taken_back, a_stale_epoch_writes_nothing, a_stale_place_writes_nothing,
                 an_unclaimed_shard_takes_nothing, the_zombie_is_fenced, a_zombies_snapshot_is_refused;
-            compaction: snapshots_come_back, a_snapshot_replaces_and_removes, a_long_snapshot_comes_back,
+            compaction: snapshots_come_back, a_snapshot_replaces_the_last, a_long_snapshot_comes_back,
                 a_pipeline_is_loaded_alone,
                 a_snapshot_has_its_place, a_snapshot_lets_nothing_go, a_compaction_has_its_place, lifecycle_survives,
                 readers_hold_compaction_back, history_is_lifecycle;
