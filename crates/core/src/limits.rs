@@ -40,8 +40,6 @@ pub const REMEMBERED_TARGETS: usize = 16;
 pub const REMEMBERED_BATCHES: usize = 100_000;
 /// Most columns that are inferred rather than asked for.
 pub const MAX_INFERRED_COLUMNS: usize = 1_000;
-/// Bytes of an oversized record that are kept in its dead letter.
-pub const DEAD_LETTER_HEAD: usize = 64 * 1024;
 /// Largest body of `POST …/batches`, in bytes (8 MiB).
 pub const MAX_BATCH_BODY: usize = 8 * 1024 * 1024;
 /// Chunks of dead letters among which a chunk that is named again is looked for: more than all lanes may have named
