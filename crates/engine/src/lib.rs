@@ -4,6 +4,7 @@
 //! events appended to its shard's log, and performs what follows: above all, the run, from source to checkpoint.
 pub mod answers;
 pub mod causes;
+mod chunks;
 pub mod claims;
 pub mod client;
 pub mod dead_letters;

@@ -1,11 +1,11 @@
 //! Commands of users: gives them time, incarnation, lanes and settlement, and carries them out.
 use super::{Entity, answer, queries};
 use crate::{
+    chunks,
     region::{Action, AskError, Reply, ResetTo, UserCommand},
     run::Choice,
 };
 use dataflow_core::{
-    chunk::ChunkName,
     id::Incarnation,
     pipeline::{
         Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, event::Lost, inbox::Inbox,
@@ -78,7 +78,7 @@ impl Entity {
                 if let Some(last) = last {
                     // The node may have gone down between the end of the last one of this id and that of its chunks. Only
                     // of that one: another node may have made the next one already.
-                    self.forget_chunks(&ChunkName::prefix(&self.slot.pipeline, &last)).await;
+                    chunks::remove_all(&self.around.parts.journal, &pipeline, &last).await;
                 }
                 self.carry_out(to(Request::Create {
                     pushes: self.around.parts.plugins.declared(&spec).source.pushes,
@@ -108,11 +108,10 @@ impl Entity {
                 self.carry_out(to(request)).await?;
             }
             Action::Delete { discard } => {
-                let prefix = |pipeline: &Pipeline| ChunkName::prefix(&pipeline.id, &pipeline.incarnation);
-                let prefix = self.slot.state().pipeline().map(prefix);
+                let incarnation = self.slot.state().pipeline().map(|pipeline| pipeline.incarnation.clone());
                 self.carry_out(to(Request::Delete { discard })).await?;
-                if let Some(prefix) = prefix {
-                    self.forget_chunks(&prefix).await;
+                if let Some(incarnation) = incarnation {
+                    chunks::remove_all(&self.around.parts.journal, &pipeline, &incarnation).await;
                 }
                 return Ok(Reply::Deleted(()));
             }
@@ -124,17 +123,6 @@ impl Entity {
     fn check(&self, spec: &PipelineSpec) -> Result<(), Rejected> {
         let problems = self.around.parts.plugins.check(spec);
         if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
-    }
-
-    async fn forget_chunks(&self, prefix: &str) {
-        let journal = &self.around.parts.journal;
-        let removed = match journal.chunks(prefix).await {
-            Ok(chunks) => journal.remove_chunks(&chunks).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = removed {
-            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks of the deleted pipeline could not be removed");
-        }
     }
 
     /// The lanes of a generation that has not fixed them: as the spec says; otherwise one per partition that the source

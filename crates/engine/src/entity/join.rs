@@ -1,7 +1,7 @@
 //! Joining chunks of dead letters. Each commit that has any stores a chunk; of a pipeline that runs for ever there would
 //! be more and more, each with its name in the state, in every snapshot, and in the list of those that nothing names.
 use super::Entity;
-use crate::dead_letters;
+use crate::{chunks, dead_letters};
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef, Content},
     pipeline::Request,
@@ -49,9 +49,7 @@ impl Entity {
         if !self.report(request).await {
             return false;
         }
-        if let Err(error) = self.around.parts.journal.remove_chunks(&gone).await {
-            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks that nothing names stay until the next run");
-        }
+        chunks::remove(&self.around.parts.journal, &self.slot.pipeline, &gone).await;
         true
     }
 

@@ -1,16 +1,18 @@
 //! The entity and its run: starting, stopping, what it reports, and how it ends.
 use super::{Entity, answer, inbox::EntityInbox, queries, snapshot};
-use crate::run::{
-    End, Run,
-    live::{Live, Trouble},
-    report::{Known, Refused, Report, Reports},
+use crate::{
+    chunks,
+    run::{
+        End, Run,
+        live::{Live, Trouble},
+        report::{Known, Refused, Report, Reports},
+    },
 };
 use dataflow_core::{
-    chunk::{ChunkId, ChunkName},
     id::RunId,
     pipeline::{Request, State, Status, event::Cause},
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -163,13 +165,14 @@ impl Entity {
             }
             Happened::Report(Report::Happened { request, done }) => {
                 let opened = matches!(request, Request::ReportOpened { .. });
-                let pending = self.pending();
+                let pending = chunks::pending(&self.slot.state());
                 let taken = self.report(request).await;
                 if done.send(if taken { Ok(()) } else { Err(Refused) }).is_err() {
                     tracing::trace!("the run ended before its report was answered");
                 }
                 if taken {
-                    self.collect(pending, opened).await;
+                    let (journal, epoch) = (&self.around.parts.journal, self.log.epoch());
+                    chunks::collect(journal, &self.slot, epoch, pending, opened).await;
                     self.join_dead_letters().await;
                 }
             }
@@ -297,60 +300,6 @@ impl Entity {
                 },
             );
         }
-    }
-
-    /// Chunks of pushed batches that are not behind the checkpoint.
-    fn pending(&self) -> Vec<ChunkId> {
-        let state = self.slot.state();
-        let pending = state.pipeline().map(|pipeline| &pipeline.inbox.pending);
-        pending.into_iter().flatten().map(|batch| batch.chunk.clone()).collect()
-    }
-
-    /// Removes chunks that nothing names any more: of pushed batches now behind the checkpoint; and, once a run has read
-    /// and adopted the tokens of all lanes, those of lower epochs that nothing named.
-    async fn collect(&mut self, before: Vec<ChunkId>, opened: bool) {
-        let pending: Vec<ChunkId> = self.pending();
-        let mut gone: Vec<ChunkId> = match pending.first() {
-            _ if before.is_empty() => Vec::new(),
-            Some(first) => before.into_iter().take_while(|chunk| chunk != first).collect(),
-            None => before,
-        };
-        if opened {
-            gone.extend(self.orphans(&pending).await);
-        }
-        if !gone.is_empty()
-            && let Err(error) = self.around.parts.journal.remove_chunks(&gone).await
-        {
-            tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks that nothing names stay until the next run");
-        }
-    }
-
-    async fn orphans(&self, pending: &[ChunkId]) -> Vec<ChunkId> {
-        let (prefix, counted) = match self.slot.state().pipeline() {
-            None => return Vec::new(),
-            Some(pipeline) => {
-                let counted: HashSet<ChunkId> =
-                    pipeline.progress.dead_letters.iter().map(|chunk| chunk.id.clone()).collect();
-                (ChunkName::prefix(&pipeline.id, &pipeline.incarnation), counted)
-            }
-        };
-        let all = match self.around.parts.journal.chunks(&prefix).await {
-            Ok(all) => all,
-            Err(error) => {
-                tracing::warn!(pipeline = %self.slot.pipeline, %error, "chunks can't be listed");
-                return Vec::new();
-            }
-        };
-        let epoch = self.log.epoch();
-        let pending: HashSet<&ChunkId> = pending.iter().collect();
-        all.into_iter()
-            .filter(|chunk| {
-                // One of a kind that is not known is left: a later build has made it.
-                chunk.name().is_some_and(|name| name.epoch < epoch)
-                    && !counted.contains(chunk)
-                    && !pending.contains(chunk)
-            })
-            .collect()
     }
 
     /// Ends the run for good, without an event: the pipeline goes on when its shard is next owned. Reports are taken

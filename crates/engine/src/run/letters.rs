@@ -5,6 +5,7 @@ use super::{
     patience::wait_for,
 };
 use crate::{
+    chunks,
     dead_letters::{self, DeadLetter},
     parts::Clock,
 };
@@ -66,13 +67,8 @@ impl Letters {
     pub(crate) async fn discard(&self, token: Token, known: &Token) {
         let named = |chunk: &ChunkRef| known.chunks.iter().any(|known| known.id == chunk.id);
         let own: Vec<ChunkId> = token.chunks.into_iter().filter(|chunk| !named(chunk)).map(|chunk| chunk.id).collect();
-        if own.is_empty() {
-            return;
-        }
-        let removing = self.journal.remove_chunks(&own);
-        if let Err(error) = wait_for("journal", "removing a chunk", &self.live, &*self.clock, removing).await {
-            tracing::debug!(%error, "a chunk that nothing names stays until the next epoch");
-        }
+        let removing = chunks::remove(&self.journal, self.live.pipeline(), &own);
+        wait_for("journal", "removing a chunk", &self.live, &*self.clock, removing).await;
     }
 }
 

@@ -1,0 +1,64 @@
+//! The removal of a pipeline's chunks that nothing names any more. One that stays because the journal can't be reached is
+//! found when a run has opened in a later epoch.
+use crate::shard::Slot;
+use dataflow_core::{
+    chunk::{ChunkId, ChunkName},
+    id::{Epoch, Incarnation, PipelineId},
+    pipeline::{Pipeline, State},
+};
+use dataflow_journal::Journal;
+use std::collections::HashSet;
+
+/// Removes these chunks, or leaves them for later.
+pub(crate) async fn remove(journal: &Journal, pipeline: &PipelineId, chunks: &[ChunkId]) {
+    if !chunks.is_empty()
+        && let Err(error) = journal.remove_chunks(chunks).await
+    {
+        tracing::warn!(%pipeline, %error, "chunks that nothing names stay until a run opens after a restart of the node");
+    }
+}
+
+/// Removes all chunks of a pipeline that was deleted.
+pub(crate) async fn remove_all(journal: &Journal, pipeline: &PipelineId, incarnation: &Incarnation) {
+    match journal.chunks(&ChunkName::prefix(pipeline, incarnation)).await {
+        Ok(chunks) => remove(journal, pipeline, &chunks).await,
+        Err(error) => tracing::warn!(%pipeline, %error, "chunks of the deleted pipeline can't be listed"),
+    }
+}
+
+/// Chunks of pushed batches that the checkpoint has not passed, oldest first.
+pub(crate) fn pending(state: &State) -> Vec<ChunkId> {
+    let pending = state.pipeline().map(|pipeline| &pipeline.inbox.pending);
+    pending.into_iter().flatten().map(|batch| batch.chunk.clone()).collect()
+}
+
+/// Removes the chunks of pushed batches that the checkpoint has passed since they were [`pending`]; and, once a run has read and
+/// adopted the tokens of all lanes (`opened`), those of lower epochs that nothing names.
+pub(crate) async fn collect(journal: &Journal, slot: &Slot, epoch: Epoch, pending: Vec<ChunkId>, opened: bool) {
+    let (mut gone, known) = {
+        let state = slot.state();
+        let Some(pipeline) = state.pipeline() else { return };
+        let first = pipeline.inbox.pending.front().map(|batch| &batch.chunk);
+        let passed: Vec<ChunkId> = pending.into_iter().take_while(|chunk| Some(chunk) != first).collect();
+        let prefix = || ChunkName::prefix(&pipeline.id, &pipeline.incarnation);
+        (passed, opened.then(|| (prefix(), named(pipeline))))
+    };
+    if let Some((prefix, named)) = known {
+        match journal.chunks(&prefix).await {
+            Ok(all) => gone.extend(all.into_iter().filter(|chunk| is_earlier(chunk, epoch) && !named.contains(chunk))),
+            Err(error) => tracing::warn!(pipeline = %slot.pipeline, %error, "chunks can't be listed"),
+        }
+    }
+    remove(journal, &slot.pipeline, &gone).await;
+}
+
+/// The chunks that a pipeline's state names.
+fn named(pipeline: &Pipeline) -> HashSet<ChunkId> {
+    let letters = pipeline.progress.dead_letters.iter().map(|chunk| &chunk.id);
+    letters.chain(pipeline.inbox.pending.iter().map(|batch| &batch.chunk)).cloned().collect()
+}
+
+/// Whether a chunk was made in a lower epoch. One of a kind that is not known is left: a later build has made it.
+fn is_earlier(chunk: &ChunkId, epoch: Epoch) -> bool {
+    chunk.name().is_some_and(|name| name.epoch < epoch)
+}
