@@ -136,7 +136,12 @@ impl Connector {
                     let config = parse::<C>(config)?;
                     let problems = config.check();
                     let rows = config.rows();
-                    if problems.is_empty() { Ok((config.build(), rows)) } else { Err(problems) }
+                    if !problems.is_empty() {
+                        return Err(problems);
+                    }
+                    let sink = config.build();
+                    debug_assert_eq!((sink.kind(), sink.single_lane()), (C::KIND, C::SINGLE_LANE), "sink {}", C::TYPE);
+                    Ok((sink, rows))
                 },
                 target: |config| parse::<C>(config).ok().map(|config| config.target()),
                 rows: |config| parse::<C>(config).ok().map(|config| config.rows()),

@@ -174,7 +174,7 @@ impl SinkConfig for FileSink {
 #[async_trait]
 impl Sink for FileSink {
     fn kind(&self) -> Kind {
-        Kind::Staged
+        Self::KIND
     }
     fn single_lane(&self) -> bool {
         Self::SINGLE_LANE

@@ -168,7 +168,7 @@ impl SinkConfig for PostgresSink {
 #[async_trait]
 impl Sink for PostgresSink {
     fn kind(&self) -> Kind {
-        Kind::Transactional
+        Self::KIND
     }
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let options = self.options().as_known_to(&lane);

@@ -136,7 +136,7 @@ impl SinkConfig for SqliteSink {
 #[async_trait]
 impl Sink for SqliteSink {
     fn kind(&self) -> Kind {
-        Kind::Transactional
+        Self::KIND
     }
     /// SQLite has one writer at a time.
     fn single_lane(&self) -> bool {

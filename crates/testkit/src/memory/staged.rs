@@ -101,7 +101,7 @@ struct StagedMemory {
 #[async_trait]
 impl Sink for StagedMemory {
     fn kind(&self) -> Kind {
-        Kind::Staged
+        StagedMemorySink::KIND
     }
 
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
