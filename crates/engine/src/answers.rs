@@ -2,7 +2,7 @@
 use dataflow_core::{
     id::{BatchId, PipelineId},
     ledger::Counters,
-    pipeline::{Event, Status, event::Cause, state::LastRun},
+    pipeline::{RecordedEvent, Status, event::Cause, state::LastRun},
     position::Positions,
     spec::PipelineSpec,
     time::Timestamp,
@@ -105,23 +105,23 @@ pub struct Received {
 pub struct History {
     /// Events, in the order that was asked for.
     #[serde(with = "as_stored")]
-    pub events: Vec<Event>,
+    pub events: Vec<RecordedEvent>,
     /// After which number the next ones are; none: these are the last.
     pub next: Option<u64>,
 }
 
 /// Between nodes, events have their stored shape, which all of a cluster's nodes can read.
 mod as_stored {
-    use dataflow_core::pipeline::Event;
+    use dataflow_core::pipeline::RecordedEvent;
     use dataflow_journal::stored;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-    pub(super) fn serialize<S: Serializer>(events: &[Event], to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(events: &[RecordedEvent], to: S) -> Result<S::Ok, S::Error> {
         let stored = events.iter().map(stored::encode).collect::<Result<Vec<String>, _>>();
         stored.map_err(ser::Error::custom)?.serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Event>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<RecordedEvent>, D::Error> {
         let stored = Vec::<String>::deserialize(from)?;
         stored.iter().map(|event| stored::decode(event)).collect::<Result<_, _>>().map_err(de::Error::custom)
     }

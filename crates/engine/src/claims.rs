@@ -9,7 +9,7 @@ use dataflow_core::{
     id::{Generation, Incarnation, PipelineId},
     ledger::Counters,
     pipeline::{
-        Event, Fact, Passing, Pipeline, State, Status,
+        Event, Passing, Pipeline, RecordedEvent, State, Status,
         event::{LaneProgress, Lost, NewGeneration},
     },
     position::Positions,
@@ -87,16 +87,16 @@ impl Course {
         self.lost.extend(self.passing.pass(&lane.positions));
     }
 
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &RecordedEvent) {
         let begins = |spec: Option<PipelineSpec>| Self { spec, ..Self::default() };
-        match &event.fact {
-            Fact::PipelineCreated { spec, .. }
-            | Fact::PipelineUpdated { spec, generation: Some(NewGeneration { .. }), .. } => {
+        match &event.event {
+            Event::PipelineCreated { spec, .. }
+            | Event::PipelineUpdated { spec, generation: Some(NewGeneration { .. }), .. } => {
                 *self = begins(Some(PipelineSpec::clone(spec)));
             }
-            Fact::CheckpointReset { .. } => *self = begins(self.spec.take()),
-            Fact::PipelineStarted { .. } => self.started = true,
-            Fact::PipelineUpdated { spec, generation: None, positions, pushes: _ } => {
+            Event::CheckpointReset { .. } => *self = begins(self.spec.take()),
+            Event::PipelineStarted { .. } => self.started = true,
+            Event::PipelineUpdated { spec, generation: None, positions, pushes: _ } => {
                 let before = self.spec.replace(PipelineSpec::clone(spec));
                 if let Some(before) = before.filter(|before| self.started && !before.gives_like(spec)) {
                     // A limit of the source's own can only be applied to all that it gives.
@@ -106,9 +106,9 @@ impl Course {
                     }
                 }
             }
-            Fact::RecordsLost(lost) => self.passing.note(lost),
-            Fact::RunOpened { lanes, .. } => lanes.iter().for_each(|lane| self.pass(&lane.progress)),
-            Fact::BatchProcessed { lanes, .. } => lanes.iter().for_each(|lane| self.pass(lane)),
+            Event::RecordsLost(lost) => self.passing.note(lost),
+            Event::RunOpened { lanes, .. } => lanes.iter().for_each(|lane| self.pass(&lane.progress)),
+            Event::BatchProcessed { lanes, .. } => lanes.iter().for_each(|lane| self.pass(lane)),
             _ => {}
         }
     }

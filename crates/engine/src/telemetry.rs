@@ -4,8 +4,8 @@ use dataflow_core::{
     id::PipelineId,
     ledger::Counters,
     pipeline::{
-        Event,
-        event::{Fact, Recovery},
+        RecordedEvent,
+        event::{Event, Recovery},
         then::Then,
     },
 };
@@ -21,49 +21,49 @@ pub(crate) fn count(flow: &mut Flow, before: &Counters, now: &Counters) {
 }
 
 /// Logs what has happened to a pipeline. The flow of records is left to the metrics.
-pub(crate) fn log(pipeline: &PipelineId, event: &Event) {
+pub(crate) fn log(pipeline: &PipelineId, event: &RecordedEvent) {
     let actor = event.actor.as_str();
-    match &event.fact {
-        Fact::PipelineCreated { .. } => tracing::info!(%pipeline, actor, "pipeline created"),
-        Fact::PipelineUpdated { .. } => tracing::info!(%pipeline, actor, "pipeline updated"),
-        Fact::PipelineStarted { attempt: 0, .. } => tracing::info!(%pipeline, actor, "pipeline started"),
-        Fact::PipelineStarted { attempt, .. } => tracing::info!(%pipeline, actor, attempt, "pipeline restarted"),
-        Fact::StopRequested { then: Then { update: Some(_), .. } } => {
+    match &event.event {
+        Event::PipelineCreated { .. } => tracing::info!(%pipeline, actor, "pipeline created"),
+        Event::PipelineUpdated { .. } => tracing::info!(%pipeline, actor, "pipeline updated"),
+        Event::PipelineStarted { attempt: 0, .. } => tracing::info!(%pipeline, actor, "pipeline started"),
+        Event::PipelineStarted { attempt, .. } => tracing::info!(%pipeline, actor, attempt, "pipeline restarted"),
+        Event::StopRequested { then: Then { update: Some(_), .. } } => {
             tracing::info!(%pipeline, actor, "pipeline stopping for an update");
         }
-        Fact::StopRequested { then: Then { start: true, .. } } => {
+        Event::StopRequested { then: Then { start: true, .. } } => {
             tracing::info!(%pipeline, actor, "pipeline stopping for a restart");
         }
-        Fact::StopRequested { .. } => tracing::info!(%pipeline, actor, "pipeline stopping"),
-        Fact::UpdateRefused { code, message } => {
+        Event::StopRequested { .. } => tracing::info!(%pipeline, actor, "pipeline stopping"),
+        Event::UpdateRefused { code, message } => {
             tracing::warn!(%pipeline, actor, code, "the update was not made; the pipeline continues unchanged: {message}");
         }
-        Fact::PipelineStopped { settled } => tracing::info!(%pipeline, settled, "pipeline stopped"),
-        Fact::RunOpened { run, lanes, .. } if lanes.iter().all(|lane| lane.decision == Recovery::Fresh) => {
+        Event::PipelineStopped { settled } => tracing::info!(%pipeline, settled, "pipeline stopped"),
+        Event::RunOpened { run, lanes, .. } if lanes.iter().all(|lane| lane.decision == Recovery::Fresh) => {
             tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline reads from the beginning of its source");
         }
-        Fact::RunOpened { run, lanes, .. } => {
+        Event::RunOpened { run, lanes, .. } => {
             tracing::info!(%pipeline, run = run.0, lanes = lanes.len(), "pipeline continues from its checkpoint");
         }
-        Fact::PartitionsPlanned { run, planned } => {
+        Event::PartitionsPlanned { run, planned } => {
             tracing::info!(%pipeline, run = run.0, partitions = planned.len(), "partitions of the source were assigned to lanes");
         }
-        Fact::PipelineFailed { restart_at: Some(at), .. } => {
+        Event::PipelineFailed { restart_at: Some(at), .. } => {
             tracing::warn!(%pipeline, restart_at = %at, "pipeline failed; it starts again by itself");
         }
-        Fact::PipelineFailed { restart_at: None, .. } => {
+        Event::PipelineFailed { restart_at: None, .. } => {
             tracing::warn!(%pipeline, "pipeline failed; fix the cause, then start it");
         }
-        Fact::PipelineCompleted => tracing::info!(%pipeline, "pipeline completed"),
-        Fact::CheckpointReset { to, generation } => {
+        Event::PipelineCompleted => tracing::info!(%pipeline, "pipeline completed"),
+        Event::CheckpointReset { to, generation } => {
             tracing::info!(%pipeline, actor, to, generation = %generation.generation, "checkpoint reset");
         }
-        Fact::PipelineDeleted => tracing::info!(%pipeline, actor, "pipeline deleted"),
+        Event::PipelineDeleted => tracing::info!(%pipeline, actor, "pipeline deleted"),
         // The source has said more about lost records when it found them out.
-        Fact::BatchReceived { .. }
-        | Fact::BatchProcessed { .. }
-        | Fact::SchemaChanged { .. }
-        | Fact::DeadLettersJoined { .. }
-        | Fact::RecordsLost(_) => {}
+        Event::BatchReceived { .. }
+        | Event::BatchProcessed { .. }
+        | Event::SchemaChanged { .. }
+        | Event::DeadLettersJoined { .. }
+        | Event::RecordsLost(_) => {}
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, Seq},
-    pipeline::Event,
+    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use dataflow_journal::{
@@ -54,7 +54,7 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-fn event(kind: u8, n: usize) -> Event {
+fn event(kind: u8, n: usize) -> RecordedEvent {
     let command = format!("{n}");
     match kind {
         0 => lifecycle(&command),

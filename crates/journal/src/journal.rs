@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
     id::{Epoch, PipelineId, Seq},
-    pipeline::Event,
+    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use std::{
@@ -29,7 +29,7 @@ pub struct Entry {
     /// The pipeline that the event belongs to.
     pub pipeline: PipelineId,
     /// The event.
-    pub event: Event,
+    pub event: RecordedEvent,
 }
 
 /// A contiguous run of a shard's log.

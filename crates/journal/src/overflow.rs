@@ -89,7 +89,7 @@ mod tests {
     };
     use dataflow_core::{
         id::{Epoch, Seq},
-        pipeline::{Event, event::Fact},
+        pipeline::{RecordedEvent, event::Event},
         shard::ShardId,
         spec::PipelineSpec,
     };
@@ -97,11 +97,11 @@ mod tests {
 
     const SHARD: ShardId = ShardId(2);
 
-    fn long(command: &str, bytes: usize) -> Event {
+    fn long(command: &str, bytes: usize) -> RecordedEvent {
         let spec = serde_json::json!({"description": "d".repeat(bytes), "source": {"type": "http"}, "sink": {"type": "blackhole"}});
         let spec: PipelineSpec = serde_json::from_value(spec).unwrap();
-        Event {
-            fact: Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes: None },
+        RecordedEvent {
+            event: Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes: None },
             ..lifecycle(command)
         }
     }

@@ -4,7 +4,7 @@ use dataflow_api_types::{HistoryItem, HistoryPage};
 use dataflow_core::{
     ledger::Counters,
     pipeline::{
-        Event, Fact,
+        Event, RecordedEvent,
         event::{Cause, LaneProgress, Lost, NewGeneration, Planned, Retargeted},
         then::{Asked, Then, Update, Wanted},
     },
@@ -17,52 +17,52 @@ use serde_json::{Map, Value, json};
 
 /// A page of events, without the secrets of their specs.
 pub(crate) fn history(found: History, catalog: &Catalog) -> HistoryPage {
-    let item = |event: Event| HistoryItem {
+    let item = |event: RecordedEvent| HistoryItem {
         number: event.number,
         at: event.at.to_string(),
         actor: event.actor.to_string(),
         reason: event.reason.map(|reason| reason.to_string()),
         trace: event.trace.map(|trace| trace.to_string()),
         command: event.command.to_string(),
-        event: event.fact.name().into(),
-        detail: detail(&event.fact, catalog),
+        event: event.event.name().into(),
+        detail: detail(&event.event, catalog),
     };
     HistoryPage { items: found.events.into_iter().map(item).collect(), next: found.next }
 }
 
 /// What an event says.
-fn detail(fact: &Fact, catalog: &Catalog) -> Value {
-    match fact {
-        Fact::PipelineCreated { spec, incarnation, pushes: _ } => {
+fn detail(event: &Event, catalog: &Catalog) -> Value {
+    match event {
+        Event::PipelineCreated { spec, incarnation, pushes: _ } => {
             json!({"spec": redacted(catalog, spec), "incarnation": incarnation})
         }
-        Fact::PipelineUpdated { spec, generation, positions, pushes: _ } => object([
+        Event::PipelineUpdated { spec, generation, positions, pushes: _ } => object([
             ("spec", Some(json!(redacted(catalog, spec)))),
             ("generation", generation.as_ref().map(new_generation)),
             ("positions", positions.as_ref().map(places)),
         ]),
-        Fact::UpdateRefused { code, message } => json!({"code": code, "message": message}),
-        Fact::PipelineStarted { lanes, attempt } => json!({"lanes": lanes, "attempt": attempt}),
-        Fact::StopRequested { then: Then { update, start } } => {
+        Event::UpdateRefused { code, message } => json!({"code": code, "message": message}),
+        Event::PipelineStarted { lanes, attempt } => json!({"lanes": lanes, "attempt": attempt}),
+        Event::StopRequested { then: Then { update, start } } => {
             let update = update.as_ref().map(|update| to_update(update, catalog));
             json!({"then": object([("start", Some(json!(start))), ("update", update)])})
         }
-        Fact::PipelineStopped { settled } => json!({"settled": settled}),
-        Fact::PartitionsPlanned { run, planned } => {
+        Event::PipelineStopped { settled } => json!({"settled": settled}),
+        Event::PartitionsPlanned { run, planned } => {
             json!({"run": run, "planned": planned.iter().map(in_lane).collect::<Vec<_>>()})
         }
-        Fact::SchemaChanged { learned } => json!({"learned": learned}),
-        Fact::RecordsLost(lost) => passed_over(lost),
-        Fact::PipelineFailed { cause, restart_at } => {
+        Event::SchemaChanged { learned } => json!({"learned": learned}),
+        Event::RecordsLost(lost) => passed_over(lost),
+        Event::PipelineFailed { cause, restart_at } => {
             object([("cause", Some(why(cause))), ("restartAt", restart_at.map(|at| json!(at.to_string())))])
         }
-        Fact::CheckpointReset { to, generation } => json!({"to": to, "generation": new_generation(generation)}),
-        Fact::PipelineCompleted | Fact::PipelineDeleted => json!({}),
+        Event::CheckpointReset { to, generation } => json!({"to": to, "generation": new_generation(generation)}),
+        Event::PipelineCompleted | Event::PipelineDeleted => json!({}),
         // Progress is in no history.
-        Fact::BatchReceived { .. }
-        | Fact::RunOpened { .. }
-        | Fact::BatchProcessed { .. }
-        | Fact::DeadLettersJoined { .. } => json!({}),
+        Event::BatchReceived { .. }
+        | Event::RunOpened { .. }
+        | Event::BatchProcessed { .. }
+        | Event::DeadLettersJoined { .. } => json!({}),
     }
 }
 
@@ -175,9 +175,9 @@ mod tests {
     fn each_event_has_a_view_of_its_own() {
         let (catalog, mut shown) = (Catalog::new(), Map::new());
         let guide = include_str!("../../../../docs/guides/history.md");
-        for (name, event) in samples::all().into_iter().filter(|(_, event)| !Kind::of(&event.fact).is_progress()) {
-            assert!(guide.contains(&format!("`{}`", event.fact.name())), "the guide lacks {name}");
-            shown.insert(name.to_owned(), detail(&event.fact, &catalog));
+        for (name, event) in samples::all().into_iter().filter(|(_, event)| !Kind::of(&event.event).is_progress()) {
+            assert!(guide.contains(&format!("`{}`", event.event.name())), "the guide lacks {name}");
+            shown.insert(name.to_owned(), detail(&event.event, &catalog));
         }
         insta::assert_json_snapshot!(shown);
     }

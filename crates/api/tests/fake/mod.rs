@@ -9,7 +9,7 @@ use dataflow_api::{ApiState, Hosts, Readiness, router};
 use dataflow_api_types::NodeView;
 use dataflow_core::{
     id::{Actor, CommandId, Incarnation, PipelineId},
-    pipeline::{Event, Fact, Rejected, Status, rejected::GivenUp},
+    pipeline::{Event, RecordedEvent, Rejected, Status, rejected::GivenUp},
     position::{Partition, Position, Positions},
     problem::Problem,
     spec::PipelineSpec,
@@ -214,7 +214,7 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
         Query::State => Reply::Pipeline(Box::new(view)),
         Query::Causes => Reply::Causes(DeadLettersByCause::default()),
         Query::History { order, after, limit } => {
-            let event = |number| Event {
+            let event = |number| RecordedEvent {
                 number,
                 at: NOW,
                 actor: Actor::try_from("api").unwrap(),
@@ -222,7 +222,7 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
                 trace: None,
                 command: CommandId::try_from("c1").unwrap(),
                 hash: None,
-                fact: Fact::PipelineCreated {
+                event: Event::PipelineCreated {
                     spec: Box::new(secret(&view.spec)),
                     incarnation: Incarnation::try_from("i").unwrap(),
                     pushes: None,

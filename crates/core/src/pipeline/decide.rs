@@ -1,6 +1,6 @@
 //! Decides a command in a state.
 use super::{
-    Command, Event, Rejected, Request, State,
+    Command, RecordedEvent, Rejected, Request, State,
     commands::{
         completed, create, delete, failed,
         ingest::{self, Ingested},
@@ -13,7 +13,7 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// The events. Empty if nothing happened (a command that was carried out before).
-    pub events: Vec<Event>,
+    pub events: Vec<RecordedEvent>,
     /// The effects, which only the shard's owner carries out, once the events are durable. Replaying a history carries
     /// out none.
     pub effects: Vec<Effect>,
@@ -59,8 +59,8 @@ pub fn decide(state: &State, command: &Command) -> Result<Decision, Rejected> {
 ///
 /// # Errors
 /// [`Rejected`] if the command is not allowed; nothing has happened then.
-pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Result<Decision, Rejected> {
-    let mut decision = facts(state, earlier, command)?;
+pub fn decide_after(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result<Decision, Rejected> {
+    let mut decision = events(state, earlier, command)?;
     let first = state.events() + earlier.len() as u64 + 1;
     for (number, event) in (first..).zip(&mut decision.events) {
         event.number = number;
@@ -68,7 +68,7 @@ pub fn decide_after(state: &State, earlier: &[Event], command: &Command) -> Resu
     Ok(decision)
 }
 
-fn facts(state: &State, earlier: &[Event], command: &Command) -> Result<Decision, Rejected> {
+fn events(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result<Decision, Rejected> {
     if command.request.is_remembered()
         && let Some(before) = state.carried_out(&command.id)
     {

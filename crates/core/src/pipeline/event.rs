@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// An event with the circumstances of its making.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct RecordedEvent {
     /// Counts all events of this id, those of deleted pipelines too, from 1 on without a gap.
     pub number: u64,
     /// When.
@@ -30,12 +30,12 @@ pub struct Event {
     /// Distinguishes that command's request from another one with the same id.
     pub hash: Option<u64>,
     /// What.
-    pub fact: Fact,
+    pub event: Event,
 }
 
 /// What has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
+pub enum Event {
     /// It was made.
     PipelineCreated {
         /// What it is.
@@ -160,7 +160,7 @@ pub enum Fact {
     PipelineDeleted,
 }
 
-impl Fact {
+impl Event {
     /// How a checkpoint's reset says that everything is read again.
     pub const BEGINNING: &str = "beginning";
 
@@ -285,7 +285,7 @@ pub struct LaneProgress {
     pub lane: u32,
     /// Its last commit's number.
     pub sequence: u64,
-    /// Position of every partition of the lane; in a [`Fact::BatchProcessed`], those that are left out have not changed.
+    /// Position of every partition of the lane; in a [`Event::BatchProcessed`], those that are left out have not changed.
     pub positions: Positions,
     /// Cumulative counts of the lane in this generation.
     pub counters: Counters,

@@ -1,6 +1,6 @@
 //! Taking an event into the state.
 use super::{
-    event::{Cause, Event, Fact, LaneOpened, LaneProgress, NewGeneration},
+    event::{Cause, Event, LaneOpened, LaneProgress, NewGeneration, RecordedEvent},
     remembered::remember,
     state::{Deleted, Failed, Inbox, LastRun, Pipeline, Progress, Running, State, Status},
 };
@@ -33,15 +33,15 @@ pub struct CorruptHistory {
 ///
 /// # Errors
 /// [`CorruptHistory`] if the event can't follow on what came before.
-pub fn evolve(pipeline: &PipelineId, state: State, event: &Event) -> Result<State, CorruptHistory> {
+pub fn evolve(pipeline: &PipelineId, state: State, event: &RecordedEvent) -> Result<State, CorruptHistory> {
     let (status, last, number) = (state.status(), state.events(), event.number);
-    let corrupt = || CorruptHistory { pipeline: pipeline.clone(), number, event: event.fact.name(), last, status };
+    let corrupt = || CorruptHistory { pipeline: pipeline.clone(), number, event: event.event.name(), last, status };
     if number != last + 1 {
         return Err(corrupt());
     }
     let mut state = follow(pipeline, state, event).ok_or_else(corrupt)?;
     state.count(number);
-    if !event.fact.is_quiet() {
+    if !event.event.is_quiet() {
         note(&mut state, event);
     }
     Ok(state)
@@ -51,18 +51,23 @@ pub fn evolve(pipeline: &PipelineId, state: State, event: &Event) -> Result<Stat
 ///
 /// # Errors
 /// [`CorruptHistory`] at the first event that can't follow on what came before.
-pub fn fold<'a>(pipeline: &PipelineId, events: impl IntoIterator<Item = &'a Event>) -> Result<State, CorruptHistory> {
+pub fn fold<'a>(
+    pipeline: &PipelineId,
+    events: impl IntoIterator<Item = &'a RecordedEvent>,
+) -> Result<State, CorruptHistory> {
     events.into_iter().try_fold(State::Empty, |state, event| evolve(pipeline, state, event))
 }
 
 /// The state that follows, but for what every change leaves behind ([`note`]); none: the event can't follow.
-fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
-    match &event.fact {
-        Fact::PipelineCreated { spec, incarnation, pushes } => created(id, state, event.at, spec, incarnation, *pushes),
-        Fact::PipelineUpdated { spec, generation, pushes, positions: _ } => {
+fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<State> {
+    match &event.event {
+        Event::PipelineCreated { spec, incarnation, pushes } => {
+            created(id, state, event.at, spec, incarnation, *pushes)
+        }
+        Event::PipelineUpdated { spec, generation, pushes, positions: _ } => {
             updated(state, spec, generation.as_ref(), *pushes)
         }
-        Fact::UpdateRefused { code, message } => {
+        Event::UpdateRefused { code, message } => {
             if let Some(then) = running(&mut state).and_then(|running| running.stopping.as_mut()) {
                 then.update = None;
             }
@@ -71,68 +76,68 @@ fn follow(id: &PipelineId, mut state: State, event: &Event) -> Option<State> {
             state.pipeline_mut()?.progress.notes.put(&[refused].into_iter().collect());
             Some(state)
         }
-        Fact::PipelineStarted { lanes, attempt } => started(state, *lanes, *attempt),
-        Fact::StopRequested { then } => {
+        Event::PipelineStarted { lanes, attempt } => started(state, *lanes, *attempt),
+        Event::StopRequested { then } => {
             running(&mut state)?.stopping = Some(then.clone());
             Some(state)
         }
-        Fact::PipelineStopped { settled } => stopped(state, *settled),
-        Fact::BatchReceived { .. } => {
-            state.pipeline_mut()?.inbox.receive(&event.fact)?;
+        Event::PipelineStopped { settled } => stopped(state, *settled),
+        Event::BatchReceived { .. } => {
+            state.pipeline_mut()?.inbox.receive(&event.event)?;
             Some(state)
         }
-        Fact::RunOpened { run, epoch, lanes, versions } => {
+        Event::RunOpened { run, epoch, lanes, versions } => {
             let running = running(&mut state)?;
             opened(running, event.at, *run, *epoch, lanes)?;
             reserve(&mut running.pipeline, *versions);
             Some(state)
         }
-        Fact::PartitionsPlanned { run, planned } => {
+        Event::PartitionsPlanned { run, planned } => {
             let running = running(&mut state)?;
             (running.is_current(*run) || running.is_new(*run)).then_some(())?;
             running.pipeline.progress.extend_plan(planned)?;
             Some(state)
         }
-        Fact::BatchProcessed { run, lanes, versions } => {
+        Event::BatchProcessed { run, lanes, versions } => {
             let running = running(&mut state)?;
             processed(running, event.at, *run, lanes)?;
             reserve(&mut running.pipeline, *versions);
             Some(state)
         }
-        Fact::SchemaChanged { learned } => {
+        Event::SchemaChanged { learned } => {
             running(&mut state)?.pipeline.learned = Learned::clone(learned);
             Some(state)
         }
         // The ledger counts lost records where their lane does, with the commit that passes over them.
-        Fact::RecordsLost(lost) => {
+        Event::RecordsLost(lost) => {
             running(&mut state)?.pipeline.progress.passing.note(lost);
             Some(state)
         }
-        Fact::DeadLettersJoined { first, count, into } => {
+        Event::DeadLettersJoined { first, count, into } => {
             state.pipeline_mut()?.progress.join(*first, *count, into)?;
             Some(state)
         }
-        Fact::PipelineFailed { cause, restart_at } => failed(state, event.at, cause, *restart_at),
-        Fact::PipelineCompleted => match state {
+        Event::PipelineFailed { cause, restart_at } => failed(state, event.at, cause, *restart_at),
+        Event::PipelineCompleted => match state {
             State::Running(running) => Some(State::Completed(Box::new(Pipeline { settled: true, ..running.pipeline }))),
             _ => None,
         },
-        Fact::CheckpointReset { to, generation } => {
+        Event::CheckpointReset { to, generation } => {
             running(&mut state).is_none().then_some(())?;
             let mut state = begun(state, generation)?;
             let pipeline = state.pipeline_mut()?;
             // Pushed records are not given again once they are delivered.
-            if to == Fact::BEGINNING && pipeline.pushes.is_none() {
+            if to == Event::BEGINNING && pipeline.pushes.is_none() {
                 pipeline.progress.begin_anew();
             }
             Some(to_be_started_by_a_user(state))
         }
-        Fact::PipelineDeleted => deleted(state, event.at),
+        Event::PipelineDeleted => deleted(state, event.at),
     }
 }
 
 /// Raises the version and remembers the command.
-fn note(state: &mut State, event: &Event) {
+fn note(state: &mut State, event: &RecordedEvent) {
     let (version, commands) = match state {
         State::Empty => return,
         State::Deleted(deleted) => (&mut deleted.version, &mut deleted.commands),
@@ -144,29 +149,32 @@ fn note(state: &mut State, event: &Event) {
     if event.actor.is_system() {
         return;
     }
-    match event.fact {
-        Fact::PipelineCreated { .. }
-        | Fact::PipelineUpdated { .. }
-        | Fact::PipelineStarted { .. }
-        | Fact::StopRequested { .. }
-        | Fact::PipelineStopped { .. }
-        | Fact::CheckpointReset { .. }
-        | Fact::PipelineDeleted => remember(commands, event),
+    match event.event {
+        Event::PipelineCreated { .. }
+        | Event::PipelineUpdated { .. }
+        | Event::PipelineStarted { .. }
+        | Event::StopRequested { .. }
+        | Event::PipelineStopped { .. }
+        | Event::CheckpointReset { .. }
+        | Event::PipelineDeleted => remember(commands, event),
         // As if it had been turned down at once: sent again, it is decided afresh.
-        Fact::UpdateRefused { .. } => commands.retain(|known| known.id != event.command),
-        Fact::BatchReceived { .. }
-        | Fact::RunOpened { .. }
-        | Fact::PartitionsPlanned { .. }
-        | Fact::BatchProcessed { .. }
-        | Fact::SchemaChanged { .. }
-        | Fact::RecordsLost(_)
-        | Fact::DeadLettersJoined { .. }
-        | Fact::PipelineFailed { .. }
-        | Fact::PipelineCompleted => {}
+        Event::UpdateRefused { .. } => commands.retain(|known| known.id != event.command),
+        Event::BatchReceived { .. }
+        | Event::RunOpened { .. }
+        | Event::PartitionsPlanned { .. }
+        | Event::BatchProcessed { .. }
+        | Event::SchemaChanged { .. }
+        | Event::RecordsLost(_)
+        | Event::DeadLettersJoined { .. }
+        | Event::PipelineFailed { .. }
+        | Event::PipelineCompleted => {}
     }
 }
 
-fn changed<'a>(pipeline: &'a mut Pipeline, event: &Event) -> (&'a mut u64, &'a mut VecDeque<super::state::Remembered>) {
+fn changed<'a>(
+    pipeline: &'a mut Pipeline,
+    event: &RecordedEvent,
+) -> (&'a mut u64, &'a mut VecDeque<super::state::Remembered>) {
     pipeline.updated_at = event.at;
     (&mut pipeline.version, &mut pipeline.commands)
 }

@@ -1,7 +1,7 @@
 //! The records pushed to a pipeline.
 use super::{
     batches::{Batches, Received},
-    event::{Fact, LaneProgress, Lost},
+    event::{Event, LaneProgress, Lost},
     progress::Progress,
 };
 use crate::{
@@ -147,9 +147,9 @@ impl Inbox {
         Some(())
     }
 
-    /// Takes in a [`Fact::BatchReceived`]; none if it does not continue what was received before.
-    pub(super) fn receive(&mut self, fact: &Fact) -> Option<()> {
-        let Fact::BatchReceived { batch_id, hash, from, to, bytes, chunk } = fact else { return None };
+    /// Takes in a [`Event::BatchReceived`]; none if it does not continue what was received before.
+    pub(super) fn receive(&mut self, event: &Event) -> Option<()> {
+        let Event::BatchReceived { batch_id, hash, from, to, bytes, chunk } = event else { return None };
         if *from != self.received || to < from || self.seen.get(batch_id).is_some() {
             return None;
         }

@@ -21,7 +21,7 @@ pub mod then;
 
 pub use command::{Command, Request};
 pub use decide::{Decision, Effect, decide, decide_after};
-pub use event::{Event, Fact};
+pub use event::{Event, RecordedEvent};
 pub use evolve::{CorruptHistory, evolve, fold};
 pub use passing::Passing;
 pub use plan::Plan;

@@ -1,5 +1,5 @@
 //! Commands that were carried out, so that a repeated one is known.
-use super::event::Event;
+use super::event::RecordedEvent;
 use crate::{
     id::CommandId,
     limits::{REMEMBERED_COMMANDS, REMEMBERED_COMMANDS_MS},
@@ -26,8 +26,8 @@ pub(super) fn find<'a>(commands: &'a VecDeque<Remembered>, id: &CommandId) -> Op
 }
 
 /// Remembers a command, and forgets those that are too old or too many.
-pub(super) fn remember(commands: &mut VecDeque<Remembered>, event: &Event) {
-    let Event { command: id, hash, at, .. } = event;
+pub(super) fn remember(commands: &mut VecDeque<Remembered>, event: &RecordedEvent) {
+    let RecordedEvent { command: id, hash, at, .. } = event;
     if find(commands, id).is_none() {
         commands.push_back(Remembered { id: id.clone(), hash: *hash, at: *at });
     }

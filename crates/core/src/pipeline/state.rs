@@ -89,7 +89,7 @@ pub struct Pipeline {
     pub pushes: Option<u64>,
     /// Events of its id so far, those of earlier pipelines too.
     pub events: u64,
-    /// Counts the changes a user can see (every event but those of [`Fact::is_quiet`](super::event::Fact::is_quiet)); 1 at creation.
+    /// Counts the changes a user can see (every event but those of [`Event::is_quiet`](super::event::Event::is_quiet)); 1 at creation.
     pub version: u64,
     /// When it was made.
     pub created_at: Timestamp,

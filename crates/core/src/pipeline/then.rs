@@ -1,5 +1,5 @@
 //! What follows once a pipeline has stopped.
-use super::{Command, Event, Fact};
+use super::{Command, Event, RecordedEvent};
 use crate::{
     id::{Actor, CommandId, Reason, TraceParent},
     spec::PipelineSpec,
@@ -69,8 +69,8 @@ impl Asked {
     }
 
     /// What has happened at last because of it.
-    pub(super) fn event(&self, at: Timestamp, fact: Fact) -> Event {
+    pub(super) fn event(&self, at: Timestamp, event: Event) -> RecordedEvent {
         let Self { actor, reason, trace, command, hash } = self.clone();
-        Event { number: 0, at, actor, reason, trace, command, hash, fact } // numbered by `decide`
+        RecordedEvent { number: 0, at, actor, reason, trace, command, hash, event } // numbered by `decide`
     }
 }

@@ -3,7 +3,7 @@ use dataflow_core::{
     id::{Actor, Epoch, RunId},
     ledger::Counters,
     pipeline::{
-        Command, Event, Request, State,
+        Command, RecordedEvent, Request, State,
         command::{Prepared, Settlement},
         decide,
         event::{LaneOpened, LaneProgress},
@@ -90,7 +90,7 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
 /// A pipeline, all that has happened to it, and the world around it.
 struct Life {
     state: State,
-    history: Vec<Event>,
+    history: Vec<RecordedEvent>,
     done: Vec<Command>,
     asked: i64,
     next_run: u64,
@@ -260,7 +260,7 @@ proptest! {
             }
             // One that is refused in the end was as good as turned down.
             let refused = |command: &Command| {
-                decision.events.iter().any(|event| event.fact.name() == "UpdateRefused" && event.command == command.id)
+                decision.events.iter().any(|event| event.event.name() == "UpdateRefused" && event.command == command.id)
             };
             life.done.retain(|command| !refused(command));
             let (version, ledger) = measure(&life.state);
@@ -268,7 +268,7 @@ proptest! {
                 life.state = evolve(&id(), life.state, event).map_err(|e| TestCaseError::fail(e.to_string()))?;
                 sound(&life.state)?;
             }
-            let changes = decision.events.iter().filter(|event| !event.fact.is_quiet()).count() as u64;
+            let changes = decision.events.iter().filter(|event| !event.event.is_quiet()).count() as u64;
             let (version_after, ledger_after) = measure(&life.state);
             prop_assert_eq!(version_after, version + changes);
             if let (Some((before, old)), Some((after, new))) = (ledger, ledger_after) && before == after {
@@ -303,7 +303,7 @@ proptest! {
     #[test]
     fn any_order_of_events_is_taken_or_refused(order in prop::collection::vec(0..18_usize, 0..30)) {
         let samples = samples();
-        let numbered = (1..).zip(&order).map(|(number, which)| Event { number, ..samples[*which].clone() });
+        let numbered = (1..).zip(&order).map(|(number, which)| RecordedEvent { number, ..samples[*which].clone() });
         if let Err(corrupt) = fold(&id(), &numbered.collect::<Vec<_>>()) {
             prop_assert!(corrupt.to_string().starts_with("pipeline orders: event "));
         }
@@ -312,7 +312,7 @@ proptest! {
 
 #[test]
 fn there_is_a_sample_of_each_kind_of_event() {
-    let names: std::collections::BTreeSet<_> = samples().iter().map(|event| event.fact.name()).collect();
+    let names: std::collections::BTreeSet<_> = samples().iter().map(|event| event.event.name()).collect();
     assert_eq!((names.len(), samples().len()), (17, 19));
 }
 

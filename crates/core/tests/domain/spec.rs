@@ -45,7 +45,9 @@ fn a_small_spec_stays_small() {
 
 #[test]
 fn a_full_spec_comes_back_as_it_was() {
-    let dataflow_core::pipeline::Fact::PipelineCreated { spec, .. } = &samples()[0].fact else { panic!("no creation") };
+    let dataflow_core::pipeline::Event::PipelineCreated { spec, .. } = &samples()[0].event else {
+        panic!("no creation")
+    };
     let json = serde_json::to_value(spec).unwrap();
     assert_eq!(serde_json::from_value::<PipelineSpec>(json).unwrap(), **spec);
     assert_eq!(check(spec), []);

@@ -8,7 +8,7 @@ use crate::{
 use dataflow_core::{
     id::Incarnation,
     pipeline::{
-        Command, Fact, Pipeline, Rejected, Request, State, command::Settlement, decide, event::Lost, inbox::Inbox,
+        Command, Event, Pipeline, Rejected, Request, State, command::Settlement, decide, event::Lost, inbox::Inbox,
         rejected::Doubled, then::Wanted,
     },
     position::{Partition, Position, Positions},
@@ -148,7 +148,7 @@ impl Entity {
         take_over: bool,
     ) -> Result<Request, AskError> {
         let name = match &place {
-            ResetTo::Beginning => Fact::BEGINNING,
+            ResetTo::Beginning => Event::BEGINNING,
             ResetTo::End => "end",
             ResetTo::Positions(_) => "positions",
             ResetTo::SinkToken => "sink-token",

@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, Content},
-    pipeline::{Command, Event, Rejected, Request, decide_after, state},
+    pipeline::{Command, RecordedEvent, Rejected, Request, decide_after, state},
 };
 use futures::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -43,7 +43,7 @@ pub(super) fn gather(first: Mail, mailbox: &mut mpsc::Receiver<Mail>) -> (Vec<Pu
 impl Entity {
     /// Takes in batches: bodies first, which count only once the events name them.
     pub(super) async fn ingest(&mut self, pushes: Vec<Push>) {
-        let mut events: Vec<Event> = Vec::new();
+        let mut events: Vec<RecordedEvent> = Vec::new();
         let mut bodies: Vec<(ChunkId, Bytes)> = Vec::new();
         let mut taken = Vec::new();
         for Push { command, reply } in pushes {
@@ -65,7 +65,7 @@ impl Entity {
     }
 
     /// Decides on one batch behind those that are taken in with it.
-    fn place(&self, command: UserCommand, earlier: &[Event]) -> Result<Placed, AskError> {
+    fn place(&self, command: UserCommand, earlier: &[RecordedEvent]) -> Result<Placed, AskError> {
         let UserCommand { id, actor, reason, trace, expected_version, action } = command;
         let Action::Ingest { batch_id, records, hash, body, delivered: _ } = action else {
             return Err(AskError::Internal("only batches are pushed".into()));
@@ -89,7 +89,7 @@ impl Entity {
         Ok(Placed { received, body, new })
     }
 
-    async fn store(&mut self, bodies: Vec<(ChunkId, Bytes)>, events: Vec<Event>) -> Result<(), AskError> {
+    async fn store(&mut self, bodies: Vec<(ChunkId, Bytes)>, events: Vec<RecordedEvent>) -> Result<(), AskError> {
         if events.is_empty() {
             return Ok(());
         }
@@ -107,5 +107,5 @@ struct Placed {
     /// What was pushed, which is held until it is durable: the door bounds what is under way by it.
     body: Bytes,
     /// Its event, its chunk's name and body; none if it was taken in before.
-    new: Option<(Event, ChunkId, Bytes)>,
+    new: Option<(RecordedEvent, ChunkId, Bytes)>,
 }

@@ -22,7 +22,7 @@ use crate::{
 use dataflow_core::{
     chunk::{ChunkId, ChunkName, Content},
     id::{Actor, CommandId},
-    pipeline::{Command, Decision, Effect, Event, Fact, Pipeline, Rejected, Request, State, decide},
+    pipeline::{Command, Decision, Effect, Event, Pipeline, RecordedEvent, Rejected, Request, State, decide},
     time::Timestamp,
 };
 use dataflow_sdk::Paths;
@@ -182,7 +182,7 @@ impl Entity {
             self.around.directory.note(&self.slot.pipeline, &self.slot.state());
         }
         if let Some(rejected) = &decision.refused {
-            let of = decision.events.iter().find(|event| matches!(event.fact, Fact::UpdateRefused { .. }));
+            let of = decision.events.iter().find(|event| matches!(event.event, Event::UpdateRefused { .. }));
             self.refused = of.map(|event| (event.command.clone(), rejected.clone()));
         }
         for effect in &decision.effects {
@@ -197,7 +197,7 @@ impl Entity {
     }
 
     /// Makes events durable and takes them into the state. If another node has the shard, the entity is lost.
-    async fn append(&mut self, events: Vec<Event>) -> Result<(), AskError> {
+    async fn append(&mut self, events: Vec<RecordedEvent>) -> Result<(), AskError> {
         let Err(error) = self.log.append(&self.slot, events).await else { return Ok(()) };
         self.lost = Some(error);
         Err(self.unavailable())

@@ -4,7 +4,7 @@ use super::{Slot, stored};
 use crate::parts::{Clock, Spawner};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
-    pipeline::Event,
+    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use dataflow_journal::{Appended, Claim, Encoded, Error, Head, Holder, Journal, MAX_APPEND_BYTES, Snapshot};
@@ -44,7 +44,7 @@ pub(crate) enum AppendError {
 
 struct Append {
     slot: Arc<Slot>,
-    events: Vec<Event>,
+    events: Vec<RecordedEvent>,
     encoded: Vec<Encoded>,
     done: oneshot::Sender<Result<(), AppendError>>,
 }
@@ -113,7 +113,7 @@ impl ShardLog {
     }
 
     /// Appends events of a pipeline and takes them into its state.
-    pub(crate) async fn append(&self, slot: &Arc<Slot>, events: Vec<Event>) -> Result<(), AppendError> {
+    pub(crate) async fn append(&self, slot: &Arc<Slot>, events: Vec<RecordedEvent>) -> Result<(), AppendError> {
         let encoded = events.iter().map(|event| Encoded::new(&slot.pipeline, event)).collect::<Result<_, _>>();
         let encoded = encoded.map_err(|error| AppendError::Corrupt(error.to_string()))?;
         let (done, outcome) = oneshot::channel();

@@ -3,7 +3,7 @@
 use crate::{causes::Tally, run::live::Live};
 use dataflow_core::{
     id::PipelineId,
-    pipeline::{CorruptHistory, Event, State, evolve},
+    pipeline::{CorruptHistory, RecordedEvent, State, evolve},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -36,7 +36,7 @@ impl Slot {
     }
 
     /// Takes durable events into the state.
-    pub(crate) fn apply(&self, events: &[Event]) -> Result<(), CorruptHistory> {
+    pub(crate) fn apply(&self, events: &[RecordedEvent]) -> Result<(), CorruptHistory> {
         {
             let mut state = self.state();
             for event in events {

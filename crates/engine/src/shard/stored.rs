@@ -67,7 +67,7 @@ mod tests {
     use super::{decode, encode};
     use dataflow_core::{
         pipeline::{
-            Fact, State,
+            Event, State,
             event::{LaneOpened, LaneProgress, Recovery},
             testing::{given, lane_opened, received, samples, states},
         },
@@ -87,27 +87,27 @@ mod tests {
     }
 
     /// A life that leaves all fields filled in, each type that can be learned, and each way to go on.
-    fn full_life() -> impl Iterator<Item = Fact> {
+    fn full_life() -> impl Iterator<Item = Event> {
         let types = [Type::Boolean, Type::Smallint, Type::Integer, Type::Bigint, Type::Real, Type::Double]
             .into_iter()
             .chain([Type::Decimal { precision: 38, scale: 9 }, Type::Number, Type::Text, Type::Timestamp])
             .chain([Type::Datetime, Type::Date, Type::Binary, Type::Uuid, Type::Json]);
         let types = types.map(|ty| (ty.to_string(), Some(ty)));
         let types = Learned(types.chain([("pending".to_owned(), None)]).collect());
-        samples().into_iter().filter_map(move |event| match event.fact {
-            Fact::RunOpened { run, epoch, mut lanes, versions } => {
+        samples().into_iter().filter_map(move |event| match event.event {
+            Event::RunOpened { run, epoch, mut lanes, versions } => {
                 for (number, decision) in (2..).zip([Recovery::Fresh, Recovery::Journal, Recovery::AtLeastOnce]) {
                     let progress = LaneProgress { lane: number, ..LaneProgress::default() };
                     lanes.push(LaneOpened { lane: number, decision, ..lane_opened(progress) });
                 }
-                Some(Fact::RunOpened { run, epoch, lanes, versions })
+                Some(Event::RunOpened { run, epoch, lanes, versions })
             }
-            Fact::SchemaChanged { .. } => Some(Fact::SchemaChanged { learned: types.clone() }),
-            Fact::BatchReceived { .. } => Some(received("batch-1", 0, 500)),
-            fact @ (Fact::PipelineCreated { .. }
-            | Fact::PipelineStarted { .. }
-            | Fact::PartitionsPlanned { .. }
-            | Fact::BatchProcessed { .. }) => Some(fact),
+            Event::SchemaChanged { .. } => Some(Event::SchemaChanged { learned: types.clone() }),
+            Event::BatchReceived { .. } => Some(received("batch-1", 0, 500)),
+            event @ (Event::PipelineCreated { .. }
+            | Event::PipelineStarted { .. }
+            | Event::PartitionsPlanned { .. }
+            | Event::BatchProcessed { .. }) => Some(event),
             _ => None,
         })
     }

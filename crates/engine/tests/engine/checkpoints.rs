@@ -4,7 +4,7 @@ use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{
         Status,
-        event::{Fact, LaneProgress},
+        event::{Event, LaneProgress},
     },
     shard::ShardId,
 };
@@ -26,8 +26,8 @@ async fn of_many_lanes(name: &str) -> House {
 async fn checkpoints(house: &House) -> Vec<Vec<LaneProgress>> {
     let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
     let log = house.journal.read(shard, Seq(1), 100_000).await.unwrap();
-    let lanes = log.entries.into_iter().filter_map(|entry| match entry.event.fact {
-        Fact::BatchProcessed { lanes, .. } => Some(lanes),
+    let lanes = log.entries.into_iter().filter_map(|entry| match entry.event.event {
+        Event::BatchProcessed { lanes, .. } => Some(lanes),
         _ => None,
     });
     lanes.collect()
@@ -92,8 +92,8 @@ async fn a_source_that_ends_is_journalled_at_once() {
 async fn planned(house: &House) -> Vec<Vec<(String, u32)>> {
     let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
     let log = house.journal.read(shard, Seq(1), 100_000).await.unwrap();
-    let plans = log.entries.into_iter().filter_map(|entry| match entry.event.fact {
-        Fact::PartitionsPlanned { planned, .. } => Some(planned),
+    let plans = log.entries.into_iter().filter_map(|entry| match entry.event.event {
+        Event::PartitionsPlanned { planned, .. } => Some(planned),
         _ => None,
     });
     plans.map(|plan| plan.into_iter().map(|planned| (planned.partition.to_string(), planned.lane)).collect()).collect()

@@ -2,7 +2,7 @@
 use crate::house::House;
 use dataflow_core::{
     id::{PipelineId, Seq},
-    pipeline::event::Fact,
+    pipeline::event::Event,
     shard::ShardId,
 };
 use dataflow_journal::{Journal, Memory};
@@ -37,8 +37,8 @@ fn put(house: &House, partition: &str, key: &str, values: std::ops::Range<u64>) 
 async fn reserved(house: &House) -> u64 {
     let shard = ShardId::of(&PipelineId::try_from("p").unwrap());
     let log = house.journal.read(shard, Seq(1), 100_000).await.unwrap();
-    let versions = log.entries.into_iter().filter_map(|entry| match entry.event.fact {
-        Fact::RunOpened { versions, .. } | Fact::BatchProcessed { versions, .. } => versions,
+    let versions = log.entries.into_iter().filter_map(|entry| match entry.event.event {
+        Event::RunOpened { versions, .. } | Event::BatchProcessed { versions, .. } => versions,
         _ => None,
     });
     versions.max().unwrap()

@@ -2,7 +2,7 @@
 use crate::house::{House, numbers, view};
 use dataflow_core::{
     id::{PipelineId, Seq},
-    pipeline::{Status, event::Fact},
+    pipeline::{Status, event::Event},
     shard::ShardId,
 };
 use dataflow_engine::region::{Action, ResetTo};
@@ -85,7 +85,7 @@ async fn runs(house: &House) -> usize {
         _ => Seq(1),
     };
     let log = house.journal.read(shard, from, 100_000).await.unwrap();
-    log.entries.iter().filter(|entry| matches!(entry.event.fact, Fact::RunOpened { .. })).count()
+    log.entries.iter().filter(|entry| matches!(entry.event.event, Event::RunOpened { .. })).count()
 }
 
 /// A pipeline of which one lane fails, while the others have read `to` records each.

@@ -2,7 +2,7 @@
 use crate::house::{House, question, view};
 use dataflow_core::{
     id::CommandId,
-    pipeline::{Fact, Rejected, Status},
+    pipeline::{Event, Rejected, Status},
 };
 use dataflow_engine::{
     answers::PipelineSnapshot,
@@ -50,17 +50,17 @@ async fn hang(house: &mut House, records: u64) {
     house.until(|view| view.in_flight > 0).await;
 }
 
-async fn history(house: &mut House) -> Vec<Fact> {
+async fn history(house: &mut House) -> Vec<Event> {
     let asked = Query::History { order: Order::Rising, after: None, limit: 1_000 };
     let Reply::History(page) = house.ask(question(asked)).await.unwrap() else { panic!() };
-    page.events.into_iter().map(|event| event.fact).collect()
+    page.events.into_iter().map(|event| event.event).collect()
 }
 
 /// Where the last update took effect in a partition.
 async fn took_effect(house: &mut House, partition: &str) -> Option<u64> {
     let history = history(house).await;
-    let positions = history.iter().rev().find_map(|fact| match fact {
-        Fact::PipelineUpdated { positions, .. } => Some(positions),
+    let positions = history.iter().rev().find_map(|event| match event {
+        Event::PipelineUpdated { positions, .. } => Some(positions),
         _ => None,
     })?;
     Some(positions.as_ref().unwrap()[partition].as_offset().unwrap())
@@ -87,7 +87,7 @@ async fn a_running_pipeline_drains_changes_and_goes_on() {
     house.until(|view| is_through(view, 60)).await;
     assert_eq!(house.store.data(), written(&records(0, 60), 25));
     assert_eq!(took_effect(&mut house, "t/0").await, Some(25));
-    let events: Vec<_> = history(&mut house).await.iter().map(Fact::name).collect();
+    let events: Vec<_> = history(&mut house).await.iter().map(Event::name).collect();
     let asked = ["StopRequested", "PipelineStopped", "PipelineUpdated", "PipelineStarted"];
     assert_eq!(events[events.len() - 4..], asked);
 }
@@ -193,7 +193,7 @@ async fn what_can_not_be_settled_is_refused_and_the_pipeline_goes_on_as_it_was()
     let as_it_was = house.until(|view| is_through(view, 30)).await;
     assert_eq!(as_it_was.spec.sink.config["store"], "update-refused");
     assert_eq!(as_it_was.warnings[0].code, "update-refused", "{:?}", as_it_was.warnings);
-    let refused = |fact: &Fact| matches!(fact, Fact::UpdateRefused { code, message } if code == "unsettled" && message.len() > 20);
+    let refused = |event: &Event| matches!(event, Event::UpdateRefused { code, message } if code == "unsettled" && message.len() > 20);
     assert!(history(&mut house).await.iter().any(refused));
     // Asked again under the same id, it is decided afresh.
     let changed = view(house.act_as(id, update(&spec, LONG)).await);

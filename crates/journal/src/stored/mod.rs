@@ -1,6 +1,6 @@
 //! Stored shapes of events: versioned, apart from the domain's, readable for ever.
 //!
-//! An event is one line of JSON: `{"v":1,"at":…,"actor":…,"command":…,"fact":{"pipelineStarted":{…}}}`. A shape that
+//! An event is one line of JSON: `{"v":1,"at":…,"actor":…,"command":…,"event":{"pipelineStarted":{…}}}`. A shape that
 //! was ever written is never changed; one that has to change gets a new `v` beside the old one, and a golden file in
 //! `golden/v<n>/`. Specs are stored as users write them and read with [`PipelineSpec`](dataflow_core::spec::PipelineSpec)'s
 //! own defaults, so that an old spec stays readable.
@@ -9,7 +9,7 @@ mod v1;
 use crate::{Error, overflow::MAX_BODY};
 use dataflow_core::{
     id::{PipelineId, Seq},
-    pipeline::{Event, event::Fact},
+    pipeline::{RecordedEvent, event::Event},
 };
 use serde::Deserialize;
 
@@ -33,25 +33,25 @@ pub enum Kind {
 
 impl Kind {
     /// The kind of an event.
-    pub fn of(fact: &Fact) -> Self {
-        match fact {
-            Fact::BatchProcessed { .. } => Self::Processed,
-            Fact::BatchReceived { .. } => Self::Received,
-            Fact::RunOpened { .. } => Self::Opened,
-            Fact::DeadLettersJoined { .. } => Self::Joined,
-            Fact::PipelineCreated { .. }
-            | Fact::PipelineUpdated { .. }
-            | Fact::UpdateRefused { .. }
-            | Fact::PipelineStarted { .. }
-            | Fact::StopRequested { .. }
-            | Fact::PipelineStopped { .. }
-            | Fact::SchemaChanged { .. }
-            | Fact::PartitionsPlanned { .. }
-            | Fact::RecordsLost(_)
-            | Fact::PipelineFailed { .. }
-            | Fact::PipelineCompleted
-            | Fact::CheckpointReset { .. }
-            | Fact::PipelineDeleted => Self::Lifecycle,
+    pub fn of(event: &Event) -> Self {
+        match event {
+            Event::BatchProcessed { .. } => Self::Processed,
+            Event::BatchReceived { .. } => Self::Received,
+            Event::RunOpened { .. } => Self::Opened,
+            Event::DeadLettersJoined { .. } => Self::Joined,
+            Event::PipelineCreated { .. }
+            | Event::PipelineUpdated { .. }
+            | Event::UpdateRefused { .. }
+            | Event::PipelineStarted { .. }
+            | Event::StopRequested { .. }
+            | Event::PipelineStopped { .. }
+            | Event::SchemaChanged { .. }
+            | Event::PartitionsPlanned { .. }
+            | Event::RecordsLost(_)
+            | Event::PipelineFailed { .. }
+            | Event::PipelineCompleted
+            | Event::CheckpointReset { .. }
+            | Event::PipelineDeleted => Self::Lifecycle,
         }
     }
 
@@ -105,8 +105,8 @@ impl Encoded {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it can't be written as JSON.
-    pub fn new(pipeline: &PipelineId, event: &Event) -> Result<Self, Error> {
-        let (number, kind) = (event.number, Kind::of(&event.fact));
+    pub fn new(pipeline: &PipelineId, event: &RecordedEvent) -> Result<Self, Error> {
+        let (number, kind) = (event.number, Kind::of(&event.event));
         Ok(Self { pipeline: pipeline.clone(), number, kind, body: encode(event)? })
     }
 
@@ -126,7 +126,7 @@ impl Encoded {
 ///
 /// # Errors
 /// [`Error::Corrupt`] if one can't be written as JSON.
-pub fn encoded(events: &[(PipelineId, Event)]) -> Result<Vec<Encoded>, Error> {
+pub fn encoded(events: &[(PipelineId, RecordedEvent)]) -> Result<Vec<Encoded>, Error> {
     events.iter().map(|(pipeline, event)| Encoded::new(pipeline, event)).collect()
 }
 
@@ -134,8 +134,8 @@ pub fn encoded(events: &[(PipelineId, Event)]) -> Result<Vec<Encoded>, Error> {
 ///
 /// # Errors
 /// [`Error::Corrupt`] if it can't be written as JSON.
-pub fn encode(event: &Event) -> Result<String, Error> {
-    v1::Event::try_from(event)
+pub fn encode(event: &RecordedEvent) -> Result<String, Error> {
+    v1::RecordedEvent::try_from(event)
         .and_then(|stored| serde_json::to_string(&stored))
         .map_err(|cause| Error::Corrupt(format!("an event can't be written: {cause}")))
 }
@@ -144,7 +144,7 @@ pub fn encode(event: &Event) -> Result<String, Error> {
 ///
 /// # Errors
 /// [`Error::Corrupt`] if its version is unknown, or it isn't of its version's shape.
-pub fn decode(body: &str) -> Result<Event, Error> {
+pub fn decode(body: &str) -> Result<RecordedEvent, Error> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u32,

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::{Kind, decode, encode};
 use crate::{Error, testing::samples};
-use dataflow_core::pipeline::event::Fact;
+use dataflow_core::pipeline::event::Event;
 use proptest::prelude::*;
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -34,15 +34,15 @@ fn every_golden_file_has_a_sample() {
 
 #[test]
 fn every_type_of_event_has_a_sample() {
-    let names: BTreeSet<_> = samples::all().iter().map(|(_, event)| event.fact.name()).collect();
+    let names: BTreeSet<_> = samples::all().iter().map(|(_, event)| event.event.name()).collect();
     assert_eq!(names.len(), 17);
 }
 
 #[test]
 fn a_spec_of_old_is_read_with_the_defaults_of_today() {
-    let body = r#"{"v":1,"number":1,"at":1,"actor":"api","command":"c","fact":{"pipelineCreated":{"spec":
+    let body = r#"{"v":1,"number":1,"at":1,"actor":"api","command":"c","event":{"pipelineCreated":{"spec":
         {"source":{"type":"file","path":"a"},"sink":{"type":"stdout"}},"incarnation":"i"}}}"#;
-    let Fact::PipelineCreated { spec, .. } = decode(body).unwrap().fact else { panic!() };
+    let Event::PipelineCreated { spec, .. } = decode(body).unwrap().event else { panic!() };
     assert_eq!((spec.max_record_bytes, spec.name.as_str()), (16 << 20, ""));
 }
 
@@ -58,10 +58,10 @@ fn damage_is_named() {
         "",
         "{}",
         r#"{"v":1}"#,
-        r#"{"v":1,"number":1,"at":1,"actor":"","command":"c","fact":{"pipelineDeleted":{}}}"#,
-        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","fact":{"pipelinePaused":{}}}"#,
-        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","fact":{"pipelineDeleted":{}},"more":1}"#,
-        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","fact":{"pipelineStarted":{"lanes":1}}}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"","command":"c","event":{"pipelineDeleted":{}}}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{"pipelinePaused":{}}}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{"pipelineDeleted":{}},"more":1}"#,
+        r#"{"v":1,"number":1,"at":1,"actor":"a","command":"c","event":{"pipelineStarted":{"lanes":1}}}"#,
     ] {
         assert!(matches!(decode(body), Err(Error::Corrupt(_))), "{body}");
     }
@@ -69,7 +69,7 @@ fn damage_is_named() {
 
 #[test]
 fn progress_is_what_the_next_of_its_kind_replaces() {
-    let progress = samples::all().into_iter().filter(|(_, event)| Kind::of(&event.fact).is_progress());
+    let progress = samples::all().into_iter().filter(|(_, event)| Kind::of(&event.event).is_progress());
     let names: Vec<_> = progress.map(|(name, _)| name).collect();
     assert_eq!(names, ["batch-received", "run-opened", "batch-processed", "dead-letters-joined"]);
 }
@@ -81,7 +81,7 @@ proptest! {
         let config = serde_json::json!({"type": "generate", "float": float, "whole": whole, "large": large, "text": text});
         let spec = serde_json::json!({"source": config, "sink": {"type": "stdout"}});
         let incarnation = "i".try_into().unwrap();
-        let created = Fact::PipelineCreated { spec: serde_json::from_value(spec).unwrap(), incarnation, pushes: None };
+        let created = Event::PipelineCreated { spec: serde_json::from_value(spec).unwrap(), incarnation, pushes: None };
         let event = samples::event("c", created);
         prop_assert_eq!(decode(&encode(&event).unwrap()).unwrap(), event);
     }

@@ -20,7 +20,7 @@ use then::{Then, read_spec};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Event {
+pub(super) struct RecordedEvent {
     v: u32,
     number: u64,
     at: i64,
@@ -32,12 +32,12 @@ pub(super) struct Event {
     command: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<u64>,
-    fact: Fact,
+    event: Event,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-enum Fact {
+enum Event {
     PipelineCreated {
         spec: Value,
         incarnation: String,
@@ -120,9 +120,9 @@ enum Fact {
 }
 
 /// Reads an event of this version.
-pub(super) fn decode(body: &str) -> Result<domain::Event, String> {
-    let stored: Event = serde_json::from_str(body).map_err(|cause| cause.to_string())?;
-    Ok(domain::Event {
+pub(super) fn decode(body: &str) -> Result<domain::RecordedEvent, String> {
+    let stored: RecordedEvent = serde_json::from_str(body).map_err(|cause| cause.to_string())?;
+    Ok(domain::RecordedEvent {
         number: stored.number,
         at: Timestamp(stored.at),
         actor: Actor::try_from(stored.actor).map_err(|cause| cause.to_string())?,
@@ -130,13 +130,13 @@ pub(super) fn decode(body: &str) -> Result<domain::Event, String> {
         trace: stored.trace.map(TraceParent::try_from).transpose().map_err(|cause| cause.to_string())?,
         command: CommandId::try_from(stored.command).map_err(|cause| cause.to_string())?,
         hash: stored.hash,
-        fact: stored.fact.try_into()?,
+        event: stored.event.try_into()?,
     })
 }
 
-impl TryFrom<&domain::Event> for Event {
+impl TryFrom<&domain::RecordedEvent> for RecordedEvent {
     type Error = serde_json::Error;
-    fn try_from(event: &domain::Event) -> Result<Self, serde_json::Error> {
+    fn try_from(event: &domain::RecordedEvent) -> Result<Self, serde_json::Error> {
         Ok(Self {
             v: 1,
             number: event.number,
@@ -146,16 +146,16 @@ impl TryFrom<&domain::Event> for Event {
             trace: event.trace.as_ref().map(|trace| trace.as_str().to_owned()),
             command: event.command.as_str().to_owned(),
             hash: event.hash,
-            fact: Fact::try_from(&event.fact)?,
+            event: Event::try_from(&event.event)?,
         })
     }
 }
 
-impl TryFrom<&domain::Fact> for Fact {
+impl TryFrom<&domain::Event> for Event {
     type Error = serde_json::Error;
-    fn try_from(fact: &domain::Fact) -> Result<Self, serde_json::Error> {
-        use domain::Fact as From;
-        Ok(match fact {
+    fn try_from(event: &domain::Event) -> Result<Self, serde_json::Error> {
+        use domain::Event as From;
+        Ok(match event {
             From::PipelineCreated { spec, incarnation, pushes } => Self::PipelineCreated {
                 spec: serde_json::to_value(spec)?,
                 incarnation: incarnation.as_str().to_owned(),
@@ -215,26 +215,26 @@ impl TryFrom<&domain::Fact> for Fact {
     }
 }
 
-impl TryFrom<Fact> for domain::Fact {
+impl TryFrom<Event> for domain::Event {
     type Error = String;
-    fn try_from(fact: Fact) -> Result<Self, String> {
-        Ok(match fact {
-            Fact::PipelineCreated { spec: json, incarnation, pushes } => Self::PipelineCreated {
+    fn try_from(event: Event) -> Result<Self, String> {
+        Ok(match event {
+            Event::PipelineCreated { spec: json, incarnation, pushes } => Self::PipelineCreated {
                 spec: read_spec(json)?,
                 incarnation: Incarnation::try_from(incarnation).map_err(|cause| cause.to_string())?,
                 pushes,
             },
-            Fact::PipelineUpdated { spec: json, generation, positions, pushes } => Self::PipelineUpdated {
+            Event::PipelineUpdated { spec: json, generation, positions, pushes } => Self::PipelineUpdated {
                 spec: read_spec(json)?,
                 generation: generation.map(Into::into),
                 positions: positions.map(read_positions),
                 pushes,
             },
-            Fact::UpdateRefused { code, message } => Self::UpdateRefused { code, message },
-            Fact::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes, attempt },
-            Fact::StopRequested { then } => Self::StopRequested { then: then.try_into()? },
-            Fact::PipelineStopped { settled } => Self::PipelineStopped { settled },
-            Fact::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
+            Event::UpdateRefused { code, message } => Self::UpdateRefused { code, message },
+            Event::PipelineStarted { lanes, attempt } => Self::PipelineStarted { lanes, attempt },
+            Event::StopRequested { then } => Self::StopRequested { then: then.try_into()? },
+            Event::PipelineStopped { settled } => Self::PipelineStopped { settled },
+            Event::BatchReceived { batch_id, hash, from, to, bytes, chunk } => Self::BatchReceived {
                 batch_id: BatchId::try_from(batch_id).map_err(|cause| cause.to_string())?,
                 hash,
                 from,
@@ -242,34 +242,34 @@ impl TryFrom<Fact> for domain::Fact {
                 bytes,
                 chunk: ChunkId(chunk.into()),
             },
-            Fact::RunOpened { run, epoch, lanes, versions } => Self::RunOpened {
+            Event::RunOpened { run, epoch, lanes, versions } => Self::RunOpened {
                 run: RunId(run),
                 epoch: Epoch(epoch),
                 lanes: lanes.into_iter().map(Into::into).collect(),
                 versions,
             },
-            Fact::PartitionsPlanned { run, planned } => {
+            Event::PartitionsPlanned { run, planned } => {
                 Self::PartitionsPlanned { run: RunId(run), planned: planned.into_iter().map(Into::into).collect() }
             }
-            Fact::BatchProcessed { run, lanes, versions } => {
+            Event::BatchProcessed { run, lanes, versions } => {
                 Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect(), versions }
             }
-            Fact::SchemaChanged { learned } => Self::SchemaChanged { learned: Learned(learned) },
-            Fact::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {
+            Event::SchemaChanged { learned } => Self::SchemaChanged { learned: Learned(learned) },
+            Event::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {
                 partition: partition.as_str().into(),
                 from: from.into(),
                 to: to.into(),
                 records,
             }),
-            Fact::DeadLettersJoined { first, count, into } => {
+            Event::DeadLettersJoined { first, count, into } => {
                 Self::DeadLettersJoined { first, count, into: into.into() }
             }
-            Fact::PipelineFailed { cause, restart_at } => {
+            Event::PipelineFailed { cause, restart_at } => {
                 Self::PipelineFailed { cause: cause.into(), restart_at: restart_at.map(Timestamp) }
             }
-            Fact::PipelineCompleted {} => Self::PipelineCompleted,
-            Fact::CheckpointReset { to, generation } => Self::CheckpointReset { to, generation: generation.into() },
-            Fact::PipelineDeleted {} => Self::PipelineDeleted,
+            Event::PipelineCompleted {} => Self::PipelineCompleted,
+            Event::CheckpointReset { to, generation } => Self::CheckpointReset { to, generation: generation.into() },
+            Event::PipelineDeleted {} => Self::PipelineDeleted,
         })
     }
 }

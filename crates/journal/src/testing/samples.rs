@@ -5,8 +5,8 @@ use dataflow_core::{
     id::{Epoch, Generation, PipelineId, RunId},
     ledger::Counters,
     pipeline::{
-        Event,
-        event::{Cause, Fact, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Recovery, Retargeted},
+        RecordedEvent,
+        event::{Cause, Event, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Recovery, Retargeted},
         then::{Asked, Then, Update, Wanted},
     },
     position::Position,
@@ -18,8 +18,8 @@ use dataflow_core::{
 };
 
 /// An event of a command, made by `system` at a fixed time; its number is the one in the command's name, if any.
-pub fn event(command: &str, fact: Fact) -> Event {
-    Event {
+pub fn event(command: &str, event: Event) -> RecordedEvent {
+    RecordedEvent {
         number: command.parse().unwrap_or(1),
         at: Timestamp(1_790_000_000_123),
         actor: "system".try_into().unwrap(),
@@ -27,25 +27,25 @@ pub fn event(command: &str, fact: Fact) -> Event {
         trace: None,
         command: command.try_into().unwrap(),
         hash: None,
-        fact,
+        event,
     }
 }
 
 /// A lifecycle event.
-pub fn lifecycle(command: &str) -> Event {
-    event(command, Fact::StopRequested { then: Then::default() })
+pub fn lifecycle(command: &str) -> RecordedEvent {
+    event(command, Event::StopRequested { then: Then::default() })
 }
 
 /// A progress event: lane 0 at commit number `sequence`.
-pub fn progress(command: &str, sequence: u64) -> Event {
-    event(command, Fact::BatchProcessed { run: RunId(7), lanes: vec![lane(sequence)], versions: Some(2_000) })
+pub fn progress(command: &str, sequence: u64) -> RecordedEvent {
+    event(command, Event::BatchProcessed { run: RunId(7), lanes: vec![lane(sequence)], versions: Some(2_000) })
 }
 
 /// A pushed batch.
-pub fn received(command: &str) -> Event {
+pub fn received(command: &str) -> RecordedEvent {
     event(
         command,
-        Fact::BatchReceived {
+        Event::BatchReceived {
             batch_id: "batch 1".try_into().unwrap(),
             hash: "5f0c".into(),
             from: 10,
@@ -57,7 +57,7 @@ pub fn received(command: &str) -> Event {
 }
 
 /// A run that opened.
-pub fn opened(command: &str) -> Event {
+pub fn opened(command: &str) -> RecordedEvent {
     let lanes = [Recovery::Fresh, Recovery::Agreed, Recovery::TokenAdopted, Recovery::Journal, Recovery::AtLeastOnce];
     let lanes = (0..).zip(lanes).map(|(number, decision)| LaneOpened {
         lane: number,
@@ -68,7 +68,7 @@ pub fn opened(command: &str) -> Event {
     });
     event(
         command,
-        Fact::RunOpened { run: RunId(1_790_000_000), epoch: Epoch(3), lanes: lanes.collect(), versions: Some(1_000) },
+        Event::RunOpened { run: RunId(1_790_000_000), epoch: Epoch(3), lanes: lanes.collect(), versions: Some(1_000) },
     )
 }
 
@@ -140,7 +140,7 @@ fn update_then_start() -> Then {
 }
 
 /// A sample of every event, with the name of its golden file.
-pub fn all() -> Vec<(&'static str, Event)> {
+pub fn all() -> Vec<(&'static str, RecordedEvent)> {
     let generation = |unsettled: Option<&str>| NewGeneration {
         generation: Generation::new(2, 0x5f3a),
         met: Vec::new(),
@@ -183,16 +183,16 @@ pub fn all() -> Vec<(&'static str, Event)> {
     let learned = Learned(columns.chain([("pending".to_owned(), None)]).collect());
     let planned = |partition: &str, lane, begin| Planned { partition: partition.into(), lane, begin };
     let created =
-        |text, pushes| Fact::PipelineCreated { spec: spec(text), incarnation: "k3v9".try_into().unwrap(), pushes };
-    let updated = |pushes| Fact::PipelineUpdated { spec: spec(SMALL), generation: None, positions: None, pushes };
-    let fact = |fact| event("c-1", fact);
+        |text, pushes| Event::PipelineCreated { spec: spec(text), incarnation: "k3v9".try_into().unwrap(), pushes };
+    let updated = |pushes| Event::PipelineUpdated { spec: spec(SMALL), generation: None, positions: None, pushes };
+    let recorded = |event| self::event("c-1", event);
     vec![
-        ("pipeline-created", fact(created(SMALL, None))),
-        ("pipeline-created-all-fields", fact(created(LARGE, Some(64 << 20)))),
-        ("pipeline-updated", fact(updated(Some(1 << 20)))),
+        ("pipeline-created", recorded(created(SMALL, None))),
+        ("pipeline-created-all-fields", recorded(created(LARGE, Some(64 << 20)))),
+        ("pipeline-updated", recorded(updated(Some(1 << 20)))),
         (
             "pipeline-updated-positions",
-            fact(Fact::PipelineUpdated {
+            recorded(Event::PipelineUpdated {
                 spec: spec(SMALL),
                 generation: None,
                 positions: Some([("/data/in.jsonl".into(), Position::offset(77).of("2049:131-9f86d081"))].into()),
@@ -201,16 +201,16 @@ pub fn all() -> Vec<(&'static str, Event)> {
         ),
         (
             "update-refused",
-            fact(Fact::UpdateRefused { code: "unsettled".into(), message: "no route to \"db:5432\"".into() }),
+            recorded(Event::UpdateRefused { code: "unsettled".into(), message: "no route to \"db:5432\"".into() }),
         ),
         (
             "pipeline-updated-generation",
-            Event {
+            RecordedEvent {
                 number: 8_000_000,
                 reason: Some("twice the load since Monday".try_into().unwrap()),
                 trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".try_into().unwrap()),
                 hash: Some(u64::MAX),
-                ..fact(Fact::PipelineUpdated {
+                ..recorded(Event::PipelineUpdated {
                     spec: spec(SMALL),
                     generation: Some(NewGeneration {
                         given_up: [("orders/0".into(), Position::offset(7).of("topic 5"))].into(),
@@ -230,15 +230,15 @@ pub fn all() -> Vec<(&'static str, Event)> {
                 })
             },
         ),
-        ("pipeline-started", fact(Fact::PipelineStarted { lanes: 4, attempt: 2 })),
-        ("stop-requested", fact(Fact::StopRequested { then: Then { update: None, start: true } })),
-        ("stop-requested-update", fact(Fact::StopRequested { then: update_then_start() })),
-        ("pipeline-stopped", fact(Fact::PipelineStopped { settled: true })),
+        ("pipeline-started", recorded(Event::PipelineStarted { lanes: 4, attempt: 2 })),
+        ("stop-requested", recorded(Event::StopRequested { then: Then { update: None, start: true } })),
+        ("stop-requested-update", recorded(Event::StopRequested { then: update_then_start() })),
+        ("pipeline-stopped", recorded(Event::PipelineStopped { settled: true })),
         ("batch-received", received("c-1")),
         ("run-opened", opened("c-1")),
         (
             "partitions-planned",
-            fact(Fact::PartitionsPlanned {
+            recorded(Event::PartitionsPlanned {
                 run: RunId(1_790_000_000),
                 planned: vec![
                     planned("user-events/0", 0, Position::offset(0)),
@@ -247,10 +247,10 @@ pub fn all() -> Vec<(&'static str, Event)> {
             }),
         ),
         ("batch-processed", progress("c-1", 12)),
-        ("schema-changed", fact(Fact::SchemaChanged { learned })),
+        ("schema-changed", recorded(Event::SchemaChanged { learned })),
         (
             "dead-letters-joined",
-            fact(Fact::DeadLettersJoined {
+            recorded(Event::DeadLettersJoined {
                 first: 3,
                 count: 100,
                 into: ChunkRef {
@@ -262,29 +262,29 @@ pub fn all() -> Vec<(&'static str, Event)> {
         ),
         (
             "records-lost",
-            fact(Fact::RecordsLost(Lost {
+            recorded(Event::RecordsLost(Lost {
                 partition: "user-events/0".into(),
                 from: Position::offset(5),
                 to: Position::offset(9).of("topic 7f"),
                 records: 4,
             })),
         ),
-        ("pipeline-failed", fact(Fact::PipelineFailed { cause: cause(Some("check the url")), restart_at: None })),
+        ("pipeline-failed", recorded(Event::PipelineFailed { cause: cause(Some("check the url")), restart_at: None })),
         (
             "pipeline-failed-retryable",
-            fact(Fact::PipelineFailed { cause: cause(None), restart_at: Some(Timestamp(1_790_000_009_000)) }),
+            recorded(Event::PipelineFailed { cause: cause(None), restart_at: Some(Timestamp(1_790_000_009_000)) }),
         ),
-        ("pipeline-completed", fact(Fact::PipelineCompleted)),
+        ("pipeline-completed", recorded(Event::PipelineCompleted)),
         (
             "checkpoint-reset-lost",
-            fact(Fact::CheckpointReset {
+            recorded(Event::CheckpointReset {
                 to: "journal".into(),
                 generation: NewGeneration { lost: Some(4), ..generation(None) },
             }),
         ),
         (
             "checkpoint-reset-discarded",
-            fact(Fact::CheckpointReset {
+            recorded(Event::CheckpointReset {
                 to: "end".into(),
                 generation: NewGeneration {
                     discarded: Some(Lost {
@@ -299,7 +299,7 @@ pub fn all() -> Vec<(&'static str, Event)> {
         ),
         (
             "checkpoint-reset-passed",
-            fact(Fact::CheckpointReset {
+            recorded(Event::CheckpointReset {
                 to: "end".into(),
                 generation: NewGeneration {
                     passed: vec![Lost {
@@ -312,12 +312,15 @@ pub fn all() -> Vec<(&'static str, Event)> {
                 },
             }),
         ),
-        ("checkpoint-reset", fact(Fact::CheckpointReset { to: "beginning".into(), generation: generation(None) })),
+        ("checkpoint-reset", recorded(Event::CheckpointReset { to: "beginning".into(), generation: generation(None) })),
         (
             "checkpoint-reset-forced",
-            fact(Fact::CheckpointReset { to: "end".into(), generation: generation(Some("the sink is out of reach")) }),
+            recorded(Event::CheckpointReset {
+                to: "end".into(),
+                generation: generation(Some("the sink is out of reach")),
+            }),
         ),
-        ("pipeline-deleted", fact(Fact::PipelineDeleted)),
+        ("pipeline-deleted", recorded(Event::PipelineDeleted)),
     ]
 }
 

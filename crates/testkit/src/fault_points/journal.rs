@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, Content},
     id::{Epoch, PipelineId, Seq},
-    pipeline::event::Fact,
+    pipeline::event::Event,
     shard::ShardId,
 };
 use dataflow_journal::{
@@ -49,13 +49,13 @@ impl Log for Watched {
     }
 
     async fn append(&self, shard: ShardId, epoch: Epoch, next: Seq, rows: Vec<Row>) -> Appended {
-        let facts: Vec<_> =
-            rows.iter().filter_map(|row| stored::decode(&row.body).ok()).map(|event| event.fact).collect();
-        let holds = |is: fn(&Fact) -> bool| facts.iter().any(is);
+        let events: Vec<_> =
+            rows.iter().filter_map(|row| stored::decode(&row.body).ok()).map(|event| event.event).collect();
+        let holds = |is: fn(&Event) -> bool| events.iter().any(is);
         let points = [
             (Point::JournalAppend, true),
-            (Point::SchemaChange, holds(|fact| matches!(fact, Fact::SchemaChanged { .. }))),
-            (Point::Checkpoint, holds(|fact| matches!(fact, Fact::BatchProcessed { .. }))),
+            (Point::SchemaChange, holds(|event| matches!(event, Event::SchemaChanged { .. }))),
+            (Point::Checkpoint, holds(|event| matches!(event, Event::BatchProcessed { .. }))),
         ];
         let points = points.iter().filter(|(_, passed)| *passed).map(|(point, _)| *point);
         points.clone().for_each(|point| self.faults.pass(When::Before, point));

@@ -2,7 +2,7 @@
 use super::stopped::end;
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Fact, Rejected, State, command::Prepared},
+    pipeline::{Command, Decision, Event, Rejected, State, command::Prepared},
 };
 
 /// Also while it is stopping: it came to its end before the stop did. Then it is changed and started as it was asked for.
@@ -12,5 +12,5 @@ pub(in crate::pipeline) fn completed(
     run: RunId,
     prepared: Option<&Prepared>,
 ) -> Result<Decision, Rejected> {
-    end(super::reported(state, run)?, command, Fact::PipelineCompleted, prepared)
+    end(super::reported(state, run)?, command, Event::PipelineCompleted, prepared)
 }

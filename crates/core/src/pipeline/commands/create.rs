@@ -1,7 +1,7 @@
 //! Make a pipeline.
 use crate::{
     id::Incarnation,
-    pipeline::{Command, Decision, Fact, Rejected, State},
+    pipeline::{Command, Decision, Event, Rejected, State},
     spec::PipelineSpec,
 };
 
@@ -20,5 +20,5 @@ pub(in crate::pipeline) fn create(
         return Err(Rejected::VersionMismatch { expected, actual: 0 });
     }
     let spec = super::checked(spec, &command.pipeline)?;
-    Ok(Decision::of(command, [Fact::PipelineCreated { spec, incarnation: incarnation.clone(), pushes }]))
+    Ok(Decision::of(command, [Event::PipelineCreated { spec, incarnation: incarnation.clone(), pushes }]))
 }

@@ -1,6 +1,6 @@
 //! Forget a pipeline. Its history stays.
 use super::not_allowed;
-use crate::pipeline::{Command, Decision, Fact, Rejected, State};
+use crate::pipeline::{Command, Decision, Event, Rejected, State};
 
 /// Only while it does not run. Pushed records that were acknowledged go with it, and dead letters: somebody has to give
 /// them up.
@@ -10,6 +10,6 @@ pub(in crate::pipeline) fn delete(state: &State, command: &Command, discard: boo
     match state {
         State::Running(_) => Err(not_allowed("delete", state, "stop it first")),
         _ if records + dead_letters > 0 && !discard => Err(Rejected::Undelivered { records, dead_letters }),
-        _ => Ok(Decision::of(command, [Fact::PipelineDeleted])),
+        _ => Ok(Decision::of(command, [Event::PipelineDeleted])),
     }
 }

@@ -2,7 +2,7 @@
 use super::stopped::end;
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Effect, Fact, Rejected, State, command::Prepared, event::Cause},
+    pipeline::{Command, Decision, Effect, Event, Rejected, State, command::Prepared, event::Cause},
 };
 
 /// The restart policy decides whether it is started again. A failure while stopping ends the stop, unsettled: the next
@@ -18,7 +18,7 @@ pub(in crate::pipeline) fn failed(
 ) -> Result<Decision, Rejected> {
     let running = super::under_way(state, run)?;
     if running.stopping.is_some() && !cause.is_behind() {
-        return end(running, command, Fact::PipelineStopped { settled: false }, prepared);
+        return end(running, command, Event::PipelineStopped { settled: false }, prepared);
     }
     let wait =
         restart_in.filter(|_| cause.retryable && running.pipeline.spec.restart.wait_ms(running.attempt).is_some());
@@ -27,7 +27,7 @@ pub(in crate::pipeline) fn failed(
     if let Some(update) = state.pending() {
         decision = decision.refuse(update, command, Rejected::Unsettled { reason: cause.message.clone() });
     }
-    decision.events.extend(Decision::of(command, [Fact::PipelineFailed { cause: cause.clone(), restart_at }]).events);
+    decision.events.extend(Decision::of(command, [Event::PipelineFailed { cause: cause.clone(), restart_at }]).events);
     Ok(match restart_at {
         Some(at) => decision.then(Effect::RestartAt(at)),
         None => decision,

@@ -3,7 +3,7 @@ use super::not_allowed;
 use crate::{
     chunk::ChunkId,
     id::BatchId,
-    pipeline::{Command, Decision, Effect, Event, Fact, Rejected, State, state::Received},
+    pipeline::{Command, Decision, Effect, Event, RecordedEvent, Rejected, State, state::Received},
     problem::Problem,
 };
 
@@ -15,7 +15,7 @@ use crate::{
 /// small batches can share one append.
 pub(in crate::pipeline) fn ingest(
     state: &State,
-    earlier: &[Event],
+    earlier: &[RecordedEvent],
     command: &Command,
     batch: &Ingested<'_>,
 ) -> Result<Decision, Rejected> {
@@ -30,7 +30,7 @@ pub(in crate::pipeline) fn ingest(
     let mut inbox = (pipeline.inbox.received, pipeline.inbox.pending_bytes());
     let mut seen = pipeline.inbox.seen.get(batch_id).cloned();
     for event in earlier {
-        if let Fact::BatchReceived { batch_id: other, hash, from, to, bytes, .. } = &event.fact {
+        if let Event::BatchReceived { batch_id: other, hash, from, to, bytes, .. } = &event.event {
             inbox = (*to, inbox.1.saturating_add(*bytes));
             if other == batch_id {
                 seen = Some(Received { hash: hash.clone(), from: *from, to: *to });
@@ -52,9 +52,9 @@ pub(in crate::pipeline) fn ingest(
         return Err(Rejected::Overloaded { pending, most });
     }
     let to = from.saturating_add(records);
-    let fact =
-        Fact::BatchReceived { batch_id: batch_id.clone(), hash: hash.into(), from, to, bytes, chunk: chunk.clone() };
-    let mut decision = Decision::of(command, [fact]);
+    let event =
+        Event::BatchReceived { batch_id: batch_id.clone(), hash: hash.into(), from, to, bytes, chunk: chunk.clone() };
+    let mut decision = Decision::of(command, [event]);
     decision.received = Some(Received { hash: hash.into(), from, to });
     Ok(if matches!(state, State::Running(_)) { decision.then(Effect::WakeRun) } else { decision })
 }

@@ -1,7 +1,7 @@
 //! Chunks of dead letters are joined.
 use crate::{
     chunk::ChunkRef,
-    pipeline::{Command, Decision, Fact, Rejected, State},
+    pipeline::{Command, Decision, Event, Rejected, State},
     problem::Problem,
 };
 
@@ -18,5 +18,5 @@ pub(in crate::pipeline) fn join(
         let message = format!("{count} chunks from {first} on don't hold the {} letters of {}", into.records, into.id);
         return Err(Rejected::Invalid { problems: vec![Problem::new("deadLetters", "mismatch", message)] });
     }
-    Ok(Decision::of(command, [Fact::DeadLettersJoined { first, count, into: into.clone() }]))
+    Ok(Decision::of(command, [Event::DeadLettersJoined { first, count, into: into.clone() }]))
 }

@@ -1,7 +1,7 @@
 //! A run continues after records that no longer exist.
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Fact, Rejected, State, event::Lost},
+    pipeline::{Command, Decision, Event, Rejected, State, event::Lost},
 };
 
 /// Recorded once. A run that fails before the next checkpoint will find the same loss again. The ledger counts the loss
@@ -16,5 +16,5 @@ pub(in crate::pipeline) fn lost(
     if known.contains(lost) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Fact::RecordsLost(lost.clone())]))
+    Ok(Decision::of(command, [Event::RecordsLost(lost.clone())]))
 }

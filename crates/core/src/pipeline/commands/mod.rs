@@ -19,8 +19,8 @@ pub(super) mod stopped;
 pub(super) mod update;
 
 use super::{
-    Command, Decision, Effect, Event, Rejected, State,
-    event::Fact,
+    Command, Decision, Effect, RecordedEvent, Rejected, State,
+    event::Event,
     state::{Pipeline, Running},
     then::Update,
 };
@@ -30,9 +30,9 @@ use crate::{
 };
 
 impl Decision {
-    /// These facts have happened, because of `command`.
-    fn of(command: &Command, facts: impl IntoIterator<Item = Fact>) -> Self {
-        let event = |fact| Event {
+    /// These events have happened, because of `command`.
+    fn of(command: &Command, events: impl IntoIterator<Item = Event>) -> Self {
+        let event = |event| RecordedEvent {
             number: 0, // given by `decide`
             at: command.at,
             actor: command.actor.clone(),
@@ -40,14 +40,14 @@ impl Decision {
             trace: command.trace.clone(),
             command: command.id.clone(),
             hash: command.hash,
-            fact,
+            event,
         };
-        Self { events: facts.into_iter().map(event).collect(), ..Self::default() }
+        Self { events: events.into_iter().map(event).collect(), ..Self::default() }
     }
 
     /// And this update can't be made.
     fn refuse(mut self, update: &Update, command: &Command, rejected: Rejected) -> Self {
-        let refused = Fact::UpdateRefused { code: rejected.code().into(), message: rejected.to_string() };
+        let refused = Event::UpdateRefused { code: rejected.code().into(), message: rejected.to_string() };
         self.events.push(update.by.event(command.at, refused));
         Self { refused: Some(rejected), ..self }
     }

@@ -1,7 +1,7 @@
 //! A run has opened its source and sink and knows where it goes on.
 use crate::{
     id::{Epoch, RunId},
-    pipeline::{Command, Decision, Fact, Rejected, State, event::LaneOpened},
+    pipeline::{Command, Decision, Event, Rejected, State, event::LaneOpened},
 };
 
 /// Only a run that is newer than the last, and never behind the journal. It may come while the pipeline is stopping.
@@ -16,7 +16,7 @@ pub(in crate::pipeline) fn opened(
         State::Running(running)
             if running.is_new(run) && !lanes.iter().any(|lane| running.pipeline.progress.is_behind(&lane.progress)) =>
         {
-            Ok(Decision::of(command, [Fact::RunOpened { run, epoch, lanes: lanes.to_vec(), versions }]))
+            Ok(Decision::of(command, [Event::RunOpened { run, epoch, lanes: lanes.to_vec(), versions }]))
         }
         _ => Err(Rejected::StaleRun),
     }

@@ -1,7 +1,7 @@
 //! A run has found partitions of its source.
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Fact, Rejected, State},
+    pipeline::{Command, Decision, Event, Rejected, State},
     position::{Partition, Position},
 };
 
@@ -17,5 +17,5 @@ pub(in crate::pipeline) fn partitions(
     if planned.is_empty() {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Fact::PartitionsPlanned { run, planned }]))
+    Ok(Decision::of(command, [Event::PartitionsPlanned { run, planned }]))
 }

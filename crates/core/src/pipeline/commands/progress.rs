@@ -1,7 +1,7 @@
 //! A run has committed.
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Fact, Rejected, State, event::LaneProgress},
+    pipeline::{Command, Decision, Event, Rejected, State, event::LaneProgress},
 };
 
 /// Absolute, so a report may cover many commits; a lane never falls back. If any of them says something new, the event says
@@ -22,5 +22,5 @@ pub(in crate::pipeline) fn progress(
     if !reserves && !lanes.iter().any(|lane| known.is_news(lane)) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Fact::BatchProcessed { run, lanes: known.all_lanes(lanes), versions }]))
+    Ok(Decision::of(command, [Event::BatchProcessed { run, lanes: known.all_lanes(lanes), versions }]))
 }

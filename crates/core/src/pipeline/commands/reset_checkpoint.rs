@@ -1,7 +1,7 @@
 //! Let a pipeline go on from elsewhere.
 use super::{generation, not_allowed};
 use crate::{
-    pipeline::{Command, Decision, Fact, Rejected, State, command::Settlement, event::Lost},
+    pipeline::{Command, Decision, Event, Rejected, State, command::Settlement, event::Lost},
     position::Positions,
     warned::Warned,
 };
@@ -24,7 +24,7 @@ pub(in crate::pipeline) fn reset_checkpoint(
     generation.reached = reached.clone();
     generation.passed = passed.to_vec();
     generation.notes = passed.iter().map(passed_over).collect();
-    Ok(Decision::of(command, [Fact::CheckpointReset { to: to.into(), generation }]))
+    Ok(Decision::of(command, [Event::CheckpointReset { to: to.into(), generation }]))
 }
 
 /// What users are told of records that they have passed over.

@@ -1,7 +1,7 @@
 //! A run has met types that were not known yet.
 use crate::{
     id::RunId,
-    pipeline::{Command, Decision, Fact, Rejected, State},
+    pipeline::{Command, Decision, Event, Rejected, State},
     types::Learned,
 };
 
@@ -16,5 +16,5 @@ pub(in crate::pipeline) fn schema(
     if !merged.merge(learned) {
         return Ok(Decision::default());
     }
-    Ok(Decision::of(command, [Fact::SchemaChanged { learned: merged }]))
+    Ok(Decision::of(command, [Event::SchemaChanged { learned: merged }]))
 }

@@ -3,7 +3,7 @@ use super::not_allowed;
 use crate::{
     limits::MAX_LANES,
     pipeline::{
-        Command, Decision, Effect, Fact, Rejected, State,
+        Command, Decision, Effect, Event, Rejected, State,
         state::{Failed, Pipeline},
     },
 };
@@ -36,5 +36,5 @@ fn due(state: &State, failed: &Failed, command: &Command, lanes: u32) -> Result<
 /// `lanes` only counts as long as no run was opened in this generation.
 pub(super) fn started(pipeline: &Pipeline, command: &Command, lanes: u32, attempt: u32) -> Decision {
     let lanes = pipeline.progress.fixed_lanes().unwrap_or(lanes.clamp(1, MAX_LANES));
-    Decision::of(command, [Fact::PipelineStarted { lanes, attempt }]).then(Effect::StartRun)
+    Decision::of(command, [Event::PipelineStarted { lanes, attempt }]).then(Effect::StartRun)
 }

@@ -1,7 +1,7 @@
 //! Stop a pipeline once what is under way is settled.
 use super::not_allowed;
 use crate::pipeline::{
-    Command, Decision, Effect, Fact, Rejected, State,
+    Command, Decision, Effect, Event, Rejected, State,
     state::{Running, Then},
 };
 
@@ -12,7 +12,7 @@ pub(in crate::pipeline) fn stop(state: &State, command: &Command) -> Result<Deci
     match state {
         State::Running(running) => Ok(ask(running, command, false)),
         State::Failed(failed) if failed.restart_at.is_some() => {
-            Ok(Decision::of(command, [Fact::PipelineStopped { settled: true }]))
+            Ok(Decision::of(command, [Event::PipelineStopped { settled: true }]))
         }
         _ => Err(not_allowed("stop", state, "nothing to do: it is not running")),
     }
@@ -30,6 +30,6 @@ pub(super) fn ask(running: &Running, command: &Command, start: bool) -> Decision
 
 /// Has a running one stop for what follows then.
 pub(super) fn stop_for(running: &Running, command: &Command, then: Then) -> Decision {
-    let decision = Decision::of(command, [Fact::StopRequested { then }]);
+    let decision = Decision::of(command, [Event::StopRequested { then }]);
     if running.stopping.is_none() { decision.then(Effect::StopRun) } else { decision }
 }

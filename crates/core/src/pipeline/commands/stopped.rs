@@ -4,7 +4,7 @@ use crate::{
     id::RunId,
     limits::MAX_LANES,
     pipeline::{
-        Command, Decision, Effect, Fact, Rejected, State,
+        Command, Decision, Effect, Event, Rejected, State,
         command::Prepared,
         state::{Running, Then},
     },
@@ -22,7 +22,7 @@ pub(in crate::pipeline) fn stopped(
     if running.stopping.is_none() {
         return Err(Rejected::StaleRun);
     }
-    end(running, command, Fact::PipelineStopped { settled }, prepared)
+    end(running, command, Event::PipelineStopped { settled }, prepared)
 }
 
 /// The end of a run, and what was to follow, all at once: whatever happens in between, none of it is left undone. An update
@@ -30,10 +30,10 @@ pub(in crate::pipeline) fn stopped(
 pub(super) fn end(
     running: &Running,
     command: &Command,
-    end: Fact,
+    end: Event,
     prepared: Option<&Prepared>,
 ) -> Result<Decision, Rejected> {
-    let settled = !matches!(end, Fact::PipelineStopped { settled: false });
+    let settled = !matches!(end, Event::PipelineStopped { settled: false });
     let mut decision = Decision::of(command, [end]);
     let Some(Then { update, start }) = &running.stopping else { return Ok(decision) };
     let mut lanes = running.pipeline.progress.lanes;
@@ -41,11 +41,11 @@ pub(super) fn end(
         // Whoever reports knew of it: the report is of what was before it was asked.
         let prepared = prepared.ok_or(Rejected::StaleRun)?;
         match update::plan(&running.pipeline, settled, &update.wanted, prepared) {
-            Ok(fact) => {
-                if matches!(fact, Fact::PipelineUpdated { generation: Some(_), .. }) {
+            Ok(event) => {
+                if matches!(event, Event::PipelineUpdated { generation: Some(_), .. }) {
                     lanes = Some(prepared.lanes.clamp(1, MAX_LANES));
                 }
-                decision.events.push(update.by.event(command.at, fact));
+                decision.events.push(update.by.event(command.at, event));
             }
             Err(rejected) => decision = decision.refuse(update, command, rejected),
         }
@@ -53,7 +53,7 @@ pub(super) fn end(
     if !start {
         return Ok(decision);
     }
-    let started = Decision::of(command, [Fact::PipelineStarted { lanes: lanes.unwrap_or(1), attempt: 0 }]);
+    let started = Decision::of(command, [Event::PipelineStarted { lanes: lanes.unwrap_or(1), attempt: 0 }]);
     decision.events.extend(started.events);
     Ok(decision.then(Effect::StartRun))
 }

@@ -1,7 +1,7 @@
 //! Change what a pipeline is.
 use super::{generation, stop};
 use crate::pipeline::{
-    Command, Decision, Effect, Fact, Rejected, State,
+    Command, Decision, Effect, Event, Rejected, State,
     command::{Change, Prepared, Settlement},
     event::{NewGeneration, Retargeted},
     rejected::GivenUp,
@@ -52,11 +52,11 @@ fn tried_again(
 ) -> Result<Decision, Rejected> {
     let updated = plan(pipeline, pipeline.settled, wanted, prepared)?;
     let fixed = match &updated {
-        Fact::PipelineUpdated { generation: Some(_), .. } => None,
+        Event::PipelineUpdated { generation: Some(_), .. } => None,
         _ => pipeline.progress.fixed_lanes(),
     };
     let lanes = fixed.unwrap_or(prepared.lanes.clamp(1, MAX_LANES));
-    let started = Fact::PipelineStarted { lanes, attempt: 0 };
+    let started = Event::PipelineStarted { lanes, attempt: 0 };
     Ok(Decision::of(command, [updated, started]).then(Effect::StartRun))
 }
 
@@ -83,7 +83,12 @@ fn once_stopped(
 }
 
 /// The update of a pipeline that has stopped. `settled`: the journal knows all that the sink has.
-pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared: &Prepared) -> Result<Fact, Rejected> {
+pub(super) fn plan(
+    pipeline: &Pipeline,
+    settled: bool,
+    wanted: &Wanted,
+    prepared: &Prepared,
+) -> Result<Event, Rejected> {
     let (Prepared { change, settlement, nonce, reached, pushes, lanes: _ }, spec) = (prepared, wanted.spec.clone());
     let pushes = *pushes;
     let mut kept = pipeline.progress.positions_with(settlement.lanes());
@@ -94,7 +99,7 @@ pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared
             Settlement::Unsettled { .. } => false,
         };
         let positions = (known && !spec.runs_like(&pipeline.spec)).then_some(kept);
-        return Ok(Fact::PipelineUpdated { spec, generation: None, positions, pushes });
+        return Ok(Event::PipelineUpdated { spec, generation: None, positions, pushes });
     }
     let given_up = kept.extract_if(.., |partition, _| change.given_up.contains_key(partition)).collect();
     if !wanted.reset {
@@ -111,7 +116,7 @@ pub(super) fn plan(pipeline: &Pipeline, settled: bool, wanted: &Wanted, prepared
         generation.retargeted = Some(Retargeted { from: from.clone(), to: to.clone(), records });
     }
     generation.notes = notes(&generation, change);
-    Ok(Fact::PipelineUpdated { spec, generation: Some(generation), positions: None, pushes })
+    Ok(Event::PipelineUpdated { spec, generation: Some(generation), positions: None, pushes })
 }
 
 /// What users are told of what an update means for what is read and written.

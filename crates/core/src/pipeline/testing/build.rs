@@ -1,10 +1,10 @@
-//! Builders: ids, specs, facts and requests with all that a test does not care about filled in.
+//! Builders: ids, specs, events and requests with all that a test does not care about filled in.
 use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef},
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, RunId},
     ledger::Counters,
     pipeline::{
-        Fact, Request,
+        Event, Request,
         command::{Change, Prepared, Settlement},
         event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Recovery},
         state::{Inbox, Then},
@@ -200,36 +200,36 @@ pub fn ten_lost() -> Lost {
 }
 
 /// It was made, as [`spec`].
-pub fn created() -> Fact {
+pub fn created() -> Event {
     created_as(spec())
 }
 
 /// A pipeline of this spec was made.
-pub fn created_as(spec: PipelineSpec) -> Fact {
+pub fn created_as(spec: PipelineSpec) -> Event {
     let pushes = pushes(&spec);
-    Fact::PipelineCreated { spec: Box::new(spec), incarnation: incarnation(), pushes }
+    Event::PipelineCreated { spec: Box::new(spec), incarnation: incarnation(), pushes }
 }
 
 /// It was changed, within the generation.
-pub fn updated(spec: PipelineSpec) -> Fact {
+pub fn updated(spec: PipelineSpec) -> Event {
     let pushes = pushes(&spec);
-    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes }
+    Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions: None, pushes }
 }
 
 /// It was changed, within the generation, and that takes effect at `position`.
-pub fn updated_at(spec: PipelineSpec, position: u64) -> Fact {
+pub fn updated_at(spec: PipelineSpec, position: u64) -> Event {
     let pushes = pushes(&spec);
-    Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions: Some(at(position)), pushes }
+    Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions: Some(at(position)), pushes }
 }
 
 /// A user started it, with one lane.
-pub fn started() -> Fact {
-    Fact::PipelineStarted { lanes: 1, attempt: 0 }
+pub fn started() -> Event {
+    Event::PipelineStarted { lanes: 1, attempt: 0 }
 }
 
 /// Run number `run` opened its lane at commit `sequence`.
-pub fn opened(run: u64, sequence: u64) -> Fact {
-    Fact::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))], versions: None }
+pub fn opened(run: u64, sequence: u64) -> Event {
+    Event::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))], versions: None }
 }
 
 /// A partition for each of two lanes.
@@ -239,13 +239,13 @@ pub fn planned() -> Vec<Planned> {
 }
 
 /// Run number `run` has committed up to `sequence`.
-pub fn processed(run: u64, sequence: u64) -> Fact {
-    Fact::BatchProcessed { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
+pub fn processed(run: u64, sequence: u64) -> Event {
+    Event::BatchProcessed { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
 }
 
 /// Batch `name` was pushed, records `from` to `to`, 10 bytes each.
-pub fn received(name: &str, from: u64, to: u64) -> Fact {
-    Fact::BatchReceived {
+pub fn received(name: &str, from: u64, to: u64) -> Event {
+    Event::BatchReceived {
         batch_id: batch_id(name),
         hash: format!("hash of {name}"),
         from,
@@ -256,35 +256,35 @@ pub fn received(name: &str, from: u64, to: u64) -> Fact {
 }
 
 /// It was told to stop.
-pub fn stop_requested() -> Fact {
-    Fact::StopRequested { then: Then::default() }
+pub fn stop_requested() -> Event {
+    Event::StopRequested { then: Then::default() }
 }
 
 /// It was told to stop, and to start again.
-pub fn restart_requested() -> Fact {
-    Fact::StopRequested { then: Then { update: None, start: true } }
+pub fn restart_requested() -> Event {
+    Event::StopRequested { then: Then { update: None, start: true } }
 }
 
 /// It was told to stop, to become `spec` and, if so, to start again; asked by a user with the command `command`, of this hash.
-pub fn update_requested(spec: PipelineSpec, start: bool, command: &str, hash: u64) -> Fact {
+pub fn update_requested(spec: PipelineSpec, start: bool, command: &str, hash: u64) -> Event {
     let by = Asked { actor: user(), reason: None, trace: None, command: command_id(command), hash: Some(hash) };
     let wanted = wanted(spec, true);
-    Fact::StopRequested { then: Then { update: Some(Box::new(Update { wanted, by })), start } }
+    Event::StopRequested { then: Then { update: Some(Box::new(Update { wanted, by })), start } }
 }
 
 /// It has stopped, and all is settled.
-pub fn stopped() -> Fact {
-    Fact::PipelineStopped { settled: true }
+pub fn stopped() -> Event {
+    Event::PipelineStopped { settled: true }
 }
 
 /// It failed, and waits for a user.
-pub fn failed() -> Fact {
-    Fact::PipelineFailed { cause: cause(false), restart_at: None }
+pub fn failed() -> Event {
+    Event::PipelineFailed { cause: cause(false), restart_at: None }
 }
 
 /// It failed, and is started again at [`NOW`].
-pub fn failed_for_now() -> Fact {
-    Fact::PipelineFailed { cause: cause(true), restart_at: Some(NOW) }
+pub fn failed_for_now() -> Event {
+    Event::PipelineFailed { cause: cause(true), restart_at: Some(NOW) }
 }
 
 /// Make it.

@@ -16,7 +16,7 @@ pub use build::*;
 pub use samples::samples;
 pub use table::{Cell, diagram, matrix, states, table};
 
-use super::{Command, Decision, Effect, Event, Fact, Rejected, State, decide, evolve};
+use super::{Command, Decision, Effect, Event, RecordedEvent, Rejected, State, decide, evolve};
 use crate::{id::Actor, time::Timestamp};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -26,17 +26,17 @@ pub struct Given {
     /// What it is.
     pub state: State,
     /// What has happened to it.
-    pub history: Vec<Event>,
+    pub history: Vec<RecordedEvent>,
 }
 
-/// A pipeline to which these facts have happened: one a second from [`EPOCH`], each by its own command
+/// A pipeline to which these events have happened: one a second from [`EPOCH`], each by its own command
 /// (`given-1`, `given-2`, …) of [`user`], those of the run by the system.
 ///
 /// # Panics
 /// If they can't follow on each other.
 #[track_caller]
-pub fn given(facts: impl IntoIterator<Item = Fact>) -> Given {
-    facts.into_iter().fold(Given { state: State::Empty, history: Vec::new() }, Given::and)
+pub fn given(events: impl IntoIterator<Item = Event>) -> Given {
+    events.into_iter().fold(Given { state: State::Empty, history: Vec::new() }, Given::and)
 }
 
 impl Given {
@@ -46,18 +46,18 @@ impl Given {
     /// If it can't follow.
     #[must_use]
     #[track_caller]
-    pub fn and(self, fact: Fact) -> Self {
+    pub fn and(self, event: Event) -> Self {
         let number = self.history.len() + 1;
         let at = EPOCH.plus_millis(1_000 * i64::try_from(number).unwrap_or(i64::MAX));
-        let (actor, command) = (usual_actor(&fact), command_id(&format!("given-{number}")));
+        let (actor, command) = (usual_actor(&event), command_id(&format!("given-{number}")));
         let hash = (!actor.is_system()).then_some(number as u64);
         let number = self.state.events() + 1;
-        let event = Event { number, at, actor, reason: None, trace: None, command, hash, fact };
+        let event = RecordedEvent { number, at, actor, reason: None, trace: None, command, hash, event };
         self.follow(event)
     }
 
     #[track_caller]
-    fn follow(mut self, event: Event) -> Self {
+    fn follow(mut self, event: RecordedEvent) -> Self {
         match evolve(&id(), self.state, &event) {
             Ok(state) => self.state = state,
             Err(corrupt) => panic!("{corrupt}: {event:?}"),
@@ -105,14 +105,14 @@ impl Then {
         }
     }
 
-    /// These facts, and no others, have happened.
+    /// These events, and no others, have happened.
     ///
     /// # Panics
     /// If not.
     #[track_caller]
-    pub fn then(self, facts: impl IntoIterator<Item = Fact>) -> Self {
-        let happened: Vec<_> = self.decision().events.iter().map(|event| event.fact.clone()).collect();
-        assert_eq!(happened, facts.into_iter().collect::<Vec<_>>());
+    pub fn then(self, events: impl IntoIterator<Item = Event>) -> Self {
+        let happened: Vec<_> = self.decision().events.iter().map(|event| event.event.clone()).collect();
+        assert_eq!(happened, events.into_iter().collect::<Vec<_>>());
         self
     }
 
@@ -161,25 +161,25 @@ impl Then {
     }
 }
 
-fn usual_actor(fact: &Fact) -> Actor {
-    match fact {
-        Fact::RunOpened { .. }
-        | Fact::PartitionsPlanned { .. }
-        | Fact::BatchProcessed { .. }
-        | Fact::SchemaChanged { .. }
-        | Fact::RecordsLost(_)
-        | Fact::DeadLettersJoined { .. }
-        | Fact::PipelineFailed { .. }
-        | Fact::PipelineCompleted
-        | Fact::PipelineStopped { .. } => Actor::system(),
-        Fact::PipelineCreated { .. }
-        | Fact::PipelineUpdated { .. }
-        | Fact::UpdateRefused { .. }
-        | Fact::PipelineStarted { .. }
-        | Fact::StopRequested { .. }
-        | Fact::BatchReceived { .. }
-        | Fact::CheckpointReset { .. }
-        | Fact::PipelineDeleted => user(),
+fn usual_actor(event: &Event) -> Actor {
+    match event {
+        Event::RunOpened { .. }
+        | Event::PartitionsPlanned { .. }
+        | Event::BatchProcessed { .. }
+        | Event::SchemaChanged { .. }
+        | Event::RecordsLost(_)
+        | Event::DeadLettersJoined { .. }
+        | Event::PipelineFailed { .. }
+        | Event::PipelineCompleted
+        | Event::PipelineStopped { .. } => Actor::system(),
+        Event::PipelineCreated { .. }
+        | Event::PipelineUpdated { .. }
+        | Event::UpdateRefused { .. }
+        | Event::PipelineStarted { .. }
+        | Event::StopRequested { .. }
+        | Event::BatchReceived { .. }
+        | Event::CheckpointReset { .. }
+        | Event::PipelineDeleted => user(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::build::{
 use crate::{
     id::{Epoch, RunId},
     pipeline::{
-        Event, Fact,
+        Event, RecordedEvent,
         event::{LaneOpened, LaneProgress, NewGeneration, Recovery, Retargeted},
     },
     position::Position,
@@ -18,10 +18,10 @@ use serde_json::json;
 
 /// One event of each kind, with every optional part filled in somewhere. In the order of a life, but not a history:
 /// some of them exclude each other.
-pub fn samples() -> Vec<Event> {
-    let facts = [
+pub fn samples() -> Vec<RecordedEvent> {
+    let events = [
         super::created_as(full_spec()),
-        Fact::PipelineUpdated {
+        Event::PipelineUpdated {
             spec: Box::new(super::redirected()),
             generation: Some(NewGeneration {
                 settled: vec![full_lane(3)],
@@ -33,12 +33,12 @@ pub fn samples() -> Vec<Event> {
             pushes: super::pushes(&super::redirected()),
         },
         super::updated_at(super::refiltered(), 300),
-        Fact::UpdateRefused {
+        Event::UpdateRefused {
             code: "unsettled".into(),
             message: "the sink could not be checked: no route to host".into(),
         },
-        Fact::PipelineStarted { lanes: 2, attempt: 1 },
-        Fact::BatchReceived {
+        Event::PipelineStarted { lanes: 2, attempt: 1 },
+        Event::BatchReceived {
             batch_id: batch_id("batch-1"),
             hash: "9f86d081884c7d65".into(),
             from: 400,
@@ -46,7 +46,7 @@ pub fn samples() -> Vec<Event> {
             bytes: 100,
             chunk: chunk("ingest-1"),
         },
-        Fact::RunOpened {
+        Event::RunOpened {
             run: RunId(1_767_225_600),
             epoch: Epoch(7),
             lanes: vec![
@@ -59,17 +59,17 @@ pub fn samples() -> Vec<Event> {
             ],
             versions: Some(1_000),
         },
-        Fact::PartitionsPlanned { run: RunId(1_767_225_600), planned: planned() },
-        Fact::SchemaChanged { learned: learned(Type::Decimal { precision: 12, scale: 2 }) },
-        Fact::BatchProcessed { run: RunId(1_767_225_600), lanes: vec![full_lane(5)], versions: Some(2_000) },
-        Fact::RecordsLost(ten_lost()),
-        Fact::DeadLettersJoined { first: 0, count: 2, into: dead_letters("joined-0-30", 30) },
-        Fact::PipelineFailed { cause: cause(true), restart_at: Some(EPOCH.plus_millis(10_000)) },
+        Event::PartitionsPlanned { run: RunId(1_767_225_600), planned: planned() },
+        Event::SchemaChanged { learned: learned(Type::Decimal { precision: 12, scale: 2 }) },
+        Event::BatchProcessed { run: RunId(1_767_225_600), lanes: vec![full_lane(5)], versions: Some(2_000) },
+        Event::RecordsLost(ten_lost()),
+        Event::DeadLettersJoined { first: 0, count: 2, into: dead_letters("joined-0-30", 30) },
+        Event::PipelineFailed { cause: cause(true), restart_at: Some(EPOCH.plus_millis(10_000)) },
         super::restart_requested(),
         super::update_requested(super::refiltered(), true, "command-1", 1),
-        Fact::PipelineStopped { settled: false },
-        Fact::PipelineCompleted,
-        Fact::CheckpointReset {
+        Event::PipelineStopped { settled: false },
+        Event::PipelineCompleted,
+        Event::CheckpointReset {
             to: "beginning".into(),
             generation: NewGeneration {
                 lost: Some(4),
@@ -78,9 +78,9 @@ pub fn samples() -> Vec<Event> {
                 ..generation(3, at(0))
             },
         },
-        Fact::PipelineDeleted,
+        Event::PipelineDeleted,
     ];
-    let event = |(number, fact): (i64, Fact)| Event {
+    let event = |(number, event): (i64, Event)| RecordedEvent {
         number: number.unsigned_abs(),
         at: EPOCH.plus_millis(1_000 * number),
         actor: user(),
@@ -88,9 +88,9 @@ pub fn samples() -> Vec<Event> {
         trace: None,
         command: command_id(&format!("command-{number}")),
         hash: Some(number.unsigned_abs()),
-        fact,
+        event,
     };
-    (1_i64..).zip(facts).map(event).collect()
+    (1_i64..).zip(events).map(event).collect()
 }
 
 /// A spec that sets everything.

@@ -74,8 +74,8 @@ pub fn states() -> Vec<(&'static str, Given)> {
         ("stopped", stopped.clone()),
         ("failed", running.clone().and(failed())),
         ("retrying", running.clone().and(failed_for_now())),
-        ("completed", running.and(crate::pipeline::Fact::PipelineCompleted)),
-        ("deleted", stopped.and(crate::pipeline::Fact::PipelineDeleted)),
+        ("completed", running.and(crate::pipeline::Event::PipelineCompleted)),
+        ("deleted", stopped.and(crate::pipeline::Event::PipelineDeleted)),
     ]
 }
 
@@ -135,7 +135,7 @@ pub fn table() -> Vec<Cell> {
     let cell = |name, given: &Given, (words, command): &(&'static str, Command)| {
         let then = given.clone().when(command.clone());
         let outcome = then.outcome.clone().map(|decision| Outcome {
-            events: decision.events.iter().map(|event| event.fact.name()).collect(),
+            events: decision.events.iter().map(|event| event.event.name()).collect(),
             effects: decision.effects,
             to: phase(&then.after().state),
         });

@@ -1,5 +1,5 @@
 use dataflow_core::{
-    pipeline::{Command, Fact, Rejected, Request, testing::*},
+    pipeline::{Command, Event, Rejected, Request, testing::*},
     spec::PipelineSpec,
 };
 
@@ -42,7 +42,7 @@ fn a_version_of_nothing_does_not_fit() {
 #[test]
 fn made_again_it_goes_on_counting_versions_and_knows_old_commands() {
     let again =
-        given([created(), updated(described()), Fact::PipelineDeleted]).when(create()).then([created()]).after();
+        given([created(), updated(described()), Event::PipelineDeleted]).when(create()).then([created()]).after();
     let pipeline = again.state.pipeline().unwrap();
     assert_eq!(pipeline.version, 4);
     assert_eq!(pipeline.spec, spec());

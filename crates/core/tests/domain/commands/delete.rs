@@ -1,11 +1,11 @@
 use dataflow_core::{
     id::RunId,
-    pipeline::{Command, Fact, Rejected, Request, State, Status, event::LaneProgress, testing::*},
+    pipeline::{Command, Event, Rejected, Request, State, Status, event::LaneProgress, testing::*},
 };
 
 #[test]
 fn what_does_not_run_can_be_deleted() {
-    for end in [stopped(), Fact::PipelineCompleted, failed(), failed_for_now()] {
+    for end in [stopped(), Event::PipelineCompleted, failed(), failed_for_now()] {
         let mut past = given([created(), started(), opened(10, 0)]);
         if end == stopped() {
             past = past.and(stop_requested());
@@ -13,7 +13,7 @@ fn what_does_not_run_can_be_deleted() {
         let after = past
             .and(end)
             .when(Request::Delete { discard: false })
-            .then([Fact::PipelineDeleted])
+            .then([Event::PipelineDeleted])
             .then_effects([])
             .after();
         assert_eq!(after.state.status(), Status::Absent);
@@ -41,17 +41,17 @@ fn what_waits_to_be_delivered_is_given_up_only_where_that_is_asked_for() {
     let waits = given([created(), received("a", 0, 60), received("b", 60, 101)]);
     let refused = waits.clone().when(Request::Delete { discard: false }).then_rejected("undelivered");
     assert_eq!(refused, Rejected::Undelivered { records: 101, dead_letters: 0 });
-    waits.when(Request::Delete { discard: true }).then([Fact::PipelineDeleted]);
+    waits.when(Request::Delete { discard: true }).then([Event::PipelineDeleted]);
 }
 
 /// Dead letters are records that are delivered nowhere: they go with the pipeline only where that is asked for.
 #[test]
 fn dead_letters_are_given_up_only_where_that_is_asked_for() {
     let dead = LaneProgress { chunks: vec![dead_letters("1", 20), dead_letters("2", 3)], ..lane(1) };
-    let processed = Fact::BatchProcessed { run: RunId(10), lanes: vec![dead], versions: None };
-    let past = given([created(), started(), opened(10, 0), processed, Fact::PipelineCompleted]);
+    let processed = Event::BatchProcessed { run: RunId(10), lanes: vec![dead], versions: None };
+    let past = given([created(), started(), opened(10, 0), processed, Event::PipelineCompleted]);
     let refused = past.clone().when(Request::Delete { discard: false }).then_rejected("undelivered");
     assert_eq!(refused, Rejected::Undelivered { records: 0, dead_letters: 23 });
     assert_eq!(refused.to_string(), "deleting it would lose 23 dead letter(s)");
-    past.when(Request::Delete { discard: true }).then([Fact::PipelineDeleted]);
+    past.when(Request::Delete { discard: true }).then([Event::PipelineDeleted]);
 }

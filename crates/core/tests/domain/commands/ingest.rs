@@ -1,6 +1,6 @@
 use dataflow_core::{
     pipeline::{
-        Command, Effect, Fact, Rejected, Request,
+        Command, Effect, Event, Rejected, Request,
         state::{Inbox, Received},
         testing::*,
     },
@@ -12,7 +12,7 @@ fn inbox(given: &Given) -> &Inbox {
     &given.state.pipeline().unwrap().inbox
 }
 
-fn with_source(source: serde_json::Value) -> Fact {
+fn with_source(source: serde_json::Value) -> Event {
     let spec = PipelineSpec { source: component(source), ..spec() };
     created_as(spec)
 }

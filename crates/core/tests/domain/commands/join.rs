@@ -2,7 +2,7 @@ use dataflow_core::{
     chunk::ChunkRef,
     id::RunId,
     limits::{JOINED_LETTERS, NAMED_CHUNKS},
-    pipeline::{Fact, Request, event::LaneProgress, testing::*},
+    pipeline::{Event, Request, event::LaneProgress, testing::*},
 };
 
 fn with(chunks: impl IntoIterator<Item = ChunkRef>) -> Given {
@@ -11,7 +11,7 @@ fn with(chunks: impl IntoIterator<Item = ChunkRef>) -> Given {
         created(),
         started(),
         opened(10, 0),
-        Fact::BatchProcessed { run: RunId(10), lanes: vec![lane], versions: None },
+        Event::BatchProcessed { run: RunId(10), lanes: vec![lane], versions: None },
     ])
 }
 

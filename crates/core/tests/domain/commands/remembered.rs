@@ -1,6 +1,6 @@
 use dataflow_core::{
     limits::{REMEMBERED_COMMANDS, REMEMBERED_COMMANDS_MS},
-    pipeline::{Command, Fact, Request, testing::*},
+    pipeline::{Command, Event, Request, testing::*},
 };
 
 #[test]
@@ -60,7 +60,7 @@ fn a_command_that_was_turned_down_may_be_sent_again() {
     let running = given([created(), started(), opened(10, 0)]);
     running.clone().when(Command::from(Request::Delete { discard: false }).named("d")).then_rejected("not-allowed");
     let stopped = running.and(stop_requested()).and(stopped());
-    stopped.when(Command::from(Request::Delete { discard: false }).named("d")).then([Fact::PipelineDeleted]);
+    stopped.when(Command::from(Request::Delete { discard: false }).named("d")).then([Event::PipelineDeleted]);
 }
 
 #[test]

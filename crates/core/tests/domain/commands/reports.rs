@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{
-        Command, Effect, Fact, Request, State, Status,
+        Command, Effect, Event, Request, State, Status,
         event::{Cause, LaneOpened, LaneProgress, Lost, Planned, Recovery},
         testing::*,
     },
@@ -42,7 +42,7 @@ fn a_run_never_goes_on_behind_the_journal() {
 #[test]
 fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
     let running =
-        running().and(Fact::BatchProcessed { run: RunId(10), lanes: vec![dead(2, &["1", "2"])], versions: None });
+        running().and(Event::BatchProcessed { run: RunId(10), lanes: vec![dead(2, &["1", "2"])], versions: None });
     // Its writer did not know yet that the journal had chunk 2.
     let adopted = LaneOpened { decision: Recovery::TokenAdopted, ..lane_opened(dead(4, &["2", "3", "4"])) };
     let request = Request::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted], versions: None };
@@ -58,7 +58,7 @@ fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
 #[test]
 fn progress_is_absolute_and_by_lane() {
     let first = running().when(report(vec![lane(1), of_lane(1, 1)])).after();
-    let second = first.when(report(vec![of_lane(1, 5)])).then([Fact::BatchProcessed {
+    let second = first.when(report(vec![of_lane(1, 5)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![lane(1), of_lane(1, 5)],
         versions: None,
@@ -82,10 +82,10 @@ fn of_many_positions_only_those_are_said_that_have_changed() {
     let said = |given: &Given, reported| {
         let then = given.clone().when(report(reported));
         let decision = then.decision().clone();
-        let Fact::BatchProcessed { lanes, .. } = &decision.events[0].fact else { panic!("{decision:?}") };
+        let Event::BatchProcessed { lanes, .. } = &decision.events[0].event else { panic!("{decision:?}") };
         (lanes.iter().map(|lane| lane.positions.len()).collect::<Vec<_>>(), then.after())
     };
-    let opened = Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![], versions: None };
+    let opened = Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![], versions: None };
     let (lengths, few) =
         said(&given([created(), started(), opened]), vec![lane_at(0, 1, at(200, 0)), lane_at(1, 1, at(50, 0))]);
     assert_eq!(lengths, [200, 50]);
@@ -100,7 +100,7 @@ fn of_many_positions_only_those_are_said_that_have_changed() {
     many.clone().when(report(vec![lane_at(0, 4, at(5_000, 8))])).then_nothing();
     // A run that opens says all of them, and takes the place of what was known.
     let opened = LaneOpened { progress: lane_at(0, 4, at(4_000, 9)), ..lane_opened(lane(4)) };
-    let again = many.and(Fact::RunOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![opened], versions: None });
+    let again = many.and(Event::RunOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![opened], versions: None });
     assert!(again.state.pipeline().unwrap().progress.by_lane[&0].positions == at(4_000, 9));
 }
 
@@ -116,7 +116,7 @@ fn progress_is_no_change_of_the_pipeline() {
 fn what_is_known_is_no_progress() {
     let running = running().and(processed(10, 3));
     running.clone().when(report_progress(10, 3)).then_nothing();
-    running.clone().when(report(vec![lane(3), of_lane(1, 1)])).then([Fact::BatchProcessed {
+    running.clone().when(report(vec![lane(3), of_lane(1, 1)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![lane(3), of_lane(1, 1)],
         versions: None,
@@ -133,7 +133,7 @@ fn a_handle_that_moved_is_progress_without_a_commit() {
 
 #[test]
 fn progress_ends_a_row_of_failed_attempts() {
-    let retried = running().and(failed_for_now()).and(Fact::PipelineStarted { lanes: 1, attempt: 4 });
+    let retried = running().and(failed_for_now()).and(Event::PipelineStarted { lanes: 1, attempt: 4 });
     let attempt = |given: &Given| match &given.state {
         State::Running(running) => running.attempt,
         other => panic!("{other:?}"),
@@ -157,21 +157,21 @@ fn only_the_open_run_reports() {
 fn types_only_widen() {
     let learn = |ty| Request::ReportSchema { run: RunId(10), learned: learned(ty) };
     let known =
-        running().when(learn(Type::Bigint)).then([Fact::SchemaChanged { learned: learned(Type::Bigint) }]).after();
+        running().when(learn(Type::Bigint)).then([Event::SchemaChanged { learned: learned(Type::Bigint) }]).after();
     known.clone().when(learn(Type::Integer)).then_nothing();
-    known.when(learn(Type::Double)).then([Fact::SchemaChanged { learned: learned(Type::Double) }]);
+    known.when(learn(Type::Double)).then([Event::SchemaChanged { learned: learned(Type::Double) }]);
 }
 
 #[test]
 fn lost_records_are_named_once() {
     let lose = |lost| Request::ReportLost { run: RunId(10), lost };
-    let named = running().when(lose(ten_lost())).then([Fact::RecordsLost(ten_lost())]).after();
+    let named = running().when(lose(ten_lost())).then([Event::RecordsLost(ten_lost())]).after();
     // A run that ends before a checkpoint is behind them is followed by one that finds the same, or more.
     named.clone().when(lose(ten_lost())).then_nothing();
     let more = Lost { records: 12, ..ten_lost() };
-    named.clone().when(lose(more.clone())).then([Fact::RecordsLost(more)]);
+    named.clone().when(lose(more.clone())).then([Event::RecordsLost(more)]);
     // Behind a checkpoint it is another loss.
-    named.and(processed(10, 1)).when(lose(ten_lost())).then([Fact::RecordsLost(ten_lost())]);
+    named.and(processed(10, 1)).when(lose(ten_lost())).then([Event::RecordsLost(ten_lost())]);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_run_stops_only_if_it_was_told_to() {
     running().when(report_stopped(10)).then_rejected("stale-run");
     let stopping = running().and(stop_requested());
     let unsettled = Request::ReportStopped { run: RunId(10), settled: false, update: None };
-    stopping.clone().when(unsettled).then([Fact::PipelineStopped { settled: false }]);
+    stopping.clone().when(unsettled).then([Event::PipelineStopped { settled: false }]);
     // It may have been told so before it was open.
     stopping.when(report_stopped(11)).then([stopped()]);
     given([created(), started(), stop_requested()]).when(report_stopped(1)).then([stopped()]);
@@ -188,7 +188,7 @@ fn a_run_stops_only_if_it_was_told_to() {
 #[test]
 fn a_failure_is_tried_again_as_the_policy_says() {
     let later = NOW.plus_millis(1_000);
-    let failed = |restart_at, retryable| [Fact::PipelineFailed { cause: cause(retryable), restart_at }];
+    let failed = |restart_at, retryable| [Event::PipelineFailed { cause: cause(retryable), restart_at }];
     running().when(report_failed(10, true)).then(failed(Some(later), true)).then_effects([Effect::RestartAt(later)]);
     running().when(report_failed(10, false)).then(failed(None, false)).then_effects([]);
     running().when(report_failed(11, true)).then_effects([Effect::RestartAt(later)]);
@@ -210,7 +210,7 @@ fn a_failure_keeps_its_cause_and_time() {
 
 #[test]
 fn a_failure_while_stopping_ends_the_stop() {
-    let unsettled = Fact::PipelineStopped { settled: false };
+    let unsettled = Event::PipelineStopped { settled: false };
     running().and(stop_requested()).when(report_failed(10, true)).then([unsettled.clone()]).then_effects([]);
     let restarted = running().and(restart_requested()).when(report_failed(10, false));
     restarted.then([unsettled, started()]).then_effects([Effect::StartRun]);
@@ -218,11 +218,11 @@ fn a_failure_while_stopping_ends_the_stop() {
 
 #[test]
 fn a_bounded_source_ends() {
-    let after = running().when(report_completed(10)).then([Fact::PipelineCompleted]).then_effects([]).after();
+    let after = running().when(report_completed(10)).then([Event::PipelineCompleted]).then_effects([]).after();
     assert_eq!(after.state.status(), Status::Completed);
-    running().and(stop_requested()).when(report_completed(10)).then([Fact::PipelineCompleted]);
+    running().and(stop_requested()).when(report_completed(10)).then([Event::PipelineCompleted]);
     let restarted = running().and(restart_requested()).when(report_completed(10));
-    restarted.then([Fact::PipelineCompleted, started()]).then_effects([Effect::StartRun]);
+    restarted.then([Event::PipelineCompleted, started()]).then_effects([Effect::StartRun]);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn reports_take_no_command_id() {
 fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
     let behind = Cause { code: Cause::JOURNAL_BEHIND.into(), ..cause(false) };
     let report = || Request::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, update: None };
-    let failed = || Fact::PipelineFailed { cause: behind.clone(), restart_at: None };
+    let failed = || Event::PipelineFailed { cause: behind.clone(), restart_at: None };
     for request in [stop_requested(), restart_requested()] {
         let stopping = given([created(), started(), request]);
         let failed = stopping.when(report()).then([failed()]).then_effects([]).after();
@@ -256,14 +256,14 @@ fn a_lane_that_has_not_moved_is_said_again_without_what_is_said_once() {
     let first = LaneProgress { handle: handle.clone(), warnings: warnings.into_iter().collect(), ..dead(1, &["1"]) };
     let known = running().when(report(vec![first, of_lane(1, 1)])).after();
     let still = LaneProgress { handle: handle.clone(), ..lane(1) };
-    known.clone().when(report(vec![of_lane(1, 2)])).then([Fact::BatchProcessed {
+    known.clone().when(report(vec![of_lane(1, 2)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![still, of_lane(1, 2)],
         versions: None,
     }]);
     // One that has moved says again what its sink has to find, too.
     let moved = LaneProgress { handle, ..lane(2) };
-    known.when(report(vec![lane(2)])).then([Fact::BatchProcessed {
+    known.when(report(vec![lane(2)])).then([Event::BatchProcessed {
         run: RunId(10),
         lanes: vec![moved, of_lane(1, 1)],
         versions: None,
@@ -274,7 +274,7 @@ fn a_lane_that_has_not_moved_is_said_again_without_what_is_said_once() {
 fn versions_are_reserved_before_they_are_written_and_never_twice() {
     let progress = |lanes, versions| Request::ReportProgress { run: RunId(10), lanes, versions: Some(versions) };
     let known = |given: &Given| given.state.pipeline().unwrap().versions;
-    let opened = given([created(), started()]).and(Fact::RunOpened {
+    let opened = given([created(), started()]).and(Event::RunOpened {
         run: RunId(10),
         epoch: Epoch(7),
         lanes: vec![lane_opened(lane(0))],
@@ -288,14 +288,14 @@ fn versions_are_reserved_before_they_are_written_and_never_twice() {
     assert_eq!(known(&moved), 2_000, "they never fall");
     // Whatever comes next, a run begins after them.
     let stopped = moved.and(stop_requested()).and(stopped());
-    let again = stopped.clone().and(started()).and(Fact::RunOpened {
+    let again = stopped.clone().and(started()).and(Event::RunOpened {
         run: RunId(11),
         epoch: Epoch(8),
         lanes: vec![lane_opened(lane(1))],
         versions: None,
     });
     assert_eq!(known(&again), 2_000);
-    let anew = stopped.and(Fact::PipelineDeleted).and(created());
+    let anew = stopped.and(Event::PipelineDeleted).and(created());
     assert_eq!(known(&anew), 2_000, "a pipeline that was deleted and made again may write to the same target");
 }
 
@@ -311,11 +311,11 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
             lane: *lane,
             begin: Position::offset(*begin),
         });
-        Fact::PartitionsPlanned { run: RunId(10), planned: planned.collect() }
+        Event::PartitionsPlanned { run: RunId(10), planned: planned.collect() }
     };
-    let two_lanes = Fact::PipelineStarted { lanes: 2, attempt: 0 };
+    let two_lanes = Event::PipelineStarted { lanes: 2, attempt: 0 };
     let moved = LaneProgress { lane: 1, positions: [("b".into(), Position::offset(40))].into(), ..lane(0) };
-    let opened = Fact::RunOpened {
+    let opened = Event::RunOpened {
         run: RunId(10),
         epoch: Epoch(7),
         lanes: vec![lane_opened(LaneProgress { positions: [].into(), ..lane(0) }), lane_opened(moved)],
@@ -331,7 +331,7 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     let at = |name| progress.position(name).and_then(Position::as_offset);
     assert_eq!(["a", "b", "c", "e"].map(at), [Some(5), Some(40), Some(0), Some(2)]);
     // Before a run is open, it plans which lanes there are by then; a lane of which the sink knows more keeps what it has moved.
-    let started = |lanes| Fact::PipelineStarted { lanes, attempt: 0 };
+    let started = |lanes| Event::PipelineStarted { lanes, attempt: 0 };
     let early = given([created(), started(3)]).when(found(&[("a", 5), ("b", 7), ("c", 0)]));
     let early = early.then([planned(&[("a", 0, 5), ("b", 1, 7), ("c", 2, 0)])]).after();
     // What the sink says of where the generation began holds, as long as no lane is open.
@@ -340,7 +340,7 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     let fewer = early.and(stop_requested()).and(stopped()).and(started(2));
     let moved = LaneProgress { lane: 1, positions: [("a".into(), Position::offset(40))].into(), ..lane(1) };
     let open =
-        |moved| Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(moved)], versions: None };
+        |moved| Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(moved)], versions: None };
     let lanes = |given: &Given| given.state.pipeline().unwrap().progress.plan.values().copied().collect::<Vec<_>>();
     assert_eq!(lanes(&fewer), [0, 1, 0]);
     assert_eq!(lanes(&fewer.and(open(moved))), [1, 1, 0]);

@@ -2,7 +2,7 @@ use dataflow_core::{
     id::{Epoch, RunId},
     ledger::Counters,
     pipeline::{
-        Fact, Request, State, Status,
+        Event, Request, State, Status,
         command::Settlement,
         event::{LaneProgress, Lost},
         testing::*,
@@ -46,7 +46,7 @@ fn the_ledger_and_dead_letters_stay_and_the_lanes_begin_anew() {
     assert_eq!(progress.earlier, counters(200));
     assert_eq!(progress.dead_letters, [dead_letters("2", 10)]);
     assert_eq!((progress.lanes, progress.at), (None, None));
-    after.when(start()).then([Fact::PipelineStarted { lanes: 3, attempt: 0 }]);
+    after.when(start()).then([Event::PipelineStarted { lanes: 3, attempt: 0 }]);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn only_while_it_does_not_run() {
 fn what_becomes_of_its_status() {
     let status = |given: Given| given.when(reset(settled(1))).after().state.status();
     assert_eq!(status(given([created()])), Status::Configured);
-    assert_eq!(status(half_done().and(Fact::PipelineCompleted)), Status::Stopped);
+    assert_eq!(status(half_done().and(Event::PipelineCompleted)), Status::Stopped);
     let after = half_done().and(failed_for_now()).when(reset(settled(1))).after();
     assert!(matches!(after.state, State::Failed(failed) if failed.restart_at.is_none()));
 }
@@ -166,9 +166,9 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
     let at = |sequence, position: u64| LaneProgress { positions: file(position), ..lane(sequence) };
     let run = |run: u64, sequence, position| {
         let opened =
-            Fact::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(at(0, 0))], versions: None };
+            Event::RunOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(at(0, 0))], versions: None };
         let lanes = vec![at(sequence, position)];
-        let processed = Fact::BatchProcessed { run: RunId(run), lanes, versions: None };
+        let processed = Event::BatchProcessed { run: RunId(run), lanes, versions: None };
         [started(), opened, processed, stop_requested(), stopped()]
     };
     let progress = |given: &Given| given.state.pipeline().unwrap().progress.clone();
@@ -225,7 +225,7 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
 /// What users are told of a change outlives whoever made it.
 #[test]
 fn a_refused_update_is_told_until_the_next_change() {
-    let refused = Fact::UpdateRefused { code: "unsettled".into(), message: "no route to host".into() };
+    let refused = Event::UpdateRefused { code: "unsettled".into(), message: "no route to host".into() };
     let told = half_done().and(stop_requested()).and(stopped()).and(refused);
     let notes = |given: &Given| given.state.pipeline().unwrap().progress.notes.clone();
     assert!(notes(&told).get("update-refused", "").unwrap().message.contains("(unsettled): no route to host"));

@@ -1,6 +1,6 @@
 use dataflow_core::{
     limits::MAX_LANES,
-    pipeline::{Command, Effect, Fact, Request, State, testing::*},
+    pipeline::{Command, Effect, Event, Request, State, testing::*},
 };
 
 #[test]
@@ -10,7 +10,7 @@ fn what_does_not_run_is_started() {
         ran.clone().and(stop_requested()).and(stopped()),
         ran.clone().and(failed()),
         ran.clone().and(failed_for_now()),
-        ran.and(Fact::PipelineCompleted),
+        ran.and(Event::PipelineCompleted),
     ] {
         past.when(start()).then([started()]).then_effects([Effect::StartRun]);
     }
@@ -18,14 +18,14 @@ fn what_does_not_run_is_started() {
 
 #[test]
 fn lanes_are_fixed_once_a_run_was_opened_in_a_generation() {
-    let three = Fact::PipelineStarted { lanes: 3, attempt: 0 };
+    let three = Event::PipelineStarted { lanes: 3, attempt: 0 };
     given([created()]).when(start()).then([three.clone()]);
     // The builders' pipeline was started with one; until a run was opened, nothing depends on it.
     given([created(), started(), stop_requested(), stopped()]).when(start()).then([three.clone()]).after();
     given([created(), started(), failed_for_now()]).when(start()).then([three]);
     given([created(), started(), opened(10, 0), stop_requested(), stopped()]).when(start()).then([started()]);
     given([created()]).when(Request::Start { lanes: 0 }).then([started()]);
-    let most = Fact::PipelineStarted { lanes: MAX_LANES, attempt: 0 };
+    let most = Event::PipelineStarted { lanes: MAX_LANES, attempt: 0 };
     given([created()]).when(Request::Start { lanes: 1_000 }).then([most]);
 }
 
@@ -41,7 +41,7 @@ fn the_policy_counts_its_attempts_and_a_user_begins_anew() {
     let retried = failed.when(Command::from(start()).by_system()).after();
     assert!(matches!(&retried.state, State::Running(running) if running.attempt == 1));
     let failed = retried.and(failed_for_now());
-    failed.clone().when(Command::from(start()).by_system()).then([Fact::PipelineStarted { lanes: 1, attempt: 2 }]);
+    failed.clone().when(Command::from(start()).by_system()).then([Event::PipelineStarted { lanes: 1, attempt: 2 }]);
     failed.when(start()).then([started()]);
 }
 

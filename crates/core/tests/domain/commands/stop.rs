@@ -1,4 +1,4 @@
-use dataflow_core::pipeline::{Effect, Fact, State, Status, testing::*};
+use dataflow_core::pipeline::{Effect, Event, State, Status, testing::*};
 
 fn running() -> Given {
     given([created(), started(), opened(10, 0)])
@@ -49,7 +49,7 @@ fn a_failed_one_is_not_tried_again() {
 
 #[test]
 fn what_does_not_run_cannot_be_stopped() {
-    for past in [given([created()]), running().and(failed()), running().and(Fact::PipelineCompleted)] {
+    for past in [given([created()]), running().and(failed()), running().and(Event::PipelineCompleted)] {
         past.when(stop()).then_rejected("not-allowed");
     }
 }

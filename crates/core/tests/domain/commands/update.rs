@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Epoch, Generation, RunId},
     pipeline::{
-        Command, Effect, Fact, Rejected, Request, State, Status,
+        Command, Effect, Event, Rejected, Request, State, Status,
         command::{Change, Prepared, Settlement},
         event::{LaneProgress, NewGeneration, Retargeted},
         testing::*,
@@ -19,7 +19,7 @@ fn ran() -> Given {
 }
 
 fn schema_known(given: Given) -> Given {
-    given.and(Fact::SchemaChanged { learned: learned(Type::Bigint) })
+    given.and(Event::SchemaChanged { learned: learned(Type::Bigint) })
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn another_sink_starts_a_generation_that_goes_on_where_the_old_one_was() {
         ..generation(2, at(0))
     };
     // All that was ever pushed is behind the checkpoint; nothing was pushed here, so the inbox begins at 0.
-    let then = then.then([Fact::PipelineUpdated {
+    let then = then.then([Event::PipelineUpdated {
         spec: Box::new(redirected()),
         generation: Some(begun),
         positions: None,
@@ -122,7 +122,7 @@ fn of_any_chain_of_targets_each_lacks_what_went_to_the_others() {
                 number += 1;
                 let begun =
                     NewGeneration { settled: settled().into_iter().collect(), ..generation(number, Positions::new()) };
-                past = past.and(Fact::CheckpointReset { to: "beginning".into(), generation: begun });
+                past = past.and(Event::CheckpointReset { to: "beginning".into(), generation: begun });
                 held = [0; 4];
                 continue;
             }
@@ -162,7 +162,7 @@ fn another_target_lacks_what_was_delivered() {
     assert_eq!(delivered(&ran()), counters(300).delivered);
     unasked(&given([created(), started(), failed()])).after();
     // What went to an earlier one is not counted again, nor what is read again from the beginning.
-    let begin_again = |to: &str| Fact::CheckpointReset { to: to.into(), generation: generation(2, at(1)) };
+    let begin_again = |to: &str| Event::CheckpointReset { to: to.into(), generation: generation(2, at(1)) };
     let pulled = PipelineSpec { source: component(json!({"type": "file", "path": "a"})), ..spec() };
     let pulled = created_as(pulled);
     let pulled = given([pulled, started(), opened(10, 0), processed(10, 3), stop_requested(), stopped()]);
@@ -181,7 +181,7 @@ fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
     let positions = [("a/0".into(), Position::offset(4)), ("b/0".into(), Position::offset(7))];
     let lane = LaneProgress { positions: positions.into(), ..lane(4) };
     let opened =
-        Fact::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(lane.clone())], versions: None };
+        Event::RunOpened { run: RunId(10), epoch: Epoch(7), lanes: vec![lane_opened(lane.clone())], versions: None };
     let created = created_as(spec.clone());
     (given([created, started(), opened, stop_requested(), stopped()]), spec, lane)
 }
@@ -209,7 +209,7 @@ fn a_tweak_of_the_source_is_the_same_generation() {
     };
     let change = Request::Update { wanted: wanted(spec.clone(), false), prepared: Box::new(prepared) };
     let positions = Some(lane.positions.clone());
-    let updated = Fact::PipelineUpdated { spec: Box::new(spec), generation: None, positions, pushes: None };
+    let updated = Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions, pushes: None };
     let after = past.when(change).then([updated]).after();
     assert_eq!(after.state.pipeline().unwrap().progress.positions(), lane.positions);
 }
@@ -241,7 +241,7 @@ fn positions_are_given_up_only_on_purpose() {
         ..generation(2, [("a/0".into(), Position::offset(4))].into())
     };
     let changed =
-        Fact::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None, pushes: None };
+        Event::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None, pushes: None };
     let after = past.when(update(true)).then([changed]).after();
     assert_eq!(after.state.pipeline().unwrap().learned, Learned::default());
 }
@@ -266,7 +266,7 @@ fn the_old_generation_is_settled_or_given_up() {
 
     let forced = ran().when(update_unsettled(redirected(), true)).after();
     assert_eq!(forced.state.pipeline().unwrap().progress.earlier, counters(300));
-    let Fact::PipelineUpdated { generation: Some(generation), .. } = &forced.history.last().unwrap().fact else {
+    let Event::PipelineUpdated { generation: Some(generation), .. } = &forced.history.last().unwrap().event else {
         panic!("no generation")
     };
     assert_eq!(generation.unsettled.as_deref(), Some("no route to host"));
@@ -280,7 +280,7 @@ fn the_old_generation_is_settled_or_given_up() {
 #[test]
 fn what_becomes_of_its_status() {
     let running = given([created(), started(), opened(10, 0), processed(10, 3)]);
-    let completed = running.clone().and(Fact::PipelineCompleted);
+    let completed = running.clone().and(Event::PipelineCompleted);
     let status = |given: &Given, spec| given.clone().when(update(spec, 3)).after().state.status();
     assert_eq!(status(&completed, described()), Status::Completed);
     assert_eq!(status(&completed, refiltered()), Status::Stopped);
@@ -320,7 +320,7 @@ fn a_spec_with_problems_or_another_version_is_turned_down() {
 /// What a target must still have is what was left there, however many others were written to meanwhile; the last ones are known.
 #[test]
 fn a_target_that_an_update_returns_to_must_have_what_was_left_there() {
-    let turn = |number: u64, from: &str, to: &str, delivered: u64| Fact::PipelineUpdated {
+    let turn = |number: u64, from: &str, to: &str, delivered: u64| Event::PipelineUpdated {
         spec: Box::new(redirected()),
         generation: Some(NewGeneration {
             retargeted: Some(Retargeted { from: from.into(), to: to.into(), records: 0 }),

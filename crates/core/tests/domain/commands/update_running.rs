@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Generation, RunId},
     pipeline::{
-        Command, Effect, Fact, Rejected, Request, State, Status,
+        Command, Effect, Event, Rejected, Request, State, Status,
         command::{Prepared, Settlement},
         event::Cause,
         state::Then,
@@ -38,7 +38,7 @@ fn it_stops_for_the_update_and_goes_on_as_the_new_one_in_one_step() {
     let command = Command { reason, ..Command::from(update_running(refiltered())).named("change") };
     let hash = command.hash.unwrap();
     let then = running().when(command.clone());
-    let Fact::StopRequested { then: Then { update: Some(update), start: true } } = &then.decision().events[0].fact
+    let Event::StopRequested { then: Then { update: Some(update), start: true } } = &then.decision().events[0].event
     else {
         panic!("{:?}", then.decision().events)
     };
@@ -68,7 +68,7 @@ fn what_the_sink_has_beyond_the_journal_was_done_by_the_spec_before() {
         Request::ReportStopped { run: RunId(10), settled: false, update }
     };
     let updating = asked(running(), refiltered());
-    let not_settled = Fact::PipelineStopped { settled: false };
+    let not_settled = Event::PipelineStopped { settled: false };
     let then = |settlement| updating.clone().when(unsettled(settlement));
     then(settled(4)).then([not_settled.clone(), updated_at(refiltered(), 400), started()]);
     // Where the sink can't be asked it goes on all the same; only where that takes effect is not known.
@@ -107,7 +107,7 @@ fn what_can_be_known_before_is_asked_before_it_is_stopped() {
 fn one_that_turns_out_impossible_is_refused_and_it_goes_on_as_it_was() {
     let unreachable = Settlement::Unsettled { reason: "no route to host".into(), forced: false };
     let report = report_stopped_for(10, prepared(&redirected(), unreachable));
-    let refused = Fact::UpdateRefused {
+    let refused = Event::UpdateRefused {
         code: "unsettled".into(),
         message: "the sink could not be checked: no route to host".into(),
     };
@@ -160,10 +160,10 @@ fn a_stop_in_the_middle_of_an_update_keeps_it_and_whose_it_is() {
 #[test]
 fn however_the_run_ends_it_is_updated() {
     let updating = asked(running(), refiltered());
-    let not_settled = Fact::PipelineStopped { settled: false };
+    let not_settled = Event::PipelineStopped { settled: false };
     updating.clone().when(report_failed(10, false)).then([not_settled, updated(refiltered()), started()]);
     let completed = updating.clone().when(report_completed(10));
-    completed.then([Fact::PipelineCompleted, updated_at(refiltered(), 300), started()]);
+    completed.then([Event::PipelineCompleted, updated_at(refiltered(), 300), started()]);
     // A report of an entity that did not know of the update yet.
     let unaware = Request::ReportStopped { run: RunId(10), settled: true, update: None };
     updating.when(unaware).then_rejected("stale-run");
@@ -181,7 +181,7 @@ fn where_the_journal_turns_out_to_be_behind_it_fails_and_stays_what_it_is() {
     };
     let then = asked(running(), refiltered()).when(report);
     assert!(matches!(&then.decision().refused, Some(Rejected::Unsettled { .. })));
-    let names: Vec<_> = then.decision().events.iter().map(|event| event.fact.name()).collect();
+    let names: Vec<_> = then.decision().events.iter().map(|event| event.event.name()).collect();
     assert_eq!(names, ["UpdateRefused", "PipelineFailed"]);
     let after = then.after();
     assert!(matches!(&after.state, State::Failed(_)));

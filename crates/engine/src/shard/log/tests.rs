@@ -7,7 +7,7 @@ use crate::{
 use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{
-        Event,
+        RecordedEvent,
         testing::{command_id, created, described, updated, user},
     },
     shard::ShardId,
@@ -50,9 +50,18 @@ impl Node {
             let name = format!("{node}-{number}");
             let event = {
                 let state = self.slot.state();
-                let fact = if state.pipeline().is_some() { updated(described()) } else { created() };
+                let event = if state.pipeline().is_some() { updated(described()) } else { created() };
                 let (number, command) = (state.events() + 1, command_id(&name));
-                Event { number, at: Timestamp(0), actor: user(), reason: None, trace: None, command, hash: None, fact }
+                RecordedEvent {
+                    number,
+                    at: Timestamp(0),
+                    actor: user(),
+                    reason: None,
+                    trace: None,
+                    command,
+                    hash: None,
+                    event,
+                }
             };
             match self.log.append(&self.slot, vec![event]).await {
                 Ok(()) => applied.push(name),

@@ -6,7 +6,7 @@ use crate::{
 };
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
-    pipeline::Event,
+    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use futures::future::join_all;
@@ -87,7 +87,8 @@ pub async fn many_shards_at_once(journal: &Journal, _: &Journal) {
 pub async fn many_at_once_on_one_shard(journal: &Journal, _: &Journal) {
     let name = pipeline(SHARD, 0);
     let owner = Owner::claim(journal, SHARD).await;
-    let racing: Vec<[(PipelineId, Event); 1]> = (0..20).map(|n| [(name.clone(), lifecycle(&format!("{n}")))]).collect();
+    let racing: Vec<[(PipelineId, RecordedEvent); 1]> =
+        (0..20).map(|n| [(name.clone(), lifecycle(&format!("{n}")))]).collect();
     let racing: Vec<_> = racing.iter().map(|events| encoded(events)).collect();
     let outcomes = join_all(racing.iter().map(|events| journal.append(SHARD, owner.epoch, owner.next, events))).await;
     let owner = Owner::claim(journal, SHARD).await;

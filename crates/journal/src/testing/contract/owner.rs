@@ -2,7 +2,7 @@
 use crate::{Appended, Claim, Encoded, Entry, Error, Holder, Journal, stored};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
-    pipeline::Event,
+    pipeline::RecordedEvent,
     shard::ShardId,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ pub async fn patient<T, F: Future<Output = Result<T, Error>>>(mut call: impl FnM
 ///
 /// # Panics
 /// If one can't be encoded.
-pub fn encoded(events: &[(PipelineId, Event)]) -> Vec<Encoded> {
+pub fn encoded(events: &[(PipelineId, RecordedEvent)]) -> Vec<Encoded> {
     stored::encoded(events).expect("encoded")
 }
 
@@ -60,7 +60,7 @@ impl<'a> Owner<'a> {
 
     /// Appends once, at its own place; repeats only what was certainly not carried out or is certainly fenced. Settles
     /// an unknown outcome: claims, reads from the place on, and looks for the first event's command.
-    pub async fn try_append(&mut self, events: &[(PipelineId, Event)]) -> Appended {
+    pub async fn try_append(&mut self, events: &[(PipelineId, RecordedEvent)]) -> Appended {
         for _ in 0..PATIENCE {
             match self.journal.append(self.shard, self.epoch, self.next, &encoded(events)).await {
                 Appended::Applied => {
@@ -89,12 +89,12 @@ impl<'a> Owner<'a> {
     }
 
     /// Appends, and expects not to be fenced.
-    pub async fn append(&mut self, events: &[(PipelineId, Event)]) {
+    pub async fn append(&mut self, events: &[(PipelineId, RecordedEvent)]) {
         assert_eq!(self.try_append(events).await, Appended::Applied);
     }
 
     /// Appends with an outdated head; asks again if an answer was lost, which is safe for a fenced writer.
-    pub async fn append_as_zombie(&self, epoch: Epoch, next: Seq, events: &[(PipelineId, Event)]) -> Appended {
+    pub async fn append_as_zombie(&self, epoch: Epoch, next: Seq, events: &[(PipelineId, RecordedEvent)]) -> Appended {
         for _ in 0..PATIENCE {
             match self.journal.append(self.shard, epoch, next, &encoded(events)).await {
                 Appended::Unknown => {}
