@@ -40,13 +40,13 @@ pub struct Command {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_version: Option<u64>,
     /// What is asked.
-    pub request: Request,
+    pub kind: CommandKind,
 }
 
-/// A request. The first group comes from users, the second from the pipeline itself and its run.
+/// What a command asks for. The first group comes from users, the second from the pipeline itself and its run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Request {
+pub enum CommandKind {
     /// Make a new pipeline. `incarnation` is random.
     Create {
         /// What it is.
@@ -190,7 +190,7 @@ pub enum Request {
     },
 }
 
-impl Request {
+impl CommandKind {
     /// Whether its command is remembered by its id. What runs report is known by their run, and a batch by its own id.
     pub fn is_remembered(&self) -> bool {
         match self {

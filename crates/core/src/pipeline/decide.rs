@@ -1,6 +1,6 @@
 //! Decides a command in a state.
 use super::{
-    Command, RecordedEvent, Rejected, Request, State,
+    Command, CommandKind, RecordedEvent, Rejected, State,
     commands::{
         completed, create, delete, failed,
         ingest::{self, Ingested},
@@ -69,39 +69,41 @@ pub fn decide_after(state: &State, earlier: &[RecordedEvent], command: &Command)
 }
 
 fn events(state: &State, earlier: &[RecordedEvent], command: &Command) -> Result<Decision, Rejected> {
-    if command.request.is_remembered()
+    if command.kind.is_remembered()
         && let Some(before) = state.carried_out(&command.id)
     {
         return if before.hash == command.hash { Ok(Decision::default()) } else { Err(Rejected::KeyReused) };
     }
-    match &command.request {
-        Request::Create { spec, incarnation, pushes } => create::create(state, command, spec, incarnation, *pushes),
-        Request::Update { wanted, prepared } => update::update(state, command, wanted, prepared),
-        Request::Start { lanes } => start::start(state, command, *lanes),
-        Request::Stop => stop::stop(state, command),
-        Request::Restart { lanes } => restart::restart(state, command, *lanes),
-        Request::ResetCheckpoint { to, positions, passed, reached, settlement, nonce } => {
+    match &command.kind {
+        CommandKind::Create { spec, incarnation, pushes } => create::create(state, command, spec, incarnation, *pushes),
+        CommandKind::Update { wanted, prepared } => update::update(state, command, wanted, prepared),
+        CommandKind::Start { lanes } => start::start(state, command, *lanes),
+        CommandKind::Stop => stop::stop(state, command),
+        CommandKind::Restart { lanes } => restart::restart(state, command, *lanes),
+        CommandKind::ResetCheckpoint { to, positions, passed, reached, settlement, nonce } => {
             reset_checkpoint::reset_checkpoint(state, command, to, (positions, passed, reached), settlement, *nonce)
         }
-        Request::Delete { discard } => delete::delete(state, command, *discard),
-        Request::Ingest { batch_id, hash, records, bytes, chunk } => {
+        CommandKind::Delete { discard } => delete::delete(state, command, *discard),
+        CommandKind::Ingest { batch_id, hash, records, bytes, chunk } => {
             let batch = Ingested { batch_id, hash, records: *records, bytes: *bytes, chunk };
             ingest::ingest(state, earlier, command, &batch)
         }
-        Request::ReportOpened { run, epoch, lanes, versions } => {
+        CommandKind::ReportOpened { run, epoch, lanes, versions } => {
             opened::opened(state, command, (*run, *epoch), lanes, *versions)
         }
-        Request::ReportPartitions { run, found } => partitions::partitions(state, command, *run, found),
-        Request::ReportProgress { run, lanes, versions } => progress::progress(state, command, *run, lanes, *versions),
-        Request::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
-        Request::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
-        Request::JoinDeadLetters { first, count, into } => join::join(state, command, *first, *count, into),
-        Request::ReportStopped { run, settled, update } => {
+        CommandKind::ReportPartitions { run, found } => partitions::partitions(state, command, *run, found),
+        CommandKind::ReportProgress { run, lanes, versions } => {
+            progress::progress(state, command, *run, lanes, *versions)
+        }
+        CommandKind::ReportSchema { run, learned } => schema::schema(state, command, *run, learned),
+        CommandKind::ReportLost { run, lost } => lost::lost(state, command, *run, lost),
+        CommandKind::JoinDeadLetters { first, count, into } => join::join(state, command, *first, *count, into),
+        CommandKind::ReportStopped { run, settled, update } => {
             stopped::stopped(state, command, *run, *settled, update.as_deref())
         }
-        Request::ReportFailed { run, cause, restart_in, update } => {
+        CommandKind::ReportFailed { run, cause, restart_in, update } => {
             failed::failed(state, command, *run, cause, *restart_in, update.as_deref())
         }
-        Request::ReportCompleted { run, update } => completed::completed(state, command, *run, update.as_deref()),
+        CommandKind::ReportCompleted { run, update } => completed::completed(state, command, *run, update.as_deref()),
     }
 }

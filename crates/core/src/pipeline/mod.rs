@@ -19,7 +19,7 @@ pub mod state;
 pub mod testing;
 pub mod then;
 
-pub use command::{Command, Request};
+pub use command::{Command, CommandKind};
 pub use decide::{Decision, Effect, decide, decide_after};
 pub use event::{Event, RecordedEvent};
 pub use evolve::{CorruptHistory, evolve, fold};

@@ -3,7 +3,7 @@ use dataflow_core::{
     id::{Actor, Epoch, RunId},
     ledger::Counters,
     pipeline::{
-        Command, RecordedEvent, Request, State,
+        Command, CommandKind, RecordedEvent, State,
         command::{Prepared, Settlement},
         decide,
         event::{LaneOpened, LaneProgress},
@@ -146,7 +146,7 @@ impl Life {
     fn command(&mut self, ask: &Ask) -> Option<Command> {
         self.asked += 1;
         let request = match ask {
-            Ask::Create => Request::Create {
+            Ask::Create => CommandKind::Create {
                 spec: Box::new(spec()),
                 incarnation: from_json(serde_json::json!(format!("i{}", self.asked))),
                 pushes: pushes(&spec()),
@@ -160,10 +160,10 @@ impl Life {
                 };
                 update_with(spec, self.settlement(*settle))
             }
-            Ask::Start { .. } => Request::Start { lanes: 2 },
-            Ask::Stop => Request::Stop,
-            Ask::Restart => Request::Restart { lanes: 2 },
-            Ask::Reset { to, settle } => Request::ResetCheckpoint {
+            Ask::Start { .. } => CommandKind::Start { lanes: 2 },
+            Ask::Stop => CommandKind::Stop,
+            Ask::Restart => CommandKind::Restart { lanes: 2 },
+            Ask::Reset { to, settle } => CommandKind::ResetCheckpoint {
                 to: "positions".into(),
                 positions: at(*to),
                 passed: vec![],
@@ -171,29 +171,31 @@ impl Life {
                 settlement: self.settlement(*settle),
                 nonce: NONCE,
             },
-            Ask::Delete => Request::Delete { discard: false },
+            Ask::Delete => CommandKind::Delete { discard: false },
             Ask::Ingest { batch, records } => ingest(&batch.to_string(), *records),
             Ask::Opened { ahead } => {
                 self.next_run += 1;
                 let lanes: Vec<LaneOpened> =
                     [self.lane(0, *ahead), self.lane(1, 0)].into_iter().map(lane_opened).collect();
-                Request::ReportOpened { run: self.run(), epoch: Epoch(7), lanes, versions: None }
+                CommandKind::ReportOpened { run: self.run(), epoch: Epoch(7), lanes, versions: None }
             }
             Ask::Progress { lane, ahead } => {
-                Request::ReportProgress { run: self.run(), lanes: vec![self.lane(*lane, *ahead)], versions: None }
+                CommandKind::ReportProgress { run: self.run(), lanes: vec![self.lane(*lane, *ahead)], versions: None }
             }
-            Ask::Schema(ty) => Request::ReportSchema { run: self.run(), learned: learned(*ty) },
-            Ask::Lost => Request::ReportLost { run: self.run(), lost: ten_lost() },
-            Ask::Stopped { settle } => {
-                Request::ReportStopped { run: self.run(), settled: self.asked % 2 == 0, update: self.waiting(*settle) }
-            }
-            Ask::Failed { retryable, settle } => Request::ReportFailed {
+            Ask::Schema(ty) => CommandKind::ReportSchema { run: self.run(), learned: learned(*ty) },
+            Ask::Lost => CommandKind::ReportLost { run: self.run(), lost: ten_lost() },
+            Ask::Stopped { settle } => CommandKind::ReportStopped {
+                run: self.run(),
+                settled: self.asked % 2 == 0,
+                update: self.waiting(*settle),
+            },
+            Ask::Failed { retryable, settle } => CommandKind::ReportFailed {
                 run: self.run(),
                 cause: cause(*retryable),
                 restart_in: Some(1_000),
                 update: self.waiting(*settle),
             },
-            Ask::Completed => Request::ReportCompleted { run: self.run(), update: self.waiting(Some(1)) },
+            Ask::Completed => CommandKind::ReportCompleted { run: self.run(), update: self.waiting(Some(1)) },
             Ask::Stale => report_progress(self.run().0 - 1, 1_000),
             Ask::Repeat(which) => {
                 let known = self.done.get(which % self.done.len().max(1))?;
@@ -274,7 +276,7 @@ proptest! {
             if let (Some((before, old)), Some((after, new))) = (ledger, ledger_after) && before == after {
                 prop_assert!(new.read >= old.read && new.delivered >= old.delivered, "a count fell");
             }
-            if command.request.is_remembered() && !command.actor.is_system() && !decision.events.is_empty() {
+            if command.kind.is_remembered() && !command.actor.is_system() && !decision.events.is_empty() {
                 life.done.push(command);
             }
             life.history.extend(decision.events);

@@ -8,7 +8,7 @@ use crate::{
 use dataflow_core::{
     id::Incarnation,
     pipeline::{
-        Command, Event, Pipeline, Rejected, Request, State, command::Settlement, decide, event::Lost, inbox::Inbox,
+        Command, CommandKind, Event, Pipeline, Rejected, State, command::Settlement, decide, event::Lost, inbox::Inbox,
         rejected::Doubled, then::Wanted,
     },
     position::{Partition, Position, Positions},
@@ -54,7 +54,7 @@ impl Entity {
             None => {}
         }
         let (pipeline, at) = (self.slot.pipeline.clone(), self.around.parts.clock.now());
-        let to = |request| Command {
+        let to = |kind| Command {
             pipeline: pipeline.clone(),
             id: id.clone(),
             hash,
@@ -63,7 +63,7 @@ impl Entity {
             trace: trace.clone(),
             at,
             expected_version,
-            request,
+            kind,
         };
         match action {
             Action::Ingest { .. } => unreachable!("pushed batches are taken in together, see `ingest`"),
@@ -80,7 +80,7 @@ impl Entity {
                     // of that one: another node may have made the next one already.
                     chunks::remove_all(&self.around.parts.journal, &pipeline, &last).await;
                 }
-                self.carry_out(to(Request::Create {
+                self.carry_out(to(CommandKind::Create {
                     pushes: self.around.parts.plugins.declared(&spec).source.pushes,
                     spec,
                     incarnation,
@@ -89,27 +89,27 @@ impl Entity {
             }
             Action::Update { spec, reset, retarget, force, wait: _ } => {
                 self.check(&spec)?;
-                let request = self.update(&to, Wanted { spec, reset, retarget, force }).await?;
-                self.carry_out(to(request)).await?;
+                let kind = self.update(&to, Wanted { spec, reset, retarget, force }).await?;
+                self.carry_out(to(kind)).await?;
             }
             Action::Start => {
                 let lanes = self.choose_lanes().await;
-                self.carry_out(to(Request::Start { lanes })).await?;
+                self.carry_out(to(CommandKind::Start { lanes })).await?;
             }
             Action::Stop { .. } => {
-                self.carry_out(to(Request::Stop)).await?;
+                self.carry_out(to(CommandKind::Stop)).await?;
             }
             Action::Restart { .. } => {
                 let lanes = self.choose_lanes().await;
-                self.carry_out(to(Request::Restart { lanes })).await?;
+                self.carry_out(to(CommandKind::Restart { lanes })).await?;
             }
             Action::ResetCheckpoint { to: place, force, take_over } => {
-                let request = self.reset(&to, place, force, take_over).await?;
-                self.carry_out(to(request)).await?;
+                let kind = self.reset(&to, place, force, take_over).await?;
+                self.carry_out(to(kind)).await?;
             }
             Action::Delete { discard } => {
                 let incarnation = self.slot.state().pipeline().map(|pipeline| pipeline.incarnation.clone());
-                self.carry_out(to(Request::Delete { discard })).await?;
+                self.carry_out(to(CommandKind::Delete { discard })).await?;
                 if let Some(incarnation) = incarnation {
                     chunks::remove_all(&self.around.parts.journal, &pipeline, &incarnation).await;
                 }
@@ -142,11 +142,11 @@ impl Entity {
 
     async fn reset(
         &self,
-        to: &impl Fn(Request) -> Command,
+        to: &impl Fn(CommandKind) -> Command,
         place: ResetTo,
         force: bool,
         take_over: bool,
-    ) -> Result<Request, AskError> {
+    ) -> Result<CommandKind, AskError> {
         let name = match &place {
             ResetTo::Beginning => Event::BEGINNING,
             ResetTo::End => "end",
@@ -155,7 +155,7 @@ impl Entity {
             ResetTo::Journal => "journal",
         };
         let nonce = self.around.parts.rng.next();
-        let request = |positions, passed, reached, settlement| Request::ResetCheckpoint {
+        let kind = |positions, passed, reached, settlement| CommandKind::ResetCheckpoint {
             to: name.into(),
             positions,
             passed,
@@ -164,7 +164,7 @@ impl Entity {
             nonce,
         };
         let forced = Settlement::Unsettled { reason: String::new(), forced: true };
-        decide(&self.slot.state(), &to(request(Positions::new(), Vec::new(), Positions::new(), forced)))?;
+        decide(&self.slot.state(), &to(kind(Positions::new(), Vec::new(), Positions::new(), forced)))?;
         let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
         let named = match &place {
             ResetTo::Positions(named) if named.is_empty() => {
@@ -212,7 +212,7 @@ impl Entity {
         }
         let reached = self.reached(&pipeline, &settlement);
         let chosen = match place {
-            ResetTo::SinkToken => return Ok(request(current, Vec::new(), reached, settlement)),
+            ResetTo::SinkToken => return Ok(kind(current, Vec::new(), reached, settlement)),
             ResetTo::Journal if begun.is_empty() => pipeline.progress.positions(),
             ResetTo::Journal => begun,
             ResetTo::Beginning => earliest,
@@ -233,7 +233,7 @@ impl Entity {
             self.written_twice(&pipeline, &settlement, has, &positions, source).await?;
         }
         let passed = if pushed { Vec::new() } else { self.passed(&pipeline, &reached, &positions, source).await };
-        Ok(request(positions, passed, reached, settlement))
+        Ok(kind(positions, passed, reached, settlement))
     }
 
     /// How far the source was read, or passed over for good.

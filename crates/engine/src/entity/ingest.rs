@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, Content},
-    pipeline::{Command, RecordedEvent, Rejected, Request, decide_after, state},
+    pipeline::{Command, CommandKind, RecordedEvent, Rejected, decide_after, state},
 };
 use futures::future::try_join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -75,10 +75,10 @@ impl Entity {
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
         let chunk = self.chunk(pipeline, Content::Pushed(self.around.parts.rng.name()));
         let bytes = body.len() as u64;
-        let request = Request::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
+        let kind = CommandKind::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
         // A batch is told apart by its own id and hash.
         let pipeline = self.slot.pipeline.clone();
-        let command = Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, request };
+        let command = Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, kind };
         let decision = decide_after(&state, earlier, &command)?;
         let Some(state::Received { from, to, .. }) = decision.received else {
             return Err(AskError::Internal("a batch was taken without a place".into()));

@@ -4,7 +4,7 @@ use super::Entity;
 use crate::{chunks, dead_letters};
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkRef, Content},
-    pipeline::Request,
+    pipeline::CommandKind,
 };
 
 /// Most joins in a row: messages wait meanwhile.
@@ -45,8 +45,8 @@ impl Entity {
             tracing::debug!(pipeline = %self.slot.pipeline, %error, "dead letters are joined later");
             return false;
         }
-        let request = Request::JoinDeadLetters { first: places.start as u64, count: count as u64, into };
-        if !self.report(request).await {
+        let kind = CommandKind::JoinDeadLetters { first: places.start as u64, count: count as u64, into };
+        if !self.report(kind).await {
             return false;
         }
         chunks::remove(&self.around.parts.journal, &self.slot.pipeline, &gone).await;

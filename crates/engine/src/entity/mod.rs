@@ -22,7 +22,7 @@ use crate::{
 use dataflow_core::{
     chunk::{ChunkId, ChunkName, Content},
     id::{Actor, CommandId},
-    pipeline::{Command, Decision, Effect, Event, Pipeline, RecordedEvent, Rejected, Request, State, decide},
+    pipeline::{Command, CommandKind, Decision, Effect, Event, Pipeline, RecordedEvent, Rejected, State, decide},
     time::Timestamp,
 };
 use dataflow_sdk::Paths;
@@ -204,7 +204,7 @@ impl Entity {
     }
 
     /// A command of the platform itself.
-    fn system(&self, request: Request) -> Command {
+    fn system(&self, kind: CommandKind) -> Command {
         Command {
             pipeline: self.slot.pipeline.clone(),
             id: self.around.command_id(),
@@ -214,7 +214,7 @@ impl Entity {
             trace: None,
             at: self.around.parts.clock.now(),
             expected_version: None,
-            request,
+            kind,
         }
     }
 

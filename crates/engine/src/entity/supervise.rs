@@ -10,7 +10,7 @@ use crate::{
 };
 use dataflow_core::{
     id::RunId,
-    pipeline::{Request, State, Status, event::Cause},
+    pipeline::{CommandKind, State, Status, event::Cause},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -113,7 +113,7 @@ impl Entity {
             run.deadline = timeout.map(|timeout| Instant::now() + timeout.into());
         } else {
             let (run, update) = (self.next_run(), self.waiting_update(false).await);
-            Box::pin(self.report(Request::ReportStopped { run, settled: false, update })).await;
+            Box::pin(self.report(CommandKind::ReportStopped { run, settled: false, update })).await;
         }
     }
 
@@ -126,7 +126,7 @@ impl Entity {
     pub(super) async fn restart_by_policy(&mut self) {
         let lanes = self.choose_lanes().await;
         self.failure = self.shown_failure();
-        self.report(Request::Start { lanes }).await;
+        self.report(CommandKind::Start { lanes }).await;
         self.failure = None;
     }
 
@@ -163,10 +163,10 @@ impl Entity {
                     tracing::trace!("the run ended before it was answered");
                 }
             }
-            Happened::Report(Report::Happened { request, done }) => {
-                let opened = matches!(request, Request::ReportOpened { .. });
+            Happened::Report(Report::Happened { kind, done }) => {
+                let opened = matches!(kind, CommandKind::ReportOpened { .. });
                 let pending = chunks::pending(&self.slot.state());
-                let taken = self.report(request).await;
+                let taken = self.report(kind).await;
                 if done.send(if taken { Ok(()) } else { Err(Refused) }).is_err() {
                     tracing::trace!("the run ended before its report was answered");
                 }
@@ -227,13 +227,13 @@ impl Entity {
         match end {
             End::Completed(run) => {
                 let update = self.waiting_update(true).await;
-                self.report(Request::ReportCompleted { run, update }).await
+                self.report(CommandKind::ReportCompleted { run, update }).await
             }
             // The node goes down: the pipeline goes on where it is, here or elsewhere.
             End::Stopped { .. } if !stopping => false,
             End::Stopped { run, settled } => {
                 let update = self.waiting_update(settled).await;
-                self.report(Request::ReportStopped { run, settled, update }).await
+                self.report(CommandKind::ReportStopped { run, settled, update }).await
             }
             End::Failed(run, cause) => {
                 let Cause { code, stage, fix, message, .. } = &cause;
@@ -242,7 +242,7 @@ impl Entity {
                 let restart_in = self.restart_in();
                 // What it finds out of the sink keeps the update from being made.
                 let update = if cause.is_behind() { None } else { self.waiting_update(false).await };
-                self.report(Request::ReportFailed { run, cause, restart_in, update }).await
+                self.report(CommandKind::ReportFailed { run, cause, restart_in, update }).await
             }
             // Another node has the shard.
             End::Over if self.lost.is_some() => false,
@@ -258,7 +258,7 @@ impl Entity {
                 };
                 let (run, restart_in) = (self.next_run_or_current(), self.restart_in());
                 let update = self.waiting_update(false).await;
-                self.report(Request::ReportFailed { run, cause, restart_in, update }).await
+                self.report(CommandKind::ReportFailed { run, cause, restart_in, update }).await
             }
         };
         self.answer_waiting();
@@ -273,8 +273,8 @@ impl Entity {
     }
 
     /// Carries out a command of the run; false if it was turned down.
-    pub(super) async fn report(&mut self, request: Request) -> bool {
-        let command = self.system(request);
+    pub(super) async fn report(&mut self, kind: CommandKind) -> bool {
+        let command = self.system(kind);
         match self.carry_out(command).await {
             Ok(_) => true,
             Err(error) => {

@@ -4,7 +4,7 @@ use crate::{region::AskError, run::live::LaneLive};
 use dataflow_core::{
     id::Epoch,
     pipeline::{
-        Command, Pipeline, Rejected, Request, State,
+        Command, CommandKind, Pipeline, Rejected, State,
         command::{Change, Prepared, Settlement},
         decide,
         event::LaneProgress,
@@ -18,7 +18,11 @@ use dataflow_sdk::sink::{TakeOver, Traces};
 
 impl Entity {
     /// The request of an update; only asks the sink if the update is otherwise accepted and something follows from the answer.
-    pub(super) async fn update(&self, to: &impl Fn(Request) -> Command, wanted: Wanted) -> Result<Request, AskError> {
+    pub(super) async fn update(
+        &self,
+        to: &impl Fn(CommandKind) -> Command,
+        wanted: Wanted,
+    ) -> Result<CommandKind, AskError> {
         let state = self.slot.state().clone();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
         let known = self.known_target(pipeline, &wanted).await;
@@ -26,7 +30,7 @@ impl Entity {
             Ok(known) => (known.as_deref(), None),
             Err(why) => (None, Some(why)),
         };
-        let request = |settlement| Request::Update {
+        let kind = |settlement| CommandKind::Update {
             wanted: wanted.clone(),
             prepared: Box::new(self.prepared(pipeline, &wanted, settlement, known)),
         };
@@ -34,7 +38,7 @@ impl Entity {
             State::Running(_) => self.so_far(),
             _ => Settlement::Unsettled { reason: String::new(), forced: true },
         };
-        let decision = decide(&state, &to(request(tentative.clone()))).map_err(|rejected| match unanswered {
+        let decision = decide(&state, &to(kind(tentative.clone()))).map_err(|rejected| match unanswered {
             Some(why) if matches!(rejected, Rejected::RetargetNeeded { .. }) && !wanted.force => {
                 Rejected::Unsettled { reason: format!("whether the target is the one so far can't be asked: {why}") }
             }
@@ -45,15 +49,15 @@ impl Entity {
             State::Running(_) => self.reachable(pipeline, &wanted, tentative, known).await,
             _ => self.settlement(pipeline, pipeline.settled, &wanted, known).await,
         };
-        let mut request = request(settlement);
-        if let (Request::Update { prepared, .. }, State::Failed(failed)) = (&mut request, &state)
+        let mut kind = kind(settlement);
+        if let (CommandKind::Update { prepared, .. }, State::Failed(failed)) = (&mut kind, &state)
             && failed.restart_at.is_some()
         {
             // It is started with the new spec.
             let wanted = PipelineSpec::clone(&wanted.spec);
             prepared.lanes = self.ask_for_lanes(&Pipeline { spec: wanted, ..pipeline.clone() }).await;
         }
-        Ok(request)
+        Ok(kind)
     }
 
     /// What the update comes to that waits for the end of the run, which has ended now; none: there is none.

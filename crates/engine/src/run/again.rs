@@ -17,7 +17,7 @@ use super::{
     plan::Partitions,
     source::Ended,
 };
-use dataflow_core::pipeline::{Pipeline, Request};
+use dataflow_core::pipeline::{CommandKind, Pipeline};
 
 /// The place of a lane in its run, however often it is opened.
 pub(super) struct Place {
@@ -66,7 +66,7 @@ impl Attempt<'_> {
         };
         let progress = sink.recovered.progress.clone();
         tracing::info!(pipeline = %pipeline.id, lane = place.number, commit = progress.sequence, "the lane is open again");
-        let report = Request::ReportProgress { run: self.run, lanes: vec![progress], versions: None };
+        let report = CommandKind::ReportProgress { run: self.run, lanes: vec![progress], versions: None };
         let sent = wait_for("journal", "an event", live, &*parts.clock, reports.send(report)).await;
         sent.map_err(|_| Failure::Over)?;
         self.show(&pipeline, &sink);

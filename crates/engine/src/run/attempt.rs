@@ -7,7 +7,7 @@ use super::{
 use crate::parts::BuiltSink;
 use dataflow_core::{
     id::{Epoch, RunId},
-    pipeline::{Pipeline, Request},
+    pipeline::{CommandKind, Pipeline},
     token::Fence,
 };
 use dataflow_sdk::{Context, Paths, inbox::Inbox, sink::Kind, source::Source};
@@ -70,7 +70,7 @@ impl Attempt<'_> {
         }
         let wanted = self.versions.as_ref().map(|versions| versions.wanted());
         // All lanes: chunks of lower epochs that nothing names are removed after this, so all tokens must have been read.
-        let report = Request::ReportOpened {
+        let report = CommandKind::ReportOpened {
             run: self.run,
             epoch: self.of.epoch,
             lanes: opened.iter().map(|lane| lane.recovered.clone()).collect(),

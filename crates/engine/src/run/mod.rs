@@ -27,7 +27,7 @@ use crate::parts::Parts;
 use backoff::Backoff;
 use dataflow_core::{
     id::{Epoch, RunId},
-    pipeline::{Pipeline, Request, event::Cause},
+    pipeline::{CommandKind, Pipeline, event::Cause},
 };
 use dataflow_sdk::{Paths, inbox::Inbox};
 use live::Live;
@@ -113,7 +113,8 @@ impl Run {
         let known = tokens.iter().filter_map(|token| Some((token, pipeline.progress.by_lane.get(&token.fence.lane)?)));
         let news = known.filter(|(token, known)| token.sequence > known.sequence);
         let lanes: Vec<_> = news.map(|(token, known)| recover::since(token, known)).collect();
-        if !lanes.is_empty() && self.reports.send(Request::ReportProgress { run, lanes, versions: None }).await.is_err()
+        if !lanes.is_empty()
+            && self.reports.send(CommandKind::ReportProgress { run, lanes, versions: None }).await.is_err()
         {
             tracing::debug!(pipeline = %self.pipeline.id, "the last commits of a run that failed are left to the next one");
         }

@@ -8,7 +8,7 @@ use super::{
 use crate::parts::Clock;
 use dataflow_core::{
     id::RunId,
-    pipeline::{Pipeline, Plan, Request},
+    pipeline::{CommandKind, Pipeline, Plan},
     position::{Partition, Position, Positions},
 };
 use dataflow_sdk::{Context, source::Source};
@@ -93,7 +93,7 @@ impl Planner {
 
     /// The pipeline once what was found is planned.
     async fn report(&self, found: Found) -> Result<Pipeline, Failure> {
-        let sending = self.reports.send(Request::ReportPartitions { run: self.run, found });
+        let sending = self.reports.send(CommandKind::ReportPartitions { run: self.run, found });
         let sent = wait_for("journal", "an event", &self.live, &*self.clock, sending).await;
         sent.map_err(|_| Failure::Over)?;
         self.reports.known().await.map(|known| known.pipeline).map_err(|_| Failure::Over)

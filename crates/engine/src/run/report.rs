@@ -1,14 +1,14 @@
 //! What a run tells its entity, which answers once it is durable; and what it asks.
 use dataflow_core::{
     id::Epoch,
-    pipeline::{Pipeline, Request},
+    pipeline::{CommandKind, Pipeline},
 };
 use tokio::sync::{mpsc, oneshot};
 
 /// What comes from a run, and where its answer goes.
 pub(crate) enum Report {
     /// Something has happened.
-    Happened { request: Request, done: oneshot::Sender<Result<(), Refused>> },
+    Happened { kind: CommandKind, done: oneshot::Sender<Result<(), Refused>> },
     /// What is known of the pipeline now? Everything that was sent before is dealt with by then.
     Asked(oneshot::Sender<Known>),
 }
@@ -34,9 +34,9 @@ impl Reports {
     }
 
     /// Tells the entity; comes back once what follows is durable. Refused: the pipeline is no longer this run's.
-    pub(crate) async fn send(&self, request: Request) -> Result<(), Refused> {
+    pub(crate) async fn send(&self, kind: CommandKind) -> Result<(), Refused> {
         let (done, answer) = oneshot::channel();
-        self.0.send(Report::Happened { request, done }).await.map_err(|_| Refused)?;
+        self.0.send(Report::Happened { kind, done }).await.map_err(|_| Refused)?;
         answer.await.unwrap_or(Err(Refused))
     }
 

@@ -4,7 +4,7 @@ use crate::{
     id::{Actor, BatchId, CommandId, Epoch, Generation, Incarnation, PipelineId, RunId},
     ledger::Counters,
     pipeline::{
-        Event, Request,
+        CommandKind, Event,
         command::{Change, Prepared, Settlement},
         event::{Cause, LaneOpened, LaneProgress, Lost, NewGeneration, Planned, Recovery},
         state::{Inbox, Then},
@@ -288,22 +288,22 @@ pub fn failed_for_now() -> Event {
 }
 
 /// Make it.
-pub fn create() -> Request {
-    Request::Create { spec: Box::new(spec()), incarnation: incarnation(), pushes: pushes(&spec()) }
+pub fn create() -> CommandKind {
+    CommandKind::Create { spec: Box::new(spec()), incarnation: incarnation(), pushes: pushes(&spec()) }
 }
 
 /// Change it; a generation that ends was settled as lane 0 after `settled` commits.
-pub fn update(spec: PipelineSpec, settled: u64) -> Request {
+pub fn update(spec: PipelineSpec, settled: u64) -> CommandKind {
     update_with(spec, Settlement::Settled { lanes: vec![lane(settled)], met: Vec::new(), lost: None })
 }
 
 /// Change it, with the sink out of reach.
-pub fn update_unsettled(spec: PipelineSpec, forced: bool) -> Request {
+pub fn update_unsettled(spec: PipelineSpec, forced: bool) -> CommandKind {
     update_with(spec, Settlement::Unsettled { reason: "no route to host".into(), forced })
 }
 
 /// Change it to read something else, which says nothing to the position that it has.
-pub fn update_source(reset: bool) -> Request {
+pub fn update_source(reset: bool) -> CommandKind {
     let change = Change {
         source: true,
         given_up: [(Inbox::PARTITION.into(), "the beginning".to_owned())].into(),
@@ -311,7 +311,7 @@ pub fn update_source(reset: bool) -> Request {
     };
     let settlement = Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
     let wanted = Wanted { reset, ..wanted(resourced(), false) };
-    Request::Update { wanted, prepared: Box::new(Prepared { change, ..prepared(&resourced(), settlement) }) }
+    CommandKind::Update { wanted, prepared: Box::new(Prepared { change, ..prepared(&resourced(), settlement) }) }
 }
 
 /// What a user wants, without giving up positions.
@@ -336,36 +336,36 @@ pub fn settled(settled: u64) -> Settlement {
 }
 
 /// Change it, where what [`spec`] has of source and sink is all that matters to them.
-pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> Request {
+pub fn update_with(spec: PipelineSpec, settlement: Settlement) -> CommandKind {
     let prepared = prepared(&spec, settlement);
-    Request::Update { wanted: wanted(spec, true), prepared: Box::new(prepared) }
+    CommandKind::Update { wanted: wanted(spec, true), prepared: Box::new(prepared) }
 }
 
 /// Change the sink, without a word of what becomes of what it has written.
-pub fn update_target_unasked() -> Request {
+pub fn update_target_unasked() -> CommandKind {
     let settlement = Settlement::Unsettled { reason: "no route to host".into(), forced: true };
     let prepared = prepared(&redirected(), settlement);
-    Request::Update { wanted: wanted(redirected(), false), prepared: Box::new(prepared) }
+    CommandKind::Update { wanted: wanted(redirected(), false), prepared: Box::new(prepared) }
 }
 
 /// Run it, with three lanes if it may choose.
-pub fn start() -> Request {
-    Request::Start { lanes: 3 }
+pub fn start() -> CommandKind {
+    CommandKind::Start { lanes: 3 }
 }
 
 /// Stop it.
-pub fn stop() -> Request {
-    Request::Stop
+pub fn stop() -> CommandKind {
+    CommandKind::Stop
 }
 
 /// Stop it if it runs, and run it again.
-pub fn restart() -> Request {
-    Request::Restart { lanes: 3 }
+pub fn restart() -> CommandKind {
+    CommandKind::Restart { lanes: 3 }
 }
 
 /// Go on from the beginning.
-pub fn reset(settlement: Settlement) -> Request {
-    Request::ResetCheckpoint {
+pub fn reset(settlement: Settlement) -> CommandKind {
+    CommandKind::ResetCheckpoint {
         to: "beginning".into(),
         positions: Positions::new(),
         passed: vec![],
@@ -376,8 +376,8 @@ pub fn reset(settlement: Settlement) -> Request {
 }
 
 /// Take in batch `name` of so many records, 10 bytes each.
-pub fn ingest(name: &str, records: u64) -> Request {
-    Request::Ingest {
+pub fn ingest(name: &str, records: u64) -> CommandKind {
+    CommandKind::Ingest {
         batch_id: batch_id(name),
         hash: format!("hash of {name}"),
         records,
@@ -387,23 +387,28 @@ pub fn ingest(name: &str, records: u64) -> Request {
 }
 
 /// Run number `run` is open, its lane at commit `sequence`.
-pub fn report_opened(run: u64, sequence: u64) -> Request {
-    Request::ReportOpened { run: RunId(run), epoch: Epoch(7), lanes: vec![lane_opened(lane(sequence))], versions: None }
+pub fn report_opened(run: u64, sequence: u64) -> CommandKind {
+    CommandKind::ReportOpened {
+        run: RunId(run),
+        epoch: Epoch(7),
+        lanes: vec![lane_opened(lane(sequence))],
+        versions: None,
+    }
 }
 
 /// Run number `run` has committed up to `sequence`.
-pub fn report_progress(run: u64, sequence: u64) -> Request {
-    Request::ReportProgress { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
+pub fn report_progress(run: u64, sequence: u64) -> CommandKind {
+    CommandKind::ReportProgress { run: RunId(run), lanes: vec![lane(sequence)], versions: None }
 }
 
 /// Run number `run` has stopped, and all is settled.
-pub fn report_stopped(run: u64) -> Request {
-    Request::ReportStopped { run: RunId(run), settled: true, update: refiltering() }
+pub fn report_stopped(run: u64) -> CommandKind {
+    CommandKind::ReportStopped { run: RunId(run), settled: true, update: refiltering() }
 }
 
 /// The same, and this is what the update comes to that waits for it.
-pub fn report_stopped_for(run: u64, update: Prepared) -> Request {
-    Request::ReportStopped { run: RunId(run), settled: true, update: Some(Box::new(update)) }
+pub fn report_stopped_for(run: u64, update: Prepared) -> CommandKind {
+    CommandKind::ReportStopped { run: RunId(run), settled: true, update: Some(Box::new(update)) }
 }
 
 /// What an update to [`refiltered`] comes to, in the case that it waits.
@@ -412,11 +417,16 @@ fn refiltering() -> Option<Box<Prepared>> {
 }
 
 /// Run number `run` has failed; the restart policy would wait for a second.
-pub fn report_failed(run: u64, retryable: bool) -> Request {
-    Request::ReportFailed { run: RunId(run), cause: cause(retryable), restart_in: Some(1_000), update: refiltering() }
+pub fn report_failed(run: u64, retryable: bool) -> CommandKind {
+    CommandKind::ReportFailed {
+        run: RunId(run),
+        cause: cause(retryable),
+        restart_in: Some(1_000),
+        update: refiltering(),
+    }
 }
 
 /// Run number `run` has come to the end of its source.
-pub fn report_completed(run: u64) -> Request {
-    Request::ReportCompleted { run: RunId(run), update: refiltering() }
+pub fn report_completed(run: u64) -> CommandKind {
+    CommandKind::ReportCompleted { run: RunId(run), update: refiltering() }
 }

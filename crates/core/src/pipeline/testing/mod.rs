@@ -183,20 +183,20 @@ fn usual_actor(event: &Event) -> Actor {
     }
 }
 
-impl From<super::Request> for Command {
+impl From<super::CommandKind> for Command {
     /// Asked one hour after [`EPOCH`], by a [`user`] or, of a run's report, by the system.
-    fn from(request: super::Request) -> Self {
-        let actor = match &request {
-            super::Request::Ingest { .. } => user(),
-            request if request.is_remembered() => user(),
+    fn from(kind: super::CommandKind) -> Self {
+        let actor = match &kind {
+            super::CommandKind::Ingest { .. } => user(),
+            kind if kind.is_remembered() => user(),
             _ => Actor::system(),
         };
         let mut hasher = DefaultHasher::new();
-        format!("{request:?}").hash(&mut hasher);
+        format!("{kind:?}").hash(&mut hasher);
         let hash = Some(hasher.finish());
         let id = command_id(UNNAMED);
         let pipeline = self::id();
-        Self { pipeline, id, hash, actor, reason: None, trace: None, at: NOW, expected_version: None, request }
+        Self { pipeline, id, hash, actor, reason: None, trace: None, at: NOW, expected_version: None, kind }
     }
 }
 

@@ -2,7 +2,7 @@
 use super::{Given, build::*, given};
 use crate::{
     id::RunId,
-    pipeline::{Command, Effect, Rejected, Request, State, command::Settlement, event::Planned},
+    pipeline::{Command, CommandKind, Effect, Rejected, State, command::Settlement, event::Planned},
     types::Type,
 };
 use std::{collections::BTreeMap, fmt};
@@ -82,11 +82,11 @@ pub fn states() -> Vec<(&'static str, Given)> {
 /// Every command in words, with one of its kind.
 fn commands() -> Vec<(&'static str, Command)> {
     let settled = || Settlement::Settled { lanes: vec![lane(3)], met: Vec::new(), lost: None };
-    let schema = Request::ReportSchema { run: RunId(10), learned: learned(Type::Bigint) };
-    let join = Request::JoinDeadLetters { first: 0, count: 2, into: dead_letters("joined", 20) };
-    let lost = Request::ReportLost { run: RunId(10), lost: ten_lost() };
+    let schema = CommandKind::ReportSchema { run: RunId(10), learned: learned(Type::Bigint) };
+    let join = CommandKind::JoinDeadLetters { first: 0, count: 2, into: dead_letters("joined", 20) };
+    let lost = CommandKind::ReportLost { run: RunId(10), lost: ten_lost() };
     let found = planned().into_iter().map(|Planned { partition, begin, .. }| (partition, begin));
-    let found = Request::ReportPartitions { run: RunId(10), found: found.collect() };
+    let found = CommandKind::ReportPartitions { run: RunId(10), found: found.collect() };
     vec![
         ("create", create().into()),
         ("create, repeated by its id", Command { hash: Some(1), ..Command::from(create()).named("given-1") }),
@@ -106,9 +106,9 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("restart", restart().into()),
         ("reset the checkpoint", reset(settled()).into()),
         ("reset the checkpoint, unsettled", reset(Settlement::NotNeeded).into()),
-        ("delete", Request::Delete { discard: false }.into()),
-        ("delete, discarding", Request::Delete { discard: true }.into()),
-        ("delete, at an older version", Command::from(Request::Delete { discard: false }).only_at_version(0)),
+        ("delete", CommandKind::Delete { discard: false }.into()),
+        ("delete, discarding", CommandKind::Delete { discard: true }.into()),
+        ("delete, at an older version", Command::from(CommandKind::Delete { discard: false }).only_at_version(0)),
         ("push a batch", ingest("batch-2", 5).into()),
         ("push a batch again", ingest("batch-1", 500).into()),
         ("a new run opened", report_opened(11, 3).into()),

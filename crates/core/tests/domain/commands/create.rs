@@ -1,10 +1,10 @@
 use dataflow_core::{
-    pipeline::{Command, Event, Rejected, Request, testing::*},
+    pipeline::{Command, CommandKind, Event, Rejected, testing::*},
     spec::PipelineSpec,
 };
 
-fn create_as(spec: PipelineSpec) -> Request {
-    Request::Create { pushes: pushes(&spec), spec: Box::new(spec), incarnation: incarnation() }
+fn create_as(spec: PipelineSpec) -> CommandKind {
+    CommandKind::Create { pushes: pushes(&spec), spec: Box::new(spec), incarnation: incarnation() }
 }
 
 #[test]
@@ -47,6 +47,6 @@ fn made_again_it_goes_on_counting_versions_and_knows_old_commands() {
     assert_eq!(pipeline.version, 4);
     assert_eq!(pipeline.spec, spec());
     // A delayed repetition of the old delete does not hit the new one.
-    let delete = Command { hash: Some(3), ..Command::from(Request::Delete { discard: false }).named("given-3") };
+    let delete = Command { hash: Some(3), ..Command::from(CommandKind::Delete { discard: false }).named("given-3") };
     again.when(delete).then_nothing();
 }

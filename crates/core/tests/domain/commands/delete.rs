@@ -1,6 +1,6 @@
 use dataflow_core::{
     id::RunId,
-    pipeline::{Command, Event, Rejected, Request, State, Status, event::LaneProgress, testing::*},
+    pipeline::{Command, CommandKind, Event, Rejected, State, Status, event::LaneProgress, testing::*},
 };
 
 #[test]
@@ -12,7 +12,7 @@ fn what_does_not_run_can_be_deleted() {
         }
         let after = past
             .and(end)
-            .when(Request::Delete { discard: false })
+            .when(CommandKind::Delete { discard: false })
             .then([Event::PipelineDeleted])
             .then_effects([])
             .after();
@@ -22,15 +22,16 @@ fn what_does_not_run_can_be_deleted() {
 
 #[test]
 fn what_runs_must_be_stopped_first() {
-    given([created(), started()]).when(Request::Delete { discard: false }).then_rejected("not-allowed");
+    given([created(), started()]).when(CommandKind::Delete { discard: false }).then_rejected("not-allowed");
     given([created(), started(), stop_requested()])
-        .when(Request::Delete { discard: false })
+        .when(CommandKind::Delete { discard: false })
         .then_rejected("not-allowed");
 }
 
 #[test]
 fn it_counts_as_a_change() {
-    let after = given([created()]).when(Command::from(Request::Delete { discard: false }).only_at_version(1)).after();
+    let after =
+        given([created()]).when(Command::from(CommandKind::Delete { discard: false }).only_at_version(1)).after();
     let State::Deleted(deleted) = after.state else { panic!("not deleted") };
     assert_eq!((deleted.version, deleted.at), (2, NOW));
 }
@@ -39,9 +40,9 @@ fn it_counts_as_a_change() {
 #[test]
 fn what_waits_to_be_delivered_is_given_up_only_where_that_is_asked_for() {
     let waits = given([created(), received("a", 0, 60), received("b", 60, 101)]);
-    let refused = waits.clone().when(Request::Delete { discard: false }).then_rejected("undelivered");
+    let refused = waits.clone().when(CommandKind::Delete { discard: false }).then_rejected("undelivered");
     assert_eq!(refused, Rejected::Undelivered { records: 101, dead_letters: 0 });
-    waits.when(Request::Delete { discard: true }).then([Event::PipelineDeleted]);
+    waits.when(CommandKind::Delete { discard: true }).then([Event::PipelineDeleted]);
 }
 
 /// Dead letters are records that are delivered nowhere: they go with the pipeline only where that is asked for.
@@ -50,8 +51,8 @@ fn dead_letters_are_given_up_only_where_that_is_asked_for() {
     let dead = LaneProgress { chunks: vec![dead_letters("1", 20), dead_letters("2", 3)], ..lane(1) };
     let processed = Event::BatchProcessed { run: RunId(10), lanes: vec![dead], versions: None };
     let past = given([created(), started(), opened(10, 0), processed, Event::PipelineCompleted]);
-    let refused = past.clone().when(Request::Delete { discard: false }).then_rejected("undelivered");
+    let refused = past.clone().when(CommandKind::Delete { discard: false }).then_rejected("undelivered");
     assert_eq!(refused, Rejected::Undelivered { records: 0, dead_letters: 23 });
     assert_eq!(refused.to_string(), "deleting it would lose 23 dead letter(s)");
-    past.when(Request::Delete { discard: true }).then([Event::PipelineDeleted]);
+    past.when(CommandKind::Delete { discard: true }).then([Event::PipelineDeleted]);
 }

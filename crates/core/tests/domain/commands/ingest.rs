@@ -1,6 +1,6 @@
 use dataflow_core::{
     pipeline::{
-        Command, Effect, Event, Rejected, Request,
+        Command, CommandKind, Effect, Event, Rejected,
         state::{Inbox, Received},
         testing::*,
     },
@@ -17,9 +17,9 @@ fn with_source(source: serde_json::Value) -> Event {
     created_as(spec)
 }
 
-fn of(bytes: u64) -> Request {
-    let Request::Ingest { batch_id, hash, records, chunk, .. } = ingest("large", 1) else { unreachable!() };
-    Request::Ingest { batch_id, hash, records, bytes, chunk }
+fn of(bytes: u64) -> CommandKind {
+    let CommandKind::Ingest { batch_id, hash, records, chunk, .. } = ingest("large", 1) else { unreachable!() };
+    CommandKind::Ingest { batch_id, hash, records, bytes, chunk }
 }
 
 #[test]
@@ -56,8 +56,8 @@ fn a_batch_that_comes_again_gets_the_same_answer() {
 
 #[test]
 fn a_batch_id_is_used_only_once() {
-    let Request::Ingest { batch_id, records, bytes, chunk, .. } = ingest("a", 3) else { unreachable!() };
-    let other = Request::Ingest { batch_id, hash: "other".into(), records, bytes, chunk };
+    let CommandKind::Ingest { batch_id, records, bytes, chunk, .. } = ingest("a", 3) else { unreachable!() };
+    let other = CommandKind::Ingest { batch_id, hash: "other".into(), records, bytes, chunk };
     given([created(), received("a", 0, 3)]).when(other).then_rejected("batch-id-reused");
 }
 

@@ -2,7 +2,7 @@ use dataflow_core::{
     chunk::ChunkRef,
     id::RunId,
     limits::{JOINED_LETTERS, NAMED_CHUNKS},
-    pipeline::{Event, Request, event::LaneProgress, testing::*},
+    pipeline::{CommandKind, Event, event::LaneProgress, testing::*},
 };
 
 fn with(chunks: impl IntoIterator<Item = ChunkRef>) -> Given {
@@ -15,8 +15,8 @@ fn with(chunks: impl IntoIterator<Item = ChunkRef>) -> Given {
     ])
 }
 
-fn join(first: u64, count: u64, records: u64) -> Request {
-    Request::JoinDeadLetters { first, count, into: dead_letters("joined", records) }
+fn join(first: u64, count: u64, records: u64) -> CommandKind {
+    CommandKind::JoinDeadLetters { first, count, into: dead_letters("joined", records) }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use dataflow_core::{
     limits::{REMEMBERED_COMMANDS, REMEMBERED_COMMANDS_MS},
-    pipeline::{Command, Event, Request, testing::*},
+    pipeline::{Command, CommandKind, Event, testing::*},
 };
 
 #[test]
@@ -17,12 +17,12 @@ fn another_request_under_its_id_is_turned_down() {
     let running = given([]).when(Command::from(create()).named("a")).after();
     let running = running.when(Command::from(start()).named("b")).after();
     let renamed =
-        Request::Create { pushes: pushes(&described()), spec: Box::new(described()), incarnation: incarnation() };
+        CommandKind::Create { pushes: pushes(&described()), spec: Box::new(described()), incarnation: incarnation() };
     let commands = [
         ("a", renamed),
         ("a", start()),
         ("a", stop()),
-        ("b", Request::Delete { discard: false }),
+        ("b", CommandKind::Delete { discard: false }),
         ("b", update(described(), 0)),
     ];
     for (id, request) in commands {
@@ -35,9 +35,9 @@ fn another_request_under_its_id_is_turned_down() {
 
 #[test]
 fn it_is_known_even_after_a_deletion() {
-    let deleted = given([created()]).when(Command::from(Request::Delete { discard: false }).named("d")).after();
-    deleted.clone().when(Command::from(Request::Delete { discard: false }).named("d")).then_nothing();
-    deleted.when(Command::from(Request::Delete { discard: false }).named("e")).then_rejected("not-found");
+    let deleted = given([created()]).when(Command::from(CommandKind::Delete { discard: false }).named("d")).after();
+    deleted.clone().when(Command::from(CommandKind::Delete { discard: false }).named("d")).then_nothing();
+    deleted.when(Command::from(CommandKind::Delete { discard: false }).named("e")).then_rejected("not-found");
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn a_stop_that_cancels_a_restart_is_remembered() {
 #[test]
 fn a_command_that_was_turned_down_may_be_sent_again() {
     let running = given([created(), started(), opened(10, 0)]);
-    running.clone().when(Command::from(Request::Delete { discard: false }).named("d")).then_rejected("not-allowed");
+    running.clone().when(Command::from(CommandKind::Delete { discard: false }).named("d")).then_rejected("not-allowed");
     let stopped = running.and(stop_requested()).and(stopped());
-    stopped.when(Command::from(Request::Delete { discard: false }).named("d")).then([Event::PipelineDeleted]);
+    stopped.when(Command::from(CommandKind::Delete { discard: false }).named("d")).then([Event::PipelineDeleted]);
 }
 
 #[test]

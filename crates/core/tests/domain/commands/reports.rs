@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Epoch, RunId},
     pipeline::{
-        Command, Effect, Event, Request, State, Status,
+        Command, CommandKind, Effect, Event, State, Status,
         event::{Cause, LaneOpened, LaneProgress, Lost, Planned, Recovery},
         testing::*,
     },
@@ -15,8 +15,8 @@ fn running() -> Given {
     given([created(), started(), opened(10, 0)])
 }
 
-fn report(lanes: Vec<LaneProgress>) -> Request {
-    Request::ReportProgress { run: RunId(10), lanes, versions: None }
+fn report(lanes: Vec<LaneProgress>) -> CommandKind {
+    CommandKind::ReportProgress { run: RunId(10), lanes, versions: None }
 }
 
 fn of_lane(number: u32, sequence: u64) -> LaneProgress {
@@ -45,7 +45,7 @@ fn a_token_that_is_ahead_is_adopted_with_its_dead_letters() {
         running().and(Event::BatchProcessed { run: RunId(10), lanes: vec![dead(2, &["1", "2"])], versions: None });
     // Its writer did not know yet that the journal had chunk 2.
     let adopted = LaneOpened { decision: Recovery::TokenAdopted, ..lane_opened(dead(4, &["2", "3", "4"])) };
-    let request = Request::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted], versions: None };
+    let request = CommandKind::ReportOpened { run: RunId(11), epoch: Epoch(8), lanes: vec![adopted], versions: None };
     let after = running.when(request).after();
     let pipeline = after.state.pipeline().unwrap();
     assert_eq!(pipeline.progress.by_lane[&0], lane(4));
@@ -155,7 +155,7 @@ fn only_the_open_run_reports() {
 
 #[test]
 fn types_only_widen() {
-    let learn = |ty| Request::ReportSchema { run: RunId(10), learned: learned(ty) };
+    let learn = |ty| CommandKind::ReportSchema { run: RunId(10), learned: learned(ty) };
     let known =
         running().when(learn(Type::Bigint)).then([Event::SchemaChanged { learned: learned(Type::Bigint) }]).after();
     known.clone().when(learn(Type::Integer)).then_nothing();
@@ -164,7 +164,7 @@ fn types_only_widen() {
 
 #[test]
 fn lost_records_are_named_once() {
-    let lose = |lost| Request::ReportLost { run: RunId(10), lost };
+    let lose = |lost| CommandKind::ReportLost { run: RunId(10), lost };
     let named = running().when(lose(ten_lost())).then([Event::RecordsLost(ten_lost())]).after();
     // A run that ends before a checkpoint is behind them is followed by one that finds the same, or more.
     named.clone().when(lose(ten_lost())).then_nothing();
@@ -178,7 +178,7 @@ fn lost_records_are_named_once() {
 fn a_run_stops_only_if_it_was_told_to() {
     running().when(report_stopped(10)).then_rejected("stale-run");
     let stopping = running().and(stop_requested());
-    let unsettled = Request::ReportStopped { run: RunId(10), settled: false, update: None };
+    let unsettled = CommandKind::ReportStopped { run: RunId(10), settled: false, update: None };
     stopping.clone().when(unsettled).then([Event::PipelineStopped { settled: false }]);
     // It may have been told so before it was open.
     stopping.when(report_stopped(11)).then([stopped()]);
@@ -192,7 +192,7 @@ fn a_failure_is_tried_again_as_the_policy_says() {
     running().when(report_failed(10, true)).then(failed(Some(later), true)).then_effects([Effect::RestartAt(later)]);
     running().when(report_failed(10, false)).then(failed(None, false)).then_effects([]);
     running().when(report_failed(11, true)).then_effects([Effect::RestartAt(later)]);
-    let no_more = Request::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None, update: None };
+    let no_more = CommandKind::ReportFailed { run: RunId(10), cause: cause(true), restart_in: None, update: None };
     running().when(no_more).then(failed(None, true)).then_effects([]);
 
     let never = RestartPolicy { max_attempts: Some(0), ..RestartPolicy::default() };
@@ -235,7 +235,7 @@ fn reports_take_no_command_id() {
 #[test]
 fn what_the_journal_does_not_know_of_the_sink_is_told_also_while_it_stops() {
     let behind = Cause { code: Cause::JOURNAL_BEHIND.into(), ..cause(false) };
-    let report = || Request::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, update: None };
+    let report = || CommandKind::ReportFailed { run: RunId(11), cause: behind.clone(), restart_in: None, update: None };
     let failed = || Event::PipelineFailed { cause: behind.clone(), restart_at: None };
     for request in [stop_requested(), restart_requested()] {
         let stopping = given([created(), started(), request]);
@@ -272,7 +272,7 @@ fn a_lane_that_has_not_moved_is_said_again_without_what_is_said_once() {
 
 #[test]
 fn versions_are_reserved_before_they_are_written_and_never_twice() {
-    let progress = |lanes, versions| Request::ReportProgress { run: RunId(10), lanes, versions: Some(versions) };
+    let progress = |lanes, versions| CommandKind::ReportProgress { run: RunId(10), lanes, versions: Some(versions) };
     let known = |given: &Given| given.state.pipeline().unwrap().versions;
     let opened = given([created(), started()]).and(Event::RunOpened {
         run: RunId(10),
@@ -301,7 +301,7 @@ fn versions_are_reserved_before_they_are_written_and_never_twice() {
 
 #[test]
 fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest() {
-    let found = |partitions: &[(&str, u64)]| Request::ReportPartitions {
+    let found = |partitions: &[(&str, u64)]| CommandKind::ReportPartitions {
         run: RunId(10),
         found: partitions.iter().map(|(name, begin)| ((*name).into(), Position::offset(*begin))).collect(),
     };
@@ -345,5 +345,5 @@ fn a_partition_is_planned_once_in_the_lane_that_has_moved_it_or_has_the_fewest()
     assert_eq!(lanes(&fewer), [0, 1, 0]);
     assert_eq!(lanes(&fewer.and(open(moved))), [1, 1, 0]);
     // Of an older run, nothing is planned.
-    grown.clone().when(Request::ReportPartitions { run: RunId(9), found: vec![] }).then_rejected("stale-run");
+    grown.clone().when(CommandKind::ReportPartitions { run: RunId(9), found: vec![] }).then_rejected("stale-run");
 }

@@ -2,7 +2,7 @@ use dataflow_core::{
     id::{Epoch, RunId},
     ledger::Counters,
     pipeline::{
-        Event, Request, State, Status,
+        CommandKind, Event, State, Status,
         command::Settlement,
         event::{LaneProgress, Lost},
         testing::*,
@@ -16,8 +16,8 @@ fn settled(sequence: u64) -> Settlement {
     Settlement::Settled { lanes: vec![LaneProgress { chunks, ..lane(sequence) }], met: Vec::new(), lost: None }
 }
 
-fn to(position: Positions) -> Request {
-    Request::ResetCheckpoint {
+fn to(position: Positions) -> CommandKind {
+    CommandKind::ResetCheckpoint {
         to: "positions".into(),
         positions: position,
         passed: vec![],
@@ -32,7 +32,7 @@ fn half_done() -> Given {
     given([created(), received("a", 0, 100), received("b", 100, 200), started(), opened(10, 0), processed(10, 1)])
 }
 
-fn begin(given: Given, request: Request) -> u64 {
+fn begin(given: Given, request: CommandKind) -> u64 {
     let after = given.when(request).after();
     after.state.pipeline().unwrap().progress.begin["http"].as_offset().unwrap()
 }
@@ -65,7 +65,7 @@ fn a_pushed_record_that_is_gone_cannot_be_gone_back_to() {
 fn pending_pushed_records_that_are_passed_over_are_lost_and_whole_batches_are_forgotten() {
     let past = half_done().and(stop_requested()).and(stopped());
     let never_started = given([created(), received("a", 0, 100), received("b", 100, 200)]);
-    let anew = |settlement| Request::ResetCheckpoint {
+    let anew = |settlement| CommandKind::ResetCheckpoint {
         to: "end".into(),
         positions: at(200),
         passed: vec![],
@@ -105,7 +105,7 @@ fn a_sinks_position_that_says_nothing_of_what_is_pending_hides_no_loss() {
     let positions = [("http".into(), Position::offset(180).of("another"))].into();
     let lanes = vec![LaneProgress { positions, ..lane(1) }];
     let settlement = Settlement::Settled { lanes, met: Vec::new(), lost: None };
-    let end = Request::ResetCheckpoint {
+    let end = CommandKind::ResetCheckpoint {
         to: "end".into(),
         positions: at(200),
         passed: vec![],
@@ -186,7 +186,7 @@ fn what_is_passed_over_counts_as_lost_unless_it_is_taken_back_before_a_commit() 
         let passed = if records > 0 { vec![lost] } else { vec![] };
         given
             .clone()
-            .when(Request::ResetCheckpoint {
+            .when(CommandKind::ResetCheckpoint {
                 to: "positions".into(),
                 positions: file(position),
                 passed,

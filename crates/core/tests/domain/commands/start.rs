@@ -1,6 +1,6 @@
 use dataflow_core::{
     limits::MAX_LANES,
-    pipeline::{Command, Effect, Event, Request, State, testing::*},
+    pipeline::{Command, CommandKind, Effect, Event, State, testing::*},
 };
 
 #[test]
@@ -24,9 +24,9 @@ fn lanes_are_fixed_once_a_run_was_opened_in_a_generation() {
     given([created(), started(), stop_requested(), stopped()]).when(start()).then([three.clone()]).after();
     given([created(), started(), failed_for_now()]).when(start()).then([three]);
     given([created(), started(), opened(10, 0), stop_requested(), stopped()]).when(start()).then([started()]);
-    given([created()]).when(Request::Start { lanes: 0 }).then([started()]);
+    given([created()]).when(CommandKind::Start { lanes: 0 }).then([started()]);
     let most = Event::PipelineStarted { lanes: MAX_LANES, attempt: 0 };
-    given([created()]).when(Request::Start { lanes: 1_000 }).then([most]);
+    given([created()]).when(CommandKind::Start { lanes: 1_000 }).then([most]);
 }
 
 #[test]

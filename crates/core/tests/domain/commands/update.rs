@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Epoch, Generation, RunId},
     pipeline::{
-        Command, Effect, Event, Rejected, Request, State, Status,
+        Command, CommandKind, Effect, Event, Rejected, State, Status,
         command::{Change, Prepared, Settlement},
         event::{LaneProgress, NewGeneration, Retargeted},
         testing::*,
@@ -75,7 +75,7 @@ fn note(code: &str, message: &str, records: u64) -> Warnings {
 }
 
 /// A turn to `to` that nobody has agreed to.
-fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) -> Request {
+fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) -> CommandKind {
     let mut spec = redirected();
     spec.source = component(json!({"type": "file", "path": "a"}));
     spec.sink.config.insert("table".into(), to.into());
@@ -85,7 +85,7 @@ fn turn_to(from: &str, to: &str, settled: Option<LaneProgress>, retarget: bool) 
         met: vec![],
         lost: None,
     });
-    Request::Update {
+    CommandKind::Update {
         wanted: wanted(spec, retarget),
         prepared: Box::new(Prepared {
             change,
@@ -186,12 +186,12 @@ fn reads_topics() -> (Given, PipelineSpec, LaneProgress) {
     (given([created, started(), opened, stop_requested(), stopped()]), spec, lane)
 }
 
-fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneProgress) -> Request {
+fn change_source(spec: PipelineSpec, given_up: &[&str], reset: bool, lane: LaneProgress) -> CommandKind {
     let given_up = given_up.iter().map(|partition| (Partition::from(*partition), "from the beginning".to_owned()));
     let change = Change { source: true, given_up: given_up.collect(), ..Change::default() };
     let settlement = Settlement::Settled { lanes: vec![lane], met: Vec::new(), lost: None };
     let prepared = Prepared { change, pushes: None, settlement, reached: Positions::new(), nonce: NONCE, lanes: 1 };
-    Request::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: Box::new(prepared) }
+    CommandKind::Update { wanted: Wanted { reset, ..wanted(spec, false) }, prepared: Box::new(prepared) }
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_tweak_of_the_source_is_the_same_generation() {
         lanes: 1,
         pushes: None,
     };
-    let change = Request::Update { wanted: wanted(spec.clone(), false), prepared: Box::new(prepared) };
+    let change = CommandKind::Update { wanted: wanted(spec.clone(), false), prepared: Box::new(prepared) };
     let positions = Some(lane.positions.clone());
     let updated = Event::PipelineUpdated { spec: Box::new(spec), generation: None, positions, pushes: None };
     let after = past.when(change).then([updated]).after();

@@ -1,7 +1,7 @@
 use dataflow_core::{
     id::{Generation, RunId},
     pipeline::{
-        Command, Effect, Event, Rejected, Request, State, Status,
+        Command, CommandKind, Effect, Event, Rejected, State, Status,
         command::{Prepared, Settlement},
         event::Cause,
         state::Then,
@@ -20,7 +20,7 @@ fn asked(given: Given, spec: PipelineSpec) -> Given {
 }
 
 /// While it runs, nothing is settled.
-fn update_running(spec: PipelineSpec) -> Request {
+fn update_running(spec: PipelineSpec) -> CommandKind {
     update_with(spec, Settlement::Settled { lanes: Vec::new(), met: Vec::new(), lost: None })
 }
 
@@ -65,7 +65,7 @@ fn what_the_sink_has_beyond_the_journal_was_done_by_the_spec_before() {
     // The run was dropped after one more commit, or went down with the node.
     let unsettled = |settlement| {
         let update = Some(Box::new(prepared(&refiltered(), settlement)));
-        Request::ReportStopped { run: RunId(10), settled: false, update }
+        CommandKind::ReportStopped { run: RunId(10), settled: false, update }
     };
     let updating = asked(running(), refiltered());
     let not_settled = Event::PipelineStopped { settled: false };
@@ -134,7 +134,7 @@ fn the_last_word_counts() {
     // To what it is now: it only starts again.
     updating.clone().when(update_running(spec())).then([restart_requested()]);
     updating.clone().when(restart()).then_nothing();
-    for request in [start(), reset(settled(3)), Request::Delete { discard: true }] {
+    for request in [start(), reset(settled(3)), CommandKind::Delete { discard: true }] {
         updating.clone().when(request).then_rejected("not-allowed");
     }
 }
@@ -165,7 +165,7 @@ fn however_the_run_ends_it_is_updated() {
     let completed = updating.clone().when(report_completed(10));
     completed.then([Event::PipelineCompleted, updated_at(refiltered(), 300), started()]);
     // A report of an entity that did not know of the update yet.
-    let unaware = Request::ReportStopped { run: RunId(10), settled: true, update: None };
+    let unaware = CommandKind::ReportStopped { run: RunId(10), settled: true, update: None };
     updating.when(unaware).then_rejected("stale-run");
 }
 
@@ -173,7 +173,7 @@ fn however_the_run_ends_it_is_updated() {
 fn where_the_journal_turns_out_to_be_behind_it_fails_and_stays_what_it_is() {
     let mut behind = cause(false);
     behind.code = Cause::JOURNAL_BEHIND.into();
-    let report = Request::ReportFailed {
+    let report = CommandKind::ReportFailed {
         run: RunId(10),
         cause: behind,
         restart_in: None,

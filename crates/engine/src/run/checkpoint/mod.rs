@@ -13,7 +13,7 @@ use super::{failure::Failure, live::Live, patience::wait_for, recover::of_token,
 use crate::parts::Clock;
 use dataflow_core::{
     id::RunId,
-    pipeline::{Request, event::LaneProgress},
+    pipeline::{CommandKind, event::LaneProgress},
     warned::{Warned, Warnings},
 };
 use dataflow_sdk::sink::Kind;
@@ -153,8 +153,8 @@ impl Checkpointer {
             return Ok(());
         }
         let wanted = self.versions.as_ref().map(|versions| versions.wanted());
-        let request = Request::ReportProgress { run: self.run, lanes, versions: wanted };
-        let sending = self.reports.send(request);
+        let kind = CommandKind::ReportProgress { run: self.run, lanes, versions: wanted };
+        let sending = self.reports.send(kind);
         let sent = wait_for("journal", "a checkpoint", &self.live, &*self.clock, sending).await;
         sent.map_err(|_| Failure::Over)?;
         if let (Some(versions), Some(wanted)) = (&self.versions, wanted) {

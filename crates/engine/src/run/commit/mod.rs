@@ -25,7 +25,7 @@ use crate::{
 };
 use dataflow_core::{
     id::RunId,
-    pipeline::{Request, event},
+    pipeline::{CommandKind, event},
     position::Positions,
     token::Token,
     warned::{Warned, Warnings},
@@ -147,7 +147,7 @@ impl Committer {
                     // The next run is to know of which types the columns were made.
                     let untyped = self.writer.is_untyped();
                     let columns = if untyped { found.named() } else { found.columns };
-                    self.tell(Request::ReportSchema { run: self.run, learned: found.learned }).await?;
+                    self.tell(CommandKind::ReportSchema { run: self.run, learned: found.learned }).await?;
                     let defining = self.writer.define(&columns);
                     let defined = wait_for("sink", "making its columns", &self.live, &*self.clock, defining).await;
                     let demand = defined.map_err(|error| Failure::of("sink", error))?;
@@ -182,7 +182,7 @@ impl Committer {
                     to: lost.to.clone(),
                     records: lost.records,
                 };
-                self.tell(Request::ReportLost { run: self.run, lost }).await?;
+                self.tell(CommandKind::ReportLost { run: self.run, lost }).await?;
             }
             outputs.push(output);
             fates.push(Fates { records, filtered, dead });
@@ -260,8 +260,8 @@ impl Committer {
         Ok(token)
     }
 
-    async fn tell(&mut self, request: Request) -> Result<(), Failure> {
-        let sending = self.reports.send(request);
+    async fn tell(&mut self, kind: CommandKind) -> Result<(), Failure> {
+        let sending = self.reports.send(kind);
         let sent = wait_for("journal", "an event", &self.live, &*self.clock, sending).await;
         sent.map_err(|_| Failure::Over)
     }
