@@ -1,6 +1,6 @@
 //! The removal of a pipeline's chunks that nothing names any more. One that stays because the journal can't be reached is
 //! found when a run has opened in a later epoch.
-use crate::shard::Slot;
+use crate::shard::PipelineCell;
 use dataflow_core::{
     chunk::{ChunkId, ChunkName},
     id::{Epoch, Incarnation, PipelineId},
@@ -34,9 +34,9 @@ pub(crate) fn pending(state: &State) -> Vec<ChunkId> {
 
 /// Removes the chunks of pushed batches that the checkpoint has passed since they were [`pending`]; and, once a run has read and
 /// adopted the tokens of all lanes (`opened`), those of lower epochs that nothing names.
-pub(crate) async fn collect(journal: &Journal, slot: &Slot, epoch: Epoch, pending: Vec<ChunkId>, opened: bool) {
+pub(crate) async fn collect(journal: &Journal, cell: &PipelineCell, epoch: Epoch, pending: Vec<ChunkId>, opened: bool) {
     let (mut gone, known) = {
-        let state = slot.state();
+        let state = cell.state();
         let Some(pipeline) = state.pipeline() else { return };
         let first = pipeline.inbox.pending.front().map(|batch| &batch.chunk);
         let passed: Vec<ChunkId> = pending.into_iter().take_while(|chunk| Some(chunk) != first).collect();
@@ -46,10 +46,10 @@ pub(crate) async fn collect(journal: &Journal, slot: &Slot, epoch: Epoch, pendin
     if let Some((prefix, named)) = known {
         match journal.chunks(&prefix).await {
             Ok(all) => gone.extend(all.into_iter().filter(|chunk| is_earlier(chunk, epoch) && !named.contains(chunk))),
-            Err(error) => tracing::warn!(pipeline = %slot.pipeline, %error, "chunks can't be listed"),
+            Err(error) => tracing::warn!(pipeline = %cell.pipeline, %error, "chunks can't be listed"),
         }
     }
-    remove(journal, &slot.pipeline, &gone).await;
+    remove(journal, &cell.pipeline, &gone).await;
 }
 
 /// The chunks that a pipeline's state names.

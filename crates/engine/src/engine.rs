@@ -5,7 +5,7 @@ use crate::{
     host::Region,
     parts::Parts,
     region::ShardRegion,
-    shard::{ShardLog, Slot, Tail, claim_shard},
+    shard::{PipelineCell, ShardLog, Tail, claim_shard},
 };
 use dataflow_core::{pipeline::State, shard::ShardId};
 use dataflow_journal::{Error, Holder, Journal};
@@ -118,12 +118,12 @@ impl Engine {
                     || matches!(&state, State::Failed(failed) if failed.restart_at.is_some());
                 let is_changed = loaded.changed.contains(&pipeline);
                 if runs || is_changed {
-                    let slot = Slot::new(pipeline.clone(), state);
+                    let cell = PipelineCell::new(pipeline.clone(), state);
                     if is_changed {
-                        changed.insert(pipeline, slot.clone());
+                        changed.insert(pipeline, cell.clone());
                     }
                     if runs {
-                        awake.push(slot);
+                        awake.push(cell);
                     }
                 }
             }
@@ -142,7 +142,7 @@ impl Engine {
         let journal = around.parts.journal.clone();
         let region = Region::new(shards, around);
         spawner.spawn("ownership", Box::pin(watch_ownership(region.clone(), journal.clone(), closing)));
-        awake.into_iter().for_each(|slot| region.wake(slot));
+        awake.into_iter().for_each(|cell| region.wake(cell));
         Ok(Self { region, journal })
     }
 

@@ -32,7 +32,7 @@ impl Entity {
     ) {
         let (waits, id) = (command.action.wait().is_some(), command.id.clone());
         let outcome = self.user(command).await;
-        if waits && self.slot.state().is_stopping() && outcome.is_ok() {
+        if waits && self.cell.state().is_stopping() && outcome.is_ok() {
             self.waiting.push((id, reply));
             decided.cancel();
         } else {
@@ -46,14 +46,14 @@ impl Entity {
         let UserCommand { id, actor, reason, trace, expected_version, action } = command;
         let hash = Some(action.hash());
         // Who sends a command a second time is answered as the first time, whatever the pipeline is by now.
-        let before = self.slot.state().carried_out(&id).map(|before| before.hash);
+        let before = self.cell.state().carried_out(&id).map(|before| before.hash);
         match before {
             Some(known) if known != hash => return Err(Rejected::KeyReused.into()),
             Some(_) if matches!(action, Action::Delete { .. }) => return Ok(Reply::Deleted(())),
-            Some(_) => return queries::state(&self.around, &self.slot),
+            Some(_) => return queries::state(&self.around, &self.cell),
             None => {}
         }
-        let (pipeline, at) = (self.slot.pipeline.clone(), self.around.parts.clock.now());
+        let (pipeline, at) = (self.cell.pipeline.clone(), self.around.parts.clock.now());
         let to = |kind| Command {
             pipeline: pipeline.clone(),
             id: id.clone(),
@@ -69,7 +69,7 @@ impl Entity {
             Action::Ingest { .. } => unreachable!("pushed batches are taken in together, see `ingest`"),
             Action::Create(spec) => {
                 self.check(&spec)?;
-                let last = match &*self.slot.state() {
+                let last = match &*self.cell.state() {
                     State::Deleted(deleted) => Some(deleted.incarnation.clone()),
                     _ => None,
                 };
@@ -108,7 +108,7 @@ impl Entity {
                 self.carry_out(to(kind)).await?;
             }
             Action::Delete { discard } => {
-                let incarnation = self.slot.state().pipeline().map(|pipeline| pipeline.incarnation.clone());
+                let incarnation = self.cell.state().pipeline().map(|pipeline| pipeline.incarnation.clone());
                 self.carry_out(to(CommandKind::Delete { discard })).await?;
                 if let Some(incarnation) = incarnation {
                     chunks::remove_all(&self.around.parts.journal, &pipeline, &incarnation).await;
@@ -116,7 +116,7 @@ impl Entity {
                 return Ok(Reply::Deleted(()));
             }
         }
-        queries::state(&self.around, &self.slot)
+        queries::state(&self.around, &self.cell)
     }
 
     /// Checks a spec with its connectors and transforms.
@@ -128,7 +128,7 @@ impl Entity {
     /// The lanes of a generation that has not fixed them: as the spec says; otherwise one per partition that the source
     /// has now, at most the node's default. One where the source can't be asked.
     pub(super) async fn choose_lanes(&self) -> u32 {
-        let Some(pipeline) = self.slot.state().pipeline().cloned() else { return 1 };
+        let Some(pipeline) = self.cell.state().pipeline().cloned() else { return 1 };
         if let Some(lanes) = pipeline.progress.fixed_lanes() {
             return lanes;
         }
@@ -164,8 +164,8 @@ impl Entity {
             nonce,
         };
         let forced = Settlement::Unsettled { reason: String::new(), forced: true };
-        decide(&self.slot.state(), &to(kind(Positions::new(), Vec::new(), Positions::new(), forced)))?;
-        let pipeline = self.slot.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
+        decide(&self.cell.state(), &to(kind(Positions::new(), Vec::new(), Positions::new(), forced)))?;
+        let pipeline = self.cell.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
         let named = match &place {
             ResetTo::Positions(named) if named.is_empty() => {
                 let problem = Problem::new("to.positions", "too-few", "names no position").fix("name at least one");
@@ -187,7 +187,7 @@ impl Entity {
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
         let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
         let (settlement, decided, begun) =
-            if pipeline.needs_settlement() || left || self.slot.state().is_behind() || take_over {
+            if pipeline.needs_settlement() || left || self.cell.state().is_behind() || take_over {
                 let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
                 self.settle(&pipeline, Some(choice), force, take_over).await
             } else {
@@ -224,7 +224,7 @@ impl Entity {
             _ => self.given_up(&pipeline, &current, chosen).await,
         };
         // Where the journal doesn't know what the sink has, something must be chosen, and none of it is known to be pending.
-        if pushed && !force && !self.slot.state().is_behind() && !matches!(place, ResetTo::Journal) {
+        if pushed && !force && !self.cell.state().is_behind() && !matches!(place, ResetTo::Journal) {
             still_pending(&pipeline, &settlement, &positions)?;
         }
         // Where a sink's position of pushed records says nothing here, what it has can't be told from what is pending.

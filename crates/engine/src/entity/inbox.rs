@@ -1,5 +1,5 @@
 //! What was pushed to a pipeline, as its source reads it: bodies from chunks of the journal, in the order of receipt.
-use crate::shard::Slot;
+use crate::shard::PipelineCell;
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dataflow_core::{chunk::ChunkId, pipeline::inbox::Line, time::Timestamp};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The inbox of one pipeline.
 #[derive(Debug)]
 pub(crate) struct EntityInbox {
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) cell: Arc<PipelineCell>,
     pub(crate) journal: Journal,
 }
 
@@ -34,7 +34,7 @@ struct Found {
 
 impl EntityInbox {
     fn find(&self, from: u64) -> Result<Option<Found>, Error> {
-        let state = self.slot.state();
+        let state = self.cell.state();
         let Some(pipeline) = state.pipeline() else {
             return Err(Error::fatal("deleted", "the pipeline was deleted").for_user());
         };
@@ -57,7 +57,7 @@ impl EntityInbox {
 #[async_trait]
 impl Inbox for EntityInbox {
     async fn next(&self, from: u64) -> Result<Pushed, Error> {
-        let mut changes = self.slot.changes();
+        let mut changes = self.cell.changes();
         let found = loop {
             changes.mark_unchanged();
             if let Some(found) = self.find(from)? {
@@ -83,10 +83,10 @@ impl Inbox for EntityInbox {
     }
 
     async fn first(&self) -> Result<u64, Error> {
-        Ok(self.slot.state().pipeline().map_or(0, |pipeline| pipeline.inbox.first()))
+        Ok(self.cell.state().pipeline().map_or(0, |pipeline| pipeline.inbox.first()))
     }
 
     async fn received(&self) -> Result<u64, Error> {
-        Ok(self.slot.state().pipeline().map_or(0, |pipeline| pipeline.inbox.received))
+        Ok(self.cell.state().pipeline().map_or(0, |pipeline| pipeline.inbox.received))
     }
 }

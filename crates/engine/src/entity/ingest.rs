@@ -71,13 +71,13 @@ impl Entity {
             return Err(AskError::Internal("only batches are pushed".into()));
         };
         let now = self.around.parts.clock.now();
-        let state = self.slot.state();
+        let state = self.cell.state();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
         let chunk = self.chunk(pipeline, Content::Pushed(self.around.parts.rng.name()));
         let bytes = body.len() as u64;
         let kind = CommandKind::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
         // A batch is told apart by its own id and hash.
-        let pipeline = self.slot.pipeline.clone();
+        let pipeline = self.cell.pipeline.clone();
         let command = Command { pipeline, id, hash: None, actor, reason, trace, at: now, expected_version, kind };
         let decision = decide_after(&state, earlier, &command)?;
         let Some(state::Received { from, to, .. }) = decision.received else {

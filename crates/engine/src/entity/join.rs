@@ -33,7 +33,7 @@ impl Entity {
                 return true;
             }
             Err(error) => {
-                tracing::debug!(pipeline = %self.slot.pipeline, %error, "dead letters are joined later");
+                tracing::debug!(pipeline = %self.cell.pipeline, %error, "dead letters are joined later");
                 return false;
             }
         };
@@ -42,20 +42,20 @@ impl Entity {
         let Some(id) = self.joined(places.start, records) else { return false };
         let into = ChunkRef { id, kind: ChunkKind::DeadLetters, records };
         if let Err(error) = self.around.parts.journal.stage_chunk(&into.id, body).await {
-            tracing::debug!(pipeline = %self.slot.pipeline, %error, "dead letters are joined later");
+            tracing::debug!(pipeline = %self.cell.pipeline, %error, "dead letters are joined later");
             return false;
         }
         let kind = CommandKind::JoinDeadLetters { first: places.start as u64, count: count as u64, into };
         if !self.report(kind).await {
             return false;
         }
-        chunks::remove(&self.around.parts.journal, &self.slot.pipeline, &gone).await;
+        chunks::remove(&self.around.parts.journal, &self.cell.pipeline, &gone).await;
         true
     }
 
     /// The chunks to join, and their places.
     fn to_join(&self) -> Option<(std::ops::Range<usize>, Vec<ChunkRef>)> {
-        let state = self.slot.state();
+        let state = self.cell.state();
         let pipeline = state.pipeline()?;
         let all = &pipeline.progress.dead_letters;
         let places = pipeline.progress.to_join(self.unjoined)?;
@@ -64,7 +64,7 @@ impl Entity {
 
     /// The name of the chunk that takes the place of those from `place` on, with so many letters.
     fn joined(&self, place: usize, letters: u64) -> Option<ChunkId> {
-        let state = self.slot.state();
+        let state = self.cell.state();
         let pipeline = state.pipeline()?;
         let before = pipeline.progress.dead_letters[..place].iter().map(|chunk| chunk.records).sum();
         Some(self.chunk(pipeline, Content::JoinedLetters { before, letters }))

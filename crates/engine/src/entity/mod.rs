@@ -16,7 +16,7 @@ use crate::{
     parts::Parts,
     region::{AskError, Reply, UserCommand},
     run::live::Trouble,
-    shard::{AppendError, ShardLog, Slot},
+    shard::{AppendError, PipelineCell, ShardLog},
     telemetry,
 };
 use dataflow_core::{
@@ -60,7 +60,7 @@ pub(crate) struct Surroundings {
 
 /// One pipeline, alive.
 pub(crate) struct Entity {
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) cell: Arc<PipelineCell>,
     pub(crate) log: ShardLog,
     pub(crate) around: Surroundings,
     run: Option<ActiveRun>,
@@ -87,9 +87,9 @@ enum Next {
 }
 
 impl Entity {
-    pub(crate) fn new(slot: Arc<Slot>, log: ShardLog, around: Surroundings) -> Self {
+    pub(crate) fn new(cell: Arc<PipelineCell>, log: ShardLog, around: Surroundings) -> Self {
         Self {
-            slot,
+            cell,
             log,
             around,
             run: None,
@@ -158,7 +158,7 @@ impl Entity {
             }
         }
         if let Some(error) = &self.lost {
-            tracing::error!(pipeline = %self.slot.pipeline, %error, "the pipeline is moving to another node");
+            tracing::error!(pipeline = %self.cell.pipeline, %error, "the pipeline is moving to another node");
         }
         mailbox.close();
         self.end_run().await;
@@ -175,11 +175,11 @@ impl Entity {
 
     /// Decides, appends, performs. What is returned was decided; its events are durable.
     async fn carry_out(&mut self, command: Command) -> Result<Decision, AskError> {
-        let decision = decide(&self.slot.state(), &command)?;
+        let decision = decide(&self.cell.state(), &command)?;
         if !decision.events.is_empty() {
             self.append(decision.events.clone()).await?;
-            decision.events.iter().for_each(|event| telemetry::log(&self.slot.pipeline, event));
-            self.around.directory.note(&self.slot.pipeline, &self.slot.state());
+            decision.events.iter().for_each(|event| telemetry::log(&self.cell.pipeline, event));
+            self.around.directory.note(&self.cell.pipeline, &self.cell.state());
         }
         if let Some(rejected) = &decision.refused {
             let of = decision.events.iter().find(|event| matches!(event.event, Event::UpdateRefused { .. }));
@@ -198,7 +198,7 @@ impl Entity {
 
     /// Makes events durable and takes them into the state. If another node has the shard, the entity is lost.
     async fn append(&mut self, events: Vec<RecordedEvent>) -> Result<(), AskError> {
-        let Err(error) = self.log.append(&self.slot, events).await else { return Ok(()) };
+        let Err(error) = self.log.append(&self.cell, events).await else { return Ok(()) };
         self.lost = Some(error);
         Err(self.unavailable())
     }
@@ -206,7 +206,7 @@ impl Entity {
     /// A command of the platform itself.
     fn system(&self, kind: CommandKind) -> Command {
         Command {
-            pipeline: self.slot.pipeline.clone(),
+            pipeline: self.cell.pipeline.clone(),
             id: self.around.command_id(),
             hash: None,
             actor: Actor::system(),
@@ -220,7 +220,7 @@ impl Entity {
 
     /// When the pipeline starts again by itself: fixed once it is known, so that a clock that is set changes nothing.
     fn restart(&mut self) -> Option<Instant> {
-        let state = self.slot.state();
+        let state = self.cell.state();
         let (at, most) = match &*state {
             State::Failed(failed) => (failed.restart_at?, failed.longest_wait()),
             _ => return None,

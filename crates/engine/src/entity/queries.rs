@@ -6,7 +6,7 @@ use crate::{
     dead_letters::{self, DeadLetter},
     region::{AskError, Order, Query, Reply},
     run::context,
-    shard::Slot,
+    shard::PipelineCell,
 };
 use dataflow_core::{chunk::ChunkRef, id::PipelineId, pipeline::Rejected, position::Position};
 use dataflow_journal::Journal;
@@ -18,32 +18,32 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE_FOR_LINES: Duration = Duration::from_secs(5);
 
 /// Answers a question about a pipeline from its state and the journal.
-pub(crate) async fn answer_query(around: &Surroundings, slot: &Slot, query: Query) -> Result<Reply, AskError> {
+pub(crate) async fn answer_query(around: &Surroundings, cell: &PipelineCell, query: Query) -> Result<Reply, AskError> {
     let journal = &around.parts.journal;
     match query {
-        Query::State => state(around, slot),
-        Query::Recovery => recovery(slot),
+        Query::State => state(around, cell),
+        Query::Recovery => recovery(cell),
         Query::DeadLetters { bytes: true, after, limit } => {
-            Ok(Reply::DeadLetters(dead_letters::whole(journal, &chunks(slot)?, after, limit).await?))
+            Ok(Reply::DeadLetters(dead_letters::whole(journal, &chunks(cell)?, after, limit).await?))
         }
         Query::DeadLetters { bytes: false, after, limit } => {
-            let chunks = chunks(slot)?;
+            let chunks = chunks(cell)?;
             let mut found = dead_letters::list(journal, &chunks, after, limit).await?;
-            number_lines(around, slot, &mut found).await;
+            number_lines(around, cell, &mut found).await;
             Ok(Reply::DeadLetters(dead_letters::shortened(found, &chunks)))
         }
         Query::DeadLetter(number) => {
-            let chunks = chunks(slot)?;
+            let chunks = chunks(cell)?;
             let after = number.checked_sub(1).ok_or(Rejected::NotFound)?;
             let mut found = dead_letters::list(journal, &chunks, after, 1).await?;
-            number_lines(around, slot, &mut found).await;
+            number_lines(around, cell, &mut found).await;
             let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
             Ok(Reply::DeadLetter(Box::new(found)))
         }
-        Query::Causes => causes(around, slot).await,
-        Query::History { order, after, limit } => history(journal, &slot.pipeline, order, after, limit).await,
+        Query::Causes => causes(around, cell).await,
+        Query::History { order, after, limit } => history(journal, &cell.pipeline, order, after, limit).await,
         Query::Claims => {
-            let state = slot.state().clone();
+            let state = cell.state().clone();
             let claims = claims::of(journal, &state).await?;
             Ok(Reply::Claims(Box::new(claims.ok_or(Rejected::NotFound)?)))
         }
@@ -51,8 +51,8 @@ pub(crate) async fn answer_query(around: &Surroundings, slot: &Slot, query: Quer
 }
 
 /// Says at which lines of their files records begin, as far as the source can tell.
-async fn number_lines(around: &Surroundings, slot: &Slot, letters: &mut [DeadLetter]) {
-    let Some(pipeline) = slot.state().pipeline().cloned() else { return };
+async fn number_lines(around: &Surroundings, cell: &PipelineCell, letters: &mut [DeadLetter]) {
+    let Some(pipeline) = cell.state().pipeline().cloned() else { return };
     let Ok(source) = around.parts.plugins.source(&pipeline.spec.source) else { return };
     let placed = letters.iter().map(|letter| Placed {
         partition: letter.partition.as_str().into(),
@@ -67,8 +67,8 @@ async fn number_lines(around: &Surroundings, slot: &Slot, letters: &mut [DeadLet
     }
 }
 
-fn chunks(slot: &Slot) -> Result<Vec<ChunkRef>, Rejected> {
-    let state = slot.state();
+fn chunks(cell: &PipelineCell) -> Result<Vec<ChunkRef>, Rejected> {
+    let state = cell.state();
     Ok(state.pipeline().ok_or(Rejected::NotFound)?.progress.dead_letters.clone())
 }
 
@@ -96,21 +96,21 @@ async fn history(
 }
 
 /// Its dead letters, counted by cause.
-async fn causes(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
-    let (incarnation, chunks) = by_cause::of(slot.state().pipeline().ok_or(Rejected::NotFound)?);
-    let mut tally = slot.causes.lock().await;
+async fn causes(around: &Surroundings, cell: &PipelineCell) -> Result<Reply, AskError> {
+    let (incarnation, chunks) = by_cause::of(cell.state().pipeline().ok_or(Rejected::NotFound)?);
+    let mut tally = cell.causes.lock().await;
     let counted = tally.count(&around.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;
     Ok(Reply::Causes(counted?))
 }
 
 /// The pipeline as it is now.
-pub(super) fn state(around: &Surroundings, slot: &Slot) -> Result<Reply, AskError> {
-    let snapshot = snapshot::of(around, &slot.pipeline, &slot.state(), slot.live().as_deref());
+pub(super) fn state(around: &Surroundings, cell: &PipelineCell) -> Result<Reply, AskError> {
+    let snapshot = snapshot::of(around, &cell.pipeline, &cell.state(), cell.live().as_deref());
     Ok(Reply::Pipeline(Box::new(snapshot.ok_or(Rejected::NotFound)?)))
 }
 
-fn recovery(slot: &Slot) -> Result<Reply, AskError> {
-    let state = slot.state();
+fn recovery(cell: &PipelineCell) -> Result<Reply, AskError> {
+    let state = cell.state();
     let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
     Ok(Reply::Recovery(Box::new(LastRecovery {
         generation: pipeline.progress.generation.number,

@@ -314,7 +314,7 @@ impl Entity {
     }
 
     fn context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
-        let inbox = super::inbox::EntityInbox { slot: self.slot.clone(), journal: self.around.parts.journal.clone() };
+        let inbox = super::inbox::EntityInbox { cell: self.cell.clone(), journal: self.around.parts.journal.clone() };
         context(pipeline, self.around.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
     }
 }

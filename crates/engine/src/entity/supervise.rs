@@ -64,7 +64,7 @@ impl Entity {
     /// Takes up what was under way when the pipeline was last in memory.
     pub(super) async fn resume(&mut self) {
         let (running, stopping) = {
-            let state = self.slot.state();
+            let state = self.cell.state();
             (state.status() == Status::Running, state.is_stopping())
         };
         if stopping {
@@ -76,11 +76,11 @@ impl Entity {
 
     /// Opens a run of the pipeline as it is now.
     pub(super) fn start_run(&mut self) {
-        let Some(pipeline) = self.slot.state().pipeline().cloned() else { return };
+        let Some(pipeline) = self.cell.state().pipeline().cloned() else { return };
         let (reports, inbox) = Reports::channel();
         let (give, end) = oneshot::channel();
         let stop = CancellationToken::new();
-        let live = Arc::new(Live::new(self.slot.pipeline.clone(), self.around.directory.clone()));
+        let live = Arc::new(Live::new(self.cell.pipeline.clone(), self.around.directory.clone()));
         if let Some(failure) = self.failure.take() {
             live.trouble(failure);
         }
@@ -89,12 +89,12 @@ impl Entity {
             epoch: self.log.epoch(),
             parts: self.around.parts.clone(),
             paths: self.around.paths.clone(),
-            inbox: Arc::new(EntityInbox { slot: self.slot.clone(), journal: self.around.parts.journal.clone() }),
+            inbox: Arc::new(EntityInbox { cell: self.cell.clone(), journal: self.around.parts.journal.clone() }),
             reports,
             live: live.clone(),
             stop: stop.clone(),
         };
-        self.slot.set_live(Some(live));
+        self.cell.set_live(Some(live));
         let task = async move {
             if give.send(run.run().await).is_err() {
                 tracing::debug!("the entity was gone before its run ended");
@@ -107,7 +107,7 @@ impl Entity {
 
     /// Tells the run to end. Without a run (it went down with the node) the stop is over at once, unsettled.
     pub(super) async fn stop_run(&mut self) {
-        let timeout = self.slot.state().pipeline().map(|pipeline| pipeline.spec.stop_timeout);
+        let timeout = self.cell.state().pipeline().map(|pipeline| pipeline.spec.stop_timeout);
         if let Some(run) = &mut self.run {
             run.stop.cancel();
             run.deadline = timeout.map(|timeout| Instant::now() + timeout.into());
@@ -119,7 +119,7 @@ impl Entity {
 
     /// A number for a run that never came to be.
     fn next_run(&self) -> RunId {
-        let last = self.slot.state().pipeline().and_then(|pipeline| pipeline.last_run.as_ref().map(|run| run.run));
+        let last = self.cell.state().pipeline().and_then(|pipeline| pipeline.last_run.as_ref().map(|run| run.run));
         RunId::after(last, self.around.parts.clock.now())
     }
 
@@ -132,7 +132,7 @@ impl Entity {
 
     /// What a failed pipeline shows, for the run that tries again.
     fn shown_failure(&self) -> Option<Trouble> {
-        let state = self.slot.state();
+        let state = self.cell.state();
         let State::Failed(failed) = &*state else { return None };
         let Cause { code, stage, message, fix, .. } = failed.cause.clone();
         Some(Trouble {
@@ -150,7 +150,7 @@ impl Entity {
     pub(super) async fn happened(&mut self, happened: Happened) {
         match happened {
             Happened::Report(Report::Asked(reply)) => {
-                let known = match &*self.slot.state() {
+                let known = match &*self.cell.state() {
                     State::Running(running) => {
                         Some(Known { pipeline: running.pipeline.clone(), epoch: self.log.epoch() })
                     }
@@ -165,14 +165,14 @@ impl Entity {
             }
             Happened::Report(Report::Happened { kind, done }) => {
                 let opened = matches!(kind, CommandKind::ReportOpened { .. });
-                let pending = chunks::pending(&self.slot.state());
+                let pending = chunks::pending(&self.cell.state());
                 let taken = self.report(kind).await;
                 if done.send(if taken { Ok(()) } else { Err(Refused) }).is_err() {
                     tracing::trace!("the run ended before its report was answered");
                 }
                 if taken {
                     let (journal, epoch) = (&self.around.parts.journal, self.log.epoch());
-                    chunks::collect(journal, &self.slot, epoch, pending, opened).await;
+                    chunks::collect(journal, &self.cell, epoch, pending, opened).await;
                     self.join_dead_letters().await;
                 }
             }
@@ -200,7 +200,7 @@ impl Entity {
     }
 
     fn next_run_or_current(&self) -> RunId {
-        let current = match &*self.slot.state() {
+        let current = match &*self.cell.state() {
             State::Running(running) => running.run,
             _ => None,
         };
@@ -212,18 +212,18 @@ impl Entity {
         if let Some(run) = self.run.take() {
             run.task.abort();
             if tokio::time::timeout(UNWIND, run.task).await.is_err() {
-                tracing::error!(pipeline = %self.slot.pipeline, "a run that was dropped keeps its thread busy");
+                tracing::error!(pipeline = %self.cell.pipeline, "a run that was dropped keeps its thread busy");
             }
             metrics::gauge!("dataflow_runs").decrement(1.0);
         }
-        if let Some(live) = self.slot.live() {
-            self.around.directory.keep_warnings(&self.slot.pipeline, snapshot::noted(&live));
+        if let Some(live) = self.cell.live() {
+            self.around.directory.keep_warnings(&self.cell.pipeline, snapshot::noted(&live));
         }
-        self.slot.set_live(None);
+        self.cell.set_live(None);
     }
 
     async fn ended(&mut self, end: End) {
-        let stopping = self.slot.state().is_stopping();
+        let stopping = self.cell.state().is_stopping();
         match end {
             End::Completed(run) => {
                 let update = self.waiting_update(true).await;
@@ -237,8 +237,8 @@ impl Entity {
             }
             End::Failed(run, cause) => {
                 let Cause { code, stage, fix, message, .. } = &cause;
-                tracing::error!(pipeline = %self.slot.pipeline, stage, code, fix, "{message}");
-                self.around.directory.count(&self.slot.pipeline, |flow| flow.failures += 1);
+                tracing::error!(pipeline = %self.cell.pipeline, stage, code, fix, "{message}");
+                self.around.directory.count(&self.cell.pipeline, |flow| flow.failures += 1);
                 let restart_in = self.restart_in();
                 // What it finds out of the sink keeps the update from being made.
                 let update = if cause.is_behind() { None } else { self.waiting_update(false).await };
@@ -265,7 +265,7 @@ impl Entity {
     }
 
     fn restart_in(&self) -> Option<u64> {
-        let wait = match &*self.slot.state() {
+        let wait = match &*self.cell.state() {
             State::Running(running) => running.pipeline.spec.restart.wait_ms(running.attempt),
             _ => None,
         };
@@ -278,7 +278,7 @@ impl Entity {
         match self.carry_out(command).await {
             Ok(_) => true,
             Err(error) => {
-                tracing::debug!(pipeline = %self.slot.pipeline, %error, "a report of the run was rejected");
+                tracing::debug!(pipeline = %self.cell.pipeline, %error, "a report of the run was rejected");
                 false
             }
         }
@@ -286,7 +286,7 @@ impl Entity {
 
     /// Answers who waits for a stop, once it is over.
     fn answer_waiting(&mut self) {
-        let stopping = self.slot.state().is_stopping();
+        let stopping = self.cell.state().is_stopping();
         if stopping {
             return;
         }
@@ -296,7 +296,7 @@ impl Entity {
                 reply,
                 match &refused {
                     Some((of, rejected)) if *of == id => Err(rejected.clone().into()),
-                    _ => queries::state(&self.around, &self.slot),
+                    _ => queries::state(&self.around, &self.cell),
                 },
             );
         }

@@ -23,7 +23,7 @@ impl Entity {
         to: &impl Fn(CommandKind) -> Command,
         wanted: Wanted,
     ) -> Result<CommandKind, AskError> {
-        let state = self.slot.state().clone();
+        let state = self.cell.state().clone();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
         let known = self.known_target(pipeline, &wanted).await;
         let (known, unanswered) = match &known {
@@ -62,7 +62,7 @@ impl Entity {
 
     /// What the update comes to that waits for the end of the run, which has ended now; none: there is none.
     pub(super) async fn waiting_update(&self, settled: bool) -> Option<Box<Prepared>> {
-        let (pipeline, wanted, start) = match &*self.slot.state() {
+        let (pipeline, wanted, start) = match &*self.cell.state() {
             State::Running(running) => match &running.stopping {
                 Some(Then { update: Some(update), start }) => (running.pipeline.clone(), update.wanted.clone(), *start),
                 _ => return None,
@@ -131,7 +131,7 @@ impl Entity {
     async fn settlement(&self, pipeline: &Pipeline, settled: bool, wanted: &Wanted, known: Option<&str>) -> Settlement {
         let change = self.change(pipeline, wanted, &Settlement::NotNeeded, known);
         let asked = if pipeline.starts_generation(&wanted.spec, &change) {
-            pipeline.needs_settlement() || self.slot.state().is_behind()
+            pipeline.needs_settlement() || self.cell.state().is_behind()
         } else {
             pipeline.needs_settlement() && !settled && !pipeline.spec.gives_like(&wanted.spec)
         };
@@ -149,7 +149,7 @@ impl Entity {
             counters: live.committed,
             ..LaneProgress::default()
         };
-        let live = self.slot.live();
+        let live = self.cell.live();
         let lanes = live.map(|live| live.lock().lanes.iter().map(lane).collect()).unwrap_or_default();
         Settlement::Settled { lanes, met: Vec::new(), lost: None }
     }

@@ -4,7 +4,7 @@ use crate::{
     answers::PipelineSnapshot,
     entity::{answer_query, snapshot},
     region::{AskError, Query, Reply, UserQuery},
-    shard::{Slot, load_pipeline},
+    shard::{PipelineCell, load_pipeline},
 };
 use dataflow_core::id::PipelineId;
 use std::sync::Arc;
@@ -20,26 +20,26 @@ impl LocalRegion {
 
     /// Answers a question.
     pub(super) async fn query(&self, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
-        let slot = self.look(pipeline).await?;
-        answer_query(&self.around, &slot, query).await
+        let cell = self.look(pipeline).await?;
+        answer_query(&self.around, &cell, query).await
     }
 
     /// A pipeline as it is now; none if there is none.
     pub(super) async fn snapshot(&self, pipeline: &PipelineId) -> Result<Option<PipelineSnapshot>, AskError> {
-        let slot = self.look(pipeline).await?;
-        let state = slot.state();
-        Ok(snapshot::of(&self.around, pipeline, &state, slot.live().as_deref()))
+        let cell = self.look(pipeline).await?;
+        let state = cell.state();
+        Ok(snapshot::of(&self.around, pipeline, &state, cell.live().as_deref()))
     }
 
     /// A pipeline as it is now: in memory, or as the journal has it.
-    async fn look(&self, pipeline: &PipelineId) -> Result<Arc<Slot>, AskError> {
+    async fn look(&self, pipeline: &PipelineId) -> Result<Arc<PipelineCell>, AskError> {
         let shard = self.owned(pipeline)?;
-        let awake = shard.entities().get(pipeline).map(|handle| handle.slot.clone());
+        let awake = shard.entities().get(pipeline).map(|handle| handle.cell.clone());
         // An entity that is being loaded has no state yet.
-        let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|slot| slot.state().pipeline().is_some());
+        let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|cell| cell.state().pipeline().is_some());
         match known {
-            Some(slot) => Ok(slot),
-            None => Ok(Slot::new(pipeline.clone(), load_pipeline(&self.around.parts.journal, pipeline).await?)),
+            Some(cell) => Ok(cell),
+            None => Ok(PipelineCell::new(pipeline.clone(), load_pipeline(&self.around.parts.journal, pipeline).await?)),
         }
     }
 
@@ -56,10 +56,10 @@ impl LocalRegion {
     }
 
     /// The pipeline in memory, if this node owns it and it is loaded.
-    pub(super) fn awake(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
+    pub(super) fn awake(&self, pipeline: &PipelineId) -> Option<Arc<PipelineCell>> {
         let shard = self.owned(pipeline).ok()?;
         let entities = shard.entities();
         let handle = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed())?;
-        Some(handle.slot.clone()).filter(|slot| slot.state().pipeline().is_some())
+        Some(handle.cell.clone()).filter(|cell| cell.state().pipeline().is_some())
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     answers::{Flow, Listing, Overview},
     entity::{Entity, Mail, Surroundings},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
-    shard::{ShardLog, Slot, load_pipeline},
+    shard::{PipelineCell, ShardLog, load_pipeline},
 };
 use async_trait::async_trait;
 use dataflow_core::{
@@ -45,7 +45,7 @@ struct Shard {
 #[derive(Clone, Debug)]
 struct Handle {
     mailbox: mpsc::Sender<Mail>,
-    slot: Arc<Slot>,
+    cell: Arc<PipelineCell>,
 }
 
 impl Shard {
@@ -102,10 +102,10 @@ impl Region {
     }
 
     /// Takes a pipeline into memory that goes on by itself.
-    pub(crate) fn wake(&self, slot: Arc<Slot>) {
-        let pipeline = slot.pipeline.clone();
+    pub(crate) fn wake(&self, cell: Arc<PipelineCell>) {
+        let pipeline = cell.pipeline.clone();
         if let Ok(shard) = self.0.shard(&pipeline) {
-            self.0.wake(shard, &mut shard.entities(), &pipeline, Some(slot));
+            self.0.wake(shard, &mut shard.entities(), &pipeline, Some(cell));
         }
     }
 
@@ -165,20 +165,20 @@ impl LocalRegion {
         shard: &Arc<Shard>,
         entities: &mut HashMap<PipelineId, Handle>,
         pipeline: &PipelineId,
-        slot: Option<Arc<Slot>>,
+        cell: Option<Arc<PipelineCell>>,
     ) -> Handle {
         if let Some(handle) = entities.get(pipeline).filter(|handle| !handle.mailbox.is_closed()) {
             return handle.clone();
         }
         let log = shard.log.clone();
-        let known = slot.or_else(|| log.changed(pipeline));
+        let known = cell.or_else(|| log.changed(pipeline));
         let loaded = known.is_some();
-        let slot = known.unwrap_or_else(|| Slot::new(pipeline.clone(), State::Empty));
+        let cell = known.unwrap_or_else(|| PipelineCell::new(pipeline.clone(), State::Empty));
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let handle = Handle { mailbox, slot: slot.clone() };
+        let handle = Handle { mailbox, cell: cell.clone() };
         entities.insert(pipeline.clone(), handle.clone());
-        let entity = Entity::new(slot.clone(), log, self.around.clone());
-        let task = live(shard.clone(), entity, slot, loaded, inbox);
+        let entity = Entity::new(cell.clone(), log, self.around.clone());
+        let task = live(shard.clone(), entity, cell, loaded, inbox);
         self.around.parts.spawner.spawn("entity", Box::pin(self.entities.track_future(task)));
         handle
     }
@@ -232,13 +232,19 @@ impl LocalRegion {
 }
 
 /// Loads an entity if need be, and lets it live.
-async fn live(shard: Arc<Shard>, entity: Entity, slot: Arc<Slot>, loaded: bool, mut inbox: mpsc::Receiver<Mail>) {
+async fn live(
+    shard: Arc<Shard>,
+    entity: Entity,
+    cell: Arc<PipelineCell>,
+    loaded: bool,
+    mut inbox: mpsc::Receiver<Mail>,
+) {
     if !loaded {
-        match load_pipeline(&entity.around.parts.journal, &slot.pipeline).await {
-            Ok(state) => *slot.state() = state,
+        match load_pipeline(&entity.around.parts.journal, &cell.pipeline).await {
+            Ok(state) => *cell.state() = state,
             Err(error) => {
-                tracing::error!(pipeline = %slot.pipeline, %error, "the pipeline can't be loaded");
-                shard.entities().remove(&slot.pipeline);
+                tracing::error!(pipeline = %cell.pipeline, %error, "the pipeline can't be loaded");
+                shard.entities().remove(&cell.pipeline);
                 inbox.close();
                 while let Some(mail) = inbox.recv().await {
                     if mail.reply.send(Err(error.clone().into())).is_err() {
@@ -253,9 +259,9 @@ async fn live(shard: Arc<Shard>, entity: Entity, slot: Arc<Slot>, loaded: bool, 
         let mut entities = shard.entities();
         let free = inbox.is_empty();
         // Where this one takes no messages any more, another may have taken its place.
-        let own = entities.get(&slot.pipeline).is_some_and(|handle| handle.mailbox.is_closed() == inbox.is_closed());
+        let own = entities.get(&cell.pipeline).is_some_and(|handle| handle.mailbox.is_closed() == inbox.is_closed());
         if free && own {
-            entities.remove(&slot.pipeline);
+            entities.remove(&cell.pipeline);
         }
         free
     };
@@ -300,12 +306,12 @@ impl ShardRegion for Region {
             (Reply::Received(mut received), Some(within)) => {
                 let begun = Instant::now();
                 let left = || within.saturating_sub(begun.elapsed());
-                let mut delivered = self.0.delivered(&handle.slot, received.to, left()).await;
+                let mut delivered = self.0.delivered(&handle.cell, received.to, left()).await;
                 if delivered {
                     let pushed = (received.to.saturating_sub(received.accepted), received.to);
-                    let dead = self.0.dead_between(&handle.slot, pushed).await?;
+                    let dead = self.0.dead_between(&handle.cell, pushed).await?;
                     // Who is told of dead letters can read them.
-                    delivered = dead == 0 || self.0.journalled(&handle.slot, left()).await;
+                    delivered = dead == 0 || self.0.journalled(&handle.cell, left()).await;
                     received.dead = delivered.then_some(dead);
                 }
                 received.delivered = Some(delivered);
@@ -332,7 +338,7 @@ impl ShardRegion for Region {
     async fn overview(&self) -> Overview {
         let entities = self.0.open().map(|shard| shard.entities().len()).sum();
         let running =
-            |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.slot.live().is_some()).count();
+            |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.cell.live().is_some()).count();
         Overview {
             shards_owned: self.0.open().filter(|shard| !shard.log.lost().is_cancelled()).count(),
             by_status: self.0.around.directory.by_status(),
@@ -353,7 +359,7 @@ impl ShardRegion for Region {
             tokio::time::sleep(WATCH).await;
             return seen;
         };
-        let mut changes = self.0.wake(shard, &mut shard.entities(), pipeline, None).slot.changes();
+        let mut changes = self.0.wake(shard, &mut shard.entities(), pipeline, None).cell.changes();
         let changed = changes.wait_for(|changes| *changes > seen);
         let now = match tokio::time::timeout(WATCH, changed).await {
             Ok(Ok(now)) => Some(*now),

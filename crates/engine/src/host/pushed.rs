@@ -1,6 +1,6 @@
 //! What becomes of pushed records: whether they may be taken in now, when they are committed, and which of them are dead.
 use super::{LocalRegion, WATCH};
-use crate::{dead_letters, region::AskError, shard::Slot};
+use crate::{dead_letters, region::AskError, shard::PipelineCell};
 use dataflow_core::{
     chunk::ChunkRef,
     id::PipelineId,
@@ -20,16 +20,16 @@ impl LocalRegion {
     /// Waits while a run that was started finds out whether its journal knows what its sink has: until then nothing may be
     /// pushed, and a start that has answered takes pushes.
     pub(super) async fn decided(&self, pipeline: &PipelineId) {
-        let Some(slot) = self.awake(pipeline) else { return };
+        let Some(cell) = self.awake(pipeline) else { return };
         let deciding = || {
-            let state = slot.state();
+            let state = cell.state();
             matches!(&*state, State::Running(_)) && state.is_behind() && !state.is_stopping()
         };
         if !deciding() {
             return;
         }
         let waiting = async {
-            let mut changes = slot.changes();
+            let mut changes = cell.changes();
             loop {
                 changes.mark_unchanged();
                 if !deciding() || changes.changed().await.is_err() {
@@ -43,20 +43,20 @@ impl LocalRegion {
     }
 
     /// Waits until the pushed records before `position` are committed; false if that takes longer.
-    pub(super) async fn delivered(&self, slot: &Slot, position: u64, within: Duration) -> bool {
+    pub(super) async fn delivered(&self, cell: &PipelineCell, position: u64, within: Duration) -> bool {
         let committed = || {
             let of = |positions: &Positions| Inbox::read_before(positions);
-            let live = slot
+            let live = cell
                 .live()
                 .map_or(0, |live| live.lock().lanes.values().map(|lane| of(&lane.positions)).max().unwrap_or(0));
-            let journalled = slot.state().pipeline().map_or(0, |pipeline| of(&pipeline.progress.positions()));
+            let journalled = cell.state().pipeline().map_or(0, |pipeline| of(&pipeline.progress.positions()));
             live.max(journalled) >= position
         };
         let waiting = async {
-            let mut changes = slot.changes();
+            let mut changes = cell.changes();
             loop {
                 changes.mark_unchanged();
-                let commits = slot.live().map(|live| live.watch());
+                let commits = cell.live().map(|live| live.watch());
                 if committed() {
                     return;
                 }
@@ -78,11 +78,11 @@ impl LocalRegion {
 
     /// Waits until the journal has what is committed now, and asks for a checkpoint where it has not; false if that takes
     /// longer. Dead letters are numbered and can be read from then on.
-    pub(super) async fn journalled(&self, slot: &Slot, within: Duration) -> bool {
-        let Some(live) = slot.live() else { return true };
+    pub(super) async fn journalled(&self, cell: &PipelineCell, within: Duration) -> bool {
+        let Some(live) = cell.live() else { return true };
         let committed: Vec<Arc<Token>> = live.lock().lanes.values().filter_map(|lane| lane.token.clone()).collect();
         let known = |token: &Arc<Token>| {
-            let state = slot.state();
+            let state = cell.state();
             let Some(Progress { generation, by_lane, .. }) = state.pipeline().map(|pipeline| &pipeline.progress) else {
                 return true;
             };
@@ -90,7 +90,7 @@ impl LocalRegion {
             *generation != token.fence.generation || known >= token.sequence
         };
         let waiting = async {
-            let mut changes = slot.changes();
+            let mut changes = cell.changes();
             loop {
                 changes.mark_unchanged();
                 if committed.iter().all(known) {
@@ -107,10 +107,10 @@ impl LocalRegion {
     }
 
     /// How many of the pushed records between two positions are dead letters, also those that only the sink's token names yet.
-    pub(super) async fn dead_between(&self, slot: &Slot, pushed: (u64, u64)) -> Result<u64, AskError> {
-        let journalled = slot.state().pipeline().map(|pipeline| pipeline.progress.dead_letters.clone());
+    pub(super) async fn dead_between(&self, cell: &PipelineCell, pushed: (u64, u64)) -> Result<u64, AskError> {
+        let journalled = cell.state().pipeline().map(|pipeline| pipeline.progress.dead_letters.clone());
         let mut chunks = journalled.unwrap_or_default();
-        if let Some(live) = slot.live() {
+        if let Some(live) = cell.live() {
             let live = live.lock();
             let named = live.lanes.values().filter_map(|lane| lane.token.as_ref()).flat_map(|token| &token.chunks);
             let new: Vec<ChunkRef> = named.filter(|chunk| !chunks.contains(chunk)).cloned().collect();

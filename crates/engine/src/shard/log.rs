@@ -1,6 +1,6 @@
 //! The one writer of a shard's log: appends what entities decide, many at once, one append in flight; settles unknown
 //! outcomes; takes snapshots.
-use super::{Slot, stored};
+use super::{PipelineCell, stored};
 use crate::parts::{Clock, Spawner};
 use dataflow_core::{
     id::{Epoch, PipelineId, Seq},
@@ -43,7 +43,7 @@ pub(crate) enum AppendError {
 }
 
 struct Append {
-    slot: Arc<Slot>,
+    cell: Arc<PipelineCell>,
     events: Vec<RecordedEvent>,
     encoded: Vec<Encoded>,
     done: oneshot::Sender<Result<(), AppendError>>,
@@ -66,7 +66,7 @@ enum Request {
 /// What a shard's log holds beyond its last snapshot.
 pub(crate) struct Tail {
     /// Pipelines that have changed.
-    pub(crate) changed: BTreeMap<PipelineId, Arc<Slot>>,
+    pub(crate) changed: BTreeMap<PipelineId, Arc<PipelineCell>>,
     /// Number of events: a node that crashes often takes its snapshots all the same.
     pub(crate) events: usize,
 }
@@ -79,7 +79,7 @@ pub(crate) struct ShardLog {
     /// Another node owns the shard: nothing of it may be done here any more.
     lost: CancellationToken,
     /// Pipelines that have changed since the last snapshot: their state stays in memory until the next.
-    changed: Arc<Mutex<BTreeMap<PipelineId, Arc<Slot>>>>,
+    changed: Arc<Mutex<BTreeMap<PipelineId, Arc<PipelineCell>>>>,
 }
 
 impl ShardLog {
@@ -113,11 +113,11 @@ impl ShardLog {
     }
 
     /// Appends events of a pipeline and takes them into its state.
-    pub(crate) async fn append(&self, slot: &Arc<Slot>, events: Vec<RecordedEvent>) -> Result<(), AppendError> {
-        let encoded = events.iter().map(|event| Encoded::new(&slot.pipeline, event)).collect::<Result<_, _>>();
+    pub(crate) async fn append(&self, cell: &Arc<PipelineCell>, events: Vec<RecordedEvent>) -> Result<(), AppendError> {
+        let encoded = events.iter().map(|event| Encoded::new(&cell.pipeline, event)).collect::<Result<_, _>>();
         let encoded = encoded.map_err(|error| AppendError::Corrupt(error.to_string()))?;
         let (done, outcome) = oneshot::channel();
-        let request = Request::Append(Append { slot: slot.clone(), events, encoded, done });
+        let request = Request::Append(Append { cell: cell.clone(), events, encoded, done });
         self.requests.send(request).await.map_err(|_| AppendError::Closed)?;
         outcome.await.unwrap_or(Err(AppendError::Closed))
     }
@@ -151,7 +151,7 @@ impl ShardLog {
     }
 
     /// The state of a pipeline that has changed since the last snapshot.
-    pub(crate) fn changed(&self, pipeline: &PipelineId) -> Option<Arc<Slot>> {
+    pub(crate) fn changed(&self, pipeline: &PipelineId) -> Option<Arc<PipelineCell>> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner).get(pipeline).cloned()
     }
 }
@@ -161,7 +161,7 @@ struct Writer {
     holder: Holder,
     head: Head,
     epoch: Arc<AtomicU64>,
-    changed: Arc<Mutex<BTreeMap<PipelineId, Arc<Slot>>>>,
+    changed: Arc<Mutex<BTreeMap<PipelineId, Arc<PipelineCell>>>>,
     journal: Journal,
     clock: Arc<dyn Clock>,
     since_snapshot: usize,
@@ -271,13 +271,13 @@ impl Writer {
         {
             let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
             for append in &group {
-                changed.insert(append.slot.pipeline.clone(), append.slot.clone());
+                changed.insert(append.cell.pipeline.clone(), append.cell.clone());
             }
         }
         answer(group, |append| {
-            append.slot.apply(&append.events).map_err(|error| {
+            append.cell.apply(&append.events).map_err(|error| {
                 // What is left of the state is no snapshot's: it is read from the journal again.
-                self.changed.lock().unwrap_or_else(PoisonError::into_inner).remove(&append.slot.pipeline);
+                self.changed.lock().unwrap_or_else(PoisonError::into_inner).remove(&append.cell.pipeline);
                 AppendError::Corrupt(error.to_string())
             })
         });
@@ -343,8 +343,8 @@ impl Writer {
         }
         let started = self.clock.now();
         let mut snapshots = Vec::with_capacity(changed.len());
-        for (pipeline, slot) in &changed {
-            match stored::encode(&slot.state()) {
+        for (pipeline, cell) in &changed {
+            match stored::encode(&cell.state()) {
                 Ok(state) => snapshots.push(Snapshot { pipeline: pipeline.clone(), state }),
                 Err(error) => {
                     tracing::error!(%pipeline, %error, "the state can't be serialized; no snapshot is taken");

@@ -1,9 +1,9 @@
 //! A shard and what it owns: the head of its log, and the states of its pipelines.
+mod cell;
 mod load;
 mod log;
-mod slot;
 mod stored;
 
+pub(crate) use cell::PipelineCell;
 pub(crate) use load::{claim_shard, load_pipeline};
 pub(crate) use log::{AppendError, ShardLog, Tail};
-pub(crate) use slot::Slot;

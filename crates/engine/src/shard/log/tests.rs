@@ -2,7 +2,7 @@
 use super::{AppendError, ShardLog, Tail};
 use crate::{
     parts::{TokioClock, TokioSpawner},
-    shard::{Slot, claim_shard},
+    shard::{PipelineCell, claim_shard},
 };
 use dataflow_core::{
     id::{PipelineId, Seq},
@@ -25,7 +25,7 @@ const APPENDS: usize = 20;
 /// A node with a log of its own on a journal that fails.
 struct Node {
     log: ShardLog,
-    slot: Arc<Slot>,
+    cell: Arc<PipelineCell>,
 }
 
 impl Node {
@@ -39,8 +39,8 @@ impl Node {
         let log = ShardLog::start(SHARD, (holder, head), tail, journal, clock, &TokioSpawner);
         let orders = PipelineId::try_from("orders").unwrap();
         let state = loaded.states.remove(&orders).unwrap_or_default();
-        let slot = Slot::new(orders, state);
-        Self { log, slot }
+        let cell = PipelineCell::new(orders, state);
+        Self { log, cell }
     }
 
     /// Appends one event after the other; the names of those that were called applied.
@@ -49,7 +49,7 @@ impl Node {
         for number in 0..APPENDS {
             let name = format!("{node}-{number}");
             let event = {
-                let state = self.slot.state();
+                let state = self.cell.state();
                 let event = if state.pipeline().is_some() { updated(described()) } else { created() };
                 let (number, command) = (state.events() + 1, command_id(&name));
                 RecordedEvent {
@@ -63,7 +63,7 @@ impl Node {
                     event,
                 }
             };
-            match self.log.append(&self.slot, vec![event]).await {
+            match self.log.append(&self.cell, vec![event]).await {
                 Ok(()) => applied.push(name),
                 Err(AppendError::Fenced) => break,
                 Err(other) => panic!("{other}"),

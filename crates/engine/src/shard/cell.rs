@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 /// The state of one pipeline, and what its run says of itself meanwhile.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct PipelineCell {
     pub(crate) pipeline: PipelineId,
     state: Mutex<State>,
     live: Mutex<Option<Arc<Live>>>,
@@ -19,7 +19,7 @@ pub(crate) struct Slot {
     pub(crate) causes: tokio::sync::Mutex<Tally>,
 }
 
-impl Slot {
+impl PipelineCell {
     pub(crate) fn new(pipeline: PipelineId, state: State) -> Arc<Self> {
         Arc::new(Self {
             pipeline,
