@@ -1,7 +1,7 @@
 //! The engine of a node: claims all shards, loads their pipelines, and lets those go on that ran.
 use crate::{
     directory::Directory,
-    entity::Surroundings,
+    entity::EntityContext,
     host::Region,
     parts::Parts,
     region::ShardRegion,
@@ -84,15 +84,15 @@ impl Engine {
     /// If the journal can't be read at all.
     pub async fn start(settings: EngineSettings, parts: Parts) -> Result<Self, Error> {
         let directory = Arc::new(Directory::default());
-        let around = Surroundings {
+        let context = EntityContext {
             paths: settings.paths,
             default_lanes: settings.default_lanes.max(1),
             directory: directory.clone(),
             closing: CancellationToken::new(),
             parts,
         };
-        let journal = around.parts.journal.clone();
-        let holder = Holder::new(around.parts.rng.name());
+        let journal = context.parts.journal.clone();
+        let holder = Holder::new(context.parts.rng.name());
         let claimed: Vec<_> = stream::iter(ShardId::all().map(|shard| claim_shard(&journal, shard, &holder)))
             .buffered(LOADS)
             .collect::<Vec<_>>()
@@ -127,7 +127,7 @@ impl Engine {
                     }
                 }
             }
-            let (journal, clock) = (around.parts.journal.clone(), around.parts.clock.clone());
+            let (journal, clock) = (context.parts.journal.clone(), context.parts.clock.clone());
             let tail = Tail { changed, events: loaded.tail };
             shards.push(Ok(ShardLog::start(
                 shard,
@@ -135,12 +135,12 @@ impl Engine {
                 tail,
                 journal,
                 clock,
-                &*around.parts.spawner,
+                &*context.parts.spawner,
             )));
         }
-        let (spawner, closing) = (around.parts.spawner.clone(), around.closing.clone());
-        let journal = around.parts.journal.clone();
-        let region = Region::new(shards, around);
+        let (spawner, closing) = (context.parts.spawner.clone(), context.closing.clone());
+        let journal = context.parts.journal.clone();
+        let region = Region::new(shards, context);
         spawner.spawn("ownership", Box::pin(watch_ownership(region.clone(), journal.clone(), closing)));
         awake.into_iter().for_each(|cell| region.wake(cell));
         Ok(Self { region, journal })

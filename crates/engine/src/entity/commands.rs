@@ -50,10 +50,10 @@ impl Entity {
         match before {
             Some(known) if known != hash => return Err(Rejected::KeyReused.into()),
             Some(_) if matches!(action, Action::Delete { .. }) => return Ok(Reply::Deleted(())),
-            Some(_) => return queries::state(&self.around, &self.cell),
+            Some(_) => return queries::state(&self.context, &self.cell),
             None => {}
         }
-        let (pipeline, at) = (self.cell.pipeline.clone(), self.around.parts.clock.now());
+        let (pipeline, at) = (self.cell.pipeline.clone(), self.context.parts.clock.now());
         let to = |kind| Command {
             pipeline: pipeline.clone(),
             id: id.clone(),
@@ -73,15 +73,15 @@ impl Entity {
                     State::Deleted(deleted) => Some(deleted.incarnation.clone()),
                     _ => None,
                 };
-                let incarnation = Incarnation::following(last.as_ref(), &self.around.parts.rng.name())
+                let incarnation = Incarnation::following(last.as_ref(), &self.context.parts.rng.name())
                     .map_err(|error| AskError::Internal(error.to_string()))?;
                 if let Some(last) = last {
                     // The node may have gone down between the end of the last one of this id and that of its chunks. Only
                     // of that one: another node may have made the next one already.
-                    chunks::remove_all(&self.around.parts.journal, &pipeline, &last).await;
+                    chunks::remove_all(&self.context.parts.journal, &pipeline, &last).await;
                 }
                 self.carry_out(to(CommandKind::Create {
-                    pushes: self.around.parts.plugins.declared(&spec).source.pushes,
+                    pushes: self.context.parts.plugins.declared(&spec).source.pushes,
                     spec,
                     incarnation,
                 }))
@@ -111,17 +111,17 @@ impl Entity {
                 let incarnation = self.cell.state().pipeline().map(|pipeline| pipeline.incarnation.clone());
                 self.carry_out(to(CommandKind::Delete { discard })).await?;
                 if let Some(incarnation) = incarnation {
-                    chunks::remove_all(&self.around.parts.journal, &pipeline, &incarnation).await;
+                    chunks::remove_all(&self.context.parts.journal, &pipeline, &incarnation).await;
                 }
                 return Ok(Reply::Deleted(()));
             }
         }
-        queries::state(&self.around, &self.cell)
+        queries::state(&self.context, &self.cell)
     }
 
     /// Checks a spec with its connectors and transforms.
     fn check(&self, spec: &PipelineSpec) -> Result<(), Rejected> {
-        let problems = self.around.parts.plugins.check(spec);
+        let problems = self.context.parts.plugins.check(spec);
         if problems.is_empty() { Ok(()) } else { Err(Rejected::Invalid { problems }) }
     }
 
@@ -154,7 +154,7 @@ impl Entity {
             ResetTo::SinkToken => "sink-token",
             ResetTo::Journal => "journal",
         };
-        let nonce = self.around.parts.rng.next();
+        let nonce = self.context.parts.rng.next();
         let kind = |positions, passed, reached, settlement| CommandKind::ResetCheckpoint {
             to: name.into(),
             positions,
@@ -238,7 +238,7 @@ impl Entity {
 
     /// How far the source was read, or passed over for good.
     pub(super) fn reached(&self, pipeline: &Pipeline, settlement: &Settlement) -> Positions {
-        let source = self.around.parts.plugins.source(&pipeline.spec.source).ok();
+        let source = self.context.parts.plugins.source(&pipeline.spec.source).ok();
         let is_after = |one: &Position, other: &Position| is_after(source.as_deref(), one, other);
         pipeline.progress.reached_with(settlement.lanes(), is_after)
     }
@@ -254,7 +254,7 @@ impl Entity {
     ) -> Result<(), Rejected> {
         let lanes = settlement.lanes();
         let progress = &pipeline.progress;
-        let sink = self.around.parts.plugins.sink(&pipeline.spec.sink);
+        let sink = self.context.parts.plugins.sink(&pipeline.spec.sink);
         let known = lanes.iter().chain(progress.by_lane.values()).find_map(|lane| lane.handle.as_ref());
         let known = known.or(progress.left.handle.as_ref()).or(progress.left.remembered.as_ref());
         if progress.held_by_target(lanes) == 0 || sink.is_ok_and(|built| built.sink.recognizes(known)) {

@@ -70,10 +70,10 @@ impl Entity {
         let Action::Ingest { batch_id, records, hash, body, delivered: _ } = action else {
             return Err(AskError::Internal("only batches are pushed".into()));
         };
-        let now = self.around.parts.clock.now();
+        let now = self.context.parts.clock.now();
         let state = self.cell.state();
         let pipeline = state.pipeline().ok_or(Rejected::NotFound)?;
-        let chunk = self.chunk(pipeline, Content::Pushed(self.around.parts.rng.name()));
+        let chunk = self.chunk(pipeline, Content::Pushed(self.context.parts.rng.name()));
         let bytes = body.len() as u64;
         let kind = CommandKind::Ingest { batch_id: batch_id.clone(), hash, records, bytes, chunk: chunk.clone() };
         // A batch is told apart by its own id and hash.
@@ -93,7 +93,7 @@ impl Entity {
         if events.is_empty() {
             return Ok(());
         }
-        let journal = &self.around.parts.journal;
+        let journal = &self.context.parts.journal;
         let stored = try_join_all(
             bodies.into_iter().map(|(chunk, body)| async move { journal.stage_chunk(&chunk, body).await }),
         );

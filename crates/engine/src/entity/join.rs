@@ -24,7 +24,7 @@ impl Entity {
     /// then the chunks go that nothing names any more.
     async fn join_some(&mut self) -> bool {
         let Some((places, chunks)) = self.to_join() else { return false };
-        let joined = dead_letters::join(&self.around.parts.journal, &chunks).await;
+        let joined = dead_letters::join(&self.context.parts.journal, &chunks).await;
         let (count, body) = match joined {
             Ok((count, body)) if count > 1 => (count, body),
             // The first is large by itself, or can't be read: it stays as it is.
@@ -41,7 +41,7 @@ impl Entity {
         let records = chunks[..count].iter().map(|chunk| chunk.records).sum();
         let Some(id) = self.joined(places.start, records) else { return false };
         let into = ChunkRef { id, kind: ChunkKind::DeadLetters, records };
-        if let Err(error) = self.around.parts.journal.stage_chunk(&into.id, body).await {
+        if let Err(error) = self.context.parts.journal.stage_chunk(&into.id, body).await {
             tracing::debug!(pipeline = %self.cell.pipeline, %error, "dead letters are joined later");
             return false;
         }
@@ -49,7 +49,7 @@ impl Entity {
         if !self.report(kind).await {
             return false;
         }
-        chunks::remove(&self.around.parts.journal, &self.cell.pipeline, &gone).await;
+        chunks::remove(&self.context.parts.journal, &self.cell.pipeline, &gone).await;
         true
     }
 

@@ -47,7 +47,7 @@ pub(crate) struct Mail {
 
 /// What all entities of a node share.
 #[derive(Clone, Debug)]
-pub(crate) struct Surroundings {
+pub(crate) struct EntityContext {
     pub(crate) parts: Parts,
     pub(crate) directory: Arc<Directory>,
     /// The files that connectors may touch.
@@ -62,7 +62,7 @@ pub(crate) struct Surroundings {
 pub(crate) struct Entity {
     pub(crate) cell: Arc<PipelineCell>,
     pub(crate) log: ShardLog,
-    pub(crate) around: Surroundings,
+    pub(crate) context: EntityContext,
     run: Option<ActiveRun>,
     /// Why the run failed that the one to be started follows: shown until that one has opened.
     failure: Option<Trouble>,
@@ -87,11 +87,11 @@ enum Next {
 }
 
 impl Entity {
-    pub(crate) fn new(cell: Arc<PipelineCell>, log: ShardLog, around: Surroundings) -> Self {
+    pub(crate) fn new(cell: Arc<PipelineCell>, log: ShardLog, context: EntityContext) -> Self {
         Self {
             cell,
             log,
-            around,
+            context,
             run: None,
             failure: None,
             waiting: Vec::new(),
@@ -133,7 +133,7 @@ impl Entity {
                     self.lost = Some(AppendError::Fenced);
                     Next::Handled
                 }
-                () = self.around.closing.cancelled() => Next::Closing,
+                () = self.context.closing.cancelled() => Next::Closing,
                 () = sleep_until(restart), if restart.is_some() => {
                     self.restart_by_policy().await;
                     Next::Handled
@@ -179,7 +179,7 @@ impl Entity {
         if !decision.events.is_empty() {
             self.append(decision.events.clone()).await?;
             decision.events.iter().for_each(|event| telemetry::log(&self.cell.pipeline, event));
-            self.around.directory.note(&self.cell.pipeline, &self.cell.state());
+            self.context.directory.note(&self.cell.pipeline, &self.cell.state());
         }
         if let Some(rejected) = &decision.refused {
             let of = decision.events.iter().find(|event| matches!(event.event, Event::UpdateRefused { .. }));
@@ -207,12 +207,12 @@ impl Entity {
     fn system(&self, kind: CommandKind) -> Command {
         Command {
             pipeline: self.cell.pipeline.clone(),
-            id: self.around.command_id(),
+            id: self.context.command_id(),
             hash: None,
             actor: Actor::system(),
             reason: None,
             trace: None,
-            at: self.around.parts.clock.now(),
+            at: self.context.parts.clock.now(),
             expected_version: None,
             kind,
         }
@@ -227,7 +227,7 @@ impl Entity {
         };
         drop(state);
         if self.restart.is_none_or(|(known, _)| known != at) {
-            let wait = at.millis().saturating_sub(self.around.parts.clock.now().millis());
+            let wait = at.millis().saturating_sub(self.context.parts.clock.now().millis());
             let wait = u64::try_from(wait).unwrap_or(0).min(most);
             self.restart = Some((at, Instant::now() + Duration::from_millis(wait)));
         }
@@ -243,7 +243,7 @@ impl Entity {
     }
 }
 
-impl Surroundings {
+impl EntityContext {
     /// A command id that nobody has used.
     pub(crate) fn command_id(&self) -> CommandId {
         let name = self.parts.rng.name();

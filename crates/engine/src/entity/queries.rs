@@ -1,5 +1,5 @@
 //! Questions about a pipeline.
-use super::{Surroundings, snapshot};
+use super::{EntityContext, snapshot};
 use crate::{
     answers::{History, LastRecovery},
     causes as by_cause, claims,
@@ -18,10 +18,14 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE_FOR_LINES: Duration = Duration::from_secs(5);
 
 /// Answers a question about a pipeline from its state and the journal.
-pub(crate) async fn answer_query(around: &Surroundings, cell: &PipelineCell, query: Query) -> Result<Reply, AskError> {
-    let journal = &around.parts.journal;
+pub(crate) async fn answer_query(
+    context: &EntityContext,
+    cell: &PipelineCell,
+    query: Query,
+) -> Result<Reply, AskError> {
+    let journal = &context.parts.journal;
     match query {
-        Query::State => state(around, cell),
+        Query::State => state(context, cell),
         Query::Recovery => recovery(cell),
         Query::DeadLetters { bytes: true, after, limit } => {
             Ok(Reply::DeadLetters(dead_letters::whole(journal, &chunks(cell)?, after, limit).await?))
@@ -29,18 +33,18 @@ pub(crate) async fn answer_query(around: &Surroundings, cell: &PipelineCell, que
         Query::DeadLetters { bytes: false, after, limit } => {
             let chunks = chunks(cell)?;
             let mut found = dead_letters::list(journal, &chunks, after, limit).await?;
-            number_lines(around, cell, &mut found).await;
+            number_lines(context, cell, &mut found).await;
             Ok(Reply::DeadLetters(dead_letters::shortened(found, &chunks)))
         }
         Query::DeadLetter(number) => {
             let chunks = chunks(cell)?;
             let after = number.checked_sub(1).ok_or(Rejected::NotFound)?;
             let mut found = dead_letters::list(journal, &chunks, after, 1).await?;
-            number_lines(around, cell, &mut found).await;
+            number_lines(context, cell, &mut found).await;
             let found = found.into_iter().next().ok_or(Rejected::NotFound)?;
             Ok(Reply::DeadLetter(Box::new(found)))
         }
-        Query::Causes => causes(around, cell).await,
+        Query::Causes => causes(context, cell).await,
         Query::History { order, after, limit } => history(journal, &cell.pipeline, order, after, limit).await,
         Query::Claims => {
             let state = cell.state().clone();
@@ -51,16 +55,16 @@ pub(crate) async fn answer_query(around: &Surroundings, cell: &PipelineCell, que
 }
 
 /// Says at which lines of their files records begin, as far as the source can tell.
-async fn number_lines(around: &Surroundings, cell: &PipelineCell, letters: &mut [DeadLetter]) {
+async fn number_lines(context: &EntityContext, cell: &PipelineCell, letters: &mut [DeadLetter]) {
     let Some(pipeline) = cell.state().pipeline().cloned() else { return };
-    let Ok(source) = around.parts.plugins.source(&pipeline.spec.source) else { return };
+    let Ok(source) = context.parts.plugins.source(&pipeline.spec.source) else { return };
     let placed = letters.iter().map(|letter| Placed {
         partition: letter.partition.as_str().into(),
         position: Position { at: letter.position.as_str().into(), identity: None },
         bytes: letter.original.clone().unwrap_or_default(),
     });
     let (records, giving_up) = (placed.collect(), CancellationToken::new());
-    let cx = context(&pipeline, around.paths.clone(), None, giving_up);
+    let cx = context(&pipeline, context.paths.clone(), None, giving_up);
     let Ok(lines) = tokio::time::timeout(PATIENCE_FOR_LINES, source.lines(&cx, records)).await else { return };
     for (letter, line) in letters.iter_mut().zip(lines) {
         letter.line = line;
@@ -96,16 +100,16 @@ async fn history(
 }
 
 /// Its dead letters, counted by cause.
-async fn causes(around: &Surroundings, cell: &PipelineCell) -> Result<Reply, AskError> {
+async fn causes(context: &EntityContext, cell: &PipelineCell) -> Result<Reply, AskError> {
     let (incarnation, chunks) = by_cause::of(cell.state().pipeline().ok_or(Rejected::NotFound)?);
     let mut tally = cell.causes.lock().await;
-    let counted = tally.count(&around.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;
+    let counted = tally.count(&context.parts.journal, (&incarnation, &chunks), Some(by_cause::PATIENCE)).await;
     Ok(Reply::Causes(counted?))
 }
 
 /// The pipeline as it is now.
-pub(super) fn state(around: &Surroundings, cell: &PipelineCell) -> Result<Reply, AskError> {
-    let snapshot = snapshot::of(around, &cell.pipeline, &cell.state(), cell.live().as_deref());
+pub(super) fn state(context: &EntityContext, cell: &PipelineCell) -> Result<Reply, AskError> {
+    let snapshot = snapshot::of(context, &cell.pipeline, &cell.state(), cell.live().as_deref());
     Ok(Reply::Pipeline(Box::new(snapshot.ok_or(Rejected::NotFound)?)))
 }
 

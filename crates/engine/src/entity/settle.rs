@@ -58,7 +58,7 @@ impl Found {
 
 impl Entity {
     pub(super) async fn ask_for_lanes(&self, pipeline: &Pipeline) -> u32 {
-        let plugins = &self.around.parts.plugins;
+        let plugins = &self.context.parts.plugins;
         let (Ok(source), Ok(built)) = (plugins.source(&pipeline.spec.source), plugins.sink(&pipeline.spec.sink)) else {
             return 1; // the run will say what is wrong
         };
@@ -72,7 +72,7 @@ impl Entity {
         let _end = giving_up.clone().drop_guard();
         let cx = self.context(pipeline, giving_up);
         match tokio::time::timeout(PATIENCE_FOR_LANES, source.partitions(&cx)).await {
-            Ok(Ok(partitions)) => u32::try_from(partitions.len()).unwrap_or(1).clamp(1, self.around.default_lanes),
+            Ok(Ok(partitions)) => u32::try_from(partitions.len()).unwrap_or(1).clamp(1, self.context.default_lanes),
             Ok(Err(_)) | Err(_) => 1,
         }
     }
@@ -88,7 +88,7 @@ impl Entity {
         take_over: TakeOver,
     ) -> (Settlement, Option<Positions>, Positions) {
         let unsettled = |reason| (Settlement::Unsettled { reason, forced }, None, Positions::new());
-        let built = match self.around.parts.plugins.sink(&pipeline.spec.sink) {
+        let built = match self.context.parts.plugins.sink(&pipeline.spec.sink) {
             Ok(built) => built,
             Err(problems) => {
                 return unsettled(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
@@ -156,10 +156,10 @@ impl Entity {
         found: &mut Found,
     ) -> Result<LaneProgress, String> {
         let journalled = pipeline.progress.by_lane.get(&lane);
-        let own = fence(pipeline, self.log.epoch(), lane, &self.around.parts.openings);
+        let own = fence(pipeline, self.log.epoch(), lane, &self.context.parts.openings);
         let open = OpenLane {
             fence: own.clone(),
-            journal: self.around.parts.journal.id().into(),
+            journal: self.context.parts.journal.id().into(),
             take_over,
             first: false,
             journalled: journalled.cloned(),
@@ -237,7 +237,7 @@ impl Entity {
 
     /// Has the sink of a running pipeline say what it has of a lane, without fencing its run; or why it can't be asked.
     pub(super) async fn ask_for_token(&self, pipeline: &Pipeline, fence: &Fence) -> Result<(), String> {
-        let sink = self.around.parts.plugins.sink(&pipeline.spec.sink);
+        let sink = self.context.parts.plugins.sink(&pipeline.spec.sink);
         let sink =
             sink.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?.sink;
         let giving_up = CancellationToken::new();
@@ -306,7 +306,7 @@ impl Entity {
 
     /// The source of a pipeline that does not run, and what it is asked with; it gives up when the guard goes.
     pub(super) fn source(&self, pipeline: &Pipeline) -> Result<(Box<dyn Source>, Context, DropGuard), AskError> {
-        let source = self.around.parts.plugins.source(&pipeline.spec.source);
+        let source = self.context.parts.plugins.source(&pipeline.spec.source);
         let source = source.map_err(|problems| Rejected::Invalid { problems })?;
         let giving_up = CancellationToken::new();
         let cx = self.context(pipeline, giving_up.clone());
@@ -314,8 +314,8 @@ impl Entity {
     }
 
     fn context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
-        let inbox = super::inbox::EntityInbox { cell: self.cell.clone(), journal: self.around.parts.journal.clone() };
-        context(pipeline, self.around.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
+        let inbox = super::inbox::EntityInbox { cell: self.cell.clone(), journal: self.context.parts.journal.clone() };
+        context(pipeline, self.context.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
     }
 }
 

@@ -1,5 +1,5 @@
 //! A pipeline at a moment: the state from the journal, overlaid by what its run says meanwhile.
-use super::Surroundings;
+use super::EntityContext;
 use crate::{
     answers::{Failing, PipelineSnapshot},
     run::live::Live,
@@ -16,13 +16,13 @@ use tokio::time::Instant;
 
 /// A pipeline at a moment; none if there is none.
 pub(crate) fn of(
-    around: &Surroundings,
+    context: &EntityContext,
     id: &PipelineId,
     state: &State,
     live: Option<&Live>,
 ) -> Option<PipelineSnapshot> {
-    let (plugins, now) = (&around.parts.plugins, around.parts.clock.now());
-    let last_warnings = || around.directory.warnings(id);
+    let (plugins, now) = (&context.parts.plugins, context.parts.clock.now());
+    let last_warnings = || context.directory.warnings(id);
     let pipeline = state.pipeline()?;
     let (spec, progress) = (&pipeline.spec, &pipeline.progress);
     let Ledger { counters, in_flight, per_second, lag } = ledger(pipeline, live, now);

@@ -80,16 +80,16 @@ impl Entity {
         let (reports, inbox) = Reports::channel();
         let (give, end) = oneshot::channel();
         let stop = CancellationToken::new();
-        let live = Arc::new(Live::new(self.cell.pipeline.clone(), self.around.directory.clone()));
+        let live = Arc::new(Live::new(self.cell.pipeline.clone(), self.context.directory.clone()));
         if let Some(failure) = self.failure.take() {
             live.trouble(failure);
         }
         let run = Run {
             pipeline,
             epoch: self.log.epoch(),
-            parts: self.around.parts.clone(),
-            paths: self.around.paths.clone(),
-            inbox: Arc::new(EntityInbox { cell: self.cell.clone(), journal: self.around.parts.journal.clone() }),
+            parts: self.context.parts.clone(),
+            paths: self.context.paths.clone(),
+            inbox: Arc::new(EntityInbox { cell: self.cell.clone(), journal: self.context.parts.journal.clone() }),
             reports,
             live: live.clone(),
             stop: stop.clone(),
@@ -100,7 +100,7 @@ impl Entity {
                 tracing::debug!("the entity was gone before its run ended");
             }
         };
-        let task = self.around.parts.spawner.spawn("run", Box::pin(task));
+        let task = self.context.parts.spawner.spawn("run", Box::pin(task));
         self.run = Some(ActiveRun { stop, deadline: None, reports: inbox, end, task });
         metrics::gauge!("dataflow_runs").increment(1.0);
     }
@@ -120,7 +120,7 @@ impl Entity {
     /// A number for a run that never came to be.
     fn next_run(&self) -> RunId {
         let last = self.cell.state().pipeline().and_then(|pipeline| pipeline.last_run.as_ref().map(|run| run.run));
-        RunId::after(last, self.around.parts.clock.now())
+        RunId::after(last, self.context.parts.clock.now())
     }
 
     pub(super) async fn restart_by_policy(&mut self) {
@@ -171,7 +171,7 @@ impl Entity {
                     tracing::trace!("the run ended before its report was answered");
                 }
                 if taken {
-                    let (journal, epoch) = (&self.around.parts.journal, self.log.epoch());
+                    let (journal, epoch) = (&self.context.parts.journal, self.log.epoch());
                     chunks::collect(journal, &self.cell, epoch, pending, opened).await;
                     self.join_dead_letters().await;
                 }
@@ -217,7 +217,7 @@ impl Entity {
             metrics::gauge!("dataflow_runs").decrement(1.0);
         }
         if let Some(live) = self.cell.live() {
-            self.around.directory.keep_warnings(&self.cell.pipeline, snapshot::noted(&live));
+            self.context.directory.keep_warnings(&self.cell.pipeline, snapshot::noted(&live));
         }
         self.cell.set_live(None);
     }
@@ -238,7 +238,7 @@ impl Entity {
             End::Failed(run, cause) => {
                 let Cause { code, stage, fix, message, .. } = &cause;
                 tracing::error!(pipeline = %self.cell.pipeline, stage, code, fix, "{message}");
-                self.around.directory.count(&self.cell.pipeline, |flow| flow.failures += 1);
+                self.context.directory.count(&self.cell.pipeline, |flow| flow.failures += 1);
                 let restart_in = self.restart_in();
                 // What it finds out of the sink keeps the update from being made.
                 let update = if cause.is_behind() { None } else { self.waiting_update(false).await };
@@ -269,7 +269,7 @@ impl Entity {
             State::Running(running) => running.pipeline.spec.restart.wait_ms(running.attempt),
             _ => None,
         };
-        wait.map(|wait| self.around.parts.rng.jitter(wait))
+        wait.map(|wait| self.context.parts.rng.jitter(wait))
     }
 
     /// Carries out a command of the run; false if it was turned down.
@@ -296,7 +296,7 @@ impl Entity {
                 reply,
                 match &refused {
                     Some((of, rejected)) if *of == id => Err(rejected.clone().into()),
-                    _ => queries::state(&self.around, &self.cell),
+                    _ => queries::state(&self.context, &self.cell),
                 },
             );
         }

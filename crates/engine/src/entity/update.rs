@@ -81,15 +81,15 @@ impl Entity {
     fn prepared(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: Settlement, known: Option<&str>) -> Prepared {
         let change = self.change(pipeline, wanted, &settlement, known);
         let reached = self.reached(pipeline, &settlement);
-        let pushes = self.around.parts.plugins.declared(&wanted.spec).source.pushes;
-        Prepared { change, pushes, settlement, reached, nonce: self.around.parts.rng.next(), lanes: 1 }
+        let pushes = self.context.parts.plugins.declared(&wanted.spec).source.pushes;
+        Prepared { change, pushes, settlement, reached, nonce: self.context.parts.rng.next(), lanes: 1 }
     }
 
     /// What an update changes; its target is `known` by another name.
     fn change(&self, pipeline: &Pipeline, wanted: &Wanted, settlement: &Settlement, known: Option<&str>) -> Change {
         let positions = pipeline.progress.positions_with(settlement.lanes());
         let named = PipelineSpec::clone(&wanted.spec).named(&pipeline.id);
-        let mut change = self.around.parts.plugins.change(&pipeline.spec, &named, &positions);
+        let mut change = self.context.parts.plugins.change(&pipeline.spec, &named, &positions);
         if let (Some((_, to)), Some(known)) = (&mut change.target, known) {
             *to = known.into();
         }
@@ -101,7 +101,7 @@ impl Entity {
     /// far, or of one before; or why it can't be asked.
     async fn known_target(&self, pipeline: &Pipeline, wanted: &Wanted) -> Result<Option<String>, String> {
         let change = self.change(pipeline, wanted, &Settlement::NotNeeded, None);
-        let (Some((from, _)), Ok(built)) = (change.target, self.around.parts.plugins.sink(&wanted.spec.sink)) else {
+        let (Some((from, _)), Ok(built)) = (change.target, self.context.parts.plugins.sink(&wanted.spec.sink)) else {
             return Ok(None);
         };
         let sink = built.sink;

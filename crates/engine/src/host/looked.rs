@@ -21,14 +21,14 @@ impl LocalRegion {
     /// Answers a question.
     pub(super) async fn query(&self, pipeline: &PipelineId, query: Query) -> Result<Reply, AskError> {
         let cell = self.look(pipeline).await?;
-        answer_query(&self.around, &cell, query).await
+        answer_query(&self.context, &cell, query).await
     }
 
     /// A pipeline as it is now; none if there is none.
     pub(super) async fn snapshot(&self, pipeline: &PipelineId) -> Result<Option<PipelineSnapshot>, AskError> {
         let cell = self.look(pipeline).await?;
         let state = cell.state();
-        Ok(snapshot::of(&self.around, pipeline, &state, cell.live().as_deref()))
+        Ok(snapshot::of(&self.context, pipeline, &state, cell.live().as_deref()))
     }
 
     /// A pipeline as it is now: in memory, or as the journal has it.
@@ -39,14 +39,16 @@ impl LocalRegion {
         let known = awake.or_else(|| shard.log.changed(pipeline)).filter(|cell| cell.state().pipeline().is_some());
         match known {
             Some(cell) => Ok(cell),
-            None => Ok(PipelineCell::new(pipeline.clone(), load_pipeline(&self.around.parts.journal, pipeline).await?)),
+            None => {
+                Ok(PipelineCell::new(pipeline.clone(), load_pipeline(&self.context.parts.journal, pipeline).await?))
+            }
         }
     }
 
     /// The shard of a pipeline, as long as this node owns it.
     fn owned(&self, pipeline: &PipelineId) -> Result<&Arc<Shard>, AskError> {
         let shard = self.shard(pipeline)?;
-        if self.around.closing.is_cancelled() {
+        if self.context.closing.is_cancelled() {
             return Err(AskError::Unavailable("the node is shutting down".into()));
         }
         if shard.log.lost().is_cancelled() {

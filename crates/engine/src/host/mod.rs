@@ -4,7 +4,7 @@ mod pushed;
 
 use crate::{
     answers::{Flow, Listing, Overview},
-    entity::{Entity, Mail, Surroundings},
+    entity::{Entity, EntityContext, Mail},
     region::{Action, AskError, ListQuery, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand},
     shard::{PipelineCell, ShardLog, load_pipeline},
 };
@@ -60,10 +60,10 @@ pub(crate) struct Region(Arc<LocalRegion>);
 
 impl Region {
     /// The region of these shards' logs, in order; of closed ones why they are.
-    pub(crate) fn new(logs: Vec<Result<ShardLog, String>>, around: Surroundings) -> Self {
+    pub(crate) fn new(logs: Vec<Result<ShardLog, String>>, context: EntityContext) -> Self {
         let shards =
             logs.into_iter().map(|log| log.map(|log| Arc::new(Shard { log, entities: Mutex::default() }))).collect();
-        Self(Arc::new(LocalRegion { shards, around, entities: TaskTracker::new(), unwritable: Mutex::default() }))
+        Self(Arc::new(LocalRegion { shards, context, entities: TaskTracker::new(), unwritable: Mutex::default() }))
     }
 
     /// The journal has these epochs: shards that another node owns by now are let go.
@@ -117,7 +117,7 @@ impl Region {
 
     /// Ends all runs after what is under way, and takes snapshots.
     pub(crate) async fn close(&self) {
-        self.0.around.closing.cancel();
+        self.0.context.closing.cancel();
         self.0.entities.close();
         self.0.entities.wait().await;
         futures::future::join_all(self.0.open().map(|shard| shard.log.snapshot())).await;
@@ -128,7 +128,7 @@ impl Region {
 struct LocalRegion {
     /// In order; of closed ones why they are.
     shards: Vec<Result<Arc<Shard>, String>>,
-    around: Surroundings,
+    context: EntityContext,
     entities: TaskTracker,
     unwritable: Mutex<Option<Unwritable>>,
 }
@@ -177,9 +177,9 @@ impl LocalRegion {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let handle = Handle { mailbox, cell: cell.clone() };
         entities.insert(pipeline.clone(), handle.clone());
-        let entity = Entity::new(cell.clone(), log, self.around.clone());
+        let entity = Entity::new(cell.clone(), log, self.context.clone());
         let task = live(shard.clone(), entity, cell, loaded, inbox);
-        self.around.parts.spawner.spawn("entity", Box::pin(self.entities.track_future(task)));
+        self.context.parts.spawner.spawn("entity", Box::pin(self.entities.track_future(task)));
         handle
     }
 
@@ -190,7 +190,7 @@ impl LocalRegion {
         command: UserCommand,
         decided: CancellationToken,
     ) -> Result<(oneshot::Receiver<Result<Reply, AskError>>, Handle), AskError> {
-        if self.around.closing.is_cancelled() {
+        if self.context.closing.is_cancelled() {
             return Err(AskError::Unavailable("the node is shutting down".into()));
         }
         let (reply, answer) = oneshot::channel();
@@ -240,7 +240,7 @@ async fn live(
     mut inbox: mpsc::Receiver<Mail>,
 ) {
     if !loaded {
-        match load_pipeline(&entity.around.parts.journal, &cell.pipeline).await {
+        match load_pipeline(&entity.context.parts.journal, &cell.pipeline).await {
             Ok(state) => *cell.state() = state,
             Err(error) => {
                 tracing::error!(pipeline = %cell.pipeline, %error, "the pipeline can't be loaded");
@@ -322,11 +322,11 @@ impl ShardRegion for Region {
     }
 
     async fn list(&self, query: ListQuery) -> Result<Listing, AskError> {
-        let mut ids = self.0.around.directory.find(&query);
+        let mut ids = self.0.context.directory.find(&query);
         let more = ids.len() > query.limit;
         ids.truncate(query.limit);
         let next = ids.last().filter(|_| more).cloned();
-        if self.0.around.closing.is_cancelled() {
+        if self.0.context.closing.is_cancelled() {
             return Err(AskError::Unavailable("the node is shutting down".into()));
         }
         let snapshots = stream::iter(ids).map(|id| async move { self.0.snapshot(&id).await }).buffered(32);
@@ -341,7 +341,7 @@ impl ShardRegion for Region {
             |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.cell.live().is_some()).count();
         Overview {
             shards_owned: self.0.open().filter(|shard| !shard.log.lost().is_cancelled()).count(),
-            by_status: self.0.around.directory.by_status(),
+            by_status: self.0.context.directory.by_status(),
             entities,
             runs: self.0.open().map(running).sum(),
             unwritable: self.0.why_unwritable(),
@@ -350,11 +350,11 @@ impl ShardRegion for Region {
     }
 
     async fn flows(&self) -> Vec<(PipelineId, Flow)> {
-        self.0.around.directory.flows()
+        self.0.context.directory.flows()
     }
 
     async fn changed(&self, pipeline: &PipelineId, seen: u64) -> u64 {
-        let open = self.0.shard(pipeline).ok().filter(|_| !self.0.around.closing.is_cancelled());
+        let open = self.0.shard(pipeline).ok().filter(|_| !self.0.context.closing.is_cancelled());
         let Some(shard) = open else {
             tokio::time::sleep(WATCH).await;
             return seen;

@@ -116,6 +116,6 @@ impl LocalRegion {
             let new: Vec<ChunkRef> = named.filter(|chunk| !chunks.contains(chunk)).cloned().collect();
             chunks.extend(new);
         }
-        Ok(dead_letters::between(&self.around.parts.journal, &chunks, Inbox::PARTITION, pushed).await?)
+        Ok(dead_letters::between(&self.context.parts.journal, &chunks, Inbox::PARTITION, pushed).await?)
     }
 }
