@@ -15,7 +15,7 @@ use crate::{
     directory::Directory,
     parts::Parts,
     region::{AskError, Reply, UserCommand},
-    run::live::Trouble,
+    run::status::Trouble,
     shard::{AppendError, PipelineCell, ShardLog},
     telemetry,
 };

@@ -2,7 +2,7 @@
 use super::EntityContext;
 use crate::{
     answers::{Failing, PipelineSnapshot},
-    run::live::Live,
+    run::status::RunStatus,
 };
 use dataflow_core::{
     id::PipelineId,
@@ -19,7 +19,7 @@ pub(crate) fn of(
     context: &EntityContext,
     id: &PipelineId,
     state: &State,
-    live: Option<&Live>,
+    live: Option<&RunStatus>,
 ) -> Option<PipelineSnapshot> {
     let (plugins, now) = (&context.parts.plugins, context.parts.clock.now());
     let last_warnings = || context.directory.warnings(id);
@@ -57,7 +57,7 @@ struct Ledger {
 }
 
 /// One consistent snapshot of the ledger.
-fn ledger(pipeline: &Pipeline, live: Option<&Live>, now: Timestamp) -> Ledger {
+fn ledger(pipeline: &Pipeline, live: Option<&RunStatus>, now: Timestamp) -> Ledger {
     let Some(live) = live else { return Ledger { counters: pipeline.progress.counters(), ..Ledger::default() } };
     let live = live.lock();
     let mut counters = pipeline.progress.earlier;
@@ -78,10 +78,10 @@ fn ledger(pipeline: &Pipeline, live: Option<&Live>, now: Timestamp) -> Ledger {
 }
 
 /// What runs have warned of since the spec last changed: of records, as often as they are committed, and of source and sink.
-fn warnings(pipeline: &Pipeline, live: Option<&Live>, last_noted: impl FnOnce() -> Vec<Warned>) -> Vec<Warned> {
+fn warnings(pipeline: &Pipeline, live: Option<&RunStatus>, last_noted: impl FnOnce() -> Vec<Warned>) -> Vec<Warned> {
     let mut all = pipeline.progress.notes.clone();
     let mut last = Vec::new();
-    let live = live.map(Live::lock);
+    let live = live.map(RunStatus::lock);
     let by_run = |lane: &u32| live.as_ref().and_then(|live| live.lanes.get(lane));
     for (lane, journalled) in &pipeline.progress.by_lane {
         let warned = by_run(lane).map_or(&journalled.warnings, |live| &live.warned);
@@ -100,11 +100,11 @@ fn warnings(pipeline: &Pipeline, live: Option<&Live>, last_noted: impl FnOnce() 
 }
 
 /// What a run has noted of source and sink.
-pub(super) fn noted(live: &Live) -> Vec<Warned> {
+pub(super) fn noted(live: &RunStatus) -> Vec<Warned> {
     live.lock().noted.iter().cloned().collect()
 }
 
-fn error(state: &State, live: Option<&Live>, now: Timestamp) -> Option<Failing> {
+fn error(state: &State, live: Option<&RunStatus>, now: Timestamp) -> Option<Failing> {
     if let State::Failed(failed) = state {
         return Some(Failing {
             cause: failed.cause.clone(),

@@ -4,8 +4,8 @@ use crate::{
     chunks,
     run::{
         End, Run,
-        live::{Live, Trouble},
         report::{Known, Refused, Report, Reports},
+        status::{RunStatus, Trouble},
     },
 };
 use dataflow_core::{
@@ -80,7 +80,7 @@ impl Entity {
         let (reports, inbox) = Reports::channel();
         let (give, end) = oneshot::channel();
         let stop = CancellationToken::new();
-        let live = Arc::new(Live::new(self.cell.pipeline.clone(), self.context.directory.clone()));
+        let live = Arc::new(RunStatus::new(self.cell.pipeline.clone(), self.context.directory.clone()));
         if let Some(failure) = self.failure.take() {
             live.trouble(failure);
         }

@@ -1,6 +1,6 @@
 //! What an update changes, as source and sink see it.
 use super::Entity;
-use crate::{region::AskError, run::live::LaneLive};
+use crate::{region::AskError, run::status::LaneStatus};
 use dataflow_core::{
     id::Epoch,
     pipeline::{
@@ -143,7 +143,7 @@ impl Entity {
 
     /// Where the lanes of a running pipeline are known to be: it is settled once it has stopped.
     fn so_far(&self) -> Settlement {
-        let lane = |(lane, live): (&u32, &LaneLive)| LaneProgress {
+        let lane = |(lane, live): (&u32, &LaneStatus)| LaneProgress {
             lane: *lane,
             positions: live.positions.clone(),
             counters: live.committed,

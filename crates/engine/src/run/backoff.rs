@@ -1,5 +1,5 @@
 //! The wait after a failure that may pass, of a run or of one of its lanes.
-use super::{Run, failure::Passing, live::Trouble};
+use super::{Run, failure::Passing, status::Trouble};
 use std::time::Duration;
 use tokio::time::Instant;
 

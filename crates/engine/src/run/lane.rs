@@ -4,9 +4,9 @@ use super::{
     commit::Committer,
     failure::Failure,
     in_flight::Budget,
-    live::Live,
     plan::Partitions,
     source::{Ended, ReadStage, read},
+    status::RunStatus,
     transform::{Binding, transform},
 };
 use crate::parts::Compute;
@@ -28,7 +28,7 @@ pub(crate) struct Lane {
     pub(crate) positions: Positions,
     pub(super) partitions: Partitions,
     pub(crate) budget: Budget,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<RunStatus>,
     pub(crate) compute: Arc<dyn Compute>,
     /// Ends reading; what was read is committed.
     pub(crate) stop: CancellationToken,

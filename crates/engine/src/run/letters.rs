@@ -1,8 +1,8 @@
 //! The dead letters of a commit: what becomes of records that are in no row, and their chunk in the journal.
 use super::{
     failure::Failure,
-    live::{Live, Trouble},
     patience::wait_for,
+    status::{RunStatus, Trouble},
 };
 use crate::{
     chunks,
@@ -33,7 +33,7 @@ const JOURNAL_DOWN: &str = "journal-unavailable";
 /// Where a lane keeps its dead letters.
 pub(crate) struct Letters {
     pub(crate) journal: Journal,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<RunStatus>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -73,7 +73,7 @@ impl Letters {
 }
 
 /// Stores a chunk of dead letters in the journal, however long it takes.
-async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &Live, clock: &dyn Clock) {
+async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &RunStatus, clock: &dyn Clock) {
     let mut attempts = 0;
     loop {
         let putting = journal.put_chunk(id, body.clone());

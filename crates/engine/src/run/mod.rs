@@ -9,13 +9,13 @@ mod failure;
 mod in_flight;
 mod lane;
 mod letters;
-pub(crate) mod live;
 mod opening;
 mod patience;
 mod plan;
 mod recover;
 pub(crate) mod report;
 mod source;
+pub(crate) mod status;
 mod transform;
 mod versions;
 
@@ -30,9 +30,9 @@ use dataflow_core::{
     pipeline::{CommandKind, Pipeline, event::Cause},
 };
 use dataflow_sdk::{Paths, inbox::Inbox};
-use live::Live;
 use report::{Known, Refused, Reports};
 use source::Ended;
+use status::RunStatus;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,7 @@ pub(crate) struct Run {
     pub(crate) paths: Arc<Paths>,
     pub(crate) inbox: Arc<dyn Inbox>,
     pub(crate) reports: Reports,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<RunStatus>,
     /// Ends the run once what was read is committed and journalled.
     pub(crate) stop: CancellationToken,
 }

@@ -7,10 +7,10 @@ use super::{
     failure::Failure,
     lane::Lane,
     letters::Letters,
-    live::LaneLive,
     patience::wait_for,
     plan::Partitions,
     recover::recover,
+    status::LaneStatus,
     transform::{Binding, compile_with},
 };
 use dataflow_core::{
@@ -126,7 +126,7 @@ impl Attempt<'_> {
         let mut warned = journalled.map(|known| known.warnings.clone()).unwrap_or_default();
         warned.put(&progress.warnings);
         let (committed, positions) = (progress.counters, progress.positions.clone());
-        live.opened(*lane, LaneLive { committed, positions, warned, ..LaneLive::default() }, parts.clock.now());
+        live.opened(*lane, LaneStatus { committed, positions, warned, ..LaneStatus::default() }, parts.clock.now());
     }
 
     /// Opens the source of a lane whose sink is open. What the connectors do for it ends with the guard.

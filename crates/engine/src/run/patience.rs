@@ -1,6 +1,6 @@
 //! What is waited for longer than usual is shown, so that nobody has to guess why a pipeline stands still: a server may
 //! keep its connection and say nothing.
-use super::live::{Live, Trouble};
+use super::status::{RunStatus, Trouble};
 use crate::parts::Clock;
 use std::{pin::pin, time::Duration};
 
@@ -12,7 +12,7 @@ const CODE: &str = "no-answer";
 pub(crate) async fn wait_for<T>(
     stage: &str,
     doing: &str,
-    live: &Live,
+    live: &RunStatus,
     clock: &dyn Clock,
     work: impl Future<Output = T>,
 ) -> T {

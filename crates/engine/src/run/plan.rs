@@ -1,9 +1,9 @@
 //! The partition plan while a run lasts: partitions that appear are journalled before a lane reads them.
 use super::{
     failure::Failure,
-    live::Live,
     patience::wait_for,
     report::{Known, Reports},
+    status::RunStatus,
 };
 use crate::parts::Clock;
 use dataflow_core::{
@@ -22,7 +22,7 @@ pub(super) type Found = Vec<(Partition, Position)>;
 pub(super) struct Planner {
     run: RunId,
     reports: Reports,
-    live: Arc<Live>,
+    live: Arc<RunStatus>,
     clock: Arc<dyn Clock>,
     plan: Plan,
     appeared: (mpsc::Sender<Found>, mpsc::Receiver<Found>),
@@ -44,7 +44,7 @@ impl Planner {
         run: RunId,
         source: &dyn Source,
         cx: &Context,
-        (reports, live, clock): (Reports, Arc<Live>, Arc<dyn Clock>),
+        (reports, live, clock): (Reports, Arc<RunStatus>, Arc<dyn Clock>),
     ) -> Result<(Self, Pipeline), Failure> {
         let Known { mut pipeline, .. } = reports.known().await.map_err(|_| Failure::Over)?;
         let mut planner =

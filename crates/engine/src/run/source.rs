@@ -2,8 +2,8 @@
 use super::{
     failure::Failure,
     in_flight::{Budget, InFlight},
-    live::Live,
     plan::Partitions,
+    status::RunStatus,
 };
 use dataflow_core::position::Positions;
 use dataflow_sdk::{
@@ -35,7 +35,7 @@ pub(crate) struct ReadStage {
     pub(crate) positions: Positions,
     pub(super) partitions: Partitions,
     pub(crate) budget: Budget,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<RunStatus>,
     pub(crate) stop: CancellationToken,
     pub(crate) checkpointed: watch::Receiver<Positions>,
     pub(crate) out: mpsc::Sender<InFlight<Records>>,

@@ -1,6 +1,6 @@
 //! The state of one pipeline in memory. Only the shard's log writer changes it, when an event is durable: so it always
 //! equals the log, and a snapshot may be taken between any two appends.
-use crate::{causes::Tally, run::live::Live};
+use crate::{causes::Tally, run::status::RunStatus};
 use dataflow_core::{
     id::PipelineId,
     pipeline::{CorruptHistory, RecordedEvent, State, evolve},
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 pub(crate) struct PipelineCell {
     pub(crate) pipeline: PipelineId,
     state: Mutex<State>,
-    live: Mutex<Option<Arc<Live>>>,
+    live: Mutex<Option<Arc<RunStatus>>>,
     changes: watch::Sender<u64>,
     /// Its dead letters as far as somebody asked for their causes.
     pub(crate) causes: tokio::sync::Mutex<Tally>,
@@ -48,11 +48,11 @@ impl PipelineCell {
     }
 
     /// What the run says of itself, if there is one.
-    pub(crate) fn live(&self) -> Option<Arc<Live>> {
+    pub(crate) fn live(&self) -> Option<Arc<RunStatus>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_live(&self, live: Option<Arc<Live>>) {
+    pub(crate) fn set_live(&self, live: Option<Arc<RunStatus>>) {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = live;
         self.touch();
     }

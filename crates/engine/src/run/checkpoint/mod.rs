@@ -1,6 +1,6 @@
 //! The checkpointer of a run: one event per `checkpointInterval` that covers all lanes, and one when they have ended.
 //!
-//! What a lane has committed is read from [`Live`] without asking the lane: neither waits for the other, and a checkpoint
+//! What a lane has committed is read from [`RunStatus`] without asking the lane: neither waits for the other, and a checkpoint
 //! is a cut through all lanes at one moment. Where the sink is staged, a lane is first asked to seal, which it does between
 //! two commits; one that has not answered within [`PATIENCE`] is left to the next checkpoint.
 //!
@@ -9,7 +9,9 @@ mod lane;
 
 pub(crate) use lane::{Checkpoints, Desk, Durable, Order};
 
-use super::{failure::Failure, live::Live, patience::wait_for, recover::of_token, report::Reports, versions::Versions};
+use super::{
+    failure::Failure, patience::wait_for, recover::of_token, report::Reports, status::RunStatus, versions::Versions,
+};
 use crate::parts::Clock;
 use dataflow_core::{
     id::RunId,
@@ -42,7 +44,7 @@ pub(crate) struct Checkpointer {
     sealing: u64,
     asks: mpsc::Receiver<Ask>,
     reports: Reports,
-    live: Arc<Live>,
+    live: Arc<RunStatus>,
     clock: Arc<dyn Clock>,
 }
 
@@ -57,7 +59,7 @@ impl Checkpointer {
     pub(crate) fn new(
         (run, kind, interval): (RunId, Kind, Duration),
         versions: Option<Arc<Versions>>,
-        (reports, live, clock): (Reports, Arc<Live>, Arc<dyn Clock>),
+        (reports, live, clock): (Reports, Arc<RunStatus>, Arc<dyn Clock>),
     ) -> (Self, Desk) {
         let (ask, asks) = mpsc::channel(1);
         let checkpointer = Self {

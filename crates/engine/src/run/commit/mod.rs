@@ -14,9 +14,9 @@ use super::{
     failure::Failure,
     in_flight::InFlight,
     letters::{Fates, Letters, bury},
-    live::Live,
     patience::wait_for,
     report::Reports,
+    status::RunStatus,
     versions::Versions,
 };
 use crate::{
@@ -74,7 +74,7 @@ pub(crate) struct Committer {
     pub(crate) versions: Option<Arc<Versions>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reports: Reports,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<RunStatus>,
 }
 
 impl Committer {

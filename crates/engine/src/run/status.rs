@@ -23,7 +23,7 @@ const RATE_WINDOW: i64 = 10_000;
 
 /// What a run says of itself.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct RunStatus {
     pipeline: PipelineId,
     directory: Arc<Directory>,
     inner: Mutex<Inner>,
@@ -35,7 +35,7 @@ pub(crate) struct Live {
 #[derive(Debug, Default)]
 pub(crate) struct Inner {
     /// By lane.
-    pub(crate) lanes: BTreeMap<u32, LaneLive>,
+    pub(crate) lanes: BTreeMap<u32, LaneStatus>,
     /// What is wrong with the run as a whole, while it is tried again.
     trouble: Option<Trouble>,
     /// What is wrong with one of several lanes, while the others go on.
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
 
 /// One lane.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LaneLive {
+pub(crate) struct LaneStatus {
     /// Counts of this generation, all of them durable.
     pub(crate) committed: Counters,
     /// Read in this run and in no durable commit yet.
@@ -78,7 +78,7 @@ pub(crate) struct Trouble {
     pub(crate) retry: Option<Instant>,
 }
 
-impl Live {
+impl RunStatus {
     pub(crate) fn new(pipeline: PipelineId, directory: Arc<Directory>) -> Self {
         Self {
             pipeline,
@@ -95,7 +95,7 @@ impl Live {
     }
 
     /// Changes one lane.
-    pub(crate) fn lane(&self, lane: u32, change: impl FnOnce(&mut LaneLive)) {
+    pub(crate) fn lane(&self, lane: u32, change: impl FnOnce(&mut LaneStatus)) {
         change(self.lock().lanes.entry(lane).or_default());
     }
 
@@ -116,7 +116,7 @@ impl Live {
     }
 
     /// Shows where a lane is when it opens. What the sink had committed without an answer counts from here on.
-    pub(crate) fn opened(&self, number: u32, lane: LaneLive, now: Timestamp) {
+    pub(crate) fn opened(&self, number: u32, lane: LaneStatus, now: Timestamp) {
         let counters = lane.committed;
         let before = {
             let mut inner = self.lock();
