@@ -9,7 +9,7 @@ use dataflow_core::{
     id::{Generation, Incarnation, PipelineId},
     ledger::Counters,
     pipeline::{
-        Event, Passing, Pipeline, RecordedEvent, State, Status,
+        Event, PendingLosses, Pipeline, RecordedEvent, State, Status,
         event::{LaneProgress, Lost, NewGeneration},
     },
     position::Positions,
@@ -77,14 +77,14 @@ struct Course {
     /// What was passed over.
     lost: Vec<Lost>,
     /// What no checkpoint has passed yet.
-    passing: Passing,
+    losses: PendingLosses,
     stretches: Vec<Stretch>,
     changed: Option<Timestamp>,
 }
 
 impl Course {
     fn pass(&mut self, lane: &LaneProgress) {
-        self.lost.extend(self.passing.pass(&lane.positions));
+        self.lost.extend(self.losses.pass(&lane.positions));
     }
 
     fn take(&mut self, event: &RecordedEvent) {
@@ -106,7 +106,7 @@ impl Course {
                     }
                 }
             }
-            Event::RecordsLost(lost) => self.passing.note(lost),
+            Event::RecordsLost(lost) => self.losses.note(lost),
             Event::RunOpened { lanes, .. } => lanes.iter().for_each(|lane| self.pass(&lane.progress)),
             Event::BatchProcessed { lanes, .. } => lanes.iter().for_each(|lane| self.pass(lane)),
             _ => {}
@@ -142,7 +142,7 @@ pub(crate) async fn of(journal: &Journal, state: &State) -> Result<Option<Claims
         begin: progress.begin.clone(),
         by_lane: progress.by_lane.values().cloned().collect(),
         earlier: progress.earlier,
-        lost: course.lost.into_iter().chain(course.passing).collect(),
+        lost: course.lost.into_iter().chain(course.losses).collect(),
         stretches: course.stretches,
         changed: course.changed,
     }))

@@ -110,7 +110,7 @@ fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<St
         }
         // The ledger counts lost records where their lane does, with the commit that passes over them.
         Event::RecordsLost(lost) => {
-            running(&mut state)?.pipeline.progress.passing.note(lost);
+            running(&mut state)?.pipeline.progress.losses.note(lost);
             Some(state)
         }
         Event::DeadLettersJoined { first, count, into } => {

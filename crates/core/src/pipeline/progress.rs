@@ -1,7 +1,7 @@
 //! How far a pipeline is.
 use super::{
     event::{LaneProgress, NewGeneration, Retargeted},
-    passing::Passing,
+    losses::PendingLosses,
     plan::Plan,
 };
 use crate::{
@@ -67,8 +67,8 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Warnings::is_empty")]
     pub notes: Warnings,
     /// Records that were found lost, and that no checkpoint has passed yet.
-    #[serde(default, skip_serializing_if = "Passing::is_empty")]
-    pub passing: Passing,
+    #[serde(default, rename = "passing", skip_serializing_if = "PendingLosses::is_empty")]
+    pub losses: PendingLosses,
 }
 
 /// The records of earlier generations in a target: they must still exist at the first commit of the next one.
@@ -247,7 +247,7 @@ impl Progress {
             self.at = Some(at);
         }
         self.keep(&lane.chunks);
-        self.passing.pass(&lane.positions);
+        self.losses.pass(&lane.positions);
         let known = self.by_lane.remove(&lane.lane);
         let before = known.as_ref().map_or(0, |known| known.sequence);
         let (before_it, mut warnings) = known.map(|known| (known.handle, known.warnings)).unwrap_or_default();
@@ -327,7 +327,7 @@ impl Progress {
             reached: next.reached.clone(),
             passed,
             notes: next.notes.clone(),
-            passing: Passing::default(),
+            losses: PendingLosses::default(),
         };
         Some(())
     }

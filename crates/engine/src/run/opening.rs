@@ -158,7 +158,7 @@ impl Attempt<'_> {
         known.extend(positions.clone());
         let (lanes, plan) = (pipeline.progress.lanes.unwrap_or(1), pipeline.progress.plan.clone());
         let passed = |(partition, at): (&Partition, &Position)| {
-            Some((partition.clone(), pipeline.progress.passing.after(partition, at)?.clone()))
+            Some((partition.clone(), pipeline.progress.losses.after(partition, at)?.clone()))
         };
         let passed = known.iter().filter_map(passed).collect();
         let assignment = Assignment { lane: number, lanes, positions: known, plan, passed };

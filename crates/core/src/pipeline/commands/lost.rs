@@ -12,7 +12,7 @@ pub(in crate::pipeline) fn lost(
     run: RunId,
     lost: &Lost,
 ) -> Result<Decision, Rejected> {
-    let known = &super::reported(state, run)?.pipeline.progress.passing;
+    let known = &super::reported(state, run)?.pipeline.progress.losses;
     if known.contains(lost) {
         return Ok(Decision::default());
     }

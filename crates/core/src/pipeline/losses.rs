@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Records that were found lost, and that no checkpoint has passed yet: one loss at most for each partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Passing(Vec<Lost>);
+pub struct PendingLosses(Vec<Lost>);
 
-impl Passing {
+impl PendingLosses {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -38,7 +38,7 @@ impl Passing {
     }
 }
 
-impl IntoIterator for Passing {
+impl IntoIterator for PendingLosses {
     type Item = Lost;
     type IntoIter = std::vec::IntoIter<Lost>;
 
