@@ -98,13 +98,13 @@ async fn store(journal: &Journal, id: &ChunkId, body: Bytes, live: &RunStatus, c
 }
 
 /// The records of a batch, and what became of those that are in no output row.
-pub(crate) struct Fates {
+pub(crate) struct RecordFates {
     pub(crate) records: Arc<Records>,
     pub(crate) filtered: u64,
     pub(crate) dead: Vec<Dead>,
 }
 
-impl Fates {
+impl RecordFates {
     pub(crate) fn counters(&self, output: &Output) -> Counters {
         let records = &self.records;
         let lost = records.lost.as_ref().map_or(0, |lost| lost.records);
@@ -123,7 +123,11 @@ impl Fates {
 
 /// Makes dead letters of records that the sink rejected, all rows of such a record included. A row that comes from the state of a
 /// transform has no record that could be one: without it the sink would not hold what the records say.
-pub(crate) fn bury(outputs: &mut [Output], fates: &mut [Fates], rejected: Vec<RejectedRow>) -> Result<(), Failure> {
+pub(crate) fn bury(
+    outputs: &mut [Output],
+    fates: &mut [RecordFates],
+    rejected: Vec<RejectedRow>,
+) -> Result<(), Failure> {
     let mut by_output: BTreeMap<usize, BTreeMap<u32, String>> = BTreeMap::new();
     for RejectedRow { output, row, cause } in rejected {
         if outputs.get(output).is_some_and(|output| output.records.is_none()) {
@@ -169,12 +173,12 @@ mod tests {
     }
 
     /// Two outputs: two rows of record 0 and one of record 2, and two rows that come from state.
-    fn outputs() -> ([Output; 2], [Fates; 2]) {
+    fn outputs() -> ([Output; 2], [RecordFates; 2]) {
         let records = Arc::new(Records::empty("p/0".into(), Position::offset(0), Layout::Json));
         let rows = |count| Payload::Documents { data: Bytes::new(), spans: vec![dataflow_sdk::Span::NULL; count] };
         let of_records = Output::of(records.clone(), vec![0, 0, 2], rows(3));
         let of_state = Output { records: None, ..Output::of(records.clone(), vec![0, 1], rows(2)) };
-        let fates = || Fates { records: records.clone(), filtered: 0, dead: Vec::new() };
+        let fates = || RecordFates { records: records.clone(), filtered: 0, dead: Vec::new() };
         ([of_records, of_state], [fates(), fates()])
     }
 

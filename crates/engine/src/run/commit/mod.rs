@@ -13,7 +13,7 @@ use super::{
     checkpoint::{Checkpoints, Order},
     failure::Failure,
     in_flight::InFlight,
-    letters::{Fates, Letters, bury},
+    letters::{Letters, RecordFates, bury},
     patience::wait_for,
     report::Reports,
     status::RunStatus,
@@ -185,7 +185,7 @@ impl Committer {
                 self.tell(CommandKind::ReportLost { run: self.run, lost }).await?;
             }
             outputs.push(output);
-            fates.push(Fates { records, filtered, dead });
+            fates.push(RecordFates { records, filtered, dead });
             permits.push(permit);
         }
         let next = loop {
@@ -232,7 +232,12 @@ impl Committer {
     }
 
     /// The token of the next commit; its dead letters are durable once this returns.
-    async fn prepare(&mut self, outputs: &[Output], fates: &[Fates], warned: &Warnings) -> Result<Token, Failure> {
+    async fn prepare(
+        &mut self,
+        outputs: &[Output],
+        fates: &[RecordFates],
+        warned: &Warnings,
+    ) -> Result<Token, Failure> {
         let now = self.clock.now();
         let mut token = Token::clone(&self.token);
         token.sequence += 1;
