@@ -12,7 +12,7 @@ pub struct Pushed {
     /// Records with it.
     pub to: u64,
     /// What tells all that was received up to its end apart from anything else.
-    pub line: Arc<str>,
+    pub digest: Arc<str>,
     /// When it was received, milliseconds since the Unix epoch.
     pub at: i64,
     /// The body of the request as it came: `{batchId, records: [{id?, data, metadata?}]}`.

@@ -94,7 +94,7 @@ impl Lines {
             reading.at += 1;
         }
         body.extend_from_slice(b"]}");
-        Ok(Pushed { from, to: from + taken as u64, line: "".into(), at: 0, body: Bytes::from(body) })
+        Ok(Pushed { from, to: from + taken as u64, digest: "".into(), at: 0, body: Bytes::from(body) })
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Inbox {
     pub pending: VecDeque<Pending>,
     /// Bytes of [`Self::pending`] together.
     pub bytes: u64,
-    /// Identifies the records received in this order: see [`Line`].
-    pub line: Line,
+    /// Identifies the records received in this order: see [`InboxDigest`].
+    pub digest: InboxDigest,
     /// The last batches, by id.
     pub seen: Batches,
 }
@@ -45,17 +45,17 @@ pub struct Pending {
     pub bytes: u64,
     /// Where its body is.
     pub chunk: ChunkId,
-    /// The line up to its end.
-    pub line: Line,
+    /// The digest up to its end.
+    pub digest: InboxDigest,
 }
 
-/// All batches up to one, in their order, folded into a number. A sink's position in a line that this inbox has not seen
+/// All batches up to one, in their order, folded into a number. A sink's position with a digest that this inbox has not had
 /// is of records that another inbox has received: the journal was restored from an older copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Line(pub u64);
+pub struct InboxDigest(pub u64);
 
-impl Line {
+impl InboxDigest {
     /// With one more batch: FNV-1a (64 bit) over its id, its hash and the number of records with it.
     fn with(self, batch: &BatchId, hash: &str, to: u64) -> Self {
         let bytes = batch.as_str().bytes().chain([0]).chain(hash.bytes()).chain(to.to_le_bytes());
@@ -63,7 +63,7 @@ impl Line {
     }
 }
 
-impl std::fmt::Display for Line {
+impl std::fmt::Display for InboxDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
     }
@@ -99,7 +99,7 @@ impl Inbox {
         let Some(at) = position.as_offset() else { return false };
         let before = at.checked_sub(1).and_then(|last| self.holding(last));
         match (before, &position.identity) {
-            (Some(batch), Some(line)) => batch.line.to_string() == **line,
+            (Some(batch), Some(digest)) => batch.digest.to_string() == **digest,
             _ => at <= self.received,
         }
     }
@@ -155,9 +155,9 @@ impl Inbox {
         }
         self.received = *to;
         if to > from {
-            self.line = self.line.with(batch_id, hash, *to);
+            self.digest = self.digest.with(batch_id, hash, *to);
             let chunk = chunk.clone();
-            self.pending.push_back(Pending { from: *from, to: *to, bytes: *bytes, chunk, line: self.line });
+            self.pending.push_back(Pending { from: *from, to: *to, bytes: *bytes, chunk, digest: self.digest });
             self.bytes += bytes;
         }
         self.seen.remember(batch_id.clone(), Received { hash: hash.clone(), from: *from, to: *to });

@@ -2,7 +2,7 @@
 use crate::shard::PipelineCell;
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use dataflow_core::{chunk::ChunkId, pipeline::inbox::Line, time::Timestamp};
+use dataflow_core::{chunk::ChunkId, pipeline::inbox::InboxDigest, time::Timestamp};
 use dataflow_journal::Journal;
 use dataflow_sdk::{
     Error,
@@ -28,7 +28,7 @@ pub(crate) fn encode(at: Timestamp, body: &[u8]) -> Bytes {
 struct Found {
     from: u64,
     to: u64,
-    line: Line,
+    digest: InboxDigest,
     chunk: ChunkId,
 }
 
@@ -45,7 +45,7 @@ impl EntityInbox {
         let found = inbox.holding(from);
         match found {
             Some(batch) => {
-                Ok(Some(Found { from: batch.from, to: batch.to, line: batch.line, chunk: batch.chunk.clone() }))
+                Ok(Some(Found { from: batch.from, to: batch.to, digest: batch.digest, chunk: batch.chunk.clone() }))
             }
             None => Err(Error::fatal("records-gone", format!("record {from} was pushed but is no longer kept"))
                 .fix("set the checkpoint to \"end\", or to the first record that is still kept")
@@ -67,7 +67,7 @@ impl Inbox for EntityInbox {
                 return Err(Error::transient("closed", "the pipeline is being closed"));
             }
         };
-        let Found { from, to, line, chunk } = found;
+        let Found { from, to, digest, chunk } = found;
         let body = self.journal.chunk(&chunk).await.map_err(|error| match error {
             dataflow_journal::Error::Corrupt(_) | dataflow_journal::Error::Broken(_) => {
                 Error::fatal("journal-damaged", error.to_string()).for_user()
@@ -79,7 +79,7 @@ impl Inbox for EntityInbox {
                 .for_user()
         })?;
         let at = body.get_i64();
-        Ok(Pushed { from, to, line: line.to_string().into(), at, body })
+        Ok(Pushed { from, to, digest: digest.to_string().into(), at, body })
     }
 
     async fn first(&self) -> Result<u64, Error> {

@@ -62,7 +62,7 @@ impl Reader for PushReader {
             start += line.len() + 1;
         }
         records.data = pushed.body;
-        records.to = Position::offset(pushed.to).of(&pushed.line);
+        records.to = Position::offset(pushed.to).of(&pushed.digest);
         self.at = pushed.to;
         Ok(Read::Records(records))
     }

@@ -24,7 +24,7 @@ pub(super) struct HttpReader {
     /// A push that is not read to its end.
     open: Option<Open>,
     /// What tells all that was received up to the end of the push before the next record apart from anything else.
-    line: Option<Arc<str>>,
+    digest: Option<Arc<str>>,
     /// What was gathered of the next batch.
     batch: Batch,
     received: u64,
@@ -47,7 +47,7 @@ impl HttpReader {
             max_records: cx.batch.max_records.max(1) as usize,
             max_bytes: cx.batch.max_bytes.min(cx.max_in_flight_bytes / 2).clamp(1, 1 << 30) as usize,
             max_record_bytes: cx.max_record_bytes.clamp(1, 1 << 30) as usize,
-            line: from.identity.clone(),
+            digest: from.identity.clone(),
             from,
             at,
             open: None,
@@ -77,8 +77,8 @@ impl HttpReader {
             if full && !batch.spans.is_empty() {
                 return true;
             }
-            if self.at == open.pushed.from || self.line.is_none() {
-                self.line = Some(open.pushed.line.clone());
+            if self.at == open.pushed.from || self.digest.is_none() {
+                self.digest = Some(open.pushed.digest.clone());
             }
             batch.add(&open.pushed, record, self.at, self.max_record_bytes);
             open.records.next();
@@ -136,7 +136,7 @@ impl Reader for HttpReader {
             }
         }
         let mut batch = std::mem::take(&mut self.batch);
-        let to = Position { identity: self.line.clone(), ..Position::offset(self.at) };
+        let to = Position { identity: self.digest.clone(), ..Position::offset(self.at) };
         let from = std::mem::replace(&mut self.from, to.clone());
         let mut records = Records::empty(super::partition(), from, Layout::Json);
         records.to = to;

@@ -26,7 +26,7 @@ impl Received {
         self.0.push(Pushed {
             from,
             to,
-            line: format!("line {to}").into(),
+            digest: format!("line {to}").into(),
             at: 1_000 + from as i64,
             body: body.to_string().into(),
         });
