@@ -6,7 +6,7 @@ use dataflow_core::{
     pipeline::event::{LaneProgress, Lost},
     position::Positions,
     spec::PipelineSpec,
-    types::Learned,
+    types::InferredTypes,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -30,7 +30,7 @@ pub struct Claims {
     pub spec: PipelineSpec,
     /// What was learned of the types of its fields.
     #[schema(value_type = Object)]
-    pub learned: Learned,
+    pub learned: InferredTypes,
     /// The reading order.
     #[schema(value_type = String)]
     pub generation: Generation,

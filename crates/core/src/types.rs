@@ -175,9 +175,9 @@ impl schemars::JsonSchema for Type {
 /// value yet. Types of expressions never depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Learned(pub BTreeMap<String, Option<Type>>);
+pub struct InferredTypes(pub BTreeMap<String, Option<Type>>);
 
-impl Learned {
+impl InferredTypes {
     /// Takes in what another lane learned; true if that changed anything.
     pub fn merge(&mut self, other: &Self) -> bool {
         let mut changed = false;

@@ -15,7 +15,7 @@ use dataflow_core::{
     position::Positions,
     spec::PipelineSpec,
     time::Timestamp,
-    types::Learned,
+    types::InferredTypes,
 };
 use dataflow_journal::{Error, Journal};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub struct Claims {
     /// What it is.
     pub spec: PipelineSpec,
     /// What was learned of the types of its fields.
-    pub learned: Learned,
+    pub learned: InferredTypes,
     /// The reading order.
     pub generation: Generation,
     /// Number of lanes; none: it was never started in this generation.

@@ -7,7 +7,7 @@ use arrow::{
 };
 use bytes::Bytes;
 use dataflow_core::{
-    types::{Learned, Type},
+    types::{InferredTypes, Type},
     warned::Warned,
 };
 use std::{ops::Deref, sync::Arc};
@@ -40,7 +40,7 @@ pub struct Inferred {
     /// The names of all fields, in order; also of those that have no value yet, and so no type.
     pub fields: Vec<String>,
     /// What of it only the data says; also of fields that have no value yet.
-    pub learned: Learned,
+    pub learned: InferredTypes,
     /// What to know of it: fields whose values have no type in common.
     pub warnings: Vec<Warning>,
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use dataflow_core::{
     spec::{Component, PipelineSpec},
-    types::Learned,
+    types::InferredTypes,
 };
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub struct Plan {
     /// What source and sink declare.
     pub declared: Declared,
     /// The types of the sink's columns, as this run and earlier ones inferred them.
-    pub learned: Learned,
+    pub learned: InferredTypes,
 }
 
 /// How to treat output fields without a column in a table sink.

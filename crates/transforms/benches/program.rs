@@ -1,7 +1,7 @@
 //! Whole programs on JSON records, on one thread: decode, expressions, and what the sink wants. Records a second.
 #![allow(missing_docs, clippy::unwrap_used)]
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use dataflow_core::{position::Position, spec::PipelineSpec, types::Learned};
+use dataflow_core::{position::Position, spec::PipelineSpec, types::InferredTypes};
 use dataflow_sdk::{
     Records,
     batch::Demand,
@@ -64,7 +64,7 @@ fn program(criterion: &mut Criterion) {
             spec: Arc::new(spec),
             demand: Demand::Documents,
             declared: Declared::default(),
-            learned: Learned::default(),
+            learned: InferredTypes::default(),
         };
         let mut program = compiler.compile(&plan).unwrap();
         group.bench_function(what, |bench| {

@@ -9,7 +9,7 @@ use crate::{
     position::{Partition, Position, Positions},
     spec::PipelineSpec,
     time::Timestamp,
-    types::Learned,
+    types::InferredTypes,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,7 +143,7 @@ pub enum CommandKind {
         /// Which run.
         run: RunId,
         /// All that it has learned.
-        learned: Learned,
+        learned: InferredTypes,
     },
     /// A run continues after records that no longer exist, as the spec allows.
     ReportLost {

@@ -7,7 +7,7 @@ use crate::{
     position::{Partition, Position, Positions},
     spec::PipelineSpec,
     time::Timestamp,
-    types::Learned,
+    types::InferredTypes,
     warned::Warnings,
 };
 use serde::{Deserialize, Serialize};
@@ -127,7 +127,7 @@ pub enum Event {
     /// Types were learned from the data.
     SchemaChanged {
         /// All that is known now.
-        learned: Learned,
+        learned: InferredTypes,
     },
     /// Records were passed over because they are no longer there.
     RecordsLost(Lost),

@@ -8,7 +8,7 @@ use crate::{
     id::{Epoch, Generation, Incarnation, PipelineId, RunId},
     spec::PipelineSpec,
     time::Timestamp,
-    types::Learned,
+    types::InferredTypes,
     warned::{Warned, Warnings},
 };
 use std::collections::VecDeque;
@@ -105,7 +105,7 @@ fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<St
             Some(state)
         }
         Event::SchemaChanged { learned } => {
-            running(&mut state)?.pipeline.learned = Learned::clone(learned);
+            running(&mut state)?.pipeline.learned = InferredTypes::clone(learned);
             Some(state)
         }
         // The ledger counts lost records where their lane does, with the commit that passes over them.
@@ -203,7 +203,7 @@ fn created(
         updated_at: at,
         progress: Progress { generation: Generation::FIRST, ..Progress::default() },
         settled: true,
-        learned: Learned::default(),
+        learned: InferredTypes::default(),
         last_run: None,
         versions,
         commands,
@@ -228,7 +228,7 @@ fn updated(
     let other = generation.is_some_and(|generation| !generation.given_up.is_empty());
     if other || pipeline.spec.source.kind != spec.source.kind {
         // It was learned from other data.
-        pipeline.learned = Learned::default();
+        pipeline.learned = InferredTypes::default();
     }
     if !described {
         // They may be about what was changed.

@@ -17,7 +17,7 @@ use crate::{
     position::Position,
     spec::PipelineSpec,
     time::Timestamp,
-    types::Learned,
+    types::InferredTypes,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, fmt};
@@ -100,7 +100,7 @@ pub struct Pipeline {
     /// Whether the journal knows all that the sink has.
     pub settled: bool,
     /// What its data taught.
-    pub learned: Learned,
+    pub learned: InferredTypes,
     /// Its last run, if it ever ran.
     pub last_run: Option<LastRun>,
     /// No version above this was ever written to a keyed sink under this id: the next run begins after it.

@@ -1,6 +1,6 @@
 use dataflow_core::{
     pipeline::testing::learned,
-    types::{Learned, Type, widen},
+    types::{InferredTypes, Type, widen},
 };
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ proptest! {
     #[test]
     fn the_order_in_which_lanes_learn_does_not_matter(types in prop::collection::vec(any_type(), 1..6)) {
         let merge = |types: &mut dyn Iterator<Item = &Type>| {
-            let mut known = Learned::default();
+            let mut known = InferredTypes::default();
             for ty in types {
                 known.merge(&learned(*ty));
             }

@@ -71,7 +71,7 @@ mod tests {
             event::{LaneOpened, LaneProgress, Recovery},
             testing::{given, lane_opened, received, samples, states},
         },
-        types::{Learned, Type},
+        types::{InferredTypes, Type},
     };
     use std::{collections::BTreeSet, path::PathBuf};
 
@@ -93,7 +93,7 @@ mod tests {
             .chain([Type::Decimal { precision: 38, scale: 9 }, Type::Number, Type::Text, Type::Timestamp])
             .chain([Type::Datetime, Type::Date, Type::Binary, Type::Uuid, Type::Json]);
         let types = types.map(|ty| (ty.to_string(), Some(ty)));
-        let types = Learned(types.chain([("pending".to_owned(), None)]).collect());
+        let types = InferredTypes(types.chain([("pending".to_owned(), None)]).collect());
         samples().into_iter().filter_map(move |event| match event.event {
             Event::RunOpened { run, epoch, mut lanes, versions } => {
                 for (number, decision) in (2..).zip([Recovery::Fresh, Recovery::Journal, Recovery::AtLeastOnce]) {

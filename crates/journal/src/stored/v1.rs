@@ -7,7 +7,7 @@ use dataflow_core::{
     id::{Actor, BatchId, CommandId, Epoch, Incarnation, Reason, RunId, TraceParent},
     pipeline::event as domain,
     time::Timestamp,
-    types::{Learned, Type},
+    types::{InferredTypes, Type},
 };
 use parts::{
     Cause, Chunk, LaneOpened, LaneProgress, NewGeneration, Planned, Position, Positions, read_positions,
@@ -254,7 +254,7 @@ impl TryFrom<Event> for domain::Event {
             Event::BatchProcessed { run, lanes, versions } => {
                 Self::BatchProcessed { run: RunId(run), lanes: lanes.into_iter().map(Into::into).collect(), versions }
             }
-            Event::SchemaChanged { learned } => Self::SchemaChanged { learned: Learned(learned) },
+            Event::SchemaChanged { learned } => Self::SchemaChanged { learned: InferredTypes(learned) },
             Event::RecordsLost { partition, from, to, records } => Self::RecordsLost(domain::Lost {
                 partition: partition.as_str().into(),
                 from: from.into(),

@@ -13,7 +13,7 @@ use dataflow_core::{
     shard::ShardId,
     spec::PipelineSpec,
     time::Timestamp,
-    types::{Learned, Type},
+    types::{InferredTypes, Type},
     warned::Warned,
 };
 
@@ -180,7 +180,7 @@ pub fn all() -> Vec<(&'static str, RecordedEvent)> {
         Type::Json,
     ];
     let columns = types.into_iter().map(|ty| (ty.to_string(), Some(ty)));
-    let learned = Learned(columns.chain([("pending".to_owned(), None)]).collect());
+    let learned = InferredTypes(columns.chain([("pending".to_owned(), None)]).collect());
     let planned = |partition: &str, lane, begin| Planned { partition: partition.into(), lane, begin };
     let created =
         |text, pushes| Event::PipelineCreated { spec: spec(text), incarnation: "k3v9".try_into().unwrap(), pushes };

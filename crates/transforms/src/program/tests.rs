@@ -8,7 +8,7 @@ use arrow::{
 use dataflow_core::{
     position::Position,
     spec::PipelineSpec,
-    types::{Learned, Type},
+    types::{InferredTypes, Type},
 };
 use dataflow_sdk::{
     Records,
@@ -67,7 +67,7 @@ fn spec(transforms: Value, more: Value) -> PipelineSpec {
 fn plan(spec: PipelineSpec, demand: Demand) -> Plan {
     let transforms = spec.transforms.clone();
     let declared = declared(&spec);
-    Plan { transforms, spec: Arc::new(spec), demand, declared, learned: Learned::default() }
+    Plan { transforms, spec: Arc::new(spec), demand, declared, learned: InferredTypes::default() }
 }
 
 fn program(plan: &Plan) -> Box<dyn Program> {

@@ -2,7 +2,7 @@
 use super::{Chain, frame::Frame, infer, target::Target};
 use crate::expression::{Edited, Inputs, Origin, Scope, Slot};
 use arrow::array::Array;
-use dataflow_core::types::{Learned, Type};
+use dataflow_core::types::{InferredTypes, Type};
 use dataflow_formats::decode::{Decoded, Decoder, Field, Key, MAX_NAME, Untracked, Want};
 use dataflow_sdk::{
     Records,
@@ -35,7 +35,7 @@ impl Unknown {
         rule: UnknownFields,
         target: &Target,
         scope: &Scope,
-        learned: &Learned,
+        learned: &InferredTypes,
         inputs: &mut Inputs,
     ) -> Self {
         let mut covered: HashSet<String> = target.names().into_iter().collect();

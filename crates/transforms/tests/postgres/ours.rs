@@ -1,6 +1,6 @@
 //! The program as it runs in a pipeline: JSON records in, JSON documents out.
 use crate::values::{Row, schema};
-use dataflow_core::{position::Position, spec::PipelineSpec, types::Learned};
+use dataflow_core::{position::Position, spec::PipelineSpec, types::InferredTypes};
 use dataflow_sdk::{
     Records,
     batch::{Demand, Payload},
@@ -37,7 +37,7 @@ pub fn evaluate(expression: &str, rows: &[Row]) -> Result<Vec<Fate>, String> {
         spec: Arc::new(spec),
         demand: Demand::Documents,
         declared: Declared::default(),
-        learned: Learned::default(),
+        learned: InferredTypes::default(),
     };
     let findings =
         |problems: Vec<dataflow_sdk::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");

@@ -2,7 +2,7 @@
 use crate::{
     id::RunId,
     pipeline::{Command, Decision, Event, Rejected, State},
-    types::Learned,
+    types::InferredTypes,
 };
 
 /// Types only widen: what is known and what the run has learned are merged.
@@ -10,7 +10,7 @@ pub(in crate::pipeline) fn schema(
     state: &State,
     command: &Command,
     run: RunId,
-    learned: &Learned,
+    learned: &InferredTypes,
 ) -> Result<Decision, Rejected> {
     let mut merged = super::reported(state, run)?.pipeline.learned.clone();
     if !merged.merge(learned) {

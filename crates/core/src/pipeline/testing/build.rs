@@ -13,7 +13,7 @@ use crate::{
     position::{Position, Positions},
     spec::{Component, PipelineSpec},
     time::Timestamp,
-    types::{Learned, Type},
+    types::{InferredTypes, Type},
     warned::Warnings,
 };
 use serde_json::{Value, json};
@@ -190,8 +190,8 @@ pub fn cause(retryable: bool) -> Cause {
 }
 
 /// What a run has learned.
-pub fn learned(ty: Type) -> Learned {
-    Learned([("amount".to_owned(), Some(ty)), ("note".to_owned(), None)].into())
+pub fn learned(ty: Type) -> InferredTypes {
+    InferredTypes([("amount".to_owned(), Some(ty)), ("note".to_owned(), None)].into())
 }
 
 /// Records that are no longer there.

@@ -9,7 +9,7 @@ use dataflow_core::{
     },
     position::{Partition, Position, Positions},
     spec::PipelineSpec,
-    types::{Learned, Type},
+    types::{InferredTypes, Type},
     warned::{Warned, Warnings},
 };
 use serde_json::json;
@@ -243,7 +243,7 @@ fn positions_are_given_up_only_on_purpose() {
     let changed =
         Event::PipelineUpdated { spec: Box::new(spec.clone()), generation: Some(begun), positions: None, pushes: None };
     let after = past.when(update(true)).then([changed]).after();
-    assert_eq!(after.state.pipeline().unwrap().learned, Learned::default());
+    assert_eq!(after.state.pipeline().unwrap().learned, InferredTypes::default());
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn types_are_forgotten_with_the_source_they_were_learned_from() {
     let learned_after = |spec| past.clone().when(update(spec, 0)).after().state.pipeline().unwrap().learned.clone();
     assert_eq!(learned_after(redirected()), learned(Type::Bigint));
     let other = PipelineSpec { source: component(json!({"type": "file", "path": "a.jsonl"})), ..spec() };
-    assert_eq!(learned_after(other), Learned::default());
+    assert_eq!(learned_after(other), InferredTypes::default());
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn what_is_computed_is_never_rounded_into_a_column() {
 }
 
 /// What a sink's table is made of.
-fn inferred(transforms: Value, more: Value, records: &Arc<Records>) -> (Vec<Column>, Learned) {
+fn inferred(transforms: Value, more: Value, records: &Arc<Records>) -> (Vec<Column>, InferredTypes) {
     let found = program(&plan(spec(transforms, more), Demand::AllColumns)).infer(records).unwrap();
     (found.columns, found.learned)
 }
