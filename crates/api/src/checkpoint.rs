@@ -14,7 +14,7 @@ use dataflow_api_types::{CheckpointReset, CheckpointView, ResetPosition, ResetTa
 use dataflow_core::problem::Problem;
 use dataflow_engine::{
     answers::PipelineSnapshot,
-    region::{Action, ResetTo},
+    region::{Action, ResetPoint},
 };
 use dataflow_sdk::check::against_schema;
 use schemars::Schema;
@@ -68,12 +68,12 @@ fn answer(pipeline: &PipelineSnapshot) -> Response {
     views::tagged(Json(views::checkpoint(pipeline)).into_response(), pipeline.version)
 }
 
-fn place(to: ResetTarget) -> Result<ResetTo, Error> {
+fn place(to: ResetTarget) -> Result<ResetPoint, Error> {
     let given = match to {
-        ResetTarget::Beginning => return Ok(ResetTo::Beginning),
-        ResetTarget::End => return Ok(ResetTo::End),
-        ResetTarget::SinkToken => return Ok(ResetTo::SinkToken),
-        ResetTarget::Journal => return Ok(ResetTo::Journal),
+        ResetTarget::Beginning => return Ok(ResetPoint::Beginning),
+        ResetTarget::End => return Ok(ResetPoint::End),
+        ResetTarget::SinkToken => return Ok(ResetPoint::SinkToken),
+        ResetTarget::Journal => return Ok(ResetPoint::Journal),
         ResetTarget::Positions(given) => given,
     };
     let (mut positions, mut problems) = (BTreeMap::new(), Vec::new());
@@ -88,5 +88,5 @@ fn place(to: ResetTarget) -> Result<ResetTo, Error> {
             problems.push(Problem::new(path, "duplicate", format!("{partition:?} is given twice")));
         }
     }
-    if problems.is_empty() { Ok(ResetTo::Positions(positions)) } else { Err(Error::invalid(problems)) }
+    if problems.is_empty() { Ok(ResetPoint::Positions(positions)) } else { Err(Error::invalid(problems)) }
 }

@@ -18,7 +18,7 @@ use dataflow_engine::{
     claims::Stored,
     client::PipelineClient,
     parts::{Inline, Parts, Random, SystemClock, TcpNet, TokioSpawner},
-    region::{Action, AskError, Message, Reply, ResetTo, ShardingEnvelope, UserCommand},
+    region::{Action, AskError, Message, Reply, ResetPoint, ShardingEnvelope, UserCommand},
 };
 use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::catalog::Connections;
@@ -83,7 +83,7 @@ impl Case {
     }
 
     async fn seek(&mut self, to: u64, force: bool) -> Result<Reply, AskError> {
-        let to = ResetTo::Positions([(TABLE.to_owned(), key(to).to_string())].into());
+        let to = ResetPoint::Positions([(TABLE.to_owned(), key(to).to_string())].into());
         self.act(Action::ResetCheckpoint { to, force, take_over: false }).await
     }
 

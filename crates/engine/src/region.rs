@@ -95,7 +95,7 @@ pub enum Action {
     /// Go on from elsewhere.
     ResetCheckpoint {
         /// Where.
-        to: ResetTo,
+        to: ResetPoint,
         /// Even if the sink can't be asked what it has, acknowledged pushed records are lost, or records are written twice.
         force: bool,
         /// Even if the target has progress of another node for this pipeline, which can't write to it any more then.
@@ -179,7 +179,7 @@ mod body {
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ResetTo {
+pub enum ResetPoint {
     /// From the source's first record.
     Beginning,
     /// From behind the source's last record.
@@ -352,12 +352,12 @@ mod tests {
             Action::Start,
             Action::Stop { wait },
             Action::Restart { wait },
-            reset(ResetTo::Beginning),
-            reset(ResetTo::End),
-            reset(ResetTo::Positions(positions)),
-            reset(ResetTo::SinkToken),
-            reset(ResetTo::Journal),
-            Action::ResetCheckpoint { to: ResetTo::Journal, force: true, take_over: false },
+            reset(ResetPoint::Beginning),
+            reset(ResetPoint::End),
+            reset(ResetPoint::Positions(positions)),
+            reset(ResetPoint::SinkToken),
+            reset(ResetPoint::Journal),
+            Action::ResetCheckpoint { to: ResetPoint::Journal, force: true, take_over: false },
             Action::Delete { discard: false },
             Action::Delete { discard: true },
             Action::Ingest {

@@ -21,7 +21,7 @@ use dataflow_engine::{
         PipelineSnapshot, Received,
     },
     claims::Stretch,
-    region::{Action, AskError, ListQuery, Message, Order, Query, Reply, ResetTo, ShardRegion, ShardingEnvelope},
+    region::{Action, AskError, ListQuery, Message, Order, Query, Reply, ResetPoint, ShardRegion, ShardingEnvelope},
 };
 use dataflow_sdk::{
     Catalog, Context, Error, SinkConfig, SourceConfig,
@@ -137,7 +137,7 @@ impl ShardRegion for Region {
                     (Partition(partition.into()), Position { at: at.into(), identity: None })
                 };
                 held.positions = match to {
-                    ResetTo::Positions(all) => all.into_iter().map(place).collect(),
+                    ResetPoint::Positions(all) => all.into_iter().map(place).collect(),
                     _ => Positions::new(),
                 };
             }

@@ -16,7 +16,7 @@ use crate::{
 use clap::Subcommand;
 use dataflow_api_types::{CheckpointView, Status};
 use dataflow_core::id::{PipelineId, Reason};
-use dataflow_engine::region::{Action, ResetTo};
+use dataflow_engine::region::{Action, ResetPoint};
 use dataflow_sdk::check::nearest;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub(super) struct Of {
 
 /// Where to go on, if it is to be set.
 struct Change {
-    to: ResetTo,
+    to: ResetPoint,
     /// Without asking the sink.
     force: bool,
     /// Whoever else writes to the target.
@@ -142,13 +142,13 @@ fn show(checkpoint: CheckpointView, output: Output) {
 }
 
 /// Where to go on, as users write it.
-fn parse(to: &str) -> Result<ResetTo, Failure> {
+fn parse(to: &str) -> Result<ResetPoint, Failure> {
     const WORDS: [&str; 4] = ["beginning", "end", "sink-token", "journal"];
     match to {
-        "beginning" => return Ok(ResetTo::Beginning),
-        "end" => return Ok(ResetTo::End),
-        "sink-token" => return Ok(ResetTo::SinkToken),
-        "journal" => return Ok(ResetTo::Journal),
+        "beginning" => return Ok(ResetPoint::Beginning),
+        "end" => return Ok(ResetPoint::End),
+        "sink-token" => return Ok(ResetPoint::SinkToken),
+        "journal" => return Ok(ResetPoint::Journal),
         word if !word.contains('=') => {
             let failure = Failure::invalid(format!("{word:?} is not a place to continue from"), Vec::new());
             return Err(failure.fix(match nearest(word, WORDS) {
@@ -167,17 +167,17 @@ fn parse(to: &str) -> Result<ResetTo, Failure> {
             return Err(Failure::invalid(format!("{partition:?} is given twice"), Vec::new()));
         }
     }
-    Ok(ResetTo::Positions(positions))
+    Ok(ResetPoint::Positions(positions))
 }
 
 /// What the API takes as `to`.
-fn as_json(to: ResetTo) -> Value {
+fn as_json(to: ResetPoint) -> Value {
     match to {
-        ResetTo::Beginning => json!("beginning"),
-        ResetTo::End => json!("end"),
-        ResetTo::SinkToken => json!("sink-token"),
-        ResetTo::Journal => json!("journal"),
-        ResetTo::Positions(positions) => {
+        ResetPoint::Beginning => json!("beginning"),
+        ResetPoint::End => json!("end"),
+        ResetPoint::SinkToken => json!("sink-token"),
+        ResetPoint::Journal => json!("journal"),
+        ResetPoint::Positions(positions) => {
             let all = positions
                 .into_iter()
                 .map(|(partition, position)| json!({"partition": partition, "position": position}));

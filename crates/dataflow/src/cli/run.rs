@@ -20,7 +20,7 @@ use dataflow_core::{
     pipeline::event::Cause,
     spec::{Component, PipelineSpec},
 };
-use dataflow_engine::region::{Action, ResetTo};
+use dataflow_engine::region::{Action, ResetPoint};
 use dataflow_sdk::check;
 use std::time::Duration;
 
@@ -64,12 +64,12 @@ enum From {
 }
 
 impl From {
-    fn place(self) -> ResetTo {
+    fn place(self) -> ResetPoint {
         match self {
-            Self::Beginning => ResetTo::Beginning,
-            Self::End => ResetTo::End,
-            Self::SinkToken => ResetTo::SinkToken,
-            Self::Journal => ResetTo::Journal,
+            Self::Beginning => ResetPoint::Beginning,
+            Self::End => ResetPoint::End,
+            Self::SinkToken => ResetPoint::SinkToken,
+            Self::Journal => ResetPoint::Journal,
         }
     }
 }

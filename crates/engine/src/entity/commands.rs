@@ -2,7 +2,7 @@
 use super::{Entity, answer, queries};
 use crate::{
     chunks,
-    region::{Action, AskError, Reply, ResetTo, UserCommand},
+    region::{Action, AskError, Reply, ResetPoint, UserCommand},
     run::Choice,
 };
 use dataflow_core::{
@@ -143,16 +143,16 @@ impl Entity {
     async fn reset(
         &self,
         to: &impl Fn(CommandKind) -> Command,
-        place: ResetTo,
+        place: ResetPoint,
         force: bool,
         take_over: bool,
     ) -> Result<CommandKind, AskError> {
         let name = match &place {
-            ResetTo::Beginning => Event::BEGINNING,
-            ResetTo::End => "end",
-            ResetTo::Positions(_) => "positions",
-            ResetTo::SinkToken => "sink-token",
-            ResetTo::Journal => "journal",
+            ResetPoint::Beginning => Event::BEGINNING,
+            ResetPoint::End => "end",
+            ResetPoint::Positions(_) => "positions",
+            ResetPoint::SinkToken => "sink-token",
+            ResetPoint::Journal => "journal",
         };
         let nonce = self.context.parts.rng.next();
         let kind = |positions, passed, reached, settlement| CommandKind::ResetCheckpoint {
@@ -167,17 +167,17 @@ impl Entity {
         decide(&self.cell.state(), &to(kind(Positions::new(), Vec::new(), Positions::new(), forced)))?;
         let pipeline = self.cell.state().pipeline().cloned().ok_or(Rejected::NotFound)?;
         let named = match &place {
-            ResetTo::Positions(named) if named.is_empty() => {
+            ResetPoint::Positions(named) if named.is_empty() => {
                 let problem = Problem::new("to.positions", "too-few", "names no position").fix("name at least one");
                 return Err(Rejected::Invalid { problems: vec![problem] }.into());
             }
-            ResetTo::Positions(named) => self.place_named(&pipeline, named, force).await?,
+            ResetPoint::Positions(named) => self.place_named(&pipeline, named, force).await?,
             _ => Positions::new(),
         };
         let pushed = pipeline.pushes.is_some();
         let earliest = match place {
-            ResetTo::Beginning => self.resolve(&pipeline, &Place::Beginning).await?,
-            ResetTo::SinkToken | ResetTo::Journal if !pushed => Positions::new(),
+            ResetPoint::Beginning => self.resolve(&pipeline, &Place::Beginning).await?,
+            ResetPoint::SinkToken | ResetPoint::Journal if !pushed => Positions::new(),
             // What can't be asked for is not known to be lost.
             _ => self.resolve(&pipeline, &Place::Beginning).await.unwrap_or_default(),
         };
@@ -205,26 +205,26 @@ impl Entity {
         let current = pipeline.progress.positions_with(settlement.lanes());
         if let Some(at) = current.get(Inbox::PARTITION)
             && pushed
-            && matches!(place, ResetTo::SinkToken)
+            && matches!(place, ResetPoint::SinkToken)
             && !pipeline.inbox.has_received(at)
         {
             return Err(nowhere_here(&pipeline.inbox, at, &self.since(&pipeline)).into());
         }
         let reached = self.reached(&pipeline, &settlement);
         let chosen = match place {
-            ResetTo::SinkToken => return Ok(kind(current, Vec::new(), reached, settlement)),
-            ResetTo::Journal if begun.is_empty() => pipeline.progress.positions(),
-            ResetTo::Journal => begun,
-            ResetTo::Beginning => earliest,
-            ResetTo::End => self.resolve(&pipeline, &Place::End).await?,
-            ResetTo::Positions(_) => current.clone().into_iter().chain(named).collect(),
+            ResetPoint::SinkToken => return Ok(kind(current, Vec::new(), reached, settlement)),
+            ResetPoint::Journal if begun.is_empty() => pipeline.progress.positions(),
+            ResetPoint::Journal => begun,
+            ResetPoint::Beginning => earliest,
+            ResetPoint::End => self.resolve(&pipeline, &Place::End).await?,
+            ResetPoint::Positions(_) => current.clone().into_iter().chain(named).collect(),
         };
         let positions = match place {
-            ResetTo::Journal => chosen,
+            ResetPoint::Journal => chosen,
             _ => self.given_up(&pipeline, &current, chosen).await,
         };
         // Where the journal doesn't know what the sink has, something must be chosen, and none of it is known to be pending.
-        if pushed && !force && !self.cell.state().is_behind() && !matches!(place, ResetTo::Journal) {
+        if pushed && !force && !self.cell.state().is_behind() && !matches!(place, ResetPoint::Journal) {
             still_pending(&pipeline, &settlement, &positions)?;
         }
         // Where a sink's position of pushed records says nothing here, what it has can't be told from what is pending.

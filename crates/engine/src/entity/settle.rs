@@ -1,7 +1,7 @@
 //! Asking source and sink on behalf of a pipeline that does not run: how many lanes, what the sink has, where the end is.
 use super::Entity;
 use crate::{
-    region::{AskError, ResetTo},
+    region::{AskError, ResetPoint},
     run::{Choice, Failure, after, context, decide, fence, held, recover, still_held, unknown},
 };
 use dataflow_core::{
@@ -114,7 +114,7 @@ impl Entity {
             }
         }
         let ahead = unknown(&found.others, &pipeline.progress);
-        if matches!(choice, Some(Choice { to: ResetTo::SinkToken, .. })) {
+        if matches!(choice, Some(Choice { to: ResetPoint::SinkToken, .. })) {
             let positions = after(&LaneProgress::default(), &ahead, &found.begins).positions;
             for lane in &mut lanes {
                 lane.positions.retain(|partition, _| !positions.contains_key(partition));

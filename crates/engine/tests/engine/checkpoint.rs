@@ -4,7 +4,7 @@ use crate::{
     ingest::push,
 };
 use dataflow_core::pipeline::{Rejected, Status};
-use dataflow_engine::region::{Action, AskError, ResetTo};
+use dataflow_engine::region::{Action, AskError, ResetPoint};
 use dataflow_testkit::memory::Fault;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ async fn stopped(name: &str) -> House {
 async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
     let mut house = stopped("reset-beginning").await;
     let reset =
-        view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: true, take_over: false }).await);
+        view(house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force: true, take_over: false }).await);
     assert!(reset.positions.values().all(|at| &*at.at == "0"));
     assert!(reset.generation > 0);
     house.start().await;
@@ -34,12 +34,12 @@ async fn a_reset_to_the_beginning_reads_all_again_and_the_ledger_goes_on() {
 async fn a_reset_to_the_end_or_a_position_goes_on_there() {
     let mut house = stopped("reset-end").await;
     house.feed.push("t/0", numbers(10, 20));
-    view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: false, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force: false, take_over: false }).await);
     house.feed.push("t/0", numbers(20, 25));
     house.start().await;
     house.until(|view| view.counters.delivered == 15).await;
     house.stop().await;
-    let to = ResetTo::Positions([("t/0".to_owned(), "18".to_owned())].into());
+    let to = ResetPoint::Positions([("t/0".to_owned(), "18".to_owned())].into());
     view(house.act(Action::ResetCheckpoint { to, force: true, take_over: false }).await);
     house.start().await;
     house.until(|view| view.counters.delivered == 22).await;
@@ -50,7 +50,7 @@ async fn a_reset_to_the_end_or_a_position_goes_on_there() {
 #[tokio::test(start_paused = true)]
 async fn a_position_of_a_partition_that_is_not_there_is_refused() {
     let mut house = stopped("reset-stranger").await;
-    let to = ResetTo::Positions([("t/o".to_owned(), "5".to_owned())].into());
+    let to = ResetPoint::Positions([("t/o".to_owned(), "5".to_owned())].into());
     match house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await {
         Err(AskError::Rejected(Rejected::Invalid { problems })) => {
             assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to.positions", "unknown-partition"));
@@ -60,7 +60,7 @@ async fn a_position_of_a_partition_that_is_not_there_is_refused() {
     }
     // One that has appeared since the last checkpoint is there.
     house.feed.push("t/1", numbers(0, 3));
-    let to = ResetTo::Positions([("t/1".to_owned(), "1".to_owned())].into());
+    let to = ResetPoint::Positions([("t/1".to_owned(), "1".to_owned())].into());
     view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
 }
 
@@ -68,10 +68,11 @@ async fn a_position_of_a_partition_that_is_not_there_is_refused() {
 async fn what_starts_a_generation_is_refused_while_the_sink_is_out_of_reach_unless_forced() {
     let mut house = stopped("unsettled").await;
     house.store.fault_opens([Fault::FailBefore]);
-    let refused = house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: false, take_over: false }).await;
+    let refused =
+        house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force: false, take_over: false }).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     house.store.fault_opens([Fault::FailBefore]);
-    view(house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force: true, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force: true, take_over: false }).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,7 +100,7 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
     let mut house = stopped("reset-beginning-unknown").await;
     house.feed.out_of_reach(true);
     for force in [false, true] {
-        match house.act(Action::ResetCheckpoint { to: ResetTo::Beginning, force, take_over: false }).await {
+        match house.act(Action::ResetCheckpoint { to: ResetPoint::Beginning, force, take_over: false }).await {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
                 assert_eq!(problems[0].code, "unreachable");
             }
@@ -107,20 +108,20 @@ async fn a_reset_to_the_beginning_is_refused_while_the_source_is_out_of_reach() 
         }
     }
     // Where the source begins says here only what it has no longer.
-    view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false }).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_to_open_says_nothing_of_what_it_has() {
     let mut house = stopped("reset-sink-broken").await;
-    for to in [ResetTo::Beginning, ResetTo::End, ResetTo::Journal, ResetTo::SinkToken] {
+    for to in [ResetPoint::Beginning, ResetPoint::End, ResetPoint::Journal, ResetPoint::SinkToken] {
         house.store.fault_opens([Fault::Fatal]);
         let refused = house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await;
         assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     }
     house.store.fault_opens([Fault::Fatal]);
     let forced =
-        view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: true, take_over: false }).await).counters;
+        view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force: true, take_over: false }).await).counters;
     assert_eq!((forced.delivered, forced.lost), (10, 0));
     assert_eq!(house.store.len(), 10);
 }
@@ -130,16 +131,16 @@ async fn one_choice_leads_past_all_generations_that_a_target_knows() {
     let mut house = stopped("reset-past").await;
     house.store.fault_opens([Fault::Contradicts(7)]);
     let chosen =
-        view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false }).await);
+        view(house.act(Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false }).await);
     assert_eq!(chosen.generation, 8);
 }
 
 /// Pushed records were acknowledged, so that they are not passed over by mistake, nor without being counted.
 #[tokio::test(start_paused = true)]
 async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole_batches_may_be_pushed_again() {
-    let at = |position: &str| ResetTo::Positions([("http".to_owned(), position.to_owned())].into());
+    let at = |position: &str| ResetPoint::Positions([("http".to_owned(), position.to_owned())].into());
     for (number, (to, lost)) in
-        [(ResetTo::End, 20), (at("15"), 5), (at("20"), 10), (at("23"), 13)].into_iter().enumerate()
+        [(ResetPoint::End, 20), (at("15"), 5), (at("20"), 10), (at("23"), 13)].into_iter().enumerate()
     {
         let mut house = House::new(&format!("reset-pending-{number}")).await;
         let mut spec = house.spec();
@@ -157,7 +158,7 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
             house.act(batch(id, from)).await.unwrap();
         }
 
-        let reset = |to: &ResetTo, force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
+        let reset = |to: &ResetPoint, force| Action::ResetCheckpoint { to: to.clone(), force, take_over: false };
         match house.act(reset(&to, false)).await {
             Err(AskError::Rejected(Rejected::Invalid { problems })) => {
                 assert_eq!((problems[0].path.as_str(), problems[0].code.as_str()), ("to", "undelivered"));
@@ -169,7 +170,7 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
             }
             other => panic!("{other:?}"),
         }
-        for harmless in [ResetTo::Beginning, ResetTo::Journal, ResetTo::SinkToken, at("10")] {
+        for harmless in [ResetPoint::Beginning, ResetPoint::Journal, ResetPoint::SinkToken, at("10")] {
             assert_eq!(view(house.act(reset(&harmless, false)).await).counters.lost, 0);
         }
         let counters = view(house.act(reset(&to, true)).await).counters;
@@ -187,22 +188,22 @@ async fn pending_pushed_records_are_given_up_only_where_that_is_forced_and_whole
     }
 }
 
-fn at(position: &str) -> ResetTo {
-    ResetTo::Positions([("t/0".to_owned(), position.to_owned())].into())
+fn at(position: &str) -> ResetPoint {
+    ResetPoint::Positions([("t/0".to_owned(), position.to_owned())].into())
 }
 
 /// Records that are written again to a sink that has no key are doubled: both positions and their number are told before.
 #[tokio::test(start_paused = true)]
 async fn to_write_again_what_a_sink_without_a_key_has_must_be_confirmed() {
     for (kind, to, doubled) in [
-        ("transactional", ResetTo::Beginning, 10),
+        ("transactional", ResetPoint::Beginning, 10),
         ("transactional", at("7"), 3),
-        ("transactional", ResetTo::Journal, 0),
-        ("transactional", ResetTo::SinkToken, 0),
-        ("transactional", ResetTo::End, 0),
+        ("transactional", ResetPoint::Journal, 0),
+        ("transactional", ResetPoint::SinkToken, 0),
+        ("transactional", ResetPoint::End, 0),
         ("transactional", at("12"), 0),
-        ("staged", ResetTo::Beginning, 10),
-        ("keyed", ResetTo::Beginning, 0),
+        ("staged", ResetPoint::Beginning, 10),
+        ("keyed", ResetPoint::Beginning, 0),
     ] {
         let name = format!("doubled-{kind}-{doubled}-{to:?}").replace(|c: char| !c.is_alphanumeric(), "-");
         let mut house = House::new(&name).await;
@@ -248,7 +249,7 @@ async fn what_is_passed_over_is_counted_and_told() {
     let mut house = stopped("passed-over").await;
     house.feed.push("t/0", numbers(10, 30));
     house.feed.push("t/1", numbers(0, 5));
-    view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force: false, take_over: false }).await);
+    view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force: false, take_over: false }).await);
     house.crash().await;
     house.build().await;
     let passed = house.get().await;

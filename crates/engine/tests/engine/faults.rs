@@ -7,7 +7,7 @@ use dataflow_core::{
 use dataflow_engine::{
     answers::PipelineSnapshot,
     client::PipelineClient,
-    region::{Action, AskError, Order, Query, Reply, ResetTo},
+    region::{Action, AskError, Order, Query, Reply, ResetPoint},
 };
 use dataflow_journal::{
     Journal, Memory,
@@ -338,7 +338,7 @@ async fn a_token_behind_the_journal_is_never_guessed_about() {
         "{}",
         error.cause.message
     );
-    let reset = Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false, take_over: false };
+    let reset = Action::ResetCheckpoint { to: ResetPoint::SinkToken, force: false, take_over: false };
     let view = crate::house::view(house.act(reset).await);
     assert_eq!(view.positions.values().next().unwrap().to_string(), "10");
     house.start().await;
@@ -348,11 +348,11 @@ async fn a_token_behind_the_journal_is_never_guessed_about() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_target_has_lost_and_a_user_leaves_lost_is_on_the_ledger() {
-    let back = |at: &str| ResetTo::Positions([("t/0".to_owned(), at.to_owned())].into());
+    let back = |at: &str| ResetPoint::Positions([("t/0".to_owned(), at.to_owned())].into());
     let choices = [
-        ("journal", ResetTo::Journal, "31", 19, 0),
-        ("end", ResetTo::End, "36", 19, 5),
-        ("beginning", ResetTo::Beginning, "0", 0, 0),
+        ("journal", ResetPoint::Journal, "31", 19, 0),
+        ("end", ResetPoint::End, "36", 19, 5),
+        ("beginning", ResetPoint::Beginning, "0", 0, 0),
         ("a position", back("33"), "33", 19, 2),
         ("an earlier position", back("7"), "7", 0, 0),
     ];
@@ -397,7 +397,7 @@ async fn a_dead_letter_behind_the_sinks_token_is_counted_as_often_as_it_is_liste
     house.start().await;
     house.until_status(Status::Failed).await;
     crate::house::view(
-        house.act(Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false, take_over: false }).await,
+        house.act(Action::ResetCheckpoint { to: ResetPoint::SinkToken, force: false, take_over: false }).await,
     );
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));
@@ -421,7 +421,7 @@ async fn a_token_that_is_gone_is_never_guessed_about() {
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
     assert_eq!(failed.error.unwrap().cause.code, "token-missing");
-    let reset = Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false };
+    let reset = Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false };
     crate::house::view(house.act(reset).await);
     house.start().await;
     house.feed.push("t/0", numbers(10, 12));

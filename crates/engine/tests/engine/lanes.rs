@@ -5,7 +5,7 @@ use dataflow_core::{
     pipeline::{Status, event::Event},
     shard::ShardId,
 };
-use dataflow_engine::region::{Action, ResetTo};
+use dataflow_engine::region::{Action, ResetPoint};
 use dataflow_journal::{Journal, Memory};
 use dataflow_testkit::memory::Fault;
 use serde_json::{Value, json};
@@ -217,7 +217,7 @@ async fn a_stop_an_update_and_a_reset_settle_while_a_lane_is_tried_again() {
                 assert_eq!(stopped.status, Status::Stopped, "{name}");
                 Wrong::is_over(&house);
                 if what == "reset" {
-                    let to = ResetTo::Journal;
+                    let to = ResetPoint::Journal;
                     view(house.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await);
                 }
                 house.start().await;

@@ -9,7 +9,7 @@ use dataflow_core::{
 };
 use dataflow_engine::{
     answers::PipelineSnapshot,
-    region::{Action, AskError, Query, Reply, ResetTo},
+    region::{Action, AskError, Query, Reply, ResetPoint},
 };
 use dataflow_journal::{Journal, Memory};
 use dataflow_testkit::memory::Fault;
@@ -45,7 +45,7 @@ impl House {
         self.build().await;
     }
 
-    async fn choose(&mut self, to: ResetTo) -> PipelineSnapshot {
+    async fn choose(&mut self, to: ResetPoint) -> PipelineSnapshot {
         view(self.act(Action::ResetCheckpoint { to, force: false, take_over: false }).await)
     }
 
@@ -82,9 +82,10 @@ async fn pushes_are_refused_while_the_journal_is_behind_the_sink_and_delivered_a
     house.is_behind().await;
     let refused = house.push("c", 100, 110).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
-    let refused = house.act(Action::ResetCheckpoint { to: ResetTo::SinkToken, force: false, take_over: false }).await;
+    let refused =
+        house.act(Action::ResetCheckpoint { to: ResetPoint::SinkToken, force: false, take_over: false }).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Invalid { .. }))), "{refused:?}");
-    assert_eq!(house.choose(ResetTo::End).await.status, Status::Stopped);
+    assert_eq!(house.choose(ResetPoint::End).await.status, Status::Stopped);
     house.push("c", 100, 110).await.unwrap();
     house.start().await;
     house.push("d", 110, 115).await.unwrap();
@@ -97,8 +98,8 @@ async fn pushes_are_refused_while_the_journal_is_behind_the_sink_and_delivered_a
 #[tokio::test(start_paused = true)]
 async fn what_is_pushed_before_the_sink_is_asked_is_told_from_what_the_sink_has() {
     for (name, choice, expected) in [
-        ("journal", ResetTo::Journal, vec![(0, 20), (10, 15), (100, 130)]),
-        ("end", ResetTo::End, vec![(0, 20), (100, 130)]),
+        ("journal", ResetPoint::Journal, vec![(0, 20), (10, 15), (100, 130)]),
+        ("end", ResetPoint::End, vec![(0, 20), (100, 130)]),
     ] {
         let (mut house, journal) = pushed_to(&format!("restore-before-{name}")).await;
         house.push("a", 0, 10).await.unwrap();
@@ -155,9 +156,9 @@ async fn the_same_pushes_again_after_a_restore_are_those_that_the_sink_has() {
 #[tokio::test(start_paused = true)]
 async fn what_the_sink_has_had_since_a_backup_counts_wherever_it_goes_on() {
     for (name, choice) in [
-        ("end", ResetTo::End),
-        ("journal", ResetTo::Journal),
-        ("positions", ResetTo::Positions([("http".into(), "10".into())].into())),
+        ("end", ResetPoint::End),
+        ("journal", ResetPoint::Journal),
+        ("positions", ResetPoint::Positions([("http".into(), "10".into())].into())),
     ] {
         let (mut house, journal) = pushed_to(&format!("restore-letters-{name}")).await;
         let lines = |from: u64| {
@@ -208,7 +209,7 @@ async fn what_a_restored_target_has_lost_and_the_inbox_no_longer_has_is_counted_
     house.start().await;
     let failed = house.until_status(Status::Failed).await;
     assert_eq!(failed.error.unwrap().cause.code, "token-behind");
-    let chosen = house.choose(ResetTo::SinkToken).await.counters;
+    let chosen = house.choose(ResetPoint::SinkToken).await.counters;
     assert_eq!((chosen.read, chosen.delivered, chosen.lost), (10, 5, 5));
     house.start().await;
     house.push("c", 10, 12).await.unwrap();
@@ -245,7 +246,7 @@ async fn with_generations_since(name: &str, generations: u64, records: &[&str]) 
     house.stop().await;
     let backup = journal.copy();
     for generation in 0..generations {
-        house.choose(ResetTo::Journal).await;
+        house.choose(ResetPoint::Journal).await;
         house.start().await;
         for record in records {
             house.feed.push("t/0", [*record]);
@@ -270,7 +271,7 @@ async fn with_a_generation_since(name: &str) -> House {
     house.delivered(10).await;
     house.stop().await;
     let backup = journal.copy();
-    house.choose(ResetTo::Journal).await;
+    house.choose(ResetPoint::Journal).await;
     house.feed.push("t/0", numbers(10, 15));
     house.start().await;
     house.delivered(15).await;
@@ -302,7 +303,7 @@ async fn a_journal_without_the_generation_that_the_sink_is_at_writes_nothing() {
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::Unsettled { .. }))), "{refused:?}");
     assert_eq!(house.store.data(), numbers(0, 20));
 
-    let chosen = house.choose(ResetTo::SinkToken).await;
+    let chosen = house.choose(ResetPoint::SinkToken).await;
     assert_eq!((chosen.generation, chosen.counters.delivered), (3, 20));
     house.feed.push("t/0", numbers(20, 25));
     house.start().await;
@@ -325,20 +326,20 @@ async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
         }
         let backup = journal.copy();
         house.feed.push("t/0", numbers(0, 10));
-        house.choose(ResetTo::End).await;
+        house.choose(ResetPoint::End).await;
         house.start().await;
         house.feed.push("t/0", numbers(10, 15));
         house.delivered(5).await;
         house.restore(backup).await;
         for _ in 0..number {
             house.store.fault_opens(forced.then_some(Fault::FailBefore));
-            let reset = Action::ResetCheckpoint { to: ResetTo::Beginning, force: forced, take_over: false };
+            let reset = Action::ResetCheckpoint { to: ResetPoint::Beginning, force: forced, take_over: false };
             view(house.act(reset).await);
         }
         house.start().await;
         house.is_behind().await;
         assert_eq!(house.store.data(), numbers(10, 15));
-        let chosen = house.choose(ResetTo::SinkToken).await;
+        let chosen = house.choose(ResetPoint::SinkToken).await;
         assert_eq!(chosen.counters.delivered, 5);
         house.start().await;
         house.feed.push("t/0", numbers(15, 17));
@@ -351,7 +352,7 @@ async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
 async fn what_is_chosen_of_an_older_journal_is_not_taken_for_the_generation_that_it_lacks() {
     let mut house = with_a_generation_since("restore-generation-journal").await;
     house.is_behind().await;
-    house.choose(ResetTo::Journal).await;
+    house.choose(ResetPoint::Journal).await;
     house.start().await;
     // The ledger counts what the journal has lost of it, too.
     house.delivered(30).await;
@@ -374,7 +375,7 @@ async fn to_go_on_at_the_journal_where_the_sink_is_known_to_be_ahead_must_be_for
     house.delivered(10).await;
     house.restore(backup).await;
 
-    let to = |force| Action::ResetCheckpoint { to: ResetTo::Journal, force, take_over: false };
+    let to = |force| Action::ResetCheckpoint { to: ResetPoint::Journal, force, take_over: false };
     match house.act(to(false)).await {
         Err(AskError::Rejected(ahead @ Rejected::SinkAhead { .. })) => {
             assert!(ahead.to_string().contains("5 record(s) of t/0 from 5 to 10"), "{ahead}");
@@ -390,7 +391,7 @@ async fn to_go_on_at_the_journal_where_the_sink_is_known_to_be_ahead_must_be_for
 
 #[tokio::test(start_paused = true)]
 async fn what_was_in_a_target_that_is_gone_is_counted_as_lost() {
-    for (number, to) in [ResetTo::Journal, ResetTo::End].into_iter().enumerate() {
+    for (number, to) in [ResetPoint::Journal, ResetPoint::End].into_iter().enumerate() {
         let mut house = House::new(&format!("restore-gone-{number}")).await;
         house.feed.push("t/0", numbers(0, 10));
         house.create(house.spec()).await;
@@ -438,7 +439,7 @@ async fn what_a_target_that_is_gone_does_not_get_again_is_counted_as_lost() {
         house.delivered(10).await;
         house.stop().await;
         house.store.empty();
-        let to = ResetTo::Positions([("t/0".to_owned(), from.to_string())].into());
+        let to = ResetPoint::Positions([("t/0".to_owned(), from.to_string())].into());
         assert_eq!(house.choose(to).await.counters.lost, from);
         house.start().await;
         house.holds(10 - from as usize).await;
@@ -449,7 +450,7 @@ async fn what_a_target_that_is_gone_does_not_get_again_is_counted_as_lost() {
     house.delivered(10).await;
     house.stop().await;
     house.store.empty();
-    assert_eq!(house.choose(ResetTo::Beginning).await.counters.lost, 10);
+    assert_eq!(house.choose(ResetPoint::Beginning).await.counters.lost, 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -480,7 +481,7 @@ async fn letter_n_is_the_nth_also_where_an_older_journal_does_not_have_all() {
 async fn letters_keep_their_numbers_where_the_sink_is_adopted_by_choice() {
     let mut house = with_generations_since("restore-letters-chosen", 3, &["die 1", "die 2"]).await;
     house.is_behind().await;
-    let chosen = house.choose(ResetTo::SinkToken).await;
+    let chosen = house.choose(ResetPoint::SinkToken).await;
     assert_eq!(chosen.counters.dead, 6);
     let expected: Vec<_> = (1..=6).map(|number| format!("{number} letter-missing")).collect();
     assert_eq!(house.letters().await, expected);
@@ -505,7 +506,7 @@ async fn pushes_are_refused_until_the_sink_is_known_again_whatever_is_started_or
     let refused = house.push("c", 100, 110).await;
     assert!(matches!(refused, Err(AskError::Rejected(Rejected::NotAllowed { .. }))), "{refused:?}");
 
-    house.choose(ResetTo::End).await;
+    house.choose(ResetPoint::End).await;
     house.push("c", 100, 110).await.unwrap();
     house.start().await;
     house.holds(25).await;
@@ -544,7 +545,7 @@ async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks()
     house.stop().await;
     let backup = journal.copy();
     for partition in ["t/0", "t/1"] {
-        house.choose(ResetTo::Journal).await;
+        house.choose(ResetPoint::Journal).await;
         house.feed.push(partition, numbers(5, 10));
         let rows = house.store.len() + 5;
         house.start().await;
@@ -554,7 +555,7 @@ async fn the_sink_is_where_all_generations_have_left_it_that_the_journal_lacks()
     house.restore(backup).await;
     house.start().await;
     house.is_behind().await;
-    let chosen = house.choose(ResetTo::SinkToken).await;
+    let chosen = house.choose(ResetPoint::SinkToken).await;
     assert_eq!((chosen.generation, chosen.counters.delivered), (4, 25));
     house.start().await;
     for partition in ["t/0", "t/1", "t/2"] {
@@ -580,14 +581,14 @@ async fn a_partition_that_a_missing_generation_has_not_moved_is_where_that_began
     for partition in ["t/0", "t/1"] {
         house.feed.push(partition, numbers(5, 10));
     }
-    house.choose(ResetTo::End).await;
+    house.choose(ResetPoint::End).await;
     house.start().await;
     house.feed.push("t/0", numbers(10, 15));
     house.delivered(15).await;
     house.restore(backup).await;
     house.start().await;
     house.is_behind().await;
-    house.choose(ResetTo::SinkToken).await;
+    house.choose(ResetPoint::SinkToken).await;
     house.start().await;
     house.feed.push("t/1", numbers(10, 15));
     house.delivered(20).await;
@@ -638,20 +639,20 @@ async fn what_earlier_generations_left_in_a_target_must_still_be_there() {
     let none: fn(&Token) -> bool = |_| false;
     let older: fn(&Token) -> bool = |token| token.counters.delivered == 5 && token.fence.generation.number == 1;
     let earlier: fn(&Token) -> bool = |token| token.fence.generation.number == 1;
-    let at = |at: &str| ResetTo::Positions([("t/0".to_owned(), at.to_owned())].into());
+    let at = |at: &str| ResetPoint::Positions([("t/0".to_owned(), at.to_owned())].into());
     for (number, (since, kept, code, to, lost, again)) in [
-        (false, none, "token-missing", ResetTo::Beginning, 0, 10),
-        (false, none, "token-missing", ResetTo::Journal, 10, 0),
-        (false, none, "token-missing", ResetTo::End, 10, 0),
+        (false, none, "token-missing", ResetPoint::Beginning, 0, 10),
+        (false, none, "token-missing", ResetPoint::Journal, 10, 0),
+        (false, none, "token-missing", ResetPoint::End, 10, 0),
         (false, none, "token-missing", at("4"), 4, 6),
-        (false, older, "token-behind", ResetTo::Journal, 5, 0),
-        (true, none, "token-missing", ResetTo::Beginning, 0, 15),
-        (true, none, "token-missing", ResetTo::Journal, 15, 0),
+        (false, older, "token-behind", ResetPoint::Journal, 5, 0),
+        (true, none, "token-missing", ResetPoint::Beginning, 0, 15),
+        (true, none, "token-missing", ResetPoint::Journal, 15, 0),
         (true, none, "token-missing", at("12"), 12, 3),
         (true, none, "token-missing", at("10"), 10, 5),
         (true, none, "token-missing", at("4"), 4, 11),
-        (true, older, "token-missing", ResetTo::Journal, 10, 0),
-        (true, earlier, "token-missing", ResetTo::Journal, 5, 0),
+        (true, older, "token-missing", ResetPoint::Journal, 10, 0),
+        (true, earlier, "token-missing", ResetPoint::Journal, 5, 0),
         (true, earlier, "token-missing", at("10"), 0, 5),
     ]
     .into_iter()
@@ -668,7 +669,7 @@ async fn what_earlier_generations_left_in_a_target_must_still_be_there() {
         house.feed.push("t/0", ["{}"]);
         house.holds(again + 1).await;
         house.stop().await;
-        house.choose(ResetTo::Journal).await;
+        house.choose(ResetPoint::Journal).await;
         house.start().await;
         house.feed.push("t/0", ["{}"]);
         house.holds(again + 2).await;
@@ -689,8 +690,8 @@ async fn a_target_that_holds_what_earlier_generations_left_is_gone_on_with() {
         if force {
             house.store.fault_opens([Fault::FailBefore]);
         }
-        view(house.act(Action::ResetCheckpoint { to: ResetTo::End, force, take_over: false }).await);
-        view(house.act(Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false }).await);
+        view(house.act(Action::ResetCheckpoint { to: ResetPoint::End, force, take_over: false }).await);
+        view(house.act(Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false }).await);
         house.start().await;
         house.feed.push("t/0", ["{}"]);
         rows += 1;

@@ -1,7 +1,7 @@
 //! A staged sink that rolls late: nothing it has not sealed counts, and all it has shown is there once.
 use crate::house::{House, numbers, question};
 use dataflow_core::pipeline::Status;
-use dataflow_engine::region::{Action, Query, Reply, ResetTo};
+use dataflow_engine::region::{Action, Query, Reply, ResetPoint};
 use dataflow_journal::{
     Journal, Memory,
     fault::{self as journal, Faulty},
@@ -156,7 +156,7 @@ async fn a_reset_begins_after_what_was_shown() {
     house.crash().await;
     house.build().await;
     house.stop().await;
-    let reset = Action::ResetCheckpoint { to: ResetTo::Journal, force: false, take_over: false };
+    let reset = Action::ResetCheckpoint { to: ResetPoint::Journal, force: false, take_over: false };
     crate::house::view(house.act(reset).await);
     house.start().await;
     house.until(|view| view.counters.delivered == 20 * LANES).await;

@@ -1,6 +1,6 @@
 //! Where a pipeline continues when journal and target contradict each other, and which records that loses.
 use super::since;
-use crate::{dead_letters::unnamed, region::ResetTo};
+use crate::{dead_letters::unnamed, region::ResetPoint};
 use dataflow_core::{
     ledger::Counters,
     pipeline::{event::LaneProgress, inbox::Inbox},
@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 /// The user's choice of where to continue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice<'a> {
-    pub(crate) to: &'a ResetTo,
+    pub(crate) to: &'a ResetPoint,
     /// Where the source begins, as far as that was asked.
     pub(crate) earliest: &'a Positions,
     /// Compares positions; `None` if the source is unavailable.
@@ -32,10 +32,10 @@ impl<'a> Choice<'a> {
     /// The position that a user gave for a partition.
     fn named(self, partition: &Partition) -> Option<Position> {
         match self.to {
-            ResetTo::Positions(named) => {
+            ResetPoint::Positions(named) => {
                 Some(Position { at: named.get(&*partition.0)?.as_str().into(), identity: None })
             }
-            ResetTo::Beginning | ResetTo::End | ResetTo::SinkToken | ResetTo::Journal => None,
+            ResetPoint::Beginning | ResetPoint::End | ResetPoint::SinkToken | ResetPoint::Journal => None,
         }
     }
 
@@ -43,10 +43,10 @@ impl<'a> Choice<'a> {
     pub(crate) fn passed(self, from: &Positions, known: &Positions) -> u64 {
         let passed = known.iter().map(|(partition, known)| {
             let to = match self.to {
-                ResetTo::SinkToken => return 0,
-                ResetTo::Journal | ResetTo::End => None,
-                ResetTo::Beginning => self.first(partition, known).cloned(),
-                ResetTo::Positions(_) => self.named(partition),
+                ResetPoint::SinkToken => return 0,
+                ResetPoint::Journal | ResetPoint::End => None,
+                ResetPoint::Beginning => self.first(partition, known).cloned(),
+                ResetPoint::Positions(_) => self.named(partition),
             };
             to.and_then(|to| self.source?.between(from.get(partition), &to)).unwrap_or(u64::MAX)
         });
@@ -59,7 +59,7 @@ impl<'a> Choice<'a> {
         let letters = later.dead.saturating_sub(known.counters.dead);
         let chunks = unnamed(fence, known.sequence, letters).collect();
         let known = LaneProgress { counters: later, chunks, warnings: Warnings::default(), ..known.clone() };
-        (!matches!(self.to, ResetTo::SinkToken)).then_some(known)
+        (!matches!(self.to, ResetPoint::SinkToken)).then_some(known)
     }
 
     /// Counts as lost the unread records of a lane that the source no longer has, if the user continues after them. The
@@ -67,11 +67,11 @@ impl<'a> Choice<'a> {
     /// continues elsewhere: other sources report missing records later.
     pub(crate) fn count_expired(self, lanes: Vec<LaneProgress>) -> Vec<LaneProgress> {
         let passes = |partition: &Partition, first: &Position| match self.to {
-            ResetTo::Beginning | ResetTo::End => true,
-            ResetTo::Positions(_) => self
+            ResetPoint::Beginning | ResetPoint::End => true,
+            ResetPoint::Positions(_) => self
                 .named(partition)
                 .is_some_and(|to| self.source.and_then(|source| source.order(&to, first)).is_some_and(Ordering::is_ge)),
-            ResetTo::SinkToken | ResetTo::Journal => &*partition.0 == Inbox::PARTITION,
+            ResetPoint::SinkToken | ResetPoint::Journal => &*partition.0 == Inbox::PARTITION,
         };
         let expired = |(partition, at): (&Partition, &Position)| {
             let first = self.first(partition, at)?;
@@ -99,7 +99,7 @@ pub(crate) fn decide(
     token: Option<&Token>,
     held: &Counters,
 ) -> Option<LaneProgress> {
-    if matches!(choice.to, ResetTo::SinkToken) {
+    if matches!(choice.to, ResetPoint::SinkToken) {
         return token.map(|token| since(token, journalled));
     }
     let known = LaneProgress { chunks: Vec::new(), warnings: Warnings::default(), ..journalled.clone() };
