@@ -5,7 +5,7 @@ use crate::{
     causes as by_cause, claims,
     dead_letters::{self, DeadLetter},
     region::{AskError, Order, Query, Reply},
-    run::context,
+    run::connector_context,
     shard::PipelineCell,
 };
 use dataflow_core::{chunk::ChunkRef, id::PipelineId, pipeline::Rejected, position::Position};
@@ -64,7 +64,7 @@ async fn number_lines(context: &EntityContext, cell: &PipelineCell, letters: &mu
         bytes: letter.original.clone().unwrap_or_default(),
     });
     let (records, giving_up) = (placed.collect(), CancellationToken::new());
-    let cx = context(&pipeline, context.paths.clone(), None, giving_up);
+    let cx = connector_context(&pipeline, context.paths.clone(), None, giving_up);
     let Ok(lines) = tokio::time::timeout(PATIENCE_FOR_LINES, source.lines(&cx, records)).await else { return };
     for (letter, line) in letters.iter_mut().zip(lines) {
         letter.line = line;

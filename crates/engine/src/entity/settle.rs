@@ -2,7 +2,7 @@
 use super::Entity;
 use crate::{
     region::{AskError, ResetPoint},
-    run::{Choice, Failure, after, context, decide, fence, held, recover, still_held, unknown},
+    run::{Choice, Failure, after, connector_context, decide, fence, held, recover, still_held, unknown},
 };
 use dataflow_core::{
     id::Generation,
@@ -70,7 +70,7 @@ impl Entity {
         }
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        let cx = self.context(pipeline, giving_up);
+        let cx = self.connector_context(pipeline, giving_up);
         match tokio::time::timeout(PATIENCE_FOR_LANES, source.partitions(&cx)).await {
             Ok(Ok(partitions)) => u32::try_from(partitions.len()).unwrap_or(1).clamp(1, self.context.default_lanes),
             Ok(Err(_)) | Err(_) => 1,
@@ -96,7 +96,7 @@ impl Entity {
         };
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        let cx = self.context(pipeline, giving_up);
+        let cx = self.connector_context(pipeline, giving_up);
         let mut lanes = Vec::new();
         let mut found = Found::default();
         // A sink that knows more than the journal is asked by one lane at least.
@@ -242,7 +242,7 @@ impl Entity {
             sink.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?.sink;
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        patiently(sink.token(&self.context(pipeline, giving_up), fence)).await.map(drop)
+        patiently(sink.token(&self.connector_context(pipeline, giving_up), fence)).await.map(drop)
     }
 
     /// Whether the target of a sink is the one that has these traces; or why it gives no answer.
@@ -254,7 +254,7 @@ impl Entity {
     ) -> Result<bool, String> {
         let giving_up = CancellationToken::new();
         let _end = giving_up.clone().drop_guard();
-        patiently(sink.is_target_of(&self.context(pipeline, giving_up), traces)).await
+        patiently(sink.is_target_of(&self.connector_context(pipeline, giving_up), traces)).await
     }
 
     /// Where the source begins or ends now.
@@ -309,13 +309,13 @@ impl Entity {
         let source = self.context.parts.plugins.source(&pipeline.spec.source);
         let source = source.map_err(|problems| Rejected::Invalid { problems })?;
         let giving_up = CancellationToken::new();
-        let cx = self.context(pipeline, giving_up.clone());
+        let cx = self.connector_context(pipeline, giving_up.clone());
         Ok((source, cx, giving_up.drop_guard()))
     }
 
-    fn context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
+    fn connector_context(&self, pipeline: &Pipeline, stop: CancellationToken) -> Context {
         let inbox = super::inbox::EntityInbox { cell: self.cell.clone(), journal: self.context.parts.journal.clone() };
-        context(pipeline, self.context.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
+        connector_context(pipeline, self.context.paths.clone(), Some(std::sync::Arc::new(inbox)), stop)
     }
 }
 

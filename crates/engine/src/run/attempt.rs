@@ -39,7 +39,7 @@ pub(super) async fn attempt(of: &Run, run: RunId) -> Result<Ended, Failure> {
     let built = plugins.sink(&pipeline.spec.sink).map_err(|problems| Failure::invalid("sink", &problems))?;
     let giving_up = CancellationToken::new();
     let _end = giving_up.clone().drop_guard();
-    let cx = context(pipeline, of.paths.clone(), Some(of.inbox.clone()), giving_up);
+    let cx = connector_context(pipeline, of.paths.clone(), Some(of.inbox.clone()), giving_up);
     let budget = Budget::new(pipeline.spec.max_in_flight_bytes);
     // Where reading begins must not depend on when the sink is ready.
     let doors = (of.reports.clone(), of.live.clone(), of.parts.clock.clone());
@@ -116,7 +116,7 @@ pub(crate) fn fence(pipeline: &Pipeline, epoch: Epoch, lane: u32, openings: &Ato
 }
 
 /// What a connector of this pipeline is given of the node.
-pub(crate) fn context(
+pub(crate) fn connector_context(
     pipeline: &Pipeline,
     paths: Arc<Paths>,
     inbox: Option<Arc<dyn Inbox>>,

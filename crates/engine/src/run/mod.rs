@@ -19,7 +19,7 @@ pub(crate) mod status;
 mod transform;
 mod versions;
 
-pub(crate) use attempt::{context, fence};
+pub(crate) use attempt::{connector_context, fence};
 pub(crate) use failure::Failure;
 pub(crate) use recover::{Choice, after, decide, held, recover, still_held, unknown};
 

@@ -38,7 +38,7 @@ struct Blackhole;
 #[async_trait]
 impl Sink for Blackhole {
     fn kind(&self) -> Kind {
-        Self::KIND
+        BlackholeSink::KIND
     }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         let (writer, demand) = (Box::new(Self), Demand::Documents);

@@ -40,7 +40,7 @@ struct Stdout;
 #[async_trait]
 impl Sink for Stdout {
     fn kind(&self) -> Kind {
-        Self::KIND
+        StdoutSink::KIND
     }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         let (writer, demand) = (Box::new(Self), Demand::Documents);
