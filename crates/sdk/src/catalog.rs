@@ -21,7 +21,7 @@ pub use secrets::{NoSecrets, Secrets, look_up};
 use crate::{
     Problem, check,
     declared::{Metadata, SinkRows},
-    sink::{Kind, Sink},
+    sink::{DeliveryMode, Sink},
     source::{Kept, Place, Source},
 };
 use connector::Make;
@@ -96,7 +96,7 @@ pub trait SinkConfig: DeserializeOwned + JsonSchema + 'static {
     /// One sentence: what it writes.
     const SUMMARY: &'static str;
     /// What it can promise.
-    const KIND: Kind;
+    const DELIVERY: DeliveryMode;
     /// How exactly-once holds with it, and what would void it.
     const GUARANTEE: &'static str;
     /// Which of the node's connections it may use (`postgres`), if any.

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// The guarantee of a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum DeliveryMode {
     /// Data and token become durable in one transaction: exactly once.
     Transactional,
     /// A deterministic key and a version that only rises ([`Token::version`]): replaying converges, exactly once in effect.
@@ -34,7 +34,7 @@ pub enum Kind {
 #[async_trait]
 pub trait Sink: Send + Sync + std::fmt::Debug {
     /// Its guarantee.
-    fn kind(&self) -> Kind;
+    fn delivery(&self) -> DeliveryMode;
 
     /// Whether only one lane can write to it.
     fn single_lane(&self) -> bool {
@@ -69,7 +69,7 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     /// `handle` is [what it said last](Opened::handle).
     fn recognizes(&self, handle: Option<&serde_json::Value>) -> bool {
         let _ = handle;
-        matches!(self.kind(), Kind::Keyed | Kind::Unfenced)
+        matches!(self.delivery(), DeliveryMode::Keyed | DeliveryMode::Unfenced)
     }
 
     /// Whether its target, however it is spelled or called by now, is the very one that a pipeline has written to, as

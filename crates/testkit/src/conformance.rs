@@ -16,7 +16,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error,
     batch::{Column, Demand, Output},
-    sink::{CommitError, Kind, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Writer},
+    sink::{CommitError, DeliveryMode, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Writer},
 };
 use std::{collections::BTreeMap, future::Future};
 
@@ -54,7 +54,7 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     rows_arrive(&fresh().await).await;
     empty_commits_count(&fresh().await).await;
     reopening_goes_on(&fresh().await).await;
-    if fresh().await.sink().kind() == Kind::Transactional {
+    if fresh().await.sink().delivery() == DeliveryMode::Transactional {
         zombies_are_fenced(&fresh().await).await;
         zombies_of_the_same_epoch_are_fenced(&fresh().await).await;
         tokens_come_back(&fresh().await).await;
@@ -65,7 +65,7 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
             nodes::what_is_gone_is_in_nobodys_way(&fresh().await).await;
         }
     }
-    let keeps_progress = matches!(fresh().await.sink().kind(), Kind::Transactional | Kind::Staged);
+    let keeps_progress = matches!(fresh().await.sink().delivery(), DeliveryMode::Transactional | DeliveryMode::Staged);
     if keeps_progress && fresh().await.is_shared() {
         nodes::another_node_is_refused(&fresh().await).await;
         nodes::a_later_incarnation_is_told_of(&fresh().await).await;
@@ -76,17 +76,17 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
     if fresh().await.upserts() {
         the_last_per_key_wins(&fresh().await).await;
     }
-    match fresh().await.sink().kind() {
-        Kind::Keyed => {
+    match fresh().await.sink().delivery() {
+        DeliveryMode::Keyed => {
             replay_converges(&fresh().await).await;
             what_comes_late_is_stale(&fresh().await).await;
         }
-        Kind::Staged => {
+        DeliveryMode::Staged => {
             unsealed_rows_go_away(&fresh().await).await;
             staged::only_what_is_journalled_counts(&fresh().await).await;
             staged::it_seals_in_the_end(&fresh().await).await;
         }
-        Kind::Transactional | Kind::Unfenced => {}
+        DeliveryMode::Transactional | DeliveryMode::Unfenced => {}
     }
 }
 
@@ -199,7 +199,7 @@ async fn empty_commits_count(subject: &dyn Subject) {
     run.seal(3).await;
     run.close().await;
     expect(subject, &[(1, "Ann")], "commits without rows write nothing").await;
-    if subject.sink().kind() == Kind::Transactional {
+    if subject.sink().delivery() == DeliveryMode::Transactional {
         let run = open(subject, 2).await;
         assert_eq!(run.found.map(|token| token.sequence), Some(3), "a commit without rows moves the token");
     }
@@ -402,7 +402,7 @@ async fn the_last_per_key_wins(subject: &dyn Subject) {
     run.commit(2, &[pair(2, "f")]).await;
     expect(subject, &[(1, "c"), (2, "f"), (3, "d")], "a later commit replaces").await;
     let commit = run.try_commit(3, &[pair(4, "g"), (None, Some("h"))]).await;
-    if subject.sink().kind() == Kind::Transactional {
+    if subject.sink().delivery() == DeliveryMode::Transactional {
         let Err(CommitError::Rejected(rows)) = commit else { panic!("a row without key: {commit:?}") };
         assert_eq!((rows.len(), rows[0].row), (1, 1), "the row without key is found");
         assert!(rows[0].cause.contains("id"), "the cause names the key column: {}", rows[0].cause);

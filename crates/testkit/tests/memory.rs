@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use dataflow_sdk::{
     SinkConfig,
-    sink::{Kind, Sink},
+    sink::{DeliveryMode, Sink},
 };
 use dataflow_testkit::{
     conformance::{self, Subject},
@@ -16,26 +16,26 @@ use std::sync::{
 
 struct Memory {
     name: String,
-    kind: Kind,
+    delivery: DeliveryMode,
     store: Arc<Store>,
 }
 
-async fn memory(kind: Kind) -> Memory {
+async fn memory(delivery: DeliveryMode) -> Memory {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = format!("conformance {}", NEXT.fetch_add(1, Ordering::Relaxed));
     let store = store(&name);
     store.reject(|_, data| data.contains("refused").then(|| "name is refused".into()));
-    Memory { store, name, kind }
+    Memory { store, name, delivery }
 }
 
 #[async_trait]
 impl Subject for Memory {
     fn sink(&self) -> Box<dyn Sink> {
         let store = self.name.clone();
-        match self.kind {
-            Kind::Keyed => KeyedMemorySink { store }.build(),
-            Kind::Staged => StagedMemorySink { store, roll_every: 4, max_open: 1_000 }.build(),
-            Kind::Transactional | Kind::Unfenced => MemorySink { store }.build(),
+        match self.delivery {
+            DeliveryMode::Keyed => KeyedMemorySink { store }.build(),
+            DeliveryMode::Staged => StagedMemorySink { store, roll_every: 4, max_open: 1_000 }.build(),
+            DeliveryMode::Transactional | DeliveryMode::Unfenced => MemorySink { store }.build(),
         }
     }
     async fn rows(&self) -> Vec<(i64, String)> {
@@ -47,24 +47,24 @@ impl Subject for Memory {
         false
     }
     fn upserts(&self) -> bool {
-        self.kind == Kind::Keyed
+        self.delivery == DeliveryMode::Keyed
     }
     fn refused_name(&self) -> Option<&'static str> {
-        (self.kind == Kind::Transactional).then_some("refused")
+        (self.delivery == DeliveryMode::Transactional).then_some("refused")
     }
 }
 
 #[tokio::test]
 async fn the_transactional_one_conforms() {
-    conformance::sink(|| memory(Kind::Transactional)).await;
+    conformance::sink(|| memory(DeliveryMode::Transactional)).await;
 }
 
 #[tokio::test]
 async fn the_keyed_one_conforms() {
-    conformance::sink(|| memory(Kind::Keyed)).await;
+    conformance::sink(|| memory(DeliveryMode::Keyed)).await;
 }
 
 #[tokio::test]
 async fn the_staged_one_that_rolls_late_conforms() {
-    conformance::sink(|| memory(Kind::Staged)).await;
+    conformance::sink(|| memory(DeliveryMode::Staged)).await;
 }

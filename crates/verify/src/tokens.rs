@@ -8,7 +8,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error,
-    sink::{Kind, Sink},
+    sink::{DeliveryMode, Sink},
 };
 
 /// Returns the position of each lane. A token that lags its lane, or is missing, is a finding.
@@ -19,7 +19,7 @@ pub(crate) async fn reached(
     report: &mut Report,
 ) -> Result<Vec<LaneProgress>, Error> {
     let mut reached = claims.by_lane.clone();
-    if sink.kind() != Kind::Transactional {
+    if sink.delivery() != DeliveryMode::Transactional {
         return Ok(reached);
     }
     for lane in &mut reached {

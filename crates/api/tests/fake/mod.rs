@@ -27,7 +27,7 @@ use dataflow_sdk::{
     Catalog, Context, Error, SinkConfig, SourceConfig,
     catalog::Connections,
     declared::Declared,
-    sink::{Kind, OpenLane, Opened, Sink},
+    sink::{DeliveryMode, OpenLane, Opened, Sink},
     source::{Assignment, Place, Reader, Source},
     transform::{Compiler, Plan, Program},
 };
@@ -309,7 +309,7 @@ struct LineSink {
 impl SinkConfig for LineSink {
     const TYPE: &'static str = "lines";
     const SUMMARY: &'static str = "Writes lines to a file.";
-    const KIND: Kind = Kind::Unfenced;
+    const DELIVERY: DeliveryMode = DeliveryMode::Unfenced;
     const GUARANTEE: &'static str = "a line may be there twice";
     fn check(&self) -> Vec<Problem> {
         Vec::new()
@@ -340,8 +340,8 @@ impl Source for Nothing {
 
 #[async_trait]
 impl Sink for Nothing {
-    fn kind(&self) -> Kind {
-        Kind::Unfenced
+    fn delivery(&self) -> DeliveryMode {
+        DeliveryMode::Unfenced
     }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         Err(Error::fatal("test", "never opened"))

@@ -7,7 +7,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Demand, Output, Payload},
     declared::{SideExpression, SinkRows},
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Sink, Writer},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ pub(crate) struct GroupedSink {
 impl SinkConfig for GroupedSink {
     const TYPE: &'static str = "grouped";
     const SUMMARY: &'static str = "Keeps documents in memory, by group.";
-    const KIND: Kind = Kind::Unfenced;
+    const DELIVERY: DeliveryMode = DeliveryMode::Unfenced;
     const GUARANTEE: &'static str = "At least once while the process lives.";
 
     fn check(&self) -> Vec<Problem> {
@@ -60,8 +60,8 @@ struct Grouped;
 
 #[async_trait]
 impl Sink for Grouped {
-    fn kind(&self) -> Kind {
-        GroupedSink::KIND
+    fn delivery(&self) -> DeliveryMode {
+        GroupedSink::DELIVERY
     }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         Ok(Opened {

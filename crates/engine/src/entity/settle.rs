@@ -19,7 +19,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Context, Error,
-    sink::{Kind, OpenLane, Sink, TakeOver, Traces},
+    sink::{DeliveryMode, OpenLane, Sink, TakeOver, Traces},
     source::{Place, Source},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -136,9 +136,9 @@ impl Entity {
             let counted = lanes.iter().map(|lane| lane.counters.lost).sum::<u64>().saturating_sub(known);
             let passed = choice.passed(&Positions::new(), &progress.positions()).saturating_sub(counted);
             let left = progress.left.records;
-            let gone = match built.sink.kind() {
-                Kind::Transactional => left.saturating_sub(still_held(&found.others, progress)),
-                Kind::Staged | Kind::Keyed | Kind::Unfenced => found.missing.min(left),
+            let gone = match built.sink.delivery() {
+                DeliveryMode::Transactional => left.saturating_sub(still_held(&found.others, progress)),
+                DeliveryMode::Staged | DeliveryMode::Keyed | DeliveryMode::Unfenced => found.missing.min(left),
             };
             gone.min(passed)
         });
@@ -195,7 +195,7 @@ impl Entity {
                 };
                 // What was written last is missing first.
                 found.missing += missing.saturating_sub(known.counters.rows_written);
-                let held = held(sink.kind(), &known.counters, missing);
+                let held = held(sink.delivery(), &known.counters, missing);
                 let has = if held.delivered > 0 { known.positions.clone() } else { Positions::new() };
                 found.decided.get_or_insert_default().extend(has);
                 return choice.and_then(|choice| decide(choice, begin, known, None, &held)).ok_or(message);
@@ -208,7 +208,7 @@ impl Entity {
         found.begins.extend(opened.begins);
         found.meet(opened.others.iter().map(|token| token.fence.generation), &pipeline.progress);
         let ahead = unknown(&opened.others, &pipeline.progress);
-        match recover(lane, sink.kind(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
+        match recover(lane, sink.delivery(), &pipeline.progress, token.clone(), &opened.others, &pipeline.inbox) {
             // What the sink has to find next time: a table that a run made after it was opened, or a file with what others whose
             // place is taken have appended.
             Ok(recovered) => {
@@ -225,7 +225,7 @@ impl Entity {
                 let has = token.as_ref().map(|token| token.positions.clone());
                 found.decided.get_or_insert_default().extend(has.unwrap_or_default());
                 let has_none = token.is_none() && !ahead.is_empty() && journalled.is_none_or(|lane| lane.sequence == 0);
-                let held = held(sink.kind(), &known.counters, 0);
+                let held = held(sink.delivery(), &known.counters, 0);
                 let decided = choice.and_then(|choice| decide(choice, begin, known, token.as_ref(), &held));
                 // What a later generation has done is all that the token's would say.
                 decided.or_else(|| (choice.is_some() && has_none).then(|| known.clone())).ok_or(message)

@@ -10,7 +10,7 @@ use dataflow_core::{
     pipeline::{CommandKind, Pipeline},
     token::Fence,
 };
-use dataflow_sdk::{Context, Paths, inbox::Inbox, sink::Kind, source::Source};
+use dataflow_sdk::{Context, Paths, inbox::Inbox, sink::DeliveryMode, source::Source};
 use futures::{TryFutureExt, future::try_join_all};
 use std::sync::{
     Arc,
@@ -48,7 +48,7 @@ pub(super) async fn attempt(of: &Run, run: RunId) -> Result<Ended, Failure> {
         () = of.stop.cancelled() => return Ok(Ended::Unopened),
     };
     let (planner, pipeline) = planned;
-    let keyed = built.sink.kind() == Kind::Keyed;
+    let keyed = built.sink.delivery() == DeliveryMode::Keyed;
     let versions = keyed.then(|| Arc::new(Versions::after(pipeline.versions, run)));
     Attempt { of, pipeline, run, source, built, cx, budget, versions }.run(planner).await
 }
@@ -83,9 +83,9 @@ impl Attempt<'_> {
         }
         opened.iter().for_each(|lane| self.show(pipeline, lane));
 
-        let (kind, interval) = (self.built.sink.kind(), pipeline.spec.checkpoint_interval.into());
+        let (delivery, interval) = (self.built.sink.delivery(), pipeline.spec.checkpoint_interval.into());
         let doors = (reports.clone(), live.clone(), parts.clock.clone());
-        let (mut checkpointer, desk) = Checkpointer::new((self.run, kind, interval), self.versions.clone(), doors);
+        let (mut checkpointer, desk) = Checkpointer::new((self.run, delivery, interval), self.versions.clone(), doors);
         let Known { pipeline, .. } = reports.known().await.map_err(|_| Failure::Over)?;
         let mut running = Vec::new();
         for sink in opened {

@@ -86,7 +86,7 @@ impl Attempt<'_> {
             Err(error) => return Err(Failure::of("sink", error)),
         };
         let token = opened.token.take();
-        let mut recovered = match recover(lane, sink.kind(), progress, token, &opened.others, &pipeline.inbox) {
+        let mut recovered = match recover(lane, sink.delivery(), progress, token, &opened.others, &pipeline.inbox) {
             Ok(recovered) => recovered,
             Err(failure) => {
                 opened.writer.close().await;
@@ -168,7 +168,7 @@ impl Attempt<'_> {
         let letters = Letters { journal: parts.journal.clone(), live: live.clone(), clock: parts.clock.clone() };
         let committer = Committer {
             run: self.run,
-            kind: self.built.sink.kind(),
+            delivery: self.built.sink.delivery(),
             writer: opened.writer,
             journalled: token.sequence,
             behind_since: Instant::now(),

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Problem,
     declared::{Metadata, SinkRows, SourceRecords},
-    sink::{Kind, Sink},
+    sink::{DeliveryMode, Sink},
     source::Source,
 };
 use schemars::{JsonSchema, Schema};
@@ -48,7 +48,7 @@ pub struct Connector {
     /// How exactly-once holds with it, and what would void it.
     pub guarantee: &'static str,
     /// The sink's guarantee; `None` for a source.
-    pub kind: Option<Kind>,
+    pub kind: Option<DeliveryMode>,
     /// Which of the node's connections it may use, if any.
     pub connection: Option<&'static str>,
     /// Whether only one lane can write to it (sinks).
@@ -124,7 +124,7 @@ impl Connector {
             ty: C::TYPE,
             summary: C::SUMMARY,
             guarantee: C::GUARANTEE,
-            kind: Some(C::KIND),
+            kind: Some(C::DELIVERY),
             connection: C::CONNECTION,
             metadata: None,
             single_lane: C::SINGLE_LANE,
@@ -140,7 +140,12 @@ impl Connector {
                         return Err(problems);
                     }
                     let sink = config.build();
-                    debug_assert_eq!((sink.kind(), sink.single_lane()), (C::KIND, C::SINGLE_LANE), "sink {}", C::TYPE);
+                    debug_assert_eq!(
+                        (sink.delivery(), sink.single_lane()),
+                        (C::DELIVERY, C::SINGLE_LANE),
+                        "sink {}",
+                        C::TYPE
+                    );
                     Ok((sink, rows))
                 },
                 target: |config| parse::<C>(config).ok().map(|config| config.target()),

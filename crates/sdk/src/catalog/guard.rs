@@ -7,7 +7,7 @@ use crate::{
     audit::{Audit, Audited, Auditor, Example, Finding, Findings, Unwritten},
     batch::{Column, Demand, Output, Warning},
     extent::Extents,
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Traces, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, RejectedRow, Seal, Sealed, Sink, Traces, Writer},
     source::{Assignment, Place, Placed, Read, Reader, Source},
 };
 use async_trait::async_trait;
@@ -198,8 +198,8 @@ impl Reader for Guarded<Box<dyn Reader>> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Sink for Guarded<Box<dyn Sink>> {
-    fn kind(&self) -> Kind {
-        self.inner.kind()
+    fn delivery(&self) -> DeliveryMode {
+        self.inner.delivery()
     }
 
     fn single_lane(&self) -> bool {

@@ -81,7 +81,7 @@ fn line_feed() -> String {
 impl SinkConfig for LineSink {
     const TYPE: &'static str = "lines";
     const SUMMARY: &'static str = "Writes lines.";
-    const KIND: Kind = Kind::Unfenced;
+    const DELIVERY: DeliveryMode = DeliveryMode::Unfenced;
     const GUARANTEE: &'static str = "At least once.";
     const SINGLE_LANE: bool = true;
     fn check(&self) -> Vec<Problem> {
@@ -117,8 +117,8 @@ impl source::Source for Fake {
 
 #[async_trait]
 impl Sink for Fake {
-    fn kind(&self) -> Kind {
-        Kind::Unfenced
+    fn delivery(&self) -> DeliveryMode {
+        DeliveryMode::Unfenced
     }
     fn single_lane(&self) -> bool {
         LineSink::SINGLE_LANE
@@ -240,7 +240,7 @@ impl SourceConfig for Chatty {
 impl SinkConfig for Chatty {
     const TYPE: &'static str = "chatty";
     const SUMMARY: &'static str = "Talks.";
-    const KIND: Kind = Kind::Unfenced;
+    const DELIVERY: DeliveryMode = DeliveryMode::Unfenced;
     const GUARANTEE: &'static str = "None.";
     fn check(&self) -> Vec<Problem> {
         Vec::new()
@@ -289,8 +289,8 @@ impl source::Reader for Chatty {
 
 #[async_trait]
 impl Sink for Chatty {
-    fn kind(&self) -> Kind {
-        Kind::Unfenced
+    fn delivery(&self) -> DeliveryMode {
+        DeliveryMode::Unfenced
     }
     async fn open(&self, _: &Context, _: sink::OpenLane) -> Result<sink::Opened, Error> {
         let warnings = vec![self.warning()];

@@ -4,7 +4,7 @@ use dataflow_core::token::Token;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Demand, Output},
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Sink, Writer},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ pub struct BlackholeSink {}
 impl SinkConfig for BlackholeSink {
     const TYPE: &'static str = "blackhole";
     const SUMMARY: &'static str = "Counts records and discards them.";
-    const KIND: Kind = Kind::Unfenced;
+    const DELIVERY: DeliveryMode = DeliveryMode::Unfenced;
     const GUARANTEE: &'static str =
         "At least once: after a crash, records since the last checkpoint are counted again.";
 
@@ -37,8 +37,8 @@ struct Blackhole;
 
 #[async_trait]
 impl Sink for Blackhole {
-    fn kind(&self) -> Kind {
-        BlackholeSink::KIND
+    fn delivery(&self) -> DeliveryMode {
+        BlackholeSink::DELIVERY
     }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         let (writer, demand) = (Box::new(Self), Demand::Documents);

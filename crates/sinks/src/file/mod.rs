@@ -22,7 +22,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
     declared::SinkRows,
-    sink::{Kind, OpenLane, Opened, Sink, Traces},
+    sink::{DeliveryMode, OpenLane, Opened, Sink, Traces},
 };
 use handle::Handle;
 use schemars::JsonSchema;
@@ -107,7 +107,7 @@ fn yes() -> bool {
 impl SinkConfig for FileSink {
     const TYPE: &'static str = "file";
     const SUMMARY: &'static str = "Appends records to a file, as JSON lines or CSV.";
-    const KIND: Kind = Kind::Staged;
+    const DELIVERY: DeliveryMode = DeliveryMode::Staged;
     const GUARANTEE: &'static str = "Exactly once: each checkpoint makes the file durable and remembers its length; \
         after a crash the file is truncated to that length and continued from there. A file that was removed, replaced, \
         truncated or written to by others is detected at the next commit or opening and rejected, as is a journal older \
@@ -173,8 +173,8 @@ impl SinkConfig for FileSink {
 
 #[async_trait]
 impl Sink for FileSink {
-    fn kind(&self) -> Kind {
-        Self::KIND
+    fn delivery(&self) -> DeliveryMode {
+        Self::DELIVERY
     }
     fn single_lane(&self) -> bool {
         Self::SINGLE_LANE

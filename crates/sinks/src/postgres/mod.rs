@@ -33,7 +33,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
     declared::SinkRows,
-    sink::{Kind, OpenLane, Opened, Sink, Traces},
+    sink::{DeliveryMode, OpenLane, Opened, Sink, Traces},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -125,7 +125,7 @@ impl PostgresSink {
 impl SinkConfig for PostgresSink {
     const TYPE: &'static str = "postgres";
     const SUMMARY: &'static str = "Writes records to a table in a PostgreSQL database.";
-    const KIND: Kind = Kind::Transactional;
+    const DELIVERY: DeliveryMode = DeliveryMode::Transactional;
     const GUARANTEE: &'static str = "Exactly once: rows and progress (table dataflow_tokens, in the same schema) become durable in one transaction. \
          Void if somebody changes dataflow_tokens, or the server runs with fsync off and its machine crashes.";
     const CONNECTION: Option<&'static str> = Some("postgres");
@@ -167,8 +167,8 @@ impl SinkConfig for PostgresSink {
 
 #[async_trait]
 impl Sink for PostgresSink {
-    fn kind(&self) -> Kind {
-        Self::KIND
+    fn delivery(&self) -> DeliveryMode {
+        Self::DELIVERY
     }
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let options = self.options().as_known_to(&lane);

@@ -24,7 +24,7 @@ use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     audit::{Audit, Audited},
     declared::SinkRows,
-    sink::{Kind, OpenLane, Opened, Sink, Traces},
+    sink::{DeliveryMode, OpenLane, Opened, Sink, Traces},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -94,7 +94,7 @@ impl SqliteSink {
 impl SinkConfig for SqliteSink {
     const TYPE: &'static str = "sqlite";
     const SUMMARY: &'static str = "Writes records to a table in a SQLite file.";
-    const KIND: Kind = Kind::Transactional;
+    const DELIVERY: DeliveryMode = DeliveryMode::Transactional;
     const GUARANTEE: &'static str = "Exactly once: rows and progress (table dataflow_tokens, in the same file) become durable in one transaction. \
          Void if somebody changes dataflow_tokens, or replaces the file by an older copy (which is detected) and the checkpoint is then forced.";
     const SINGLE_LANE: bool = true;
@@ -135,8 +135,8 @@ impl SinkConfig for SqliteSink {
 
 #[async_trait]
 impl Sink for SqliteSink {
-    fn kind(&self) -> Kind {
-        Self::KIND
+    fn delivery(&self) -> DeliveryMode {
+        Self::DELIVERY
     }
     /// SQLite has one writer at a time.
     fn single_lane(&self) -> bool {

@@ -5,7 +5,7 @@ use dataflow_core::token::Token;
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Demand, Output},
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Sink, Writer},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,7 +19,7 @@ pub struct StdoutSink {}
 impl SinkConfig for StdoutSink {
     const TYPE: &'static str = "stdout";
     const SUMMARY: &'static str = "Writes each record as one line of JSON to standard output.";
-    const KIND: Kind = Kind::Unfenced;
+    const DELIVERY: DeliveryMode = DeliveryMode::Unfenced;
     const GUARANTEE: &'static str =
         "At least once: after a crash, records since the last checkpoint are written again.";
 
@@ -39,8 +39,8 @@ struct Stdout;
 
 #[async_trait]
 impl Sink for Stdout {
-    fn kind(&self) -> Kind {
-        StdoutSink::KIND
+    fn delivery(&self) -> DeliveryMode {
+        StdoutSink::DELIVERY
     }
     async fn open(&self, _: &Context, _: OpenLane) -> Result<Opened, Error> {
         let (writer, demand) = (Box::new(Self), Demand::Documents);

@@ -7,7 +7,7 @@ use dataflow_core::{
 };
 use dataflow_sdk::{
     Error,
-    sink::{CommitError, Kind, OpenLane, TakeOver},
+    sink::{CommitError, DeliveryMode, OpenLane, TakeOver},
 };
 
 fn lane(journal: &str, incarnation: &str, take_over: TakeOver) -> OpenLane {
@@ -32,14 +32,14 @@ async fn refused(subject: &dyn Subject, lane: OpenLane, code: &str, words: &[&st
 async fn written(subject: &dyn Subject, lane: OpenLane, id: i64) -> Run {
     let mut run = opened(subject, lane).await;
     run.commit(1, &[pair(id, "x")]).await;
-    if subject.sink().kind() == Kind::Staged {
+    if subject.sink().delivery() == DeliveryMode::Staged {
         run.seal(1).await;
     }
     run
 }
 
 pub(super) async fn another_node_is_refused(subject: &dyn Subject) {
-    let transactional = subject.sink().kind() == Kind::Transactional;
+    let transactional = subject.sink().delivery() == DeliveryMode::Transactional;
     written(subject, lane("here", "1-a", TakeOver::Nobody), 1).await.close().await;
     for take_over in [TakeOver::Nobody, TakeOver::Later] {
         let other = || lane("there", "1-b", take_over);

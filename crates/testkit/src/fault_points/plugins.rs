@@ -15,7 +15,7 @@ use dataflow_sdk::{
     batch::{Column, Demand, Output, Warning},
     declared::Declared,
     extent::Extents,
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Traces, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Seal, Sealed, Sink, Traces, Writer},
     source::{Assignment, Place, Placed, Reader, Source},
     transform::Compiler,
 };
@@ -141,8 +141,8 @@ struct WatchedSink {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Sink for WatchedSink {
-    fn kind(&self) -> Kind {
-        self.inner.kind()
+    fn delivery(&self) -> DeliveryMode {
+        self.inner.delivery()
     }
 
     fn single_lane(&self) -> bool {

@@ -12,7 +12,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Column, Demand, Output},
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Sink, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Sink, Writer},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ pub struct KeyedMemorySink {
 impl SinkConfig for MemorySink {
     const TYPE: &'static str = "memory";
     const SUMMARY: &'static str = "Keeps rows in memory.";
-    const KIND: Kind = Kind::Transactional;
+    const DELIVERY: DeliveryMode = DeliveryMode::Transactional;
     const GUARANTEE: &'static str = "Exactly once while the process lives.";
 
     fn check(&self) -> Vec<Problem> {
@@ -47,14 +47,14 @@ impl SinkConfig for MemorySink {
         self.store.clone()
     }
     fn build(self) -> Box<dyn Sink> {
-        Box::new(Memory { store: store(&self.store), kind: Self::KIND })
+        Box::new(Memory { store: store(&self.store), delivery: Self::DELIVERY })
     }
 }
 
 impl SinkConfig for KeyedMemorySink {
     const TYPE: &'static str = "memoryKeyed";
     const SUMMARY: &'static str = "Keeps the latest row per record id in memory.";
-    const KIND: Kind = Kind::Keyed;
+    const DELIVERY: DeliveryMode = DeliveryMode::Keyed;
     const GUARANTEE: &'static str = "Exactly once in effect while the process lives.";
 
     fn check(&self) -> Vec<Problem> {
@@ -64,14 +64,14 @@ impl SinkConfig for KeyedMemorySink {
         self.store.clone()
     }
     fn build(self) -> Box<dyn Sink> {
-        Box::new(Memory { store: store(&self.store), kind: Self::KIND })
+        Box::new(Memory { store: store(&self.store), delivery: Self::DELIVERY })
     }
 }
 
 #[derive(Debug)]
 struct Memory {
     store: Arc<Store>,
-    kind: Kind,
+    delivery: DeliveryMode,
 }
 
 fn failure(fault: &Fault) -> Option<Error> {
@@ -116,8 +116,8 @@ pub(super) async fn answer<T>(fault: &Fault, done: T) -> Result<T, Error> {
 
 #[async_trait]
 impl Sink for Memory {
-    fn kind(&self) -> Kind {
-        self.kind
+    fn delivery(&self) -> DeliveryMode {
+        self.delivery
     }
 
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {
@@ -126,7 +126,7 @@ impl Sink for Memory {
         let key = lane_key(&lane.fence);
         let mut inner = self.store.lock();
         let rank = inner.ranks.entry(key.clone()).or_insert(lane.fence.rank());
-        if self.kind == Kind::Transactional && *rank > lane.fence.rank() {
+        if self.delivery == DeliveryMode::Transactional && *rank > lane.fence.rank() {
             return Err(Error::Fenced(format!("epoch {} holds the store, this is {}", rank.0, lane.fence.epoch)));
         }
         *rank = lane.fence.rank();
@@ -136,7 +136,7 @@ impl Sink for Memory {
             (Some(Demand::AllColumns), Some(columns)) => Demand::Columns(columns.clone()),
             (demand, _) => demand.clone().unwrap_or(Demand::Documents),
         };
-        let token = if self.kind == Kind::Transactional { inner.tokens.get(&key).cloned() } else { None };
+        let token = if self.delivery == DeliveryMode::Transactional { inner.tokens.get(&key).cloned() } else { None };
         let Fence { pipeline, incarnation, generation, .. } = &lane.fence;
         let other = |Token { fence, .. }: &&Token| {
             (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation) && fence.generation != *generation
@@ -146,7 +146,7 @@ impl Sink for Memory {
         drop(inner);
         let writer = MemoryWriter {
             store: self.store.clone(),
-            kind: self.kind,
+            delivery: self.delivery,
             sequence: token.as_ref().map_or(0, |token| token.sequence),
             fence: lane.fence,
         };
@@ -160,7 +160,7 @@ impl Sink for Memory {
 
 struct MemoryWriter {
     store: Arc<Store>,
-    kind: Kind,
+    delivery: DeliveryMode,
     fence: Fence,
     sequence: u64,
 }
@@ -169,7 +169,7 @@ impl MemoryWriter {
     fn apply(&mut self, outputs: &[Output], token: &Token) -> Result<Committed, CommitError> {
         let key = lane_key(&self.fence);
         let mut inner = self.store.lock();
-        if self.kind == Kind::Transactional {
+        if self.delivery == DeliveryMode::Transactional {
             if inner.ranks.get(&key) != Some(&self.fence.rank()) {
                 return Err(fenced(&self.fence).into());
             }
@@ -180,7 +180,7 @@ impl MemoryWriter {
         }
         let rows = inner.rows_of(outputs, token)?;
         let mut rows_written = rows.len() as u64;
-        if self.kind == Kind::Keyed {
+        if self.delivery == DeliveryMode::Keyed {
             let last: BTreeMap<String, Row> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
             rows_written = last.len() as u64;
             let mut all: BTreeMap<String, Row> = inner.rows.drain(..).map(|row| (row.id.clone(), row)).collect();

@@ -10,7 +10,7 @@ use dataflow_core::token::{Fence, Token};
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     batch::{Demand, Output},
-    sink::{CommitError, Committed, Kind, OpenLane, Opened, Seal, Sealed, Sink, Writer},
+    sink::{CommitError, Committed, DeliveryMode, OpenLane, Opened, Seal, Sealed, Sink, Writer},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -42,7 +42,7 @@ fn thousand() -> usize {
 impl SinkConfig for StagedMemorySink {
     const TYPE: &'static str = "memoryStaged";
     const SUMMARY: &'static str = "Keeps rows in memory, and shows them late.";
-    const KIND: Kind = Kind::Staged;
+    const DELIVERY: DeliveryMode = DeliveryMode::Staged;
     const GUARANTEE: &'static str = "Exactly once while the process lives.";
 
     fn check(&self) -> Vec<Problem> {
@@ -100,8 +100,8 @@ struct StagedMemory {
 
 #[async_trait]
 impl Sink for StagedMemory {
-    fn kind(&self) -> Kind {
-        StagedMemorySink::KIND
+    fn delivery(&self) -> DeliveryMode {
+        StagedMemorySink::DELIVERY
     }
 
     async fn open(&self, _: &Context, lane: OpenLane) -> Result<Opened, Error> {

@@ -18,7 +18,7 @@ use dataflow_core::{
     pipeline::{CommandKind, event::LaneProgress},
     warned::{Warned, Warnings},
 };
-use dataflow_sdk::sink::Kind;
+use dataflow_sdk::sink::DeliveryMode;
 use lane::{Ask, Said, Shared, Told};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Journals how far the lanes of a run are.
 pub(crate) struct Checkpointer {
     run: RunId,
-    kind: Kind,
+    delivery: DeliveryMode,
     interval: Duration,
     lanes: BTreeMap<u32, Lane>,
     shared: Arc<Shared>,
@@ -57,14 +57,14 @@ struct Lane {
 
 impl Checkpointer {
     pub(crate) fn new(
-        (run, kind, interval): (RunId, Kind, Duration),
+        (run, delivery, interval): (RunId, DeliveryMode, Duration),
         versions: Option<Arc<Versions>>,
         (reports, live, clock): (Reports, Arc<RunStatus>, Arc<dyn Clock>),
     ) -> (Self, Desk) {
         let (ask, asks) = mpsc::channel(1);
         let checkpointer = Self {
             run,
-            kind,
+            delivery,
             interval,
             lanes: BTreeMap::new(),
             shared: Arc::default(),
@@ -115,7 +115,7 @@ impl Checkpointer {
                 () = at_its_time => {}
             }
             due = Instant::now() + self.interval;
-            if self.kind == Kind::Staged {
+            if self.delivery == DeliveryMode::Staged {
                 self.seal().await;
             }
             self.checkpoint(false).await?;
@@ -200,7 +200,7 @@ impl Checkpointer {
     /// What the journal does not know yet.
     fn ready(&self) -> BTreeMap<u32, Arc<Durable>> {
         let mut ready = BTreeMap::new();
-        if self.kind != Kind::Staged {
+        if self.delivery != DeliveryMode::Staged {
             let live = self.live.lock();
             for (number, Lane { journalled, .. }) in &self.lanes {
                 let token = live.lanes.get(number).and_then(|lane| lane.token.as_ref());

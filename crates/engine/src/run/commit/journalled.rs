@@ -2,7 +2,7 @@
 use super::Committer;
 use crate::run::{checkpoint::Durable, failure::Failure, patience::wait_for};
 use dataflow_core::position::Positions;
-use dataflow_sdk::sink::{Kind, Seal, Sealed};
+use dataflow_sdk::sink::{DeliveryMode, Seal, Sealed};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
@@ -24,7 +24,7 @@ impl Committer {
         if self.journalled == self.token.sequence && self.token.warnings.is_empty() {
             return Ok(None);
         }
-        if self.kind != Kind::Staged {
+        if self.delivery != DeliveryMode::Staged {
             return Ok(Some(Durable { token: self.token.clone(), handle: None }));
         }
         let sealing = self.writer.seal(much);
@@ -64,7 +64,7 @@ impl Committer {
             own.chunks.retain(|chunk| !token.chunks.iter().any(|counted| counted.id == chunk.id));
             own.warnings.without(&token.warnings);
         }
-        if self.kind == Kind::Staged {
+        if self.delivery == DeliveryMode::Staged {
             self.live.committed(token, self.clock.now());
         }
         checkpointed.send_replace(token.positions.clone());

@@ -33,7 +33,7 @@ use dataflow_core::{
 use dataflow_sdk::{
     batch::{Demand, Inferred, Output, Processed, Warning},
     records::{Lost, Records},
-    sink::{CommitError, Kind, Seal, Writer},
+    sink::{CommitError, DeliveryMode, Seal, Writer},
 };
 use std::sync::Arc;
 use tokio::{
@@ -58,7 +58,7 @@ pub(crate) enum ToCommit {
 /// The commit stage of one lane.
 pub(crate) struct Committer {
     pub(crate) run: RunId,
-    pub(crate) kind: Kind,
+    pub(crate) delivery: DeliveryMode,
     pub(crate) writer: Box<dyn Writer>,
     /// The lane as of its last commit.
     pub(crate) token: Arc<Token>,
@@ -212,7 +212,7 @@ impl Committer {
         // The sink could say only within the commit what became of rows: its own token says it, and the next one.
         let of_rows = self.writer.warnings();
         self.warn(of_rows);
-        if self.kind != Kind::Staged {
+        if self.delivery != DeliveryMode::Staged {
             self.live.committed(&self.token, self.clock.now());
         }
         self.checkpoints.moved();

@@ -8,7 +8,7 @@ use dataflow_core::{
     token::{Fence, Token},
     warned::Warnings,
 };
-use dataflow_sdk::{sink::Kind, source::Source};
+use dataflow_sdk::{sink::DeliveryMode, source::Source};
 use std::cmp::Ordering;
 
 /// The user's choice of where to continue.
@@ -120,10 +120,10 @@ pub(crate) fn decide(
 }
 
 /// A lane's counters at a target without a token that lacks `missing` rows.
-pub(crate) fn held(kind: Kind, journalled: &Counters, missing: u64) -> Counters {
-    match kind {
-        Kind::Transactional => Counters::default(), // nothing tells that it is there
-        Kind::Keyed | Kind::Staged | Kind::Unfenced => Counters {
+pub(crate) fn held(delivery: DeliveryMode, journalled: &Counters, missing: u64) -> Counters {
+    match delivery {
+        DeliveryMode::Transactional => Counters::default(), // nothing tells that it is there
+        DeliveryMode::Keyed | DeliveryMode::Staged | DeliveryMode::Unfenced => Counters {
             delivered: journalled.delivered.saturating_sub(missing),
             rows_written: journalled.rows_written.saturating_sub(missing),
             ..*journalled

@@ -13,7 +13,7 @@ use dataflow_core::{
     token::Token,
     warned::Warnings,
 };
-use dataflow_sdk::sink::Kind;
+use dataflow_sdk::sink::DeliveryMode;
 use std::collections::BTreeMap;
 
 mod choice;
@@ -28,7 +28,7 @@ pub(crate) use choice::{Choice, decide, held};
 /// generations, `inbox` what was pushed.
 pub(crate) fn recover(
     lane: u32,
-    kind: Kind,
+    delivery: DeliveryMode,
     progress: &Progress,
     token: Option<Token>,
     others: &[Token],
@@ -56,13 +56,13 @@ pub(crate) fn recover(
                 still the current one",
         ));
     }
-    match (kind, token) {
-        (Kind::Transactional, None) if journal_sequence == 0 => {
+    match (delivery, token) {
+        (DeliveryMode::Transactional, None) if journal_sequence == 0 => {
             let nothing_since = progress.by_lane.values().all(|lane| lane.sequence == 0);
             let (left, held) = (progress.left.records, still_held(others, progress));
             if nothing_since && held < left { Err(forgotten(left, held)) } else { Ok(opened(Recovery::Fresh, known)) }
         }
-        (Kind::Transactional, None) => Err(Failure::decide(
+        (DeliveryMode::Transactional, None) => Err(Failure::decide(
             "token-missing",
             "sink",
             format!(
@@ -75,7 +75,7 @@ pub(crate) fn recover(
             "choose: set the checkpoint to \"beginning\" to write everything to this target, or to \"journal\" to \
                 continue from the last checkpoint (missing records are counted as lost); or bring back the previous target",
         )),
-        (Kind::Transactional, Some(token)) if token.sequence == journal_sequence => {
+        (DeliveryMode::Transactional, Some(token)) if token.sequence == journal_sequence => {
             if token.positions != known.positions && journal_sequence > 0 {
                 return Err(Failure::decide(
                     "token-mismatch",
@@ -92,7 +92,7 @@ pub(crate) fn recover(
             let decision = if journal_sequence == 0 { Recovery::Fresh } else { Recovery::Agreed };
             Ok(opened(decision, known))
         }
-        (Kind::Transactional, Some(token)) if token.sequence > journal_sequence => {
+        (DeliveryMode::Transactional, Some(token)) if token.sequence > journal_sequence => {
             if let Some(at) = token.positions.get(Inbox::PARTITION)
                 && !inbox.has_received(at)
             {
@@ -100,7 +100,7 @@ pub(crate) fn recover(
             }
             Ok(opened(Recovery::TokenAdopted, since(&token, &known)))
         }
-        (Kind::Transactional, Some(token)) => Err(Failure::decide(
+        (DeliveryMode::Transactional, Some(token)) => Err(Failure::decide(
             "token-behind",
             "sink",
             format!(
@@ -113,8 +113,8 @@ pub(crate) fn recover(
             "choose: set the checkpoint to \"sink-token\" to write again what the target has lost (records that the \
                 source no longer has are counted as lost), or to \"journal\" to count all of it as lost",
         )),
-        (Kind::Unfenced, _) if journal_sequence > 0 => Ok(opened(Recovery::AtLeastOnce, known)),
-        (Kind::Keyed | Kind::Staged, _) if journal_sequence > 0 => Ok(opened(Recovery::Journal, known)),
+        (DeliveryMode::Unfenced, _) if journal_sequence > 0 => Ok(opened(Recovery::AtLeastOnce, known)),
+        (DeliveryMode::Keyed | DeliveryMode::Staged, _) if journal_sequence > 0 => Ok(opened(Recovery::Journal, known)),
         _ => Ok(opened(Recovery::Fresh, known)),
     }
 }

@@ -10,7 +10,7 @@ use dataflow_core::{
     },
     token::Token,
 };
-use dataflow_sdk::sink::Kind;
+use dataflow_sdk::sink::DeliveryMode;
 use dataflow_testkit::fixture::fence;
 
 /// What the journal has counted may be joined with other letters by the time a token that still names it is adopted.
@@ -30,7 +30,7 @@ fn letters_of_commits_that_the_journal_has_are_not_counted_again() {
     let counters = Counters { read: 4, dead: 4, ..Counters::default() };
     let journalled = LaneProgress { sequence: 7, counters, ..LaneProgress::default() };
     let progress = Progress { by_lane: [(0, journalled)].into(), ..Progress::default() };
-    let Ok(opened) = recover(0, Kind::Transactional, &progress, Some(token), &[], &Inbox::default()) else {
+    let Ok(opened) = recover(0, DeliveryMode::Transactional, &progress, Some(token), &[], &Inbox::default()) else {
         panic!("it fits")
     };
     assert_eq!((opened.decision, opened.progress.chunks), (Recovery::TokenAdopted, vec![chunk(8), chunk(9)]));
