@@ -1,6 +1,6 @@
 //! Expressions: findings that say where, or a program that gives every record one fate.
 use crate::records;
-use dataflow_core::{spec::PipelineSpec, types::Learned};
+use dataflow_core::{spec::PipelineSpec, types::InferredTypes};
 use dataflow_sdk::{
     batch::Demand,
     declared::Declared,
@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
             spec,
             demand: Demand::Documents,
             declared: Declared::default(),
-            learned: Learned::default(),
+            learned: InferredTypes::default(),
         };
         match COMPILER.compile(&plan) {
             Err(problems) => {
