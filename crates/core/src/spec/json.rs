@@ -10,10 +10,13 @@ use serde_json::{Map, Number, Value};
 /// # Errors
 /// It is no JSON, or gives a key twice.
 pub fn from_json(text: &[u8]) -> Result<Value, serde_json::Error> {
+    // Some editors begin a file with a byte order mark.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     serde_json::from_slice::<Unique>(text).map(|Unique(value)| value)
 }
 
-/// A value in which no object, at any depth, gives a key twice; read from JSON or YAML.
+/// A value in which no object, at any depth, gives a key twice; read from JSON, YAML or TOML. What only one of them can say
+/// (NaN, tags, merged objects) is refused; what is left means the same in each.
 #[derive(Debug)]
 pub struct Unique(pub Value);
 
@@ -40,8 +43,21 @@ impl<'de> Visitor<'de> for Values {
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
         Ok(value.into())
     }
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        // JSON reads -0 as a double, others as an integer.
+        let zero = || Value::from(0);
+        let number = if value == 0.0 && value.is_sign_negative() {
+            Some(zero())
+        } else {
+            Number::from_f64(value).map(Value::Number)
+        };
+        number.ok_or_else(|| E::custom(format_args!("{value} is not a finite number")))
+    }
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
+        self.visit_f64(value as f64)
+    }
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
+        self.visit_f64(value as f64)
     }
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(value.into())
@@ -51,6 +67,12 @@ impl<'de> Visitor<'de> for Values {
     }
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
+    }
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_enum<A: de::EnumAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
+        Err(de::Error::custom("a tag (!…) means nothing here: leave it out"))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
@@ -66,6 +88,9 @@ impl<'de> Visitor<'de> for Values {
                 return Err(de::Error::custom(format_args!("{key:?} is given twice in one object: keep one of them")));
             }
             let Unique(value) = entries.next_value()?;
+            if key == "<<" && !value.is_string() {
+                return Err(de::Error::custom("objects are not merged (<<): write the fields themselves"));
+            }
             object.insert(key, value);
         }
         Ok(object.into())
@@ -82,6 +107,11 @@ mod tests {
             let found = from_json(text.as_bytes()).map_err(|error| error.to_string());
             assert!(found.as_ref().is_err_and(|why| why.contains("\"a\" is given twice")), "{text}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_the_sign_of_zero_mean_nothing() {
+        assert_eq!(from_json("\u{feff}{\"a\": -0}".as_bytes()).ok(), Some(serde_json::json!({"a": 0})));
     }
 
     #[test]

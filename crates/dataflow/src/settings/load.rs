@@ -1,7 +1,7 @@
 //! Reading and checking settings: all findings at once.
 use super::{Environment, Settings, environment};
 use crate::plugins::catalog;
-use dataflow_core::problem::Problem;
+use dataflow_core::{problem::Problem, spec::Unique};
 use dataflow_sdk::{
     catalog::{Connections, look_up},
     check,
@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<Value, Vec<Problem>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         vec![Problem::new(&place, "unreadable", format!("the settings file can't be read: {error}"))]
     })?;
-    toml::from_str(&text).map_err(|error: toml::de::Error| {
+    toml::from_str(&text).map(|Unique(value)| value).map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // Not the line itself: it may hold a password.
         let finding = Problem::new(place, "invalid-value", format!("line {line} is not TOML: {}", error.message()));

@@ -91,3 +91,11 @@ fn a_misspelt_variable_is_warned_of_with_the_nearest() {
         assert!(load_text("", &[(known, "x")]).unwrap().1.is_empty(), "{known}");
     }
 }
+
+#[test]
+fn what_is_no_finite_number_or_given_twice_is_refused() {
+    for text in ["computeThreads = nan", "computeThreads = inf", "computeThreads = 1\ncomputeThreads = 1"] {
+        assert!(load_text(text, &[]).is_err_and(|found| found[0].contains("is not TOML")), "{text}");
+    }
+    assert_eq!(load_text("computeThreads = 0x2", &[]).map(|(settings, _)| settings.compute_threads), Ok(Some(2)));
+}

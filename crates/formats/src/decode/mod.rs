@@ -173,16 +173,27 @@ pub struct Key {
     pub last_row: u32,
 }
 
-/// Converts texts to a type, like untyped ones of a source; if `strict`, only canonical spellings. A text that doesn't
-/// fit becomes NULL and a misfit.
-pub fn texts(texts: &StringArray, ty: Type, strict: bool) -> (ArrayRef, Vec<Misfit>) {
+/// Converts texts to a type, like untyped ones of a source in canonical spelling. A text that doesn't fit becomes NULL and a
+/// misfit.
+pub fn texts(texts: &StringArray, ty: Type) -> (ArrayRef, Vec<Misfit>) {
+    of_kind(texts, ty, |_| cell::Kind::Untyped)
+}
+
+/// Converts numbers, given as texts, to a type, as numbers of a source. One that doesn't fit becomes NULL and a misfit.
+pub fn numbers(numbers: &StringArray, ty: Type) -> (ArrayRef, Vec<Misfit>) {
+    // NaN and infinities are none.
+    let kind = |text: &str| if number::is_json_number(text) { cell::Kind::Number } else { cell::Kind::Untyped };
+    of_kind(numbers, ty, kind)
+}
+
+fn of_kind(texts: &StringArray, ty: Type, kind: impl Fn(&str) -> cell::Kind) -> (ArrayRef, Vec<Misfit>) {
     let cell = |row: usize| {
         let (start, end) = (texts.value_offsets()[row] as u32, texts.value_offsets()[row + 1] as u32);
-        Cell { start, end, kind: if texts.is_null(row) { cell::Kind::Null } else { cell::Kind::Untyped } }
+        Cell { start, end, kind: if texts.is_null(row) { cell::Kind::Null } else { kind(texts.value(row)) } }
     };
     let cells: Vec<Cell> = (0..texts.len()).map(cell).collect();
     let text = Text::of_all(texts.value_data());
-    Values { cells: &cells, text: &text, within: None, path: &[], declared: None, strict }
+    Values { cells: &cells, text: &text, within: None, path: &[], declared: None, strict: true }
         .column(ty, Asked::exactly(ty))
 }
 

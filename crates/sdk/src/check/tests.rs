@@ -77,6 +77,38 @@ fn all_findings_come_at_once() {
     insta::assert_snapshot!(said);
 }
 
+#[test]
+fn a_scalar_of_another_type_is_told_how_to_be_written() {
+    #[derive(JsonSchema)]
+    #[allow(dead_code)]
+    struct Scalars {
+        int: Option<u64>,
+        float: Option<f64>,
+        truth: Option<bool>,
+        text: Option<String>,
+    }
+    for (name, value, fix) in [
+        ("int", json!("5"), Some("write 5, without quotes")),
+        ("int", json!(1e3), Some("write 1000")),
+        ("int", json!("1_000"), None),
+        ("int", json!("010"), None),
+        ("int", json!(1.5), None),
+        ("int", json!("1.5"), None),
+        ("float", json!("1.5"), Some("write 1.5, without quotes")),
+        ("truth", json!("yes"), Some("write true, without quotes")),
+        ("truth", json!("Off"), Some("write false, without quotes")),
+        ("truth", json!(1), Some("write true")),
+        ("truth", json!(2), None),
+        ("text", json!(1.10), Some("put it in quotes")),
+        ("text", json!(true), Some("put it in quotes")),
+        ("text", json!([]), None),
+    ] {
+        let found = against_schema(&json!({name: value}), &schema_for!(Scalars), "");
+        assert!(found.len() == 1 && found[0].code == "type-mismatch", "{name} {value}: {found:?}");
+        assert_eq!(found[0].fix.as_deref(), fix, "{name} {value}");
+    }
+}
+
 /// Knows one transform, `keep`, which needs a condition.
 #[derive(Debug)]
 struct Keep;

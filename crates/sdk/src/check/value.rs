@@ -68,8 +68,39 @@ pub(super) fn wrong_type(value: &Value, rules: &Map<String, Value>, path: &str) 
             finding.fix(format!("give it a unit: \"{number}s\" or \"{number}ms\""))
         }
         (Some(TYPE), _) => finding.fix("write it as text: \"bigint\", \"decimal(10,2)\""),
-        _ => finding,
+        (Some(DURATION), _) => finding,
+        _ => match named.iter().find_map(|ty| meant(value, ty)) {
+            Some(fix) => finding.fix(fix),
+            None => finding,
+        },
     })
+}
+
+/// How to write a value of another type that was probably meant as one of this.
+fn meant(value: &Value, ty: &str) -> Option<String> {
+    let whole = |number: f64| number.fract() == 0.0 && number.abs() < 1e15;
+    match (ty, value) {
+        ("integer", Value::Number(number)) => {
+            number.as_f64().filter(|number| whole(*number)).map(|number| format!("write {number}"))
+        }
+        ("integer" | "number", Value::String(text)) => {
+            let number: serde_json::Number = text.parse().ok()?;
+            (ty == "number" || number.is_i64() || number.is_u64()).then(|| format!("write {text}, without quotes"))
+        }
+        ("boolean", Value::String(text)) => match text.to_lowercase().as_str() {
+            "true" | "yes" | "on" | "y" => Some("write true, without quotes".into()),
+            "false" | "no" | "off" | "n" => Some("write false, without quotes".into()),
+            _ => None,
+        },
+        ("boolean", Value::Number(number)) => match number.as_u64()? {
+            0 => Some("write false".into()),
+            1 => Some("write true".into()),
+            _ => None,
+        },
+        ("string", Value::Number(_) | Value::Bool(_)) => Some("put it in quotes".into()),
+        (_, Value::Null) => Some("give a value, or leave it out".into()),
+        _ => None,
+    }
 }
 
 /// Formats of texts in schemas.

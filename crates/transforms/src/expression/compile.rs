@@ -2,7 +2,7 @@
 use super::{
     Class, Context, Finding, Functions, Inputs, Scope, Slot, bounded::weight, demand::Demand, doubles::beside_doubles,
     evaluate::said, exact::multiplied, explain::explain, fold::folded, guard::Guarded, literal::written_out,
-    nearest::nearest, stack::roomy,
+    nearest::nearest, stack::roomy, written::beside_texts,
 };
 use crate::program::type_of;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -229,6 +229,7 @@ fn planned(
     let cx = SimplifyContext::builder().with_schema(columns.clone()).build();
     let logical = logical.transform_up(|expr| without_type(expr, &schema))?.data.transform_up(written_out)?.data;
     let logical = logical.transform_up(|expr| Ok(beside_doubles(expr, &columns)))?.data;
+    let logical = logical.transform_up(|expr| Ok(beside_texts(expr, &columns)))?.data;
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;
     let logical = logical.transform_up(|expr| multiplied(expr, &columns))?.data;
     logical.get_type(&columns)?;

@@ -1,4 +1,5 @@
 //! Words for expressions and for DataFusion's errors.
+use super::written::short;
 use arrow::datatypes::DataType;
 use datafusion_common::DataFusionError;
 use datafusion_sql::sqlparser::ast::Expr;
@@ -77,6 +78,19 @@ fn reworded(text: &str) -> String {
     if let Some(operation) = between("cannot coerce arithmetic expression ", " to valid types") {
         return format!("there is no {operation}: cast one of them");
     }
+    // Their operands are the engine's: of decimals, the digits without a point.
+    if text.contains("verflow happened") || text.contains("verflow on ") {
+        return "the result is out of range".into();
+    }
+    if let Some((value, _)) = text.split_once(" is too large to store in a ") {
+        let most = text.split_once("Max is ").map(|(_, most)| format!(": at most {most}")).unwrap_or_default();
+        return format!("{} is out of range{most}", short(value));
+    }
+    if let (Some((what, _)), true) = (text.split_once(" to value of "), text.contains(" to value of Decimal")) {
+        return format!("{what} to a decimal");
+    }
+    let text = text.replace(" is out of range ", " is out of range for ");
+    let text = text.trim_start_matches("Value of ").trim_start_matches("value of ");
     match text.split_once(" to value of ") {
         Some((what, ty)) => format!("{what} to {}", ty.trim_end_matches(" type")),
         None => text.into(),
@@ -160,6 +174,13 @@ mod tests {
                 "can't compare timestamptz with timestamp and decimal(10, 2)",
             ),
             ("Interval(MonthDayNano) = Utf8View. You might need to add", "interval = text"),
+            ("Cannot cast string 'x' to value of Decimal128(38, 10) type", "cannot cast string 'x' to a decimal"),
+            ("Overflow happened on: 123450 * 123450", "the result is out of range"),
+            (
+                "1234567890.50 is too large to store in a Decimal128 of precision 10. Max is 99999999.99",
+                "1234567890.5 is out of range: at most 99999999.99",
+            ),
+            ("Value of 70000 is out of range Int16", "70000 is out of range for smallint"),
             ("the Timestamp of a Book", "the Timestamp of a Book"),
         ];
         for (engines, ours) in cases {

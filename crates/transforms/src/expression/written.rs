@@ -7,8 +7,11 @@ use arrow::{
     compute::cast,
     datatypes::DataType,
 };
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion_common::{DFSchema, Result, exec_err, tree_node::Transformed};
+use datafusion_expr::{
+    Case, ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    expr::ScalarFunction,
+};
 use std::sync::Arc;
 
 /// Its internal function name.
@@ -46,9 +49,30 @@ impl ScalarUDFImpl for Written {
 
 /// The texts of decimals without trailing zeros.
 pub(crate) fn shortest(texts: &ArrayRef) -> ArrayRef {
-    let short = |text| match str::contains(text, '.') {
+    Arc::new(texts.as_string::<i32>().iter().map(|text| text.map(short)).collect::<StringArray>())
+}
+
+/// The text of a number without trailing zeros after the point.
+pub(crate) fn short(text: &str) -> &str {
+    match text.contains('.') && !text.contains(['e', 'E']) {
         true => text.trim_end_matches('0').trim_end_matches('.'),
         false => text,
-    };
-    Arc::new(texts.as_string::<i32>().iter().map(|text| text.map(short)).collect::<StringArray>())
+    }
+}
+
+/// Makes decimals among the results of a CASE with texts ones of that text: DataFusion would write all zeros of their type.
+pub(super) fn beside_texts(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let Expr::Case(Case { when_then_expr, else_expr, .. }) = &mut expr else { return Transformed::no(expr) };
+    let results = when_then_expr.iter_mut().map(|(_, then)| &mut **then).chain(else_expr.iter_mut().map(|r| &mut **r));
+    let typed: Vec<(&mut Expr, DataType)> =
+        results.filter_map(|result| result.get_type(schema).ok().map(|ty| (result, ty))).collect();
+    if !typed.iter().any(|(_, ty)| ty.is_string()) {
+        return Transformed::no(expr);
+    }
+    for (result, _) in typed.into_iter().filter(|(result, ty)| ty.is_decimal() && !matches!(result, Expr::Cast(_))) {
+        let decimal = std::mem::take(result);
+        let written = Arc::new(ScalarUDF::new_from_impl(Written::new()));
+        *result = Expr::ScalarFunction(ScalarFunction::new_udf(written, vec![decimal]));
+    }
+    Transformed::yes(expr)
 }

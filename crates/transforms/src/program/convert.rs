@@ -14,6 +14,9 @@ use dataflow_formats::{
 use dataflow_sdk::batch::arrow_type;
 use std::{collections::HashMap, sync::Arc};
 
+/// Most characters of a value that a message shows.
+const MAX_SHOWN: usize = 60;
+
 /// What texts stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Texts {
@@ -45,7 +48,7 @@ fn of_one_type(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRe
     match ty {
         _ if from == &DataType::Null => (new_null_array(&target, column.len()), Vec::new()),
         Type::Json | Type::Any if raw => (column.clone(), Vec::new()),
-        Type::Json if from == &DataType::Utf8 && texts == Texts::Untyped => read(column, ty, true),
+        Type::Json if from == &DataType::Utf8 && texts == Texts::Untyped => read(column, ty),
         Type::Json | Type::Any => json(column),
         _ if raw => causes(decode::values(column.as_string(), ty)),
         _ if !holds(ty, from) => unfit(column, ty),
@@ -54,13 +57,13 @@ fn of_one_type(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRe
         _ if from.is_string() && texts == Texts::Strings && (ty.is_number() || ty == Type::Boolean) => {
             unfit(column, ty)
         }
-        _ if from.is_string() && ty != Type::Text => read(column, ty, true),
+        _ if from.is_string() && ty != Type::Text => read(column, ty),
         // What has no scale, or another base, goes by its text, which is the shortest that gives the same number again.
-        Type::Real | Type::Decimal { .. } if from.is_floating() && from != &target => read(&text(column), ty, false),
-        Type::Number if from.is_numeric() => read(&written::shortest(&text(column)), ty, false),
+        Type::Real | Type::Decimal { .. } if from.is_floating() && from != &target => number(column, ty),
+        Type::Number if from.is_numeric() => number(column, ty),
         Type::Double | Type::Real if from.is_decimal() => match short_doubles(column).filter(|_| ty == Type::Double) {
             Some(doubles) => (doubles, Vec::new()),
-            None => read(&text(column), ty, false),
+            None => number(column, ty),
         },
         _ if from == &target => (column.clone(), Vec::new()),
         _ => same(column, &target),
@@ -117,9 +120,14 @@ fn same(column: &ArrayRef, target: &DataType) -> (ArrayRef, Vec<(usize, String)>
     (converted, failed.into_iter().map(failure).collect())
 }
 
-/// Texts taken as a type; if `strict`, only as they are spelled.
-fn read(texts: &ArrayRef, ty: Type, strict: bool) -> (ArrayRef, Vec<(usize, String)>) {
-    causes(decode::texts(texts.as_string(), ty, strict))
+/// Texts taken as a type, as they are spelled.
+fn read(texts: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
+    causes(decode::texts(texts.as_string(), ty))
+}
+
+/// Numbers taken as a type by their texts.
+fn number(column: &ArrayRef, ty: Type) -> (ArrayRef, Vec<(usize, String)>) {
+    causes(decode::numbers(written::shortest(&text(column)).as_string(), ty))
 }
 
 fn causes((column, misfits): (ArrayRef, Vec<Misfit>)) -> (ArrayRef, Vec<(usize, String)>) {
@@ -151,10 +159,16 @@ pub(crate) fn type_of(ty: &DataType) -> Type {
     }
 }
 
-/// A value in words.
+/// A value as SQL or a record would write it, shortened if it is long.
 pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
     let formatter = ArrayFormatter::try_new(column, &FormatOptions::new());
-    formatter.map_or_else(|_| "a value".into(), |formatter| formatter.value(row).to_string())
+    let text = formatter.map_or_else(|_| "a value".into(), |formatter| formatter.value(row).to_string());
+    let end = text.char_indices().nth(MAX_SHOWN).map(|(end, _)| end);
+    match column.data_type() {
+        ty if ty.is_decimal() => written::short(&text).into(),
+        ty if ty.is_string() => end.map_or_else(|| format!("{text:?}"), |end| format!("{:?}…", &text[..end])),
+        _ => end.map_or_else(|| text.clone(), |end| format!("{}…", &text[..end])),
+    }
 }
 
 fn cast(column: &ArrayRef, ty: &DataType) -> Option<ArrayRef> {

@@ -26,6 +26,7 @@ mod dirty;
 mod documents;
 mod expressions;
 mod fixes;
+mod messages;
 mod neighbours;
 mod paths;
 mod properties;

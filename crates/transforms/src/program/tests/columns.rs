@@ -26,7 +26,7 @@ fn fields_and_computed_values_come_in_the_types_asked_for() {
     ];
     let processed = columns(transforms, &demand, &lines);
     assert_eq!(table(&processed), ["2|-|4.00|-|-|8|-|4"]);
-    assert_eq!(dead(&processed), ["0 sink type-mismatch: column sum (bigint): 2.50 does not fit"]);
+    assert_eq!(dead(&processed), ["0 sink type-mismatch: column sum (bigint): 2.5 does not fit"]);
 }
 
 #[test]
