@@ -2,7 +2,7 @@
 use crate::{
     body,
     error::Error,
-    headers::{Asked, Command},
+    headers::{Asked, Command, Described},
     params::Params,
     views,
 };
@@ -42,9 +42,7 @@ pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Respon
         ("takeOver" = Option<bool>, Query, description = "Even if the target has another node's progress for this \
             pipeline: that node can then no longer write there"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
-            effect; another request with that key is answered with 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
+        Described,
     ), responses((status = 200, body = CheckpointView)))]
 pub(crate) async fn reset(
     Asked(pipeline): Asked,

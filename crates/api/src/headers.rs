@@ -22,6 +22,19 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How the command line names itself in `User-Agent`.
 const CLI_AGENT: &str = "dataflow-cli";
 
+/// The headers that every command may have, for the description of the API.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "Command reads them; this describes them")]
+pub(crate) struct Described {
+    /// A repeated request with the same key has no second effect; another request with that key is answered with 422
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// Why, in the user's words; kept in the history
+    #[param(rename = "Reason")]
+    reason: Option<String>,
+}
+
 /// What the headers of a command say.
 #[derive(Debug)]
 pub(crate) struct Command {

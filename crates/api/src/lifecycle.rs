@@ -1,7 +1,7 @@
 //! `/api/pipelines/{id}/start|stop|restart`.
 use crate::{
     error::Error,
-    headers::{Asked, Command},
+    headers::{Asked, Command, Described},
     params::Params,
     views,
 };
@@ -25,9 +25,7 @@ pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(10);
         ("id" = String, Path, description = "The pipeline's id"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that is already running is not a conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
-            effect; another request with that key is answered with 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
+        Described,
     ), responses((status = 200, body = PipelineView)))]
 pub(crate) async fn start(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");
@@ -46,9 +44,7 @@ pub(crate) async fn start(Asked(pipeline): Asked, command: Command, mut params: 
         ("wait" = Option<String>, Query, description = "How long to wait for the stop: `10s`, `500ms`; default 10s"),
         ("idempotent" = Option<bool>, Query, description = "A pipeline that is not running is not a conflict"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
-            effect; another request with that key is answered with 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
+        Described,
     ), responses(
         (status = 200, description = "It has stopped", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),
@@ -70,9 +66,7 @@ pub(crate) async fn stop(Asked(pipeline): Asked, command: Command, mut params: P
         ("id" = String, Path, description = "The pipeline's id"),
         ("wait" = Option<String>, Query, description = "How long to wait for the stop: `10s`, `500ms`; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
-            effect; another request with that key is answered with 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
+        Described,
     ), responses(
         (status = 200, description = "It is running again", body = PipelineView),
         (status = 202, description = "It is still stopping", body = PipelineView),

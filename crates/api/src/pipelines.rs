@@ -2,7 +2,7 @@
 use crate::{
     body,
     error::Error,
-    headers::{Asked, Command},
+    headers::{Asked, Command, Described},
     lifecycle::DEFAULT_WAIT,
     params::Params,
     state::ApiState,
@@ -85,9 +85,7 @@ pub(crate) async fn list(State(state): State<ApiState>, mut params: Params) -> R
     request_body(content = Object, content_type = "application/json", description = "The pipeline; see the schema NewPipeline"),
     params(
         ("idempotent" = Option<bool>, Query, description = "An identical pipeline with this id is not a conflict"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
-            effect; another request with that key is answered with 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
+        Described,
     ),
     responses(
         (status = 200, description = "An identical one already exists", body = CreatedView),
@@ -173,9 +171,7 @@ pub(crate) async fn get(Asked(pipeline): Asked, params: Params) -> Result<Respon
         ("force" = Option<bool>, Query, description = "Start a new generation even if the sink's progress in the old one can't be read"),
         ("wait" = Option<String>, Query, description = "How long to wait for a running pipeline to stop: `10s`, `500ms`; default 10s"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
-            effect; another request with that key is answered with 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
+        Described,
     ), responses(
         (status = 200, description = "It is changed", body = PipelineView),
         (status = 202, description = "It is still stopping, and is changed after that", body = PipelineView),
@@ -228,9 +224,7 @@ pub(crate) async fn update(
         ("idempotent" = Option<bool>, Query, description = "A missing pipeline is not an error"),
         ("discard" = Option<bool>, Query, description = "Even if that loses dead letters, or pushed records that are not delivered yet"),
         ("If-Match" = Option<String>, Header, description = "Only if the pipeline is at this version (its ETag)"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key has no second \
-            effect; another request with that key is answered with 422"),
-        ("Reason" = Option<String>, Header, description = "Why, in the user\'s words; kept in the history"),
+        Described,
     ), responses((status = 200, body = DeletedView)))]
 pub(crate) async fn delete(Asked(pipeline): Asked, command: Command, mut params: Params) -> Result<Response, Error> {
     let idempotent = params.flag("idempotent");

@@ -93,3 +93,38 @@ async fn every_connector_has_a_schema_told_by_its_type() {
     assert_eq!(schemas["PipelineSpec"]["properties"]["source"]["$ref"], "#/components/schemas/Source");
     assert!(schemas.get("Component").is_none());
 }
+
+/// Generators of clients make an enumeration of a list of words, and a union of many types of a choice between them.
+#[tokio::test]
+async fn words_are_listed() {
+    fn choices(schema: &Value, at: &str, found: &mut Vec<String>) {
+        match schema {
+            Value::Array(items) => items.iter().for_each(|item| choices(item, at, found)),
+            Value::Object(fields) => {
+                let of_words = |branches: &Value| {
+                    branches.as_array().is_some_and(|all| all.iter().all(|one| one["const"].is_string()))
+                };
+                found.extend(fields.get("oneOf").is_some_and(of_words).then(|| at.to_owned()));
+                fields.iter().for_each(|(name, value)| choices(value, &format!("{at}.{name}"), found));
+            }
+            _ => {}
+        }
+    }
+    let api = description().await;
+    let mut found = Vec::new();
+    choices(&api["components"], "components", &mut found);
+    assert_eq!(found, Vec::<String>::new());
+    let choice = &api["components"]["schemas"]["OnTypeMismatch"];
+    assert_eq!((&choice["type"], &choice["enum"]), (&json!("string"), &json!(["dead", "null"])));
+    assert!(choice["description"].as_str().unwrap().contains("- `null`: The value is taken as NULL."), "{choice:#}");
+}
+
+#[tokio::test]
+async fn every_command_takes_a_key_and_a_reason() {
+    for (path, method, operation) in operations(&description().await) {
+        let headers = operation["parameters"].as_array().into_iter().flatten().filter(|p| p["in"] == "header");
+        let headers: Vec<&str> = headers.map(|p| p["name"].as_str().unwrap()).collect();
+        let reads = method == "get" || ["/batches", "/validate"].iter().any(|end| path.ends_with(end));
+        assert_eq!(!reads, headers.ends_with(&["Idempotency-Key", "Reason"]), "{method} {path}: {headers:?}");
+    }
+}

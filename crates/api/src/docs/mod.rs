@@ -46,6 +46,7 @@ fn document(state: &ApiState) -> Value {
         all.extend(schemas::of_specs());
         all.extend(components::schemas(&state.catalog, &*state.compiler));
         schemas::complete(all);
+        all.values_mut().for_each(schemas::list_words);
     }
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     for (path, operations) in paths {

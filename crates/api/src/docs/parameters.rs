@@ -44,7 +44,9 @@ fn schema(name: &str, path: &str) -> Option<Value> {
         }
         "wait" => duration("10s"),
         "timeout" => duration("30s"),
-        "force" | "raw" | "idempotent" | "reset" | "retarget" => json!({"type": "boolean", "default": false}),
+        "force" | "raw" | "idempotent" | "reset" | "retarget" | "discard" | "bytes" => {
+            json!({"type": "boolean", "default": false})
+        }
         "Idempotency-Key" => {
             json!({"type": "string", "pattern": "^[ -~]+$", "minLength": 1, "maxLength": MAX_COMMAND_ID})
         }

@@ -104,6 +104,41 @@ pub(super) fn complete(schemas: &mut Map<String, Value>) {
     }
 }
 
+/// Makes choices between fixed words lists of them, as generators of clients know them; what each word means goes into the
+/// description.
+pub(super) fn list_words(schema: &mut Value) {
+    match schema {
+        Value::Array(parts) => parts.iter_mut().for_each(list_words),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(list_words);
+            let Some(branches) = fields.get("oneOf").and_then(Value::as_array) else { return };
+            let Some(words) = branches.iter().map(words_of).collect::<Option<Vec<_>>>() else { return };
+            let meaning = branches.iter().zip(&words).filter_map(|(branch, words)| {
+                Some(format!("- `{}`: {}", words.first()?.as_str()?, branch.get("description")?.as_str()?))
+            });
+            let own = fields.get("description").and_then(Value::as_str).map(String::from);
+            let description: Vec<String> = own.into_iter().chain(meaning).collect();
+            fields.shift_remove("oneOf");
+            fields.insert("type".into(), "string".into());
+            fields.insert("enum".into(), words.concat().into());
+            if !description.is_empty() {
+                fields.insert("description".into(), description.join("\n").into());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The words that a schema allows, if it allows nothing else.
+fn words_of(schema: &Value) -> Option<Vec<Value>> {
+    let words = match (schema.get("const"), schema.get("enum")) {
+        (Some(word), None) => vec![word.clone()],
+        (None, Some(Value::Array(words))) => words.clone(),
+        _ => return None,
+    };
+    words.iter().all(Value::is_string).then_some(words)
+}
+
 /// The properties of a schema, and of those that it is made of.
 fn properties_of(schema: Option<&mut Value>) -> Vec<&mut Map<String, Value>> {
     let Some(Value::Object(schema)) = schema else { return Vec::new() };
