@@ -123,6 +123,8 @@ pub enum TakeOver {
 pub struct OpenLane {
     /// The opening pipeline.
     pub fence: Fence,
+    /// The lanes of its generation: the target may have no others.
+    pub lanes: u32,
     /// Whether no run of this pipeline was ever opened before: it may replace what it finds.
     pub first: bool,
     /// The id of its journal: the target keeps it with the progress.
@@ -155,8 +157,9 @@ pub struct Opened {
     pub writer: Box<dyn Writer>,
     /// The token found (transactional sinks), of this pipeline, incarnation, generation and lane. None: none there.
     pub token: Option<Token>,
-    /// The tokens of this pipeline and incarnation that are of other generations than the fence's, in their order. Whoever
-    /// wrote those that are not [known](OpenLane::known) knew more than the journal does.
+    /// The tokens of this pipeline and incarnation that are of other generations than the fence's, in their order, or of
+    /// [lanes](OpenLane::lanes) that its own has not. Whoever wrote these, or those that are not [known](OpenLane::known), knew
+    /// more than the journal does.
     pub others: Vec<Token>,
     /// Where the generations of these tokens began: a partition that none of them names is still there. And where the fence's own
     /// began, as this lane was first told: an older copy of the journal may not know it any more.

@@ -58,6 +58,7 @@ pub async fn sink<S: Subject, F: Future<Output = S>>(fresh: impl Fn() -> F) {
         zombies_are_fenced(&fresh().await).await;
         zombies_of_the_same_epoch_are_fenced(&fresh().await).await;
         tokens_come_back(&fresh().await).await;
+        many_positions_come_back(&fresh().await).await;
         commits_are_applied_once(&fresh().await).await;
         lanes_are_apart(&fresh().await).await;
         other_generations_are_told_of(&fresh().await).await;
@@ -270,6 +271,50 @@ async fn tokens_come_back(subject: &dyn Subject) {
     }
 }
 
+/// A lane may have moved a few partitions, or thousands: a token has them all, however few the last commit has moved.
+async fn many_positions_come_back(subject: &dyn Subject) {
+    let mut run = open(subject, 1).await;
+    let mut positions = Positions::new();
+    let name = |number: u64| match number % 10 {
+        3 => format!("/{}{number}", "long/".repeat(800)),
+        7 => format!("\u{e4} '\"\\\u{1f600}{{{number}}}"),
+        _ => format!("topic/{number}"),
+    };
+    for sequence in 1..=45_u64 {
+        // A few at first, then ever more of them, and many at once.
+        let moved = if sequence % 40 == 0 { 150 } else { 5 };
+        for number in (0..moved).map(|step| (sequence * 7 + step * 11) % (sequence * 4)) {
+            let at = Position::offset(sequence);
+            let at = if number % 3 == 0 { at } else { at.of(&format!("identity {sequence}")) };
+            positions.insert(name(number).as_str().into(), at);
+        }
+        let next = Token { positions: positions.clone(), ..token(&run.fence, sequence) };
+        let committed = run.writer.commit(&[], &next).await;
+        committed.unwrap_or_else(|error| panic!("commit {sequence}: {error:?}"));
+        if sequence % 6 == 0 {
+            let asked = subject.sink().token(&run.cx, &run.fence).await.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(asked.map(|token| token.positions).as_ref(), Some(&positions), "asked after {sequence}");
+        }
+        if sequence % 15 == 0 {
+            run.close().await;
+            run = open(subject, 1 + sequence).await;
+            assert_eq!(run.found.as_ref().map(|token| &token.positions), Some(&positions), "opened after {sequence}");
+        }
+    }
+    run.close().await;
+    let next = Fence { generation: Generation::new(2, 7), ..fence(PIPELINE, 200) };
+    let run = try_open(subject, &next, None).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        run.others.iter().map(|token| &token.positions).collect::<Vec<_>>(),
+        [&positions],
+        "the next generation"
+    );
+    run.close().await;
+    if subject.is_shared() {
+        nodes::positions_are_taken_over(subject, &positions).await;
+    }
+}
+
 async fn commits_are_applied_once(subject: &dyn Subject) {
     let mut run = open(subject, 1).await;
     run.commit(1, &[pair(1, "Ann")]).await;
@@ -333,6 +378,14 @@ async fn other_generations_are_told_of(subject: &dyn Subject) {
         for fence in others {
             assert_eq!(run.begins.get(&fence.generation), Some(&open_lane(fence).begin), "{fence:?}");
         }
+        run.close().await;
+    }
+    // An older copy of the journal may have fewer lanes, one of which was never opened before.
+    for (lanes, others) in [(1, vec![four_too.lane]), (2, vec![])] {
+        let run =
+            open_as(subject, OpenLane { lanes, ..open_lane(&four) }).await.unwrap_or_else(|error| panic!("{error}"));
+        let told = run.others.iter().filter(|token| token.fence.generation == four.generation);
+        assert_eq!(told.map(|token| token.fence.lane).collect::<Vec<_>>(), others, "of {lanes}");
         run.close().await;
     }
     // An older copy of the journal may have planned again since.

@@ -10,7 +10,7 @@ use arrow::{
 use dataflow_core::{
     id::{Epoch, Generation, Incarnation, PipelineId},
     ledger::Counters,
-    position::Position,
+    position::{Position, Positions},
     spec::BatchSpec,
     token::{Fence, Token},
 };
@@ -58,6 +58,7 @@ pub fn fence(pipeline: &str, epoch: u64) -> Fence {
 pub fn open_lane(fence: &Fence) -> OpenLane {
     OpenLane {
         fence: fence.clone(),
+        lanes: fence.lane + 1,
         journal: "a-journal".into(),
         take_over: TakeOver::Nobody,
         first: true,
@@ -83,6 +84,15 @@ pub fn token(fence: &Fence, sequence: u64) -> Token {
         warnings: Default::default(),
         version: fence.epoch.0 * 1_000_000 + sequence,
     }
+}
+
+/// The positions in so many files.
+pub fn many_files(count: u64) -> Positions {
+    let file = |number: u64| {
+        let path = format!("/var/log/services/2026-11-29/service-{}/instance-{number}/requests.jsonl", number % 97);
+        (path.as_str().into(), Position::offset(100_000 + number).of("2049:131072-9f86d081884c7d659a2feaa0c55ad015"))
+    };
+    (0..count).map(file).collect()
 }
 
 /// A row of tests: `{"id": …, "name": …}`; `None` is NULL.

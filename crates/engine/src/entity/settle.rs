@@ -159,6 +159,7 @@ impl Entity {
         let own = fence(pipeline, self.log.epoch(), lane, &self.context.parts.openings);
         let open = OpenLane {
             fence: own.clone(),
+            lanes: pipeline.progress.fixed_lanes().unwrap_or(1),
             journal: self.context.parts.journal.id().into(),
             take_over,
             first: false,

@@ -68,6 +68,7 @@ impl Attempt<'_> {
         let progress = &pipeline.progress;
         let open = OpenLane {
             fence: fence.clone(),
+            lanes: progress.lanes.unwrap_or(1),
             journal: parts.journal.id().into(),
             take_over: TakeOver::Nobody,
             first: pipeline.last_run.is_none(),

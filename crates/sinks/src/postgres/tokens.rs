@@ -5,7 +5,8 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{self, Holder, Stored, TABLE, fenced, guarded, outdated, stored_id},
+        pages::Pages,
+        tokens::{self, Counts, Found, Holder, Row, Stored, TABLE, fenced, guarded, outdated, stored_id},
     },
 };
 use dataflow_core::{
@@ -18,7 +19,7 @@ use dataflow_sdk::{
 };
 use deadpool_postgres::{Object, Transaction};
 use std::{pin::pin, time::Duration};
-use tokio_postgres::{Client, Row, error::SqlState, types::ToSql};
+use tokio_postgres::{Client, error::SqlState, types::ToSql};
 
 /// The name of the token table of a schema, quoted.
 pub(super) fn name(schema: &str) -> String {
@@ -30,8 +31,18 @@ fn ddl(schema: &str) -> String {
         "create table if not exists {} (pipeline text, incarnation text, generation text, lane integer, \
          journal text not null, target text not null, epoch bigint not null, opening bigint not null, \
          sequence bigint not null, positions jsonb not null, counters jsonb not null, chunks jsonb not null, \
-         updated_at timestamptz not null, relation text, began text not null, primary key (pipeline, incarnation, generation, lane))",
+         updated_at timestamptz not null, relation text, began text not null, page integer not null, partitions integer not null, \
+         primary key (pipeline, incarnation, generation, lane, page))",
         name(schema)
+    )
+}
+
+/// The columns of a row of the table of this name, called `t`, with its pages.
+fn columns(name: &str) -> String {
+    format!(
+        "epoch, opening, sequence, positions::text, counters::text, chunks::text, partitions, coalesce((select jsonb_agg(p.positions) \
+            from {name} p where page > 0 and (p.pipeline, p.incarnation, p.generation, p.lane) = (t.pipeline, t.incarnation, \
+            t.generation, t.lane)), '[]')::text, generation, lane, began"
     )
 }
 
@@ -40,12 +51,12 @@ pub(super) async fn create(server: &Server, client: &mut Object, schema: &str, w
     let failed = |error| server.failed("create the table dataflow_tokens in", &error);
     let there = "select to_regclass($1) is not null, array(select attname::text from pg_attribute \
         where attrelid = to_regclass($1) and not attisdropped \
-        and (attname = 'opening' or attname in ('journal', 'generation', 'relation', 'began') and atttypid = 'text'::regtype))";
+        and (attname in ('opening', 'page') or attname in ('journal', 'generation', 'relation', 'began') and atttypid = 'text'::regtype))";
     let there = client.query_one(there, &[&name(schema)]).await.map_err(failed)?;
     let (is_there, columns): (bool, Vec<String>) = (there.get(0), there.get(1));
     let has = |column: &str| columns.iter().any(|name| name == column);
     let ddl = match is_there {
-        true if ["journal", "generation", "began", "opening"].iter().any(|column| !has(column)) => {
+        true if ["journal", "generation", "began", "opening", "page"].iter().any(|column| !has(column)) => {
             return Err(outdated(&format!("schema {schema} of PostgreSQL at {}", server.name)));
         }
         true if has("relation") => return Ok(()),
@@ -111,9 +122,6 @@ async fn breaking_locks<T>(
     }
 }
 
-/// The state that a lane finds when it opens: its token, and those of other generations, in order.
-pub(super) type Found = (Option<Token>, tokens::Others);
-
 /// Raises the epoch of a lane that writes to the table `target`, and takes over the progress that others of this
 /// pipeline have there, or refuses to open beside them. Breaks a lock that an earlier writer still holds after `wait`.
 pub(super) async fn fence(
@@ -129,11 +137,12 @@ pub(super) async fn fence(
     let (name, fence) = (name(schema), &lane.fence);
     let raise = format!(
         "insert into {name} as t (pipeline, incarnation, generation, lane, epoch, opening, journal, target, began, \
-            sequence, positions, counters, chunks, updated_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '{{}}', '{{}}', '[]', now()) \
-         on conflict (pipeline, incarnation, generation, lane) do update set epoch = excluded.epoch, opening = excluded.opening \
+            sequence, positions, counters, chunks, updated_at, page, partitions) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '{{}}', '{{}}', '[]', now(), 0, 0) \
+         on conflict (pipeline, incarnation, generation, lane, page) do update set epoch = excluded.epoch, opening = excluded.opening \
             where (t.epoch, t.opening) <= (excluded.epoch, excluded.opening) \
-         returning epoch, opening, sequence, positions::text, counters::text, chunks::text, began"
+         returning {}",
+        columns(&name)
     );
     let transaction = client.transaction().await.map_err(failed)?;
     let key = Key::of(fence);
@@ -148,8 +157,8 @@ pub(super) async fn fence(
         }
     };
     let raised = breaking_locks(server, &transaction, wait, Ended::All, doing, statement).await?;
-    let row = match raised {
-        Ok(row) => row,
+    let own = match raised {
+        Ok(own) => own,
         Err(error) => return Err(unmoved(server, &name, fence, failed(error)).await),
     };
     take_over(server, &transaction, schema, target, lane, wait).await?;
@@ -157,28 +166,25 @@ pub(super) async fn fence(
     let table = format!("{}.{}", quote(schema), quote(target));
     if let Some(there) = definition::relation(&transaction, &table, &name).await.map_err(failed)? {
         let rename = format!(
-            "update {name} set target = $3 where pipeline = $1 and incarnation = $2 and target <> $3 and relation = $4"
+            "update {name} set target = $3 where pipeline = $1 and incarnation = $2 and (generation, lane) in \
+             (select generation, lane from {name} where pipeline = $1 and incarnation = $2 and target <> $3 and relation = $4)"
         );
         let values: [&(dyn ToSql + Sync); 4] = [&key.pipeline, &key.incarnation, &target, &there];
         transaction.execute(&rename, &values).await.map_err(failed)?;
     }
     let others = format!(
-        "select epoch, opening, sequence, positions::text, counters::text, chunks::text, generation, lane, began from {name} \
-         where pipeline = $1 and incarnation = $2 and generation <> $3 and sequence > 0"
+        "select {} from {name} t where pipeline = $1 and incarnation = $2 and (generation <> $3 or lane >= $4) \
+            and page = 0 and sequence > 0",
+        columns(&name)
     );
-    let others = transaction.query(&others, &values[..3]).await.map_err(failed)?;
+    let lanes = lane.lanes as i32;
+    let values: [&(dyn ToSql + Sync); 4] = [&key.pipeline, &key.incarnation, &key.generation, &lanes];
+    let others = transaction.query(&others, &values).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
-    match row {
-        Some(row) => {
-            let rows = others.iter().map(|row| {
-                let (generation, holder) = (stored_id(row.get(6))?, holder(row));
-                let fence = Fence { generation, lane: row.get::<_, i32>(7) as u32, ..holder.of(fence) };
-                Ok((fence, holder.sequence, stored(row), row.get(8)))
-            });
-            Ok((token(fence, &row)?, tokens::others(lane, row.get(6), rows)?))
-        }
+    match own {
+        Some(own) => Found::of(lane, &row(&own), others.iter().map(row)),
         None => {
-            let holder = read_row(server, client, &name, fence).await?.as_ref().map(holder);
+            let holder = read_row(server, client, &name, fence).await?.map(|row| row.holder);
             let newer = holder.is_some_and(|holder| holder.rank() > fence.rank());
             Err(if newer { fenced(fence, holder) } else { unmoved(server, &name, fence, fenced(fence, holder)).await })
         }
@@ -190,10 +196,13 @@ fn is_unsupported(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
 }
 
-/// Returns who holds a row.
-fn holder(row: &Row) -> Holder {
+/// Reads a row with these [`columns`].
+fn row(row: &tokio_postgres::Row) -> Row {
     let [epoch, opening, sequence] = [0, 1, 2].map(|column| row.get::<_, i64>(column) as u64);
-    Holder { epoch: Epoch(epoch), opening, sequence }
+    let counts = Counts { counters: row.get(4), chunks: row.get(5) };
+    let stored = Stored { positions: row.get(3), partitions: row.get(6), pages: row.get(7), counts };
+    let holder = Holder { epoch: Epoch(epoch), opening, sequence };
+    Row { holder, stored, generation: row.get(8), lane: row.get::<_, i32>(9) as u32, began: row.get(10) }
 }
 
 /// The error for a row that was not changed as expected, because something on the token table, whose name comes quoted,
@@ -356,57 +365,88 @@ async fn end_holders(
     Ok(())
 }
 
-/// Advances the token of a lane by one commit, whose rows are in `relation`.
+/// Advances the token of a lane, which has these pages, by one commit, whose rows are in `relation`.
 pub(super) async fn advance(
     server: &Server,
     transaction: &super::transaction::Transaction,
     schema: &str,
-    token: &Token,
+    (token, pages): (&Token, &Pages),
     relation: Option<&str>,
 ) -> Result<(), Error> {
     let failed = |error| server.failed("keep progress (table dataflow_tokens) in", &error);
     let name = name(schema);
     let advance = format!(
-        "update {name} set sequence = $7::bigint, positions = $8::text::jsonb, counters = $9::text::jsonb, chunks = $10::text::jsonb, relation = $11, updated_at = now() \
-         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and epoch = $5 and opening = $6 and sequence = $7::bigint - 1 \
+        "update {name} set sequence = $7::bigint, positions = $8::text::jsonb, counters = $9::text::jsonb, chunks = $10::text::jsonb, \
+            relation = $11, partitions = $12, updated_at = now() \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0 and epoch = $5 and opening = $6 \
+            and sequence = $7::bigint - 1 \
          returning sequence = $7::bigint and positions = $8::text::jsonb and counters = $9::text::jsonb and chunks = $10::text::jsonb"
     );
-    let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
+    let (key, counts, moved) = (Key::of(&token.fence), Counts::of(token)?, pages.moved(&token.positions)?);
     let [epoch, opening, sequence] =
         [token.fence.epoch.0, token.fence.opening, token.sequence].map(|number| number as i64);
     let why = async |error: tokio_postgres::Error| match is_unsupported(&error) {
         true => unmoved(server, &name, &token.fence, failed(error)).await,
         false => failed(error),
     };
-    let statement = match transaction.prepare_cached(&advance).await {
-        Ok(statement) => statement,
-        Err(error) => return Err(why(error).await),
+    let advancing = async {
+        let statement = transaction.prepare_cached(&advance).await?;
+        let values: [&(dyn ToSql + Sync); 12] = [
+            &key.pipeline,
+            &key.incarnation,
+            &key.generation,
+            &key.lane,
+            &epoch,
+            &opening,
+            &sequence,
+            &moved.positions,
+            &counts.counters,
+            &counts.chunks,
+            &relation,
+            &moved.partitions,
+        ];
+        transaction.query_opt(&statement, &values).await
     };
-    let values: [&(dyn ToSql + Sync); 11] = [
-        &key.pipeline,
-        &key.incarnation,
-        &key.generation,
-        &key.lane,
-        &epoch,
-        &opening,
-        &sequence,
-        &stored.positions,
-        &stored.counters,
-        &stored.chunks,
-        &relation,
-    ];
-    let moved = match transaction.query_opt(&statement, &values).await {
-        Ok(moved) => moved.map(|row| row.get(0)),
-        Err(error) => return Err(why(error).await),
+    // Sent together.
+    let (advanced, put) = futures::join!(advancing, put(transaction, &name, &key, &moved.pages));
+    let (advanced, put) = match (advanced, put) {
+        (Ok(advanced), Ok(put)) => (advanced.map(|row| row.get(0)), put),
+        (Err(error), _) | (_, Err(error)) => return Err(why(error).await),
     };
-    if moved == Some(true) {
+    if advanced == Some(true) && put == moved.pages.len() as u64 {
         return Ok(());
     }
-    let holder = read_row(server, &**transaction, &name, &token.fence).await?.as_ref().map(holder);
+    let holder = read_row(server, &**transaction, &name, &token.fence).await?.map(|row| row.holder);
     let fenced = fenced(&token.fence, holder);
     // Unless another writer has advanced it.
-    let own = moved.is_some() || holder.is_none_or(|holder| holder.is_before(token));
+    let own = advanced.is_some() || holder.is_none_or(|holder| holder.is_before(token));
     Err(if own { unmoved(server, &name, &token.fence, fenced).await } else { fenced })
+}
+
+/// Writes pages of a lane; returns how many. A page belongs to whom the row of its lane does, and says nothing else.
+async fn put(
+    transaction: &super::transaction::Transaction,
+    name: &str,
+    key: &Key<'_>,
+    pages: &[(i32, String)],
+) -> Result<u64, tokio_postgres::Error> {
+    if pages.is_empty() {
+        return Ok(0);
+    }
+    let put = format!(
+        "insert into {name} (pipeline, incarnation, generation, lane, page, positions, journal, target, epoch, opening, sequence, \
+            counters, chunks, updated_at, began, partitions) \
+         select pipeline, incarnation, generation, lane, put.page, put.positions::jsonb, journal, target, epoch, opening, 0, \
+            '{{}}', '[]', updated_at, '{{}}', 0 \
+         from {name} t, unnest($5::int[], $6::text[]) put (page, positions) \
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and t.page = 0 \
+         on conflict (pipeline, incarnation, generation, lane, page) do update set positions = excluded.positions"
+    );
+    let statement = transaction.prepare_cached(&put).await?;
+    let (numbers, contents): (Vec<i32>, Vec<&str>) = pages.iter().map(|(page, content)| (page, &**content)).unzip();
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &numbers, &contents];
+    transaction.execute(&statement, &values).await
 }
 
 /// Replaces counters and chunks of the token that [`advance`] has stored, in the same transaction.
@@ -420,11 +460,11 @@ pub(super) async fn restate(
     let name = name(schema);
     let restate = format!(
         "update {name} set counters = $5::text::jsonb, chunks = $6::text::jsonb \
-         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4"
+         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0"
     );
-    let (key, stored) = (Key::of(&token.fence), Stored::from_token(token)?);
+    let (key, counts) = (Key::of(&token.fence), Counts::of(token)?);
     let values: [&(dyn ToSql + Sync); 6] =
-        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &stored.counters, &stored.chunks];
+        [&key.pipeline, &key.incarnation, &key.generation, &key.lane, &counts.counters, &counts.chunks];
     match transaction.execute(&restate, &values).await.map_err(failed)? {
         0 => Err(unmoved(server, &name, &token.fence, fenced(&token.fence, None)).await),
         _ => Ok(()),
@@ -468,7 +508,7 @@ pub(super) async fn has_traces(server: &Server, schema: &str, target: &str, trac
     let there = definition::relation(&client, &table, &name).await.map_err(failed)?;
     let written = format!(
         "select target = $4 or coalesce(relation = $5, false) from {name} \
-         where pipeline = $1 and incarnation = $2 and generation = any($3) \
+         where pipeline = $1 and incarnation = $2 and generation = any($3) and page = 0 \
          order by relation is not null desc, updated_at desc limit 1"
     );
     let generations: Vec<String> = traces.generations.iter().map(ToString::to_string).collect();
@@ -486,7 +526,7 @@ pub(super) async fn read(server: &Server, schema: &str, fence: &Fence) -> Result
         return Ok(None);
     }
     match read_row(server, &client, &name, fence).await? {
-        Some(row) => token(fence, &row),
+        Some(Row { holder, stored, .. }) => stored.to_token(holder.of(fence), holder.sequence),
         None => Ok(None),
     }
 }
@@ -498,21 +538,13 @@ async fn read_row(
     fence: &Fence,
 ) -> Result<Option<Row>, Error> {
     let read = format!(
-        "select epoch, opening, sequence, positions::text, counters::text, chunks::text from {name} \
-         where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4"
+        "select {} from {name} t where pipeline = $1 and incarnation = $2 and generation = $3 and lane = $4 and page = 0",
+        columns(name)
     );
     let key = Key::of(fence);
-    let row = client.query_opt(&read, &[&key.pipeline, &key.incarnation, &key.generation, &key.lane]).await;
-    row.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))
-}
-
-fn stored(row: &Row) -> Stored {
-    Stored { positions: row.get(3), counters: row.get(4), chunks: row.get(5) }
-}
-
-fn token(fence: &Fence, row: &Row) -> Result<Option<Token>, Error> {
-    let holder = holder(row);
-    stored(row).to_token(holder.of(fence), holder.sequence)
+    let found = client.query_opt(&read, &[&key.pipeline, &key.incarnation, &key.generation, &key.lane]).await;
+    let found = found.map_err(|error| server.failed("read progress (table dataflow_tokens) in", &error))?;
+    Ok(found.as_ref().map(row))
 }
 
 /// The key of a row, in the types of its columns. No number gets near the sign bit.

@@ -12,10 +12,11 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Claim, Layout, Options, Order, Remembered, Slot, ddl,
+        Claim, Layout, Options, Order, Pages, Remembered, Slot, ddl,
         kept::{self, Kept},
         keys::{self, Place, reject},
         order::Run,
+        tokens::Found,
     },
 };
 use arrow::array::{Array, AsArray};
@@ -39,7 +40,7 @@ pub(super) async fn open(
     let schema = target::schema_of(&server, &options.table).await?;
     let mut client = server.connection().await?;
     tokens::create(&server, &mut client, &schema, wait).await?;
-    let (token, (others, begins)) =
+    let Found { token, pages, others, begins } =
         tokens::fence(&server, &mut client, &schema, target::name_of(&options.table), lane, wait).await?;
     let mut warnings = Vec::new();
     let (mut added, claim) = (Vec::new(), Claim::of(lane));
@@ -52,8 +53,18 @@ pub(super) async fn open(
     let remembered = target.as_ref().map(|target| Remembered::of(&options, &target.layout));
     options = options.as_before(remembered.as_ref());
     let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
-    let writer =
-        Box::new(PostgresWriter { server, options, schema, claim, target, added, wait, kept: None, swallowed: 0 });
+    let writer = Box::new(PostgresWriter {
+        server,
+        options,
+        schema,
+        claim,
+        pages,
+        target,
+        added,
+        wait,
+        kept: None,
+        swallowed: 0,
+    });
     Ok(Opened { writer, token, others, begins, demand, warnings, handle })
 }
 
@@ -75,6 +86,8 @@ struct PostgresWriter {
     schema: String,
     /// The rows that the table must contain.
     claim: Claim,
+    /// Where the lane's positions are stored.
+    pages: Pages,
     /// `None`: the table is missing, and will be created from the first batch.
     target: Option<Arc<Target>>,
     /// Columns that were added for fields of records.
@@ -223,7 +236,7 @@ impl PostgresWriter {
             }
         };
         let relation = self.target.as_ref().and_then(|target| target.definition.relation.as_deref());
-        let advancing = tokens::advance(&self.server, &transaction, &self.schema, &token, relation);
+        let advancing = tokens::advance(&self.server, &transaction, &self.schema, (&token, &self.pages), relation);
         let (same, advanced) = futures::join!(same, advancing);
         match same.and(advanced) {
             Ok(()) => Ok(transaction),
@@ -399,7 +412,11 @@ impl PostgresWriter {
                 {
                     looks += 1;
                 }
-                done => return done,
+                Ok(committed) => {
+                    self.pages.committed(&token.positions);
+                    return Ok(committed);
+                }
+                failed => return failed,
             }
         }
     }

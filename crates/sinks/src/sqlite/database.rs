@@ -6,7 +6,8 @@ use crate::{
     table::{
         Claim,
         ddl::quote,
-        tokens::{Holder, Others, Stored, TABLE, began, fenced, guarded, others, outdated, stored_id},
+        pages::Pages,
+        tokens::{Counts, Found, Holder, Row, Stored, TABLE, began, fenced, guarded, outdated, stored_id},
     },
 };
 use dataflow_core::{
@@ -27,21 +28,39 @@ const CREATE_TOKENS: &str = "create table if not exists dataflow_tokens (\
     pipeline text not null, incarnation text not null, generation text not null, lane integer not null, \
     journal text not null, target text not null collate nocase, \
     epoch integer not null, opening integer not null, sequence integer not null, positions text not null, counters text not null, chunks text not null, \
-    updated_at text not null, began text not null, primary key (pipeline, incarnation, generation, lane))";
-const UP_TO_DATE: &str = "select count(*) = 4 from pragma_table_info(?1) where name = 'opening' \
+    updated_at text not null, began text not null, page integer not null, partitions integer not null, \
+    primary key (pipeline, incarnation, generation, lane, page))";
+const UP_TO_DATE: &str = "select count(*) = 5 from pragma_table_info(?1) where name in ('opening', 'page') \
     or name in ('journal', 'generation', 'began') and type = 'text' collate nocase";
-const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?7, ?8, ?5, ?6, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?9) \
+const FENCE: &str = "insert into dataflow_tokens values (?1, ?2, ?3, ?4, ?7, ?8, ?5, ?6, 0, '{}', '{}', '[]', strftime('%Y-%m-%dT%H:%M:%fZ'), ?9, 0, 0) \
     on conflict do update set epoch = excluded.epoch, opening = excluded.opening where (epoch, opening) <= (excluded.epoch, excluded.opening)";
-const ADVANCE: &str = "update dataflow_tokens set sequence = ?7, positions = ?8, counters = ?9, chunks = ?10, \
+const ADVANCE: &str = "update dataflow_tokens set sequence = ?7, positions = ?8, counters = ?9, chunks = ?10, partitions = ?11, \
     updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
-    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and epoch = ?5 and opening = ?6 and sequence = ?7 - 1";
+    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 and epoch = ?5 and opening = ?6 and sequence = ?7 - 1";
+/// A page belongs to whom the row of its lane does, and says nothing else.
+const PUT: &str = "insert into dataflow_tokens select pipeline, incarnation, generation, lane, journal, target, epoch, opening, \
+        0, ?6, '{}', '[]', updated_at, '{}', ?5, 0 \
+    from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0 \
+    on conflict do update set positions = excluded.positions";
 const RESTATE: &str = "update dataflow_tokens set counters = ?5, chunks = ?6 \
-    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
+    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4 and page = 0";
 /// What may keep a row as it is.
 const GUARDS: &str =
     "select 'trigger ' || name from sqlite_schema where type = 'trigger' and tbl_name = 'dataflow_tokens'";
-const READ: &str = "select epoch, opening, sequence, positions, counters, chunks from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
+/// The start of what reads tokens, with their pages.
+macro_rules! tokens {
+    ($rest:literal) => {
+        concat!(
+            "select epoch, opening, sequence, positions, counters, chunks, partitions, \
+                (select '[' || coalesce(group_concat(p.positions), '') || ']' from dataflow_tokens p where p.page > 0 \
+                    and (p.pipeline, p.incarnation, p.generation, p.lane) = (t.pipeline, t.incarnation, t.generation, t.lane)), \
+                generation, lane, began \
+            from dataflow_tokens t where page = 0 and ",
+            $rest
+        )
+    };
+}
+const READ: &str = tokens!("pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4");
 /// Who else of this pipeline has progress at this target; who wrote last comes first.
 const OTHERS: &str = "select journal, incarnation from dataflow_tokens \
     where pipeline = ?1 and incarnation <> ?2 and target = ?3 \
@@ -62,13 +81,11 @@ const WRITTEN: &str = "select generation, coalesce(sum(counters ->> 'rowsWritten
 
 /// Whether progress is of a table of this name; what was written last comes first.
 const TRACES: &str = "select generation, target = ?3 from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 order by updated_at desc";
+    where pipeline = ?1 and incarnation = ?2 and page = 0 order by updated_at desc";
 
-const BEGAN: &str =
-    "select began from dataflow_tokens where pipeline = ?1 and incarnation = ?2 and generation = ?3 and lane = ?4";
-
-const GENERATIONS: &str = "select generation, lane, epoch, opening, sequence, positions, counters, chunks, began from dataflow_tokens \
-    where pipeline = ?1 and incarnation = ?2 and generation <> ?3 and sequence > 0";
+/// Tokens of other generations, or of lanes that this one has not.
+const OTHER_LANES: &str =
+    tokens!("pipeline = ?1 and incarnation = ?2 and (generation <> ?3 or lane >= ?4) and sequence > 0");
 
 /// An open database file.
 pub(super) struct Database {
@@ -226,9 +243,10 @@ impl Database {
         claim.check(&name, true, written.collect::<Result<Vec<(Generation, i64)>, Error>>()?)
     }
 
-    /// Moves the token of a lane by one commit, within a transaction.
-    pub(super) fn advance(&self, token: &Token) -> Result<(), Error> {
-        let (fence, stored) = (&token.fence, Stored::from_token(token)?);
+    /// Moves the token of a lane, which has these pages, by one commit, within a transaction.
+    pub(super) fn advance(&self, token: &Token, pages: &Pages) -> Result<(), Error> {
+        let failed = |error| self.failed("keep progress (table dataflow_tokens) in", &error);
+        let (fence, counts, moved) = (&token.fence, Counts::of(token)?, pages.moved(&token.positions)?);
         let (pipeline, incarnation, generation) = key(fence);
         let values = params![
             pipeline,
@@ -238,20 +256,28 @@ impl Database {
             signed(fence.epoch.0),
             signed(fence.opening),
             signed(token.sequence),
-            stored.positions,
-            stored.counters,
-            stored.chunks
+            moved.positions,
+            counts.counters,
+            counts.chunks,
+            moved.partitions
         ];
-        let moved = self.connection.prepare_cached(ADVANCE).and_then(|mut statement| statement.execute(values));
-        match moved.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))? {
-            0 => Err(self.unmoved(fence, |holder| holder.is_before(token))?),
-            _ => Ok(()),
+        let advanced = self.connection.prepare_cached(ADVANCE).and_then(|mut statement| statement.execute(values));
+        if advanced.map_err(failed)? == 0 {
+            return Err(self.unmoved(fence, |holder| holder.is_before(token))?);
         }
+        for (page, content) in moved.pages {
+            let values = params![pipeline, incarnation, generation, fence.lane, page, content];
+            let put = self.connection.prepare_cached(PUT).and_then(|mut statement| statement.execute(values));
+            if put.map_err(failed)? == 0 {
+                return Err(self.unmoved(fence, |_| true)?);
+            }
+        }
+        Ok(())
     }
 
     /// Why the row of a lane was not changed, although one that is as `expected` should have been.
     fn unmoved(&self, fence: &Fence, expected: impl Fn(&Holder) -> bool) -> Result<Error, Error> {
-        let holder = self.row(fence)?.map(|(holder, _)| holder);
+        let holder = self.row(fence)?.map(|row| row.holder);
         let mut guards = self.connection.prepare(GUARDS).map_err(|error| self.failed("read", &error))?;
         let guards = guards.query_map([], |row| row.get(0)).and_then(Iterator::collect::<Result<Vec<String>, _>>);
         let guards = guards.map_err(|error| self.failed("read", &error))?;
@@ -264,8 +290,8 @@ impl Database {
     /// Puts other counters and chunks into the token that [`Self::advance`] has stored, within the same transaction.
     pub(super) fn restate(&self, token: &Token) -> Result<(), Error> {
         let (pipeline, incarnation, generation) = key(&token.fence);
-        let stored = Stored::from_token(token)?;
-        let values = params![pipeline, incarnation, generation, token.fence.lane, stored.counters, stored.chunks];
+        let Counts { counters, chunks } = Counts::of(token)?;
+        let values = params![pipeline, incarnation, generation, token.fence.lane, counters, chunks];
         let restated = self.connection.prepare_cached(RESTATE).and_then(|mut statement| statement.execute(values));
         match restated.map_err(|error| self.failed("keep progress (table dataflow_tokens) in", &error))? {
             0 => Err(self.unmoved(&token.fence, |_| true)?),
@@ -273,35 +299,23 @@ impl Database {
         }
     }
 
-    fn row(&self, fence: &Fence) -> Result<Option<(Holder, Stored)>, Error> {
+    fn row(&self, fence: &Fence) -> Result<Option<Row>, Error> {
         let (pipeline, incarnation, generation) = key(fence);
-        let row = self.connection.query_row(READ, params![pipeline, incarnation, generation, fence.lane], |row| {
-            let [epoch, opening, sequence] = [row.get(0)?, row.get(1)?, row.get(2)?].map(|number: i64| number as u64);
-            let stored = Stored { positions: row.get(3)?, counters: row.get(4)?, chunks: row.get(5)? };
-            Ok((Holder { epoch: Epoch(epoch), opening, sequence }, stored))
-        });
-        row.optional().map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
+        let values = params![pipeline, incarnation, generation, fence.lane];
+        let row = self.connection.query_row(READ, values, read).optional();
+        row.map_err(|error| self.failed("read progress (table dataflow_tokens) in", &error))
     }
 
-    /// The tokens of other generations than that of the fence, in order.
-    pub(super) fn generations(&self, lane: &OpenLane) -> Result<Others, Error> {
+    /// What a lane finds that has [fenced](Self::fence) others.
+    pub(super) fn found(&self, lane: &OpenLane) -> Result<Found, Error> {
         let fence = &lane.fence;
         let failed = |error| self.failed("read progress (table dataflow_tokens) in", &error);
         let (pipeline, incarnation, generation) = key(fence);
-        let mut statement = self.connection.prepare(GENERATIONS).map_err(failed)?;
-        let rows = statement.query_map(params![pipeline, incarnation, generation], |row| {
-            let [epoch, opening, sequence] = [row.get(2)?, row.get(3)?, row.get(4)?].map(|number: i64| number as u64);
-            let stored = Stored { positions: row.get(5)?, counters: row.get(6)?, chunks: row.get(7)? };
-            let fence = Fence { lane: row.get(1)?, epoch: Epoch(epoch), opening, ..fence.clone() };
-            Ok((row.get::<_, String>(0)?, fence, sequence, stored, row.get::<_, String>(8)?))
-        });
-        let rows = rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
-        let rows = rows.into_iter().map(|(generation, fence, sequence, stored, began)| {
-            Ok((Fence { generation: stored_id(&generation)?, ..fence }, sequence, stored, began))
-        });
-        let own = params![pipeline, incarnation, generation, fence.lane];
-        let own: String = self.connection.query_row(BEGAN, own, |row| row.get(0)).map_err(failed)?;
-        others(lane, &own, rows)
+        let mut others = self.connection.prepare(OTHER_LANES).map_err(failed)?;
+        let others = others.query_map(params![pipeline, incarnation, generation, lane.lanes], read);
+        let others = others.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
+        let own = self.row(fence)?.ok_or_else(|| fenced(fence, None))?;
+        Found::of(lane, &own, others)
     }
 
     /// Whether a pipeline's last progress is of the table of this name.
@@ -332,10 +346,19 @@ impl Database {
     /// The token of a lane.
     pub(super) fn token(&self, fence: &Fence) -> Result<Option<Token>, Error> {
         match if self.has_tokens()? { self.row(fence)? } else { None } {
-            Some((holder, stored)) => stored.to_token(holder.of(fence), holder.sequence),
+            Some(Row { holder, stored, .. }) => stored.to_token(holder.of(fence), holder.sequence),
             None => Ok(None),
         }
     }
+}
+
+/// Reads a row of [`tokens!`].
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let [epoch, opening, sequence] = [row.get(0)?, row.get(1)?, row.get(2)?].map(|number: i64| number as u64);
+    let counts = Counts { counters: row.get(4)?, chunks: row.get(5)? };
+    let stored = Stored { positions: row.get(3)?, partitions: row.get(6)?, pages: row.get(7)?, counts };
+    let holder = Holder { epoch: Epoch(epoch), opening, sequence };
+    Ok(Row { holder, stored, generation: row.get(8)?, lane: row.get(9)?, began: row.get(10)? })
 }
 
 fn key(fence: &Fence) -> (&str, &str, String) {

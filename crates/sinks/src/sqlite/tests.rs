@@ -10,7 +10,7 @@ use dataflow_sdk::{
 };
 use dataflow_testkit::{
     conformance::{self, Subject},
-    fixture::{context, fence, open_lane, output, token},
+    fixture::{context, fence, many_files, open_lane, output, token},
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -679,4 +679,29 @@ async fn a_dropped_table_that_several_pipelines_share_is_in_nobodys_way() {
     let CommitError::Failed(error) = write("three", "q").await.unwrap_err() else { panic!() };
     assert_eq!(error.code(), "target-of-another-node", "{error}");
     assert_eq!(target.rows().await.len(), 2);
+}
+
+/// The token says where all of 5,000 files are, and a commit writes where the few are that it has moved.
+#[tokio::test]
+async fn a_commit_stores_what_it_moved() {
+    let target = Target::new(None, json!({"columns": {"id": "bigint", "name": "text"}}));
+    let fence = fence("p", 1);
+    let mut opened = target.try_open(1).await.unwrap();
+    let mut positions = many_files(5_000);
+    // As long as somebody reads, the log of writes only grows.
+    let reader = target.db();
+    reader.execute_batch("begin; select count(*) from users").unwrap();
+    let log = || std::fs::metadata(target.path().with_extension("db-wal")).unwrap().len();
+    for sequence in 1..=100 {
+        let file = positions.keys().nth(sequence as usize * 37).unwrap().clone();
+        positions.insert(file, Position::offset(sequence));
+        let token = dataflow_core::token::Token { positions: positions.clone(), ..token(&fence, sequence) };
+        let before = log();
+        let rows = [output(&opened.demand, 0, &[(Some(1), Some("a"))])];
+        opened.writer.commit(&rows, &token).await.unwrap();
+        let written = log() - before;
+        // The first one stores all; some store what several have moved.
+        assert!(sequence == 1 || written < 400_000, "commit {sequence} wrote {written} bytes");
+    }
+    drop(reader);
 }

@@ -9,10 +9,11 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Claim, Fields, Layout, Options, Remembered, ddl, drops,
+        Claim, Fields, Layout, Options, Pages, Remembered, ddl, drops,
         kept::{self, Kept},
         keys,
         layout::{columns_to_add, new_columns},
+        tokens::Found,
     },
 };
 use async_trait::async_trait;
@@ -32,12 +33,22 @@ pub(super) fn open(config: &SqliteSink, lane: &OpenLane) -> Result<Opened, Error
         return Err(failure::gone(&config.path));
     }
     let db = Database::open(&config.path, config.fence_timeout.into(), config.create_table)?;
-    let mut target =
-        Target { db, options, claim: Claim::of(lane), table: None, added: Vec::new(), kept: None, swallowed: 0 };
-    let (token, (others, begins), warnings) = target.transaction(|target| {
+    let mut target = Target {
+        db,
+        options,
+        claim: Claim::of(lane),
+        pages: Pages::default(),
+        table: None,
+        added: Vec::new(),
+        kept: None,
+        swallowed: 0,
+    };
+    let (found, warnings) = target.transaction(|target| {
         target.db.fence(lane, &config.table)?;
-        Ok((target.db.token(&lane.fence)?, target.db.generations(lane)?, target.prepare(None)?))
+        Ok((target.db.found(lane)?, target.prepare(None)?))
     })?;
+    let Found { token, pages, others, begins } = found;
+    target.pages = pages;
     let demand = target.demand();
     let remembered = target.remember();
     let handle = remembered.map(|remembered| remembered.to_json()).transpose()?;
@@ -51,6 +62,8 @@ struct Target {
     options: Options,
     /// Which rows the table must hold.
     claim: Claim,
+    /// Where the lane's positions are stored.
+    pages: Pages,
     /// None: the table is missing, and made of the first batch.
     table: Option<Table>,
     /// Columns that were added because records have them.
@@ -189,16 +202,16 @@ impl Target {
     /// Writes token and rows, within a transaction.
     fn write(&mut self, outputs: &[Output], token: &Token, alive: &Alive) -> Result<Committed, CommitError> {
         self.look_again()?;
-        let Self { db, options, table, kept, swallowed, .. } = self;
+        let Self { db, options, pages, table, kept, swallowed, .. } = self;
         let Some(Table { layout, strict, folded, is_view, version }) = table else {
             return match outputs.iter().all(Output::is_empty) {
-                true => Ok(db.advance(token).map(|()| Committed::default())?),
+                true => Ok(db.advance(token, pages).map(|()| Committed::default())?),
                 false => Err(Error::fatal("internal", "rows came before the table was defined").for_user().into()),
             };
         };
         let mut rows = Rows::new(layout, *strict, outputs)?;
         let expected = token.with_rows(rows.order.places.len() as u64);
-        db.advance(&expected)?;
+        db.advance(&expected, pages)?;
         let sql = |fields: &Fields| statements(layout, &options.table, fields, folded);
         let mut written = rows.write(db, &options.table, &sql, false)?;
         while written.is_none() {
@@ -209,7 +222,7 @@ impl Target {
             if now.map_err(|error| db.failed("read the tables of", &error))? != *version {
                 return Err(changed(&options.table).into());
             }
-            db.advance(&expected)?;
+            db.advance(&expected, pages)?;
             written = rows.write(db, &options.table, &sql, true)?;
         }
         let Written { rows: rows_written, swallowed: more } = written.unwrap_or_default();
@@ -311,13 +324,15 @@ impl Writer for SqliteWriter {
         let (outputs, token) = (outputs.to_vec(), token.clone());
         self.with(move |target, alive| {
             alive.check()?;
-            if let Some(committed) = target.commit_kept(&outputs, &token)? {
-                return Ok(committed);
-            }
-            target.transaction(|target| {
-                alive.check()?;
-                target.write(&outputs, &token, alive)
-            })
+            let committed = match target.commit_kept(&outputs, &token)? {
+                Some(committed) => committed,
+                None => target.transaction(|target| {
+                    alive.check()?;
+                    target.write(&outputs, &token, alive)
+                })?,
+            };
+            target.pages.committed(&token.positions);
+            Ok(committed)
         })
         .await
     }

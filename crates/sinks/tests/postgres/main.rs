@@ -8,6 +8,7 @@ mod keys;
 mod locks;
 mod missing;
 mod order;
+mod positions;
 mod rejected;
 mod round_trip;
 mod settings;

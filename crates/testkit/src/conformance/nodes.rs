@@ -3,6 +3,7 @@ use super::{PIPELINE, Run, Subject, expect, open_as, pair};
 use crate::fixture::{fence, open_lane, token};
 use dataflow_core::{
     id::{Generation, Incarnation},
+    position::Positions,
     token::Fence,
 };
 use dataflow_sdk::{
@@ -94,4 +95,11 @@ pub(super) async fn what_is_gone_is_in_nobodys_way(subject: &dyn Subject) {
     assert!(matches!(late, Err(CommitError::Failed(Error::Fenced(_)))), "{late:?}");
     refused(subject, lane("here", "1-a", TakeOver::Nobody), "target-of-another-node", &[]).await;
     expect(subject, &[(2, "x")], "the new one alone has written").await;
+}
+
+/// Another node goes on where the lane of this one ended, in every partition.
+pub(super) async fn positions_are_taken_over(subject: &dyn Subject, positions: &Positions) {
+    let taker = opened(subject, lane("there", "1-z", TakeOver::AnotherNode)).await;
+    assert!(taker.others.iter().any(|token| token.positions == *positions), "taken over: {:?}", taker.others);
+    taker.close().await;
 }

@@ -139,7 +139,8 @@ impl Sink for Memory {
         let token = if self.delivery == DeliveryMode::Transactional { inner.tokens.get(&key).cloned() } else { None };
         let Fence { pipeline, incarnation, generation, .. } = &lane.fence;
         let other = |Token { fence, .. }: &&Token| {
-            (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation) && fence.generation != *generation
+            (&fence.pipeline, &fence.incarnation) == (pipeline, incarnation)
+                && (fence.generation != *generation || fence.lane >= lane.lanes)
         };
         let others = inner.tokens.values().filter(other).cloned().collect();
         let begins = inner.begins.clone();
