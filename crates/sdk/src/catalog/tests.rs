@@ -373,6 +373,7 @@ async fn whatever_a_connector_says_its_secrets_are_not_in_it() {
     };
     let lane = sink::OpenLane {
         fence: fence.clone(),
+        lanes: 1,
         journal: "j".into(),
         take_over: sink::TakeOver::Nobody,
         first: true,

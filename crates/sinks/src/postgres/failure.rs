@@ -1,7 +1,12 @@
 //! Interprets PostgreSQL's errors.
-use dataflow_sdk::Error;
+use crate::table::Slot;
+use arrow::array::{Array, AsArray};
+use dataflow_sdk::{Error, batch::Cells};
 use std::error::Error as _;
 use tokio_postgres::error::{DbError, SqlState};
+
+/// What precedes a value in the server's messages.
+const QUOTES: [&str; 2] = [": ", "value "];
 
 /// Classifies an error. `doing` is the attempted operation, `server` its place.
 pub(super) fn classify(doing: &str, server: &str, error: &tokio_postgres::Error) -> Error {
@@ -129,4 +134,24 @@ fn chain(error: &tokio_postgres::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The column that the server's message is about, if it names none: the only one with the value that the message
+/// quotes, or, if it quotes none, of a type that it names.
+pub(super) fn column_of(words: &str, slots: &[Slot], cells: &Cells, row: usize) -> String {
+    let text = |at: usize| cells.column(at).as_string_opt::<i32>().map(|texts| texts.value(row));
+    let quoted = |at: usize| {
+        text(at).is_some_and(|text| QUOTES.iter().any(|before| words.contains(&format!("{before}\"{text}\""))))
+    };
+    let quotes = QUOTES.iter().any(|before| words.contains(&format!("{before}\"")));
+    let named = |at: usize| words.contains(&slots[at].declared);
+    let given = (0..slots.len()).filter(|at| cells.column(*at).is_valid(row));
+    let mut found: Vec<usize> = given.filter(|at| if quotes { quoted(*at) } else { named(*at) }).collect();
+    if found.len() > 1 {
+        found.retain(|at| named(*at));
+    }
+    match found.as_slice() {
+        [only] if !words.contains("column ") => format!(" (column {})", slots[*only].column.name),
+        _ => String::new(),
+    }
 }

@@ -9,6 +9,7 @@ mod exact;
 mod failure;
 mod holders;
 mod list;
+mod locks;
 mod moment;
 mod numeric;
 mod pairs;

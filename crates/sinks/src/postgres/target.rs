@@ -3,10 +3,11 @@ use super::NAMING;
 use super::{
     definition::Definition,
     drops, durable,
+    locks::lock_ddl,
     pool::Server,
     schema::{self, Described},
     statement::Statements,
-    tokens::{self, lock_ddl},
+    tokens,
     types::{self, Wire},
 };
 use crate::table::{

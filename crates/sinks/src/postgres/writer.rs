@@ -12,19 +12,18 @@ use super::{
 use crate::{
     blocking,
     table::{
-        Claim, Layout, Options, Order, Pages, Remembered, Slot, ddl,
+        Claim, Layout, Options, Order, Pages, Remembered, ddl,
         kept::{self, Kept},
         keys::{self, Place, reject},
         order::Run,
         tokens::Found,
     },
 };
-use arrow::array::{Array, AsArray};
 use async_trait::async_trait;
 use dataflow_core::token::Token;
 use dataflow_sdk::{
     Error,
-    batch::{Cells, Column, Demand, Output, Warning},
+    batch::{Column, Demand, Output, Warning},
     sink::{CommitError, Committed, OpenLane, Opened, Writer},
 };
 use deadpool_postgres::Object;
@@ -74,8 +73,6 @@ const MAX_CONFLICTS: usize = 5;
 const MAX_LOOKS: usize = 100;
 /// From this time on a commit may be waiting for a lock.
 const LONG: Duration = Duration::from_secs(2);
-/// What precedes a value in the server's messages.
-const QUOTES: [&str; 2] = [": ", "value "];
 /// The table's definition has changed.
 const CHANGED: &str = "table-changed";
 
@@ -144,26 +141,6 @@ impl Rows {
     fn rejected(&self, refused: Refused) -> CommitError {
         let rows = refused.iter().map(|(place, cause)| reject(*place, cause));
         CommitError::Rejected(rows.collect())
-    }
-}
-
-/// The column that the server's message is about, if it names none: the only one with the value that the message
-/// quotes, or, if it quotes none, of a type that it names.
-fn column_of(words: &str, slots: &[Slot], cells: &Cells, row: usize) -> String {
-    let text = |at: usize| cells.column(at).as_string_opt::<i32>().map(|texts| texts.value(row));
-    let quoted = |at: usize| {
-        text(at).is_some_and(|text| QUOTES.iter().any(|before| words.contains(&format!("{before}\"{text}\""))))
-    };
-    let quotes = QUOTES.iter().any(|before| words.contains(&format!("{before}\"")));
-    let named = |at: usize| words.contains(&slots[at].declared);
-    let given = (0..slots.len()).filter(|at| cells.column(*at).is_valid(row));
-    let mut found: Vec<usize> = given.filter(|at| if quotes { quoted(*at) } else { named(*at) }).collect();
-    if found.len() > 1 {
-        found.retain(|at| named(*at));
-    }
-    match found.as_slice() {
-        [only] if !words.contains("column ") => format!(" (column {})", slots[*only].column.name),
-        _ => String::new(),
     }
 }
 
@@ -346,7 +323,7 @@ impl PostgresWriter {
         let (table, slots) = (&self.options.table, &rows.target.layout.slots);
         let batches = keys::batches(&rows.outputs)?;
         let cause = |place: Place, words: &str| {
-            let column = column_of(words, slots, batches[place.output], place.row);
+            let column = failure::column_of(words, slots, batches[place.output], place.row);
             keys::refused_by(table, &format!("{words}{column}"))
         };
         let found = search.found.iter().map(|(row, error)| {
