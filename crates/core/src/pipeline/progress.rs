@@ -29,6 +29,9 @@ pub struct Progress {
     /// belongs to another journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<Generation>,
+    /// Earlier generations in which no run was ever opened: what the sink has of them, too, belongs to another journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unopened: Vec<Generation>,
     /// Lanes of this generation, once it was started; [fixed](Self::fixed_lanes) once a run was opened.
     pub lanes: Option<u32>,
     /// Where this generation began, including each planned partition.
@@ -117,6 +120,11 @@ impl Progress {
     /// Whether this journal has started a generation, or a user has decided about it.
     pub fn knows(&self, generation: Generation) -> bool {
         generation == self.generation || self.known.contains(&generation)
+    }
+
+    /// The generations that came before this one.
+    pub fn before(&self) -> Vec<Generation> {
+        self.known.iter().chain(&self.unopened).copied().collect()
     }
 
     /// The number of lanes, which stays once a run was opened in this generation.
@@ -267,6 +275,9 @@ impl Progress {
             self.keep(&lane.chunks);
             self.by_lane.insert(lane.lane, lane.clone());
         }
+        let (mut known, mut unopened) = (std::mem::take(&mut self.known), std::mem::take(&mut self.unopened));
+        if self.by_lane.is_empty() { &mut unopened } else { &mut known }.push(self.generation);
+        known.extend(&next.met);
         let (mut earlier, held) = (self.counters(), self.held_by_target(&[]));
         if !self.has_committed(&[]) {
             earlier.read -= self.passed;
@@ -307,12 +318,10 @@ impl Progress {
             elsewhere = earlier.delivered.saturating_sub(there.held);
             left = there.left;
         }
-        let mut known = std::mem::take(&mut self.known);
-        known.push(self.generation);
-        known.extend(&next.met);
         *self = Self {
             generation: next.generation,
             known,
+            unopened,
             begin: next.positions.clone(),
             plan: Plan::new(),
             earlier,

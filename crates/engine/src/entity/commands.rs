@@ -186,6 +186,7 @@ impl Entity {
         let choice = Choice { to: &place, earliest: &earliest, source };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
         let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
+        let left = left || matches!(place, ResetPoint::SinkToken);
         let (settlement, decided, begun) =
             if pipeline.needs_settlement() || left || self.cell.state().is_behind() || take_over {
                 let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };

@@ -113,11 +113,15 @@ impl Entity {
                 Err(_) => return unsettled(format!("no answer within {} s", PATIENCE.as_secs())),
             }
         }
+        let begun = found.begins.remove(&pipeline.progress.generation).filter(|_| pipeline.progress.by_lane.is_empty());
         let ahead = unknown(&found.others, &pipeline.progress);
+        let there = after(&LaneProgress::default(), &ahead, &found.begins).positions;
+        if let Some(decided) = &mut found.decided {
+            decided.extend(there.clone());
+        }
         if matches!(choice, Some(Choice { to: ResetPoint::SinkToken, .. })) {
-            let positions = after(&LaneProgress::default(), &ahead, &found.begins).positions;
             for lane in &mut lanes {
-                lane.positions.retain(|partition, _| !positions.contains_key(partition));
+                lane.positions.retain(|partition, _| !there.contains_key(partition));
             }
             if let Some(first) = lanes.first_mut() {
                 *first = after(first, &ahead, &found.begins);
@@ -142,7 +146,6 @@ impl Entity {
             };
             gone.min(passed)
         });
-        let begun = found.begins.remove(&pipeline.progress.generation).filter(|_| pipeline.progress.by_lane.is_empty());
         (Settlement::Settled { lanes, met: found.met, lost }, found.decided, begun.unwrap_or_default())
     }
 
@@ -166,7 +169,7 @@ impl Entity {
             journalled: journalled.cloned(),
             counted: pipeline.progress.earlier,
             begin: pipeline.progress.begin.clone(),
-            known: pipeline.progress.known.clone(),
+            known: pipeline.progress.before(),
             earlier: pipeline.progress.left.handle.clone(),
             remembered: pipeline.progress.left.remembered.clone(),
             left: pipeline.progress.left.of.clone(),

@@ -75,7 +75,7 @@ impl Attempt<'_> {
             journalled: progress.by_lane.get(&lane).cloned(),
             counted: progress.earlier,
             begin: progress.begin.clone(),
-            known: progress.known.clone(),
+            known: progress.before(),
             earlier: progress.left.handle.clone(),
             remembered: progress.left.remembered.clone(),
             left: progress.left.of.clone(),

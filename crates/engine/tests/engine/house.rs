@@ -166,7 +166,7 @@ pub(crate) struct House {
     pub(crate) seed: u64,
     engine: Option<Engine>,
     tasks: Arc<Mortal>,
-    lanes: u32,
+    pub(crate) lanes: u32,
     commands: u64,
     /// Milliseconds that the wall clock was set back.
     pub(crate) set_back: Arc<AtomicI64>,

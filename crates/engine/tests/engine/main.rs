@@ -1,5 +1,6 @@
 //! The engine on memory parts: what a user sees when things go well, and when they don't.
 #![allow(clippy::unwrap_used)]
+mod before_the_first_start;
 mod checkpoint;
 mod checkpoints;
 mod faults;

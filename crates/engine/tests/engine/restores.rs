@@ -352,7 +352,10 @@ async fn a_generation_of_another_history_is_not_taken_for_an_own_one() {
 async fn what_is_chosen_of_an_older_journal_is_not_taken_for_the_generation_that_it_lacks() {
     let mut house = with_a_generation_since("restore-generation-journal").await;
     house.is_behind().await;
-    house.choose(ResetPoint::Journal).await;
+    let to = |force| Action::ResetCheckpoint { to: ResetPoint::Journal, force, take_over: false };
+    let ahead = house.act(to(false)).await;
+    assert!(matches!(ahead, Err(AskError::Rejected(Rejected::SinkAhead { .. }))), "{ahead:?}");
+    view(house.act(to(true)).await);
     house.start().await;
     // The ledger counts what the journal has lost of it, too.
     house.delivered(30).await;

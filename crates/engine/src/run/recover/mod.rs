@@ -43,11 +43,15 @@ pub(crate) fn recover(
     let opened = |decision, progress| LaneOpened { lane, decision, journal_sequence, token_sequence, progress };
     if let Some(newest) = ahead.last() {
         let generation = newest.fence.generation;
+        let what = match generation == progress.generation {
+            true => format!("lane {} of generation {generation}", newest.fence.lane),
+            false => format!("generation {generation}"),
+        };
         return Err(Failure::decide(
             Cause::JOURNAL_BEHIND,
             "sink",
             format!(
-                "the journal is behind the sink: the sink has tokens of generation {generation} ({}), which this \
+                "the journal is behind the sink: the sink has tokens of {what} ({}), which this \
                     journal never started. The node's folder may have been restored from a backup",
                 places(&after(&fresh, &ahead, &BTreeMap::new()).positions)
             ),
@@ -119,9 +123,10 @@ pub(crate) fn recover(
     }
 }
 
-/// The tokens of generations that this journal has never started.
+/// The tokens of generations that this journal has never started, or of lanes that its own has not.
 pub(crate) fn unknown<'a>(others: &'a [Token], progress: &Progress) -> Vec<&'a Token> {
-    others.iter().filter(|token| !progress.knows(token.fence.generation)).collect()
+    let is_known = |generation| generation != progress.generation && progress.knows(generation);
+    others.iter().filter(|token| !is_known(token.fence.generation)).collect()
 }
 
 /// Records that the target holds of [those](Progress::left) that earlier generations have delivered.
