@@ -179,12 +179,13 @@ impl Class {
     /// The cell of a number: if the column rounds but returns all digits, that of the nearest value it can hold.
     fn number(self, digits: &str) -> String {
         let exact = number(digits);
-        let is_integer = digits.parse::<i64>().is_ok();
+        let is_integer = exact[1..].parse::<i64>().is_ok();
         let count = exact.bytes().filter(u8::is_ascii_digit).count();
         let same = |rounded: String, all: &dyn Fn() -> String| number(&rounded) == exact || is_halfway(digits, &all());
         let precision = significant(digits).saturating_sub(1);
         match self {
-            // A column of doubles holds an integer if the nearest double has the same digits; others hold it as an integer.
+            // A column of doubles holds an integer if the nearest double has the same digits; others hold it exactly, however
+            // it is spelled.
             Self::Double | Self::Anything | Self::NumericJson
                 if (self == Self::Double || !is_integer) && count < 800 =>
             {
@@ -468,10 +469,21 @@ mod tests {
         for integer in ["9223372036854775808", "-9223372036854775808", "18446744073709551616", "4.611686018427388e18"] {
             let stored = integer.parse().unwrap();
             assert_eq!(Class::Double.said(integer, false), Some(Class::Double.stored_double(stored)), "{integer}");
-            assert_eq!(Class::Anything.said(integer, false), Some(Class::Anything.stored_double(stored)), "{integer}");
         }
-        let kept_as_integer = Class::Anything.stored_integer(1 << 62);
-        assert_eq!(Class::Anything.said("4.611686018427388e18", false), Some(kept_as_integer));
+        for (spelled, kept) in [
+            ("4.611686018427388e18", 4_611_686_018_427_388_000),
+            ("1000000000000001e2", 100_000_000_000_000_100),
+            ("9007199254740993.0", 9_007_199_254_740_993),
+            ("-9223372036854775808.00", i64::MIN),
+        ] {
+            for class in [Class::Anything, Class::NumericJson] {
+                assert_eq!(class.said(spelled, false), Some(class.stored_integer(kept)), "{class:?} {spelled}");
+            }
+        }
+        for beyond in ["9223372036854775808", "18446744073709551616", "1e19"] {
+            let stored = beyond.parse().unwrap();
+            assert_eq!(Class::Anything.said(beyond, false), Some(Class::Anything.stored_double(stored)), "{beyond}");
+        }
         assert_eq!(
             Class::Double.said("9007199254740994", false),
             Some(Class::Double.stored_double(9_007_199_254_740_994.0))
