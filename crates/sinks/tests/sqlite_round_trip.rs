@@ -238,6 +238,13 @@ fn digits(number: &str) -> (bool, String, i64) {
     }
 }
 
+/// Whether all digits that are stored are halfway between the value and another one of as many digits: both are the nearest.
+fn is_halfway(value: &(bool, String, i64), stored: &(bool, String, i64)) -> bool {
+    let number = |digits: &str| digits.parse::<u128>().ok();
+    let apart = number(&format!("{}0", value.1)).zip(number(&stored.1)).map(|(value, stored)| value.abs_diff(stored));
+    (value.0, value.1.len() + 1, value.2) == (stored.0, stored.1.len(), stored.2) && apart == Some(5)
+}
+
 /// Whether what is stored is the value.
 fn is_same(declared: &str, value: &str, stored: &Stored) -> bool {
     let declared = declared.to_uppercase();
@@ -254,9 +261,10 @@ fn is_same(declared: &str, value: &str, stored: &Stored) -> bool {
         "integer" => stored.text == "1" && value == "true" || stored.text == "0" && value == "false",
         "real" if is_number => {
             let count = digits(value).1.len().max(1);
-            // Halfway between two texts of the same length, the one is its shortest form and the other its rounded one.
             let shortest = digits(value) == digits(&format!("{:e}", stored.real));
-            count < 40 && (shortest || digits(value) == digits(&format!("{:.*e}", count - 1, stored.real)))
+            let rounded = digits(value) == digits(&format!("{:.*e}", count - 1, stored.real));
+            count < 40
+                && (shortest || rounded || is_halfway(&digits(value), &digits(&format!("{:.770e}", stored.real))))
         }
         "real" => false,
         "text" if declared.contains("JSON") => stored.text == value,

@@ -1,4 +1,5 @@
 //! What to do when the records behind a position are gone.
+use dataflow_sdk::Context;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,4 +16,11 @@ pub enum OnPositionLost {
     /// Go on behind the last record that is there; what is missing or passed over is counted as lost, as far as it can be
     /// told.
     Latest,
+}
+
+impl OnPositionLost {
+    /// What a reader does about it. Who reads again what a run has read decides by itself what can still be read.
+    pub(crate) fn of_reader(self, cx: &Context) -> Self {
+        if cx.again { Self::Fail } else { self }
+    }
 }

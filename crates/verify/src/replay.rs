@@ -144,8 +144,8 @@ impl<'a> Replay<'a> {
     /// Handles a position that the source does not have any more: reading continues at the first available record.
     fn lost(&mut self, partition: &Partition, earliest: Position, reason: &str, report: &mut Report) {
         let Some(part) = self.range.parts.get(partition) else { return };
-        // Another file or topic may have taken its place and starts from the beginning.
-        let goes_on = earliest.identity.is_none() && self.range.is_before(&part.at, &earliest);
+        // Another file or topic may have taken its place.
+        let goes_on = self.source.is_same(&part.end, &earliest) && self.range.is_before(&part.at, &earliest);
         let to = if goes_on { self.range.first(&earliest, &part.end) } else { part.end.clone() };
         report.missing(partition, &part.at, &to, reason);
         if let Some(part) = self.range.parts.get_mut(partition) {

@@ -49,6 +49,9 @@ pub(super) struct Handle {
     /// A hash of the last bytes that count: a file of other content is not the one that was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tail: Option<u64>,
+    /// Whether the file kept a mark of its writer: without one it is not as it was left.
+    #[serde(default)]
+    pub(super) marked: bool,
 }
 
 /// The first bytes of a file.
@@ -139,6 +142,7 @@ mod tests {
             origin: 7,
             head: Some(Head { length: 64, hash: 3 }),
             tail: Some(u64::MAX),
+            marked: true,
         }
     }
 
@@ -151,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_handle_without_a_version_is_of_the_first() {
-        let unversioned = Handle { head: None, tail: None, ..handle() };
+        let unversioned = Handle { head: None, tail: None, marked: false, ..handle() };
         assert_eq!(Handle::from_json(serde_json::from_str(GOLDEN_UNVERSIONED).unwrap()).unwrap(), unversioned);
     }
 

@@ -3,7 +3,7 @@
 //! noticed, as are lines of others. A file system without such attributes keeps none: then the journal alone tells.
 use crate::owner::Owner;
 use dataflow_core::{
-    id::{Generation, PipelineId},
+    id::{Epoch, Generation, PipelineId},
     ledger::Counters,
     position::Positions,
     token::Fence,
@@ -24,6 +24,9 @@ pub(super) struct Mark {
     #[serde(flatten)]
     pub(super) owner: Owner,
     pub(super) generation: Generation,
+    /// The rank of its last opening: an owner of before must neither cut nor write.
+    pub(super) epoch: Epoch,
+    pub(super) opening: u64,
     /// The file's length when the generation began.
     pub(super) base: u64,
     /// Where it began; none if that does not fit into an attribute.
@@ -49,6 +52,8 @@ impl Mark {
             pipeline: lane.fence.pipeline.clone(),
             owner: Owner::of(lane),
             generation: lane.fence.generation,
+            epoch: lane.fence.epoch,
+            opening: lane.fence.opening,
             base,
             begin: same.map_or_else(|| Some(lane.begin.clone()), |mark| mark.begin),
             counted,
@@ -70,6 +75,14 @@ impl Mark {
     /// Whether the journal that opens has never started the generation that wrote to the file last.
     pub(super) fn is_unknown(&self, lane: &OpenLane) -> bool {
         self.generation != lane.fence.generation && !lane.known.contains(&self.generation)
+    }
+
+    /// Whether a later owner has opened the file since the one that opens. A generation that the journal knows of by a user's
+    /// choice is over.
+    pub(super) fn fences(&self, lane: &OpenLane) -> bool {
+        let of_journal = self.pipeline == lane.fence.pipeline && self.owner == Owner::of(lane);
+        let goes_on = self.generation == lane.fence.generation || self.is_unknown(lane);
+        of_journal && goes_on && (self.epoch, self.opening) > lane.fence.rank()
     }
 
     pub(super) fn read(file: &File) -> Option<Self> {

@@ -56,22 +56,27 @@ pub(super) fn open(config: &FileSink, paths: &Paths, lane: &OpenLane, wanted: &W
     }
     let there =
         There { path, file: &file, id: FileId::from(&metadata), length: metadata.len(), mark: Mark::read(&file) };
-    // What it has to replace, it need not go on after.
     let replaces = journalled.is_none() && config.if_exists == IfExists::Replace && lane.first;
-    let taken_over = !replaces && there.is_taken_over(lane)?;
-    let (handle, fresh) = match journalled.as_ref().filter(|_| !taken_over) {
+    let taken_over = there.is_taken_over(lane, replaces)?;
+    let (mut handle, fresh) = match journalled.as_ref().filter(|_| !taken_over) {
         Some(handle) => (there.check(handle, lane)?, false),
         None => {
             let earlier = journalled.as_ref().or(earlier.as_ref());
             (there.begin(config.if_exists, lane, earlier, taken_over)?, true)
         }
     };
+    if let Some(mark) = there.mark.as_ref().filter(|mark| mark.fences(lane)) {
+        let (path, Mark { epoch, opening, .. }) = (path.display(), mark);
+        return Err(Error::Fenced(format!("{path} was opened by a later owner (epoch {epoch}, opening {opening})")));
+    }
     if there.length > handle.length {
         file.set_len(handle.length).map_err(|error| on_disk::failure("cut back", path, &error))?;
     }
     let mut mark = Mark::new(lane, there.mark, handle.base, handle.length);
     let begins = mark.begin.iter().map(|begin| (mark.generation, begin.clone())).collect();
-    let warnings = mark.write(&file).err().map(|error| no_mark(path, &error)).into_iter().collect();
+    let marked = mark.write(&file);
+    handle.marked = marked.is_ok();
+    let warnings = marked.err().map(|error| no_mark(path, &error)).into_iter().collect();
     let compression = config.compression.unwrap_or_else(|| Compression::of(path));
     let csv = Csv { delimiter: config.delimiter as u8, quote: config.quote as u8 };
     if fresh {
@@ -221,15 +226,28 @@ fn long_enough(path: &Path, found: u64, handle: &Handle) -> Result<(), Error> {
     Err(Error::contradicts("file-too-short", message, RESET))
 }
 
+/// The file has lost its mark, so that whose it is that comes after the `own` bytes that the journal counts can't be told.
+fn unmarked(path: &Path, found: u64, own: u64) -> Error {
+    let (path, more) = (path.display(), found - own);
+    let message = format!(
+        "{path} has lost the extended attribute that names its writer, so nothing tells who wrote the {more} bytes after \
+            the {own} that the journal counts"
+    );
+    Error::contradicts("file-changed", message, choice(own))
+}
+
 /// Somebody else has written after the `own` bytes of this pipeline.
 fn appended(path: &Path, found: u64, own: u64, by: Option<&Mark>) -> Error {
     let (path, more) = (path.display(), found - own);
     let by = by.map_or("somebody else".into(), |mark| format!("pipeline {}", mark.pipeline));
     let message = format!("{by} has written to {path}: it has {more} bytes after the {own} that this pipeline wrote");
-    let fix = format!(
+    Error::contradicts("file-changed", message, choice(own))
+}
+
+fn choice(own: u64) -> String {
+    format!(
         "choose: set the checkpoint to \"journal\" to continue after the existing content, or remove the additions (keep the first {own} bytes) and start again"
-    );
-    Error::contradicts("file-changed", message, fix)
+    )
 }
 
 /// The file that is there.
@@ -242,11 +260,15 @@ struct There<'a> {
 }
 
 impl There<'_> {
-    /// Whether another of this pipeline wrote to it last, and is to be taken over.
-    fn is_taken_over(&self, lane: &OpenLane) -> Result<bool, Error> {
+    /// Whether another of this pipeline wrote to it last, and is to be taken over. Who `replaces` what was there need not go on
+    /// after it, unless its own journal is older than that.
+    fn is_taken_over(&self, lane: &OpenLane, replaces: bool) -> Result<bool, Error> {
         match &self.mark {
             Some(Mark { pipeline, owner, .. })
-                if *pipeline == lane.fence.pipeline && *owner != Owner::of(lane) && self.length > 0 =>
+                if *pipeline == lane.fence.pipeline
+                    && *owner != Owner::of(lane)
+                    && self.length > 0
+                    && (!replaces || owner.journal == lane.journal) =>
             {
                 owner.is_taken_over(lane, &self.path.display().to_string())
             }
@@ -274,6 +296,7 @@ impl There<'_> {
             Some(Mark { left: Some(left), .. }) if self.length > (*left).max(handle.length) => {
                 Err(appended(self.path, self.length, (*left).max(handle.length), None))
             }
+            None if more && handle.marked => Err(unmarked(self.path, self.length, handle.length)),
             _ => Ok(Handle { path: self.path.to_owned(), tail: Some(tail), ..handle.clone() }),
         }
     }
@@ -324,7 +347,7 @@ impl There<'_> {
         let FileId { device, inode } = self.id;
         let origin = earlier.map_or(base, |earlier| earlier.origin);
         let path = self.path.to_owned();
-        let handle = Handle { path, device, inode, length: base, base, origin, head: None, tail: None };
+        let handle = Handle { path, device, inode, length: base, base, origin, head: None, tail: None, marked: false };
         handle.sealed(self.file).map_err(|error| on_disk::failure("look at", self.path, &error))
     }
 

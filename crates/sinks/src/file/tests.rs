@@ -1,10 +1,15 @@
 #![allow(clippy::unwrap_used)]
 use super::FileSink;
 use async_trait::async_trait;
-use dataflow_core::{id::Generation, ledger::Counters, pipeline::event::LaneProgress, token::Fence};
+use dataflow_core::{
+    id::{Generation, Incarnation},
+    ledger::Counters,
+    pipeline::event::LaneProgress,
+    token::Fence,
+};
 use dataflow_sdk::{
     Error, SinkConfig,
-    sink::{CommitError, OpenLane, Opened, Seal, Sealed, Sink},
+    sink::{CommitError, OpenLane, Opened, Seal, Sealed, Sink, TakeOver},
 };
 use dataflow_testkit::{
     conformance::{self, Subject},
@@ -277,6 +282,67 @@ async fn what_another_history_of_the_pipeline_wrote_is_told_of() {
         );
         assert_eq!(target.text(), written);
     }
+}
+
+/// Whoever has removed the attribute, or written the file anew in its place.
+#[tokio::test]
+async fn nothing_is_cut_off_a_file_that_has_lost_its_mark() {
+    let target = Target::new("out.txt", json!({}));
+    let old = target.write(None, 1, "a").await;
+    let new = target.write(Some(old.clone()), 2, "b").await;
+    let written = target.text();
+    let file = std::fs::OpenOptions::new().write(true).open(target.path()).unwrap();
+    rustix::fs::fremovexattr(&file, "user.dataflow").unwrap();
+    let error = target.try_open(Some(old.clone())).await.unwrap_err();
+    assert!(error.code() == "file-changed" && error.to_string().contains("extended attribute"), "{error}");
+    assert_eq!(target.text(), written);
+    // The user goes on after it, or the journal counts all of it.
+    target.open_in(2, None).await.unwrap();
+    rustix::fs::fremovexattr(&file, "user.dataflow").unwrap();
+    lose(&target, Some(new.clone())).await;
+    target.try_open(Some(new)).await.unwrap();
+    assert_eq!(target.text(), written, "what no journal counts is cut off a file that has a mark again");
+}
+
+/// It was frozen while it opened the file; the journal counts what the later owner has written, though the file doesn't say so yet.
+#[tokio::test]
+async fn an_owner_of_before_neither_cuts_nor_writes() {
+    let target = Target::new("out.txt", json!({}));
+    let old = target.write(None, 1, "a").await;
+    let opening = |epoch, opening| {
+        let fence = Fence { opening, ..fence("p", epoch) };
+        let journalled = Some(LaneProgress { handle: Some(old.clone()), ..LaneProgress::default() });
+        OpenLane { first: false, journalled, ..open_lane(&fence) }
+    };
+    let later = opening(2, 5);
+    let mut opened = target.sink().open(&context("p"), later.clone()).await.unwrap();
+    let rows = [output(&opened.demand, 0, &[(Some(2), Some("b"))])];
+    opened.writer.commit(&rows, &token(&later.fence, 1)).await.unwrap();
+    opened.writer.seal(Seal::Due).await.unwrap();
+    opened.writer.close().await;
+    let written = target.text();
+    for lane in [opening(1, 9), opening(2, 4)] {
+        let error = target.sink().open(&context("p"), lane).await.unwrap_err();
+        assert!(matches!(&error, Error::Fenced(message) if message.contains("epoch 2")), "{error}");
+        assert_eq!(target.text(), written);
+    }
+    target.sink().open(&context("p"), opening(2, 6)).await.unwrap();
+}
+
+/// A pipeline that a restored journal has forgotten, and that was created and started since.
+#[tokio::test]
+async fn what_a_forgotten_pipeline_delivered_is_not_replaced() {
+    let target = Target::new("out.txt", json!({"ifExists": "replace"}));
+    target.write(None, 1, "a").await;
+    let written = target.text();
+    let anew = Fence { incarnation: Incarnation::try_from("0-before").unwrap(), ..fence("p", 1) };
+    let lane = || OpenLane { take_over: TakeOver::Nobody, ..open_lane(&anew) };
+    let error = target.sink().open(&context("p"), lane()).await.unwrap_err();
+    assert_eq!(error.code(), "journal-behind", "{error}");
+    assert_eq!(target.text(), written);
+    let chosen = OpenLane { take_over: TakeOver::Later, ..lane() };
+    target.sink().open(&context("p"), chosen).await.unwrap();
+    assert_eq!(target.text(), written, "it goes on after it");
 }
 
 #[tokio::test]

@@ -378,7 +378,8 @@ impl Source for FileSource {
             return Ok(Box::new(Nothing { bounded: !self.follow }));
         }
         cx.paths.admit_pattern(&self.path)?;
-        let (source, cx) = (self.clone(), cx.clone());
+        let (mut source, cx) = (self.clone(), cx.clone());
+        source.on_position_lost = source.on_position_lost.of_reader(&cx);
         let positions = if cx.again { lost::again(&lane.positions) } else { lane.positions };
         match self.follow {
             true => {

@@ -339,7 +339,8 @@ impl Source for KafkaSource {
     }
 
     async fn open(&self, cx: &Context, lane: Assignment) -> Result<Box<dyn Reader>, Error> {
-        let (source, cx) = (self.clone(), cx.clone());
+        let (mut source, cx) = (self.clone(), cx.clone());
+        source.on_position_lost = source.on_position_lost.of_reader(&cx);
         Ok(Box::new(blocking("Kafka", move || reader::open(source, &cx, lane)).await?))
     }
 
