@@ -1,6 +1,7 @@
 //! Records that could not be processed.
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 /// A page of dead letters.
@@ -13,7 +14,7 @@ pub struct DeadLetterPage {
 }
 
 /// A record that could not be processed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetter {
     /// Its number, from 1.
@@ -25,6 +26,9 @@ pub struct DeadLetter {
     /// Of a file that is still there, and not compressed: the line at which it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+    /// The generation that read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
     /// The record's id.
     pub record_id: String,
     /// Where it failed: `decode`, `transforms[1]`, `sink`.
@@ -49,11 +53,24 @@ pub struct DeadLetter {
     /// The original bytes in base64, if they are not UTF-8. Not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_base64: Option<String>,
+    /// The record's key as text, if it is UTF-8. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The record's key in base64, if it is not UTF-8. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_base64: Option<String>,
+    /// What came with the record: `headers`, or the metadata of a pushed one. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub metadata: Option<Box<RawValue>>,
+    /// The record's own time. Not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<String>,
 }
 
 impl DeadLetter {
-    /// Bytes as `original`, if they are UTF-8, otherwise as `original_base64`.
-    pub fn originals(bytes: Option<Vec<u8>>) -> (Option<String>, Option<String>) {
+    /// Bytes as text, if they are UTF-8, otherwise in base64.
+    pub fn written(bytes: Option<Vec<u8>>) -> (Option<String>, Option<String>) {
         match bytes.map(String::from_utf8) {
             None => (None, None),
             Some(Ok(text)) => (Some(text), None),

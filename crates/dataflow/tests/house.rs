@@ -243,11 +243,10 @@ fn the_page_on_architecture_knows_the_tree() {
 #[test]
 fn files_stay_small() {
     /// Longer than the rest: to be split, and until then not to grow.
-    const LONG: [(&str, usize); 9] = [
-        ("engine/src/dead_letters.rs", 410),
+    const LONG: [(&str, usize); 8] = [
         ("sinks/src/postgres/tokens.rs", 480),
         ("sinks/src/postgres/writer.rs", 570),
-        ("sinks/src/table/audit/value.rs", 480),
+        ("sinks/src/table/audit/value.rs", 450),
         ("sources/src/file/mod.rs", 480),
         ("sources/src/kafka/client.rs", 410),
         ("journal/src/stored/v1/parts.rs", 410),

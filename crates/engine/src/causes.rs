@@ -252,6 +252,7 @@ mod tests {
             partition: "in".into(),
             position: number.to_string(),
             line: None,
+            generation: None,
             record_id: String::new(),
             stage: "sink".into(),
             code: "type-mismatch".into(),
@@ -261,6 +262,7 @@ mod tests {
             hash: None,
             header: None,
             original: None,
+            sent: Default::default(),
         }
     }
 

@@ -1,9 +1,13 @@
 //! Dead letters: how a commit's are stored in a chunk, and how they are found again by number.
+mod stored;
+
+pub(crate) use stored::encode;
+
 use crate::answers::DeadLetters;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkName, ChunkRef, Content},
+    id::Generation,
     limits::JOINED_LETTERS,
     time::Timestamp,
     token::Fence,
@@ -11,7 +15,7 @@ use dataflow_core::{
 use dataflow_journal::{Error, Journal};
 use dataflow_sdk::{
     batch::Dead,
-    records::{Layout, Records},
+    records::{Layout, Records, Slices},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -27,6 +31,8 @@ pub struct DeadLetter {
     pub position: String,
     /// Of a file that is still there, and not compressed: the line at which it begins.
     pub line: Option<u64>,
+    /// The generation that read it; none: the journal does not have it.
+    pub generation: Option<Generation>,
     /// The record's id.
     pub record_id: String,
     /// Where it failed: `decode`, `transforms[1]`, `sink`.
@@ -45,85 +51,19 @@ pub struct DeadLetter {
     pub header: Option<String>,
     /// Its bytes, as far as they were kept. Not in lists.
     pub original: Option<Vec<u8>>,
+    /// What came with the bytes. Not in lists.
+    pub sent: Sent,
 }
 
-/// Dead letters of one commit, or of several that were joined, as they are stored. What was ever written stays readable: a shape that has to change
-/// becomes another variant, with a golden file of its own in `golden/dead-letters/`.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "v")]
-enum Stored {
-    #[serde(rename = "1")]
-    V1 { letters: Vec<LetterV1> },
-}
-
-/// A dead letter as version 1 stores it. The letters before it number it.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LetterV1 {
-    partition: String,
-    position: String,
-    record_id: String,
-    stage: String,
-    code: String,
-    cause: String,
-    at: Option<Timestamp>,
-    length: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hash: Option<String>,
-    /// Of CSV.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    header: Option<String>,
-    /// As text, if they are UTF-8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    original: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    original_base64: Option<String>,
-}
-
-impl From<DeadLetter> for LetterV1 {
-    fn from(letter: DeadLetter) -> Self {
-        let (original, original_base64) = match letter.original.map(String::from_utf8) {
-            None => (None, None),
-            Some(Ok(text)) => (Some(text), None),
-            Some(Err(bytes)) => (None, Some(BASE64_STANDARD.encode(bytes.as_bytes()))),
-        };
-        Self {
-            partition: letter.partition,
-            position: letter.position,
-            record_id: letter.record_id,
-            stage: letter.stage,
-            code: letter.code,
-            cause: letter.cause,
-            at: letter.at,
-            length: letter.length,
-            hash: letter.hash,
-            header: letter.header,
-            original,
-            original_base64,
-        }
-    }
-}
-
-impl TryFrom<LetterV1> for DeadLetter {
-    type Error = base64::DecodeError;
-    fn try_from(letter: LetterV1) -> Result<Self, Self::Error> {
-        let bytes = letter.original_base64.map(|text| BASE64_STANDARD.decode(text)).transpose()?;
-        Ok(Self {
-            number: 0,
-            partition: letter.partition,
-            position: letter.position,
-            line: None,
-            record_id: letter.record_id,
-            stage: letter.stage,
-            code: letter.code,
-            cause: letter.cause,
-            at: letter.at,
-            length: letter.length,
-            hash: letter.hash,
-            header: letter.header,
-            original: letter.original.map(String::into_bytes).or(bytes),
-        })
-    }
+/// What a record came with beside its bytes: all that is needed to send it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its own metadata (headers), a JSON object.
+    pub metadata: Option<String>,
+    /// Its time.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// The name of the chunk of a commit's dead letters.
@@ -156,16 +96,23 @@ pub(crate) fn commit_of(id: &ChunkId) -> Option<u64> {
     }
 }
 
-/// A dead letter of a record, not yet numbered.
-pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLetter {
+/// A dead letter of a record that a generation has read, not yet numbered.
+pub(crate) fn letter(records: &Records, dead: &Dead, generation: Generation, at: Timestamp) -> DeadLetter {
     let row = dead.row as usize;
     let bytes = records.bytes(row);
     let oversized = records.oversized.iter().find(|oversized| oversized.row == dead.row);
+    let own = |slices: &Option<Slices>| Some(slices.as_ref()?.get(row)?.to_vec());
+    let sent = Sent {
+        key: own(&records.keys),
+        metadata: own(&records.metadata).and_then(|json| String::from_utf8(json).ok()),
+        timestamp: records.timestamps.as_ref().and_then(|times| times[row]).map(Timestamp),
+    };
     DeadLetter {
         number: 0,
         partition: records.partition.to_string(),
         position: records.before(row).at.to_string(),
         line: None,
+        generation: Some(generation),
         record_id: records.id(row),
         stage: dead.stage.clone(),
         code: dead.code.into(),
@@ -178,24 +125,8 @@ pub(crate) fn letter(records: &Records, dead: &Dead, at: Timestamp) -> DeadLette
             Layout::Json => None,
         },
         original: bytes.map(Into::into),
+        sent,
     }
-}
-
-/// The body of a chunk of dead letters.
-pub(crate) fn encode(letters: Vec<DeadLetter>) -> Result<Bytes, serde_json::Error> {
-    let letters = letters.into_iter().map(LetterV1::from).collect();
-    serde_json::to_vec(&Stored::V1 { letters }).map(Bytes::from)
-}
-
-/// The letters of a chunk, not yet numbered.
-fn decode(body: &[u8]) -> Result<Vec<DeadLetter>, String> {
-    let stored = stored(body).map_err(|error| error.to_string())?;
-    stored.into_iter().map(DeadLetter::try_from).collect::<Result<_, _>>().map_err(|error| error.to_string())
-}
-
-fn stored(body: &[u8]) -> Result<Vec<LetterV1>, serde_json::Error> {
-    let Stored::V1 { letters } = serde_json::from_slice(body)?;
-    Ok(letters)
 }
 
 /// Most bytes that are joined into one chunk.
@@ -215,24 +146,23 @@ pub(crate) async fn join(journal: &Journal, chunks: &[ChunkRef]) -> Result<(usiz
             Ok(None) | Err(_) => break,
         };
         bytes += body.len();
-        let Ok(letters) = stored(&body) else { break };
+        let Ok(letters) = stored::stored(&body) else { break };
         if bytes > JOINED_BYTES {
             break;
         }
         joined.extend(letters);
         count += 1;
     }
-    let body = serde_json::to_vec(&Stored::V1 { letters: joined }).map_err(|error| error.to_string())?;
-    Ok((count, body.into()))
+    let body = stored::joined(joined).map_err(|error| error.to_string())?;
+    Ok((count, body))
 }
 
 /// The letters of a chunk, not yet numbered. Where it is not there, as in a journal that is older than its sink, each of
 /// them says so.
 async fn letters(journal: &Journal, chunk: &ChunkRef) -> Result<Vec<DeadLetter>, Error> {
     match journal.chunk(&chunk.id).await? {
-        Some(body) => {
-            decode(&body).map_err(|error| Error::Corrupt(format!("the chunk {} can't be read: {error}", chunk.id)))
-        }
+        Some(body) => stored::decode(&body)
+            .map_err(|error| Error::Corrupt(format!("the chunk {} can't be read: {error}", chunk.id))),
         None => Ok(vec![missing(chunk); usize::try_from(chunk.records).unwrap_or(usize::MAX)]),
     }
 }
@@ -244,6 +174,7 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
         partition: String::new(),
         position: String::new(),
         line: None,
+        generation: None,
         record_id: String::new(),
         stage: "journal".into(),
         code: "letter-missing".into(),
@@ -257,6 +188,7 @@ fn missing(chunk: &ChunkRef) -> DeadLetter {
         hash: None,
         header: None,
         original: None,
+        sent: Sent::default(),
     }
 }
 
@@ -347,7 +279,7 @@ pub(crate) async fn whole(
 
 /// A page of these, without their bytes.
 pub(crate) fn shortened(letters: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetters {
-    let short = |letter| DeadLetter { header: None, original: None, ..letter };
+    let short = |letter| DeadLetter { header: None, original: None, sent: Sent::default(), ..letter };
     paged(letters.into_iter().map(short).collect(), chunks)
 }
 
@@ -355,56 +287,4 @@ fn paged(letters: Vec<DeadLetter>, chunks: &[ChunkRef]) -> DeadLetters {
     let total: u64 = chunks.iter().map(|chunk| chunk.records).sum();
     let next = letters.last().map(|letter| letter.number).filter(|last| *last < total);
     DeadLetters { letters, next }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::{DeadLetter, decode, encode};
-    use dataflow_core::time::Timestamp;
-
-    /// Never changed: chunks of this shape are stored.
-    const GOLDEN_V1: &str = include_str!("../golden/dead-letters/v1.json");
-
-    /// One with all that can be there, one whose bytes are no text, one of which nothing was kept.
-    fn letters() -> Vec<DeadLetter> {
-        let text = DeadLetter {
-            number: 0,
-            partition: "orders/0".into(),
-            position: "41".into(),
-            line: None,
-            record_id: "orders/0:41".into(),
-            stage: "transforms[1]".into(),
-            code: "type-mismatch".into(),
-            cause: "\"zwölf\" is no number".into(),
-            at: Some(Timestamp(1_767_225_600_123)),
-            length: 9_007_199_254_740_993,
-            hash: Some("9f86d081884c7d65".into()),
-            header: Some("age,name".into()),
-            original: Some("{\"age\":\"zwölf\"}\n".into()),
-        };
-        let bytes = DeadLetter {
-            position: "42".into(),
-            length: 2,
-            hash: None,
-            header: None,
-            original: Some(vec![0xff, 0xfe]),
-            ..text.clone()
-        };
-        let none = DeadLetter { position: "43".into(), length: 0, original: None, ..bytes.clone() };
-        vec![text, bytes, none]
-    }
-
-    #[test]
-    fn the_golden_chunk_of_version_1_is_read_and_written() {
-        let written = encode(letters()).unwrap();
-        assert_eq!(std::str::from_utf8(&written).unwrap(), GOLDEN_V1.trim_end());
-        assert_eq!(decode(GOLDEN_V1.as_bytes()).unwrap(), letters());
-    }
-
-    #[test]
-    fn an_unknown_version_is_no_chunk() {
-        assert!(decode(br#"{"v":"2","letters":[]}"#).is_err());
-        assert!(decode(br#"{"letters":[]}"#).is_err());
-    }
 }

@@ -4,6 +4,7 @@ use dataflow_engine::{
     answers::{DeadLetter, DeadLetters},
     causes::{Cause, DeadLettersByCause, Example},
 };
+use serde_json::value::RawValue;
 
 /// A page of dead letters.
 pub fn dead_letters(found: DeadLetters) -> shown::DeadLetterPage {
@@ -12,12 +13,14 @@ pub fn dead_letters(found: DeadLetters) -> shown::DeadLetterPage {
 
 /// A dead letter: its bytes as text, or in base64 if they are not UTF-8.
 pub fn dead_letter(letter: DeadLetter) -> shown::DeadLetter {
-    let (original, original_base64) = shown::DeadLetter::originals(letter.original);
+    let (original, original_base64) = shown::DeadLetter::written(letter.original);
+    let (key, key_base64) = shown::DeadLetter::written(letter.sent.key);
     shown::DeadLetter {
         number: letter.number,
         partition: letter.partition,
         position: letter.position,
         line: letter.line,
+        generation: letter.generation.map(|generation| generation.to_string()),
         record_id: letter.record_id,
         stage: letter.stage,
         code: letter.code,
@@ -28,6 +31,10 @@ pub fn dead_letter(letter: DeadLetter) -> shown::DeadLetter {
         header: letter.header,
         original,
         original_base64,
+        key,
+        key_base64,
+        metadata: letter.sent.metadata.and_then(|json| RawValue::from_string(json).ok()),
+        timestamp: letter.sent.timestamp.map(|at| at.to_string()),
     }
 }
 

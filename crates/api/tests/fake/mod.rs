@@ -200,6 +200,7 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
         partition: "in.jsonl".into(),
         position: "17".into(),
         line: None,
+        generation: None,
         record_id: "in.jsonl/17".into(),
         stage: "decode".into(),
         code: "not-json".into(),
@@ -209,6 +210,7 @@ fn answer(view: PipelineSnapshot, query: Query) -> Result<Reply, AskError> {
         hash: None,
         header: None,
         original: [b"{,}".to_vec(), vec![0xff, 0xef]].get(number as usize - 1).cloned(),
+        sent: Default::default(),
     };
     Ok(match query {
         Query::State => Reply::Pipeline(Box::new(view)),

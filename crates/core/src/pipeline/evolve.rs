@@ -130,7 +130,7 @@ fn follow(id: &PipelineId, mut state: State, event: &RecordedEvent) -> Option<St
             if to == Event::BEGINNING && pipeline.pushes.is_none() {
                 pipeline.progress.begin_anew();
             }
-            Some(to_be_started_by_a_user(state))
+            Some(decided(state))
         }
         Event::PipelineDeleted => deleted(state, event.at),
     }
@@ -336,13 +336,20 @@ fn deleted(state: State, at: Timestamp) -> Option<State> {
     }
 }
 
-/// What a pipeline that does not run is after a user has changed what it does or where it goes on: a completed one is
-/// only stopped, since there may be more to do; a failed one is not started again by itself. (An update of one that would be
-/// is followed by its start.)
+/// What a pipeline that does not run is after a user has changed what it does: a completed one is only stopped, since there
+/// may be more to do; a failed one is not started again by itself. (An update of one that would be is followed by its start.)
 fn to_be_started_by_a_user(state: State) -> State {
     match state {
-        State::Completed(pipeline) => State::Stopped(pipeline),
         State::Failed(failed) => State::Failed(Box::new(Failed { restart_at: None, ..*failed })),
+        state => decided(state),
+    }
+}
+
+/// What a pipeline that does not run is after a user has decided where it goes on: what it ended with is over.
+fn decided(state: State) -> State {
+    match state {
+        State::Completed(pipeline) => State::Stopped(pipeline),
+        State::Failed(failed) => State::Stopped(Box::new(failed.pipeline)),
         State::Empty | State::Configured(_) | State::Running(_) | State::Stopped(_) | State::Deleted(_) => state,
     }
 }

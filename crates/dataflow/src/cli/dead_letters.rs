@@ -9,7 +9,7 @@ use super::{
 use clap::Subcommand;
 use dataflow_api::views;
 use dataflow_api_types::{DeadLetter, DeadLetterPage, DeadLettersByCause};
-use dataflow_core::id::PipelineId;
+use dataflow_core::id::{Generation, PipelineId};
 use std::{
     collections::BTreeSet,
     io::{self, Write},
@@ -42,7 +42,7 @@ pub(super) enum Command {
         number: u64,
     },
     /// Print the original bytes of all, one a line, CSV after its header: to correct them, and read them again from a
-    /// file.
+    /// file. With --output json: each as a JSON object with its key, headers and time, too.
     Export {
         #[command(flatten)]
         of: Of,
@@ -52,7 +52,20 @@ pub(super) enum Command {
         /// Only those of this partition, as `list` shows it: the file, of a file source.
         #[arg(long)]
         partition: Option<String>,
+        /// Only those of this generation: `2`, or `2-5f3a`.
+        #[arg(long, value_parser = generation)]
+        generation: Option<String>,
     },
+}
+
+/// A generation, or the number of some.
+fn generation(text: &str) -> Result<String, String> {
+    match text.parse::<u64>() {
+        Ok(_) => Ok(text.into()),
+        Err(_) => {
+            Generation::try_from(text).map(|generation| generation.to_string()).map_err(|error| error.to_string())
+        }
+    }
 }
 
 /// Whose dead letters.
@@ -72,7 +85,9 @@ pub(super) async fn main(command: Command, output: Output) -> Result<Outcome, Fa
         Command::List { of, limit, after } => list(&of.open().await?, &of, limit, after, output).await?,
         Command::Causes { of } => by_cause(&of.open().await?, output).await?,
         Command::Get { of, number } => get(&of.open().await?, number, output).await?,
-        Command::Export { of, after, partition } => export(&of.open().await?, after, partition.as_deref()).await?,
+        Command::Export { of, after, partition, generation } => {
+            export(&of.open().await?, after, &Chosen { partition, generation }, output).await?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -241,14 +256,39 @@ struct Exported {
     others: u64,
 }
 
-async fn export(letters: &Letters, mut after: u64, partition: Option<&str>) -> Result<(), Failure> {
+/// Which letters are to be exported.
+struct Chosen {
+    partition: Option<String>,
+    generation: Option<String>,
+}
+
+impl Chosen {
+    fn is_of_partition(&self, letter: &DeadLetter) -> bool {
+        self.partition.as_ref().is_none_or(|wanted| letter.partition == *wanted)
+    }
+
+    fn is_of_generation(&self, letter: &DeadLetter) -> bool {
+        let Some(wanted) = &self.generation else { return true };
+        let Some(own) = &letter.generation else { return false };
+        own == wanted || own.split_once('-').is_some_and(|(number, _)| number == wanted)
+    }
+}
+
+async fn export(letters: &Letters, mut after: u64, chosen: &Chosen, output: Output) -> Result<(), Failure> {
     let (mut exported, mut others) = (Exported::default(), BTreeSet::new());
     loop {
         let page = letters.whole(after).await?;
         for letter in page.items {
-            if partition.is_some_and(|wanted| letter.partition != wanted) {
+            if !chosen.is_of_partition(&letter) {
                 others.insert(letter.partition);
-            } else if exported.write(letter).is_err() {
+                continue;
+            }
+            let written = match output {
+                _ if !chosen.is_of_generation(&letter) => continue,
+                Output::Json => exported.write_whole(&letter),
+                Output::Table => exported.write(letter),
+            };
+            if written.is_err() {
                 return Ok(()); // the reader has gone away
             }
         }
@@ -257,7 +297,7 @@ async fn export(letters: &Letters, mut after: u64, partition: Option<&str>) -> R
             None => break,
         }
     }
-    if let Some(wanted) = partition.filter(|_| exported.is_empty()) {
+    if let Some(wanted) = chosen.partition.as_ref().filter(|_| exported.is_empty() && chosen.generation.is_none()) {
         others.extend(letters.partitions().await?);
         if !others.contains(wanted) {
             let known: Vec<_> = others.into_iter().take(NAMED).collect();
@@ -298,6 +338,14 @@ impl Exported {
         }
         self.kept += 1;
         io::stdout().lock().write_all(&bytes)
+    }
+
+    /// Writes all that is known of the record, as one line of JSON.
+    fn write_whole(&mut self, letter: &DeadLetter) -> io::Result<()> {
+        let mut line = serde_json::to_vec(letter)?;
+        line.push(b'\n');
+        self.kept += 1;
+        io::stdout().lock().write_all(&line)
     }
 
     fn say(&self) {

@@ -7,6 +7,7 @@ mod mark;
 mod missing;
 mod open;
 mod ruled;
+mod still;
 #[cfg(test)]
 mod tests;
 mod writer;

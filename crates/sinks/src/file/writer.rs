@@ -4,7 +4,8 @@ use super::{
     handle::Handle,
     lines::{self, Csv},
     mark::Mark,
-    open::{demand, still},
+    open::demand,
+    still::still,
 };
 use crate::{blocking, on_disk};
 use async_trait::async_trait;

@@ -6,8 +6,8 @@ use crate::{
     warned::Warned,
 };
 
-/// Only while it does not run. Starts a new generation; a completed pipeline is then stopped, a failed one waits for a
-/// user. Of pushed records, "the beginning" is the first record that is not yet behind the checkpoint.
+/// Only while it does not run. Starts a new generation; a completed or failed pipeline is then stopped, and its error is gone.
+/// Of pushed records, "the beginning" is the first record that is not yet behind the checkpoint.
 pub(in crate::pipeline) fn reset_checkpoint(
     state: &State,
     command: &Command,

@@ -240,6 +240,7 @@ impl Committer {
     ) -> Result<Token, Failure> {
         let now = self.clock.now();
         let mut token = Token::clone(&self.token);
+        let generation = token.fence.generation;
         token.sequence += 1;
         token.counters.batches += 1;
         let mut letters: Vec<DeadLetter> = Vec::new();
@@ -248,7 +249,7 @@ impl Committer {
             token.positions.extend(records.beside.clone());
             token.positions.insert(records.partition.clone(), records.to.clone());
             token.counters.add(&fates.counters(output));
-            letters.extend(fates.dead.iter().map(|dead| dead_letters::letter(records, dead, now)));
+            letters.extend(fates.dead.iter().map(|dead| dead_letters::letter(records, dead, generation, now)));
         }
         token.warnings.put(&self.warned.coded(Warned::ROWS_SWALLOWED));
         if !warned.is_empty() {

@@ -2,6 +2,7 @@
 //! by value, in a notation that shares no code with the writer.
 mod differences;
 mod expected;
+mod number;
 mod value;
 
 pub use expected::{Column, Equal, Expected, Said, Same};
