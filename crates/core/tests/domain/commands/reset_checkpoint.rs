@@ -2,7 +2,7 @@ use dataflow_core::{
     id::{Epoch, RunId},
     ledger::Counters,
     pipeline::{
-        CommandKind, Event, State, Status,
+        CommandKind, Event, Status,
         command::Settlement,
         event::{LaneProgress, Lost},
         testing::*,
