@@ -81,7 +81,8 @@ pub(super) fn cause(path: &str, name: &str, cell: Cell, text: &Text<'_>, asked: 
         Kind::False => "false".into(),
         Kind::Null | Kind::Missing => "null".into(),
     };
-    let ty = asked.ty.map(|ty| format!(" ({ty})")).unwrap_or_default();
+    let named = |ty: &String| asked.what.to_lowercase().ends_with(ty);
+    let ty = asked.ty.map(|ty| ty.to_string()).filter(|ty| !named(ty)).map(|ty| format!(" ({ty})")).unwrap_or_default();
     let mut cause = if path.is_empty() { value } else { format!("field {path:?} has {value}") };
     if !why.is_empty() {
         cause.push(' ');

@@ -124,8 +124,9 @@ impl<'a> Builder<'a> {
         let name = |name: &String| if name == NOW { "timestamp".into() } else { name.clone() };
         self.metadata.extend(read.map(|read| (format!("{}.{field}", self.stage), name(read))));
         let reread = self.inputs.reread.iter().skip(reread);
+        let untyped = self.cx.source.untyped;
         let reread: Vec<Reread> =
-            reread.map(|((from, want), (name, to))| Reread::new(*from, *to, name, *want)).collect();
+            reread.map(|((from, want), (name, to))| Reread::new(*from, *to, name, *want, untyped)).collect();
         reread.into_iter().for_each(|reread| self.step(Step::Reread(Box::new(reread))));
         match expression {
             Ok(expression) => Some(expression),

@@ -10,7 +10,12 @@ use dataflow_formats::{
     decode::{Decoder, Field, Want},
     encode,
 };
-use dataflow_sdk::{Records, records::Layout};
+use dataflow_sdk::{
+    Records,
+    records::{CsvLayout, Layout, Span},
+};
+use serde_json::Value;
+use std::sync::Arc;
 
 /// Makes a column that is read as an expression wants it of one whose values have a type each.
 #[derive(Debug)]
@@ -22,13 +27,15 @@ pub(crate) struct Reread {
     /// What the values are called.
     name: String,
     want: Want,
+    /// Whether the source's values are untyped texts: a number is one, too.
+    untyped: bool,
     decoder: Decoder,
 }
 
 impl Reread {
-    pub(super) fn new(from: usize, to: usize, name: &str, want: Want) -> Self {
+    pub(super) fn new(from: usize, to: usize, name: &str, want: Want, untyped: bool) -> Self {
         let decoder = Decoder::new(vec![Field { path: vec![name.into()], want }]);
-        Self { from, to, name: name.into(), want, decoder }
+        Self { from, to, name: name.into(), want, untyped, decoder }
     }
 
     /// Without rows there are no values.
@@ -50,12 +57,44 @@ impl Reread {
         let mut records = Records::empty("values".into(), Position::offset(0), Layout::Json);
         records.offsets = vec![0; made.spans.len()];
         (records.data, records.spans) = (made.data, made.spans);
+        if self.untyped {
+            self.as_texts(&mut records);
+        }
         for column in self.decoder.decode(&records).columns {
             if !column.misfits.is_empty() {
                 frame.set_unfit(self.to, causes(&column.misfits, frame.len()));
             }
             frame.set(self.to, column.array);
         }
+    }
+}
+
+impl Reread {
+    /// Makes CSV records of documents that hold the value alone.
+    fn as_texts(&self, records: &mut Records) {
+        let mut data = Vec::with_capacity(records.data.len());
+        let spans = records.spans.iter().map(|span| {
+            let start = data.len();
+            let document: Value = serde_json::from_slice(span.of(&records.data)).unwrap_or_default();
+            let text = match &document[&self.name] {
+                Value::Null => None,
+                Value::String(text) => Some(text.clone()),
+                other => Some(other.to_string()),
+            };
+            // A second field, as a line without any text is no record.
+            data.extend(text.map(|text| format!("\"{}\"", text.replace('"', "\"\""))).unwrap_or_default().into_bytes());
+            data.push(b',');
+            Span::new(start, data.len())
+        });
+        records.spans = spans.collect();
+        records.data = data.into();
+        records.layout = Layout::Csv(Arc::new(CsvLayout {
+            delimiter: b',',
+            quote: b'"',
+            columns: vec![self.name.clone(), format!("{}'", self.name)],
+            null_values: vec![String::new()],
+            header: None,
+        }));
     }
 }
 

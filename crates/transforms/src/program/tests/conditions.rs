@@ -147,3 +147,23 @@ fn a_computed_value_is_taken_as_a_field_with_that_value() {
         }
     }
 }
+
+#[test]
+fn a_computed_value_of_csv_is_the_untyped_text_that_a_field_is() {
+    let texts = ["12", "007", "yes", "x", "", "1.5", "2026-01-02", "\"a \"\"b\"\"\"", "true", "+5"];
+    let lines: Vec<String> = texts.iter().map(|text| format!("{text},")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for expression in ["a + 1", "a || 'x'", "upper(a)", "a is true", "a = '007'", "a > 7", "a > now()", "length(a)"] {
+        let fates = |before: Option<&str>| {
+            let earlier = before.map(|set| json!({"type": "map", "set": {"a": set}}));
+            let last = json!({"type": "map", "set": {"v": expression}, "select": ["v"]});
+            let transforms = Value::from_iter(earlier.into_iter().chain([last]));
+            let more = json!({"source": {"type": "file", "format": "csv"}});
+            let mut program = program(&plan(spec(transforms, more), Demand::Documents));
+            let processed = program.process(csv(&lines, &["a", "nothing"])).unwrap();
+            let dead: Vec<u32> = processed.dead.iter().map(|dead| dead.row).collect();
+            (documents(&processed), dead)
+        };
+        assert_eq!(fates(Some("coalesce(a, nothing)")), fates(None), "{expression}");
+    }
+}
