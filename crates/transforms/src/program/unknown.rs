@@ -9,7 +9,7 @@ use dataflow_sdk::{
     batch::{Column, Dead, Inferred, Warning},
     transform::UnknownFields,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Characters of a long name that are shown.
 const SHOWN: usize = 64;
@@ -196,6 +196,7 @@ impl Unknown {
         found
     }
 
+    /// Kills each record that has a field without a column. The cause names the first of its own by name, whichever the batch had first.
     fn kill(&self, keys: &[&str], chain: &Chain, decoded: &Decoded, frame: &mut Frame<'_>, records: &Records) {
         let cause = |name: &str| format!("the sink has no column {name} that records can fill");
         let dead = |row, name: &str| Dead { row, stage: "sink".into(), code: "unknown-field", cause: cause(name) };
@@ -203,6 +204,12 @@ impl Unknown {
             let all: Vec<Dead> = (0..frame.len()).map(|row| dead(frame.record(row), name)).collect();
             return frame.kill(all);
         }
+        let (no_columns, too_many): (Vec<Untracked>, Vec<Untracked>) = untracked(chain, decoded, frame, records)
+            .into_iter()
+            .partition(|key| key.name.len() > MAX_NAME || name_of(key, records).contains('\\'));
+        let more: BTreeSet<String> = too_many.iter().map(|key| name_of(key, records)).collect();
+        let more = more.iter().map(String::as_str).filter(|name| self.is_unknown(chain, name));
+        let keys: Vec<&str> = keys.iter().copied().chain(more).collect();
         let mut all = Vec::new();
         if !keys.is_empty() {
             let fields = keys.iter().map(|name| Field { path: vec![(*name).into()], want: Want::As(Type::Any) });
@@ -212,10 +219,11 @@ impl Unknown {
                 all.extend(rows.map(|row| dead(row as u32, name)));
             }
         }
-        all.extend(untracked(chain, decoded, frame, records).iter().map(|key| Dead {
+        all.extend(no_columns.iter().map(|key| Dead {
             cause: format!("the sink can't have a column for the field {}", shown(key, records).1),
             ..dead(key.row, "")
         }));
+        all.sort_by(|one, other| (one.row, &one.cause).cmp(&(other.row, &other.cause)));
         frame.kill(all);
     }
 }

@@ -203,3 +203,32 @@ fn ignored_fields_are_counted_of_the_records_that_go_to_the_sink() {
     let csv = csv(&["1,x", "-2,x", "n,x", "4,x"], &["id", "b"]);
     assert_eq!(all(json!([filter]), csv), counts(&[("b", 2)]));
 }
+
+#[test]
+fn why_a_record_with_an_unknown_field_is_dead_depends_on_no_other() {
+    let many: Vec<String> = (0..10_001).map(|n| format!("\"f{n}\": 1")).collect();
+    let many = format!("{{{}}}", many.join(", "));
+    let lines = [
+        r#"{"id": 1, "z": 1, "b": 2}"#,
+        r#"{"id": 2, "b": 1, "z": 1}"#,
+        r#"{"id": 3, "c": 1}"#,
+        &many,
+        r#"{"id": 4}"#,
+        r#"{"z": null, "id": 5, "late": 1, "b": 1}"#,
+    ];
+    let go = |lines: &[&str]| {
+        let mut plan = plan(spec(json!([]), json!({})), Demand::Columns(vec![column("id", Type::Bigint)]));
+        plan.declared.sink.unknown_fields = Some(UnknownFields::Dead);
+        let processed = program(&plan).process(records(lines)).unwrap();
+        (table(&processed), processed.dead)
+    };
+    let causes = |lines: &[&str]| go(lines).1.into_iter().map(|dead| dead.cause).collect::<Vec<_>>();
+    let alone: Vec<String> = lines.iter().flat_map(|line| causes(&[line])).collect();
+    let backwards: Vec<&str> = lines.iter().rev().copied().collect();
+    assert_eq!(causes(&lines), alone);
+    assert_eq!(causes(&backwards), alone.into_iter().rev().collect::<Vec<_>>());
+    assert_eq!((go(&lines).0, go(&backwards).0), (vec!["4".to_owned()], vec!["4".to_owned()]));
+    // A name that is not tracked is unknown like any other.
+    let (rows, dead) = go(&[&many, r#"{"id": 4}"#]);
+    assert_eq!((rows, dead.len()), (vec!["4".to_owned()], 1));
+}
