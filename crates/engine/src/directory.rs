@@ -3,6 +3,7 @@ use crate::{answers::Flow, region::ListQuery};
 use dataflow_core::{
     id::PipelineId,
     pipeline::{State, Status},
+    shard::ShardId,
     warned::Warned,
 };
 use std::{
@@ -42,6 +43,11 @@ impl Directory {
                 self.lock().remove(pipeline);
             }
         }
+    }
+
+    /// Forgets the pipelines of a shard that this node owns no longer.
+    pub(crate) fn forget(&self, shard: ShardId) {
+        self.lock().retain(|pipeline, _| ShardId::of(pipeline) != shard);
     }
 
     /// Keeps what a run has warned of until the next one.

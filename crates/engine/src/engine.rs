@@ -1,20 +1,19 @@
-//! The engine of a node: claims all shards, loads their pipelines, and lets those go on that ran.
+//! The engine of a node: takes all shards over at its start, and lets them go at its end.
 use crate::{
     directory::Directory,
     entity::EntityContext,
-    host::Region,
+    host::{Region, ShardHost},
     parts::Parts,
     region::ShardRegion,
-    shard::{PipelineCell, ShardLog, Tail, claim_shard},
 };
-use dataflow_core::{pipeline::State, shard::ShardId};
+use dataflow_core::shard::ShardId;
 use dataflow_journal::{Error, Holder, Journal};
 use dataflow_sdk::Paths;
-use futures::{StreamExt, stream};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// Shards claimed and loaded at once.
+/// Shards taken over at once.
 const LOADS: usize = 64;
 
 /// How often it is looked whether this node can write its journal and still owns its shards.
@@ -77,8 +76,8 @@ impl Default for EngineSettings {
 }
 
 impl Engine {
-    /// Claims all shards, loads their pipelines, and starts those that run. A shard of which the journal has something damaged
-    /// stays closed, and the others do without it.
+    /// [Acquires](ShardHost::acquire) all shards. One of which the journal has something damaged stays closed, and the others do
+    /// without it.
     ///
     /// # Errors
     /// If the journal can't be read at all.
@@ -93,61 +92,24 @@ impl Engine {
         };
         let journal = context.parts.journal.clone();
         let holder = Holder::new(context.parts.rng.name());
-        let claimed: Vec<_> = stream::iter(ShardId::all().map(|shard| claim_shard(&journal, shard, &holder)))
-            .buffered(LOADS)
-            .collect::<Vec<_>>()
-            .await
-            .into_iter()
-            .collect::<Result<_, _>>()?;
-
-        let mut shards = Vec::with_capacity(claimed.len());
-        let mut awake = Vec::new();
-        for (shard, claimed) in ShardId::all().zip(claimed) {
-            let (head, loaded) = match claimed {
-                Ok(claimed) => claimed,
-                Err(why) => {
-                    tracing::error!("{why}; none of its pipelines runs, and the node is not ready");
-                    shards.push(Err(why));
-                    continue;
-                }
-            };
-            let mut changed = BTreeMap::new();
-            for (pipeline, state) in loaded.states {
-                directory.note(&pipeline, &state);
-                let runs = matches!(&state, State::Running(_))
-                    || matches!(&state, State::Failed(failed) if failed.restart_at.is_some());
-                let is_changed = loaded.changed.contains(&pipeline);
-                if runs || is_changed {
-                    let cell = PipelineCell::new(pipeline.clone(), state);
-                    if is_changed {
-                        changed.insert(pipeline, cell.clone());
-                    }
-                    if runs {
-                        awake.push(cell);
-                    }
-                }
-            }
-            let (journal, clock) = (context.parts.journal.clone(), context.parts.clock.clone());
-            let tail = Tail { changed, events: loaded.tail };
-            shards.push(Ok(ShardLog::start(
-                shard,
-                (holder.clone(), head),
-                tail,
-                journal,
-                clock,
-                &*context.parts.spawner,
-            )));
-        }
         let (spawner, closing) = (context.parts.spawner.clone(), context.closing.clone());
-        let journal = context.parts.journal.clone();
-        let region = Region::new(shards, context);
+        let region = Region::new(holder, context);
+        let acquired = stream::iter(ShardId::all().map(|shard| region.acquire(shard))).buffered(LOADS);
+        if let Err(error) = acquired.try_collect::<()>().await {
+            closing.cancel();
+            return Err(error);
+        }
         spawner.spawn("ownership", Box::pin(watch_ownership(region.clone(), journal.clone(), closing)));
-        awake.into_iter().for_each(|cell| region.wake(cell));
         Ok(Self { region, journal })
     }
 
     /// The door to all pipelines.
     pub fn region(&self) -> Arc<dyn ShardRegion> {
+        Arc::new(self.region.clone())
+    }
+
+    /// The shards that this node owns.
+    pub fn shards(&self) -> Arc<dyn ShardHost> {
         Arc::new(self.region.clone())
     }
 

@@ -19,4 +19,5 @@ mod shard;
 mod telemetry;
 
 pub use engine::{Engine, EngineSettings};
+pub use host::ShardHost;
 pub use telemetry::describe_metrics;

@@ -54,7 +54,7 @@ pub(crate) struct EntityContext {
     pub(crate) paths: Arc<Paths>,
     /// Most lanes that a pipeline gets by default.
     pub(crate) default_lanes: u32,
-    /// The node goes down: runs end after what is under way, and nothing is taken any more.
+    /// The node goes down: nothing is taken any more.
     pub(crate) closing: CancellationToken,
 }
 
@@ -63,6 +63,8 @@ pub(crate) struct Entity {
     pub(crate) cell: Arc<PipelineCell>,
     pub(crate) log: ShardLog,
     pub(crate) context: EntityContext,
+    /// The shard is released: the run ends after what is under way, and nothing is taken any more.
+    closing: CancellationToken,
     run: Option<ActiveRun>,
     /// Why the run failed that the one to be started follows: shown until that one has opened.
     failure: Option<Trouble>,
@@ -87,11 +89,17 @@ enum Next {
 }
 
 impl Entity {
-    pub(crate) fn new(cell: Arc<PipelineCell>, log: ShardLog, context: EntityContext) -> Self {
+    pub(crate) fn new(
+        cell: Arc<PipelineCell>,
+        log: ShardLog,
+        context: EntityContext,
+        closing: CancellationToken,
+    ) -> Self {
         Self {
             cell,
             log,
             context,
+            closing,
             run: None,
             failure: None,
             waiting: Vec::new(),
@@ -108,7 +116,7 @@ impl Entity {
         ChunkName { pipeline, incarnation, epoch: self.log.epoch(), content }.into()
     }
 
-    /// Lives until it is idle (`may_leave` then says whether no message is under way), the node closes, or the shard is lost.
+    /// Lives until it is idle (`may_leave` then says whether no message is under way), or the shard is released or lost.
     pub(crate) async fn run(
         mut self,
         mut mailbox: mpsc::Receiver<Mail>,
@@ -133,7 +141,7 @@ impl Entity {
                     self.lost = Some(AppendError::Fenced);
                     Next::Handled
                 }
-                () = self.context.closing.cancelled() => Next::Closing,
+                () = self.closing.cancelled() => Next::Closing,
                 () = sleep_until(restart), if restart.is_some() => {
                     self.restart_by_policy().await;
                     Next::Handled
@@ -165,8 +173,8 @@ impl Entity {
         while let Some(mail) = mailbox.recv().await {
             answer(mail.reply, Err(self.unavailable()));
         }
-        for (_, reply) in self.waiting.drain(..) {
-            answer(reply, Err(AskError::Unavailable("the node is shutting down".into())));
+        for (_, reply) in std::mem::take(&mut self.waiting) {
+            answer(reply, Err(self.unavailable()));
         }
         if self.lost.is_some() {
             may_leave(&mailbox);
@@ -238,7 +246,8 @@ impl Entity {
         match &self.lost {
             Some(AppendError::Corrupt(error)) => AskError::Internal(error.clone()),
             Some(error) => AskError::Unavailable(error.to_string()),
-            None => AskError::Unavailable("the node is shutting down".into()),
+            None if self.context.closing.is_cancelled() => AskError::Unavailable("the node is shutting down".into()),
+            None => AskError::Unavailable("the pipeline's shard moves to another node".into()),
         }
     }
 }

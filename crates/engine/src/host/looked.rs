@@ -1,5 +1,5 @@
 //! Looking at pipelines, which takes nobody into memory and waits for no entity: that may be waiting for the journal itself.
-use super::{LocalRegion, Shard};
+use super::{ENDING, LocalRegion, Shard};
 use crate::{
     answers::PipelineSnapshot,
     entity::{answer_query, snapshot},
@@ -46,10 +46,10 @@ impl LocalRegion {
     }
 
     /// The shard of a pipeline, as long as this node owns it.
-    fn owned(&self, pipeline: &PipelineId) -> Result<&Arc<Shard>, AskError> {
+    fn owned(&self, pipeline: &PipelineId) -> Result<Arc<Shard>, AskError> {
         let shard = self.shard(pipeline)?;
         if self.context.closing.is_cancelled() {
-            return Err(AskError::Unavailable("the node is shutting down".into()));
+            return Err(AskError::Unavailable(ENDING.into()));
         }
         if shard.log.lost().is_cancelled() {
             return Err(AskError::Unavailable("another node has taken over this shard".into()));

@@ -1,6 +1,9 @@
-//! The local shard region: all 256 shards on this node, and their entities.
+//! The local shard region: the shards that this node owns, and their entities.
 mod looked;
 mod pushed;
+mod shards;
+
+pub use shards::ShardHost;
 
 use crate::{
     answers::{Flow, Listing, Overview},
@@ -14,10 +17,11 @@ use dataflow_core::{
     pipeline::State,
     shard::ShardId,
 };
+use dataflow_journal::Holder;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 use tokio::{
@@ -26,6 +30,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// What is said while the node ends.
+const ENDING: &str = "the node is shutting down";
 /// Messages that wait for one entity.
 const MAILBOX: usize = 256;
 /// How long a watcher waits at most before it is told to look again.
@@ -39,6 +45,10 @@ const REMIND: Duration = Duration::from_secs(60);
 struct Shard {
     log: ShardLog,
     entities: Mutex<HashMap<PipelineId, Handle>>,
+    /// It is released: runs end after what is under way, and nothing is taken any more.
+    closing: CancellationToken,
+    /// The entities' tasks.
+    tasks: TaskTracker,
 }
 
 /// The door to an entity in memory.
@@ -54,22 +64,21 @@ impl Shard {
     }
 }
 
-/// All shards, on this node, as the doors see them.
+/// The shards of this node, as the doors see them.
 #[derive(Clone, Debug)]
 pub(crate) struct Region(Arc<LocalRegion>);
 
 impl Region {
-    /// The region of these shards' logs, in order; of closed ones why they are.
-    pub(crate) fn new(logs: Vec<Result<ShardLog, String>>, context: EntityContext) -> Self {
-        let shards =
-            logs.into_iter().map(|log| log.map(|log| Arc::new(Shard { log, entities: Mutex::default() }))).collect();
-        Self(Arc::new(LocalRegion { shards, context, entities: TaskTracker::new(), unwritable: Mutex::default() }))
+    /// A region that owns nothing yet; `holder` is what the journal calls this node.
+    pub(crate) fn new(holder: Holder, context: EntityContext) -> Self {
+        let (shards, unwritable) = (RwLock::default(), Mutex::default());
+        Self(Arc::new(LocalRegion { holder, shards, context, unwritable }))
     }
 
     /// The journal has these epochs: shards that another node owns by now are let go.
     pub(crate) fn seen(&self, epochs: &[(ShardId, Epoch)]) {
         for (shard, epoch) in epochs {
-            if let Some(Ok(shard)) = self.0.shards.get(usize::from(shard.0)) {
+            if let Some(Ok(shard)) = self.0.shards().get(shard) {
                 shard.log.seen(*epoch);
             }
         }
@@ -101,14 +110,6 @@ impl Region {
         };
     }
 
-    /// Takes a pipeline into memory that goes on by itself.
-    pub(crate) fn wake(&self, cell: Arc<PipelineCell>) {
-        let pipeline = cell.pipeline.clone();
-        if let Ok(shard) = self.0.shard(&pipeline) {
-            self.0.wake(shard, &mut shard.entities(), &pipeline, Some(cell));
-        }
-    }
-
     /// How long it could not be written so far.
     pub(crate) fn unwritable_for(&self) -> Duration {
         let known = self.0.unwritable.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,18 +119,17 @@ impl Region {
     /// Ends all runs after what is under way, and takes snapshots.
     pub(crate) async fn close(&self) {
         self.0.context.closing.cancel();
-        self.0.entities.close();
-        self.0.entities.wait().await;
-        futures::future::join_all(self.0.open().map(|shard| shard.log.snapshot())).await;
+        let held: Vec<ShardId> = self.0.shards().keys().copied().collect();
+        futures::future::join_all(held.into_iter().map(|shard| self.release(shard))).await;
     }
 }
 
 #[derive(Debug)]
 struct LocalRegion {
-    /// In order; of closed ones why they are.
-    shards: Vec<Result<Arc<Shard>, String>>,
+    holder: Holder,
+    /// Those that were acquired; of closed ones why they are.
+    shards: RwLock<BTreeMap<ShardId, Result<Arc<Shard>, String>>>,
     context: EntityContext,
-    entities: TaskTracker,
     unwritable: Mutex<Option<Unwritable>>,
 }
 
@@ -143,20 +143,28 @@ struct Unwritable {
 }
 
 impl LocalRegion {
-    /// The shard of a pipeline, unless it is closed.
-    fn shard(&self, pipeline: &PipelineId) -> Result<&Arc<Shard>, AskError> {
-        let shard = &self.shards[usize::from(ShardId::of(pipeline).0)];
-        shard.as_ref().map_err(|why| AskError::Damaged(why.clone()))
+    fn shards(&self) -> RwLockReadGuard<'_, BTreeMap<ShardId, Result<Arc<Shard>, String>>> {
+        self.shards.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shard of a pipeline, if it was acquired and is not closed.
+    fn shard(&self, pipeline: &PipelineId) -> Result<Arc<Shard>, AskError> {
+        match self.shards().get(&ShardId::of(pipeline)) {
+            Some(Ok(shard)) => Ok(shard.clone()),
+            Some(Err(why)) => Err(AskError::Damaged(why.clone())),
+            None if self.context.closing.is_cancelled() => Err(AskError::Unavailable(ENDING.into())),
+            None => Err(AskError::Unavailable("this node does not own the pipeline's shard".into())),
+        }
     }
 
     /// All shards that are not closed.
-    fn open(&self) -> impl Iterator<Item = &Arc<Shard>> {
-        self.shards.iter().flatten()
+    fn open(&self) -> Vec<Arc<Shard>> {
+        self.shards().values().flatten().cloned().collect()
     }
 
     /// Why those are closed that are.
     fn closed(&self) -> Vec<String> {
-        self.shards.iter().filter_map(|shard| shard.as_ref().err().cloned()).collect()
+        self.shards().values().filter_map(|shard| shard.as_ref().err().cloned()).collect()
     }
 
     /// The entity of a pipeline, taken into memory if it is not there.
@@ -177,9 +185,9 @@ impl LocalRegion {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let handle = Handle { mailbox, cell: cell.clone() };
         entities.insert(pipeline.clone(), handle.clone());
-        let entity = Entity::new(cell.clone(), log, self.context.clone());
+        let entity = Entity::new(cell.clone(), log, self.context.clone(), shard.closing.clone());
         let task = live(shard.clone(), entity, cell, loaded, inbox);
-        self.context.parts.spawner.spawn("entity", Box::pin(self.entities.track_future(task)));
+        self.context.parts.spawner.spawn("entity", Box::pin(shard.tasks.track_future(task)));
         handle
     }
 
@@ -191,13 +199,16 @@ impl LocalRegion {
         decided: CancellationToken,
     ) -> Result<(oneshot::Receiver<Result<Reply, AskError>>, Handle), AskError> {
         if self.context.closing.is_cancelled() {
-            return Err(AskError::Unavailable("the node is shutting down".into()));
+            return Err(AskError::Unavailable(ENDING.into()));
         }
         let (reply, answer) = oneshot::channel();
         // Sent under the lock, so that an entity that leaves memory has either got the message or is not found.
         let shard = self.shard(pipeline)?;
         let mut entities = shard.entities();
-        let handle = self.wake(shard, &mut entities, pipeline, None);
+        if shard.closing.is_cancelled() {
+            return Err(AskError::Unavailable("the pipeline's shard moves to another node".into()));
+        }
+        let handle = self.wake(&shard, &mut entities, pipeline, None);
         handle.mailbox.try_send(Mail { command, decided, reply }).map_err(|_| {
             AskError::Unavailable(format!("pipeline {pipeline} has {MAILBOX} requests waiting; try again later"))
         })?;
@@ -327,7 +338,7 @@ impl ShardRegion for Region {
         ids.truncate(query.limit);
         let next = ids.last().filter(|_| more).cloned();
         if self.0.context.closing.is_cancelled() {
-            return Err(AskError::Unavailable("the node is shutting down".into()));
+            return Err(AskError::Unavailable(ENDING.into()));
         }
         let snapshots = stream::iter(ids).map(|id| async move { self.0.snapshot(&id).await }).buffered(32);
         // Some may have been deleted since they were found.
@@ -336,14 +347,15 @@ impl ShardRegion for Region {
     }
 
     async fn overview(&self) -> Overview {
-        let entities = self.0.open().map(|shard| shard.entities().len()).sum();
+        let open = self.0.open();
+        let entities = open.iter().map(|shard| shard.entities().len()).sum();
         let running =
             |shard: &Arc<Shard>| shard.entities().values().filter(|handle| handle.cell.live().is_some()).count();
         Overview {
-            shards_owned: self.0.open().filter(|shard| !shard.log.lost().is_cancelled()).count(),
+            shards_owned: self.owned().len(),
             by_status: self.0.context.directory.by_status(),
             entities,
-            runs: self.0.open().map(running).sum(),
+            runs: open.iter().map(running).sum(),
             unwritable: self.0.why_unwritable(),
             closed: self.0.closed(),
         }
@@ -359,7 +371,7 @@ impl ShardRegion for Region {
             tokio::time::sleep(WATCH).await;
             return seen;
         };
-        let mut changes = self.0.wake(shard, &mut shard.entities(), pipeline, None).cell.changes();
+        let mut changes = self.0.wake(&shard, &mut shard.entities(), pipeline, None).cell.changes();
         let changed = changes.wait_for(|changes| *changes > seen);
         let now = match tokio::time::timeout(WATCH, changed).await {
             Ok(Ok(now)) => Some(*now),

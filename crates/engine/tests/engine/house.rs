@@ -9,7 +9,7 @@ use dataflow_core::{
     time::Timestamp,
 };
 use dataflow_engine::{
-    Engine, EngineSettings,
+    Engine, EngineSettings, ShardHost,
     answers::PipelineSnapshot,
     parts::{BuiltSink, Clock, Inline, Parts, Plugins, Random, Spawner, TcpNet, TokioClock, TokioSpawner},
     region::{Action, AskError, Message, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand, UserQuery},
@@ -252,6 +252,10 @@ impl House {
 
     pub(crate) fn region(&self) -> Arc<dyn ShardRegion> {
         self.engine.as_ref().unwrap().region()
+    }
+
+    pub(crate) fn shards(&self) -> Arc<dyn ShardHost> {
+        self.engine.as_ref().unwrap().shards()
     }
 
     pub(crate) async fn ask(&mut self, message: Message) -> Result<Reply, AskError> {

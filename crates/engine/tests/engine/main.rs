@@ -12,5 +12,6 @@ mod large;
 mod lifecycle;
 mod many;
 mod restores;
+mod shards;
 mod staged;
 mod update;
