@@ -17,7 +17,7 @@ use dataflow_journal::{Journal, memory::Memory};
 use dataflow_sdk::catalog::Connections;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -210,6 +210,69 @@ fn sources(mut folders: Vec<PathBuf>) -> Vec<(String, String)> {
         }
     }
     found
+}
+
+/// The modules at the top of a crate build on each other in one direction: who reads one need not know who uses it.
+#[test]
+fn modules_do_not_import_each_other_in_a_circle() {
+    let debts = [
+        "api: hosts, state",
+        "sdk: catalog, check, extent, paths, source",
+        "transforms: expression, program",
+        "verify: letters, report",
+    ];
+    let crates = std::fs::read_dir(root().join("crates")).unwrap().map(|of| of.unwrap().file_name());
+    let mut crates: Vec<String> = crates.map(|name| name.into_string().unwrap()).collect();
+    crates.sort_unstable();
+    let circles = crates.iter().map(|of| (of, circle(imports(of)))).filter(|(_, circle)| !circle.is_empty());
+    let found: Vec<_> = circles.map(|(of, circle)| format!("{of}: {}", circle.join(", "))).collect();
+    assert_eq!(found, debts, "what both need belongs into a third module");
+}
+
+/// Which modules at the top of a crate each of them imports, tests aside.
+fn imports(of: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all = BTreeMap::<String, BTreeSet<String>>::new();
+    for (shown, text) in sources(vec![root().join("crates").join(of).join("src")]) {
+        let module = shown.split("/src/").nth(1).unwrap().split(['/', '.']).next().unwrap();
+        if shown.contains("tests") || shown.contains("testing") || ["lib", "main"].contains(&module) {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        all.entry(module.to_owned()).or_default().extend(code.split("crate::").skip(1).flat_map(first_names));
+    }
+    all
+}
+
+/// The first name of each path in `a::b`, or in `{a::b, c::{d, e}}`.
+fn first_names(paths: &str) -> Vec<String> {
+    let name = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let Some(group) = paths.strip_prefix('{') else { return vec![name(paths)] };
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for c in group.chars().take_while(|c| *c != ';') {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => parts.push(String::new()),
+            other if depth == 0 => parts.last_mut().unwrap().push(other),
+            _ => {}
+        }
+    }
+    parts.iter().map(|part| name(part)).collect()
+}
+
+/// The modules that are left once those are taken away, again and again, that import none or that none imports.
+fn circle(mut imports: BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    loop {
+        let names: BTreeSet<String> = imports.keys().cloned().collect();
+        imports.iter_mut().for_each(|(module, on)| on.retain(|name| name != module && names.contains(name)));
+        let imported: BTreeSet<String> = imports.values().flatten().cloned().collect();
+        let before = imports.len();
+        imports.retain(|module, on| !on.is_empty() && imported.contains(module));
+        if imports.len() == before {
+            return imports.into_keys().collect();
+        }
+    }
 }
 
 /// What users see is described where it is: nobody else knows how an API is documented.

@@ -1,17 +1,20 @@
 //! What a region answers, in the terms of the domain. What users see is made of it at the edge.
 use dataflow_core::{
-    id::{BatchId, PipelineId},
+    id::{BatchId, Generation, Incarnation, PipelineId},
     ledger::Counters,
-    pipeline::{RecordedEvent, Status, event::Cause, state::LastRun},
+    pipeline::{
+        RecordedEvent, Status,
+        event::{Cause, LaneProgress, Lost},
+        state::LastRun,
+    },
     position::Positions,
     spec::PipelineSpec,
     time::Timestamp,
+    types::InferredTypes,
     warned::Warned,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-pub use crate::{causes::DeadLettersByCause, claims::Claims, dead_letters::DeadLetter};
 
 /// A pipeline at a moment: its state from the journal, overlaid by what its run says meanwhile.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -127,6 +130,52 @@ mod as_stored {
     }
 }
 
+/// A record that could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Its number among those of its pipeline, from 1; 0: it has none yet.
+    pub number: u64,
+    /// Where in the source.
+    pub partition: String,
+    /// Its place in the partition.
+    pub position: String,
+    /// Of a file that is still there, and not compressed: the line at which it begins.
+    pub line: Option<u64>,
+    /// The generation that read it; none: the journal does not have it.
+    pub generation: Option<Generation>,
+    /// The record's id.
+    pub record_id: String,
+    /// Where it failed: `decode`, `transforms[1]`, `sink`.
+    pub stage: String,
+    /// Stable code.
+    pub code: String,
+    /// Why.
+    pub cause: String,
+    /// When; none: the journal does not have it.
+    pub at: Option<Timestamp>,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Hash of the whole, if only its head was kept.
+    pub hash: Option<String>,
+    /// Of CSV whose fields are named by its file: the line that names them. Not in lists.
+    pub header: Option<String>,
+    /// Its bytes, as far as they were kept. Not in lists.
+    pub original: Option<Vec<u8>>,
+    /// What came with the bytes. Not in lists.
+    pub sent: Sent,
+}
+
+/// What a record came with beside its bytes: all that is needed to send it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its own metadata (headers), a JSON object.
+    pub metadata: Option<String>,
+    /// Its time.
+    pub timestamp: Option<Timestamp>,
+}
+
 /// Some of a pipeline's dead letters.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DeadLetters {
@@ -169,4 +218,50 @@ pub struct Flow {
     pub counters: Counters,
     /// Runs that ended by a failure.
     pub failures: u64,
+}
+
+/// What a pipeline claims to have done in its present generation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claims {
+    /// The pipeline.
+    pub pipeline_id: PipelineId,
+    /// Which one of that id.
+    pub incarnation: Incarnation,
+    /// What it is doing.
+    pub status: Status,
+    /// Whether nothing more happens to it by itself.
+    pub at_rest: bool,
+    /// What it is.
+    pub spec: PipelineSpec,
+    /// What was learned of the types of its fields.
+    pub learned: InferredTypes,
+    /// The reading order.
+    pub generation: Generation,
+    /// Number of lanes; none: it was never started in this generation.
+    pub lanes: Option<u32>,
+    /// Where the generation began. A partition that is missing began at its beginning.
+    pub begin: Positions,
+    /// Where each lane is, and what it has counted in this generation.
+    pub by_lane: Vec<LaneProgress>,
+    /// Counts of all earlier generations. So many dead letters at the head of the list are theirs.
+    pub earlier: Counters,
+    /// What was passed over in this generation, by an explicit choice; or will be, where a lane is still at its `from`.
+    pub lost: Vec<Lost>,
+    /// What specs before the present one have done of this generation, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stretches: Vec<Stretch>,
+    /// When its transforms or types were changed in the middle of the generation while it was not known how far it
+    /// was: which spec has done what can't be told then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Timestamp>,
+}
+
+/// What one spec has done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The spec.
+    pub spec: PipelineSpec,
+    /// Where it ends. Nothing is of it in a partition that is missing.
+    pub until: Positions,
 }

@@ -2,7 +2,7 @@
 //!
 //! Letters are counted chunk by chunk as somebody asks, each once: what was counted is kept with the pipeline in memory,
 //! so that asking again costs what was added since.
-use crate::dead_letters::{self, DeadLetter};
+use crate::{answers::DeadLetter, dead_letters};
 use dataflow_core::{chunk::ChunkRef, id::Incarnation, pipeline::Pipeline};
 use dataflow_journal::{Error, Journal};
 use serde::{Deserialize, Serialize};

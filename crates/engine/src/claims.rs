@@ -1,73 +1,23 @@
 //! What a pipeline claims to have done, for those who verify it: positions, counts and types, as the journal has them.
 use crate::{
-    answers::DeadLetters,
+    answers::{Claims, DeadLetter, DeadLetters, Stretch},
     causes::{self, DeadLettersByCause},
-    dead_letters::{self, DeadLetter},
+    dead_letters,
     shard::load_pipeline,
 };
 use dataflow_core::{
-    id::{Generation, Incarnation, PipelineId},
-    ledger::Counters,
+    id::PipelineId,
     pipeline::{
-        Event, PendingLosses, Pipeline, RecordedEvent, State, Status,
+        Event, PendingLosses, Pipeline, RecordedEvent, State,
         event::{LaneProgress, Lost, NewGeneration},
     },
-    position::Positions,
     spec::PipelineSpec,
     time::Timestamp,
-    types::InferredTypes,
 };
 use dataflow_journal::{Error, Journal};
-use serde::{Deserialize, Serialize};
 
 /// Events read at once.
 const PAGE: usize = 1_000;
-
-/// What a pipeline claims to have done in its present generation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Claims {
-    /// The pipeline.
-    pub pipeline_id: PipelineId,
-    /// Which one of that id.
-    pub incarnation: Incarnation,
-    /// What it is doing.
-    pub status: Status,
-    /// Whether nothing more happens to it by itself.
-    pub at_rest: bool,
-    /// What it is.
-    pub spec: PipelineSpec,
-    /// What was learned of the types of its fields.
-    pub learned: InferredTypes,
-    /// The reading order.
-    pub generation: Generation,
-    /// Number of lanes; none: it was never started in this generation.
-    pub lanes: Option<u32>,
-    /// Where the generation began. A partition that is missing began at its beginning.
-    pub begin: Positions,
-    /// Where each lane is, and what it has counted in this generation.
-    pub by_lane: Vec<LaneProgress>,
-    /// Counts of all earlier generations. So many dead letters at the head of the list are theirs.
-    pub earlier: Counters,
-    /// What was passed over in this generation, by an explicit choice; or will be, where a lane is still at its `from`.
-    pub lost: Vec<Lost>,
-    /// What specs before the present one have done of this generation, the oldest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stretches: Vec<Stretch>,
-    /// When its transforms or types were changed in the middle of the generation while it was not known how far it
-    /// was: which spec has done what can't be told then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed: Option<Timestamp>,
-}
-
-/// What one spec has done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stretch {
-    /// The spec.
-    pub spec: PipelineSpec,
-    /// Where it ends. Nothing is of it in a partition that is missing.
-    pub until: Positions,
-}
 
 /// What the history says of the present generation.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! One pipeline of a region, asked and told in types: each question has the answer that it is for.
 use crate::{
-    answers::{Claims, DeadLetter, DeadLetters, DeadLettersByCause, History, LastRecovery, PipelineSnapshot, Received},
+    answers::{Claims, DeadLetter, DeadLetters, History, LastRecovery, PipelineSnapshot, Received},
+    causes::DeadLettersByCause,
     region::{AskError, Message, Order, Query, Reply, ShardRegion, ShardingEnvelope, UserCommand, UserQuery},
 };
 use dataflow_core::id::{Actor, PipelineId};

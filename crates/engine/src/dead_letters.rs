@@ -3,7 +3,7 @@ mod stored;
 
 pub(crate) use stored::encode;
 
-use crate::answers::DeadLetters;
+use crate::answers::{DeadLetter, DeadLetters, Sent};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::{ChunkId, ChunkKind, ChunkName, ChunkRef, Content},
@@ -17,54 +17,7 @@ use dataflow_sdk::{
     batch::Dead,
     records::{Layout, Records, Slices},
 };
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-
-/// A record that could not be processed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// Its number among those of its pipeline, from 1; 0: it has none yet.
-    pub number: u64,
-    /// Where in the source.
-    pub partition: String,
-    /// Its place in the partition.
-    pub position: String,
-    /// Of a file that is still there, and not compressed: the line at which it begins.
-    pub line: Option<u64>,
-    /// The generation that read it; none: the journal does not have it.
-    pub generation: Option<Generation>,
-    /// The record's id.
-    pub record_id: String,
-    /// Where it failed: `decode`, `transforms[1]`, `sink`.
-    pub stage: String,
-    /// Stable code.
-    pub code: String,
-    /// Why.
-    pub cause: String,
-    /// When; none: the journal does not have it.
-    pub at: Option<Timestamp>,
-    /// Its length in bytes.
-    pub length: u64,
-    /// Hash of the whole, if only its head was kept.
-    pub hash: Option<String>,
-    /// Of CSV whose fields are named by its file: the line that names them. Not in lists.
-    pub header: Option<String>,
-    /// Its bytes, as far as they were kept. Not in lists.
-    pub original: Option<Vec<u8>>,
-    /// What came with the bytes. Not in lists.
-    pub sent: Sent,
-}
-
-/// What a record came with beside its bytes: all that is needed to send it again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
-    /// Its key.
-    pub key: Option<Vec<u8>>,
-    /// Its own metadata (headers), a JSON object.
-    pub metadata: Option<String>,
-    /// Its time.
-    pub timestamp: Option<Timestamp>,
-}
 
 /// The name of the chunk of a commit's dead letters.
 pub(crate) fn chunk_id(fence: &Fence, commit: u64, letters: u64) -> ChunkId {

@@ -16,6 +16,7 @@ pub mod parts;
 pub mod region;
 mod run;
 mod shard;
+mod status;
 mod telemetry;
 
 pub use engine::{Engine, EngineSettings};

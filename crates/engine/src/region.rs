@@ -1,7 +1,9 @@
 //! The one door to all pipelines, wherever they live.
-use crate::answers::{
-    Claims, DeadLetter, DeadLetters, DeadLettersByCause, Flow, History, LastRecovery, Listing, Overview,
-    PipelineSnapshot, Received,
+use crate::{
+    answers::{
+        Claims, DeadLetter, DeadLetters, Flow, History, LastRecovery, Listing, Overview, PipelineSnapshot, Received,
+    },
+    causes::DeadLettersByCause,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

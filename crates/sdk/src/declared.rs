@@ -1,6 +1,5 @@
 //! What connectors declare of the records that they read and of the rows that they want: nothing else of their settings is known to
 //! others.
-use crate::transform::UnknownFields;
 use dataflow_core::types::Type;
 
 /// The declarations of a pipeline's connectors.
@@ -67,6 +66,19 @@ pub struct SinkRows {
     pub left_out_on_purpose: bool,
     /// What it wants to know of each row beside what it writes.
     pub side: Vec<SideExpression>,
+}
+
+/// How to treat output fields without a column in a table sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// Left out, warned of and counted.
+    Ignore,
+    /// A column is added to the target: see [`Processed::new_columns`](crate::batch::Processed::new_columns).
+    Add,
+    /// The record is a dead letter.
+    Dead,
+    /// The pipeline fails: see [`Processed::new_columns`](crate::batch::Processed::new_columns).
+    Fail,
 }
 
 /// An expression over an output row that a sink wants to know beside what it writes: the key of a message, the path of an object,

@@ -64,19 +64,6 @@ pub struct Plan {
     pub learned: InferredTypes,
 }
 
-/// How to treat output fields without a column in a table sink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownFields {
-    /// Left out, warned of and counted.
-    Ignore,
-    /// A column is added to the target: see [`Processed::new_columns`].
-    Add,
-    /// The record is a dead letter.
-    Dead,
-    /// The pipeline fails: see [`Processed::new_columns`].
-    Fail,
-}
-
 /// What a batch comes to is more than is held at once: its records are to be given again in two [halves](Records::halves), one after the
 /// other. Never said of a single record, which is a dead letter instead: what becomes of a record is not to depend on its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use dataflow_engine::parts::Plugins;
 use dataflow_sdk::{
     Records, Span,
     batch::{Column, Dead, Demand, Output, Payload, Processed},
-    declared::{Declared, SinkRows},
-    transform::{Plan, Program, TooMuch, UnknownFields},
+    declared::{Declared, SinkRows, UnknownFields},
+    transform::{Plan, Program, TooMuch},
 };
 use std::{collections::BTreeSet, ops::Range, sync::Arc};
 

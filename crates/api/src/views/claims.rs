@@ -2,7 +2,7 @@
 use super::redacted;
 use dataflow_api_types as shown;
 use dataflow_core::spec::PipelineSpec;
-use dataflow_engine::claims::{Claims, Stretch};
+use dataflow_engine::answers::{Claims, Stretch};
 use dataflow_sdk::Catalog;
 
 /// The claims of a pipeline: without secrets if a catalogue knows which they are.

@@ -17,10 +17,10 @@ use dataflow_core::{
 };
 use dataflow_engine::{
     answers::{
-        Claims, DeadLetter, DeadLetters, DeadLettersByCause, Flow, History, LastRecovery, Listing, Overview,
-        PipelineSnapshot, Received,
+        Claims, DeadLetter, DeadLetters, Flow, History, LastRecovery, Listing, Overview, PipelineSnapshot, Received,
+        Stretch,
     },
-    claims::Stretch,
+    causes::DeadLettersByCause,
     region::{Action, AskError, ListQuery, Message, Order, Query, Reply, ResetPoint, ShardRegion, ShardingEnvelope},
 };
 use dataflow_sdk::{

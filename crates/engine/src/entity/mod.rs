@@ -15,8 +15,8 @@ use crate::{
     directory::Directory,
     parts::Parts,
     region::{AskError, Reply, UserCommand},
-    run::status::Trouble,
     shard::{AppendError, PipelineCell, ShardLog},
+    status::Trouble,
     telemetry,
 };
 use dataflow_core::{

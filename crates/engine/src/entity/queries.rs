@@ -1,9 +1,8 @@
 //! Questions about a pipeline.
 use super::{EntityContext, snapshot};
 use crate::{
-    answers::{History, LastRecovery},
-    causes as by_cause, claims,
-    dead_letters::{self, DeadLetter},
+    answers::{DeadLetter, History, LastRecovery},
+    causes as by_cause, claims, dead_letters,
     region::{AskError, Order, Query, Reply},
     run::connector_context,
     shard::PipelineCell,

@@ -2,7 +2,7 @@
 use super::EntityContext;
 use crate::{
     answers::{Failing, PipelineSnapshot},
-    run::status::RunStatus,
+    status::RunStatus,
 };
 use dataflow_core::{
     id::PipelineId,

@@ -5,8 +5,8 @@ use crate::{
     run::{
         End, Run,
         report::{Known, Refused, Report, Reports},
-        status::{RunStatus, Trouble},
     },
+    status::{RunStatus, Trouble},
 };
 use dataflow_core::{
     id::RunId,

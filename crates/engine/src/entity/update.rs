@@ -1,6 +1,6 @@
 //! What an update changes, as source and sink see it.
 use super::Entity;
-use crate::{region::AskError, run::status::LaneStatus};
+use crate::{region::AskError, status::LaneStatus};
 use dataflow_core::{
     id::Epoch,
     pipeline::{

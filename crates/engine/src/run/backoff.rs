@@ -1,5 +1,6 @@
 //! The wait after a failure that may pass, of a run or of one of its lanes.
-use super::{Run, failure::Passing, status::Trouble};
+use super::{Run, failure::Passing};
+use crate::status::Trouble;
 use std::time::Duration;
 use tokio::time::Instant;
 

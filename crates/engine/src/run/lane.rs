@@ -6,10 +6,9 @@ use super::{
     in_flight::Budget,
     plan::Partitions,
     source::{Ended, ReadStage, read},
-    status::RunStatus,
     transform::{Binding, transform},
 };
-use crate::parts::Compute;
+use crate::{parts::Compute, status::RunStatus};
 use dataflow_core::position::Positions;
 use dataflow_sdk::source::Reader;
 use std::sync::Arc;

@@ -1,13 +1,10 @@
 //! The dead letters of a commit: what becomes of records that are in no row, and their chunk in the journal.
-use super::{
-    failure::Failure,
-    patience::wait_for,
-    status::{RunStatus, Trouble},
-};
+use super::{failure::Failure, patience::wait_for};
 use crate::{
-    chunks,
-    dead_letters::{self, DeadLetter},
+    answers::DeadLetter,
+    chunks, dead_letters,
     parts::Clock,
+    status::{RunStatus, Trouble},
 };
 use bytes::Bytes;
 use dataflow_core::{

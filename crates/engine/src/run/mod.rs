@@ -15,7 +15,6 @@ mod plan;
 mod recover;
 pub(crate) mod report;
 mod source;
-pub(crate) mod status;
 mod transform;
 mod versions;
 
@@ -23,7 +22,7 @@ pub(crate) use attempt::{connector_context, fence};
 pub(crate) use failure::Failure;
 pub(crate) use recover::{Choice, after, decide, held, recover, still_held, unknown};
 
-use crate::parts::Parts;
+use crate::{parts::Parts, status::RunStatus};
 use backoff::Backoff;
 use dataflow_core::{
     id::{Epoch, RunId},
@@ -32,7 +31,6 @@ use dataflow_core::{
 use dataflow_sdk::{Paths, inbox::Inbox};
 use report::{Known, Refused, Reports};
 use source::Ended;
-use status::RunStatus;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 

@@ -10,9 +10,9 @@ use super::{
     patience::wait_for,
     plan::Partitions,
     recover::recover,
-    status::LaneStatus,
     transform::{Binding, compile_with},
 };
+use crate::status::LaneStatus;
 use dataflow_core::{
     pipeline::{Pipeline, event::LaneOpened},
     position::{Partition, Position, Positions},

@@ -1,7 +1,9 @@
 //! What is waited for longer than usual is shown, so that nobody has to guess why a pipeline stands still: a server may
 //! keep its connection and say nothing.
-use super::status::{RunStatus, Trouble};
-use crate::parts::Clock;
+use crate::{
+    parts::Clock,
+    status::{RunStatus, Trouble},
+};
 use std::{pin::pin, time::Duration};
 
 /// How long nothing is said.

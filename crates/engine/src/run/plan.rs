@@ -3,9 +3,8 @@ use super::{
     failure::Failure,
     patience::wait_for,
     report::{Known, Reports},
-    status::RunStatus,
 };
-use crate::parts::Clock;
+use crate::{parts::Clock, status::RunStatus};
 use dataflow_core::{
     id::RunId,
     pipeline::{CommandKind, Pipeline, Plan},

@@ -3,8 +3,8 @@ use super::{
     failure::Failure,
     in_flight::{Budget, InFlight},
     plan::Partitions,
-    status::RunStatus,
 };
+use crate::status::RunStatus;
 use dataflow_core::position::Positions;
 use dataflow_sdk::{
     records::Records,

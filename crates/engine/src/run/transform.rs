@@ -3,8 +3,9 @@ use super::{commit::ToCommit, failure::Failure, in_flight::InFlight};
 use crate::parts::{Compute, compute};
 use dataflow_sdk::{
     batch::{Dead, Demand, Inferred, Processed},
+    declared::UnknownFields,
     records::Records,
-    transform::{Compiler, Plan, Program, TooMuch, UnknownFields},
+    transform::{Compiler, Plan, Program, TooMuch},
 };
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};

@@ -1,6 +1,6 @@
 //! The state of one pipeline in memory. Only the shard's log writer changes it, when an event is durable: so it always
 //! equals the log, and a snapshot may be taken between any two appends.
-use crate::{causes::Tally, run::status::RunStatus};
+use crate::{causes::Tally, status::RunStatus};
 use dataflow_core::{
     id::PipelineId,
     pipeline::{CorruptHistory, RecordedEvent, State, evolve},

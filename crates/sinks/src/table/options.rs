@@ -1,6 +1,9 @@
 //! The options of a spec for the target table.
 use super::{Columns, Layout, Names, Naming};
-use dataflow_sdk::{Problem, declared::SinkRows, transform::UnknownFields};
+use dataflow_sdk::{
+    Problem,
+    declared::{SinkRows, UnknownFields},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

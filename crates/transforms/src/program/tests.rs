@@ -13,9 +13,9 @@ use dataflow_core::{
 use dataflow_sdk::{
     Records,
     batch::{Column, Demand, Payload, Processed},
-    declared::{Declared, Metadata, SinkRows, SourceRecords},
+    declared::{Declared, Metadata, SinkRows, SourceRecords, UnknownFields},
     records::{CsvLayout, Layout, Slices, Span},
-    transform::{Compiler, Plan, Program, TooMuch, UnknownFields},
+    transform::{Compiler, Plan, Program, TooMuch},
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};

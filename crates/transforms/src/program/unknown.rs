@@ -7,7 +7,7 @@ use dataflow_formats::decode::{Decoded, Decoder, Field, Key, MAX_NAME, Untracked
 use dataflow_sdk::{
     Records,
     batch::{Column, Dead, Inferred, Warning},
-    transform::UnknownFields,
+    declared::UnknownFields,
 };
 use std::collections::{BTreeSet, HashSet};
 

@@ -9,10 +9,8 @@ mod lane;
 
 pub(crate) use lane::{Checkpoints, Desk, Durable, Order};
 
-use super::{
-    failure::Failure, patience::wait_for, recover::of_token, report::Reports, status::RunStatus, versions::Versions,
-};
-use crate::parts::Clock;
+use super::{failure::Failure, patience::wait_for, recover::of_token, report::Reports, versions::Versions};
+use crate::{parts::Clock, status::RunStatus};
 use dataflow_core::{
     id::RunId,
     pipeline::{CommandKind, event::LaneProgress},

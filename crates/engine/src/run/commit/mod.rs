@@ -16,13 +16,9 @@ use super::{
     letters::{Letters, RecordFates, bury},
     patience::wait_for,
     report::Reports,
-    status::RunStatus,
     versions::Versions,
 };
-use crate::{
-    dead_letters::{self, DeadLetter},
-    parts::Clock,
-};
+use crate::{answers::DeadLetter, dead_letters, parts::Clock, status::RunStatus};
 use dataflow_core::{
     id::RunId,
     pipeline::{CommandKind, event},
