@@ -1,5 +1,8 @@
 //! Stores events that are too long for the log: their body is a chunk, written before the row that names it.
-use crate::{Encoded, Error, Store, stored::Row};
+use crate::{
+    Encoded, Error, Store,
+    stored::{MAX_BODY, Row},
+};
 use bytes::Bytes;
 use dataflow_core::{
     chunk::ChunkId,
@@ -8,9 +11,6 @@ use dataflow_core::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-
-/// The longest body that stays in the log.
-pub(crate) const MAX_BODY: usize = 64 << 10;
 
 /// Replaces such a body in the log. It can't be confused with an event, as every event has a `v`.
 #[derive(Serialize, Deserialize)]

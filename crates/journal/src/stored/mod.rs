@@ -6,7 +6,7 @@
 //! own defaults, so that an old spec stays readable.
 mod v1;
 
-use crate::{Error, overflow::MAX_BODY};
+use crate::Error;
 use dataflow_core::{
     id::{PipelineId, Seq},
     pipeline::{RecordedEvent, event::Event},
@@ -15,6 +15,9 @@ use serde::Deserialize;
 
 /// The version that is written.
 pub const VERSION: u32 = 1;
+
+/// The longest body that stays in the log.
+pub(crate) const MAX_BODY: usize = 64 << 10;
 
 /// What compaction and history need to know of an event without decoding it. Part of the stored format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
