@@ -81,21 +81,34 @@ impl Follow {
         })
     }
 
-    /// Whether the file that was read under a path lies under another one now, of whose position it is not part yet. That comes
-    /// first: once this path has left it, nothing else tells that it was read.
-    pub(super) fn is_left_to_another(&self, k: usize) -> bool {
+    /// Whether the file that was read under a path lies under another one now, as it is or compressed, of whose position it is not
+    /// part yet. That comes first: once this path has left it, nothing else tells that it was read.
+    pub(super) fn is_left_to_another(&self, own: usize) -> bool {
         let heir = |k: &usize| {
             let left = self.slots[*k].identity()?;
             let knows = |slot: &Slot| slot.identity().is_some_and(|known| known.is_same_inode(&left));
-            if self.slots.iter().any(|slot| slot.rotated.is_none() && knows(slot)) {
+            if self.slots.iter().enumerate().any(|(k, slot)| k != own && slot.rotated.is_none() && knows(slot)) {
                 return None;
             }
             let leads_there = |slot: &Slot| fs::metadata(&slot.path).is_ok_and(|meta| left.is_inode(&meta));
-            self.slots.iter().position(|slot| slot.copy.is_none() && !knows(slot) && leads_there(slot))
+            let heir = self.slots.iter().position(|slot| slot.copy.is_none() && !knows(slot) && leads_there(slot));
+            heir.or_else(|| self.packed_heir(&self.slots[*k], &left))
         };
-        let mut heirs = std::iter::successors(heir(&k), heir).take(self.slots.len()).peekable();
+        let mut heirs = std::iter::successors(heir(&own), heir).take(self.slots.len()).peekable();
         // Where files changed their names in a circle, one goes first.
-        heirs.peek().is_some() && !heirs.any(|heir| heir == k)
+        heirs.peek().is_some() && !heirs.any(|heir| heir == own)
+    }
+
+    /// The path of what a file that is nowhere any more became by compressing it, if that is not known yet.
+    fn packed_heir(&self, slot: &Slot, left: &Identity) -> Option<usize> {
+        let goes_on = |known: Identity| known.original == Some(left.inode());
+        let knows =
+            |heir: &Slot| heir.identity().is_some_and(goes_on) && self.source.is_packed_name(&slot.path, &heir.path);
+        if self.slots.iter().any(knows) || rotation::find(&slot.path, left, &self.cx).is_some() {
+            return None;
+        }
+        let (there, _) = self.compressed(slot, left)?;
+        self.slots.iter().position(|heir| heir.path == there)
     }
 
     /// Whether a path has the name of an older generation of another one that is followed.
@@ -111,20 +124,18 @@ impl Follow {
             if other == k || !is_rotated_name(&slot.path, &own.path) {
                 continue;
             }
+            // It was truncated, and maybe renamed since: it goes on in its copy in a moment.
+            if !own.is_begun() && known.is_copied(file)? && self.was_truncated(slot, &known)? {
+                return Ok(Copied::Wait);
+            }
             let Ok(original) = tail::open(&slot.path, &self.cx) else { continue };
             // Otherwise the one before it is still being read, and it comes next.
             let of = original.metadata()?;
-            if was_made_before(meta, &of) {
-                continue;
-            }
             let begun = known.is_inode(&of);
-            let compared = own.copy.filter(|compared| compared.is_of(&of, meta));
-            if begun && !known.is_in(&original)? {
-                if !own.is_begun() && known.is_copied(file)? {
-                    return Ok(Copied::Wait); // the other one goes on in it in a moment
-                }
+            if was_made_before(meta, &of) || begun && !known.is_in(&original)? {
                 continue;
             }
+            let compared = own.copy.filter(|compared| compared.is_of(&of, meta));
             // It was the same at the last look: nobody copies any more.
             let done =
                 compared.is_some_and(|compared| (compared.length, compared.written) == (meta.len(), written(meta)));
@@ -145,18 +156,33 @@ impl Follow {
         Ok(Copied::No)
     }
 
+    /// Whether the file that is read under a path holds no longer what was read of it, wherever it lies now.
+    fn was_truncated(&self, slot: &Slot, known: &Identity) -> io::Result<bool> {
+        Ok(match &slot.tail {
+            _ if slot.rotated.is_some() => false,
+            Some(tail) => !known.is_in(tail.file())?,
+            None => rotation::is_beside(&slot.path, known) && rotation::find(&slot.path, known, &self.cx).is_none(),
+        })
+    }
+
     /// The interval that leads from a file that holds no longer what was read of it to its copy, if there is one.
     pub(super) fn to_copy(&self, k: usize) -> io::Result<Option<Box<Records>>> {
         let slot = &self.slots[k];
-        let (Some(known), Some(from)) = (slot.known, &slot.position) else { return Ok(None) };
+        // Of an open file something may have been seen though nothing was read.
+        let known = slot.known.filter(|known| !known.is_of_nothing()).or(slot.identity());
+        let (Some(known), Some(from)) = (known, &slot.position) else { return Ok(None) };
         // What was copied and truncated is still there; one that is nowhere was rather compressed.
         let copy = || Ok::<_, io::Error>(self.copy(slot, &known)?.map(|(_, copy)| copy));
+        let packed = || {
+            let packed = self.compressed(slot, &known);
+            packed.map(|(_, file)| Identity::of(&file, file.metadata()?.len())).transpose()
+        };
         let copy = match rotation::is_beside(&slot.path, &known) {
             true => match copy()? {
-                None => self.compressed(slot, &known)?,
+                None => packed()?,
                 copy => copy,
             },
-            false => match self.compressed(slot, &known)? {
+            false => match packed()? {
                 None => copy()?,
                 packed => packed,
             },
@@ -225,17 +251,14 @@ impl Follow {
         Ok(best.map(|(_, path, copy)| (path, copy)))
     }
 
-    /// The same of what a file became by compressing it, unless that is read as what another one became.
-    fn compressed(&self, slot: &Slot, known: &Identity) -> io::Result<Option<Identity>> {
-        if known.is_over() {
-            return Ok(None);
-        }
+    /// What a file became by compressing it, unless that is read as what another one became.
+    fn compressed(&self, slot: &Slot, known: &Identity) -> Option<(PathBuf, File)> {
         let is_free = |meta: &Metadata| {
             let mut others = self.slots.iter().filter(|slot| slot.is_begun()).filter_map(Slot::identity);
             !others.any(|own| own.is_inode(meta) && own.original != Some(known.inode()))
         };
-        let packed = self.source.packed(&slot.path, known, is_free, &self.unpacked, &self.cx);
-        packed.map(|(_, file)| Identity::of(&file, file.metadata()?.len())).transpose()
+        let packed = || self.source.packed(&slot.path, known, is_free, &self.unpacked, &self.cx);
+        (!known.is_over()).then(packed).flatten()
     }
 }
 

@@ -1,9 +1,9 @@
 //! Files that grow: what is appended, new files that match, and rotation.
 //!
 //! A rotated file is read to its end under the name it had; then an interval without records leads from that end to
-//! the beginning of the file that took its place. Where the pattern matches the new name of the old file as well, an
-//! interval without records says of that name that it was read already. That comes first, so that no crash in between
-//! makes it be read again. Files that came and went between two looks are read in between.
+//! the beginning of the file that took its place. Where the pattern matches the new name of the old file as well, as it is or
+//! compressed, an interval without records says of that name that it was read already. That comes first, so that no crash in
+//! between makes it be read again. Files that came and went between two looks are read in between.
 //!
 //! A file that was copied and truncated (`copytruncate`) goes on in its copy, which from then on is what a renamed file
 //! is. `copies.rs` says what a copy is.
@@ -282,12 +282,8 @@ impl Follow {
     /// Whether nobody writes any more to the open file under a path, which was replaced: a copy, or one that was rotated again since,
     /// is over at once.
     fn is_over(&mut self, k: usize, grace: Duration) -> io::Result<bool> {
-        if self.slots[k].has_waited(grace) {
-            return Ok(true);
-        }
-        // Generations that a pattern matches are read under their own names, and don't wait for this one.
-        let is_copy = self.slots[k].tail.as_ref().is_some_and(|tail| tail.is_copy());
-        Ok(!self.source.is_pattern() && (is_copy || self.next_generation(k)?.is_some()))
+        let is_over = self.slots[k].has_waited(grace) || self.slots[k].tail.as_ref().is_some_and(|tail| tail.is_copy());
+        Ok(is_over || self.next_generation(k)?.is_some())
     }
 
     /// The oldest generation that came after the open file under a path and was rotated away, too, and is not read otherwise.
@@ -308,7 +304,7 @@ impl Follow {
         let slot = &mut self.slots[k];
         let Some(tail) = slot.tail.take() else { return Ok(()) };
         slot.left(tail.file(), &tail.identity)?;
-        (self.next, self.finished) = (k + 1, !self.source.is_pattern()); // all others first
+        (self.next, self.finished) = (k + 1, true); // all others first
         self.known.push_back(Known { path: slot.path.clone(), identity: tail.identity, at: tail.at });
         if self.known.len() > REMEMBERED {
             self.known.pop_front();

@@ -229,6 +229,16 @@ impl Identity {
         nanos(file.modified()) + if whole { 999_999_999 } else { 0 } < self.modified
     }
 
+    /// Whether `file`, compressed, has the time at which it was last written, as of the last look.
+    pub(super) fn is_written_with(&self, file: &Metadata) -> bool {
+        keeps_time(file, self.modified)
+    }
+
+    /// When it was last written, as of the last look.
+    pub(super) fn written(&self) -> u64 {
+        self.modified
+    }
+
     /// Whether it was written since the last look.
     pub(super) fn is_written(&self, now: &Metadata) -> bool {
         nanos(now.modified()) != self.modified
@@ -244,6 +254,17 @@ impl Identity {
         let born = nanos(meta.created());
         (self.dev, self.inode) == (meta.dev(), meta.ino()) && (self.born == born || self.born == 0 || born == 0)
     }
+}
+
+/// Whether a compressed file has this time of the last change. Who compresses keeps seconds at least, or no time at all.
+fn keeps_time(file: &Metadata, written: u64) -> bool {
+    let whole = file.mtime_nsec() == 0;
+    nanos(file.modified()) == if whole { written - written % 1_000_000_000 } else { written }
+}
+
+/// Whether a compressed file was last written when a plain one was, by what it keeps of that.
+pub(super) fn are_written_together(packed: &Metadata, plain: &Metadata) -> bool {
+    keeps_time(packed, nanos(plain.modified()))
 }
 
 fn nanos(time: io::Result<SystemTime>) -> u64 {

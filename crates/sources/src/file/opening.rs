@@ -120,6 +120,9 @@ impl Follow {
         let meta = file.metadata().map_err(failed)?;
         let another = slot.known.is_some_and(|known| known.is_of_nothing() && !known.is_inode(&meta));
         let over = passed || begins && (slot.is_begun() || another);
+        if begins && !passed && slot.is_begun() && self.is_left_to_another(k) {
+            return Ok(None);
+        }
         if slot.rotated.is_some() || slot.copy.is_some() || begins {
             let (between, original) = match &slot.rotated {
                 Some(left) => {

@@ -7,9 +7,9 @@ use super::{
     Compression, FileSource,
     copies::was_made_before,
     follow::{Follow, Known},
-    identity::Identity,
+    identity::{Identity, are_written_together},
     names::name,
-    rotation::{self, is_older_generation, is_older_name},
+    rotation::{self, is_older_name, is_rotated_name},
     slot::Slot,
     tail,
     unpacked::{Beginning, Unpacked},
@@ -18,7 +18,6 @@ use dataflow_sdk::{Context, batch::Warning};
 use std::{
     fs::{self, File, Metadata},
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -50,7 +49,8 @@ impl FileSource {
             && unpacked.holds(known, there, file, self.compression)
     }
 
-    /// The newest compressed file beside `path` that holds what is known of the file that was there, and may be taken.
+    /// The compressed file beside `path` that holds what is known of the file that was there, and may be taken: of several the
+    /// one that has its time, or the oldest generation, as it was there when the others were made.
     pub(super) fn packed(
         &self,
         path: &Path,
@@ -66,9 +66,11 @@ impl FileSource {
             let file = tail::open(&there, cx).ok()?;
             let meta = file.metadata().ok()?;
             let is = may_be(&meta) && self.is_packed(known, &there, &file, unpacked);
-            Some((meta.modified().ok()?, there, file)).filter(|_| is)
+            is.then(|| (!known.is_written_with(&meta), there, file))
         });
-        found.max_by_key(|(written, ..)| *written).map(|(_, there, file)| (there, file))
+        found
+            .min_by(|(late, one, _), (later, other, _)| late.cmp(later).then_with(|| rotation::by_age(one, other)))
+            .map(|(_, there, file)| (there, file))
     }
 
     /// Which of several files, and whether anything was read of them, a compressed one was made of: one that begins with all
@@ -82,16 +84,16 @@ impl FileSource {
     ) -> Option<PathBuf> {
         let own = self.unpacked(there);
         let may_be = |path: &Path, read: bool| own.as_deref() == Some(path) || read && self.is_packed_name(path, there);
-        let found = files.find(|(path, read)| may_be(path, *read) && self.is_copy(path, path, there, unpacked, cx));
+        let found = files.find(|(path, read)| may_be(path, *read) && self.is_copy(path, there, unpacked, cx));
         found.map(|(path, _)| path.to_owned())
     }
 
-    /// Whether the compressed file `there` is a copy of `plain`, which is read as `path`. Where they are apart by their names, that
-    /// must fit the times of both, too.
-    fn is_copy(&self, path: &Path, plain: &Path, there: &Path, unpacked: &Unpacked, cx: &Context) -> bool {
+    /// Whether the compressed file `there` is a copy of `plain`. Where they are apart by their names, that must fit the times of
+    /// both, too.
+    fn is_copy(&self, plain: &Path, there: &Path, unpacked: &Unpacked, cx: &Context) -> bool {
         let Some(all) = unpacked.begins(plain, there, self.compression, cx) else { return false };
         let own = self.unpacked(there).unwrap_or_default();
-        if own == path || own == plain {
+        if own == plain {
             return true;
         }
         let (Ok(of), Ok(packed)) = (fs::metadata(plain), fs::metadata(there)) else { return false };
@@ -102,9 +104,9 @@ impl FileSource {
             Beginning { whole: false, .. } => true,
             // It was not written since, so all of it would have been packed.
             Beginning { length, .. } if length < of.len() => since(of.modified()),
-            // The time of the last change is not kept by all that compress.
-            _ if since(packed.modified()) => !is_older_generation(plain, &own),
-            _ => packed.mtime() == of.mtime(),
+            // The time of the last change is not kept by all that compress. Of two generations neither is a copy.
+            _ if since(packed.modified()) => is_rotated_name(plain, &own) || is_rotated_name(&own, plain),
+            _ => are_written_together(&packed, &of),
         }
     }
 }
@@ -127,35 +129,44 @@ impl Follow {
         let own = &self.slots[k].path;
         let of = |path: &Path| self.source.is_packed_name(path, own);
         let is = |known: &Identity| self.source.is_packed(known, own, file, &self.unpacked);
-        let is_copy = |path: &Path, there: &Path| self.source.is_copy(path, there, own, &self.unpacked, &self.cx);
+        let is_copy = |there: &Path| self.source.is_copy(there, own, &self.unpacked, &self.cx);
         let reads = |slot: &Slot, known: &Identity| {
             slot.rotated.is_none() && slot.identity().is_some_and(|now| now.is_same_inode(known))
         };
+        // Of several that it may have been made of, the one whose time it has, or the one that was read furthest.
+        let meta = file.metadata().ok();
+        let rank = |known: &Known| (meta.as_ref().is_some_and(|meta| known.identity.is_written_with(meta)), known.at);
+        let better = |one: Option<Known>, other: Option<Known>| match (one, other) {
+            (Some(one), Some(other)) => Some(if rank(&other) > rank(&one) { other } else { one }),
+            (one, other) => one.or(other),
+        };
         // One file is what one other became, which comes first.
-        let mut copy = None;
+        let (mut copy, mut before) = (None, None::<Known>);
         for slot in self.slots.iter().filter(|slot| of(&slot.path) && slot.rotated.is_none()) {
             let Some(known) = slot.identity().filter(|known| !known.given_up && is(known)) else { continue };
             match rotation::find(&slot.path, &known, &self.cx) {
+                None if known.ended => {
+                    let ended = Known { path: slot.path.clone(), identity: known, at: slot.at() };
+                    before = better(before, (!self.is_taken(&ended)).then_some(ended));
+                }
                 None => return Packed::Wait,
-                Some(there) => copy = copy.or_else(|| is_copy(&slot.path, &there).then_some(there)),
+                Some(there) => copy = copy.or_else(|| is_copy(&there).then_some(there)),
             }
         }
-        let mut before: Option<&Known> = None;
         let known = self.known.iter().rev().filter(|known| of(&known.path) && is(&known.identity));
         for known in known.filter(|known| !self.is_taken(known)) {
             let there = rotation::find(&known.path, &known.identity, &self.cx);
             match there.filter(|_| self.paths.contains(&known.path)) {
-                Some(there) if !is_copy(&known.path, &there) => {} // the beginning is the same, no more
+                Some(there) if !is_copy(&there) => {} // the beginning is the same, no more
                 Some(there) if self.slots.iter().any(|slot| reads(slot, &known.identity)) => {
                     copy = copy.or(Some(there))
                 }
                 Some(_) => return Packed::Known(known.clone()),
-                None if before.is_none_or(|before| before.at < known.at) => before = Some(known),
-                None => {}
+                None => before = better(before, Some(known.clone())),
             }
         }
         if let Some(before) = before {
-            return Packed::Known(before.clone());
+            return Packed::Known(before);
         }
         let files = self.slots.iter().map(|slot| (slot.path.as_path(), slot.at() > 0));
         copy.or_else(|| self.source.original(files, own, &self.unpacked, &self.cx)).map_or(Packed::No, Packed::Copy)

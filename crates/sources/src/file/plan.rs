@@ -234,20 +234,38 @@ fn packed(
             _ => before.push((*partition, path, identity, *at)),
         }
     }
-    // Where several hold the same, the one that was read furthest counts.
+    // Of one file, what was read furthest counts; of several that hold the same, the older one became the older generation.
     before.sort_by_key(|(partition, _, _, at)| (Reverse(*at), *partition));
+    let mut files_before: Vec<Identity> = Vec::new();
+    before.retain(|(_, _, identity, _)| {
+        let is_new = !files_before.iter().any(|other| other.is_same_inode(identity));
+        files_before.push(**identity);
+        is_new
+    });
+    before.sort_by_key(|(_, _, identity, _)| identity.written());
+    let mut compressed: Vec<_> = compressed.into_iter().map(|(path, meta)| ((*path).clone(), meta)).collect();
+    compressed.sort_by(|(one, _), (other, _)| rotation::by_age(one, other));
     let mut packed = BTreeMap::new();
+    // One that has the time of the last change of another is what that became.
+    for exactly in [true, false] {
+        for (path, meta) in &compressed {
+            let former = before.iter().position(|(_, former, identity, _)| {
+                !packed.contains_key(path)
+                    && source.is_packed_name(former, path)
+                    && (!exactly || meta.as_ref().is_some_and(|meta| identity.is_written_with(meta)))
+                    && tail::open(path, cx).is_ok_and(|file| source.is_packed(identity, path, &file, unpacked))
+            });
+            if let Some(former) = former {
+                packed.insert(path.clone(), Made::Before(before.remove(former).0.clone()));
+            }
+        }
+    }
     for (path, _) in compressed {
-        let former = before.iter().position(|(_, former, identity, _)| {
-            source.is_packed_name(former, path)
-                && tail::open(path, cx).is_ok_and(|file| source.is_packed(identity, path, &file, unpacked))
-        });
-        if let Some(former) = former {
-            packed.insert((*path).clone(), Made::Before(before.remove(former).0.clone()));
-        } else if let Some(of) =
-            source.original(files.iter().map(|(path, read)| (path.as_path(), *read)), path, unpacked, cx)
+        let files = files.iter().map(|(path, read)| (path.as_path(), *read));
+        if !packed.contains_key(&path)
+            && let Some(of) = source.original(files, &path, unpacked, cx)
         {
-            packed.insert((*path).clone(), Made::Beside(of));
+            packed.insert(path, Made::Beside(of));
         }
     }
     packed

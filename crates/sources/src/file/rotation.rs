@@ -7,6 +7,7 @@ use super::{
 };
 use dataflow_sdk::Context;
 use std::{
+    cmp::Ordering,
     fs::{self, File, Metadata},
     io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -187,6 +188,12 @@ pub(super) fn is_older_generation(one: &Path, other: &Path) -> bool {
         (None, None) => one < other,
         _ => false,
     }
+}
+
+/// The order in which files were rotated, by their names: those of greater numbers first, then those of earlier dates.
+pub(super) fn by_age(one: &Path, other: &Path) -> Ordering {
+    let number = |path: &Path| numbered(path).map_or(0, |(_, number)| number);
+    number(other).cmp(&number(one)).then_with(|| one.cmp(other))
 }
 
 /// The name of the generations that one belongs to, and its number among them. A year is none.
