@@ -147,7 +147,7 @@ impl Follow {
             if begins(&original, file, equal, meta.len())? {
                 let path = slot.path.clone();
                 self.slots[k].copy = Some(Compared::new(&of, meta));
-                if done && written(&of) > written(meta) && repeats(file, meta.len())? {
+                if done && written(&of) > written(meta) && repeats(file, meta.len()) {
                     self.warn(vec![ambiguous(&self.slots[k].path, &path)]);
                 }
                 return Ok(if done { Copied::Known } else { Copied::Wait });
@@ -209,7 +209,7 @@ impl Follow {
         if !begins(&original, &copy, 0, meta.len())? {
             return self.to_copy(k);
         }
-        if written(&of) > written(&meta) && repeats(&copy, meta.len())? {
+        if written(&of) > written(&meta) && repeats(&copy, meta.len()) {
             let warning = ambiguous(&path, &slot.path);
             self.warn(vec![warning]);
         }
@@ -267,11 +267,11 @@ fn later(a: &Metadata, b: &Metadata) -> bool {
 }
 
 /// Whether all lines at the beginning of a file of this length are the same.
-fn repeats(file: &File, length: u64) -> io::Result<bool> {
-    let head = read_before(file, length.min(PIECE as u64))?.unwrap_or_default();
+pub(super) fn repeats(file: &File, length: u64) -> bool {
+    let head = read_before(file, length.min(PIECE as u64)).ok().flatten().unwrap_or_default();
     let mut lines = head.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let first = lines.next();
-    Ok(lines.all(|line| Some(line) == first))
+    lines.all(|line| Some(line) == first)
 }
 
 /// Says that a file is not read whose lines tell nothing.

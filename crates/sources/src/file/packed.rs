@@ -5,11 +5,11 @@
 //! compressed one is being written, or holds nothing more: it is left out, which is said. One that is not read stands for none.
 use super::{
     Compression, FileSource,
-    copies::was_made_before,
+    copies::{repeats, was_made_before},
     follow::{Follow, Known},
     identity::{Identity, are_written_together},
     names::name,
-    rotation::{self, is_older_name, is_rotated_name},
+    rotation::{self, is_older_generation, is_older_name, is_rotated_name},
     slot::Slot,
     tail,
     unpacked::{Beginning, Unpacked},
@@ -102,10 +102,16 @@ impl FileSource {
         match all {
             _ if was_made_before(&packed, &of) => false,
             Beginning { whole: false, .. } => true,
+            // Where all lines are the same, the content tells nothing: by its name it is another generation.
+            _ if !is_rotated_name(&own, plain)
+                && tail::open(plain, cx).is_ok_and(|plain| repeats(&plain, of.len())) =>
+            {
+                false
+            }
             // It was not written since, so all of it would have been packed.
             Beginning { length, .. } if length < of.len() => since(of.modified()),
-            // The time of the last change is not kept by all that compress. Of two generations neither is a copy.
-            _ if since(packed.modified()) => is_rotated_name(plain, &own) || is_rotated_name(&own, plain),
+            // The time of the last change is not kept by all that compress.
+            _ if since(packed.modified()) => !is_older_generation(plain, &own),
             _ => are_written_together(&packed, &of),
         }
     }

@@ -286,6 +286,13 @@ fn rotations_that_are_worth_a_name() {
             [Rotate, Append(2), Read, Delay, Some(1), Read, Append(2), Rotate, Delay].to_vec(),
         ),
         ("compressed between two looks", every, Append(2), [Rotate, Append(1), Rotate, Append(1), Delay].to_vec()),
+        ("the same, before a longer one", every, Append(2), [Rotate, Append(1), Rotate, Append(2), Delay].to_vec()),
+        (
+            "the same, after the next one was begun",
+            every,
+            Append(2),
+            [Rotate, Append(1), Rotate, Append(1), Compress(0), Append(1)].to_vec(),
+        ),
         (
             "compressed by the name that another generation had",
             every,
