@@ -102,9 +102,10 @@ impl FileSource {
         match all {
             _ if was_made_before(&packed, &of) => false,
             Beginning { whole: false, .. } => true,
-            // Where all lines are the same, the content tells nothing: by its name it is another generation.
-            _ if !is_rotated_name(&own, plain)
-                && tail::open(plain, cx).is_ok_and(|plain| repeats(&plain, of.len())) =>
+            // Where all its lines are the same, the content tells nothing: by its name it is another generation.
+            Beginning { length, .. }
+                if !is_rotated_name(&own, plain)
+                    && tail::open(plain, cx).is_ok_and(|plain| repeats(&plain, length)) =>
             {
                 false
             }

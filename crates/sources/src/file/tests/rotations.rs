@@ -286,7 +286,7 @@ fn rotations_that_are_worth_a_name() {
             [Rotate, Append(2), Read, Delay, Some(1), Read, Append(2), Rotate, Delay].to_vec(),
         ),
         ("compressed between two looks", every, Append(2), [Rotate, Append(1), Rotate, Append(1), Delay].to_vec()),
-        ("the same, before a longer one", every, Append(2), [Rotate, Append(1), Rotate, Append(2), Delay].to_vec()),
+        ("the same, before a longer one", every, Append(2), [Rotate, Append(1), Rotate, Append(3), Delay].to_vec()),
         (
             "the same, after the next one was begun",
             every,
