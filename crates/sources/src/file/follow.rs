@@ -11,6 +11,7 @@ use super::{
     FileSource,
     content::failed,
     identity::Identity,
+    late::Watched,
     lost::{self, Loss, Lost},
     names::{name, partition, path, plain},
     packed::Packed,
@@ -33,7 +34,8 @@ use std::{
 
 /// After so many batches without a pause, new files are looked for.
 const LOOK_EVERY: u32 = 64;
-/// For so many intervals a replaced file is still looked at, for a second at most: its writer may not have opened the new one yet.
+/// For so many intervals without anything new a replaced file is still looked at, for a second at most: its writer may not have
+/// opened the new one yet.
 const GRACE: u32 = 5;
 /// The most of it.
 const MOST_GRACE: Duration = Duration::from_secs(1);
@@ -69,12 +71,14 @@ pub(super) struct Follow {
     found: Positions,
     /// How far files were read, under whatever name.
     pub(super) known: VecDeque<Known>,
+    /// Generations that were read to their end.
+    pub(super) watched: VecDeque<Watched>,
     /// What compressed files hold.
     pub(super) unpacked: Unpacked,
     /// How many files may be open.
     pub(super) open: usize,
     /// By code and subject, those that were given once.
-    warned: BTreeMap<String, Option<Warning>>,
+    warned: BTreeMap<(&'static str, String), Option<Warning>>,
 }
 
 impl Follow {
@@ -115,6 +119,7 @@ impl Follow {
             turns: 0,
             busy: 0,
             finished: false,
+            watched: VecDeque::new(),
             unpacked: Unpacked::default(),
             open: OPEN,
             warned: BTreeMap::new(),
@@ -132,8 +137,13 @@ impl Follow {
 
     pub(super) fn warn(&mut self, warnings: Vec<Warning>) {
         for warning in warnings {
-            self.warned.entry(warning.subject.clone()).or_insert(Some(warning));
+            self.warned.entry((warning.code, warning.subject.clone())).or_insert(Some(warning));
         }
+    }
+
+    /// Gives a warning, whether it was given before or not.
+    pub(super) fn warn_again(&mut self, warning: Warning) {
+        self.warned.insert((warning.code, warning.subject.clone()), Some(warning));
     }
 
     fn add(&mut self, files: Vec<PathBuf>) -> bool {
@@ -247,6 +257,7 @@ impl Follow {
             let slot = &mut self.slots[k];
             let Some(tail) = &slot.tail else { return Ok(None) };
             if let Some(records) = next {
+                slot.was_written();
                 slot.reached(records.to.clone());
                 return Ok(Some(records));
             }
@@ -304,8 +315,10 @@ impl Follow {
         let slot = &mut self.slots[k];
         let Some(tail) = slot.tail.take() else { return Ok(()) };
         slot.left(tail.file(), &tail.identity)?;
+        let path = slot.path.clone();
+        self.watch(&path, &tail);
         (self.next, self.finished) = (k + 1, true); // all others first
-        self.known.push_back(Known { path: slot.path.clone(), identity: tail.identity, at: tail.at });
+        self.known.push_back(Known { path, identity: tail.identity, at: tail.at });
         if self.known.len() > REMEMBERED {
             self.known.pop_front();
         }
@@ -330,6 +343,7 @@ impl Work for Follow {
                 }
             }
             if !self.discover()? && !std::mem::take(&mut self.finished) {
+                self.warn_of_late();
                 if let Some((partition, begin)) = self.found.pop_first() {
                     let mut records = lost::between(partition, Position::offset(0), begin);
                     records.beside = std::mem::take(&mut self.found);

@@ -10,6 +10,7 @@ mod frames;
 mod gone;
 mod gzip;
 mod identity;
+mod late;
 mod layout;
 mod lines;
 mod lost;

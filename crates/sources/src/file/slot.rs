@@ -28,7 +28,7 @@ pub(super) struct Slot {
     /// What is known by the position.
     pub(super) known: Option<Identity>,
     pub(super) tail: Option<Box<Tail>>,
-    /// Since when the open file is known to be replaced.
+    /// Since when the open file is known to be replaced, or was last written after that.
     pub(super) replaced: Option<Instant>,
     /// The file of `position`, read to its end, where another one takes its place.
     pub(super) rotated: Option<Left>,
@@ -76,9 +76,14 @@ impl Slot {
         Ok(replaced)
     }
 
-    /// Whether it is so long known that another file has this path.
+    /// Whether it is so long known that another file has this path, and nothing came since.
     pub(super) fn has_waited(&mut self, grace: Duration) -> bool {
         self.replaced.get_or_insert_with(Instant::now).elapsed() >= grace
+    }
+
+    /// Something was written to the open file: if it was replaced, more may come.
+    pub(super) fn was_written(&mut self) {
+        self.replaced = self.replaced.map(|_| Instant::now());
     }
 
     /// What the file of this position is known by.

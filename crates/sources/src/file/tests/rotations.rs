@@ -392,3 +392,40 @@ fn a_generation_that_was_compressed_unread_is_named() {
     let named: Vec<_> = work.warnings().into_iter().map(|warning| (warning.code, warning.subject)).collect();
     assert_eq!(named, [("generation-missed", path("app.log.1.gz").to_str().unwrap().to_owned())]);
 }
+
+/// A generation is read as long as its writer writes. What comes later is read under its new name, or said.
+#[tokio::test(start_paused = true)]
+async fn what_is_written_to_a_generation_after_its_end_is_said() {
+    for (name, last, told) in [("app.log", &["new"][..], vec!["written-late"]), ("app.log*", &["new", "late"], vec![])]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let source = source(&path(name), json!({"follow": true, "pollInterval": "1s"}));
+        append(&path("app.log"), "0\n");
+        let mut work = Follow::new(source, &context(), Positions::new()).unwrap();
+        assert_eq!(look(&mut work), ["0"]);
+        let mut writer = fs::File::options().append(true).open(path("app.log")).unwrap();
+        fs::rename(path("app.log"), path("app.log.1")).unwrap();
+        std::thread::sleep(Duration::from_millis(10)); // more than a file system's clock ticks
+        append(&path("app.log"), "new\n");
+        for text in ["1", "2", "3"] {
+            assert!(look(&mut work).is_empty(), "{name}");
+            tokio::time::advance(Duration::from_millis(700)).await;
+            writeln!(writer, "{text}").unwrap();
+            assert_eq!(look(&mut work), [text], "{name}");
+        }
+        let mut read = Vec::new();
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            read.extend(look(&mut work));
+        }
+        writeln!(writer, "late").unwrap();
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            read.extend(look(&mut work));
+        }
+        assert_eq!(read, last, "{name}");
+        let codes: Vec<_> = work.warnings().into_iter().map(|warning| warning.code).collect();
+        assert_eq!(codes, told, "{name}");
+    }
+}

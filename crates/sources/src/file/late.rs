@@ -1,0 +1,61 @@
+//! Generations that were written to after they were read to their end, by a writer that still had them open, and that are not
+//! read under the name that they have now: what came late is not read, which is said.
+use super::{follow::Follow, identity::Identity, names::name, rotation, slot::Slot, tail::Tail};
+use dataflow_sdk::batch::Warning;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// How many generations are held open for it: the last ones.
+const WATCHED: usize = 64;
+
+/// A generation that was read to its end, and another file has its name.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// As which it was read.
+    path: PathBuf,
+    file: File,
+    known: Identity,
+    /// How far it was read.
+    end: u64,
+}
+
+impl Follow {
+    /// Looks at a generation from now on.
+    pub(super) fn watch(&mut self, path: &Path, tail: &Tail) {
+        let Ok(file) = tail.file().try_clone() else { return };
+        if !tail.is_compressed() {
+            self.watched.push_back(Watched { path: path.to_owned(), file, known: tail.identity, end: tail.at });
+        }
+        if self.watched.len() > WATCHED {
+            self.watched.pop_front();
+        }
+    }
+
+    /// Says which generations were written to since, once of each.
+    pub(super) fn warn_of_late(&mut self) {
+        let (mut late, slots) = (Vec::new(), &self.slots);
+        self.watched.retain(|left| {
+            let length = left.file.metadata().map_or(0, |meta| meta.len());
+            let knows = |slot: &Slot| slot.identity().is_some_and(|known| known.is_same_inode(&left.known));
+            let is_late = length > left.end && !slots.iter().any(knows);
+            if is_late {
+                let there = rotation::find(&left.path, &left.known, &self.cx);
+                late.push(warning(&left.path, there.as_deref(), length - left.end));
+            }
+            !is_late
+        });
+        late.into_iter().for_each(|warning| self.warn_again(warning));
+    }
+}
+
+fn warning(path: &Path, there: Option<&Path>, bytes: u64) -> Warning {
+    let (subject, path) = (name(there.unwrap_or(path)), name(path));
+    let message = format!(
+        "{bytes} bytes or more at the end of {subject} were not read: they were written after it was rotated away from {path} and \
+         nothing had come for a second. Let its writers open the new file at each rotation, or give `path` a pattern that matches \
+         older generations"
+    );
+    Warning { code: "written-late", subject, message, records: 0 }
+}
