@@ -107,7 +107,7 @@ impl Follow {
         if self.slots.iter().any(knows) || rotation::find(&slot.path, left, &self.cx).is_some() {
             return None;
         }
-        let (there, _) = self.compressed(slot, left)?;
+        let (there, _) = self.compressed(&slot.path, left)?;
         self.slots.iter().position(|heir| heir.path == there)
     }
 
@@ -174,7 +174,7 @@ impl Follow {
         // What was copied and truncated is still there; one that is nowhere was rather compressed.
         let copy = || Ok::<_, io::Error>(self.copy(slot, &known)?.map(|(_, copy)| copy));
         let packed = || {
-            let packed = self.compressed(slot, &known);
+            let packed = self.compressed(&slot.path, &known);
             packed.map(|(_, file)| Identity::of(&file, file.metadata()?.len())).transpose()
         };
         let copy = match rotation::is_beside(&slot.path, &known) {
@@ -252,12 +252,12 @@ impl Follow {
     }
 
     /// What a file became by compressing it, unless that is read as what another one became.
-    fn compressed(&self, slot: &Slot, known: &Identity) -> Option<(PathBuf, File)> {
+    pub(super) fn compressed(&self, path: &Path, known: &Identity) -> Option<(PathBuf, File)> {
         let is_free = |meta: &Metadata| {
             let mut others = self.slots.iter().filter(|slot| slot.is_begun()).filter_map(Slot::identity);
             !others.any(|own| own.is_inode(meta) && own.original != Some(known.inode()))
         };
-        let packed = || self.source.packed(&slot.path, known, is_free, &self.unpacked, &self.cx);
+        let packed = || self.source.packed(path, known, is_free, &self.unpacked, &self.cx);
         (!known.is_over()).then(packed).flatten()
     }
 }

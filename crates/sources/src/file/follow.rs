@@ -256,8 +256,11 @@ impl Follow {
             }
             let slot = &mut self.slots[k];
             let Some(tail) = &slot.tail else { return Ok(None) };
+            let finite = tail.finite;
             if let Some(records) = next {
-                slot.was_written();
+                if !finite {
+                    slot.was_written();
+                }
                 slot.reached(records.to.clone());
                 return Ok(Some(records));
             }

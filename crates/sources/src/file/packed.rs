@@ -140,12 +140,20 @@ impl Follow {
         let reads = |slot: &Slot, known: &Identity| {
             slot.rotated.is_none() && slot.identity().is_some_and(|now| now.is_same_inode(known))
         };
-        // Of several that it may have been made of, the one whose time it has, or the one that was read furthest.
+        // Of several that became it rather than another one: the one whose time it has, or the one that was written first.
+        let became =
+            |known: &Known| self.compressed(&known.path, &known.identity).is_some_and(|(there, _)| there == *own);
         let meta = file.metadata().ok();
-        let rank = |known: &Known| (meta.as_ref().is_some_and(|meta| known.identity.is_written_with(meta)), known.at);
-        let better = |one: Option<Known>, other: Option<Known>| match (one, other) {
-            (Some(one), Some(other)) => Some(if rank(&other) > rank(&one) { other } else { one }),
-            (one, other) => one.or(other),
+        let is_apart = |known: &Known| meta.as_ref().is_some_and(|meta| !known.identity.is_written_with(meta));
+        let better = |one: Option<Known>, other: Known| match one {
+            Some(one) if one.identity.is_same_inode(&other.identity) => {
+                Some(if other.at > one.at { other } else { one })
+            }
+            Some(one) => {
+                let rank = |known: &Known| (is_apart(known), known.identity.written());
+                Some(if became(&other) && rank(&other) < rank(&one) { other } else { one })
+            }
+            None => became(&other).then_some(other),
         };
         // One file is what one other became, which comes first.
         let (mut copy, mut before) = (None, None::<Known>);
@@ -154,7 +162,7 @@ impl Follow {
             match rotation::find(&slot.path, &known, &self.cx) {
                 None if known.ended => {
                     let ended = Known { path: slot.path.clone(), identity: known, at: slot.at() };
-                    before = better(before, (!self.is_taken(&ended)).then_some(ended));
+                    before = if self.is_taken(&ended) { before } else { better(before, ended) };
                 }
                 None => return Packed::Wait,
                 Some(there) => copy = copy.or_else(|| is_copy(&there).then_some(there)),
@@ -169,7 +177,7 @@ impl Follow {
                     copy = copy.or(Some(there))
                 }
                 Some(_) => return Packed::Known(known.clone()),
-                None => before = better(before, Some(known.clone())),
+                None => before = better(before, known.clone()),
             }
         }
         if let Some(before) = before {
