@@ -60,7 +60,11 @@ impl Progress {
                 return None;
             }
             if before.is_some() || self.position(&partition.0).is_none() {
-                self.begin.insert(partition.clone(), begin.clone());
+                let instead = self.begin.insert(partition.clone(), begin.clone());
+                // What lies before it is not the pipeline's to read.
+                if self.reached.get(partition) == instead.as_ref() {
+                    self.reached.insert(partition.clone(), begin.clone());
+                }
             }
         }
         Some(())

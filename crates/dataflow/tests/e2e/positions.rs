@@ -120,3 +120,39 @@ async fn a_partition_that_came_while_nobody_read_is_read_from_its_beginning_on_a
     node.until("p", "all read", |view| count(view, "recordsRead") == 40).await;
     topic.remove().await;
 }
+
+/// A pipeline that begins at the end of a topic, and has read nothing yet, passes over what came since it began.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_since_a_pipeline_began_at_the_end_is_passed_over_by_going_on_later() {
+    if !servers::are_up() {
+        return;
+    }
+    for (number, at, lost) in [(1, None, 5), (2, Some("12"), 2), (3, Some("10"), 0)] {
+        let topic = Topic::new(&format!("passed-{number}"), 1).await;
+        topic.send(0..10_u64, |id| json!({"id": id}).to_string());
+        let folder = tempfile::tempdir().unwrap();
+        let node = start(&folder.path().join("data"));
+        node.create_and_start(&json!({
+            "pipelineId": "p", "checkpointInterval": "50ms",
+            "source": {"type": "kafka", "brokers": BROKERS, "topic": topic.name, "start": "latest"},
+            "sink": {"type": "sqlite", "path": folder.path().join("out.db"), "table": "rows", "mode": "append"},
+        }))
+        .await;
+        node.until("p", "planned", |view| view["checkpoint"]["positions"][0].is_object()).await;
+        assert_eq!(node.post("/api/pipelines/p/stop").await.0, 200);
+        topic.send(10..15_u64, |id| json!({"id": id}).to_string());
+        let (status, answer) = match at {
+            None => node.request("PUT", "/api/pipelines/p/checkpoint", Some(&json!({"to": "end"}))).await,
+            Some(at) => set(&node, &[(&format!("{}/0", topic.name), at)], "").await,
+        };
+        assert_eq!(status, 200, "{answer:#}");
+        assert_eq!(count(&node.get("/api/pipelines/p").await, "recordsLost"), lost, "{at:?}: {answer:#}");
+        node.post("/api/pipelines/p/start").await;
+        topic.send(15..17_u64, |id| json!({"id": id}).to_string());
+        let delivered = 7 - lost;
+        node.until("p", "delivered", |view| count(view, "recordsDelivered") == delivered).await;
+        assert_eq!(crate::program::query(&folder.path().join("out.db"), "select count(*) from rows") as u64, delivered);
+        drop(node);
+        topic.remove().await;
+    }
+}

@@ -1,5 +1,8 @@
 //! A target that is spelled or called otherwise now is the same one: what a pipeline has written there stays its own.
-use crate::program::{Node, count, start};
+use crate::{
+    program::{Node, count, start},
+    server::Postgres,
+};
 use serde_json::{Value, json};
 use std::{
     fs::{self, OpenOptions},
@@ -64,6 +67,38 @@ async fn is_another(node: &Node, sink: &Value) {
 const NOTHING: &dyn Fn() = &|| {};
 
 #[tokio::test]
+async fn a_sqlite_file_has_many_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("sub")).unwrap();
+    let sink = |path: &Path, table: &str| json!({"type": "sqlite", "path": path, "table": table, "mode": "append"});
+    let renamed = || fs::rename(path("out.db"), path("renamed.db")).unwrap();
+    let others: [(Value, &dyn Fn()); 6] = [
+        (sink(&path("./out.db"), "rows"), NOTHING),
+        (sink(&path("sub/../out.db"), "rows"), NOTHING),
+        (sink(&path("out.db"), "ROWS"), NOTHING),
+        (sink(&path("link.db"), "rows"), &|| std::os::unix::fs::symlink(path("out.db"), path("link.db")).unwrap()),
+        (sink(&path("out.db"), "Rows"), NOTHING),
+        (sink(&path("renamed.db"), "rows"), &renamed),
+    ];
+    let ids = async || {
+        let db = rusqlite::Connection::open(path("renamed.db")).unwrap();
+        let mut ids = db.prepare("select id from rows order by id").unwrap();
+        let ids = ids.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+        ids.map(|id| id.unwrap() as u64).collect()
+    };
+    are_all_one(folder.path(), &sink(&path("out.db"), "rows"), &others, ids).await;
+
+    let node = start(&path("data"));
+    is_another(&node, &sink(&path("renamed.db"), "others")).await;
+    is_another(&node, &sink(&path("another.db"), "rows")).await;
+    for uri in ["file:renamed.db", "file:///renamed.db?mode=ro", ":memory:"] {
+        let (status, body) = update(&node, &json!({"type": "sqlite", "path": uri, "table": "rows"})).await;
+        assert_eq!((status, &body["problems"][0]["code"]), (422, &json!("invalid-value")), "{uri}: {body:#}");
+    }
+}
+
+#[tokio::test]
 async fn an_output_file_has_many_paths() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -86,4 +121,42 @@ async fn an_output_file_has_many_paths() {
     fs::copy(path("renamed.jsonl"), path("copy.jsonl")).unwrap();
     is_another(&node, &sink(&path("copy.jsonl"))).await;
     is_another(&node, &sink(&path("another.jsonl"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_table_has_many_names() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let client = postgres.client().await;
+    client.batch_execute("create schema elsewhere; create table elsewhere.others (id bigint)").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sink = |table: &str, more: &str| {
+        let url = format!("postgres://dataflow@{}/postgres{more}", postgres.address);
+        json!({"type": "postgres", "url": url, "table": table, "mode": "append"})
+    };
+    let run = |sql: &'static str| {
+        let client = &client;
+        move || {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(client.batch_execute(sql)))
+                .unwrap();
+        }
+    };
+    let renamed = run("alter table rows rename to renamed");
+    let back = run("alter table renamed rename to rows");
+    let path = "?options=-csearch_path%3Dpublic";
+    let others: [(Value, &dyn Fn()); 5] = [
+        (sink("public.rows", ""), NOTHING),
+        (sink("rows", path), NOTHING),
+        (sink("rows", "?options=-csearch_path%3Delsewhere,public"), NOTHING),
+        (sink("renamed", ""), &renamed),
+        (sink("public.rows", path), &back),
+    ];
+    let ids = async || {
+        let rows = client.query("select id::bigint from rows order by id", &[]).await.unwrap();
+        rows.iter().map(|row| row.get::<_, i64>(0) as u64).collect()
+    };
+    are_all_one(folder.path(), &sink("rows", ""), &others, ids).await;
+
+    let node = start(&folder.path().join("data"));
+    is_another(&node, &sink("elsewhere.others", "")).await;
+    is_another(&node, &sink("missing", "")).await;
 }
