@@ -16,7 +16,7 @@ use dataflow_core::{
     spec::PipelineSpec,
 };
 use dataflow_sdk::{
-    sink::TakeOver,
+    sink::{DeliveryMode, TakeOver},
     source::{Place, Source},
 };
 use std::cmp::Ordering;
@@ -186,9 +186,12 @@ impl Entity {
         let choice = Choice { to: &place, earliest: &earliest, source };
         // Also where no run of this generation was opened, since the target had lost what earlier ones had left in it.
         let left = pipeline.progress.left.records > 0 || pipeline.progress.left.handle.is_some();
-        let left = left || matches!(place, ResetPoint::SinkToken);
+        // The token may be of a start that an older journal does not know.
+        let sink = self.context.parts.plugins.sink(&pipeline.spec.sink);
+        let has_token = sink.is_ok_and(|built| built.sink.delivery() == DeliveryMode::Transactional);
+        let asked = left || has_token && matches!(place, ResetPoint::SinkToken);
         let (settlement, decided, begun) =
-            if pipeline.needs_settlement() || left || self.cell.state().is_behind() || take_over {
+            if pipeline.needs_settlement() || asked || self.cell.state().is_behind() || take_over {
                 let take_over = if take_over { TakeOver::AnotherNode } else { TakeOver::Later };
                 self.settle(&pipeline, Some(choice), force, take_over).await
             } else {
