@@ -94,7 +94,7 @@ async fn a_sqlite_file_has_many_paths() {
     is_another(&node, &sink(&path("another.db"), "rows")).await;
     for uri in ["file:renamed.db", "file:///renamed.db?mode=ro", ":memory:"] {
         let (status, body) = update(&node, &json!({"type": "sqlite", "path": uri, "table": "rows"})).await;
-        assert_eq!((status, &body["problems"][0]["code"]), (422, &json!("invalid-value")), "{uri}: {body:#}");
+        assert_eq!((status, &body["problems"][0]["code"]), (400, &json!("invalid-value")), "{uri}: {body:#}");
     }
 }
 

@@ -135,10 +135,15 @@ impl Entity {
         } else {
             pipeline.needs_settlement() && !settled && !pipeline.spec.gives_like(&wanted.spec)
         };
-        match asked {
-            true => self.settle(pipeline, None, wanted.force, TakeOver::Nobody).await.0,
-            false => Settlement::NotNeeded,
+        if !asked {
+            return Settlement::NotNeeded;
         }
+        // The same target may be found by its new name alone.
+        let mut pipeline = pipeline.clone();
+        if known.is_some() && change.target.is_none() {
+            pipeline.spec.sink = wanted.spec.sink.clone();
+        }
+        self.settle(&pipeline, None, wanted.force, TakeOver::Nobody).await.0
     }
 
     /// Where the lanes of a running pipeline are known to be: it is settled once it has stopped.
