@@ -58,7 +58,7 @@ fn arrows(metadata: &Value) -> BTreeMap<&str, Vec<&str>> {
 fn crates_know_only_what_they_may() {
     let metadata = metadata();
     let arrows = arrows(&metadata);
-    // core ← formats, sdk ← sources, transforms, sinks · core ← journal ← journal-sqlite · engine on core, sdk and the journal's trait ·
+    // core ← formats, sdk ← sources, transforms, sinks · sdk ← kafka ← sources, sinks · core ← journal ← journal-sqlite · engine on core, sdk and the journal's trait ·
     // core ← api-types · api on core, sdk, formats, engine and api-types · verify on core, sdk, engine and api-types · the binary wires.
     let may: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("dataflow-core", &[][..]),
@@ -66,11 +66,11 @@ fn crates_know_only_what_they_may() {
         ("dataflow-formats", &["dataflow-core", "dataflow-sdk"]),
         ("dataflow-journal", &["dataflow-core"]),
         ("dataflow-journal-sqlite", &["dataflow-core", "dataflow-journal", "dataflow-locks"]),
-        ("dataflow-kafka", &[]),
+        ("dataflow-kafka", &["dataflow-core", "dataflow-sdk"]),
         ("dataflow-locks", &[]),
         ("dataflow-sources", &["dataflow-core", "dataflow-sdk", "dataflow-formats", "dataflow-kafka"]),
         ("dataflow-transforms", &["dataflow-core", "dataflow-sdk", "dataflow-formats"]),
-        ("dataflow-sinks", &["dataflow-core", "dataflow-sdk", "dataflow-formats", "dataflow-locks"]),
+        ("dataflow-sinks", &["dataflow-core", "dataflow-sdk", "dataflow-formats", "dataflow-kafka", "dataflow-locks"]),
         ("dataflow-engine", &["dataflow-core", "dataflow-sdk", "dataflow-journal"]),
         ("dataflow-api-types", &["dataflow-core"]),
         ("dataflow-verify", &["dataflow-core", "dataflow-sdk", "dataflow-engine", "dataflow-api-types"]),
@@ -306,12 +306,11 @@ fn the_page_on_architecture_knows_the_tree() {
 #[test]
 fn files_stay_small() {
     /// Longer than the rest: to be split, and until then not to grow.
-    const LONG: [(&str, usize); 8] = [
+    const LONG: [(&str, usize); 7] = [
         ("sinks/src/postgres/tokens.rs", 480),
         ("sinks/src/postgres/writer.rs", 570),
         ("sinks/src/table/audit/value.rs", 450),
         ("sources/src/file/mod.rs", 480),
-        ("sources/src/kafka/client.rs", 410),
         ("journal/src/stored/v1/parts.rs", 410),
         ("journal-sqlite/src/statements.rs", 410),
         ("transforms/src/expression/own/moments.rs", 560),

@@ -1,6 +1,7 @@
 //! The client library: its settings, its callbacks, and the classification of its errors.
 use super::{KafkaSource, properties};
 use dataflow_core::position::Partition;
+use dataflow_kafka::Heard;
 use dataflow_sdk::{Context, Error, batch::Warning};
 use rdkafka::{
     ClientContext, TopicPartitionList,
@@ -33,10 +34,7 @@ const EVENTS: u32 = 100;
 /// State that the library reports by callbacks.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// The last error message.
-    complaint: Mutex<Option<String>>,
-    /// A broker has rejected the login.
-    refused: AtomicBool,
+    heard: Heard,
     /// The end of each partition's log, by topic and number.
     ends: Mutex<HashMap<(String, i32), End>>,
     /// Transactions that were found open for long and not been told yet.
@@ -48,10 +46,6 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn complain(&self, text: &str) {
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
-    }
-
     /// Returns whether a topic was recreated under the client. True before any record of the new topic can be read.
     pub(super) fn is_renewed(&self) -> bool {
         self.renewed.load(Ordering::SeqCst)
@@ -197,28 +191,11 @@ pub(super) struct Callbacks(pub(super) Arc<Told>);
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.hear(message);
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-                self.0.complain(message);
-                tracing::warn!(target: "librdkafka", facility, "{message}");
-            }
-            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => {
-                tracing::info!(target: "librdkafka", facility, "{message}");
-            }
-            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!(target: "librdkafka", facility, "{message}");
-            }
-        }
+        self.0.heard.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if matches!(error.rdkafka_error_code(), Some(Code::Authentication | Code::SaslAuthenticationFailed)) {
-            self.0.refused.store(true, Ordering::Relaxed);
-        }
-        if !matches!(error.rdkafka_error_code(), Some(Code::PartitionEOF | Code::AllBrokersDown)) {
-            self.0.complain(reason);
-        }
-        tracing::debug!(target: "librdkafka", %error, "{reason}");
+        self.0.heard.error(&error, reason);
     }
 
     fn stats_raw(&self, json: &[u8]) {
@@ -278,7 +255,7 @@ impl Client {
             Error::fatal("bad-property", format!("can't create the Kafka client: {error}")).fix("check `properties`")
         })?;
         let topics = source.all_topics().into_iter().map(str::to_owned).collect();
-        Ok(Self { consumer, told, brokers: source.broker_list().join(","), topics })
+        Ok(Self { consumer, told, brokers: source.cluster().brokers().join(","), topics })
     }
 
     /// Returns all partitions of these topics, by topic and number.
@@ -349,6 +326,11 @@ impl Client {
 
     fn refused(&self, what: &str, code: Code) -> Error {
         let brokers = &self.brokers;
+        self.listen();
+        if let Some(failure) = self.told.heard.failure(brokers, code) {
+            return failure;
+        }
+        let why = || self.told.heard.complaint(code);
         match code {
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
                 Error::fatal(MISSING, format!("{what} does not exist at Kafka {brokers}"))
@@ -361,42 +343,21 @@ impl Client {
                 Error::fatal("access-denied", format!("Kafka {brokers} does not let this user read {what}: {code}"))
                     .fix("grant it READ and DESCRIBE on the topic")
             }
-            Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
-                self.login_failed(&self.complaint(code))
-            }
-            Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::OperationTimedOut => {
-                let why = self.complaint(code);
-                // A rejected login also looks like a broker that does not answer.
-                match self.told.refused.load(Ordering::Relaxed) {
-                    true => self.login_failed(&why),
-                    false => Error::transient("unreachable", format!("Kafka is out of reach at {brokers}: {why}")),
-                }
-            }
             Code::BadMessage
             | Code::BadCompression
             | Code::InvalidMessage
             | Code::InvalidRecord
             | Code::NotImplemented => {
-                Error::fatal("bad-data", format!("{what} at Kafka {brokers} can't be read: {}", self.complaint(code)))
+                Error::fatal("bad-data", format!("{what} at Kafka {brokers} can't be read: {}", why()))
             }
-            _ => {
-                Error::transient("kafka", format!("{what} at Kafka {brokers} can't be read: {}", self.complaint(code)))
-            }
+            _ => Error::transient("kafka", format!("{what} at Kafka {brokers} can't be read: {}", why())),
         }
     }
 
-    fn login_failed(&self, why: &str) -> Error {
-        Error::fatal("login-failed", format!("Kafka {} refuses the login: {why}", self.brokers))
-            .fix("check `saslMechanism`, `saslUsername` and `saslPassword`")
-    }
-
-    /// Returns the message of a failure: the last message says more than a code.
-    fn complaint(&self, code: Code) -> String {
-        // Messages arrive as events; once something is read, the polling thread receives them.
+    /// Takes messages that wait as events; once something is read, the polling thread receives them.
+    fn listen(&self) {
         if self.consumer.assignment().is_ok_and(|list| list.count() == 0) {
             (0..EVENTS).for_each(|_| drop(self.consumer.poll(Duration::ZERO)));
         }
-        let complaint = self.told.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        complaint.clone().unwrap_or_else(|| code.to_string())
     }
 }

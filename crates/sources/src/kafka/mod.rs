@@ -25,6 +25,7 @@ use dataflow_core::{
     spec::Millis,
     types::Type,
 };
+use dataflow_kafka::{Cluster, Names, SaslMechanism, SecurityProtocol, Setting};
 use dataflow_sdk::{
     Context, Error, Problem, SourceConfig,
     declared::Metadata,
@@ -87,26 +88,6 @@ pub struct KafkaSource {
     pub properties: IndexMap<String, Setting>,
 }
 
-/// One name or several: a list, or a text with commas.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Names {
-    /// `"a:9092,b:9092"`
-    Text(String),
-    /// `["a:9092", "b:9092"]`
-    List(Vec<String>),
-}
-
-impl Names {
-    fn list(&self) -> Vec<&str> {
-        let names: Vec<&str> = match self {
-            Self::Text(text) => text.split(',').collect(),
-            Self::List(list) => list.iter().map(String::as_str).collect(),
-        };
-        names.into_iter().map(str::trim).filter(|name| !name.is_empty()).collect()
-    }
-}
-
 /// Where to begin in a partition that was never read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -117,57 +98,6 @@ pub enum Start {
     /// At the first record that arrives after the first start of the pipeline, whose offset the journal records.
     /// Partitions that appear later are read from their beginning.
     Latest,
-}
-
-/// The protocol between client and brokers, in Kafka's terms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum SecurityProtocol {
-    /// Unencrypted.
-    #[default]
-    Plaintext,
-    /// Unencrypted, with a login.
-    SaslPlaintext,
-    /// TLS.
-    Ssl,
-    /// TLS, with a login.
-    SaslSsl,
-}
-
-/// The login mechanism, in Kafka's terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum SaslMechanism {
-    /// User name and password in clear text.
-    #[serde(rename = "PLAIN")]
-    Plain,
-    /// Salted challenge, SHA-256.
-    #[serde(rename = "SCRAM-SHA-256")]
-    ScramSha256,
-    /// Salted challenge, SHA-512.
-    #[serde(rename = "SCRAM-SHA-512")]
-    ScramSha512,
-}
-
-/// The value of a setting of the client library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Setting {
-    /// A text.
-    Text(String),
-    /// true or false.
-    Flag(bool),
-    /// A whole number.
-    Number(i64),
-}
-
-impl std::fmt::Display for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Number(number) => write!(f, "{number}"),
-        }
-    }
 }
 
 /// Without the password, and without settings that may hold one.
@@ -206,17 +136,7 @@ impl SourceConfig for KafkaSource {
     }
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.broker_list().is_empty() {
-            let problem = Problem::new("brokers", "missing-field", "is missing");
-            problems.push(problem.fix("give brokers here, or set [connections.kafka.default] in the node's settings"));
-        }
-        // The value is not shown: it may be a login.
-        if !self.broker_list().into_iter().all(is_host) {
-            let problem = Problem::new("brokers", "invalid-value", "a broker is not written as host:port");
-            problems
-                .push(problem.fix("write host:port of each broker; a login is given by saslUsername and saslPassword"));
-        }
+        let mut problems = self.cluster().check(properties::OWNED);
         if self.topic.is_some() && !self.topics.is_empty() {
             problems
                 .push(Problem::new("topics", "contradiction", "can't be given beside `topic`").fix("give one of both"));
@@ -228,21 +148,11 @@ impl SourceConfig for KafkaSource {
         let paths = self.topic.iter().map(|topic| (topic, "topic".to_owned()));
         let paths = paths.chain(self.topics.iter().zip((0..).map(|i| format!("topics[{i}]"))));
         for (topic, path) in paths {
-            let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-            if topic.is_empty()
-                || topic.len() > 249
-                || matches!(topic.as_str(), "." | "..")
-                || !topic.chars().all(legal)
-            {
-                let problem = Problem::new(path, "invalid-value", format!("{topic:?} can't be the name of a topic"));
-                problems.push(problem.fix("a name has 1 to 249 letters, digits, '.', '_' and '-'"));
-            }
+            problems.extend(dataflow_kafka::check_topic(&path, topic));
         }
         if self.metadata_interval.0 == 0 {
             problems.push(Problem::new("metadataInterval", "out-of-range", "must be greater than 0"));
         }
-        problems.extend(properties::check_security(self));
-        problems.extend(properties::check(self));
         problems
     }
 
@@ -268,15 +178,16 @@ impl SourceConfig for KafkaSource {
     }
 }
 
-/// Returns whether a broker is in the form that the client accepts: a host or an address, a port, a protocol.
-fn is_host(broker: &str) -> bool {
-    let broker = broker.split_once("://").map_or(broker, |(_, host)| host);
-    !broker.is_empty() && broker.chars().all(|c| c.is_alphanumeric() || ".-_:[]%".contains(c))
-}
-
 impl KafkaSource {
-    fn broker_list(&self) -> Vec<&str> {
-        self.brokers.as_ref().map(Names::list).unwrap_or_default()
+    fn cluster(&self) -> Cluster<'_> {
+        Cluster {
+            brokers: self.brokers.as_ref(),
+            security_protocol: self.security_protocol,
+            sasl_mechanism: self.sasl_mechanism,
+            sasl_username: self.sasl_username.as_deref(),
+            sasl_password: self.sasl_password.as_deref(),
+            properties: &self.properties,
+        }
     }
 
     /// Returns the topics, sorted and distinct.
