@@ -79,6 +79,8 @@ pub struct Records {
     pub positions: Option<Vec<Arc<str>>>,
     /// Ids given with the records (Kafka keys, ids of pushed records); where there is none, `partition/offset` is the id.
     pub keys: Option<Slices>,
+    /// Whether a record without a key has none at all, as in Kafka; elsewhere its place is its key.
+    pub keyless: bool,
     /// What the bytes of [`Self::keys`] stand for.
     pub key_format: KeyFormat,
     /// Time of each record, milliseconds since the Unix epoch, where it has one; none if the source never has any.
@@ -163,6 +165,7 @@ impl Records {
             offsets: Vec::new(),
             positions: None,
             keys: None,
+            keyless: false,
             key_format: KeyFormat::Text,
             timestamps: None,
             metadata: None,
@@ -193,6 +196,18 @@ impl Records {
         match self.keys.as_ref().and_then(|keys| keys.get(row)) {
             Some(key) => key::id(key),
             None => self.place(row),
+        }
+    }
+    /// The key of a message that a record becomes: its own key, byte for byte, otherwise [where it is](Self::place), which is
+    /// put into `scratch`; none where records need [no key](Self::keyless).
+    pub fn message_key<'a>(&'a self, row: usize, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        match self.keys.as_ref().and_then(|keys| keys.get(row)) {
+            Some(key) => Some(key),
+            None if self.keyless => None,
+            None => {
+                *scratch = self.place(row).into_bytes();
+                Some(scratch)
+            }
         }
     }
     /// Where a record is: `partition/offset`. No other record of the source is there.
@@ -241,6 +256,7 @@ impl Records {
             offsets: self.offsets[rows.clone()].to_vec(),
             positions: self.positions.as_ref().map(|positions| positions[rows.clone()].to_vec()),
             keys: slices(&self.keys),
+            keyless: self.keyless,
             key_format: self.key_format,
             timestamps: self.timestamps.as_ref().map(|timestamps| timestamps[rows.clone()].to_vec()),
             metadata: slices(&self.metadata),

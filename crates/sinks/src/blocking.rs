@@ -7,3 +7,11 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
         Error::fatal("internal", format!("the sink broke off: {error}")).fix("report this; it is a defect of the sink")
     })
 }
+
+/// Runs `work` on a thread where it may block, and does not wait for it.
+pub(crate) fn aside(work: impl FnOnce() + Send + 'static) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}

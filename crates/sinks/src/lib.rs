@@ -3,6 +3,7 @@ pub mod blackhole;
 mod blocking;
 mod document;
 pub mod file;
+pub mod kafka;
 mod on_disk;
 mod owner;
 pub mod postgres;
@@ -12,6 +13,7 @@ pub mod table;
 
 pub use blackhole::BlackholeSink;
 pub use file::FileSink;
+pub use kafka::KafkaSink;
 pub use postgres::PostgresSink;
 pub use sqlite::SqliteSink;
 pub use stdout::StdoutSink;
@@ -21,6 +23,7 @@ pub fn register(catalog: &mut dataflow_sdk::Catalog) {
     *catalog = std::mem::take(catalog)
         .sink::<PostgresSink>()
         .sink::<SqliteSink>()
+        .sink::<KafkaSink>()
         .sink::<FileSink>()
         .sink::<StdoutSink>()
         .sink::<BlackholeSink>();

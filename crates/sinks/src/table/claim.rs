@@ -20,6 +20,14 @@ impl Claim {
         Self { fence: lane.fence.clone(), excused: excused.collect() }
     }
 
+    /// Of the generations that have `written` so many rows, those whose rows must be there, and how many these are. None: no row
+    /// has to be there.
+    pub fn required(&self, written: impl IntoIterator<Item = (Generation, i64)>) -> Option<(Vec<Generation>, i64)> {
+        let required = |(of, rows): &(Generation, i64)| *rows > 0 && !self.excused.contains(of);
+        let (generations, rows): (Vec<_>, Vec<_>) = written.into_iter().filter(required).unzip();
+        (!generations.is_empty()).then(|| (generations, rows.iter().sum()))
+    }
+
     /// Checks that a `table` which is `missing` or not the one written before may be created or written, because it
     /// need not contain any rows. `written` gives the number of rows that each generation wrote.
     ///
@@ -31,12 +39,7 @@ impl Claim {
         missing: bool,
         written: impl IntoIterator<Item = (Generation, i64)>,
     ) -> Result<(), Error> {
-        let required = |(of, rows): &(Generation, i64)| *rows > 0 && !self.excused.contains(of);
-        let (generations, rows): (Vec<_>, Vec<_>) = written.into_iter().filter(required).unzip();
-        if generations.is_empty() {
-            return Ok(());
-        }
-        let rows: i64 = rows.iter().sum();
+        let Some((generations, rows)) = self.required(written) else { return Ok(()) };
         let (code, what) = match missing {
             true => ("table-missing", "is missing; this pipeline has written"),
             false => ("table-replaced", "was recreated; to its predecessor this pipeline has written"),

@@ -155,6 +155,7 @@ impl Gather {
         records.spans = std::mem::take(&mut self.spans);
         records.offsets = std::mem::take(&mut self.offsets);
         records.keys = self.keys.take();
+        records.keyless = true;
         records.key_format = self.key_format;
         records.metadata = self.metadata.take();
         records.timestamps = Some(std::mem::take(&mut self.timestamps));

@@ -1,0 +1,170 @@
+//! Whether a lane may write, and what has to be written for it first. All of it follows from what the topic of tokens has;
+//! nothing here speaks to a server.
+use super::{
+    ledger::{Entry, Lane, LaneId, Ledger, Opening, is_another, opened},
+    topic::Topic,
+};
+use crate::{owner::Owner, table::Claim};
+use dataflow_core::{
+    id::{Generation, Incarnation},
+    position::Positions,
+    token::Token,
+};
+use dataflow_sdk::{Error, sink::OpenLane};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is done for a lane that may write.
+pub(super) struct Admission {
+    /// Lanes whose producers have to be fenced, too, before what they have written is final.
+    pub(super) fenced: BTreeSet<LaneId>,
+    /// What is written first.
+    pub(super) entries: Vec<Entry>,
+    pub(super) token: Option<Token>,
+    pub(super) others: Vec<Token>,
+    pub(super) begins: BTreeMap<Generation, Positions>,
+}
+
+/// Decides whether a lane may write to a topic.
+///
+/// # Errors
+/// [`Error::Fenced`] if a later writer has opened it; and whatever only a user can decide.
+pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Result<Admission, Error> {
+    let own = LaneId::of(&lane.fence);
+    let known = ledger.lanes.get(&own);
+    if let Some(later) = known.and_then(|own| own.opening.as_ref()).filter(|opened| opened.rank() > lane.fence.rank()) {
+        return Err(fenced(lane, later));
+    }
+    let is_new = known.is_none_or(|own| own.opening.is_none());
+    let mut fenced = BTreeSet::new();
+    let mut entries = take_over(&mut ledger, lane, topic, &mut fenced)?;
+
+    // Those of generations before this one have ended, unless that was decided without asking the brokers.
+    let before = |(id, at): &(&LaneId, &Lane)| {
+        let is_open = at.opening.as_ref().is_some_and(|opening| opening.epoch < lane.fence.epoch);
+        id.incarnation == own.incarnation && id.generation.number < own.generation.number && is_open
+    };
+    let has_begun = ledger.lanes.get(&own).is_some_and(|own| own.sequence() > 0);
+    if lane.fence.lane == 0 && !has_begun {
+        for (id, at) in ledger.lanes.iter().filter(before) {
+            fenced.insert(id.clone());
+            if let Some(opening) = &at.opening {
+                let opening = Opening { epoch: lane.fence.epoch, opening: lane.fence.opening, ..opening.clone() };
+                let of = dataflow_core::token::Fence { generation: id.generation, lane: id.lane, ..lane.fence.clone() };
+                entries.extend(opened(&of, &opening, &Positions::new())?);
+            }
+        }
+    }
+
+    check_claim(&ledger, lane, &topic.name, Some(topic.id.as_deref()))?;
+    let opening = Opening {
+        journal: lane.journal.clone(),
+        epoch: lane.fence.epoch,
+        opening: lane.fence.opening,
+        topic: topic.name.clone(),
+        topic_id: topic.id.as_deref().map(Into::into),
+    };
+    let begun = if is_new { lane.begin.clone() } else { Positions::new() };
+    entries.extend(opened(&lane.fence, &opening, &begun)?);
+
+    let mut begins: BTreeMap<_, _> = BTreeMap::new();
+    begins.insert(own.generation, if is_new { lane.begin.clone() } else { ledger.lanes[&own].began.clone() });
+    let mut others = Vec::new();
+    for (id, other) in &ledger.lanes {
+        if id.incarnation != own.incarnation || id.generation == own.generation || other.sequence() == 0 {
+            continue;
+        }
+        match ledger.token_of(id) {
+            // One that the journal knows keeps nobody from going on.
+            Err(_) if lane.known.contains(&id.generation) => {}
+            token => {
+                others.extend(token?);
+                begins.entry(id.generation).or_insert_with(|| other.began.clone());
+            }
+        }
+    }
+    Ok(Admission { fenced, entries, token: ledger.token_of(&own)?, others, begins })
+}
+
+/// Makes what others of this pipeline have written to the topic that of its next generations, or refuses to open beside them.
+fn take_over(
+    ledger: &mut Ledger,
+    lane: &OpenLane,
+    topic: &Topic,
+    fenced: &mut BTreeSet<LaneId>,
+) -> Result<Vec<Entry>, Error> {
+    let mine = &lane.fence.incarnation;
+    let at_topic = |at: &Lane| at.opening.as_ref().filter(|opening| opening.topic == topic.name).cloned();
+    let mut owners: BTreeMap<(String, Incarnation), (bool, i64, bool)> = BTreeMap::new();
+    for (id, at) in ledger.lanes.iter().filter(|(id, _)| id.incarnation != *mine) {
+        let Some(opening) = at_topic(at) else { continue };
+        let gone = is_another(opening.topic_id.as_deref(), topic.id.as_deref());
+        let owner = owners.entry((opening.journal, id.incarnation.clone())).or_insert((false, -1, true));
+        *owner = (owner.0 || at.sequence() > 0, owner.1.max(at.last), owner.2 && gone);
+    }
+    // Who wrote last comes first.
+    let mut owners: Vec<_> = owners.into_iter().collect();
+    owners.sort_by_key(|(_, (wrote, last, _))| std::cmp::Reverse((*wrote, *last)));
+    let (mut entries, mut adopted) = (Vec::new(), false);
+    for ((journal, incarnation), (_, _, gone)) in owners {
+        let owner = Owner { journal, incarnation: incarnation.clone() };
+        let gone = gone && owner.is_in_the_way(lane);
+        if !gone && !owner.is_taken_over(lane, &format!("topic {}", topic.name))? {
+            continue;
+        }
+        let adopt = !gone && !std::mem::replace(&mut adopted, true);
+        let own = ledger.lanes.keys().filter(|id| id.incarnation == *mine).map(|id| id.generation.number);
+        let newest = own.max().unwrap_or(0).max(lane.fence.generation.number);
+        let theirs = ledger.lanes.iter().filter(|(id, at)| id.incarnation == incarnation && at_topic(at).is_some());
+        for id in theirs.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            let next = Generation { number: id.generation.number + newest, ..id.generation };
+            let into = LaneId { incarnation: mine.clone(), generation: next, lane: id.lane };
+            if let Some(opening) = ledger.lanes.get_mut(&id).and_then(|at| at.opening.as_mut()) {
+                opening.journal.clone_from(&lane.journal);
+            }
+            entries.extend(ledger.turn(&id, adopt.then_some(into))?);
+            fenced.insert(id);
+        }
+    }
+    Ok(entries)
+}
+
+/// Checks that a topic which is missing (`id`: none), or has this id now, need not hold any records of the pipeline.
+///
+/// # Errors
+/// If it had some: the user decides.
+pub(super) fn check_claim(
+    ledger: &Ledger,
+    lane: &OpenLane,
+    topic: &str,
+    id: Option<Option<&str>>,
+) -> Result<(), Error> {
+    let lost = |(of, at): &(&LaneId, &Lane)| {
+        let is_gone = |opening: &Opening| {
+            opening.topic == topic && id.is_none_or(|id| is_another(opening.topic_id.as_deref(), id))
+        };
+        of.incarnation == lane.fence.incarnation && at.opening.as_ref().is_some_and(is_gone)
+    };
+    let written = ledger.lanes.iter().filter(lost).map(|(of, at)| (of.generation, at.rows_written() as i64));
+    let Some((generations, rows)) = Claim::of(lane).required(written) else { return Ok(()) };
+    let (code, what) = match id {
+        None => ("topic-missing", "is missing; this pipeline has written"),
+        Some(_) => ("topic-replaced", "was recreated; to its predecessor this pipeline has written"),
+    };
+    Err(Error::Contradicts {
+        code,
+        message: format!("topic {topic} {what} {rows} records"),
+        fix: "choose: set the checkpoint to \"beginning\" to write everything again, or to \"journal\" to continue after the last checkpoint and count the missing records as lost"
+            .into(),
+        begins: generations.into_iter().map(|generation| (generation, Positions::new())).collect(),
+        ledger: None,
+    })
+}
+
+/// The error for a writer that a later one has fenced.
+pub(super) fn fenced(lane: &OpenLane, later: &Opening) -> Error {
+    let fence = &lane.fence;
+    Error::Fenced(format!(
+        "the topic of tokens has epoch {}, opening {} for pipeline {} (generation {}, lane {}, epoch {}, opening {})",
+        later.epoch, later.opening, fence.pipeline, fence.generation, fence.lane, fence.epoch, fence.opening
+    ))
+}

@@ -1,0 +1,98 @@
+//! Opening a lane: fences its earlier producers, reads what they have committed, and raises its epoch.
+use super::{
+    KafkaSink,
+    admission::{Admission, admit, check_claim},
+    client::Client,
+    ledger::{LaneId, Ledger},
+    message::Wanted,
+    producer::Producer,
+    tokens,
+    topic::{self, Topic},
+    writer::{KafkaWriter, Lane},
+};
+use dataflow_sdk::{
+    Error,
+    batch::Demand,
+    sink::{OpenLane, Opened},
+};
+use std::collections::BTreeSet;
+use tokio_util::sync::CancellationToken;
+
+/// Opens a lane.
+pub(super) fn open(config: KafkaSink, lane: OpenLane, stop: CancellationToken) -> Result<Opened, Error> {
+    let topic = find(&config, &lane, &stop)?;
+    let own = LaneId::of(&lane.fence);
+    let producer = producer(&config, &topic, &lane, &own, false)?;
+    let client = Client::new(&config, &lane.fence.pipeline);
+    let tokens = tokens::make(&client)?;
+    let mut gone = BTreeSet::new();
+    let admission = loop {
+        let admission = admit(tokens.read(&lane.fence.pipeline, &stop)?, &lane, &topic)?;
+        let mut fenced = admission.fenced.difference(&gone).peekable();
+        if fenced.peek().is_none() {
+            break admission;
+        }
+        // They may have committed something meanwhile.
+        for id in fenced {
+            self::producer(&config, &topic, &lane, id, false)?;
+        }
+        gone.extend(admission.fenced);
+    };
+    let Admission { entries, token, others, begins, .. } = admission;
+    let partition = tokens.partition(&lane.fence.pipeline);
+    producer.write(partition, &entries).map_err(|error| match error {
+        // Another one came in between: who opens again finds out who it is.
+        Error::Fenced(message) => Error::transient("fenced", message),
+        error => error,
+    })?;
+    let wanted = Wanted {
+        key: config.key.is_some(),
+        partition: config.partition.is_some(),
+        headers: config.headers.keys().cloned().collect(),
+    };
+    let (sequence, positions) =
+        token.as_ref().map(|token| (token.sequence, token.positions.clone())).unwrap_or_default();
+    let lane = Lane { config, of: lane, topic, wanted, partition, producer: Some(producer), sequence, positions, stop };
+    Ok(Opened {
+        writer: Box::new(KafkaWriter::new(lane)),
+        token,
+        others,
+        begins,
+        demand: Demand::Documents,
+        warnings: Vec::new(),
+        handle: None,
+    })
+}
+
+/// The producer of a lane, whose earlier ones are fenced.
+pub(super) fn producer(
+    config: &KafkaSink,
+    topic: &Topic,
+    lane: &OpenLane,
+    id: &LaneId,
+    alone: bool,
+) -> Result<Producer, Error> {
+    let client = Client::new(config, &lane.fence.pipeline);
+    Producer::open(client, config, &id.transactional_id(&lane.fence.pipeline), &topic.limits, alone)
+}
+
+/// What was committed of the pipeline of a lane.
+pub(super) fn read(config: &KafkaSink, lane: &OpenLane, stop: &CancellationToken) -> Result<Ledger, Error> {
+    let client = Client::new(config, &lane.fence.pipeline);
+    match tokens::look(&client)? {
+        Some(tokens) => tokens.read(&lane.fence.pipeline, stop),
+        None => Ok(Ledger::new(lane.fence.pipeline.clone())),
+    }
+}
+
+/// The topic; created if it is missing, is to be created, and need not hold any records.
+fn find(config: &KafkaSink, lane: &OpenLane, stop: &CancellationToken) -> Result<Topic, Error> {
+    let client = Client::new(config, &lane.fence.pipeline);
+    if let Some(topic) = topic::look(&client, &config.topic)? {
+        return Ok(topic);
+    }
+    check_claim(&read(config, lane, stop)?, lane, &config.topic, None)?;
+    topic::make(&client, &config.topic, config.create_topic)?;
+    let made = topic::look(&client, &config.topic)?;
+    made.ok_or_else(|| Error::transient("kafka", format!("topic {} was created, and is not there yet", config.topic)))
+}

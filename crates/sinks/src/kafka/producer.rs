@@ -1,0 +1,177 @@
+//! The producer of one lane: its transactions.
+use super::{
+    KafkaSink,
+    client::{Callbacks, Client},
+    ledger::Entry,
+    properties,
+    topic::Limits,
+};
+use dataflow_sdk::Error;
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
+use std::time::{Duration, Instant};
+
+/// The number of records that are no row.
+const NO_ROW: usize = usize::MAX;
+
+/// A producer whose earlier ones are fenced.
+pub(super) struct Producer {
+    client: Client,
+    of: BaseProducer<Callbacks>,
+    timeout: Duration,
+}
+
+/// Why a transaction was not committed.
+pub(super) enum Failed {
+    /// The brokers refuse these records for what they are.
+    Refused(Vec<(usize, Code)>),
+    Other(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Producer {
+    /// Opens the producer of a transactional id. Once this returns, no earlier one can commit anything, and what the last one
+    /// has begun is either committed or aborted.
+    pub(super) fn open(
+        client: Client,
+        config: &KafkaSink,
+        id: &str,
+        limits: &Limits,
+        alone: bool,
+    ) -> Result<Self, Error> {
+        let of: BaseProducer<Callbacks> =
+            client.make(&properties::producer(&client.base, config, id, limits, alone))?;
+        let timeout = Duration::from(config.transaction_timeout);
+        let opened = of.init_transactions(timeout.max(Duration::from_secs(30)));
+        opened.map_err(|error| match client.failed("opening transactions", &error) {
+            // Another one came in between: who opens again finds out who it is.
+            Error::Fenced(message) => Error::transient("fenced", message),
+            error => error,
+        })?;
+        Ok(Self { client, of, timeout })
+    }
+
+    /// Writes records of the topic of tokens, in a transaction of their own.
+    pub(super) fn write(&self, partition: i32, entries: &[Entry]) -> Result<(), Error> {
+        let done = self.transaction(|transaction| transaction.note(partition, entries));
+        match done {
+            Ok(()) => Ok(()),
+            Err(Failed::Other(error)) => Err(error),
+            Err(Failed::Refused(refused)) => {
+                let code = refused.first().map_or(Code::Fail, |(_, code)| *code);
+                let message = format!(
+                    "topic {} at Kafka {} does not take progress: {code}",
+                    self.client.tokens, self.client.brokers
+                );
+                Err(Error::fatal("progress-not-kept", message)
+                    .fix(format!("check the settings of {}, such as max.message.bytes", self.client.tokens)))
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction. Nothing of it is committed if this fails with a refusal; after another failure, the next
+    /// opening of the lane tells.
+    pub(super) fn transaction(&self, work: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Failed> {
+        let failed = |what: &str, error: &KafkaError| self.failed(what, error);
+        self.of.begin_transaction().map_err(|error| failed("beginning a transaction", &error))?;
+        let sent = work(self);
+        let delivered = self.deliver();
+        let undelivered = self.client.undelivered();
+        if sent.is_ok() && delivered && undelivered.is_empty() {
+            let committed = self.of.commit_transaction(self.timeout);
+            return Ok(committed.map_err(|error| failed("committing a transaction", &error))?);
+        }
+        if let Some((code, _)) = self.of.client().fatal_error() {
+            return Err(self.client.refused("writing", code).into());
+        }
+        if delivered && let Err(error) = self.of.abort_transaction(self.timeout) {
+            return Err(failed("aborting a transaction", &error).into());
+        }
+        let (refused, others): (Vec<_>, Vec<_>) = undelivered.into_iter().partition(|(_, code)| is_refusal(*code));
+        if !refused.is_empty() {
+            return Err(Failed::Refused(refused));
+        }
+        sent?;
+        let code = others.iter().map(|(_, code)| *code).find(|code| !is_consequence(*code));
+        Err(self.client.refused("writing", code.unwrap_or(Code::MessageTimedOut)).into())
+    }
+
+    /// Sends a record of a topic. `number` tells it from others if it is refused.
+    pub(super) fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), Error> {
+        let begun = Instant::now();
+        while let Err((error, refused)) = self.of.send(record) {
+            if error.rdkafka_error_code() != Some(Code::QueueFull) || begun.elapsed() > self.timeout {
+                return Err(self.failed("sending a record", &error));
+            }
+            record = refused;
+            dataflow_kafka::flush(self.of.client(), Duration::from_millis(10));
+            self.of.poll(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Sends records of the topic of tokens.
+    pub(super) fn note(&self, partition: i32, entries: &[Entry]) -> Result<(), Error> {
+        for Entry { key, value } in entries {
+            let record = BaseRecord::with_opaque_to(&self.client.tokens, NO_ROW).partition(partition).key(&**key);
+            self.send(match value {
+                Some(value) => record.payload(&**value),
+                None => record,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until what was sent is delivered or given up; false if that takes too long.
+    fn deliver(&self) -> bool {
+        let begun = Instant::now();
+        loop {
+            dataflow_kafka::flush(self.of.client(), Duration::from_millis(20));
+            match self.of.in_flight_count() {
+                0 => return true,
+                _ if begun.elapsed() > self.timeout => return false,
+                // Reports of records that are not delivered wait to be taken.
+                _ => self.of.poll(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    fn failed(&self, what: &str, error: &KafkaError) -> Error {
+        // What follows from a fatal error says less than that.
+        match self.of.client().fatal_error() {
+            Some((code, _)) => self.client.refused(what, code),
+            None => self.client.failed(what, error),
+        }
+    }
+
+    /// The number of partitions that a topic has by now.
+    pub(super) fn partitions(&self, topic: &str) -> Option<i32> {
+        let metadata = self.of.client().fetch_metadata(Some(topic), super::client::TIMEOUT).ok()?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic)?;
+        Some(found.partitions().len() as i32)
+    }
+}
+
+/// Whether a record is refused for what it is.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::MessageSizeTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+    )
+}
+
+/// Whether a record was not delivered because another one was not.
+fn is_consequence(code: Code) -> bool {
+    matches!(code, Code::InvalidDifferentRecord | Code::PurgeQueue | Code::PurgeInflight)
+}

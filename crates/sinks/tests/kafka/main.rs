@@ -1,0 +1,4 @@
+//! The `kafka` sink against a real server: each test with topics of its own.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test has no node whose task or setting it could be
+mod contract;
+mod target;
