@@ -8,13 +8,14 @@ use std::{
 };
 
 /// What looks like a code and is none: names of threads, headers, features, choices.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 25] = [
     "0-9",
     "adult-users",
     "api-key",
     "column-type",
     "dataflow-cli",
     "dataflow-data",
+    "dataflow-tokens",
     "dataflow-unchanged",
     "date-time",
     "dead-letters",

@@ -70,7 +70,8 @@ pub(super) fn admit(mut ledger: Ledger, lane: &OpenLane, topic: &Topic) -> Resul
     begins.insert(own.generation, if is_new { lane.begin.clone() } else { ledger.lanes[&own].began.clone() });
     let mut others = Vec::new();
     for (id, other) in &ledger.lanes {
-        if id.incarnation != own.incarnation || id.generation == own.generation || other.sequence() == 0 {
+        let is_other = id.generation != own.generation || id.lane >= lane.lanes;
+        if id.incarnation != own.incarnation || !is_other || other.sequence() == 0 {
             continue;
         }
         match ledger.token_of(id) {

@@ -104,6 +104,10 @@ impl Client {
         std::mem::take(&mut *self.callbacks.0.undelivered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(super) fn has_undelivered(&self) -> bool {
+        !self.callbacks.0.undelivered.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Classifies an error of the library. `what` could not be done.
     pub(super) fn failed(&self, what: &str, error: &KafkaError) -> Error {
         match error.rdkafka_error_code() {
@@ -126,7 +130,7 @@ impl Client {
             | Code::TransactionalIdAuthorizationFailed => {
                 let message = format!("{what} at Kafka {brokers} is not permitted: {code}");
                 Error::fatal("access-denied", message).fix(format!(
-                    "grant this user WRITE and DESCRIBE on the topic and on transactional ids that begin with dataflow-, and READ, WRITE and DESCRIBE on {}",
+                    "grant this user WRITE and DESCRIBE on the topic and on transactional ids that begin with {0}, and READ, WRITE and DESCRIBE on {0}",
                     self.tokens
                 ))
             }
@@ -142,7 +146,7 @@ impl Client {
             }
             Code::PolicyViolation | Code::InvalidReplicationFactor | Code::InvalidPartitions | Code::InvalidConfig => {
                 let message = format!("{what} was refused by Kafka {brokers}: {code}");
-                Error::fatal("refused", message)
+                Error::fatal("topic-missing", message).fix("create it as the brokers want it, or correct `createTopic`")
             }
             code => {
                 let why = self.callbacks.0.heard.complaint(code);

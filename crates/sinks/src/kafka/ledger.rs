@@ -26,9 +26,9 @@ impl LaneId {
         Self { incarnation: fence.incarnation.clone(), generation: fence.generation, lane: fence.lane }
     }
 
-    /// The id of the transactions of this lane: an opening fences whoever has used it before.
-    pub(super) fn transactional_id(&self, pipeline: &PipelineId) -> String {
-        format!("dataflow-{pipeline}-{}-{}-{}", self.incarnation, self.generation, self.lane)
+    /// The id of the transactions of this lane: an opening fences whoever has used it before. `tokens`: the topic of tokens.
+    pub(super) fn transactional_id(&self, tokens: &str, pipeline: &PipelineId) -> String {
+        format!("{tokens}-{pipeline}-{}-{}-{}", self.incarnation, self.generation, self.lane)
     }
 }
 

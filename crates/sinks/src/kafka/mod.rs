@@ -24,7 +24,7 @@ use dataflow_kafka::{Cluster, Names, SaslMechanism, SecurityProtocol, Setting};
 use dataflow_sdk::{
     Context, Error, Problem, SinkConfig,
     declared::{SideExpression, SinkRows},
-    sink::{Kind, OpenLane, Opened, Sink, Traces},
+    sink::{DeliveryMode, OpenLane, Opened, Sink, Traces},
 };
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -151,7 +151,7 @@ impl KafkaSink {
 impl SinkConfig for KafkaSink {
     const TYPE: &'static str = "kafka";
     const SUMMARY: &'static str = "Writes records to a Kafka topic, in transactions.";
-    const KIND: Kind = Kind::Transactional;
+    const DELIVERY: DeliveryMode = DeliveryMode::Transactional;
     const GUARANTEE: &'static str = "Exactly once, for consumers with isolation.level=read_committed (others also see what was aborted): records and \
          progress (topic `tokensTopic`, in the same cluster) are written in one transaction. Void if somebody changes or deletes that topic, or if the brokers lose what they have \
          acknowledged (an unclean election).";
@@ -207,8 +207,8 @@ impl SinkConfig for KafkaSink {
 
 #[async_trait]
 impl Sink for KafkaSink {
-    fn kind(&self) -> Kind {
-        Self::KIND
+    fn delivery(&self) -> DeliveryMode {
+        Self::DELIVERY
     }
     async fn open(&self, cx: &Context, lane: OpenLane) -> Result<Opened, Error> {
         let (config, stop) = (self.clone(), cx.stop.clone());

@@ -73,7 +73,8 @@ pub(super) fn producer(
     alone: bool,
 ) -> Result<Producer, Error> {
     let client = Client::new(config, &lane.fence.pipeline);
-    Producer::open(client, config, &id.transactional_id(&lane.fence.pipeline), &topic.limits, alone)
+    let id = id.transactional_id(&client.tokens, &lane.fence.pipeline);
+    Producer::open(client, config, &id, &topic.limits, alone)
 }
 
 /// What was committed of the pipeline of a lane.
@@ -86,7 +87,7 @@ pub(super) fn read(config: &KafkaSink, lane: &OpenLane, stop: &CancellationToken
 }
 
 /// The topic; created if it is missing, is to be created, and need not hold any records.
-fn find(config: &KafkaSink, lane: &OpenLane, stop: &CancellationToken) -> Result<Topic, Error> {
+pub(super) fn find(config: &KafkaSink, lane: &OpenLane, stop: &CancellationToken) -> Result<Topic, Error> {
     let client = Client::new(config, &lane.fence.pipeline);
     if let Some(topic) = topic::look(&client, &config.topic)? {
         return Ok(topic);

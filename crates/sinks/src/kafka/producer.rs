@@ -91,9 +91,8 @@ impl Producer {
         if let Some((code, _)) = self.of.client().fatal_error() {
             return Err(self.client.refused("writing", code).into());
         }
-        if delivered && let Err(error) = self.of.abort_transaction(self.timeout) {
-            return Err(failed("aborting a transaction", &error).into());
-        }
+        self.abort()?;
+        let undelivered = [undelivered, self.client.undelivered()].concat();
         let (refused, others): (Vec<_>, Vec<_>) = undelivered.into_iter().partition(|(_, code)| is_refusal(*code));
         if !refused.is_empty() {
             return Err(Failed::Refused(refused));
@@ -129,14 +128,27 @@ impl Producer {
         Ok(())
     }
 
-    /// Waits until what was sent is delivered or given up; false if that takes too long.
+    /// Ends the transaction as if it had never been. Reports of what was under way have to be taken meanwhile.
+    fn abort(&self) -> Result<(), Error> {
+        let aborted = std::thread::scope(|scope| {
+            let aborting = scope.spawn(|| self.of.abort_transaction(self.timeout));
+            while !aborting.is_finished() {
+                self.of.poll(Duration::from_millis(1));
+            }
+            aborting.join()
+        });
+        let aborted = aborted.map_err(|_| Error::fatal("internal", "aborting a transaction broke off"))?;
+        aborted.map_err(|error| self.failed("aborting a transaction", &error))
+    }
+
+    /// Waits until what was sent is delivered; false if something is not, or it takes too long.
     fn deliver(&self) -> bool {
         let begun = Instant::now();
         loop {
             dataflow_kafka::flush(self.of.client(), Duration::from_millis(20));
             match self.of.in_flight_count() {
                 0 => return true,
-                _ if begun.elapsed() > self.timeout => return false,
+                _ if begun.elapsed() > self.timeout || self.client.has_undelivered() => return false,
                 // Reports of records that are not delivered wait to be taken.
                 _ => self.of.poll(Duration::from_millis(1)),
             }

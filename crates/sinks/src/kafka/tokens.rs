@@ -113,7 +113,16 @@ impl Tokens<'_> {
 
     /// Where the partition begins and ends, as a consumer sees it.
     fn ends(&self, consumer: &BaseConsumer<Callbacks>, number: i32) -> Result<(i64, i64), Error> {
-        consumer.fetch_watermarks(&self.client.tokens, number, TIMEOUT).map_err(|error| self.failed(&error))
+        let begun = Instant::now();
+        loop {
+            match consumer.fetch_watermarks(&self.client.tokens, number, TIMEOUT) {
+                Ok(ends) => return Ok(ends),
+                Err(error) if is_unsettled(&error) && begun.elapsed() < TIMEOUT => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
     }
 
     fn assign(&self, consumer: &BaseConsumer<Callbacks>, number: i32, from: i64) -> Result<(), Error> {
@@ -174,6 +183,21 @@ impl Tokens<'_> {
     }
 }
 
+/// Whether the brokers have not agreed yet who leads a partition, as with a new topic.
+fn is_unsettled(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownPartition
+                | Code::UnknownTopic
+        )
+    })
+}
+
 fn stopped() -> Error {
-    Error::transient("stopped", "the run was stopped meanwhile")
+    Error::transient("dropped", "the run ended meanwhile")
 }

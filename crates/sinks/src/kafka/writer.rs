@@ -50,18 +50,25 @@ impl Lane {
         let entries = committed(&token.with_rows(rows), &self.positions)?;
         let wanted = self.wanted.clone();
         let messages = outputs.iter().map(|output| Messages::of(output, &wanted)).collect::<Result<Vec<_>, _>>()?;
-        let refused = self.refusals(&messages);
-        if !refused.is_empty() {
-            return Err(CommitError::Rejected(refused));
-        }
+        self.check(&messages)?;
         match self.send(&messages, &entries, false, alive) {
             Ok(()) => {}
-            // Which records it are is known for sure where each goes by itself.
-            Err(Failed::Refused(_)) => match self.send(&messages, &entries, true, alive) {
-                Ok(()) => self.producer = None,
-                Err(Failed::Refused(refused)) => return Err(rejected(&messages, refused)),
-                Err(Failed::Other(error)) => return Err(error.into()),
-            },
+            Err(Failed::Refused(_)) => {
+                // The topic's settings may have changed since they were read.
+                let found = opening::find(&self.config, &self.of, &self.stop)?;
+                if found.id != self.topic.id {
+                    let message = format!("topic {} was recreated meanwhile", found.name);
+                    return Err(Error::transient("topic-renewed", message).into());
+                }
+                self.topic = found;
+                self.check(&messages)?;
+                // Otherwise the brokers refuse whole batches, so each record goes by itself.
+                match self.send(&messages, &entries, true, alive) {
+                    Ok(()) => self.producer = None,
+                    Err(Failed::Refused(refused)) => return Err(rejected(&messages, refused)),
+                    Err(Failed::Other(error)) => return Err(error.into()),
+                }
+            }
             Err(Failed::Other(error)) => return Err(error.into()),
         }
         self.sequence = token.sequence;
@@ -69,8 +76,8 @@ impl Lane {
         Ok(Committed { rows_written: rows })
     }
 
-    /// The rows that the topic would refuse.
-    fn refusals(&mut self, messages: &[Messages<'_>]) -> Vec<RejectedRow> {
+    /// Finds the rows that the topic would refuse.
+    fn check(&mut self, messages: &[Messages<'_>]) -> Result<(), CommitError> {
         let now = jiff::Timestamp::now().as_millisecond();
         let mut scratch = Vec::new();
         let (mut refused, mut looked) = (Vec::new(), false);
@@ -88,7 +95,7 @@ impl Lane {
                 }
             }
         }
-        refused
+        if refused.is_empty() { Ok(()) } else { Err(CommitError::Rejected(refused)) }
     }
 
     /// Sends all of it in one transaction. `alone`: each record in a batch of its own.
@@ -135,7 +142,7 @@ impl Lane {
         let ledger = opening::read(&self.config, &self.of, &self.stop)?;
         let found = ledger.lanes.get(&id);
         match found.and_then(|found| found.opening.as_ref()) {
-            Some(opening) if opening.rank() != self.of.fence.rank() => return Err(fenced(&self.of, opening)),
+            Some(opening) if opening.rank() != self.of.fence.rank() => Err(fenced(&self.of, opening)),
             Some(_) if found.is_some_and(|found| found.sequence() == self.sequence) => Ok(producer),
             _ => Err(Error::Fenced(format!("{} has not what this lane has written", self.config.tokens_topic))),
         }
