@@ -10,7 +10,7 @@ pub struct Warned {
     pub code: String,
     /// What it is about, such as a field.
     pub subject: String,
-    /// What to know.
+    /// What to know. Empty: it holds no longer, and nobody is told of it.
     pub message: String,
     /// How many records it concerned.
     pub records: u64,
@@ -20,6 +20,11 @@ impl Warned {
     /// Rows that a sink's target took without an effect. The sink knows of them only within the commit, so its token has the
     /// count so far, and the sink adds to that.
     pub const ROWS_SWALLOWED: &str = "rows-swallowed";
+
+    /// Whether it holds no longer.
+    pub fn is_over(&self) -> bool {
+        self.message.is_empty()
+    }
 
     fn key(&self) -> (&str, &str) {
         (&self.code, &self.subject)
@@ -50,6 +55,7 @@ impl Warnings {
     /// Counts one more time what it concerns. A new one is left out where there are too many already.
     pub fn add(&mut self, warned: &Warned) {
         match self.0.binary_search_by(|known| known.key().cmp(&warned.key())) {
+            Ok(at) if self.0[at].is_over() != warned.is_over() => self.0[at] = warned.clone(),
             Ok(at) => self.0[at].records += warned.records,
             Err(_) if self.0.len() >= MAX_WARNINGS => {}
             Err(at) => {
@@ -95,5 +101,25 @@ impl FromIterator<Warned> for Warnings {
             warnings.add(&warned);
         }
         warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Warned, Warnings};
+
+    fn warned(message: &str, records: u64) -> Warned {
+        Warned { code: "unknown-field".into(), subject: "a".into(), message: message.into(), records }
+    }
+
+    #[test]
+    fn what_holds_no_longer_is_kept_so_that_it_replaces_what_is_known() {
+        let mut known: Warnings = [warned("there is none", 3), warned("there is none", 4)].into_iter().collect();
+        assert_eq!(known.get("unknown-field", "a"), Some(&warned("there is none", 7)));
+        known.put(&[warned("", 0)].into_iter().collect());
+        assert!(known.iter().all(Warned::is_over));
+        known.add(&warned("", 0));
+        known.add(&warned("there is none", 2));
+        assert_eq!(known.get("unknown-field", "a"), Some(&warned("there is none", 2)));
     }
 }

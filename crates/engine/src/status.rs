@@ -78,6 +78,14 @@ pub(crate) struct Trouble {
     pub(crate) retry: Option<Instant>,
 }
 
+impl Inner {
+    /// Whether users were told of this, in this run or an earlier one.
+    fn has_told(&self, warned: &Warned) -> bool {
+        let of_lanes = self.lanes.values().map(|lane| &lane.warned);
+        of_lanes.chain([&self.noted]).any(|told| told.get(&warned.code, &warned.subject).is_some())
+    }
+}
+
 impl RunStatus {
     pub(crate) fn new(pipeline: PipelineId, directory: Arc<Directory>) -> Self {
         Self {
@@ -150,7 +158,11 @@ impl RunStatus {
     pub(crate) fn warn(&self, warnings: Vec<Warning>) {
         if !warnings.is_empty() {
             let mut inner = self.lock();
-            warnings.into_iter().for_each(|warning| inner.noted.add(&Warned::from(warning)));
+            for warned in warnings.into_iter().map(Warned::from) {
+                if !warned.is_over() || inner.has_told(&warned) {
+                    inner.noted.add(&warned);
+                }
+            }
         }
     }
 

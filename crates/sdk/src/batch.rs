@@ -280,6 +280,13 @@ pub struct Warning {
     pub records: u64,
 }
 
+impl Warning {
+    /// The one of this code and subject holds no longer, whether or not it was said.
+    pub fn over(code: &'static str, subject: impl Into<String>) -> Self {
+        Self { code, subject: subject.into(), message: String::new(), records: 0 }
+    }
+}
+
 impl From<Warning> for Warned {
     fn from(Warning { code, subject, message, records }: Warning) -> Self {
         Self { code: code.into(), subject, message, records }

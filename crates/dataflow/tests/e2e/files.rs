@@ -70,6 +70,47 @@ async fn what_is_passed_over_is_said_while_nothing_comes() {
     node.until("p", "warned", |view| said(view, "dangling-link") && said(view, "is-a-directory")).await;
 }
 
+/// In the run that has said it or in a later one, and also for who looks while nothing runs.
+#[tokio::test]
+async fn what_was_said_is_taken_back_once_it_holds_no_longer() {
+    for again in [false, true] {
+        let case = Case::new();
+        let mut node = start(&case.path("data"));
+        let source = json!({"type": "file", "path": case.path("in/a.jsonl"), "follow": true, "pollInterval": "20ms"});
+        let sink = json!({"type": "sqlite", "path": case.path("out.db"), "table": "lines", "mode": "append"});
+        let transforms = json!([{"type": "filter", "condition": "age is null or age > 0"}]);
+        let spec = json!({
+            "pipelineId": "p", "source": source, "sink": sink, "transforms": transforms, "checkpointInterval": "20ms",
+        });
+        let said = |view: &Value| -> Vec<String> {
+            let all = view["warnings"].as_array().into_iter().flatten();
+            all.map(|one| one["code"].as_str().unwrap().to_owned()).filter(|code| code != "ignored-field").collect()
+        };
+        node.create_and_start(&spec).await;
+        node.until("p", "said to be missing", |view| said(view) == ["file-missing"]).await;
+        if again {
+            node.post("/api/pipelines/p/stop").await;
+            node.kill();
+            node = start(&case.path("data"));
+            assert_eq!(said(&node.get("/api/pipelines/p").await), ["file-missing"]);
+        }
+        case.input(b"a.jsonl", "{\"id\":1}\n");
+        if again {
+            node.post("/api/pipelines/p/start").await;
+        }
+        node.until("p", "found", |view| counted(view, "recordsDelivered") == 1 && said(view) == ["unknown-field"])
+            .await;
+        let mut input = fs::OpenOptions::new().append(true).open(case.path("in/a.jsonl")).unwrap();
+        std::io::Write::write_all(&mut input, b"{\"id\":2,\"age\":3}\n").unwrap();
+        node.until("p", "mended", |view| counted(view, "recordsDelivered") == 2 && said(view).is_empty()).await;
+        node.post("/api/pipelines/p/stop").await;
+        assert_eq!(said(&node.get("/api/pipelines/p").await), [""; 0]);
+        node.kill();
+        node = start(&case.path("data"));
+        assert_eq!(said(&node.get("/api/pipelines/p").await), [""; 0], "again: {again}");
+    }
+}
+
 #[test]
 fn a_file_that_matches_later_is_read_by_the_next_run() {
     let case = Case::new();

@@ -85,23 +85,25 @@ fn warnings(pipeline: &Pipeline, live: Option<&RunStatus>, last_noted: impl FnOn
     let by_run = |lane: &u32| live.as_ref().and_then(|live| live.lanes.get(lane));
     for (lane, journalled) in &pipeline.progress.by_lane {
         let warned = by_run(lane).map_or(&journalled.warnings, |live| &live.warned);
-        warned.iter().for_each(|warned| all.add(warned));
+        // What one lane takes back holds for others.
+        warned.iter().filter(|warned| !warned.is_over()).for_each(|warned| all.add(warned));
     }
     match &live {
         Some(live) => {
-            let new = live.noted.iter().filter(|noted| all.get(&noted.code, &noted.subject).is_none());
+            let is_new = |noted: &&Warned| noted.is_over() || all.get(&noted.code, &noted.subject).is_none();
+            let new = live.noted.iter().filter(is_new);
             new.cloned().collect::<Vec<_>>().iter().for_each(|noted| all.add(noted));
         }
         None => last = last_noted(),
     }
     last.retain(|known| all.iter().all(|warned| (&warned.code, &warned.message) != (&known.code, &known.message)));
-    last.extend(all.iter().cloned());
+    last.extend(all.iter().filter(|warned| !warned.is_over()).cloned());
     last
 }
 
 /// What a run has noted of source and sink.
 pub(super) fn noted(live: &RunStatus) -> Vec<Warned> {
-    live.lock().noted.iter().cloned().collect()
+    live.lock().noted.iter().filter(|noted| !noted.is_over()).cloned().collect()
 }
 
 fn error(state: &State, live: Option<&RunStatus>, now: Timestamp) -> Option<Failing> {

@@ -79,6 +79,8 @@ pub(super) struct Follow {
     pub(super) open: usize,
     /// By code and subject, those that were given once.
     warned: BTreeMap<(&'static str, String), Option<Warning>>,
+    /// What is taken back of what was said, in this run or an earlier one.
+    over: Vec<Warning>,
 }
 
 impl Follow {
@@ -123,6 +125,7 @@ impl Follow {
             unpacked: Unpacked::default(),
             open: OPEN,
             warned: BTreeMap::new(),
+            over: Vec::new(),
         };
         follow.warn(warnings);
         // What was begun is read to its end, whatever has become of its name.
@@ -138,6 +141,18 @@ impl Follow {
     pub(super) fn warn(&mut self, warnings: Vec<Warning>) {
         for warning in warnings {
             self.warned.entry((warning.code, warning.subject.clone())).or_insert(Some(warning));
+        }
+    }
+
+    /// A file can be read under its name: what was said of its absence, in this run or an earlier one, holds no longer.
+    pub(super) fn is_there(&mut self, k: usize) {
+        let slot = &self.slots[k];
+        let subject = name(&slot.path);
+        let awaited = slot.known.is_some_and(|known| known.is_of_none());
+        for (code, told) in [("file-missing", awaited), ("dangling-link", slot.path.is_symlink())] {
+            if self.warned.remove(&(code, subject.clone())).is_some() || told {
+                self.over.push(Warning::over(code, subject.clone()));
+            }
         }
     }
 
@@ -362,6 +377,6 @@ impl Work for Follow {
     }
 
     fn warnings(&mut self) -> Vec<Warning> {
-        self.warned.values_mut().filter_map(Option::take).collect()
+        self.over.drain(..).chain(self.warned.values_mut().filter_map(Option::take)).collect()
     }
 }

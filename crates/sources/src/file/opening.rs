@@ -73,7 +73,11 @@ impl Follow {
                     None => return self.removed(k),
                 }
             }
-            file => (slot.path.clone(), file?),
+            file => {
+                let opened = (slot.path.clone(), file?);
+                self.is_there(k);
+                opened
+            }
         };
         let slot = &self.slots[k];
         let partition = slot.partition.clone();

@@ -43,6 +43,19 @@ impl By {
 #[derive(Debug)]
 pub(crate) struct Watch {
     unseen: Vec<Unseen>,
+    /// Those that the first batch came without: once a record has one, that is taken back.
+    told: Vec<Unseen>,
+}
+
+impl Unseen {
+    /// How many records of a batch have it. A top-level field that is removed is not decoded, but its name is seen.
+    fn present(&self, decoded: &Decoded) -> u64 {
+        let named = match self.path.as_slice() {
+            [name] => decoded.keys.iter().find(|key| key.name == *name).map(|key| key.records),
+            _ => None,
+        };
+        self.columns.iter().map(|column| decoded.columns[*column].present).chain(named).max().unwrap_or(0)
+    }
 }
 
 impl Watch {
@@ -60,27 +73,21 @@ impl Watch {
                 unseen.push(Unseen { path, columns, by });
             }
         }
-        Self { unseen }
+        Self { unseen, told: Vec::new() }
     }
 
-    /// What to say after a batch. A field is spoken of once, when the first batch has come without it.
+    /// What to say after a batch. A field is spoken of once, when the first batch has come without it, and once more when it
+    /// comes after all.
     pub(crate) fn warnings(&mut self, decoded: &Decoded, records: usize) -> Vec<Warning> {
-        if self.unseen.is_empty() || decoded.keys.is_empty() {
+        if decoded.keys.is_empty() {
             return Vec::new();
         }
+        let come = self.told.extract_if(.., |told| told.present(decoded) > 0);
+        let mut warnings: Vec<Warning> = come.map(|told| Warning::over("unknown-field", told.path.join("."))).collect();
         let unseen = std::mem::take(&mut self.unseen).into_iter();
-        // A top-level field that is removed is not decoded, but its name is seen.
-        let named = |unseen: &Unseen| match unseen.path.as_slice() {
-            [name] => decoded.keys.iter().find(|key| key.name == *name).map(|key| key.records),
-            _ => None,
-        };
-        let present = |unseen: &Unseen| {
-            unseen.columns.iter().map(|column| decoded.columns[*column].present).chain(named(unseen)).max()
-        };
-        let (missing, seen): (Vec<_>, Vec<_>) = unseen.partition(|unseen| present(unseen).unwrap_or(0) == 0);
-        let variants = seen.iter().filter_map(|seen| variant(seen, present(seen).unwrap_or(0), decoded, records));
-        let variants: Vec<Warning> = variants.collect();
-        let warning = |unseen: Unseen| {
+        let (missing, seen): (Vec<_>, Vec<_>) = unseen.partition(|unseen| unseen.present(decoded) == 0);
+        warnings.extend(seen.iter().filter_map(|seen| variant(seen, seen.present(decoded), decoded, records)));
+        let warning = |unseen: &Unseen| {
             let name = unseen.path.join(".");
             let keys = decoded.keys.iter().map(|key| key.name.as_str());
             let first = unseen.path.first().map(String::as_str).unwrap_or_default();
@@ -107,7 +114,9 @@ impl Watch {
             };
             Warning { code: "unknown-field", subject: name, message, records: records as u64 }
         };
-        missing.into_iter().map(warning).chain(variants).collect()
+        warnings.splice(0..0, missing.iter().map(warning)).for_each(drop);
+        self.told.extend(missing);
+        warnings
     }
 }
 

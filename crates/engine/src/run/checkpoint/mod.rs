@@ -216,8 +216,10 @@ impl Checkpointer {
     fn note(&mut self, lanes: &mut Vec<LaneProgress>) {
         let news: Vec<Warned> = {
             let live = self.live.lock();
-            let unknown = live.noted.iter().filter(|noted| self.noted.get(&noted.code, &noted.subject).is_none());
-            unknown.cloned().collect()
+            let is_known = |noted: &&Warned| {
+                self.noted.get(&noted.code, &noted.subject).is_some_and(|known| known.is_over() == noted.is_over())
+            };
+            live.noted.iter().filter(|noted| !is_known(noted)).cloned().collect()
         };
         let Some((number, first)) = self.lanes.iter().next().filter(|_| !news.is_empty()) else { return };
         if lanes.first().is_none_or(|lane| lane.lane != *number) {

@@ -33,6 +33,22 @@ fn it_is_said_once() {
 }
 
 #[test]
+fn it_is_taken_back_once_a_record_has_the_field() {
+    let transforms = json!([{"type": "filter", "condition": "b = 1 and c.d = 2"}]);
+    let mut program = program(&plan(spec(transforms, json!({})), Demand::Documents));
+    let mut told = |line: &str| -> Vec<(String, bool)> {
+        let warnings = program.process(records(&[line])).unwrap().warnings;
+        warnings.into_iter().map(|warning| (warning.subject, warning.message.is_empty())).collect()
+    };
+    let of = |subject: &str, over| (subject.to_owned(), over);
+    assert_eq!(told(r#"{"a": 1}"#), [of("b", false), of("c.d", false)]);
+    assert_eq!(told(r#"{"a": 1}"#), []);
+    assert_eq!(told(r#"{"b": null}"#), [of("b", true)]);
+    assert_eq!(told(r#"{"b": 1, "c": {"d": 2}}"#), [of("c.d", true)]);
+    assert_eq!(told(r#"{"a": 1}"#), []);
+}
+
+#[test]
 fn a_field_that_most_records_write_in_another_case_is_spoken_of() {
     let lines = [r#"{"Age": 1}"#, r#"{"age": 20}"#, r#"{"age": 30}"#];
     assert_eq!(
