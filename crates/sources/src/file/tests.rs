@@ -15,6 +15,7 @@ use std::{fs, io::Write, path::Path, time::Duration};
 mod anew;
 mod apart;
 mod lines;
+mod mended;
 mod model;
 mod names;
 mod once;
