@@ -1,8 +1,5 @@
 //! What is taken back of what was said of files that are followed.
-use super::{
-    once::{lines, some},
-    *,
-};
+use super::{once::lines, *};
 
 /// In the run that was told so, or in a later one.
 #[tokio::test]
