@@ -1,6 +1,7 @@
 //! Writes rows as JSON documents, one per line.
 mod documents;
 mod edit;
+mod interval;
 mod overlay;
 #[cfg(test)]
 mod tests;
@@ -8,6 +9,7 @@ mod value;
 
 pub use documents::{documents, documents_from_columns, single_line};
 pub use edit::edited;
+pub use interval::intervals;
 pub use overlay::overlay;
 
 use crate::decode::Misfit;

@@ -1,4 +1,5 @@
 //! Writes values of columns as text and as JSON.
+use super::interval;
 use crate::{decode::JSON, json::write_string};
 use arrow::{
     array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait},
@@ -172,7 +173,14 @@ pub(super) fn form<'a>(array: &'a ArrayRef) -> Form<'a> {
                 Ok(())
             }))
         }
-        // Types that no expression returns (intervals, maps, …): as arrow shows them, as text.
+        DataType::Interval(_) | DataType::Duration(_) => match interval::writer(array) {
+            Some(interval) => Form::Quoted(Box::new(move |row, out| {
+                out.extend_from_slice(interval(row).as_bytes());
+                Ok(())
+            })),
+            None => Form::Json(Box::new(|_, _| Err(NO_TEXT))),
+        },
+        // Types that no expression returns (maps, …): as arrow shows them, as text.
         _ => {
             let options = FormatOptions::new();
             match ArrayFormatter::try_new(array, &options) {

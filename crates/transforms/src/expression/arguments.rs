@@ -19,13 +19,12 @@ pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
         Arguments::Each((0..count).map(|index| first.get(index).copied().unwrap_or(class)).collect())
     };
     match function.name() {
-        "coalesce" | "nullif" | "greatest" | "least" | "nvl" => Arguments::Alike,
-        "nvl2" => rest(&[Class::Literal], Class::Any),
+        "coalesce" | "nullif" | "greatest" | "least" => Arguments::Alike,
         // They accept anything and write it as text.
         "concat" | "concat_ws" => rest(&[], Class::Literal),
         "strftime" => rest(&[Class::Time], Class::Text),
         "date_part" | "date_trunc" => rest(&[Class::Text], Class::Time),
-        "date_bin" => rest(&[Class::Any], Class::Time),
+        "date_bin" => rest(&[Class::Interval], Class::Time),
         "gcd" | "lcm" => rest(&[], Class::Integer),
         // A number of seconds or a text, different in each record.
         "to_timestamp" | "to_timestamp_seconds" | "to_timestamp_millis" | "to_timestamp_micros" | "from_unixtime" => {

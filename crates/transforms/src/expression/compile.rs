@@ -1,8 +1,8 @@
 //! Compiles an expression for the types of its columns.
 use super::{
     Class, Context, Finding, Functions, Inputs, Scope, Slot, bounded::weight, demand::Demand, doubles::beside_doubles,
-    evaluate::said, exact::multiplied, explain::explain, fold::folded, guard::Guarded, literal::written_out,
-    nearest::nearest, stack::roomy, written::beside_texts,
+    evaluate::said, exact::multiplied, explain::explain, fold::folded, guard::Guarded, kind::strict,
+    literal::written_out, nearest::nearest, stack::roomy, written::beside_texts,
 };
 use crate::program::type_of;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -114,27 +114,43 @@ impl Expression {
             Ok(Self { text, class, default_type, fixed, slots, names, tree, functions, compiled, uses: 0 })
         };
         let mut expression = attempt(&tree, inputs)?;
-        for number in [DataType::Decimal128(38, 2), DataType::Float64] {
-            let types = expression.slots.iter().map(|slot| match inputs.is_number(*slot) {
-                true => number.clone(),
-                false => inputs.default_type(*slot),
-            });
-            let types = types.collect();
-            let fixed = expression.fixed;
-            match expression.compiled(types).map(|compiled| type_of(&compiled.ty)) {
-                Ok(ty) => expression.fixed = fixed.filter(|fixed| *fixed == ty),
-                Err(_) => {
-                    // The expression works with whole numbers only, so bigints are asked for.
-                    expression.pin_integers(inputs);
-                    expression.fixed = fixed;
-                    break;
+        let mut results = expression.results(inputs, &[]);
+        if results.is_err() {
+            // Some of the numbers have to be whole: no more of them than necessary, as others may have a fraction.
+            let numbers = (0..expression.slots.len()).filter(|at| inputs.is_number(expression.slots[*at]));
+            let mut whole: Vec<usize> = numbers.collect();
+            for number in whole.clone() {
+                let fewer: Vec<usize> = whole.iter().copied().filter(|other| *other != number).collect();
+                if let Ok(types) = expression.results(inputs, &fewer) {
+                    (whole, results) = (fewer, Ok(types));
                 }
             }
+            expression.pin_integers(inputs, &whole);
+        }
+        if let Ok(types) = results {
+            expression.fixed = expression.fixed.filter(|fixed| types.iter().all(|ty| ty == fixed));
         }
         if expression.slots.iter().any(|slot| inputs.is_open(*slot)) {
             expression.fixed = None;
         }
         Ok(expression)
+    }
+
+    /// The types of the result where numbers have a fraction, all but the `whole` ones.
+    ///
+    /// # Errors
+    /// It takes no such numbers.
+    fn results(&mut self, inputs: &Inputs, whole: &[usize]) -> Result<[Type; 2], String> {
+        let mut result = |number: DataType| {
+            let types = self.slots.iter().enumerate().map(|(at, slot)| match inputs.is_number(*slot) {
+                true if whole.contains(&at) => DataType::Int64,
+                true => number.clone(),
+                false => inputs.default_type(*slot),
+            });
+            let types = types.collect();
+            self.compiled(types).map(|compiled| type_of(&compiled.ty))
+        };
+        Ok([result(DataType::Decimal128(38, 2))?, result(DataType::Float64)?])
     }
 
     /// Returns whether it is just the name of a column.
@@ -152,11 +168,11 @@ impl Expression {
         self.compiled.values().filter_map(|kept| kept.form.as_ref().ok()).any(|compiled| volatile(&compiled.physical))
     }
 
-    /// Decodes each number as a bigint.
-    fn pin_integers(&mut self, inputs: &mut Inputs) {
-        use dataflow_core::types::Type;
+    /// Decodes these numbers as bigints.
+    fn pin_integers(&mut self, inputs: &mut Inputs, whole: &[usize]) {
         use dataflow_formats::decode::Want;
-        for slot in &mut self.slots {
+        for at in whole {
+            let slot = &mut self.slots[*at];
             match *slot {
                 Slot::Field(index) if inputs.fields[index].want == Want::Number => {
                     let path = inputs.fields[index].path.clone();
@@ -228,6 +244,7 @@ fn planned(
     let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
     let cx = SimplifyContext::builder().with_schema(columns.clone()).build();
     let logical = logical.transform_up(|expr| without_type(expr, &schema))?.data.transform_up(written_out)?.data;
+    let logical = logical.transform_up(|expr| strict(expr, &columns))?.data;
     let logical = logical.transform_up(|expr| Ok(beside_doubles(expr, &columns)))?.data;
     let logical = logical.transform_up(|expr| Ok(beside_texts(expr, &columns)))?.data;
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;

@@ -8,7 +8,7 @@ use datafusion_expr::{
 };
 
 /// Functions whose arguments have one type.
-const ALIKE: &[&str] = &["coalesce", "greatest", "least", "nvl", "nvl2"];
+const ALIKE: &[&str] = &["coalesce", "greatest", "least"];
 
 /// Functions that PostgreSQL has for doubles, but not for reals.
 const OF_DOUBLES: &[&str] = &[

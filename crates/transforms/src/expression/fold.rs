@@ -17,9 +17,6 @@ use datafusion_expr::{
 use datafusion_physical_expr::create_physical_expr;
 use std::sync::Arc;
 
-/// Functions that exist only in their rewritten form.
-const REWRITTEN: &[&str] = &["coalesce", "nvl", "nvl2"];
-
 /// The largest constant that is computed, in bytes (1 MiB): it is kept as long as the pipeline runs.
 const MOST_CONSTANT: usize = 1 << 20;
 
@@ -46,7 +43,8 @@ pub(super) fn folded(expr: Expr, cx: &SimplifyContext) -> Result<Expr> {
 
 fn rewritten(expr: Expr, cx: &SimplifyContext) -> Result<Transformed<Expr>> {
     let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
-    if !REWRITTEN.contains(&call.func.name()) {
+    // It exists only in its rewritten form.
+    if call.func.name() != "coalesce" {
         return Ok(Transformed::no(Expr::ScalarFunction(call)));
     }
     Ok(match call.func.simplify(call.args, cx)? {

@@ -178,8 +178,14 @@ pub(crate) const CALLABLE: &[(&str, &[&str])] = &[
 ];
 
 /// Other names of functions.
-const ALIASES: &[(&str, &str)] =
-    &[("ceiling", "ceil"), ("gen_random_uuid", "uuid"), ("ifnull", "nvl"), ("pow", "power"), ("signum", "sign")];
+const ALIASES: &[(&str, &str)] = &[
+    ("ceiling", "ceil"),
+    ("gen_random_uuid", "uuid"),
+    ("ifnull", "coalesce"),
+    ("nvl", "coalesce"),
+    ("pow", "power"),
+    ("signum", "sign"),
+];
 
 /// Replacements for functions that other systems have.
 const INSTEAD: &[(&str, &str)] = &[

@@ -16,6 +16,7 @@ mod fold;
 pub(crate) mod functions;
 pub(crate) mod guard;
 pub(crate) mod inputs;
+pub(crate) mod kind;
 mod literal;
 mod nearest;
 mod own;

@@ -1,4 +1,4 @@
-//! Text of numbers without a scale of their own.
+//! Text of intervals, and of numbers without a scale of their own.
 //!
 //! 1.5 and 1.50 are the same number, and a computed number may have any scale: its text has no trailing zeros. To keep
 //! them, cast to a decimal with a scale first.
@@ -7,6 +7,7 @@ use arrow::{
     compute::cast,
     datatypes::DataType,
 };
+use dataflow_formats::encode;
 use datafusion_common::{DFSchema, Result, exec_err, tree_node::Transformed};
 use datafusion_expr::{
     Case, ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -42,6 +43,9 @@ impl ScalarUDFImpl for Written {
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&arguments.args)?;
         let [values] = arrays.as_slice() else { return exec_err!("{WRITTEN} takes one value") };
+        if let Some(intervals) = encode::intervals(values) {
+            return Ok(ColumnarValue::Array(Arc::new(intervals)));
+        }
         let texts = cast(values, &DataType::Utf8)?;
         Ok(ColumnarValue::Array(if values.data_type().is_decimal() { shortest(&texts) } else { texts }))
     }

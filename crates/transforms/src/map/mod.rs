@@ -1,5 +1,6 @@
 //! `map`: sets, removes and selects fields.
 mod path;
+mod vain;
 
 use crate::{
     expression::{Finding, Origin, Scope},
@@ -33,11 +34,12 @@ impl MapConfig {
             let finding = Finding::new("missing-field", "does nothing");
             builder.problem("", finding.fix("give set, remove or select"));
         }
+        let mut set = Vec::new();
         for (name, text) in &self.set {
             let field = format!("set.{name}");
             let path = builder.note(&field, path::path(name));
             if let Some(tree) = builder.parse(text, &field)
-                && let Some(origin) = builder.value(tree, &[], &field)
+                && let Some(origin) = builder.value(tree.clone(), &[], &field)
                 && let Some(path) = path
             {
                 match path.as_slice() {
@@ -47,8 +49,10 @@ impl MapConfig {
                         builder.note(&field, edited);
                     }
                 }
+                set.push(vain::Set { field, path, value: tree });
             }
         }
+        self.note_vain(&set, builder);
         for (index, name) in self.remove.iter().enumerate() {
             let field = format!("remove[{index}]");
             match builder.note(&field, path::path(name)).as_deref() {

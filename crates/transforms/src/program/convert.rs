@@ -52,6 +52,7 @@ fn of_one_type(column: &ArrayRef, ty: Type, raw: bool, texts: Texts) -> (ArrayRe
         Type::Json | Type::Any => json(column),
         _ if raw => causes(decode::values(column.as_string(), ty)),
         _ if !holds(ty, from) => unfit(column, ty),
+        Type::Text if let Some(intervals) = encode::intervals(column) => (Arc::new(intervals), Vec::new()),
         _ if from.is_string() && from != &DataType::Utf8 => of_one_type(&text(column), ty, raw, texts),
         // A text is taken as the source's would be.
         _ if from.is_string() && texts == Texts::Strings && (ty.is_number() || ty == Type::Boolean) => {

@@ -12,7 +12,7 @@ use datafusion_sql::sqlparser::{
 };
 use std::ops::ControlFlow;
 
-const GUIDE: &str = include_str!("../../../../docs/guides/expressions.md");
+pub const GUIDE: &str = include_str!("../../../../docs/guides/expressions.md");
 
 /// What an example says where there is no value.
 const ERROR: &str = "an error";
@@ -78,7 +78,7 @@ const KINDS: &[(&str, Covers)] = &[
             ],
         ) && !dead(fate, &["timezone offset"])
     }),
-    ("offset", |_, _, fate| dead(fate, &["which a timestamp can't hold"])),
+    ("offset", |_, _, fate| dead(fate, &["which a timestamp can't hold", "which a date can't hold"])),
     ("abbreviations", |_, _, fate| dead(fate, &["an ambiguous abbreviation"])),
     ("words", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), _), Fate::Value(Some(ours))) if expression.contains("concat") => {
@@ -93,10 +93,15 @@ const KINDS: &[(&str, Covers)] = &[
     }),
     ("whole", |asked, verdict, fate| {
         let wider = matches!(verdict, Verdict::Value(_, ty) if ty == "double precision" || ty == "numeric");
-        let whole = ["sign(", "factorial("].iter().any(|function| asked.expression.starts_with(function));
+        let whole = ["sign(", "factorial(", "floor(", "ceil(", "round(", "trunc("]
+            .iter()
+            .any(|function| asked.expression.starts_with(function));
         wider && whole && matches!(fate, Fate::Value(_))
     }),
     ("bigint", |Asked { expression, .. }, verdict, fate| {
+        if matches!(verdict, Verdict::Refused(_)) {
+            return expression.starts_with("cast(") && matches!(fate, Fate::Value(_));
+        }
         let small = matches!(verdict, Verdict::Value(_, ty) if ty == "integer");
         let literals = !expression.contains(|c: char| c.is_alphabetic());
         small && literals && matches!(fate, Fate::Value(_))
@@ -126,10 +131,19 @@ const KINDS: &[(&str, Covers)] = &[
         }
         _ => false,
     }),
-    (
-        "interval",
-        |_, verdict, fate| matches!((verdict, fate), (Verdict::Value(Some(_), ty), Fate::Value(Some(_))) if ty == "interval"),
-    ),
+    ("interval", |_, _, fate| dead(fate, &["is not an interval like"])),
+    ("bytes", |Asked { expression, .. }, verdict, fate| {
+        let bytes = matches!(verdict, Verdict::Value(Some(theirs), _) if theirs.starts_with("\\x"));
+        bytes && expression.contains("decode(") && matches!(fate, Fate::Value(Some(_)))
+    }),
+    ("doubles", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
+        (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours))) if ty == "numeric" => {
+            let functions = ["power(", "sqrt(", "exp(", "ln(", "log(", "log10("];
+            let outermost = expression.trim_start_matches('(');
+            functions.iter().any(|function| outermost.starts_with(function)) && near(theirs, ours, 1e-10)
+        }
+        _ => false,
+    }),
     ("capitals", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours)))
             if ty == "text" && expression.contains("upper(") =>

@@ -10,8 +10,8 @@ use crate::expression::{
 use datafusion_expr::ScalarUDF;
 use datafusion_sql::sqlparser::{
     ast::{
-        BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-        ObjectName, ObjectNamePart, Spanned, Value,
+        BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+        Ident, ObjectName, ObjectNamePart, Spanned, Value, helpers::attached_token::AttachedToken,
     },
     tokenizer::{Location, Span},
 };
@@ -31,7 +31,7 @@ impl Demand<'_> {
                 false => self.now(expr, time, place),
             };
         }
-        if let Some(class) = self.rewritten(&name, expr) {
+        if let Some(class) = self.rewritten(&name, expr, want) {
             return class;
         }
         let Expr::Function(call) = expr else { return None };
@@ -52,7 +52,7 @@ impl Demand<'_> {
             }
         };
         // The planner finds only names in lower case.
-        call.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(place_span(place), name))]);
+        call.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::with_span(place_span(place), function.name()))]);
         let class = self.call(call, &function, want, &written, place)?;
         let planned = self.planned(expr)?;
         Some(if class == Class::Any && planned == Class::Text { Class::Any } else { planned })
@@ -118,7 +118,7 @@ impl Demand<'_> {
     }
 
     /// Calls that are rewritten as another expression.
-    fn rewritten(&mut self, name: &str, expr: &mut Expr) -> Option<Option<Class>> {
+    fn rewritten(&mut self, name: &str, expr: &mut Expr, want: Class) -> Option<Option<Class>> {
         let Expr::Function(call) = &mut *expr else { return None };
         let FunctionArguments::List(list) = &call.args else { return None };
         let arguments = list.args.iter().map(|argument| match argument {
@@ -131,6 +131,14 @@ impl Demand<'_> {
             let left = Box::new(Expr::Nested(Box::new(arguments.pop()?)));
             *expr = Expr::BinaryOp { left, op: BinaryOperator::Modulo, right };
             return Some(self.binary(expr));
+        }
+        if let ("nvl2", [_, _, _]) = (name, arguments.as_slice()) {
+            let otherwise = arguments.pop().map(Box::new);
+            let (result, given) = (arguments.pop()?, arguments.pop()?);
+            let conditions = vec![CaseWhen { condition: Expr::IsNotNull(Box::new(given)), result }];
+            let (case_token, end_token) = (AttachedToken::empty(), AttachedToken::empty());
+            *expr = Expr::Case { case_token, end_token, operand: None, conditions, else_result: otherwise };
+            return Some(self.case(expr, want));
         }
         let mut arguments: Vec<&mut Expr> = arguments.iter_mut().collect();
         self.of_time(name, expr, &mut arguments)

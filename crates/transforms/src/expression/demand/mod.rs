@@ -3,6 +3,7 @@
 //! It walks the syntax tree: the expected class is passed down, the actual one is returned. Names become column names;
 //! a field that is used in two classes becomes two columns.
 mod calls;
+mod casts;
 mod format;
 mod moments;
 mod names;
@@ -17,13 +18,10 @@ use super::{
     finding::Finding,
     functions::Functions,
     inputs::{Inputs, Slot},
-    own::{
-        intervals::{LENGTH, is_interval},
-        moments::to_micros,
-    },
+    own::intervals::{LENGTH, is_interval},
     scope::Scope,
 };
-use operators::{call, in_microseconds, take};
+use operators::{call, take};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflow_core::types::Type;
@@ -32,7 +30,7 @@ use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::ExprSchemable;
 use datafusion_sql::{
     planner::PlannerContext,
-    sqlparser::ast::{self, Expr, Spanned, UnaryOperator, Value},
+    sqlparser::ast::{Expr, Spanned, UnaryOperator, Value},
 };
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -175,19 +173,8 @@ impl<'a> Demand<'a> {
             }
             Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } | Expr::RLike { .. } => self.like(expr),
             Expr::Cast { .. } => self.cast(expr),
-            Expr::TypedString(typed) => {
-                in_microseconds(&mut typed.data_type);
-                if let (ast::DataType::Timestamp(..), Value::SingleQuotedString(text)) =
-                    (&typed.data_type, &mut typed.value.value)
-                {
-                    *text = to_micros(text).into_owned();
-                }
-                self.planned(expr)
-            }
-            Expr::Interval(interval) => {
-                self.walk(&mut interval.value, Any)?;
-                self.planned(expr)
-            }
+            Expr::TypedString(_) => self.typed(expr),
+            Expr::Interval(_) => self.interval(expr),
             Expr::Extract { field, expr: inner, .. } => {
                 let (name, time) = (field.to_string(), take(inner));
                 self.part(expr, &name, time)

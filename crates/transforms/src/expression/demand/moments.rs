@@ -70,7 +70,7 @@ impl Demand<'_> {
             }
             ("to_char" | "to_date" | "to_timestamp", [value, format]) => {
                 let format_place = format.span().start;
-                let format = match literal(format).as_deref().map(strftime) {
+                let format = match literal(format).map(|format| strftime(&format, name != "to_char")) {
                     Some(Ok(format)) => text(format),
                     Some(Err(why)) => {
                         let finding = Finding::new("unsupported", why).at(format_place);

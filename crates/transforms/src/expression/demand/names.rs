@@ -9,7 +9,8 @@ use crate::expression::{
 use dataflow_core::types::Type;
 use dataflow_formats::decode::Want;
 use datafusion_sql::sqlparser::ast::{
-    AccessExpr, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Subscript, visit_expressions,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Subscript,
+    visit_expressions,
 };
 use std::ops::ControlFlow;
 
@@ -32,13 +33,17 @@ impl Demand<'_> {
                 .map(|when| &when.result)
                 .chain(else_result.as_deref())
                 .all(|result| self.is_open(result)),
-            Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("coalesce") => match &call.args {
-                FunctionArguments::List(list) => list.args.iter().all(|argument| match argument {
+            Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) => {
+                let tested = match name.to_string().to_lowercase().as_str() {
+                    "coalesce" | "nvl" | "ifnull" => 0,
+                    "nvl2" => 1,
+                    _ => return false,
+                };
+                list.args.iter().skip(tested).all(|argument| match argument {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) => self.is_open(argument),
                     _ => false,
-                }),
-                FunctionArguments::None | FunctionArguments::Subquery(_) => false,
-            },
+                })
+            }
             _ => false,
         }
     }
@@ -68,9 +73,16 @@ impl Demand<'_> {
     /// Replaces a name by a column.
     pub(super) fn reference(&mut self, expr: &mut Expr, path: &[Ident], want: Class) -> Option<Class> {
         let span = expr.span();
-        let (slot, name, class) = match self.scope.resolve(path, self.qualifiers) {
+        let target = match self.scope.resolve(path, self.qualifiers) {
             Err(finding) => return self.fail(finding),
-            Ok(Target::Field(path)) => {
+            Ok(target) => target,
+        };
+        if want == Class::Interval && !matches!(target, Target::Register(_)) {
+            let finding = Finding::new("type-mismatch", format!("{expr} is a field, and no field is an interval"));
+            return self.fail(finding.fix(format!("write cast({expr} as interval)")).at(span.start));
+        }
+        let (slot, name, class) = match target {
+            Target::Field(path) => {
                 let (want, class) = match self.cx.declared(&path) {
                     Some(Type::Number) => (Want::Number, Class::Number),
                     Some(ty) => (Want::As(ty), Class::of_type(ty)),
@@ -80,7 +92,7 @@ impl Demand<'_> {
                 let name = path.join(".");
                 (Slot::Field(self.inputs.field(path, want)), name, class)
             }
-            Ok(Target::Meta(path)) => {
+            Target::Meta(path) => {
                 let (want, class) = match self.known_meta(&path) {
                     Some(Type::Json) => (Want::As(Type::Json), Class::Any),
                     Some(ty) => (Class::of_type(ty).want(), Class::of_type(ty)),
@@ -89,13 +101,13 @@ impl Demand<'_> {
                 let name = if path == [NOW] { NOW.into() } else { format!("meta.{}", path.join(".")) };
                 (Slot::Meta(self.inputs.meta(path, want)), name, class)
             }
-            Ok(Target::Register(register)) => {
+            Target::Register(register) => {
                 let name = path.last().map(|ident| ident.value.clone()).unwrap_or_default();
                 let element = self.inputs.element(register, &[], want);
                 let column = element.unwrap_or_else(|| self.inputs.taken(register, &name, want));
                 (Slot::Register(column), name, self.inputs.registers[column].class)
             }
-            Ok(Target::Within(register, within)) => {
+            Target::Within(register, within) => {
                 let name: Vec<&str> = path.iter().map(|ident| ident.value.as_str()).collect();
                 let Some(column) = self.inputs.element(register, &within, want) else {
                     let of = name[..name.len() - within.len()].join(".");

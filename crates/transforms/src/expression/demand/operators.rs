@@ -1,24 +1,13 @@
 //! Operators: types their operands.
 use super::{Demand, bare};
 use crate::expression::{
-    class::Class,
-    divide::DIVIDE,
-    exact::QUOTIENT,
-    explain::shortened,
-    finding::Finding,
-    own::{
-        moments::{TO_MICROS, TRY_TO_MICROS, TRY_WITHOUT_OFFSET, WITHOUT_OFFSET},
-        numbers::NEGATIVE,
-    },
-    whole::{POSITIONAL, WHOLE},
-    written::WRITTEN,
+    class::Class, divide::DIVIDE, exact::QUOTIENT, explain::shortened, finding::Finding, own::numbers::NEGATIVE,
 };
 use arrow::datatypes::DataType as ArrowType;
 use datafusion_sql::sqlparser::{
     ast::{
-        BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-        FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TimezoneInfo,
-        UnaryOperator, Value,
+        BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+        FunctionArguments, Ident, ObjectName, ObjectNamePart, Spanned, TimezoneInfo, UnaryOperator, Value,
     },
     tokenizer::{Location, Span},
 };
@@ -36,63 +25,6 @@ pub(super) fn call(name: &str, arguments: impl IntoIterator<Item = Expr>, place:
         over: None,
         within_group: Vec::new(),
     })
-}
-
-/// The function that rewrites a number's text before a cast to a type that accepts only that form.
-fn as_number(ty: &DataType) -> Option<&'static str> {
-    use DataType as Ty;
-    match ty {
-        Ty::TinyInt(_) | Ty::SmallInt(_) | Ty::Int(_) | Ty::Integer(_) | Ty::BigInt(_) => Some(WHOLE),
-        Ty::Int2(_) | Ty::Int4(_) | Ty::Int8(_) => Some(WHOLE),
-        Ty::Decimal(_) | Ty::Numeric(_) | Ty::Dec(_) => Some(POSITIONAL),
-        _ => None,
-    }
-}
-
-/// Times are stored in microseconds: DataFusion's nanoseconds end in 2262.
-pub(super) fn in_microseconds(ty: &mut DataType) {
-    if let DataType::Timestamp(precision @ None, _) = ty {
-        *precision = Some(6);
-    }
-}
-
-/// The reason why a type is rejected in a cast, and the fix.
-fn refused(ty: &DataType, inner: &Expr) -> Option<(String, String)> {
-    use DataType as Ty;
-    let text = shortened(inner);
-    match ty {
-        Ty::Char(_) | Ty::Character(_) => {
-            Some(("char(n) would pad the text with blanks or cut it".into(), format!("write left({text}, n)")))
-        }
-        Ty::Varchar(Some(_)) | Ty::CharacterVarying(Some(_)) | Ty::CharVarying(Some(_)) | Ty::Nvarchar(Some(_)) => {
-            Some(("varchar(n) would cut the text".into(), format!("write left({text}, n), or cast it to text")))
-        }
-        Ty::Decimal(info) | Ty::Numeric(info) | Ty::Dec(info) => match info {
-            ExactNumberInfo::None => {
-                Some((format!("{ty} needs a precision and a scale"), "write for example decimal(38, 10)".into()))
-            }
-            ExactNumberInfo::Precision(precision) if (1..=38).contains(precision) => None,
-            ExactNumberInfo::PrecisionAndScale(precision, scale)
-                if (1..=38).contains(precision) && (0..=*precision as i64).contains(scale) =>
-            {
-                None
-            }
-            _ => Some((
-                format!("{ty} is not possible"),
-                "a decimal has up to 38 digits, from none to all of them after the point".into(),
-            )),
-        },
-        Ty::Timestamp(Some(precision), _) if *precision != 6 => Some((
-            format!("{ty} is not possible: times are stored in microseconds"),
-            "write timestamp, and date_trunc to cut it".into(),
-        )),
-        _ => None,
-    }
-}
-
-fn is_text(ty: &DataType) -> bool {
-    use DataType as Ty;
-    matches!(ty, Ty::Text | Ty::Varchar(_) | Ty::Char(_) | Ty::String(_) | Ty::CharVarying(_) | Ty::CharacterVarying(_))
 }
 
 /// Returns whether the class has sums and differences.
@@ -115,37 +47,6 @@ pub(super) fn text(text: String) -> Expr {
 }
 
 impl Demand<'_> {
-    /// Walks a cast. The operand's text may be a number with a point or an exponent.
-    pub(super) fn cast(&mut self, expr: &mut Expr) -> Option<Class> {
-        let Expr::Cast { expr: inner, data_type, kind, .. } = expr else { return None };
-        let tried = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
-        let place = inner.span().start;
-        if let Some((why, fix)) = refused(data_type, inner) {
-            return self.fail(Finding::new("unsupported", why).fix(fix).at(place));
-        }
-        self.walk(inner, Class::Literal)?;
-        let from_text = |demand: &Self, inner: &Expr| demand.data_type(inner).is_ok_and(|ty| ty.is_string());
-        match as_number(data_type) {
-            Some(function) => **inner = call(function, [take(inner)], place),
-            None if is_text(data_type) => self.write(inner),
-            None => {
-                use TimezoneInfo::{None as Unsaid, WithoutTimeZone};
-                let reader = match data_type {
-                    DataType::Timestamp(_, Unsaid | WithoutTimeZone) | DataType::Datetime(_) => {
-                        Some(if tried { TRY_WITHOUT_OFFSET } else { WITHOUT_OFFSET })
-                    }
-                    DataType::Timestamp(..) => Some(if tried { TRY_TO_MICROS } else { TO_MICROS }),
-                    _ => None,
-                };
-                if let Some(reader) = reader.filter(|_| from_text(self, inner)) {
-                    **inner = call(reader, [take(inner)], place);
-                }
-                in_microseconds(data_type);
-            }
-        }
-        self.planned(expr)
-    }
-
     /// Converts dates among times that are combined or compared to the times at which they begin.
     pub(super) fn same_times(&mut self, members: &mut [&mut Expr]) {
         let types: Vec<Option<ArrowType>> = members.iter().map(|member| self.data_type(member).ok()).collect();
@@ -155,14 +56,6 @@ impl Demand<'_> {
             if *ty == Some(ArrowType::Date32) {
                 **member = as_time(take(member), zone);
             }
-        }
-    }
-
-    /// Writes an operand that becomes text without trailing zeros if it has no scale of its own.
-    pub(super) fn write(&mut self, expr: &mut Expr) {
-        if !matches!(bare(expr), Expr::Cast { .. }) && self.varies(expr) {
-            let place = expr.span().start;
-            *expr = call(WRITTEN, [take(expr)], place);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Functions of intervals, which consist of months, days and microseconds, as in PostgreSQL.
-use super::{Own, cast, texts::strings};
+use super::{Own, cast, spans, texts::strings};
 use arrow::{
-    array::{ArrayRef, AsArray, Decimal128Array, Int64Array},
+    array::{ArrayRef, AsArray, Decimal128Array, Int64Array, IntervalMonthDayNanoArray},
     datatypes::{DataType, DurationMicrosecondType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit},
 };
 use datafusion_common::{Result, exec_err};
@@ -11,6 +11,10 @@ use std::sync::Arc;
 /// The length of an interval in microseconds, by which intervals are compared.
 pub(in crate::expression) const LENGTH: &str = "length of";
 
+/// Casts of a text to an interval, also for `try_cast`.
+pub(in crate::expression) const TO_INTERVAL: &str = "to interval";
+pub(in crate::expression) const TRY_TO_INTERVAL: &str = "to interval or null";
+
 /// Parts that only times have.
 pub(in crate::expression) const PARTS_OF_TIMES: &[&str] = &["week", "isoyear", "dow", "isodow", "doy"];
 
@@ -19,15 +23,25 @@ const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    vec![Own::of_any(
-        LENGTH,
-        &[1],
-        |_| DataType::Decimal128(38, 0),
-        |columns| {
-            let lengths = intervals(&columns[0])?.into_iter().map(|interval| interval.map(Interval::length));
-            Ok(Arc::new(lengths.collect::<Decimal128Array>().with_precision_and_scale(38, 0)?))
-        },
-    )]
+    let ty = DataType::Interval(IntervalUnit::MonthDayNano);
+    let length = |columns: &[ArrayRef]| -> Result<ArrayRef> {
+        let lengths = intervals(&columns[0])?.into_iter().map(|interval| interval.map(Interval::length));
+        Ok(Arc::new(lengths.collect::<Decimal128Array>().with_precision_and_scale(38, 0)?))
+    };
+    vec![
+        Own::of_any(LENGTH, &[1], |_| DataType::Decimal128(38, 0), length),
+        Own::reader(TO_INTERVAL, ty.clone(), |column| read(column, false)),
+        Own::reader(TRY_TO_INTERVAL, ty, |column| read(column, true)),
+    ]
+}
+
+/// The intervals of texts; NULL where one can't be read, if `tried`.
+fn read(column: &ArrayRef, tried: bool) -> Result<ArrayRef> {
+    let read = strings(column).iter().map(|text| match text.map(spans::read).transpose() {
+        Err(_) if tried => Ok(None),
+        read => read,
+    });
+    Ok(Arc::new(read.collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
 /// Returns whether values of a type are intervals; the difference of two times is one.

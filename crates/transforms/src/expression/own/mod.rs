@@ -5,9 +5,11 @@ pub(super) mod moments;
 pub(super) mod numbers;
 pub(super) mod patterns;
 mod regex;
+mod spans;
 mod texts;
 mod zone;
 
+use super::kind::Kind;
 use arrow::{array::ArrayRef, compute::cast_with_options, datatypes::DataType};
 use datafusion_common::{Result, format::DEFAULT_CAST_OPTIONS};
 use datafusion_expr::{
@@ -44,6 +46,21 @@ impl Own {
         let signature = Signature::one_of(takes, Volatility::Immutable);
         let returns = Box::new(move |_: &[DataType]| returns.clone());
         Arc::new(ScalarUDF::from(Self { name, signature, returns, run: Box::new(run) }))
+    }
+
+    /// Defines a function that reads texts; values of other types pass.
+    pub(super) fn reader(
+        name: &'static str,
+        returns: DataType,
+        read: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Arc<ScalarUDF> {
+        let returns = move |types: &[DataType]| {
+            if Kind::of(&types[0]) == Kind::Text { returns.clone() } else { types[0].clone() }
+        };
+        Self::of_any(name, &[1], returns, move |columns| match Kind::of(columns[0].data_type()) {
+            Kind::Text => read(&cast(&columns[0], &DataType::Utf8)?),
+            _ => Ok(columns[0].clone()),
+        })
     }
 
     /// Defines a function of any types, with one of these argument counts, whose result type depends on them.

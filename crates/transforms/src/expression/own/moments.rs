@@ -9,9 +9,10 @@ use arrow::{
     array::{
         Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray,
     },
+    compute::kernels::cast_utils::Parser,
     datatypes::{
         DataType::{self, Date32, Int64, Utf8},
-        Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+        Date32Type, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
         TimestampNanosecondType,
     },
 };
@@ -28,12 +29,14 @@ pub(in crate::expression) const WHOLE_PART: &str = "whole part of";
 pub(in crate::expression) const DECIMAL_PART: &str = "decimal part of";
 /// `time AT TIME ZONE zone`.
 pub(in crate::expression) const AT_ZONE: &str = "at zone";
-/// Casts of a text to an instant, and to a time without time zone.
+/// Casts of a text to an instant, to a time without time zone, and to a date.
 pub(in crate::expression) const TO_MICROS: &str = "to microseconds";
 pub(in crate::expression) const WITHOUT_OFFSET: &str = "without offset";
+pub(in crate::expression) const TO_DATE: &str = "to day";
 /// The same for `try_cast`.
 pub(in crate::expression) const TRY_TO_MICROS: &str = "to microseconds or null";
 pub(in crate::expression) const TRY_WITHOUT_OFFSET: &str = "without offset or null";
+pub(in crate::expression) const TRY_TO_DATE: &str = "to day or null";
 /// Parses a text by a format, as a time and as a date.
 pub(in crate::expression) const READ_TIME: &str = "time by format";
 pub(in crate::expression) const READ_DATE: &str = "date by format";
@@ -88,10 +91,12 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         Own::of_any(WHOLE_PART, &[2], |_| Int64, whole_part),
         Own::of_any(DECIMAL_PART, &[2], |_| DataType::Decimal128(20, 6), decimal_part),
         Own::of_any(AT_ZONE, &[2], |types| other_side(&types[0]), at_zone),
-        Own::of(TO_MICROS, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], zoned, false)),
-        Own::of(WITHOUT_OFFSET, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], local, false)),
-        Own::of(TRY_TO_MICROS, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], zoned, true)),
-        Own::of(TRY_WITHOUT_OFFSET, &[&[Utf8]], Utf8, |columns| texts_of(&columns[0], local, true)),
+        Own::reader(TO_MICROS, Utf8, |column| texts_of(column, zoned, false)),
+        Own::reader(TRY_TO_MICROS, Utf8, |column| texts_of(column, zoned, true)),
+        Own::reader(WITHOUT_OFFSET, Utf8, |column| texts_of(column, |text| local(text, "timestamp"), false)),
+        Own::reader(TRY_WITHOUT_OFFSET, Utf8, |column| texts_of(column, |text| local(text, "timestamp"), true)),
+        Own::reader(TO_DATE, Date32, |column| dates(column, false)),
+        Own::reader(TRY_TO_DATE, Date32, |column| dates(column, true)),
         seconds("to_timestamp", SECOND),
         seconds("to_timestamp_seconds", SECOND),
         seconds("to_timestamp_millis", 1_000),
@@ -215,6 +220,9 @@ fn cut(name: &str, time: i64) -> Result<i64> {
 }
 
 fn bin(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    if !is_interval(columns[0].data_type()) {
+        return exec_err!("date_bin takes an interval");
+    }
     let interval = cast(&columns[0], &DataType::Interval(IntervalUnit::MonthDayNano))?;
     let times = micros(&columns[1])?;
     // Instants and local times are counted alike.
@@ -307,17 +315,36 @@ fn at_zone(columns: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(if local { Arc::new(moved.with_timezone("UTC")) } else { Arc::new(moved) })
 }
 
+/// The days of texts: as they are written, whatever the time of day. NULL where one can't be read, if `tried`.
+fn dates(column: &ArrayRef, tried: bool) -> Result<ArrayRef> {
+    let one = |text: &str| {
+        let text = text.trim();
+        let day = text.get(..10).filter(|_| text.len() > 10);
+        let timed = day.map(|_| local(text, "date")).transpose()?;
+        let sound = timed.is_none_or(|time| TimestampMicrosecondType::parse(&time).is_some());
+        match Date32Type::parse(day.unwrap_or(text)).filter(|_| sound) {
+            Some(day) => Ok(day),
+            None => exec_err!("cannot cast string '{text}' to date"),
+        }
+    };
+    let days = strings(column).iter().map(|text| match text.map(one).transpose() {
+        Err(_) if tried => Ok(None),
+        read => read,
+    });
+    Ok(Arc::new(days.collect::<Result<Date32Array>>()?))
+}
+
 /// The text of a time without time zone, rounded. An offset would be dropped silently.
-fn local(text: &str) -> Result<Cow<'_, str>> {
+fn local<'a>(text: &'a str, what: &str) -> Result<Cow<'a, str>> {
     let text = text.trim();
     if let Some(offset) = offset(text).filter(|offset| offset.bytes().any(|byte| matches!(byte, b'1'..=b'9'))) {
-        return exec_err!("{text:?} has an offset ({offset}), which a timestamp can't hold: cast it to timestamptz");
+        return exec_err!("{text:?} has an offset ({offset}), which a {what} can't hold: cast it to timestamptz");
     }
     match letters(text) {
         _ if text.starts_with(char::is_alphabetic) => no_time(text),
         "" => clocked(text),
         "BC" | "bc" => exec_err!("{text:?} is outside the years 1 to 9999"),
-        zone => exec_err!("{text:?} has a zone ({zone}), which a timestamp can't hold: cast it to timestamptz"),
+        zone => exec_err!("{text:?} has a zone ({zone}), which a {what} can't hold: cast it to timestamptz"),
     }
 }
 
@@ -409,7 +436,7 @@ fn letters(text: &str) -> &str {
 }
 
 /// Rounds the text of a time to microseconds, the stored precision, like PostgreSQL.
-pub(in crate::expression) fn to_micros(text: &str) -> Cow<'_, str> {
+fn to_micros(text: &str) -> Cow<'_, str> {
     const FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
     let text = text.trim_end();
     let Some((whole, fraction)) = text.split_once('.') else { return text.into() };

@@ -1,8 +1,9 @@
 //! Functions of numbers.
-use super::{Own, cast};
+use super::{Own, cast, texts::strings};
+use crate::expression::{explain::in_words, kind::Kind};
 use arrow::{
-    array::{ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray},
-    compute::kernels::numeric::neg,
+    array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, PrimitiveArray},
+    compute::{kernels::numeric::neg, nullif},
     datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, i256},
 };
 use datafusion_common::{DataFusionError, Result, exec_err};
@@ -12,9 +13,27 @@ use std::sync::Arc;
 /// `-x`, which fails for an integer without a counterpart.
 pub(in crate::expression) const NEGATIVE: &str = "negative of";
 
+/// Casts of a text to a double and a real; for `try_cast` those of numbers, too.
+pub(in crate::expression) const TO_DOUBLE: &str = "to double";
+pub(in crate::expression) const TO_REAL: &str = "to real";
+pub(in crate::expression) const TRY_TO_DOUBLE: &str = "to double or null";
+pub(in crate::expression) const TRY_TO_REAL: &str = "to real or null";
+
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    use DataType::Float64;
+    use DataType::{Float32, Float64};
+    let trying = |name, ty: DataType| {
+        let to = ty.clone();
+        let returns = move |types: &[DataType]| if is_readable(&types[0]) { ty.clone() } else { types[0].clone() };
+        Own::of_any(name, &[1], returns, move |columns| match is_readable(columns[0].data_type()) {
+            true => floats_or_null(&columns[0], &to),
+            false => Ok(columns[0].clone()),
+        })
+    };
     vec![
+        Own::reader(TO_DOUBLE, Float64, |column| floats(column, &Float64)),
+        Own::reader(TO_REAL, Float32, |column| floats(column, &Float32)),
+        trying(TRY_TO_DOUBLE, Float64),
+        trying(TRY_TO_REAL, Float32),
         Own::of_any(NEGATIVE, &[1], same, |columns| Ok(neg(&numbers(&columns[0])?)?)),
         Own::of_any("floor", &[1], whole, |columns| part(&columns[0], f64::floor, i128::div_euclid)),
         Own::of_any("ceil", &[1], whole, |columns| {
@@ -30,6 +49,43 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         Own::of("radians", &[&[Float64]], Float64, |columns| doubles(&columns[0], |x| nonzero(x * DEGREE, x != 0.0))),
         Own::of("power", &[&[Float64, Float64]], Float64, |columns| pairs(&columns[0], &columns[1], power)),
     ]
+}
+
+/// Whether values of a type may be numbers.
+fn is_readable(ty: &DataType) -> bool {
+    matches!(Kind::of(ty), Kind::Text | Kind::Whole | Kind::Fraction)
+}
+
+/// The numbers of texts. One that is too near to zero for the type is not zero.
+fn floats(texts: &ArrayRef, ty: &DataType) -> Result<ArrayRef> {
+    let numbers = cast(texts, ty)?;
+    match vanished(texts, &numbers)?.first() {
+        Some(row) => exec_err!("{:?} is too near to zero for a {}", strings(texts).value(*row), in_words(ty)),
+        None => Ok(numbers),
+    }
+}
+
+/// Numbers as doubles or reals; NULL where that can't hold them.
+fn floats_or_null(values: &ArrayRef, ty: &DataType) -> Result<ArrayRef> {
+    let numbers = arrow::compute::cast(values, ty)?;
+    let mut lost = vanished(&cast(values, &DataType::Utf8)?, &numbers)?;
+    let wide = cast(&numbers, &DataType::Float64)?;
+    let wide = wide.as_primitive::<Float64Type>();
+    lost.extend((0..wide.len()).filter(|row| wide.is_valid(*row) && !wide.value(*row).is_finite()));
+    let lost = BooleanArray::from_iter((0..wide.len()).map(|row| Some(lost.contains(&row))));
+    Ok(nullif(&numbers, &lost)?)
+}
+
+/// The rows whose text is not zero while the number is.
+fn vanished(texts: &ArrayRef, numbers: &ArrayRef) -> Result<Vec<usize>> {
+    let (texts, numbers) = (strings(texts), cast(numbers, &DataType::Float64)?);
+    let numbers = numbers.as_primitive::<Float64Type>();
+    let zero = |row: &usize| numbers.is_valid(*row) && numbers.value(*row) == 0.0;
+    let digits = |row: &usize| {
+        let mantissa = texts.value(*row).split(['e', 'E']).next().unwrap_or_default();
+        mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
+    };
+    Ok((0..numbers.len()).filter(zero).filter(digits).collect())
 }
 
 /// A degree in radians.

@@ -122,3 +122,29 @@ fn what_is_no_object_on_the_way_to_a_field_is_null_where_misfits_are() {
     assert_eq!(warned, [("type-mismatch", 2)]);
     assert!(processed.dead.is_empty());
 }
+
+#[test]
+fn a_field_that_is_set_in_vain_is_refused() {
+    for (map, fate) in [
+        (json!({"set": {"z": "1"}, "select": ["id"]}), "z is not selected"),
+        (json!({"set": {"a.b": "1"}, "select": ["id"]}), "a.b is not selected"),
+        (json!({"set": {"z": "z + 1"}, "select": ["id"]}), "z is not selected"),
+        (json!({"set": {"z": "1"}, "remove": ["z"]}), "z is removed"),
+        (json!({"set": {"a.b": "1"}, "remove": ["a"]}), "a.b is removed"),
+        (json!({"set": {"\"z\"": "1", "z": "2"}}), "z is set again by set.z"),
+        (json!({"set": {"a.b": "1", "a": "2"}}), "a.b is set again by set.a"),
+        (json!({"set": {"t": "1", "u": "t + 1"}, "remove": ["t"]}), ""),
+        (json!({"set": {"t": "id", "u": "t + 1"}, "select": ["u"]}), ""),
+        (json!({"set": {"a": "id", "a.b": "2"}}), ""),
+        (json!({"set": {"a.c": "2"}, "remove": ["a.b"]}), ""),
+        (json!({"set": {"a.c": "2"}, "select": ["a"]}), ""),
+    ] {
+        let mut transform = map.clone();
+        transform["type"] = json!("map");
+        let found = problems(json!([transform]));
+        match fate {
+            "" => assert_eq!(found, "", "{map}"),
+            fate => assert!(found.contains(fate), "{map}: {found}"),
+        }
+    }
+}
