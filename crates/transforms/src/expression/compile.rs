@@ -1,8 +1,19 @@
 //! Compiles an expression for the types of its columns.
 use super::{
-    Class, Context, Finding, Functions, Inputs, Scope, Slot, bounded::weight, demand::Demand, doubles::beside_doubles,
-    evaluate::said, exact::multiplied, explain::explain, fold::folded, guard::Guarded, kind::strict,
-    literal::written_out, nearest::nearest, stack::roomy, written::beside_texts,
+    Class, Context, Finding, Functions, Inputs, Scope, Slot,
+    bounded::weight,
+    demand::Demand,
+    doubles::beside_doubles,
+    evaluate::said,
+    exact::multiplied,
+    explain::explain,
+    fold::folded,
+    guard::Guarded,
+    kind::{DOCUMENT, strict},
+    literal::written_out,
+    nearest::nearest,
+    stack::roomy,
+    written::beside_texts,
 };
 use crate::program::type_of;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -49,7 +60,11 @@ pub(crate) struct Expression {
     pub(crate) slots: Vec<Slot>,
     /// The names of these columns: the names of the fields.
     pub(crate) names: Vec<String>,
+    /// Whether each of these columns has values of any kind.
+    pub(crate) open: Vec<bool>,
     tree: ast::Expr,
+    /// Whether the source's values are untyped texts.
+    untyped: bool,
     functions: Arc<Functions>,
     compiled: HashMap<Vec<DataType>, Kept>,
     /// Counts the uses of compiled forms.
@@ -92,6 +107,7 @@ impl Expression {
     ) -> Result<Self, Vec<Finding>> {
         let text = tree.to_string();
         let place = tree.span().start;
+        let untyped = cx.source.untyped;
         let attempt = |tree: &ast::Expr, inputs: &mut Inputs| {
             let mut tree = tree.clone();
             let mut demand = Demand::new(cx, scope, qualifiers, inputs);
@@ -100,18 +116,20 @@ impl Expression {
             let Some(class) = class else { return Err(findings) };
             let (slots, names): (Vec<Slot>, Vec<String>) = slots.into_iter().unzip();
             let types: Vec<DataType> = slots.iter().map(|slot| inputs.default_type(*slot)).collect();
-            let compiled = compile(cx.functions, &tree, &names, &types)
+            let compiled = compile(cx.functions, &tree, &names, &types, untyped)
                 .map_err(|error| vec![Finding::new("type-mismatch", explain(&error)).at(place)])?;
             let default_type = match plain(&compiled.ty) {
                 // Exact intermediate results keep the numbers' own types.
                 DataType::Decimal256(_, scale) => DataType::Decimal128(38, scale.clamp(0, 18)),
+                ty if ty == DOCUMENT => DataType::Utf8,
                 other => other,
             };
             let fixed = Some(&compiled.ty).filter(|ty| **ty != DataType::Null).map(type_of);
             let compiled = HashMap::from([(types, Kept { form: Ok(compiled), used: 0 })]);
             let functions = cx.functions.clone();
             let text = text.clone();
-            Ok(Self { text, class, default_type, fixed, slots, names, tree, functions, compiled, uses: 0 })
+            let (open, uses) = (slots.iter().map(|slot| inputs.is_open(*slot)).collect(), 0);
+            Ok(Self { text, class, default_type, fixed, slots, names, open, tree, untyped, functions, compiled, uses })
         };
         let mut expression = attempt(&tree, inputs)?;
         let mut results = expression.results(inputs, &[]);
@@ -130,8 +148,15 @@ impl Expression {
         if let Ok(types) = results {
             expression.fixed = expression.fixed.filter(|fixed| types.iter().all(|ty| ty == fixed));
         }
-        if expression.slots.iter().any(|slot| inputs.is_open(*slot)) {
-            expression.fixed = None;
+        if expression.open.contains(&true) {
+            for ty in [DataType::Int64, DataType::Boolean] {
+                let types = expression.slots.iter().zip(&expression.open);
+                let types = types.map(|(slot, open)| if *open { ty.clone() } else { inputs.default_type(*slot) });
+                let types = types.collect();
+                if let Ok(result) = expression.compiled(types).map(|compiled| type_of(&compiled.ty)) {
+                    expression.fixed = expression.fixed.filter(|fixed| *fixed == result);
+                }
+            }
         }
         Ok(expression)
     }
@@ -197,14 +222,14 @@ impl Expression {
             oldest.and_then(|types| self.compiled.remove(&types));
         }
         self.uses += 1;
-        let (functions, tree, names) = (&self.functions, &self.tree, &self.names);
+        let (functions, tree, names, untyped) = (&self.functions, &self.tree, &self.names, self.untyped);
         let kept = self.compiled.entry(types).or_insert_with_key(|types| {
             let as_double = types.iter().map(|ty| if ty.is_decimal() { DataType::Float64 } else { ty.clone() });
             // Functions that don't take decimals take doubles. An untyped NULL becomes text if nothing else is
             // accepted.
             let ways: [Vec<DataType>; 3] = [types.clone(), as_double.collect(), types.iter().map(plain).collect()];
             let tried: Result<Compiled, DataFusionError> = roomy(|| {
-                let compile = |types: &Vec<DataType>| compile(functions, tree, names, types);
+                let compile = |types: &Vec<DataType>| compile(functions, tree, names, types, untyped);
                 compile(&ways[0]).or_else(|error| match ways[1..].iter().find_map(|types| compile(types).ok()) {
                     Some(compiled) => Ok(compiled),
                     None => Err(error),
@@ -227,8 +252,9 @@ fn compile(
     tree: &ast::Expr,
     names: &[String],
     types: &[DataType],
+    untyped: bool,
 ) -> Result<Compiled, DataFusionError> {
-    catch_unwind(AssertUnwindSafe(|| planned(functions, tree, names, types)))
+    catch_unwind(AssertUnwindSafe(|| planned(functions, tree, names, types, untyped)))
         .unwrap_or_else(|panic| Err(DataFusionError::Plan(format!("can't be planned: {}", said(&*panic)))))
 }
 
@@ -237,6 +263,7 @@ fn planned(
     tree: &ast::Expr,
     names: &[String],
     types: &[DataType],
+    untyped: bool,
 ) -> Result<Compiled, DataFusionError> {
     let fields: Vec<Field> = names.iter().zip(types).map(|(name, ty)| Field::new(name, ty.clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
@@ -244,7 +271,7 @@ fn planned(
     let logical = functions.planner().sql_to_expr(tree.clone(), &columns, &mut PlannerContext::new())?;
     let cx = SimplifyContext::builder().with_schema(columns.clone()).build();
     let logical = logical.transform_up(|expr| without_type(expr, &schema))?.data.transform_up(written_out)?.data;
-    let logical = logical.transform_up(|expr| strict(expr, &columns))?.data;
+    let logical = logical.transform_up(|expr| strict(expr, &columns, untyped))?.data;
     let logical = logical.transform_up(|expr| Ok(beside_doubles(expr, &columns)))?.data;
     let logical = logical.transform_up(|expr| Ok(beside_texts(expr, &columns)))?.data;
     let logical = ExprSimplifier::new(cx.clone()).coerce(logical, &columns)?;
@@ -308,7 +335,7 @@ pub(super) fn checked(
 /// The type in which results are stored: one of the several encodings of text.
 pub(super) fn plain(ty: &DataType) -> DataType {
     match ty {
-        DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
+        DataType::Utf8View | DataType::Null => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
         DataType::Dictionary(_, value) => plain(value),
         other => other.clone(),

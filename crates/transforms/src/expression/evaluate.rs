@@ -2,6 +2,7 @@
 use super::{
     bounded::{MOST, MOST_OF_BATCH, weight},
     compile::{Compiled, plain},
+    kind::DOCUMENT,
     own,
 };
 use arrow::{
@@ -19,6 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) struct Failure {
     /// The index of the row in the columns.
     pub(crate) row: usize,
+    /// Stable code, kebab-case.
+    pub(crate) code: &'static str,
     /// The engine's error message.
     pub(crate) cause: String,
 }
@@ -71,7 +74,12 @@ impl Compiled {
 
     /// The type of the result.
     fn result_type(&self) -> DataType {
-        if self.ty == DataType::Null { DataType::Null } else { plain(&self.ty) }
+        let documents = self.schema.fields().iter().any(|field| *field.data_type() == DOCUMENT);
+        match &self.ty {
+            DataType::Null => DataType::Null,
+            ty if *ty == DOCUMENT && !documents => DataType::Utf8,
+            ty => plain(ty),
+        }
     }
 
     /// Halves a slice that is too large or fails, until the failing rows are found.
@@ -95,7 +103,7 @@ impl Compiled {
         };
         if rows <= 1 {
             if rows == 1 {
-                failures.push(Failure { row: first, cause: super::explain::explain(&error) });
+                failures.push(Failure { row: first, code: "expression", cause: super::explain::explain(&error) });
             }
             return Ok(new_null_array(&self.result_type(), rows));
         }

@@ -155,7 +155,9 @@ pub(crate) fn type_of(ty: &DataType) -> Type {
         DataType::Timestamp(_, None) => Type::Datetime,
         DataType::Date32 | DataType::Date64 => Type::Date,
         DataType::Binary => Type::Binary,
-        DataType::List(_) | DataType::Struct(_) | DataType::Map(..) | DataType::LargeList(_) => Type::Json,
+        DataType::LargeUtf8 | DataType::List(_) | DataType::Struct(_) | DataType::Map(..) | DataType::LargeList(_) => {
+            Type::Json
+        }
         _ => Type::Text,
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Frame<'a> {
         match slot {
             Slot::Register(register) => self.json.contains(&register),
             Slot::Meta(index) => self.meta[index].json,
-            Slot::Field(_) => false,
+            Slot::Field(index) => self.fields[index].json,
         }
     }
 

@@ -1,10 +1,12 @@
 //! Rows whose values have the same types are taken together: what comes of a row is then what would come of it alone.
+use crate::expression::kind::DOCUMENT;
 use arrow::{
     array::{Array, ArrayRef, AsArray, UInt32Array, UnionArray},
     buffer::ScalarBuffer,
-    compute::{concat, interleave, take},
+    compute::{cast, concat, interleave, take},
     datatypes::{DataType, Field, UnionFields},
 };
+use dataflow_formats::decode::JSON;
 use std::{collections::HashMap, sync::Arc};
 
 /// Rows whose values have the same types.
@@ -51,10 +53,22 @@ fn of_rows(column: &ArrayRef, rows: &UInt32Array) -> ArrayRef {
         Some(union) => {
             let places = rows.values().iter().map(|row| union.value_offset(*row as usize) as u32);
             let id = rows.values().first().map_or(0, |row| union.type_id(*row as usize));
-            take(union.child(id), &UInt32Array::from_iter_values(places), None)
+            let taken = take(union.child(id), &UInt32Array::from_iter_values(places), None);
+            let json = union.fields().iter().any(|(of, field)| of == id && field.name() == JSON);
+            taken.map(|taken| if json { as_documents(&taken) } else { taken })
         }
     };
     taken.unwrap_or_else(|error| unreachable!("rows that there are: {error}"))
+}
+
+/// JSON texts in the type that tells them from other texts.
+pub(super) fn as_documents(texts: &ArrayRef) -> ArrayRef {
+    cast(texts, &DOCUMENT).unwrap_or_else(|error| unreachable!("texts of one encoding have another: {error}"))
+}
+
+/// JSON texts in the type that columns of texts have.
+pub(super) fn as_texts(documents: &ArrayRef) -> ArrayRef {
+    cast(documents, &DataType::Utf8).unwrap_or_else(|error| unreachable!("a batch is small: {error}"))
 }
 
 /// The parts of a column, by type, with the name of each; the column itself if it has one type.
@@ -106,8 +120,13 @@ pub(super) fn together(groups: &[(UInt32Array, ArrayRef)], rows: usize) -> Optio
         let same: Vec<&dyn Array> = arrays().filter(|values| values.data_type() == *ty).collect();
         concat(&same).unwrap_or_else(wrong)
     });
+    let children =
+        children.map(|child: ArrayRef| if *child.data_type() == DOCUMENT { as_texts(&child) } else { child });
     let children: Vec<ArrayRef> = children.collect();
-    let fields = types.iter().map(|ty| Field::new(ty.to_string(), (*ty).clone(), true));
+    let fields = types.iter().zip(&children).map(|(ty, child)| {
+        let name = if **ty == DOCUMENT { JSON.to_owned() } else { ty.to_string() };
+        Field::new(name, child.data_type().clone(), true)
+    });
     let ids: Vec<i8> = places.iter().map(|(group, _)| begins[*group].0).collect();
     let offsets: Vec<i32> = places.iter().map(|(group, at)| (begins[*group].1 + at) as i32).collect();
     let fields = UnionFields::from_fields(fields.collect::<Vec<_>>());

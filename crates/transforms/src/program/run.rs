@@ -14,6 +14,7 @@ use super::{
 use crate::expression::{
     Expression, Register, Scope, Slot, evaluate,
     evaluate::{Failure, Room, TooMuch},
+    kind::DOCUMENT,
 };
 use arrow::{
     array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array},
@@ -90,15 +91,17 @@ impl Chain {
             }
             match step {
                 Step::Filter(condition) => {
-                    let (result, dead) = evaluate(&mut frame, condition, stage, self.lenient, &mut misfits)?;
-                    frame.keep(evaluate::is_true(&result));
+                    let Computed { values, dead, .. } =
+                        evaluate(&mut frame, condition, stage, self.lenient, &mut misfits)?;
+                    frame.keep(evaluate::is_true(&values));
                     frame.kill(dead);
                 }
                 Step::Compute { register, expression } => {
-                    let (result, dead) = evaluate(&mut frame, expression, stage, self.lenient, &mut misfits)?;
-                    match expression.column().is_some_and(|slot| frame.is_json(slot)) {
-                        true => frame.set_json(*register, result),
-                        false => frame.set(*register, result),
+                    let Computed { values, json, dead } =
+                        evaluate(&mut frame, expression, stage, self.lenient, &mut misfits)?;
+                    match json || expression.column().is_some_and(|slot| frame.is_json(slot)) {
+                        true => frame.set_json(*register, values),
+                        false => frame.set(*register, values),
                     }
                     frame.kill(dead);
                 }
@@ -126,6 +129,24 @@ fn kill_present(frame: &mut Frame<'_>, tombstones: &[Dead]) {
     frame.kill(present);
 }
 
+/// What an expression gives for the rows.
+struct Computed {
+    values: ArrayRef,
+    /// All its texts are JSON.
+    json: bool,
+    /// The records on which it failed.
+    dead: Vec<Dead>,
+}
+
+impl Computed {
+    fn of(values: ArrayRef, dead: Vec<Dead>) -> Self {
+        match *values.data_type() == DOCUMENT {
+            true => Self { values: groups::as_texts(&values), json: true, dead },
+            false => Self { values, json: false, dead },
+        }
+    }
+}
+
 /// The result of an expression for each row, and the records it failed on; those with misfits are gone already.
 fn evaluate(
     frame: &mut Frame<'_>,
@@ -133,7 +154,7 @@ fn evaluate(
     stage: &str,
     lenient: bool,
     misfits: &mut Misfits,
-) -> Result<(ArrayRef, Vec<Dead>), Excess> {
+) -> Result<Computed, Excess> {
     for (slot, field) in expression.slots.iter().zip(&expression.names) {
         if let Some(column) = frame.field(*slot) {
             misfits.take(frame, column, stage, field, lenient, |misfit| misfit.cause.clone());
@@ -142,7 +163,7 @@ fn evaluate(
         }
     }
     if frame.len() == 0 {
-        return Ok((new_empty_array(&expression.default_type), Vec::new()));
+        return Ok(Computed::of(new_empty_array(&expression.default_type), Vec::new()));
     }
     let (mut room, text) = (Room::new(), expression.text.clone());
     let excess = |TooMuch| Excess::of_bytes(stage, &format!("{text}: the results"));
@@ -150,30 +171,32 @@ fn evaluate(
         let cause = format!("{text}: its results have more than {} types", groups::MAX_TYPES);
         Excess { stage: stage.into(), cause }
     };
-    let columns: Vec<ArrayRef> = expression.slots.iter().map(|slot| frame.column(*slot)).collect();
+    let columns = expression.slots.iter().zip(&expression.open).map(|(slot, open)| {
+        let column = frame.column(*slot);
+        if *open && frame.is_json(*slot) { groups::as_documents(&column) } else { column }
+    });
+    let columns: Vec<ArrayRef> = columns.collect();
     let Some(groups) = groups::groups(&columns) else {
         let (result, failures) = of_one_type(expression, columns, frame.len(), &mut room).map_err(excess)?;
-        let dead = failures.into_iter().map(|failure| failed(frame, expression, stage, failure.row, &failure.cause));
+        let dead = failures.iter().map(|failure| failed(frame, expression, stage, failure.row, failure));
         let dead = dead.collect();
         let all = || UInt32Array::from_iter_values(0..frame.len() as u32);
         return match result.data_type() {
             DataType::Decimal256(..) => {
                 let narrow = groups::together(&narrowed(all(), result), frame.len()).ok_or_else(types)?;
-                Ok((narrow, dead))
+                Ok(Computed::of(narrow, dead))
             }
-            _ => Ok((result, dead)),
+            _ => Ok(Computed::of(result, dead)),
         };
     };
     let (mut results, mut dead) = (Vec::with_capacity(groups.len()), Vec::new());
     for Group { rows, columns } in groups {
         let (result, failures) = of_one_type(expression, columns, rows.len(), &mut room).map_err(excess)?;
         let place = |row: usize| rows.value(row) as usize;
-        dead.extend(
-            failures.iter().map(|failure| failed(frame, expression, stage, place(failure.row), &failure.cause)),
-        );
+        dead.extend(failures.iter().map(|failure| failed(frame, expression, stage, place(failure.row), failure)));
         results.extend(narrowed(rows, result));
     }
-    Ok((groups::together(&results, frame.len()).ok_or_else(types)?, dead))
+    Ok(Computed::of(groups::together(&results, frame.len()).ok_or_else(types)?, dead))
 }
 
 /// The result for each row, where the values of each column have one type, and the rows where it failed.
@@ -189,15 +212,15 @@ fn of_one_type(
         Ok(compiled) => compiled.evaluate(columns, rows, room),
         // The expression can't be had for values of these types.
         Err(cause) => {
-            let failures = (0..rows).map(|row| Failure { row, cause: cause.clone() });
+            let failures = (0..rows).map(|row| Failure { row, code: "type-mismatch", cause: cause.clone() });
             Ok((new_null_array(&default, rows), failures.collect()))
         }
     }
 }
 
-fn failed(frame: &Frame<'_>, expression: &Expression, stage: &str, row: usize, cause: &str) -> Dead {
-    let cause = format!("{}: {cause}", expression.text);
-    Dead { row: frame.record(row), stage: stage.into(), code: "expression", cause }
+fn failed(frame: &Frame<'_>, expression: &Expression, stage: &str, row: usize, failure: &Failure) -> Dead {
+    let cause = format!("{}: {}", expression.text, failure.cause);
+    Dead { row: frame.record(row), stage: stage.into(), code: failure.code, cause }
 }
 
 /// Without any row there is nothing to compute, but later steps read the columns.

@@ -27,6 +27,7 @@ mod documents;
 mod expressions;
 mod fixes;
 mod messages;
+mod kinds;
 mod neighbours;
 mod paths;
 mod properties;

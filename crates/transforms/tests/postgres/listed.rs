@@ -14,6 +14,9 @@ use std::ops::ControlFlow;
 
 pub const GUIDE: &str = include_str!("../../../../docs/guides/expressions.md");
 
+/// Zones whose whole history both have.
+const SAME_PAST: &[&str] = &["Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC"];
+
 /// What an example says where there is no value.
 const ERROR: &str = "an error";
 
@@ -55,6 +58,12 @@ const KINDS: &[(&str, Covers)] = &[
         )
     }),
     ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "outside the years 1 to 9999"])),
+    ("past", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
+        (Verdict::Value(Some(theirs), _), Fate::Value(Some(_))) if expression.contains("at time zone") => {
+            theirs[..4].parse::<u32>().is_ok_and(|year| year < 1970) && !SAME_PAST.iter().any(|zone| expression.contains(zone))
+        }
+        _ => false,
+    }),
     ("zones", |_, _, fate| dead(fate, &["time zone rules are known until"])),
     ("digits", |_, verdict, fate| match (verdict, fate) {
         (Verdict::Value(..), Fate::Dead(_)) => {

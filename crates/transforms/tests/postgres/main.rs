@@ -224,6 +224,20 @@ fn texts_of_times_are_read_as_postgresql_reads_them() {
     }
 }
 
+#[test]
+fn zones_are_those_of_postgresql() {
+    let Some(oracle) = oracle() else { return };
+    let (listed, rows) = (Listed::read(), rows(40));
+    let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).filter(|name| name.contains('/'));
+    let mut found = Vec::new();
+    for zone in zones.step_by(9) {
+        for text in [format!("t0 at time zone '{zone}'"), format!("u0 at time zone '{zone}'")] {
+            found.extend(deviations(&oracle, &listed, &Expression { ours: text.clone(), theirs: text }, &rows));
+        }
+    }
+    assert!(found.is_empty(), "{} differ: {}", found.len(), found[..found.len().min(12)].join("\n"));
+}
+
 /// A row whose only text is this.
 fn of_text(text: String) -> Row {
     let place = values::COLUMNS.iter().position(|(name, _)| *name == "s0").unwrap();
@@ -242,7 +256,7 @@ fn spans() -> impl Strategy<Value = String> {
         "us usecs microseconds ms msec milliseconds s sec seconds second m min minutes h hr hours d day DAYS w weeks mon mons Month y \
          yr year years decade centuries c mil millennium fortnight"
             .split(' ')
-            .collect(),
+            .collect::<Vec<_>>(),
     );
     let counted = (number.clone(), select(vec![" ", "", "  "]), unit).prop_map(|(n, between, unit)| n + between + unit);
     let clock = select(vec![
@@ -264,7 +278,7 @@ fn spans() -> impl Strategy<Value = String> {
     let iso = select(
         "P1D PT5M P1Y2M3W4DT5H6M7.8S P-1D PT-10S -PT10S P1.5M P0.5D PT0.5H P1M1D PT1 P p1d P1W PT36H P1Y1Y P1H"
             .split(' ')
-            .collect(),
+            .collect::<Vec<_>>(),
     );
     let word = select(vec![
         "",

@@ -96,6 +96,9 @@ impl Demand<'_> {
         }
         match arguments(function, members.len()) {
             Arguments::Alike => {
+                if function.name() != "coalesce" {
+                    self.no_documents(&members, by)?;
+                }
                 let class = self.alike(&mut members, want, by)?;
                 if class == Class::Interval && matches!(function.name(), "greatest" | "least" | "nullif") {
                     let finding = Finding::new("unsupported", format!("{by} does not take intervals")).at(place);

@@ -19,7 +19,7 @@ use super::{
     functions::Functions,
     inputs::{Inputs, Slot},
     own::intervals::{LENGTH, is_interval},
-    scope::Scope,
+    scope::{Scope, Target},
 };
 use operators::{call, take};
 
@@ -288,6 +288,7 @@ impl<'a> Demand<'a> {
     /// Walks values that are compared; intervals by their length. DataFusion would compare them part by part, months
     /// first.
     fn compared(&mut self, members: &mut [&mut Expr], by: &str) -> Option<()> {
+        self.no_documents(members, by)?;
         if self.alike(members, Class::Any, by)? == Class::Interval {
             for member in members {
                 if self.data_type(member).is_ok_and(|ty| is_interval(&ty)) {
@@ -297,6 +298,19 @@ impl<'a> Demand<'a> {
             }
         }
         Some(())
+    }
+
+    /// Refuses to compare fields that are declared as JSON.
+    fn no_documents(&mut self, members: &[&mut Expr], by: &str) -> Option<()> {
+        let document = members.iter().find(|member| {
+            let target = path(member).and_then(|path| self.scope.resolve(&path, self.qualifiers).ok());
+            matches!(target, Some(Target::Field(path)) if self.cx.declared(&path) == Some(Type::Json))
+        });
+        let Some(document) = document else { return Some(()) };
+        let message = format!("{by} can't compare {document}, which is declared as JSON");
+        let finding = Finding::new("type-mismatch", message).at(document.span().start);
+        self.findings.push(finding.fix(format!("write cast({document} as text)")));
+        None
     }
 
     /// Infers the class of a rewritten expression by planning it with the default types of the fields.
