@@ -19,7 +19,7 @@ pub(crate) fn arguments(function: &ScalarUDF, count: usize) -> Arguments {
         Arguments::Each((0..count).map(|index| first.get(index).copied().unwrap_or(class)).collect())
     };
     match function.name() {
-        "coalesce" | "nullif" | "greatest" | "least" => Arguments::Alike,
+        "coalesce" | "nullif" | "greatest" | "least" | "make_array" => Arguments::Alike,
         // They accept anything and write it as text.
         "concat" | "concat_ws" => rest(&[], Class::Literal),
         "strftime" => rest(&[Class::Time], Class::Text),

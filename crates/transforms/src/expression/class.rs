@@ -94,6 +94,7 @@ impl Class {
         let cast = |ty: &str| format!("cast({text} as {ty})");
         let written = match (self, actual) {
             (Self::Any | Self::Text | Self::Literal, _) => cast("text"),
+            (Self::Interval, Self::Text) => cast("interval"),
             (Self::Interval, _) | (_, Self::Interval) | (Self::Boolean, Self::Time) | (Self::Time, Self::Boolean) => {
                 return None;
             }

@@ -60,7 +60,8 @@ const KINDS: &[(&str, Covers)] = &[
     ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "outside the years 1 to 9999"])),
     ("past", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), _), Fate::Value(Some(_))) if expression.contains("at time zone") => {
-            theirs[..4].parse::<u32>().is_ok_and(|year| year < 1970) && !SAME_PAST.iter().any(|zone| expression.contains(zone))
+            theirs[..4].parse::<u32>().is_ok_and(|year| year < 1970)
+                && !SAME_PAST.iter().any(|zone| expression.contains(zone))
         }
         _ => false,
     }),
@@ -145,13 +146,20 @@ const KINDS: &[(&str, Covers)] = &[
         let bytes = matches!(verdict, Verdict::Value(Some(theirs), _) if theirs.starts_with("\\x"));
         bytes && expression.contains("decode(") && matches!(fate, Fate::Value(Some(_)))
     }),
-    ("doubles", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
-        (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours))) if ty == "numeric" => {
-            let functions = ["power(", "sqrt(", "exp(", "ln(", "log(", "log10("];
-            let outermost = expression.trim_start_matches('(');
-            functions.iter().any(|function| outermost.starts_with(function)) && near(theirs, ours, 1e-10)
-        }
-        _ => false,
+    ("doubles", |Asked { expression, .. }, verdict, fate| {
+        let functions = ["power(", "sqrt(", "exp(", "ln(", "log(", "log10("];
+        let outermost = expression.trim_start_matches('(');
+        let decimal = matches!(verdict, Verdict::Value(_, ty) if ty == "numeric");
+        decimal
+            && functions.iter().any(|function| outermost.starts_with(function))
+            && match (verdict, fate) {
+                (Verdict::Value(Some(theirs), _), Fate::Value(Some(ours))) => {
+                    // A numeric has few digits after the point.
+                    let numbers = theirs.parse::<f64>().ok().zip(ours.parse::<f64>().ok());
+                    near(theirs, ours, 1e-10) || numbers.is_some_and(|(theirs, ours)| (theirs - ours).abs() < 1e-15)
+                }
+                (_, fate) => dead(fate, &["too near to zero for a double"]),
+            }
     }),
     ("capitals", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), ty), Fate::Value(Some(ours)))

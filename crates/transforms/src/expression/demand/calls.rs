@@ -96,7 +96,7 @@ impl Demand<'_> {
         }
         match arguments(function, members.len()) {
             Arguments::Alike => {
-                if function.name() != "coalesce" {
+                if !matches!(function.name(), "coalesce" | "make_array") {
                     self.no_documents(&members, by)?;
                 }
                 let class = self.alike(&mut members, want, by)?;

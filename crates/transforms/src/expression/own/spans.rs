@@ -134,19 +134,19 @@ struct Number {
 }
 
 impl Number {
-    /// Reads `-1.5`, `.5` and `5.`.
+    /// Reads `-1.5` and `.5`.
     fn read(text: &str) -> Option<Self> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
         };
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
         let numeric = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() && fraction.is_empty() || !numeric(whole) || !numeric(fraction) {
+        if fraction.is_empty() || digits.is_empty() || !numeric(whole) || !numeric(fraction) {
             return None;
         }
         let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let fraction: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
+        let fraction: f64 = format!("0.{fraction}").parse().ok()?;
         Some(if negative { Self { whole: -whole, fraction: -fraction } } else { Self { whole, fraction } })
     }
 }
@@ -191,35 +191,33 @@ fn iso(text: &str) -> Option<Sum> {
 /// Reads `1 year 2 mons -3 days 04:05:06.7`. The last number without a unit counts seconds.
 fn spelled(text: &str) -> Option<Sum> {
     let mut parts = parts(text)?;
-    let (mut sum, mut unit, mut negative) = (Sum::default(), Unit::Second, false);
-    let mut known = 0;
     // A unit follows its number, so that the last part comes first.
-    if parts.last().is_some_and(|part| part.eq_ignore_ascii_case("ago")) {
-        (negative, _) = (true, parts.pop());
-    }
+    let negative = parts.pop_if(|part| part.eq_ignore_ascii_case("ago")).is_some();
+    let (mut sum, mut unit) = (Sum::default(), if negative { None } else { Some(Unit::Second) });
+    let mut known = 0;
     while let Some(part) = parts.pop() {
         let of = if is_word(part) {
-            unit = Unit::named(part)?;
+            unit = Some(Unit::named(part)?);
             parts.last().filter(|number| !is_word(number))?;
             0
         } else if part.contains(':') {
-            let time = clock(part.trim_start_matches(['+', '-']))?;
-            sum.micros = sum.micros.checked_add(if part.starts_with('-') { -time } else { time })?;
-            unit = Unit::Day;
+            // PostgreSQL would drop the hours of 1.5 days after it.
+            let time = clock(part.trim_start_matches(['+', '-'])).filter(|_| sum.micros == 0)?;
+            sum.micros = if part.starts_with('-') { -time } else { time };
+            unit = Some(Unit::Day);
             CLOCK
         } else if let Some((years, months)) = part.get(1..).and_then(|rest| rest.split_once('-')) {
             let years: i64 = format!("{}{years}", &part[..1]).parse().ok()?;
             let months: i64 = months.parse().ok().filter(|months| (0..12).contains(months))?;
             let months = years.checked_mul(12)?.checked_add(if part.starts_with('-') { -months } else { months })?;
             sum.months = sum.months.checked_add(months)?;
-            unit = Unit::Month;
-            unit.bit()
+            unit = Some(Unit::Month);
+            Unit::Month.bit()
         } else {
-            let number = Number::read(part)?;
-            sum.add(number, unit)?;
-            let of = if unit == Unit::Second && number.fraction != 0.0 { SECONDS } else { unit.bit() };
-            unit = unit.before();
-            of
+            let (number, of) = (Number::read(part)?, unit?);
+            sum.add(number, of)?;
+            unit = Some(of.before());
+            if of == Unit::Second && number.fraction != 0.0 { SECONDS } else { of.bit() }
         };
         if known & of != 0 {
             return None;

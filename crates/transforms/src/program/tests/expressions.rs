@@ -79,12 +79,20 @@ fn each_expression_gives_its_result() {
         ("cast(a as boolean)", r#"{"a": 5}"#, "true"),
         ("cast(a as boolean)", r#"{"a": 1.5}"#, "dead: CAST(a AS BOOLEAN): a number can't be cast to boolean"),
         ("cast(a as boolean)", r#"{"a": "no"}"#, "false"),
-        ("t - u", r#"{"t": "2024-01-01T00:00:00Z", "u": "2024-01-01T00:00:10Z"}"#, "\"-00:00:10\""),
-        ("t - u", r#"{"t": "2024-01-03T00:00:00Z", "u": "2024-01-01T22:00:00.5Z"}"#, "\"1 day 01:59:59.5\""),
+        (
+            "cast(t as timestamptz) - cast(u as timestamptz)",
+            r#"{"t": "2024-01-01T00:00:00Z", "u": "2024-01-01T00:00:10Z"}"#,
+            "\"-00:00:10\"",
+        ),
+        (
+            "cast(t as timestamptz) - cast(u as timestamptz)",
+            r#"{"t": "2024-01-03T00:00:00Z", "u": "2024-01-01T22:00:00.5Z"}"#,
+            "\"1 day 01:59:59.5\"",
+        ),
         (
             "date_bin('15 minutes', t)",
             r#"{"t": "2024-01-01T00:00:00Z"}"#,
-            "transforms[0].set.x: line 1, column 10: date_bin takes an interval, but '15 minutes' is text",
+            "transforms[0].set.x: line 1, column 10: date_bin takes an interval, but '15 minutes' is text (write cast('15 minutes' as interval))",
         ),
         ("a - 1e4", r#"{"a": 1}"#, "-9999"),
         ("a - 1e4", r#"{"a": 0.5}"#, "-9999.5"),
