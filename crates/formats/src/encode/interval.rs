@@ -6,7 +6,6 @@ use arrow::{
         IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
     },
 };
-use std::fmt::Write as _;
 
 const DAY: i128 = 86_400_000_000_000;
 
@@ -62,7 +61,7 @@ fn text(months: i64, days: i64, nanos: i128) -> String {
             let blank = if text.is_empty() { "" } else { " " };
             let sign = if negative && value > 0 { "+" } else { "" };
             let plural = if value == 1 { "" } else { "s" };
-            let _ = write!(text, "{blank}{sign}{value} {unit}{plural}");
+            text.push_str(&format!("{blank}{sign}{value} {unit}{plural}"));
             negative = value < 0;
         }
     }
@@ -78,7 +77,7 @@ fn text(months: i64, days: i64, nanos: i128) -> String {
         let length = nanos.unsigned_abs();
         let (seconds, fraction) = (length / 1_000_000_000, length % 1_000_000_000);
         let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-        let _ = write!(text, "{blank}{sign}{hours:02}:{minutes:02}:{seconds:02}");
+        text.push_str(&format!("{blank}{sign}{hours:02}:{minutes:02}:{seconds:02}"));
         if fraction > 0 {
             text.push_str(format!(".{fraction:09}").trim_end_matches('0'));
         }

@@ -102,8 +102,11 @@ fn values_of_all_types() {
     let inner: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), None]));
     let object = StructArray::from(vec![(Arc::new(Field::new("x\"", DataType::Int64, true)), inner)]);
     assert_eq!(values(object), ["{\"x\\\"\":7}", "{\"x\\\"\":null}"]);
-    let interval = arrow::array::IntervalYearMonthArray::from(vec![14]);
-    assert_eq!(values(interval), ["\"1 years 2 mons\""]);
+    let interval = arrow::datatypes::IntervalMonthDayNano::new(14, -3, 4_500_000_000);
+    let interval = arrow::array::IntervalMonthDayNanoArray::from(vec![Some(interval), None]);
+    assert_eq!(values(interval), ["\"1 year 2 mons -3 days +00:00:04.5\"", "null"]);
+    let lengths = arrow::array::DurationMicrosecondArray::from(vec![-90_000_000_000]);
+    assert_eq!(values(lengths), ["\"-1 days -01:00:00\""]);
 }
 
 #[test]

@@ -106,10 +106,10 @@ pub(super) fn strict(expr: Expr, schema: &DFSchema, untyped: bool) -> Result<Tra
                 return plan_err!("{} can't be cast to {}", Kind::of(&from).words(), in_words(field.data_type()));
             }
         }
-        Expr::TryCast(TryCast { expr: from, field }) => {
-            if !Kind::of(&from.get_type(schema)?).becomes(Kind::of(field.data_type())) {
-                return Ok(Transformed::yes(Expr::Literal(ScalarValue::try_from(field.data_type())?, None)));
-            }
+        Expr::TryCast(TryCast { expr: from, field })
+            if !Kind::of(&from.get_type(schema)?).becomes(Kind::of(field.data_type())) =>
+        {
+            return Ok(Transformed::yes(Expr::Literal(ScalarValue::try_from(field.data_type())?, None)));
         }
         _ if untyped => {}
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {

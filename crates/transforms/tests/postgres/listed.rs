@@ -57,7 +57,9 @@ const KINDS: &[(&str, Covers)] = &[
             ],
         )
     }),
-    ("years", |_, _, fate| dead(fate, &["before year 1 or after year 9999", "outside the years 1 to 9999"])),
+    ("years", |_, _, fate| {
+        dead(fate, &["before year 1 or after year 9999", "outside the years 1 to 9999", "timestamp out of range"])
+    }),
     ("past", |Asked { expression, .. }, verdict, fate| match (verdict, fate) {
         (Verdict::Value(Some(theirs), _), Fate::Value(Some(_))) if expression.contains("at time zone") => {
             theirs[..4].parse::<u32>().is_ok_and(|year| year < 1970)

@@ -75,7 +75,7 @@ impl Target {
         })
     }
 
-    /// How the operand is read: a number has a text of its own only where that is the same as the text.
+    /// How the operand is read: as its text or, where a number would mean something else than its text, as the value it is.
     fn operand(self) -> Class {
         match self {
             Self::Whole | Self::Decimal | Self::Double | Self::Real | Self::Text => Class::Literal,
