@@ -5,6 +5,7 @@ use crate::expression::{
     class::Class,
     finding::Finding,
     functions::Known,
+    kind::Kind,
     scope::{META, NOW},
 };
 use datafusion_expr::ScalarUDF;
@@ -108,7 +109,15 @@ impl Demand<'_> {
             }
             Arguments::Each(classes) => {
                 let texts = matches!(function.name(), "concat" | "concat_ws");
+                let instant = ["to_timestamp", "from_unixtime"].iter().any(|name| function.name().starts_with(name));
                 self.each(members.iter_mut().map(|member| &mut **member).zip(classes), by)?;
+                if let (Some(first), true) = (members.first(), instant) {
+                    let kind = self.data_type(first).map_or(Kind::Nothing, |ty| Kind::of(&ty));
+                    if matches!(kind, Kind::Boolean | Kind::Interval | Kind::Bytes | Kind::List) {
+                        let message = format!("{by} takes a number or text, but {first} is {}", kind.words());
+                        return self.fail(Finding::new("type-mismatch", message).at(place));
+                    }
+                }
                 if texts {
                     members.iter_mut().for_each(|member| self.write(member));
                 }

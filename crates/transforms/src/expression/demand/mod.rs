@@ -18,6 +18,7 @@ use super::{
     finding::Finding,
     functions::Functions,
     inputs::{Inputs, Slot},
+    kind::Kind,
     own::intervals::{LENGTH, is_interval},
     scope::{Scope, Target},
 };
@@ -37,6 +38,9 @@ use std::sync::Arc;
 
 /// The deepest expression, counting chains of operators: planning needs stack in proportion to the depth.
 const MAX_DEPTH: usize = 128;
+
+/// Functions of texts that take bytes, too.
+const OF_BYTES: &[&str] = &["bit_length", "encode", "md5", "octet_length", "sha224", "sha256", "sha384", "sha512"];
 
 /// Settings common to all expressions of a pipeline.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +95,7 @@ impl<'a> Demand<'a> {
             return self.truth(expr, &text, by);
         }
         if wanted.iter().any(|want| want.takes(actual)) {
-            return Some(actual);
+            return self.exactly(expr, actual, want, (&text, by));
         }
         let finding =
             Finding::new("type-mismatch", format!("{by} takes {}, but {text} is {}", want.words(), actual.words()));
@@ -101,6 +105,23 @@ impl<'a> Demand<'a> {
         };
         self.findings.push(Finding { fix, ..finding }.at(place));
         None
+    }
+
+    /// Refuses what the engine would convert silently: a number with a fraction to a whole one, bytes to a text or a number.
+    fn exactly(&mut self, expr: &Expr, actual: Class, want: Class, (text, by): (&str, &str)) -> Option<Class> {
+        let kind = match (want, actual) {
+            (Class::Integer, Class::Number) => Kind::Fraction,
+            (Class::Text, Class::Any) if !OF_BYTES.contains(&by.to_lowercase().as_str()) => Kind::Bytes,
+            (Class::Number | Class::Integer, Class::Any) => Kind::Bytes,
+            _ => return Some(actual),
+        };
+        if self.data_type(expr).ok().map(|ty| Kind::of(&ty)) != Some(kind) {
+            return Some(actual);
+        }
+        let what = if kind == Kind::Bytes { kind.words() } else { "no whole one" };
+        let message = format!("{by} takes {}, but {text} is {what}", want.words());
+        let fix = if kind == Kind::Bytes && want != Class::Text { None } else { want.cast(text, actual) };
+        self.fail(Finding { fix, ..Finding::new("type-mismatch", message).at(expr.span().start) })
     }
 
     /// What is neither true nor false whatever the data, and of no other class, as a list or a document.
@@ -257,7 +278,9 @@ impl<'a> Demand<'a> {
             match self.walk(member, Class::Any) {
                 None => sound = false,
                 Some(actual) if class == Class::Any => class = actual,
-                Some(actual) if class.takes(actual) => {}
+                Some(actual) if class.takes(actual) && (class != Class::Time || actual != Class::Text) => {}
+                // A quoted text can denote a time.
+                Some(Class::Text) if class == Class::Time && matches!(bare(member), Expr::Value(_)) => {}
                 Some(actual) => {
                     sound = false;
                     let message = format!(

@@ -79,6 +79,7 @@ impl Demand<'_> {
             }
             Op::Plus | Op::Minus => {
                 self.sum(left, right, &by)?;
+                self.same_times(&mut [left, right]);
                 self.date_and_interval(left, right);
             }
             Op::Divide => {

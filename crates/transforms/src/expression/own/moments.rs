@@ -5,6 +5,7 @@ use super::{
     texts::strings,
     zone::{self, Zone},
 };
+use crate::expression::kind::Kind;
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray,
@@ -483,6 +484,9 @@ fn to_timestamp(column: &ArrayRef, unit: i64) -> Result<ArrayRef> {
                 Ok(Some(cast(&time, &instant())?.as_primitive::<TimestampMicrosecondType>().value(0)))
             });
             times.collect::<Result<_>>()?
+        }
+        ty if !matches!(Kind::of(ty), Kind::Nothing | Kind::Whole | Kind::Fraction) => {
+            return exec_err!("{} is no time", Kind::of(ty).words());
         }
         ty if ty.is_integer() => {
             let numbers = cast(column, &Int64)?;
