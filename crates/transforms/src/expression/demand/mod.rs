@@ -40,7 +40,7 @@ use std::sync::Arc;
 const MAX_DEPTH: usize = 128;
 
 /// Functions of texts that take bytes, too.
-const OF_BYTES: &[&str] = &["bit_length", "encode", "md5", "octet_length", "sha224", "sha256", "sha384", "sha512"];
+const OF_BYTES: &[&str] = &["encode", "md5", "sha224", "sha256", "sha384", "sha512"];
 
 /// Settings common to all expressions of a pipeline.
 #[derive(Clone, Copy, Debug)]
